@@ -1,0 +1,1 @@
+//! Lagrange sizes Kafka consumer groups.

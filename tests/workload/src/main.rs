@@ -1,0 +1,3 @@
+//! Real Kafka producers and consumers for the end-to-end tests and the demo.
+
+fn main() {}
