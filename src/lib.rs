@@ -1,1 +1,5 @@
 //! Lagrange sizes Kafka consumer groups.
+//!
+//! One way through the house: observe, decide, act, report.
+
+pub mod kafka;

@@ -1,0 +1,65 @@
+//! Why Kafka could not be read: one enum for the room, with a bounded category and words that say what to do.
+
+use thiserror::Error;
+
+/// Why something could not be read. Cheap to clone: it stands in snapshots, once per partition at worst.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// No broker answered. `detail` is the last reason that librdkafka gave, if it gave one.
+    #[error("no broker answered: {detail}")]
+    Unreachable {
+        /// What is known, and what to check.
+        detail: String,
+    },
+    /// The broker refused the login.
+    #[error("login refused: {detail}")]
+    Authentication {
+        /// The broker's words.
+        detail: String,
+    },
+    /// An ACL is missing.
+    #[error("not authorised to describe {resource}: grant Describe on it")]
+    Authorization {
+        /// What may not be described, as `topic NAME` or `group NAME`.
+        resource: String,
+    },
+    /// The coordinator is moving or loading; it passes in seconds.
+    #[error("the group's coordinator is not available")]
+    CoordinatorUnavailable,
+    /// The partition has no leader, or its leader does not answer.
+    #[error("the partition's leader is not available")]
+    LeaderUnavailable,
+    /// The topic or partition does not exist (yet, or any more).
+    #[error("no such topic or partition")]
+    UnknownTopic,
+    /// No answer within the deadline.
+    #[error("no answer within the deadline")]
+    TimedOut,
+    /// In no broker's list, and not known to be gone (`kafka.md`, rule 7).
+    #[error("in no broker's list of groups")]
+    NotListed,
+    /// The group is of a kind that has no partitions to share out (share group, Kafka Connect ...).
+    #[error("a group of type {kind} has no partitions to share out")]
+    GroupType {
+        /// The type that the broker gave.
+        kind: String,
+    },
+    /// Anything else, with Kafka's name for it.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl ReadError {
+    /// Reason of conditions and label of metrics: a bounded set.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut => "KafkaUnreachable",
+            Self::Authentication { .. } => "AuthenticationFailed",
+            Self::Authorization { .. } => "AuthorizationFailed",
+            Self::CoordinatorUnavailable | Self::NotListed => "GroupUnreadable",
+            Self::LeaderUnavailable | Self::Other(_) => "PartitionsUnreadable",
+            Self::UnknownTopic => "TopicNotFound",
+            Self::GroupType { .. } => "GroupTypeUnsupported",
+        }
+    }
+}

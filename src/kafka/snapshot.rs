@@ -1,0 +1,179 @@
+//! What one look at a cluster saw: plain, owned data. Unknown is a value of its own; nothing here reads, decides or retries.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::error::ReadError;
+
+/// The id of a broker (`node.id`), as the cluster's metadata gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub i32);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A position in a partition's log: zero or more, by construction.
+///
+/// Brokers and librdkafka give negative numbers for "unknown" and "none"; those never become an offset
+/// (`kafka.md`, rule 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(i64);
+
+impl Offset {
+    /// The offset, unless `raw` is negative.
+    pub fn new(raw: i64) -> Option<Self> {
+        (raw >= 0).then_some(Self(raw))
+    }
+
+    /// The offset as a number of records since the log began, >= 0.
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// Name of the topic.
+    pub topic: Arc<str>,
+    /// Index of the partition, >= 0.
+    pub partition: i32,
+}
+
+/// A value that one reply may have failed to give.
+pub type Known<T> = Result<T, ReadError>;
+
+/// What one look at a cluster saw.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Counts the looks of this poller, from 1. Two observations with the same number saw the same data.
+    pub look: u64,
+    /// When the look began.
+    pub started: Timestamp,
+    /// When its last reply arrived.
+    pub finished: Timestamp,
+    /// `cluster.id`, once known.
+    pub cluster_id: Option<Arc<str>>,
+    /// The brokers that the metadata names.
+    pub brokers: Vec<NodeId>,
+    /// Why nothing at all could be read; then `topics` and `groups` are empty.
+    pub error: Option<ReadError>,
+    /// Every topic that an interest names, or that one of its groups is assigned or has committed.
+    pub topics: BTreeMap<Arc<str>, Topic>,
+    /// Every group that somebody is interested in, by group id.
+    pub groups: BTreeMap<Arc<str>, Group>,
+}
+
+/// A topic in one look.
+#[derive(Debug, Clone)]
+pub enum Topic {
+    /// It exists; partitions in the order of their index, without gaps.
+    Present(Vec<Partition>),
+    /// Two looks in a row the brokers said that there is no such topic.
+    Absent,
+    /// It could not be described; the error says why.
+    Unknown(ReadError),
+}
+
+/// A partition in one look.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    /// The leader, if it has one.
+    pub leader: Option<NodeId>,
+    /// First offset still kept. Read only every few looks, and where a commit looks too old: the last known value.
+    pub start: Known<Offset>,
+    /// End offset: one past the last record (with `ReadCommitted`: the last stable offset, in `stable_end`).
+    pub end: Known<Offset>,
+    /// Last stable offset; read only for topics of groups that read committed records.
+    pub stable_end: Option<Known<Offset>>,
+    /// When `end` was answered.
+    pub at: Timestamp,
+}
+
+/// A consumer group in one look.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its state, as the coordinator's list or description says.
+    pub state: Known<GroupState>,
+    /// Which protocol it speaks.
+    pub protocol: Protocol,
+    /// The broker that coordinates it, when known.
+    pub coordinator: Option<NodeId>,
+    /// Committed offsets: one entry per partition asked for. `Ok(None)`: nothing committed there.
+    pub committed: BTreeMap<TopicPartition, Known<Option<Offset>>>,
+    /// When `committed` was answered (before the end offsets of the same look were asked for).
+    pub committed_at: Timestamp,
+    /// Members and assignor, as of the last description. `Err`: the last try failed and nothing older is kept.
+    pub description: Option<Known<Description>>,
+    /// The topics that this look resolved for each kind of interest: named ones, or those that match, are assigned
+    /// or committed (decision 19). Sorted.
+    pub topics: Vec<Arc<str>>,
+}
+
+/// State of a group. The names are Kafka's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupState {
+    /// All members have their partitions.
+    Stable,
+    /// Members are joining (classic protocol).
+    PreparingRebalance,
+    /// The leader hands out partitions (classic protocol).
+    CompletingRebalance,
+    /// The coordinator computes an assignment (KIP-848).
+    Assigning,
+    /// Members give up or take over partitions (KIP-848).
+    Reconciling,
+    /// It exists, without members.
+    Empty,
+    /// The coordinator said twice in a row that it does not exist.
+    Dead,
+}
+
+/// Protocol of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// JoinGroup and SyncGroup; the assignor runs in a member.
+    Classic,
+    /// KIP-848; the assignor runs in the coordinator.
+    Consumer,
+    /// Not said (older brokers), or a kind that we do not scale.
+    Unknown,
+}
+
+/// A description of a group.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// When it was answered.
+    pub at: Timestamp,
+    /// The look that it was read in; older than the snapshot's when it was not asked for again.
+    pub look: u64,
+    /// The state that the description gave, from the same reply as the members.
+    pub state: Known<GroupState>,
+    /// Name of the assignor; empty replies (during a classic rebalance) are `None`.
+    pub assignor: Option<Arc<str>>,
+    /// Its members.
+    pub members: Vec<Member>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The id that the coordinator gave it.
+    pub id: Arc<str>,
+    /// `client.id`.
+    pub client_id: Arc<str>,
+    /// The address that it connects from, without the leading slash.
+    pub host: Arc<str>,
+    /// `group.instance.id`, with static membership.
+    pub instance_id: Option<Arc<str>>,
+    /// The partitions it has. Empty while a classic group rebalances.
+    pub assigned: Vec<TopicPartition>,
+    /// The partitions it shall have (KIP-848).
+    pub target: Option<Vec<TopicPartition>>,
+}
