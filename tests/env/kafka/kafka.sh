@@ -1,0 +1,236 @@
+#!/usr/bin/env bash
+# Real Apache Kafka brokers (KRaft) for tests: from jars, without a distribution, an image or root.
+#
+#   kafka.sh up STATE [OPTION...]    starts brokers, waits until they serve, prints the bootstrap servers
+#     --nodes N                        1 (default) or 3
+#     --version V                      4.4.0 (default); 4.0.1, 3.9.2, 3.7.2 and 3.3.2 start too
+#     --pod-address IP                 a second listener at this address of this machine, for Pods
+#                                      (`kubernetes/kube.sh host-address STATE` says it; the cluster must be up)
+#     --quick-failover                 a dead broker is noticed after 3 s instead of 9, and a group's first rebalance
+#                                      does not wait 3 s for more members
+#     --property K=V                   one more broker property; may be given again
+#     --owner PID                      ends everything when that process has ended, however it ended
+#   kafka.sh down STATE [--keep]     ends them and deletes STATE (--keep: leaves data and logs)
+#   kafka.sh bootstrap STATE [pods]  prints the bootstrap servers (of the listener for Pods)
+#   kafka.sh stop STATE N            node N: SIGTERM, and waits until it has ended (leaders move first)
+#   kafka.sh kill STATE N            node N: SIGKILL
+#   kafka.sh start STATE N           node N: again, on its old data and ports
+#   kafka.sh pause STATE N           node N: SIGSTOP; it takes connections and never answers
+#   kafka.sh cont STATE N            node N: goes on
+#   kafka.sh status STATE            each node's pid and memory
+#   kafka.sh fetch [--version V]     only fills the cache
+#
+# STATE is a directory that does not exist yet or is empty. Logs: STATE/node1/server.log. Defaults from the environment:
+# KAFKA_NODES, KAFKA_VERSION, KAFKA_POD_ADDRESS, KAFKA_HEAP (256m). Cache: LAGRANGE_CACHE, else ~/.cache/lagrange.
+# Needs Java 17 or later and Maven (as root on Debian it installs them). Only plaintext, no authorisation.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+script=$here/kafka.sh
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
+version=${KAFKA_VERSION:-4.4.0}
+
+# --- jars ----------------------------------------------------------------------------------------------------------------
+
+library() { # sets lib and archive, where the jars of $version and their class archive are or will be
+  need java:openjdk-17-jre-headless mvn:maven
+  local jvm
+  lib=$cache/kafka-$version-$(sha256sum "$here/pom.xml" | cut -c 1-8)
+  jvm=$(readlink -f "$(command -v java)")
+  archive=$lib/classes-$(stat -Lc %n%Y%s "$jvm" "${jvm%/bin/java}"/lib/{modules,server/libjvm.so} 2> /dev/null | sha256sum | cut -c 1-8).jsa
+}
+fetch_jars() {
+  local profile=log4j2
+  [[ $version != 3.* ]] || profile=reload4j
+  step "$1.log" "Fetching Kafka $version from Maven Central (45 jars, 43 MB)" "Is Maven Central reachable? Then run it again; jars that came are kept." \
+    mvn -B -Dstyle.color=never -f "$here/pom.xml" -P "$profile" -Dkafka.version="$version" dependency:copy-dependencies -DoutputDirectory="$1"
+}
+# A class data archive saves a third of each start. It is only ever a gain: a JVM that cannot use it starts without.
+archive_classes() {
+  [ ! -e "$archive" ] || return 0
+  lock "$archive"
+  if [ ! -e "$archive" ]; then
+    say "Making a class archive, once ..."
+    local dir
+    dir=$(mktemp -d)
+    if ! ARCHIVE_TO="$archive.partial" "$script" up "$dir" --nodes 1 --version "$version" --pod-address '' --owner $$ > /dev/null ||
+      ! "$script" stop "$dir" 1 || ! mv "$archive.partial" "$archive"; then
+      say "  no class archive; brokers start without it"
+      : > "$archive"
+    fi
+    if [ -e "$dir/kind" ]; then "$script" down "$dir"; fi
+    rm -rf "$dir" "$archive.partial"
+  fi
+  unlock
+}
+fetch() {
+  library
+  populate "$lib" fetch_jars
+  [ -n "${ARCHIVE_TO:-}" ] || archive_classes
+  jvm=(java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto)
+  [ ! -s "$archive" ] || jvm+=("-XX:SharedArchiveFile=$archive")
+  classpath=$(printf '%s:' "$lib"/*.jar) # in one fixed order: the archive knows it
+}
+
+# --- nodes ---------------------------------------------------------------------------------------------------------------
+
+logging() { # logging FILE: by log4j 2 and by reload4j
+  printf '%s\n' "-Dkafka.logfile=$1" "-Dlog4j2.configurationFile=$here/log4j2.properties" "-Dlog4j.configuration=file:$here/log4j.properties"
+}
+properties() { # properties NODE; wants nodes, ports, pod_address
+  local i voters='' copies=$nodes client=127.0.0.1:${ports[$1 * 3 - 3]} controller listeners
+  for ((i = 1; i <= nodes; i++)); do voters+=${voters:+,}$i@127.0.0.1:${ports[i * 3 - 2]}; done
+  controller=127.0.0.1:${ports[$1 * 3 - 2]}
+  listeners=PLAINTEXT://$client
+  [ -z "$pod_address" ] || listeners+=,PODS://$pod_address:${ports[$1 * 3 - 1]}
+  [ "$copies" -le 3 ] || copies=3
+  cat << END
+process.roles=broker,controller
+node.id=$1
+controller.quorum.voters=$voters
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listeners=$listeners,CONTROLLER://$controller
+advertised.listeners=$listeners
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PODS:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$STATE/node$1/data
+auto.create.topics.enable=false
+num.partitions=1
+default.replication.factor=$copies
+min.insync.replicas=1
+offsets.topic.num.partitions=6
+offsets.topic.replication.factor=$copies
+transaction.state.log.num.partitions=3
+transaction.state.log.replication.factor=$copies
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=3
+share.coordinator.state.topic.replication.factor=$copies
+share.coordinator.state.topic.min.isr=1
+# After a restart leaders and coordinators would stay away for 5 minutes: bring them back at once.
+auto.leader.rebalance.enable=true
+leader.imbalance.check.interval.seconds=2
+leader.imbalance.per.broker.percentage=0
+log.cleaner.dedupe.buffer.size=2097152
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+END
+  printf '%s\n' ${more[@]+"${more[@]}"}
+}
+format_node() { # format_node NODE CLUSTER_ID
+  local d=$STATE/node$1 flags
+  mapfile -t flags < <(logging "$d/format.log")
+  "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath" kafka.tools.StorageTool format -t "$2" -c "$d/server.properties" > "$d/format.out" 2>&1
+}
+start_node() { # start_node NODE: wants fetch to have been called
+  local d=$STATE/node$1 flags
+  # A log of an earlier life would say "started" too early.
+  [ ! -e "$d/server.log" ] || mv "$d/server.log" "$d/server.log.$(date +%s%N)"
+  mapfile -t flags < <(logging "$d/server.log")
+  [ -z "${ARCHIVE_TO:-}" ] || flags+=("-XX:ArchiveClassesAtExit=$ARCHIVE_TO")
+  start "node$1" "${jvm[@]}" -Xmx"${KAFKA_HEAP:-256m}" "${flags[@]}" -cp "$classpath" kafka.Kafka "$d/server.properties"
+}
+await_node() { # await_node NODE
+  local d=$STATE/node$1 deadline=$((SECONDS + 120))
+  until grep -qs 'Kafka Server started' "$d/server.log"; do
+    pid_of "node$1" > /dev/null || { tail -n 20 "$STATE/log/node$1.log" "$d/server.log" >&2 || true; die "broker $1 has ended"; }
+    [ "$SECONDS" -lt "$deadline" ] || die "broker $1 does not serve after 120 s; see $d/server.log" "Is the machine overloaded, or out of memory (about 250 MB a broker)?"
+    nap 0.05
+  done
+}
+servers() { # servers pods|''
+  local i list=''
+  for ((i = 1; i <= nodes; i++)); do
+    if [ "$1" = pods ]; then list+=${list:+,}$pod_address:${ports[i * 3 - 1]}; else list+=${list:+,}127.0.0.1:${ports[i * 3 - 3]}; fi
+  done
+  echo "$list"
+}
+
+# --- commands ------------------------------------------------------------------------------------------------------------
+
+up() {
+  local dir=${1:-} owner='' i pids=()
+  [ $# = 0 ] || shift
+  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --nodes) nodes=$2; shift 2 ;;
+      --version) version=$2; shift 2 ;;
+      --pod-address) pod_address=$2; shift 2 ;;
+      --property) more+=("$2"); shift 2 ;;
+      --owner) owner=$2; shift 2 ;;
+      --quick-failover)
+        more+=(broker.session.timeout.ms=3000 broker.heartbeat.interval.ms=500 group.initial.rebalance.delay.ms=0); shift ;;
+      *) die "up does not know $1" "see: $script --help" ;;
+    esac
+  done
+  [[ $nodes =~ ^[1-9]$ ]] || die "--nodes wants a number from 1 to 9, not $nodes"
+  claim_state "$dir" kafka "$owner"
+  fetch
+  mapfile -t ports < <(reserve_ports $((3 * nodes)))
+  [ ${#ports[@]} = $((3 * nodes)) ] || die "no ports"
+  declare -p nodes version ports pod_address | sed 's/^declare -[^ ]* //' > "$STATE/settings"
+  local id
+  id=$(head -c 16 /dev/urandom | base64 | tr '+/-' 'abc' | cut -c 1-22)
+  for ((i = 1; i <= nodes; i++)); do
+    mkdir "$STATE/node$i"
+    properties "$i" > "$STATE/node$i/server.properties"
+    format_node "$i" "$id" & pids+=($!)
+  done
+  for i in "${!pids[@]}"; do
+    wait "${pids[i]}" || { cat "$STATE/node$((i + 1))/format.out" >&2; die "broker $((i + 1)) could not format its data directory"; }
+  done
+  for ((i = 1; i <= nodes; i++)); do start_node "$i"; done
+  for ((i = 1; i <= nodes; i++)); do await_node "$i"; done
+  standing
+  servers ''
+}
+opened() {
+  open_state "${1:-}" kafka
+  # shellcheck source=/dev/null
+  [ ! -e "$STATE/settings" ] || . "$STATE/settings"
+}
+node() { # node NUMBER: checks it
+  [[ ${1:-} =~ ^[1-9]$ && -d $STATE/node$1 ]] || die "there is no broker '${1:-}' in $STATE"
+}
+down() {
+  local f
+  end_starters
+  # Data are thrown away: no reason to wait for an orderly end.
+  for f in "$STATE"/pid/node*; do if [ -e "$f" ]; then finish "$(basename "$f")"; fi; done
+  rm -f "$STATE"/pid/node*
+  close_state "${1:-}"
+}
+
+command=${1:-}
+[ $# = 0 ] || shift
+case $command in
+  up) up "$@" ;;
+  down)
+    [ -z "${1:-}" ] || [ -e "$1" ] || exit 0
+    opened "${1:-}"; down "${2:-}" ;;
+  bootstrap)
+    opened "${1:-}"
+    [ "${2:-}" != pods ] || [ -n "$pod_address" ] || die "these brokers have no listener for Pods" "start them with --pod-address"
+    servers "${2:-}" ;;
+  stop) opened "${1:-}"; node "${2:-}"; finish "node$2" TERM 60 ;;
+  kill) opened "${1:-}"; node "${2:-}"; finish "node$2" ;;
+  start)
+    opened "${1:-}"; node "${2:-}"
+    ! pid_of "node$2" > /dev/null || die "broker $2 runs already"
+    fetch; start_node "$2"; await_node "$2" ;;
+  pause | cont)
+    opened "${1:-}"; node "${2:-}"
+    pid=$(pid_of "node$2") || die "broker $2 does not run"
+    if [ "$command" = pause ]; then kill -STOP "$pid"; else kill -CONT "$pid"; fi ;;
+  status)
+    opened "${1:-}"
+    for ((i = 1; i <= nodes; i++)); do
+      if pid=$(pid_of "node$i"); then
+        echo "broker $i: pid $pid, $(awk '/^VmRSS/ {printf "%d MB", $2 / 1024}' "/proc/$pid/status"), $(awk '/^State/ {print $3}' "/proc/$pid/status")"
+      else echo "broker $i: down"; fi
+    done ;;
+  fetch) [ "${1:-}" != --version ] || version=$2; fetch ;;
+  -h | --help) usage ;;
+  *) usage >&2; exit 2 ;;
+esac

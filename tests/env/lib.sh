@@ -1,0 +1,215 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # script
+# Sourced by every script here: messages, the shared cache, ports, processes that end with their owner.
+# Bash 4.4 or later, Linux. A script that sources this sets `script` to its own path first.
+
+env_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# Shared by all clones: what is expensive to get is here once, whole or not at all.
+cache=${LAGRANGE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or LAGRANGE_CACHE}/.cache}/lagrange}
+
+say() { printf '%s: %s\n' "$(basename "$script" .sh)" "$*" >&2; }
+die() { # die WHAT [WHAT_TO_DO]
+  say "$1"
+  [ $# -lt 2 ] || say "  $2"
+  exit 1
+}
+# Prints the comment block at the top of the script: one text for reader and user.
+usage() { awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$script"; }
+
+exec {never}<> <(:) # a pipe that nobody writes: waiting for it is a sleep that starts no process
+nap() { read -rt "$1" -u "$never" || true; } # nap SECONDS
+
+# --- long steps ---------------------------------------------------------------------------------------------------------
+
+step_pid=
+interrupted() { [ -z "$step_pid" ] || kill -TERM -- "-$step_pid" 2> /dev/null || true; }
+trap 'interrupted; exit 130' INT
+trap 'interrupted; exit 143' TERM HUP
+# step LOG WHAT WHAT_TO_DO COMMAND...: runs an external command quietly, in a session of its own so that `interrupted` can end
+# all of it; says every 15 s that it is still at it; on failure shows the end of its output and what to do.
+step() {
+  local log=$1 what=$2 advice=$3 began=$SECONDS rc=0
+  shift 3
+  say "$what ..."
+  setsid "$@" > "$log" 2>&1 < /dev/null &
+  step_pid=$!
+  ( exec 9>&- > /dev/null
+    while nap 15; kill -0 "$step_pid" 2> /dev/null; do
+      say "  still at it after $((SECONDS - began)) s: $(tail -c 300 "$log" | tail -n 1 | cut -c 1-120)"
+    done ) &
+  local ticker=$!
+  wait "$step_pid" || rc=$?
+  step_pid=
+  kill "$ticker" 2> /dev/null || true
+  wait "$ticker" 2> /dev/null || true
+  if [ "$rc" != 0 ]; then
+    tail -n 20 "$log" >&2
+    die "failed ($rc): $what; all of its output is in $log" "$advice"
+  fi
+  say "  done in $((SECONDS - began)) s"
+}
+
+# need COMMAND_OR_FILE:DEBIAN_PACKAGE...: installs what is missing, or says what to install.
+need() {
+  local missing=() it
+  for it in "$@"; do
+    command -v "${it%%:*}" > /dev/null || [ -e "${it%%:*}" ] || missing+=("${it#*:}")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+    die "missing: ${missing[*]}" "Debian and Ubuntu: sudo apt-get install --no-install-recommends ${missing[*]}"
+  fi
+  mkdir -p "$cache"
+  lock "$cache/apt"
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  step "$cache/apt.log" "Installing Debian packages: ${missing[*]}" "Is the package mirror reachable? Try: apt-get update" \
+    bash -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"' _ "${missing[@]}"
+  unlock
+}
+
+# --- the cache -----------------------------------------------------------------------------------------------------------
+
+# lock PATH / unlock: one holder at a time, on file descriptor 9; a holder that dies lets go.
+lock() {
+  exec 9> "$1.lock"
+  flock -n 9 || { say "waiting for another run that is at $1 ..."; flock 9; }
+}
+unlock() { exec 9>&-; }
+
+# populate TARGET FUNCTION: has FUNCTION make the directory TARGET.partial and puts it in place in one rename, once.
+populate() {
+  [ ! -d "$1" ] || return 0
+  mkdir -p "$(dirname "$1")"
+  lock "$1"
+  if [ ! -d "$1" ]; then
+    rm -rf "$1.partial"
+    mkdir "$1.partial"
+    "$2" "$1.partial"
+    mv -T "$1.partial" "$1"
+  fi
+  unlock
+}
+
+# --- ports ---------------------------------------------------------------------------------------------------------------
+
+# reserve_ports COUNT: prints so many free TCP ports and keeps them for $STATE until its directory is gone. They lie below the
+# range that the kernel gives to outgoing connections, so that nobody takes the port of a broker that is down for a moment.
+reserve_ports() {
+  local count=$1 dir=$cache/ports top=32767 used port tries=0
+  mkdir -p "$dir"
+  lock "$dir/all" 2> /dev/null
+  [ ! -r /proc/sys/net/ipv4/ip_local_port_range ] || read -r top _ < /proc/sys/net/ipv4/ip_local_port_range
+  [ "$top" -gt 21000 ] || top=32768
+  used=" $(awk 'FNR > 1 {split($2, a, ":"); printf "%s ", a[2]}' /proc/net/tcp /proc/net/tcp6 2> /dev/null)"
+  while [ "$count" -gt 0 ]; do
+    tries=$((tries + 1)); [ $tries -lt 5000 ] || die "no free port below $top"
+    port=$((20000 + (RANDOM * 32768 + RANDOM) % (top - 20000)))
+    [[ $used != *" $(printf %04X "$port") "* ]] || continue
+    if [ -e "$dir/$port" ]; then
+      # A reservation lasts as long as the state directory that it was made for.
+      [ ! -e "$(< "$dir/$port")/kind" ] || continue
+    fi
+    echo "$STATE" > "$dir/$port"
+    echo "$port"
+    count=$((count - 1))
+  done
+  unlock
+}
+release_ports() { # of $STATE
+  { grep -slxF "$STATE" "$cache"/ports/[0-9]* || true; } | xargs -r rm -f
+}
+
+# --- processes -----------------------------------------------------------------------------------------------------------
+
+# started_at PID: when it was started, in clock ticks; nothing and false if there is no such process or only its zombie. A pid
+# alone may be another process's later; with this time it is not.
+started_at() {
+  local stat fields
+  { stat=$(< "/proc/$1/stat"); } 2> /dev/null || return 1
+  read -ra fields <<< "${stat##*) }"
+  [[ ${fields[0]} != [ZX] ]] || return 1
+  echo "${fields[19]}"
+}
+record() { echo "$2 $(started_at "$2")" > "$STATE/pid/$1"; } # record NAME PID
+# pid_of NAME: the pid of a recorded process that is alive, else false.
+pid_of() {
+  local pid start
+  read -r pid start 2> /dev/null < "$STATE/pid/$1" || return 1
+  [ -n "$start" ] && [ "$(started_at "$pid")" = "$start" ] && echo "$pid"
+}
+# start NAME COMMAND...: in the background and in a session of its own (Ctrl-C does not reach it), log and pid kept.
+start() {
+  local name=$1
+  shift
+  setsid "$@" > "$STATE/log/$name.log" 2>&1 < /dev/null 9>&- &
+  record "$name" $!
+  disown
+}
+# finish NAME [SIGNAL [SECONDS]]: ends it; by SIGKILL when SIGNAL has not done it after SECONDS.
+finish() {
+  local pid tries=$(( ${3:-10} * 20 ))
+  if pid=$(pid_of "$1"); then
+    kill -"${2:-KILL}" "$pid" 2> /dev/null || true
+    kill -CONT "$pid" 2> /dev/null || true
+    while pid_of "$1" > /dev/null; do
+      [ $((tries--)) -gt 0 ] || kill -KILL "$pid" 2> /dev/null || true
+      nap 0.05
+    done
+  fi
+  rm -f "$STATE/pid/$1"
+}
+# until_true SECONDS WHAT COMMAND...: polls; false, and says so, when the time has passed.
+until_true() {
+  local deadline=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" > /dev/null 2>&1; do
+    if [ "$SECONDS" -ge "$deadline" ]; then say "timed out waiting for: $what (logs: $STATE/log)"; return 1; fi
+    nap 0.1
+  done
+}
+
+# --- a state directory and its life --------------------------------------------------------------------------------------
+
+# open_state DIRECTORY KIND: sets STATE to what an earlier `up` made, or says that there is none.
+open_state() {
+  [ -n "${1:-}" ] || die "which state directory?" "see: $script --help"
+  [ "$(cat "$1/kind" 2> /dev/null)" = "$2" ] || die "$1 is no state directory of $(basename "$script")" "make one with: $script up $1"
+  STATE=$(cd "$1" && pwd)
+}
+# claim_state DIRECTORY KIND [OWNER_PID]: makes it, private, and from now on undoes everything if this script ends before
+# `standing`, or, at any time later, when the owner does.
+claim_state() {
+  local owner=${3:-} since
+  [ -n "${1:-}" ] || die "which state directory?" "see: $script --help"
+  [ -z "$(ls -A "$1" 2> /dev/null)" ] || die "$1 is not empty" "end what was there with: $script down $1"
+  mkdir -p "$1"
+  STATE=$(cd "$1" && pwd)
+  chmod 700 "$STATE"
+  mkdir -p "$STATE"/{log,pid}
+  echo "$2" > "$STATE/kind"
+  record up $$
+  trap fell EXIT
+  if [ -n "$owner" ]; then
+    since=$(started_at "$owner") || die "the owner, process $owner, is not there"
+    start watchdog bash "$env_dir/watchdog.sh" "$owner" "$since" "$script" "$STATE"
+  fi
+}
+standing() { trap - EXIT; rm -f "$STATE/pid/up"; }
+fell() {
+  local rc=$?
+  trap - EXIT
+  rm -f "$STATE/pid/up"
+  say "not started; ending what was; logs stay in $STATE/log"
+  "$script" down "$STATE" --keep || true
+  exit "$rc"
+}
+# close_state: first those that could start more: an `up` still at work and the watchdog, unless it is us.
+end_starters() {
+  finish up
+  [ "$(pid_of watchdog)" = $$ ] || finish watchdog
+}
+close_state() { # close_state [--keep]
+  release_ports
+  rm -rf "$STATE/pid"
+  [ "${1:-}" = --keep ] || rm -rf "$STATE"
+}
