@@ -16,8 +16,9 @@ die() { # die WHAT [WHAT_TO_DO]
 # Prints the comment block at the top of the script: one text for reader and user.
 usage() { awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$script"; }
 
-exec {never}<> <(:) # a pipe that nobody writes: waiting for it is a sleep that starts no process
-nap() { read -rt "$1" -u "$never" || true; } # nap SECONDS
+exec {never}<> <(:) # a pipe that nobody writes
+# doze SECONDS: a sleep that starts no process. Only where no trap can go off: bash 5.2 can crash on a trap during `read -t`.
+doze() { read -rt "$1" -u "$never" || true; }
 
 # --- long steps ---------------------------------------------------------------------------------------------------------
 
@@ -34,7 +35,7 @@ step() {
   setsid "$@" > "$log" 2>&1 < /dev/null &
   step_pid=$!
   ( exec 9>&- > /dev/null
-    while nap 15; kill -0 "$step_pid" 2> /dev/null; do
+    while doze 15; kill -0 "$step_pid" 2> /dev/null; do
       say "  still at it after $((SECONDS - began)) s: $(tail -c 300 "$log" | tail -n 1 | cut -c 1-120)"
     done ) &
   local ticker=$!
@@ -107,7 +108,7 @@ reserve_ports() {
     [[ $used != *" $(printf %04X "$port") "* ]] || continue
     if [ -e "$dir/$port" ]; then
       # A reservation lasts as long as the state directory that it was made for.
-      [ ! -e "$(< "$dir/$port")/kind" ] || continue
+      [ ! -e "$(< "$dir/$port")/type" ] || continue
     fi
     echo "$STATE" > "$dir/$port"
     echo "$port"
@@ -153,7 +154,7 @@ finish() {
     kill -CONT "$pid" 2> /dev/null || true
     while pid_of "$1" > /dev/null; do
       [ $((tries--)) -gt 0 ] || kill -KILL "$pid" 2> /dev/null || true
-      nap 0.05
+      sleep 0.05
     done
   fi
   rm -f "$STATE/pid/$1"
@@ -164,7 +165,7 @@ until_true() {
   shift 2
   until "$@" > /dev/null 2>&1; do
     if [ "$SECONDS" -ge "$deadline" ]; then say "timed out waiting for: $what (logs: $STATE/log)"; return 1; fi
-    nap 0.1
+    sleep 0.1
   done
 }
 
@@ -173,7 +174,7 @@ until_true() {
 # open_state DIRECTORY KIND: sets STATE to what an earlier `up` made, or says that there is none.
 open_state() {
   [ -n "${1:-}" ] || die "which state directory?" "see: $script --help"
-  [ "$(cat "$1/kind" 2> /dev/null)" = "$2" ] || die "$1 is no state directory of $(basename "$script")" "make one with: $script up $1"
+  [ "$(cat "$1/type" 2> /dev/null)" = "$2" ] || die "$1 is no state directory of $(basename "$script")" "make one with: $script up $1"
   STATE=$(cd "$1" && pwd)
 }
 # claim_state DIRECTORY KIND [OWNER_PID]: makes it, private, and from now on undoes everything if this script ends before
@@ -186,7 +187,7 @@ claim_state() {
   STATE=$(cd "$1" && pwd)
   chmod 700 "$STATE"
   mkdir -p "$STATE"/{log,pid}
-  echo "$2" > "$STATE/kind"
+  echo "$2" > "$STATE/type"
   record up $$
   trap fell EXIT
   if [ -n "$owner" ]; then

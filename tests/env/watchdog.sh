@@ -7,8 +7,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib.sh
 . "$here/lib.sh"
 while [ "$(started_at "$owner")" = "$since" ]; do
-  [ -e "$STATE/kind" ] || exit 0
-  nap 0.5
+  [ -e "$STATE/type" ] || exit 0
+  doze 0.5
 done
 echo "process $owner has ended"
 exec "$script" down "$STATE"

@@ -58,7 +58,7 @@ archive_classes() {
       say "  no class archive; brokers start without it"
       : > "$archive"
     fi
-    if [ -e "$dir/kind" ]; then "$script" down "$dir"; fi
+    if [ -e "$dir/type" ]; then "$script" down "$dir"; fi
     rm -rf "$dir" "$archive.partial"
   fi
   unlock
@@ -135,7 +135,7 @@ await_node() { # await_node NODE
   until grep -qs 'Kafka Server started' "$d/server.log"; do
     pid_of "node$1" > /dev/null || { tail -n 20 "$STATE/log/node$1.log" "$d/server.log" >&2 || true; die "broker $1 has ended"; }
     [ "$SECONDS" -lt "$deadline" ] || die "broker $1 does not serve after 120 s; see $d/server.log" "Is the machine overloaded, or out of memory (about 250 MB a broker)?"
-    nap 0.05
+    sleep 0.05
   done
 }
 servers() { # servers pods|''

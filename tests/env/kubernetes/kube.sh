@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# A real Kubernetes for tests, from source by package registries alone: no image is pulled, and nothing outside STATE is configured.
+#
+#   kube.sh up STATE [OPTION...]     starts a cluster, waits until it serves, prints the path of its kubeconfig (a private file)
+#     --mode control                   API server, etcd, controllers and scheduler on 127.0.0.1; Pods stay Pending
+#     --mode kwok                      the same and fake nodes: Pods are Running at once and Ready after a delay
+#     --mode real                      (default; root) a real node in namespaces of its own: containerd, kubelet, kube-proxy, DNS.
+#                                      With LAGRANGE_CLUSTER=kind: a kind cluster instead (Docker, no root)
+#     --nodes N                        kwok: so many fake nodes (1)
+#     --ready-delay MS                 kwok: until a Pod is Ready (0); kwok-stages.yaml says how to set it per Pod
+#     --gone-delay MS                  kwok: until a deleted Pod is gone (0)
+#     --owner PID                      ends everything when that process has ended, however it ended
+#   kube.sh down STATE [--keep]      ends it and deletes STATE (--keep: leaves logs and data)
+#   kube.sh kubeconfig STATE         prints the path of the kubeconfig again
+#   kube.sh host-address STATE       prints the address of this machine as Pods see it (real node: also by the name host.local)
+#   kube.sh load-image STATE TAR...  loads images made by image.sh
+#   kube.sh kubectl STATE ARG...     kubectl on it; as `helm`: Helm 4 on it
+#   kube.sh bin                      builds what is missing and prints the directory with kubectl and helm
+#
+# STATE is a directory that does not exist yet or is empty, not under /run. Logs: STATE/log; log/audit.log has every write.
+# Any number of clusters side by side. Cache: LAGRANGE_CACHE, else ~/.cache/lagrange. Needs Go (1.21 or later; it fetches the
+# version that it wants) and openssl; the real node also containerd, runc, CNI plugins and iptables (as root on Debian it installs
+# them). The first build takes 5 to 8 minutes on two cores; the binary is then in the cache.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+script=$here/kube.sh
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
+
+# --- the binary ----------------------------------------------------------------------------------------------------------
+
+build_into() {
+  command -v go > /dev/null || die "missing: Go" "install Go 1.21 or later from https://go.dev/dl (Debian 12's is too old), then run this again"
+  step "$1.log" "Building Kubernetes; the first time this takes 5 to 8 minutes on two idle cores" \
+    "Is the Go module proxy reachable (go env GOPROXY)? Is there 5 GB of disk (go env GOCACHE)? Run it again: what is built is kept." \
+    "$here/build.sh" "$1"
+}
+ensure_binary() { # sets and exports bin
+  bin=$cache/kubernetes-$(cd "$here" && cat build.sh components/go.mod components/go.sum components/*.go components/pause/*.go | sha256sum | cut -c 1-12)
+  populate "$bin" build_into
+  export bin
+}
+kubectl() { KUBECACHEDIR=$STATE/kube-cache "$bin/kubectl" --kubeconfig "$STATE/admin.kubeconfig" "$@"; }
+
+# --- control and kwok ----------------------------------------------------------------------------------------------------
+
+up_on_loopback() {
+  local ports i
+  need openssl:openssl
+  mapfile -t ports < <(reserve_ports 6)
+  [ ${#ports[@]} = 6 ] || die "no ports"
+  ADDRESS=127.0.0.1 API_PORT=${ports[0]} PODS=10.244.0.0/16 SERVICES=10.96.0.0/16 SERVICE_IP=10.96.0.1
+  # shellcheck source=control-plane.sh
+  . "$here/control-plane.sh"
+  identities node-1
+  # A loopback address is no valid endpoint of the Service `kubernetes`: leave it without.
+  control_plane "${ports[@]:1:4}" --endpoint-reconciler-type none
+  [ "$mode" = kwok ] || return 0
+  sed "s/: READY_DELAY_MS$/: $ready_delay/; s/: GONE_DELAY_MS$/: $gone_delay/" "$here/kwok-stages.yaml" > "$STATE/kwok.yaml"
+  start kwok "$bin/kwok" --kubeconfig "$STATE/kwok.kubeconfig" --config "$STATE/kwok.yaml" --manage-all-nodes \
+    --cidr 10.244.0.0/16 --node-ip 10.0.0.1 --node-lease-duration-seconds 40 --server-address "127.0.0.1:${ports[5]}"
+  for ((i = 1; i <= nodes; i++)); do
+    echo '---'
+    echo "{apiVersion: v1, kind: Node, metadata: {name: kwok-$i, annotations: {kwok.x-k8s.io/node: fake}, labels: {kubernetes.io/hostname: kwok-$i, kubernetes.io/os: linux}}}"
+  done | kubectl apply -f - > /dev/null
+  kubectl wait --for=condition=Ready node --all --timeout=60s > /dev/null || die "fake nodes are not Ready" "see $STATE/log/kwok.log"
+}
+
+# --- a real node ---------------------------------------------------------------------------------------------------------
+
+# A network for the link between this machine and the node, 172.30.K.0/24; with it go Pods 10.244.K.0/24 and Services 10.96.K.0/24.
+# Making an interface of a name either works or does not: two that start at once cannot both get it.
+take_network() {
+  local k used
+  used=" $(ip -4 route show | awk '{print $1}' | tr '\n' ' ')"
+  for ((k = 0; k < 100; k++)); do
+    [[ $used != *" 172.30.$k."* && $used != *" 172.30.0.0/16 "* && $used != *" 10.244.$k."* && $used != *" 10.96.$k."* ]] || continue
+    ip link add "lagrange$k" type veth peer name "lagrange${k}n" 2> /dev/null || continue
+    echo "lagrange$k" > "$STATE/link"
+    export HOST=172.30.$k.1 ADDRESS=172.30.$k.2 PODS=10.244.$k.0/24 SERVICES=10.96.$k.0/24 SERVICE_IP=10.96.$k.1
+    return
+  done
+  die "no free network in 172.30.0.0/16" "see: ip route; ip link; end clusters that nobody needs with: $script down STATE"
+}
+child_of() { tr -d ' ' < "/proc/$1/task/$1/children"; }
+up_real() {
+  local link pid
+  [ "$(id -u)" = 0 ] || die "a real node needs root" "with Docker, set LAGRANGE_CLUSTER=kind; with neither, use --mode kwok"
+  [ ! -e /sys/fs/cgroup/cgroup.controllers ] || die "the real node is written for cgroup v1; this machine has cgroup v2 only" "with Docker, set LAGRANGE_CLUSTER=kind"
+  [[ $STATE != /run/* ]] || die "STATE must not be under /run: the node mounts its own there"
+  need containerd:containerd ctr:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables ip:iproute2 openssl:openssl
+  take_network
+  link=$(< "$STATE/link")
+  export STATE NODE=node-1 API_PORT=6443
+  # shellcheck source=control-plane.sh
+  . "$here/control-plane.sh"
+  identities "$NODE"
+  start node unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc bash "$here/node.sh"
+  until_true 10 "namespaces" test -e "$STATE/namespaces-up" || die "the namespaces did not come up: $(tail -n 3 "$STATE/log/node.log")"
+  pid=$(child_of "$(pid_of node)")
+  record init "$pid"
+  ip link set "${link}n" netns "$pid" name eth0
+  ip addr add "$HOST/24" dev "$link"
+  ip link set "$link" up
+  # Services and Pods, seen from this machine.
+  ip route add "$SERVICES" via "$ADDRESS" dev "$link"
+  ip route add "$PODS" via "$ADDRESS" dev "$link"
+  echo "$HOST" > "$STATE/host-address"
+  touch "$STATE/link-up"
+  until_true 180 "the node to be Ready" kubectl wait --for=condition=Ready "node/$NODE" --timeout=1s ||
+    die "the node is not Ready: $(tail -n 3 "$STATE/log/node.log")" "see node.log, containerd.log and kubelet.log in $STATE/log"
+}
+down_real() {
+  local group hierarchy init tries=100
+  init=$(pid_of init) || init=
+  finish node # --kill-child: its child is PID 1 of the pid namespace, so that all ends
+  if [ -n "$init" ]; then
+    while pid_of init > /dev/null && [ $((tries--)) -gt 0 ]; do sleep 0.05; done
+  fi
+  [ ! -e "$STATE/link" ] || ip link del "$(< "$STATE/link")" 2> /dev/null || true
+  [ -e "$STATE/cgroup" ] || return 0
+  group=$(< "$STATE/cgroup")
+  for hierarchy in /sys/fs/cgroup/*; do
+    [ ! -d "$hierarchy$group" ] || find "$hierarchy$group" -depth -type d -exec rmdir {} + 2> /dev/null || true
+  done
+}
+
+# --- kind ----------------------------------------------------------------------------------------------------------------
+
+kind() {
+  if command -v kind > /dev/null; then command kind "$@"; else go run sigs.k8s.io/kind@v0.33.0 "$@"; fi
+}
+up_kind() {
+  command -v docker > /dev/null || die "LAGRANGE_CLUSTER=kind needs Docker" "as root, the real node works without it: unset LAGRANGE_CLUSTER"
+  echo "lagrange-$(head -c 4 /dev/urandom | od -An -tx4 | tr -d ' ')" > "$STATE/kind-name"
+  say "Creating a kind cluster; the first time it pulls its image (about 400 MB) ..."
+  (umask 077; kind create cluster --name "$(< "$STATE/kind-name")" --kubeconfig "$STATE/admin.kubeconfig" --wait 180s >&2) ||
+    die "kind could not create a cluster" "does \`docker info\` work for this user?"
+  docker network inspect kind -f '{{range .IPAM.Config}}{{println .Gateway}}{{end}}' | grep -m 1 -F . > "$STATE/host-address"
+}
+
+# --- commands ------------------------------------------------------------------------------------------------------------
+
+up() {
+  local dir=${1:-} owner='' mode=real nodes=1 ready_delay=0 gone_delay=0
+  [ $# = 0 ] || shift
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --mode) mode=$2 ;;
+      --nodes) nodes=$2 ;;
+      --ready-delay) ready_delay=$2 ;;
+      --gone-delay) gone_delay=$2 ;;
+      --owner) owner=$2 ;;
+      *) die "up does not know $1" "see: $script --help" ;;
+    esac
+    [ $# -ge 2 ] || die "$1 wants a value"
+    shift 2
+  done
+  case $mode:${LAGRANGE_CLUSTER:-node} in
+    control:* | kwok:*) ;;
+    real:node) ;;
+    real:kind) mode=kind ;;
+    real:*) die "LAGRANGE_CLUSTER is node (default) or kind, not $LAGRANGE_CLUSTER" ;;
+    *) die "there is no mode $mode" "see: $script --help" ;;
+  esac
+  [[ $nodes$ready_delay$gone_delay =~ ^[0-9]+$ ]] || die "--nodes, --ready-delay and --gone-delay want numbers"
+  claim_state "$dir" kubernetes "$owner"
+  ensure_binary
+  case $mode in
+    control | kwok) up_on_loopback ;;
+    real) up_real ;;
+    kind) up_kind ;;
+  esac
+  until_true 60 "the default ServiceAccount" kubectl get serviceaccount default
+  standing
+  echo "$STATE/admin.kubeconfig"
+}
+down() {
+  local name
+  end_starters
+  if [ -e "$STATE/kind-name" ]; then kind delete cluster --name "$(< "$STATE/kind-name")" --kubeconfig "$STATE/admin.kubeconfig" >&2 || true; fi
+  down_real
+  # Data are thrown away: no reason to wait for an orderly end.
+  for name in kwok kube-scheduler kube-controller-manager kube-apiserver etcd; do finish "$name"; done
+  close_state "${1:-}"
+}
+load_image() {
+  local tar init
+  [ $# -gt 0 ] || die "load-image wants the path of an image" "make one with: $here/../image.sh"
+  for tar in "$@"; do
+    if [ -e "$STATE/kind-name" ]; then
+      kind load image-archive "$tar" --name "$(< "$STATE/kind-name")" >&2
+    else
+      init=$(pid_of init) || die "there is no node to load an image into" "images are for --mode real"
+      nsenter -t "$init" -m -- ctr --address /run/containerd/containerd.sock -n k8s.io images import "$(readlink -f "$tar")" >&2
+    fi
+  done
+}
+
+command=${1:-}
+[ $# = 0 ] || shift
+case $command in
+  up) up "$@" ;;
+  down)
+    [ -z "${1:-}" ] || [ -e "$1" ] || exit 0
+    open_state "${1:-}" kubernetes
+    down "${2:-}" ;;
+  kubeconfig) open_state "${1:-}" kubernetes; echo "$STATE/admin.kubeconfig" ;;
+  host-address)
+    open_state "${1:-}" kubernetes
+    [ -e "$STATE/host-address" ] || die "this cluster's Pods do not run" "Pods run with --mode real"
+    cat "$STATE/host-address" ;;
+  load-image) open_state "${1:-}" kubernetes; shift; load_image "$@" ;;
+  kubectl) open_state "${1:-}" kubernetes; shift; ensure_binary; kubectl "$@" ;;
+  helm)
+    open_state "${1:-}" kubernetes; shift; ensure_binary
+    HELM_CACHE_HOME=$STATE/helm HELM_CONFIG_HOME=$STATE/helm HELM_DATA_HOME=$STATE/helm KUBECONFIG=$STATE/admin.kubeconfig exec "$bin/helm" "$@" ;;
+  bin) ensure_binary; echo "$bin" ;;
+  -h | --help) usage ;;
+  *) usage >&2; exit 2 ;;
+esac
