@@ -3,3 +3,4 @@
 //! One way through the house: observe, decide, act, report.
 
 pub mod kafka;
+pub mod scaling;

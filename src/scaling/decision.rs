@@ -1,0 +1,266 @@
+//! A decision as data: what to do, why, until when, and every number on the way. Status, events, metrics and logs are
+//! rendered from it; none of them computes again.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::trail::Trail;
+
+/// What to do and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What to do.
+    pub verdict: Verdict,
+    /// What stands in the way of a scale-up at this moment, wanted or not (decision 30). `None`: nothing.
+    pub up_blocked: Option<Wait>,
+    /// What keeps the wanted count from being what the lag asks for.
+    pub limited_by: Option<LimitedBy>,
+    /// The numbers that were decided on.
+    pub facts: Facts,
+    /// What happened since the last decision that a user should be told once.
+    pub notices: Vec<Notice>,
+    /// The steps, in order.
+    pub trail: Trail,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Change the replicas.
+    Scale {
+        /// Replicas now.
+        from: i32,
+        /// Replicas wanted; never equal to `from`.
+        to: i32,
+        /// Why.
+        why: ScaleReason,
+    },
+    /// Leave them.
+    Hold(Wait),
+}
+
+/// Why nothing is done, and until when if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// Why.
+    pub why: HoldReason,
+    /// Not before.
+    pub until: Option<Timestamp>,
+}
+
+/// Why the replicas change. `as_str` is the reason in the status and in events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScaleReason {
+    /// More lag than `lagPerReplica` allows at this size.
+    LagAboveTarget,
+    /// Less lag than this size is for, and arrivals that fewer can take.
+    LagBelowTarget,
+    /// More replicas than can be given a partition.
+    PartitionLimit,
+    /// More replicas than `maxReplicas`.
+    MaxReplicas,
+    /// Fewer replicas than `minReplicas`.
+    MinReplicas,
+    /// Nothing to do for `scaleToZeroDelay`.
+    ScaleToZero,
+    /// Something to read while asleep.
+    WakeUp,
+    /// Kafka has been unreadable for too long (decision 11).
+    Fallback,
+    /// `lagrange.dev/paused-replicas`.
+    PausedReplicas,
+}
+
+impl ScaleReason {
+    /// The reason as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LagAboveTarget => "LagAboveTarget",
+            Self::LagBelowTarget => "LagBelowTarget",
+            Self::PartitionLimit => "PartitionLimit",
+            Self::MaxReplicas => "MaxReplicas",
+            Self::MinReplicas => "MinReplicas",
+            Self::ScaleToZero => "ScaleToZero",
+            Self::WakeUp => "WakeUp",
+            Self::Fallback => "Fallback",
+            Self::PausedReplicas => "PausedReplicas",
+        }
+    }
+}
+
+/// Why nothing is done. `as_str` is the reason in the status, in conditions and in metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HoldReason {
+    /// The replicas are what they should be.
+    AsDesired,
+    /// Nothing has been read since the start.
+    NotYetObserved,
+    /// The lag, or part of it, is not known.
+    LagUnknown,
+    /// Too soon after the last action.
+    CoolingDown,
+    /// The last action has not settled.
+    Settling,
+    /// The group rebalances, or its state is not known.
+    GroupRebalancing,
+    /// The workload rolls out.
+    RolloutInProgress,
+    /// Fewer replicas are ready than wanted.
+    ReplicasNotReady,
+    /// Replicas are ready and the group has no members.
+    GroupMissing,
+    /// A scale-down waits for evidence that covers its window.
+    GatheringEvidence,
+    /// The arrivals are more than fewer replicas have been seen to take.
+    ArrivalsTooHigh,
+    /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
+    ScalingDisabled,
+    /// A pausing annotation.
+    Paused,
+    /// Somebody else keeps changing the replicas (decision 7).
+    TargetContested,
+}
+
+impl HoldReason {
+    /// The reason as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AsDesired => "AsDesired",
+            Self::NotYetObserved => "NotYetObserved",
+            Self::LagUnknown => "LagUnknown",
+            Self::CoolingDown => "CoolingDown",
+            Self::Settling => "Settling",
+            Self::GroupRebalancing => "GroupRebalancing",
+            Self::RolloutInProgress => "RolloutInProgress",
+            Self::ReplicasNotReady => "ReplicasNotReady",
+            Self::GroupMissing => "GroupMissing",
+            Self::GatheringEvidence => "GatheringEvidence",
+            Self::ArrivalsTooHigh => "ArrivalsTooHigh",
+            Self::ScalingDisabled => "ScalingDisabled",
+            Self::Paused => "Paused",
+            Self::TargetContested => "TargetContested",
+        }
+    }
+}
+
+/// What keeps the wanted count from being what the lag asks for: the reasons of `ScalingLimited`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitedBy {
+    /// The lag asks for more replicas than can be given a partition.
+    PartitionLimit,
+    /// The lag asks for more than `maxReplicas`.
+    MaxReplicas,
+    /// The lag asks for fewer than `minReplicas`.
+    MinReplicas,
+}
+
+impl LimitedBy {
+    /// The reason as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PartitionLimit => "PartitionLimit",
+            Self::MaxReplicas => "MaxReplicas",
+            Self::MinReplicas => "MinReplicas",
+        }
+    }
+}
+
+/// The numbers that were decided on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Replicas wanted by the target now.
+    pub current: i32,
+    /// Replicas ready.
+    pub ready: i32,
+    /// Replicas that this decision would have, were nothing in the way. `None`: cannot be said.
+    pub desired: Option<i32>,
+    /// Most replicas that can be given a partition, as last known.
+    pub limit: Option<i32>,
+    /// Partitions of all topics that count, as last known.
+    pub partitions: Option<i32>,
+    /// The lag of this look.
+    pub lag: Lag,
+    /// Whether the lag is known.
+    pub knowledge: Knowledge,
+    /// Members, as last described.
+    pub members: Option<usize>,
+    /// Members without a partition; only of a description of a stable group.
+    pub idle_members: Option<usize>,
+    /// Arrivals of all partitions, in thousandths of a record per second.
+    pub produced: Option<i64>,
+    /// Consumption of all partitions, in thousandths of a record per second.
+    pub consumed: Option<i64>,
+    /// Best consumption of one replica under a backlog, in thousandths of a record per second.
+    pub best_per_replica: Option<i64>,
+    /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`: since when.
+    pub overdue: Option<Overdue>,
+    /// Ready replicas and a group without members, for longer than `settleTimeout` (decision 4).
+    pub group_missing: bool,
+}
+
+/// Lag of one look, in records.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lag {
+    /// Sum over the partitions that are known.
+    pub total: i64,
+    /// The largest of one partition.
+    pub max: i64,
+    /// The partition that has it.
+    pub max_partition: Option<(Arc<str>, i32)>,
+    /// Partitions whose lag is not known.
+    pub unknown: i32,
+    /// The first few of them.
+    pub unknown_partitions: Vec<(Arc<str>, i32)>,
+}
+
+/// Whether the lag is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knowledge {
+    /// Nothing has been read yet.
+    NotYet,
+    /// Every partition was read.
+    Complete,
+    /// Something is missing since then. `lasting`: for two looks and at least 20 s (decision 16).
+    Missing {
+        /// Since when.
+        since: Timestamp,
+        /// Long enough to tell the user.
+        lasting: bool,
+    },
+}
+
+/// Something that takes longer than `settleTimeout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// What.
+    pub what: HoldReason,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Something that a user should be told once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Somebody else changed the replicas.
+    ScaledExternally {
+        /// Replicas before.
+        from: i32,
+        /// Replicas now.
+        to: i32,
+    },
+    /// A topic has more partitions than before.
+    PartitionsAdded {
+        /// The topic.
+        topic: Arc<str>,
+        /// Partitions before.
+        from: i32,
+        /// Partitions now.
+        to: i32,
+    },
+    /// The last action has settled.
+    Settled {
+        /// From the action to the settled group.
+        after: SignedDuration,
+    },
+}

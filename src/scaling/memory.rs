@@ -1,0 +1,134 @@
+//! The few numbers that must survive a restart. They live in `status.memory`; everything else can be thrown away.
+//!
+//! A field is never given a new meaning, and unreadable memory is absent memory (decision 27).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::history::History;
+use super::observation::Assignor;
+
+/// What `decide` hands from one call to the next.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Survives restarts.
+    pub memory: Memory,
+    /// Rebuilt from looks, bounded.
+    pub history: History,
+}
+
+impl State {
+    /// The state of a process that has just started and found `memory` in the status.
+    pub fn after_restart(memory: Memory) -> Self {
+        Self {
+            memory,
+            history: History::default(),
+        }
+    }
+}
+
+/// The few numbers that must survive a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Memory {
+    /// Version of this layout.
+    pub version: i64,
+    /// [`super::Policy::subject`] when the measured numbers were taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<i64>,
+    /// Actions begun so far; a higher number in the status than in the process means that somebody else acted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sequence: i64,
+    /// An action that was written ahead and not confirmed (decision 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The last action, ours or somebody else's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastAction>,
+    /// The replica count that we take for granted: the one last seen or made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<i32>,
+    /// When somebody else changed the replicas, the latest three (decision 7).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<Timestamp>,
+    /// Until when we stand back because somebody else keeps changing the replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contested_until: Option<Timestamp>,
+    /// The last assignor that was seen (decision 17).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignor: Option<Assignor>,
+    /// The last partition limit that was known, in replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i32>,
+    /// Best consumption of one replica seen under a backlog, in thousandths of a record per second, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<Rate>,
+    /// How long a scale-down must wait because an earlier one had to be undone, in seconds, and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regret: Option<Regret>,
+    /// Sum of the end offsets when the group was put to sleep: more than this is something to read (decision 12).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slept_at: Option<i64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+/// An action that was written ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Replicas before.
+    pub from: i32,
+    /// Replicas after.
+    pub to: i32,
+    /// When it was written.
+    pub time: Timestamp,
+}
+
+/// The last action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastAction {
+    /// When.
+    pub time: Timestamp,
+    /// Replicas before.
+    pub from: i32,
+    /// Replicas after.
+    pub to: i32,
+    /// Whether it was somebody else's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
+    /// Whether the API server said that it was done. An unknown outcome counts as an action all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirmed: bool,
+    /// Whether its replica count has been seen on the target.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub landed: bool,
+    /// How long it took until the group had settled, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_after: Option<i64>,
+}
+
+/// A rate and when it was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    /// Thousandths of a record per second.
+    pub milli: i64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// A wait that grew because a scale-down was regretted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regret {
+    /// Seconds to wait before the next scale-down.
+    pub wait: i64,
+    /// When that was set.
+    pub time: Timestamp,
+}

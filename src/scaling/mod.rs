@@ -1,0 +1,16 @@
+//! The decision: how many replicas, and when.
+//!
+//! Pure: no async, no clock, no I/O, no kube, no rdkafka, no randomness. It is told the time inside the observation,
+//! so hours of cooldown are tested in microseconds.
+
+pub mod decision;
+pub mod history;
+pub mod memory;
+pub mod observation;
+pub mod policy;
+pub mod trail;
+
+pub use decision::{Decision, Verdict};
+pub use memory::{Memory, State};
+pub use observation::Observation;
+pub use policy::Policy;

@@ -1,0 +1,155 @@
+//! What `decide` is told: offsets, group, target, time. Plain data; the controller makes it from a snapshot.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Everything that is known at one moment.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The only clock. Never goes back within a process (decision 24).
+    pub now: Timestamp,
+    /// The latest look at Kafka. `Err`: it failed as a whole, or none is recent enough.
+    pub look: Result<Look, Blind>,
+    /// The workload.
+    pub target: Target,
+}
+
+/// Why there is no look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blind {
+    /// Nothing has been read yet since the start.
+    NotYet,
+    /// Kafka could not be read.
+    Failed {
+        /// Number of the failed look; equal numbers are one look.
+        number: u64,
+    },
+}
+
+/// One look at the group and its topics.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Equal numbers saw equal data; evidence is gathered once per number.
+    pub number: u64,
+    /// When its last reply arrived.
+    pub at: Timestamp,
+    /// The topics that count: those the user named or that were resolved for the group, and those it is assigned.
+    /// Sorted by name.
+    pub topics: Vec<Topic>,
+    /// The group.
+    pub group: Group,
+}
+
+/// A topic.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether its lag counts. A topic that is only assigned counts for the partition limit alone.
+    pub counts: bool,
+    /// Its partitions by index; `None`: they could not be read at all, so everything about it is unknown.
+    pub partitions: Option<Vec<Partition>>,
+}
+
+/// A partition. All offsets are >= 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// First offset still kept.
+    pub log_start: Option<i64>,
+    /// One past the last record.
+    pub log_end: Option<i64>,
+    /// What the group has committed.
+    pub committed: Commit,
+    /// Whether a member has it. `false` also while that is not known.
+    pub owned: bool,
+}
+
+/// A committed offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// At this offset.
+    At(i64),
+    /// The coordinator says that there is none.
+    Absent,
+    /// Not known.
+    Unknown,
+}
+
+/// The group.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its state.
+    pub state: GroupState,
+    /// The assignor, if this look or an earlier one of this process has seen it.
+    pub assignor: Option<Assignor>,
+    /// Its members as last described.
+    pub members: Option<Members>,
+}
+
+/// State of a group, as far as it matters for acting (decision 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupState {
+    /// Every member has its partitions.
+    Stable,
+    /// It exists and has no members.
+    Empty,
+    /// It does not exist.
+    Dead,
+    /// Members join, leave, give up or take over partitions.
+    Rebalancing,
+    /// Not known.
+    Unknown,
+}
+
+/// Members, as one description gave them.
+#[derive(Debug, Clone)]
+pub struct Members {
+    /// The look that described them; less than the look's own number when they were not asked for again.
+    pub look: u64,
+    /// One entry per member.
+    pub list: Vec<Member>,
+}
+
+/// A member.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The coordinator's id for it.
+    pub id: Arc<str>,
+    /// How many partitions it has.
+    pub partitions: usize,
+    /// Whether it has a `group.instance.id`.
+    pub is_static: bool,
+}
+
+/// How partitions are handed out, as far as it matters for the limit (decision 17).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Assignor {
+    /// Topic by topic: no more consumers than the largest topic has partitions get any.
+    Range,
+    /// Over all topics at once: roundrobin, sticky, cooperative-sticky, KIP-848 uniform.
+    Even,
+    /// Something else (Kafka Streams, a user's own).
+    Other,
+}
+
+/// The workload that is scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Replicas wanted (`spec.replicas`), >= 0.
+    pub replicas: i32,
+    /// Replicas ready.
+    pub ready: i32,
+    /// Whether its pods are being replaced.
+    pub rollout: Rollout,
+}
+
+/// Whether pods are being replaced by those of another template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollout {
+    /// No; or it cannot be told for this kind (decision 6).
+    None,
+    /// Yes.
+    InProgress,
+}

@@ -1,0 +1,92 @@
+//! What the user asked for, already checked: nothing in here can be malformed.
+
+use jiff::SignedDuration;
+
+/// What the user asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Which group, cluster, target, objective and thread count this is about, as one number: when it changes, what
+    /// was measured is dropped and the last action is kept (decision 28).
+    pub subject: i64,
+    /// Fewest replicas, >= 0.
+    pub min: i32,
+    /// Most replicas, >= `min` and >= 1; the partition limit holds besides.
+    pub max: Option<i32>,
+    /// What to scale by.
+    pub objective: Objective,
+    /// How far apart actions are.
+    pub pacing: Pacing,
+    /// Consumers that one replica runs, >= 1.
+    pub threads: i32,
+    /// How a partition without a committed offset counts.
+    pub offset_reset: OffsetReset,
+    /// Floor while Kafka cannot be read.
+    pub fallback: Option<Fallback>,
+    /// The hand on the brake (decision 10).
+    pub brake: Brake,
+}
+
+/// What to scale by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// Records behind per replica, >= 1, as KEDA's `lagThreshold`.
+    LagPerReplica(i64),
+}
+
+/// Least times between actions. All of them are positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pacing {
+    /// Between any two actions, in either direction.
+    pub min_interval: SignedDuration,
+    /// From any action to a scale-down; also the time that evidence for a scale-down must cover.
+    pub min_scale_down_interval: SignedDuration,
+    /// How long an action, a rebalance or a rollout is waited for.
+    pub settle_timeout: SignedDuration,
+    /// How long nothing may arrive and nothing be unread before a group goes to sleep.
+    pub scale_to_zero_delay: SignedDuration,
+}
+
+/// `auto.offset.reset` of the consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// They begin at the end: a partition without a commit has nothing to read yet.
+    Latest,
+    /// They begin at the log start: all of it is unread.
+    Earliest,
+}
+
+/// Floor while Kafka cannot be read (decision 11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fallback {
+    /// Raise to this many replicas, >= 1.
+    pub replicas: i32,
+    /// After so long without a complete look.
+    pub after: SignedDuration,
+}
+
+/// What the pausing annotations say (decision 10).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Brake {
+    /// Hold altogether, perhaps at a given size.
+    pub pause: Option<Pause>,
+    /// No scale-down.
+    pub no_scale_in: bool,
+    /// No scale-up.
+    pub no_scale_out: bool,
+}
+
+/// Why everything is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pause {
+    /// `paused: "true"`.
+    Here,
+    /// `paused-replicas: "n"`: one action to n, then hold. 0 <= n <= `max`.
+    At(i32),
+    /// An annotation whose value means nothing: paused, and reported.
+    NotUnderstood {
+        /// The annotation's key.
+        annotation: String,
+        /// Its value, cut to a readable length.
+        value: String,
+    },
+}

@@ -1,0 +1,207 @@
+//! The ordered list of steps that led to a decision, with their numbers, and how each reads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::decision::LimitedBy;
+
+/// The steps of one decision, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trail(pub Vec<Step>);
+
+impl Trail {
+    pub(super) fn push(&mut self, step: Step) {
+        self.0.push(step);
+    }
+}
+
+impl fmt::Display for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("; ")?;
+            }
+            step.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// The lag that the demand is computed from.
+    Lag {
+        /// Records.
+        total: i64,
+        /// Partitions whose lag is not known.
+        unknown: i32,
+    },
+    /// What the objective asks for.
+    Demand {
+        /// Replicas.
+        replicas: i32,
+        /// `lagPerReplica`.
+        lag_per_replica: i64,
+    },
+    /// A count was moved to one worth having.
+    Useful {
+        /// The count that was asked for.
+        asked: i32,
+        /// The count taken.
+        taken: i32,
+        /// Most partitions that one consumer has at that count.
+        share: i32,
+    },
+    /// A bound cut it.
+    Limited {
+        /// Which.
+        by: LimitedBy,
+        /// Its value.
+        at: i32,
+    },
+    /// Not before.
+    NotBefore(Timestamp),
+    /// A wait that its timeout has ended.
+    Overdue {
+        /// What is waited for.
+        what: &'static str,
+        /// For how long.
+        waited: SignedDuration,
+    },
+    /// What fewer replicas can take, and what arrives.
+    Arrivals {
+        /// Thousandths of a record per second.
+        milli: i64,
+        /// Thousandths of a record per second that `replicas` can take.
+        capacity_milli: i64,
+        /// The smaller count that was looked at.
+        replicas: i32,
+    },
+    /// No capacity is known yet, so only one useful count at a time.
+    CapacityUnknown,
+    /// Evidence that a scale-down needs.
+    Evidence {
+        /// Covered so far.
+        covered: SignedDuration,
+        /// Wanted.
+        window: SignedDuration,
+    },
+    /// Partitions that are new and belong to nobody yet (decision 13).
+    NewPartitions {
+        /// How many.
+        count: i32,
+    },
+    /// A partition whose commit lies past its end.
+    CommitPastEnd {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+    },
+    /// Kafka has not been readable since then.
+    Blind(Timestamp),
+    /// An annotation that is not understood.
+    NotUnderstood {
+        /// The annotation's key.
+        annotation: String,
+        /// Its value.
+        value: String,
+    },
+    /// Something in words.
+    Said(&'static str),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lag { total, unknown: 0 } => write!(f, "lag {total}"),
+            Self::Lag { total, unknown } => {
+                write!(f, "lag {total} and {unknown} partitions unknown")
+            }
+            Self::Demand {
+                replicas,
+                lag_per_replica,
+            } => {
+                write!(f, "{lag_per_replica} a replica asks for {replicas}")
+            }
+            Self::Useful {
+                asked,
+                taken,
+                share,
+            } => {
+                write!(
+                    f,
+                    "{taken} instead of {asked}: the largest share is {share} either way or falls only there"
+                )
+            }
+            Self::Limited {
+                by: LimitedBy::PartitionLimit,
+                at,
+            } => write!(f, "partitions allow {at}"),
+            Self::Limited {
+                by: LimitedBy::MaxReplicas,
+                at,
+            } => write!(f, "maxReplicas allows {at}"),
+            Self::Limited {
+                by: LimitedBy::MinReplicas,
+                at,
+            } => write!(f, "minReplicas asks for {at}"),
+            Self::NotBefore(at) => write!(f, "next action not before {}", clock(*at)),
+            Self::Overdue { what, waited } => write!(
+                f,
+                "{what} for {}s, longer than settleTimeout",
+                waited.as_secs()
+            ),
+            Self::Arrivals {
+                milli,
+                capacity_milli,
+                replicas,
+            } => write!(
+                f,
+                "{} records/s arrive, {replicas} replicas have been seen to take {}",
+                per_second(*milli),
+                per_second(*capacity_milli)
+            ),
+            Self::CapacityUnknown => f.write_str("no backlog seen yet, so one count at a time"),
+            Self::Evidence { covered, window } => {
+                write!(
+                    f,
+                    "quiet for {}s of {}s",
+                    covered.as_secs(),
+                    window.as_secs()
+                )
+            }
+            Self::NewPartitions { count } => write!(f, "{count} new partitions have no owner yet"),
+            Self::CommitPastEnd { topic, partition } => {
+                write!(
+                    f,
+                    "the commit of {topic}/{partition} lies past its end: was the topic recreated?"
+                )
+            }
+            Self::Blind(since) => write!(f, "Kafka not readable since {}", clock(*since)),
+            Self::NotUnderstood { annotation, value } => {
+                write!(
+                    f,
+                    "annotation {annotation}: \"{value}\" is not understood, so paused"
+                )
+            }
+            Self::Said(words) => f.write_str(words),
+        }
+    }
+}
+
+/// Time of day, UTC, to the second.
+fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%SZ").to_string()
+}
+
+/// Thousandths of a record per second as records per second.
+fn per_second(milli: i64) -> String {
+    match milli {
+        0..10_000 => format!("{}.{}", milli / 1000, milli % 1000 / 100),
+        _ => format!("{}", milli / 1000),
+    }
+}
