@@ -2,5 +2,6 @@
 //!
 //! One way through the house: observe, decide, act, report.
 
+pub mod api;
 pub mod kafka;
 pub mod scaling;

@@ -1,0 +1,54 @@
+//! The custom resources as Rust types: what users write and read. Defaults and validation, no other behaviour; knows no
+//! other room.
+
+mod columns;
+pub mod condition;
+mod consumer_group;
+mod duration;
+mod kafka_cluster;
+mod schema;
+mod status;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+pub use consumer_group::{
+    AutoOffsetReset, ClusterRef, ConsumerGroup, ConsumerGroupSpec, Fallback, IsolationLevel,
+    KafkaSource, Mode, Objective, Pacing, ScaleTargetRef,
+};
+pub use duration::{Duration, DurationError};
+pub use kafka_cluster::{
+    AllowedNamespaces, Connection, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus,
+    NamespacesFrom,
+};
+pub use status::{
+    ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
+    ReplicasStatus, ScaleRecord, milli_quantity,
+};
+
+/// The API group of every resource here.
+pub const GROUP: &str = "lagrange.dev";
+/// The version of it that this operator reads and writes.
+pub const VERSION: &str = "v1alpha1";
+
+/// Annotations on a ConsumerGroup: a hand on the brake that Git does not see (decision 10).
+pub mod annotations {
+    /// `"true"` holds every action.
+    pub const PAUSED: &str = "lagrange.dev/paused";
+    /// A number of replicas to go to, and hold there. Wins over [`PAUSED`].
+    pub const PAUSED_REPLICAS: &str = "lagrange.dev/paused-replicas";
+    /// `"true"` holds scale-downs.
+    pub const PAUSED_SCALE_IN: &str = "lagrange.dev/paused-scale-in";
+    /// `"true"` holds scale-ups.
+    pub const PAUSED_SCALE_OUT: &str = "lagrange.dev/paused-scale-out";
+    /// What all of them, and any that is misspelt, begin with.
+    pub const PAUSED_PREFIX: &str = "lagrange.dev/paused";
+}
+
+/// The definitions of both kinds, as a cluster is given them. More than the derived `crd()`: finished schemas and columns.
+pub fn definitions() -> [CustomResourceDefinition; 2] {
+    [
+        schema::finish(ConsumerGroup::crd(), &columns::of_consumer_group()),
+        schema::finish(KafkaCluster::crd(), &columns::of_kafka_cluster()),
+    ]
+}

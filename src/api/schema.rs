@@ -1,0 +1,100 @@
+//! Words that the schemas of both kinds share: CEL rules, and what Kubernetes wants said differently from JSON Schema. Pure.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSONSchemaProps,
+    JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+/// The names of objects: these reach paths of requests, so that nothing else may pass.
+pub(super) const DNS_SUBDOMAIN: &str = "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')";
+
+/// A rule that the API server checks on every write, and what it answers when the rule is broken: what to write instead.
+pub(super) fn rule(cel: &str, message: &str) -> Value {
+    json!({ "rule": cel, "message": message })
+}
+
+/// Reads a part of a status leniently: what an older or newer operator left and this one cannot read counts as absent.
+/// Otherwise one odd value would make the whole object unreadable, and the group unmanaged (decision 27).
+pub(super) fn default_if_unreadable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// The schema of bootstrap servers, the same in both kinds. Names, addresses and IPv6 in brackets; no scheme and no comma,
+/// since librdkafka would read either as something else than one broker.
+pub(super) fn bootstrap_servers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 255,
+            "x-kubernetes-validations": [rule(
+                r"self.matches('^([a-zA-Z0-9._-]+|\\[[0-9a-fA-F:.]+\\]):[1-9][0-9]{0,4}$') && int(self.split(':')[self.split(':').size() - 1]) < 65536",
+                "write each bootstrap server as host:port, such as kafka-0.kafka:9092",
+            )],
+        },
+    })
+}
+
+/// Finishes a derived definition: an absent field is left out, never `null` (so that `has()` in a rule means what it
+/// says), integers have bounds in place of formats, and `kubectl get` has its columns.
+pub(super) fn finish(
+    mut definition: CustomResourceDefinition,
+    columns: &[CustomResourceColumnDefinition],
+) -> CustomResourceDefinition {
+    for version in &mut definition.spec.versions {
+        version.additional_printer_columns = Some(columns.to_vec());
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        {
+            tidy(schema);
+        }
+    }
+    definition
+}
+
+fn tidy(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.description = schema
+        .description
+        .take()
+        .map(|text| one_line_per_paragraph(&text));
+    if schema.type_.as_deref() == Some("integer") {
+        schema.format = None;
+    }
+    if schema.x_kubernetes_preserve_unknown_fields.is_none()
+        && let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties
+    {
+        tidy(values);
+    }
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
+        tidy(property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        tidy(items);
+    }
+}
+
+/// Source lines end where the editor wants; `kubectl explain` folds for itself.
+fn one_line_per_paragraph(text: &str) -> String {
+    text.split("\n\n")
+        .map(|paragraph| paragraph.replace('\n', " "))
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
