@@ -3,5 +3,6 @@
 //! One way through the house: observe, decide, act, report.
 
 pub mod api;
+pub mod clock;
 pub mod kafka;
 pub mod scaling;

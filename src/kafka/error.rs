@@ -26,6 +26,9 @@ pub enum ReadError {
     /// The coordinator is moving or loading; it passes in seconds.
     #[error("the group's coordinator is not available")]
     CoordinatorUnavailable,
+    /// The broker that was asked does not coordinate the group (any more).
+    #[error("the group's coordinator has moved")]
+    NotCoordinator,
     /// The partition has no leader, or its leader does not answer.
     #[error("the partition's leader is not available")]
     LeaderUnavailable,
@@ -38,6 +41,22 @@ pub enum ReadError {
     /// In no broker's list, and not known to be gone (`kafka.md`, rule 7).
     #[error("in no broker's list of groups")]
     NotListed,
+    /// The group has members, but no reply has said yet which partitions they have.
+    #[error("the group's members have not been seen with partitions yet")]
+    AssignmentUnknown,
+    /// What is committed cannot have been read: somebody reset it, or the topic was deleted and created again.
+    #[error(
+        "offset {committed} is committed, beyond the partition's end {end}: reset the group's offsets, or let it commit anew"
+    )]
+    CommittedBeyondEnd {
+        /// The committed offset.
+        committed: i64,
+        /// The end offset of the same look, asked for after the committed one.
+        end: i64,
+    },
+    /// No look has asked for it yet.
+    #[error("not read yet")]
+    NotYetRead,
     /// The group is of a kind that has no partitions to share out (share group, Kafka Connect ...).
     #[error("a group of type {kind} has no partitions to share out")]
     GroupType {
@@ -56,8 +75,14 @@ impl ReadError {
             Self::Unreachable { .. } | Self::TimedOut => "KafkaUnreachable",
             Self::Authentication { .. } => "AuthenticationFailed",
             Self::Authorization { .. } => "AuthorizationFailed",
-            Self::CoordinatorUnavailable | Self::NotListed => "GroupUnreadable",
-            Self::LeaderUnavailable | Self::Other(_) => "PartitionsUnreadable",
+            Self::CoordinatorUnavailable
+            | Self::NotCoordinator
+            | Self::NotListed
+            | Self::AssignmentUnknown => "GroupUnreadable",
+            Self::LeaderUnavailable
+            | Self::CommittedBeyondEnd { .. }
+            | Self::NotYetRead
+            | Self::Other(_) => "PartitionsUnreadable",
             Self::UnknownTopic => "TopicNotFound",
             Self::GroupType { .. } => "GroupTypeUnsupported",
         }

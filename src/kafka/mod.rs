@@ -1,4 +1,14 @@
-//! Reads Kafka. The only room that knows rdkafka. May call `api` (the connection block) and nothing else of ours.
+//! Reads Kafka. The only room that knows rdkafka. May call `clock` and nothing else of ours.
+//!
+//! [`pool`] is the door: [`Pool::watch`](pool::Pool::watch) says what one resource wants to know of a cluster; one poller per
+//! cluster looks for all of them at once and leaves a [`Snapshot`](snapshot::Snapshot).
 
+pub mod connection;
 pub mod error;
+pub mod interest;
+pub mod pool;
+pub mod reader;
 pub mod snapshot;
+pub mod stats;
+
+mod poller;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::error::ReadError;
+use super::interest::TopicSelection;
 
 /// The id of a broker (`node.id`), as the cluster's metadata gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +65,7 @@ pub struct Snapshot {
     pub brokers: Vec<NodeId>,
     /// Why nothing at all could be read; then `topics` and `groups` are empty.
     pub error: Option<ReadError>,
-    /// Every topic that an interest names, or that one of its groups is assigned or has committed.
+    /// Every topic that counts for an interest, and every one that a member of its group is assigned.
     pub topics: BTreeMap<Arc<str>, Topic>,
     /// Every group that somebody is interested in, by group id.
     pub groups: BTreeMap<Arc<str>, Group>,
@@ -105,15 +106,27 @@ pub struct Group {
     pub protocol: Protocol,
     /// The broker that coordinates it, when known.
     pub coordinator: Option<NodeId>,
-    /// Committed offsets: one entry per partition asked for. `Ok(None)`: nothing committed there.
+    /// Committed offsets: one entry per partition of the topics that count. `Ok(None)`: nothing committed there.
+    /// Never beyond the end offset of the same look: that is [`ReadError::CommittedBeyondEnd`].
     pub committed: BTreeMap<TopicPartition, Known<Option<Offset>>>,
     /// When `committed` was answered (before the end offsets of the same look were asked for).
     pub committed_at: Timestamp,
     /// Members and assignor, as of the last description. `Err`: the last try failed and nothing older is kept.
     pub description: Option<Known<Description>>,
-    /// The topics that this look resolved for each kind of interest: named ones, or those that match, are assigned
+    /// The topics that this look resolved, by what somebody asked for: named ones, or those that match, are assigned
     /// or committed (decision 19). Sorted.
-    pub topics: Vec<Arc<str>>,
+    pub topics: BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>,
+}
+
+impl Group {
+    /// The topics that count for `selection`: one that an interest in this group asks for.
+    pub fn topics_for(&self, selection: &TopicSelection) -> Known<&[Arc<str>]> {
+        match self.topics.get(selection) {
+            Some(Ok(topics)) => Ok(topics),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(ReadError::NotYetRead),
+        }
+    }
 }
 
 /// State of a group. The names are Kafka's.

@@ -1,0 +1,81 @@
+//! The one clock of the process (decision 24). Only the edges read it; the pure rooms are told the time inside what they observe.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// Wall clock at start plus monotonic time since.
+///
+/// A wall clock that is set forwards or back while we run would shorten or stretch the spacing of actions, so it is
+/// read once. Clones show the same time. Monotonic time is tokio's, so that tests which pause time move this clock too.
+///
+/// ```
+/// let clock = lagrange::clock::Clock::starting_at("2026-11-24T12:00:00Z".parse()?);
+/// assert!(clock.now() >= "2026-11-24T12:00:00Z".parse()?);
+/// # Ok::<(), jiff::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    wall: Timestamp,
+    started: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now, at the system's wall time.
+    pub fn start() -> Self {
+        Self::starting_at(Timestamp::now())
+    }
+
+    /// A clock that starts now, at `wall`; tests skew two processes with it.
+    pub fn starting_at(wall: Timestamp) -> Self {
+        Self {
+            wall,
+            started: Instant::now(),
+        }
+    }
+
+    /// The time, never earlier than any time that this clock has shown.
+    pub fn now(&self) -> Timestamp {
+        self.wall
+            .checked_add(self.started.elapsed())
+            .unwrap_or(Timestamp::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn moves_with_monotonic_time_only() {
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        assert_eq!(clock.now(), Timestamp::UNIX_EPOCH);
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!(clock.now(), Timestamp::from_second(90).unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clones_show_the_same_time() {
+        let clock = Clock::start();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let clone = clock;
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(clock.now(), clone.now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn skewed_clocks_keep_their_distance() {
+        let here = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let there = Clock::starting_at(Timestamp::from_second(3600).unwrap());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(there.now().duration_since(here.now()).as_secs(), 3600);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stops_at_the_end_of_time_instead_of_panicking() {
+        let clock = Clock::starting_at(Timestamp::MAX);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(clock.now(), Timestamp::MAX);
+    }
+}

@@ -1,0 +1,157 @@
+//! What a poller carries from look to look: the little that rules 6 and 7 need, and what is read more rarely than looked.
+//! Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::error::ReadError;
+use super::super::reader::TopicLayout;
+use super::super::snapshot::{Description, GroupState, Known, NodeId, Offset, Protocol};
+
+/// What a poller remembers of its cluster.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) looks: u64,
+    pub(super) cluster_id: Option<Arc<str>>,
+    pub(super) brokers: Vec<NodeId>,
+    /// The names of all topics, and when they were listed.
+    pub(super) names: Option<(Instant, Known<BTreeSet<Arc<str>>>)>,
+    pub(super) topics: BTreeMap<Arc<str>, TopicMemory>,
+    pub(super) groups: BTreeMap<Arc<str>, GroupMemory>,
+}
+
+/// What is remembered of a topic.
+#[derive(Debug, Default)]
+pub(super) struct TopicMemory {
+    /// The partition count that is believed.
+    pub(super) count: Option<usize>,
+    /// The last description that answered gave fewer partitions.
+    shrunk: bool,
+    /// Descriptions in a row that said that there is no such topic.
+    missing: u32,
+    pub(super) internal: bool,
+    /// The last known start of each partition's log.
+    pub(super) starts: BTreeMap<i32, Offset>,
+}
+
+/// What a look is to believe of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// It has this many partitions.
+    Partitions(usize),
+    /// It does not exist.
+    Absent,
+    /// It cannot be said.
+    Unknown(ReadError),
+}
+
+impl TopicMemory {
+    /// Takes a description in. While brokers disagree, a count may go 20, 4, 20 within 200 ms, and a topic be there and
+    /// not be there: less than before is believed when it is seen twice in a row (`kafka.md`, rule 7).
+    pub(super) fn accept(&mut self, described: &Known<TopicLayout>) -> Belief {
+        match described {
+            Ok(layout) => {
+                self.missing = 0;
+                self.internal = layout.internal;
+                let count = layout.leaders.len();
+                let fewer = self.count.is_some_and(|known| count < known);
+                if fewer && !self.shrunk {
+                    self.shrunk = true;
+                } else {
+                    self.shrunk = false;
+                    self.count = Some(count);
+                    self.starts.retain(|partition, _| {
+                        usize::try_from(*partition).is_ok_and(|partition| partition < count)
+                    });
+                }
+                Belief::Partitions(self.count.unwrap_or(count))
+            }
+            Err(ReadError::UnknownTopic) => {
+                self.missing += 1;
+                match self.count {
+                    _ if self.missing > 1 => {
+                        self.count = None;
+                        self.starts.clear();
+                        Belief::Absent
+                    }
+                    Some(count) => Belief::Partitions(count),
+                    None => Belief::Unknown(ReadError::UnknownTopic),
+                }
+            }
+            Err(error) => Belief::Unknown(error.clone()),
+        }
+    }
+}
+
+/// What is remembered of a group.
+#[derive(Debug, Default)]
+pub(super) struct GroupMemory {
+    pub(super) coordinator: Option<NodeId>,
+    pub(super) protocol: Option<Protocol>,
+    /// The last description, or why there is none.
+    pub(super) description: Option<Known<Description>>,
+    /// When it was read, and what the list then said.
+    pub(super) described: Option<(Instant, Listing)>,
+    /// Looks in a row in which the coordinator said that there is no such group.
+    pub(super) dead: u32,
+    /// The topics that its members were last seen with.
+    pub(super) assigned: BTreeSet<Arc<str>>,
+    /// The topics in which it has committed, and when they were read.
+    pub(super) committed: Option<(Instant, Known<BTreeSet<Arc<str>>>)>,
+}
+
+/// What a broker's list says of a group; a change of it makes a description due.
+pub(super) type Listing = (Option<GroupState>, Protocol);
+
+impl GroupMemory {
+    /// Whether members have to be read though nobody asked for them.
+    pub(super) fn description_due(&self, listing: Listing, oldest: Instant) -> bool {
+        let failed = !matches!(self.description, Some(Ok(_)));
+        match self.described {
+            Some((at, before)) => {
+                failed || listing.0.is_none() || before != listing || at <= oldest
+            }
+            None => true,
+        }
+    }
+
+    /// Takes a description in.
+    pub(super) fn accept(&mut self, at: Instant, listing: Listing, description: Description) {
+        let assigned: BTreeSet<_> = description
+            .members
+            .iter()
+            .flat_map(|member| member.assigned.iter().chain(member.target.iter().flatten()))
+            .map(|partition| Arc::clone(&partition.topic))
+            .collect();
+        if description.members.is_empty() {
+            self.assigned.clear();
+        } else if description.state == Ok(GroupState::Stable) && !assigned.is_empty() {
+            self.assigned = assigned;
+        } else {
+            // A rebalance hides some partitions or all: nothing is forgotten before it is over.
+            self.assigned.extend(assigned);
+        }
+        self.described = Some((at, listing));
+        self.description = Some(Ok(description));
+    }
+
+    /// Takes a failed description in: what is older stays.
+    pub(super) fn reject(&mut self, error: &ReadError) {
+        match &mut self.description {
+            Some(Ok(_)) => {}
+            other => *other = Some(Err(error.clone())),
+        }
+        self.described = None;
+    }
+
+    /// Whether it has members, as far as was last seen.
+    pub(super) fn has_members(&self) -> Known<bool> {
+        match &self.description {
+            Some(Ok(description)) => Ok(!description.members.is_empty()),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(ReadError::NotYetRead),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! One task per cluster: when to look, and what to do about a cluster that cannot be reached. What one look does is
+//! [`look`]'s.
+
+mod ask;
+mod groups;
+mod look;
+mod memory;
+mod offsets;
+mod shared;
+mod topics;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+use super::interest::Key;
+use super::pool::{Clusters, Settings, lock};
+use super::reader::{ClusterReader, ReaderFactory};
+use super::snapshot::{Known, Snapshot, Topic};
+use super::stats::Observer;
+
+use look::Look;
+use memory::Memory;
+pub(super) use shared::Shared;
+
+/// First pause after a look that read nothing; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Longest pause between looks at a cluster that cannot be reached. A login that fails is tried this often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Looks that read nothing after which the client is made anew: whatever state it is stuck in, and wherever the names of
+/// its servers point to by now.
+const REOPEN_AFTER: u32 = 4;
+
+/// How long a client may take to close before it is left to itself.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The poller of one cluster.
+pub(super) struct Poller {
+    pub(super) clock: Clock,
+    pub(super) settings: Arc<Settings>,
+    pub(super) readers: Arc<dyn ReaderFactory>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) clusters: Clusters,
+    pub(super) wake: mpsc::UnboundedSender<Key>,
+    pub(super) stop: CancellationToken,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// When the last look began, and how the looks have gone.
+#[derive(Default)]
+struct Pace {
+    last: Option<Instant>,
+    /// Looks in a row that read nothing.
+    failures: u32,
+    /// When the last user left.
+    unused_since: Option<Instant>,
+}
+
+impl Poller {
+    /// Looks until it is told to stop, or until nobody has watched for [`Settings::linger`].
+    pub(super) async fn run(self) {
+        let mut reader = None;
+        let mut memory = Memory::default();
+        let mut pace = Pace::default();
+        loop {
+            let due = self.due(&mut pace);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                () = self.shared.changed() => continue,
+                () = sleep_until(due) => {}
+            }
+            if pace.unused_since.is_some() {
+                if self.retire() {
+                    break;
+                }
+                continue;
+            }
+            pace.last = Some(Instant::now());
+            let snapshot = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                snapshot = self.look(&mut reader, &mut memory, pace.failures) => snapshot,
+            };
+            pace.failures = match snapshot.error {
+                None => 0,
+                Some(_) => pace.failures.saturating_add(1),
+            };
+            self.publish(snapshot);
+        }
+        close(reader).await;
+        self.observer.forgotten(self.shared.identity());
+    }
+
+    /// When something is to be done next: a look, or retiring when nobody watches.
+    fn due(&self, pace: &mut Pace) -> Instant {
+        let now = Instant::now();
+        let Some(interval) = self.shared.interval() else {
+            return *pace.unused_since.get_or_insert(now) + self.settings.linger;
+        };
+        pace.unused_since = None;
+        let Some(last) = pace.last else { return now };
+        let interval = interval.clamp(self.settings.min_interval, self.settings.max_interval);
+        match pace.failures {
+            0 if self.shared.is_urgent() => last + self.settings.min_gap.min(interval),
+            0 => last + interval,
+            failures => last + pause(failures).max(self.settings.min_gap),
+        }
+    }
+
+    /// Ends the cluster's membership in the pool, unless somebody has begun to watch it.
+    fn retire(&self) -> bool {
+        let mut clusters = lock(&self.clusters);
+        let unused = self.shared.is_unused();
+        if unused {
+            clusters.remove(self.shared.identity());
+        }
+        unused
+    }
+
+    async fn look(
+        &self,
+        reader: &mut Option<Arc<dyn ClusterReader>>,
+        memory: &mut Memory,
+        failures: u32,
+    ) -> Snapshot {
+        let wanted = self.shared.begin();
+        let stuck = failures > 0 && failures.is_multiple_of(REOPEN_AFTER);
+        if stuck || reader.as_ref().is_some_and(|reader| reader.is_broken()) {
+            close(reader.take()).await;
+            memory.brokers.clear();
+        }
+        let open = self.reader(reader).await;
+        let started = Instant::now();
+        let look = Look::new(&self.clock, &self.settings, memory, &wanted);
+        let snapshot = match open {
+            Ok(reader) => look.at(&*reader).await,
+            Err(error) => look.failed(error),
+        };
+        let identity = self.shared.identity();
+        self.observer.looked(identity, started.elapsed());
+        if let Some(reader) = reader {
+            let traffic = reader.traffic();
+            for (api, count) in traffic.requests {
+                self.observer.requested(identity, &api, count);
+            }
+            if let Some(connections) = traffic.connections {
+                self.observer.connected(identity, connections);
+            }
+        }
+        snapshot
+    }
+
+    async fn reader(
+        &self,
+        reader: &mut Option<Arc<dyn ClusterReader>>,
+    ) -> Known<Arc<dyn ClusterReader>> {
+        if let Some(reader) = reader {
+            return Ok(Arc::clone(reader));
+        }
+        let opened = self.readers.open(self.shared.connection()).await?;
+        Ok(Arc::clone(reader.insert(opened)))
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        for category in categories(&snapshot) {
+            self.observer.failed(self.shared.identity(), category);
+        }
+        for key in self.shared.finish(snapshot) {
+            // Nobody listens only when the process is ending.
+            let _ = self.wake.send(key);
+        }
+    }
+}
+
+async fn close(reader: Option<Arc<dyn ClusterReader>>) {
+    if let Some(reader) = reader {
+        // A client that does not close in time is left to end on a thread of its own.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, reader.close()).await;
+    }
+}
+
+/// The pause after so many looks in a row that read nothing: doubling, give or take a fifth, so that the operators and
+/// clusters of a fleet do not knock in step.
+fn pause(failures: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
+    let random = RandomState::new().hash_one(failures) % 400;
+    doubled
+        .min(LONGEST_PAUSE)
+        .mul_f64(0.8 + random_share(random))
+}
+
+/// `thousandths` of one.
+fn random_share(thousandths: u64) -> f64 {
+    f64::from(u16::try_from(thousandths).unwrap_or(0)) / 1000.0
+}
+
+/// The kinds of failure that a look met, each once.
+fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
+    let topics = snapshot.topics.values().flat_map(|topic| match topic {
+        Topic::Present(partitions) => partitions
+            .iter()
+            .filter_map(|partition| partition.end.as_ref().err())
+            .collect(),
+        Topic::Absent => Vec::new(),
+        Topic::Unknown(error) => vec![error],
+    });
+    let groups = snapshot.groups.values().flat_map(|group| {
+        let committed = group
+            .committed
+            .values()
+            .filter_map(|value| value.as_ref().err());
+        committed.chain(group.state.as_ref().err())
+    });
+    let all = snapshot.error.iter().chain(topics).chain(groups);
+    all.map(super::error::ReadError::category).collect()
+}

@@ -1,0 +1,312 @@
+//! One reader and one poller per cluster, however many resources use it. Knows who watches what; reads nothing itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{FutureExt, Stream};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+
+use super::connection::{Connection, Identity, InvalidConnection};
+use super::interest::{Interest, Key};
+use super::poller::{Poller, Shared};
+use super::reader::ReaderFactory;
+use super::snapshot::Snapshot;
+use super::stats::Observer;
+
+/// How clusters are looked at. The defaults are what the law's windows are made for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// No cluster is looked at more often than this as a rule, whatever its users ask.
+    pub min_interval: Duration,
+    /// Every cluster is looked at this often, whatever its users ask.
+    pub max_interval: Duration,
+    /// Least time between the starts of two looks, also when somebody asks to look now.
+    pub min_gap: Duration,
+    /// How long one question to one broker may take. A dead broker costs one of these a look.
+    pub call_timeout: Duration,
+    /// How long a whole look may take; what is not known by then is unknown.
+    pub look_deadline: Duration,
+    /// How often members are read when nothing asks for them (decision 22).
+    pub describe_every: Duration,
+    /// How often the names of all topics are listed, when somebody has a pattern.
+    pub names_every: Duration,
+    /// How many looks share one reading of the logs' starts.
+    pub starts_every: u64,
+    /// How long a cluster that nobody watches any more stays connected, so that an edit does not reconnect.
+    pub linger: Duration,
+    /// How many clusters one namespace may watch (decision 38).
+    pub max_clusters_per_namespace: usize,
+    /// Whether loopback and link-local addresses may be connected to (decision 38).
+    pub allow_local_addresses: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_interval: Duration::from_secs(5),
+            max_interval: Duration::from_secs(30),
+            min_gap: Duration::from_secs(1),
+            call_timeout: Duration::from_millis(1_500),
+            look_deadline: Duration::from_secs(10),
+            describe_every: Duration::from_secs(120),
+            names_every: Duration::from_secs(60),
+            starts_every: 4,
+            linger: Duration::from_secs(15),
+            max_clusters_per_namespace: 20,
+            allow_local_addresses: false,
+        }
+    }
+}
+
+/// All clusters that somebody watches. Clones share one pool.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    settings: Arc<Settings>,
+    readers: Arc<dyn ReaderFactory>,
+    observer: Arc<dyn Observer>,
+    clusters: Clusters,
+    wake: mpsc::UnboundedSender<Key>,
+    failures: mpsc::UnboundedSender<PollerFailed>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The clusters that have a poller. Its lock is taken before that of any [`Shared`].
+pub(super) type Clusters = Arc<Mutex<BTreeMap<Identity, Arc<Shared>>>>;
+
+/// Takes a lock whose data no panic can leave half changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a cluster is not watched.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WatchError {
+    /// The connection is not allowed.
+    #[error(transparent)]
+    Connection(#[from] InvalidConnection),
+    /// The namespace watches as many clusters as it may.
+    #[error(
+        "the resources of this namespace use {limit} different Kafka connections already, which is the limit: \
+         share one with clusterRef, or raise --max-connections-per-namespace"
+    )]
+    TooManyConnections {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl WatchError {
+    /// Reason of conditions and label of metrics: a bounded set.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Connection(_) => "InvalidSpec",
+            Self::TooManyConnections { .. } => "TooManyConnections",
+        }
+    }
+}
+
+impl Pool {
+    /// A pool without clusters, the stream of resources to wake, and the news of pollers that failed.
+    ///
+    /// Has to be called, and its methods too, within a Tokio runtime.
+    pub fn new(
+        clock: Clock,
+        settings: Settings,
+        readers: Arc<dyn ReaderFactory>,
+        observer: Arc<dyn Observer>,
+    ) -> (Self, Wakeups, Failures) {
+        let (wake, wakeups) = mpsc::unbounded_channel();
+        let (failures, failed) = mpsc::unbounded_channel();
+        let pool = Self(Arc::new(Inner {
+            clock,
+            settings: Arc::new(settings),
+            readers,
+            observer,
+            clusters: Clusters::default(),
+            wake,
+            failures,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }));
+        (pool, Wakeups(wakeups), Failures(failed))
+    }
+
+    /// Has every look at the cluster read `interest` too, until the watch is dropped, and `key` woken after each.
+    ///
+    /// The first look follows at once, or within [`Settings::min_gap`]. Drop an old watch before taking the new one for
+    /// the same key: both count against the namespace's limit.
+    pub fn watch(
+        &self,
+        connection: &Connection,
+        key: Key,
+        interest: Interest,
+    ) -> Result<Watch, WatchError> {
+        let inner = &self.0;
+        if !inner.settings.allow_local_addresses {
+            connection.refuse_local_addresses()?;
+        }
+        let identity = connection.identity();
+        let mut clusters = lock(&inner.clusters);
+        let limit = inner.settings.max_clusters_per_namespace;
+        let used = clusters
+            .iter()
+            .filter(|(other, shared)| **other != identity && shared.serves(&key.namespace))
+            .count();
+        if used >= limit {
+            return Err(WatchError::TooManyConnections { limit });
+        }
+        let shared = clusters.entry(identity.clone()).or_insert_with(|| {
+            let shared = Arc::new(Shared::new(identity, connection.clone()));
+            self.spawn(Arc::clone(&shared));
+            shared
+        });
+        let id = shared.join(key, interest);
+        Ok(Watch {
+            id,
+            shared: Arc::clone(shared),
+        })
+    }
+
+    /// How many clusters are connected to, lingering ones included.
+    pub fn clusters(&self) -> usize {
+        lock(&self.0.clusters).len()
+    }
+
+    /// Ends all pollers and closes their connections. Returns after `within` at the latest, whatever librdkafka does, and
+    /// says whether all had ended.
+    pub async fn shutdown(&self, within: Duration) -> bool {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        tokio::time::timeout(within, self.0.tasks.wait())
+            .await
+            .is_ok()
+    }
+
+    fn spawn(&self, shared: Arc<Shared>) {
+        let inner = &self.0;
+        let identity = shared.identity().clone();
+        let failures = inner.failures.clone();
+        let poller = Poller {
+            clock: inner.clock,
+            settings: Arc::clone(&inner.settings),
+            readers: Arc::clone(&inner.readers),
+            observer: Arc::clone(&inner.observer),
+            clusters: Arc::clone(&inner.clusters),
+            wake: inner.wake.clone(),
+            stop: inner.stop.child_token(),
+            shared,
+        };
+        inner.tasks.spawn(async move {
+            // A poller ends when it is told to or when nobody watches; by a panic it would leave its users
+            // looking at an old snapshot for ever.
+            if let Err(panic) = AssertUnwindSafe(poller.run()).catch_unwind().await {
+                let reason = panic
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned())
+                    .unwrap_or_else(|| "panic".to_owned());
+                // Nobody listens only when the process is ending.
+                let _ = failures.send(PollerFailed { identity, reason });
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("clusters", &self.clusters())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps one resource's interest alive; dropping it ends the interest, and the connection with the last one.
+#[derive(Debug)]
+pub struct Watch {
+    id: u64,
+    shared: Arc<Shared>,
+}
+
+impl Watch {
+    /// What the last look saw; `None` before the first. It may be from before this interest was known.
+    pub fn latest(&self) -> Option<Arc<Snapshot>> {
+        self.shared.latest()
+    }
+
+    /// Changes what is read. A change brings the next look forward.
+    pub fn update(&self, interest: Interest) {
+        self.shared.update(self.id, interest);
+    }
+
+    /// Whether each look shall describe the group's members (decision 22), not just every two minutes.
+    pub fn attend(&self, attentive: bool) {
+        self.shared.attend(self.id, attentive);
+    }
+
+    /// Brings the next look forward: right after an action, or before one. Never closer than
+    /// [`Settings::min_gap`] to the last look, and not while the cluster cannot be reached.
+    pub fn look_now(&self) {
+        self.shared.look_now();
+    }
+
+    /// The cluster that is watched.
+    pub fn identity(&self) -> &Identity {
+        self.shared.identity()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.leave(self.id);
+    }
+}
+
+/// The resources to wake: after each look, exactly those that watch its cluster.
+#[derive(Debug)]
+pub struct Wakeups(mpsc::UnboundedReceiver<Key>);
+
+impl Stream for Wakeups {
+    type Item = Key;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Key>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// News of pollers that ended without having been told to.
+#[derive(Debug)]
+pub struct Failures(mpsc::UnboundedReceiver<PollerFailed>);
+
+impl Failures {
+    /// The next failure; the process should end with it. Pending for ever while all goes well.
+    pub async fn next(&mut self) -> PollerFailed {
+        match self.0.recv().await {
+            Some(failure) => failure,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A poller ended without having been told to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the poller of Kafka cluster {identity} failed: {reason}")]
+pub struct PollerFailed {
+    /// Its cluster.
+    pub identity: Identity,
+    /// Its last words.
+    pub reason: String,
+}

@@ -1,0 +1,198 @@
+//! The questions that one look asks a cluster, as a trait: the poller is tested over a scripted one. No policy here:
+//! which broker is asked what, and what an answer means for the next look, is the poller's.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::connection::Connection;
+use super::snapshot::{GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition};
+
+/// Opens readers. The pool keeps one reader per cluster identity.
+pub trait ReaderFactory: fmt::Debug + Send + Sync + 'static {
+    /// A reader for this connection. It need not have connected yet.
+    fn open<'a>(
+        &'a self,
+        connection: &'a Connection,
+    ) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>>;
+}
+
+/// Asks one cluster. Every call ends by itself within a few seconds, and may be dropped at any time.
+///
+/// Calls that take a [`NodeId`] ask that broker and no other (`kafka.md`, rule 2).
+pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
+    /// The brokers, from whichever bootstrap server or broker answers first.
+    fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>>;
+
+    /// The brokers that the broker `on` knows.
+    fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>>;
+
+    /// The groups that the broker `on` coordinates and that may be described. One that is loading lists fewer without a
+    /// word, as does every broker while a group moves: absent is not gone (`kafka.md`, rule 7).
+    fn groups(&self, on: NodeId) -> BoxFuture<'_, Known<Vec<ListedGroup>>>;
+
+    /// Members and assignor of groups that the broker `on` coordinates; one entry per group asked for.
+    fn describe<'a>(
+        &'a self,
+        on: NodeId,
+        groups: &'a [Arc<str>],
+    ) -> BoxFuture<'a, Known<Vec<(Arc<str>, Known<DescribedGroup>)>>>;
+
+    /// Names of all topics that may be described, internal ones included.
+    fn topic_names(&self) -> BoxFuture<'_, Known<BTreeSet<Arc<str>>>>;
+
+    /// Partitions and leaders of these topics, as the broker `on` knows them.
+    fn topics<'a>(
+        &'a self,
+        on: NodeId,
+        names: &'a [Arc<str>],
+    ) -> BoxFuture<'a, Known<DescribedTopics>>;
+
+    /// What `group` has committed for these partitions; one entry per partition asked for.
+    fn committed<'a>(
+        &'a self,
+        on: NodeId,
+        group: &'a str,
+        partitions: &'a [TopicPartition],
+    ) -> BoxFuture<'a, Known<Vec<(TopicPartition, Known<Option<Offset>>)>>>;
+
+    /// The topics in which `group` has committed anything. Topics that may not be described are left out without a word
+    /// (`kafka.md`, rule 6): good for finding names, not for finding offsets.
+    fn committed_topics<'a>(
+        &'a self,
+        on: NodeId,
+        group: &'a str,
+    ) -> BoxFuture<'a, Known<BTreeSet<Arc<str>>>>;
+
+    /// Offsets that these partitions' leaders give; one entry per partition asked for.
+    fn offsets<'a>(
+        &'a self,
+        partitions: &'a LeaderedPartitions,
+        position: Position,
+    ) -> BoxFuture<'a, Vec<(TopicPartition, Known<Offset>)>>;
+
+    /// What was sent since the last time this was asked.
+    fn traffic(&self) -> Traffic;
+
+    /// Whether it can never answer again and has to be opened anew.
+    fn is_broken(&self) -> bool;
+
+    /// Ends it; returns when its connections are closed, or after a few seconds.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A cluster as one of its brokers knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// `cluster.id`.
+    pub id: Option<Arc<str>>,
+    /// Its live brokers, sorted.
+    pub brokers: Vec<NodeId>,
+}
+
+/// A group in a broker's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedGroup {
+    /// `group.id`.
+    pub id: Arc<str>,
+    /// Its state; `None` if the broker did not say.
+    pub state: Option<GroupState>,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// A group as its coordinator describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedGroup {
+    /// Its state; `None` if the broker did not say.
+    pub state: Option<GroupState>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its assignor, when it has one.
+    pub assignor: Option<Arc<str>>,
+    /// Its members.
+    pub members: Vec<Member>,
+}
+
+/// A topic's partitions, by index, each with its leader if it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicLayout {
+    /// The leader of each partition.
+    pub leaders: Vec<Option<NodeId>>,
+    /// Whether it is one of Kafka's own.
+    pub internal: bool,
+}
+
+/// The reply to [`ClusterReader::topics`].
+#[derive(Debug, Clone, Default)]
+pub struct DescribedTopics {
+    topics: Vec<(Arc<str>, Known<TopicLayout>)>,
+}
+
+impl DescribedTopics {
+    /// For readers alone: what a broker has just said.
+    pub(super) fn new(topics: Vec<(Arc<str>, Known<TopicLayout>)>) -> Self {
+        Self { topics }
+    }
+
+    /// The topics, in the order of the reply.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Known<TopicLayout>)> {
+        self.topics.iter().map(|(name, layout)| (name, layout))
+    }
+
+    /// The partitions that have a leader and that `wanted` wants.
+    pub fn leadered(
+        &self,
+        mut wanted: impl FnMut(&TopicPartition, NodeId) -> bool,
+    ) -> LeaderedPartitions {
+        let mut partitions = Vec::new();
+        for (topic, layout) in self.iter() {
+            let Ok(layout) = layout else { continue };
+            for (partition, leader) in (0..).zip(&layout.leaders) {
+                let Some(leader) = *leader else { continue };
+                let partition = TopicPartition {
+                    topic: Arc::clone(topic),
+                    partition,
+                };
+                if wanted(&partition, leader) {
+                    partitions.push(partition);
+                }
+            }
+        }
+        LeaderedPartitions(partitions)
+    }
+}
+
+/// Partitions whose leaders a broker has just named. Only [`DescribedTopics`] makes them: librdkafka has then refreshed
+/// the cache that finding leaders needs (`kafka.md`, rule 3).
+#[derive(Debug, Clone)]
+pub struct LeaderedPartitions(Vec<TopicPartition>);
+
+impl LeaderedPartitions {
+    /// The partitions.
+    pub fn as_slice(&self) -> &[TopicPartition] {
+        &self.0
+    }
+}
+
+/// Which offset of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Position {
+    /// The first that is still kept.
+    Start,
+    /// One past the last record.
+    End,
+    /// The last stable offset.
+    StableEnd,
+}
+
+/// What a reader has sent, and over how many connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests since the last time it was asked, by Kafka's name of their kind.
+    pub requests: Vec<(Arc<str>, u64)>,
+    /// Connections that are open, if it knows.
+    pub connections: Option<u64>,
+}
