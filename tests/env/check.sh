@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Checks the environment itself: that the scripts are clean, that clusters and brokers stand side by side, and that nothing is left of
+# them afterwards, however their owner ended. About a minute when the cache is full. Without root the real node is left out.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+script=$here/check.sh
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+case ${1:-} in -h | --help) usage; exit ;; esac
+kafka=$here/kafka/kafka.sh kube=$here/kubernetes/kube.sh
+work=$(mktemp -d)
+ended() {
+  local d
+  for d in "$work"/kafka* "$work"/cluster* "$work"/broken*; do
+    case $d in *\**) ;; *kafka*) "$kafka" down "$d" ;; *) "$kube" down "$d" ;; esac
+  done
+  rm -rf "$work"
+}
+trap ended EXIT
+since=$EPOCHREALTIME
+ok() {
+  local now=$EPOCHREALTIME
+  printf 'ok %6d ms  %s\n' $(((${now/./} - ${since/./}) / 1000)) "$*"
+  since=$EPOCHREALTIME
+}
+fail() { die "FAILED: $*"; }
+# Every process of a state directory has its path among its arguments.
+no_process_of() { ! pgrep -f -- "$1/" > /dev/null; }
+gone() { # gone STATE...
+  local d
+  for d in "$@"; do
+    until_gone() { [ ! -e "$d" ] && no_process_of "$d" && ! grep -qsxF "$d" "$cache"/ports/[0-9]*; }
+    until_true 15 "$d to be gone" until_gone || fail "left of $d: $(ls "$d" 2>&1) $(pgrep -fa -- "$d/" | cut -c 1-200)"
+  done
+}
+interruptible() { exec python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])' "$@"; }
+
+need shellcheck:shellcheck pgrep:procps
+(cd "$here/../.." && shellcheck -x tests/env/*.sh tests/env/*/*.sh)
+ok "shellcheck"
+
+"$kafka" fetch
+"$kube" bin > /dev/null
+ok "cache filled"
+
+# Side by side, all owned by one process.
+sleep 600 & owner=$!
+real=
+[ "$(id -u)" != 0 ] || real=yes
+"$kafka" up "$work/kafka1" --owner "$owner" > "$work/bootstrap1" & jobs=($!)
+"$kafka" up "$work/kafka3" --nodes 3 --quick-failover --owner "$owner" > "$work/bootstrap3" & jobs+=($!)
+"$kube" up "$work/cluster-control" --mode control --owner "$owner" > /dev/null & jobs+=($!)
+"$kube" up "$work/cluster-kwok" --mode kwok --nodes 2 --owner "$owner" > /dev/null & jobs+=($!)
+if [ -n "$real" ]; then
+  "$kube" up "$work/cluster-real1" --owner "$owner" > /dev/null & jobs+=($!)
+  "$kube" up "$work/cluster-real2" --owner "$owner" > /dev/null & jobs+=($!)
+fi
+for job in "${jobs[@]}"; do wait "$job" || fail "something did not start"; done
+ok "two Kafka clusters and ${#jobs[@]} clusters in all started at once, beside each other"
+[[ $(tr , '\n' < "$work/bootstrap3" | sort -u | wc -l) = 3 ]] || fail "three brokers have three addresses: $(cat "$work/bootstrap3")"
+[ "$(stat -c %a "$work/cluster-control/admin.kubeconfig" "$work/cluster-control" | tr '\n' ' ')" = "600 700 " ] || fail "the kubeconfig is private"
+
+deployment() { # deployment IMAGE
+  cat << END
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: app}, spec: {replicas: 3, selector: {matchLabels: {app: app}}, template: {
+  metadata: {labels: {app: app}, annotations: {lagrange.test/pod-ip: 127.0.0.1}},
+  spec: {terminationGracePeriodSeconds: 1, containers: [{name: app, image: "$1", imagePullPolicy: IfNotPresent, securityContext: {runAsNonRoot: true, readOnlyRootFilesystem: true}}]}}}}
+END
+}
+deployment localhost/none:1 | "$kube" kubectl "$work/cluster-kwok" apply -f - > /dev/null
+"$kube" kubectl "$work/cluster-kwok" rollout status deployment/app --timeout=30s > /dev/null
+[ "$("$kube" kubectl "$work/cluster-kwok" get pods -o 'jsonpath={.items[0].status.podIP}')" = 127.0.0.1 ] || fail "a fake Pod has the address that its annotation says"
+"$kube" kubectl "$work/cluster-kwok" scale deployment app --replicas=5 > /dev/null
+grep -q '"subresource":"scale"' "$work/cluster-kwok/log/audit.log" || fail "the audit log has the scale request"
+ok "kwok: fake Pods are Ready; the audit log has the writes"
+
+"$kafka" pause "$work/kafka3" 2
+"$kafka" cont "$work/kafka3" 2
+"$kafka" kill "$work/kafka3" 2
+[[ $("$kafka" status "$work/kafka3") == *"broker 2: down"* ]] || fail "a killed broker is down"
+"$kafka" start "$work/kafka3" 2
+"$kafka" stop "$work/kafka3" 3
+"$kafka" start "$work/kafka3" 3
+[[ $("$kafka" status "$work/kafka3") != *down* ]] || fail "brokers are up again"
+ok "brokers paused, killed, stopped and started again"
+
+if [ -n "$real" ]; then
+  # Any small static program will do: the pause program waits for a signal.
+  "$here/image.sh" localhost/app:1 "$work/app.tar" "$("$kube" bin)/pause"
+  for d in "$work"/cluster-real*; do
+    "$kube" load-image "$d" "$work/app.tar" 2> /dev/null
+    deployment localhost/app:1 | "$kube" kubectl "$d" apply -f - > /dev/null
+    "$kube" kubectl "$d" rollout status deployment/app --timeout=60s > /dev/null
+  done
+  [ "$("$kube" host-address "$work/cluster-real1")" != "$("$kube" host-address "$work/cluster-real2")" ] || fail "two nodes have two networks"
+  "$kafka" up "$work/kafka-pods" --pod-address "$("$kube" host-address "$work/cluster-real1")" --owner "$owner" > /dev/null
+  [[ $("$kafka" bootstrap "$work/kafka-pods" pods) == 172.30.* ]] || fail "a listener for Pods"
+  ok "two real nodes run Pods of an image made here; Kafka listens for them"
+fi
+
+links=$(cat "$work"/cluster*/link 2> /dev/null || true)
+kill -KILL "$owner"
+wait "$owner" 2> /dev/null || true
+gone "$work"/kafka* "$work"/cluster*
+for link in $links; do [ ! -e "/sys/class/net/$link" ] || fail "a link is left: $link"; done
+ok "the owner was killed: everything has ended, nothing is left"
+
+if command -v python3 > /dev/null; then # bash cannot give a background job an interrupt that it heeds
+  for n in 1 2 3; do
+    interruptible "$kube" up "$work/broken-$n" --mode control > /dev/null 2>&1 & job=$!
+    sleep "$n"
+    kill -INT "$job"
+    ! wait "$job" || fail "an interrupted start has failed"
+    no_process_of "$work/broken-$n" || fail "an interrupted start has left processes: $(pgrep -fa -- "$work/broken-$n/")"
+    "$kube" down "$work/broken-$n"
+  done
+  ok "starts interrupted after 1, 2 and 3 seconds have left nothing"
+fi
