@@ -1,0 +1,187 @@
+//! What librdkafka tells a member while it polls: assignments, commits, statistics, errors.
+//!
+//! Partitions that are given up are committed first, so that whoever gets them goes on where this member stopped.
+
+use std::sync::Arc;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::connection::Reports;
+
+use super::backlog::Place;
+use super::group::Group;
+use super::statistics::{Membership, Statistics};
+
+/// librdkafka's callbacks for one member.
+pub(crate) struct Callbacks {
+    group: Arc<Group>,
+    reports: Reports,
+}
+
+impl Callbacks {
+    /// Writes into `group` what it is told.
+    pub(crate) fn new(group: Arc<Group>) -> Self {
+        Self {
+            group,
+            reports: Reports::default(),
+        }
+    }
+
+    /// Logs an error, repeated ones left out.
+    pub(crate) fn warn(&self, error: &KafkaError) {
+        self.reports.warn(&error.to_string());
+    }
+}
+
+/// A list for librdkafka.
+pub(crate) fn list<'a>(
+    places: impl IntoIterator<Item = (&'a Place, Option<i64>)>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (place, offset) in places {
+        let offset = offset.map_or(Offset::Invalid, Offset::Offset);
+        list.add_partition_offset(&place.topic, place.partition, offset)?;
+    }
+    Ok(list)
+}
+
+/// Asks for a commit of `offsets`. Whether it came about, the statistics tell: librdkafka's event queue has no answer to it.
+pub(crate) fn commit(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)]) {
+    if let Err(error) = committed(consumer, offsets, CommitMode::Async) {
+        consumer
+            .context()
+            .reports
+            .warn(&format!("not committed, to be tried again: {error}"));
+    }
+}
+
+/// Commits `offsets` and waits for it.
+pub(crate) fn commit_now(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)]) {
+    let outcome = committed(consumer, offsets, CommitMode::Sync);
+    let mut state = consumer.context().group.state();
+    match outcome {
+        Ok(()) => offsets
+            .iter()
+            .for_each(|(place, offset)| state.backlog.confirm(place, *offset)),
+        Err(error) => {
+            state.commit_errors += 1;
+            drop(state);
+            consumer
+                .context()
+                .reports
+                .warn(&format!("not committed, so it will be done again: {error}"));
+        }
+    }
+}
+
+fn committed(
+    consumer: &BaseConsumer<Callbacks>,
+    offsets: &[(Place, i64)],
+    mode: CommitMode,
+) -> KafkaResult<()> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let list = list(offsets.iter().map(|(place, offset)| (place, Some(*offset))))?;
+    consumer.commit(&list, mode)
+}
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.reports.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reports.error(error, reason);
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        match Statistics::parse(json) {
+            Ok(statistics) => {
+                let mut state = self.group.state();
+                state.readiness.update(statistics.membership());
+                let overdue = state
+                    .backlog
+                    .report(|place| statistics.committed(&place.topic, place.partition));
+                state.commit_errors += u64::from(overdue > 0);
+                state.statistics = statistics;
+            }
+            Err(error) => self.reports.warn(&format!(
+                "statistics of librdkafka are not as expected: {error}"
+            )),
+        }
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(partitions) = rebalance else {
+            return;
+        };
+        if consumer.assignment_lost() {
+            self.reports.warn(
+                "the group took the partitions away; what was not committed will be done again",
+            );
+            return;
+        }
+        let given_up = places(partitions);
+        let offsets = self
+            .group
+            .state()
+            .backlog
+            .unconfirmed(|place| given_up.contains(place));
+        commit_now(consumer, &offsets);
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                // librdkafka remembers a pause from before.
+                consumer
+                    .resume(partitions)
+                    .unwrap_or_else(|error| self.warn(&error));
+                tracing::info!("assigned: {}", names(partitions));
+                let mut state = self.group.state();
+                state.readiness.update(Membership::Joined);
+                state.rebalances += 1;
+                for place in places(partitions) {
+                    state.backlog.assign(place);
+                }
+            }
+            Rebalance::Revoke(partitions) => {
+                tracing::info!("revoked: {}", names(partitions));
+                let mut state = self.group.state();
+                state.rebalances += 1;
+                for place in places(partitions) {
+                    state.backlog.revoke(&place);
+                }
+            }
+            Rebalance::Error(error) => self.warn(error),
+        }
+    }
+}
+
+fn places(partitions: &TopicPartitionList) -> Vec<Place> {
+    let place = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Place {
+        topic: Arc::from(element.topic()),
+        partition: element.partition(),
+    };
+    partitions.elements().into_iter().map(place).collect()
+}
+
+fn names(partitions: &TopicPartitionList) -> String {
+    let names: Vec<String> = partitions
+        .elements()
+        .iter()
+        .map(|element| format!("{}:{}", element.topic(), element.partition()))
+        .collect();
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(" ")
+    }
+}

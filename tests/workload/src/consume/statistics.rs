@@ -1,0 +1,139 @@
+//! The few of librdkafka's statistics that say whether this member has joined, and where its partitions end. Pure.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+/// What is read of one statistics report.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Statistics {
+    cgrp: Option<Coordinated>,
+    #[serde(default)]
+    topics: HashMap<String, Topic>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Coordinated {
+    state: String,
+    join_state: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Topic {
+    partitions: HashMap<String, Partition>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Partition {
+    /// Each of these is below zero while it is not known.
+    #[serde(rename = "committed_offset")]
+    committed: i64,
+    #[serde(rename = "lo_offset")]
+    low: i64,
+    #[serde(rename = "hi_offset")]
+    high: i64,
+}
+
+/// Where a member is on its way into the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// It has what the group gave it, which may be nothing.
+    Joined,
+    /// It is still doing this.
+    Joining(String),
+}
+
+impl Statistics {
+    /// Reads a report.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+
+    /// Whether this member has joined its group.
+    pub(crate) fn membership(&self) -> Membership {
+        match &self.cgrp {
+            Some(Coordinated { state, .. }) if state != "up" => {
+                Membership::Joining(format!("finding the group's coordinator ({state})"))
+            }
+            Some(Coordinated { join_state, .. }) if join_state != "steady" => {
+                Membership::Joining(format!("joining the group ({join_state})"))
+            }
+            Some(_) => Membership::Joined,
+            None => Membership::Joining("starting".to_owned()),
+        }
+    }
+
+    /// The end offset of a partition as of the last fetch.
+    pub(crate) fn end(&self, topic: &str, partition: i32) -> Option<i64> {
+        known(self.partition(topic, partition)?.high)
+    }
+
+    /// The offset that was committed last, by this member or before it.
+    pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
+        known(self.partition(topic, partition)?.committed)
+    }
+
+    /// Where reading began: at what was committed, else at the beginning of the log.
+    pub(crate) fn begin(&self, topic: &str, partition: i32) -> Option<i64> {
+        let found = self.partition(topic, partition)?;
+        known(found.committed).or(known(found.low))
+    }
+
+    fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
+        self.topics
+            .get(topic)?
+            .partitions
+            .get(&partition.to_string())
+    }
+}
+
+fn known(offset: i64) -> Option<i64> {
+    (offset >= 0).then_some(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn report(state: &str, join_state: &str) -> Statistics {
+        let json = format!(
+            r#"{{"name":"rdkafka#consumer-1","topics":{{"orders":{{"topic":"orders","partitions":{{
+                "0":{{"partition":0,"committed_offset":7,"lo_offset":2,"hi_offset":120}},"1":{{"partition":1,"committed_offset":-1001,"lo_offset":2,"hi_offset":-1001}},"-1":{{"partition":-1,"committed_offset":-1001,"lo_offset":-1001,"hi_offset":-1001}}}}}}}},
+                "cgrp":{{"state":"{state}","join_state":"{join_state}","assignment_size":0}}}}"#
+        );
+        Statistics::parse(json.as_bytes()).unwrap()
+    }
+
+    #[rstest]
+    #[case("up", "steady", Membership::Joined)]
+    #[case("up", "wait-sync", Membership::Joining("joining the group (wait-sync)".to_owned()))]
+    #[case("wait-coord", "init", Membership::Joining("finding the group's coordinator (wait-coord)".to_owned()))]
+    fn member_without_partitions_has_joined_too(
+        #[case] state: &str,
+        #[case] join_state: &str,
+        #[case] wanted: Membership,
+    ) {
+        assert_eq!(report(state, join_state).membership(), wanted);
+    }
+
+    #[test]
+    fn without_a_group_it_is_starting() {
+        assert_eq!(
+            Statistics::parse(b"{}").unwrap().membership(),
+            Membership::Joining("starting".to_owned())
+        );
+    }
+
+    #[test]
+    fn offset_that_is_not_known_is_not_a_number() {
+        let report = report("up", "steady");
+        assert_eq!(report.begin("orders", 0), Some(7));
+        assert_eq!(report.begin("orders", 1), Some(2));
+        assert_eq!(report.begin("orders", -1), None);
+        assert_eq!(report.end("orders", 0), Some(120));
+        assert_eq!(report.end("orders", 1), None);
+        assert_eq!(report.end("orders", 2), None);
+        assert_eq!(report.end("payments", 0), None);
+    }
+}

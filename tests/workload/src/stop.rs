@@ -1,0 +1,166 @@
+//! Ending in order: one word that every thread can hear while it waits, given by SIGTERM or SIGINT.
+//!
+//! Knows nothing of Kafka. The work runs on a thread of its own, since librdkafka blocks; the signals and the
+//! readiness endpoint are served beside it.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::Failure;
+
+/// How long the work may take to end after the first signal; Kubernetes kills after 30 seconds by default.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Whether the work has been asked to end, and when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<Bell>);
+
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Mutex<Option<Instant>>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// Asks the work to end. The first call counts.
+    pub(crate) fn request(&self) {
+        self.0
+            .rung
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(Instant::now);
+        self.0.changed.notify_all();
+    }
+
+    /// When the work was asked to end.
+    pub(crate) fn requested(&self) -> Option<Instant> {
+        *self.0.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `until`, or until `grace` after the word to end if that comes first. True when `until` was reached.
+    pub(crate) fn wait_until(&self, until: Instant, grace: Duration) -> bool {
+        let mut rung = self.0.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let now = Instant::now();
+            if now >= until {
+                return true;
+            }
+            let end = rung.map_or(until, |at| until.min(at + grace));
+            let Some(left) = end
+                .checked_duration_since(now)
+                .filter(|left| !left.is_zero())
+            else {
+                return false;
+            };
+            (rung, _) = self
+                .0
+                .changed
+                .wait_timeout(rung, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Runs `work` on a thread until it ends by itself or by a signal, with `beside` next to it.
+///
+/// `beside` ends only by failing, which ends the work too.
+pub(crate) fn drive<W, B>(work: W, beside: B) -> Result<(), Failure>
+where
+    W: FnOnce(Stop) -> Result<(), Failure> + Send + 'static,
+    B: Future<Output = Failure>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::System)?;
+    let outcome = runtime.block_on(async {
+        let stop = Stop::default();
+        let mut signals = Signals::listen().map_err(Failure::System)?;
+        let heard = stop.clone();
+        let mut work = tokio::task::spawn_blocking(move || work(heard));
+        let failed = tokio::select! {
+            ended = &mut work => return ended.unwrap_or(Err(Failure::WorkDied)),
+            () = signals.next() => None,
+            failure = beside => Some(failure),
+        };
+        stop.request();
+        let ended = tokio::select! {
+            ended = work => ended.unwrap_or(Err(Failure::WorkDied)),
+            () = signals.next() => Err(Failure::StoppedTwice),
+            () = tokio::time::sleep(DEADLINE) => Err(Failure::NotStopped(DEADLINE)),
+        };
+        failed.map_or(ended, Err)
+    });
+    // A thread that hangs in librdkafka must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn waiting_ends_at_its_time() {
+        let stop = Stop::default();
+        assert!(stop.wait_until(Instant::now() + Duration::from_millis(2), Duration::ZERO));
+    }
+
+    #[test]
+    fn word_to_end_wakes_a_sleeper() {
+        let stop = Stop::default();
+        let sleeper = std::thread::spawn({
+            let stop = stop.clone();
+            move || stop.wait_until(Instant::now() + LONG, Duration::ZERO)
+        });
+        stop.request();
+        assert!(!sleeper.join().unwrap(), "woken, not done");
+    }
+
+    #[test]
+    fn what_ends_within_the_grace_is_waited_for() {
+        let stop = Stop::default();
+        stop.request();
+        assert!(stop.wait_until(Instant::now() + Duration::from_millis(5), LONG));
+        assert!(!stop.wait_until(Instant::now() + LONG, Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn failure_beside_ends_the_work() {
+        let outcome = drive(
+            |stop| {
+                stop.wait_until(Instant::now() + LONG, Duration::ZERO);
+                Ok(())
+            },
+            async { Failure::StoppedTwice },
+        );
+        assert!(matches!(outcome, Err(Failure::StoppedTwice)), "{outcome:?}");
+    }
+}
