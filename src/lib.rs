@@ -3,6 +3,7 @@
 //! One way through the house: observe, decide, act, report.
 
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod kafka;
 pub mod scaling;

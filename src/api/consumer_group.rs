@@ -9,8 +9,7 @@ use super::{
     schema::{DNS_SUBDOMAIN, bootstrap_servers, rule},
 };
 
-/// Keeps one Kafka consumer group at the size that its lag asks for, never at more replicas than can be assigned a
-/// partition, and says on itself what it did and why.
+/// Which consumer group is sized, what for, and within which bounds.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "lagrange.dev",

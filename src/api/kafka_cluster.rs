@@ -10,7 +10,7 @@ use super::{
     schema::{DNS_SUBDOMAIN, bootstrap_servers, default_if_unreadable, rule},
 };
 
-/// A Kafka cluster that many ConsumerGroups share: of its own namespace, or of others that allowedNamespaces names.
+/// How to reach the cluster, how often to look at it, and who may use it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "lagrange.dev",

@@ -1,0 +1,131 @@
+//! `lagrange crd`: the resource definitions as YAML on standard output. Needs no cluster and no network.
+
+use std::io::{self, Write as _};
+
+use clap::{Args, ValueEnum};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+use crate::api;
+
+/// Prints the CustomResourceDefinitions, as `kubectl apply -f -` takes them.
+#[derive(Args, Clone, Debug)]
+pub struct Crd {
+    /// Print only this one; both by default
+    #[arg(value_enum)]
+    only: Option<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// What users write to have a consumer group sized
+    #[value(name = "consumergroups")]
+    ConsumerGroups,
+    /// A Kafka cluster that many groups share
+    #[value(name = "kafkaclusters")]
+    KafkaClusters,
+}
+
+impl Kind {
+    const fn plural(self) -> &'static str {
+        match self {
+            Self::ConsumerGroups => "consumergroups",
+            Self::KafkaClusters => "kafkaclusters",
+        }
+    }
+}
+
+/// Why the definitions could not be printed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// They could not be written as YAML.
+    #[error("cannot write a definition as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
+    /// They could not be written as JSON, which goes before.
+    #[error("cannot write a definition as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Nobody takes the output.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Crd {
+    /// Prints the definitions.
+    pub fn run(&self) -> Result<(), Error> {
+        let mut out = io::stdout().lock();
+        let wanted = |definition: &CustomResourceDefinition| {
+            self.only
+                .is_none_or(|kind| kind.plural() == definition.spec.names.plural)
+        };
+        for (index, definition) in api::definitions()
+            .iter()
+            .filter(|one| wanted(one))
+            .enumerate()
+        {
+            if index > 0 {
+                writeln!(out, "---")?;
+            }
+            out.write_all(yaml(definition)?.as_bytes())?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// As a person would write it: bounds are floating point in the type, and whole numbers in every definition.
+fn yaml(definition: &CustomResourceDefinition) -> Result<String, Error> {
+    let mut value = serde_json::to_value(definition)?;
+    whole_numbers(&mut value);
+    Ok(serde_saphyr::to_string(&value)?)
+}
+
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Number(number) if number.is_f64() => {
+            let text = number.to_string();
+            if let Some(whole) = text
+                .strip_suffix(".0")
+                .and_then(|whole| whole.parse::<i64>().ok())
+            {
+                *value = whole.into();
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `make crds` sets UPDATE.
+    #[test]
+    fn committed_definitions_are_what_the_types_say() {
+        for definition in api::definitions() {
+            let path = format!(
+                "{}/crds/{}.yaml",
+                env!("CARGO_MANIFEST_DIR"),
+                definition.spec.names.plural
+            );
+            let text = yaml(&definition).unwrap();
+            if std::env::var_os("UPDATE").is_some() {
+                std::fs::write(&path, &text).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                committed == text,
+                "{path} is not what src/api says: run `make crds`"
+            );
+        }
+    }
+
+    #[test]
+    fn yaml_reads_back_as_the_same_definition() {
+        for definition in api::definitions() {
+            let read: CustomResourceDefinition =
+                serde_saphyr::from_str(&yaml(&definition).unwrap()).unwrap();
+            assert_eq!(read, definition);
+        }
+    }
+}
