@@ -5,5 +5,6 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod intent;
 pub mod kafka;
 pub mod scaling;

@@ -57,6 +57,8 @@ pub mod reasons {
     pub const GROUP_CONTESTED: &str = "GroupContested";
     /// Ready, False: a group of a kind that has no members to count, or that cannot be read.
     pub const GROUP_TYPE_UNSUPPORTED: &str = "GroupTypeUnsupported";
+    /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may (decision 38).
+    pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
     /// Ready and Connected, False: the resource asks for something that cannot be done; the message says what to write.
     pub const INVALID_SPEC: &str = "InvalidSpec";
 

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Connection, ConsumerGroupStatus, Duration,
+    ConsumerGroupStatus, Duration,
     schema::{DNS_SUBDOMAIN, bootstrap_servers, rule},
 };
 
@@ -137,14 +137,6 @@ pub struct KafkaSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bootstrap_servers")]
     pub bootstrap_servers: Option<Vec<String>>,
-}
-
-impl KafkaSource {
-    /// The connection that is written here, if it is not left to a KafkaCluster.
-    pub fn connection(&self) -> Option<Connection> {
-        let bootstrap_servers = self.bootstrap_servers.clone()?;
-        Some(Connection { bootstrap_servers })
-    }
 }
 
 /// Names a KafkaCluster.

@@ -39,22 +39,6 @@ pub struct KafkaClusterSpec {
     pub poll_interval: Duration,
 }
 
-impl KafkaClusterSpec {
-    /// How to connect.
-    pub fn connection(&self) -> Connection {
-        Connection {
-            bootstrap_servers: self.bootstrap_servers.clone(),
-        }
-    }
-}
-
-/// How to connect to a Kafka cluster: what a KafkaCluster and a ConsumerGroup's own `kafka` block have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Connection {
-    /// Brokers to begin with, as host:port.
-    pub bootstrap_servers: Vec<String>,
-}
-
 /// Which ConsumerGroups may use a KafkaCluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

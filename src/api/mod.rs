@@ -18,8 +18,7 @@ pub use consumer_group::{
 };
 pub use duration::{Duration, DurationError};
 pub use kafka_cluster::{
-    AllowedNamespaces, Connection, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus,
-    NamespacesFrom,
+    AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
 };
 pub use status::{
     ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
@@ -41,8 +40,8 @@ pub mod annotations {
     pub const PAUSED_SCALE_IN: &str = "lagrange.dev/paused-scale-in";
     /// `"true"` holds scale-ups.
     pub const PAUSED_SCALE_OUT: &str = "lagrange.dev/paused-scale-out";
-    /// What all of them, and any that is misspelt, begin with.
-    pub const PAUSED_PREFIX: &str = "lagrange.dev/paused";
+    /// What all of them begin with, and most ways to misspell them: one that begins so and means nothing pauses too.
+    pub const PAUSE_PREFIX: &str = "lagrange.dev/pause";
 }
 
 /// The definitions of both kinds, as a cluster is given them. More than the derived `crd()`: finished schemas and columns.

@@ -1,0 +1,141 @@
+//! The pausing annotations (decision 10). A value that is not understood pauses: whoever wrote it wanted something stopped.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    api::annotations::{PAUSE_PREFIX, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT},
+    scaling::policy::{Brake, Pause},
+};
+
+/// As much of a value as is repeated in a message, in characters.
+const READABLE: usize = 40;
+
+/// What the annotations of a group say; `max` is its `maxReplicas`.
+pub(super) fn of(annotations: &BTreeMap<String, String>, max: Option<i32>) -> Brake {
+    let mut brake = Brake::default();
+    let mut not_understood = None;
+    for (annotation, value) in annotations
+        .iter()
+        .filter(|(key, _)| key.starts_with(PAUSE_PREFIX))
+    {
+        let understood = match annotation.as_str() {
+            PAUSED => switch(value).map(|on| {
+                if on && brake.pause.is_none() {
+                    brake.pause = Some(Pause::Here);
+                }
+            }),
+            PAUSED_REPLICAS => {
+                replicas(value, max).map(|replicas| brake.pause = Some(Pause::At(replicas)))
+            }
+            PAUSED_SCALE_IN => switch(value).map(|on| brake.no_scale_in = on),
+            PAUSED_SCALE_OUT => switch(value).map(|on| brake.no_scale_out = on),
+            _ => None,
+        };
+        if understood.is_none() {
+            let value = value.chars().take(READABLE).collect();
+            not_understood.get_or_insert(Pause::NotUnderstood {
+                annotation: annotation.clone(),
+                value,
+            });
+        }
+    }
+    // Also over a size that was understood: of two hands on the brake, the one that pulls harder.
+    brake.pause = not_understood.or(brake.pause);
+    brake
+}
+
+/// The words that KEDA understands (Go's `ParseBool`), so that a habit can be kept.
+fn switch(value: &str) -> Option<bool> {
+    match value {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+fn replicas(value: &str, max: Option<i32>) -> Option<i32> {
+    value
+        .parse()
+        .ok()
+        .filter(|replicas| (0..=max.unwrap_or(i32::MAX)).contains(replicas))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn annotated(annotations: &[(&str, &str)]) -> BTreeMap<String, String> {
+        annotations
+            .iter()
+            .map(|&(key, value)| (format!("lagrange.dev/{key}"), value.to_owned()))
+            .collect()
+    }
+
+    fn not_understood(annotation: &str, value: &str) -> Pause {
+        Pause::NotUnderstood {
+            annotation: format!("lagrange.dev/{annotation}"),
+            value: value.to_owned(),
+        }
+    }
+
+    #[rstest]
+    #[case::nothing(&[], None)]
+    #[case::true_pauses(&[("paused", "true")], Some(Pause::Here))]
+    #[case::as_keda_reads_it(&[("paused", "T")], Some(Pause::Here))]
+    #[case::false_does_not(&[("paused", "false")], None)]
+    #[case::a_size_wins_over_paused(&[("paused", "true"), ("paused-replicas", "3")], Some(Pause::At(3)))]
+    #[case::a_size_wins_over_not_paused(&[("paused", "false"), ("paused-replicas", "3")], Some(Pause::At(3)))]
+    #[case::none_at_all(&[("paused-replicas", "0")], Some(Pause::At(0)))]
+    #[case::as_many_as_allowed(&[("paused-replicas", "20")], Some(Pause::At(20)))]
+    #[case::more_than_allowed(&[("paused-replicas", "21")], Some(not_understood("paused-replicas", "21")))]
+    #[case::fewer_than_none(&[("paused-replicas", "-1")], Some(not_understood("paused-replicas", "-1")))]
+    #[case::no_number(&[("paused-replicas", "three")], Some(not_understood("paused-replicas", "three")))]
+    #[case::no_number_that_fits(&[("paused-replicas", "99999999999")], Some(not_understood("paused-replicas", "99999999999")))]
+    #[case::a_wrong_word(&[("paused", "yes")], Some(not_understood("paused", "yes")))]
+    #[case::no_word(&[("paused", "")], Some(not_understood("paused", "")))]
+    #[case::a_wrong_word_for_one_direction(&[("paused-scale-in", "on")], Some(not_understood("paused-scale-in", "on")))]
+    #[case::a_wrong_word_beside_a_size(&[("paused", "si"), ("paused-replicas", "3")], Some(not_understood("paused", "si")))]
+    #[case::a_misspelt_name(&[("paused-replica", "3")], Some(not_understood("paused-replica", "3")))]
+    #[case::a_name_that_is_too_short(&[("pause", "true")], Some(not_understood("pause", "true")))]
+    #[case::somebody_elses(&[("note", "paused")], None)]
+    fn pauses_as_annotated(#[case] annotations: &[(&str, &str)], #[case] pause: Option<Pause>) {
+        assert_eq!(of(&annotated(annotations), Some(20)).pause, pause);
+    }
+
+    #[test]
+    fn directions_are_held_one_by_one() {
+        let brake = of(
+            &annotated(&[("paused-scale-in", "true"), ("paused-scale-out", "false")]),
+            None,
+        );
+        assert_eq!(
+            brake,
+            Brake {
+                pause: None,
+                no_scale_in: true,
+                no_scale_out: false
+            }
+        );
+
+        let brake = of(&annotated(&[("paused-scale-out", "1")]), None);
+        assert_eq!(
+            brake,
+            Brake {
+                pause: None,
+                no_scale_in: false,
+                no_scale_out: true
+            }
+        );
+    }
+
+    #[test]
+    fn a_long_value_is_repeated_in_part_only() {
+        let brake = of(&annotated(&[("paused", &"ä".repeat(1_000))]), None);
+        assert_eq!(
+            brake.pause,
+            Some(not_understood("paused", &"ä".repeat(READABLE)))
+        );
+    }
+}

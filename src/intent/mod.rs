@@ -1,0 +1,260 @@
+//! What the user wrote -> what the rest of the house is told: the policy, what to read, what to scale. Pure: no client, no
+//! clock. Past this point nothing can be malformed.
+//!
+//! The API server has checked the same rules, but not for everybody: an object that was stored before a rule existed keeps
+//! what it had (ratcheting), and definitions can be older than the operator.
+
+mod brake;
+mod subject;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::SignedDuration;
+use kube::ResourceExt as _;
+use thiserror::Error;
+
+use crate::{
+    api::{
+        self, AutoOffsetReset, ConsumerGroup, ConsumerGroupSpec, IsolationLevel, Mode,
+        ScaleTargetRef, condition::reasons,
+    },
+    kafka::{
+        connection::{Connection, InvalidConnection},
+        interest::{GroupInterest, Isolation, TopicPattern, TopicSelection},
+    },
+    scaling::policy::{Fallback, Objective, OffsetReset, Pacing, Policy},
+};
+
+/// What one ConsumerGroup asks for, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    /// How to decide.
+    pub policy: Policy,
+    /// What to read of Kafka.
+    pub reading: GroupInterest,
+    /// Where Kafka is.
+    pub source: Source,
+    /// What to scale; it is in the resource's own namespace.
+    pub target: ScaleTargetRef,
+    /// Whether decisions are acted on.
+    pub mode: Mode,
+}
+
+/// Where Kafka is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A KafkaCluster; whether it exists and lets this namespace in is not known here.
+    Cluster {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// What the ConsumerGroup says itself.
+    Inline(Connection),
+}
+
+/// Why a ConsumerGroup cannot be managed as it is written. The text says what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidSpec {
+    /// No objective that this operator knows.
+    #[error(
+        "objective: set lagPerReplica to 1 or more: how many messages behind one replica may be"
+    )]
+    Objective,
+    /// Neither or both ways to reach Kafka.
+    #[error("kafka: set exactly one of clusterRef and bootstrapServers")]
+    Kafka,
+    /// The servers are not usable.
+    #[error("kafka.bootstrapServers: {0}")]
+    Connection(#[from] InvalidConnection),
+    /// A count is out of its bounds.
+    #[error("{field}: {value} is not possible; write {bounds}")]
+    Count {
+        /// Which.
+        field: &'static str,
+        /// What was written.
+        value: i32,
+        /// What may be written.
+        bounds: &'static str,
+    },
+    /// The bounds contradict each other.
+    #[error("minReplicas {min} is above maxReplicas {max}: lower minReplicas or raise maxReplicas")]
+    Bounds {
+        /// `minReplicas`.
+        min: i32,
+        /// `maxReplicas`.
+        max: i32,
+    },
+    /// Two ways to say which topics count.
+    #[error(
+        "topics and topicPattern exclude each other: list the topics, or give a pattern for their names"
+    )]
+    Topics,
+    /// Nothing says what would wake the group (decision 12).
+    #[error(
+        "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is noticed"
+    )]
+    NothingToWake,
+    /// The pattern is no regular expression.
+    #[error(
+        "topicPattern is no valid regular expression ({problem}): see https://docs.rs/regex/latest/regex/#syntax"
+    )]
+    Pattern {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The pattern would need too much memory.
+    #[error(
+        "topicPattern is too large once compiled: write one with fewer and smaller repetitions"
+    )]
+    PatternTooLarge,
+}
+
+impl InvalidSpec {
+    /// The reason that conditions, events and metrics give.
+    pub const fn category(&self) -> &'static str {
+        reasons::INVALID_SPEC
+    }
+}
+
+impl Intent {
+    /// What `group` asks for.
+    pub fn of(group: &ConsumerGroup) -> Result<Self, InvalidSpec> {
+        let spec = &group.spec;
+        let namespace = group.namespace().unwrap_or_default();
+        let group_id = spec.group_id.clone().unwrap_or_else(|| group.name_any());
+        let source = source(spec, &namespace)?;
+        let policy = policy(
+            spec,
+            subject::of(spec, &group_id, &source),
+            group.annotations(),
+        )?;
+        let topics = topics(spec)?;
+        if policy.min == 0 && topics == TopicSelection::OfGroup {
+            return Err(InvalidSpec::NothingToWake);
+        }
+        let isolation = match spec.isolation_level {
+            IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
+            IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+        };
+        Ok(Self {
+            policy,
+            reading: GroupInterest {
+                id: group_id.into(),
+                topics,
+                isolation,
+            },
+            source,
+            target: spec.scale_target_ref.clone(),
+            mode: spec.mode,
+        })
+    }
+}
+
+fn policy(
+    spec: &ConsumerGroupSpec,
+    subject: i64,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Policy, InvalidSpec> {
+    let min = at_least(0, "minReplicas", spec.min_replicas)?;
+    let max = spec
+        .max_replicas
+        .map(|max| at_least(1, "maxReplicas", max))
+        .transpose()?;
+    if let Some(max) = max.filter(|&max| min > max) {
+        return Err(InvalidSpec::Bounds { min, max });
+    }
+    let lag = spec
+        .objective
+        .lag_per_replica
+        .filter(|&lag| lag >= 1)
+        .ok_or(InvalidSpec::Objective)?;
+    let fallback = spec.fallback.as_ref().map(|fallback| {
+        let replicas = at_least(1, "fallback.replicas", fallback.replicas)?;
+        Ok::<_, InvalidSpec>(Fallback {
+            replicas,
+            after: span(fallback.after),
+        })
+    });
+    Ok(Policy {
+        subject,
+        min,
+        max,
+        objective: Objective::LagPerReplica(lag),
+        pacing: Pacing {
+            min_interval: span(spec.pacing.min_interval),
+            min_scale_down_interval: span(spec.pacing.min_scale_down_interval),
+            settle_timeout: span(spec.pacing.settle_timeout),
+            scale_to_zero_delay: span(spec.pacing.scale_to_zero_delay),
+        },
+        threads: at_least(1, "threadsPerReplica", spec.threads_per_replica)?,
+        offset_reset: match spec.auto_offset_reset {
+            AutoOffsetReset::Latest => OffsetReset::Latest,
+            AutoOffsetReset::Earliest => OffsetReset::Earliest,
+        },
+        fallback: fallback.transpose()?,
+        brake: brake::of(annotations, max),
+    })
+}
+
+fn at_least(least: i32, field: &'static str, value: i32) -> Result<i32, InvalidSpec> {
+    let bounds = if least == 0 { "0 or more" } else { "1 or more" };
+    if value >= least {
+        Ok(value)
+    } else {
+        Err(InvalidSpec::Count {
+            field,
+            value,
+            bounds,
+        })
+    }
+}
+
+fn span(duration: api::Duration) -> SignedDuration {
+    SignedDuration::from_millis(duration.as_millis().cast_signed())
+}
+
+fn source(spec: &ConsumerGroupSpec, namespace: &str) -> Result<Source, InvalidSpec> {
+    match (&spec.kafka.cluster_ref, &spec.kafka.bootstrap_servers) {
+        (Some(cluster), None) => Ok(Source::Cluster {
+            namespace: cluster
+                .namespace
+                .clone()
+                .unwrap_or_else(|| namespace.to_owned()),
+            name: cluster.name.clone(),
+        }),
+        (None, Some(servers)) => Ok(Source::Inline(Connection::plaintext(servers)?)),
+        (None, None) | (Some(_), Some(_)) => Err(InvalidSpec::Kafka),
+    }
+}
+
+fn topics(spec: &ConsumerGroupSpec) -> Result<TopicSelection, InvalidSpec> {
+    let named = spec.topics.as_deref().unwrap_or_default();
+    match &spec.topic_pattern {
+        None if named.is_empty() => Ok(TopicSelection::OfGroup),
+        None => Ok(TopicSelection::Named(
+            named
+                .iter()
+                .map(|topic| Arc::from(topic.as_str()))
+                .collect(),
+        )),
+        Some(_) if !named.is_empty() => Err(InvalidSpec::Topics),
+        Some(pattern) => match TopicPattern::new(pattern) {
+            Ok(pattern) => Ok(TopicSelection::Pattern(pattern)),
+            Err(regex::Error::CompiledTooBig(_)) => Err(InvalidSpec::PatternTooLarge),
+            Err(error) => Err(InvalidSpec::Pattern {
+                problem: last_line(&error.to_string()),
+            }),
+        },
+    }
+}
+
+/// The crate draws the pattern with a caret under its fault, on several lines; a condition has room for the last one.
+fn last_line(error: &str) -> String {
+    let line = error.lines().last().unwrap_or(error).trim();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests;
