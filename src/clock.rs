@@ -60,7 +60,7 @@ mod tests {
         let clock = Clock::start();
         tokio::time::advance(Duration::from_millis(1)).await;
         let clone = clock;
-        tokio::time::advance(Duration::from_secs(3600)).await;
+        tokio::time::advance(Duration::from_hours(1)).await;
         assert_eq!(clock.now(), clone.now());
     }
 

@@ -7,4 +7,5 @@ pub mod cli;
 pub mod clock;
 pub mod intent;
 pub mod kafka;
+pub mod process;
 pub mod scaling;

@@ -1,3 +1,149 @@
-//! One file per subcommand.
+//! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an exit code and one line.
 
 pub mod crd;
+mod run;
+
+use std::{ffi::OsString, fmt, process::ExitCode};
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+
+/// Sizes Kafka consumer groups.
+///
+/// Lagrange is a Kubernetes operator. Apply one ConsumerGroup beside a consumer Deployment, and it reads the group's lag,
+/// partitions and state from Kafka, works out how many replicas the group needs, never goes past the number that can be
+/// given a partition, and spaces its actions out, because each makes the group rebalance.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lagrange",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator until SIGTERM or Ctrl-C
+    Run(run::Run),
+    /// Print the CustomResourceDefinitions, as kubectl apply -f - takes them
+    Crd(crd::Crd),
+}
+
+/// Does what the arguments of the process say. Exit codes: 0 done, 1 could not, 2 the command line makes no sense.
+pub fn main() -> ExitCode {
+    match parse(std::env::args_os()) {
+        Ok(cli) => match cli.command {
+            Command::Run(run) => run.run(),
+            Command::Crd(crd) => outcome(crd.run()),
+        },
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Help names the environment variables without their values: what it prints should not depend on where.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommand("run", |run| run.mut_args(|arg| arg.hide_env_values(true)))
+}
+
+fn parse(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+}
+
+/// Help and version as they are, anything else in one line, so that it survives as the last line of a pod's log.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Nothing is left to be said to a reader who closed the pipe.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            complain(&one_line(error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes the reason of an end to standard error.
+fn complain(reason: &str) {
+    eprintln!("lagrange: {reason}");
+}
+
+/// clap's message without its usage, and where to look when it gives no advice itself.
+fn one_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let lines = rendered
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let said =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let line = said.collect::<Vec<_>>().join(" ").replace(" tip: ", "; ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    match error.kind() {
+        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
+            format!("{line}; see lagrange --help")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[rstest]
+    #[case::top("top", &[])]
+    #[case::run("run", &["run"])]
+    #[case::crd("crd", &["crd"])]
+    fn help_reads_well(#[case] name: &str, #[case] path: &[&str]) {
+        let words = ["lagrange"].iter().chain(path).chain(&["--help"]);
+        let help = command()
+            .term_width(100)
+            .try_get_matches_from(words)
+            .unwrap_err();
+        insta::assert_snapshot!(format!("help_{name}"), help.render());
+    }
+
+    #[rstest]
+    #[case(&["run", "--api-timeout=soon"])]
+    #[case(&["run", "--log-format=xml"])]
+    #[case(&["run", "--concurrency=0"])]
+    #[case(&["run", "--pollinterval=3s"])]
+    #[case(&["run", "--inline-connections=maybe"])]
+    #[case(&["walk"])]
+    #[case(&["run", "extra"])]
+    fn a_mistake_is_answered_in_one_line(#[case] args: &[&str]) {
+        let error = parse(["lagrange"].iter().chain(args)).unwrap_err();
+        let line = one_line(&error);
+        assert!(!line.contains('\n'));
+        insta::with_settings!({ description => args.join(" ") }, {
+            insta::assert_snapshot!(format!("mistake_{}", args.join("_").replace(['-', '='], "_")), line);
+        });
+    }
+}

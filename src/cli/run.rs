@@ -1,0 +1,147 @@
+//! `lagrange run`: builds everything, connects it, and waits for the end. Decides nothing itself.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tracing::{Level, error, info};
+
+use crate::process::{
+    http::{self, Pages},
+    kubernetes::{Access, AccessError, Cluster},
+    logging,
+    metrics::Metrics,
+    options::Options,
+    readiness::{Gate, Liveness, ReadinessBuilder},
+    shutdown::{self, Ended, Tasks},
+};
+
+/// Arguments of `lagrange run`.
+#[derive(Args, Debug)]
+pub(super) struct Run {
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Run {
+    pub(super) fn run(self) -> ExitCode {
+        logging::init(self.options.log_format, &self.options.log_filter);
+        let runtimes = (
+            workers(),
+            Builder::new_current_thread().enable_all().build(),
+        );
+        let (Ok(workers), Ok(main)) = runtimes else {
+            return give_up("cannot start threads: raise the limit on processes");
+        };
+        let ended = main.block_on(operate(self.options, workers.handle()));
+        // Not a plain drop: that waits for calls into librdkafka, which may hang.
+        workers.shutdown_background();
+        match ended {
+            Ok(Ended::Orderly) => {
+                info!("stopped");
+                ExitCode::SUCCESS
+            }
+            // Every action is written ahead, so that nothing is lost with a task left behind.
+            Ok(Ended::Overdue(_)) => ExitCode::SUCCESS,
+            Ok(Ended::AtOnce(signal)) => {
+                ExitCode::from(128_u8.saturating_add(u8::try_from(signal.number()).unwrap_or(0)))
+            }
+            Ok(Ended::Failed(failure)) => give_up(&failure.to_string()),
+            Err(reason) => give_up(&reason),
+        }
+    }
+}
+
+/// Two threads at least, so that one hung call does not stop all; a node's many cores are of no use to us.
+fn workers() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, 4))
+        .enable_all()
+        .build()
+}
+
+/// One line that says why, in the form of the log if that is on.
+fn give_up(reason: &str) -> ExitCode {
+    if tracing::enabled!(Level::ERROR) {
+        error!("{reason}");
+    } else {
+        super::complain(reason);
+    }
+    ExitCode::FAILURE
+}
+
+async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
+    let signals =
+        shutdown::signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let metrics = Metrics::new();
+    let liveness = Liveness::default();
+    let (tasks, supervisor) = shutdown::supervised(workers.clone());
+
+    let mut gates = ReadinessBuilder::default();
+    let operator = Operator {
+        api_server: gates.gate("Kubernetes API server"),
+        definitions: gates.gate("resource definitions"),
+        options: options.clone(),
+        tasks: tasks.clone(),
+    };
+    let pages = Pages {
+        liveness: liveness.clone(),
+        readiness: gates.build(),
+        metrics,
+    };
+
+    let listener = http::listen(options.listen_address).map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pages = format!("http://{}", http::reachable(address)),
+        "lagrange started"
+    );
+    tasks.spawn_vital(
+        "http server",
+        http::serve(listener, pages, tasks.stop().clone()),
+    );
+    tasks.spawn_vital("operator", operator.run());
+
+    tasks.spawn("pulse", liveness.pulse(tasks.stop().clone()));
+
+    Ok(supervisor.run(signals, options.shutdown_grace).await)
+}
+
+/// Everything that needs the API server.
+struct Operator {
+    options: Options,
+    api_server: Gate,
+    definitions: Gate,
+    tasks: Tasks,
+}
+
+impl Operator {
+    async fn run(self) -> Result<(), AccessError> {
+        let stop = self.tasks.stop().clone();
+        let Some(reached) = stop.run_until_cancelled(self.reach()).await else {
+            return Ok(());
+        };
+        let _cluster = reached?;
+        // `controller::run` belongs here: it gets the client, the options, a clock, the metrics and the tasks.
+        stop.cancelled().await;
+        Ok(())
+    }
+
+    /// Gets as far as work can begin: an API server that answers, serves our resources and lets us list them.
+    async fn reach(&self) -> Result<Cluster, AccessError> {
+        let access = Access {
+            kubeconfig: self.options.kubeconfig.clone(),
+            context: self.options.context.clone(),
+            timeout: self.options.api_timeout,
+        };
+        let cluster = Cluster::connect(&access).await?;
+        self.api_server.open();
+        cluster.definitions(&self.definitions).await?;
+        cluster
+            .permissions(&self.options.watch_namespaces())
+            .await?;
+        Ok(cluster)
+    }
+}
