@@ -197,6 +197,8 @@ pub struct Facts {
     pub overdue: Option<Overdue>,
     /// Ready replicas and a group without members, for longer than `settleTimeout` (decision 4).
     pub group_missing: bool,
+    /// Whether the next look should describe the members (decision 22).
+    pub wants_members: bool,
 }
 
 /// Lag of one look, in records.

@@ -1,5 +1,411 @@
 //! What is rebuilt from looks after a restart: bounded, thinned with age, never written anywhere.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::decision::{Knowledge, Notice};
+use super::evidence::Evidence;
+use super::lag;
+use super::limit::Bounds;
+use super::observation::{Blind, Commit, Look, Members, Observation};
+use super::policy::{OffsetReset, Policy};
+
+/// Rates are taken over so long.
+pub(super) const RATE_WINDOW: SignedDuration = SignedDuration::from_secs(60);
+/// A rate over less than this says nothing.
+const RATE_LEAST: SignedDuration = SignedDuration::from_secs(8);
+/// Points of the rate series are at least so far apart, which bounds it.
+const RATE_STEP: SignedDuration = SignedDuration::from_secs(4);
+/// Data with a larger gap than this is not one series.
+pub(super) const GAP: SignedDuration = SignedDuration::from_secs(60);
+/// Consumers refresh their metadata every 5 minutes; until then a new partition may have no owner (decision 13).
+const NEW_PARTITION: SignedDuration = SignedDuration::from_secs(360);
+/// `LagKnown` turns False no sooner than this: a coordinator's death takes 9 to 13 s (decision 16).
+const LASTING: SignedDuration = SignedDuration::from_secs(20);
+/// An unknown partition may be counted with its last value for so long (decision 15).
+const LAST_VALUE: SignedDuration = SignedDuration::from_secs(60);
+
 /// What was seen lately.
 #[derive(Debug, Clone, Default)]
-pub struct History {}
+pub struct History {
+    /// When the first observation was made.
+    pub(super) began: Option<Timestamp>,
+    /// The last look that was taken in, failed ones included.
+    last_number: Option<u64>,
+    /// Looks that were whole, up to 2.
+    pub(super) whole_looks: u8,
+    last_whole: Option<Timestamp>,
+    topics: BTreeMap<Arc<str>, Vec<Seen>>,
+    /// Cumulative records since the history began, one point per whole look of the last minute or so.
+    rates: VecDeque<RatePoint>,
+    produced: i64,
+    consumed: i64,
+    missing: Option<Missing>,
+    /// The look in which each member was first described.
+    members: BTreeMap<Arc<str>, u64>,
+    /// What a scale-down may be based on.
+    pub(super) evidence: Evidence,
+    /// Nothing arrived, nothing is unread, since then.
+    pub(super) quiet_since: Option<Timestamp>,
+    /// The certain partition limit and the number of whole looks, up to 2, that showed it.
+    pub(super) certain_limit: Option<(i32, u8)>,
+    /// All consumers had work since then.
+    pub(super) backlog_since: Option<Timestamp>,
+    pub(super) timers: Timers,
+    /// The last action and the bounds that the evidence belongs to.
+    action: Option<Timestamp>,
+    bounds: Option<(i32, i32)>,
+    /// Whether any offset moved between the last two whole looks.
+    moved: bool,
+    whole_sums: (i64, i64),
+}
+
+/// Since when something lasts that is waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Timers {
+    pub(super) unsettled_group: Option<Timestamp>,
+    pub(super) rollout: Option<Timestamp>,
+    pub(super) no_members: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    since: Timestamp,
+    looks: u8,
+}
+
+/// A partition as last seen.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    end: Option<i64>,
+    committed: Option<i64>,
+    lag: Option<(i64, Timestamp)>,
+    /// Set for partitions that were added while we watched and that nobody has owned yet.
+    new_since: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RatePoint {
+    at: Timestamp,
+    produced: i64,
+    consumed: i64,
+}
+
+/// What one observation added.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// A look that had not been taken in before.
+    pub(super) is_new: bool,
+    /// Every partition of every topic that counts was read.
+    pub(super) is_whole: bool,
+    /// Offsets went back, or partitions or topics changed: what came before is another series.
+    pub(super) is_other: bool,
+    pub(super) notices: Vec<Notice>,
+}
+
+/// Lag that demand is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LiveLag {
+    /// Records; partitions that are unknown count with their last value.
+    pub(super) total: i64,
+    /// Some partition is unknown and its last value too old to be used.
+    pub(super) is_stale: bool,
+    /// Partitions that are new and belong to nobody yet.
+    pub(super) new_partitions: i32,
+}
+
+impl History {
+    /// Takes in an observation: offsets, members, whether anything is missing.
+    pub(super) fn take(&mut self, policy: &Policy, observation: &Observation) -> Taken {
+        let now = observation.now;
+        self.began.get_or_insert(now);
+        let number = match &observation.look {
+            Ok(look) => look.number,
+            Err(Blind::Failed { number }) => *number,
+            Err(Blind::NotYet) => return Taken::default(),
+        };
+        let mut taken = Taken {
+            is_new: self.last_number != Some(number),
+            ..Taken::default()
+        };
+        self.last_number = Some(number);
+        if let Ok(look) = &observation.look {
+            taken.is_whole =
+                lag::of_look(look, policy.offset_reset).unknown == 0 && limit_is_known(look);
+            if taken.is_new {
+                self.take_look(look, policy.offset_reset, &mut taken);
+            }
+        }
+        self.note_missing(now, &taken);
+        taken
+    }
+
+    fn note_missing(&mut self, now: Timestamp, taken: &Taken) {
+        if taken.is_whole {
+            self.missing = None;
+            return;
+        }
+        let missing = self.missing.get_or_insert(Missing {
+            since: now,
+            looks: 0,
+        });
+        if taken.is_new {
+            missing.looks = missing.looks.saturating_add(1);
+        }
+        self.quiet_since = None;
+        self.backlog_since = None;
+    }
+
+    fn take_look(&mut self, look: &Look, reset: OffsetReset, taken: &mut Taken) {
+        self.take_members(look.group.members.as_ref());
+        let first = self.topics.is_empty();
+        self.forget_other_topics(look, taken);
+        for topic in look.topics.iter().filter(|t| t.counts) {
+            let Some(partitions) = topic.partitions.as_deref() else {
+                continue;
+            };
+            let seen = self.topics.entry(Arc::clone(&topic.name)).or_default();
+            if !first && !seen.is_empty() && seen.len() != partitions.len() {
+                taken.is_other = true;
+                if let (Ok(from), Ok(to)) =
+                    (i32::try_from(seen.len()), i32::try_from(partitions.len()))
+                    && from < to
+                {
+                    taken.notices.push(Notice::PartitionsAdded {
+                        topic: Arc::clone(&topic.name),
+                        from,
+                        to,
+                    });
+                }
+            }
+            let had_some = !seen.is_empty();
+            seen.truncate(partitions.len());
+            for (index, partition) in partitions.iter().enumerate() {
+                let owned = partition.owned || matches!(partition.committed, Commit::At(_));
+                if seen.len() == index {
+                    let new_since = (had_some && !owned).then_some(look.at);
+                    seen.push(Seen {
+                        end: None,
+                        committed: None,
+                        lag: None,
+                        new_since,
+                    });
+                }
+                let Some(seen) = seen.get_mut(index) else {
+                    continue;
+                };
+                if owned {
+                    seen.new_since = None;
+                }
+                if let Some(end) = partition.log_end {
+                    let before = seen.end.replace(end).unwrap_or(end);
+                    taken.is_other |= end < before;
+                    self.produced = self.produced.saturating_add((end - before).max(0));
+                }
+                if let Commit::At(committed) = partition.committed {
+                    let before = seen.committed.replace(committed).unwrap_or(committed);
+                    self.consumed = self.consumed.saturating_add((committed - before).max(0));
+                }
+                if let Some(lag) = lag::of_partition(partition, reset) {
+                    seen.lag = Some((lag, look.at));
+                }
+            }
+        }
+        if taken.is_other {
+            self.rates.clear();
+            self.quiet_since = None;
+        }
+        let sums = (self.produced, self.consumed);
+        if taken.is_whole {
+            self.whole_looks = self.whole_looks.saturating_add(1).min(2);
+            self.moved = std::mem::replace(&mut self.whole_sums, sums) != sums;
+            self.note_rate(look.at);
+        }
+    }
+
+    /// Topics that no longer count are another series, unless they are merely unreadable.
+    fn forget_other_topics(&mut self, look: &Look, taken: &mut Taken) {
+        let before = self.topics.len();
+        self.topics
+            .retain(|name, _| look.topics.iter().any(|t| t.counts && t.name == *name));
+        taken.is_other |= self.topics.len() != before;
+    }
+
+    fn take_members(&mut self, members: Option<&Members>) {
+        let Some(members) = members else { return };
+        self.members
+            .retain(|id, _| members.list.iter().any(|m| m.id == *id));
+        for member in &members.list {
+            self.members
+                .entry(Arc::clone(&member.id))
+                .or_insert(members.look);
+        }
+    }
+
+    fn note_rate(&mut self, at: Timestamp) {
+        if self
+            .last_whole
+            .is_some_and(|last| at.duration_since(last) > GAP)
+        {
+            self.rates.clear();
+            self.evidence.clear();
+            self.quiet_since = None;
+            self.backlog_since = None;
+        }
+        self.last_whole = Some(at);
+        let crowded = match self.rates.iter().rev().nth(1) {
+            Some(before) => at.duration_since(before.at) < RATE_STEP,
+            None => false,
+        };
+        if crowded {
+            self.rates.pop_back();
+        }
+        self.rates.push_back(RatePoint {
+            at,
+            produced: self.produced,
+            consumed: self.consumed,
+        });
+        while self
+            .rates
+            .get(1)
+            .is_some_and(|second| at.duration_since(second.at) >= RATE_WINDOW)
+        {
+            self.rates.pop_front();
+        }
+    }
+
+    /// Arrivals and consumption over the last minute, in thousandths of a record per second.
+    pub(super) fn rates(&self) -> Option<(i64, i64)> {
+        let (first, last) = (self.rates.front()?, self.rates.back()?);
+        let millis = last.at.duration_since(first.at);
+        if millis < RATE_LEAST {
+            return None;
+        }
+        Some((
+            milli_rate(last.produced - first.produced, millis),
+            milli_rate(last.consumed - first.consumed, millis),
+        ))
+    }
+
+    /// Records that arrived since the history began, for rates over longer windows.
+    pub(super) fn produced_so_far(&self) -> i64 {
+        self.produced
+    }
+
+    /// Whether any offset moved between the last two whole looks.
+    pub(super) fn moved(&self) -> bool {
+        self.moved
+    }
+
+    /// Whether the last action is another one than at the last call.
+    pub(super) fn action_changed(&mut self, last: Option<Timestamp>) -> bool {
+        std::mem::replace(&mut self.action, last) != last
+    }
+
+    /// Whether the bounds are others than at the last call.
+    pub(super) fn bounds_changed(&mut self, bounds: Option<&Bounds>) -> bool {
+        let Some(bounds) = bounds else { return false };
+        let now = (bounds.floor, bounds.ceiling);
+        self.bounds.replace(now).is_some_and(|before| before != now)
+    }
+
+    /// Counts the whole looks that showed this certain limit.
+    pub(super) fn note_certain_limit(&mut self, limit: Option<i32>) {
+        let Some(limit) = limit else { return };
+        self.certain_limit = match self.certain_limit {
+            Some((before, seen)) if before == limit => Some((limit, seen.saturating_add(1).min(2))),
+            _ => Some((limit, 1)),
+        };
+    }
+
+    /// The lag that demand is computed from: without new partitions that nobody owns yet, with last values for what is
+    /// unknown for less than a minute.
+    pub(super) fn live_lag(&self, now: Timestamp, look: &Look, reset: OffsetReset) -> LiveLag {
+        let mut live = LiveLag {
+            total: 0,
+            is_stale: false,
+            new_partitions: 0,
+        };
+        for topic in look.topics.iter().filter(|t| t.counts) {
+            let seen = self.topics.get(&topic.name).map_or(&[][..], Vec::as_slice);
+            let Some(partitions) = topic.partitions.as_deref().filter(|p| !p.is_empty()) else {
+                // The topic could not be described: its partitions as last seen.
+                live.is_stale |= seen.is_empty();
+                for partition in seen {
+                    live.add(now, None, Some(partition));
+                }
+                continue;
+            };
+            for (index, partition) in partitions.iter().enumerate() {
+                live.add(now, lag::of_partition(partition, reset), seen.get(index));
+            }
+        }
+        live
+    }
+
+    /// Whether the lag is known.
+    pub(super) fn knowledge(&self, now: Timestamp) -> Knowledge {
+        match self.missing {
+            None if self.last_number.is_none() => Knowledge::NotYet,
+            None => Knowledge::Complete,
+            Some(Missing { since, looks }) => {
+                let lasts = now.duration_since(since);
+                // A reader that has stopped answering altogether makes no second look.
+                let lasting = (looks >= 2 && lasts >= LASTING) || lasts >= LAST_VALUE;
+                Knowledge::Missing { since, lasting }
+            }
+        }
+    }
+
+    /// Whether some member was first described in the latest description: younger than one look.
+    pub(super) fn has_young_members(&self, members: &Members) -> bool {
+        members.list.iter().any(|m| {
+            self.members
+                .get(&m.id)
+                .is_none_or(|first| *first >= members.look)
+        })
+    }
+
+    /// An action begins another series: what a size did says nothing about another size.
+    pub(super) fn note_action(&mut self) {
+        self.evidence.clear();
+        self.quiet_since = None;
+        self.backlog_since = None;
+    }
+}
+
+impl LiveLag {
+    fn add(&mut self, now: Timestamp, lag: Option<i64>, seen: Option<&Seen>) {
+        if seen
+            .and_then(|s| s.new_since)
+            .is_some_and(|since| now.duration_since(since) < NEW_PARTITION)
+        {
+            self.new_partitions = self.new_partitions.saturating_add(1);
+            return;
+        }
+        let last = seen
+            .and_then(|s| s.lag)
+            .filter(|(_, at)| now.duration_since(*at) <= LAST_VALUE);
+        match lag.or(last.map(|(lag, _)| lag)) {
+            Some(lag) => self.total = self.total.saturating_add(lag),
+            None => self.is_stale = true,
+        }
+    }
+}
+
+/// Whether every topic, those too that only bound the parallelism, has a partition count.
+pub(super) fn limit_is_known(look: &Look) -> bool {
+    !look.topics.is_empty()
+        && look
+            .topics
+            .iter()
+            .all(|t| t.partitions.as_ref().is_some_and(|p| !p.is_empty()))
+}
+
+/// Records over a time, in thousandths of a record per second.
+pub(super) fn milli_rate(records: i64, over: SignedDuration) -> i64 {
+    let millis = i64::try_from(over.as_millis()).unwrap_or(i64::MAX).max(1);
+    records.max(0).saturating_mul(1_000_000) / millis
+}

@@ -54,6 +54,9 @@ pub struct Memory {
     /// Until when we stand back because somebody else keeps changing the replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contested_until: Option<Timestamp>,
+    /// `paused-replicas` as last seen: taking it away counts as an action (decision 10).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<i32>,
     /// The last assignor that was seen (decision 17).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assignor: Option<Assignor>,
@@ -63,7 +66,7 @@ pub struct Memory {
     /// Best consumption of one replica seen under a backlog, in thousandths of a record per second, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Rate>,
-    /// How long a scale-down must wait because an earlier one had to be undone, in seconds, and since when.
+    /// How long a scale-down must wait because an earlier one had to be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regret: Option<Regret>,
     /// Sum of the end offsets when the group was put to sleep: more than this is something to read (decision 12).
@@ -129,6 +132,95 @@ pub struct Rate {
 pub struct Regret {
     /// Seconds to wait before the next scale-down.
     pub wait: i64,
-    /// When that was set.
+    /// Time of the scale-down that was regretted.
     pub time: Timestamp,
+}
+
+/// Version of the layout of [`Memory`].
+pub const VERSION: i64 = 1;
+
+impl Memory {
+    /// This memory if this version can use it, else an empty one.
+    #[must_use]
+    pub fn readable(self) -> Self {
+        if self.version == VERSION {
+            self
+        } else {
+            Self::default()
+        }
+    }
+
+    /// Write-ahead: an action that is about to be tried (decision 1).
+    #[must_use]
+    pub fn begin(&self, from: i32, to: i32, now: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            sequence: self.sequence.saturating_add(1),
+            pending: Some(Pending {
+                from,
+                to,
+                time: to_millis(now),
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// The API server said that the pending action is done.
+    #[must_use]
+    pub fn confirm(&self) -> Self {
+        self.resolve(true)
+    }
+
+    /// Nobody knows whether the pending action was done; it counts as one at its time.
+    #[must_use]
+    pub fn unknown(&self) -> Self {
+        self.resolve(false)
+    }
+
+    /// The API server said that the pending action was not done.
+    #[must_use]
+    pub fn refuse(&self) -> Self {
+        Self {
+            pending: None,
+            ..self.clone()
+        }
+    }
+
+    fn resolve(&self, confirmed: bool) -> Self {
+        let Some(Pending { from, to, time }) = self.pending else {
+            return self.clone();
+        };
+        let last = LastAction {
+            time,
+            from,
+            to,
+            external: false,
+            confirmed,
+            landed: false,
+            settled_after: None,
+        };
+        Self {
+            pending: None,
+            last: Some(last),
+            expected: Some(to),
+            ..self.clone()
+        }
+    }
+
+    /// What a new resource on the same target takes over from the one before it: the last action (decision 28).
+    #[must_use]
+    pub fn inherit(&self) -> Self {
+        let last = self.unknown().last;
+        Self {
+            version: VERSION,
+            last,
+            expected: last.map(|l| l.to),
+            ..Self::default()
+        }
+    }
+}
+
+/// Times are kept to the millisecond, so that a restart equals no restart (decision 27).
+pub(super) fn to_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

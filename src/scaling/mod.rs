@@ -3,13 +3,22 @@
 //! Pure: no async, no clock, no I/O, no kube, no rdkafka, no randomness. It is told the time inside the observation,
 //! so hours of cooldown are tested in microseconds.
 
+mod adopt;
+mod capacity;
+mod decide;
 pub mod decision;
+mod demand;
+mod evidence;
 pub mod history;
+pub mod lag;
+pub mod limit;
 pub mod memory;
 pub mod observation;
+mod pacing;
 pub mod policy;
 pub mod trail;
 
+pub use decide::decide;
 pub use decision::{Decision, Verdict};
 pub use memory::{Memory, State};
 pub use observation::Observation;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Everything that is known at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// The only clock. Never goes back within a process (decision 24).
     pub now: Timestamp,
@@ -29,7 +29,7 @@ pub enum Blind {
 }
 
 /// One look at the group and its topics.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Look {
     /// Equal numbers saw equal data; evidence is gathered once per number.
     pub number: u64,
@@ -43,7 +43,7 @@ pub struct Look {
 }
 
 /// A topic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Topic {
     /// Its name.
     pub name: Arc<str>,
@@ -78,7 +78,7 @@ pub enum Commit {
 }
 
 /// The group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// Its state.
     pub state: GroupState,
@@ -104,7 +104,7 @@ pub enum GroupState {
 }
 
 /// Members, as one description gave them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Members {
     /// The look that described them; less than the look's own number when they were not asked for again.
     pub look: u64,
@@ -113,7 +113,7 @@ pub struct Members {
 }
 
 /// A member.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     /// The coordinator's id for it.
     pub id: Arc<str>,

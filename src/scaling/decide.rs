@@ -1,0 +1,632 @@
+//! `decide`: policy, state and observation in; decision and state out. It owns no cache and knows no clock.
+
+use jiff::Timestamp;
+
+use super::adopt::{self, Sight};
+use super::capacity;
+use super::decision::{
+    Decision, Facts, HoldReason, Knowledge, Lag, LimitedBy, Notice, ScaleReason, Verdict, Wait,
+};
+use super::demand::{self, Demand};
+use super::history::{self, LiveLag};
+use super::lag;
+use super::limit::{Bounds, Shape};
+use super::memory::{Memory, State, to_millis};
+use super::observation::{Assignor, Blind, GroupState, Look, Observation};
+use super::pacing::{Gates, later, wait};
+use super::policy::{Pause, Policy};
+use super::trail::{Step, Trail};
+
+/// Decides for one group.
+///
+/// The returned state goes into the next call, whatever becomes of the decision; an action itself is recorded by
+/// [`Memory::begin`] and [`Memory::confirm`].
+pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Decision, State) {
+    let observation = &Observation {
+        now: to_millis(observation.now),
+        ..observation.clone()
+    };
+    let mut scene = Scene::new(policy, state, observation);
+    let (verdict, desired) = scene.verdict();
+    let up_blocked = scene.up_blocked();
+    let (decision, state) = scene.finish(verdict, desired, up_blocked);
+    (decision, state)
+}
+
+/// Everything that one decision is made from.
+struct Scene<'a> {
+    policy: &'a Policy,
+    observation: &'a Observation,
+    now: Timestamp,
+    replicas: i32,
+    memory: Memory,
+    history: history::History,
+    sight: Sight,
+    /// The partition counts, when every topic gave them.
+    shape: Option<Shape>,
+    bounds: Option<Bounds>,
+    knowledge: Knowledge,
+    is_whole: bool,
+    lag: Lag,
+    live: LiveLag,
+    demand: Option<Demand>,
+    gates: Gates,
+    notices: Vec<Notice>,
+    trail: Trail,
+}
+
+impl<'a> Scene<'a> {
+    fn new(policy: &'a Policy, state: State, observation: &'a Observation) -> Self {
+        let State {
+            mut memory,
+            mut history,
+        } = state;
+        let now = observation.now;
+        let target = observation.target;
+        let mut notices = Vec::new();
+        let (sight, acted) = adopt::adopt(policy, &mut memory, target.replicas, now, &mut notices);
+        if acted || history.action_changed(memory.last.map(|l| l.time)) {
+            history.note_action();
+        }
+        let taken = history.take(policy, observation);
+        notices.extend(taken.notices);
+        let look = observation.look.as_ref().ok();
+
+        memory.assignor = look.and_then(|l| l.group.assignor).or(memory.assignor);
+        let shape = look
+            .filter(|l| history::limit_is_known(l))
+            .map(|l| shape_of(l, memory.assignor, policy.threads));
+        if let Some(shape) = &shape {
+            memory.limit = Some(shape.limit());
+        }
+        let bounds = match (&shape, memory.limit) {
+            (Some(shape), _) => Bounds::new(shape, policy.min, policy.max),
+            // Not readable now: what was last known, one consumer a replica.
+            (None, Some(limit)) => Bounds::new(
+                &Shape::new([limit], Some(Assignor::Even), 1),
+                policy.min,
+                policy.max,
+            ),
+            (None, None) => None,
+        };
+
+        let lag = look
+            .map(|l| lag::of_look(l, policy.offset_reset))
+            .unwrap_or_default();
+        let live = look.map_or(
+            LiveLag {
+                total: 0,
+                is_stale: true,
+                new_partitions: 0,
+            },
+            |l| history.live_lag(now, l, policy.offset_reset),
+        );
+        if taken.is_other || history.bounds_changed(bounds.as_ref()) {
+            history.evidence.clear();
+            history.backlog_since = None;
+        }
+        let demand = look.zip(bounds.as_ref()).map(|(look, bounds)| {
+            demand::of(policy, &memory, bounds, target.replicas, live.total, look)
+        });
+        if taken.is_new
+            && taken.is_whole
+            && let Some(look) = look
+        {
+            if let Some(demand) = demand {
+                history
+                    .evidence
+                    .push(look.at, demand.asked, history.produced_so_far());
+            }
+            history.note_certain_limit(shape.as_ref().map(Shape::certain_limit));
+            capacity::learn(&mut memory, &mut history, look, target, &lag);
+            demand::note_quiet(&mut history, look);
+        }
+        let gates = Gates::new(policy, &mut memory, &mut history, observation, &mut notices);
+        Self {
+            policy,
+            observation,
+            now,
+            replicas: target.replicas,
+            knowledge: history.knowledge(now),
+            is_whole: taken.is_whole,
+            memory,
+            history,
+            sight,
+            shape,
+            bounds,
+            lag,
+            live,
+            demand,
+            gates,
+            notices,
+            trail: Trail::default(),
+        }
+    }
+
+    /// What to do, and the count that this decision would have if nothing were in the way.
+    fn verdict(&mut self) -> (Verdict, Option<i32>) {
+        let held = |why| (Verdict::Hold(wait(why)), None);
+        if self.sight == Sight::NotLanded {
+            return (
+                Verdict::Hold(wait(HoldReason::Settling)),
+                self.memory.expected,
+            );
+        }
+        if self.is_switched_off() {
+            self.trail.push(Step::Said(
+                "scaled to 0 by hand; scale it to 1 or more to hand it back",
+            ));
+            return held(HoldReason::ScalingDisabled);
+        }
+        if let Some(paused) = self.paused() {
+            return paused;
+        }
+        if let Some(until) = self.memory.contested_until {
+            self.trail.push(Step::Said(
+                "somebody else changed the replicas three times within ten minutes",
+            ));
+            return (
+                Verdict::Hold(Wait {
+                    why: HoldReason::TargetContested,
+                    until: Some(until),
+                }),
+                None,
+            );
+        }
+        if let Some((to, why)) = self.out_of_bounds() {
+            return (self.move_to_bound(to, why), Some(to));
+        }
+        if let Some((to, why)) = self.fallback() {
+            let wait = self.gates.bound_up(true).or(self.brake(to));
+            return (self.unless(wait, to, why), Some(to));
+        }
+        if self.observation.look == Err(Blind::NotYet) {
+            return held(HoldReason::NotYetObserved);
+        }
+        let Some(Demand { asked, wanted }) = self.demand else {
+            return held(HoldReason::LagUnknown);
+        };
+        self.explain_demand(asked, wanted);
+        if wanted > self.replicas {
+            let why = if self.replicas == 0 {
+                ScaleReason::WakeUp
+            } else {
+                ScaleReason::LagAboveTarget
+            };
+            let wait = self.up_gate().or(self.brake(wanted));
+            if wait.is_none() {
+                self.memory.regret = capacity::regret(&self.memory, self.policy.pacing, self.now);
+            }
+            return (self.unless(wait, wanted, why), Some(wanted));
+        }
+        self.downwards()
+    }
+
+    /// Nothing above asks for more: whether less will do.
+    fn downwards(&mut self) -> (Verdict, Option<i32>) {
+        if !self.is_whole || self.group_unknown() {
+            return (Verdict::Hold(wait(HoldReason::LagUnknown)), None);
+        }
+        if let Some((to, why, wait)) = self.smaller() {
+            let wait = wait.or(self.brake(to));
+            if wait.is_none() && to == 0 {
+                self.memory.slept_at = self
+                    .observation
+                    .look
+                    .as_ref()
+                    .ok()
+                    .and_then(demand::sum_of_ends);
+            }
+            return (self.unless(wait, to, why), Some(to));
+        }
+        (
+            Verdict::Hold(wait(HoldReason::AsDesired)),
+            Some(self.replicas),
+        )
+    }
+
+    /// The smaller count, why, and what it waits for. `None`: no smaller one is in question.
+    fn smaller(&mut self) -> Option<(i32, ScaleReason, Option<Wait>)> {
+        let pacing = self.policy.pacing;
+        if self.policy.min == 0
+            && self.replicas > 0
+            && let Some(since) = self.history.quiet_since
+        {
+            let until = later(since, pacing.scale_to_zero_delay);
+            if until <= self.now {
+                return Some((
+                    0,
+                    ScaleReason::ScaleToZero,
+                    self.gates.down(pacing.min_scale_down_interval),
+                ));
+            }
+            if self.bounds.as_ref()?.below(self.replicas).next().is_none() {
+                let wait = Wait {
+                    why: HoldReason::GatheringEvidence,
+                    until: Some(until),
+                };
+                return Some((0, ScaleReason::ScaleToZero, Some(wait)));
+            }
+        }
+        let bounds = self.bounds.clone()?;
+        let smallest = bounds.below(self.replicas).next()?;
+        let next = bounds.below(self.replicas).next_back()?;
+        let why = ScaleReason::LagBelowTarget;
+        let length = capacity::down_wait(&self.memory, pacing, self.now);
+        let spacing = self.gates.down(length);
+        let Some(window) = self
+            .history
+            .evidence
+            .window(length)
+            .filter(|w| w.covered >= length)
+        else {
+            let covered = self
+                .history
+                .evidence
+                .window(length)
+                .map(|w| w.covered)
+                .unwrap_or_default();
+            // Would there be anything to go down to, as far as it can be seen?
+            let wanted = self
+                .demand
+                .map_or(self.replicas, |d| d.wanted.max(smallest));
+            if wanted >= self.replicas {
+                return None;
+            }
+            self.trail.push(Step::Evidence {
+                covered,
+                window: length,
+            });
+            let until = later(self.now, length - covered);
+            return Some((
+                next,
+                why,
+                spacing.or(Some(Wait {
+                    why: HoldReason::GatheringEvidence,
+                    until: Some(until),
+                })),
+            ));
+        };
+        let peak = bounds.at_least(window.peak);
+        let mut candidates = bounds.below(self.replicas).filter(|m| *m >= peak);
+        let Some(best) = capacity::best(&self.memory, self.now) else {
+            let to = candidates.next_back()?;
+            self.trail.push(Step::CapacityUnknown);
+            return Some((to, why, spacing));
+        };
+        let arrivals = window
+            .produced
+            .max(self.history.rates().map_or(0, |(produced, _)| produced));
+        let fits = |m: i32| arrivals <= demand::sustainable(best, m);
+        let largest = candidates.clone().next_back()?;
+        let Some(to) = candidates.find(|m| fits(*m)) else {
+            let capacity_milli = demand::sustainable(best, largest);
+            self.trail.push(Step::Arrivals {
+                milli: arrivals,
+                capacity_milli,
+                replicas: largest,
+            });
+            return Some((largest, why, Some(wait(HoldReason::ArrivalsTooHigh))));
+        };
+        let capacity_milli = demand::sustainable(best, to);
+        self.trail.push(Step::Arrivals {
+            milli: arrivals,
+            capacity_milli,
+            replicas: to,
+        });
+        Some((to, why, spacing))
+    }
+
+    /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
+    fn is_switched_off(&self) -> bool {
+        self.replicas == 0
+            && self.policy.min > 0
+            && !self
+                .memory
+                .last
+                .is_some_and(|last| last.to == 0 && !last.external)
+    }
+
+    /// The pausing annotations (decision 10).
+    fn paused(&mut self) -> Option<(Verdict, Option<i32>)> {
+        match self.policy.brake.pause.clone()? {
+            Pause::Here => Some((Verdict::Hold(wait(HoldReason::Paused)), Some(self.replicas))),
+            Pause::NotUnderstood { annotation, value } => {
+                self.trail.push(Step::NotUnderstood { annotation, value });
+                Some((Verdict::Hold(wait(HoldReason::Paused)), Some(self.replicas)))
+            }
+            Pause::At(at) => {
+                let limit = self.memory.limit;
+                let to = limit.map_or(at, |limit| at.min(limit));
+                if to < at {
+                    self.trail.push(Step::Limited {
+                        by: LimitedBy::PartitionLimit,
+                        at: to,
+                    });
+                }
+                if to == self.replicas {
+                    return Some((Verdict::Hold(wait(HoldReason::Paused)), Some(to)));
+                }
+                if to > self.replicas && limit.is_none() {
+                    return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), Some(to)));
+                }
+                let wait = if to > self.replicas {
+                    self.gates.bound_up(false)
+                } else {
+                    self.gates.down(self.policy.pacing.min_scale_down_interval)
+                };
+                Some((self.unless(wait, to, ScaleReason::PausedReplicas), Some(to)))
+            }
+        }
+    }
+
+    /// A size that min, max or the partition limit rule out, whatever the lag (decision 3).
+    fn out_of_bounds(&mut self) -> Option<(i32, ScaleReason)> {
+        let n = self.replicas;
+        if let Some(max) = self.policy.max
+            && n > max
+        {
+            let to = self.bounds.as_ref().map_or(max, |b| b.ceiling);
+            self.trail.push(Step::Limited {
+                by: LimitedBy::MaxReplicas,
+                at: max,
+            });
+            return Some((to, ScaleReason::MaxReplicas));
+        }
+        let bounds = self.bounds.as_ref()?;
+        // Only a partition count that two whole looks showed, the present one among them, brings a group down.
+        if let Some((certain, 2)) = self.history.certain_limit
+            && self.is_whole
+            && n > certain
+        {
+            // Under an assignor that is not known only what is certain to be idle goes (decision 17).
+            let certain = self.policy.max.map_or(certain, |max| max.min(certain));
+            let to = if certain > bounds.limit {
+                certain
+            } else {
+                bounds.ceiling
+            };
+            self.trail.push(Step::Limited {
+                by: LimitedBy::PartitionLimit,
+                at: certain,
+            });
+            return Some((to, ScaleReason::PartitionLimit));
+        }
+        if n < bounds.floor {
+            let to = bounds.floor;
+            self.trail.push(Step::Limited {
+                by: LimitedBy::MinReplicas,
+                at: self.policy.min,
+            });
+            return Some((to, ScaleReason::MinReplicas));
+        }
+        None
+    }
+
+    fn move_to_bound(&mut self, to: i32, why: ScaleReason) -> Verdict {
+        let wait = if to > self.replicas {
+            self.gates.bound_up(false)
+        } else {
+            self.gates.down(self.policy.pacing.min_scale_down_interval)
+        };
+        let wait = wait.or(self.brake(to));
+        self.unless(wait, to, why)
+    }
+
+    /// The floor while Kafka cannot be read (decision 11).
+    fn fallback(&mut self) -> Option<(i32, ScaleReason)> {
+        let fallback = self.policy.fallback?;
+        let Knowledge::Missing { since, .. } = self.knowledge else {
+            return None;
+        };
+        let bounds = self.bounds.as_ref()?;
+        let to = fallback.replicas.min(bounds.ceiling);
+        let overruled = self
+            .memory
+            .last
+            .is_some_and(|last| last.external && last.time > since);
+        if to <= self.replicas || later(since, fallback.after) > self.now || overruled {
+            return None;
+        }
+        self.trail.push(Step::Blind(since));
+        Some((to, ScaleReason::Fallback))
+    }
+
+    /// What a scale-up that the lag asks for waits for.
+    fn up_gate(&self) -> Option<Wait> {
+        self.gates.up(
+            self.knowledge,
+            self.live.is_stale || self.group_unknown(),
+            self.history.whole_looks,
+        )
+    }
+
+    fn group_unknown(&self) -> bool {
+        self.observation
+            .look
+            .as_ref()
+            .map_or(true, |l| l.group.state == GroupState::Unknown)
+    }
+
+    /// `paused-scale-in` and `paused-scale-out`.
+    fn brake(&self, to: i32) -> Option<Wait> {
+        let brake = &self.policy.brake;
+        let held = if to > self.replicas {
+            brake.no_scale_out
+        } else {
+            brake.no_scale_in
+        };
+        held.then_some(wait(HoldReason::Paused))
+    }
+
+    fn unless(&mut self, wait: Option<Wait>, to: i32, why: ScaleReason) -> Verdict {
+        match wait {
+            Some(wait) => {
+                if let Some(until) = wait.until {
+                    self.trail.push(Step::NotBefore(until));
+                }
+                Verdict::Hold(wait)
+            }
+            None => Verdict::Scale {
+                from: self.replicas,
+                to,
+                why,
+            },
+        }
+    }
+
+    fn explain_demand(&mut self, asked: i32, wanted: i32) {
+        self.trail.push(Step::Lag {
+            total: self.live.total,
+            unknown: self.lag.unknown,
+        });
+        if self.live.new_partitions > 0 {
+            self.trail.push(Step::NewPartitions {
+                count: self.live.new_partitions,
+            });
+        }
+        let super::policy::Objective::LagPerReplica(lag_per_replica) = self.policy.objective;
+        self.trail.push(Step::Demand {
+            replicas: asked,
+            lag_per_replica,
+        });
+        if let (Some(by), Some(bounds)) = (self.limited_by(), &self.bounds) {
+            let at = if by == LimitedBy::MinReplicas {
+                bounds.floor
+            } else {
+                bounds.ceiling
+            };
+            self.trail.push(Step::Limited { by, at });
+        } else if wanted != asked
+            && wanted > 0
+            && let Some(shape) = &self.shape
+        {
+            self.trail.push(Step::Useful {
+                asked,
+                taken: wanted,
+                share: shape.largest_share(wanted),
+            });
+        }
+    }
+
+    fn limited_by(&self) -> Option<LimitedBy> {
+        let bounds = self.bounds.as_ref()?;
+        let asked = self.demand?.asked;
+        if asked > bounds.ceiling {
+            let max_binds = self.policy.max.is_some_and(|max| max < bounds.limit);
+            return Some(if max_binds {
+                LimitedBy::MaxReplicas
+            } else {
+                LimitedBy::PartitionLimit
+            });
+        }
+        (asked.max(1) < bounds.floor).then_some(LimitedBy::MinReplicas)
+    }
+
+    /// What stands in the way of a scale-up, wanted or not (decision 30).
+    fn up_blocked(&self) -> Option<Wait> {
+        if self.is_switched_off() {
+            return Some(wait(HoldReason::ScalingDisabled));
+        }
+        if self.policy.brake.pause.is_some() || self.policy.brake.no_scale_out {
+            return Some(wait(HoldReason::Paused));
+        }
+        if let Some(until) = self.memory.contested_until {
+            return Some(Wait {
+                why: HoldReason::TargetContested,
+                until: Some(until),
+            });
+        }
+        if self.sight == Sight::NotLanded {
+            return Some(wait(HoldReason::Settling));
+        }
+        if self.observation.look == Err(Blind::NotYet) {
+            return Some(wait(HoldReason::NotYetObserved));
+        }
+        self.up_gate()
+    }
+
+    fn finish(
+        mut self,
+        verdict: Verdict,
+        desired: Option<i32>,
+        up_blocked: Option<Wait>,
+    ) -> (Decision, State) {
+        let sleeps = matches!(verdict, Verdict::Scale { to: 0, .. })
+            || self.memory.last.is_some_and(|l| l.to == 0);
+        if self.replicas > 0 && !sleeps {
+            self.memory.slept_at = None;
+        }
+        if let Some(overdue) = self.gates.overdue {
+            let waited = self.now.duration_since(overdue.since);
+            self.trail.push(Step::Overdue {
+                what: overdue.what.as_str(),
+                waited,
+            });
+        }
+        let look = self.observation.look.as_ref().ok();
+        let members = look.and_then(|l| l.group.members.as_ref());
+        let stable = look.is_some_and(|l| l.group.state == GroupState::Stable);
+        let rates = self.history.rates();
+        let facts = Facts {
+            current: self.replicas,
+            ready: self.observation.target.ready,
+            desired,
+            limit: self.memory.limit,
+            partitions: self.shape.as_ref().map(Shape::partitions),
+            knowledge: self.knowledge,
+            members: members.map(|m| m.list.len()),
+            idle_members: members.filter(|_| stable).map(|m| {
+                m.list
+                    .iter()
+                    .filter(|member| member.partitions == 0)
+                    .count()
+            }),
+            produced: rates.map(|(produced, _)| produced),
+            consumed: rates.map(|(_, consumed)| consumed),
+            best_per_replica: capacity::best(&self.memory, self.now),
+            overdue: self.gates.overdue,
+            group_missing: self.gates.members_missing,
+            wants_members: self.wants_members(verdict),
+            lag: self.lag.clone(),
+        };
+        let limited_by = self.limited_by();
+        let decision = Decision {
+            verdict,
+            up_blocked,
+            limited_by,
+            facts,
+            notices: self.notices,
+            trail: self.trail,
+        };
+        (
+            decision,
+            State {
+                memory: self.memory,
+                history: self.history,
+            },
+        )
+    }
+
+    /// Members are described on each look while an action is near or has not settled (decision 22).
+    fn wants_members(&self, verdict: Verdict) -> bool {
+        let in_flight = self.memory.last.is_some_and(|l| l.settled_after.is_none());
+        let near = match verdict {
+            Verdict::Scale { .. } => true,
+            Verdict::Hold(Wait { why, .. }) => matches!(
+                why,
+                HoldReason::CoolingDown | HoldReason::GroupRebalancing | HoldReason::Settling
+            ),
+        };
+        in_flight || near
+    }
+}
+
+fn shape_of(look: &Look, assignor: Option<Assignor>, threads: i32) -> Shape {
+    let counts = look
+        .topics
+        .iter()
+        .filter_map(|t| t.partitions.as_ref())
+        .map(|p| i32::try_from(p.len()).unwrap_or(i32::MAX));
+    Shape::new(counts, assignor, threads)
+}

@@ -1,0 +1,134 @@
+//! Objective -> replicas wanted; and whether there is nothing at all to do.
+
+use super::history::History;
+use super::limit::Bounds;
+use super::memory::Memory;
+use super::observation::{Commit, Look};
+use super::policy::{Objective, Policy};
+
+/// A threshold missed by less than this share asks for nothing new, as with a HorizontalPodAutoscaler.
+const TOLERANCE_PERCENT: i64 = 10;
+/// Fewer replicas must be able to take the arrivals with this much of what they have been seen to do.
+const SUSTAINED_PERCENT: i64 = 90;
+/// A transaction marker takes one offset that no consumer ever reads (decision 12).
+const MARKER: i64 = 1;
+
+/// What the objective asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Demand {
+    /// Replicas, before bounds and useful counts.
+    pub(super) asked: i32,
+    /// The size that follows: within the bounds, worth having.
+    pub(super) wanted: i32,
+}
+
+/// Replicas that the lag asks for.
+pub(super) fn of(
+    policy: &Policy,
+    memory: &Memory,
+    bounds: &Bounds,
+    replicas: i32,
+    live_lag: i64,
+    look: &Look,
+) -> Demand {
+    let lag = if replicas == 0 {
+        unread_while_asleep(memory, live_lag, look)
+    } else {
+        live_lag
+    };
+    let Objective::LagPerReplica(per_replica) = policy.objective;
+    let asked = by_lag(lag, per_replica, replicas);
+    let wanted = if asked == replicas && (bounds.floor..=bounds.ceiling).contains(&replicas) {
+        replicas
+    } else {
+        bounds.at_least(asked)
+    };
+    Demand { asked, wanted }
+}
+
+/// `ceil(lag / per_replica)`; the present count if the lag is within a tenth of what that is for.
+fn by_lag(lag: i64, per_replica: i64, replicas: i32) -> i32 {
+    let held = per_replica.saturating_mul(i64::from(replicas));
+    let slack = held / 100 * TOLERANCE_PERCENT + held % 100 * TOLERANCE_PERCENT / 100;
+    if replicas > 0 && (lag - held).abs() <= slack {
+        return replicas;
+    }
+    let asked = lag / per_replica + i64::from(lag % per_replica != 0);
+    i32::try_from(asked).unwrap_or(i32::MAX)
+}
+
+/// What has come since we put the group to sleep. A remainder that was there then does not count, and a commit that
+/// has expired meanwhile does not hide what came. End offsets that went back: the topic was recreated, all of it counts.
+fn unread_while_asleep(memory: &Memory, live_lag: i64, look: &Look) -> i64 {
+    match (memory.slept_at, sum_of_ends(look)) {
+        (Some(slept_at), Some(ends)) if ends >= slept_at => ends - slept_at,
+        _ => live_lag,
+    }
+}
+
+/// Sum of the end offsets of the topics that count, if all are known.
+pub(super) fn sum_of_ends(look: &Look) -> Option<i64> {
+    look.topics
+        .iter()
+        .filter(|t| t.counts)
+        .try_fold(0i64, |sum, topic| {
+            let partitions = topic.partitions.as_ref()?;
+            partitions
+                .iter()
+                .try_fold(sum, |sum, p| Some(sum.saturating_add(p.log_end?)))
+        })
+}
+
+/// Notes since when nothing has come and nothing is unread: no offset moved since the look before, and every partition
+/// that holds records has a commit at its end, or one marker before it.
+pub(super) fn note_quiet(history: &mut History, look: &Look) {
+    let moved = history.moved();
+    let all_read = look.topics.iter().filter(|t| t.counts).all(|topic| {
+        topic
+            .partitions
+            .iter()
+            .flatten()
+            .all(|p| match (p.log_start, p.log_end, p.committed) {
+                (Some(start), Some(end), _) if start == end => true,
+                (_, Some(0), _) => true,
+                (_, Some(end), Commit::At(committed)) => end - committed <= MARKER,
+                _ => false,
+            })
+    });
+    if moved || !all_read {
+        history.quiet_since = None;
+    } else {
+        history.quiet_since.get_or_insert(look.at);
+    }
+}
+
+/// What `replicas` may be expected to take, in thousandths of a record per second.
+pub(super) fn sustainable(best_per_replica: i64, replicas: i32) -> i64 {
+    best_per_replica.saturating_mul(i64::from(replicas)) / 100 * SUSTAINED_PERCENT
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(0, 1000, 3, 0)]
+    #[case(1, 1000, 3, 1)]
+    #[case(5000, 1000, 1, 5)]
+    #[case(5001, 1000, 1, 6)]
+    // Within a tenth of what the present count is for.
+    #[case(3300, 1000, 3, 3)]
+    #[case(2700, 1000, 3, 3)]
+    #[case(3301, 1000, 3, 4)]
+    #[case(i64::MAX, 1, 3, i32::MAX)]
+    fn a_lag_asks_for_replicas(
+        #[case] lag: i64,
+        #[case] per: i64,
+        #[case] replicas: i32,
+        #[case] asked: i32,
+    ) {
+        assert_eq!(by_lag(lag, per, replicas), asked);
+    }
+}

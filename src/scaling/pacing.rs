@@ -1,0 +1,223 @@
+//! When an action may happen: spacing, settling, rebalances, rollouts. Every wait has an end, and says which.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::decision::{HoldReason, Knowledge, Notice, Overdue, Wait};
+use super::history::History;
+use super::memory::{LastAction, Memory};
+use super::observation::{GroupState, Observation, Rollout};
+use super::policy::Policy;
+
+/// After an action has settled nothing more is done for so long, or for the user's interval if that is shorter
+/// (`scaling.md`, `settle_s`): what it did must become visible first.
+const LANDING: SignedDuration = SignedDuration::from_secs(30);
+
+/// What an action waits for at this moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gates {
+    now: Timestamp,
+    /// Rebalance, rollout, missing members, the last action's settling: what blocks either direction.
+    unsettled: Option<Wait>,
+    /// One of these has taken longer than `settleTimeout`, so that one action in each `settleTimeout` is let through.
+    pub(super) overdue: Option<Overdue>,
+    /// Fewer replicas are ready than wanted.
+    not_ready: bool,
+    /// Ready replicas, and no members.
+    no_members: bool,
+    /// The same for longer than `settleTimeout`.
+    pub(super) members_missing: bool,
+    last: Option<LastAction>,
+    began: Timestamp,
+    min_interval: SignedDuration,
+    settle_timeout: SignedDuration,
+}
+
+impl Gates {
+    /// Looks at group and workload, keeps the timers in `history`, and notes in `memory` that the last action settled.
+    pub(super) fn new(
+        policy: &Policy,
+        memory: &mut Memory,
+        history: &mut History,
+        observation: &Observation,
+        notices: &mut Vec<Notice>,
+    ) -> Self {
+        let Observation { now, target, .. } = *observation;
+        let timeout = policy.pacing.settle_timeout;
+        let look = observation.look.as_ref().ok();
+        let state = look.map_or(GroupState::Unknown, |l| l.group.state);
+        let memberless = matches!(state, GroupState::Empty | GroupState::Dead);
+
+        let rebalancing = matches!(state, GroupState::Rebalancing | GroupState::Unknown);
+        let since_group = timer(&mut history.timers.unsettled_group, rebalancing, now);
+        let since_rollout = timer(
+            &mut history.timers.rollout,
+            target.rollout == Rollout::InProgress,
+            now,
+        );
+        let no_members = memberless && target.ready > 0;
+        let since_missing = timer(&mut history.timers.no_members, no_members, now);
+
+        let in_flight = memory
+            .last
+            .as_mut()
+            .filter(|l| l.settled_after.is_none())
+            .and_then(|last| {
+                if is_settled(policy, history, observation) {
+                    let after = now.duration_since(last.time).max(SignedDuration::ZERO);
+                    last.settled_after = Some(after.as_secs());
+                    notices.push(Notice::Settled { after });
+                    return None;
+                }
+                Some(last.time)
+            });
+
+        let mut overdue = None;
+        let mut unsettled = None;
+        for (since, why) in [
+            (since_rollout, HoldReason::RolloutInProgress),
+            (since_group, HoldReason::GroupRebalancing),
+            (in_flight, HoldReason::Settling),
+        ] {
+            let Some(since) = since else { continue };
+            let until = later(since, timeout);
+            if until > now {
+                unsettled = unsettled.or(Some(Wait {
+                    why,
+                    until: Some(until),
+                }));
+            } else {
+                overdue = overdue.or(Some(Overdue { what: why, since }));
+            }
+        }
+        Self {
+            now,
+            unsettled,
+            overdue,
+            not_ready: target.ready < target.replicas,
+            no_members,
+            members_missing: since_missing.is_some_and(|since| later(since, timeout) <= now),
+            last: memory.last,
+            began: history.began.unwrap_or(now),
+            min_interval: policy.pacing.min_interval,
+            settle_timeout: timeout,
+        }
+    }
+
+    /// What a scale-up waits for.
+    pub(super) fn up(&self, knowledge: Knowledge, is_stale: bool, whole_looks: u8) -> Option<Wait> {
+        if knowledge == Knowledge::NotYet {
+            return Some(wait(HoldReason::NotYetObserved));
+        }
+        if is_stale {
+            return Some(wait(HoldReason::LagUnknown));
+        }
+        self.unsettled
+            .or(self.no_members.then_some(wait(HoldReason::GroupMissing)))
+            .or(self.not_ready.then_some(wait(HoldReason::ReplicasNotReady)))
+            .or_else(|| self.spacing(self.min_interval))
+            .or((self.last.is_none() && whole_looks < 2)
+                .then_some(wait(HoldReason::GatheringEvidence)))
+    }
+
+    /// What an up waits for that does not depend on the lag: a bound, a pause at a size, the fallback.
+    pub(super) fn bound_up(&self, may_be_blind: bool) -> Option<Wait> {
+        let unsettled = self
+            .unsettled
+            .filter(|w| !(may_be_blind && w.why == HoldReason::GroupRebalancing));
+        unsettled
+            .or((self.not_ready && !may_be_blind).then_some(wait(HoldReason::ReplicasNotReady)))
+            .or_else(|| self.spacing(self.min_interval))
+    }
+
+    /// What a scale-down waits for, evidence apart. `interval` is the least time since any action.
+    pub(super) fn down(&self, interval: SignedDuration) -> Option<Wait> {
+        let fresh = later(self.began, interval);
+        self.unsettled
+            .or_else(|| self.spacing(interval.max(self.min_interval)))
+            .or((self.last.is_none() && fresh > self.now).then_some(Wait {
+                why: HoldReason::GatheringEvidence,
+                until: Some(fresh),
+            }))
+    }
+
+    fn spacing(&self, interval: SignedDuration) -> Option<Wait> {
+        let last = self.last?;
+        // Where a timeout let this through: one action in each settleTimeout.
+        let interval = if self.overdue.is_some() {
+            interval.max(self.settle_timeout)
+        } else {
+            interval
+        };
+        let landed = last
+            .settled_after
+            .filter(|_| !last.external)
+            .map_or(last.time, |after| {
+                later(
+                    later(last.time, SignedDuration::from_secs(after)),
+                    LANDING.min(interval),
+                )
+            });
+        let until = later(last.time, interval).max(landed);
+        (until > self.now).then_some(Wait {
+            why: HoldReason::CoolingDown,
+            until: Some(until),
+        })
+    }
+}
+
+/// A hold without a known end.
+pub(super) fn wait(why: HoldReason) -> Wait {
+    Wait { why, until: None }
+}
+
+/// A time so much later; the last there is, if that does not exist.
+pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Since when `lasts` has been true.
+fn timer(since: &mut Option<Timestamp>, lasts: bool, now: Timestamp) -> Option<Timestamp> {
+    if lasts {
+        Some(*since.get_or_insert(now))
+    } else {
+        *since = None;
+        None
+    }
+}
+
+/// Settled (decision 4): ready replicas = wanted, group state settled, no member younger than one look, members at
+/// least as many as replicas or partitions can make. Static members that left stay members until their session ends
+/// (decision 21), so those are waited for as well.
+fn is_settled(policy: &Policy, history: &History, observation: &Observation) -> bool {
+    let target = observation.target;
+    let Ok(look) = &observation.look else {
+        return false;
+    };
+    let state_settled = match look.group.state {
+        GroupState::Stable => target.replicas > 0,
+        GroupState::Empty | GroupState::Dead => target.replicas == 0,
+        GroupState::Rebalancing | GroupState::Unknown => false,
+    };
+    if target.ready != target.replicas || target.rollout == Rollout::InProgress || !state_settled {
+        return false;
+    }
+    if target.replicas == 0 {
+        return true;
+    }
+    let Some(members) = &look.group.members else {
+        return false;
+    };
+    let consumers =
+        usize::try_from(target.replicas.saturating_mul(policy.threads)).unwrap_or(usize::MAX);
+    let partitions: usize = look
+        .topics
+        .iter()
+        .filter_map(|t| t.partitions.as_ref().map(Vec::len))
+        .sum();
+    let departed = !members.list.iter().any(|m| m.is_static) || members.list.len() <= consumers;
+    // Described in this very look: an older description shows the group before the action.
+    members.look == look.number
+        && departed
+        && members.list.len() >= consumers.min(partitions)
+        && !history.has_young_members(members)
+}
