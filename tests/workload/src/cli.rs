@@ -34,14 +34,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// One command of the program.
+/// One command of the program; each one's arguments explain it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write records at a rate that is kept precisely
     Produce(ProduceArgs),
-    /// Read as a member of a group, one record after the other, at a speed that is set
     Consume(ConsumeArgs),
-    /// Create, delete, extend or describe a topic
     Topic(TopicArgs),
 }
 
@@ -86,7 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_is_explained() {
+    fn every_command_and_flag_is_explained() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
         each_argument(&Cli::command(), &mut |command, argument| {
             assert!(
                 argument.get_help().is_some(),

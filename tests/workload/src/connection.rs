@@ -20,6 +20,9 @@ use crate::units;
 /// One metadata request; a broker that hangs costs this much before the next is asked.
 const REQUEST: Duration = Duration::from_secs(2);
 
+/// How long to wait for the reason of a failed connection; there is none from a port that takes it and never answers.
+const REASON: Duration = Duration::from_millis(500);
+
 /// How long to let librdkafka reconnect before metadata are asked for again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -118,7 +121,11 @@ impl Connection {
         waited: Duration,
     ) -> Failure {
         // Why a connection failed comes as an event, and only to a client that polls.
-        while enquirer.poll(Duration::ZERO).is_some() {}
+        let until = Instant::now() + REASON;
+        while enquirer.context().last().is_none() && Instant::now() < until {
+            // Logged and kept by the context.
+            let _ = enquirer.poll(PAUSE);
+        }
         Failure::Unreachable {
             servers: self.bootstrap_servers.clone(),
             waited,
@@ -173,7 +180,7 @@ impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // What matters to a user comes as an error event too, all but this.
         if facility == "COMMITFAIL" {
-            self.warn(message);
+            self.warn("commits failed, as in a rebalance; what they were for is committed again");
         }
         tracing::debug!(?level, facility, "{message}");
     }

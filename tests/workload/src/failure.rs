@@ -48,7 +48,9 @@ pub(crate) enum Failure {
         wanted: usize,
     },
 
-    #[error("Kafka refused to {action} topic {topic}: {reason}")]
+    #[error(
+        "Kafka refused to {action} topic {topic}: {reason}; the broker's log says more, see there and check the flags"
+    )]
     Refused {
         action: &'static str,
         topic: String,

@@ -12,6 +12,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::connection::Reports;
 
+use super::Protocol;
 use super::backlog::Place;
 use super::group::Group;
 use super::statistics::{Membership, Statistics};
@@ -19,14 +20,16 @@ use super::statistics::{Membership, Statistics};
 /// librdkafka's callbacks for one member.
 pub(crate) struct Callbacks {
     group: Arc<Group>,
+    protocol: Protocol,
     reports: Reports,
 }
 
 impl Callbacks {
     /// Writes into `group` what it is told.
-    pub(crate) fn new(group: Arc<Group>) -> Self {
+    pub(crate) fn new(group: Arc<Group>, protocol: Protocol) -> Self {
         Self {
             group,
+            protocol,
             reports: Reports::default(),
         }
     }
@@ -103,7 +106,7 @@ impl ClientContext for Callbacks {
         match Statistics::parse(json) {
             Ok(statistics) => {
                 let mut state = self.group.state();
-                state.readiness.update(statistics.membership());
+                state.readiness.update(statistics.membership(self.protocol));
                 let overdue = state
                     .backlog
                     .report(|place| statistics.committed(&place.topic, place.partition));

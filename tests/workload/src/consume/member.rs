@@ -98,7 +98,7 @@ pub(crate) fn run(
     group: Arc<Group>,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let callbacks = Callbacks::new(Arc::clone(&group));
+    let callbacks = Callbacks::new(Arc::clone(&group), args.group_protocol);
     let consumer =
         BaseConsumer::from_config_and_context(config, callbacks).map_err(Failure::Settings)?;
     let topics: Vec<&str> = args.topics.iter().map(String::as_str).collect();

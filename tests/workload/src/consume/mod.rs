@@ -89,8 +89,7 @@ pub(crate) struct ConsumeArgs {
 
     /// Serve /healthz, /readyz and /stats here, such as 0.0.0.0:8080; port 0 takes any that is free
     ///
-    /// Ready means: a member of the group that knows its partitions, even if there are none left for it. It stays
-    /// ready from then on.
+    /// Ready means: a member of the group, even if there is no partition left for it. It stays ready from then on.
     #[arg(long, env = "WORKLOAD_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 

@@ -4,6 +4,12 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::Protocol;
+
+/// With KIP-848, librdkafka calls a member steady only once it has a partition. One that has talked with its coordinator
+/// for longer than a heartbeat's interval (5 s) is in, and there is none for it.
+const SETTLED: u64 = 6_000;
+
 /// What is read of one statistics report.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Statistics {
@@ -15,6 +21,8 @@ pub(crate) struct Statistics {
 #[derive(Debug, Deserialize)]
 struct Coordinated {
     state: String,
+    /// For how many milliseconds.
+    stateage: u64,
     join_state: String,
 }
 
@@ -50,16 +58,21 @@ impl Statistics {
     }
 
     /// Whether this member has joined its group.
-    pub(crate) fn membership(&self) -> Membership {
-        match &self.cgrp {
-            Some(Coordinated { state, .. }) if state != "up" => {
-                Membership::Joining(format!("finding the group's coordinator ({state})"))
-            }
-            Some(Coordinated { join_state, .. }) if join_state != "steady" => {
-                Membership::Joining(format!("joining the group ({join_state})"))
-            }
-            Some(_) => Membership::Joined,
-            None => Membership::Joining("starting".to_owned()),
+    pub(crate) fn membership(&self, protocol: Protocol) -> Membership {
+        let Some(Coordinated {
+            state,
+            stateage,
+            join_state,
+        }) = &self.cgrp
+        else {
+            return Membership::Joining("starting".to_owned());
+        };
+        let settled = protocol == Protocol::Consumer && *stateage > SETTLED;
+        match (state.as_str(), join_state.as_str()) {
+            ("up", "steady") => Membership::Joined,
+            ("up", "init") if settled => Membership::Joined,
+            ("up", _) => Membership::Joining(format!("joining the group ({join_state})")),
+            _ => Membership::Joining(format!("finding the group's coordinator ({state})")),
         }
     }
 
@@ -96,38 +109,71 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    fn report(state: &str, join_state: &str) -> Statistics {
+    fn report(state: &str, join_state: &str, stateage: u64) -> Statistics {
         let json = format!(
             r#"{{"name":"rdkafka#consumer-1","topics":{{"orders":{{"topic":"orders","partitions":{{
                 "0":{{"partition":0,"committed_offset":7,"lo_offset":2,"hi_offset":120}},"1":{{"partition":1,"committed_offset":-1001,"lo_offset":2,"hi_offset":-1001}},"-1":{{"partition":-1,"committed_offset":-1001,"lo_offset":-1001,"hi_offset":-1001}}}}}}}},
-                "cgrp":{{"state":"{state}","join_state":"{join_state}","assignment_size":0}}}}"#
+                "cgrp":{{"state":"{state}","stateage":{stateage},"join_state":"{join_state}","assignment_size":0}}}}"#
         );
         Statistics::parse(json.as_bytes()).unwrap()
     }
 
     #[rstest]
-    #[case("up", "steady", Membership::Joined)]
-    #[case("up", "wait-sync", Membership::Joining("joining the group (wait-sync)".to_owned()))]
-    #[case("wait-coord", "init", Membership::Joining("finding the group's coordinator (wait-coord)".to_owned()))]
-    fn member_without_partitions_has_joined_too(
+    #[case::steady(Protocol::Classic, "up", "steady", 0, "")]
+    #[case::not_yet(
+        Protocol::Classic,
+        "up",
+        "wait-sync",
+        9_999,
+        "joining the group (wait-sync)"
+    )]
+    #[case::no_topic(Protocol::Classic, "up", "init", 9_999, "joining the group (init)")]
+    #[case::no_coordinator(
+        Protocol::Classic,
+        "wait-coord",
+        "init",
+        9_999,
+        "finding the group's coordinator (wait-coord)"
+    )]
+    #[case::lost_coordinator(
+        Protocol::Consumer,
+        "wait-coord",
+        "steady",
+        9_999,
+        "finding the group's coordinator (wait-coord)"
+    )]
+    #[case::just_begun(Protocol::Consumer, "up", "init", 5_999, "joining the group (init)")]
+    #[case::no_partition_for_it(Protocol::Consumer, "up", "init", 6_001, "")]
+    fn membership_does_not_need_a_partition(
+        #[case] protocol: Protocol,
         #[case] state: &str,
         #[case] join_state: &str,
-        #[case] wanted: Membership,
+        #[case] stateage: u64,
+        #[case] joining: &str,
     ) {
-        assert_eq!(report(state, join_state).membership(), wanted);
+        let wanted = match joining {
+            "" => Membership::Joined,
+            what => Membership::Joining(what.to_owned()),
+        };
+        assert_eq!(
+            report(state, join_state, stateage).membership(protocol),
+            wanted
+        );
     }
 
     #[test]
     fn without_a_group_it_is_starting() {
         assert_eq!(
-            Statistics::parse(b"{}").unwrap().membership(),
+            Statistics::parse(b"{}")
+                .unwrap()
+                .membership(Protocol::Consumer),
             Membership::Joining("starting".to_owned())
         );
     }
 
     #[test]
     fn offset_that_is_not_known_is_not_a_number() {
-        let report = report("up", "steady");
+        let report = report("up", "steady", 0);
         assert_eq!(report.begin("orders", 0), Some(7));
         assert_eq!(report.begin("orders", 1), Some(2));
         assert_eq!(report.begin("orders", -1), None);
