@@ -2,7 +2,7 @@
 //! It models discovery, one list and status codes; not TLS, credentials, watches or writes.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Error, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -67,7 +67,7 @@ impl ApiServer {
     }
 }
 
-fn answer(mut stream: TcpStream, state: &Mutex<ApiState>) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, state: &Mutex<ApiState>) -> io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     while lines
@@ -76,7 +76,9 @@ fn answer(mut stream: TcpStream, state: &Mutex<ApiState>) -> std::io::Result<()>
         .is_some_and(|line| !line.is_empty())
     {}
     let (code, body) = {
-        let mut state = state.lock().unwrap();
+        let mut state = state
+            .lock()
+            .map_err(|_| Error::other("a test failed meanwhile"))?;
         state.calls += 1;
         let path = request.split(' ').nth(1).unwrap_or_default();
         match &state.forbidden {

@@ -1,4 +1,8 @@
 //! The real binary as a child: how it starts, what its pages say, how it ends.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test say what they expect by unwrapping it"
+)]
 
 mod api_server;
 mod child;
