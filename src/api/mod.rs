@@ -51,3 +51,47 @@ pub fn definitions() -> [CustomResourceDefinition; 2] {
         schema::finish(KafkaCluster::crd(), &columns::of_kafka_cluster()),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+        JSONSchemaProps, JSONSchemaPropsOrArray,
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_field_is_described_every_list_bounded_and_merged_as_it_says() {
+        for definition in definitions() {
+            let schema = definition.spec.versions[0].schema.clone().unwrap();
+            let schema = schema.open_api_v3_schema.unwrap();
+            check(&definition.spec.names.kind, &schema);
+        }
+    }
+
+    fn check(path: &str, schema: &JSONSchemaProps) {
+        assert_eq!(schema.nullable, None, "{path}");
+        match schema.type_.as_deref() {
+            Some("integer") => assert_eq!(schema.format, None, "{path}"),
+            Some("array") => {
+                assert!(schema.max_items.is_some(), "{path} has no bound");
+                assert!(
+                    schema.x_kubernetes_list_type.is_some(),
+                    "{path} has no list type"
+                );
+            }
+            _ => {}
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+            check(&format!("{path}[]"), items);
+        }
+        for (name, property) in schema.properties.iter().flatten() {
+            let described = property
+                .description
+                .as_deref()
+                .is_some_and(|text| text.ends_with('.') || text.contains("https://"));
+            assert!(described, "{path}.{name} is not described in a sentence");
+            check(&format!("{path}.{name}"), property);
+        }
+    }
+}

@@ -251,3 +251,56 @@ pub fn milli_quantity(milli: i64) -> String {
 fn opaque(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case(0, "0")]
+    #[case(1, "1m")]
+    #[case(1_250, "1250m")]
+    #[case(2_000, "2")]
+    #[case(-500, "-500m")]
+    fn rates_are_canonical_quantities(#[case] milli: i64, #[case] quantity: &str) {
+        assert_eq!(milli_quantity(milli), quantity);
+    }
+
+    #[test]
+    fn each_part_that_cannot_be_read_counts_as_absent_and_the_rest_stays() {
+        let odd = json!({
+            "observedGeneration": "seven",
+            "group": { "id": "shop", "state": 3 },
+            "partitions": 4.5,
+            "lag": { "total": 9, "unknownPartitions": 2, "perTopic": [] },
+            "rate": 7,
+            "replicas": { "current": "three" },
+            "decision": { "time": "yesterday" },
+            "lastScale": null,
+            "history": [{ "from": 1, "to": "2" }],
+            "conditions": { "Ready": true },
+            "memory": "scrambled",
+            "weather": "fine",
+        });
+        let read: ConsumerGroupStatus = serde_json::from_value(odd).unwrap();
+        let expected = ConsumerGroupStatus {
+            lag: Some(LagStatus {
+                total: Some(9),
+                unknown_partitions: 2,
+                ..LagStatus::default()
+            }),
+            memory: Some(json!("scrambled")),
+            ..ConsumerGroupStatus::default()
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn an_empty_status_is_an_empty_object() {
+        let empty = ConsumerGroupStatus::default();
+        assert_eq!(serde_json::to_value(&empty).unwrap(), json!({}));
+    }
+}

@@ -177,7 +177,7 @@ impl<'a> Scene<'a> {
             return (self.move_to_bound(to, why), Some(to));
         }
         if let Some((to, why)) = self.fallback() {
-            let wait = self.brake(to).or(self.gates.bound_up(true));
+            let wait = self.gates.bound_up(true).or(self.brake(to));
             return (self.unless(wait, to, why), Some(to));
         }
         if self.observation.look == Err(Blind::NotYet) {
@@ -193,7 +193,7 @@ impl<'a> Scene<'a> {
             } else {
                 ScaleReason::LagAboveTarget
             };
-            let wait = self.brake(wanted).or(self.up_gate());
+            let wait = self.up_gate().or(self.brake(wanted));
             if wait.is_none() {
                 self.memory.regret = capacity::regret(&self.memory, self.policy.pacing, self.now);
             }
@@ -208,7 +208,7 @@ impl<'a> Scene<'a> {
             return (Verdict::Hold(wait(HoldReason::LagUnknown)), None);
         }
         if let Some((to, why, wait)) = self.smaller() {
-            let wait = self.brake(to).or(wait);
+            let wait = wait.or(self.brake(to));
             if wait.is_none() && to == 0 {
                 self.memory.slept_at = self
                     .observation
@@ -287,9 +287,6 @@ impl<'a> Scene<'a> {
                 })),
             ));
         };
-        if window.peak >= self.replicas {
-            return None;
-        }
         let peak = bounds.at_least(window.peak);
         let mut candidates = bounds.below(self.replicas).filter(|m| *m >= peak);
         let Some(best) = capacity::best(&self.memory, self.now) else {
@@ -412,7 +409,7 @@ impl<'a> Scene<'a> {
         } else {
             self.gates.down(self.policy.pacing.min_scale_down_interval)
         };
-        let wait = self.brake(to).or(wait);
+        let wait = wait.or(self.brake(to));
         self.unless(wait, to, why)
     }
 

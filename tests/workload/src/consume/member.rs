@@ -159,8 +159,7 @@ impl Member<'_> {
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(Failure::Consumer(code));
                 }
-                // Its reason was logged by the callback.
-                Some(Err(error)) => tracing::debug!(%error, "fetching"),
+                Some(Err(error)) => self.consumer.context().warn(&error),
                 None => break,
             }
         }

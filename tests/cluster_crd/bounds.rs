@@ -1,0 +1,248 @@
+//! Every bound of the schema, found by walking it: a value just outside is refused, and the largest object inside is not.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use lagrange::api;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::objects::{cluster, group};
+use crate::server::Server;
+
+/// A value outside of one bound, where it goes, and a part of the answer.
+#[derive(Debug)]
+struct Violation {
+    path: Vec<String>,
+    value: Value,
+    answer: &'static str,
+}
+
+fn spec_of(kind: &str) -> JSONSchemaProps {
+    let definition = api::definitions()
+        .into_iter()
+        .find(|one| one.spec.names.kind == kind)
+        .unwrap();
+    let schema = definition.spec.versions[0]
+        .schema
+        .clone()
+        .unwrap()
+        .open_api_v3_schema
+        .unwrap();
+    schema.properties.unwrap()["spec"].clone()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounds are small whole numbers"
+)]
+fn violations(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violation>) {
+    let mut add = |value: Value, answer| {
+        into.push(Violation {
+            path: path.to_vec(),
+            value,
+            answer,
+        })
+    };
+    match schema.type_.as_deref() {
+        Some("integer") => {
+            add(
+                json!(schema.maximum.expect("a largest value") as i64 + 1),
+                "should be less than or equal to",
+            );
+            add(
+                json!(schema.minimum.expect("a smallest value") as i64 - 1),
+                "should be greater than or equal to",
+            );
+            add(json!(1.5), "must be of type integer");
+            add(json!("1"), "must be of type integer");
+        }
+        Some("string") => {
+            if schema.enum_.is_some() {
+                add(json!("Whatever"), "Unsupported value");
+            } else {
+                add(
+                    json!("a".repeat(schema.max_length.expect("a greatest length") as usize + 1)),
+                    "Too long",
+                );
+            }
+            if let Some(least) = schema.min_length {
+                add(json!("a".repeat(least as usize - 1)), "should be at least");
+            }
+            if schema.pattern.is_some() {
+                add(json!("a b"), "should match");
+            }
+            add(json!(7), "must be of type string");
+        }
+        Some("array") => {
+            let most = schema.max_items.expect("a greatest number of items") as usize;
+            add(
+                json!(
+                    (0..=most)
+                        .map(|n| format!("item-{n}:1"))
+                        .collect::<Vec<_>>()
+                ),
+                "Too many",
+            );
+            if schema.min_items.is_some() {
+                add(json!([]), "should have at least");
+            }
+            if schema.x_kubernetes_list_type.as_deref() == Some("set") {
+                add(json!(["same:1", "same:1"]), "Duplicate value");
+            }
+            assert!(
+                schema.x_kubernetes_list_type.is_some(),
+                "{path:?} does not say how it is merged"
+            );
+            let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items else {
+                panic!("{path:?} has no items")
+            };
+            let item = [path, &["0".to_owned()]].concat();
+            violations(items, &item, into);
+        }
+        Some("object") => {
+            add(json!("text"), "must be of type object");
+            let required = schema.required.iter().flatten();
+            into.extend(required.map(|name| Violation {
+                path: [path, std::slice::from_ref(name)].concat(),
+                value: Value::Null,
+                answer: "Required value",
+            }));
+            if let Some(most) = schema.max_properties {
+                let many: serde_json::Map<_, _> = (0..=most)
+                    .map(|n| (format!("label-{n}"), json!("x")))
+                    .collect();
+                into.push(Violation {
+                    path: path.to_vec(),
+                    value: many.into(),
+                    answer: "must have at most",
+                });
+            }
+            for (name, property) in schema.properties.iter().flatten() {
+                assert!(
+                    property.description.is_some(),
+                    "{path:?}.{name} does not say what it is"
+                );
+                violations(property, &[path, std::slice::from_ref(name)].concat(), into);
+            }
+        }
+        other => panic!("{path:?} is of type {other:?}"),
+    }
+}
+
+/// Puts `value` at `path`, making what is on the way; null removes.
+fn put(into: &mut Value, path: &[String], value: Value) {
+    match path.split_first() {
+        None => *into = value,
+        Some((index, rest)) if index == "0" => {
+            *into = json!([{}]);
+            put(&mut into[0], rest, value);
+        }
+        Some((name, rest)) => {
+            if !into.is_object() {
+                *into = json!({});
+            }
+            if rest.is_empty() && value.is_null() {
+                into.as_object_mut().unwrap().remove(name);
+            } else {
+                put(&mut into[name.as_str()], rest, value);
+            }
+        }
+    }
+}
+
+#[rstest]
+#[case("ConsumerGroup", group(json!({})))]
+#[case("KafkaCluster", cluster(json!({})))]
+#[tokio::test]
+async fn a_value_outside_of_a_bound_is_refused(#[case] kind: &str, #[case] plain: Value) {
+    let server = Server::with_definitions().await;
+    let mut all = Vec::new();
+    violations(&spec_of(kind), &["spec".to_owned()], &mut all);
+    assert!(all.len() > 20, "the walk found only {all:?}");
+    for violation in all {
+        let mut object = plain.clone();
+        put(&mut object, &violation.path, violation.value.clone());
+        let refused = server.dry_run(&object).await;
+        assert_eq!(
+            refused.status, 422,
+            "{violation:?} was not refused: {}",
+            refused.body
+        );
+        let said = refused.body["message"].as_str().unwrap_or_default();
+        assert!(said.contains(violation.answer), "{violation:?}: {said}");
+    }
+}
+
+#[rstest]
+#[case::consumer_group(group(json!({})))]
+#[case::kafka_cluster(cluster(json!({})))]
+#[tokio::test]
+async fn a_field_that_does_not_exist_is_named(#[case] mut object: Value) {
+    let server = Server::with_definitions().await;
+    object["spec"]["maxDelai"] = json!("60s");
+    let refused = server.dry_run(&object).await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(
+        refused.body["message"]
+            .as_str()
+            .unwrap()
+            .contains("unknown field \"spec.maxDelai\""),
+        "{}",
+        refused.body
+    );
+}
+
+/// Also what the rules cost at most: an API server gives up on an object whose rules are too dear.
+#[rstest]
+#[case::with_topics(json!({ "topics": (0..64).map(|n| format!("{n:0>249}")).collect::<Vec<_>>() }))]
+#[case::with_a_pattern(json!({ "topicPattern": "p".repeat(256) }))]
+#[tokio::test]
+async fn the_largest_consumer_group_is_accepted(#[case] topics: Value) {
+    let server = Server::with_definitions().await;
+    let mut object = group(json!({
+        "groupId": "g".repeat(255),
+        "scaleTargetRef": { "apiVersion": format!("{}/v1", "a".repeat(125)), "kind": "K".repeat(63), "name": "n".repeat(253) },
+        "kafka": { "clusterRef": null, "bootstrapServers": servers() },
+        "minReplicas": 10_000,
+        "maxReplicas": 10_000,
+        "objective": { "lagPerReplica": 1_000_000_000_000_i64 },
+        "pacing": { "minInterval": "00024h", "minScaleDownInterval": "086399s0999ms", "settleTimeout": "86400000ms", "scaleToZeroDelay": "23h59m59s" },
+        "threadsPerReplica": 1_000,
+        "fallback": { "replicas": 10_000, "after": "24h" },
+    }));
+    object["spec"]
+        .as_object_mut()
+        .unwrap()
+        .extend(topics.as_object().unwrap().clone());
+    let accepted = server.dry_run(&object).await;
+    assert_eq!(accepted.status, 201, "{}", accepted.body);
+    let read: api::ConsumerGroup =
+        serde_json::from_value(accepted.body).expect("what the server accepts can be read");
+    lagrange::intent::Intent::of(&read).expect("what the server accepts can be managed");
+}
+
+#[rstest]
+#[case::names(json!({ "from": "Names", "names": (0..256).map(|n| format!("{n:0>63}")).collect::<Vec<_>>() }))]
+#[case::selector(json!({ "from": "Selector", "selector": {
+    "matchLabels": (0..64).map(|n| (format!("label-{n}"), json!("x".repeat(63)))).collect::<serde_json::Map<_, _>>(),
+    "matchExpressions": vec![json!({ "key": "k".repeat(317), "operator": "NotIn", "values": vec!["v".repeat(63); 64] }); 32],
+} }))]
+#[tokio::test]
+async fn the_largest_kafka_cluster_is_accepted(#[case] mut allowed: Value) {
+    let server = Server::with_definitions().await;
+    allowed["groupIdPrefixes"] = json!((0..64).map(|n| format!("{n:0>255}")).collect::<Vec<_>>());
+    let accepted = server
+        .dry_run(&cluster(
+            json!({ "bootstrapServers": servers(), "allowedNamespaces": allowed }),
+        ))
+        .await;
+    assert_eq!(accepted.status, 201, "{}", accepted.body);
+    let _: api::KafkaCluster =
+        serde_json::from_value(accepted.body).expect("what the server accepts can be read");
+}
+
+fn servers() -> Vec<String> {
+    (0..32).map(|n| format!("{n:0>249}:65535")).collect()
+}

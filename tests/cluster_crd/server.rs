@@ -1,0 +1,191 @@
+//! A real API server that knows the definitions, one for the whole test program; and what it answers, warnings included.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{Method, Request};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, Client, Config};
+use lagrange::api;
+use serde_json::Value;
+
+/// An API server that knows the definitions.
+pub(crate) struct Server {
+    pub(crate) client: Client,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) body: Value,
+}
+
+impl Server {
+    /// Starts it if no other test has; its processes end with this one.
+    pub(crate) async fn with_definitions() -> Self {
+        let config = tokio::task::spawn_blocking(started).await.unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig((*config).clone(), &options)
+            .await
+            .unwrap();
+        let server = Self {
+            client: Client::try_from(config).unwrap(),
+        };
+        let definitions: Api<CustomResourceDefinition> = Api::all(server.client.clone());
+        for definition in api::definitions() {
+            let name = definition.metadata.name.clone().unwrap();
+            let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
+            let applied = server
+                .send(
+                    Method::PATCH,
+                    &format!("{path}?fieldManager=test"),
+                    &definition,
+                )
+                .await;
+            assert!(
+                matches!(applied.status, 200 | 201),
+                "{name}: {}",
+                applied.body
+            );
+            assert_eq!(applied.warnings, [] as [&str; 0], "{name}");
+            let served =
+                await_condition(definitions.clone(), &name, conditions::is_crd_established());
+            tokio::time::timeout(Duration::from_secs(30), served)
+                .await
+                .expect("definitions are served")
+                .unwrap();
+        }
+        server
+    }
+
+    /// Asks whether `object` could be created, and creates nothing. Unknown fields are errors.
+    pub(crate) async fn dry_run(&self, object: &Value) -> Answer {
+        self.send(
+            Method::POST,
+            &format!("{}?dryRun=All&fieldValidation=Strict", collection(object)),
+            object,
+        )
+        .await
+    }
+
+    /// Creates `object` in `namespace`, which it makes.
+    pub(crate) async fn create(&self, namespace: &str, object: &Value) -> Answer {
+        let made = serde_json::json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+        self.send(Method::POST, "/api/v1/namespaces", &made).await;
+        let mut object = object.clone();
+        object["metadata"]["namespace"] = namespace.into();
+        self.send(
+            Method::POST,
+            &format!("{}?fieldValidation=Strict", collection(&object)),
+            &object,
+        )
+        .await
+    }
+
+    /// Sends one request; a PATCH is a server-side apply.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Answer {
+        let content = if method == Method::PATCH {
+            "application/apply-patch+yaml"
+        } else {
+            "application/json"
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("Content-Type", content);
+        let request = request
+            .body(kube::client::Body::from(serde_json::to_vec(body).unwrap()))
+            .unwrap();
+        let response = self.client.send(request).await.unwrap();
+        let status = response.status().as_u16();
+        let warnings = response
+            .headers()
+            .get_all("Warning")
+            .iter()
+            .map(|text| text.to_str().unwrap().to_owned());
+        let warnings = warnings.collect();
+        let bytes = response.into_body().collect_bytes().await.unwrap();
+        Answer {
+            status,
+            warnings,
+            body: serde_json::from_slice(&bytes).unwrap(),
+        }
+    }
+}
+
+impl Answer {
+    /// Fields that are wrong, and what is said about them.
+    pub(crate) fn causes(&self) -> Vec<(String, String)> {
+        let causes = self.body["details"]["causes"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let text =
+            |cause: &Value, field: &str| cause[field].as_str().unwrap_or_default().to_owned();
+        causes
+            .iter()
+            .map(|cause| (text(cause, "field"), text(cause, "message")))
+            .collect()
+    }
+}
+
+/// What kubectl prints.
+pub(crate) fn kubectl(arguments: &[&str]) -> String {
+    started();
+    script("kubectl", arguments)
+}
+
+fn collection(object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap().to_lowercase();
+    let namespace = object["metadata"]["namespace"].as_str().unwrap();
+    format!(
+        "/apis/{}/namespaces/{namespace}/{kind}s",
+        object["apiVersion"].as_str().unwrap()
+    )
+}
+
+fn state() -> &'static Path {
+    static STATE: OnceLock<PathBuf> = OnceLock::new();
+    STATE.get_or_init(|| tempfile::tempdir().unwrap().keep())
+}
+
+fn started() -> Arc<Kubeconfig> {
+    static KUBECONFIG: OnceLock<Arc<Kubeconfig>> = OnceLock::new();
+    let start = || {
+        let owner = std::process::id().to_string();
+        let path = script("up", &["--mode", "control", "--owner", &owner]);
+        Arc::new(Kubeconfig::read_from(path.trim()).unwrap())
+    };
+    KUBECONFIG.get_or_init(start).clone()
+}
+
+fn script(verb: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/env/kubernetes/kube.sh"
+    ));
+    let output = command
+        .arg(verb)
+        .arg(state())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{verb} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
