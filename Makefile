@@ -1,5 +1,35 @@
-test:
-	cargo test --workspace
+# `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
+.DEFAULT_GOAL := help
+.PHONY: help build test test-unit test-integration e2e lint deny crds clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the operator for release: target/release/lagrange
+	cargo build --release --locked
+
+test: ## Run every test: format, lint, unit, docs, chart, integration, end-to-end (60 minutes at most from nothing)
+	tests/all.sh
+
+test-unit: ## Run the unit and property tests (under a minute on a warm tree)
+	tests/all.sh unit
+
+test-integration: ## Run the tests against a real broker and a real API server
+	tests/all.sh environment integration
+
+e2e: ## Run the tests on a real Kubernetes node with real consumers (needs root or Docker)
+	tests/all.sh environment end-to-end
+
+lint: ## Check format, clippy, shell scripts, and licences where cargo-deny is installed
+	tests/all.sh format lint
+
+deny: ## Install cargo-deny (minutes) and check licences, bans and sources of all dependencies
+	cargo deny --version || cargo install --locked cargo-deny@0.20.2
+	cargo deny --offline check bans licenses sources
 
 crds: ## Write crds/ and docs/reference/ anew from src/api
 	UPDATE=1 cargo test --lib -- committed_definitions committed_reference
+
+clean: ## Delete what was built here; downloads and the built Kubernetes stay in ~/.cache/lagrange
+	cargo clean
+	rm -rf .state

@@ -177,7 +177,7 @@ impl<'a> Scene<'a> {
             return (self.move_to_bound(to, why), Some(to));
         }
         if let Some((to, why)) = self.fallback() {
-            let wait = self.gates.bound_up(true).or(self.brake(to));
+            let wait = self.brake(to).or(self.gates.bound_up(true));
             return (self.unless(wait, to, why), Some(to));
         }
         if self.observation.look == Err(Blind::NotYet) {
@@ -193,7 +193,7 @@ impl<'a> Scene<'a> {
             } else {
                 ScaleReason::LagAboveTarget
             };
-            let wait = self.up_gate().or(self.brake(wanted));
+            let wait = self.brake(wanted).or(self.up_gate());
             if wait.is_none() {
                 self.memory.regret = capacity::regret(&self.memory, self.policy.pacing, self.now);
             }
@@ -208,7 +208,7 @@ impl<'a> Scene<'a> {
             return (Verdict::Hold(wait(HoldReason::LagUnknown)), None);
         }
         if let Some((to, why, wait)) = self.smaller() {
-            let wait = wait.or(self.brake(to));
+            let wait = self.brake(to).or(wait);
             if wait.is_none() && to == 0 {
                 self.memory.slept_at = self
                     .observation
@@ -287,6 +287,9 @@ impl<'a> Scene<'a> {
                 })),
             ));
         };
+        if window.peak >= self.replicas {
+            return None;
+        }
         let peak = bounds.at_least(window.peak);
         let mut candidates = bounds.below(self.replicas).filter(|m| *m >= peak);
         let Some(best) = capacity::best(&self.memory, self.now) else {
@@ -409,7 +412,7 @@ impl<'a> Scene<'a> {
         } else {
             self.gates.down(self.policy.pacing.min_scale_down_interval)
         };
-        let wait = wait.or(self.brake(to));
+        let wait = self.brake(to).or(wait);
         self.unless(wait, to, why)
     }
 

@@ -38,10 +38,12 @@ pub(super) fn of(
     };
     let Objective::LagPerReplica(per_replica) = policy.objective;
     let asked = by_lag(lag, per_replica, replicas);
-    let wanted = if asked == replicas && (bounds.floor..=bounds.ceiling).contains(&replicas) {
-        replicas
-    } else {
-        bounds.at_least(asked)
+    let wanted = match bounds.at_least(asked) {
+        // A count that is not worth having is left alone while it is what the lag asks for, and a ceiling that is not
+        // certain brings nobody down (decision 17).
+        _ if asked == replicas && replicas >= bounds.floor => replicas,
+        size if asked >= replicas => size.max(replicas),
+        size => size,
     };
     Demand { asked, wanted }
 }

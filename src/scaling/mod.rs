@@ -23,3 +23,6 @@ pub use decision::{Decision, Verdict};
 pub use memory::{Memory, State};
 pub use observation::Observation;
 pub use policy::Policy;
+
+#[cfg(test)]
+mod tests;

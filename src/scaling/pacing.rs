@@ -62,7 +62,7 @@ impl Gates {
             .as_mut()
             .filter(|l| l.settled_after.is_none())
             .and_then(|last| {
-                if is_settled(policy, history, observation) {
+                if (last.landed || last.external) && is_settled(policy, history, observation) {
                     let after = now.duration_since(last.time).max(SignedDuration::ZERO);
                     last.settled_after = Some(after.as_secs());
                     notices.push(Notice::Settled { after });

@@ -12,9 +12,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 
-/// How long the work may take to end after the first signal; Kubernetes kills after 30 seconds by default.
-const DEADLINE: Duration = Duration::from_secs(10);
-
 /// Whether the work has been asked to end, and when.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<Bell>);
@@ -65,10 +62,11 @@ impl Stop {
     }
 }
 
-/// Runs `work` on a thread until it ends by itself or by a signal, with `beside` next to it.
+/// Runs `work` on a thread until it ends by itself or by a signal, with `beside` next to it. After the signal it has
+/// until `deadline` to end: librdkafka may hang while brokers are away.
 ///
 /// `beside` ends only by failing, which ends the work too.
-pub(crate) fn drive<W, B>(work: W, beside: B) -> Result<(), Failure>
+pub(crate) fn drive<W, B>(deadline: Duration, work: W, beside: B) -> Result<(), Failure>
 where
     W: FnOnce(Stop) -> Result<(), Failure> + Send + 'static,
     B: Future<Output = Failure>,
@@ -91,7 +89,7 @@ where
         let ended = tokio::select! {
             ended = work => ended.unwrap_or(Err(Failure::WorkDied)),
             () = signals.next() => Err(Failure::StoppedTwice),
-            () = tokio::time::sleep(DEADLINE) => Err(Failure::NotStopped(DEADLINE)),
+            () = tokio::time::sleep(deadline) => Err(Failure::NotStopped(deadline)),
         };
         failed.map_or(ended, Err)
     });
@@ -153,8 +151,23 @@ mod tests {
     }
 
     #[test]
+    fn work_that_hangs_does_not_hold_the_process() {
+        let begun = Instant::now();
+        let hang = |_| {
+            std::thread::park_timeout(LONG);
+            Ok(())
+        };
+        let outcome = drive(Duration::from_millis(1), hang, async {
+            Failure::StoppedTwice
+        });
+        assert!(outcome.is_err());
+        assert!(begun.elapsed() < LONG / 2);
+    }
+
+    #[test]
     fn failure_beside_ends_the_work() {
         let outcome = drive(
+            LONG,
             |stop| {
                 stop.wait_until(Instant::now() + LONG, Duration::ZERO);
                 Ok(())

@@ -159,7 +159,8 @@ impl Member<'_> {
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(Failure::Consumer(code));
                 }
-                Some(Err(error)) => self.consumer.context().warn(&error),
+                // Its reason was logged by the callback.
+                Some(Err(error)) => tracing::debug!(%error, "fetching"),
                 None => break,
             }
         }

@@ -26,6 +26,9 @@ use crate::{stop, units};
 use self::group::Group;
 use self::poison::Poison;
 
+/// How long leaving the group may take after SIGTERM, when the brokers do not answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
 /// Read topics as a member of a consumer group, one record after the other.
 ///
 /// Each record takes --millis-per-record; partitions take turns. Offsets are committed after the work, every
@@ -136,6 +139,7 @@ pub(crate) fn run(args: ConsumeArgs) -> Result<(), Failure> {
         }
     };
     stop::drive(
+        DEADLINE,
         move |stop| member::run(&args, &config, group, &stop),
         beside,
     )

@@ -26,8 +26,11 @@ use self::sender::Sender;
 /// How often the pace is asked. At 10,000 records a second that is 100 at a time; shorter costs CPU for nothing.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How long records in flight may take after the end. Half of what `stop` allows.
+/// How long records in flight may take after the end.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long the end may take in all after SIGTERM; Kubernetes kills after 30 seconds by default.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Write records to a topic at a rate that is kept precisely.
 ///
@@ -111,6 +114,7 @@ pub(crate) struct ProduceArgs {
 pub(crate) fn run(args: ProduceArgs) -> Result<(), Failure> {
     let profile = profile(&args)?;
     stop::drive(
+        DEADLINE,
         move |stop| produce(&args, profile, &stop),
         std::future::pending(),
     )

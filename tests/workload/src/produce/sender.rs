@@ -150,6 +150,13 @@ impl ProducerContext for Deliveries {
                 tally.acked += 1;
                 *tally.partitions.entry(message.partition()).or_default() += 1;
             }
+            // Those left at the end, which `finish` has counted.
+            Err((
+                KafkaError::MessageProduction(
+                    RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight,
+                ),
+                _,
+            )) => {}
             Err((error, _)) => self.failed(error),
         }
     }

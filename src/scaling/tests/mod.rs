@@ -1,0 +1,236 @@
+//! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
+
+mod promises;
+mod scenarios;
+mod unknowns;
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::decide;
+use super::decision::{Decision, HoldReason, Verdict};
+use super::memory::{Memory, State};
+use super::observation::{
+    Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
+    Rollout, Target, Topic,
+};
+use super::policy::{Brake, Objective, OffsetReset, Pacing, Policy};
+
+pub(super) fn secs(seconds: i64) -> SignedDuration {
+    SignedDuration::from_secs(seconds)
+}
+
+pub(super) fn policy() -> Policy {
+    Policy {
+        subject: 1,
+        min: 1,
+        max: None,
+        objective: Objective::LagPerReplica(1000),
+        pacing: Pacing {
+            min_interval: secs(30),
+            min_scale_down_interval: secs(120),
+            settle_timeout: secs(300),
+            scale_to_zero_delay: secs(300),
+        },
+        threads: 1,
+        offset_reset: OffsetReset::Latest,
+        fallback: None,
+        brake: Brake::default(),
+    }
+}
+
+/// One topic, one group, one workload. Members are always those of the replicas, shared out evenly.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) policy: Policy,
+    pub(super) state: State,
+    pub(super) now: Timestamp,
+    pub(super) replicas: i32,
+    pub(super) ready: i32,
+    pub(super) rollout: Rollout,
+    pub(super) partitions: Vec<Partition>,
+    pub(super) group: GroupState,
+    pub(super) members: Option<usize>,
+    pub(super) assignor: Option<Assignor>,
+    pub(super) blind: bool,
+    number: u64,
+    births: u64,
+}
+
+impl World {
+    pub(super) fn new(partitions: usize, replicas: i32) -> Self {
+        let partition = Partition {
+            log_start: Some(0),
+            log_end: Some(0),
+            committed: Commit::At(0),
+            owned: true,
+        };
+        Self {
+            policy: policy(),
+            state: State::default(),
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            replicas,
+            ready: replicas,
+            rollout: Rollout::None,
+            partitions: vec![partition; partitions],
+            group: if replicas > 0 {
+                GroupState::Stable
+            } else {
+                GroupState::Empty
+            },
+            members: None,
+            assignor: Some(Assignor::Range),
+            blind: false,
+            number: 0,
+            births: 0,
+        }
+    }
+
+    /// Sets the lag of the whole topic, spread evenly, by moving the ends.
+    pub(super) fn lag(mut self, lag: i64) -> Self {
+        self.set_lag(lag);
+        self
+    }
+
+    pub(super) fn set_lag(&mut self, lag: i64) {
+        let count = i64::try_from(self.partitions.len()).unwrap();
+        for (i, p) in (0..).zip(&mut self.partitions) {
+            let share = lag / count + i64::from(i < lag % count);
+            let (Some(end), Commit::At(committed)) = (p.log_end, p.committed) else {
+                continue;
+            };
+            let end = end.max(committed + share);
+            p.log_end = Some(end);
+            p.committed = Commit::At(end - share);
+        }
+    }
+
+    /// So many records arrive and so many are read, over the whole topic.
+    pub(super) fn flow(&mut self, arrive: i64, read: i64) {
+        let count = i64::try_from(self.partitions.len()).unwrap();
+        for p in &mut self.partitions {
+            let (Some(end), Commit::At(committed)) = (p.log_end, p.committed) else {
+                continue;
+            };
+            let end = end + arrive / count;
+            p.log_end = Some(end);
+            p.committed = Commit::At((committed + read / count).min(end));
+        }
+    }
+
+    pub(super) fn observation(&self) -> Observation {
+        let consumers = self
+            .members
+            .unwrap_or_else(|| usize::try_from(self.replicas * self.policy.threads).unwrap());
+        let list = (0..consumers)
+            .map(|i| Member {
+                id: format!("member-{i}-{}", self.births).into(),
+                partitions: (i..self.partitions.len()).step_by(consumers.max(1)).count(),
+                is_static: false,
+            })
+            .collect();
+        let look = Look {
+            number: self.number,
+            at: self.now,
+            topics: vec![Topic {
+                name: Arc::from("orders"),
+                counts: true,
+                partitions: Some(self.partitions.clone()),
+            }],
+            group: Group {
+                state: self.group,
+                assignor: self.assignor,
+                members: Some(Members {
+                    look: self.number,
+                    list,
+                }),
+            },
+        };
+        Observation {
+            now: self.now,
+            look: if self.blind {
+                Err(Blind::Failed {
+                    number: self.number,
+                })
+            } else {
+                Ok(look)
+            },
+            target: Target {
+                replicas: self.replicas,
+                ready: self.ready,
+                rollout: self.rollout,
+            },
+        }
+    }
+
+    /// Time passes and the next look is made.
+    pub(super) fn after(&mut self, seconds: i64) -> Decision {
+        self.now = self.now.checked_add(secs(seconds)).unwrap();
+        self.number += 1;
+        self.decide()
+    }
+
+    pub(super) fn look(&mut self) -> Decision {
+        self.after(15)
+    }
+
+    pub(super) fn decide(&mut self) -> Decision {
+        let (decision, state) = decide(&self.policy, self.state.clone(), &self.observation());
+        self.state = state;
+        decision
+    }
+
+    /// Does what was decided, and all goes well at once.
+    pub(super) fn act(&mut self, decision: &Decision) {
+        let Verdict::Scale { from, to, .. } = decision.verdict else {
+            panic!("nothing to do: {decision:#?}")
+        };
+        self.state.memory = self.state.memory.begin(from, to, self.now).confirm();
+        self.resize(to);
+    }
+
+    pub(super) fn resize(&mut self, to: i32) {
+        (self.replicas, self.ready) = (to, to);
+        self.group = if to > 0 {
+            GroupState::Stable
+        } else {
+            GroupState::Empty
+        };
+        self.births += 1;
+    }
+
+    /// A new process finds what the status holds.
+    pub(super) fn restart(&mut self) {
+        let text = serde_json::to_string(&self.state.memory).unwrap();
+        let memory: Memory = serde_json::from_str(&text).unwrap();
+        assert_eq!(memory, self.state.memory, "memory survives being written");
+        self.state = State::after_restart(memory.readable());
+    }
+
+    /// Looks until something is to be done, and does it. Gives up after `looks`.
+    pub(super) fn until_action(&mut self, looks: usize) -> Option<(i32, i32)> {
+        for _ in 0..looks {
+            let decision = self.look();
+            if let Verdict::Scale { from, to, .. } = decision.verdict {
+                self.act(&decision);
+                return Some((from, to));
+            }
+        }
+        None
+    }
+}
+
+pub(super) fn scale(decision: &Decision) -> Option<(i32, i32)> {
+    match decision.verdict {
+        Verdict::Scale { from, to, .. } => Some((from, to)),
+        Verdict::Hold(_) => None,
+    }
+}
+
+pub(super) fn hold(decision: &Decision) -> Option<HoldReason> {
+    match decision.verdict {
+        Verdict::Scale { .. } => None,
+        Verdict::Hold(wait) => Some(wait.why),
+    }
+}

@@ -1,0 +1,534 @@
+//! The examples of the design, one test each.
+
+use rstest::rstest;
+
+use super::*;
+use crate::scaling::decision::{LimitedBy, Notice, ScaleReason};
+use crate::scaling::policy::{Fallback, Pause};
+
+#[rstest]
+#[case(1001, 2)]
+#[case(2500, 3)]
+// Never 4 or 5: the largest share would stay 2.
+#[case(3500, 6)]
+#[case(4900, 6)]
+#[case(60_000, 6)]
+fn six_partitions_are_shared_by_two_three_or_six(#[case] lag: i64, #[case] to: i32) {
+    let mut world = World::new(6, 1).lag(lag + 100);
+    assert_eq!(world.until_action(4), Some((1, to)));
+}
+
+#[rstest]
+#[case(12)]
+#[case(24)]
+#[case(64)]
+fn endless_lag_reaches_exactly_the_limit_in_one_action(#[case] partitions: usize) {
+    let mut world = World::new(partitions, 1).lag(10_000_000);
+    let limit = i32::try_from(partitions).unwrap();
+    assert_eq!(world.until_action(4), Some((1, limit)));
+    for _ in 0..40 {
+        let decision = world.look();
+        assert_eq!(scale(&decision), None);
+        assert_eq!(decision.limited_by, Some(LimitedBy::PartitionLimit));
+    }
+}
+
+#[test]
+fn twenty_consumers_on_four_partitions_report_sixteen_idle_and_come_down_to_four() {
+    let mut world = World::new(4, 20).lag(10);
+    let first = world.look();
+    assert_eq!(first.facts.idle_members, Some(16));
+    assert_eq!(first.facts.limit, Some(4));
+    assert_eq!(
+        scale(&first),
+        None,
+        "no memory: nothing goes down before its window"
+    );
+    assert_eq!(world.until_action(20), Some((20, 4)));
+    assert!(world.now.duration_since(first_time()) >= secs(120));
+
+    world.partitions.resize(
+        20,
+        Partition {
+            committed: Commit::Absent,
+            owned: false,
+            log_end: Some(0),
+            log_start: Some(0),
+        },
+    );
+    let added = world.look();
+    assert_eq!(added.facts.limit, Some(20));
+    assert_eq!(
+        added
+            .notices
+            .iter()
+            .filter(|n| matches!(
+                n,
+                Notice::PartitionsAdded {
+                    from: 4,
+                    to: 20,
+                    ..
+                }
+            ))
+            .count(),
+        1
+    );
+    for p in &mut world.partitions {
+        p.committed = Commit::At(0);
+    }
+    world.set_lag(100_000);
+    assert_eq!(world.until_action(10), Some((4, 20)));
+}
+
+fn first_time() -> Timestamp {
+    World::new(1, 1).now
+}
+
+#[test]
+fn what_partitions_nobody_has_owned_yet_hold_is_no_demand_until_consumers_must_have_noticed() {
+    let mut world = World::new(4, 4);
+    world.policy.offset_reset = OffsetReset::Earliest;
+    world.policy.min = 4;
+    world.look();
+    let fresh = Partition {
+        log_start: Some(0),
+        log_end: Some(50_000),
+        committed: Commit::Absent,
+        owned: false,
+    };
+    world.partitions.resize(8, fresh);
+    for _ in 0..23 {
+        assert_eq!(scale(&world.look()), None);
+    }
+    assert_eq!(world.until_action(4), Some((4, 8)));
+}
+
+#[test]
+fn spacing_is_kept_both_ways() {
+    let mut world = World::new(6, 1).lag(3000);
+    assert_eq!(world.until_action(4), Some((1, 3)));
+    let up = world.now;
+    world.set_lag(6000);
+    assert_eq!(hold(&world.after(5)), Some(HoldReason::Settling));
+    let decision = world.after(5);
+    assert_eq!(hold(&decision), Some(HoldReason::CoolingDown));
+    assert_eq!(world.until_action(10), Some((3, 6)));
+    assert!(world.now.duration_since(up) >= secs(30));
+    let up = world.now;
+    world.set_lag(0);
+    assert_eq!(
+        world.until_action(40),
+        Some((6, 3)),
+        "no backlog seen: one useful count at a time"
+    );
+    assert!(world.now.duration_since(up) >= secs(120));
+    let down = world.now;
+    assert_eq!(world.until_action(40), Some((3, 2)));
+    assert!(world.now.duration_since(down) >= secs(120));
+}
+
+#[test]
+fn a_scale_down_goes_no_lower_than_the_arrivals_allow() {
+    let mut world = World::new(6, 3);
+    world.set_lag(60_000);
+    world.policy.max = Some(3);
+    // Three replicas take 100 records/s each under a backlog, while 250 arrive.
+    for _ in 0..12 {
+        world.look();
+        world.flow(250 * 15, 300 * 15);
+    }
+    let best = world
+        .state
+        .memory
+        .best
+        .expect("measured under a backlog")
+        .milli;
+    assert!((95_000..=105_000).contains(&best), "{best}");
+    // The backlog is gone, and as many are read as arrive: two replicas could not take it.
+    world.set_lag(0);
+    for _ in 0..60 {
+        let decision = world.look();
+        assert_eq!(scale(&decision), None);
+        world.flow(240 * 15, 240 * 15);
+    }
+    assert_eq!(hold(&world.look()), Some(HoldReason::ArrivalsTooHigh));
+    // With 60 a second one replica will do; two will as soon as the mean over the window says so.
+    let fell = world.now;
+    let mut sizes = vec![];
+    for _ in 0..60 {
+        let decision = world.look();
+        world.flow(60 * 15, 60 * 15);
+        if let Some((_, size)) = scale(&decision) {
+            world.act(&decision);
+            sizes.push((size, world.now.duration_since(fell).as_secs()));
+        }
+    }
+    assert!(matches!(sizes[..], [(2, 45..), (1, 165..)]), "{sizes:?}");
+}
+
+#[test]
+fn a_down_that_had_to_be_undone_makes_the_next_one_wait_twice_as_long() {
+    let mut world = World::new(6, 2);
+    assert_eq!(world.until_action(40), Some((2, 1)));
+    world.set_lag(2000);
+    assert_eq!(world.until_action(40), Some((1, 2)));
+    let up = world.now;
+    world.set_lag(0);
+    assert_eq!(world.until_action(40), Some((2, 1)));
+    let waited = world.now.duration_since(up);
+    assert!(waited >= secs(240) && waited < secs(300), "{waited:?}");
+}
+
+#[rstest]
+#[case(HoldReason::GroupRebalancing)]
+#[case(HoldReason::RolloutInProgress)]
+fn no_action_while_something_is_under_way_until_its_timeout_which_is_reported(
+    #[case] why: HoldReason,
+) {
+    let mut world = World::new(6, 1).lag(50_000);
+    match why {
+        HoldReason::GroupRebalancing => world.group = GroupState::Rebalancing,
+        _ => world.rollout = Rollout::InProgress,
+    }
+    for _ in 0..20 {
+        let decision = world.look();
+        assert_eq!(hold(&decision), Some(why));
+        assert_eq!(decision.facts.overdue, None);
+    }
+    let decision = world.look();
+    assert_eq!(scale(&decision), Some((1, 6)));
+    assert_eq!(decision.facts.overdue.unwrap().what, why);
+}
+
+#[test]
+fn pods_that_never_get_ready_permit_no_up() {
+    let mut world = World::new(12, 1).lag(3000);
+    assert_eq!(world.until_action(4), Some((1, 3)));
+    world.ready = 1;
+    world.set_lag(100_000);
+    for _ in 0..60 {
+        assert_eq!(scale(&world.look()), None);
+    }
+    assert_eq!(
+        world.look().up_blocked.unwrap().why,
+        HoldReason::ReplicasNotReady
+    );
+}
+
+#[test]
+fn an_empty_group_with_ready_replicas_permits_no_up_and_is_reported() {
+    let mut world = World::new(6, 2).lag(50_000);
+    world.group = GroupState::Empty;
+    world.members = Some(0);
+    for look in 0..30 {
+        let decision = world.look();
+        assert_eq!(hold(&decision), Some(HoldReason::GroupMissing));
+        assert_eq!(decision.facts.group_missing, look >= 20);
+    }
+}
+
+#[test]
+fn bounds_are_applied_without_a_need_of_lag() {
+    let mut world = World::new(12, 6);
+    world.look();
+    world.policy.min = 8;
+    assert_eq!(
+        world.until_action(4),
+        Some((6, 12)),
+        "8 is no useful count of 12; 12 is"
+    );
+    world.policy.min = 1;
+    world.policy.max = Some(5);
+    assert_eq!(
+        world.until_action(20),
+        Some((12, 4)),
+        "5 of 12 shares as 4 does"
+    );
+    assert!(matches!(world.state.memory.last, Some(last) if last.to == 4));
+}
+
+#[test]
+fn max_is_applied_even_while_kafka_cannot_be_read() {
+    let mut world = World::new(12, 12);
+    for _ in 0..12 {
+        world.look();
+    }
+    world.policy.max = Some(4);
+    world.blind = true;
+    assert_eq!(world.until_action(30), Some((12, 4)));
+}
+
+#[test]
+fn a_group_asleep_wakes_for_one_record_and_sleeps_after_its_delay() {
+    let mut world = World::new(6, 1);
+    world.policy.min = 0;
+    let started = world.now;
+    assert_eq!(world.until_action(60), Some((1, 0)));
+    assert!(world.now.duration_since(started) >= secs(300));
+    for _ in 0..60 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::AsDesired));
+    }
+    world.partitions[3].log_end = Some(1);
+    let decision = world.look();
+    assert!(matches!(
+        decision.verdict,
+        Verdict::Scale {
+            from: 0,
+            to: 1,
+            why: ScaleReason::WakeUp
+        }
+    ));
+}
+
+#[test]
+fn a_transaction_marker_keeps_nobody_awake_and_wakes_nobody() {
+    let mut world = World::new(2, 1);
+    world.policy.min = 0;
+    world.partitions[0] = Partition {
+        log_end: Some(11),
+        committed: Commit::At(10),
+        ..world.partitions[0]
+    };
+    assert_eq!(world.until_action(60), Some((1, 0)));
+    for _ in 0..10 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::AsDesired));
+    }
+}
+
+#[test]
+fn a_commit_that_expires_while_asleep_hides_nothing() {
+    let mut world = World::new(2, 1);
+    world.policy.min = 0;
+    world.flow(20, 20);
+    assert_eq!(world.until_action(60), Some((1, 0)));
+    world.look();
+    for p in &mut world.partitions {
+        p.committed = Commit::Absent;
+    }
+    world.restart();
+    assert_eq!(hold(&world.look()), Some(HoldReason::AsDesired));
+    world.flow(2, 0);
+    world.partitions[0].log_end = Some(11);
+    assert_eq!(scale(&world.look()), Some((0, 1)));
+}
+
+#[test]
+fn without_a_commit_at_every_end_nobody_sleeps() {
+    let mut world = World::new(2, 1);
+    world.policy.min = 0;
+    world.flow(20, 20);
+    world.partitions[1].committed = Commit::Absent;
+    assert_eq!(world.until_action(60), None);
+}
+
+#[test]
+fn zero_by_hand_means_off_and_zero_by_us_is_restored() {
+    let mut world = World::new(6, 2);
+    world.look();
+    world.resize(0);
+    assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+    world.set_lag(100_000);
+    for _ in 0..40 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+    }
+
+    let mut world = World::new(6, 2);
+    world.policy.brake.pause = Some(Pause::At(0));
+    assert_eq!(world.until_action(20), Some((2, 0)));
+    for _ in 0..20 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    }
+    world.policy.brake.pause = None;
+    let removed = world.now;
+    assert_eq!(world.until_action(10), Some((0, 1)));
+    assert!(
+        world.now.duration_since(removed) >= secs(30),
+        "taking the annotation away counts as an action"
+    );
+}
+
+#[test]
+fn the_brake_holds_under_load_and_lets_go() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.policy.brake.no_scale_out = true;
+    for _ in 0..10 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    }
+    world.policy.brake = Brake {
+        pause: Some(Pause::Here),
+        ..Brake::default()
+    };
+    for _ in 0..10 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    }
+    world.policy.brake = Brake {
+        no_scale_in: true,
+        ..Brake::default()
+    };
+    assert_eq!(world.until_action(4), Some((1, 6)));
+    world.set_lag(0);
+    assert_eq!(world.until_action(60), None);
+    assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    world.policy.brake = Brake::default();
+    assert_eq!(world.until_action(4), Some((6, 3)));
+}
+
+#[test]
+fn a_word_on_the_brake_that_is_not_understood_pauses_and_says_so() {
+    let mut world = World::new(6, 1).lag(50_000);
+    let pause = Pause::NotUnderstood {
+        annotation: "lagrange.dev/paused".into(),
+        value: "yes".into(),
+    };
+    world.policy.brake.pause = Some(pause);
+    let decision = world.look();
+    assert_eq!(hold(&decision), Some(HoldReason::Paused));
+    assert_eq!(
+        decision.trail.to_string(),
+        "annotation lagrange.dev/paused: \"yes\" is not understood, so paused"
+    );
+}
+
+#[test]
+fn somebody_elses_change_is_adopted_counts_as_an_action_and_three_make_us_stand_back() {
+    let mut world = World::new(24, 4).lag(4000);
+    world.look();
+    world.resize(6);
+    let decision = world.after(5);
+    assert_eq!(
+        decision.notices,
+        [Notice::ScaledExternally { from: 4, to: 6 }]
+    );
+    world.set_lag(100_000);
+    assert_eq!(scale(&world.after(5)), None, "too soon after it");
+    world.resize(5);
+    world.after(5);
+    world.resize(7);
+    let decision = world.after(5);
+    let until = match decision.verdict {
+        Verdict::Hold(wait) if wait.why == HoldReason::TargetContested => wait.until.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(until.duration_since(world.now), secs(1800));
+    assert_eq!(world.until_action(118), None);
+    assert_eq!(world.until_action(6), Some((7, 24)));
+}
+
+#[test]
+fn our_own_change_is_not_taken_for_somebody_elses_while_the_watch_lags() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.look();
+    let decision = world.look();
+    let Verdict::Scale { from, to, .. } = decision.verdict else {
+        panic!("{decision:#?}")
+    };
+    world.state.memory = world.state.memory.begin(from, to, world.now).confirm();
+    let decision = world.after(1);
+    assert_eq!(hold(&decision), Some(HoldReason::Settling));
+    assert_eq!(decision.notices, []);
+    world.resize(to);
+    assert_eq!(world.after(1).notices, []);
+    // Now it has been seen; back again is somebody else.
+    world.resize(1);
+    assert_eq!(
+        world.after(1).notices,
+        [Notice::ScaledExternally { from: 6, to: 1 }]
+    );
+}
+
+#[test]
+fn an_action_whose_outcome_nobody_knows_counts_as_one() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.look();
+    let decision = world.look();
+    let Verdict::Scale { from, to, .. } = decision.verdict else {
+        panic!("{decision:#?}")
+    };
+    world.state.memory = world.state.memory.begin(from, to, world.now);
+    let acted = world.now;
+    // Killed between writing it down and doing it.
+    world.restart();
+    assert_eq!(world.until_action(60), Some((1, 6)));
+    assert!(world.now.duration_since(acted) >= secs(30));
+}
+
+#[test]
+fn fallback_raises_once_and_never_lowers() {
+    let mut world = World::new(12, 2);
+    world.policy.fallback = Some(Fallback {
+        replicas: 6,
+        after: secs(300),
+    });
+    world.look();
+    world.blind = true;
+    let blind = world.now;
+    assert_eq!(world.until_action(40), Some((2, 6)));
+    assert!(world.now.duration_since(blind) >= secs(300));
+    world.resize(3);
+    assert_eq!(
+        world.until_action(60),
+        None,
+        "a hand that scaled it back is not overruled"
+    );
+}
+
+#[test]
+fn fallback_without_a_known_limit_holds() {
+    let mut world = World::new(12, 2);
+    world.policy.fallback = Some(Fallback {
+        replicas: 6,
+        after: secs(60),
+    });
+    world.blind = true;
+    assert_eq!(world.until_action(40), None);
+}
+
+#[test]
+fn threads_share_the_partitions_of_a_replica() {
+    let mut world = World::new(20, 1).lag(1_000_000);
+    world.policy.threads = 4;
+    assert_eq!(world.until_action(4), Some((1, 5)));
+}
+
+#[test]
+fn an_unknown_assignor_bounds_ups_at_the_largest_topic_and_causes_no_down() {
+    let mut world = World::new(12, 14).lag(1_000_000);
+    world.assignor = None;
+    let mut observation = world.observation();
+    let small = observation.look.as_ref().unwrap().topics[0].clone();
+    let other = Topic {
+        name: Arc::from("payments"),
+        partitions: small.partitions.map(|p| p[..6].to_vec()),
+        counts: true,
+    };
+    let mut state = State::default();
+    for look in 1..60 {
+        observation.now = observation.now.checked_add(secs(15)).unwrap();
+        let seen = observation.look.as_mut().unwrap();
+        (seen.number, seen.at) = (look, observation.now);
+        seen.topics.truncate(1);
+        seen.topics.push(other.clone());
+        let (decision, next) = decide(&world.policy, state, &observation);
+        assert_eq!((scale(&decision), decision.facts.limit), (None, Some(12)));
+        state = next;
+    }
+}
+
+#[test]
+fn a_time_in_memory_that_lies_in_the_future_is_read_as_now() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.look();
+    world.state.memory = world
+        .state
+        .memory
+        .begin(1, 1, world.now.checked_add(secs(86_400)).unwrap())
+        .confirm();
+    world.restart();
+    world.look();
+    let until = match world.look().verdict {
+        Verdict::Hold(wait) => wait.until.unwrap(),
+        Verdict::Scale { .. } => panic!("its spacing is kept, from now"),
+    };
+    assert!(until.duration_since(world.now) <= secs(300));
+    assert_eq!(world.until_action(30), Some((1, 6)));
+}

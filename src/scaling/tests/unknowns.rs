@@ -1,0 +1,152 @@
+//! Unknown is not zero.
+
+use rstest::rstest;
+
+use super::*;
+use crate::scaling::decision::Knowledge;
+
+#[rstest]
+#[case::leader_gone(|w: &mut World| w.partitions[2].log_end = None)]
+#[case::coordinator_gone(|w: &mut World| { for p in &mut w.partitions { p.committed = Commit::Unknown; } w.group = GroupState::Unknown; })]
+#[case::commit_past_the_end(|w: &mut World| w.partitions[2].committed = Commit::At(1_000_000))]
+#[case::all_brokers_gone(|w: &mut World| w.blind = true)]
+#[case::topic_gone(|w: &mut World| w.partitions.clear())]
+fn what_is_missing_never_scales_down_and_recovers_by_itself(#[case] lose: fn(&mut World)) {
+    let mut world = World::new(6, 6).lag(60);
+    for _ in 0..4 {
+        world.look();
+    }
+    let whole = world.clone();
+    lose(&mut world);
+    for _ in 0..100 {
+        let decision = world.look();
+        assert_eq!(
+            hold(&decision),
+            Some(HoldReason::LagUnknown),
+            "{decision:#?}"
+        );
+    }
+    world.partitions = whole.partitions;
+    (world.blind, world.group) = (false, GroupState::Stable);
+    assert_eq!(
+        hold(&world.look()),
+        Some(HoldReason::GatheringEvidence),
+        "the window begins anew"
+    );
+    assert_eq!(world.until_action(10), Some((6, 3)));
+}
+
+#[test]
+fn a_gap_of_one_look_is_held_at_once_and_told_to_nobody() {
+    let mut world = World::new(6, 6);
+    world.look();
+    world.partitions[0].log_end = None;
+    let decision = world.look();
+    assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
+    assert!(matches!(
+        decision.facts.knowledge,
+        Knowledge::Missing { lasting: false, .. }
+    ));
+    assert_eq!(
+        decision.facts.lag.unknown_partitions,
+        [(Arc::from("orders"), 0)]
+    );
+    world.partitions[0].log_end = Some(0);
+    assert_eq!(world.look().facts.knowledge, Knowledge::Complete);
+}
+
+#[test]
+fn a_gap_of_two_looks_and_twenty_seconds_is_told() {
+    let mut world = World::new(6, 6);
+    world.look();
+    world.blind = true;
+    assert!(matches!(
+        world.after(15).facts.knowledge,
+        Knowledge::Missing { lasting: false, .. }
+    ));
+    assert!(matches!(
+        world.after(15).facts.knowledge,
+        Knowledge::Missing { lasting: false, .. }
+    ));
+    assert!(matches!(
+        world.after(15).facts.knowledge,
+        Knowledge::Missing { lasting: true, .. }
+    ));
+}
+
+#[test]
+fn an_up_may_use_a_last_value_for_a_minute() {
+    let mut world = World::new(6, 1).lag(500);
+    world.look();
+    world.look();
+    world.set_lag(12_000);
+    world.group = GroupState::Rebalancing;
+    world.look();
+    world.group = GroupState::Stable;
+    let mut late = world.clone();
+    world.partitions[5].log_end = None;
+    assert_eq!(scale(&world.look()), Some((1, 6)));
+
+    late.group = GroupState::Rebalancing;
+    late.partitions[5].log_end = None;
+    for _ in 0..6 {
+        assert_eq!(scale(&late.look()), None);
+    }
+    late.group = GroupState::Stable;
+    let decision = late.look();
+    assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
+    assert_eq!(decision.up_blocked.unwrap().why, HoldReason::LagUnknown);
+}
+
+#[test]
+fn a_topic_recreated_with_lower_offsets_scales_nothing_down_on_nonsense() {
+    let mut world = World::new(6, 6);
+    world.flow(60_000, 60_000);
+    for _ in 0..7 {
+        world.look();
+    }
+    for p in &mut world.partitions {
+        *p = Partition {
+            log_start: Some(0),
+            log_end: Some(5),
+            committed: Commit::At(10_000),
+            owned: true,
+        };
+    }
+    for _ in 0..20 {
+        let decision = world.look();
+        assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
+        assert!(decision.facts.lag.total >= 0);
+    }
+    for p in &mut world.partitions {
+        p.committed = Commit::At(5);
+    }
+    assert_eq!(hold(&world.look()), Some(HoldReason::GatheringEvidence));
+}
+
+#[test]
+fn a_restart_begins_its_evidence_anew_and_keeps_its_spacing() {
+    let mut world = World::new(6, 3);
+    for _ in 0..7 {
+        world.look();
+    }
+    world.restart();
+    let restarted = world.now;
+    assert_eq!(world.until_action(20), Some((3, 2)));
+    assert!(world.now.duration_since(restarted) >= secs(120));
+}
+
+#[test]
+fn a_changed_subject_forgets_what_was_measured_and_keeps_the_last_action() {
+    let mut world = World::new(6, 1).lag(3000);
+    assert!(world.until_action(4).is_some());
+    world.look();
+    let last = world.state.memory.last;
+    world.policy.subject = 2;
+    world.look();
+    assert_eq!(
+        world.state.memory.last.map(|l| l.time),
+        last.map(|l| l.time)
+    );
+    assert_eq!(world.state.memory.best, None);
+}

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Runs the levels of the test suite in order, cheapest first, and stops at the first that fails.
+#
+#   tests/all.sh               all of them
+#   tests/all.sh LEVEL...      only these, in this order: format lint unit docs environment chart integration end-to-end
+#
+# A level that this machine cannot run is named at the end as NOT RUN; with CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bold='' plain=''
+if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
+
+# --- the levels ----------------------------------------------------------------------------------------------------------
+
+format() { cargo fmt --all --check; }
+
+lint() {
+  cargo clippy --workspace --all-targets -- --deny warnings
+  if command -v shellcheck > /dev/null; then
+    shell_scripts | xargs -0 shellcheck --external-sources
+  else
+    skip "shellcheck" "install the package shellcheck"
+  fi
+  if cargo deny --version > /dev/null 2>&1; then
+    cargo deny --offline check bans licenses sources
+  else
+    echo "licences and sources of dependencies are not looked at: \`make deny\` installs what it takes"
+  fi
+}
+
+shell_scripts() {
+  find . \( -path ./target -o -path ./.state -o -path ./.git \) -prune -o \( -name '*.sh' -o -path './.ci/*' \) -type f -print0
+}
+
+unit() { cargo test --workspace --lib --bins; }
+
+docs() {
+  cargo test --workspace --doc
+  RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items
+}
+
+# Fetches and builds what the later levels need, so that minutes of it do not look like a test that hangs.
+environment() {
+  tests/env/kafka/kafka.sh fetch
+  tests/env/kubernetes/kube.sh bin > /dev/null
+  cargo build --workspace
+}
+
+chart() { run_tests "$(test_names 'chart*')"; }
+
+integration() { run_tests "$(test_names '*' | grep -v -e '^chart' -e '^e2e')"; }
+
+end-to-end() {
+  local cannot
+  if cannot=$(no_real_node); then
+    skip "end-to-end" "$cannot"
+  else
+    run_tests "$(test_names 'e2e*')"
+  fi
+}
+
+# --- what they are made of -----------------------------------------------------------------------------------------------
+
+# Test binaries by name: NAME.rs or NAME/main.rs in tests/ and in the workload's tests/.
+test_names() {
+  local file
+  for file in tests/$1.rs tests/$1/main.rs tests/workload/tests/$1.rs; do
+    [ -e "$file" ] || continue
+    file=${file%/main.rs}
+    basename "$file" .rs
+  done
+}
+
+run_tests() {
+  local names=() name
+  for name in $1; do names+=(--test "$name"); done
+  if [ ${#names[@]} = 0 ]; then
+    skip "$level" "there are no such tests"
+  else
+    cargo test --workspace "${names[@]}"
+  fi
+}
+
+# Says why there can be no real node here; fails when there can. Chooses kind where only Docker can make one.
+no_real_node() {
+  if [ "$(id -u)" = 0 ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then return 1; fi
+  if docker info > /dev/null 2>&1; then return 1; fi
+  if [ "$(id -u)" = 0 ]; then echo "needs Docker: the node of our own wants cgroup v1"; else echo "needs root or Docker"; fi
+}
+
+choose_node() {
+  if [ "$(id -u)" = 0 ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then return; fi
+  export LAGRANGE_CLUSTER=${LAGRANGE_CLUSTER:-kind}
+}
+
+not_run=()
+skip() { not_run+=("$1 ($2)"); }
+
+# --- the run -------------------------------------------------------------------------------------------------------------
+
+levels=("$@")
+if [ ${#levels[@]} = 0 ]; then levels=(format lint unit docs environment chart integration end-to-end); fi
+for level in "${levels[@]}"; do
+  case $level in
+    format | lint | unit | docs | environment | chart | integration | end-to-end) ;;
+    *) echo "no level '$level': write format, lint, unit, docs, environment, chart, integration or end-to-end" >&2; exit 2 ;;
+  esac
+done
+choose_node
+
+summary=()
+began=$SECONDS
+report() {
+  echo
+  echo "${bold}== Summary${plain}"
+  printf '%s\n' "${summary[@]}"
+  printf '   %-14s %5d s\n' "all" $((SECONDS - began))
+}
+
+level=
+ended() {
+  local status=$?
+  [ -z "$level" ] || { summary+=("$(printf '   %-14s failed' "$level")"); report; }
+  exit $status
+}
+trap ended EXIT
+for level in "${levels[@]}"; do
+  echo
+  echo "${bold}== $level${plain}"
+  at=$SECONDS
+  "$level"
+  summary+=("$(printf '   %-14s %5d s' "$level" $((SECONDS - at)))")
+done
+level=
+report
+
+for each in "${not_run[@]}"; do echo "NOT RUN: $each"; done
+if [ ${#not_run[@]} -gt 0 ] && [ "${CI:-}" = true ]; then exit 1; fi

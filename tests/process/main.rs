@@ -1,0 +1,298 @@
+//! The real binary as a child: how it starts, what its pages say, how it ends.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test say what they expect by unwrapping it"
+)]
+
+mod api_server;
+mod child;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::{Duration, Instant},
+};
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use self::{
+    api_server::ApiServer,
+    child::{Home, get, half_a_request, lagrange, until},
+};
+
+#[rstest]
+#[case(&["run", "--api-timeout=soon"], "lagrange: invalid value 'soon' for '--api-timeout <DURATION>': write a duration from 1s to 60s, such as 1s")]
+#[case(&["run", "--nonsense"], "lagrange: unexpected argument '--nonsense' found; see lagrange --help")]
+#[case(&["walk"], "lagrange: unrecognized subcommand 'walk'; see lagrange --help")]
+fn a_mistake_on_the_command_line_is_one_line_and_exit_code_2(
+    #[case] args: &[&str],
+    #[case] line: &str,
+) {
+    let output = lagrange().args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("{line}\n")
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_the_flag_that_it_stands_for() {
+    let output = lagrange()
+        .arg("run")
+        .env("LAGRANGE_CONCURRENCY", "many")
+        .output()
+        .unwrap();
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        line.contains("'many' for '--concurrency <COUNT>'"),
+        "{line}"
+    );
+}
+
+#[test]
+fn version_and_definitions_go_to_standard_output() {
+    let version = lagrange().arg("--version").output().unwrap();
+    assert!(version.status.success());
+    assert_eq!(
+        version.stdout,
+        format!("lagrange {}\n", env!("CARGO_PKG_VERSION")).into_bytes()
+    );
+
+    let definitions = lagrange().arg("crd").output().unwrap();
+    assert!(definitions.status.success());
+    let text = String::from_utf8(definitions.stdout).unwrap();
+    assert_eq!(
+        text.matches("kind: CustomResourceDefinition\n").count(),
+        2,
+        "{text}"
+    );
+}
+
+#[test]
+fn without_a_cluster_it_says_where_it_looked_and_gives_up() {
+    let home = Home::new();
+    let (status, log) = home.run(&[]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_last_line(&log, "found no cluster to talk to");
+}
+
+#[test]
+fn a_kubeconfig_that_does_not_exist_is_named() {
+    let home = Home::new();
+    let (status, log) = home.run(&["--kubeconfig=/nowhere/config"]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_last_line(&log, "cannot use the kubeconfig");
+    assert_last_line(&log, "/nowhere/config");
+}
+
+#[test]
+fn an_api_server_that_is_not_there_is_tried_for_the_timeout_and_no_longer() {
+    let home = Home::new();
+    home.kubeconfig(closed_port());
+    let began = Instant::now();
+    let (status, log) = home.run(&["--api-timeout=2s"]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_last_line(&log, "gave no answer within 2 s (Connection refused");
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn an_api_server_that_takes_the_connection_and_says_nothing_is_given_up_too() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let home = Home::new();
+    home.kubeconfig(silent.local_addr().unwrap());
+    let (status, log) = home.run(&["--api-timeout=1s"]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_last_line(&log, "gave no answer within 1 s (it said nothing)");
+}
+
+#[rstest]
+#[case(401, "does not know us")]
+#[case(403, "does not let us in")]
+fn an_api_server_that_refuses_is_not_asked_again(#[case] code: u16, #[case] reason: &str) {
+    let api = ApiServer::start();
+    api.answers(code, &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "", "code": code}));
+    let (status, log) = api.home.run(&[]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_last_line(&log, reason);
+    assert_eq!(api.calls(), 1);
+}
+
+#[test]
+fn a_taken_port_is_reported_before_anything_else_happens() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let home = Home::new();
+    let (status, log) = home.run(&[&format!("--listen-address={address}")]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_last_line(&log, &format!("cannot listen on {address}"));
+    assert_eq!(log.len(), 1, "{log:?}");
+}
+
+#[test]
+fn the_reason_of_a_failed_start_survives_a_silenced_log() {
+    let home = Home::new();
+    let (status, log) = home.run(&["--log-filter=off"]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(
+        log[0].starts_with("lagrange: operator failed: found no cluster"),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn json_logs_are_json_to_the_last_line() {
+    let home = Home::new();
+    let (_, log) = home.run(&["--log-format=json"]).ended();
+    let lines: Vec<Value> = log
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert!(
+        last["message"]
+            .as_str()
+            .unwrap()
+            .contains("found no cluster"),
+        "{last}"
+    );
+    assert!(
+        last["timestamp"]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .is_ok(),
+        "{last}"
+    );
+}
+
+#[test]
+fn readyz_names_what_is_missing_until_it_is_there_and_healthz_does_not_mind() {
+    let api = ApiServer::start();
+    api.serves(&["consumergroups"]);
+    let operator = api.home.run(&[]);
+    let pages = operator.pages();
+
+    let missing = "waiting for: resource definitions (kafkaclusters.lagrange.dev not installed: install the chart with \
+                   crds.install=true, or apply the output of lagrange crd)\n";
+    until(
+        || get(pages, "/readyz"),
+        |answer| *answer == (503, missing.to_owned()),
+    );
+    assert_eq!(get(pages, "/healthz"), (200, "alive\n".to_owned()));
+
+    api.serves(&["consumergroups", "kafkaclusters"]);
+    until(
+        || get(pages, "/readyz"),
+        |answer| *answer == (200, "ready\n".to_owned()),
+    );
+    assert_eq!(get(pages, "/healthz"), (200, "alive\n".to_owned()));
+}
+
+#[test]
+fn definitions_that_may_not_be_listed_end_the_process() {
+    let api = ApiServer::start();
+    api.serves(&["consumergroups", "kafkaclusters"]);
+    api.forbids("/namespaces/shop/kafkaclusters");
+    let (status, log) = api.home.run(&["--watch-namespace=shop"]).ended();
+    assert_eq!(status.code(), Some(1));
+    assert_last_line(&log, "give the operator's account the chart's role");
+}
+
+#[test]
+fn metrics_are_served_and_an_unknown_path_is_answered_with_the_known_ones() {
+    let api = ApiServer::start();
+    let operator = api.home.run(&[]);
+    let (status, text) = get(operator.pages(), "/metrics");
+    assert_eq!(status, 200);
+    assert!(text.contains("lagrange_build_info{version="), "{text}");
+    assert_eq!(
+        get(operator.pages(), "/status"),
+        (
+            404,
+            "nothing at /status: there are /healthz, /readyz and /metrics\n".to_owned()
+        )
+    );
+}
+
+#[rstest]
+#[case("TERM")]
+#[case("INT")]
+fn a_signal_ends_it_in_good_order(#[case] signal: &str) {
+    let api = ApiServer::start();
+    let operator = api.home.run(&[]);
+    operator.pages();
+    let began = Instant::now();
+    operator.signal(signal);
+    let (status, log) = operator.ended();
+    assert!(status.success(), "{status} {log:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_last_line(&log, "stopped");
+}
+
+#[test]
+fn sigterm_is_obeyed_while_still_looking_for_the_api_server() {
+    let home = Home::new();
+    home.kubeconfig(closed_port());
+    let operator = home.run(&["--api-timeout=60s"]);
+    operator.pages();
+    operator.signal("TERM");
+    let (status, log) = operator.ended();
+    assert!(status.success(), "{status} {log:?}");
+}
+
+#[test]
+fn a_client_that_holds_its_connection_does_not_hold_the_process() {
+    let api = ApiServer::start();
+    let operator = api.home.run(&[]);
+    let _held = half_a_request(operator.pages());
+    let began = Instant::now();
+    operator.signal("TERM");
+    let (status, log) = operator.ended();
+    assert!(status.success(), "{status} {log:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let api = ApiServer::start();
+    let operator = api.home.run(&["--shutdown-grace=60s"]);
+    let _held = half_a_request(operator.pages());
+    operator.signal("TERM");
+    operator.logged("asked to stop");
+    operator.signal("TERM");
+    let (status, log) = operator.ended();
+    assert_eq!(status.code(), Some(128 + 15), "{log:?}");
+    assert_last_line(&log, "asked again to stop");
+}
+
+/// An address that nobody listens on. A port that was free a moment ago might be somebody's by now.
+fn closed_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 1))
+}
+
+#[track_caller]
+fn assert_last_line(log: &[String], text: &str) {
+    let last = log.last().map(String::as_str).unwrap_or_default();
+    assert!(
+        last.contains(text),
+        "{text:?} is not in the last line of {log:#?}"
+    );
+}
