@@ -1,0 +1,145 @@
+//! Chart, definitions, image and versions say the same: what is written twice is compared.
+
+use std::{collections::BTreeSet, path::Path, process::Command};
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::helm::{ROOT, file, objects, only, template};
+
+/// Names of the files in a directory of the repository.
+fn definitions(directory: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// A packaged chart cannot reach out of its directory, and not every way to deliver charts follows symbolic links: hence copies.
+/// `make crds`, or UPDATE=1, makes them.
+#[test]
+fn chart_brings_the_committed_definitions() {
+    let names = definitions("crds");
+    assert!(!names.is_empty());
+    if std::env::var_os("UPDATE").is_some() {
+        for name in &names {
+            std::fs::write(
+                format!("{ROOT}/charts/lagrange/files/crds/{name}"),
+                file(&format!("crds/{name}")),
+            )
+            .unwrap();
+        }
+    }
+    assert_eq!(names, definitions("charts/lagrange/files/crds"));
+    for name in names {
+        let same =
+            file(&format!("crds/{name}")) == file(&format!("charts/lagrange/files/crds/{name}"));
+        assert!(
+            same,
+            "charts/lagrange/files/crds/{name} is not crds/{name}: run `make crds`"
+        );
+    }
+}
+
+#[rstest]
+#[case("", Some("keep"))]
+#[case("crds: {keep: false}", None)]
+fn rendering_changes_nothing_in_a_definition_but_whether_it_stays(
+    #[case] values: &str,
+    #[case] policy: Option<&str>,
+) {
+    let rendered = objects(&template(values).unwrap());
+    for name in definitions("crds") {
+        let mut wanted: Value = serde_saphyr::from_str(&file(&format!("crds/{name}"))).unwrap();
+        if let Some(policy) = policy {
+            wanted["metadata"]["annotations"] = json!({"helm.sh/resource-policy": policy});
+        }
+        let found = rendered
+            .iter()
+            .filter(|object| object["metadata"]["name"] == wanted["metadata"]["name"]);
+        assert_eq!(found.collect::<Vec<_>>(), [&wanted]);
+    }
+}
+
+#[test]
+fn chart_image_and_crate_have_one_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart: Value = serde_saphyr::from_str(&file("charts/lagrange/Chart.yaml")).unwrap();
+    assert_eq!(
+        (&chart["version"], &chart["appVersion"]),
+        (&json!(version), &json!(version))
+    );
+    let image = |values: &str| {
+        let pod =
+            only(&template(values).unwrap(), "Deployment")["spec"]["template"]["spec"].clone();
+        pod["containers"][0]["image"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(image(""), format!("localhost/lagrange:{version}"));
+    assert_eq!(
+        image("image: {repository: registry.example/l}"),
+        format!("registry.example/l:{version}")
+    );
+}
+
+#[test]
+fn image_is_built_by_the_toolchain_of_the_repository_on_the_debian_it_runs_on() {
+    let toolchain = file("rust-toolchain.toml");
+    let channel = toolchain
+        .lines()
+        .find_map(|line| line.strip_prefix("channel = "))
+        .unwrap()
+        .trim_matches('"');
+    let dockerfile = file("Dockerfile");
+    let bases: Vec<_> = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("FROM "))
+        .collect();
+    assert_eq!(
+        bases,
+        [
+            &format!("rust:{channel}-bookworm AS build"),
+            "gcr.io/distroless/cc-debian12:nonroot"
+        ]
+    );
+}
+
+/// Cargo reads every manifest and looks for every file that they name before it builds anything.
+#[test]
+fn image_build_gets_all_that_cargo_looks_for() {
+    let context = tempfile::tempdir().unwrap();
+    for line in file(".dockerignore").lines() {
+        if let Some(path) = line.strip_prefix('!') {
+            let copied = Command::new("cp")
+                .arg("-r")
+                .arg(Path::new(ROOT).join(path))
+                .arg(context.path())
+                .status()
+                .unwrap();
+            assert!(copied.success());
+        } else if !line.starts_with('#') && line != "*" && !line.contains("**") {
+            std::fs::remove_dir_all(context.path().join(line)).unwrap();
+        }
+    }
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(context.path())
+        .output()
+        .unwrap();
+    assert!(
+        metadata.status.success(),
+        "{}",
+        String::from_utf8_lossy(&metadata.stderr)
+    );
+}
+
+/// Sources that include what .dockerignore keeps out would build everywhere but in the image.
+#[test]
+fn sources_include_only_what_the_image_build_gets() {
+    let output = Command::new("grep")
+        .args(["-rnE", r"include_(str|bytes)!\(.*\.\./\.\."])
+        .arg(format!("{ROOT}/src"))
+        .output()
+        .unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert!(found.is_empty(), "{found}");
+}

@@ -1,0 +1,198 @@
+//! Chart and operator say the same: flags, their defaults, metrics.
+
+use std::{collections::BTreeSet, process::Command};
+
+use rstest::rstest;
+
+use crate::{
+    helm::{only, template},
+    rendering::EVERYTHING,
+};
+
+const MONITORING: &str = "metrics: {prometheusRule: {enabled: true}}";
+
+/// The operator's flags, by its own help.
+fn flags() -> BTreeSet<String> {
+    let help = Command::new(env!("CARGO_BIN_EXE_lagrange"))
+        .args(["run", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags = help.lines().filter_map(|line| {
+        line.trim()
+            .split("--")
+            .nth(1)
+            .filter(|_| line.trim().starts_with('-'))
+    });
+    let name = |flag: &str| {
+        flag.chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '-')
+            .collect()
+    };
+    flags.map(name).collect()
+}
+
+fn arguments(values: &str) -> Vec<String> {
+    let deployment = only(&template(values).unwrap(), "Deployment");
+    let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+        .as_array()
+        .unwrap()
+        .clone();
+    arguments
+        .iter()
+        .map(|argument| argument.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_flag_of_the_operator_has_a_value() {
+    // A Pod has a ServiceAccount, and help is for people.
+    let mut expected = flags();
+    assert!(expected.len() > 5);
+    for without in ["help", "kubeconfig", "context"] {
+        assert!(expected.remove(without), "{without}");
+    }
+    let given = arguments("watchNamespaces: [shop]").into_iter();
+    let given: BTreeSet<_> = given
+        .filter_map(|argument| Some(argument.strip_prefix("--")?.split('=').next()?.to_owned()))
+        .collect();
+    assert_eq!(given, expected);
+}
+
+/// Exit code 2 would be a mistake in the arguments; 1 is the kubeconfig that is not there.
+#[rstest]
+#[case("")]
+#[case("watchNamespaces: [kafka, shop]")]
+#[case(EVERYTHING)]
+fn operator_takes_the_arguments(#[case] values: &str) {
+    let mut operator = Command::new(env!("CARGO_BIN_EXE_lagrange"));
+    operator
+        .args(arguments(values))
+        .arg("--kubeconfig=/does/not/exist");
+    let ended = operator.env_clear().output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("kubeconfig"), "{said}");
+}
+
+#[test]
+fn defaults_are_the_operators_own() {
+    let help = Command::new(env!("CARGO_BIN_EXE_lagrange"))
+        .args(["run", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout)
+        .unwrap()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    // The log goes to a machine here, to a person there.
+    for argument in arguments("")
+        .iter()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--log-format="))
+    {
+        let (flag, value) = argument.split_once('=').unwrap();
+        let (_, about) = help
+            .split_once(&format!("{flag} "))
+            .or_else(|| help.split_once(&format!("{flag}[")))
+            .unwrap();
+        let (_, default) = about.split_once("[default: ").unwrap();
+        assert_eq!(default.split_once(']').unwrap().0, value, "{flag}");
+    }
+}
+
+/// A metric that is renamed would leave an alert that never fires.
+#[test]
+fn alerts_use_metrics_that_there_are() {
+    let metrics = exposition();
+    let rule = only(&template(MONITORING).unwrap(), "PrometheusRule");
+    let alerts = rule["spec"]["groups"][0]["rules"]
+        .as_array()
+        .unwrap()
+        .clone();
+    assert!(alerts.len() > 5);
+    let mut used = 0;
+    for alert in alerts {
+        let expression = alert["expr"].as_str().unwrap();
+        for name in expression
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("lagrange_"))
+        {
+            assert!(
+                metrics.contains(&format!("{name}{{")) || metrics.contains(&format!("{name} ")),
+                "{name}, in {}",
+                alert["alert"]
+            );
+            used += 1;
+        }
+    }
+    assert!(used > 5);
+}
+
+#[test]
+fn every_alert_says_why_it_is_there_and_what_to_do() {
+    let rendered = template(MONITORING).unwrap();
+    let lines: Vec<_> = rendered.lines().collect();
+    for (index, line) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.contains("- alert: "))
+    {
+        assert!(lines[index - 1].trim().starts_with("# "), "{line}");
+    }
+    for alert in only(&rendered, "PrometheusRule")["spec"]["groups"][0]["rules"]
+        .as_array()
+        .unwrap()
+    {
+        assert!(
+            !alert["for"].is_null() && !alert["labels"]["severity"].is_null(),
+            "{alert}"
+        );
+        assert!(
+            !alert["annotations"]["summary"].is_null()
+                && !alert["annotations"]["description"].is_null(),
+            "{alert}"
+        );
+    }
+}
+
+/// `/metrics` with a number in every series.
+fn exposition() -> String {
+    use std::time::Duration;
+
+    use lagrange::process::metrics::{
+        ConditionStatus, Direction, GroupInfo, GroupNumbers, Metrics, WriteOutcome,
+    };
+
+    let metrics = Metrics::new();
+    let group = metrics.group("shop", "fulfillment");
+    group.set(GroupNumbers {
+        lag: Some(1),
+        lag_max: Some(1),
+        partitions: Some(1),
+        unknown_partitions: Some(1),
+        members: Some(1),
+        idle_members: Some(1),
+        replicas: Some(1),
+        desired: Some(1),
+        limit: Some(1),
+        produced: Some(1.0),
+        consumed: Some(1.0),
+        capacity: Some(1.0),
+    });
+    group.describe(GroupInfo::default());
+    group.conditions([("Ready", ConditionStatus::True)]);
+    let cluster = metrics.cluster("kafka/main");
+    cluster.polled(Duration::from_secs(1));
+    cluster.requested("ListOffsets", 1);
+    cluster.connections(1);
+    metrics.scaled(Direction::Up);
+    metrics.held("CoolingDown");
+    metrics.settled(Duration::from_secs(1));
+    metrics.kafka_error("KafkaUnreachable");
+    drop(metrics.time_reconcile());
+    metrics.reconcile_error("TargetForbidden");
+    metrics.api_write("scale", WriteOutcome::Failed);
+    metrics.encode()
+}

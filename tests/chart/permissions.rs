@@ -1,0 +1,173 @@
+//! What the operator may do: as little as its calls need, each rule with its reason. That it is enough is shown on a real node (tests/e2e_chart).
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::helm::{documents, objects, template};
+
+const KINDS: [&str; 2] = ["Role", "ClusterRole"];
+
+fn of_operator(object: &Value) -> bool {
+    let aggregated = |label: &String| label.starts_with("rbac.authorization.k8s.io/");
+    let labels = object["metadata"]["labels"].as_object();
+    KINDS.contains(&object["kind"].as_str().unwrap())
+        && !labels.is_some_and(|labels| labels.keys().any(aggregated))
+}
+
+fn rules(values: &str) -> Vec<Value> {
+    objects(&template(values).unwrap())
+        .iter()
+        .filter(|object| of_operator(object))
+        .flat_map(|role| role["rules"].as_array().unwrap().clone())
+        .collect()
+}
+
+fn words<'a>(rule: &'a Value, key: &str) -> Vec<&'a str> {
+    rule[key]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|word| word.as_str().unwrap())
+        .collect()
+}
+
+const TARGETS: &str = "scaleTargets: [{group: argoproj.io, resource: rollouts}, {group: example.com, resource: workers}]";
+
+#[rstest]
+#[case("")]
+#[case("watchNamespaces: [kafka, shop]")]
+#[case(TARGETS)]
+#[case("rbac: {aggregate: true}")]
+fn every_rule_says_why_it_is_there(#[case] values: &str) {
+    let mut seen = 0;
+    for role in documents(&template(values).unwrap()) {
+        if !KINDS
+            .iter()
+            .any(|kind| role.contains(&format!("\nkind: {kind}\n")))
+        {
+            continue;
+        }
+        let lines: Vec<_> = role.lines().collect();
+        for (index, _) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| line.starts_with("  - apiGroups:"))
+        {
+            let above = lines[index - 1];
+            assert!(
+                above.starts_with("  # ") && above.ends_with('.'),
+                "no reason above rule {index} of\n{role}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 1);
+}
+
+#[rstest]
+#[case("")]
+#[case("watchNamespaces: [shop]")]
+#[case(TARGETS)]
+fn nothing_is_granted_by_wildcard_or_that_could_be_turned_into_more(#[case] values: &str) {
+    for rule in rules(values) {
+        let all = [
+            words(&rule, "apiGroups"),
+            words(&rule, "resources"),
+            words(&rule, "verbs"),
+        ]
+        .concat();
+        assert!(!all.iter().any(|word| word.contains('*')), "{rule}");
+        for resource in words(&rule, "resources") {
+            assert!(
+                ![
+                    "secrets",
+                    "leases",
+                    "serviceaccounts",
+                    "roles",
+                    "clusterroles"
+                ]
+                .contains(&resource),
+                "{rule}"
+            );
+            let verbs = words(&rule, "verbs");
+            let writes = verbs
+                .iter()
+                .any(|verb| !["get", "list", "watch"].contains(verb));
+            // Only what the operator says (status, events) and what it sets (replicas).
+            assert!(
+                !writes
+                    || resource.ends_with("/status")
+                    || resource.ends_with("/scale")
+                    || resource == "events",
+                "{rule}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_scale_target_adds_its_scale_and_pods_and_nothing_else() {
+    let default = rules("");
+    let added: Vec<_> = rules(TARGETS)
+        .into_iter()
+        .filter(|rule| !default.contains(rule))
+        .collect();
+    let resources: Vec<_> = added
+        .iter()
+        .flat_map(|rule| words(rule, "resources"))
+        .collect();
+    assert_eq!(resources, ["rollouts/scale", "workers/scale", "pods"]);
+    assert!(added.iter().all(|rule| {
+        words(rule, "verbs")
+            .iter()
+            .all(|verb| ["get", "list", "patch"].contains(verb))
+    }));
+}
+
+/// Namespaces are not in any namespace, so that nobody can be allowed to read some.
+#[test]
+fn watched_namespaces_get_the_same_rules_but_namespaces_and_nothing_is_cluster_wide() {
+    let everywhere = rules("");
+    let values = "watchNamespaces: [kafka, shop]";
+    let each = rules(values);
+    let (first, second) = each.split_at(each.len() / 2);
+    assert_eq!(first, second);
+    let only_everywhere: Vec<_> = everywhere
+        .iter()
+        .filter(|rule| !first.contains(rule))
+        .collect();
+    assert_eq!(only_everywhere.len(), 1);
+    assert_eq!(words(only_everywhere[0], "resources"), ["namespaces"]);
+    for object in objects(&template(values).unwrap()) {
+        assert!(
+            !object["kind"].as_str().unwrap().starts_with("Cluster"),
+            "{object}"
+        );
+    }
+}
+
+#[test]
+fn every_role_is_bound_to_the_account_of_the_pod() {
+    for values in [
+        "",
+        "watchNamespaces: [kafka, shop]",
+        "serviceAccount: {create: false, name: given}",
+    ] {
+        let objects = objects(&template(values).unwrap());
+        let pod = objects
+            .iter()
+            .find(|object| object["kind"] == "Deployment")
+            .unwrap();
+        let account = &pod["spec"]["template"]["spec"]["serviceAccountName"];
+        for role in objects.iter().filter(|object| of_operator(object)) {
+            let bound = objects.iter().any(|object| {
+                object["roleRef"]["kind"] == role["kind"]
+                    && object["roleRef"]["name"] == role["metadata"]["name"]
+                    && object["metadata"]["namespace"] == role["metadata"]["namespace"]
+                    && object["subjects"][0]["name"] == *account
+                    && object["subjects"][0]["namespace"] == "lagrange-system"
+            });
+            assert!(bound, "{role}");
+        }
+    }
+}

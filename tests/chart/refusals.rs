@@ -1,0 +1,67 @@
+//! Values that are refused, and the words that the user gets. A value that is silently ignored would be a defect.
+
+use std::fmt::Write as _;
+
+use crate::helm::template;
+
+const REFUSED: &[&str] = &[
+    // Misspelt, or nothing of the chart's.
+    "watchNamespace: [shop]",
+    "image: {version: 1.0.0}",
+    "replicas: 2",
+    // More than one kind to scale, or not what kubectl api-resources says.
+    "scaleTargets: [{group: \"*\", resource: \"*\"}]",
+    "scaleTargets: [{group: argoproj.io, resource: rollouts/scale}]",
+    "scaleTargets: [{group: argoproj.io, resource: Rollout}]",
+    "scaleTargets: [{resource: rollouts}]",
+    // Namespaces by pattern, or not as a list.
+    "watchNamespaces: [\"team-*\"]",
+    "watchNamespaces: [\"\"]",
+    "watchNamespaces: [shop, shop]",
+    "watchNamespaces: shop",
+    // Not what the operator would understand.
+    "kafka: {timeout: 2}",
+    "kafka: {inlinePollInterval: fast}",
+    "kafka: {inlineConnections: \"false\"}",
+    "shutdownGraceSeconds: 0",
+    "metrics: {port: 80}",
+    "metrics: {address: \"::\"}",
+    "log: {format: xml}",
+    "image: {digest: \"sha256:abc\"}",
+    "image: {repository: \"lagrange latest\"}",
+    "imagePullSecrets: [registry]",
+    "image: {pullPolicy: Sometimes}",
+    "extraArgs: [walk]",
+    "networkPolicy: {kafkaPorts: []}",
+    "metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}",
+];
+
+#[test]
+fn refusals_say_which_value_and_why() {
+    let mut all = String::new();
+    for values in REFUSED {
+        let said = template(values).expect_err(values);
+        let noise = [
+            "",
+            "lagrange:",
+            "Use --debug flag to render out invalid YAML",
+        ];
+        let lines = said.lines().map(str::trim_end);
+        let mut lines: Vec<_> = lines
+            .filter(|line| !noise.contains(line) && !line.starts_with("Error: values don't meet"))
+            .collect();
+        // Helm has no order of its own.
+        lines.sort_unstable();
+        writeln!(all, "{values}\n    {}", lines.join("\n    ")).unwrap();
+    }
+    insta::assert_snapshot!(all);
+}
+
+/// A parent chart hands `global` to all of its charts.
+#[test]
+fn values_of_a_parent_chart_are_accepted() {
+    assert_eq!(
+        template("global: {registry: registry.example}"),
+        template("")
+    );
+}

@@ -1,0 +1,231 @@
+//! What a release creates, for a table of values. Snapshots show what differs from the default values, which stand in full.
+
+use rstest::rstest;
+use serde_json::json;
+
+use crate::helm::{chart, documents, notes, objects, only, run, template, template_of};
+
+/// Every value that is not an object, changed.
+pub(crate) const EVERYTHING: &str = include_str!("everything.yaml");
+
+const WATCH_NAMESPACES: &str = "watchNamespaces: [kafka, shop]";
+const SCALE_TARGETS: &str = "scaleTargets: [{group: argoproj.io, resource: rollouts}]";
+const MONITORING: &str = "
+metrics:
+  serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 15s}
+  prometheusRule: {enabled: true, labels: {release: prometheus}}
+";
+const NETWORK_POLICY: &str = "
+networkPolicy:
+  enabled: true
+  ingressFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]
+  extraEgress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 9196}]}]
+";
+
+/// A definition is only named: it has a test of its own.
+fn shown(document: &str) -> String {
+    match document.split_once("\nspec:") {
+        Some((head, _)) if document.contains("\nkind: CustomResourceDefinition\n") => {
+            format!("{head}\nspec: …")
+        }
+        _ => document.to_owned(),
+    }
+}
+
+/// A line by which a reader finds a document.
+fn title(document: &str) -> String {
+    let object: serde_json::Value = serde_saphyr::from_str(document).unwrap();
+    let name = |key: &str| {
+        object["metadata"][key]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    format!(
+        "{} {} {}",
+        object["kind"].as_str().unwrap(),
+        name("namespace"),
+        name("name")
+    )
+}
+
+#[test]
+fn default_values() {
+    let rendered = template("").unwrap();
+    let shown: Vec<_> = documents(&rendered)
+        .iter()
+        .map(|document| shown(document))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n---\n"));
+}
+
+#[rstest]
+#[case("watch_namespaces", WATCH_NAMESPACES)]
+#[case("scale_targets", SCALE_TARGETS)]
+#[case("monitoring", MONITORING)]
+#[case("network_policy", NETWORK_POLICY)]
+#[case("no_definitions", "crds: {install: false}")]
+#[case("definitions_that_go", "crds: {keep: false}")]
+#[case(
+    "no_roles_and_a_given_account",
+    "{rbac: {create: false}, serviceAccount: {create: false, name: given}}"
+)]
+#[case("roles_for_users", "rbac: {aggregate: true}")]
+#[case("openshift", "podSecurityContext: {runAsUser: null, runAsGroup: null}")]
+#[case(
+    "digest",
+    "image: {repository: registry.example/lagrange, digest: \"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}"
+)]
+#[case("names", "{nameOverride: sizer, watchNamespaces: [shop]}")]
+#[case("everything", EVERYTHING)]
+fn values_change_what_they_name(#[case] name: &str, #[case] values: &str) {
+    let default = documents(&template("").unwrap());
+    let changed = documents(&template(values).unwrap());
+    let kept: Vec<_> = changed.iter().map(|document| title(document)).collect();
+    let titles = default.iter().map(|document| title(document));
+    let gone = titles
+        .filter(|title| !kept.contains(title))
+        .map(|title| format!("# gone: {title}\n"));
+    let other = changed
+        .iter()
+        .filter(|document| !default.contains(document))
+        .map(|document| shown(document));
+    let (gone, other): (Vec<_>, Vec<_>) = (gone.collect(), other.collect());
+    insta::with_settings!({ description => values, omit_expression => true }, {
+        insta::assert_snapshot!(name, gone.concat() + &other.join("\n---\n"));
+    });
+}
+
+#[rstest]
+#[case("nothing_doubtful", "image: {repository: registry.example/lagrange}")]
+#[case(
+    "everything_doubtful",
+    "{image: {tag: latest}, crds: {keep: false}, watchNamespaces: [shop], rbac: {create: false}, kafka: {allowLocalAddresses: true}, \
+     securityContext: {readOnlyRootFilesystem: false}, resources: {limits: null}, networkPolicy: {enabled: true}, metrics: {service: {enabled: false}}}"
+)]
+#[case(
+    "no_definitions",
+    "{image: {repository: registry.example/lagrange}, crds: {install: false}}"
+)]
+fn notes_say_what_comes_next_and_what_is_doubtful(#[case] name: &str, #[case] values: &str) {
+    insta::with_settings!({ description => values, omit_expression => true }, {
+        insta::assert_snapshot!(format!("notes_{name}"), notes(values));
+    });
+}
+
+#[rstest]
+#[case("")]
+#[case(WATCH_NAMESPACES)]
+#[case(SCALE_TARGETS)]
+#[case(MONITORING)]
+#[case(NETWORK_POLICY)]
+#[case(EVERYTHING)]
+fn lint_has_nothing_to_say(#[case] values: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("values.yaml");
+    std::fs::write(&path, values).unwrap();
+    let output = run(&[
+        "lint",
+        "--strict",
+        "--quiet",
+        chart().to_str().unwrap(),
+        "--values",
+        path.to_str().unwrap(),
+    ]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && !said.contains("[WARNING]") && !said.contains("[ERROR]"),
+        "{said}"
+    );
+}
+
+#[rstest]
+#[case("")]
+#[case(EVERYTHING)]
+fn a_packaged_chart_is_complete(#[case] values: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&[
+        "package",
+        chart().to_str().unwrap(),
+        "--destination",
+        directory.path().to_str().unwrap(),
+    ]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let package = directory
+        .path()
+        .join(format!("lagrange-{}.tgz", env!("CARGO_PKG_VERSION")));
+    assert_eq!(template_of(&package, values), template(values));
+}
+
+#[rstest]
+#[case("")]
+#[case(EVERYTHING)]
+fn every_object_is_labelled_and_in_a_namespace_of_its_own_or_in_none(#[case] values: &str) {
+    for object in objects(&template(values).unwrap()) {
+        let kind = object["kind"].as_str().unwrap();
+        let metadata = &object["metadata"];
+        if kind == "CustomResourceDefinition" {
+            continue;
+        }
+        assert_eq!(
+            metadata["labels"]["app.kubernetes.io/managed-by"], "Helm",
+            "{object}"
+        );
+        let cluster_wide = kind.starts_with("Cluster");
+        assert_eq!(metadata["namespace"].is_null(), cluster_wide, "{object}");
+    }
+}
+
+/// What `restricted` of the Pod Security Standards asks for, and a root that nobody can write.
+#[test]
+fn the_pod_is_hardened() {
+    let pod = only(&template("").unwrap(), "Deployment")["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(
+        pod["securityContext"]["seccompProfile"]["type"],
+        "RuntimeDefault"
+    );
+    let container = &pod["containers"][0]["securityContext"];
+    assert_eq!(
+        *container,
+        json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+    );
+}
+
+#[rstest]
+#[case("shutdownGraceSeconds: 1")]
+#[case("")]
+#[case("shutdownGraceSeconds: 60")]
+fn the_pod_is_not_killed_before_the_operator_has_ended(#[case] values: &str) {
+    let pod = only(&template(values).unwrap(), "Deployment")["spec"]["template"]["spec"].clone();
+    let grace = pod["containers"][0]["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|argument| {
+            argument
+                .as_str()
+                .unwrap()
+                .strip_prefix("--shutdown-grace=")?
+                .strip_suffix('s')?
+                .parse::<u64>()
+                .ok()
+        });
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > grace.unwrap());
+}
+
+/// Until leaders are elected (decision 1 makes two harmless, not useful).
+#[rstest]
+#[case("")]
+#[case(EVERYTHING)]
+fn there_is_one_operator_at_a_time(#[case] values: &str) {
+    let spec = only(&template(values).unwrap(), "Deployment")["spec"].clone();
+    assert_eq!(
+        (&spec["replicas"], &spec["strategy"]["type"]),
+        (&json!(1), &json!("Recreate"))
+    );
+}
