@@ -1,6 +1,18 @@
-//! Lagrange sizes Kafka consumer groups.
+//! Lagrange sizes Kafka consumer groups. One way through the house: **observe, decide, act, report**.
 //!
-//! One way through the house: observe, decide, act, report.
+//! | room | what it does | may call |
+//! |---|---|---|
+//! | [`api`] | the custom resources: what users write and read | |
+//! | [`clock`] | the one source of the time | |
+//! | [`scaling`] | the decision; pure | |
+//! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `api`, `clock` |
+//! | [`intent`] | what the user wrote, as a policy; pure | `api`, `scaling` |
+//! | `controller` | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `process::metrics` |
+//! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
+//! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `api` |
+//!
+//! `intent` alone turns the resource into a policy, `controller::observe` alone turns a snapshot into an observation; past
+//! those points nothing can be malformed.
 
 pub mod api;
 pub mod cli;
