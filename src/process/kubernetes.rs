@@ -116,11 +116,12 @@ impl Cluster {
     ///
     /// Restarting would make no definition appear, so only a refusal ends the wait.
     pub async fn definitions(&self, gate: &Gate) -> Result<(), AccessError> {
-        let mut reminded: Option<Instant> = None;
+        let mut logged: Option<(String, Instant)> = None;
         loop {
             let detail = match self.ask(self.discovery()).await {
                 Ok(served) => match missing(&served) {
                     None => {
+                        info!("resource definitions are served");
                         gate.open();
                         return Ok(());
                     }
@@ -130,9 +131,10 @@ impl Cluster {
                 Err(Asked::Absent) => missing(&APIResourceList::default()).unwrap_or_default(),
                 Err(Asked::NoAnswer(cause)) => format!("the API server cannot say: {cause}"),
             };
-            if reminded.is_none_or(|at| at.elapsed() >= REMIND) {
+            let news = |(said, at): &(String, Instant)| *said != detail || at.elapsed() >= REMIND;
+            if logged.as_ref().is_none_or(news) {
                 warn!("waiting for resource definitions: {detail}");
-                reminded = Some(Instant::now());
+                logged = Some((detail.clone(), Instant::now()));
             }
             gate.close(detail);
             sleep(RETRY).await;

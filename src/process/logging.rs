@@ -48,9 +48,12 @@ impl std::fmt::Display for LogFilter {
     }
 }
 
+/// Logs an error for each connection that fails, without saying to whom or why. Who called does that.
+const NOISE: &str = "kube_client::client::builder=off";
+
 /// Installs the process's only subscriber, and turns panics into log lines. Does nothing when there is one already.
 pub fn init(format: LogFormat, filter: &LogFilter) {
-    let registry = Registry::default().with(EnvFilter::new(&filter.0));
+    let registry = Registry::default().with(EnvFilter::new(format!("{NOISE},{filter}")));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Human => registry
