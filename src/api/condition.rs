@@ -31,10 +31,10 @@ pub mod types {
 
 /// The reasons that conditions give. True has reasons too (decision 30).
 pub mod reasons {
-    /// Any type, Unknown: nothing has been looked at yet.
+    /// Any, Unknown: nothing has been looked at yet.
     pub const NOT_YET_OBSERVED: &str = "NotYetObserved";
 
-    /// Ready, True.
+    /// Ready, True: all that is needed is there, and nothing stands in the way of managing the group.
     pub const MANAGED: &str = "Managed";
     /// Ready, LagKnown and Connected, False: no broker answers.
     pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
@@ -42,8 +42,8 @@ pub mod reasons {
     pub const AUTHORIZATION_FAILED: &str = "AuthorizationFailed";
     /// Ready, False: no such KafkaCluster in the group's own namespace.
     pub const CLUSTER_NOT_FOUND: &str = "ClusterNotFound";
-    /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this namespace: the two are
-    /// told apart by nobody who may not see it (decision 34).
+    /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this namespace;
+    /// which of the two is nobody's business who may not see it (decision 34).
     pub const CLUSTER_NOT_ALLOWED: &str = "ClusterNotAllowed";
     /// Ready, False: a topic that `topics` names does not exist.
     pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
@@ -62,14 +62,14 @@ pub mod reasons {
     /// Ready and Connected, False: the resource asks for something that cannot be done; the message says what to write.
     pub const INVALID_SPEC: &str = "InvalidSpec";
 
-    /// LagKnown, True.
+    /// LagKnown, True: every partition was read.
     pub const ALL_PARTITIONS_READ: &str = "AllPartitionsRead";
     /// LagKnown, False: at least one partition could not be read.
     pub const PARTITIONS_UNREADABLE: &str = "PartitionsUnreadable";
     /// LagKnown, False: what is known is too old.
     pub const STALE: &str = "Stale";
 
-    /// AbleToScale, True.
+    /// AbleToScale, True: nothing stands in the way of a scale-up.
     pub const READY_FOR_NEW_SCALE: &str = "ReadyForNewScale";
     /// AbleToScale, False: the last action is too recent.
     pub const COOLING_DOWN: &str = "CoolingDown";
@@ -85,19 +85,19 @@ pub mod reasons {
     pub const SCALING_DISABLED: &str = "ScalingDisabled";
     /// AbleToScale, False: an annotation pauses scaling (decision 10).
     pub const PAUSED: &str = "Paused";
-    /// AbleToScale, False: `mode: DryRun`.
+    /// AbleToScale, False: `mode: DryRun` changes nothing.
     pub const DRY_RUN: &str = "DryRun";
 
     /// ScalingLimited, True: more consumers than partitions would stand idle.
     pub const PARTITION_LIMIT: &str = "PartitionLimit";
-    /// ScalingLimited, True: `maxReplicas`.
+    /// ScalingLimited, True: `maxReplicas` holds the group below the size that it needs.
     pub const MAX_REPLICAS: &str = "MaxReplicas";
-    /// ScalingLimited, True: `minReplicas`.
+    /// ScalingLimited, True: `minReplicas` holds the group above the size that it needs.
     pub const MIN_REPLICAS: &str = "MinReplicas";
-    /// ScalingLimited, False.
+    /// ScalingLimited, False: the size that the group needs is within its bounds.
     pub const DESIRED_WITHIN_RANGE: &str = "DesiredWithinRange";
 
-    /// Healthy, True.
+    /// Healthy, True: nothing to report.
     pub const AS_EXPECTED: &str = "AsExpected";
     /// Healthy, False: consumers run that no partition is left for.
     pub const IDLE_CONSUMERS: &str = "IdleConsumers";
@@ -108,7 +108,7 @@ pub mod reasons {
     /// Healthy, False: replicas are ready, and none of them has joined the group (decision 4).
     pub const GROUP_MISSING: &str = "GroupMissing";
 
-    /// Connected, True.
+    /// Connected, True: the cluster answers.
     pub const BROKERS_REACHABLE: &str = "BrokersReachable";
 }
 

@@ -54,7 +54,7 @@ pub struct ConsumerGroupSpec {
     pub topics: Option<Vec<String>>,
 
     /// Instead of topics: a regular expression that the whole name of a topic must match. Names are listed once a minute;
-    /// internal topics are left out. Syntax: https://docs.rs/regex/latest/regex/#syntax
+    /// internal topics are left out. Syntax: <https://docs.rs/regex/latest/regex/#syntax>
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub topic_pattern: Option<String>,

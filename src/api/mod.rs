@@ -6,6 +6,8 @@ pub mod condition;
 mod consumer_group;
 mod duration;
 mod kafka_cluster;
+#[cfg(test)]
+mod reference;
 mod schema;
 mod status;
 
@@ -89,7 +91,7 @@ mod tests {
             let described = property
                 .description
                 .as_deref()
-                .is_some_and(|text| text.ends_with('.') || text.contains("https://"));
+                .is_some_and(|text| text.ends_with(['.', '>']));
             assert!(described, "{path}.{name} is not described in a sentence");
             check(&format!("{path}.{name}"), property);
         }

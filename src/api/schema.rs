@@ -60,6 +60,13 @@ pub(super) fn finish(
             .and_then(|schema| schema.open_api_v3_schema.as_mut())
         {
             tidy(schema);
+            if let Some(status) = schema
+                .properties
+                .as_mut()
+                .and_then(|parts| parts.get_mut("status"))
+            {
+                without_defaults(status);
+            }
         }
     }
     definition
@@ -88,6 +95,21 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
         tidy(items);
+    }
+}
+
+/// A status says what was found; the API server has nothing to add.
+fn without_defaults(schema: &mut JSONSchemaProps) {
+    schema.default = None;
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        without_defaults(items);
+    }
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
+        without_defaults(property);
     }
 }
 
