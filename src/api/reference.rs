@@ -120,9 +120,9 @@ fn kind(text: &mut String, definition: &CustomResourceDefinition) {
         fields(text, &mut rules, "", properties);
         if !rules.is_empty() {
             writeln!(text, "\nChecked by the API server, with these answers:\n").unwrap();
-            rules
-                .iter()
-                .for_each(|rule| writeln!(text, "- {rule}").unwrap());
+            for rule in rules {
+                writeln!(text, "- {rule}").unwrap();
+            }
         }
     }
     writeln!(
