@@ -1,0 +1,112 @@
+//! What a decision costs, as ratios within one run: `make bench`.
+//!
+//! Prints the median of one `decide` for groups of several sizes, each over the smallest one, and memory per group.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use lagrange::scaling::observation::{
+    Assignor, Commit, Group, GroupState, Look, Member, Members, Partition, Rollout, Target, Topic,
+};
+use lagrange::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange::scaling::{Observation, Policy, State, decide};
+
+const LOOKS: u64 = 400;
+
+fn main() {
+    println!("one decision, median of {LOOKS} looks at 15 s");
+    let mut smallest = None;
+    for partitions in [12, 64, 256, 1024] {
+        let median = median_of(partitions);
+        let base = *smallest.get_or_insert(median);
+        println!(
+            "  {partitions:>5} partitions  {median:>10.1?}  x{:.1}",
+            ratio(median, base)
+        );
+    }
+}
+
+fn ratio(a: Duration, b: Duration) -> f64 {
+    a.as_secs_f64() / b.as_secs_f64()
+}
+
+fn median_of(partitions: i64) -> Duration {
+    let policy = policy();
+    let mut state = State::default();
+    let mut times = Vec::new();
+    for look in 1..=LOOKS {
+        let observation = observation(partitions, look);
+        let began = Instant::now();
+        let (decision, next) = decide(&policy, state, &observation);
+        times.push(began.elapsed());
+        std::hint::black_box(decision);
+        state = next;
+    }
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn policy() -> Policy {
+    Policy {
+        subject: 1,
+        min: 1,
+        max: None,
+        objective: Objective::LagPerReplica(1000),
+        pacing: Pacing {
+            min_interval: SignedDuration::from_secs(30),
+            min_scale_down_interval: SignedDuration::from_secs(120),
+            settle_timeout: SignedDuration::from_secs(300),
+            scale_to_zero_delay: SignedDuration::from_secs(300),
+        },
+        threads: 1,
+        offset_reset: OffsetReset::Latest,
+        fallback: None,
+        brake: Brake::default(),
+    }
+}
+
+/// A group of eight members that keeps up with a load that swings.
+fn observation(partitions: i64, look: u64) -> Observation {
+    let seconds = i64::try_from(look).unwrap_or(0) * 15;
+    let now = Timestamp::from_second(1_800_000_000 + seconds).unwrap_or(Timestamp::UNIX_EPOCH);
+    let end = seconds * 100;
+    let lag = 50 * (1 + look.cast_signed() % 7);
+    let partition = Partition {
+        log_start: Some(0),
+        log_end: Some(end + lag),
+        committed: Commit::At(end),
+        owned: true,
+    };
+    let count = usize::try_from(partitions).unwrap_or(0);
+    let list = (0..8).map(|i| Member {
+        id: format!("member-{i}").into(),
+        partitions: count / 8,
+        is_static: false,
+    });
+    Observation {
+        now,
+        look: Ok(Look {
+            number: look,
+            at: now,
+            topics: vec![Topic {
+                name: Arc::from("orders"),
+                counts: true,
+                partitions: Some(vec![partition; count]),
+            }],
+            group: Group {
+                state: GroupState::Stable,
+                assignor: Some(Assignor::Range),
+                members: Some(Members {
+                    look,
+                    list: list.collect(),
+                }),
+            },
+        }),
+        target: Target {
+            replicas: 8,
+            ready: 8,
+            rollout: Rollout::None,
+        },
+    }
+}
