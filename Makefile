@@ -25,7 +25,7 @@ lint: ## Check format, clippy, shell scripts, and licences where cargo-deny is i
 
 deny: ## Install cargo-deny (minutes) and check licences, bans and sources of all dependencies
 	cargo deny --version || cargo install --locked cargo-deny@0.20.2
-	cargo deny --offline check bans licenses sources
+	cargo deny check bans licenses sources
 
 crds: ## Write crds/ and docs/reference/api.md anew from src/api
 	UPDATE=1 cargo test --lib -- committed_definitions committed_reference

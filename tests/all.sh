@@ -23,7 +23,7 @@ lint() {
     skip "shellcheck" "install the package shellcheck"
   fi
   if cargo deny --version > /dev/null 2>&1; then
-    cargo deny --offline check bans licenses sources
+    cargo deny check bans licenses sources
   else
     echo "licences and sources of dependencies are not looked at: \`make deny\` installs what it takes"
   fi

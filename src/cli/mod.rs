@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an exit code and one line.
 
 pub mod crd;
+mod observe;
 mod run;
 
 use std::{ffi::OsString, fmt, process::ExitCode};

@@ -11,20 +11,47 @@ use super::logging::{LogFilter, LogFormat};
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Log lines for people (human) or one JSON object a line (json), on standard error
-    #[arg(long, env = "LAGRANGE_LOG_FORMAT", value_enum, default_value = "human", value_name = "FORMAT", help_heading = PROCESS)]
+    #[arg(
+        long,
+        env = "LAGRANGE_LOG_FORMAT",
+        value_enum,
+        default_value = "human",
+        value_name = "FORMAT",
+        help_heading = PROCESS,
+    )]
     pub log_format: LogFormat,
 
     /// What is logged: a level (trace, debug, info, warn, error, off) or pairs such as info,lagrange=debug
-    #[arg(long, env = "LAGRANGE_LOG_FILTER", default_value = "info", value_name = "FILTER", help_heading = PROCESS)]
+    #[arg(
+        long,
+        env = "LAGRANGE_LOG_FILTER",
+        default_value = "info",
+        value_name = "FILTER",
+        help_heading = PROCESS,
+    )]
     pub log_filter: LogFilter,
 
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one and logs it
-    #[arg(long, env = "LAGRANGE_LISTEN_ADDRESS", default_value = "0.0.0.0:8080", value_name = "IP:PORT", value_parser = listen_address, help_heading = PROCESS)]
+    #[arg(
+        long,
+        env = "LAGRANGE_LISTEN_ADDRESS",
+        default_value = "0.0.0.0:8080",
+        value_name = "IP:PORT",
+        value_parser = listen_address,
+        help_heading = PROCESS,
+    )]
     pub listen_address: SocketAddr,
 
     /// How long the process takes to end after SIGTERM at most, even when a call hangs; 1s to 60s. Keep it below the
     /// pod's terminationGracePeriodSeconds
-    #[arg(long, env = "LAGRANGE_SHUTDOWN_GRACE", default_value = "5s", value_name = "DURATION", value_parser = between("1s", "60s"), help_heading = PROCESS)]
+    #[arg(
+        long,
+        env = "LAGRANGE_SHUTDOWN_GRACE",
+        default_value = "5s",
+        value_name = "DURATION",
+        value_parser = between("1s", "60s"),
+        help_heading = PROCESS,
+    )]
     pub shutdown_grace: Duration,
 
     /// Kubeconfig file to use; without it $KUBECONFIG, then ~/.kube/config, then the pod's service account
@@ -37,40 +64,102 @@ pub struct Options {
 
     /// Namespace whose resources are managed; repeat the flag or separate by commas. Without it all namespaces, which
     /// takes cluster-wide rights
-    #[arg(long = "watch-namespace", env = "LAGRANGE_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE", value_parser = namespace, help_heading = KUBERNETES)]
+    #[arg(
+        long = "watch-namespace",
+        env = "LAGRANGE_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE",
+        value_parser = namespace,
+        help_heading = KUBERNETES,
+    )]
     watch_namespace: Vec<Option<String>>,
 
     /// How long one call to the Kubernetes API may take, retries included; 1s to 60s. At start also how long the API
     /// server may stay unreachable before the process gives up
-    #[arg(long, env = "LAGRANGE_API_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = between("1s", "60s"), help_heading = KUBERNETES)]
+    #[arg(
+        long,
+        env = "LAGRANGE_API_TIMEOUT",
+        default_value = "10s",
+        value_name = "DURATION",
+        value_parser = between("1s", "60s"),
+        help_heading = KUBERNETES,
+    )]
     pub api_timeout: Duration,
 
     /// How many ConsumerGroups are worked on at the same time; 1 to 256
-    #[arg(long, env = "LAGRANGE_CONCURRENCY", default_value_t = 16, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = KUBERNETES)]
+    #[arg(
+        long,
+        env = "LAGRANGE_CONCURRENCY",
+        default_value_t = 16,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        help_heading = KUBERNETES,
+    )]
     pub concurrency: u16,
 
     /// How long one request to a Kafka broker may take before its answer counts as unknown; 500ms to 10s. A dead broker
     /// delays a look at its cluster by this much
-    #[arg(long, env = "LAGRANGE_KAFKA_TIMEOUT", default_value = "2s", value_name = "DURATION", value_parser = between("500ms", "10s"), help_heading = KAFKA)]
+    #[arg(
+        long,
+        env = "LAGRANGE_KAFKA_TIMEOUT",
+        default_value = "1500ms",
+        value_name = "DURATION",
+        value_parser = between("500ms", "10s"),
+        help_heading = KAFKA,
+    )]
     pub kafka_timeout: Duration,
 
     /// How often a cluster is looked at that a ConsumerGroup names by bootstrapServers; 5s to 30s. A KafkaCluster has its
     /// own spec.pollInterval
-    #[arg(long, env = "LAGRANGE_INLINE_POLL_INTERVAL", default_value = "15s", value_name = "DURATION", value_parser = between("5s", "30s"), help_heading = KAFKA)]
+    #[arg(
+        long,
+        env = "LAGRANGE_INLINE_POLL_INTERVAL",
+        default_value = "15s",
+        value_name = "DURATION",
+        value_parser = between("5s", "30s"),
+        help_heading = KAFKA,
+    )]
     pub inline_poll_interval: Duration,
 
     /// Whether a ConsumerGroup may name bootstrapServers itself; false allows only clusterRef
-    #[arg(long, env = "LAGRANGE_INLINE_CONNECTIONS", default_value_t = true, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = KAFKA)]
+    #[arg(
+        long,
+        env = "LAGRANGE_INLINE_CONNECTIONS",
+        default_value_t = true,
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = KAFKA,
+    )]
     pub inline_connections: bool,
 
     /// Whether Kafka may be at a loopback or link-local address. In a pod these are the operator's own sidecars and the
     /// cloud's metadata service, so leave it off but for tests on one machine
-    #[arg(long, env = "LAGRANGE_ALLOW_LOCAL_ADDRESSES", default_value_t = false, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = KAFKA)]
+    #[arg(
+        long,
+        env = "LAGRANGE_ALLOW_LOCAL_ADDRESSES",
+        default_value_t = false,
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = KAFKA,
+    )]
     pub allow_local_addresses: bool,
 
     /// How many different Kafka connections the ConsumerGroups of one namespace may use together; 1 to 1000. Beyond it a
     /// group says TooManyConnections
-    #[arg(long, env = "LAGRANGE_MAX_CONNECTIONS_PER_NAMESPACE", default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = KAFKA)]
+    #[arg(
+        long,
+        env = "LAGRANGE_MAX_CONNECTIONS_PER_NAMESPACE",
+        default_value_t = 20,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..=1000),
+        help_heading = KAFKA,
+    )]
     pub max_connections_per_namespace: u16,
 }
 
@@ -167,7 +256,7 @@ mod tests {
         assert_eq!(options.shutdown_grace, Duration::from_secs(5));
         assert!(options.watch_namespaces().is_empty());
         assert_eq!(options.api_timeout, Duration::from_secs(10));
-        assert_eq!(options.kafka_timeout, Duration::from_secs(2));
+        assert_eq!(options.kafka_timeout, Duration::from_millis(1500));
         assert_eq!(options.inline_poll_interval, Duration::from_secs(15));
         assert!(options.inline_connections);
         assert!(!options.allow_local_addresses);

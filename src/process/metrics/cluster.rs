@@ -28,10 +28,12 @@ impl ClusterMetrics<'_> {
     }
 
     /// `count` requests were sent; `api` is Kafka's name, such as `ListOffsets`.
-    pub fn requested(&self, api: &'static str, count: u64) {
-        self.update(|series| {
-            let requests = series.requests.entry(api).or_default();
-            *requests = requests.saturating_add(count);
+    pub fn requested(&self, api: &str, count: u64) {
+        self.update(|series| match series.requests.get_mut(api) {
+            Some(requests) => *requests = requests.saturating_add(count),
+            None => {
+                series.requests.insert(api.to_owned(), count);
+            }
         });
     }
 
@@ -53,7 +55,7 @@ impl ClusterMetrics<'_> {
 #[derive(Debug)]
 struct ClusterSeries {
     polls: Histogram,
-    requests: BTreeMap<&'static str, u64>,
+    requests: BTreeMap<String, u64>,
     connections: Option<i64>,
 }
 
@@ -112,7 +114,7 @@ impl Collector for Clusters {
             encoder.encode_descriptor("kafka_requests", help, None, MetricType::Counter)?;
         for (cluster, series) in &*clusters {
             for (api, count) in &series.requests {
-                let labels = [("cluster", &**cluster), ("api", *api)];
+                let labels = [("cluster", &**cluster), ("api", api.as_str())];
                 ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
             }
         }
