@@ -126,6 +126,13 @@ pub(crate) enum Failure {
     WorkDied,
 }
 
+impl Failure {
+    /// Whether threads of librdkafka may still run.
+    pub(crate) fn leaves_threads(&self) -> bool {
+        matches!(self, Self::StoppedTwice | Self::NotStopped(_))
+    }
+}
+
 fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }

@@ -39,6 +39,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("workload: {failure}");
+            if failure.leaves_threads() {
+                signal_hook::low_level::exit(1);
+            }
             ExitCode::FAILURE
         }
     }
