@@ -7,8 +7,12 @@ pub mod connection;
 pub mod error;
 pub mod interest;
 pub mod pool;
+pub mod rdkafka_reader;
 pub mod reader;
 pub mod snapshot;
 pub mod stats;
 
+#[allow(unsafe_code)]
+mod native;
 mod poller;
+mod statistics;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::connection::Connection;
+use super::error::ReadError;
 use super::snapshot::{GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition};
 
 /// Opens readers. The pool keeps one reader per cluster identity.
@@ -23,7 +24,7 @@ pub trait ReaderFactory: fmt::Debug + Send + Sync + 'static {
 ///
 /// Calls that take a [`NodeId`] ask that broker and no other (`kafka.md`, rule 2).
 pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
-    /// The brokers, from whichever bootstrap server or broker answers first.
+    /// The brokers, from whichever bootstrap server answers first. Only for a reader that has asked nothing else yet.
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>>;
 
     /// The brokers that the broker `on` knows.
@@ -72,6 +73,9 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         partitions: &'a LeaderedPartitions,
         position: Position,
     ) -> BoxFuture<'a, Vec<(TopicPartition, Known<Offset>)>>;
+
+    /// Why nothing answers: the last reason that was given since something did.
+    fn trouble(&self) -> ReadError;
 
     /// What was sent since the last time this was asked.
     fn traffic(&self) -> Traffic;

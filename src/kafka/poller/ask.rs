@@ -17,7 +17,7 @@ use super::super::snapshot::{Known, NodeId, Offset, TopicPartition};
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How often the reader's timeout bootstrapping may take: it tries one server after the other.
-const BOOTSTRAP_CALLS: u32 = 3;
+const BOOTSTRAP_CALLS: u32 = 5;
 
 /// A reader, for the time of one look.
 pub(super) struct Asker<'a> {
@@ -74,11 +74,6 @@ impl<'a> Asker<'a> {
     /// Whether this broker has failed to answer.
     pub(super) fn is_down(&self, broker: NodeId) -> bool {
         lock(&self.down).contains_key(&broker)
-    }
-
-    /// Gives all brokers another chance.
-    pub(super) fn forgive(&self) {
-        lock(&self.down).clear();
     }
 
     async fn within<T>(&self, calls: u32, call: impl Future<Output = Known<T>>) -> Known<T> {

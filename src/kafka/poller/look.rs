@@ -85,16 +85,15 @@ impl<'a> Look<'a> {
     /// Finds the brokers and what each of them lists. Fails if none answers.
     async fn lists(&mut self, ask: &Asker<'_>) -> Known<Lists> {
         if self.memory.brokers.is_empty() {
-            self.bootstrap(ask).await?;
+            let cluster = ask.any(ask.reader.bootstrap()).await;
+            let cluster = cluster.map_err(|_| ask.reader.trouble())?;
+            self.know(cluster);
         }
-        let mut brokers = self.memory.brokers.clone();
+        let brokers = self.memory.brokers.clone();
         let mut lists = self.list(ask, &brokers).await;
         if lists.is_empty() {
-            // None of the brokers that we know: there may be others by now, or they are just coming back.
-            self.bootstrap(ask).await?;
-            ask.forgive();
-            brokers.clone_from(&self.memory.brokers);
-            lists = self.list(ask, &brokers).await;
+            // None of the brokers that we know. The next look begins with a new reader and the bootstrap servers.
+            return Err(ask.reader.trouble());
         }
         for on in self.live(ask) {
             if let Ok(cluster) = ask.on(on, ask.reader.cluster(on)).await {
@@ -111,15 +110,9 @@ impl<'a> Look<'a> {
         lists.extend(self.list(ask, &new).await);
         lists.retain(|on, _| !ask.is_down(*on));
         if lists.is_empty() {
-            return Err(ReadError::TimedOut);
+            return Err(ask.reader.trouble());
         }
         Ok(lists)
-    }
-
-    async fn bootstrap(&mut self, ask: &Asker<'_>) -> Known<()> {
-        let cluster = ask.any(ask.reader.bootstrap()).await?;
-        self.know(cluster);
-        Ok(())
     }
 
     fn know(&mut self, cluster: Cluster) {

@@ -34,11 +34,7 @@ pub(super) use shared::Shared;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Longest pause between looks at a cluster that cannot be reached. A login that fails is tried this often.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Looks that read nothing after which the client is made anew: whatever state it is stuck in, and wherever the names of
-/// its servers point to by now.
-const REOPEN_AFTER: u32 = 4;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a client may take to close before it is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -89,7 +85,7 @@ impl Poller {
             let snapshot = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                snapshot = self.look(&mut reader, &mut memory, pace.failures) => snapshot,
+                snapshot = self.look(&mut reader, &mut memory) => snapshot,
             };
             pace.failures = match snapshot.error {
                 None => 0,
@@ -131,11 +127,9 @@ impl Poller {
         &self,
         reader: &mut Option<Arc<dyn ClusterReader>>,
         memory: &mut Memory,
-        failures: u32,
     ) -> Snapshot {
         let wanted = self.shared.begin();
-        let stuck = failures > 0 && failures.is_multiple_of(REOPEN_AFTER);
-        if stuck || reader.as_ref().is_some_and(|reader| reader.is_broken()) {
+        if reader.as_ref().is_some_and(|reader| reader.is_broken()) {
             close(reader.take()).await;
             memory.brokers.clear();
         }
@@ -156,6 +150,12 @@ impl Poller {
             if let Some(connections) = traffic.connections {
                 self.observer.connected(identity, connections);
             }
+        }
+        if snapshot.error.is_some() {
+            // Nothing answered. The next try is with a new client, in whatever state this one was stuck and wherever the
+            // names of its servers lead by then; in between nobody knocks at the brokers' doors.
+            close(reader.take()).await;
+            memory.brokers.clear();
         }
         snapshot
     }

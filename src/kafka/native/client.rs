@@ -1,0 +1,137 @@
+//! The client handle, and the one question it answers without a queue.
+
+use std::ffi::c_int;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka_sys as sys;
+
+use super::super::snapshot::NodeId;
+use super::config::Config;
+use super::values::{MESSAGE, milliseconds, name_of, numbers, shared, text};
+use super::{Code, Failure};
+
+/// A client handle.
+#[derive(Debug)]
+pub(super) struct Client(NonNull<sys::rd_kafka_t>);
+
+// SAFETY: librdkafka's handles may be used and destroyed from any thread.
+unsafe impl Send for Client {}
+// SAFETY: librdkafka's handles may be used from several threads at once.
+unsafe impl Sync for Client {}
+
+impl Client {
+    pub(super) fn new(config: Config) -> Result<Self, Failure> {
+        let mut message = [0; MESSAGE];
+        // SAFETY: the configuration is ours and alive; the buffer outlives the call.
+        let client = unsafe {
+            sys::rd_kafka_new(
+                sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
+                config.0.as_ptr(),
+                message.as_mut_ptr(),
+                message.len(),
+            )
+        };
+        match NonNull::new(client) {
+            Some(client) => {
+                // A client that was made owns its configuration.
+                std::mem::forget(config);
+                Ok(Self(client))
+            }
+            // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
+            None => Err(Failure::invalid(&unsafe { text(message.as_ptr()) })),
+        }
+    }
+
+    pub(super) fn pointer(&self) -> *mut sys::rd_kafka_t {
+        self.0.as_ptr()
+    }
+
+    /// Metadata from whichever broker is connected first. Blocks for `timeout`.
+    pub(super) fn metadata(
+        &self,
+        all_topics: bool,
+        timeout: Duration,
+    ) -> Result<Metadata, Failure> {
+        let mut metadata = ptr::null();
+        // SAFETY: the handle is alive as long as `self`; the result is written to a pointer of ours.
+        let code = unsafe {
+            numbers::rd_kafka_metadata(
+                self.pointer(),
+                c_int::from(all_topics),
+                ptr::null_mut(),
+                &raw mut metadata,
+                milliseconds(timeout),
+            )
+        };
+        match NonNull::new(metadata.cast_mut()) {
+            Some(metadata) if code == 0 => Ok(Metadata(metadata)),
+            _ => Err(Failure {
+                code: Code(code),
+                message: name_of(code),
+            }),
+        }
+    }
+
+    /// The cluster's id, if a reply has told it by now.
+    pub(super) fn cluster_id(&self) -> Option<Arc<str>> {
+        // SAFETY: the handle is alive as long as `self`; a timeout of 0 does not wait.
+        let id = unsafe { sys::rd_kafka_clusterid(self.pointer(), 0) };
+        // SAFETY: null or a NUL-terminated string that is ours.
+        let copy = unsafe { shared(id) };
+        if !id.is_null() {
+            // SAFETY: allocated by librdkafka for us, not used after this.
+            unsafe { sys::rd_kafka_mem_free(self.pointer(), id.cast()) };
+        }
+        copy
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It never joined a group: there is none to leave.
+        // SAFETY: ours, alive, not used after this; queues and events were destroyed before (`Core`'s order of fields).
+        unsafe {
+            sys::rd_kafka_destroy_flags(self.pointer(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        }
+    }
+}
+
+/// A reply of [`Client::metadata`].
+pub(super) struct Metadata(NonNull<sys::rd_kafka_metadata>);
+
+impl Metadata {
+    pub(super) fn brokers(&self) -> Vec<NodeId> {
+        // SAFETY: alive as long as `self`; `brokers` points to `broker_cnt` of them, or is null when there are none.
+        unsafe {
+            let metadata = self.0.as_ref();
+            let count = usize::try_from(metadata.broker_cnt).unwrap_or(0);
+            let ids = (0..count).filter_map(|i| metadata.brokers.add(i).as_ref());
+            ids.map(|broker| NodeId(broker.id)).collect()
+        }
+    }
+
+    /// Names of the topics that were described without an error.
+    pub(super) fn topic_names(&self) -> impl Iterator<Item = Arc<str>> {
+        // SAFETY: alive as long as `self`.
+        let metadata = unsafe { self.0.as_ref() };
+        let count = usize::try_from(metadata.topic_cnt).unwrap_or(0);
+        (0..count).filter_map(move |i| {
+            // SAFETY: `topics` points to `topic_cnt` of them. No reference is made: the error may be a number that
+            // the enum lacks. The name lives as long as `self` and is copied.
+            unsafe {
+                let topic = metadata.topics.add(i);
+                let error = (&raw const (*topic).err).cast::<c_int>().read();
+                (error == 0).then(|| shared((*topic).topic)).flatten()
+            }
+        })
+    }
+}
+
+impl Drop for Metadata {
+    fn drop(&mut self) {
+        // SAFETY: ours, not used after this.
+        unsafe { sys::rd_kafka_metadata_destroy(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,121 @@
+//! What becomes a client: its properties, and where it may not connect.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ptr::{self, NonNull};
+
+use rdkafka_sys as sys;
+
+use super::super::connection::is_local_address;
+use super::Failure;
+use super::values::{MESSAGE, c_string, text};
+
+/// A configuration that has not become a client yet.
+pub(super) struct Config(pub(super) NonNull<sys::rd_kafka_conf_t>);
+
+impl Config {
+    pub(super) fn new() -> Result<Self, Failure> {
+        // SAFETY: allocates; has no precondition.
+        let config = unsafe { sys::rd_kafka_conf_new() };
+        let config = Self(NonNull::new(config).ok_or_else(Failure::closed)?);
+        let events =
+            sys::RD_KAFKA_EVENT_ERROR | sys::RD_KAFKA_EVENT_STATS | sys::RD_KAFKA_EVENT_LOG;
+        // SAFETY: the configuration is ours and alive.
+        unsafe { sys::rd_kafka_conf_set_events(config.0.as_ptr(), events) };
+        Ok(config)
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        let (name, value) = (c_string(name)?, c_string(value)?);
+        let mut message = [0; MESSAGE];
+        // SAFETY: the configuration is ours and alive; both strings and the buffer outlive the call, which copies.
+        let result = unsafe {
+            sys::rd_kafka_conf_set(
+                self.0.as_ptr(),
+                name.as_ptr(),
+                value.as_ptr(),
+                message.as_mut_ptr(),
+                message.len(),
+            )
+        };
+        if result == sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+            return Ok(());
+        }
+        // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
+        Err(Failure::invalid(&unsafe { text(message.as_ptr()) }))
+    }
+
+    /// Has every connection to a loopback or link-local address refused, whatever name led there and whoever gave it:
+    /// the user, DNS, or a broker that advertises it.
+    pub(super) fn refuse_local_addresses(&mut self) {
+        // SAFETY: the configuration is ours and alive; the callback is a static function without state.
+        unsafe { sys::rd_kafka_conf_set_connect_cb(self.0.as_ptr(), Some(connect_elsewhere)) };
+    }
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        // SAFETY: ours, alive, and not used after this: `Client::new` forgets what it has given away.
+        unsafe { sys::rd_kafka_conf_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Connects as librdkafka itself would, except to this machine and its link. Returns 0 or an errno.
+///
+/// # Safety
+/// To be called by librdkafka alone, with a socket and an address of `length` bytes that live during the call.
+unsafe extern "C" fn connect_elsewhere(
+    socket: c_int,
+    address: *const libc::sockaddr,
+    length: c_int,
+    _name: *const c_char,
+    _opaque: *mut c_void,
+) -> c_int {
+    let Ok(length) = libc::socklen_t::try_from(length) else {
+        return libc::EINVAL;
+    };
+    // SAFETY: the contract of this function.
+    let target = unsafe { address_of(address, length) };
+    match target {
+        Some(ip) if is_local_address(ip) => return libc::EACCES,
+        Some(_) => {}
+        None => return libc::EAFNOSUPPORT,
+    }
+    // SAFETY: the contract of this function; the socket stays librdkafka's.
+    if unsafe { libc::connect(socket, address, length) } == 0 {
+        return 0;
+    }
+    match std::io::Error::last_os_error().raw_os_error() {
+        // It does not block: librdkafka waits for the outcome.
+        Some(libc::EINPROGRESS) => 0,
+        Some(errno) => errno,
+        None => libc::EIO,
+    }
+}
+
+/// The address in a `sockaddr`.
+///
+/// # Safety
+/// `address` points to `length` bytes that live until this returns.
+unsafe fn address_of(address: *const libc::sockaddr, length: libc::socklen_t) -> Option<IpAddr> {
+    let length = usize::try_from(length).ok()?;
+    if length < size_of::<libc::sa_family_t>() {
+        return None;
+    }
+    // SAFETY: long enough for the family, which every sockaddr begins with; reads need no alignment.
+    let family = unsafe { ptr::read_unaligned(address.cast::<libc::sa_family_t>()) };
+    match c_int::from(family) {
+        libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
+            // SAFETY: long enough, and of this family.
+            let address = unsafe { ptr::read_unaligned(address.cast::<libc::sockaddr_in>()) };
+            let octets = address.sin_addr.s_addr.to_ne_bytes();
+            Some(Ipv4Addr::from(octets).into())
+        }
+        libc::AF_INET6 if length >= size_of::<libc::sockaddr_in6>() => {
+            // SAFETY: long enough, and of this family.
+            let address = unsafe { ptr::read_unaligned(address.cast::<libc::sockaddr_in6>()) };
+            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
+}

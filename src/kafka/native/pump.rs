@@ -1,0 +1,171 @@
+//! Drains a client's queue: answers to those who wait for them, everything else into the news. Waits for nothing but
+//! the eventfd.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+
+use rdkafka_sys as sys;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+use super::super::pool::lock;
+use super::queue::{Event, clear};
+use super::reply::{Reply, reply};
+use super::{Core, Failure};
+
+/// Events taken before other tasks get their turn.
+const AT_ONCE: usize = 256;
+
+/// Who waits for which answer.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    waiting: Mutex<HashMap<usize, oneshot::Sender<Result<Reply, Failure>>>>,
+    next: AtomicUsize,
+}
+
+impl Mail {
+    /// A ticket, and what will be told to its holder.
+    pub(super) fn ticket(&self) -> (usize, oneshot::Receiver<Result<Reply, Failure>>) {
+        let (sender, receiver) = oneshot::channel();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.waiting).insert(number, sender);
+        (number, receiver)
+    }
+
+    fn deliver(&self, ticket: usize, reply: Result<Reply, Failure>) {
+        if let Some(waiting) = lock(&self.waiting).remove(&ticket) {
+            // Whoever waited may have gone.
+            let _ = waiting.send(reply);
+        }
+    }
+}
+
+/// What librdkafka tells without being asked.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Why a login fails or a server cannot be reached is told only here: the calls just time out. Kept until a call
+    /// succeeds.
+    last_error: Mutex<Option<Failure>>,
+    all_down: AtomicBool,
+    fatal: AtomicBool,
+    statistics: Mutex<Option<String>>,
+}
+
+impl News {
+    pub(super) fn last_error(&self) -> Option<Failure> {
+        lock(&self.last_error).clone()
+    }
+
+    pub(super) fn all_brokers_down(&self) -> bool {
+        self.all_down.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_fatal(&self) -> bool {
+        self.fatal.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_statistics(&self) -> Option<String> {
+        lock(&self.statistics).take()
+    }
+
+    /// A broker has answered: whatever was wrong before is over.
+    pub(super) fn all_well(&self) {
+        *lock(&self.last_error) = None;
+        self.all_down.store(false, Ordering::Relaxed);
+    }
+
+    fn tell(&self, event: &Event) {
+        let Some(failure) = event.failure() else {
+            return;
+        };
+        tracing::debug!(code = failure.code.0, message = %failure.message, "Kafka client error");
+        if event.is_fatal() {
+            self.fatal.store(true, Ordering::Relaxed);
+        }
+        let all_down = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+        if failure.code.0 == all_down as i32 {
+            // It only counts them; the reason came before.
+            self.all_down.store(true, Ordering::Relaxed);
+        } else {
+            *lock(&self.last_error) = Some(failure);
+        }
+    }
+}
+
+/// The task that drains. Fields are dropped in this order: the core before the news that it is gone.
+pub(super) struct Pump {
+    fd: AsyncFd<OwnedFd>,
+    core: Arc<Core>,
+    _gone: Sender<()>,
+}
+
+impl Pump {
+    pub(super) fn new(core: Arc<Core>, gone: Sender<()>) -> std::io::Result<Self> {
+        let fd = core.wake.reader()?;
+        // SAFETY: an owned descriptor: it stays the same and open until the registration has dropped it.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? };
+        Ok(Self {
+            fd,
+            core,
+            _gone: gone,
+        })
+    }
+
+    /// Drains until it is aborted, or the descriptor fails.
+    pub(super) async fn run(self) {
+        loop {
+            self.drain().await;
+            let Ok(mut ready) = self.fd.readable().await else {
+                return;
+            };
+            // Read before the queue is drained: what comes in between wakes again. A read that would block is no loss.
+            let _ = ready.try_io(|fd| clear(fd.get_ref()));
+        }
+    }
+
+    async fn drain(&self) {
+        loop {
+            for _ in 0..AT_ONCE {
+                let Some(event) = self.core.queue.poll() else {
+                    return;
+                };
+                self.take(event);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn take(&self, event: Event) {
+        let Core { mail, news, .. } = &*self.core;
+        match event.kind() {
+            sys::RD_KAFKA_EVENT_LOG => log(&event),
+            sys::RD_KAFKA_EVENT_ERROR => news.tell(&event),
+            sys::RD_KAFKA_EVENT_STATS => {
+                *lock(&news.statistics) = Some(event.statistics());
+            }
+            _ => {
+                let reply = match event.failure() {
+                    Some(failure) => Err(failure),
+                    None => reply(&event),
+                };
+                if reply.as_ref().is_ok_and(Reply::is_from_a_broker) {
+                    news.all_well();
+                }
+                mail.deliver(event.ticket(), reply);
+            }
+        }
+        drop(event);
+    }
+}
+
+/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as an error.
+fn log(event: &Event) {
+    if let Some((level, facility, line)) = event.log() {
+        tracing::debug!(level, facility, "librdkafka: {line}");
+    }
+}
