@@ -1,6 +1,6 @@
 # `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-integration e2e lint deny crds clean
+.PHONY: help build test test-unit test-integration e2e bench lint deny crds clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test-integration: ## Run the tests against a real broker and a real API server
 
 e2e: ## Run the tests on a real Kubernetes node with real consumers (needs root or Docker)
 	tests/all.sh environment end-to-end
+
+bench: ## Measure what a decision costs, as ratios in one run (builds for release first)
+	cargo bench --bench decide
 
 lint: ## Check format, clippy, shell scripts, and licences where cargo-deny is installed
 	tests/all.sh format lint

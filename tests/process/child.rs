@@ -3,14 +3,14 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long anything may take that takes milliseconds on an idle machine.
@@ -41,9 +41,15 @@ impl Home {
             "users": [{"name": "it", "user": {}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
         });
-        let directory = self.directory.path().join(".kube");
-        std::fs::create_dir_all(&directory).unwrap();
-        std::fs::write(directory.join("config"), config.to_string()).unwrap();
+        self.write_kubeconfig(&config);
+    }
+
+    /// Where the operator looks by itself.
+    pub(crate) fn write_kubeconfig(&self, config: &Value) -> PathBuf {
+        let path = self.directory.path().join(".kube").join("config");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Running {

@@ -1,11 +1,13 @@
 //! The real binary as a child: how it starts, what its pages say, how it ends.
 #![allow(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
 mod api_server;
 mod child;
+mod real_api_server;
 
 use std::{
     net::{SocketAddr, TcpListener},

@@ -1,0 +1,106 @@
+//! What only a real API server can show: its discovery, its certificates, its RBAC.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    assert_last_line,
+    child::{Home, get, until},
+};
+
+#[test]
+fn it_becomes_ready_when_the_definitions_are_applied_and_needs_rights_to_list_them() {
+    let home = Home::new();
+    let operator = home.run(&[&format!("--kubeconfig={}", kubeconfig())]);
+    let pages = operator.pages();
+    let (status, text) = until(
+        || get(pages, "/readyz"),
+        |(_, text)| text.contains("resource definitions ("),
+    );
+    assert_eq!(status, 503);
+    assert!(
+        text.contains("consumergroups.lagrange.dev and kafkaclusters.lagrange.dev not installed"),
+        "{text}"
+    );
+
+    let definitions = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+    kube("kubectl", &["apply", "-f", definitions]);
+    until(|| get(pages, "/readyz"), |(status, _)| *status == 200);
+
+    operator.signal("TERM");
+    let (status, log) = operator.ended();
+    assert!(status.success(), "{status} {log:#?}");
+
+    kube("kubectl", &["create", "serviceaccount", "nobody"]);
+    let token = kube("kubectl", &["create", "token", "nobody"]);
+    let (status, log) = run_as(&json!({ "token": token.trim() }));
+    assert_eq!(status, Some(1));
+    assert_last_line(
+        &log,
+        "cannot list resource \"consumergroups\" in API group \"lagrange.dev\" at the cluster scope",
+    );
+}
+
+#[test]
+fn a_bad_token_and_no_token_are_told_apart() {
+    let (status, log) = run_as(&json!({ "token": "nonsense" }));
+    assert_eq!(status, Some(1));
+    assert_last_line(&log, "does not know us (Unauthorized)");
+
+    let (status, log) = run_as(&json!({}));
+    assert_eq!(status, Some(1));
+    assert_last_line(
+        &log,
+        "does not let us in (forbidden: User \"system:anonymous\"",
+    );
+}
+
+/// Runs with the real kubeconfig, but for whom it says we are.
+fn run_as(user: &Value) -> (Option<i32>, Vec<String>) {
+    let home = Home::new();
+    let mut config: Value =
+        serde_saphyr::from_str(&std::fs::read_to_string(kubeconfig()).unwrap()).unwrap();
+    config["users"][0]["user"] = user.clone();
+    let path = home.write_kubeconfig(&config);
+    let (status, log) = home
+        .run(&[&format!("--kubeconfig={}", path.display())])
+        .ended();
+    (status.code(), log)
+}
+
+fn kubeconfig() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let owner = std::process::id().to_string();
+        script("up", &["--mode", "control", "--owner", &owner])
+            .trim()
+            .to_owned()
+    })
+}
+
+fn kube(verb: &str, arguments: &[&str]) -> String {
+    kubeconfig();
+    script(verb, arguments)
+}
+
+/// `tests/env/kubernetes/kube.sh VERB STATE ARGUMENT...`; what it starts ends with this process.
+fn script(verb: &str, arguments: &[&str]) -> String {
+    static STATE: OnceLock<PathBuf> = OnceLock::new();
+    let state = STATE.get_or_init(|| tempfile::tempdir().unwrap().keep());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/kubernetes/kube.sh");
+    let mut command = Command::new(script);
+    command
+        .arg(verb)
+        .arg(state)
+        .args(arguments)
+        .stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{verb} {arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
