@@ -555,6 +555,15 @@ impl<'a> Scene<'a> {
         desired: Option<i32>,
         up_blocked: Option<Wait>,
     ) -> (Decision, State) {
+        if let Some((topic, partition)) = self
+            .observation
+            .look
+            .as_ref()
+            .ok()
+            .and_then(lag::past_its_end)
+        {
+            self.trail.push(Step::CommitPastEnd { topic, partition });
+        }
         let sleeps = matches!(verdict, Verdict::Scale { to: 0, .. })
             || self.memory.last.is_some_and(|l| l.to == 0);
         if self.replicas > 0 && !sleeps {

@@ -117,6 +117,11 @@ fn a_topic_recreated_with_lower_offsets_scales_nothing_down_on_nonsense() {
         let decision = world.look();
         assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
         assert!(decision.facts.lag.total >= 0);
+        let trail = decision.trail.to_string();
+        assert!(
+            trail.contains("the commit of orders/0 lies past its end: was the topic recreated?"),
+            "{trail}"
+        );
     }
     for p in &mut world.partitions {
         p.committed = Commit::At(5);
