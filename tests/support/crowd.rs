@@ -1,0 +1,171 @@
+//! Consumers that stand in for what fake Pods would run: real members of a real group, one for each ready replica of a
+//! Deployment. What they do not model: Pods that start slowly or die; a consumer joins when its Pod is ready.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+
+use super::kafka::{Kafka, POLL, consumer_config};
+
+/// As many members as the Deployment has ready replicas, until dropped.
+pub struct Crowd {
+    follow: tokio::task::JoinHandle<()>,
+    pace: Arc<Pace>,
+}
+
+/// What the consumers do, changeable while they run.
+#[derive(Debug)]
+pub struct Pace {
+    /// Microseconds that one record takes; `IDLE`: nothing is read.
+    micros: AtomicU64,
+}
+
+/// Records are left where they are.
+pub const IDLE: u64 = u64::MAX;
+
+impl Crowd {
+    /// Members of `group` that read `topic`.
+    pub fn follow(
+        kafka: &Kafka,
+        deployments: Api<Deployment>,
+        name: &str,
+        group: &str,
+        topic: &str,
+    ) -> Self {
+        Self::follow_with(kafka, deployments, name, group, topic, &[])
+    }
+
+    /// The same, with settings of their own (`group.protocol`, `partition.assignment.strategy` ...).
+    pub fn follow_with(
+        kafka: &Kafka,
+        deployments: Api<Deployment>,
+        name: &str,
+        group: &str,
+        topic: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let pace = Arc::new(Pace {
+            micros: AtomicU64::new(IDLE),
+        });
+        let mut config = consumer_config(&kafka.bootstrap, group);
+        for (key, value) in settings {
+            if *key == "group.protocol" {
+                config.remove("session.timeout.ms");
+                config.remove("heartbeat.interval.ms");
+            }
+            config.set(*key, *value);
+        }
+        let (name, topic, shared) = (name.to_owned(), topic.to_owned(), Arc::clone(&pace));
+        let follow = tokio::spawn(async move {
+            let mut members: Vec<Member> = Vec::new();
+            loop {
+                if let Ok(deployment) = deployments.get(&name).await {
+                    let ready = deployment
+                        .status
+                        .and_then(|s| s.ready_replicas)
+                        .unwrap_or(0);
+                    let wanted = usize::try_from(ready).unwrap();
+                    while members.len() < wanted {
+                        members.push(Member::join(&config, &topic, &shared));
+                    }
+                    // All that go leave at once, as Pods do.
+                    let leavers = members.split_off(wanted.min(members.len()));
+                    tokio::task::spawn_blocking(move || drop(leavers))
+                        .await
+                        .unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+        Self { follow, pace }
+    }
+
+    /// From now on one record takes so long; `IDLE`: none is read.
+    pub fn micros_per_record(&self, micros: u64) {
+        self.pace.micros.store(micros, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.follow.abort();
+    }
+}
+
+struct Member {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Member {
+    fn join(config: &rdkafka::ClientConfig, topic: &str, pace: &Arc<Pace>) -> Self {
+        let consumer: BaseConsumer = config.create().unwrap();
+        consumer.subscribe(&[topic]).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, pace) = (Arc::clone(&stop), Arc::clone(pace));
+        let thread = std::thread::spawn(move || consume(&consumer, &stopped, &pace));
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Leaving the group takes its time; the others must not wait for it one by one.
+        self.thread.take();
+    }
+}
+
+/// Reads, takes its time, commits once a second, and leaves when told to.
+fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
+    let mut committed = std::time::Instant::now();
+    let mut paused = false;
+    while !stopped.load(Ordering::Relaxed) {
+        let micros = pace.micros.load(Ordering::Relaxed);
+        if (micros == IDLE) != paused || paused {
+            // A new assignment is not paused, so this is said again and again.
+            if let Ok(assignment) = consumer.assignment()
+                && assignment.count() > 0
+            {
+                let said = if micros == IDLE {
+                    consumer.pause(&assignment)
+                } else {
+                    consumer.resume(&assignment)
+                };
+                paused = said.is_ok() && micros == IDLE;
+            }
+        }
+        let Some(Ok(record)) = consumer.poll(POLL) else {
+            continue;
+        };
+        if micros == IDLE {
+            // It came before the pause: back to it.
+            let at = rdkafka::Offset::Offset(record.offset());
+            let _ = consumer.seek(
+                record.topic(),
+                record.partition(),
+                at,
+                Duration::from_secs(5),
+            );
+            continue;
+        }
+        if micros > 0 {
+            std::thread::sleep(Duration::from_micros(micros));
+        }
+        let _ = consumer.store_offset_from_message(&record);
+        if committed.elapsed() >= Duration::from_secs(1) {
+            let _ = consumer.commit_consumer_state(CommitMode::Sync);
+            committed = std::time::Instant::now();
+        }
+    }
+    let _ = consumer.commit_consumer_state(CommitMode::Sync);
+}

@@ -1,0 +1,316 @@
+//! Real brokers, and what tests do to them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::until::{secs, until};
+use super::{me, script, state_directory};
+
+const SCRIPT: &str = "kafka/kafka.sh";
+
+/// A cluster of brokers.
+#[derive(Debug)]
+pub struct Kafka {
+    state: PathBuf,
+    pub bootstrap: String,
+    pub nodes: u32,
+}
+
+impl Kafka {
+    /// One broker, shared by the whole test program.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Self::start_now(1, &[])))
+            .await
+            .unwrap()
+    }
+
+    /// Brokers of the test's own, which it may stop and kill; ended when this is dropped.
+    pub async fn start(nodes: u32) -> Self {
+        tokio::task::spawn_blocking(move || Self::start_now(nodes, &[]))
+            .await
+            .unwrap()
+    }
+
+    /// Brokers that Pods of a real node reach at `address`.
+    pub async fn for_pods(address: String) -> Self {
+        tokio::task::spawn_blocking(move || Self::start_now(1, &["--pod-address", &address]))
+            .await
+            .unwrap()
+    }
+
+    fn start_now(nodes: u32, more: &[&str]) -> Self {
+        let state = state_directory();
+        let at = state.to_str().unwrap().to_owned();
+        let (count, owner) = (nodes.to_string(), me());
+        let mut arguments = vec![
+            "up",
+            &at,
+            "--nodes",
+            &count,
+            "--quick-failover",
+            "--owner",
+            &owner,
+        ];
+        arguments.extend(more);
+        let bootstrap = script(SCRIPT, &arguments);
+        Self {
+            state,
+            bootstrap,
+            nodes,
+        }
+    }
+
+    async fn run(&self, verb: &'static str, rest: &[&str]) -> String {
+        let at = self.state.to_str().unwrap().to_owned();
+        let rest: Vec<String> = rest.iter().map(|s| (*s).to_owned()).collect();
+        let run = move || {
+            let mut arguments = vec![verb, &at];
+            arguments.extend(rest.iter().map(String::as_str));
+            script(SCRIPT, &arguments)
+        };
+        tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
+    /// Where Pods reach it.
+    pub async fn bootstrap_for_pods(&self) -> String {
+        self.run("bootstrap", &["pods"]).await
+    }
+
+    pub async fn kill(&self, node: u32) {
+        self.run("kill", &[&node.to_string()]).await;
+    }
+
+    pub async fn stop(&self, node: u32) {
+        self.run("stop", &[&node.to_string()]).await;
+    }
+
+    pub async fn start_node(&self, node: u32) {
+        self.run("start", &[&node.to_string()]).await;
+    }
+
+    pub async fn pause(&self, node: u32) {
+        self.run("pause", &[&node.to_string()]).await;
+    }
+
+    pub async fn resume(&self, node: u32) {
+        self.run("cont", &[&node.to_string()]).await;
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("enable.metrics.push", "false")
+            .set("topic.metadata.refresh.interval.ms", "1000")
+            .set("log_level", "0");
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().unwrap()
+    }
+
+    /// Creates a topic, on every broker at most three times, and waits until it has its leaders.
+    pub async fn create_topic(&self, name: &str, partitions: i32) {
+        let replicas = i32::try_from(self.nodes.min(3)).unwrap();
+        self.create_replicated(name, partitions, replicas).await;
+    }
+
+    /// Creates a topic with so many replicas of each partition. A topic that is still being deleted is waited for.
+    pub async fn create_replicated(&self, name: &str, partitions: i32, replicas: i32) {
+        let admin = self.admin();
+        let options = AdminOptions::new().operation_timeout(Some(secs(10)));
+        until(secs(30), "the topic is created", || async {
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+            match admin
+                .create_topics(&[topic], &options)
+                .await
+                .map_err(|e| e.to_string())?
+                .pop()
+            {
+                Some(Ok(_)) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        self.until_led(name, partitions).await;
+    }
+
+    async fn until_led(&self, name: &str, partitions: i32) {
+        until(secs(30), "every partition has a leader", || async {
+            let leaders = self.leaders(name).await;
+            let led = leaders.values().filter(|leader| **leader >= 0).count();
+            if i32::try_from(led).unwrap() == partitions {
+                Ok(())
+            } else {
+                Err(format!("{leaders:?}"))
+            }
+        })
+        .await;
+    }
+
+    pub async fn add_partitions(&self, name: &str, total: usize) {
+        let admin = self.admin();
+        let more = NewPartitions::new(name, total);
+        let result = admin
+            .create_partitions(&[more], &AdminOptions::new())
+            .await
+            .unwrap();
+        assert!(result.iter().all(Result::is_ok), "{result:?}");
+        self.until_led(name, i32::try_from(total).unwrap()).await;
+    }
+
+    pub async fn delete_topic(&self, name: &str) {
+        let result = self
+            .admin()
+            .delete_topics(&[name], &AdminOptions::new())
+            .await
+            .unwrap();
+        assert!(result.iter().all(Result::is_ok), "{result:?}");
+        until(secs(30), "the topic is gone", || async {
+            let leaders = self.leaders(name).await;
+            if leaders.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{leaders:?}"))
+            }
+        })
+        .await;
+    }
+
+    /// The leader of each partition, as the metadata has it.
+    pub async fn leaders(&self, topic: &str) -> BTreeMap<i32, i32> {
+        let config = self.config();
+        let topic = topic.to_owned();
+        let read = move || {
+            let client: BaseConsumer = config.create().unwrap();
+            let Ok(metadata) = client.fetch_metadata(Some(&topic), secs(5)) else {
+                return BTreeMap::new();
+            };
+            let partitions = metadata
+                .topics()
+                .first()
+                .map_or(&[][..], |t| t.partitions());
+            partitions.iter().map(|p| (p.id(), p.leader())).collect()
+        };
+        tokio::task::spawn_blocking(read).await.unwrap()
+    }
+
+    /// The broker that coordinates a group: the leader of its partition of `__consumer_offsets`.
+    pub async fn coordinator(&self, group: &str) -> i32 {
+        let leaders = self.leaders("__consumer_offsets").await;
+        let count = i32::try_from(leaders.len()).unwrap();
+        assert!(count > 0, "there are no offsets yet");
+        // String.hashCode of Java, as the broker takes it.
+        let hash = group.encode_utf16().fold(0i32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+        });
+        leaders[&((hash & i32::MAX) % count)]
+    }
+
+    /// Sends so many records, spread evenly over the partitions, and waits until they are there.
+    pub async fn produce(&self, topic: &str, records: usize) {
+        let partitions: Vec<i32> = self.leaders(topic).await.into_keys().collect();
+        let mut config = self.config();
+        let producer: FutureProducer = config.set("linger.ms", "5").create().unwrap();
+        let sent = (0..records).map(|i| {
+            let record = FutureRecord::<(), str>::to(topic)
+                .payload("record")
+                .partition(partitions[i % partitions.len()]);
+            producer.send(record, Timeout::After(secs(30)))
+        });
+        for delivery in futures::future::join_all(sent).await {
+            delivery.unwrap();
+        }
+    }
+
+    /// End offset of each partition.
+    pub async fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
+        let partitions: Vec<i32> = self.leaders(topic).await.into_keys().collect();
+        let (config, topic) = (self.config(), topic.to_owned());
+        let read = move || {
+            let client: BaseConsumer = config.create().unwrap();
+            let end = |p: &i32| client.fetch_watermarks(&topic, *p, secs(10)).unwrap().1;
+            partitions.iter().map(|p| (*p, end(p))).collect()
+        };
+        tokio::task::spawn_blocking(read).await.unwrap()
+    }
+
+    /// Commits for a group that has no members. The first commits of a new cluster may be lost without an error, so they
+    /// are read back.
+    pub async fn commit(&self, group: &str, topic: &str, offsets: &BTreeMap<i32, i64>) {
+        let mut config = self.config();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false");
+        until(secs(30), "the commits are there", || {
+            let (config, topic, offsets) = (config.clone(), topic.to_owned(), offsets.clone());
+            async move {
+                let write = move || {
+                    let client: BaseConsumer = config.create().map_err(|e| e.to_string())?;
+                    let mut list = TopicPartitionList::new();
+                    for (partition, offset) in &offsets {
+                        list.add_partition_offset(&topic, *partition, Offset::Offset(*offset))
+                            .unwrap();
+                    }
+                    client
+                        .commit(&list, CommitMode::Sync)
+                        .map_err(|e| e.to_string())?;
+                    let read = client
+                        .committed_offsets(list.clone(), secs(10))
+                        .map_err(|e| e.to_string())?;
+                    if read == list {
+                        Ok(())
+                    } else {
+                        Err(format!("{read:?}"))
+                    }
+                };
+                tokio::task::spawn_blocking(write).await.unwrap()
+            }
+        })
+        .await;
+    }
+
+    /// Commits at the ends, so that the group has no lag.
+    pub async fn commit_at_ends(&self, group: &str, topic: &str) {
+        let ends = self.ends(topic).await;
+        self.commit(group, topic, &ends).await;
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        script(SCRIPT, &["down", self.state.to_str().unwrap()]);
+    }
+}
+
+/// What a consumer of a test needs to know.
+pub fn consumer_config(bootstrap: &str, group: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "500")
+        .set("topic.metadata.refresh.interval.ms", "1000")
+        .set("queued.max.messages.kbytes", "256")
+        .set("enable.metrics.push", "false")
+        .set("log_level", "0");
+    config
+}
+
+pub const POLL: Duration = Duration::from_millis(100);

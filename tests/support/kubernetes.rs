@@ -1,0 +1,398 @@
+//! A real Kubernetes, and what tests apply to it and read from it.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, ResourceExt as _};
+use lagrange::api::{ConsumerGroup, ConsumerGroupStatus, KafkaCluster};
+use serde_json::{Value, json};
+
+use super::until::{secs, until};
+use super::{me, script, state_directory, unique};
+
+const SCRIPT: &str = "kubernetes/kube.sh";
+
+/// A cluster that knows the definitions.
+#[derive(Debug)]
+pub struct Kubernetes {
+    state: PathBuf,
+    pub kubeconfig: PathBuf,
+}
+
+impl Kubernetes {
+    /// A control plane with fake nodes, shared by the whole test program.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceLock<Kubernetes> = OnceLock::new();
+        let kubernetes =
+            tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Self::start_now("kwok")))
+                .await
+                .unwrap();
+        kubernetes.until_defined().await;
+        kubernetes
+    }
+
+    /// A real node, or kind where `LAGRANGE_CLUSTER` says so; ended when this is dropped.
+    pub async fn real() -> Self {
+        tokio::task::spawn_blocking(|| Self::start_bare("real"))
+            .await
+            .unwrap()
+    }
+
+    fn start_bare(mode: &str) -> Self {
+        let state = state_directory();
+        let arguments = [
+            "up",
+            state.to_str().unwrap(),
+            "--mode",
+            mode,
+            "--owner",
+            &me(),
+        ];
+        let kubeconfig = PathBuf::from(script(SCRIPT, &arguments));
+        Self { state, kubeconfig }
+    }
+
+    fn start_now(mode: &str) -> Self {
+        let kubernetes = Self::start_bare(mode);
+        kubernetes.kubectl(&[
+            "apply",
+            "--server-side",
+            "-f",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/crds"),
+        ]);
+        kubernetes
+    }
+
+    async fn until_defined(&self) {
+        let client = self.client().await;
+        until(secs(30), "the definitions are served", || async {
+            let groups: Api<ConsumerGroup> = Api::all(client.clone());
+            let clusters: Api<KafkaCluster> = Api::all(client.clone());
+            groups
+                .list(&kube::api::ListParams::default())
+                .await
+                .map_err(|e| e.to_string())?;
+            clusters
+                .list(&kube::api::ListParams::default())
+                .await
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+        })
+        .await;
+    }
+
+    /// A client of this test's own: one that another test's runtime made ends with it.
+    pub async fn client(&self) -> Client {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.script("kubectl", arguments)
+    }
+
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        self.script("helm", arguments)
+    }
+
+    pub fn load_image(&self, tar: &str) {
+        self.script("load-image", &[tar]);
+    }
+
+    /// The address of this machine as Pods see it.
+    pub fn host_address(&self) -> String {
+        self.script("host-address", &[])
+    }
+
+    fn script(&self, verb: &str, arguments: &[&str]) -> String {
+        let mut all = vec![verb, self.state.to_str().unwrap()];
+        all.extend(arguments);
+        script(SCRIPT, &all)
+    }
+
+    /// A namespace of the test's own.
+    pub async fn namespace(&self, stem: &str) -> Space {
+        let client = self.client().await;
+        let name = unique(stem);
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let namespace = serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap();
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        Space { client, name }
+    }
+}
+
+impl Drop for Kubernetes {
+    fn drop(&mut self) {
+        script(SCRIPT, &["down", self.state.to_str().unwrap()]);
+    }
+}
+
+/// A namespace and what a test does in it.
+#[derive(Clone)]
+pub struct Space {
+    pub client: Client,
+    pub name: String,
+}
+
+impl Space {
+    pub fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    pub fn groups(&self) -> Api<ConsumerGroup> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    pub fn clusters(&self) -> Api<KafkaCluster> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// A Deployment whose Pods are fake, or run nothing.
+    pub async fn deployment(&self, name: &str, replicas: i32) {
+        let labels = json!({ "app": name });
+        let deployment = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": name },
+            "spec": {
+                "replicas": replicas,
+                "selector": { "matchLabels": labels },
+                "template": {
+                    "metadata": { "labels": labels },
+                    "spec": { "containers": [{ "name": "consumer", "image": "localhost/pause:1" }] },
+                },
+            },
+        });
+        let deployment = serde_json::from_value(deployment).unwrap();
+        self.deployments()
+            .create(&PostParams::default(), &deployment)
+            .await
+            .unwrap();
+        self.until_ready(name, replicas).await;
+    }
+
+    /// Waits until so many replicas are wanted and ready.
+    pub async fn until_ready(&self, name: &str, replicas: i32) {
+        until(secs(60), "the Deployment is ready", || async {
+            let deployment = self
+                .deployments()
+                .get(name)
+                .await
+                .map_err(|e| e.to_string())?;
+            let wanted = deployment.spec.and_then(|s| s.replicas).unwrap_or(1);
+            let ready = deployment
+                .status
+                .and_then(|s| s.ready_replicas)
+                .unwrap_or(0);
+            if (wanted, ready) == (replicas, replicas) {
+                Ok(())
+            } else {
+                Err(format!("{ready} of {wanted} ready"))
+            }
+        })
+        .await;
+    }
+
+    /// `spec.replicas` of a Deployment.
+    pub async fn replicas(&self, name: &str) -> i32 {
+        self.deployments()
+            .get(name)
+            .await
+            .unwrap()
+            .spec
+            .and_then(|s| s.replicas)
+            .unwrap_or(1)
+    }
+
+    /// Scales by hand, as `kubectl scale` does.
+    pub async fn scale(&self, name: &str, replicas: i32) {
+        let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+        let by_hand = PatchParams {
+            field_manager: Some("a-hand".to_owned()),
+            ..PatchParams::default()
+        };
+        self.deployments()
+            .patch_scale(name, &by_hand, &patch)
+            .await
+            .unwrap();
+    }
+
+    /// Makes the Pods new ones, as another image would.
+    pub async fn roll_out(&self, name: &str, mark: &str) {
+        let patch = json!({ "spec": { "template": { "metadata": { "annotations": { "rolled": mark } } } } });
+        self.deployments()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
+    /// Creates a ConsumerGroup from its spec.
+    pub async fn group(&self, name: &str, spec: Value) {
+        let object = json!({
+            "apiVersion": "lagrange.dev/v1alpha1",
+            "kind": "ConsumerGroup",
+            "metadata": { "name": name },
+            "spec": spec,
+        });
+        let object = serde_json::from_value(object).unwrap();
+        self.groups()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
+    }
+
+    /// Creates a KafkaCluster that is looked at every 5 s.
+    pub async fn cluster(&self, name: &str, bootstrap: &str) {
+        let servers: Vec<&str> = bootstrap.split(',').collect();
+        let object = json!({
+            "apiVersion": "lagrange.dev/v1alpha1",
+            "kind": "KafkaCluster",
+            "metadata": { "name": name },
+            "spec": { "bootstrapServers": servers, "pollInterval": "5s" },
+        });
+        let object = serde_json::from_value(object).unwrap();
+        self.clusters()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
+    }
+
+    /// Changes the spec of a ConsumerGroup.
+    pub async fn edit(&self, name: &str, spec: Value) {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.groups()
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
+    /// Sets an annotation of a ConsumerGroup, or takes it away.
+    pub async fn annotate(&self, name: &str, key: &str, value: Option<&str>) {
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": { key: value } } }));
+        self.groups()
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
+    pub async fn status(&self, name: &str) -> ConsumerGroupStatus {
+        self.groups()
+            .get(name)
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default()
+    }
+
+    /// Status and reason of a condition, as `True/Managed`.
+    pub async fn condition(&self, name: &str, condition: &str) -> String {
+        let status = self.status(name).await;
+        let found = status.conditions.into_iter().find(|c| c.type_ == condition);
+        found.map_or_else(
+            || "none".to_owned(),
+            |c| format!("{}/{}", c.status, c.reason),
+        )
+    }
+
+    /// Waits until a condition says `wanted`, as `True/Managed`.
+    pub async fn until_condition(&self, name: &str, condition: &str, wanted: &str) {
+        until(
+            secs(60),
+            &format!("{condition} of {name} is {wanted}"),
+            || async {
+                let seen = self.condition(name, condition).await;
+                if seen == wanted {
+                    Ok(())
+                } else {
+                    Err(format!("{seen}; {:?}", self.status(name).await))
+                }
+            },
+        )
+        .await;
+    }
+
+    /// Waits until the Deployment is wanted at `replicas`.
+    pub async fn until_replicas(&self, name: &str, replicas: i32, within: u64) {
+        until(
+            secs(within),
+            &format!("{name} has {replicas} replicas"),
+            || async {
+                let seen = self.replicas(name).await;
+                if seen == replicas {
+                    Ok(())
+                } else {
+                    Err(format!("{seen}; {:?}", self.status(name).await))
+                }
+            },
+        )
+        .await;
+    }
+
+    /// Reason and note of every event about a ConsumerGroup, oldest first.
+    pub async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.name);
+        let mut events = events
+            .list(&kube::api::ListParams::default())
+            .await
+            .unwrap()
+            .items;
+        events.retain(|e| {
+            e.regarding
+                .as_ref()
+                .is_some_and(|r| r.name.as_deref() == Some(name))
+        });
+        events.sort_by_key(kube::ResourceExt::creation_timestamp);
+        events
+            .into_iter()
+            .map(|e| (e.reason.unwrap_or_default(), e.note.unwrap_or_default()))
+            .collect()
+    }
+
+    /// Waits for an event with this reason, and returns its note.
+    pub async fn until_event(&self, name: &str, reason: &str) -> String {
+        until(
+            secs(60),
+            &format!("event {reason} about {name}"),
+            || async {
+                let events = self.events(name).await;
+                let found = events
+                    .iter()
+                    .find(|(r, _)| r == reason)
+                    .map(|(_, note)| note.clone());
+                found.ok_or_else(|| format!("{events:?}"))
+            },
+        )
+        .await
+    }
+
+    /// Applies any object to this namespace.
+    pub async fn apply(&self, object: Value) -> DynamicObject {
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let types = object.types.clone().unwrap();
+        let (group, version) = types
+            .api_version
+            .split_once('/')
+            .unwrap_or(("", &types.api_version));
+        let kind = kube::core::GroupVersionKind::gvk(group, version, &types.kind);
+        let (resource, capabilities) = kube::discovery::pinned_kind(&self.client, &kind)
+            .await
+            .unwrap();
+        let api: Api<DynamicObject> =
+            Api::dynamic(self.client.clone(), &resource, &capabilities.scope).constrain(&self.name);
+        let parameters = PatchParams::apply("test").force();
+        api.patch(&object.name_any(), &parameters, &Patch::Apply(&object))
+            .await
+            .unwrap()
+    }
+}

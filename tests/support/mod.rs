@@ -1,0 +1,58 @@
+//! What integration tests stand on: real brokers, a real Kubernetes, the operator as a process, and consumers that stand
+//! in for what fake Pods would run. Everything started here ends with the test program, however that ends.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    unreachable_pub,
+    clippy::missing_panics_doc,
+    reason = "compiled into test programs only; a test that cannot go on panics"
+)]
+
+pub mod crowd;
+pub mod kafka;
+pub mod kubernetes;
+pub mod operator;
+pub mod until;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A name that no other test uses.
+pub fn unique(stem: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{stem}-{}-{next}", std::process::id())
+}
+
+/// Runs a script of `tests/env` and returns what it prints.
+fn script(path: &str, arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/env")
+        .join(path);
+    let output = Command::new(&script)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{} {arguments:?}: {}",
+        script.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A directory of the test program's own; what runs in it is ended by its owner's watchdog.
+fn state_directory() -> PathBuf {
+    tempfile::Builder::new()
+        .prefix("lagrange-test-")
+        .tempdir()
+        .unwrap()
+        .keep()
+}
+
+fn me() -> String {
+    std::process::id().to_string()
+}

@@ -1,0 +1,147 @@
+//! The operator as a process of its own, outside the cluster: started, killed, and read.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::kubernetes::{Kubernetes, Space};
+use super::until::{secs, until};
+
+/// A running operator.
+#[derive(Debug)]
+pub struct Operator {
+    child: Child,
+    log: PathBuf,
+    port: u16,
+}
+
+impl Operator {
+    /// Starts one that manages a namespace, and waits until it is ready.
+    pub async fn start(kubernetes: &Kubernetes, space: &Space) -> Self {
+        Self::start_with(kubernetes, space, &[]).await
+    }
+
+    /// The same, with more flags.
+    pub async fn start_with(kubernetes: &Kubernetes, space: &Space, more: &[&str]) -> Self {
+        let operator = Self::spawn(kubernetes, space, more);
+        until(secs(30), "the operator is ready", || async {
+            let seen = operator.get("/readyz");
+            if seen.starts_with("HTTP/1.1 200") {
+                Ok(())
+            } else {
+                Err(format!("{seen}\n{}", operator.log()))
+            }
+        })
+        .await;
+        operator
+    }
+
+    fn spawn(kubernetes: &Kubernetes, space: &Space, more: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let log = tempfile::Builder::new()
+            .prefix("lagrange-operator-")
+            .tempfile()
+            .unwrap()
+            .keep()
+            .unwrap()
+            .1;
+        let output = File::create(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_lagrange"))
+            .arg("run")
+            .arg(format!("--kubeconfig={}", kubernetes.kubeconfig.display()))
+            .arg(format!("--watch-namespace={}", space.name))
+            .arg(format!("--listen-address=127.0.0.1:{port}"))
+            .args([
+                "--allow-local-addresses",
+                "--inline-poll-interval=5s",
+                "--log-filter=info,lagrange=debug",
+            ])
+            .args(more)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Self { child, log, port }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and waits until it has ended.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits until it has ended.
+    pub fn terminate(mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        (self.child.wait().unwrap(), began.elapsed())
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The answer to a GET, head and body.
+    pub fn get(&self, path: &str) -> String {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            stream.set_read_timeout(Some(secs(5)))?;
+            write!(
+                stream,
+                "GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n"
+            )?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        ask().unwrap_or_else(|error| error.to_string())
+    }
+
+    /// The value of one metric, by its whole series name with labels in the order it is shown.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let page = self.get("/metrics");
+        page.lines()
+            .find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
+    /// The sum over all series of a metric whose labels contain `with`.
+    pub fn metric_sum(&self, name: &str, with: &str) -> f64 {
+        let page = self.get("/metrics");
+        let values = page
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(with));
+        values
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the operator's log ---\n{}", self.log());
+        }
+    }
+}
