@@ -17,6 +17,7 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod intent;
 pub mod kafka;
 pub mod process;

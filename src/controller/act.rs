@@ -1,0 +1,178 @@
+//! The three steps of an action (decision 1): write it ahead, write the scale, confirm. After every one of them the process
+//! may die, time out, or find that somebody else was faster; what then holds is said where it happens. Decides nothing.
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use crate::{
+    api::{ConsumerGroup, ConsumerGroupStatus},
+    process::metrics::Direction,
+};
+
+use super::{
+    context::Context,
+    error::{Error, Problem, Stop, target_problem},
+    event::REPORTER,
+    managed::Managed,
+    report,
+    target::{self, Addressed},
+};
+
+/// A change of replicas that was decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Action {
+    pub(super) from: i32,
+    pub(super) to: i32,
+}
+
+/// What became of an action.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The API server took it.
+    Done,
+    /// Nobody knows: it counts as an action at its time.
+    Unknown,
+    /// Nothing was changed: what was decided on no longer holds. Look again.
+    LookAgain(&'static str),
+    /// Nothing was changed, and nothing will be until its user puts something right.
+    Refused(Problem),
+}
+
+/// Acts. `ahead` is the status that tells of the decision; memory goes with it.
+pub(super) async fn act(
+    context: &Context,
+    managed: &mut Managed,
+    target: &Addressed,
+    action: Action,
+    ahead: ConsumerGroupStatus,
+) -> Result<Outcome, Error> {
+    let scale = match target::scale(context, target).await {
+        Ok(scale) => scale,
+        Err(Stop::Problem(problem)) => return Ok(Outcome::Refused(problem)),
+        Err(Stop::Error(error)) => return Err(error),
+    };
+    if target::replicas(&scale) != action.from {
+        return Ok(Outcome::LookAgain("the replicas have changed meanwhile"));
+    }
+
+    // (a) Ahead. Nothing has been done yet, so whatever fails here costs nothing but another look.
+    let Action { from, to } = action;
+    let begun = managed.state.memory.begin(from, to, context.clock.now());
+    let ahead = ConsumerGroupStatus {
+        memory: report::memory(&begun),
+        ..ahead
+    };
+    match write_status(context, managed, &ahead).await {
+        Ok(()) => {}
+        Err(error) if error.is(409) => {
+            look_up(context, managed).await?;
+            return Ok(Outcome::LookAgain("somebody else has written the status"));
+        }
+        Err(error) => {
+            // It may have been written. Whoever reads it takes it for an action of unknown outcome, and so do we.
+            look_up(context, managed).await?;
+            return Err(error);
+        }
+    }
+    managed.state.memory = begun;
+
+    // (b) The scale, with the version that it was decided on.
+    let name = managed.stored().name_any();
+    let outcome = match target::set_replicas(context, target, &scale, to).await {
+        Ok(_) => {
+            info!(group = name, target = %target.key, from, to, "scaled");
+            let direction = if to > from {
+                Direction::Up
+            } else {
+                Direction::Down
+            };
+            context.metrics.scaled(direction);
+            managed.state.memory = managed.state.memory.confirm();
+            Outcome::Done
+        }
+        Err(error) if was_not_done(&error) => {
+            managed.state.memory = managed.state.memory.refuse();
+            match target_problem(error, &target.key.to_string()) {
+                Stop::Problem(problem) => Outcome::Refused(problem),
+                Stop::Error(error) => return Err(error),
+            }
+        }
+        Err(error) => {
+            warn!(group = name, target = %target.key, from, to, "not known whether scaled: {error}");
+            managed.state.memory = managed.state.memory.unknown();
+            Outcome::Unknown
+        }
+    };
+    context.note_action(&target.key, &managed.state.memory);
+    // (c) is the report that follows. If it fails, the status still has the action as pending, and any later report
+    // makes up for it.
+    Ok(outcome)
+}
+
+/// The API server has said that it did nothing. A conflict is not among these: something between us and it may have tried
+/// twice, and then the second try meets the version that the first one made.
+fn was_not_done(error: &Error) -> bool {
+    matches!(error, Error::Refused { code: 400..500, .. })
+        && !error.is(408)
+        && !error.is(409)
+        && !error.is(429)
+}
+
+/// Writes what is new in `next`, if the resource is still the version that is known here.
+pub(super) async fn write_status(
+    context: &Context,
+    managed: &mut Managed,
+    next: &ConsumerGroupStatus,
+) -> Result<(), Error> {
+    let stored = managed.stored();
+    let Some(change) = report::merge_patch(&value(stored.status.as_ref()), &value(Some(next)))
+    else {
+        return Ok(());
+    };
+    let patch = Patch::Merge(json!({
+        "metadata": { "resourceVersion": stored.resource_version(), "uid": stored.uid() },
+        "status": change,
+    }));
+    let name = stored.name_any();
+    let api = api(context, stored);
+    let parameters = PatchParams {
+        field_manager: Some(REPORTER.to_owned()),
+        ..PatchParams::default()
+    };
+    let written = api.patch_status(&name, &parameters, &patch);
+    let written = context.write("status", "write the status", written).await?;
+    managed.meet(written.into());
+    Ok(())
+}
+
+/// Reads the resource as it is now.
+pub(super) async fn look_up(context: &Context, managed: &mut Managed) -> Result<(), Error> {
+    let stored = managed.stored();
+    let api = api(context, stored);
+    let name = stored.name_any();
+    let now = context
+        .read("get the ConsumerGroup", api.get(&name))
+        .await?;
+    if managed.is(&now) {
+        managed.meet(now.into());
+    }
+    Ok(())
+}
+
+fn api(context: &Context, group: &ConsumerGroup) -> Api<ConsumerGroup> {
+    Api::namespaced(
+        context.client.clone(),
+        &group.namespace().unwrap_or_default(),
+    )
+}
+
+/// Statuses are made of texts, numbers and lists of them, so that this cannot fail.
+fn value(status: Option<&ConsumerGroupStatus>) -> Value {
+    status
+        .and_then(|status| serde_json::to_value(status).ok())
+        .unwrap_or_else(|| json!({}))
+}

@@ -1,0 +1,291 @@
+//! The pipeline for one KafkaCluster: has it looked at, and says on it whether it answers and who uses it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+    runtime::controller,
+};
+use serde_json::json;
+
+use crate::{
+    api::{
+        KafkaCluster, KafkaClusterStatus, NamespacesFrom,
+        condition::{self, Finding, Status, reasons, types},
+    },
+    kafka::{
+        connection::{Connection, Identity},
+        interest::{Interest, Key},
+        snapshot::Snapshot,
+    },
+};
+
+use super::{
+    context::{Context, lock},
+    error::{Error, Problem},
+    event::{self, Happening, REPORTER, Told},
+    looks::Watching,
+    name::Name,
+    report::merge_patch,
+    source,
+};
+
+/// A cluster that does not answer is said to be so after this long, and two looks (decision 16).
+const LASTING: SignedDuration = SignedDuration::from_secs(20);
+
+/// What this process remembers of each KafkaCluster.
+#[derive(Debug, Default)]
+pub(super) struct Clusters(Mutex<BTreeMap<Name, Arc<tokio::sync::Mutex<Followed>>>>);
+
+impl Clusters {
+    fn of(&self, name: &Name) -> Arc<tokio::sync::Mutex<Followed>> {
+        Arc::clone(lock(&self.0).entry(name.clone()).or_default())
+    }
+
+    pub(super) fn forget(&self, name: &Name) {
+        lock(&self.0).remove(name);
+    }
+}
+
+/// One cluster.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    watch: Option<(Identity, Duration, Box<dyn Watching>)>,
+    /// Since when it does not answer, and in which look that was first so.
+    failing: Option<(Timestamp, u64)>,
+    told: Told,
+    failures: u32,
+}
+
+/// What all reconciliations of clusters share.
+pub(super) struct Shared {
+    pub(super) context: Arc<Context>,
+    pub(super) clusters: Clusters,
+}
+
+/// Brings one cluster's status up to date.
+pub(super) async fn reconcile(
+    cluster: Arc<KafkaCluster>,
+    shared: Arc<Shared>,
+) -> Result<controller::Action, Error> {
+    let context = &shared.context;
+    let name = Name::of(&*cluster);
+    let followed = shared.clusters.of(&name);
+    let mut followed = followed.lock().await;
+    let stored = cluster.status.clone().unwrap_or_default();
+    let (finding, snapshot) = match follow(context, &name, &cluster, &mut followed) {
+        Ok(snapshot) => (
+            connected(context, &cluster, &mut followed, snapshot.as_deref()),
+            snapshot,
+        ),
+        Err(problem) => {
+            followed.watch = None;
+            (Some(not_connected(problem)), None)
+        }
+    };
+    let next = status(context, &cluster, &stored, finding, snapshot.as_deref());
+    if let Some(change) = merge_patch(&json!(stored), &json!(next)) {
+        let patch = Patch::Merge(json!({
+            "metadata": { "resourceVersion": cluster.resource_version(), "uid": cluster.uid() },
+            "status": change,
+        }));
+        let api: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &name.namespace);
+        let parameters = PatchParams {
+            field_manager: Some(REPORTER.to_owned()),
+            ..PatchParams::default()
+        };
+        let written = api.patch_status(&name.name, &parameters, &patch);
+        match context.write("status", "write the status", written).await {
+            Ok(_) => {
+                if let Some(happening) = told(&stored, &next) {
+                    event::tell(context, &mut followed.told, &*cluster, None, happening).await;
+                }
+            }
+            // The watch has not shown our own last write yet, or somebody else's: it will.
+            Err(error) if error.is(409) => {}
+            Err(error) => {
+                followed.failures = followed.failures.saturating_add(1);
+                return Err(error);
+            }
+        }
+    }
+    followed.failures = 0;
+    Ok(controller::Action::requeue(Duration::from_mins(1)))
+}
+
+/// Has the cluster looked at, and gives the latest look.
+fn follow(
+    context: &Context,
+    name: &Name,
+    cluster: &KafkaCluster,
+    followed: &mut Followed,
+) -> Result<Option<Arc<Snapshot>>, Problem> {
+    let connection = Connection::plaintext(&cluster.spec.bootstrap_servers)
+        .map_err(|error| Problem::new(reasons::INVALID_SPEC, error.to_string()))?;
+    let identity = connection.identity();
+    let interval = cluster.spec.poll_interval.as_std();
+    let interest = Interest {
+        interval,
+        group: None,
+    };
+    match &mut followed.watch {
+        Some((same, before, watch)) if *same == identity => {
+            if *before != interval {
+                watch.update(interest);
+                *before = interval;
+            }
+        }
+        _ => {
+            followed.watch = None;
+            followed.failing = None;
+            let key = Key::kafka_cluster(&name.namespace, &name.name);
+            let watch = context.kafka.watch(&connection, key, interest)?;
+            followed.watch = Some((identity, interval, watch));
+        }
+    }
+    let snapshot = followed
+        .watch
+        .as_ref()
+        .and_then(|(_, _, watch)| watch.latest());
+    if let (Some((identity, ..)), Some(snapshot)) = (&followed.watch, &snapshot) {
+        context.note_cluster_id(identity, snapshot.cluster_id.as_ref());
+    }
+    Ok(snapshot)
+}
+
+/// What the latest look says about the connection; `None`: nothing new.
+fn connected(
+    context: &Context,
+    cluster: &KafkaCluster,
+    followed: &mut Followed,
+    snapshot: Option<&Snapshot>,
+) -> Option<Finding> {
+    let Some(snapshot) = snapshot else {
+        return None;
+    };
+    let Some(error) = &snapshot.error else {
+        followed.failing = None;
+        return Some(Finding {
+            condition: types::CONNECTED,
+            status: Status::True,
+            reason: reasons::BROKERS_REACHABLE,
+            message: limits(context, cluster),
+        });
+    };
+    let now = context.clock.now();
+    let (since, look) = *followed.failing.get_or_insert((now, snapshot.look));
+    let lasts = snapshot.look > look && now.duration_since(since) >= LASTING;
+    let reason = match error.category() {
+        "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
+        category => category,
+    };
+    lasts.then(|| not_connected(Problem::new(reason, error.to_string())))
+}
+
+/// What this installation cannot do for the cluster.
+fn limits(context: &Context, cluster: &KafkaCluster) -> String {
+    let selects = cluster.spec.allowed_namespaces.from == NamespacesFrom::Selector;
+    if selects && !context.settings.namespaces.is_empty() {
+        "allowedNamespaces.from: Selector needs an installation that watches all namespaces; here only this namespace may use the cluster".to_owned()
+    } else {
+        String::new()
+    }
+}
+
+fn not_connected(problem: Problem) -> Finding {
+    Finding {
+        condition: types::CONNECTED,
+        status: Status::False,
+        reason: problem.reason,
+        message: problem.message,
+    }
+}
+
+fn status(
+    context: &Context,
+    cluster: &KafkaCluster,
+    stored: &KafkaClusterStatus,
+    finding: Option<Finding>,
+    snapshot: Option<&Snapshot>,
+) -> KafkaClusterStatus {
+    let name = Name::of(cluster);
+    let generation = cluster.metadata.generation;
+    let conditions = match finding {
+        Some(finding) => condition::merge(
+            &stored.conditions,
+            &[finding],
+            generation,
+            context.clock.now(),
+        ),
+        None if stored.conditions.is_empty() => condition::merge(
+            &[],
+            &[Finding::not_yet_observed(types::CONNECTED)],
+            generation,
+            context.clock.now(),
+        ),
+        None => stored.conditions.clone(),
+    };
+    // While it does not answer, what it was when it last did.
+    let answered = snapshot.filter(|snapshot| snapshot.error.is_none());
+    let brokers = answered.and_then(|snapshot| i32::try_from(snapshot.brokers.len()).ok());
+    let cluster_id = answered.and_then(|snapshot| snapshot.cluster_id.as_deref());
+    KafkaClusterStatus {
+        observed_generation: generation,
+        cluster_id: cluster_id
+            .map(ToOwned::to_owned)
+            .or_else(|| stored.cluster_id.clone()),
+        brokers: brokers.or(stored.brokers),
+        groups: Some(users(context, &name)),
+        conditions,
+    }
+}
+
+/// ConsumerGroups that refer to the cluster and may use it.
+fn users(context: &Context, name: &Name) -> i32 {
+    let claims: Vec<_> = lock(&context.seen.claims)
+        .on_cluster(name)
+        .cloned()
+        .collect();
+    let allowed = claims
+        .iter()
+        .filter(|claim| source::identity_of(context, claim).is_some());
+    i32::try_from(allowed.count()).unwrap_or(i32::MAX)
+}
+
+fn told(stored: &KafkaClusterStatus, next: &KafkaClusterStatus) -> Option<Happening> {
+    let says = |status: &KafkaClusterStatus| {
+        condition::find(&status.conditions, types::CONNECTED)
+            .map(|found| (found.status.clone(), found.message.clone()))
+    };
+    let (before, now) = (says(stored), says(next)?);
+    let was = before.as_ref().map(|(status, _)| status.as_str());
+    match (was, now.0.as_str()) {
+        (was, "False") if was != Some("False") => {
+            Some(Happening::warning("KafkaConnectionFailed", "Connect", now.1).flapping())
+        }
+        (Some("False"), "True") => {
+            let note = "the cluster answers again".to_owned();
+            Some(Happening::normal("KafkaConnectionRestored", "Connect", note).flapping())
+        }
+        _ => None,
+    }
+}
+
+/// When to try again after an error of the API server.
+pub(super) fn error_policy(
+    cluster: Arc<KafkaCluster>,
+    error: &Error,
+    shared: Arc<Shared>,
+) -> controller::Action {
+    shared.context.metrics.reconcile_error(error.category());
+    let followed = shared.clusters.of(&Name::of(&*cluster));
+    let failures = followed.try_lock().map_or(1, |followed| followed.failures);
+    tracing::warn!(cluster = %Name::of(&*cluster), failures, "{error}");
+    controller::Action::requeue(Duration::from_secs(1 << failures.min(6)))
+}

@@ -1,0 +1,337 @@
+//! The conditions of a ConsumerGroup, read off a decision (decisions 16 and 30). Pure: decides nothing again.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::{
+    api::condition::{
+        self, Finding, Status,
+        reasons::{self, NOT_YET_OBSERVED},
+        types,
+    },
+    scaling::{
+        Decision,
+        decision::{HoldReason, Knowledge, LimitedBy, Wait},
+        trail::Step,
+    },
+};
+
+use super::{error::Problem, words::clock};
+
+/// What a condition says now; `None`: what it said before.
+type Said = Option<Finding>;
+
+/// What the conditions are read off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) decision: &'a Decision,
+    /// What keeps Kafka from being read, once it lasts.
+    pub(super) trouble: Option<&'a Problem>,
+    /// Why the target was not scaled when it was to be.
+    pub(super) refusal: Option<&'a Problem>,
+    /// Whether looks have stopped coming.
+    pub(super) is_stale: bool,
+    /// Whether members have been without a partition for more than one look.
+    pub(super) idle_lasts: bool,
+    /// `mode: DryRun`.
+    pub(super) dry_run: bool,
+}
+
+/// The conditions to write.
+pub(super) fn of(
+    found: Found<'_>,
+    previous: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let findings = [
+        (types::READY, ready(found)),
+        (types::LAG_KNOWN, lag_known(found)),
+        (types::ABLE_TO_SCALE, Some(able_to_scale(found))),
+        (types::SCALING_LIMITED, scaling_limited(found.decision)),
+        (types::HEALTHY, healthy(found)),
+    ];
+    findings
+        .into_iter()
+        .flat_map(|(condition, said)| {
+            let kept = said.is_none().then(|| condition::find(previous, condition));
+            match kept.flatten() {
+                Some(kept) => vec![Condition {
+                    observed_generation: generation,
+                    ..kept.clone()
+                }],
+                None => {
+                    let said = said.unwrap_or_else(|| Finding::not_yet_observed(condition));
+                    condition::merge(previous, &[said], generation, now)
+                }
+            }
+        })
+        .collect()
+}
+
+/// The conditions of a group that is not managed at present.
+pub(super) fn of_problem(
+    problem: &Problem,
+    previous: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let findings = types::OF_CONSUMER_GROUP.map(|condition| match condition {
+        types::READY => say(condition, Status::False, problem.reason, &*problem.message),
+        other => Finding::not_yet_observed(other),
+    });
+    condition::merge(previous, &findings, generation, now)
+}
+
+fn say(
+    condition: &'static str,
+    status: Status,
+    reason: &'static str,
+    message: impl Into<String>,
+) -> Finding {
+    Finding {
+        condition,
+        status,
+        reason,
+        message: message.into(),
+    }
+}
+
+fn ready(found: Found<'_>) -> Said {
+    let contested = |wait: Wait| wait.why == HoldReason::TargetContested;
+    if let Some(problem) = found.refusal.or(found.trouble) {
+        return Some(say(
+            types::READY,
+            Status::False,
+            problem.reason,
+            &*problem.message,
+        ));
+    }
+    if let Some(Wait { until, .. }) = found.decision.up_blocked.filter(|wait| contested(*wait)) {
+        let until = until.map(clock).unwrap_or_default();
+        return Some(say(
+            types::READY,
+            Status::False,
+            reasons::TARGET_CONTESTED,
+            format!(
+                "somebody else keeps changing the replicas: leave them to Lagrange (drop replicas from the manifest), or delete this resource; held until {until}"
+            ),
+        ));
+    }
+    match found.decision.facts.knowledge {
+        Knowledge::NotYet => Some(Finding::not_yet_observed(types::READY)),
+        Knowledge::Complete | Knowledge::Missing { lasting: true, .. } => {
+            Some(say(types::READY, Status::True, reasons::MANAGED, ""))
+        }
+        Knowledge::Missing { lasting: false, .. } => None,
+    }
+}
+
+fn lag_known(found: Found<'_>) -> Said {
+    let facts = &found.decision.facts;
+    match facts.knowledge {
+        Knowledge::NotYet => Some(Finding::not_yet_observed(types::LAG_KNOWN)),
+        Knowledge::Complete => Some(say(
+            types::LAG_KNOWN,
+            Status::True,
+            reasons::ALL_PARTITIONS_READ,
+            "",
+        )),
+        Knowledge::Missing { lasting: false, .. } => None,
+        Knowledge::Missing {
+            since,
+            lasting: true,
+        } => {
+            let since = clock(since);
+            let (reason, message) = match found.trouble {
+                Some(problem) => (
+                    reasons::KAFKA_UNREACHABLE,
+                    format!("not read since {since}: {}", problem.message),
+                ),
+                None if found.is_stale => (
+                    reasons::STALE,
+                    format!("no look at Kafka since {since}; the size is held"),
+                ),
+                None => (
+                    reasons::PARTITIONS_UNREADABLE,
+                    unreadable(found.decision, &since),
+                ),
+            };
+            Some(say(types::LAG_KNOWN, Status::False, reason, message))
+        }
+    }
+}
+
+fn unreadable(decision: &Decision, since: &str) -> String {
+    let lag = &decision.facts.lag;
+    let past_end = decision.trail.0.iter().find_map(|step| match step {
+        Step::CommitPastEnd { .. } => Some(step.to_string()),
+        _ => None,
+    });
+    if let Some(past_end) = past_end {
+        return past_end;
+    }
+    if lag.unknown_partitions.is_empty() {
+        return format!("the group or its topics cannot be read since {since}; the size is held");
+    }
+    let names: Vec<String> = lag
+        .unknown_partitions
+        .iter()
+        .take(3)
+        .map(|(topic, partition)| format!("{topic}-{partition}"))
+        .collect();
+    format!(
+        "{} partitions cannot be read since {since}: {}{}; unknown is not zero, so the size is held",
+        lag.unknown,
+        names.join(", "),
+        if lag.unknown_partitions.len() > names.len() {
+            ", ..."
+        } else {
+            ""
+        }
+    )
+}
+
+fn able_to_scale(found: Found<'_>) -> Finding {
+    let able = |status, reason, message: String| say(types::ABLE_TO_SCALE, status, reason, message);
+    if found.dry_run {
+        return able(
+            Status::False,
+            reasons::DRY_RUN,
+            "mode: DryRun decides and reports, and changes nothing".to_owned(),
+        );
+    }
+    let Some(Wait { why, until }) = found.decision.up_blocked else {
+        return able(Status::True, reasons::READY_FOR_NEW_SCALE, String::new());
+    };
+    let until = until.map(clock);
+    let before = |what: &str| match &until {
+        Some(until) => format!("{what}; until {until} at the latest"),
+        None => what.to_owned(),
+    };
+    let (reason, message) = match why {
+        HoldReason::NotYetObserved | HoldReason::GatheringEvidence => {
+            return able(Status::Unknown, NOT_YET_OBSERVED, String::new());
+        }
+        HoldReason::CoolingDown => (
+            reasons::COOLING_DOWN,
+            match until {
+                Some(until) => format!("the next scale-up may come at {until}"),
+                None => String::new(),
+            },
+        ),
+        HoldReason::Settling => (
+            reasons::COOLING_DOWN,
+            before("waiting for the last action to settle"),
+        ),
+        HoldReason::TargetContested => (
+            reasons::COOLING_DOWN,
+            before("standing back, since somebody else keeps changing the replicas"),
+        ),
+        HoldReason::GroupRebalancing => (
+            reasons::GROUP_REBALANCING,
+            before("the group hands out its partitions anew"),
+        ),
+        HoldReason::RolloutInProgress => (
+            reasons::ROLLOUT_IN_PROGRESS,
+            before("the workload replaces its pods"),
+        ),
+        HoldReason::ReplicasNotReady => (
+            reasons::REPLICAS_NOT_READY,
+            "fewer replicas are ready than wanted".to_owned(),
+        ),
+        HoldReason::GroupMissing => (
+            reasons::REPLICAS_NOT_READY,
+            "replicas are ready, and none of them has joined the group".to_owned(),
+        ),
+        HoldReason::LagUnknown | HoldReason::AsDesired | HoldReason::ArrivalsTooHigh => (
+            reasons::LAG_UNKNOWN,
+            "no scale-up on a lag that is not known".to_owned(),
+        ),
+        HoldReason::ScalingDisabled => (
+            reasons::SCALING_DISABLED,
+            "the target was scaled to 0 by hand; scale it to 1 or more to hand it back".to_owned(),
+        ),
+        HoldReason::Paused => (reasons::PAUSED, paused(found.decision)),
+    };
+    able(Status::False, reason, message)
+}
+
+fn paused(decision: &Decision) -> String {
+    let not_understood = decision.trail.0.iter().find_map(|step| match step {
+        Step::NotUnderstood { .. } => Some(step.to_string()),
+        _ => None,
+    });
+    not_understood.unwrap_or_else(|| "an annotation lagrange.dev/paused... holds it".to_owned())
+}
+
+fn scaling_limited(decision: &Decision) -> Said {
+    let limited = |status, reason, message: String| {
+        Some(say(types::SCALING_LIMITED, status, reason, message))
+    };
+    let asked = decision.trail.0.iter().find_map(|step| match step {
+        Step::Demand { replicas, .. } => Some(*replicas),
+        _ => None,
+    });
+    let Some(by) = decision.limited_by else {
+        return match (decision.facts.desired, decision.facts.knowledge) {
+            (Some(_), _) => limited(Status::False, reasons::DESIRED_WITHIN_RANGE, String::new()),
+            (None, Knowledge::NotYet) => Some(Finding::not_yet_observed(types::SCALING_LIMITED)),
+            (None, _) => None,
+        };
+    };
+    let limit = decision.facts.limit.unwrap_or_default();
+    let wants = asked.map_or_else(String::new, |asked| {
+        format!("the lag asks for {asked} replicas; ")
+    });
+    match by {
+        LimitedBy::PartitionLimit => limited(
+            Status::True,
+            reasons::PARTITION_LIMIT,
+            format!(
+                "{wants}the partitions can feed {limit}. More partitions would allow more, and move keys between partitions: order per key is not kept across that change"
+            ),
+        ),
+        LimitedBy::MaxReplicas => limited(
+            Status::True,
+            reasons::MAX_REPLICAS,
+            format!("{wants}maxReplicas allows fewer: raise it if the group should grow"),
+        ),
+        LimitedBy::MinReplicas => limited(
+            Status::True,
+            reasons::MIN_REPLICAS,
+            format!("{wants}minReplicas keeps more"),
+        ),
+    }
+}
+
+fn healthy(found: Found<'_>) -> Said {
+    let facts = &found.decision.facts;
+    if facts.group_missing {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::GROUP_MISSING,
+            format!(
+                "{} replicas are ready, and none has joined the group for longer than settleTimeout: check spec.groupId and the consumers' logs",
+                facts.ready
+            ),
+        ));
+    }
+    match (facts.knowledge, facts.idle_members) {
+        (Knowledge::NotYet, _) => Some(Finding::not_yet_observed(types::HEALTHY)),
+        (_, Some(idle)) if idle > 0 => found.idle_lasts.then(|| {
+            let members = facts.members.unwrap_or_default();
+            say(
+                types::HEALTHY,
+                Status::False,
+                reasons::IDLE_CONSUMERS,
+                format!("{idle} of {members} consumers have no partition: there are more consumers than partitions to give them"),
+            )
+        }),
+        // Who has which partition is not known while they are handed out.
+        (_, None) if facts.members.is_some_and(|members| members > 0) => None,
+        (Knowledge::Complete, _) => Some(say(types::HEALTHY, Status::True, reasons::AS_EXPECTED, "")),
+        (Knowledge::Missing { .. }, _) => None,
+    }
+}

@@ -1,0 +1,229 @@
+//! What all reconciliations share: the client, the clock, what the watches have seen, and what this process remembers of
+//! each group. Decides nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::Client;
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::{
+    api::{ConsumerGroup, KafkaCluster},
+    clock::Clock,
+    kafka::connection::Identity,
+    process::metrics::{Metrics, WriteOutcome},
+    scaling::Memory,
+};
+
+use super::{
+    contest::Claims,
+    error::Error,
+    looks::Clusters,
+    managed::Managed,
+    name::{Name, TargetKey},
+    target::{Kinds, Workload},
+};
+
+/// What a user of the process chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Namespaces to watch; empty: all.
+    pub namespaces: Vec<String>,
+    /// Deadline of each call to the API server.
+    pub api_timeout: Duration,
+    /// Groups that are worked on at the same time.
+    pub concurrency: u16,
+    /// Whether a ConsumerGroup may name bootstrap servers itself.
+    pub inline_connections: bool,
+    /// How often such a cluster is looked at.
+    pub inline_interval: Duration,
+}
+
+/// Shared by all reconciliations.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) kafka: Arc<dyn Clusters>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) settings: Settings,
+    /// This process, in events.
+    pub(super) instance: String,
+    pub(super) seen: Seen,
+    pub(super) kinds: Kinds,
+    pub(super) wake: Wake,
+    managed: Mutex<BTreeMap<Name, Arc<tokio::sync::Mutex<Managed>>>>,
+    failures: Mutex<BTreeMap<Name, u32>>,
+    /// The last action on each target, whoever managed it then (decision 28).
+    actions: Mutex<BTreeMap<TargetKey, Memory>>,
+    cluster_ids: Mutex<BTreeMap<Identity, Arc<str>>>,
+}
+
+/// What the watches have seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) claims: Mutex<Claims>,
+    pub(super) clusters: Mutex<BTreeMap<Name, Arc<KafkaCluster>>>,
+    /// Labels of namespaces, once somebody selects by them.
+    pub(super) namespaces: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+    pub(super) workloads: Mutex<BTreeMap<TargetKey, Workload>>,
+    /// Kinds that we may not watch.
+    pub(super) forbidden: Mutex<BTreeSet<&'static str>>,
+}
+
+/// Wakes resources.
+#[derive(Debug, Clone)]
+pub(super) struct Wake {
+    pub(super) groups: mpsc::UnboundedSender<Name>,
+    pub(super) clusters: mpsc::UnboundedSender<Name>,
+}
+
+impl Wake {
+    /// Has these groups looked after. Nobody listens only when the process is ending.
+    pub(super) fn groups(&self, names: impl IntoIterator<Item = Name>) {
+        for name in names {
+            let _ = self.groups.send(name);
+        }
+    }
+
+    pub(super) fn cluster(&self, name: Name) {
+        let _ = self.clusters.send(name);
+    }
+}
+
+/// Takes a lock whose data no panic can leave half changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Context {
+    pub(super) fn new(
+        client: Client,
+        kafka: Arc<dyn Clusters>,
+        clock: Clock,
+        metrics: Metrics,
+        settings: Settings,
+        wake: Wake,
+    ) -> Self {
+        Self {
+            client,
+            kafka,
+            clock,
+            metrics,
+            settings,
+            instance: std::env::var("HOSTNAME").unwrap_or_else(|_| "lagrange".to_owned()),
+            seen: Seen::default(),
+            kinds: Kinds::default(),
+            wake,
+            managed: Mutex::default(),
+            failures: Mutex::default(),
+            actions: Mutex::default(),
+            cluster_ids: Mutex::default(),
+        }
+    }
+
+    /// Has every KafkaCluster count its users again.
+    pub(super) fn wake_clusters(&self) {
+        for name in lock(&self.seen.clusters).keys() {
+            self.wake.cluster(name.clone());
+        }
+    }
+
+    /// What this process remembers of a group. Another uid is another group.
+    pub(super) fn managed(
+        &self,
+        name: &Name,
+        group: &Arc<ConsumerGroup>,
+    ) -> Arc<tokio::sync::Mutex<Managed>> {
+        let mut all = lock(&self.managed);
+        if let Some(managed) = all.get(name)
+            && managed.try_lock().map_or(true, |managed| managed.is(group))
+        {
+            return Arc::clone(managed);
+        }
+        let managed = Arc::new(tokio::sync::Mutex::new(Managed::first_sight(group)));
+        all.insert(name.clone(), Arc::clone(&managed));
+        managed
+    }
+
+    /// A group is gone: nothing of it stays, its looks and its series included.
+    pub(super) fn forget(&self, name: &Name) {
+        lock(&self.managed).remove(name);
+        lock(&self.failures).remove(name);
+        self.metrics.forget_group(&name.namespace, &name.name);
+    }
+
+    /// Failures in a row of one group, this one included.
+    pub(super) fn count_failure(&self, name: &Name) -> u32 {
+        let mut failures = lock(&self.failures);
+        let count = failures.entry(name.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    pub(super) fn succeeded(&self, name: &Name) {
+        lock(&self.failures).remove(name);
+    }
+
+    /// Notes the last action on a target.
+    pub(super) fn note_action(&self, target: &TargetKey, memory: &Memory) {
+        if memory.last.is_some() || memory.pending.is_some() {
+            lock(&self.actions).insert(target.clone(), memory.inherit());
+        }
+    }
+
+    /// The last action on a target in this process's time.
+    pub(super) fn last_action(&self, target: &TargetKey) -> Option<Memory> {
+        lock(&self.actions).get(target).cloned()
+    }
+
+    /// Kafka has said which cluster this is.
+    pub(super) fn note_cluster_id(&self, identity: &Identity, id: Option<&Arc<str>>) {
+        if let Some(id) = id {
+            let mut ids = lock(&self.cluster_ids);
+            if ids.get(identity) != Some(id) {
+                ids.insert(identity.clone(), Arc::clone(id));
+            }
+        }
+    }
+
+    /// Whether two connections lead to one cluster, as far as is known.
+    pub(super) fn is_same_cluster(&self, a: &Identity, b: &Identity) -> bool {
+        let ids = lock(&self.cluster_ids);
+        a == b || matches!((ids.get(a), ids.get(b)), (Some(a), Some(b)) if a == b)
+    }
+
+    /// A call that only reads, under the deadline.
+    pub(super) async fn read<T>(
+        &self,
+        call: &'static str,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Error> {
+        let within = self.settings.api_timeout;
+        match timeout(within, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Error::of(call, &error)),
+            Err(_) => Err(Error::TimedOut { call, within }),
+        }
+    }
+
+    /// A call that writes, under the deadline, and counted by its outcome.
+    pub(super) async fn write<T>(
+        &self,
+        kind: &'static str,
+        call: &'static str,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Error> {
+        let answer = self.read(call, answer).await;
+        let outcome = match &answer {
+            Ok(_) => WriteOutcome::Succeeded,
+            Err(Error::TimedOut { .. }) => WriteOutcome::TimedOut,
+            Err(error) if error.is(409) => WriteOutcome::Conflict,
+            Err(_) => WriteOutcome::Failed,
+        };
+        self.metrics.api_write(kind, outcome);
+        answer
+    }
+}

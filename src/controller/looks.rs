@@ -1,0 +1,68 @@
+//! What the controller needs of the room that reads Kafka, so that tests can hand it the looks they like.
+
+use std::{fmt, sync::Arc};
+
+use crate::kafka::{
+    connection::{Connection, Identity},
+    interest::{Interest, Key},
+    pool::{Pool, Watch, WatchError},
+    snapshot::Snapshot,
+};
+
+/// All clusters that can be watched.
+pub trait Clusters: fmt::Debug + Send + Sync + 'static {
+    /// Has every look at the cluster read `interest` too, and `key` woken after each, until what is returned is dropped.
+    fn watch(
+        &self,
+        connection: &Connection,
+        key: Key,
+        interest: Interest,
+    ) -> Result<Box<dyn Watching>, WatchError>;
+}
+
+/// One resource's interest in one cluster.
+pub trait Watching: fmt::Debug + Send + Sync {
+    /// What the last look saw. It may be from before this interest was known.
+    fn latest(&self) -> Option<Arc<Snapshot>>;
+    /// Changes what is read.
+    fn update(&self, interest: Interest);
+    /// Whether each look shall describe the members.
+    fn attend(&self, attentive: bool);
+    /// Brings the next look forward.
+    fn look_now(&self);
+    /// The cluster.
+    fn identity(&self) -> &Identity;
+}
+
+impl Clusters for Pool {
+    fn watch(
+        &self,
+        connection: &Connection,
+        key: Key,
+        interest: Interest,
+    ) -> Result<Box<dyn Watching>, WatchError> {
+        Ok(Box::new(Self::watch(self, connection, key, interest)?))
+    }
+}
+
+impl Watching for Watch {
+    fn latest(&self) -> Option<Arc<Snapshot>> {
+        Self::latest(self)
+    }
+
+    fn update(&self, interest: Interest) {
+        Self::update(self, interest);
+    }
+
+    fn attend(&self, attentive: bool) {
+        Self::attend(self, attentive);
+    }
+
+    fn look_now(&self) {
+        Self::look_now(self);
+    }
+
+    fn identity(&self) -> &Identity {
+        Self::identity(self)
+    }
+}

@@ -1,0 +1,131 @@
+//! What this process remembers of one ConsumerGroup, keyed by its uid (decision 28). Plain data and its rules: calls nobody.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use tokio::time::Instant;
+
+use crate::{
+    api::{ConsumerGroup, ConsumerGroupStatus},
+    kafka::{connection::Identity, interest::Interest},
+    scaling::{Decision, Memory, Observation, State},
+};
+
+use super::{error::Problem, event::Told, looks::Watching, report};
+
+/// One group.
+#[derive(Debug)]
+pub(super) struct Managed {
+    uid: String,
+    /// Its newest version that is known, from the watch or from the answer to our own last write.
+    stored: Arc<ConsumerGroup>,
+    /// What `decide` carries from call to call.
+    pub(super) state: State,
+    /// What is read for it.
+    pub(super) reading: Option<Reading>,
+    /// When moved numbers were last written.
+    pub(super) numbers_written: Option<Instant>,
+    /// What has been told lately.
+    pub(super) told: Told,
+    /// The look in which members without a partition were first seen.
+    pub(super) idle_since: Option<u64>,
+    /// Whether a later look has seen such members again.
+    pub(super) idle_lasts: bool,
+    /// The target was not scaled when it was to be.
+    pub(super) refusal: Option<Refusal>,
+    /// The reason of its last hold, for the count of holds.
+    pub(super) held: Option<&'static str>,
+}
+
+/// An interest in a cluster.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) identity: Identity,
+    pub(super) interest: Interest,
+    pub(super) watch: Box<dyn Watching>,
+    pub(super) since: Timestamp,
+}
+
+/// The API server let us not scale the target.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) problem: Problem,
+    pub(super) at: Instant,
+    /// The generation of the resource for which it was so.
+    pub(super) generation: Option<i64>,
+}
+
+impl Managed {
+    /// A group that this process has not seen before: begins with the memory in its status.
+    pub(super) fn first_sight(group: &Arc<ConsumerGroup>) -> Self {
+        Self {
+            uid: group.uid().unwrap_or_default(),
+            stored: Arc::clone(group),
+            state: State::after_restart(report::memory_of(group.status.as_ref())),
+            reading: None,
+            numbers_written: None,
+            told: Told::default(),
+            idle_since: None,
+            idle_lasts: false,
+            refusal: None,
+            held: None,
+        }
+    }
+
+    pub(super) fn is(&self, group: &ConsumerGroup) -> bool {
+        group.uid().unwrap_or_default() == self.uid
+    }
+
+    /// The newest version that is known.
+    pub(super) fn stored(&self) -> &Arc<ConsumerGroup> {
+        &self.stored
+    }
+
+    /// The status of that version.
+    pub(super) fn status(&self) -> ConsumerGroupStatus {
+        self.stored.status.clone().unwrap_or_default()
+    }
+
+    /// Takes in a version of the group, if it is newer than the one that is known. An action in it that this process has
+    /// not begun is somebody else's: their memory is adopted.
+    pub(super) fn meet(&mut self, group: Arc<ConsumerGroup>) {
+        if is_older(&group, &self.stored) {
+            return;
+        }
+        let theirs = report::memory_of(group.status.as_ref());
+        self.stored = group;
+        if theirs.sequence > self.state.memory.sequence {
+            self.adopt(theirs);
+        }
+    }
+
+    /// Notes members without a partition: a new member may have none for a moment, so that one look shows nothing.
+    pub(super) fn note_idle(&mut self, decision: &Decision, observation: &Observation) {
+        let look = observation.look.as_ref().ok();
+        let described = look.and_then(|look| look.group.members.as_ref());
+        match (decision.facts.idle_members, described) {
+            (Some(0), _) => {
+                self.idle_since = None;
+                self.idle_lasts = false;
+            }
+            (Some(_), Some(members)) => {
+                let since = *self.idle_since.get_or_insert(members.look);
+                self.idle_lasts |= members.look > since;
+            }
+            (None, _) | (_, None) => {}
+        }
+    }
+
+    /// Takes over what another writer, or the manager of the target before us, remembers.
+    pub(super) fn adopt(&mut self, memory: Memory) {
+        self.state.memory = memory;
+    }
+}
+
+/// Whether `a` is an older version than `b`. Versions are numbers that grow; anything else is taken for newer, and a write
+/// that rests on it is refused by the API server.
+fn is_older(a: &ConsumerGroup, b: &ConsumerGroup) -> bool {
+    let number = |group: &ConsumerGroup| group.resource_version()?.parse::<u64>().ok();
+    matches!((number(a), number(b)), (Some(a), Some(b)) if a < b)
+}

@@ -1,0 +1,361 @@
+//! Turns decisions into changes. The only room that writes to Kubernetes.
+//!
+//! [`start`] follows what there is and runs one pipeline for every ConsumerGroup and one for every KafkaCluster. What wakes
+//! a group: a look at its cluster, its target, its own generation or annotations, whoever contests it, and a timer.
+
+mod act;
+mod cluster;
+mod conditions;
+mod contest;
+mod context;
+mod error;
+mod event;
+mod looks;
+mod managed;
+mod name;
+mod notify;
+mod observe;
+mod reconcile;
+mod report;
+mod sinks;
+mod source;
+mod target;
+mod watch;
+mod words;
+mod workload;
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures::{Stream, StreamExt as _, future::ready, stream::pending};
+use kube::{
+    Api, Client, Resource,
+    core::NamespaceResourceScope,
+    runtime::{
+        Config, Controller,
+        controller::Error as ControllerError,
+        reflector::{ObjectRef, Store},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, watch as signal};
+
+use crate::{
+    api::{ConsumerGroup, KafkaCluster},
+    clock::Clock,
+    kafka::interest::{Key, Kind},
+    process::{
+        metrics::Metrics,
+        readiness::{Gate, ReadinessBuilder},
+        shutdown::Tasks,
+    },
+};
+
+pub use context::Settings;
+pub use looks::{Clusters, Watching};
+
+use context::{Context, Wake};
+use name::Name;
+use sinks::Shelf;
+use watch::{Sink, Watch};
+
+/// What must be seen before the controller works, as `/readyz` names it.
+#[derive(Debug)]
+pub struct Gates {
+    groups: Gate,
+    clusters: Gate,
+    deployments: Gate,
+    stateful_sets: Gate,
+    autoscalers: Gate,
+    namespaces: Gate,
+}
+
+impl Gates {
+    /// Registers them.
+    pub fn new(gates: &mut ReadinessBuilder) -> Self {
+        Self {
+            groups: gates.gate("watch of ConsumerGroups"),
+            clusters: gates.gate("watch of KafkaClusters"),
+            deployments: gates.gate("watch of Deployments"),
+            stateful_sets: gates.gate("watch of StatefulSets"),
+            autoscalers: gates.gate("watch of HorizontalPodAutoscalers"),
+            namespaces: gates.gate("watch of Namespaces"),
+        }
+    }
+}
+
+/// What the controller works with.
+#[expect(missing_debug_implementations, reason = "a client has none")]
+pub struct Setup {
+    /// The API server. It must not try again by itself: a scale that is written twice meets a conflict with itself.
+    pub client: Client,
+    /// Kafka.
+    pub kafka: Arc<dyn Clusters>,
+    /// The time.
+    pub clock: Clock,
+    /// The numbers.
+    pub metrics: Metrics,
+    /// What a user chose.
+    pub settings: Settings,
+    /// What `/readyz` waits for.
+    pub gates: Gates,
+    /// Where tasks run.
+    pub tasks: Tasks,
+}
+
+/// Starts watches and pipelines as tasks; they end with [`Tasks::stop`]. `wakeups` names the resources whose cluster was
+/// looked at.
+pub fn start<S>(setup: Setup, wakeups: S)
+where
+    S: Stream<Item = Key> + Send + 'static,
+{
+    let (wake_groups, groups_woken) = mpsc::unbounded_channel();
+    let (wake_clusters, clusters_woken) = mpsc::unbounded_channel();
+    let wake = Wake {
+        groups: wake_groups,
+        clusters: wake_clusters,
+    };
+    let Setup {
+        client,
+        kafka,
+        clock,
+        metrics,
+        settings,
+        gates,
+        tasks,
+    } = setup;
+    let context = Arc::new(Context::new(client, kafka, clock, metrics, settings, wake));
+    let shared = Arc::new(cluster::Shared {
+        context: Arc::clone(&context),
+        clusters: cluster::Clusters::default(),
+    });
+    let house = House { context, tasks };
+    let group_shelf = Arc::new(Shelf::<ConsumerGroup>::new());
+    let cluster_shelf = Arc::new(Shelf::<KafkaCluster>::new());
+    let synced = house.watch_all(gates, &shared, &group_shelf, &cluster_shelf);
+
+    house.forward(wakeups);
+    house.run_groups(group_shelf, synced.clone(), groups_woken);
+    house.run_clusters(shared, cluster_shelf, synced, clusters_woken);
+}
+
+struct House {
+    context: Arc<Context>,
+    tasks: Tasks,
+}
+
+impl House {
+    /// Follows every kind. Nothing is managed before all of them have been seen: whoever contests a target, too.
+    fn watch_all(
+        &self,
+        gates: Gates,
+        shared: &Arc<cluster::Shared>,
+        groups: &Arc<Shelf<ConsumerGroup>>,
+        clusters: &Arc<Shelf<KafkaCluster>>,
+    ) -> Vec<Watch> {
+        let context = || Arc::clone(&self.context);
+        let scopes = self.context.settings.namespaces.len().max(1);
+        let watch = |kind, gate| Watch::new(kind, gate, scopes);
+        let targets = "groups that scale one say TargetForbidden";
+        let selects = signal::Sender::new(false);
+
+        let watches = vec![
+            self.follow(
+                watch("ConsumerGroups", gates.groups),
+                sinks::groups(context(), Arc::clone(groups)),
+            ),
+            self.follow(
+                watch("KafkaClusters", gates.clusters),
+                sinks::clusters(Arc::clone(shared), Arc::clone(clusters), selects.clone()),
+            ),
+            self.follow(
+                watch("Deployments", gates.deployments).without(targets),
+                sinks::deployments(context()),
+            ),
+            self.follow(
+                watch("StatefulSets", gates.stateful_sets).without(targets),
+                sinks::stateful_sets(context()),
+            ),
+            self.follow(
+                watch("HorizontalPodAutoscalers", gates.autoscalers)
+                    .without("one that scales the same target goes unnoticed"),
+                sinks::autoscalers(context()),
+            ),
+        ];
+        gates.namespaces.open();
+        let namespaces = Watch::new("Namespaces", gates.namespaces, 1)
+            .without("allowedNamespaces.from: Selector lets nobody in");
+        self.follow_namespaces(namespaces, selects);
+        watches
+    }
+
+    fn follow<K>(&self, watch: Watch, sink: Sink<K>) -> Watch
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        let client = || self.context.client.clone();
+        let namespaces = &self.context.settings.namespaces;
+        let apis: Vec<Api<K>> = if namespaces.is_empty() {
+            vec![Api::all(client())]
+        } else {
+            let api = |namespace: &String| Api::namespaced(client(), namespace);
+            namespaces.iter().map(api).collect()
+        };
+        for api in apis {
+            let following = watch.clone().follow(api, Arc::clone(&sink));
+            self.spawn_until_stopped(format!("watch of {}", watch.kind), following);
+        }
+        watch
+    }
+
+    /// Namespaces are watched from when a KafkaCluster selects them by their labels, and only by an installation that
+    /// watches all of them.
+    fn follow_namespaces(&self, watch: Watch, selects: signal::Sender<bool>) {
+        if !self.context.settings.namespaces.is_empty() {
+            return;
+        }
+        let api = Api::all(self.context.client.clone());
+        let sink = sinks::namespaces(Arc::clone(&self.context));
+        self.spawn_until_stopped("watch of Namespaces".to_owned(), async move {
+            let mut selected = selects.subscribe();
+            // Fails only when the sender is gone, and we have one.
+            let _ = selected.wait_for(|selects| *selects).await;
+            watch.follow(api, sink).await;
+        });
+    }
+
+    /// Hands the looks on to those who wait for them.
+    fn forward<S>(&self, wakeups: S)
+    where
+        S: Stream<Item = Key> + Send + 'static,
+    {
+        let wake = self.context.wake.clone();
+        self.spawn_until_stopped("looks".to_owned(), async move {
+            let mut wakeups = std::pin::pin!(wakeups);
+            while let Some(key) = wakeups.next().await {
+                match key.kind {
+                    Kind::ConsumerGroup => wake.groups([Name::from(&key)]),
+                    Kind::KafkaCluster => wake.cluster(Name::from(&key)),
+                }
+            }
+        });
+    }
+
+    fn run_groups(
+        &self,
+        shelf: Arc<Shelf<ConsumerGroup>>,
+        watches: Vec<Watch>,
+        woken: mpsc::UnboundedReceiver<Name>,
+    ) {
+        let context = Arc::clone(&self.context);
+        let woken = receive(woken).map(|name| name.consumer_group());
+        let controller = self.controller(shelf.store(), woken);
+        self.spawn("controller of ConsumerGroups", async move {
+            all_synced(&watches).await;
+            shelf.open();
+            controller
+                .run(
+                    reconcile::reconcile,
+                    reconcile::error_policy,
+                    Arc::clone(&context),
+                )
+                .for_each(|outcome| {
+                    // Deleted while it was still being read: nothing of it may stay.
+                    if let Err(ControllerError::ObjectNotFound(gone)) = outcome {
+                        let namespace = gone.namespace.as_deref().unwrap_or_default();
+                        context.forget(&Name::new(namespace, &gone.name));
+                    }
+                    ready(())
+                })
+                .await;
+        });
+    }
+
+    fn run_clusters(
+        &self,
+        shared: Arc<cluster::Shared>,
+        shelf: Arc<Shelf<KafkaCluster>>,
+        watches: Vec<Watch>,
+        woken: mpsc::UnboundedReceiver<Name>,
+    ) {
+        let woken = receive(woken).map(|name| name.kafka_cluster());
+        let controller = self.controller(shelf.store(), woken);
+        self.spawn("controller of KafkaClusters", async move {
+            all_synced(&watches).await;
+            shelf.open();
+            controller
+                .run(
+                    cluster::reconcile,
+                    cluster::error_policy,
+                    Arc::clone(&shared),
+                )
+                .for_each(|outcome| {
+                    if let Err(ControllerError::ObjectNotFound(gone)) = outcome {
+                        let namespace = gone.namespace.as_deref().unwrap_or_default();
+                        shared.clusters.forget(&Name::new(namespace, &gone.name));
+                    }
+                    ready(())
+                })
+                .await;
+        });
+    }
+
+    /// A scheduler over a store that our own watches fill: one piece of work per object at a time, a bounded number of
+    /// objects at once.
+    fn controller<K>(
+        &self,
+        store: Store<K>,
+        woken: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    ) -> Controller<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let stop = self.tasks.stop().clone();
+        Controller::for_stream(pending(), store)
+            .with_config(Config::default().concurrency(self.context.settings.concurrency))
+            .reconcile_on(woken)
+            .graceful_shutdown_on(async move { stop.cancelled().await })
+    }
+
+    /// Work that ends with the process and not before.
+    fn spawn<F>(&self, name: &str, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let named = name.to_owned();
+        self.tasks.spawn_vital(named, async move {
+            work.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+    }
+
+    /// Work that is dropped where it stands when the process ends.
+    fn spawn_until_stopped<F>(&self, name: String, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.tasks.stop().clone();
+        self.tasks.spawn_vital(name, async move {
+            stop.run_until_cancelled(work).await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+    }
+}
+
+async fn all_synced(watches: &[Watch]) {
+    for watch in watches {
+        watch.wait_until_synced().await;
+    }
+}
+
+fn receive<T: Send + 'static>(
+    receiver: mpsc::UnboundedReceiver<T>,
+) -> impl Stream<Item = T> + Send {
+    futures::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|item| (item, receiver))
+    })
+}

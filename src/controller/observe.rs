@@ -1,0 +1,204 @@
+//! The one place that turns what Kafka and the workload were seen to be into what `decide` is told. Pure: no client, no
+//! clock. What a reply did not give stays unknown here.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    kafka::{
+        error::ReadError,
+        interest::{GroupInterest, Isolation},
+        snapshot::{self, Known, Offset, Snapshot, TopicPartition},
+    },
+    scaling::observation::{
+        Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
+        Target, Topic,
+    },
+};
+
+/// What a look older than two intervals is late by before it counts as none.
+const LATE: SignedDuration = SignedDuration::from_secs(5);
+
+/// What there is to observe with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight<'a> {
+    /// The time.
+    pub(super) now: Timestamp,
+    /// The latest look, if there was one.
+    pub(super) snapshot: Option<&'a Snapshot>,
+    /// What is read for this group.
+    pub(super) reading: &'a GroupInterest,
+    /// How often its cluster should be looked at.
+    pub(super) interval: SignedDuration,
+    /// Since when this has been read.
+    pub(super) since: Timestamp,
+}
+
+/// Puts together what is known.
+pub(super) fn observation(sight: &Sight<'_>, target: Target) -> Observation {
+    Observation {
+        now: sight.now,
+        look: look(sight),
+        target,
+    }
+}
+
+fn look(sight: &Sight<'_>) -> Result<Look, Blind> {
+    let Some(snapshot) = sight.snapshot else {
+        return Err(sight.silence(sight.since).unwrap_or(Blind::NotYet));
+    };
+    if let Some(blind) = sight.silence(snapshot.finished) {
+        return Err(blind);
+    }
+    let failed = Blind::Failed {
+        number: snapshot.look,
+    };
+    if snapshot.error.is_some() {
+        return Err(failed);
+    }
+    let asked = |group: &&snapshot::Group| group.topics.contains_key(&sight.reading.topics);
+    let Some(group) = snapshot.groups.get(&sight.reading.id).filter(asked) else {
+        return Err(sight.silence(sight.since).unwrap_or(Blind::NotYet));
+    };
+    let counting = group
+        .topics_for(&sight.reading.topics)
+        .map_err(|_| failed)?;
+    Ok(Look {
+        number: snapshot.look,
+        at: snapshot.finished,
+        topics: topics(snapshot, group, counting, sight.reading.isolation),
+        group: observed_group(group),
+    })
+}
+
+impl Sight<'_> {
+    /// Nothing has been seen for too long. Each further interval of silence counts as another failed look; their numbers
+    /// come down from the top, where no real look's number is.
+    fn silence(&self, last: Timestamp) -> Option<Blind> {
+        let age = self.now.duration_since(last);
+        let allowed = self.interval.saturating_mul(2).saturating_add(LATE);
+        if age <= allowed {
+            return None;
+        }
+        let intervals = age.as_millis() / self.interval.as_millis().max(1);
+        let intervals = u64::try_from(intervals).unwrap_or(0);
+        Some(Blind::Failed {
+            number: u64::MAX - intervals,
+        })
+    }
+}
+
+/// The topics that count, and those that are assigned besides: they bear on the limit alone.
+fn topics(
+    snapshot: &Snapshot,
+    group: &snapshot::Group,
+    counting: &[Arc<str>],
+    isolation: Isolation,
+) -> Vec<Topic> {
+    let members = described(group).map_or(&[][..], |description| &description.members);
+    let assigned: BTreeSet<&TopicPartition> =
+        members.iter().flat_map(|member| &member.assigned).collect();
+    let names: BTreeSet<&Arc<str>> = counting
+        .iter()
+        .chain(assigned.iter().map(|partition| &partition.topic))
+        .collect();
+    let topic = |name: &Arc<str>| Topic {
+        name: Arc::clone(name),
+        counts: counting.contains(name),
+        partitions: match snapshot.topics.get(name) {
+            Some(snapshot::Topic::Present(partitions)) => Some(
+                (0..)
+                    .zip(partitions)
+                    .map(|(index, partition)| {
+                        let key = TopicPartition {
+                            topic: Arc::clone(name),
+                            partition: index,
+                        };
+                        Partition {
+                            owned: assigned.contains(&key),
+                            ..offsets(partition, group.committed.get(&key), isolation)
+                        }
+                    })
+                    .collect(),
+            ),
+            Some(snapshot::Topic::Absent | snapshot::Topic::Unknown(_)) | None => None,
+        },
+    };
+    names.into_iter().map(topic).collect()
+}
+
+fn offsets(
+    partition: &snapshot::Partition,
+    committed: Option<&Known<Option<Offset>>>,
+    isolation: Isolation,
+) -> Partition {
+    let known = |offset: &Known<Offset>| offset.as_ref().ok().map(|offset| offset.get());
+    let log_end = match (isolation, &partition.stable_end) {
+        (Isolation::ReadUncommitted, _) => known(&partition.end),
+        (Isolation::ReadCommitted, Some(stable_end)) => known(stable_end),
+        (Isolation::ReadCommitted, None) => None,
+    };
+    let committed = match committed {
+        Some(Ok(Some(offset))) => Commit::At(offset.get()),
+        Some(Ok(None)) => Commit::Absent,
+        // Past the end: `decide` says so, and takes the lag for unknown.
+        Some(Err(ReadError::CommittedBeyondEnd { committed, .. })) => Commit::At(*committed),
+        Some(Err(_)) | None => Commit::Unknown,
+    };
+    Partition {
+        log_start: known(&partition.start),
+        log_end,
+        committed,
+        owned: false,
+    }
+}
+
+fn observed_group(group: &snapshot::Group) -> Group {
+    use snapshot::GroupState as Seen;
+    let state = match &group.state {
+        Ok(Seen::Stable) => GroupState::Stable,
+        Ok(Seen::Empty) => GroupState::Empty,
+        Ok(Seen::Dead) => GroupState::Dead,
+        Ok(
+            Seen::PreparingRebalance
+            | Seen::CompletingRebalance
+            | Seen::Assigning
+            | Seen::Reconciling,
+        ) => GroupState::Rebalancing,
+        Err(_) => GroupState::Unknown,
+    };
+    let description = described(group);
+    Group {
+        state,
+        assignor: description
+            .and_then(|description| description.assignor.as_deref())
+            .map(assignor),
+        members: description.map(|description| Members {
+            look: description.look,
+            list: description.members.iter().map(member).collect(),
+        }),
+    }
+}
+
+fn member(member: &snapshot::Member) -> Member {
+    Member {
+        id: Arc::clone(&member.id),
+        partitions: member.assigned.len(),
+        is_static: member.instance_id.is_some(),
+    }
+}
+
+fn described(group: &snapshot::Group) -> Option<&snapshot::Description> {
+    group.description.as_ref()?.as_ref().ok()
+}
+
+/// What an assignor's name says about the limit (decision 17).
+fn assignor(name: &str) -> Assignor {
+    match name {
+        "range" => Assignor::Range,
+        "roundrobin" | "sticky" | "cooperative-sticky" | "uniform" => Assignor::Even,
+        _ => Assignor::Other,
+    }
+}
+

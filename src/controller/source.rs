@@ -1,0 +1,201 @@
+//! Where a group's Kafka is, who may use it (decisions 34 and 39), and what its user is told when it cannot be read: of a
+//! cluster of another namespace the category alone. Reads what the watches have seen; calls nobody.
+
+use std::time::Duration;
+
+use kube::core::{Selector, SelectorExt as _};
+
+use crate::{
+    api::{KafkaCluster, NamespacesFrom, condition::reasons},
+    intent::Source,
+    kafka::{
+        connection::{Connection, Identity},
+        error::ReadError,
+        interest::{GroupInterest, TopicSelection},
+        snapshot::{Snapshot, Topic},
+    },
+};
+
+use super::{
+    contest::Claim,
+    context::{Context, lock},
+    error::Problem,
+    name::Name,
+};
+
+/// A Kafka cluster that a group may use.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub(super) connection: Connection,
+    pub(super) interval: Duration,
+    /// The KafkaCluster, unless the group names the servers itself.
+    pub(super) cluster: Option<Name>,
+    /// It belongs to another namespace.
+    pub(super) foreign: bool,
+}
+
+/// Finds the cluster that a group of `namespace` names, if it may use it.
+pub(super) fn resolve(
+    context: &Context,
+    source: &Source,
+    namespace: &str,
+    group_id: &str,
+) -> Result<Resolved, Problem> {
+    let (cluster_namespace, name) = match source {
+        Source::Inline(connection) if context.settings.inline_connections => {
+            return Ok(Resolved {
+                connection: connection.clone(),
+                interval: context.settings.inline_interval,
+                cluster: None,
+                foreign: false,
+            });
+        }
+        Source::Inline(_) => {
+            return Err(Problem::new(
+                reasons::INVALID_SPEC,
+                "kafka.bootstrapServers is switched off in this installation (--inline-connections=false): use clusterRef",
+            ));
+        }
+        Source::Cluster { namespace, name } => (namespace, name),
+    };
+    let key = Name::new(cluster_namespace, name);
+    let cluster = lock(&context.seen.clusters).get(&key).cloned();
+    let foreign = cluster_namespace != namespace;
+    let found = cluster.filter(|cluster| !foreign || allows(context, cluster, namespace, group_id));
+    let Some(cluster) = found else {
+        return Err(if foreign {
+            Problem::new(
+                reasons::CLUSTER_NOT_ALLOWED,
+                format!(
+                    "KafkaCluster {key} does not exist, or does not allow group {group_id} of namespace {namespace}: ask its owner for allowedNamespaces"
+                ),
+            )
+        } else {
+            Problem::new(
+                reasons::CLUSTER_NOT_FOUND,
+                format!(
+                    "there is no KafkaCluster {name} in namespace {namespace}: create it, or correct spec.kafka.clusterRef"
+                ),
+            )
+        });
+    };
+    let connection = Connection::plaintext(&cluster.spec.bootstrap_servers).map_err(|error| {
+        if foreign {
+            unreadable_abroad(&key, reasons::INVALID_SPEC)
+        } else {
+            Problem::new(
+                reasons::INVALID_SPEC,
+                format!("KafkaCluster {key}: {error}"),
+            )
+        }
+    })?;
+    Ok(Resolved {
+        connection,
+        interval: cluster.spec.poll_interval.as_std(),
+        cluster: Some(key),
+        foreign,
+    })
+}
+
+/// Whether a KafkaCluster lets a group of another namespace in.
+fn allows(context: &Context, cluster: &KafkaCluster, namespace: &str, group_id: &str) -> bool {
+    let allowed = &cluster.spec.allowed_namespaces;
+    let lets_in = match allowed.from {
+        NamespacesFrom::Same => false,
+        NamespacesFrom::All => true,
+        NamespacesFrom::Names => allowed.names.iter().flatten().any(|name| name == namespace),
+        NamespacesFrom::Selector => {
+            let namespaces = lock(&context.seen.namespaces);
+            let selector = allowed.selector.clone().map(Selector::try_from);
+            match (selector, namespaces.get(namespace)) {
+                (Some(Ok(selector)), Some(labels)) => selector.matches(labels),
+                _ => false,
+            }
+        }
+    };
+    let prefixes = allowed.group_id_prefixes.as_deref().unwrap_or_default();
+    lets_in && (prefixes.is_empty() || prefixes.iter().any(|prefix| group_id.starts_with(prefix)))
+}
+
+/// The connection behind a claim, if its group may use it.
+pub(super) fn identity_of(context: &Context, claim: &Claim) -> Option<Identity> {
+    let resolved = resolve(
+        context,
+        &claim.source,
+        &claim.name.namespace,
+        &claim.group_id,
+    );
+    resolved.ok().map(|resolved| resolved.connection.identity())
+}
+
+/// What keeps a group from being read and will not pass by itself; what may pass counts only once it lasts.
+pub(super) fn trouble(
+    snapshot: &Snapshot,
+    reading: &GroupInterest,
+    resolved: &Resolved,
+    lasts: bool,
+) -> Option<Problem> {
+    let error = match &snapshot.error {
+        Some(error) => lasts.then_some(error)?,
+        None => definite(snapshot, reading)?,
+    };
+    let reason = match error.category() {
+        "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
+        category => category,
+    };
+    Some(match &resolved.cluster {
+        Some(cluster) if resolved.foreign => unreadable_abroad(cluster, reason),
+        _ => Problem::new(reason, advice(error, reading)),
+    })
+}
+
+/// Refusals, and topics that the user names and that are not there.
+fn definite<'a>(snapshot: &'a Snapshot, reading: &GroupInterest) -> Option<&'a ReadError> {
+    let is_definite = |error: &&ReadError| {
+        matches!(
+            error,
+            ReadError::Authorization { .. }
+                | ReadError::GroupType { .. }
+                | ReadError::Authentication { .. }
+        )
+    };
+    let group = snapshot.groups.get(&reading.id)?;
+    let of_group = group.state.as_ref().err().into_iter().chain(
+        group
+            .committed
+            .values()
+            .filter_map(|known| known.as_ref().err()),
+    );
+    if let Some(error) = of_group.clone().find(is_definite) {
+        return Some(error);
+    }
+    let topics = group.topics_for(&reading.topics).unwrap_or_default();
+    topics
+        .iter()
+        .find_map(|topic| match snapshot.topics.get(topic) {
+            Some(Topic::Unknown(error)) => Some(error).filter(is_definite),
+            Some(Topic::Absent) if matches!(reading.topics, TopicSelection::Named(_)) => {
+                Some(&ReadError::UnknownTopic)
+            }
+            _ => None,
+        })
+}
+
+fn advice(error: &ReadError, reading: &GroupInterest) -> String {
+    match (error, &reading.topics) {
+        (ReadError::UnknownTopic, TopicSelection::Named(names)) => format!(
+            "a topic of spec.topics ({}) does not exist: create it, or correct the name",
+            names.join(", ")
+        ),
+        _ => error.to_string(),
+    }
+}
+
+fn unreadable_abroad(cluster: &Name, reason: &'static str) -> Problem {
+    Problem::new(
+        reason,
+        format!(
+            "KafkaCluster {cluster} cannot be read ({reason}): its owner finds more in its status"
+        ),
+    )
+}

@@ -1,0 +1,135 @@
+//! How a decision reads in the status: the steps of its trail with numbers that a reader can use, and that stay the same
+//! while nothing new is said (decision 29). Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::{
+    Decision,
+    trail::{Step, Trail},
+};
+
+/// `n` with two significant digits.
+pub(super) fn two_digits(n: i64) -> i64 {
+    let mut unit = 1_i64;
+    while n / unit >= 100 {
+        unit = unit.saturating_mul(10);
+    }
+    (n.saturating_add(unit / 2) / unit).saturating_mul(unit)
+}
+
+/// `new` with two significant digits; `old` while it is within a twentieth of that, so that a steady number stands still.
+pub(super) fn steady(old: Option<i64>, new: i64) -> i64 {
+    match old {
+        Some(old) if old.abs_diff(new).saturating_mul(20) <= old.unsigned_abs() => old,
+        _ => two_digits(new),
+    }
+}
+
+/// The decision's steps in one line.
+pub(super) fn message(decision: &Decision, now: Timestamp) -> String {
+    let rounded = decision.trail.0.iter().map(|step| match step.clone() {
+        Step::Lag { total, unknown } => Step::Lag {
+            total: two_digits(total),
+            unknown,
+        }
+        .to_string(),
+        Step::Arrivals {
+            milli,
+            capacity_milli,
+            replicas,
+        } => Step::Arrivals {
+            milli: two_digits(milli),
+            capacity_milli: two_digits(capacity_milli),
+            replicas,
+        }
+        .to_string(),
+        Step::Evidence { covered, window } => Step::Evidence {
+            covered: SignedDuration::from_secs(covered.as_secs() / 30 * 30),
+            window,
+        }
+        .to_string(),
+        Step::Overdue { what, waited } => {
+            let since = now.checked_sub(waited).unwrap_or(now);
+            format!("{what} since {}, longer than settleTimeout", clock(since))
+        }
+        step => step.to_string(),
+    });
+    let steps: Vec<String> = rounded.collect();
+    steps.join("; ")
+}
+
+/// The whole trail with every number, for the log.
+pub(super) fn detail(trail: &Trail) -> String {
+    trail.to_string()
+}
+
+/// Time of day, UTC, to the second.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%SZ").to_string()
+}
+
+/// Date and time, UTC, to the second, as Kubernetes writes it.
+pub(super) fn instant(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Seconds as Kubernetes users write durations: `42s`, `3m5s`.
+pub(super) fn duration(seconds: i64) -> String {
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    match (minutes, seconds) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, 0) => format!("{minutes}m"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(0, 0)]
+    #[case(7, 7)]
+    #[case(99, 99)]
+    #[case(104, 100)]
+    #[case(105, 110)]
+    #[case(12_437, 12_000)]
+    #[case(999, 1_000)]
+    #[case(i64::MAX, 9_200_000_000_000_000_000)]
+    fn two_digits_are_enough(#[case] exact: i64, #[case] told: i64) {
+        assert_eq!(two_digits(exact), told);
+    }
+
+    #[rstest]
+    #[case(None, 1_234, 1_200)]
+    #[case(Some(1_200), 1_259, 1_200)]
+    #[case(Some(1_200), 1_261, 1_300)]
+    #[case(Some(0), 1, 1)]
+    #[case(Some(3), 0, 0)]
+    fn a_number_that_hardly_moves_stands_still(
+        #[case] old: Option<i64>,
+        #[case] new: i64,
+        #[case] told: i64,
+    ) {
+        assert_eq!(steady(old, new), told);
+    }
+
+    #[rstest]
+    #[case(0, "0s")]
+    #[case(42, "42s")]
+    #[case(120, "2m")]
+    #[case(185, "3m5s")]
+    fn durations_read_as_users_write_them(#[case] seconds: i64, #[case] text: &str) {
+        assert_eq!(duration(seconds), text);
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_is_within_a_twentieth(n in 0..i64::MAX / 2) {
+            prop_assert!(two_digits(n).abs_diff(n) <= n.unsigned_abs() / 20);
+        }
+    }
+}
