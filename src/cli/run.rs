@@ -1,20 +1,31 @@
 //! `lagrange run`: builds everything, connects it, and waits for the end. Decides nothing itself.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{Level, error, info};
 
-use crate::process::{
-    http::{self, Pages},
-    kubernetes::{Access, AccessError, Cluster},
-    logging,
-    metrics::Metrics,
-    options::Options,
-    readiness::{Gate, Liveness, ReadinessBuilder},
-    shutdown::{self, Ended, Tasks},
+use crate::{
+    clock::Clock,
+    controller::{self, Gates, Setup},
+    kafka::{
+        pool::{self, PollerFailed, Pool},
+        rdkafka_reader::RdkafkaFactory,
+    },
+    process::{
+        http::{self, Pages},
+        kubernetes::{Access, AccessError, Cluster},
+        logging,
+        metrics::Metrics,
+        options::Options,
+        readiness::{Gate, Liveness, ReadinessBuilder},
+        shutdown::{self, Ended, Tasks},
+    },
 };
+
+/// Connections to Kafka that have not closed by then are left to the end of the process.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Arguments of `lagrange run`.
 #[derive(Args, Debug)]
@@ -82,6 +93,8 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
     let operator = Operator {
         api_server: gates.gate("Kubernetes API server"),
         definitions: gates.gate("resource definitions"),
+        watches: Gates::new(&mut gates),
+        metrics: metrics.clone(),
         options: options.clone(),
         tasks: tasks.clone(),
     };
@@ -114,6 +127,8 @@ struct Operator {
     options: Options,
     api_server: Gate,
     definitions: Gate,
+    watches: Gates,
+    metrics: Metrics,
     tasks: Tasks,
 }
 
@@ -123,10 +138,48 @@ impl Operator {
         let Some(reached) = stop.run_until_cancelled(self.reach()).await else {
             return Ok(());
         };
-        let _cluster = reached?;
-        // `controller::run` belongs here: it gets the client, the options, a clock, the metrics and the tasks.
+        self.operate(&reached?);
         stop.cancelled().await;
         Ok(())
+    }
+
+    /// Starts what the process is for.
+    fn operate(self, cluster: &Cluster) {
+        let options = &self.options;
+        let clock = Clock::start();
+        let (pool, wakeups, failures) = Pool::new(
+            clock,
+            pool::Settings {
+                call_timeout: options.kafka_timeout,
+                max_clusters_per_namespace: options.max_connections_per_namespace.into(),
+                allow_local_addresses: options.allow_local_addresses,
+                ..pool::Settings::default()
+            },
+            Arc::new(RdkafkaFactory {
+                call_timeout: options.kafka_timeout,
+                allow_local_addresses: options.allow_local_addresses,
+            }),
+            Arc::new(self.metrics.clone()),
+        );
+        self.tasks
+            .spawn_vital("Kafka", keep(pool.clone(), failures, self.tasks.clone()));
+        let namespaces = options.watch_namespaces();
+        let setup = Setup {
+            client: cluster.client().clone(),
+            kafka: Arc::new(pool),
+            clock,
+            metrics: self.metrics,
+            settings: controller::Settings {
+                namespaces: namespaces.into_iter().map(ToOwned::to_owned).collect(),
+                api_timeout: options.api_timeout,
+                concurrency: options.concurrency,
+                inline_connections: options.inline_connections,
+                inline_interval: options.inline_poll_interval,
+            },
+            gates: self.watches,
+            tasks: self.tasks,
+        };
+        controller::start(setup, wakeups);
     }
 
     /// Gets as far as work can begin: an API server that answers, serves our resources and lets us list them.
@@ -143,5 +196,17 @@ impl Operator {
             .permissions(&self.options.watch_namespaces())
             .await?;
         Ok(cluster)
+    }
+}
+
+/// Ends with the poller that fails; closes the connections when the process ends.
+async fn keep(pool: Pool, mut failures: pool::Failures, tasks: Tasks) -> Result<(), PollerFailed> {
+    let stop = tasks.stop();
+    match stop.run_until_cancelled(failures.next()).await {
+        Some(failure) => Err(failure),
+        None => {
+            pool.shutdown(CLOSE_WITHIN).await;
+            Ok(())
+        }
     }
 }

@@ -270,4 +270,3 @@ fn take<K: Ord + Clone>(
     }
     names.clone()
 }
-

@@ -201,4 +201,3 @@ fn assignor(name: &str) -> Assignor {
         _ => Assignor::Other,
     }
 }
-

@@ -404,4 +404,3 @@ pub(super) fn merge_patch(stored: &Value, next: &Value) -> Option<Value> {
 pub(super) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
-

@@ -310,4 +310,3 @@ fn manager_of_replicas(fields: &[ManagedFieldsEntry]) -> Option<String> {
         .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     latest.and_then(|entry| entry.manager.clone())
 }
-

@@ -125,4 +125,3 @@ fn template(template: &PodTemplateSpec) -> u64 {
         .hash(&mut hasher);
     hasher.finish()
 }
-

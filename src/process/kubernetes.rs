@@ -258,6 +258,8 @@ async fn configuration(access: &Access) -> Result<Config, AccessError> {
     };
     let mut config = config?;
     config.connect_timeout = Some(access.timeout);
+    // A scale that was written and then tried again on a 503 would meet a conflict with itself. Who calls tries again.
+    config.default_retry = false;
     Ok(config)
 }
 
