@@ -242,13 +242,13 @@ fn poison_record_holds_its_partition_and_no_other() {
 #[test]
 fn slow_member_takes_its_partitions_in_turn_and_reads_no_record_twice() {
     let (topic, group) = (topic(4), unique("group"));
-    // More than a lane holds: partitions are paused and resumed many times over.
+    // A broker sends many of one partition in a row.
     fill(&topic, 6_000);
     let member = Running::consumer(&topic, &group, &["--millis-per-record", "0.5"]);
     let early = member.wait_for_stats("a part done", |stats| number(&stats["records"]) > 2_000);
     for partition in early["partitions"].as_array().unwrap() {
         let done = partition["done"].as_i64().unwrap_or_default();
-        assert!(done > 250, "each of the 4 has its share: {early}");
+        assert!(done > 400, "each of the 4 has its share: {early}");
     }
     member.wait_for_stats("all done", |stats| {
         stats["lag"] == 0 && sum(stats, "committed") == 6_000

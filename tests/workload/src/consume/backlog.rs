@@ -1,16 +1,15 @@
 //! What was fetched and not yet done, by partition, and whose turn it is. Pure: it is told the time.
 //!
-//! librdkafka hands out what a broker sent in one piece, hundreds of records of one partition in a row. A slow consumer
-//! that took them as they come would leave the other partitions standing for minutes. So each partition has a lane of
-//! its own, and lanes take turns. A lane holds offsets only; the records themselves are let go.
+//! Each partition has a lane of its own, and lanes take turns: taken as a broker sends them, hundreds of records of one
+//! partition in a row, they would leave the other partitions of a slow consumer standing for minutes. A lane holds offsets
+//! only; the records themselves are let go.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A lane with this many records is full, and its partition is paused until it is empty again.
-/// Pausing throws away what librdkafka holds of it, so not too few.
-pub(crate) const LANE: usize = 250;
+/// A lane takes no more records than this; what else was fetched waits in librdkafka, which then fetches no more of it.
+const LANE: usize = 100;
 
 /// How long a partition rests before its poison record is tried again.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
@@ -37,7 +36,6 @@ pub(crate) struct Fetched {
 pub(crate) struct Lane {
     pub(crate) place: Place,
     waiting: VecDeque<Fetched>,
-    paused: bool,
     retry_at: Option<Instant>,
     /// How often its poison record was tried.
     pub(crate) retries: u64,
@@ -55,7 +53,6 @@ impl Lane {
         Self {
             place,
             waiting: VecDeque::new(),
-            paused: false,
             retry_at: None,
             retries: 0,
             done: None,
@@ -103,35 +100,22 @@ impl Backlog {
     }
 
     fn lane(&mut self, topic: &str, partition: i32) -> Option<&mut Lane> {
-        self.lanes
-            .iter_mut()
-            .find(|lane| lane.place.partition == partition && &*lane.place.topic == topic)
+        let key = |lane: &Lane| (&*lane.place.topic, lane.place.partition).cmp(&(topic, partition));
+        let index = self.lanes.binary_search_by(key).ok()?;
+        self.lanes.get_mut(index)
     }
 
-    /// Puts a record into its lane. Returns the place if the lane is now full and is to be paused.
-    /// A record of a partition that is not assigned is dropped.
-    pub(crate) fn put(&mut self, topic: &str, partition: i32, record: Fetched) -> Option<Place> {
-        let lane = self.lane(topic, partition)?;
-        lane.waiting.push_back(record);
-        if lane.waiting.len() < LANE || lane.paused {
-            return None;
+    /// Puts a record into its lane. A record of a partition that is not assigned is dropped.
+    pub(crate) fn put(&mut self, topic: &str, partition: i32, record: Fetched) {
+        if let Some(lane) = self.lane(topic, partition) {
+            lane.waiting.push_back(record);
         }
-        lane.paused = true;
-        Some(lane.place.clone())
     }
 
-    /// The paused lanes that have run empty; they are to be resumed.
-    pub(crate) fn resume(&mut self) -> Vec<Place> {
-        let empty = self
-            .lanes
-            .iter_mut()
-            .filter(|lane| lane.paused && lane.waiting.is_empty());
-        empty
-            .map(|lane| {
-                lane.paused = false;
-                lane.place.clone()
-            })
-            .collect()
+    /// How many records a lane takes.
+    pub(crate) fn room(&mut self, place: &Place) -> usize {
+        let lane = self.lane(&place.topic, place.partition);
+        lane.map_or(0, |lane| LANE.saturating_sub(lane.waiting.len()))
     }
 
     /// The next record, taking turns: its place stays in front of its lane until it is told what became of it.

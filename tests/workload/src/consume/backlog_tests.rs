@@ -66,50 +66,46 @@ fn partitions_take_turns() {
 }
 
 #[test]
-fn full_lane_is_paused_once_and_resumed_when_empty() {
-    let mut backlog = backlog(&[0, 0]);
-    let most = i64::try_from(LANE).unwrap() - 1;
-    for offset in 0..most {
-        assert_eq!(
-            backlog.put(
-                "orders",
-                0,
-                Fetched {
-                    offset,
-                    poison: false
-                }
-            ),
-            None
+fn lane_takes_a_bounded_number_of_records() {
+    let mut backlog = backlog(&[3, 0]);
+    assert_eq!(backlog.room(&place(0)), LANE - 3);
+    assert_eq!(backlog.room(&place(1)), LANE);
+    assert_eq!(backlog.room(&place(2)), 0, "not assigned");
+    for offset in 3..=i64::try_from(LANE).unwrap() {
+        backlog.put(
+            "orders",
+            0,
+            Fetched {
+                offset,
+                poison: false,
+            },
         );
     }
-    assert_eq!(
+    assert_eq!(backlog.room(&place(0)), 0);
+}
+
+#[test]
+fn lanes_of_several_topics_are_told_apart() {
+    let mut backlog = Backlog::default();
+    for (topic, partition) in [("b", 0), ("a", 1), ("a", 0), ("a.b", 0)] {
+        backlog.assign(Place {
+            topic: Arc::from(topic),
+            partition,
+        });
+    }
+    for (topic, partition) in [("a", 0), ("a", 1), ("a.b", 0), ("b", 0)] {
         backlog.put(
-            "orders",
-            0,
+            topic,
+            partition,
             Fetched {
-                offset: most,
-                poison: false
-            }
-        ),
-        Some(place(0))
-    );
-    assert_eq!(
-        backlog.put(
-            "orders",
-            0,
-            Fetched {
-                offset: most + 1,
-                poison: false
-            }
-        ),
-        None,
-        "paused already"
-    );
-    work(&mut backlog, Instant::now(), LANE);
-    assert_eq!(backlog.resume(), [], "one record is left");
-    work(&mut backlog, Instant::now(), 1);
-    assert_eq!(backlog.resume(), [place(0)]);
-    assert_eq!(backlog.resume(), []);
+                offset: 7,
+                poison: false,
+            },
+        );
+        let (place, _) = backlog.next(Instant::now()).unwrap();
+        assert_eq!((&*place.topic, place.partition), (topic, partition));
+        backlog.done(&place);
+    }
 }
 
 #[test]

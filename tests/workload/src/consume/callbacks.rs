@@ -33,23 +33,6 @@ impl Callbacks {
             reports: Reports::default(),
         }
     }
-
-    /// Logs an error, repeated ones left out.
-    pub(crate) fn warn(&self, error: &KafkaError) {
-        self.reports.warn(&error.to_string());
-    }
-}
-
-/// A list for librdkafka.
-pub(crate) fn list<'a>(
-    places: impl IntoIterator<Item = (&'a Place, Option<i64>)>,
-) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for (place, offset) in places {
-        let offset = offset.map_or(Offset::Invalid, Offset::Offset);
-        list.add_partition_offset(&place.topic, place.partition, offset)?;
-    }
-    Ok(list)
 }
 
 /// Asks for a commit of `offsets`. Whether it came about, the statistics tell: librdkafka's event queue has no answer to it.
@@ -89,7 +72,10 @@ fn committed(
     if offsets.is_empty() {
         return Ok(());
     }
-    let list = list(offsets.iter().map(|(place, offset)| (place, Some(*offset))))?;
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (place, offset) in offsets {
+        list.add_partition_offset(&place.topic, place.partition, Offset::Offset(*offset))?;
+    }
     consumer.commit(&list, mode)
 }
 
@@ -140,13 +126,9 @@ impl ConsumerContext for Callbacks {
         commit_now(consumer, &offsets);
     }
 
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                // librdkafka remembers a pause from before.
-                consumer
-                    .resume(partitions)
-                    .unwrap_or_else(|error| self.warn(&error));
                 tracing::info!("assigned: {}", names(partitions));
                 let mut state = self.group.state();
                 state.readiness.update(Membership::Joined);
@@ -163,7 +145,7 @@ impl ConsumerContext for Callbacks {
                     state.backlog.revoke(&place);
                 }
             }
-            Rebalance::Error(error) => self.warn(error),
+            Rebalance::Error(error) => self.reports.warn(&error.to_string()),
         }
     }
 }

@@ -4,19 +4,21 @@
 //! read Kafka.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::failure::Failure;
 use crate::stop::Stop;
 
 use super::backlog::{Fetched, Place};
-use super::callbacks::{Callbacks, commit, commit_now, list};
+use super::callbacks::{Callbacks, commit, commit_now};
 use super::group::Group;
 use super::workbench::Workbench;
 use super::{Assignor, ConsumeArgs, Protocol};
@@ -24,8 +26,8 @@ use super::{Assignor, ConsumeArgs, Protocol};
 /// How long to wait for records when there is nothing to do; also how late a stop is noticed then.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How many records to take over at once.
-const FETCH: usize = 1_000;
+/// How many events to serve before the work goes on: librdkafka tells one at a time.
+const EVENTS: usize = 8;
 
 /// How long to work before records are taken over again.
 const SLICE: Duration = Duration::from_millis(10);
@@ -45,10 +47,12 @@ pub(crate) fn config(args: &ConsumeArgs) -> Result<ClientConfig, Failure> {
         ("auto.offset.reset", "earliest".to_owned()),
         ("queued.min.messages", "200".to_owned()),
         ("queued.max.messages.kbytes", "512".to_owned()),
-        ("fetch.message.max.bytes", "65536".to_owned()),
+        ("fetch.message.max.bytes", "16384".to_owned()),
         // No less than message.max.bytes, says librdkafka.
         ("fetch.max.bytes", "1000000".to_owned()),
-        // With the default, 1 s, so small a queue would run dry.
+        // With the defaults, 1 s and 500 ms, so small queues run dry: partitions that have nothing hold up the one request
+        // that a broker gets at a time.
+        ("fetch.wait.max.ms", "100".to_owned()),
         ("fetch.queue.backoff.ms", "20".to_owned()),
         // A commit to a broker that hangs must not outlast the end of the process.
         ("socket.timeout.ms", "10000".to_owned()),
@@ -99,15 +103,22 @@ pub(crate) fn run(
     stop: &Stop,
 ) -> Result<(), Failure> {
     let callbacks = Callbacks::new(Arc::clone(&group), args.group_protocol);
-    let consumer =
-        BaseConsumer::from_config_and_context(config, callbacks).map_err(Failure::Settings)?;
+    let consumer = BaseConsumer::from_config_and_context(config, callbacks);
+    let mut consumer = consumer.map_err(Failure::Settings)?;
+    let (ring, bell) = mpsc::sync_channel(1);
+    consumer.set_nonempty_callback(ringer(&ring));
     let topics: Vec<&str> = args.topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics).map_err(Failure::Settings)?;
     let mut member = Member {
         args,
         group,
         stop,
-        consumer,
+        queues: Vec::new(),
+        rebalances: 0,
+        more: false,
+        consumer: Arc::new(consumer),
+        ring,
+        bell,
         bench: Workbench::new(args.millis_per_record),
     };
     let outcome = member.read();
@@ -115,11 +126,26 @@ pub(crate) fn run(
     outcome
 }
 
+/// What librdkafka calls when a queue gets something: never waits, and rings once for many.
+fn ringer(ring: &SyncSender<()>) -> impl Fn() + Send + Sync + 'static {
+    let ring = ring.clone();
+    move || {
+        let _ = ring.try_send(());
+    }
+}
+
 struct Member<'a> {
     args: &'a ConsumeArgs,
     group: Arc<Group>,
     stop: &'a Stop,
-    consumer: BaseConsumer<Callbacks>,
+    /// A queue for each assigned partition, as of this many rebalances. Dropped before the consumer.
+    queues: Vec<(Place, PartitionQueue<Callbacks>)>,
+    rebalances: u64,
+    /// Whether more may be in a queue than its lane had room for.
+    more: bool,
+    consumer: Arc<BaseConsumer<Callbacks>>,
+    ring: SyncSender<()>,
+    bell: Receiver<()>,
     bench: Workbench,
 }
 
@@ -146,43 +172,92 @@ impl Member<'_> {
         Ok(())
     }
 
-    /// Takes over what librdkafka has fetched; waits for it only if there is nothing else to do.
-    fn fetch(&self) -> Result<(), Failure> {
-        let now = Instant::now();
-        let ready_at = self.group.state().backlog.ready_at(now);
-        let mut wait = ready_at
-            .map_or(POLL, |at| at.saturating_duration_since(now))
-            .min(POLL);
-        for _ in 0..FETCH {
-            match self.consumer.poll(std::mem::take(&mut wait)) {
-                Some(Ok(message)) => self.put(&message),
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    return Err(Failure::Consumer(code));
-                }
-                // Its reason was logged by the callback.
-                Some(Err(error)) => tracing::debug!(%error, "fetching"),
-                None => break,
+    /// Serves librdkafka's events and takes over what it has fetched; waits only if there is nothing else to do.
+    fn fetch(&mut self) -> Result<(), Failure> {
+        let wait = if std::mem::take(&mut self.more) {
+            Duration::ZERO
+        } else {
+            self.pause()
+        };
+        if !wait.is_zero() {
+            // It rings also for what was served already; then this was for nothing once.
+            let _ = self.bell.recv_timeout(wait);
+        }
+        for _ in 0..EVENTS {
+            self.take(self.consumer.poll(Duration::ZERO))?;
+        }
+        self.split();
+        for (place, queue) in &self.queues {
+            let room = self.group.state().backlog.room(place);
+            let mut taken = 0;
+            while taken < room && self.take(queue.poll(Duration::ZERO))? {
+                taken += 1;
             }
+            // A queue rings when it gets its first record, not when some are left in it.
+            self.more |= room > 0 && taken == room;
         }
         Ok(())
     }
 
-    fn put(&self, message: &BorrowedMessage<'_>) {
+    /// How long there is nothing to do, as far as is known.
+    fn pause(&self) -> Duration {
+        let now = Instant::now();
+        let ready_at = self.group.state().backlog.ready_at(now);
+        ready_at
+            .map_or(POLL, |at| at.saturating_duration_since(now))
+            .min(POLL)
+    }
+
+    /// Puts what was polled into its lane. False: there was no record.
+    fn take(&self, polled: Option<KafkaResult<BorrowedMessage<'_>>>) -> Result<bool, Failure> {
+        let message = match polled {
+            Some(Ok(message)) => message,
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                return Err(Failure::Consumer(code));
+            }
+            Some(Err(error)) => {
+                // Its reason was logged by the callback.
+                tracing::debug!(%error, "fetching");
+                return Ok(false);
+            }
+            None => return Ok(false),
+        };
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        let poison = self
-            .args
-            .poison
-            .iter()
-            .any(|poison| poison.hits(topic, partition, offset, message.key()));
-        let full = self
-            .group
+        let mut poison = self.args.poison.iter();
+        let poison = poison.any(|poison| poison.hits(topic, partition, offset, message.key()));
+        self.group
             .state()
             .backlog
             .put(topic, partition, Fetched { offset, poison });
-        if let Some(place) = full {
-            let paused = list([(&place, None)]).and_then(|list| self.consumer.pause(&list));
-            paused.unwrap_or_else(|error| self.consumer.context().warn(&error));
+        Ok(true)
+    }
+
+    /// After a rebalance, gives each partition a queue of its own: in the one that all share, the records of one partition
+    /// stand before those of the next.
+    fn split(&mut self) {
+        let state = self.group.state();
+        if std::mem::replace(&mut self.rebalances, state.rebalances) == state.rebalances {
+            return;
         }
+        let places: Vec<Place> = state
+            .backlog
+            .lanes()
+            .iter()
+            .map(|lane| lane.place.clone())
+            .collect();
+        drop(state);
+        self.queues.clear();
+        for place in places {
+            if let Some(mut queue) = self
+                .consumer
+                .split_partition_queue(&place.topic, place.partition)
+            {
+                queue.set_nonempty_callback(ringer(&self.ring));
+                self.queues.push((place, queue));
+            }
+        }
+        // What came before the callback was there did not ring.
+        let _ = self.ring.try_send(());
     }
 
     /// Does records for a moment, or one record if that takes longer.
@@ -205,7 +280,6 @@ impl Member<'_> {
             now = Instant::now();
             self.finish(&place, record, now);
         }
-        self.resume();
     }
 
     fn finish(&self, place: &Place, record: Fetched, now: Instant) {
@@ -216,15 +290,6 @@ impl Member<'_> {
         }
         state.backlog.done(place);
         state.records += 1;
-    }
-
-    fn resume(&self) {
-        let empty = self.group.state().backlog.resume();
-        if !empty.is_empty() {
-            let resumed = list(empty.iter().map(|place| (place, None)))
-                .and_then(|list| self.consumer.resume(&list));
-            resumed.unwrap_or_else(|error| self.consumer.context().warn(&error));
-        }
     }
 
     /// Asks for what is done to be committed, without waiting for the answer.
@@ -238,6 +303,7 @@ impl Member<'_> {
         let offsets = self.group.state().backlog.unconfirmed(|_| true);
         commit_now(&self.consumer, &offsets);
         self.args.output.line(&self.group.status());
+        drop(self.queues);
         // Closes the consumer, which leaves the group.
         drop(self.consumer);
     }

@@ -43,6 +43,8 @@ impl Sender {
             ("queue.buffering.max.messages", "100000"),
             ("queue.buffering.max.kbytes", "65536"),
             ("linger.ms", "5"),
+            // A consumer gets whole batches: those of the default, 1 MB, would not fit into its small memory.
+            ("batch.size", "65536"),
         ];
         let config = connection.config(own.map(|(name, value)| (name, value.to_owned())));
         let producer = BaseProducer::from_config_and_context(&config, Deliveries::default());
