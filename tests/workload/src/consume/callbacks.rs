@@ -46,7 +46,7 @@ pub(crate) fn commit(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)
 }
 
 /// Commits `offsets` and waits for it.
-pub(crate) fn commit_now(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)]) {
+fn commit_now(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)]) {
     let outcome = committed(consumer, offsets, CommitMode::Sync);
     let mut state = consumer.context().group.state();
     match outcome {

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::stop::Stop;
 
 use super::backlog::{Fetched, Place};
-use super::callbacks::{Callbacks, commit, commit_now};
+use super::callbacks::{Callbacks, commit};
 use super::group::Group;
 use super::workbench::Workbench;
 use super::{Assignor, ConsumeArgs, Protocol};
@@ -298,13 +298,10 @@ impl Member<'_> {
         commit(&self.consumer, &offsets);
     }
 
-    /// Commits what is done and leaves the group.
+    /// Leaves the group. Closing a consumer takes its partitions away, and that commits what is done.
     fn leave(self) {
-        let offsets = self.group.state().backlog.unconfirmed(|_| true);
-        commit_now(&self.consumer, &offsets);
         self.args.output.line(&self.group.status());
         drop(self.queues);
-        // Closes the consumer, which leaves the group.
         drop(self.consumer);
     }
 }
