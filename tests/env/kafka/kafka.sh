@@ -6,8 +6,8 @@
 #     --version V                      4.4.0 (default); 4.0.1, 3.9.2, 3.7.2 and 3.3.2 start too
 #     --pod-address IP                 a second listener at this address of this machine, for Pods
 #                                      (`kubernetes/kube.sh host-address STATE` says it; the cluster must be up)
-#     --quick-failover                 a dead broker is noticed after 3 s instead of 9, and a group's first rebalance
-#                                      does not wait 3 s for more members
+#     --quick-failover                 a dead broker is noticed after 3 s instead of 9, a group's first rebalance does not wait
+#                                      3 s for more members, and KIP-848 members beat every 0.5 s instead of every 5
 #     --property K=V                   one more broker property; may be given again
 #     --owner PID                      ends everything when that process has ended, however it ended
 #   kafka.sh down STATE [--keep]     ends them and deletes STATE (--keep: leaves data and logs)
@@ -160,7 +160,9 @@ up() {
       --property) more+=("$2"); shift 2 ;;
       --owner) owner=$2; shift 2 ;;
       --quick-failover)
-        more+=(broker.session.timeout.ms=3000 broker.heartbeat.interval.ms=500 group.initial.rebalance.delay.ms=0); shift ;;
+        more+=(broker.session.timeout.ms=3000 broker.heartbeat.interval.ms=500 group.initial.rebalance.delay.ms=0
+          group.consumer.min.heartbeat.interval.ms=500 group.consumer.heartbeat.interval.ms=500)
+        shift ;;
       *) die "up does not know $1" "see: $script --help" ;;
     esac
   done

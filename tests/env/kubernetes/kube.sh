@@ -5,7 +5,8 @@
 #     --mode control                   API server, etcd, controllers and scheduler on 127.0.0.1; Pods stay Pending
 #     --mode kwok                      the same and fake nodes: Pods are Running at once and Ready after a delay
 #     --mode real                      (default; root) a real node in namespaces of its own: containerd, kubelet, kube-proxy, DNS.
-#                                      With LAGRANGE_CLUSTER=kind: a kind cluster instead (Docker, no root)
+#                                      With LAGRANGE_CLUSTER=kind: a kind cluster instead (Docker, no root).
+#                                      Without LAGRANGE_CLUSTER: the first of the two that this machine can run
 #     --nodes N                        kwok: so many fake nodes (1)
 #     --ready-delay MS                 kwok: until a Pod is Ready (0); kwok-stages.yaml says how to set it per Pod
 #     --gone-delay MS                  kwok: until a deleted Pod is gone (0)
@@ -15,6 +16,7 @@
 #   kube.sh host-address STATE       prints the address of this machine as Pods see it (real node: also by the name host.local)
 #   kube.sh load-image STATE TAR...  loads images made by image.sh
 #   kube.sh kubectl STATE ARG...     kubectl on it; as `helm`: Helm 4 on it
+#   kube.sh can-run                  succeeds if this machine can run mode real; else says on standard error what it lacks
 #   kube.sh bin                      builds what is missing and prints the directory with kubectl and helm
 #
 # STATE is a directory that does not exist yet or is empty, not under /run. Logs: STATE/log; log/audit.log has every write.
@@ -85,8 +87,6 @@ take_network() {
 child_of() { tr -d ' ' < "/proc/$1/task/$1/children"; }
 up_real() {
   local link pid
-  [ "$(id -u)" = 0 ] || die "a real node needs root" "with Docker, set LAGRANGE_CLUSTER=kind; with neither, use --mode kwok"
-  [ ! -e /sys/fs/cgroup/cgroup.controllers ] || die "the real node is written for cgroup v1; this machine has cgroup v2 only" "with Docker, set LAGRANGE_CLUSTER=kind"
   [[ $STATE != /run/* ]] || die "STATE must not be under /run: the node mounts its own there"
   need containerd:containerd ctr:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables ip:iproute2 openssl:openssl
   take_network
@@ -131,12 +131,27 @@ kind() {
   if command -v kind > /dev/null; then command kind "$@"; else go run sigs.k8s.io/kind@v0.33.0 "$@"; fi
 }
 up_kind() {
-  command -v docker > /dev/null || die "LAGRANGE_CLUSTER=kind needs Docker" "as root, the real node works without it: unset LAGRANGE_CLUSTER"
   echo "lagrange-$(head -c 4 /dev/urandom | od -An -tx4 | tr -d ' ')" > "$STATE/kind-name"
   say "Creating a kind cluster; the first time it pulls its image (about 400 MB) ..."
   (umask 077; kind create cluster --name "$(< "$STATE/kind-name")" --kubeconfig "$STATE/admin.kubeconfig" --wait 180s >&2) ||
     die "kind could not create a cluster" "does \`docker info\` work for this user?"
   docker network inspect kind -f '{{range .IPAM.Config}}{{println .Gateway}}{{end}}' | grep -m 1 -F . > "$STATE/host-address"
+}
+
+# Which of the two: sets mode to real or kind, or says what is missing.
+choose_real() {
+  local lacks=''
+  if [ "$(id -u)" != 0 ]; then lacks="root"; elif [ -e /sys/fs/cgroup/cgroup.controllers ]; then lacks="cgroup v1 (this machine has v2 only)"; fi
+  case ${LAGRANGE_CLUSTER:-} in
+    node) [ -z "$lacks" ] || die "the real node needs $lacks" "with Docker, set LAGRANGE_CLUSTER=kind; with neither, use --mode kwok" ;;
+    kind) docker info > /dev/null 2>&1 || die "LAGRANGE_CLUSTER=kind needs Docker, usable by this user" "does \`docker info\` work?"; mode=kind ;;
+    '')
+      if [ -n "$lacks" ]; then
+        docker info > /dev/null 2>&1 || die "a real node needs $lacks, or Docker" "with neither, use --mode kwok"
+        mode=kind
+      fi ;;
+    *) die "LAGRANGE_CLUSTER is node or kind, not $LAGRANGE_CLUSTER" ;;
+  esac
 }
 
 # --- commands ------------------------------------------------------------------------------------------------------------
@@ -156,11 +171,9 @@ up() {
     [ $# -ge 2 ] || die "$1 wants a value"
     shift 2
   done
-  case $mode:${LAGRANGE_CLUSTER:-node} in
-    control:* | kwok:*) ;;
-    real:node) ;;
-    real:kind) mode=kind ;;
-    real:*) die "LAGRANGE_CLUSTER is node (default) or kind, not $LAGRANGE_CLUSTER" ;;
+  case $mode in
+    control | kwok) ;;
+    real) choose_real ;;
     *) die "there is no mode $mode" "see: $script --help" ;;
   esac
   [[ $nodes$ready_delay$gone_delay =~ ^[0-9]+$ ]] || die "--nodes, --ready-delay and --gone-delay want numbers"
@@ -215,6 +228,7 @@ case $command in
   helm)
     open_state "${1:-}" kubernetes; shift; ensure_binary
     HELM_CACHE_HOME=$STATE/helm HELM_CONFIG_HOME=$STATE/helm HELM_DATA_HOME=$STATE/helm KUBECONFIG=$STATE/admin.kubeconfig exec "$bin/helm" "$@" ;;
+  can-run) choose_real ;;
   bin) ensure_binary; echo "$bin" ;;
   -h | --help) usage ;;
   *) usage >&2; exit 2 ;;

@@ -19,7 +19,7 @@ mount --rbind /sys/fs/cgroup "$STATE/sysfs-cgroup"
 mount -t sysfs sysfs /sys
 mount --rbind "$STATE/sysfs-cgroup" /sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /run
-mount --bind "$STATE/kubelet" /var/lib/kubelet # kubelet's device plugin socket is there, whatever --root-dir says
+mount --bind "$STATE/kubelet" /var/lib/kubelet # a short path: kubelet's sockets have at most 107 characters
 mount --bind "$STATE/cni/cache" /var/lib/cni
 mount --bind "$STATE/containers-log" /var/log/containers
 # kubelet sets these for the whole machine unless they have its values: show it files with those values instead.
@@ -111,7 +111,7 @@ control_plane 2379 2380 10257 10259
 until_true 30 "containerd" containers version
 containers images import "$STATE/pause.tar"
 start kubelet "$bin/kubelet" --config "$STATE/kubelet.yaml" --kubeconfig "$STATE/kubelet.kubeconfig" \
-  --root-dir "$STATE/kubelet" --hostname-override "$NODE" --node-ip "$ADDRESS" --v 2
+  --root-dir /var/lib/kubelet --hostname-override "$NODE" --node-ip "$ADDRESS" --v 2
 start dns "$bin/dns" --kubeconfig "$STATE/proxy.kubeconfig" --listen "$ADDRESS:53" --host "host.local=$HOST"
 start kube-proxy "$bin/kube-proxy" --config "$STATE/proxy.yaml"
 trap 'exit 0' TERM INT
