@@ -16,7 +16,7 @@ if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
 format() { cargo fmt --all --check; }
 
 lint() {
-  cargo clippy --workspace --all-targets -- --deny warnings
+  cargo clippy --workspace --all-targets --all-features -- --deny warnings
   if command -v shellcheck > /dev/null; then
     shell_scripts | xargs -0 shellcheck --external-sources
   else
@@ -57,7 +57,8 @@ end-to-end() {
   if cannot=$(no_real_node); then
     skip "end-to-end" "$cannot"
   else
-    run_tests "$(test_names 'e2e*')"
+    # The feature is what keeps a plain cargo test from them.
+    run_tests "$(test_names 'e2e*')" --features lagrange/e2e
   fi
 }
 
@@ -73,13 +74,14 @@ test_names() {
   done
 }
 
-run_tests() {
+run_tests() { # run_tests NAMES [OPTION...]
   local names=() name
   for name in $1; do names+=(--test "$name"); done
+  shift
   if [ ${#names[@]} = 0 ]; then
     skip "$level" "there are no such tests"
   else
-    cargo test --workspace "${names[@]}"
+    cargo test --workspace "${names[@]}" "$@"
   fi
 }
 

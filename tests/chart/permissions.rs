@@ -106,7 +106,7 @@ fn nothing_is_granted_by_wildcard_or_that_could_be_turned_into_more(#[case] valu
 }
 
 #[test]
-fn a_scale_target_adds_its_scale_and_pods_and_nothing_else() {
+fn a_scale_target_adds_itself_its_scale_and_pods_and_nothing_else() {
     let default = rules("");
     let added: Vec<_> = rules(TARGETS)
         .into_iter()
@@ -116,7 +116,16 @@ fn a_scale_target_adds_its_scale_and_pods_and_nothing_else() {
         .iter()
         .flat_map(|rule| words(rule, "resources"))
         .collect();
-    assert_eq!(resources, ["rollouts/scale", "workers/scale", "pods"]);
+    assert_eq!(
+        resources,
+        [
+            "rollouts",
+            "rollouts/scale",
+            "workers",
+            "workers/scale",
+            "pods"
+        ]
+    );
     assert!(added.iter().all(|rule| {
         words(rule, "verbs")
             .iter()

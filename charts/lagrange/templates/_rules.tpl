@@ -7,26 +7,34 @@ Used by the ClusterRole and, with watchNamespaces, by a Role in each of them.
 - apiGroups: [lagrange.dev]
   resources: [consumergroups, kafkaclusters]
   verbs: [list, watch]
+# Reads a ConsumerGroup anew when somebody else was faster to write it.
+- apiGroups: [lagrange.dev]
+  resources: [consumergroups]
+  verbs: [get]
 # Status: conditions and numbers, and each action before it is taken.
 - apiGroups: [lagrange.dev]
   resources: [consumergroups/status, kafkaclusters/status]
   verbs: [patch]
-# Watches of targets: rollout, ready replicas and replicas set by hand.
+# Watches of targets: rollout, ready replicas and replicas set by hand; get says who set them.
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 # Scaling: reads the scale right before an action and writes it with that resourceVersion.
 - apiGroups: [apps]
   resources: [deployments/scale, statefulsets/scale]
   verbs: [get, patch]
 {{- range .Values.scaleTargets }}
+# scaleTargets: who set the replicas of {{ .resource }}.
+- apiGroups: [{{ .group | quote }}]
+  resources: [{{ .resource }}]
+  verbs: [get]
 # scaleTargets: scaling of {{ .resource }}.
 - apiGroups: [{{ .group | quote }}]
   resources: [{{ .resource }}/scale]
   verbs: [get, patch]
 {{- end }}
 {{- if .Values.scaleTargets }}
-# scaleTargets: rollout of kinds that only their Pods tell of.
+# scaleTargets: readiness and rollout of kinds that only their Pods tell of.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
@@ -35,8 +43,8 @@ Used by the ClusterRole and, with watchNamespaces, by a Role in each of them.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, watch]
-# Events: one for each action; patch counts a repeated one up.
+# Events: one for each action, and for what lasts.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}

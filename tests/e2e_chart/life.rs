@@ -1,0 +1,336 @@
+//! The life of a release, and what outlives it.
+
+use serde_json::{Value, json};
+
+use crate::node::{CHART, Node, ROOT, copy_of_chart};
+
+const DEFINITIONS: [&str; 2] = ["consumergroups.lagrange.dev", "kafkaclusters.lagrange.dev"];
+
+impl Node {
+    fn install(&self, release: &str, namespace: &str, more: &[&str]) -> Result<String, String> {
+        let common = [
+            "install",
+            release,
+            CHART,
+            "--namespace",
+            namespace,
+            "--wait",
+            "--timeout=90s",
+        ];
+        self.try_helm(&[&common, more].concat())
+    }
+
+    fn installed(&self, release: &str, namespace: &str, more: &[&str]) {
+        self.install(release, namespace, more)
+            .unwrap_or_else(|said| panic!("{said}"));
+        let selector = format!("--selector=app.kubernetes.io/instance={release}");
+        let deployments = self.list(&["deployments", "--namespace", namespace, &selector]);
+        assert_eq!(deployments.len(), 1);
+        let deployment = &deployments[0];
+        assert_eq!(deployment["status"]["readyReplicas"], 1, "{deployment}");
+    }
+
+    /// A group whose target is there; nothing is at its address.
+    fn group(&self, namespace: &str) {
+        self.apply(&format!(
+            "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: fulfillment, namespace: {namespace}}}
+spec:
+  replicas: 0
+  selector: {{matchLabels: {{app: fulfillment}}}}
+  template:
+    metadata: {{labels: {{app: fulfillment}}}}
+    spec: {{containers: [{{name: consumer, image: localhost/pause:1}}]}}
+---
+apiVersion: lagrange.dev/v1alpha1
+kind: ConsumerGroup
+metadata: {{name: fulfillment, namespace: {namespace}}}
+spec:
+  scaleTargetRef: {{name: fulfillment}}
+  kafka: {{bootstrapServers: [\"kafka.{namespace}:9092\"]}}
+  topics: [order-events]
+  objective: {{lagPerReplica: 1000}}
+"
+        ));
+    }
+
+    fn uid(&self, what: &[&str]) -> String {
+        let object = self.get(what).unwrap_or_else(|| panic!("{what:?} is gone"));
+        object["metadata"]["uid"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn installs_with_default_values_where_only_hardened_pods_may_run() {
+    let node = Node::take();
+    node.namespace("plain");
+    node.installed("lagrange", "plain", &[]);
+
+    let pods = node.list(&["pods", "--namespace=plain"]);
+    let pod = &pods[0];
+    assert_eq!(pod["spec"]["serviceAccountName"], "lagrange");
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["restartCount"], 0,
+        "{pod}"
+    );
+    let page = |path: &str| {
+        node.kubectl(&[
+            "get",
+            "--raw",
+            &format!("/api/v1/namespaces/plain/services/lagrange:metrics/proxy/{path}"),
+        ])
+    };
+    assert_eq!(page("readyz").trim(), "ready");
+    assert!(page("metrics").contains("lagrange_build_info"));
+}
+
+#[test]
+fn upgrade_changes_the_operator_and_the_definitions_and_keeps_what_users_wrote() {
+    let node = Node::take();
+    node.namespace("upgraded");
+    node.installed("lagrange", "upgraded", &[]);
+    node.group("upgraded");
+    let group = ["consumergroup", "fulfillment", "--namespace=upgraded"];
+    let before = node.uid(&group);
+
+    let directory = tempfile::tempdir().unwrap();
+    let chart = copy_of_chart(directory.path());
+    let definition = chart.join("files/crds/consumergroups.yaml");
+    let text = std::fs::read_to_string(&definition).unwrap();
+    std::fs::write(
+        &definition,
+        text.replacen("    shortNames:\n", "    shortNames:\n    - cgroup\n", 1),
+    )
+    .unwrap();
+    let chart = chart.to_str().unwrap();
+    node.helm(&[
+        "upgrade",
+        "lagrange",
+        chart,
+        "--namespace=upgraded",
+        "--set=log.filter=debug",
+        "--wait",
+        "--timeout=90s",
+    ]);
+
+    let deployment = node
+        .get(&["deployment", "lagrange", "--namespace=upgraded"])
+        .unwrap();
+    assert_eq!(deployment["status"]["updatedReplicas"], 1);
+    assert_eq!(deployment["status"]["readyReplicas"], 1);
+    let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(
+        arguments
+            .as_array()
+            .unwrap()
+            .contains(&json!("--log-filter=debug")),
+        "{arguments}"
+    );
+    let definition = node.get(&["crd", DEFINITIONS[0]]).unwrap();
+    assert!(
+        definition["spec"]["names"]["shortNames"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("cgroup"))
+    );
+    assert_eq!(node.uid(&group), before);
+}
+
+#[test]
+fn uninstall_keeps_definitions_groups_and_workloads_and_another_name_takes_them_over() {
+    let node = Node::take();
+    node.namespace("first");
+    node.namespace("second");
+    node.namespace("shop");
+    node.installed("lagrange", "first", &[]);
+    node.group("shop");
+    let group = ["consumergroup", "fulfillment", "--namespace=shop"];
+    let target = ["deployment", "fulfillment", "--namespace=shop"];
+    let (group_before, target_before) = (node.uid(&group), node.uid(&target));
+
+    node.uninstall("lagrange", "first");
+    for kind in [
+        "deployments",
+        "services",
+        "serviceaccounts",
+        "roles",
+        "rolebindings",
+        "clusterroles",
+        "clusterrolebindings",
+    ] {
+        let selector = "--selector=app.kubernetes.io/instance=lagrange";
+        let left = node.list(&[kind, "--all-namespaces", selector]);
+        assert_eq!(left, [] as [Value; 0]);
+    }
+    for definition in DEFINITIONS {
+        assert!(node.get(&["crd", definition]).is_some());
+    }
+    assert_eq!(
+        (node.uid(&group), node.uid(&target)),
+        (group_before.clone(), target_before)
+    );
+
+    let refused = node.install("sizer", "second", &[]).unwrap_err();
+    assert!(refused.contains("invalid ownership metadata"), "{refused}");
+    // What was refused is a release all the same.
+    node.uninstall("sizer", "second");
+    node.installed("sizer", "second", &["--take-ownership"]);
+    assert_eq!(node.uid(&group), group_before);
+    let definition = node.get(&["crd", DEFINITIONS[0]]).unwrap();
+    assert_eq!(
+        definition["metadata"]["annotations"]["meta.helm.sh/release-name"],
+        "sizer"
+    );
+
+    // From now on it is as if it had always been this release.
+    node.helm(&[
+        "upgrade",
+        "sizer",
+        CHART,
+        "--namespace=second",
+        "--wait",
+        "--timeout=90s",
+    ]);
+}
+
+#[test]
+fn definitions_that_kubectl_applied_are_taken_over() {
+    let node = Node::take();
+    node.namespace("late");
+    let definitions = format!("{ROOT}/crds");
+    node.kubectl(&["apply", "--server-side", "--filename", &definitions]);
+    let refused = node.install("lagrange", "late", &[]).unwrap_err();
+    assert!(refused.contains("invalid ownership metadata"), "{refused}");
+    node.uninstall("lagrange", "late");
+    node.installed("lagrange", "late", &["--take-ownership"]);
+}
+
+#[test]
+fn second_release_stands_beside_the_first_without_definitions_of_its_own() {
+    let node = Node::take();
+    for namespace in ["one", "two", "shop-one", "shop-two"] {
+        node.namespace(namespace);
+    }
+    node.installed("lagrange", "one", &["--set=watchNamespaces={shop-one}"]);
+    let refused = node
+        .install("lagrange", "two", &["--set=watchNamespaces={shop-two}"])
+        .unwrap_err();
+    assert!(refused.contains("invalid ownership metadata"), "{refused}");
+    node.uninstall("lagrange", "two");
+    node.installed(
+        "lagrange",
+        "two",
+        &[
+            "--set=watchNamespaces={shop-two}",
+            "--set=crds.install=false",
+        ],
+    );
+
+    node.uninstall("lagrange", "two");
+    assert!(node.get(&["crd", DEFINITIONS[0]]).is_some());
+    let first = node
+        .get(&["deployment", "lagrange", "--namespace=one"])
+        .unwrap();
+    assert_eq!(first["status"]["readyReplicas"], 1);
+}
+
+#[test]
+fn release_without_definitions_waits_for_them_and_says_so() {
+    let node = Node::take();
+    node.namespace("waiting");
+    node.helm(&[
+        "install",
+        "lagrange",
+        CHART,
+        "--namespace=waiting",
+        "--set=crds.install=false",
+    ]);
+    node.wait("the operator to say what it waits for", || {
+        let logs = ["logs", "--namespace=waiting", "deployment/lagrange"];
+        let said = node.try_kubectl(&logs).unwrap_or_else(|said| said);
+        if said.contains("consumergroups.lagrange.dev and kafkaclusters.lagrange.dev not installed")
+        {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    });
+    let pod =
+        || node.list(&["pods", "--namespace=waiting"])[0]["status"]["containerStatuses"][0].clone();
+    assert_eq!(pod()["ready"], false);
+
+    node.kubectl(&[
+        "apply",
+        "--server-side",
+        "--filename",
+        &format!("{ROOT}/crds"),
+    ]);
+    node.kubectl(&[
+        "rollout",
+        "status",
+        "deployment/lagrange",
+        "--namespace=waiting",
+        "--timeout=60s",
+    ]);
+    // It neither ended nor was ended meanwhile.
+    assert_eq!(
+        (&pod()["ready"], &pod()["restartCount"]),
+        (&json!(true), &json!(0))
+    );
+}
+
+#[test]
+fn release_for_chosen_namespaces_has_no_right_outside_of_them() {
+    let node = Node::take();
+    for namespace in ["chosen", "shop-in", "shop-out"] {
+        node.namespace(namespace);
+    }
+    node.installed("lagrange", "chosen", &["--set=watchNamespaces={shop-in}"]);
+    let may = |right: &[&str], namespace: &str| {
+        let account = [
+            "--as=system:serviceaccount:chosen:lagrange",
+            "--namespace",
+            namespace,
+        ];
+        let said = node.try_kubectl(&[&["auth", "can-i"], right, &account].concat());
+        said.is_ok_and(|said| said.trim() == "yes")
+    };
+    for right in [
+        &["list", "consumergroups.lagrange.dev"][..],
+        &["patch", "deployments.apps", "--subresource=scale"],
+        &["create", "events.events.k8s.io"],
+    ] {
+        assert!(may(right, "shop-in"), "{right:?}");
+        assert!(!may(right, "shop-out"), "{right:?}");
+        assert!(!may(right, "chosen"), "{right:?}");
+    }
+    for resource in ["secrets", "pods", "leases.coordination.k8s.io"] {
+        assert!(!may(&["list", resource], "shop-in"), "{resource}");
+    }
+
+    // The one outside is older: it would have been seen first.
+    node.group("shop-out");
+    node.group("shop-in");
+    let status = |namespace: &str| {
+        let group = node.get(&["consumergroup", "fulfillment", "--namespace", namespace]);
+        group.unwrap()["status"].clone()
+    };
+    node.wait("a status of the group inside", || {
+        let status = status("shop-in");
+        if status["conditions"].is_array() {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    });
+    assert_eq!(status("shop-out"), Value::Null);
+    let log = node.kubectl(&[
+        "logs",
+        "--namespace=chosen",
+        "deployment/lagrange",
+        "--tail=-1",
+    ]);
+    assert!(!log.to_lowercase().contains("forbidden"), "{log}");
+}

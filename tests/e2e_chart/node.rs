@@ -1,0 +1,256 @@
+//! A real Kubernetes node with the operator's image on it, one for the whole test program. Holds nothing that is tested.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// The repository.
+pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The chart.
+pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange");
+
+/// Pods start in a second or two; a busy machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let state = tempfile::tempdir().unwrap().keep();
+    let owner = std::process::id().to_string();
+    let up = [
+        "up",
+        state.to_str().unwrap(),
+        "--mode",
+        "real",
+        "--owner",
+        &owner,
+    ];
+    run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &up, "").unwrap();
+    let image = state.join("lagrange.tar");
+    let name = format!("localhost/lagrange:{}", env!("CARGO_PKG_VERSION"));
+    let made = [
+        &name,
+        image.to_str().unwrap(),
+        env!("CARGO_BIN_EXE_lagrange"),
+    ];
+    run(&format!("{ROOT}/tests/env/image.sh"), &made, "").unwrap();
+    let load = [
+        "load-image",
+        state.to_str().unwrap(),
+        image.to_str().unwrap(),
+    ];
+    run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &load, "").unwrap();
+    state
+});
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The node, for one test at a time: definitions are cluster-wide.
+pub(crate) struct Node {
+    state: &'static Path,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Node {
+    /// Waits for its turn and takes away what the test before has left.
+    pub(crate) fn take() -> Self {
+        let node = Self {
+            state: &STATE,
+            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        let releases: Value =
+            serde_json::from_str(&node.helm(&["list", "--all-namespaces", "--output=json"]))
+                .unwrap();
+        for release in releases.as_array().unwrap() {
+            let text = |key: &str| release[key].as_str().unwrap();
+            node.uninstall(text("name"), text("namespace"));
+        }
+        node.kubectl(&[
+            "delete",
+            "crd",
+            "--ignore-not-found",
+            "consumergroups.lagrange.dev",
+            "kafkaclusters.lagrange.dev",
+        ]);
+        node
+    }
+
+    /// A namespace that takes no Pod that is not hardened.
+    pub(crate) fn namespace(&self, name: &str) {
+        self.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
+        ));
+    }
+
+    /// What kubectl prints.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        self.try_kubectl(arguments)
+            .unwrap_or_else(|said| panic!("kubectl {arguments:?}: {said}"))
+    }
+
+    /// The same, or what kubectl says when it fails.
+    pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        kube(self.state, "kubectl", arguments, "")
+    }
+
+    /// Creates or changes objects.
+    pub(crate) fn apply(&self, manifest: &str) {
+        kube(self.state, "kubectl", &["apply", "--filename=-"], manifest)
+            .unwrap_or_else(|said| panic!("{said}\n{manifest}"));
+    }
+
+    /// An object as data, if it is there: `["deployment", "lagrange", "--namespace=a"]`.
+    pub(crate) fn get(&self, what: &[&str]) -> Option<Value> {
+        let said = self.kubectl(&[&["get", "--output=json", "--ignore-not-found"], what].concat());
+        (!said.trim().is_empty()).then(|| serde_json::from_str(&said).unwrap())
+    }
+
+    /// Objects as data: `["pods", "--namespace=a"]`.
+    pub(crate) fn list(&self, what: &[&str]) -> Vec<Value> {
+        let list = self.get(what);
+        list.map_or_else(Vec::new, |list| list["items"].as_array().unwrap().clone())
+    }
+
+    /// What Helm prints when all is well.
+    pub(crate) fn helm(&self, arguments: &[&str]) -> String {
+        self.try_helm(arguments)
+            .unwrap_or_else(|said| panic!("helm {arguments:?}: {said}\n{}", self.remains()))
+    }
+
+    /// The same, or what Helm says when it is not.
+    pub(crate) fn try_helm(&self, arguments: &[&str]) -> Result<String, String> {
+        kube(self.state, "helm", arguments, "")
+    }
+
+    /// Takes a release away and waits for its Pods to be gone. Not by --wait: that of Helm 4.2 sits out its timeout when something is gone before it looks.
+    pub(crate) fn uninstall(&self, release: &str, namespace: &str) {
+        self.helm(&[
+            "uninstall",
+            release,
+            "--namespace",
+            namespace,
+            "--ignore-not-found",
+        ]);
+        let selector = format!("--selector=app.kubernetes.io/instance={release}");
+        self.wait("the Pods of the release to go", || {
+            let left = self
+                .list(&["pods", "--namespace", namespace, &selector])
+                .len();
+            if left == 0 {
+                Ok(())
+            } else {
+                Err(format!("{left} Pods"))
+            }
+        });
+    }
+
+    /// Polls until `look` has an answer; says what was last seen when that takes too long.
+    pub(crate) fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match look() {
+                Ok(seen) => return seen,
+                Err(last) if Instant::now() > deadline => {
+                    panic!("timed out waiting for {what}: {last}\n{}", self.remains())
+                }
+                Err(_) => sleep(Duration::from_millis(250)),
+            }
+        }
+    }
+
+    /// This machine as Pods see it.
+    pub(crate) fn host_address(&self) -> String {
+        kube(self.state, "host-address", &[], "")
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+
+    /// Entries of the audit log, where there is one.
+    pub(crate) fn audit(&self) -> Option<Vec<Value>> {
+        let log = std::fs::read_to_string(self.state.join("log/audit.log")).ok()?;
+        // The last line may be half written.
+        Some(
+            log.lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect(),
+        )
+    }
+
+    /// For a failed test: what is there, and what the operators have said.
+    fn remains(&self) -> String {
+        let ask = |arguments: &[&str]| self.try_kubectl(arguments).unwrap_or_else(|said| said);
+        let (all, operators) = (
+            "--all-namespaces",
+            "--selector=app.kubernetes.io/name=lagrange",
+        );
+        let mut said = vec![
+            self.try_helm(&["list", all]).unwrap_or_else(|said| said),
+            ask(&[
+                "get",
+                "deployments,pods,consumergroups,kafkaclusters",
+                all,
+                "--output=wide",
+            ]),
+            ask(&["describe", "pods", all, operators]),
+            ask(&["get", "events", all, "--sort-by=.lastTimestamp"]),
+        ];
+        let namespaces = ask(&[
+            "get",
+            "pods",
+            all,
+            operators,
+            "--output=jsonpath={.items[*].metadata.namespace}",
+        ]);
+        for namespace in namespaces.split_whitespace() {
+            said.push(ask(&[
+                "logs",
+                "--namespace",
+                namespace,
+                operators,
+                "--tail=100",
+            ]));
+        }
+        said.join("\n")
+    }
+}
+
+/// The environment's script on a node.
+fn kube(state: &Path, verb: &str, arguments: &[&str], input: &str) -> Result<String, String> {
+    let all = [&[verb, state.to_str().unwrap()], arguments].concat();
+    run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &all, input)
+}
+
+/// Runs a program to its end: its standard output, or both outputs if it fails.
+pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, String> {
+    use std::io::Write as _;
+
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Whoever does not read it says why on standard error.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    }
+}
+
+/// Copies the chart to where a test may change it.
+pub(crate) fn copy_of_chart(into: &Path) -> PathBuf {
+    let from = format!("{ROOT}/charts/lagrange");
+    run("cp", &["-r", &from, into.to_str().unwrap()], "").unwrap();
+    into.join("lagrange")
+}

@@ -1,0 +1,184 @@
+//! What there is to scale: one target of each kind, a broker's address, and members that do not get on with their work. Tests nothing.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use crate::{node::Node, support::kafka::consumer_config};
+
+/// Where it is.
+pub(crate) const SHOP: &str = "audited-shop";
+
+/// Something that can be scaled; its topic and its group have its name.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) resource: &'static str,
+}
+
+/// One of each kind.
+pub(crate) const TARGETS: [Target; 3] = [
+    Target {
+        name: "deployment",
+        kind: "Deployment",
+        version: "apps/v1",
+        resource: "deployments.apps",
+    },
+    Target {
+        name: "statefulset",
+        kind: "StatefulSet",
+        version: "apps/v1",
+        resource: "statefulsets.apps",
+    },
+    Target {
+        name: "worker",
+        kind: "Worker",
+        version: "example.com/v1",
+        resource: "workers.example.com",
+    },
+];
+
+/// A cluster that the shop is chosen to use by its label.
+pub(crate) fn cluster(namespace: &str, bootstrap: &str) -> String {
+    format!(
+        "
+apiVersion: lagrange.dev/v1alpha1
+kind: KafkaCluster
+metadata: {{name: main, namespace: {namespace}}}
+spec:
+  bootstrapServers: [\"{bootstrap}\"]
+  pollInterval: 5s
+  allowedNamespaces: {{from: Selector, selector: {{matchLabels: {{team: shop}}}}}}
+"
+    )
+}
+
+/// Wants as many replicas as there are partitions.
+pub(crate) fn group(target: &Target, cluster_namespace: &str) -> String {
+    let Target {
+        name,
+        kind,
+        version,
+        ..
+    } = target;
+    format!(
+        "
+apiVersion: lagrange.dev/v1alpha1
+kind: ConsumerGroup
+metadata: {{name: {name}, namespace: {SHOP}}}
+spec:
+  scaleTargetRef: {{apiVersion: {version}, kind: {kind}, name: {name}}}
+  kafka: {{clusterRef: {{name: main, namespace: {cluster_namespace}}}}}
+  topics: [{name}]
+  autoOffsetReset: Earliest
+  objective: {{lagPerReplica: 100}}
+"
+    )
+}
+
+/// A namespace with one target of each kind, each with a Pod that is ready. Nobody but the operator looks after a Worker.
+pub(crate) fn open(node: &Node) {
+    let pod = "{containers: [{name: pause, image: localhost/pause:1}]}";
+    let mut manifest = format!("
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {SHOP}, labels: {{team: shop}}}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: workers.example.com}}
+spec:
+  group: example.com
+  names: {{kind: Worker, plural: workers}}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources:
+      status: {{}}
+      scale: {{specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas, labelSelectorPath: .status.selector}}
+    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: worker-1, namespace: {SHOP}, labels: {{app: worker}}}}
+spec: {pod}
+");
+    for kind in ["Deployment", "StatefulSet"] {
+        let name = kind.to_lowercase();
+        write!(
+            manifest,
+            "
+---
+apiVersion: apps/v1
+kind: {kind}
+metadata: {{name: {name}, namespace: {SHOP}}}
+spec:
+  replicas: 1
+  selector: {{matchLabels: {{app: {name}}}}}
+  template: {{metadata: {{labels: {{app: {name}}}}}, spec: {pod}}}
+"
+        )
+        .unwrap();
+    }
+    node.apply(&manifest);
+    node.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/workers.example.com",
+        "--timeout=30s",
+    ]);
+    node.apply(&format!("{{apiVersion: example.com/v1, kind: Worker, metadata: {{name: worker, namespace: {SHOP}}}, spec: {{replicas: 1}}}}"));
+    let status = "--patch={\"status\":{\"replicas\":1,\"selector\":\"app=worker\"}}";
+    node.kubectl(&[
+        "patch",
+        "worker",
+        "worker",
+        "--namespace",
+        SHOP,
+        "--subresource=status",
+        "--type=merge",
+        status,
+    ]);
+}
+
+/// A member of a group that reads and never commits, so that its lag stays.
+pub(crate) struct Member {
+    leave: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Member {
+    pub(crate) fn join(bootstrap: &str, name: &str) -> Self {
+        let consumer: BaseConsumer = consumer_config(bootstrap, name).create().unwrap();
+        consumer.subscribe(&[name]).unwrap();
+        let leave = Arc::new(AtomicBool::new(false));
+        let left = Arc::clone(&leave);
+        let thread = std::thread::spawn(move || {
+            while !left.load(Ordering::Relaxed) {
+                consumer.poll(Duration::from_millis(100));
+            }
+        });
+        Self {
+            leave,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.leave.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
