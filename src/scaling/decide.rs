@@ -4,9 +4,7 @@ use jiff::Timestamp;
 
 use super::adopt::{self, Sight};
 use super::capacity;
-use super::decision::{
-    Decision, Facts, HoldReason, Knowledge, Lag, LimitedBy, Notice, ScaleReason, Verdict, Wait,
-};
+use super::decision::{Decision, HoldReason, Knowledge, Lag, Notice, ScaleReason, Verdict, Wait};
 use super::demand::{self, Demand};
 use super::history::{self, LiveLag};
 use super::lag;
@@ -14,7 +12,7 @@ use super::limit::{Bounds, Shape};
 use super::memory::{Memory, State, to_millis};
 use super::observation::{Assignor, Blind, GroupState, Look, Observation};
 use super::pacing::{Gates, later, wait};
-use super::policy::{Pause, Policy};
+use super::policy::Policy;
 use super::trail::{Step, Trail};
 
 /// Decides for one group.
@@ -34,25 +32,25 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
 }
 
 /// Everything that one decision is made from.
-struct Scene<'a> {
-    policy: &'a Policy,
-    observation: &'a Observation,
-    now: Timestamp,
-    replicas: i32,
-    memory: Memory,
-    history: history::History,
-    sight: Sight,
+pub(super) struct Scene<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) observation: &'a Observation,
+    pub(super) now: Timestamp,
+    pub(super) replicas: i32,
+    pub(super) memory: Memory,
+    pub(super) history: history::History,
+    pub(super) sight: Sight,
     /// The partition counts, when every topic gave them.
-    shape: Option<Shape>,
-    bounds: Option<Bounds>,
-    knowledge: Knowledge,
-    is_whole: bool,
-    lag: Lag,
-    live: LiveLag,
-    demand: Option<Demand>,
-    gates: Gates,
-    notices: Vec<Notice>,
-    trail: Trail,
+    pub(super) shape: Option<Shape>,
+    pub(super) bounds: Option<Bounds>,
+    pub(super) knowledge: Knowledge,
+    pub(super) is_whole: bool,
+    pub(super) lag: Lag,
+    pub(super) live: LiveLag,
+    pub(super) demand: Option<Demand>,
+    pub(super) gates: Gates,
+    pub(super) notices: Vec<Notice>,
+    pub(super) trail: Trail,
 }
 
 impl<'a> Scene<'a> {
@@ -320,123 +318,8 @@ impl<'a> Scene<'a> {
         Some((to, why, spacing))
     }
 
-    /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
-    fn is_switched_off(&self) -> bool {
-        self.replicas == 0
-            && self.policy.min > 0
-            && !self
-                .memory
-                .last
-                .is_some_and(|last| last.to == 0 && !last.external)
-    }
-
-    /// The pausing annotations (decision 10).
-    fn paused(&mut self) -> Option<(Verdict, Option<i32>)> {
-        match self.policy.brake.pause.clone()? {
-            Pause::Here => Some((Verdict::Hold(wait(HoldReason::Paused)), Some(self.replicas))),
-            Pause::NotUnderstood { annotation, value } => {
-                self.trail.push(Step::NotUnderstood { annotation, value });
-                Some((Verdict::Hold(wait(HoldReason::Paused)), Some(self.replicas)))
-            }
-            Pause::At(at) => {
-                let limit = self.memory.limit;
-                let to = limit.map_or(at, |limit| at.min(limit));
-                if to < at {
-                    self.trail.push(Step::Limited {
-                        by: LimitedBy::PartitionLimit,
-                        at: to,
-                    });
-                }
-                if to == self.replicas {
-                    return Some((Verdict::Hold(wait(HoldReason::Paused)), Some(to)));
-                }
-                if to > self.replicas && limit.is_none() {
-                    return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), Some(to)));
-                }
-                let wait = if to > self.replicas {
-                    self.gates.bound_up(false)
-                } else {
-                    self.gates.down(self.policy.pacing.min_scale_down_interval)
-                };
-                Some((self.unless(wait, to, ScaleReason::PausedReplicas), Some(to)))
-            }
-        }
-    }
-
-    /// A size that min, max or the partition limit rule out, whatever the lag (decision 3).
-    fn out_of_bounds(&mut self) -> Option<(i32, ScaleReason)> {
-        let n = self.replicas;
-        if let Some(max) = self.policy.max
-            && n > max
-        {
-            let to = self.bounds.as_ref().map_or(max, |b| b.ceiling);
-            self.trail.push(Step::Limited {
-                by: LimitedBy::MaxReplicas,
-                at: max,
-            });
-            return Some((to, ScaleReason::MaxReplicas));
-        }
-        let bounds = self.bounds.as_ref()?;
-        // Only a partition count that two whole looks showed, the present one among them, brings a group down.
-        if let Some((certain, 2)) = self.history.certain_limit
-            && self.is_whole
-            && n > certain
-        {
-            // Under an assignor that is not known only what is certain to be idle goes (decision 17).
-            let certain = self.policy.max.map_or(certain, |max| max.min(certain));
-            let to = if certain > bounds.limit {
-                certain
-            } else {
-                bounds.ceiling
-            };
-            self.trail.push(Step::Limited {
-                by: LimitedBy::PartitionLimit,
-                at: certain,
-            });
-            return Some((to, ScaleReason::PartitionLimit));
-        }
-        if n < bounds.floor {
-            let to = bounds.floor;
-            self.trail.push(Step::Limited {
-                by: LimitedBy::MinReplicas,
-                at: self.policy.min,
-            });
-            return Some((to, ScaleReason::MinReplicas));
-        }
-        None
-    }
-
-    fn move_to_bound(&mut self, to: i32, why: ScaleReason) -> Verdict {
-        let wait = if to > self.replicas {
-            self.gates.bound_up(false)
-        } else {
-            self.gates.down(self.policy.pacing.min_scale_down_interval)
-        };
-        let wait = self.brake(to).or(wait);
-        self.unless(wait, to, why)
-    }
-
-    /// The floor while Kafka cannot be read (decision 11).
-    fn fallback(&mut self) -> Option<(i32, ScaleReason)> {
-        let fallback = self.policy.fallback?;
-        let Knowledge::Missing { since, .. } = self.knowledge else {
-            return None;
-        };
-        let bounds = self.bounds.as_ref()?;
-        let to = fallback.replicas.min(bounds.ceiling);
-        let overruled = self
-            .memory
-            .last
-            .is_some_and(|last| last.external && last.time > since);
-        if to <= self.replicas || later(since, fallback.after) > self.now || overruled {
-            return None;
-        }
-        self.trail.push(Step::Blind(since));
-        Some((to, ScaleReason::Fallback))
-    }
-
     /// What a scale-up that the lag asks for waits for.
-    fn up_gate(&self) -> Option<Wait> {
+    pub(super) fn up_gate(&self) -> Option<Wait> {
         self.gates.up(
             self.knowledge,
             self.live.is_stale || self.group_unknown(),
@@ -444,25 +327,14 @@ impl<'a> Scene<'a> {
         )
     }
 
-    fn group_unknown(&self) -> bool {
+    pub(super) fn group_unknown(&self) -> bool {
         self.observation
             .look
             .as_ref()
             .map_or(true, |l| l.group.state == GroupState::Unknown)
     }
 
-    /// `paused-scale-in` and `paused-scale-out`.
-    fn brake(&self, to: i32) -> Option<Wait> {
-        let brake = &self.policy.brake;
-        let held = if to > self.replicas {
-            brake.no_scale_out
-        } else {
-            brake.no_scale_in
-        };
-        held.then_some(wait(HoldReason::Paused))
-    }
-
-    fn unless(&mut self, wait: Option<Wait>, to: i32, why: ScaleReason) -> Verdict {
+    pub(super) fn unless(&mut self, wait: Option<Wait>, to: i32, why: ScaleReason) -> Verdict {
         match wait {
             Some(wait) => {
                 if let Some(until) = wait.until {
@@ -476,161 +348,6 @@ impl<'a> Scene<'a> {
                 why,
             },
         }
-    }
-
-    fn explain_demand(&mut self, asked: i32, wanted: i32) {
-        self.trail.push(Step::Lag {
-            total: self.live.total,
-            unknown: self.lag.unknown,
-        });
-        if self.live.new_partitions > 0 {
-            self.trail.push(Step::NewPartitions {
-                count: self.live.new_partitions,
-            });
-        }
-        let super::policy::Objective::LagPerReplica(lag_per_replica) = self.policy.objective;
-        self.trail.push(Step::Demand {
-            replicas: asked,
-            lag_per_replica,
-        });
-        if let (Some(by), Some(bounds)) = (self.limited_by(), &self.bounds) {
-            let at = if by == LimitedBy::MinReplicas {
-                bounds.floor
-            } else {
-                bounds.ceiling
-            };
-            self.trail.push(Step::Limited { by, at });
-        } else if wanted != asked
-            && wanted > 0
-            && let Some(shape) = &self.shape
-        {
-            self.trail.push(Step::Useful {
-                asked,
-                taken: wanted,
-                share: shape.largest_share(wanted),
-            });
-        }
-    }
-
-    fn limited_by(&self) -> Option<LimitedBy> {
-        let bounds = self.bounds.as_ref()?;
-        let asked = self.demand?.asked;
-        if asked > bounds.ceiling {
-            let max_binds = self.policy.max.is_some_and(|max| max < bounds.limit);
-            return Some(if max_binds {
-                LimitedBy::MaxReplicas
-            } else {
-                LimitedBy::PartitionLimit
-            });
-        }
-        (asked.max(1) < bounds.floor).then_some(LimitedBy::MinReplicas)
-    }
-
-    /// What stands in the way of a scale-up, wanted or not (decision 30).
-    fn up_blocked(&self) -> Option<Wait> {
-        if self.is_switched_off() {
-            return Some(wait(HoldReason::ScalingDisabled));
-        }
-        if self.policy.brake.pause.is_some() || self.policy.brake.no_scale_out {
-            return Some(wait(HoldReason::Paused));
-        }
-        if let Some(until) = self.memory.contested_until {
-            return Some(Wait {
-                why: HoldReason::TargetContested,
-                until: Some(until),
-            });
-        }
-        if self.sight == Sight::NotLanded {
-            return Some(wait(HoldReason::Settling));
-        }
-        if self.observation.look == Err(Blind::NotYet) {
-            return Some(wait(HoldReason::NotYetObserved));
-        }
-        self.up_gate()
-    }
-
-    fn finish(
-        mut self,
-        verdict: Verdict,
-        desired: Option<i32>,
-        up_blocked: Option<Wait>,
-    ) -> (Decision, State) {
-        if let Some((topic, partition)) = self
-            .observation
-            .look
-            .as_ref()
-            .ok()
-            .and_then(lag::past_its_end)
-        {
-            self.trail.push(Step::CommitPastEnd { topic, partition });
-        }
-        let sleeps = matches!(verdict, Verdict::Scale { to: 0, .. })
-            || self.memory.last.is_some_and(|l| l.to == 0);
-        if self.replicas > 0 && !sleeps {
-            self.memory.slept_at = None;
-        }
-        if let Some(overdue) = self.gates.overdue {
-            let waited = self.now.duration_since(overdue.since);
-            self.trail.push(Step::Overdue {
-                what: overdue.what.as_str(),
-                waited,
-            });
-        }
-        let look = self.observation.look.as_ref().ok();
-        let members = look.and_then(|l| l.group.members.as_ref());
-        let stable = look.is_some_and(|l| l.group.state == GroupState::Stable);
-        let rates = self.history.rates();
-        let facts = Facts {
-            current: self.replicas,
-            ready: self.observation.target.ready,
-            desired,
-            limit: self.memory.limit,
-            partitions: self.shape.as_ref().map(Shape::partitions),
-            knowledge: self.knowledge,
-            members: members.map(|m| m.list.len()),
-            idle_members: members.filter(|_| stable).map(|m| {
-                m.list
-                    .iter()
-                    .filter(|member| member.partitions == 0)
-                    .count()
-            }),
-            produced: rates.map(|(produced, _)| produced),
-            consumed: rates.map(|(_, consumed)| consumed),
-            best_per_replica: capacity::best(&self.memory, self.now),
-            overdue: self.gates.overdue,
-            group_missing: self.gates.members_missing,
-            wants_members: self.wants_members(verdict),
-            lag: self.lag.clone(),
-        };
-        let limited_by = self.limited_by();
-        let decision = Decision {
-            verdict,
-            up_blocked,
-            limited_by,
-            facts,
-            notices: self.notices,
-            trail: self.trail,
-        };
-        (
-            decision,
-            State {
-                memory: self.memory,
-                history: self.history,
-            },
-        )
-    }
-
-    /// Members are described on each look while an action is near or has not settled (decision 22).
-    fn wants_members(&self, verdict: Verdict) -> bool {
-        let in_flight = self.memory.last.is_some_and(|l| l.settled_after.is_none());
-        let near = match verdict {
-            Verdict::Scale { .. } => true,
-            Verdict::Hold(Wait { why, .. }) => matches!(
-                why,
-                HoldReason::CoolingDown | HoldReason::GroupRebalancing | HoldReason::Settling
-            ),
-        };
-        in_flight || near
     }
 }
 

@@ -9,6 +9,7 @@ mod decide;
 pub mod decision;
 mod demand;
 mod evidence;
+mod given;
 pub mod history;
 pub mod lag;
 pub mod limit;
@@ -16,6 +17,7 @@ pub mod memory;
 pub mod observation;
 mod pacing;
 pub mod policy;
+mod told;
 pub mod trail;
 
 pub use decide::decide;

@@ -52,8 +52,10 @@ pub enum Step {
         asked: i32,
         /// The count taken.
         taken: i32,
-        /// Most partitions that one consumer has at that count.
-        share: i32,
+        /// Most partitions that one consumer would have at the count asked for.
+        share_asked: i32,
+        /// Most partitions that one consumer has at the count taken.
+        share_taken: i32,
     },
     /// A bound cut it.
     Limited {
@@ -130,13 +132,12 @@ impl fmt::Display for Step {
             Self::Useful {
                 asked,
                 taken,
-                share,
-            } => {
-                write!(
-                    f,
-                    "{taken} instead of {asked}: the largest share is {share} either way or falls only there"
-                )
-            }
+                share_asked,
+                share_taken,
+            } => write!(
+                f,
+                "{taken}: with {asked} the largest share would be {share_asked} partitions, with {taken} it is {share_taken}"
+            ),
             Self::Limited {
                 by: LimitedBy::PartitionLimit,
                 at,

@@ -18,6 +18,17 @@ fn six_partitions_are_shared_by_two_three_or_six(#[case] lag: i64, #[case] to: i
     assert_eq!(world.until_action(4), Some((1, to)));
 }
 
+#[test]
+fn a_trail_reads_from_the_lag_to_the_size() {
+    let mut world = World::new(6, 1).lag(3500);
+    world.look();
+    let decision = world.look();
+    assert_eq!(
+        decision.trail.to_string(),
+        "lag 3500; 1000 a replica asks for 4; 6: with 4 the largest share would be 2 partitions, with 6 it is 1"
+    );
+}
+
 #[rstest]
 #[case(12)]
 #[case(24)]

@@ -1,0 +1,135 @@
+//! What goes before the lag: off by hand, the brake, the bounds, the fallback (decisions 3, 8, 10, 11).
+
+use super::decide::Scene;
+use super::decision::{HoldReason, Knowledge, LimitedBy, ScaleReason, Verdict, Wait};
+use super::pacing::{later, wait};
+use super::policy::Pause;
+use super::trail::Step;
+
+impl Scene<'_> {
+    /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
+    pub(super) fn is_switched_off(&self) -> bool {
+        self.replicas == 0
+            && self.policy.min > 0
+            && !self
+                .memory
+                .last
+                .is_some_and(|last| last.to == 0 && !last.external)
+    }
+
+    /// The pausing annotations (decision 10).
+    pub(super) fn paused(&mut self) -> Option<(Verdict, Option<i32>)> {
+        match self.policy.brake.pause.clone()? {
+            Pause::Here => Some((Verdict::Hold(wait(HoldReason::Paused)), Some(self.replicas))),
+            Pause::NotUnderstood { annotation, value } => {
+                self.trail.push(Step::NotUnderstood { annotation, value });
+                Some((Verdict::Hold(wait(HoldReason::Paused)), Some(self.replicas)))
+            }
+            Pause::At(at) => {
+                let limit = self.memory.limit;
+                let to = limit.map_or(at, |limit| at.min(limit));
+                if to < at {
+                    self.trail.push(Step::Limited {
+                        by: LimitedBy::PartitionLimit,
+                        at: to,
+                    });
+                }
+                if to == self.replicas {
+                    return Some((Verdict::Hold(wait(HoldReason::Paused)), Some(to)));
+                }
+                if to > self.replicas && limit.is_none() {
+                    return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), Some(to)));
+                }
+                let wait = if to > self.replicas {
+                    self.gates.bound_up(false)
+                } else {
+                    self.gates.down(self.policy.pacing.min_scale_down_interval)
+                };
+                Some((self.unless(wait, to, ScaleReason::PausedReplicas), Some(to)))
+            }
+        }
+    }
+
+    /// A size that min, max or the partition limit rule out, whatever the lag (decision 3).
+    pub(super) fn out_of_bounds(&mut self) -> Option<(i32, ScaleReason)> {
+        let n = self.replicas;
+        if let Some(max) = self.policy.max
+            && n > max
+        {
+            let to = self.bounds.as_ref().map_or(max, |b| b.ceiling);
+            self.trail.push(Step::Limited {
+                by: LimitedBy::MaxReplicas,
+                at: max,
+            });
+            return Some((to, ScaleReason::MaxReplicas));
+        }
+        let bounds = self.bounds.as_ref()?;
+        // Only a partition count that two whole looks showed, the present one among them, brings a group down.
+        if let Some((certain, 2)) = self.history.certain_limit
+            && self.is_whole
+            && n > certain
+        {
+            // Under an assignor that is not known only what is certain to be idle goes (decision 17).
+            let certain = self.policy.max.map_or(certain, |max| max.min(certain));
+            let to = if certain > bounds.limit {
+                certain
+            } else {
+                bounds.ceiling
+            };
+            self.trail.push(Step::Limited {
+                by: LimitedBy::PartitionLimit,
+                at: certain,
+            });
+            return Some((to, ScaleReason::PartitionLimit));
+        }
+        if n < bounds.floor {
+            let to = bounds.floor;
+            self.trail.push(Step::Limited {
+                by: LimitedBy::MinReplicas,
+                at: self.policy.min,
+            });
+            return Some((to, ScaleReason::MinReplicas));
+        }
+        None
+    }
+
+    pub(super) fn move_to_bound(&mut self, to: i32, why: ScaleReason) -> Verdict {
+        let wait = if to > self.replicas {
+            self.gates.bound_up(false)
+        } else {
+            self.gates.down(self.policy.pacing.min_scale_down_interval)
+        };
+        let wait = self.brake(to).or(wait);
+        self.unless(wait, to, why)
+    }
+
+    /// The floor while Kafka cannot be read (decision 11).
+    pub(super) fn fallback(&mut self) -> Option<(i32, ScaleReason)> {
+        let fallback = self.policy.fallback?;
+        let Knowledge::Missing { since, .. } = self.knowledge else {
+            return None;
+        };
+        let bounds = self.bounds.as_ref()?;
+        let to = fallback.replicas.min(bounds.ceiling);
+        let overruled = self
+            .memory
+            .last
+            .is_some_and(|last| last.external && last.time > since);
+        if to <= self.replicas || later(since, fallback.after) > self.now || overruled {
+            return None;
+        }
+        self.trail.push(Step::Blind(since));
+        Some((to, ScaleReason::Fallback))
+    }
+
+    /// `paused-scale-in` and `paused-scale-out`.
+    pub(super) fn brake(&self, to: i32) -> Option<Wait> {
+        let brake = &self.policy.brake;
+        let held = if to > self.replicas {
+            brake.no_scale_out
+        } else {
+            brake.no_scale_in
+        };
+        held.then_some(wait(HoldReason::Paused))
+    }
+}

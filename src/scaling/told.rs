@@ -1,0 +1,171 @@
+//! What a decision tells besides its verdict: what limits it, what stands in the way of an up, the numbers.
+
+use super::adopt::Sight;
+use super::capacity;
+use super::decide::Scene;
+use super::decision::{Decision, Facts, HoldReason, LimitedBy, Verdict, Wait};
+use super::lag;
+use super::limit::Shape;
+use super::memory::State;
+use super::observation::{Blind, GroupState};
+use super::pacing::wait;
+use super::policy::Objective;
+use super::trail::Step;
+
+impl Scene<'_> {
+    pub(super) fn explain_demand(&mut self, asked: i32, wanted: i32) {
+        self.trail.push(Step::Lag {
+            total: self.live.total,
+            unknown: self.lag.unknown,
+        });
+        if self.live.new_partitions > 0 {
+            self.trail.push(Step::NewPartitions {
+                count: self.live.new_partitions,
+            });
+        }
+        let Objective::LagPerReplica(lag_per_replica) = self.policy.objective;
+        self.trail.push(Step::Demand {
+            replicas: asked,
+            lag_per_replica,
+        });
+        if let (Some(by), Some(bounds)) = (self.limited_by(), &self.bounds) {
+            let at = if by == LimitedBy::MinReplicas {
+                bounds.floor
+            } else {
+                bounds.ceiling
+            };
+            self.trail.push(Step::Limited { by, at });
+        } else if wanted != asked
+            && wanted > 0
+            && let Some(shape) = &self.shape
+        {
+            self.trail.push(Step::Useful {
+                asked,
+                taken: wanted,
+                share_asked: shape.largest_share(asked),
+                share_taken: shape.largest_share(wanted),
+            });
+        }
+    }
+
+    pub(super) fn limited_by(&self) -> Option<LimitedBy> {
+        let bounds = self.bounds.as_ref()?;
+        let asked = self.demand?.asked;
+        if asked > bounds.ceiling {
+            let max_binds = self.policy.max.is_some_and(|max| max < bounds.limit);
+            return Some(if max_binds {
+                LimitedBy::MaxReplicas
+            } else {
+                LimitedBy::PartitionLimit
+            });
+        }
+        (asked.max(1) < bounds.floor).then_some(LimitedBy::MinReplicas)
+    }
+
+    /// What stands in the way of a scale-up, wanted or not (decision 30).
+    pub(super) fn up_blocked(&self) -> Option<Wait> {
+        if self.is_switched_off() {
+            return Some(wait(HoldReason::ScalingDisabled));
+        }
+        if self.policy.brake.pause.is_some() || self.policy.brake.no_scale_out {
+            return Some(wait(HoldReason::Paused));
+        }
+        if let Some(until) = self.memory.contested_until {
+            return Some(Wait {
+                why: HoldReason::TargetContested,
+                until: Some(until),
+            });
+        }
+        if self.sight == Sight::NotLanded {
+            return Some(wait(HoldReason::Settling));
+        }
+        if self.observation.look == Err(Blind::NotYet) {
+            return Some(wait(HoldReason::NotYetObserved));
+        }
+        self.up_gate()
+    }
+
+    pub(super) fn finish(
+        mut self,
+        verdict: Verdict,
+        desired: Option<i32>,
+        up_blocked: Option<Wait>,
+    ) -> (Decision, State) {
+        if let Some((topic, partition)) = self
+            .observation
+            .look
+            .as_ref()
+            .ok()
+            .and_then(lag::past_its_end)
+        {
+            self.trail.push(Step::CommitPastEnd { topic, partition });
+        }
+        let sleeps = matches!(verdict, Verdict::Scale { to: 0, .. })
+            || self.memory.last.is_some_and(|l| l.to == 0);
+        if self.replicas > 0 && !sleeps {
+            self.memory.slept_at = None;
+        }
+        if let Some(overdue) = self.gates.overdue {
+            let waited = self.now.duration_since(overdue.since);
+            self.trail.push(Step::Overdue {
+                what: overdue.what.as_str(),
+                waited,
+            });
+        }
+        let look = self.observation.look.as_ref().ok();
+        let members = look.and_then(|l| l.group.members.as_ref());
+        let stable = look.is_some_and(|l| l.group.state == GroupState::Stable);
+        let rates = self.history.rates();
+        let facts = Facts {
+            current: self.replicas,
+            ready: self.observation.target.ready,
+            desired,
+            limit: self.memory.limit,
+            partitions: self.shape.as_ref().map(Shape::partitions),
+            knowledge: self.knowledge,
+            members: members.map(|m| m.list.len()),
+            idle_members: members.filter(|_| stable).map(|m| {
+                m.list
+                    .iter()
+                    .filter(|member| member.partitions == 0)
+                    .count()
+            }),
+            produced: rates.map(|(produced, _)| produced),
+            consumed: rates.map(|(_, consumed)| consumed),
+            best_per_replica: capacity::best(&self.memory, self.now),
+            overdue: self.gates.overdue,
+            group_missing: self.gates.members_missing,
+            wants_members: self.wants_members(verdict),
+            lag: self.lag.clone(),
+        };
+        let limited_by = self.limited_by();
+        let decision = Decision {
+            verdict,
+            up_blocked,
+            limited_by,
+            facts,
+            notices: self.notices,
+            trail: self.trail,
+        };
+        (
+            decision,
+            State {
+                memory: self.memory,
+                history: self.history,
+            },
+        )
+    }
+
+    /// Members are described on each look while an action is near or has not settled (decision 22).
+    pub(super) fn wants_members(&self, verdict: Verdict) -> bool {
+        let in_flight = self.memory.last.is_some_and(|l| l.settled_after.is_none());
+        let near = match verdict {
+            Verdict::Scale { .. } => true,
+            Verdict::Hold(Wait { why, .. }) => matches!(
+                why,
+                HoldReason::CoolingDown | HoldReason::GroupRebalancing | HoldReason::Settling
+            ),
+        };
+        in_flight || near
+    }
+}
