@@ -86,6 +86,39 @@ fn installs_with_default_values_where_only_hardened_pods_may_run() {
     assert!(page("metrics").contains("lagrange_build_info"));
 }
 
+/// Monitoring needs definitions of others and is left to tests/chart.
+#[test]
+fn every_object_of_every_value_is_one_that_the_api_server_knows_each_field_of() {
+    let node = Node::take();
+    node.namespace("strict");
+    node.namespace("shop");
+    let values = format!("{ROOT}/tests/chart/everything.yaml");
+    let rendered = node.helm(&[
+        "template",
+        "lagrange",
+        CHART,
+        "--namespace=strict",
+        "--values",
+        &values,
+        "--set=metrics.serviceMonitor.enabled=false",
+        "--set=metrics.prometheusRule.enabled=false",
+    ]);
+    let taken = node
+        .dry_run(&rendered)
+        .unwrap_or_else(|said| panic!("{said}"));
+    let known = [
+        "deployment.apps/sizer",
+        "networkpolicy.networking.k8s.io/sizer",
+        "customresourcedefinition",
+    ];
+    for name in known {
+        assert!(taken.contains(name), "{taken}");
+    }
+    let refused =
+        node.dry_run(&rendered.replace("terminationGracePeriodSeconds", "terminationGracePeriod"));
+    assert!(refused.unwrap_err().contains("unknown field"));
+}
+
 #[test]
 fn upgrade_changes_the_operator_and_the_definitions_and_keeps_what_users_wrote() {
     let node = Node::take();
@@ -172,6 +205,11 @@ fn uninstall_keeps_definitions_groups_and_workloads_and_another_name_takes_them_
         (group_before.clone(), target_before)
     );
 
+    // The same name in the same namespace needs no word.
+    node.installed("lagrange", "first", &[]);
+    assert_eq!(node.uid(&group), group_before);
+    node.uninstall("lagrange", "first");
+
     let refused = node.install("sizer", "second", &[]).unwrap_err();
     assert!(refused.contains("invalid ownership metadata"), "{refused}");
     // What was refused is a release all the same.
@@ -193,6 +231,29 @@ fn uninstall_keeps_definitions_groups_and_workloads_and_another_name_takes_them_
         "--wait",
         "--timeout=90s",
     ]);
+}
+
+#[test]
+fn definitions_that_are_not_kept_go_with_the_release_and_take_the_groups_along() {
+    let node = Node::take();
+    node.namespace("gone");
+    node.installed("lagrange", "gone", &["--set=crds.keep=false"]);
+    node.group("gone");
+    let target = ["deployment", "fulfillment", "--namespace=gone"];
+    let before = node.uid(&target);
+    node.uninstall("lagrange", "gone");
+    node.wait("the definitions to go", || {
+        let left = DEFINITIONS
+            .iter()
+            .filter(|name| node.get(&["crd", name]).is_some());
+        let left: Vec<_> = left.collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
+    assert_eq!(node.uid(&target), before);
 }
 
 #[test]

@@ -104,6 +104,17 @@ impl Node {
             .unwrap_or_else(|said| panic!("{said}\n{manifest}"));
     }
 
+    /// Has the API server check objects, and create none. A field that it does not know is an error.
+    pub(crate) fn dry_run(&self, manifest: &str) -> Result<String, String> {
+        let apply = [
+            "apply",
+            "--dry-run=server",
+            "--validate=strict",
+            "--filename=-",
+        ];
+        kube(self.state, "kubectl", &apply, manifest)
+    }
+
     /// An object as data, if it is there: `["deployment", "lagrange", "--namespace=a"]`.
     pub(crate) fn get(&self, what: &[&str]) -> Option<Value> {
         let said = self.kubectl(&[&["get", "--output=json", "--ignore-not-found"], what].concat());
