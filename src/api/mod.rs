@@ -24,7 +24,7 @@ pub use kafka_cluster::{
 };
 pub use status::{
     ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
-    ReplicasStatus, ScaleRecord, milli_quantity,
+    ReplicasStatus, ScaleRecord, milli_of, milli_quantity,
 };
 
 /// The API group of every resource here.

@@ -247,6 +247,14 @@ pub fn milli_quantity(milli: i64) -> String {
     }
 }
 
+/// Thousandths that a quantity of [`milli_quantity`] stands for.
+pub fn milli_of(quantity: &str) -> Option<i64> {
+    match quantity.strip_suffix('m') {
+        Some(milli) => milli.parse().ok(),
+        None => quantity.parse::<i64>().ok()?.checked_mul(1_000),
+    }
+}
+
 /// An object whose fields are nobody's business but its writer's (decision 27).
 fn opaque(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })

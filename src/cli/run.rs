@@ -206,11 +206,9 @@ impl Operator {
 /// Ends with the poller that fails; closes the connections when the process ends.
 async fn keep(pool: Pool, mut failures: pool::Failures, tasks: Tasks) -> Result<(), PollerFailed> {
     let stop = tasks.stop();
-    match stop.run_until_cancelled(failures.next()).await {
-        Some(failure) => Err(failure),
-        None => {
-            pool.shutdown(CLOSE_WITHIN).await;
-            Ok(())
-        }
+    if let Some(failure) = stop.run_until_cancelled(failures.next()).await {
+        return Err(failure);
     }
+    pool.shutdown(CLOSE_WITHIN).await;
+    Ok(())
 }

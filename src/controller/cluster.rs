@@ -166,9 +166,7 @@ fn connected(
     followed: &mut Followed,
     snapshot: Option<&Snapshot>,
 ) -> Option<Finding> {
-    let Some(snapshot) = snapshot else {
-        return None;
-    };
+    let snapshot = snapshot?;
     let Some(error) = &snapshot.error else {
         followed.failing = None;
         return Some(Finding {
@@ -278,6 +276,7 @@ fn told(stored: &KafkaClusterStatus, next: &KafkaClusterStatus) -> Option<Happen
 }
 
 /// When to try again after an error of the API server.
+#[expect(clippy::needless_pass_by_value, reason = "called so by the scheduler")]
 pub(super) fn error_policy(
     cluster: Arc<KafkaCluster>,
     error: &Error,

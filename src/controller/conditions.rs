@@ -21,6 +21,17 @@ use super::{error::Problem, words::clock};
 /// What a condition says now; `None`: what it said before.
 type Said = Option<Finding>;
 
+/// How the latest look at the cluster went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    /// A broker answered, perhaps not all that was asked.
+    Answered,
+    /// None did.
+    Failing,
+    /// There has been no look for too long.
+    Silent,
+}
+
 /// What the conditions are read off.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found<'a> {
@@ -29,8 +40,8 @@ pub(super) struct Found<'a> {
     pub(super) trouble: Option<&'a Problem>,
     /// Why the target was not scaled when it was to be.
     pub(super) refusal: Option<&'a Problem>,
-    /// Whether looks have stopped coming.
-    pub(super) is_stale: bool,
+    /// How the latest look went.
+    pub(super) looks: Looks,
     /// Whether members have been without a partition for more than one look.
     pub(super) idle_lasts: bool,
     /// `mode: DryRun`.
@@ -54,17 +65,16 @@ pub(super) fn of(
     findings
         .into_iter()
         .flat_map(|(condition, said)| {
-            let kept = said.is_none().then(|| condition::find(previous, condition));
-            match kept.flatten() {
-                Some(kept) => vec![Condition {
+            if said.is_none()
+                && let Some(kept) = condition::find(previous, condition)
+            {
+                return vec![Condition {
                     observed_generation: generation,
                     ..kept.clone()
-                }],
-                None => {
-                    let said = said.unwrap_or_else(|| Finding::not_yet_observed(condition));
-                    condition::merge(previous, &[said], generation, now)
-                }
+                }];
             }
+            let said = said.unwrap_or_else(|| Finding::not_yet_observed(condition));
+            condition::merge(previous, &[said], generation, now)
         })
         .collect()
 }
@@ -145,10 +155,14 @@ fn lag_known(found: Found<'_>) -> Said {
             let since = clock(since);
             let (reason, message) = match found.trouble {
                 Some(problem) => (
-                    reasons::KAFKA_UNREACHABLE,
+                    if found.looks == Looks::Failing {
+                        reasons::KAFKA_UNREACHABLE
+                    } else {
+                        reasons::PARTITIONS_UNREADABLE
+                    },
                     format!("not read since {since}: {}", problem.message),
                 ),
-                None if found.is_stale => (
+                None if found.looks == Looks::Silent => (
                     reasons::STALE,
                     format!("no look at Kafka since {since}; the size is held"),
                 ),
@@ -181,8 +195,11 @@ fn unreadable(decision: &Decision, since: &str) -> String {
         .map(|(topic, partition)| format!("{topic}-{partition}"))
         .collect();
     format!(
-        "{} partitions cannot be read since {since}: {}{}; unknown is not zero, so the size is held",
-        lag.unknown,
+        "{} cannot be read since {since}: {}{}; unknown is not zero, so the size is held",
+        match lag.unknown {
+            1 => "1 partition".to_owned(),
+            n => format!("{n} partitions"),
+        },
         names.join(", "),
         if lag.unknown_partitions.len() > names.len() {
             ", ..."

@@ -59,7 +59,7 @@ impl Claim {
 /// Every claim, found by what it is on.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    claims: BTreeMap<Name, Claim>,
+    by_name: BTreeMap<Name, Claim>,
     targets: BTreeMap<TargetKey, BTreeSet<Name>>,
     groups: BTreeMap<Arc<str>, BTreeSet<Name>>,
     clusters: BTreeMap<Name, BTreeSet<Name>>,
@@ -79,7 +79,7 @@ impl Claims {
     pub(super) fn apply(&mut self, group: &ConsumerGroup) -> BTreeSet<Name> {
         let name = Name::of(group);
         let claim = Claim::of(group);
-        if self.claims.get(&name) == claim.as_ref() {
+        if self.by_name.get(&name) == claim.as_ref() {
             return BTreeSet::new();
         }
         let mut concerned = self.remove(&name);
@@ -98,7 +98,7 @@ impl Claims {
                     .or_default()
                     .insert(name.clone());
             }
-            self.claims.insert(name.clone(), claim);
+            self.by_name.insert(name.clone(), claim);
         }
         concerned.remove(&name);
         concerned
@@ -106,7 +106,7 @@ impl Claims {
 
     /// The group is gone. Says which others that concerns.
     pub(super) fn remove(&mut self, name: &Name) -> BTreeSet<Name> {
-        let Some(claim) = self.claims.remove(name) else {
+        let Some(claim) = self.by_name.remove(name) else {
             return BTreeSet::new();
         };
         let mut concerned = take(&mut self.targets, &claim.target, name);
@@ -168,12 +168,12 @@ impl Claims {
     /// The groups that refer to this KafkaCluster, allowed or not.
     pub(super) fn on_cluster(&self, cluster: &Name) -> impl Iterator<Item = &Claim> {
         let names = self.clusters.get(cluster).into_iter().flatten();
-        names.filter_map(|name| self.claims.get(name))
+        names.filter_map(|name| self.by_name.get(name))
     }
 
     /// All groups that have a claim.
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
-        self.claims.keys()
+        self.by_name.keys()
     }
 
     /// What keeps `name` from managing what it claims, if anything. `same_cluster` says whether two sources are one Kafka
@@ -183,7 +183,7 @@ impl Claims {
         name: &Name,
         same_cluster: impl Fn(&Claim, &Claim) -> bool,
     ) -> Option<Problem> {
-        let mine = self.claims.get(name).filter(|claim| claim.acts)?;
+        let mine = self.by_name.get(name).filter(|claim| claim.acts)?;
         if let Some((hpa, autoscaler)) = self
             .autoscalers
             .get(&mine.target)
@@ -226,7 +226,7 @@ impl Claims {
         let others = names
             .into_iter()
             .flatten()
-            .filter_map(|name| self.claims.get(name));
+            .filter_map(|name| self.by_name.get(name));
         others
             .filter(|other| other.acts && other.age < mine.age && counts(other))
             .min_by(|a, b| a.age.cmp(&b.age))
@@ -270,3 +270,6 @@ fn take<K: Ord + Clone>(
     }
     names.clone()
 }
+
+#[cfg(test)]
+mod tests;

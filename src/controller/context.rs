@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use kube::Client;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -15,7 +16,7 @@ use crate::{
     clock::Clock,
     kafka::connection::Identity,
     process::metrics::{Metrics, WriteOutcome},
-    scaling::Memory,
+    scaling::{Memory, memory::LastAction},
 };
 
 use super::{
@@ -42,6 +43,12 @@ pub struct Settings {
     pub inline_interval: Duration,
 }
 
+/// What this process remembers of one group.
+pub(super) type Remembered = Arc<tokio::sync::Mutex<Managed>>;
+
+/// How long the last action on a target is kept for whoever manages it next.
+const NOTED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
 /// Shared by all reconciliations.
 pub(super) struct Context {
     pub(super) client: Client,
@@ -54,7 +61,7 @@ pub(super) struct Context {
     pub(super) seen: Seen,
     pub(super) kinds: Kinds,
     pub(super) wake: Wake,
-    managed: Mutex<BTreeMap<Name, Arc<tokio::sync::Mutex<Managed>>>>,
+    managed: Mutex<BTreeMap<Name, Remembered>>,
     failures: Mutex<BTreeMap<Name, u32>>,
     /// The last action on each target, whoever managed it then (decision 28).
     actions: Mutex<BTreeMap<TargetKey, Memory>>,
@@ -132,11 +139,7 @@ impl Context {
     }
 
     /// What this process remembers of a group. Another uid is another group.
-    pub(super) fn managed(
-        &self,
-        name: &Name,
-        group: &Arc<ConsumerGroup>,
-    ) -> Arc<tokio::sync::Mutex<Managed>> {
+    pub(super) fn managed(&self, name: &Name, group: &Arc<ConsumerGroup>) -> Remembered {
         let mut all = lock(&self.managed);
         if let Some(managed) = all.get(name)
             && managed.try_lock().map_or(true, |managed| managed.is(group))
@@ -163,15 +166,35 @@ impl Context {
         *count
     }
 
-    pub(super) fn succeeded(&self, name: &Name) {
-        lock(&self.failures).remove(name);
+    /// A group has been worked on. If it was deleted meanwhile, what that left behind goes too.
+    pub(super) fn done(&self, name: &Name, managed: &Remembered, well: bool) {
+        let is_there = lock(&self.managed)
+            .get(name)
+            .is_some_and(|there| Arc::ptr_eq(there, managed));
+        if !is_there {
+            self.metrics.forget_group(&name.namespace, &name.name);
+        }
+        if well || !is_there {
+            lock(&self.failures).remove(name);
+        }
     }
 
     /// Notes the last action on a target.
     pub(super) fn note_action(&self, target: &TargetKey, memory: &Memory) {
-        if memory.last.is_some() || memory.pending.is_some() {
-            lock(&self.actions).insert(target.clone(), memory.inherit());
+        if memory.last.is_none() && memory.pending.is_none() {
+            return;
         }
+        let memory = memory.inherit();
+        let mut actions = lock(&self.actions);
+        if let Some(noted) = actions.get_mut(target) {
+            *noted = memory;
+            return;
+        }
+        // Targets come and go; what is a day old holds nobody back.
+        let now = self.clock.now();
+        let recent = |last: LastAction| now.duration_since(last.time) < NOTED_FOR;
+        actions.retain(|_, noted| noted.last.is_some_and(recent));
+        actions.insert(target.clone(), memory);
     }
 
     /// The last action on a target in this process's time.

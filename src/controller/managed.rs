@@ -24,8 +24,8 @@ pub(super) struct Managed {
     pub(super) state: State,
     /// What is read for it.
     pub(super) reading: Option<Reading>,
-    /// When moved numbers were last written.
-    pub(super) numbers_written: Option<Instant>,
+    /// When its status was last written.
+    pub(super) written: Option<Instant>,
     /// What has been told lately.
     pub(super) told: Told,
     /// The look in which members without a partition were first seen.
@@ -64,7 +64,7 @@ impl Managed {
             stored: Arc::clone(group),
             state: State::after_restart(report::memory_of(group.status.as_ref())),
             reading: None,
-            numbers_written: None,
+            written: None,
             told: Told::default(),
             idle_since: None,
             idle_lasts: false,

@@ -13,13 +13,16 @@ mod event;
 mod looks;
 mod managed;
 mod name;
+mod news;
 mod notify;
 mod observe;
+mod prepare;
 mod reconcile;
 mod report;
 mod sinks;
 mod source;
 mod target;
+mod view;
 mod watch;
 mod words;
 mod workload;
@@ -55,7 +58,7 @@ pub use looks::{Clusters, Watching};
 
 use context::{Context, Wake};
 use name::Name;
-use sinks::Shelf;
+use sinks::Stock;
 use watch::{Sink, Watch};
 
 /// What must be seen before the controller works, as `/readyz` names it.
@@ -129,13 +132,13 @@ where
         clusters: cluster::Clusters::default(),
     });
     let house = House { context, tasks };
-    let group_shelf = Arc::new(Shelf::<ConsumerGroup>::new());
-    let cluster_shelf = Arc::new(Shelf::<KafkaCluster>::new());
-    let synced = house.watch_all(gates, &shared, &group_shelf, &cluster_shelf);
+    let group_stock = Arc::new(Stock::<ConsumerGroup>::new());
+    let cluster_stock = Arc::new(Stock::<KafkaCluster>::new());
+    let synced = house.watch_all(gates, &shared, &group_stock, &cluster_stock);
 
     house.forward(wakeups);
-    house.run_groups(group_shelf, synced.clone(), groups_woken);
-    house.run_clusters(shared, cluster_shelf, synced, clusters_woken);
+    house.run_groups(group_stock, synced.clone(), receive(groups_woken));
+    house.run_clusters(shared, cluster_stock, synced, receive(clusters_woken));
 }
 
 struct House {
@@ -149,8 +152,8 @@ impl House {
         &self,
         gates: Gates,
         shared: &Arc<cluster::Shared>,
-        groups: &Arc<Shelf<ConsumerGroup>>,
-        clusters: &Arc<Shelf<KafkaCluster>>,
+        groups: &Arc<Stock<ConsumerGroup>>,
+        clusters: &Arc<Stock<KafkaCluster>>,
     ) -> Vec<Watch> {
         let context = || Arc::clone(&self.context);
         let scopes = self.context.settings.namespaces.len().max(1);
@@ -161,34 +164,34 @@ impl House {
         let watches = vec![
             self.follow(
                 watch("ConsumerGroups", gates.groups),
-                sinks::groups(context(), Arc::clone(groups)),
+                &sinks::groups(context(), Arc::clone(groups)),
             ),
             self.follow(
                 watch("KafkaClusters", gates.clusters),
-                sinks::clusters(Arc::clone(shared), Arc::clone(clusters), selects.clone()),
+                &sinks::clusters(Arc::clone(shared), Arc::clone(clusters), selects.clone()),
             ),
             self.follow(
                 watch("Deployments", gates.deployments).without(targets),
-                sinks::deployments(context()),
+                &sinks::deployments(context()),
             ),
             self.follow(
                 watch("StatefulSets", gates.stateful_sets).without(targets),
-                sinks::stateful_sets(context()),
+                &sinks::stateful_sets(context()),
             ),
             self.follow(
                 watch("HorizontalPodAutoscalers", gates.autoscalers)
                     .without("one that scales the same target goes unnoticed"),
-                sinks::autoscalers(context()),
+                &sinks::autoscalers(context()),
             ),
         ];
         gates.namespaces.open();
         let namespaces = Watch::new("Namespaces", gates.namespaces, 1)
             .without("allowedNamespaces.from: Selector lets nobody in");
-        self.follow_namespaces(namespaces, selects);
+        self.follow_namespaces(namespaces, &selects);
         watches
     }
 
-    fn follow<K>(&self, watch: Watch, sink: Sink<K>) -> Watch
+    fn follow<K>(&self, watch: Watch, sink: &Sink<K>) -> Watch
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -206,7 +209,7 @@ impl House {
             namespaces.iter().map(api).collect()
         };
         for api in apis {
-            let following = watch.clone().follow(api, Arc::clone(&sink));
+            let following = watch.clone().follow(api, Arc::clone(sink));
             self.spawn_until_stopped(format!("watch of {}", watch.kind), following);
         }
         watch
@@ -214,15 +217,15 @@ impl House {
 
     /// Namespaces are watched from when a KafkaCluster selects them by their labels, and only by an installation that
     /// watches all of them.
-    fn follow_namespaces(&self, watch: Watch, selects: signal::Sender<bool>) {
+    fn follow_namespaces(&self, watch: Watch, selects: &signal::Sender<bool>) {
         if !self.context.settings.namespaces.is_empty() {
             return;
         }
         let api = Api::all(self.context.client.clone());
         let sink = sinks::namespaces(Arc::clone(&self.context));
+        let mut selected = selects.subscribe();
         self.spawn_until_stopped("watch of Namespaces".to_owned(), async move {
-            let mut selected = selects.subscribe();
-            // Fails only when the sender is gone, and we have one.
+            // Fails only when the sender, the watch of KafkaClusters, is gone: then the process ends.
             let _ = selected.wait_for(|selects| *selects).await;
             watch.follow(api, sink).await;
         });
@@ -247,16 +250,19 @@ impl House {
 
     fn run_groups(
         &self,
-        shelf: Arc<Shelf<ConsumerGroup>>,
-        watches: Vec<Watch>,
-        woken: mpsc::UnboundedReceiver<Name>,
+        stock: Arc<Stock<ConsumerGroup>>,
+        seen: Vec<Watch>,
+        woken: impl Stream<Item = Name> + Send + 'static,
     ) {
         let context = Arc::clone(&self.context);
-        let woken = receive(woken).map(|name| name.consumer_group());
-        let controller = self.controller(shelf.store(), woken);
+        let references = woken.map(|name| name.consumer_group());
+        let controller = self.controller(stock.store(), references);
+        let stop = self.tasks.stop().clone();
         self.spawn("controller of ConsumerGroups", async move {
-            all_synced(&watches).await;
-            shelf.open();
+            if stop.run_until_cancelled(all_synced(&seen)).await.is_none() {
+                return;
+            }
+            stock.open();
             controller
                 .run(
                     reconcile::reconcile,
@@ -278,15 +284,18 @@ impl House {
     fn run_clusters(
         &self,
         shared: Arc<cluster::Shared>,
-        shelf: Arc<Shelf<KafkaCluster>>,
-        watches: Vec<Watch>,
-        woken: mpsc::UnboundedReceiver<Name>,
+        stock: Arc<Stock<KafkaCluster>>,
+        seen: Vec<Watch>,
+        woken: impl Stream<Item = Name> + Send + 'static,
     ) {
-        let woken = receive(woken).map(|name| name.kafka_cluster());
-        let controller = self.controller(shelf.store(), woken);
+        let references = woken.map(|name| name.kafka_cluster());
+        let controller = self.controller(stock.store(), references);
+        let stop = self.tasks.stop().clone();
         self.spawn("controller of KafkaClusters", async move {
-            all_synced(&watches).await;
-            shelf.open();
+            if stop.run_until_cancelled(all_synced(&seen)).await.is_none() {
+                return;
+            }
+            stock.open();
             controller
                 .run(
                     cluster::reconcile,

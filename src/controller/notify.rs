@@ -16,9 +16,7 @@ use crate::{
     },
 };
 
-use super::{
-    context::Context, error::Problem, event::Happening, managed::Managed, reconcile::View,
-};
+use super::{context::Context, error::Problem, event::Happening, managed::Managed, view::View};
 
 /// The reason of the event that names who changed the replicas.
 pub(super) const SCALED_EXTERNALLY: &str = "ScaledExternally";

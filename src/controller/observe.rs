@@ -201,3 +201,6 @@ fn assignor(name: &str) -> Assignor {
         _ => Assignor::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,4 @@
-//! The status of a ConsumerGroup, rendered from a decision, and whether it says enough that is new to be written
-//! (decision 29). Pure: computes nothing that `decide` has not.
+//! The status of a ConsumerGroup, rendered from a decision. Pure: computes nothing that `decide` has not.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -24,15 +23,11 @@ use crate::{
 use super::{
     conditions::{self, Found},
     error::Problem,
-    words::{self, steady},
+    words::{self, two_digits},
 };
 
 /// `notBefore` moves only by more than this: what a wait ends at is known no better.
 const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);
-/// Memory is written when the best consumption has changed by more than this share ...
-const MEMORY_SHARE: u64 = 20;
-/// ... or was measured so much later.
-const MEMORY_AGE: SignedDuration = SignedDuration::from_mins(30);
 
 /// What a status is made from.
 #[derive(Debug, Clone, Copy)]
@@ -59,12 +54,12 @@ pub(super) fn status(scene: Scene<'_>, stored: &ConsumerGroupStatus) -> Consumer
         lag: if keep {
             stored.lag.clone()
         } else {
-            lag(decision, stored.lag.as_ref())
+            lag(decision)
         },
         rate: if keep {
             stored.rate.clone()
         } else {
-            rate(decision, stored.rate.as_ref())
+            rate(decision)
         },
         replicas: Some(replicas(scene.policy, decision)),
         decision: Some(decided(decision, scene.now, stored.decision.as_ref())),
@@ -73,7 +68,7 @@ pub(super) fn status(scene: Scene<'_>, stored: &ConsumerGroupStatus) -> Consumer
         memory: memory(scene.memory),
         conditions: conditions::of(scene.found, &stored.conditions, scene.generation, scene.now),
     };
-    record(&mut status, scene.memory.last, stored.decision.as_ref());
+    record(&mut status, scene.memory, stored.decision.as_ref());
     status
 }
 
@@ -82,6 +77,7 @@ pub(super) fn of_problem(
     problem: &Problem,
     generation: Option<i64>,
     now: Timestamp,
+    remembered: &Memory,
     stored: &ConsumerGroupStatus,
 ) -> ConsumerGroupStatus {
     let decision = DecisionStatus {
@@ -95,7 +91,7 @@ pub(super) fn of_problem(
         decision: Some(begun(decision, now, stored.decision.as_ref())),
         last_scale: stored.last_scale.clone(),
         history: stored.history.clone(),
-        memory: stored.memory.clone(),
+        memory: memory(remembered).filter(|_| *remembered != Memory::default()),
         conditions: conditions::of_problem(problem, &stored.conditions, generation, now),
         ..ConsumerGroupStatus::default()
     }
@@ -139,7 +135,7 @@ fn group(scene: Scene<'_>) -> Option<GroupStatus> {
     })
 }
 
-fn lag(decision: &Decision, stored: Option<&LagStatus>) -> Option<LagStatus> {
+fn lag(decision: &Decision) -> Option<LagStatus> {
     let facts = &decision.facts;
     let lag = &facts.lag;
     if facts.partitions.is_none() && lag.unknown == 0 {
@@ -150,48 +146,23 @@ fn lag(decision: &Decision, stored: Option<&LagStatus>) -> Option<LagStatus> {
         .max_partition
         .as_ref()
         .map(|(topic, partition)| format!("{topic}-{partition}"));
-    let max = steady(stored.and_then(|stored| stored.max), lag.max);
-    let same_max = stored.is_some_and(|stored| stored.max == Some(max));
     Some(LagStatus {
-        total: known.then(|| steady(stored.and_then(|stored| stored.total), lag.total)),
-        max: Some(max),
-        // Of partitions that are as far behind, the one that was named.
-        max_partition: match stored.and_then(|stored| stored.max_partition.clone()) {
-            Some(named) if same_max && max_partition.is_some() => Some(named),
-            _ => max_partition,
-        },
+        total: known.then(|| two_digits(lag.total)),
+        max: Some(two_digits(lag.max)),
+        max_partition,
         unknown_partitions: lag.unknown,
     })
 }
 
-fn rate(decision: &Decision, stored: Option<&RateStatus>) -> Option<RateStatus> {
+fn rate(decision: &Decision) -> Option<RateStatus> {
     let facts = &decision.facts;
-    let told = |new: Option<i64>, old: Option<&String>| {
-        new.map(|new| milli_quantity(steady(old.and_then(|old| milli(old)), new)))
-    };
+    let told = |milli: Option<i64>| milli.map(|milli| milli_quantity(two_digits(milli)));
     let rate = RateStatus {
-        produced: told(
-            facts.produced,
-            stored.and_then(|rate| rate.produced.as_ref()),
-        ),
-        consumed: told(
-            facts.consumed,
-            stored.and_then(|rate| rate.consumed.as_ref()),
-        ),
-        per_replica: told(
-            facts.best_per_replica,
-            stored.and_then(|rate| rate.per_replica.as_ref()),
-        ),
+        produced: told(facts.produced),
+        consumed: told(facts.consumed),
+        per_replica: told(facts.best_per_replica),
     };
     (rate != RateStatus::default()).then_some(rate)
-}
-
-/// Thousandths that a quantity of [`milli_quantity`] stands for.
-fn milli(quantity: &str) -> Option<i64> {
-    match quantity.strip_suffix('m') {
-        Some(milli) => milli.parse().ok(),
-        None => quantity.parse::<i64>().ok()?.checked_mul(1_000),
-    }
 }
 
 fn replicas(policy: &Policy, decision: &Decision) -> ReplicasStatus {
@@ -256,12 +227,9 @@ fn begun(
 }
 
 /// Enters the last action once it is known to have been done, and how long it took to settle once that is known.
-fn record(
-    status: &mut ConsumerGroupStatus,
-    last: Option<LastAction>,
-    decided: Option<&DecisionStatus>,
-) {
-    let Some(last) = last.filter(|last| !last.external && last.from != last.to) else {
+fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&DecisionStatus>) {
+    let ours = |last: &LastAction| !last.external && last.from != last.to;
+    let Some(last) = memory.last.filter(ours) else {
         return;
     };
     let settled_after = last.settled_after.map(words::duration);
@@ -281,7 +249,9 @@ fn record(
         }
         return;
     }
-    if !last.confirmed && !last.landed {
+    // An action of unknown outcome that has been given up is marked as landed too, and its count is then not expected.
+    let was_seen = last.landed && memory.expected == Some(last.to);
+    if !last.confirmed && !was_seen {
         return;
     }
     // Written ahead with the action, so that it is there after a crash too.
@@ -298,82 +268,6 @@ fn record(
     status.history.insert(0, record.clone());
     status.history.truncate(MAX_HISTORY);
     status.last_scale = Some(record);
-}
-
-/// How much a status says that the stored one does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum News {
-    /// Nothing.
-    None,
-    /// Numbers have moved.
-    Numbers,
-    /// Something that a reader waits for.
-    Words,
-}
-
-/// Compares two statuses of one group.
-pub(super) fn news(stored: &ConsumerGroupStatus, next: &ConsumerGroupStatus) -> News {
-    if stored == next {
-        return News::None;
-    }
-    let (stored_memory, next_memory) = (memory_of(Some(stored)), memory_of(Some(next)));
-    if memory_is_new(&stored_memory, &next_memory)
-        || without_numbers(stored) != without_numbers(next)
-    {
-        News::Words
-    } else if (
-        &stored.lag,
-        &stored.rate,
-        &stored.decision,
-        &stored.replicas,
-    ) == (&next.lag, &next.rate, &next.decision, &next.replicas)
-        && stored.conditions == next.conditions
-    {
-        // Only memory has moved, and not by enough.
-        News::None
-    } else {
-        News::Numbers
-    }
-}
-
-/// What is left of a status when everything goes that moves with every message.
-fn without_numbers(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
-    let mut status = status.clone();
-    status.memory = None;
-    status.rate = status.rate.map(|_| RateStatus::default());
-    if let Some(lag) = &mut status.lag {
-        lag.total = lag.total.map(|_| 0);
-        lag.max = lag.max.map(|_| 0);
-        lag.max_partition = None;
-    }
-    if let Some(decision) = &mut status.decision {
-        decision.message.clear();
-        if decision.action == "Hold" {
-            decision.not_before = None;
-            if let Some(replicas) = &mut status.replicas {
-                replicas.desired = None;
-            }
-        }
-    }
-    for condition in &mut status.conditions {
-        condition.message.clear();
-    }
-    status
-}
-
-fn memory_is_new(stored: &Memory, next: &Memory) -> bool {
-    let moved = match (stored.best, next.best) {
-        (Some(old), Some(new)) => {
-            old.milli.abs_diff(new.milli).saturating_mul(MEMORY_SHARE) > old.milli.unsigned_abs()
-                || new.time.duration_since(old.time) > MEMORY_AGE
-        }
-        (old, new) => old != new,
-    };
-    let others = Memory {
-        best: stored.best,
-        ..next.clone()
-    };
-    moved || others != *stored
 }
 
 /// The merge patch that makes `stored` into `next`; `None` when they are equal.
@@ -404,3 +298,6 @@ pub(super) fn merge_patch(stored: &Value, next: &Value) -> Option<Value> {
 pub(super) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests;

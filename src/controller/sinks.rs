@@ -33,7 +33,7 @@ use super::{
 };
 
 /// A store that several watches write, each its own namespace.
-pub(super) struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub(super) struct Stock<K: Resource<DynamicType = ()> + Clone + 'static> {
     writer: Mutex<Writer<K>>,
     store: Store<K>,
     /// What of each object has been told of: a change of anything else wakes nobody.
@@ -43,7 +43,7 @@ pub(super) struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
 /// Uid, generation, annotations.
 type Told = (Option<String>, Option<i64>, BTreeMap<String, String>);
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Shelf<K> {
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Stock<K> {
     pub(super) fn new() -> Self {
         let (store, writer) = reflector::store();
         Self {
@@ -92,12 +92,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Shelf<K> {
 /// ConsumerGroups. One that cannot be read is as good as none: it is not managed, and does not stop the others.
 pub(super) fn groups(
     context: Arc<Context>,
-    shelf: Arc<Shelf<ConsumerGroup>>,
+    stock: Arc<Stock<ConsumerGroup>>,
 ) -> Sink<DeserializeGuard<ConsumerGroup>> {
     let gone = {
-        let (context, shelf) = (Arc::clone(&context), Arc::clone(&shelf));
+        let (context, stock) = (Arc::clone(&context), Arc::clone(&stock));
         move |name: Name| {
-            shelf.take(&name);
+            stock.take(&name);
             let concerned = lock(&context.seen.claims).remove(&name);
             context.forget(&name);
             context.wake.groups(concerned);
@@ -110,7 +110,7 @@ pub(super) fn groups(
             match guard.0 {
                 Ok(group) => {
                     let concerned = lock(&context.seen.claims).apply(&group);
-                    let changed = shelf.put(group);
+                    let changed = stock.put(group);
                     context.wake.groups(concerned);
                     if changed {
                         context.wake.groups([name]);
@@ -132,7 +132,7 @@ pub(super) fn groups(
 /// KafkaClusters. `selects` turns true when one of them selects namespaces by their labels.
 pub(super) fn clusters(
     shared: Arc<cluster::Shared>,
-    shelf: Arc<Shelf<KafkaCluster>>,
+    stock: Arc<Stock<KafkaCluster>>,
     selects: watch::Sender<bool>,
 ) -> Sink<DeserializeGuard<KafkaCluster>> {
     let context = Arc::clone(&shared.context);
@@ -147,10 +147,10 @@ pub(super) fn clusters(
         }
     };
     let gone = {
-        let (context, shelf, wake_users) =
-            (Arc::clone(&context), Arc::clone(&shelf), wake_users.clone());
+        let (context, stock, wake_users) =
+            (Arc::clone(&context), Arc::clone(&stock), wake_users.clone());
         move |name: Name| {
-            shelf.take(&name);
+            stock.take(&name);
             lock(&context.seen.clusters).remove(&name);
             shared.clusters.forget(&name);
             wake_users(&name);
@@ -166,7 +166,7 @@ pub(super) fn clusters(
                     }
                     let shared = Arc::new(cluster.clone());
                     lock(&context.seen.clusters).insert(name.clone(), shared);
-                    if shelf.put(cluster) {
+                    if stock.put(cluster) {
                         context.wake.cluster(name.clone());
                         wake_users(&name);
                     }

@@ -17,14 +17,6 @@ pub(super) fn two_digits(n: i64) -> i64 {
     (n.saturating_add(unit / 2) / unit).saturating_mul(unit)
 }
 
-/// `new` with two significant digits; `old` while it is within a twentieth of that, so that a steady number stands still.
-pub(super) fn steady(old: Option<i64>, new: i64) -> i64 {
-    match old {
-        Some(old) if old.abs_diff(new).saturating_mul(20) <= old.unsigned_abs() => old,
-        _ => two_digits(new),
-    }
-}
-
 /// The decision's steps in one line.
 pub(super) fn message(decision: &Decision, now: Timestamp) -> String {
     let rounded = decision.trail.0.iter().map(|step| match step.clone() {
@@ -101,20 +93,6 @@ mod tests {
     #[case(i64::MAX, 9_200_000_000_000_000_000)]
     fn two_digits_are_enough(#[case] exact: i64, #[case] told: i64) {
         assert_eq!(two_digits(exact), told);
-    }
-
-    #[rstest]
-    #[case(None, 1_234, 1_200)]
-    #[case(Some(1_200), 1_259, 1_200)]
-    #[case(Some(1_200), 1_261, 1_300)]
-    #[case(Some(0), 1, 1)]
-    #[case(Some(3), 0, 0)]
-    fn a_number_that_hardly_moves_stands_still(
-        #[case] old: Option<i64>,
-        #[case] new: i64,
-        #[case] told: i64,
-    ) {
-        assert_eq!(steady(old, new), told);
     }
 
     #[rstest]

@@ -125,3 +125,6 @@ fn template(template: &PodTemplateSpec) -> u64 {
         .hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn status() -> Value {
+    json!({
+        "observedGeneration": 1,
+        "group": { "id": "g", "state": "Stable", "members": 2 },
+        "partitions": 6,
+        "lag": { "total": 1200, "max": 300, "maxPartition": "t-1", "unknownPartitions": 0 },
+        "rate": { "produced": "1200", "consumed": "1200" },
+        "replicas": { "current": 2, "ready": 2, "desired": 2, "limit": 6, "limitedBy": "Partitions" },
+        "decision": { "action": "Hold", "reason": "CoolingDown", "message": "lag 1200; wants 3", "notBefore": "2026-11-24T12:00:30Z" },
+        "memory": { "version": 1, "expected": 2, "best": { "milli": 1000, "time": "2026-11-24T12:00:00Z" } },
+        "conditions": [{ "type": "Ready", "status": "True", "reason": "Managed", "message": "until 12:00:30Z",
+                         "lastTransitionTime": "2026-11-24T11:00:00Z" }],
+    })
+}
+
+fn with(pointer: &str, value: Value) -> News {
+    let mut next = status();
+    *next.pointer_mut(pointer).unwrap() = value;
+    of(&read(status()), &read(next), 50)
+}
+
+fn read(status: Value) -> ConsumerGroupStatus {
+    serde_json::from_value(status).unwrap()
+}
+
+#[test]
+fn nothing_new_is_nothing() {
+    assert_eq!(of(&read(status()), &read(status()), 0), News::None);
+    assert_eq!(News::None.due_after(), None);
+}
+
+#[rstest]
+#[case("/group/state", json!("Empty"))]
+#[case("/group/members", json!(3))]
+#[case("/partitions", json!(12))]
+#[case("/lag/unknownPartitions", json!(1))]
+#[case("/lag/total", json!(null))]
+#[case("/replicas/current", json!(3))]
+#[case("/replicas/ready", json!(1))]
+#[case("/decision/reason", json!("AsDesired"))]
+#[case("/decision/action", json!("ScaleUp"))]
+#[case("/conditions/0/status", json!("False"))]
+#[case("/conditions/0/reason", json!("Other"))]
+#[case("/observedGeneration", json!(2))]
+#[case::memory_of_an_action("/memory/expected", json!(3))]
+#[case::memory_that_moved("/memory/best/milli", json!(1060))]
+#[case::memory_that_is_old("/memory/best/time", json!("2026-11-24T12:31:00Z"))]
+fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] value: Value) {
+    assert_eq!(with(pointer, value), News::Words);
+}
+
+#[rstest]
+#[case("/lag/total", json!(1300))]
+#[case("/lag/max", json!(360))]
+#[case("/rate/produced", json!("1300"))]
+#[case("/rate/consumed", json!(null))]
+#[case::of_a_hold("/replicas/desired", json!(3))]
+#[case::of_a_hold("/decision/notBefore", json!("2026-11-24T12:00:50Z"))]
+#[case("/decision/message", json!("lag 1200; wants three"))]
+#[case("/conditions/0/message", json!("for ever"))]
+fn numbers_that_moved_are_written_once_a_minute(#[case] pointer: &str, #[case] value: Value) {
+    assert_eq!(with(pointer, value), News::Numbers);
+}
+
+#[rstest]
+#[case::within_the_grain("/lag/total", json!(1250))]
+#[case::within_a_twentieth("/rate/produced", json!("1260"))]
+#[case("/lag/maxPartition", json!("t-2"))]
+#[case("/decision/message", json!("lag 1250; wants 3"))]
+#[case("/conditions/0/message", json!("until 12:00:31Z"))]
+fn numbers_that_hardly_moved_can_wait(#[case] pointer: &str, #[case] value: Value) {
+    assert_eq!(with(pointer, value), News::Drift);
+}
+
+#[rstest]
+#[case("/memory/best/milli", json!(1040))]
+#[case("/memory/best/time", json!("2026-11-24T12:20:00Z"))]
+fn memory_that_hardly_moved_is_no_news(#[case] pointer: &str, #[case] value: Value) {
+    assert_eq!(with(pointer, value), News::None);
+}
+
+#[test]
+fn the_first_status_is_news() {
+    let empty = ConsumerGroupStatus::default();
+    assert_eq!(of(&empty, &read(status()), 50), News::Words);
+}

@@ -1,0 +1,179 @@
+//! What comes before and with the decision: whether the group may be managed, what is read for it, what was remembered of
+//! its target, and the call of `decide` itself. Writes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use tracing::debug;
+
+use crate::{
+    api::Mode,
+    intent::Intent,
+    kafka::{
+        interest::{Interest, Key},
+        snapshot::Snapshot,
+    },
+    scaling::{
+        Decision, Memory, State, Verdict, decide,
+        observation::{Blind, Target},
+    },
+};
+
+use super::{
+    act::Action,
+    context::{Context, lock},
+    error::Problem,
+    managed::{Managed, Reading, Refusal},
+    name::Name,
+    observe,
+    source::{self, Resolved},
+    target::Addressed,
+    words,
+};
+
+/// A target that cannot be scaled is tried again so much later, or when its resource changes.
+const REFUSED_FOR: Duration = Duration::from_mins(5);
+
+/// Whether somebody else manages the target or the group (decision 9).
+pub(super) fn contested(context: &Context, name: &Name) -> Result<(), Problem> {
+    let same_cluster = |a: &_, b: &_| match (
+        source::identity_of(context, a),
+        source::identity_of(context, b),
+    ) {
+        (Some(a), Some(b)) => context.is_same_cluster(&a, &b),
+        _ => false,
+    };
+    match lock(&context.seen.claims).verdict(name, same_cluster) {
+        Some(problem) => Err(problem),
+        None => Ok(()),
+    }
+}
+
+/// Has Kafka read what the group needs.
+pub(super) fn read(
+    context: &Context,
+    name: &Name,
+    managed: &mut Managed,
+    intent: &Intent,
+    resolved: &Resolved,
+) -> Result<(), Problem> {
+    let identity = resolved.connection.identity();
+    let interest = Interest {
+        interval: resolved.interval,
+        group: Some(intent.reading.clone()),
+    };
+    if let Some(reading) = &mut managed.reading
+        && reading.identity == identity
+        && reading.interest.group.as_ref().map(|group| &group.id) == Some(&intent.reading.id)
+    {
+        if reading.interest != interest {
+            reading.watch.update(interest.clone());
+            reading.interest = interest;
+            reading.since = context.clock.now();
+        }
+        return Ok(());
+    }
+    // Another group, another cluster, or after a time in which nothing was read: what was seen is of no use, what was
+    // done is (decision 28). The old watch goes first, since both would count against the namespace's limit.
+    managed.reading = None;
+    managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
+    let key = Key::consumer_group(&name.namespace, &name.name);
+    let watch = context
+        .kafka
+        .watch(&resolved.connection, key, interest.clone())?;
+    managed.reading = Some(Reading {
+        identity,
+        interest,
+        watch,
+        since: context.clock.now(),
+    });
+    Ok(())
+}
+
+/// Takes over the last action on the target from whoever managed it before, if that is later than our own.
+pub(super) fn inherit(context: &Context, managed: &mut Managed, target: &Addressed) {
+    let time = |memory: &Memory| memory.last.map(|last| last.time);
+    if let Some(theirs) = context.last_action(&target.key)
+        && time(&theirs) > time(&managed.state.memory)
+    {
+        let ours = managed.state.memory.clone();
+        managed.adopt(Memory {
+            last: theirs.last,
+            expected: theirs.expected,
+            version: theirs.version,
+            ..ours
+        });
+    }
+}
+
+/// Leaves the last action to whoever manages the target after us. Called once `decide` has put right what a wrong clock left.
+pub(super) fn bequeath(context: &Context, managed: &Managed, intent: &Intent, target: &Addressed) {
+    if intent.mode == Mode::Auto {
+        context.note_action(&target.key, &managed.state.memory);
+    }
+}
+
+/// The latest look at the group's cluster.
+pub(super) fn looked(context: &Context, managed: &Managed) -> Option<Arc<Snapshot>> {
+    let reading = managed.reading.as_ref()?;
+    let snapshot = reading.watch.latest()?;
+    context.note_cluster_id(&reading.identity, snapshot.cluster_id.as_ref());
+    Some(snapshot)
+}
+
+/// Observes and decides. Says too whether looks have stopped coming.
+pub(super) fn decided(
+    context: &Context,
+    managed: &mut Managed,
+    intent: &Intent,
+    resolved: &Resolved,
+    looked: Option<&Snapshot>,
+    size: Target,
+) -> (Decision, bool) {
+    let now = context.clock.now();
+    let sight = observe::Sight {
+        now,
+        snapshot: looked,
+        reading: &intent.reading,
+        interval: SignedDuration::try_from(resolved.interval).unwrap_or(SignedDuration::MAX),
+        since: managed
+            .reading
+            .as_ref()
+            .map_or(now, |reading| reading.since),
+    };
+    let observation = observe::observation(&sight, size);
+    let number = looked.map(|looked| looked.look);
+    let is_silent =
+        matches!(observation.look, Err(Blind::Failed { number: other }) if Some(other) != number);
+    let state = std::mem::take(&mut managed.state);
+    let (decision, state) = decide(&intent.policy, state, &observation);
+    managed.state = state;
+    managed.note_idle(&decision, &observation);
+    if let Some(reading) = &managed.reading {
+        let unsure = managed.idle_since.is_some() && !managed.idle_lasts;
+        reading.watch.attend(decision.facts.wants_members || unsure);
+    }
+    debug!(
+        verdict = ?decision.verdict,
+        trail = words::detail(&decision.trail),
+        "decided"
+    );
+    (decision, is_silent)
+}
+
+/// The action to take, if this decision is one that may be acted on.
+pub(super) fn action(managed: &mut Managed, intent: &Intent, verdict: Verdict) -> Option<Action> {
+    let generation = managed.stored().metadata.generation;
+    let refused =
+        |refusal: &Refusal| refusal.generation == generation && refusal.at.elapsed() < REFUSED_FOR;
+    match verdict {
+        Verdict::Scale { from, to, .. } if intent.mode == Mode::Auto => {
+            if managed.refusal.as_ref().is_some_and(refused) {
+                return None;
+            }
+            managed.refusal = None;
+            Some(Action { from, to })
+        }
+        Verdict::Scale { .. } | Verdict::Hold(_) => None,
+    }
+}

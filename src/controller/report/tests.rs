@@ -1,0 +1,555 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    controller::conditions::Looks,
+    kafka::{
+        interest::{Isolation, TopicSelection},
+        snapshot::{GroupState, NodeId},
+    },
+    scaling::{
+        decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason},
+        memory::Rate,
+        policy::{Brake, Objective, OffsetReset, Pacing},
+        trail::{Step, Trail},
+    },
+};
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-11-24T{text}Z").parse().unwrap()
+}
+
+fn policy() -> Policy {
+    let span = SignedDuration::from_secs;
+    Policy {
+        subject: 1,
+        min: 1,
+        max: None,
+        objective: Objective::LagPerReplica(100),
+        pacing: Pacing {
+            min_interval: span(30),
+            min_scale_down_interval: span(120),
+            settle_timeout: span(300),
+            scale_to_zero_delay: span(300),
+        },
+        threads: 1,
+        offset_reset: OffsetReset::Latest,
+        fallback: None,
+        brake: Brake::default(),
+    }
+}
+
+fn reading() -> GroupInterest {
+    GroupInterest {
+        id: "fulfillment".into(),
+        topics: TopicSelection::Named(vec!["order-events".into()]),
+        isolation: Isolation::ReadUncommitted,
+    }
+}
+
+fn seen() -> snapshot::Group {
+    snapshot::Group {
+        state: Ok(GroupState::Stable),
+        protocol: Protocol::Consumer,
+        coordinator: Some(NodeId(2)),
+        committed: BTreeMap::new(),
+        committed_at: at("12:00:00"),
+        description: Some(Ok(snapshot::Description {
+            at: at("12:00:00"),
+            look: 1,
+            state: Ok(GroupState::Stable),
+            assignor: Some("uniform".into()),
+            members: Vec::new(),
+        })),
+        topics: BTreeMap::new(),
+    }
+}
+
+fn hold(why: HoldReason, until: Option<&str>) -> Wait {
+    Wait {
+        why,
+        until: until.map(at),
+    }
+}
+
+/// Two replicas of a group of six partitions that are where they should be.
+fn decision() -> Decision {
+    Decision {
+        verdict: Verdict::Hold(hold(HoldReason::AsDesired, None)),
+        up_blocked: None,
+        limited_by: None,
+        facts: Facts {
+            current: 2,
+            ready: 2,
+            desired: Some(2),
+            limit: Some(6),
+            partitions: Some(6),
+            lag: Lag {
+                total: 12_437,
+                max: 9_876,
+                max_partition: Some(("order-events".into(), 3)),
+                unknown: 0,
+                unknown_partitions: Vec::new(),
+            },
+            knowledge: Knowledge::Complete,
+            members: Some(2),
+            idle_members: Some(0),
+            produced: Some(1_234_567),
+            consumed: Some(1_250),
+            best_per_replica: None,
+            overdue: None,
+            group_missing: false,
+            wants_members: false,
+        },
+        notices: Vec::new(),
+        trail: Trail(vec![
+            Step::Lag {
+                total: 12_437,
+                unknown: 0,
+            },
+            Step::Demand {
+                replicas: 2,
+                lag_per_replica: 10_000,
+            },
+        ]),
+    }
+}
+
+fn found(decision: &Decision) -> Found<'_> {
+    Found {
+        decision,
+        trouble: None,
+        refusal: None,
+        looks: Looks::Answered,
+        idle_lasts: false,
+        dry_run: false,
+    }
+}
+
+fn render(
+    found: Found<'_>,
+    memory: &Memory,
+    stored: &ConsumerGroupStatus,
+    now: &str,
+) -> ConsumerGroupStatus {
+    let (policy, reading, group) = (policy(), reading(), seen());
+    let is_seen = found.looks == Looks::Answered
+        && !matches!(found.decision.facts.knowledge, Knowledge::NotYet);
+    let scene = Scene {
+        now: at(now),
+        generation: Some(4),
+        policy: &policy,
+        reading: &reading,
+        group: is_seen.then_some(&group),
+        found,
+        memory,
+    };
+    status(scene, stored)
+}
+
+fn first(found: Found<'_>) -> ConsumerGroupStatus {
+    render(
+        found,
+        &Memory::default(),
+        &ConsumerGroupStatus::default(),
+        "12:00:10",
+    )
+}
+
+fn yaml(status: &ConsumerGroupStatus) -> String {
+    serde_saphyr::to_string(status).unwrap()
+}
+
+fn blind(knowledge: Knowledge) -> Decision {
+    let decision = decision();
+    Decision {
+        verdict: Verdict::Hold(hold(HoldReason::LagUnknown, None)),
+        up_blocked: Some(hold(HoldReason::LagUnknown, None)),
+        facts: Facts {
+            desired: None,
+            partitions: None,
+            lag: Lag::default(),
+            knowledge,
+            members: None,
+            idle_members: None,
+            produced: None,
+            consumed: None,
+            ..decision.facts
+        },
+        trail: Trail(vec![Step::Blind(at("11:59:00"))]),
+        ..decision
+    }
+}
+
+fn scaled_to_the_limit() -> Decision {
+    Decision {
+        verdict: Verdict::Scale {
+            from: 2,
+            to: 6,
+            why: ScaleReason::LagAboveTarget,
+        },
+        limited_by: Some(LimitedBy::PartitionLimit),
+        facts: Facts {
+            desired: Some(6),
+            ..decision().facts
+        },
+        trail: Trail(vec![
+            Step::Lag {
+                total: 12_437,
+                unknown: 0,
+            },
+            Step::Demand {
+                replicas: 13,
+                lag_per_replica: 1_000,
+            },
+            Step::Limited {
+                by: LimitedBy::PartitionLimit,
+                at: 6,
+            },
+        ]),
+        ..decision()
+    }
+}
+
+fn before_the_first_look() -> Decision {
+    Decision {
+        verdict: Verdict::Hold(hold(HoldReason::NotYetObserved, None)),
+        up_blocked: Some(hold(HoldReason::NotYetObserved, None)),
+        trail: Trail::default(),
+        ..blind(Knowledge::NotYet)
+    }
+}
+
+fn waiting() -> Decision {
+    Decision {
+        verdict: Verdict::Hold(hold(HoldReason::CoolingDown, Some("12:00:30.7"))),
+        up_blocked: Some(hold(HoldReason::RolloutInProgress, Some("12:04:00"))),
+        facts: Facts {
+            ready: 1,
+            desired: Some(3),
+            overdue: Some(Overdue {
+                what: HoldReason::Settling,
+                since: at("11:50:00"),
+            }),
+            ..decision().facts
+        },
+        trail: Trail(vec![
+            Step::NotBefore(at("12:00:30.7")),
+            Step::Overdue {
+                what: "Settling",
+                waited: SignedDuration::from_secs(610),
+            },
+        ]),
+        ..decision()
+    }
+}
+
+fn partitions_unreadable() -> Decision {
+    let lag = Lag {
+        unknown: 2,
+        unknown_partitions: vec![("order-events".into(), 1), ("order-events".into(), 4)],
+        ..decision().facts.lag
+    };
+    Decision {
+        verdict: Verdict::Hold(hold(HoldReason::LagUnknown, None)),
+        up_blocked: Some(hold(HoldReason::LagUnknown, None)),
+        facts: Facts {
+            desired: None,
+            lag,
+            knowledge: LASTING,
+            ..decision().facts
+        },
+        ..decision()
+    }
+}
+
+fn idle_consumers() -> Decision {
+    Decision {
+        facts: Facts {
+            members: Some(20),
+            idle_members: Some(16),
+            ..decision().facts
+        },
+        ..decision()
+    }
+}
+
+const LASTING: Knowledge = Knowledge::Missing {
+    since: Timestamp::constant(1_795_521_540, 0),
+    lasting: true,
+};
+
+#[rstest]
+#[case("as_desired", decision(), Looks::Answered)]
+#[case("before_the_first_look", before_the_first_look(), Looks::Answered)]
+#[case("scaled_to_the_limit", scaled_to_the_limit(), Looks::Answered)]
+#[case("waiting", waiting(), Looks::Answered)]
+#[case("partitions_unreadable", partitions_unreadable(), Looks::Answered)]
+#[case("silent", blind(LASTING), Looks::Silent)]
+#[case("idle_consumers", idle_consumers(), Looks::Answered)]
+fn a_status_reads_as_its_decision(
+    #[case] name: &str,
+    #[case] decision: Decision,
+    #[case] looks: Looks,
+) {
+    let found = Found {
+        looks,
+        idle_lasts: true,
+        ..found(&decision)
+    };
+    insta::assert_snapshot!(name, yaml(&first(found)));
+}
+
+#[test]
+fn dry_run_reads_as_what_would_be_done() {
+    let decision = scaled_to_the_limit();
+    let dry = Found {
+        dry_run: true,
+        ..found(&decision)
+    };
+    insta::assert_snapshot!("dry_run", yaml(&first(dry)));
+}
+
+#[test]
+fn unreachable_kafka_reads_as_what_to_check() {
+    let decision = blind(LASTING);
+    let trouble = Problem::new("KafkaUnreachable", "no broker answered: wrong port?");
+    let failing = Found {
+        trouble: Some(&trouble),
+        looks: Looks::Failing,
+        ..found(&decision)
+    };
+    insta::assert_snapshot!("unreachable", yaml(&first(failing)));
+}
+
+#[test]
+fn a_group_that_is_not_managed_says_why_and_keeps_its_memory() {
+    let decision = decision();
+    let stored = first(found(&decision));
+    let problem = Problem::new("TargetNotFound", "Deployment/app does not exist");
+    let memory = acted(true, true, 6, Some(9));
+    let status = of_problem(&problem, Some(5), at("12:01:00"), &memory, &stored);
+    insta::assert_snapshot!("not_managed", yaml(&status));
+}
+
+#[test]
+fn a_gap_that_does_not_last_changes_no_condition_and_no_number() {
+    let known = decision();
+    let before = first(found(&known));
+    let gap = blind(Knowledge::Missing {
+        since: at("12:00:15"),
+        lasting: false,
+    });
+    let failing = Found {
+        looks: Looks::Failing,
+        ..found(&gap)
+    };
+    let after = render(failing, &Memory::default(), &before, "12:00:15");
+    let of = |status: &ConsumerGroupStatus, condition: &str| {
+        let conditions = status.conditions.iter();
+        conditions
+            .clone()
+            .find(|one| one.type_ == condition)
+            .cloned()
+    };
+    for condition in ["Ready", "LagKnown", "ScalingLimited", "Healthy"] {
+        assert_eq!(of(&after, condition), of(&before, condition));
+    }
+    assert_eq!(
+        (&after.lag, &after.rate, &after.group),
+        (&before.lag, &before.rate, &before.group)
+    );
+    assert_eq!(after.decision.unwrap().reason, "LagUnknown", "held at once");
+}
+
+#[test]
+fn a_decision_keeps_the_time_at_which_it_began() {
+    let wait = |until| Decision {
+        verdict: Verdict::Hold(hold(HoldReason::CoolingDown, Some(until))),
+        ..decision()
+    };
+    let (one, same, later) = (wait("12:00:30"), wait("12:00:34"), wait("12:00:50"));
+    let begun = first(found(&one));
+    let next = render(found(&same), &Memory::default(), &begun, "12:00:15");
+    assert_eq!(
+        next.decision, begun.decision,
+        "an end that hardly moves stands still"
+    );
+    let moved = render(found(&later), &Memory::default(), &next, "12:00:20");
+    let (moved, begun) = (moved.decision.unwrap(), begun.decision.unwrap());
+    assert_eq!(moved.time, begun.time);
+    assert_eq!(moved.not_before.as_deref(), Some("2026-11-24T12:00:50Z"));
+    let other = decision();
+    let other = render(found(&other), &Memory::default(), &next, "12:00:40");
+    assert_eq!(other.decision.unwrap().time, Some(Time(at("12:00:40"))));
+}
+
+fn acted(confirmed: bool, landed: bool, expected: i32, settled_after: Option<i64>) -> Memory {
+    Memory {
+        expected: Some(expected),
+        last: Some(LastAction {
+            time: at("12:00:10.123"),
+            from: 2,
+            to: 6,
+            external: false,
+            confirmed,
+            landed,
+            settled_after,
+        }),
+        ..Memory::default()
+    }
+}
+
+fn decided_to_scale() -> ConsumerGroupStatus {
+    ConsumerGroupStatus {
+        decision: Some(DecisionStatus {
+            action: "ScaleUp".to_owned(),
+            from: Some(2),
+            to: Some(6),
+            reason: "LagAboveTarget".to_owned(),
+            ..DecisionStatus::default()
+        }),
+        ..ConsumerGroupStatus::default()
+    }
+}
+
+#[rstest]
+#[case::confirmed(acted(true, false, 6, None), true)]
+#[case::seen_on_the_target(acted(false, true, 6, None), true)]
+#[case::unknown(acted(false, false, 6, None), false)]
+#[case::given_up(acted(false, true, 2, None), false)]
+fn an_action_is_recorded_when_it_is_known_to_have_been_done(
+    #[case] memory: Memory,
+    #[case] recorded: bool,
+) {
+    let decision = decision();
+    let status = render(found(&decision), &memory, &decided_to_scale(), "12:00:15");
+    assert_eq!(status.last_scale.is_some(), recorded);
+    assert_eq!(status.history.len(), usize::from(recorded));
+    if recorded {
+        assert_eq!(status.history[0].reason, "LagAboveTarget");
+        let again = render(found(&decision), &memory, &status, "12:00:30");
+        assert_eq!(again.history, status.history, "once");
+    }
+}
+
+#[test]
+fn how_long_an_action_took_to_settle_is_entered_where_the_action_stands() {
+    let decision = decision();
+    let scaled = decided_to_scale();
+    let status = render(
+        found(&decision),
+        &acted(true, false, 6, None),
+        &scaled,
+        "12:00:15",
+    );
+    assert_eq!(status.history[0].settled_after, None);
+    let settled = acted(true, true, 6, Some(65));
+    let status = render(found(&decision), &settled, &status, "12:01:15");
+    assert_eq!(status.history[0].settled_after.as_deref(), Some("1m5s"));
+    assert_eq!(status.last_scale, status.history.first().cloned());
+}
+
+#[test]
+fn ten_actions_are_kept_newest_first() {
+    let decision = decision();
+    let mut status = ConsumerGroupStatus::default();
+    for minute in 0..12 {
+        let mut memory = acted(true, true, 6, Some(1));
+        memory.last.as_mut().unwrap().time = at(&format!("12:{minute:02}:00"));
+        status = render(found(&decision), &memory, &status, "13:00:00");
+    }
+    let times: Vec<_> = status
+        .history
+        .iter()
+        .map(|record| record.time.clone().unwrap().0)
+        .collect();
+    assert_eq!(
+        (times.len(), times[0], times[9]),
+        (10, at("12:11:00"), at("12:02:00"))
+    );
+}
+
+#[test]
+fn memory_survives_the_status() {
+    let memory = Memory {
+        best: Some(Rate {
+            milli: 1_250,
+            time: at("12:00:00.5"),
+        }),
+        ..acted(true, true, 6, Some(3)).begin(6, 3, at("12:05:00.25"))
+    };
+    let decision = decision();
+    let status = render(
+        found(&decision),
+        &memory,
+        &ConsumerGroupStatus::default(),
+        "12:05:00",
+    );
+    let stored: ConsumerGroupStatus = serde_json::from_value(json!(status)).unwrap();
+    assert_eq!(memory_of(Some(&stored)), memory);
+}
+
+#[rstest]
+#[case::nothing(json!(null))]
+#[case::a_word(json!("yesterday"))]
+#[case::another_layout(json!({ "version": 1, "last": { "when": 3 } }))]
+#[case::another_version(json!({ "version": 2, "sequence": 7 }))]
+fn memory_that_cannot_be_read_is_absent(#[case] memory: Value) {
+    let status = json!({ "memory": memory });
+    let status: ConsumerGroupStatus = serde_json::from_value(status).unwrap();
+    assert_eq!(memory_of(Some(&status)), Memory::default());
+}
+
+/// JSON as statuses are made of: objects, texts, numbers; null never.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        (0..5_i64).prop_map(Value::from),
+        "[a-c]{0,2}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::btree_map("[a-d]", inner, 0..4).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+/// RFC 7396, section 2.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let target = target.as_object_mut().unwrap();
+    for (key, value) in patch {
+        if value.is_null() {
+            target.remove(key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_patch_makes_of_what_is_stored_what_it_should_be(
+        stored in proptest::collection::btree_map("[a-d]", value(), 0..4),
+        next in proptest::collection::btree_map("[a-d]", value(), 0..4),
+    ) {
+        let (mut stored, next) = (json!(stored), json!(next));
+        match merge_patch(&stored, &next) {
+            None => prop_assert_eq!(&stored, &next),
+            Some(patch) => merge(&mut stored, &patch),
+        }
+        prop_assert_eq!(stored, next);
+    }
+}

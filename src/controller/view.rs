@@ -1,0 +1,203 @@
+//! What follows a decision: the action, the status if it says something new, the events and the numbers. The order is here;
+//! each step is another file's.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::{
+    api::{ConsumerGroupStatus, Mode},
+    intent::Intent,
+    kafka::snapshot::Snapshot,
+    scaling::{
+        Decision, Verdict,
+        decision::{Knowledge, Wait},
+        policy::Objective,
+    },
+};
+
+use super::{
+    act::{self, Action, Outcome},
+    conditions::{Found, Looks},
+    context::Context,
+    error::{Error, Problem},
+    event,
+    managed::{Managed, Refusal},
+    news, notify,
+    report::{self, Scene},
+    source::{self, Resolved},
+    target::{self, Addressed},
+};
+
+/// A lag that moves by less than one in so many of what its replicas are for is not news.
+const LAG_GRAIN: i64 = 20;
+/// After a conflict or an unknown outcome the group is looked at again so soon.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Everything that is known once it has been decided.
+pub(super) struct View<'a> {
+    pub(super) context: &'a Context,
+    pub(super) intent: &'a Intent,
+    pub(super) resolved: &'a Resolved,
+    pub(super) target: &'a Addressed,
+    pub(super) looked: Option<&'a Snapshot>,
+    /// Looks have stopped coming.
+    pub(super) is_silent: bool,
+    pub(super) decision: &'a Decision,
+}
+
+impl View<'_> {
+    pub(super) async fn act(
+        &self,
+        managed: &mut Managed,
+        action: Action,
+    ) -> Result<Option<Duration>, Error> {
+        let ahead = self.status(managed);
+        let outcome = act::act(self.context, managed, self.target, action, ahead).await?;
+        managed.refusal = None;
+        Ok(match outcome {
+            Outcome::Done => None,
+            Outcome::Unknown => Some(AGAIN),
+            Outcome::LookAgain(why) => {
+                debug!(why, "not acted");
+                Some(AGAIN)
+            }
+            Outcome::Refused(problem) => {
+                managed.refusal = Some(Refusal {
+                    problem,
+                    at: Instant::now(),
+                    generation: managed.stored().metadata.generation,
+                });
+                None
+            }
+        })
+    }
+
+    /// Writes what is new, and tells what has happened.
+    pub(super) async fn report(&self, managed: &mut Managed) -> Result<(), Error> {
+        let before = managed.status();
+        let next = self.status(managed);
+        notify::measure(self, managed, &next);
+        let Objective::LagPerReplica(lag) = self.intent.policy.objective;
+        let replicas = i64::from(self.decision.facts.current.max(1));
+        let grain = lag.saturating_mul(replicas) / LAG_GRAIN;
+        let written = write(self.context, managed, &before, &next, grain).await?;
+        let mut news = notify::notices(self.decision);
+        if written {
+            news.extend(notify::transitions(&before, &next, self));
+        }
+        let group = Arc::clone(managed.stored());
+        let related = Some((&self.target.key, self.target.api_version.as_str()));
+        for mut happening in news {
+            if happening.reason == notify::SCALED_EXTERNALLY {
+                let who = target::last_manager(self.context, self.target).await;
+                notify::name_manager(&mut happening, who);
+            }
+            event::tell(self.context, &mut managed.told, &*group, related, happening).await;
+        }
+        Ok(())
+    }
+
+    fn status(&self, managed: &Managed) -> ConsumerGroupStatus {
+        let lasts = matches!(
+            self.decision.facts.knowledge,
+            Knowledge::Missing { lasting: true, .. }
+        );
+        let reading = &self.intent.reading;
+        let trouble = self
+            .looked
+            .and_then(|looked| source::trouble(looked, reading, self.resolved, lasts));
+        let scene = Scene {
+            now: self.context.clock.now(),
+            generation: managed.stored().metadata.generation,
+            policy: &self.intent.policy,
+            reading,
+            group: self
+                .looked
+                .and_then(|looked| looked.groups.get(&reading.id)),
+            found: Found {
+                decision: self.decision,
+                trouble: trouble.as_ref(),
+                refusal: managed.refusal.as_ref().map(|refusal| &refusal.problem),
+                looks: match self.looked {
+                    _ if self.is_silent => Looks::Silent,
+                    Some(looked) if looked.error.is_some() => Looks::Failing,
+                    _ => Looks::Answered,
+                },
+                idle_lasts: managed.idle_lasts,
+                dry_run: self.intent.mode == Mode::DryRun,
+            },
+            memory: &managed.state.memory,
+        };
+        report::status(scene, &managed.status())
+    }
+
+    /// When the wait of a hold ends.
+    pub(super) fn until(&self) -> Option<Duration> {
+        let Verdict::Hold(Wait {
+            until: Some(until), ..
+        }) = self.decision.verdict
+        else {
+            return None;
+        };
+        let left = until.duration_since(self.context.clock.now());
+        Some(
+            Duration::try_from(left)
+                .unwrap_or_default()
+                .max(Duration::from_secs(1)),
+        )
+    }
+}
+
+/// Writes a status if it says something new, and soon enough for what it says. Says whether it did.
+async fn write(
+    context: &Context,
+    managed: &mut Managed,
+    stored: &ConsumerGroupStatus,
+    next: &ConsumerGroupStatus,
+    grain: i64,
+) -> Result<bool, Error> {
+    let Some(due_after) = news::of(stored, next, grain).due_after() else {
+        return Ok(false);
+    };
+    if managed.written.is_some_and(|at| at.elapsed() < due_after) {
+        return Ok(false);
+    }
+    match act::write_status(context, managed, next).await {
+        Ok(()) => {
+            managed.written = Some(Instant::now());
+            Ok(true)
+        }
+        Err(error) if error.is(409) => {
+            // Somebody else was faster: the next look reports on what is there then.
+            act::look_up(context, managed).await?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A group that is not managed at present: nothing of it is read, and its status says why.
+pub(super) async fn set_aside(
+    context: &Context,
+    managed: &mut Managed,
+    problem: &Problem,
+) -> Result<(), Error> {
+    managed.reading = None;
+    let group = Arc::clone(managed.stored());
+    let stored = managed.status();
+    let next = report::of_problem(
+        problem,
+        group.metadata.generation,
+        context.clock.now(),
+        &managed.state.memory,
+        &stored,
+    );
+    notify::measure_problem(context, &group, managed, &next);
+    let written = write(context, managed, &stored, &next, 0).await?;
+    if let Some(happening) = notify::of_problem(&stored, problem).filter(|_| written) {
+        event::tell(context, &mut managed.told, &*group, None, happening).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Who manages what when several want to (decisions 7 to 9).
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::{
+    kafka::Sight,
+    scene::{Scene, cluster, deployment, group, group_of_cluster, settle},
+};
+
+fn autoscaler(owner: Option<&str>) -> Value {
+    let mut hpa = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": { "name": "keda-hpa-orders" },
+        "spec": { "maxReplicas": 9, "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "orders" } },
+    });
+    if let Some(owner) = owner {
+        hpa["metadata"]["ownerReferences"] = json!([
+            { "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": owner, "uid": "x" }
+        ]);
+    }
+    hpa
+}
+
+#[rstest]
+#[case::plain(
+    None,
+    "HorizontalPodAutoscaler keda-hpa-orders scales Deployment/orders"
+)]
+#[case::of_keda(Some("orders-lag"), "of KEDA's ScaledObject orders-lag")]
+#[tokio::test(start_paused = true)]
+async fn a_target_that_an_autoscaler_holds_is_left_to_it(
+    #[case] owner: Option<&str>,
+    #[case] words: &str,
+) {
+    let scene = Scene::of(1);
+    let _operator = scene.operator().await;
+    scene.looks(3, 0).await;
+    scene
+        .api
+        .create("horizontalpodautoscalers", autoscaler(owner));
+    scene.looks(6, 500).await;
+    assert!(scene.scales().is_empty());
+    assert_eq!(scene.condition("orders", "Ready"), "False/TargetContested");
+    assert!(
+        scene.message("orders", "Ready").contains(words),
+        "{}",
+        scene.message("orders", "Ready")
+    );
+    let told = scene
+        .api
+        .events()
+        .iter()
+        .filter(|(reason, _)| reason == "TargetContested")
+        .count();
+    assert_eq!(told, 1);
+
+    scene
+        .api
+        .delete("horizontalpodautoscalers", "keda-hpa-orders");
+    scene.looks(6, 500).await;
+    assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dry_run_beside_an_autoscaler_says_what_it_would_do() {
+    let scene = Scene::of(1);
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["spec"]["mode"] = json!("DryRun")
+    });
+    scene
+        .api
+        .create("horizontalpodautoscalers", autoscaler(None));
+    let _operator = scene.operator().await;
+    scene.looks(4, 500).await;
+    assert_eq!(scene.status("orders")["decision"]["to"], 6);
+    assert!(scene.scales().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_groups_on_one_target_the_older_manages_until_it_goes() {
+    let scene = Scene::of(1);
+    let mut younger = group("younger");
+    younger["spec"]["scaleTargetRef"]["name"] = json!("orders");
+    scene.api.create("consumergroups", younger);
+    let _operator = scene.operator().await;
+    let sights = |replicas, lag| {
+        [
+            ("orders", Sight::behind(6, replicas, lag)),
+            ("younger", Sight::behind(6, replicas, 0)),
+        ]
+    };
+    for _ in 0..3 {
+        scene.look_at(&sights(1, 0)).await;
+    }
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    assert_eq!(scene.condition("younger", "Ready"), "False/TargetContested");
+    assert!(scene.message("younger", "Ready").contains("default/orders"));
+    assert_eq!(
+        scene.status("younger")["decision"]["reason"],
+        "TargetContested"
+    );
+    scene.look_at(&sights(1, 150)).await;
+    assert_eq!(scene.replicas("orders"), 6);
+    let scaled = scene.scales()[0].at;
+
+    scene.api.delete("consumergroups", "orders");
+    settle().await;
+    for _ in 0..24 {
+        let replicas = scene.replicas("orders");
+        scene.look_at(&sights(replicas, 0)).await;
+    }
+    assert_eq!(scene.condition("younger", "Ready"), "True/Managed");
+    let scales = scene.scales();
+    assert!(
+        scales.len() >= 2,
+        "the younger one scales down what it has taken over"
+    );
+    assert!(
+        (scales[1].at - scaled).as_secs() >= 119,
+        "at the pace of the last action on the target"
+    );
+    let events = scene.api.events();
+    assert!(
+        !events
+            .iter()
+            .any(|(reason, _)| reason == "ScaledExternally"),
+        "{events:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_groups_on_one_group_id_the_older_manages() {
+    let scene = Scene::of(1);
+    scene.api.create("deployments", deployment("twin", 1));
+    let mut twin = group("twin");
+    twin["spec"]["groupId"] = json!("orders");
+    // The same Kafka by another of its brokers: known to be the same by its cluster id.
+    twin["spec"]["kafka"]["bootstrapServers"] = json!(["kafka-1.secret.example:9092"]);
+    scene.api.create("consumergroups", twin);
+    let _operator = scene.operator().await;
+    scene.looks(4, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    assert_eq!(scene.condition("twin", "Ready"), "False/GroupContested");
+    scene.looks(2, 150).await;
+    assert_eq!((scene.replicas("orders"), scene.replicas("twin")), (6, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_use_a_cluster_contests_no_group_of_it() {
+    let scene = Scene::empty();
+    scene.api.create(
+        "kafkaclusters",
+        cluster("main", json!({ "from": "Names", "names": ["shop"] })),
+    );
+    let reference = || json!({ "name": "main", "namespace": "kafka" });
+    let mut squatter = group_of_cluster("squatter", "elsewhere", reference());
+    squatter["spec"]["groupId"] = json!("orders");
+    scene.api.create("consumergroups", squatter);
+    let mut workload = deployment("orders", 1);
+    workload["metadata"]["namespace"] = json!("shop");
+    scene.api.create("deployments", workload);
+    scene.api.create(
+        "consumergroups",
+        group_of_cluster("orders", "shop", reference()),
+    );
+    let _operator = scene.operator().await;
+    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.look(Sight::behind(6, 1, 0)).await;
+    assert_eq!(
+        scene.condition("elsewhere/squatter", "Ready"),
+        "False/ClusterNotAllowed"
+    );
+    assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_see_autoscalers_the_rest_works() {
+    let scene = Scene::of(1);
+    scene.api.forbid("horizontalpodautoscalers");
+    let operator = scene.operator().await;
+    scene.looks(4, 500).await;
+    assert_eq!(scene.replicas("orders"), 6);
+    assert!(operator.readiness.check().is_ok());
+}

@@ -1,0 +1,280 @@
+//! Kafka as the controller sees it: looks, made by hand.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use futures::Stream;
+use lagrange::{
+    clock::Clock,
+    controller::{Clusters, Watching},
+    kafka::{
+        connection::{Connection, Identity},
+        error::ReadError,
+        interest::{Interest, Key},
+        pool::WatchError,
+        snapshot::{
+            Description, Group, GroupState, Member, NodeId, Offset, Partition, Protocol, Snapshot,
+            Topic, TopicPartition,
+        },
+    },
+};
+use tokio::{sync::mpsc, time::Instant};
+
+/// What one group is like in a look.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    pub partitions: i32,
+    /// Members that have joined; they share the partitions as evenly as they can.
+    pub members: i32,
+    /// End offset and committed offset of each partition.
+    pub end: i64,
+    pub committed: i64,
+    pub state: GroupState,
+    /// A partition whose leader is gone.
+    pub leaderless: Option<i32>,
+}
+
+impl Sight {
+    /// A stable group of `members` that is `lag` behind on each of its partitions.
+    pub fn behind(partitions: i32, members: i32, lag: i64) -> Self {
+        Self {
+            partitions,
+            members,
+            end: 100_000 + lag,
+            committed: 100_000,
+            state: if members > 0 {
+                GroupState::Stable
+            } else {
+                GroupState::Empty
+            },
+            leaderless: None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct World {
+    look: u64,
+    next: u64,
+    watches: BTreeMap<u64, (Identity, Key, Interest)>,
+    latest: BTreeMap<Identity, (Instant, Snapshot)>,
+    listeners: Vec<mpsc::UnboundedSender<Key>>,
+}
+
+/// All of Kafka. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    world: Arc<Mutex<World>>,
+    clock: Clock,
+}
+
+impl Kafka {
+    pub fn new() -> Self {
+        let start = "2026-11-24T12:00:00Z".parse().unwrap();
+        Self {
+            world: Arc::default(),
+            clock: Clock::starting_at(start),
+        }
+    }
+
+    /// The same Kafka as a process with another clock sees it.
+    pub fn seen_by(&self, clock: Clock) -> Self {
+        Self {
+            world: Arc::clone(&self.world),
+            clock,
+        }
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Who is to be woken after each look.
+    pub fn wakeups(&self) -> impl Stream<Item = Key> + Send + use<> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.world.lock().unwrap().listeners.push(sender);
+        futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|key| (key, receiver))
+        })
+    }
+
+    /// How many resources watch a cluster.
+    pub fn watches(&self) -> usize {
+        self.world.lock().unwrap().watches.len()
+    }
+
+    /// One look at every cluster that sees these groups, each reading the topic of its own name.
+    pub fn look(&self, groups: &[(&str, Sight)]) {
+        self.publish(|snapshot| {
+            for (name, sight) in groups {
+                let (topic, group) = describe(name, sight, snapshot);
+                snapshot.topics.insert((*name).into(), topic);
+                snapshot.groups.insert((*name).into(), group);
+            }
+        });
+    }
+
+    /// One look that fails.
+    pub fn fail(&self) {
+        self.publish(|snapshot| {
+            snapshot.error = Some(ReadError::Unreachable {
+                detail: "broker kafka-0.secret.example:9092 is down".to_owned(),
+            });
+        });
+    }
+
+    fn publish(&self, fill: impl Fn(&mut Snapshot)) {
+        let mut world = self.world.lock().unwrap();
+        world.look += 1;
+        let now = self.clock.now();
+        let mut snapshot = Snapshot {
+            look: world.look,
+            started: now,
+            finished: now,
+            cluster_id: Some("one".into()),
+            brokers: vec![NodeId(1)],
+            error: None,
+            topics: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        };
+        fill(&mut snapshot);
+        let identities: Vec<Identity> = world.watches.values().map(|(id, ..)| id.clone()).collect();
+        for identity in identities {
+            let mut snapshot = snapshot.clone();
+            // What a poller does: each interest's selection is resolved.
+            for (_, _, interest) in world.watches.values().filter(|(id, ..)| *id == identity) {
+                let Some(reading) = &interest.group else {
+                    continue;
+                };
+                if let Some(group) = snapshot.groups.get_mut(&reading.id) {
+                    group
+                        .topics
+                        .insert(reading.topics.clone(), Ok(vec![Arc::clone(&reading.id)]));
+                }
+            }
+            world.latest.insert(identity, (Instant::now(), snapshot));
+        }
+        let keys: Vec<Key> = world
+            .watches
+            .values()
+            .map(|(_, key, _)| key.clone())
+            .collect();
+        for listener in &world.listeners {
+            for key in &keys {
+                let _ = listener.send(key.clone());
+            }
+        }
+    }
+}
+
+fn describe(name: &str, sight: &Sight, snapshot: &Snapshot) -> (Topic, Group) {
+    let topic: Arc<str> = name.into();
+    let offset = |n| Offset::new(n).unwrap();
+    let at = |partition| TopicPartition {
+        topic: Arc::clone(&topic),
+        partition,
+    };
+    let partitions = (0..sight.partitions).map(|index| {
+        let leaderless = sight.leaderless == Some(index);
+        Partition {
+            leader: (!leaderless).then_some(NodeId(1)),
+            start: Ok(offset(0)),
+            end: if leaderless {
+                Err(ReadError::LeaderUnavailable)
+            } else {
+                Ok(offset(sight.end))
+            },
+            stable_end: None,
+            at: snapshot.finished,
+        }
+    });
+    let members = (0..sight.members).map(|member| Member {
+        id: format!("member-{member}").into(),
+        client_id: "test".into(),
+        host: "127.0.0.1".into(),
+        instance_id: None,
+        assigned: (0..sight.partitions)
+            .filter(|partition| partition % sight.members == member)
+            .map(at)
+            .collect(),
+        target: None,
+    });
+    let group = Group {
+        state: Ok(sight.state),
+        protocol: Protocol::Classic,
+        coordinator: Some(NodeId(1)),
+        committed: (0..sight.partitions)
+            .map(|index| (at(index), Ok(Some(offset(sight.committed)))))
+            .collect(),
+        committed_at: snapshot.started,
+        description: Some(Ok(Description {
+            at: snapshot.finished,
+            look: snapshot.look,
+            state: Ok(sight.state),
+            assignor: Some("range".into()),
+            members: members.collect(),
+        })),
+        topics: BTreeMap::new(),
+    };
+    (Topic::Present(partitions.collect()), group)
+}
+
+impl Clusters for Kafka {
+    fn watch(
+        &self,
+        connection: &Connection,
+        key: Key,
+        interest: Interest,
+    ) -> Result<Box<dyn Watching>, WatchError> {
+        let mut world = self.world.lock().unwrap();
+        let id = world.next;
+        world.next += 1;
+        let identity = connection.identity();
+        world.watches.insert(id, (identity.clone(), key, interest));
+        Ok(Box::new(Watch {
+            id,
+            identity,
+            kafka: self.clone(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Watch {
+    id: u64,
+    identity: Identity,
+    kafka: Kafka,
+}
+
+impl Watching for Watch {
+    fn latest(&self) -> Option<Arc<Snapshot>> {
+        let world = self.kafka.world.lock().unwrap();
+        let (published, snapshot) = world.latest.get(&self.identity)?;
+        let now = self.kafka.clock.now();
+        let at = now.checked_sub(published.elapsed()).unwrap();
+        let mut snapshot = Snapshot::clone(snapshot);
+        (snapshot.started, snapshot.finished) = (at, at);
+        Some(Arc::new(snapshot))
+    }
+
+    fn update(&self, interest: Interest) {
+        let mut world = self.kafka.world.lock().unwrap();
+        world.watches.get_mut(&self.id).unwrap().2 = interest;
+    }
+
+    fn attend(&self, _: bool) {}
+
+    fn look_now(&self) {}
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.kafka.world.lock().unwrap().watches.remove(&self.id);
+    }
+}

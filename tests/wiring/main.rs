@@ -1,0 +1,20 @@
+//! The controller over an API server and a Kafka in memory, in virtual time: hours of looks in milliseconds, and every
+//! accident at every step.
+
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "compiled into one test program; a test that cannot go on panics"
+)]
+
+mod accidents;
+mod api_server;
+mod contest;
+mod kafka;
+mod quiet;
+mod scene;
+mod sources;
+mod targets;

@@ -1,0 +1,329 @@
+//! How often the controller works and writes, and that nothing of it wakes itself.
+
+use std::time::Duration;
+
+use http::Method;
+use lagrange::kafka::snapshot::GroupState;
+use rstest::rstest;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::{
+    kafka::Sight,
+    scene::{INTERVAL, Scene, settle},
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {
+    let scene = Scene::of(1);
+    let operator = scene.operator().await;
+    scene.looks(2, 0).await;
+    let before = scene.status_writes();
+    scene.looks(1, 150).await;
+
+    assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
+    let writes = scene.api.requests(&Method::PATCH, "");
+    let after: Vec<_> = writes.iter().skip(before).collect();
+    assert!(after[0].path.ends_with("/consumergroups/orders/status"));
+    assert_eq!(after[0].body["status"]["memory"]["pending"]["to"], 6);
+    assert_eq!(
+        after[0].body["status"]["decision"]["reason"],
+        "LagAboveTarget"
+    );
+    assert!(after[1].path.ends_with("/deployments/orders/scale"));
+    assert!(after[1].body["metadata"]["resourceVersion"].is_string());
+    assert!(after[2].path.ends_with("/consumergroups/orders/status"));
+
+    let status = scene.status("orders");
+    assert_eq!(status["memory"]["pending"], json!(null));
+    assert_eq!(status["memory"]["last"]["confirmed"], true);
+    assert_eq!(status["lastScale"]["reason"], "LagAboveTarget");
+    assert_eq!(status["history"].as_array().unwrap().len(), 1);
+    let events = scene.api.events();
+    let scaled: Vec<_> = events
+        .iter()
+        .filter(|(reason, _)| reason == "ScaledUp")
+        .collect();
+    assert_eq!(scaled.len(), 1, "{events:?}");
+    assert!(
+        scaled[0].1.contains("1 -> 6") && scaled[0].1.contains("lag 900"),
+        "{events:?}"
+    );
+    assert_eq!(
+        operator.number("lagrange_consumergroup_scalings_total{direction=\"up\"}"),
+        1
+    );
+}
+
+#[rstest]
+#[case::nothing_to_do(1, 0)]
+#[case::at_its_limit(6, 500)]
+#[tokio::test(start_paused = true)]
+async fn ten_quiet_minutes_make_no_write_and_no_more_reconciles_than_looks(
+    #[case] replicas: i32,
+    #[case] lag: i64,
+) {
+    let scene = Scene::of(replicas);
+    let operator = scene.operator().await;
+    scene.looks(8, lag).await;
+    let (writes, reconciles) = (scene.status_writes(), operator.reconciles());
+    scene.looks(40, lag).await;
+    assert_eq!(
+        scene.status_writes() - writes,
+        0,
+        "{:#}",
+        scene.status("orders")
+    );
+    assert!(scene.scales().is_empty());
+    let reconciles = operator.reconciles() - reconciles;
+    assert!(reconciles <= 40, "{reconciles} reconciles for 40 looks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_steady_load_is_quiet_although_every_look_has_other_numbers() {
+    let scene = Scene::of(1);
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["spec"]["objective"]["lagPerReplica"] = json!(1000);
+    });
+    let _operator = scene.operator().await;
+    for look in 0..8 {
+        scene.look(busy(look)).await;
+    }
+    let writes = scene.status_writes();
+    for look in 8..48 {
+        scene.look(busy(look)).await;
+    }
+    let writes = scene.status_writes() - writes;
+    assert!(
+        writes <= 2,
+        "{writes} writes in ten minutes at a steady rate"
+    );
+}
+
+/// A little behind, and 10 records a second: give or take what the moment of reading makes of it.
+fn busy(look: i64) -> Sight {
+    let noise = [0, 1, 2, 1][usize::try_from(look % 4).unwrap()];
+    Sight {
+        end: 100_000 + look * 150 + noise + 5,
+        committed: 100_000 + look * 150,
+        ..Sight::behind(6, 1, 0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_that_move_are_written_once_a_minute() {
+    let scene = Scene::of(6);
+    let _operator = scene.operator().await;
+    scene.looks(8, 500).await;
+    let writes = scene.status_writes();
+    for look in 0..40 {
+        scene.look(Sight::behind(6, 6, 500 + look * 100)).await;
+    }
+    let writes = scene.status_writes() - writes;
+    assert!(
+        (8..=10).contains(&writes),
+        "{writes} writes in ten minutes of moving lag"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_that_flaps_makes_no_event_storm() {
+    let scene = Scene::of(6);
+    let _operator = scene.operator().await;
+    for look in 0..80 {
+        let limited = look / 2 % 2 == 0;
+        scene
+            .look(Sight::behind(6, 6, if limited { 900 } else { 0 }))
+            .await;
+    }
+    let told = scene
+        .api
+        .events()
+        .iter()
+        .filter(|(reason, _)| reason == "PartitionLimitReached")
+        .count();
+    assert!((1..=3).contains(&told), "{told} events in 20 minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_looks_the_group_is_looked_after_all_the_same_and_says_that_it_is_blind() {
+    let scene = Scene::of(1);
+    let operator = scene.operator().await;
+    scene.looks(4, 0).await;
+    assert_eq!(
+        scene.condition("orders", "LagKnown"),
+        "True/AllPartitionsRead"
+    );
+    let reconciles = operator.reconciles();
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(scene.condition("orders", "LagKnown"), "False/Stale");
+    assert!((3..=12).contains(&(operator.reconciles() - reconciles)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn kafka_out_of_reach_is_said_when_it_lasts_and_without_the_old_lag() {
+    let scene = Scene::of(6);
+    let _operator = scene.operator().await;
+    scene.looks(3, 500).await;
+    sleep(INTERVAL).await;
+    scene.kafka.fail();
+    settle().await;
+    assert_eq!(
+        scene.condition("orders", "LagKnown"),
+        "True/AllPartitionsRead",
+        "one failed look"
+    );
+    for _ in 0..2 {
+        sleep(INTERVAL).await;
+        scene.kafka.fail();
+        settle().await;
+    }
+    assert_eq!(scene.condition("orders", "Ready"), "False/KafkaUnreachable");
+    assert_eq!(
+        scene.condition("orders", "LagKnown"),
+        "False/KafkaUnreachable"
+    );
+    assert_eq!(
+        scene.status("orders")["lag"],
+        json!(null),
+        "unknown is not what it was"
+    );
+    assert!(scene.scales().is_empty());
+
+    scene.looks(2, 500).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    let events: Vec<_> = scene
+        .api
+        .events()
+        .into_iter()
+        .map(|(reason, _)| reason)
+        .collect();
+    let told = |reason: &str| events.iter().filter(|told| *told == reason).count();
+    assert_eq!(
+        (
+            told("KafkaConnectionFailed"),
+            told("KafkaConnectionRestored")
+        ),
+        (1, 1),
+        "{events:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_without_a_leader_holds_at_once_and_is_said_when_it_lasts() {
+    let scene = Scene::of(6);
+    let _operator = scene.operator().await;
+    scene.looks(12, 0).await;
+    let at_rest = scene.replicas("orders");
+    let scales = scene.scales().len();
+    for _ in 0..20 {
+        let sight = Sight {
+            leaderless: Some(3),
+            ..Sight::behind(6, at_rest, 0)
+        };
+        scene.look(sight).await;
+    }
+    assert_eq!(
+        scene.scales().len(),
+        scales,
+        "no scale-down on a partition that is unknown"
+    );
+    assert_eq!(
+        scene.condition("orders", "LagKnown"),
+        "False/PartitionsUnreadable"
+    );
+    assert!(scene.message("orders", "LagKnown").contains("orders-3"));
+    assert_eq!(scene.status("orders")["lag"]["unknownPartitions"], 1);
+    assert_eq!(scene.status("orders")["lag"]["total"], json!(null));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dry_run_decides_reports_and_changes_nothing() {
+    let scene = Scene::of(1);
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["spec"]["mode"] = json!("DryRun")
+    });
+    let _operator = scene.operator().await;
+    scene.looks(20, 500).await;
+    assert_eq!(scene.replicas("orders"), 1);
+    assert!(scene.api.requests(&Method::PATCH, "/scale").is_empty());
+    let status = scene.status("orders");
+    assert_eq!(status["decision"]["action"], "ScaleUp");
+    assert_eq!(status["decision"]["to"], 6);
+    assert_eq!(status["memory"]["sequence"], json!(null));
+    assert_eq!(scene.condition("orders", "AbleToScale"), "False/DryRun");
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    let would = scene
+        .api
+        .events()
+        .into_iter()
+        .filter(|(reason, _)| reason == "WouldScale");
+    assert_eq!(would.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_without_a_partition_are_reported_from_the_second_look() {
+    let scene = Scene::of(3);
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["metadata"]["annotations"] = json!({ "lagrange.dev/paused": "true" });
+    });
+    let _operator = scene.operator().await;
+    scene.look(Sight::behind(2, 3, 0)).await;
+    assert_ne!(scene.condition("orders", "Healthy"), "False/IdleConsumers");
+    scene.look(Sight::behind(2, 3, 0)).await;
+    assert_eq!(scene.condition("orders", "Healthy"), "False/IdleConsumers");
+    assert_eq!(scene.condition("orders", "AbleToScale"), "False/Paused");
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+
+    let rebalancing = Sight {
+        state: GroupState::PreparingRebalance,
+        ..Sight::behind(2, 3, 0)
+    };
+    scene.look(rebalancing).await;
+    assert_eq!(
+        scene.condition("orders", "Healthy"),
+        "False/IdleConsumers",
+        "not known to have ended"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_and_an_annotation_are_noticed_at_once() {
+    let scene = Scene::of(1);
+    let _operator = scene.operator().await;
+    scene.looks(3, 0).await;
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["spec"]["minReplicas"] = json!(2)
+    });
+    settle().await;
+    assert_eq!(scene.replicas("orders"), 2);
+    assert_eq!(scene.status("orders")["observedGeneration"], 2);
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["metadata"]["annotations"] = json!({ "lagrange.dev/paused": "yes please" });
+    });
+    settle().await;
+    assert!(
+        scene
+            .message("orders", "AbleToScale")
+            .contains("yes please"),
+        "{:#}",
+        scene.status("orders")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_that_are_added_are_told_with_what_they_do_to_keys() {
+    let scene = Scene::of(6);
+    let _operator = scene.operator().await;
+    scene.looks(3, 500).await;
+    scene.look(Sight::behind(12, 6, 500)).await;
+    let events = scene.api.events();
+    let added = events
+        .iter()
+        .find(|(reason, _)| reason == "PartitionsAdded")
+        .unwrap();
+    assert!(
+        added.1.contains("12 partitions instead of 6") && added.1.contains("order per key"),
+        "{added:?}"
+    );
+}

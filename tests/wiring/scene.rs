@@ -1,0 +1,229 @@
+//! An API server, Kafka, and as many operators as a test likes, in virtual time.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Method;
+use lagrange::{
+    clock::Clock,
+    controller::{self, Gates, Settings, Setup},
+    process::{
+        metrics::Metrics,
+        readiness::{Readiness, ReadinessBuilder},
+        shutdown::{self, Supervisor},
+    },
+};
+use serde_json::{Value, json};
+use tokio::{runtime::Handle, time::sleep};
+
+use crate::{
+    api_server::{ApiServer, Seen},
+    kafka::{Kafka, Sight},
+};
+
+/// The time from look to look.
+pub const INTERVAL: Duration = Duration::from_secs(15);
+
+pub struct Scene {
+    pub api: ApiServer,
+    pub kafka: Kafka,
+}
+
+/// One running operator.
+pub struct Operator {
+    pub client: u32,
+    pub metrics: Metrics,
+    pub readiness: Readiness,
+    pub supervisor: Supervisor,
+}
+
+impl Scene {
+    /// A Deployment `orders` of so many replicas, and a ConsumerGroup of that name on it.
+    pub fn of(replicas: i32) -> Self {
+        let scene = Self::empty();
+        scene
+            .api
+            .create("deployments", deployment("orders", replicas));
+        scene.api.create("consumergroups", group("orders"));
+        scene
+    }
+
+    pub fn empty() -> Self {
+        Self {
+            api: ApiServer::default(),
+            kafka: Kafka::new(),
+        }
+    }
+
+    /// Starts an operator.
+    pub async fn operator(&self) -> Operator {
+        self.operator_with(self.kafka.clock(), |_| {}).await
+    }
+
+    pub async fn operator_with(
+        &self,
+        clock: Clock,
+        change: impl FnOnce(&mut Settings),
+    ) -> Operator {
+        let (client, api) = self.api.client();
+        let metrics = Metrics::new();
+        let (tasks, supervisor) = shutdown::supervised(Handle::current());
+        let mut gates = ReadinessBuilder::default();
+        let mut settings = Settings {
+            namespaces: Vec::new(),
+            api_timeout: Duration::from_secs(10),
+            concurrency: 16,
+            inline_connections: true,
+            inline_interval: INTERVAL,
+        };
+        change(&mut settings);
+        let setup = Setup {
+            client: api,
+            kafka: Arc::new(self.kafka.seen_by(clock)),
+            clock,
+            metrics: metrics.clone(),
+            settings,
+            gates: Gates::new(&mut gates),
+            tasks,
+        };
+        controller::start(setup, self.kafka.wakeups());
+        settle().await;
+        Operator {
+            client,
+            metrics,
+            readiness: gates.build(),
+            supervisor,
+        }
+    }
+
+    /// Waits for an interval, then looks.
+    pub async fn look(&self, sight: Sight) {
+        self.look_at(&[("orders", sight)]).await;
+    }
+
+    pub async fn look_at(&self, groups: &[(&str, Sight)]) {
+        sleep(INTERVAL - SETTLE).await;
+        self.kafka.look(groups);
+        settle().await;
+    }
+
+    /// A group of 6 partitions that has long settled at its present size and is `lag` behind on each of them.
+    pub async fn looks(&self, count: u32, lag: i64) {
+        for _ in 0..count {
+            let replicas = self.replicas("orders");
+            self.look(Sight::behind(6, replicas, lag)).await;
+        }
+    }
+
+    pub fn replicas(&self, name: &str) -> i32 {
+        let replicas = self.api.get("deployments", name)["spec"]["replicas"].as_i64();
+        i32::try_from(replicas.unwrap()).unwrap()
+    }
+
+    pub fn status(&self, name: &str) -> Value {
+        self.api.get("consumergroups", name)["status"].clone()
+    }
+
+    /// Status and reason of a condition.
+    pub fn condition(&self, name: &str, condition: &str) -> String {
+        let status = self.status(name);
+        let found = status["conditions"]
+            .as_array()
+            .and_then(|conditions| conditions.iter().find(|one| one["type"] == condition));
+        match found {
+            Some(found) => format!(
+                "{}/{}",
+                found["status"].as_str().unwrap(),
+                found["reason"].as_str().unwrap()
+            ),
+            None => "absent".to_owned(),
+        }
+    }
+
+    pub fn message(&self, name: &str, condition: &str) -> String {
+        let status = self.status(name);
+        let conditions = status["conditions"].as_array().unwrap();
+        let found = conditions.iter().find(|one| one["type"] == condition);
+        found.unwrap()["message"].as_str().unwrap().to_owned()
+    }
+
+    /// The scales that were written and taken.
+    pub fn scales(&self) -> Vec<Seen> {
+        let mut scales = self.api.requests(&Method::PATCH, "/scale");
+        scales.retain(|seen| seen.status == 200);
+        scales
+    }
+
+    pub fn status_writes(&self) -> usize {
+        self.api.requests(&Method::PATCH, "/status").len()
+    }
+}
+
+impl Operator {
+    /// Reconciliations so far.
+    pub fn reconciles(&self) -> u64 {
+        self.number("lagrange_reconcile_seconds_count")
+    }
+
+    /// The number of one series; 0 if it is absent.
+    pub fn number(&self, series: &str) -> u64 {
+        let text = self.metrics.encode();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+}
+
+/// Enough for everything that follows from what has just happened, and less than any timer.
+const SETTLE: Duration = Duration::from_millis(200);
+
+pub async fn settle() {
+    sleep(SETTLE).await;
+}
+
+pub fn deployment(name: &str, replicas: i32) -> Value {
+    let mut deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": name, "generation": 1 },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "app": name } },
+            "template": { "metadata": { "labels": { "app": name } }, "spec": { "containers": [] } },
+        },
+    });
+    crate::api_server::follow(&mut deployment);
+    deployment["status"]["observedGeneration"] = json!(1);
+    deployment
+}
+
+pub fn group(name: &str) -> Value {
+    json!({
+        "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup",
+        "metadata": { "name": name },
+        "spec": {
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": name },
+            "kafka": { "bootstrapServers": ["kafka-0.secret.example:9092"] },
+            "topics": [name],
+            "minReplicas": 1,
+            "objective": { "lagPerReplica": 100 },
+            "pacing": { "minInterval": "30s", "minScaleDownInterval": "2m", "settleTimeout": "5m", "scaleToZeroDelay": "5m" },
+            "mode": "Auto", "threadsPerReplica": 1, "autoOffsetReset": "Latest", "isolationLevel": "ReadUncommitted",
+        },
+    })
+}
+
+/// The same, with its cluster named by reference.
+pub fn group_of_cluster(name: &str, namespace: &str, cluster: Value) -> Value {
+    let mut group = group(name);
+    group["metadata"]["namespace"] = json!(namespace);
+    group["spec"]["kafka"] = json!({ "clusterRef": cluster });
+    group
+}
+
+pub fn cluster(name: &str, allowed: Value) -> Value {
+    json!({
+        "apiVersion": "lagrange.dev/v1alpha1", "kind": "KafkaCluster",
+        "metadata": { "name": name, "namespace": "kafka" },
+        "spec": { "bootstrapServers": ["kafka-0.secret.example:9092"], "pollInterval": "15s", "allowedNamespaces": allowed },
+    })
+}

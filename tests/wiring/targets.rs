@@ -1,0 +1,195 @@
+//! What can be scaled, and what its state means for acting (decision 6).
+
+use lagrange::scaling::Memory;
+use serde_json::{Value, json};
+
+use crate::{
+    kafka::Sight,
+    scene::{Scene, deployment, group, settle},
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_missing_is_said_and_managed_when_it_comes() {
+    let scene = Scene::empty();
+    scene.api.create("consumergroups", group("orders"));
+    let _operator = scene.operator().await;
+    assert_eq!(scene.condition("orders", "Ready"), "False/TargetNotFound");
+    assert_eq!(
+        scene.condition("orders", "LagKnown"),
+        "Unknown/NotYetObserved"
+    );
+    scene.api.create("deployments", deployment("orders", 1));
+    scene.looks(2, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    scene.api.delete("deployments", "orders");
+    settle().await;
+    assert_eq!(scene.condition("orders", "Ready"), "False/TargetNotFound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_is_waited_for() {
+    let scene = Scene::of(1);
+    let _operator = scene.operator().await;
+    scene.looks(3, 0).await;
+    scene.api.edit("deployments", "orders", |deployment| {
+        deployment["spec"]["template"]["spec"]["containers"] =
+            json!([{ "name": "app", "image": "two" }]);
+    });
+    settle().await;
+    assert_eq!(
+        scene.condition("orders", "AbleToScale"),
+        "False/RolloutInProgress",
+        "seen before its controller has"
+    );
+    scene.looks(2, 150).await;
+    assert_eq!(scene.replicas("orders"), 1);
+    scene
+        .api
+        .edit("deployments", "orders", crate::api_server::follow);
+    scene.looks(1, 150).await;
+    assert_eq!(scene.replicas("orders"), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_scale_is_no_rollout() {
+    let scene = Scene::of(1);
+    scene.api.hold_pods("orders");
+    let _operator = scene.operator().await;
+    scene.looks(2, 0).await;
+    scene.looks(1, 150).await;
+    assert_eq!(scene.replicas("orders"), 6);
+    assert_eq!(
+        scene.condition("orders", "AbleToScale"),
+        "False/CoolingDown"
+    );
+}
+
+fn stateful_set() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": "orders", "generation": 1 },
+        "spec": { "replicas": 1, "serviceName": "x", "selector": { "matchLabels": { "app": "orders" } },
+                  "template": { "metadata": {}, "spec": { "containers": [] } } },
+        "status": { "observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1 },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stateful_set_is_scaled_like_a_deployment() {
+    let scene = Scene::empty();
+    scene.api.create("statefulsets", stateful_set());
+    let mut group = group("orders");
+    group["spec"]["scaleTargetRef"]["kind"] = json!("StatefulSet");
+    scene.api.create("consumergroups", group);
+    let _operator = scene.operator().await;
+    for lag in [0, 0, 150] {
+        scene.look(Sight::behind(6, 1, lag)).await;
+    }
+    assert_eq!(
+        scene.api.get("statefulsets", "orders")["spec"]["replicas"],
+        6
+    );
+}
+
+fn pod(name: &str, template: &str, ready: bool) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "labels": { "app": "orders", "pod-template-hash": template } },
+        "spec": { "containers": [] },
+        "status": { "conditions": [{ "type": "Ready", "status": if ready { "True" } else { "False" } }] },
+    })
+}
+
+/// A group on a kind that only its Pods tell of.
+fn widget() -> Scene {
+    let scene = Scene::empty();
+    scene.api.create(
+        "widgets",
+        json!({
+            "apiVersion": "example.dev/v1", "kind": "Widget", "metadata": { "name": "orders" },
+            "spec": { "replicas": 1 }, "status": { "replicas": 1, "selector": "app=orders" },
+        }),
+    );
+    let mut group = group("orders");
+    group["spec"]["scaleTargetRef"] =
+        json!({ "apiVersion": "example.dev/v1", "kind": "Widget", "name": "orders" });
+    scene.api.create("consumergroups", group);
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_kind_with_a_scale_is_scaled_and_its_pods_tell_of_rollouts() {
+    let scene = widget();
+    scene.api.create("pods", pod("old", "one", true));
+    scene.api.create("pods", pod("new", "two", false));
+    let _operator = scene.operator().await;
+    for lag in [0, 0, 150] {
+        scene.look(Sight::behind(6, 1, lag)).await;
+    }
+    assert_eq!(
+        scene.condition("orders", "AbleToScale"),
+        "False/RolloutInProgress"
+    );
+    assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 1);
+    scene.api.delete("pods", "new");
+    scene.look(Sight::behind(6, 1, 150)).await;
+    assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_pods_may_not_be_listed_the_scale_itself_has_to_do() {
+    let scene = widget();
+    scene.api.forbid("pods");
+    let _operator = scene.operator().await;
+    for lag in [0, 0, 150] {
+        scene.look(Sight::behind(6, 1, lag)).await;
+    }
+    assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_not_there_is_said() {
+    let scene = widget();
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["spec"]["scaleTargetRef"]["kind"] = json!("Gadget");
+    });
+    let _operator = scene.operator().await;
+    assert_eq!(scene.condition("orders", "Ready"), "False/TargetNotFound");
+    assert!(scene.message("orders", "Ready").contains("Gadget"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_see_deployments_their_groups_say_so() {
+    let scene = Scene::of(1);
+    scene.api.forbid("deployments");
+    let _operator = scene.operator().await;
+    assert_eq!(scene.condition("orders", "Ready"), "False/TargetForbidden");
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_cannot_be_read_is_absent_memory() {
+    let scene = Scene::of(1);
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["status"] =
+            json!({ "memory": { "version": 99, "last": "yesterday" }, "lag": "none" });
+    });
+    let _operator = scene.operator().await;
+    scene.looks(4, 150).await;
+    assert_eq!(scene.replicas("orders"), 6);
+    let memory: Memory = serde_json::from_value(scene.status("orders")["memory"].clone()).unwrap();
+    assert_eq!(memory.sequence, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_cannot_be_read_does_not_stop_the_others() {
+    let scene = Scene::of(1);
+    scene.api.create(
+        "consumergroups",
+        json!({
+            "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup",
+            "metadata": { "name": "broken" }, "spec": { "scaleTargetRef": 7 },
+        }),
+    );
+    let _operator = scene.operator().await;
+    scene.looks(4, 150).await;
+    assert_eq!(scene.replicas("orders"), 6);
+}
