@@ -1,3 +1,5 @@
+//! Who wins, and who is told.
+
 use serde_json::{Value, json};
 
 use super::*;

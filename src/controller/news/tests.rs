@@ -1,3 +1,5 @@
+//! What is worth a write, and how soon.
+
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -1,3 +1,9 @@
+//! Every unknown stays unknown.
+#![allow(
+    clippy::mutable_key_type,
+    reason = "a compiled pattern compares by its source"
+)]
+
 use std::collections::BTreeMap;
 
 use rstest::rstest;

@@ -1,3 +1,5 @@
+//! How decisions read, and what is recorded of actions.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

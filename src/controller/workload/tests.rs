@@ -1,3 +1,5 @@
+//! What is a rollout and what is not.
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
