@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::node::{CHART, Node, ROOT, copy_of_chart};
+use crate::node::{CHART, IDLER, Node, ROOT, copy_of_chart};
 
 const DEFINITIONS: [&str; 2] = ["consumergroups.lagrange.dev", "kafkaclusters.lagrange.dev"];
 
@@ -42,7 +42,7 @@ spec:
   selector: {{matchLabels: {{app: fulfillment}}}}
   template:
     metadata: {{labels: {{app: fulfillment}}}}
-    spec: {{containers: [{{name: consumer, image: localhost/pause:1}}]}}
+    spec: {{containers: [{{name: consumer, image: {IDLER}, args: [infinity]}}]}}
 ---
 apiVersion: lagrange.dev/v1alpha1
 kind: ConsumerGroup

@@ -31,22 +31,27 @@ static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
         &owner,
     ];
     run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &up, "").unwrap();
-    let image = state.join("lagrange.tar");
-    let name = format!("localhost/lagrange:{}", env!("CARGO_PKG_VERSION"));
-    let made = [
-        &name,
-        image.to_str().unwrap(),
-        env!("CARGO_BIN_EXE_lagrange"),
-    ];
-    run(&format!("{ROOT}/tests/env/image.sh"), &made, "").unwrap();
-    let load = [
-        "load-image",
-        state.to_str().unwrap(),
-        image.to_str().unwrap(),
-    ];
-    run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &load, "").unwrap();
+    let operator = format!("localhost/lagrange:{}", env!("CARGO_PKG_VERSION"));
+    load(&state, &operator, env!("CARGO_BIN_EXE_lagrange"));
+    load(&state, IDLER, "/bin/sleep");
     state
 });
+
+/// Image of a program that does nothing, for Pods that only have to be there: `args: [infinity]`.
+pub(crate) const IDLER: &str = "localhost/idler:1";
+
+/// Makes an image of a program and puts it on the node.
+fn load(state: &Path, image: &str, program: &str) {
+    let tar = state.join("image.tar");
+    let tar = tar.to_str().unwrap();
+    run(
+        &format!("{ROOT}/tests/env/image.sh"),
+        &[image, tar, program],
+        "",
+    )
+    .unwrap();
+    kube(state, "load-image", &[tar], "").unwrap();
+}
 
 static TURN: Mutex<()> = Mutex::new(());
 

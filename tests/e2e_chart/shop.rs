@@ -12,7 +12,10 @@ use std::{
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use crate::{node::Node, support::kafka::consumer_config};
+use crate::{
+    node::{IDLER, Node},
+    support::kafka::consumer_config,
+};
 
 /// Where it is.
 pub(crate) const SHOP: &str = "audited-shop";
@@ -87,7 +90,7 @@ spec:
 
 /// A namespace with one target of each kind, each with a Pod that is ready. Nobody but the operator looks after a Worker.
 pub(crate) fn open(node: &Node) {
-    let pod = "{containers: [{name: pause, image: localhost/pause:1}]}";
+    let pod = format!("{{containers: [{{name: idler, image: {IDLER}, args: [infinity]}}]}}");
     let mut manifest = format!("
 apiVersion: v1
 kind: Namespace
