@@ -282,6 +282,51 @@ impl Kafka {
         .await;
     }
 
+    /// What a group has committed, partitions without a commit left out.
+    pub async fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let partitions: Vec<i32> = self.leaders(topic).await.into_keys().collect();
+        let mut config = self.config();
+        config.set("group.id", group);
+        let topic = topic.to_owned();
+        let read = move || {
+            let client: BaseConsumer = config.create().unwrap();
+            let mut list = TopicPartitionList::new();
+            for partition in partitions {
+                list.add_partition(&topic, partition);
+            }
+            let committed = client.committed_offsets(list, secs(10)).unwrap();
+            let offset =
+                |e: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
+                    Offset::Offset(offset) => Some((e.partition(), offset)),
+                    _ => None,
+                };
+            committed
+                .elements()
+                .into_iter()
+                .filter_map(offset)
+                .collect()
+        };
+        tokio::task::spawn_blocking(read).await.unwrap()
+    }
+
+    /// The ids of a group's members, sorted.
+    pub async fn members(&self, group: &str) -> Vec<String> {
+        let (config, group) = (self.config(), group.to_owned());
+        let read = move || {
+            let client: BaseConsumer = config.create().unwrap();
+            let list = client.fetch_group_list(Some(&group), secs(10)).unwrap();
+            let mut ids: Vec<String> = list
+                .groups()
+                .iter()
+                .flat_map(|g| g.members())
+                .map(|m| m.id().to_owned())
+                .collect();
+            ids.sort();
+            ids
+        };
+        tokio::task::spawn_blocking(read).await.unwrap()
+    }
+
     /// Commits at the ends, so that the group has no lag.
     pub async fn commit_at_ends(&self, group: &str, topic: &str) {
         let ends = self.ends(topic).await;

@@ -1,0 +1,155 @@
+//! What goes on around a group: rollouts, Pods that find no place, an operator that dies, nothing to do.
+
+use serde_json::json;
+
+use crate::field::{Consumers, Scenario};
+use crate::support::until::{secs, throughout, until};
+use crate::watched::{Watched, assert_spaced};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_done_while_the_workload_rolls_out() {
+    let here = Scenario::new("rollout", 6).await;
+    // Each new Pod must be ready for 10 s before the next: about half a minute for two.
+    let slow = Consumers {
+        min_ready_seconds: 10,
+        ..Consumers::new("fulfillment", 2, "20")
+    };
+    here.consumers(slow).await;
+    here.sized("fulfillment", json!({ "minReplicas": 2 })).await;
+    here.space
+        .until_condition("fulfillment", "AbleToScale", "True/ReadyForNewScale")
+        .await;
+    here.space.roll_out("fulfillment", "again").await;
+    here.field.kafka.produce(&here.topic, 12_000).await;
+    until(secs(30), "the hold says why", || async {
+        let decision = here.space.status("fulfillment").await.decision.unwrap();
+        if decision.reason == "RolloutInProgress" {
+            Ok(())
+        } else {
+            Err(format!("{decision:?}"))
+        }
+    })
+    .await;
+    until(
+        secs(90),
+        "the rollout ends, and nothing is done before",
+        || async {
+            let deployment = here
+                .space
+                .deployments()
+                .get("fulfillment")
+                .await
+                .map_err(|e| e.to_string())?;
+            let (spec, status) = (deployment.spec.unwrap(), deployment.status.unwrap());
+            let is_done = status.updated_replicas == Some(2) && status.replicas == Some(2);
+            assert!(
+                is_done || spec.replicas == Some(2),
+                "scaled while rolling out: {status:?}"
+            );
+            if is_done {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        },
+    )
+    .await;
+    here.space.until_replicas("fulfillment", 6, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_that_find_no_place_permit_no_further_up() {
+    let here = Scenario::new("pending", 6).await;
+    let alone = Consumers {
+        host_port: Some(18_080),
+        ..Consumers::new("fulfillment", 1, "20")
+    };
+    here.consumers(alone).await;
+    let pacing =
+        json!({ "minInterval": "5s", "minScaleDownInterval": "15s", "settleTimeout": "20s" });
+    here.sized(
+        "fulfillment",
+        json!({ "maxReplicas": 6, "objective": { "lagPerReplica": 2000 }, "pacing": pacing }),
+    )
+    .await;
+    here.field.kafka.produce(&here.topic, 3500).await;
+    here.space.until_replicas("fulfillment", 2, 60).await;
+    let watched = Watched::deployment(&here.space, "fulfillment");
+    here.field.kafka.produce(&here.topic, 12_000).await;
+    here.space
+        .until_condition("fulfillment", "AbleToScale", "False/ReplicasNotReady")
+        .await;
+    throughout(secs(30), "no further up", || async {
+        let counts = watched.counts();
+        if counts.iter().all(|n| *n == 2) {
+            Ok(())
+        } else {
+            Err(format!("{counts:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_with_nothing_to_do_sleeps_and_one_record_wakes_it() {
+    let here = Scenario::new("zero", 3).await;
+    here.consumers(Consumers::new("fulfillment", 1, "1")).await;
+    here.field.kafka.produce(&here.topic, 30).await;
+    here.sized("fulfillment", json!({ "minReplicas": 0 })).await;
+    here.space.until_replicas("fulfillment", 0, 120).await;
+    here.space.until_ready("fulfillment", 0).await;
+    here.field.kafka.produce(&here.topic, 1).await;
+    here.space.until_replicas("fulfillment", 1, 60).await;
+    until(secs(60), "the record is read", || async {
+        let committed = here
+            .field
+            .kafka
+            .committed(&here.group_id("fulfillment"), &here.topic)
+            .await;
+        let total: i64 = committed.values().sum();
+        if total == 31 {
+            Ok(())
+        } else {
+            Err(format!("{committed:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_dies_loses_nothing_and_keeps_its_spacing() {
+    let here = Scenario::new("dies", 6).await;
+    here.consumers(Consumers::new("fulfillment", 1, "20")).await;
+    let pacing =
+        json!({ "minInterval": "20s", "minScaleDownInterval": "25s", "settleTimeout": "1m" });
+    here.sized("fulfillment", json!({ "pacing": pacing })).await;
+    here.space
+        .until_condition("fulfillment", "Ready", "True/Managed")
+        .await;
+    here.field.kafka.produce(&here.topic, 500).await;
+    until(secs(60), "it grows", || async {
+        let replicas = here.space.replicas("fulfillment").await;
+        if replicas > 1 {
+            Ok(())
+        } else {
+            Err(format!("{replicas}"))
+        }
+    })
+    .await;
+    let operator = "--selector=app.kubernetes.io/name=lagrange";
+    let kubernetes = &here.field.kubernetes;
+    kubernetes.kubectl(&[
+        "delete",
+        "pods",
+        "--namespace=lagrange",
+        operator,
+        "--grace-period=0",
+        "--force",
+    ]);
+    here.field.kafka.produce(&here.topic, 6000).await;
+    here.space.until_replicas("fulfillment", 6, 90).await;
+    here.space.until_replicas("fulfillment", 3, 120).await;
+    let history = here.space.status("fulfillment").await.history;
+    assert!(history.len() >= 3, "{history:?}");
+    assert_spaced(&here.space, "fulfillment", secs(20), secs(25)).await;
+}

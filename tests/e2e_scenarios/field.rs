@@ -1,0 +1,315 @@
+//! Where the scenarios take place: one node, one broker and one installed operator for the whole test program, and a
+//! namespace, topics and groups for each test.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
+
+use crate::support::kafka::Kafka;
+use crate::support::kubernetes::{Kubernetes, Space};
+use crate::support::unique;
+
+/// Two cores carry so many scenarios at a time.
+const AT_A_TIME: usize = 3;
+
+static FIELD: OnceCell<Field> = OnceCell::const_new();
+static PLACES: Semaphore = Semaphore::const_new(AT_A_TIME);
+
+/// Node, broker, operator.
+pub(crate) struct Field {
+    pub(crate) kubernetes: Kubernetes,
+    pub(crate) kafka: Kafka,
+    bootstrap_for_pods: String,
+}
+
+/// One scenario's part of it.
+pub(crate) struct Scenario {
+    pub(crate) field: &'static Field,
+    pub(crate) space: Space,
+    /// A topic of the test's own.
+    pub(crate) topic: String,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Field {
+    async fn start() -> Self {
+        let kubernetes = Kubernetes::real().await;
+        let address = kubernetes.host_address();
+        let kafka = Kafka::for_pods(address).await;
+        let bootstrap_for_pods = kafka.bootstrap_for_pods().await;
+        let field = Self {
+            kubernetes,
+            kafka,
+            bootstrap_for_pods,
+        };
+        tokio::task::spawn_blocking(move || {
+            field.install();
+            field
+        })
+        .await
+        .unwrap()
+    }
+
+    fn install(&self) {
+        let operator = Path::new(env!("CARGO_BIN_EXE_lagrange"));
+        let workload = operator.with_file_name("workload");
+        // Cargo builds the programs of other packages for no test; an old one would be worse than none.
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--workspace", "--bins", "--quiet"])
+            .status()
+            .unwrap();
+        assert!(
+            built.success() && workload.exists(),
+            "there is no {}",
+            workload.display()
+        );
+        for (image, binary) in [
+            ("localhost/lagrange:e2e", operator),
+            ("localhost/workload:e2e", workload.as_path()),
+        ] {
+            let tar = tempfile::Builder::new().suffix(".tar").tempfile().unwrap();
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/image.sh");
+            let made = Command::new(script)
+                .arg(image)
+                .arg(tar.path())
+                .arg(binary)
+                .output()
+                .unwrap();
+            assert!(
+                made.status.success(),
+                "{}",
+                String::from_utf8_lossy(&made.stderr)
+            );
+            self.kubernetes.load_image(tar.path().to_str().unwrap());
+        }
+        self.kubernetes.helm(&[
+            "install",
+            "lagrange",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange"),
+            "--namespace=lagrange",
+            "--create-namespace",
+            "--wait",
+            "--timeout=2m",
+            "--set=image.tag=e2e,log.format=human,log.filter=info\\,lagrange=debug",
+        ]);
+    }
+}
+
+impl Scenario {
+    /// A namespace, a KafkaCluster `kafka` in it that is looked at every 5 s, and a topic.
+    pub(crate) async fn new(stem: &str, partitions: i32) -> Self {
+        let place = PLACES.acquire().await.unwrap();
+        let field = FIELD.get_or_init(Field::start).await;
+        let space = field.kubernetes.namespace(stem).await;
+        let topic = unique(stem);
+        field.kafka.create_topic(&topic, partitions).await;
+        space.cluster("kafka", &field.bootstrap_for_pods).await;
+        Self {
+            field,
+            space,
+            topic,
+            _place: place,
+        }
+    }
+
+    /// A Deployment of consumers of the topic, whose group is named like it, and waits until it is ready.
+    pub(crate) async fn consumers(&self, consumers: Consumers<'_>) {
+        let Consumers {
+            name,
+            replicas,
+            millis,
+            extra,
+            min_ready_seconds,
+            host_port,
+        } = consumers;
+        let mut env = vec![
+            json!({ "name": "WORKLOAD_BOOTSTRAP_SERVERS", "value": self.field.bootstrap_for_pods }),
+            json!({ "name": "WORKLOAD_GROUP", "value": self.group_id(name) }),
+            json!({ "name": "WORKLOAD_TOPIC", "value": self.topic }),
+            json!({ "name": "WORKLOAD_MILLIS_PER_RECORD", "value": millis }),
+            json!({ "name": "WORKLOAD_LISTEN", "value": "0.0.0.0:8080" }),
+        ];
+        env.extend(
+            extra
+                .iter()
+                .map(|(name, value)| json!({ "name": name, "value": value })),
+        );
+        let ports = host_port.map(|port| json!([{ "containerPort": 8080, "hostPort": port }]));
+        let arguments = match extra.iter().any(|(_, value)| *value == "consumer") {
+            true => json!([
+                "consume",
+                "--property",
+                "topic.metadata.refresh.interval.ms=1000"
+            ]),
+            false => json!([
+                "consume",
+                "--property",
+                "topic.metadata.refresh.interval.ms=1000",
+                "--property",
+                "session.timeout.ms=10000"
+            ]),
+        };
+        let labels = json!({ "app": name });
+        self.space
+            .apply(json!({
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": { "name": name },
+                "spec": {
+                    "replicas": replicas,
+                    "minReadySeconds": min_ready_seconds,
+                    "selector": { "matchLabels": labels },
+                    "template": {
+                        "metadata": { "labels": labels },
+                        "spec": {
+                            "terminationGracePeriodSeconds": 10,
+                            "containers": [{
+                                "name": "consumer",
+                                "image": "localhost/workload:e2e",
+                                "imagePullPolicy": "IfNotPresent",
+                                "args": arguments,
+                                "env": env,
+                                "ports": ports,
+                                "readinessProbe": { "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1 },
+                                "resources": { "requests": { "cpu": "1m", "memory": "8Mi" } },
+                            }],
+                        },
+                    },
+                },
+            }))
+            .await;
+        self.space.until_ready(name, replicas).await;
+    }
+
+    /// The group id of a Deployment's consumers.
+    pub(crate) fn group_id(&self, name: &str) -> String {
+        format!("{}-{name}", self.topic)
+    }
+
+    /// A ConsumerGroup for such a Deployment, with short pacing; `more` is laid over its spec.
+    pub(crate) async fn sized(&self, name: &str, more: serde_json::Value) {
+        let mut spec = json!({
+            "groupId": self.group_id(name),
+            "scaleTargetRef": { "name": name },
+            "kafka": { "clusterRef": { "name": "kafka" } },
+            "topics": [self.topic],
+            "autoOffsetReset": "Earliest",
+            "objective": { "lagPerReplica": 200 },
+            "pacing": { "minInterval": "5s", "minScaleDownInterval": "15s", "settleTimeout": "1m", "scaleToZeroDelay": "10s" },
+        });
+        let base = spec.as_object_mut().unwrap();
+        for (key, value) in more.as_object().unwrap() {
+            base.insert(key.clone(), value.clone());
+        }
+        self.space.group(name, spec).await;
+    }
+
+    /// A steady load until what is returned is dropped.
+    pub(crate) fn load(&self, records_a_second: usize) -> Load {
+        let (kafka, topic) = (&self.field.kafka, self.topic.clone());
+        let task = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(std::time::Duration::from_millis(500));
+            loop {
+                tick.tick().await;
+                kafka.produce(&topic, records_a_second / 2).await;
+            }
+        });
+        Load(task)
+    }
+
+    /// What the consumers of a Deployment have logged.
+    pub(crate) fn logs(&self, name: &str) -> String {
+        let selector = format!("--selector=app={name}");
+        let namespace = format!("--namespace={}", self.space.name);
+        self.field.kubernetes.kubectl(&[
+            "logs",
+            &namespace,
+            &selector,
+            "--tail=-1",
+            "--max-log-requests=50",
+        ])
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        let namespace = format!("--namespace={}", self.space.name);
+        let kubernetes = &self.field.kubernetes;
+        if std::thread::panicking() {
+            let say = |title: &str, arguments: &[&str]| {
+                eprintln!("--- {title} ---\n{}", kubernetes.kubectl(arguments));
+            };
+            say(
+                "resources",
+                &[
+                    "get",
+                    "consumergroups,kafkaclusters",
+                    &namespace,
+                    "--output=yaml",
+                ],
+            );
+            say(
+                "pods",
+                &["get", "deployments,pods", &namespace, "--output=wide"],
+            );
+            say(
+                "events",
+                &[
+                    "get",
+                    "events",
+                    &namespace,
+                    "--sort-by=.metadata.creationTimestamp",
+                ],
+            );
+            say(
+                "operator",
+                &[
+                    "logs",
+                    "--namespace=lagrange",
+                    "--selector=app.kubernetes.io/name=lagrange",
+                    "--tail=400",
+                ],
+            );
+        }
+        kubernetes.kubectl(&["delete", "namespace", &self.space.name, "--wait=false"]);
+    }
+}
+
+/// A Deployment of consumers.
+#[derive(Clone, Copy)]
+pub(crate) struct Consumers<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) replicas: i32,
+    /// Milliseconds a record.
+    pub(crate) millis: &'a str,
+    /// More environment variables.
+    pub(crate) extra: &'a [(&'a str, &'a str)],
+    pub(crate) min_ready_seconds: i32,
+    /// A port of the node, of which there is one: a second Pod finds no place.
+    pub(crate) host_port: Option<i32>,
+}
+
+impl<'a> Consumers<'a> {
+    pub(crate) fn new(name: &'a str, replicas: i32, millis: &'a str) -> Self {
+        Self {
+            name,
+            replicas,
+            millis,
+            extra: &[],
+            min_ready_seconds: 0,
+            host_port: None,
+        }
+    }
+}
+
+/// A load that goes on until this is dropped.
+pub(crate) struct Load(JoinHandle<()>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

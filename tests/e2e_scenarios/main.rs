@@ -1,0 +1,19 @@
+//! The main job with real parts only: a real node, real brokers, the operator installed by Helm as a Pod under its own
+//! account, and real consumers in Pods.
+
+// clippy.toml allows these in tests, and takes only what is in a test function for one.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used
+)]
+
+mod counts;
+mod faults;
+mod field;
+mod protocols;
+#[path = "../support/mod.rs"]
+mod support;
+mod watched;
