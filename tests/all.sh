@@ -81,8 +81,23 @@ run_tests() { # run_tests NAMES [OPTION...]
   if [ ${#names[@]} = 0 ]; then
     skip "$level" "there are no such tests"
   else
-    cargo test --workspace "${names[@]}" "$@"
+    cargo test --workspace --no-run "${names[@]}"
+    for name in "${names[@]#--test}"; do
+      [ -z "$name" ] || run_test "$name" "$@"
+    done
   fi
+}
+
+# One test program. Where nobody watches, one that fails is run once more: a machine that is shared stalls now and then. That is
+# said at the end by name, for a test that needs it is a fault to look into.
+run_test() { # run_test NAME [OPTION...]
+  local name=$1
+  shift
+  if cargo test --workspace --test "$name" "$@"; then return; fi
+  if [ "${CI:-}" != true ]; then return 1; fi
+  echo "$name failed and is run once more"
+  cargo test --workspace --test "$name" "$@"
+  unsteady+=("$name")
 }
 
 # Says why there can be no real node here; fails when there can. Chooses kind where only Docker can make one.
@@ -97,7 +112,7 @@ choose_node() {
   export LAGRANGE_CLUSTER=${LAGRANGE_CLUSTER:-kind}
 }
 
-not_run=()
+not_run=() unsteady=()
 skip() { not_run+=("$1 ($2)"); }
 
 # --- the run -------------------------------------------------------------------------------------------------------------
@@ -138,5 +153,6 @@ done
 level=
 report
 
+for each in "${unsteady[@]}"; do echo "UNSTEADY: $each passed only the second time"; done
 for each in "${not_run[@]}"; do echo "NOT RUN: $each"; done
 if [ ${#not_run[@]} -gt 0 ] && [ "${CI:-}" = true ]; then exit 1; fi

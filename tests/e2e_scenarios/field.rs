@@ -58,7 +58,13 @@ impl Field {
         let workload = operator.with_file_name("workload");
         // Cargo builds the programs of other packages for no test; an old one would be worse than none.
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--workspace", "--bins", "--quiet"])
+            .args([
+                "build",
+                "--workspace",
+                "--bins",
+                "--features=lagrange/e2e",
+                "--quiet",
+            ])
             .status()
             .unwrap();
         assert!(
