@@ -43,7 +43,7 @@ fn violations(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violatio
             path: path.to_vec(),
             value,
             answer,
-        })
+        });
     };
     match schema.type_.as_deref() {
         Some("integer") => {

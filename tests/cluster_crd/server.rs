@@ -54,9 +54,9 @@ impl Server {
                 applied.body
             );
             assert_eq!(applied.warnings, [] as [&str; 0], "{name}");
-            let served =
+            let established =
                 await_condition(definitions.clone(), &name, conditions::is_crd_established());
-            tokio::time::timeout(Duration::from_secs(30), served)
+            tokio::time::timeout(Duration::from_secs(30), established)
                 .await
                 .expect("definitions are served")
                 .unwrap();
