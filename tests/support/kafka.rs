@@ -318,7 +318,7 @@ impl Kafka {
             let mut ids: Vec<String> = list
                 .groups()
                 .iter()
-                .flat_map(|g| g.members())
+                .flat_map(rdkafka::groups::GroupInfo::members)
                 .map(|m| m.id().to_owned())
                 .collect();
             ids.sort();

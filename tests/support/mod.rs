@@ -4,7 +4,12 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(
     unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
     reason = "compiled into test programs only; a test that cannot go on panics"
 )]
 

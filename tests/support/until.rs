@@ -42,8 +42,8 @@ where
 }
 
 /// `Ok` if both are equal, else what was seen.
-pub fn same<T: PartialEq + Debug>(seen: T, wanted: &T) -> Result<(), String> {
-    if seen == *wanted {
+pub fn same<T: PartialEq + Debug>(seen: &T, wanted: &T) -> Result<(), String> {
+    if seen == wanted {
         Ok(())
     } else {
         Err(format!("{seen:?} instead of {wanted:?}"))
