@@ -1,9 +1,12 @@
 # `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-integration e2e bench lint deny crds clean
+.PHONY: help demo build test test-unit test-integration e2e bench lint deny crds clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Show Lagrange at work on a real Kafka and a real Kubernetes node, on one screen (needs root or Docker)
+	demo/demo.sh
 
 build: ## Build the operator for release: target/release/lagrange
 	cargo build --release --locked

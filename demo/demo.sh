@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# Lagrange at work, on this machine: a real Kafka, a real Kubernetes node, three consumer groups, a load that rises and falls.
+#
+#   demo.sh            as `make demo`. Everything that it starts it ends, also after Ctrl-C, SIGTERM or a failed step
+#
+# DEMO_SECONDS         how long the live part lasts: 240, in which the groups grow and shrink; with more the load begins anew
+# LAGRANGE_CLUSTER     kind: a kind cluster (Docker) instead of the node of our own (root); without it what this machine can run
+# LAGRANGE_CACHE       where Kafka and the built Kubernetes are kept: ~/.cache/lagrange
+# NO_COLOR             no colours
+#
+# The first run downloads Kafka, builds Kubernetes from its Go modules and compiles Lagrange, which takes a quarter of an hour on
+# two cores; the next take half a minute until the load begins. Without a terminal it prints lines instead of a screen.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+seconds=${DEMO_SECONDS:-240}
+case ${1:-} in
+  '') ;;
+  -h | --help) awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "${BASH_SOURCE[0]}"; exit ;;
+  *) echo "demo.sh takes no arguments; see demo.sh --help" >&2; exit 2 ;;
+esac
+[[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || { echo "DEMO_SECONDS is a number of seconds, not '$seconds'" >&2; exit 2; }
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/lagrange-demo.XXXXXX")
+owner=$$
+export work owner
+mkdir "$work/log"
+
+# --- what ends it --------------------------------------------------------------------------------------------------------
+
+child=    # a step, which leads a session of its own
+producer= # the load, which does too
+screen=   # in our own session, for the terminal
+keep=     # not empty: the logs stay
+
+interrupted() { # interrupted SIGNAL STATUS
+  trap '' INT TERM HUP
+  [ "$1" != HUP ] || exec > /dev/null 2>&1 # the terminal has gone
+  if [ -n "$child" ]; then kill -TERM -- "-$child" 2> /dev/null || true; wait "$child" 2> /dev/null || true; fi
+  # It gives the terminal back and says what happened.
+  if [ -n "$screen" ]; then kill -TERM "$screen" 2> /dev/null || true; wait "$screen" 2> /dev/null || true; fi
+  exit "$2"
+}
+trap 'interrupted INT 130' INT
+trap 'interrupted TERM 143' TERM
+trap 'interrupted HUP 129' HUP
+trap 'clean_up $?' EXIT
+
+clean_up() {
+  local status=$1 downs=()
+  trap '' INT TERM HUP
+  trap - EXIT
+  [ ! -t 1 ] || printf '\r\e[K'
+  # Clients first: what still talks to the cluster when its network goes tries elsewhere.
+  if [ -n "$producer" ]; then kill -TERM -- "-$producer" 2> /dev/null || true; wait "$producer" 2> /dev/null || true; fi
+  if [ -n "$keep" ]; then "$root/demo/steps.sh" logs > /dev/null 2>&1 || true; fi
+  printf 'Cleaning up ... '
+  "$root/tests/env/kubernetes/kube.sh" down "$work/cluster" > "$work/log/down.log" 2>&1 & downs+=($!)
+  "$root/tests/env/kafka/kafka.sh" down "$work/kafka" >> "$work/log/down.log" 2>&1 & downs+=($!)
+  if ! wait_for "${downs[@]}"; then
+    keep=yes
+    [ "$status" != 0 ] || status=1
+    printf '\nnot everything could be ended; see %s\n' "$work/log/down.log" >&2
+  fi
+  if [ -n "$keep" ]; then
+    find "$work" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
+  else
+    rm -rf "$work"
+  fi
+  echo "done"
+  exit "$status"
+}
+wait_for() {
+  local pid failed=0
+  for pid in "$@"; do wait "$pid" || failed=1; done
+  return "$failed"
+}
+
+# --- the steps -----------------------------------------------------------------------------------------------------------
+
+began=$SECONDS
+number=0
+count=10
+elapsed() { # elapsed SINCE: 1m05s
+  local s=$((SECONDS - $1))
+  if [ $s -lt 60 ]; then echo "${s}s"; else printf '%dm%02ds\n' $((s / 60)) $((s % 60)); fi
+}
+# The last thing that a step said, in so many columns.
+last_line() { tail -c 2000 "$1" 2> /dev/null | tr '\r' '\n' | tr -cd '[:print:]\n' | grep -v '^ *$' | tail -n 1 | cut -c "1-$2"; }
+
+# step NAME WHAT ADVICE: runs one step of steps.sh; says what happens, for how long, and what it said last; when it fails, what to do.
+step() {
+  local name=$1 what=$2 advice=$3 at=$SECONDS log=$work/log/$1.log status=0 columns next=15
+  number=$((number + 1))
+  what="[$number/$count] $what"
+  [ -t 1 ] || echo "$what ..."
+  setsid "$root/demo/steps.sh" "$name" > "$log" 2>&1 < /dev/null &
+  child=$!
+  while kill -0 "$child" 2> /dev/null; do
+    if [ -t 1 ]; then
+      columns=$(tput cols 2> /dev/null || echo 80)
+      printf '\r\e[K%s  %s  %s' "$what" "$(elapsed "$at")" "$(last_line "$log" $((columns > ${#what} + 14 ? columns - ${#what} - 14 : 1)))"
+    elif [ $((SECONDS - at)) -ge $next ]; then
+      next=$((next + 15))
+      echo "      $(elapsed "$at"): $(last_line "$log" 100)"
+    fi
+    sleep 0.5
+  done
+  wait "$child" || status=$?
+  child=
+  [ ! -t 1 ] || printf '\r\e[K'
+  if [ "$status" != 0 ]; then
+    echo "$what failed after $(elapsed "$at")"
+    tail -n 15 "$log" | sed 's/^/      /'
+    keep=yes
+    echo
+    echo "What to do: $advice"
+    echo "Its whole output: $log; the other logs are beside it"
+    exit 1
+  fi
+  if [ -t 1 ]; then echo "$what  $(elapsed "$at")"; else echo "      done in $(elapsed "$at")"; fi
+}
+
+echo "Lagrange demo: everything runs on this machine and is gone afterwards. Ctrl-C ends it at any time."
+step tools "Look at this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and root or Docker"
+step fetch "Fetch Kafka" "is Maven Central reachable? Run it again: what came is kept"
+step kubernetes "Build Kubernetes (the first time 5 to 11 minutes)" "is the Go module proxy reachable (go env GOPROXY), are there 5 GB of disk? Run it again: what is built is kept"
+step build "Compile Lagrange (the first time 4 to 8 minutes)" "\`cargo build --workspace\` in $root says more; run it again: what is built is kept"
+step node "Start a Kubernetes node" "see log/cluster beside the log; \`tests/env/kubernetes/kube.sh can-run\` says whether this machine can"
+step kafka "Start Kafka, create the topic order-events with 6 partitions" "see log/kafka beside the log; are there 300 MB of memory?"
+step images "Make images and load them into the node" "run it again; if it fails again, see log/cluster beside the log"
+step install "Install Lagrange with Helm" "log/operator.log and log/pods-and-events.txt beside the log say why the operator is not ready"
+step groups "Apply examples/order-events" "the log says what the API server did not like"
+step members "Wait for the consumers to join their groups" "log/pods-and-events.txt and log/groups.yaml beside the log say who is missing"
+echo "Ready after $(elapsed "$began")."
+
+# --- the live part -------------------------------------------------------------------------------------------------------
+
+target=${CARGO_TARGET_DIR:-$root/target}/debug
+# The load of load.csv, again and again for as long as the demo lasts.
+awk -F, -v length_="$seconds" '
+  /^[0-9]/ {at[n] = $1; rate[n++] = $2}
+  END {for (lap = 0; lap * at[n - 1] <= length_; lap++) for (i = lap > 0; i < n; i++) print lap * at[n - 1] + at[i] "," rate[i]}
+' "$root/demo/load.csv" > "$work/load.csv"
+setsid "$target/workload" produce --topic order-events --rates "$work/load.csv" --duration "${seconds}s" --output json \
+  --bootstrap-servers "$("$root/tests/env/kafka/kafka.sh" bootstrap "$work/kafka")" > "$work/load.jsonl" 2> "$work/log/load.log" < /dev/null &
+producer=$!
+
+status=0
+"$target/demo-screen" --kubectl "$("$root/tests/env/kubernetes/kube.sh" bin)/kubectl" --kubeconfig "$work/cluster/admin.kubeconfig" \
+  --load "$work/load.jsonl" --seconds "$seconds" &
+screen=$!
+wait "$screen" || status=$?
+screen=
+if [ "$status" != 0 ]; then
+  keep=yes
+  echo "The screen failed; the logs are in $work/log" >&2
+fi
+[ "$status" = 0 ]

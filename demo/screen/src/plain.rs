@@ -1,0 +1,65 @@
+//! Lines for who has no terminal: one for each change, and one every 15 s that says how things stand. Pure.
+
+use std::{fmt::Write as _, time::Duration};
+
+use crate::{
+    model::{Model, Told},
+    words::{minutes, thousands},
+};
+
+/// How often the state is told.
+const STATUS: Duration = Duration::from_secs(15);
+
+/// What has been told.
+#[derive(Debug, Default)]
+pub(crate) struct Plain {
+    next: Duration,
+}
+
+impl Plain {
+    /// A line for each change.
+    pub(crate) fn tell(elapsed: Duration, told: &[Told]) -> Vec<String> {
+        told.iter().map(|told| line(elapsed, told)).collect()
+    }
+
+    /// How things stand, when that is due.
+    pub(crate) fn status(&mut self, model: &Model, elapsed: Duration) -> Vec<String> {
+        if elapsed < self.next || model.groups.is_empty() {
+            return Vec::new();
+        }
+        while self.next <= elapsed {
+            self.next += STATUS;
+        }
+        let mut line = format!(
+            "{:>6}  load {}/s",
+            minutes(elapsed),
+            thousands(model.load.rate)
+        );
+        for (name, group) in &model.groups {
+            let lag = group.lag().map_or("unknown".to_owned(), thousands);
+            let size = group.sizes().map_or("?".to_owned(), |sizes| {
+                let limit = sizes
+                    .limit
+                    .map_or("?".to_owned(), |limit| limit.to_string());
+                format!("{} of {limit}, {} ready", sizes.current, sizes.ready)
+            });
+            let _ = write!(line, " | {name} lag {lag}, {size}");
+        }
+        vec![line]
+    }
+}
+
+fn line(elapsed: Duration, told: &Told) -> String {
+    let (about, word, why) = match told {
+        Told::Happened(event) => {
+            let mark = if event.warning { "! " } else { "" };
+            (&event.about, format!("{mark}{}", event.reason), &event.note)
+        }
+        Told::Holds {
+            about,
+            reason,
+            message,
+        } => (about, format!("holds, {reason}"), message),
+    };
+    format!("{:>6}  {about:16}{word}: {why}", minutes(elapsed))
+}

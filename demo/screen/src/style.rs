@@ -1,0 +1,80 @@
+//! Lines with emphasis, and how they become text for a terminal. Pure, but for asking the environment once.
+
+use crate::words;
+
+/// What a terminal can show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// Colours and weights.
+    pub(crate) colour: bool,
+    /// Block characters, which take UTF-8.
+    pub(crate) blocks: bool,
+}
+
+impl Look {
+    /// By the usual variables: `NO_COLOR`, `TERM`, and the locale.
+    pub(crate) fn of_environment() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = variable("LC_ALL")
+            .or_else(|| variable("LC_CTYPE"))
+            .or_else(|| variable("LANG"))
+            .unwrap_or_default()
+            .to_lowercase();
+        Self {
+            colour: variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|t| t != "dumb"),
+            blocks: locale.contains("utf-8") || locale.contains("utf8"),
+        }
+    }
+}
+
+/// How a piece of text stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Plain,
+    Bold,
+    Dim,
+    Good,
+    Warn,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Bold => "\x1b[1m",
+            Self::Dim => "\x1b[2m",
+            Self::Good => "\x1b[32m",
+            Self::Warn => "\x1b[33m",
+        }
+    }
+}
+
+/// One line of the screen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line(Vec<(Style, String)>);
+
+impl Line {
+    /// The line with one more piece.
+    #[must_use]
+    pub(crate) fn with(mut self, style: Style, text: impl Into<String>) -> Self {
+        self.0.push((style, text.into()));
+        self
+    }
+
+    /// For a terminal so wide.
+    pub(crate) fn render(&self, width: usize, look: Look) -> String {
+        let mut left = width;
+        let mut line = String::new();
+        for (style, text) in &self.0 {
+            let text = words::cut(text, left, look.blocks);
+            left -= text.chars().count();
+            let code = if look.colour { style.code() } else { "" };
+            line.push_str(code);
+            line.push_str(&text);
+            if !code.is_empty() {
+                line.push_str("\x1b[0m");
+            }
+        }
+        line
+    }
+}

@@ -1,0 +1,56 @@
+//! What happened, when all is over. Pure.
+
+use std::time::Duration;
+
+use crate::{
+    model::{Group, Model},
+    words::{minutes, thousands},
+};
+
+/// A few lines for each group.
+pub(crate) fn of(model: &Model, elapsed: Duration) -> String {
+    let mut text = format!(
+        "\n{} of load: {} records, {} a second at most\n\n",
+        minutes(elapsed),
+        thousands(model.load.records),
+        thousands(model.load.highest)
+    );
+    text.push_str(&row(
+        "group",
+        "scalings",
+        "replicas",
+        "largest lag",
+        "at the end",
+    ));
+    for (name, group) in &model.groups {
+        let (ups, downs) = group.ups_and_downs();
+        let path: Vec<String> = group.path().iter().map(ToString::to_string).collect();
+        text.push_str(&row(
+            name,
+            &format!("{ups} up, {downs} down"),
+            &path.join(" "),
+            &thousands(group.largest_lag),
+            &end(group),
+        ));
+    }
+    text
+}
+
+fn row(name: &str, scalings: &str, path: &str, lag: &str, end: &str) -> String {
+    format!("  {name:16}{scalings:15}{path:22}{lag:>11}   {end}\n")
+}
+
+fn end(group: &Group) -> String {
+    let Some(sizes) = group.sizes() else {
+        return "never measured".to_owned();
+    };
+    let lag = group.lag().map_or("unknown".to_owned(), thousands);
+    match (sizes.current <= group.min, group.actions.is_empty()) {
+        (true, false) => format!("back at its floor of {}, lag {lag}", group.min),
+        (true, true) => format!("never left its floor of {}, lag {lag}", group.min),
+        (false, _) => format!(
+            "still at {}, above its floor of {}, lag {lag}",
+            sizes.current, group.min
+        ),
+    }
+}

@@ -1,0 +1,206 @@
+//! What a viewer sees of a recorded demo: kubectl's own output from a run of four minutes, taken at its beginning, in the rush (10:14:27,
+//! 39 s in), and at its end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lagrange::api::ConsumerGroup;
+use rstest::rstest;
+
+use crate::{
+    load::{LoadFile, Reading},
+    model::{Model, Told},
+    plain::Plain,
+    screen::{self, Moment, curve_of},
+    sources::{Event, Heard, watched},
+    style::Look,
+    summary,
+    terminal::Size,
+};
+
+const START: &str = include_str!("recorded/start.json");
+const RUSH: &str = include_str!("recorded/rush.json");
+const END: &str = include_str!("recorded/end.json");
+const EVENTS: &str = include_str!("recorded/events.json");
+
+const NOW: &str = "2026-11-24T10:14:27Z";
+
+fn hear_groups(model: &mut Model, printed: &str) -> Vec<Told> {
+    let mut told = Vec::new();
+    watched(&mut printed.as_bytes(), |group: ConsumerGroup| {
+        told.extend(model.hear(Heard::Group(Box::new(group))));
+    });
+    told
+}
+
+/// Events of a recording until then.
+fn hear_events(model: &mut Model, until: &str) -> Vec<Told> {
+    let mut told = Vec::new();
+    watched(&mut EVENTS.as_bytes(), |event: Event| {
+        let until: Timestamp = until.parse().unwrap();
+        if event.time.is_none_or(|time| time <= until) {
+            told.extend(model.hear(Heard::Event(event)));
+        }
+    });
+    told
+}
+
+fn rush() -> Model {
+    let mut model = Model::default();
+    hear_groups(&mut model, START);
+    for (rate, lags) in [
+        (40.0, [0, 0, 0]),
+        (293.0, [125, 89, 121]),
+        (800.0, [1_590, 3_391, 4_719]),
+        (800.0, [7_115, 8_694, 11_994]),
+    ] {
+        model.load.take(Reading {
+            rate,
+            acked_total: 20_000,
+        });
+        let names = ["analytics", "fulfillment", "recommendation"].map(ToOwned::to_owned);
+        model.hear(Heard::Lags(names.into_iter().zip(lags).collect()));
+    }
+    hear_groups(&mut model, RUSH);
+    hear_events(&mut model, NOW);
+    model
+}
+
+fn drawn(model: &Model, width: usize, height: usize, look: Look) -> String {
+    let moment = Moment {
+        elapsed: Duration::from_secs(39),
+        length: Duration::from_secs(240),
+        now: NOW.parse().unwrap(),
+    };
+    let lines = screen::of(model, &moment, Size { width, height }, look.blocks);
+    let lines: Vec<String> = lines.iter().map(|line| line.render(width, look)).collect();
+    lines.join("\n")
+}
+
+const UNCOLOURED: Look = Look {
+    colour: false,
+    blocks: true,
+};
+
+#[test]
+fn the_screen_shows_what_the_operator_sees_decides_and_waits_for() {
+    insta::assert_snapshot!(drawn(&rush(), 120, 28, UNCOLOURED));
+}
+
+#[test]
+fn a_small_terminal_without_utf8_shows_the_same_shorter() {
+    let look = Look {
+        blocks: false,
+        ..UNCOLOURED
+    };
+    let drawn = drawn(&rush(), 80, 24, look);
+    assert!(drawn.is_ascii());
+    assert!(drawn.lines().count() <= 24);
+    assert!(drawn.lines().all(|line| line.len() <= 80));
+    insta::assert_snapshot!(drawn);
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let look = Look {
+        colour: true,
+        ..UNCOLOURED
+    };
+    let coloured = drawn(&rush(), 120, 28, look);
+    let codes = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m"];
+    let bare = codes
+        .iter()
+        .fold(coloured.clone(), |text, code| text.replace(code, ""));
+    assert_ne!(coloured, bare);
+    assert_eq!(bare, drawn(&rush(), 120, 28, UNCOLOURED));
+}
+
+#[test]
+fn before_anything_is_known_it_says_what_it_waits_for() {
+    let drawn = drawn(&Model::default(), 80, 24, UNCOLOURED);
+    assert!(drawn.contains("waiting for kubectl"), "{drawn}");
+}
+
+#[test]
+fn a_lag_that_is_unknown_is_not_shown_as_a_number() {
+    let mut model = rush();
+    let group = model.groups.get_mut("fulfillment").unwrap();
+    group.status.lag.as_mut().unwrap().total = None;
+    assert_eq!(group.lag(), None);
+    let drawn = drawn(&model, 80, 24, UNCOLOURED);
+    assert!(
+        drawn.contains("fulfillment     lag       unknown"),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn lines_tell_each_change_once_and_the_state_every_fifteen_seconds() {
+    let mut model = Model::default();
+    let mut plain = Plain::default();
+    let mut lines = Vec::new();
+    let mut told =
+        |seconds, told: &[Told]| lines.extend(Plain::tell(Duration::from_secs(seconds), told));
+    told(3, &hear_groups(&mut model, START));
+    told(39, &hear_groups(&mut model, RUSH));
+    told(39, &hear_groups(&mut model, RUSH));
+    told(39, &hear_events(&mut model, NOW));
+    told(39, &hear_events(&mut model, NOW));
+    for seconds in [39, 44, 45, 59, 60] {
+        lines.extend(plain.status(&model, Duration::from_secs(seconds)));
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn the_summary_has_every_action_and_who_came_back() {
+    let mut model = rush();
+    hear_groups(&mut model, END);
+    for name in ["analytics", "fulfillment", "recommendation"] {
+        model.hear(Heard::Lags(vec![(name.to_owned(), 0)]));
+    }
+    insta::assert_snapshot!(summary::of(&model, Duration::from_secs(240)));
+}
+
+#[test]
+fn the_summary_of_a_short_run_says_who_did_not_come_back() {
+    insta::assert_snapshot!(summary::of(&rush(), Duration::from_secs(39)));
+}
+
+#[rstest]
+#[case(&[0, 1, 350, 700, 700], 10, "▁▂▅██")]
+#[case(&[700, 0, 0, 0], 2, "▁▁")]
+#[case(&[0, 0], 10, "▁▁")]
+#[case(&[], 10, "")]
+fn a_curve_is_over_its_own_highest_and_anything_is_more_than_nothing(
+    #[case] numbers: &[u64],
+    #[case] width: usize,
+    #[case] curve: &str,
+) {
+    assert_eq!(curve_of(numbers.iter().copied(), width, true), curve);
+}
+
+#[test]
+fn a_line_of_the_load_that_is_half_written_is_read_when_it_is_whole() {
+    let path = std::env::temp_dir().join(format!("demo-screen-{}", std::process::id()));
+    let mut file = LoadFile::at(path.clone());
+    assert!(file.read().is_empty(), "no file yet");
+    let mut written = String::new();
+    let mut rates = Vec::new();
+    for part in [
+        "{\"kind\":\"interval\",\"rate\":40.4,\"acked_to",
+        "tal\":7}\n{\"kind\":\"interval\",\"rate\":50,\"acked_total\":9}\n{",
+        "\"kind\":\"summary\",\"acked_total\":12}\n",
+    ] {
+        written.push_str(part);
+        std::fs::write(&path, &written).unwrap();
+        rates.push(
+            file.read()
+                .iter()
+                .map(|r| r.acked_total)
+                .collect::<Vec<_>>(),
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(rates, [vec![], vec![7, 9], vec![12]]);
+}

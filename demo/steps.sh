@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# What each step of the demo does: steps.sh STEP. demo.sh calls them in order, shows how far they are, and ends what they began.
+#
+#   tools fetch kubernetes build node kafka images install groups members      in this order
+#   logs                                                                       what is worth keeping of a demo that failed
+#
+# From the environment: work, the demo's private directory; owner, the process with which everything ends.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+env=$root/tests/env
+target=${CARGO_TARGET_DIR:-$root/target}/debug
+: "${work:?}" "${owner:?}"
+
+on_cluster() { "$env/kubernetes/kube.sh" "$1" "$work/cluster" "${@:2}"; }
+kubectl() { on_cluster kubectl "$@"; }
+
+# All that is missing at once, rather than one after the other as the builds come to it.
+tools() {
+  local missing=() package
+  for package in cargo go java:openjdk-17-jre-headless mvn:maven c++:g++ cmake make perl openssl; do
+    command -v "${package%%:*}" > /dev/null || missing+=("${package#*:}")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    echo "missing: ${missing[*]}"
+    echo "cargo is installed from https://rustup.rs, Go from https://go.dev/dl; the rest are Debian's packages of these names"
+    return 1
+  fi
+  "$env/kubernetes/kube.sh" can-run
+}
+
+fetch() { exec "$env/kafka/kafka.sh" fetch; }
+
+kubernetes() { exec "$env/kubernetes/kube.sh" bin; }
+
+# Unoptimised: half the time to a running demo, the same crates as `make test` needs, and nothing here is about speed.
+build() { cd "$root" && exec cargo build --locked --workspace --bins; }
+
+node() { exec "$env/kubernetes/kube.sh" up "$work/cluster" --mode real --owner "$owner"; }
+
+kafka() {
+  local address
+  address=$(on_cluster host-address)
+  "$env/kafka/kafka.sh" up "$work/kafka" --quick-failover --pod-address "$address" --owner "$owner"
+  "$target/workload" topic create order-events --partitions 6 --bootstrap-servers "$("$env/kafka/kafka.sh" bootstrap "$work/kafka")"
+}
+
+images() {
+  local program tag=demo
+  for program in lagrange workload; do
+    "$env/image.sh" "localhost/$program:$tag" "$work/$program.tar" "$target/$program"
+    on_cluster load-image "$work/$program.tar"
+    rm "$work/$program.tar"
+  done
+}
+
+install() {
+  on_cluster helm install lagrange "$root/charts/lagrange" --namespace lagrange --create-namespace --wait --timeout 120s \
+    --set image.tag=demo
+}
+
+# The broker runs beside the node. This Service is how Pods find it under the name that the examples have.
+groups() {
+  local address
+  address=$("$env/kafka/kafka.sh" bootstrap "$work/kafka" pods)
+  kubectl apply --filename "$root/examples/order-events/1-cluster.yaml"
+  kubectl apply --filename - << END
+apiVersion: v1
+kind: Service
+metadata: {name: kafka-bootstrap, namespace: kafka}
+spec:
+  ports: [{name: kafka, port: 9092, targetPort: ${address##*:}}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: kafka-bootstrap
+  namespace: kafka
+  labels: {kubernetes.io/service-name: kafka-bootstrap}
+addressType: IPv4
+ports: [{name: kafka, port: ${address##*:}}]
+endpoints: [{addresses: ["${address%:*}"]}]
+END
+  kubectl apply --filename "$root/examples/order-events"
+}
+
+members() {
+  kubectl rollout status deployment --namespace shop --timeout 90s
+  kubectl wait consumergroup --all --namespace shop --for condition=LagKnown --timeout 60s
+}
+
+# A demo that failed is explained by these; images and data are thrown away.
+logs() {
+  mkdir -p "$work/log/cluster" "$work/log/kafka"
+  cp "$work"/cluster/log/*.log "$work/log/cluster" 2> /dev/null || true
+  cp "$work"/kafka/node*/server.log "$work/log/kafka" 2> /dev/null || true
+  [ -e "$work/cluster/admin.kubeconfig" ] || return 0
+  kubectl logs deployment/lagrange --namespace lagrange --request-timeout 5s > "$work/log/operator.log" 2>&1 || true
+  kubectl get pods,events --all-namespaces --output wide --request-timeout 5s > "$work/log/pods-and-events.txt" 2>&1 || true
+  kubectl get consumergroups,kafkaclusters --all-namespaces --output yaml --request-timeout 5s > "$work/log/groups.yaml" 2>&1 || true
+}
+
+case ${1:-} in
+  tools | fetch | kubernetes | build | node | kafka | images | install | groups | members | logs) "$1" ;;
+  *) awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac
