@@ -54,6 +54,17 @@ pub enum ReadError {
         /// The end offset of the same look, asked for after the committed one.
         end: i64,
     },
+    /// Less is committed than before: a new coordinator that has not caught up says so for a moment, a reset lasts.
+    #[error(
+        "the committed offset went back from {from} to {}: believed when it stays there",
+        .to.map_or_else(|| "nothing".to_owned(), |to| to.to_string())
+    )]
+    CommittedWentBack {
+        /// The offset that was believed before.
+        from: i64,
+        /// What was read now; `None`: nothing committed.
+        to: Option<i64>,
+    },
     /// No look has asked for it yet.
     #[error("not read yet")]
     NotYetRead,
@@ -78,6 +89,7 @@ impl ReadError {
             Self::CoordinatorUnavailable
             | Self::NotCoordinator
             | Self::NotListed
+            | Self::CommittedWentBack { .. }
             | Self::AssignmentUnknown => "GroupUnreadable",
             Self::LeaderUnavailable
             | Self::CommittedBeyondEnd { .. }

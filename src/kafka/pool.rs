@@ -40,6 +40,10 @@ pub struct Settings {
     pub describe_every: Duration,
     /// How often the names of all topics are listed, when somebody has a pattern.
     pub names_every: Duration,
+    /// How long less than before (a lower committed offset, none, a group that does not exist) has to be read before it
+    /// is believed: a new coordinator that has not caught up says so without an error. Also `kafka.md`: no condition
+    /// should flap on gaps shorter than this.
+    pub doubt: Duration,
     /// How many looks share one reading of the logs' starts.
     pub starts_every: u64,
     /// How long a cluster that nobody watches any more stays connected, so that an edit does not reconnect.
@@ -58,8 +62,9 @@ impl Default for Settings {
             min_gap: Duration::from_secs(1),
             call_timeout: Duration::from_millis(1_500),
             look_deadline: Duration::from_secs(10),
-            describe_every: Duration::from_secs(120),
-            names_every: Duration::from_secs(60),
+            describe_every: Duration::from_mins(2),
+            names_every: Duration::from_mins(1),
+            doubt: Duration::from_secs(20),
             starts_every: 4,
             linger: Duration::from_secs(15),
             max_clusters_per_namespace: 20,

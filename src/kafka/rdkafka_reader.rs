@@ -14,7 +14,7 @@ use super::error::ReadError;
 use super::native::{Code, Failure, Handle};
 use super::pool::lock;
 use super::reader::{
-    Cluster, ClusterReader, DescribedGroup, DescribedTopics, LeaderedPartitions, ListedGroup,
+    Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
     Position, ReaderFactory, Traffic,
 };
 use super::snapshot::{GroupState, Known, NodeId, Offset, Protocol, TopicPartition};
@@ -143,7 +143,7 @@ impl ClusterReader for RdkafkaReader {
         &'a self,
         on: NodeId,
         groups: &'a [Arc<str>],
-    ) -> BoxFuture<'a, Known<Vec<(Arc<str>, Known<DescribedGroup>)>>> {
+    ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
         async move {
             let answer = self.handle.describe(on, groups, self.call_timeout).await;
             let answer = answer.map_err(|failure| meaning(&failure, "groups"))?;
@@ -192,7 +192,7 @@ impl ClusterReader for RdkafkaReader {
         on: NodeId,
         group: &'a str,
         partitions: &'a [TopicPartition],
-    ) -> BoxFuture<'a, Known<Vec<(TopicPartition, Known<Option<Offset>>)>>> {
+    ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>> {
         async move {
             let offsets = self.group_offsets(on, group, Some(partitions)).await?;
             let offsets = offsets.into_iter().map(|(partition, offset)| {
@@ -230,7 +230,7 @@ impl ClusterReader for RdkafkaReader {
         &'a self,
         partitions: &'a LeaderedPartitions,
         position: Position,
-    ) -> BoxFuture<'a, Vec<(TopicPartition, Known<Offset>)>> {
+    ) -> BoxFuture<'a, Each<TopicPartition, Offset>> {
         async move {
             let chunks = self
                 .handle
@@ -265,21 +265,7 @@ impl ClusterReader for RdkafkaReader {
     }
 
     fn trouble(&self) -> ReadError {
-        match self.handle.last_error() {
-            Some(failure) => match meaning(&failure, "the cluster") {
-                error @ (ReadError::Authentication { .. } | ReadError::Authorization { .. }) => {
-                    error
-                }
-                _ => ReadError::Unreachable {
-                    detail: advice(&failure),
-                },
-            },
-            // Librdkafka says nothing when a server takes the connection and never answers, as one does that expects
-            // TLS or a login first.
-            None => ReadError::Unreachable {
-                detail: "no answer: wrong protocol or port?".to_owned(),
-            },
-        }
+        trouble(&self.handle.errors())
     }
 
     fn traffic(&self) -> Traffic {
@@ -384,15 +370,36 @@ fn meaning(failure: &Failure, resource: &str) -> ReadError {
         e::RD_KAFKA_RESP_ERR__AUTHENTICATION
         | e::RD_KAFKA_RESP_ERR__SSL
         | e::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED => ReadError::Authentication {
-            detail: plain(&failure.message),
+            detail: failure.message.clone(),
         },
-        _ => ReadError::Other(plain(&failure.message)),
+        _ => ReadError::Other(failure.message.clone()),
     }
+}
+
+/// Why nothing answers, by what librdkafka told meanwhile: a refused login says more than a connection that failed.
+fn trouble(errors: &[Failure]) -> ReadError {
+    let meanings = errors.iter().map(|failure| meaning(failure, "the cluster"));
+    let telling = |error: &ReadError| {
+        matches!(
+            error,
+            ReadError::Authentication { .. } | ReadError::Authorization { .. }
+        )
+    };
+    if let Some(error) = meanings.into_iter().find(telling) {
+        return error;
+    }
+    let detail = match errors.first() {
+        Some(failure) => advice(failure),
+        // It says nothing when a server takes the connection and never answers, as one does that expects TLS or a login
+        // first.
+        None => "no answer: wrong protocol or port?".to_owned(),
+    };
+    ReadError::Unreachable { detail }
 }
 
 /// librdkafka's reason, and what to check.
 fn advice(failure: &Failure) -> String {
-    let message = plain(&failure.message);
+    let message = &failure.message;
     let hint = if failure.code.0 == kafka::RD_KAFKA_RESP_ERR__RESOLVE as i32 {
         "; is the name right, and known where the operator runs?"
     } else if message.contains("Connection refused") {
@@ -403,15 +410,6 @@ fn advice(failure: &Failure) -> String {
         ""
     };
     format!("{message}{hint}")
-}
-
-/// A message without what changes from one time to the next: "(after 2ms in state CONNECT, 1 identical error(s) suppressed)".
-/// Whoever shows it would otherwise have news each time.
-fn plain(message: &str) -> String {
-    match message.rfind(" (after ") {
-        Some(end) if message.ends_with(')') => message[..end].to_owned(),
-        _ => message.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -427,18 +425,37 @@ mod tests {
         }
     }
 
+    #[rstest]
+    #[case::refused(
+        kafka::RD_KAFKA_RESP_ERR__TRANSPORT,
+        "k:1/1: Connect to ipv4#10.0.0.1:1 failed: Connection refused",
+        "no broker answered: k:1/1: Connect to ipv4#10.0.0.1:1 failed: Connection refused; is Kafka listening there?"
+    )]
+    #[case::local(
+        kafka::RD_KAFKA_RESP_ERR__TRANSPORT,
+        "k:1/1: Failed to connect to broker at k:1: Permission denied",
+        "no broker answered: k:1/1: Failed to connect to broker at k:1: Permission denied; \
+         loopback and link-local addresses are refused without --allow-local-addresses"
+    )]
+    #[case::unknown_name(
+        kafka::RD_KAFKA_RESP_ERR__RESOLVE,
+        "k:1/bootstrap: Failed to resolve 'k:1': Name or service not known",
+        "no broker answered: k:1/bootstrap: Failed to resolve 'k:1': Name or service not known; \
+         is the name right, and known where the operator runs?"
+    )]
+    #[case::login(
+        kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION,
+        "k:1/1: SASL authentication error: Authentication failed",
+        "login refused: k:1/1: SASL authentication error: Authentication failed"
+    )]
+    fn trouble_says_what_to_check(#[case] code: kafka, #[case] message: &str, #[case] text: &str) {
+        assert_eq!(trouble(&[failure(code, message)]).to_string(), text);
+    }
+
     #[test]
-    fn the_same_error_reads_the_same_each_time() {
-        let refused = failure(
-            kafka::RD_KAFKA_RESP_ERR__TRANSPORT,
-            "kafka-0:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused \
-             (after 3ms in state CONNECT, 2 identical error(s) suppressed)",
-        );
-        assert_eq!(
-            meaning(&refused, "the cluster").to_string(),
-            "no broker answered: kafka-0:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused; \
-             is Kafka listening there?"
-        );
+    fn trouble_that_librdkafka_does_not_tell_is_guessed() {
+        let text = "no broker answered: no answer: wrong protocol or port?";
+        assert_eq!(trouble(&[]).to_string(), text);
     }
 
     #[rstest]

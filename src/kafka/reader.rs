@@ -20,6 +20,9 @@ pub trait ReaderFactory: fmt::Debug + Send + Sync + 'static {
     ) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>>;
 }
 
+/// An answer for each of the things that were asked about.
+pub type Each<K, T> = Vec<(K, Known<T>)>;
+
 /// Asks one cluster. Every call ends by itself within a few seconds, and may be dropped at any time.
 ///
 /// Calls that take a [`NodeId`] ask that broker and no other (`kafka.md`, rule 2).
@@ -39,7 +42,7 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         &'a self,
         on: NodeId,
         groups: &'a [Arc<str>],
-    ) -> BoxFuture<'a, Known<Vec<(Arc<str>, Known<DescribedGroup>)>>>;
+    ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>>;
 
     /// Names of all topics that may be described, internal ones included.
     fn topic_names(&self) -> BoxFuture<'_, Known<BTreeSet<Arc<str>>>>;
@@ -57,7 +60,7 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         on: NodeId,
         group: &'a str,
         partitions: &'a [TopicPartition],
-    ) -> BoxFuture<'a, Known<Vec<(TopicPartition, Known<Option<Offset>>)>>>;
+    ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>>;
 
     /// The topics in which `group` has committed anything. Topics that may not be described are left out without a word
     /// (`kafka.md`, rule 6): good for finding names, not for finding offsets.
@@ -72,7 +75,7 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         &'a self,
         partitions: &'a LeaderedPartitions,
         position: Position,
-    ) -> BoxFuture<'a, Vec<(TopicPartition, Known<Offset>)>>;
+    ) -> BoxFuture<'a, Each<TopicPartition, Offset>>;
 
     /// Why nothing answers: the last reason that was given since something did.
     fn trouble(&self) -> ReadError;

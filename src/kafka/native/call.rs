@@ -28,7 +28,7 @@ const EARLIEST: i64 = -2;
 const NONE: i64 = -1001;
 
 /// How long bootstrapping blocks before it looks whether anybody still waits.
-const SLICE: Duration = Duration::from_millis(1_000);
+const SLICE: Duration = Duration::from_secs(1);
 
 /// The answer to a call that was begun.
 type Answer = oneshot::Receiver<Result<Reply, Failure>>;

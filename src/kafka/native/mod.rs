@@ -149,9 +149,11 @@ impl Handle {
         }
     }
 
-    /// The last error that librdkafka told by itself since a call succeeded.
-    pub(super) fn last_error(&self) -> Option<Failure> {
-        self.core().ok()?.news.last_error()
+    /// What librdkafka told by itself since a call succeeded, in a stable order.
+    pub(super) fn errors(&self) -> Vec<Failure> {
+        self.core()
+            .map(|core| core.news.errors())
+            .unwrap_or_default()
     }
 
     /// The newest statistics that were not taken yet, as librdkafka's JSON.

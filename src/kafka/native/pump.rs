@@ -1,7 +1,7 @@
 //! Drains a client's queue: answers to those who wait for them, everything else into the news. Waits for nothing but
 //! the eventfd.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -16,10 +16,13 @@ use tokio::sync::oneshot;
 use super::super::pool::lock;
 use super::queue::{Event, clear};
 use super::reply::{Reply, reply};
-use super::{Core, Failure};
+use super::{Code, Core, Failure};
 
 /// Events taken before other tasks get their turn.
 const AT_ONCE: usize = 256;
+
+/// Different errors that are kept: a handful a broker, of a few brokers.
+const ERRORS: usize = 32;
 
 /// Who waits for which answer.
 #[derive(Debug, Default)]
@@ -49,16 +52,22 @@ impl Mail {
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Why a login fails or a server cannot be reached is told only here: the calls just time out. Kept until a call
-    /// succeeds.
-    last_error: Mutex<Option<Failure>>,
+    /// succeeds, each text once.
+    errors: Mutex<BTreeMap<String, Code>>,
     all_down: AtomicBool,
     fatal: AtomicBool,
     statistics: Mutex<Option<String>>,
 }
 
 impl News {
-    pub(super) fn last_error(&self) -> Option<Failure> {
-        lock(&self.last_error).clone()
+    /// All errors that were told since a call succeeded, in the order of their texts.
+    pub(super) fn errors(&self) -> Vec<Failure> {
+        let errors = lock(&self.errors);
+        let errors = errors.iter().map(|(message, code)| Failure {
+            code: *code,
+            message: message.clone(),
+        });
+        errors.collect()
     }
 
     pub(super) fn all_brokers_down(&self) -> bool {
@@ -75,7 +84,7 @@ impl News {
 
     /// A broker has answered: whatever was wrong before is over.
     pub(super) fn all_well(&self) {
-        *lock(&self.last_error) = None;
+        lock(&self.errors).clear();
         self.all_down.store(false, Ordering::Relaxed);
     }
 
@@ -92,8 +101,24 @@ impl News {
             // It only counts them; the reason came before.
             self.all_down.store(true, Ordering::Relaxed);
         } else {
-            *lock(&self.last_error) = Some(failure);
+            let mut errors = lock(&self.errors);
+            if errors.len() < ERRORS {
+                errors.insert(plain(&failure.message).to_owned(), failure.code);
+            }
         }
+    }
+}
+
+/// A message without what changes from one time to the next, "(after 2ms in state CONNECT, 1 identical error(s)
+/// suppressed)", and without the name of the connection that only librdkafka knows: whoever shows it would otherwise have
+/// news each time.
+fn plain(message: &str) -> &str {
+    let message = message
+        .strip_prefix("GroupCoordinator: ")
+        .unwrap_or(message);
+    match message.rfind(" (after ") {
+        Some(end) if message.ends_with(')') => message.get(..end).unwrap_or(message),
+        _ => message,
     }
 }
 
@@ -167,5 +192,25 @@ impl Pump {
 fn log(event: &Event) {
     if let Some((level, facility, line)) = event.log() {
         tracing::debug!(level, facility, "librdkafka: {line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(
+        "kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 3ms in state CONNECT, 2 identical error(s) suppressed)"
+    )]
+    #[case(
+        "GroupCoordinator: kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 12ms in state CONNECT)"
+    )]
+    #[case("kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused")]
+    fn the_same_error_reads_the_same_each_time(#[case] message: &str) {
+        let same = "kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused";
+        assert_eq!(plain(message), same);
     }
 }

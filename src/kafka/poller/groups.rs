@@ -77,7 +77,7 @@ pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &Wanted) -> Sig
         if let Some(&coordinator) = sight.candidates.first() {
             memory.coordinator = Some(coordinator);
             memory.protocol = sight.protocol;
-            memory.dead = 0;
+            memory.accept_alive();
         }
     }
     sights
@@ -188,7 +188,6 @@ impl Look<'_> {
         let Some(memory) = self.memory.groups.get_mut(id) else {
             return;
         };
-        let dead_before = std::mem::take(&mut memory.dead);
         let mut found = None;
         let mut why = if all_live {
             ReadError::NotListed
@@ -215,6 +214,7 @@ impl Look<'_> {
             if all_live {
                 memory.coordinator = None;
             }
+            memory.dead = None;
             memory.reject(&why);
             sight.state = Err(why);
             return;
@@ -223,12 +223,11 @@ impl Look<'_> {
         memory.protocol = Some(group.protocol);
         sight.protocol = Some(group.protocol);
         sight.state = stated(group.state, group.protocol);
-        if group.state == Some(GroupState::Dead) {
-            memory.dead = dead_before.saturating_add(1);
-            if memory.dead < 2 {
-                sight.state = Err(ReadError::NotListed);
-                return;
-            }
+        if group.state != Some(GroupState::Dead) {
+            memory.accept_alive();
+        } else if !memory.accept_dead(self.began, self.settings.doubt) {
+            sight.state = Err(ReadError::NotListed);
+            return;
         }
         sight.candidates = vec![on];
         let listing = (group.state, group.protocol);

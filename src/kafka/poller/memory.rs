@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::error::ReadError;
 use super::super::reader::TopicLayout;
 use super::super::snapshot::{Description, GroupState, Known, NodeId, Offset, Protocol};
+use super::commits::Commits;
 
 /// What a poller remembers of its cluster.
 #[derive(Debug, Default)]
@@ -94,12 +96,18 @@ pub(super) struct GroupMemory {
     pub(super) description: Option<Known<Description>>,
     /// When it was read, and what the list then said.
     pub(super) described: Option<(Instant, Listing)>,
-    /// Looks in a row in which the coordinator said that there is no such group.
-    pub(super) dead: u32,
+    /// Since when, and in how many looks in a row, the coordinator has said that there is no such group.
+    pub(super) dead: Option<(Instant, u32)>,
+    /// It has been seen alive.
+    pub(super) existed: bool,
+    /// What it was last believed to have committed.
+    pub(super) commits: Commits,
     /// The topics that its members were last seen with.
     pub(super) assigned: BTreeSet<Arc<str>>,
     /// The topics in which it has committed, and when they were read.
     pub(super) committed: Option<(Instant, Known<BTreeSet<Arc<str>>>)>,
+    /// Since when some of those have been missing.
+    fewer_since: Option<Instant>,
 }
 
 /// What a broker's list says of a group; a change of it makes a description due.
@@ -144,6 +152,48 @@ impl GroupMemory {
             other => *other = Some(Err(error.clone())),
         }
         self.described = None;
+    }
+
+    /// Takes in the topics in which it has committed. Fewer than before are believed, as with the offsets themselves, when
+    /// that has been read for as long as `doubt`.
+    pub(super) fn accept_committed(
+        &mut self,
+        now: Instant,
+        topics: Known<BTreeSet<Arc<str>>>,
+        doubt: Duration,
+    ) {
+        if let Some((_, Ok(before))) = &self.committed {
+            let Ok(topics) = &topics else {
+                return;
+            };
+            if !topics.is_superset(before) {
+                let since = *self.fewer_since.get_or_insert(now);
+                if now.duration_since(since) < doubt {
+                    return;
+                }
+            }
+        }
+        self.fewer_since = None;
+        self.committed = Some((now, topics));
+    }
+
+    /// Takes in that its coordinator says that there is no such group. Whether to believe it: when it is said twice in a row
+    /// (`kafka.md`, rule 7), and of a group that was there before, when it has been said for as long as `doubt`.
+    pub(super) fn accept_dead(&mut self, now: Instant, doubt: Duration) -> bool {
+        let (since, times) = self.dead.unwrap_or((now, 0));
+        self.dead = Some((since, times.saturating_add(1)));
+        let gone = times > 0 && (!self.existed || now.duration_since(since) >= doubt);
+        if gone {
+            self.existed = false;
+            self.commits.clear();
+        }
+        gone
+    }
+
+    /// Takes in that it exists.
+    pub(super) fn accept_alive(&mut self) {
+        self.dead = None;
+        self.existed = true;
     }
 
     /// Whether it has members, as far as was last seen.

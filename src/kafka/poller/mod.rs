@@ -2,6 +2,7 @@
 //! [`look`]'s.
 
 mod ask;
+mod commits;
 mod groups;
 mod look;
 mod memory;

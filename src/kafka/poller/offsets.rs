@@ -66,17 +66,19 @@ impl Reading {
     /// The partition, given whether the description has it, its leader, and the last known start of its log.
     fn partition(
         self,
-        leader: Option<Option<NodeId>>,
+        described: bool,
+        leader: Option<NodeId>,
         start: Option<Offset>,
         at: Timestamp,
     ) -> Partition {
         // Not asked for: it is not there, or has no leader, or its leader does not answer.
-        let unread = match leader {
-            None => ReadError::UnknownTopic,
-            Some(_) => ReadError::LeaderUnavailable,
+        let unread = if described {
+            ReadError::LeaderUnavailable
+        } else {
+            ReadError::UnknownTopic
         };
         Partition {
-            leader: leader.flatten(),
+            leader,
             start: start.ok_or(ReadError::NotYetRead),
             end: self.end.unwrap_or(Err(unread)),
             stable_end: self.stable_end,
@@ -158,12 +160,39 @@ impl Look<'_> {
         let answers: Vec<_> = answers.collect().await;
         let mut all = BTreeMap::new();
         for (id, moved, committed) in answers {
-            if moved && let Some(memory) = self.memory.groups.get_mut(&id) {
-                memory.coordinator = None;
-            }
-            all.insert(id, committed);
+            let believed = self.believe(&id, moved, committed, described);
+            all.insert(id, believed);
         }
         all
+    }
+
+    /// Holds what was read against what was believed before.
+    fn believe(
+        &mut self,
+        id: &str,
+        moved: bool,
+        mut committed: Committed,
+        described: &Described,
+    ) -> Committed {
+        let Some(memory) = self.memory.groups.get_mut(id) else {
+            return committed;
+        };
+        if moved {
+            memory.coordinator = None;
+        }
+        let (now, doubt) = (self.began, self.settings.doubt);
+        for (partition, value) in &mut committed.partitions {
+            let read = std::mem::replace(value, Err(ReadError::NotYetRead));
+            *value = memory.commits.accept(partition, read, now, doubt);
+        }
+        memory
+            .commits
+            .retain(|partition| match described.beliefs.get(&partition.topic) {
+                Some(Belief::Unknown(_)) => true,
+                Some(Belief::Partitions(_)) => committed.partitions.contains_key(partition),
+                Some(Belief::Absent) | None => false,
+            });
+        committed
     }
 
     /// Reads where each partition ends, and where it begins if that is due.
@@ -213,7 +242,7 @@ impl Look<'_> {
                             .copied();
                         let reading = readings.remove(&partition).unwrap_or_default();
                         let start = memory.and_then(|memory| memory.starts.get(&index)).copied();
-                        Some(reading.partition(leader, start, at))
+                        Some(reading.partition(leader.is_some(), leader.flatten(), start, at))
                     };
                     Topic::Present((0..).take(count).map_while(partition).collect())
                 }

@@ -125,10 +125,7 @@ impl Look<'_> {
             let Some(memory) = self.memory.groups.get_mut(&id) else {
                 continue;
             };
-            match (&mut memory.committed, topics) {
-                (Some((_, Ok(_))), Err(_)) => {}
-                (memory, topics) => *memory = Some((self.began, topics)),
-            }
+            memory.accept_committed(self.began, topics, self.settings.doubt);
         }
     }
 

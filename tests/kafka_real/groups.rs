@@ -1,0 +1,124 @@
+//! Groups with members, without, and gone.
+
+use std::time::Instant;
+
+use lagrange::kafka::interest::TopicSelection;
+use lagrange::kafka::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
+use rstest::rstest;
+
+use super::support::eyes::{named, settings};
+use super::support::{Consumers, Eyes, lag, unique};
+use super::{broker, kafka};
+
+fn group<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Group {
+    &snapshot.groups[id]
+}
+
+fn description<'a>(snapshot: &'a Snapshot, id: &str) -> Option<&'a Description> {
+    group(snapshot, id).description.as_ref()?.as_ref().ok()
+}
+
+#[rstest]
+#[case::range("range", Protocol::Classic, "range")]
+#[case::sticky("cooperative-sticky", Protocol::Classic, "cooperative-sticky")]
+#[case::kip_848("consumer", Protocol::Consumer, "uniform")]
+#[tokio::test(flavor = "multi_thread")]
+async fn members_and_their_partitions_are_seen(
+    #[case] joined_by: &str,
+    #[case] protocol: Protocol,
+    #[case] assignor: &str,
+) {
+    let kafka = kafka().await;
+    let (topic, id) = (unique("members"), unique("members"));
+    kafka.topic(&topic, 6).await;
+    kafka.produce(&topic, 6, 5).await;
+    let bootstrap = &broker().bootstrap;
+    let members = Consumers::join(bootstrap, &id, &topic, joined_by, 3);
+    let mut eyes = Eyes::on(bootstrap, &id, TopicSelection::OfGroup);
+    eyes.watch.attend(true);
+    let settled = |s: &Snapshot| {
+        group(s, &id).state == Ok(GroupState::Stable)
+            && description(s, &id).is_some_and(|d| {
+                d.members.len() == 3 && d.members.iter().all(|m| m.assigned.len() == 2)
+            })
+            && lag(s, &id, &topic) == Some(0)
+    };
+    let snapshot = eyes
+        .until(
+            "3 members with 2 partitions each, nothing left to read",
+            settled,
+        )
+        .await;
+    let described = description(&snapshot, &id).unwrap();
+    assert_eq!(group(&snapshot, &id).protocol, protocol);
+    assert_eq!(described.assignor.as_deref(), Some(assignor));
+    assert_eq!(
+        described.look, snapshot.look,
+        "attentive: members of this very look"
+    );
+    let mut names: Vec<_> = described.members.iter().map(|m| &*m.client_id).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["member-0", "member-1", "member-2"]);
+    assert!(described.members.iter().all(|m| &*m.host == "127.0.0.1"));
+    assert!(described.members.iter().all(|m| m.instance_id.is_none()));
+    let topics = group(&snapshot, &id).topics_for(&TopicSelection::OfGroup);
+    assert_eq!(topics.unwrap(), [topic.as_str().into()]);
+
+    // They leave: what they committed says which topics count, and the list's change of state makes members due.
+    eyes.watch.attend(false);
+    tokio::task::spawn_blocking(move || drop(members))
+        .await
+        .unwrap();
+    let empty = |s: &Snapshot| {
+        group(s, &id).state == Ok(GroupState::Empty)
+            && description(s, &id).is_some_and(|d| d.members.is_empty())
+            && group(s, &id).topics_for(&TopicSelection::OfGroup).is_ok()
+            && lag(s, &id, &topic) == Some(0)
+    };
+    let snapshot = eyes
+        .until("empty, its topics known by its commits", empty)
+        .await;
+    let topics = group(&snapshot, &id).topics_for(&TopicSelection::OfGroup);
+    assert_eq!(topics.unwrap(), [topic.as_str().into()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_not_read_again_while_nothing_changes() {
+    let kafka = kafka().await;
+    let (topic, id) = (unique("calm"), unique("calm"));
+    kafka.topic(&topic, 2).await;
+    kafka.commit(&id, &topic, &[(0, 0)]).await;
+    let mut eyes = Eyes::on(&broker().bootstrap, &id, named(&[&topic]));
+    let first = eyes.look().await;
+    assert_eq!(description(&first, &id).unwrap().look, 1);
+    for _ in 0..3 {
+        eyes.look().await;
+    }
+    let later = eyes.look().await;
+    assert_eq!(description(&later, &id).unwrap().look, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_group_is_unknown_first_and_dead_when_its_coordinator_keeps_saying_so() {
+    let kafka = kafka().await;
+    let (topic, id) = (unique("deleted"), unique("deleted"));
+    kafka.topic(&topic, 2).await;
+    kafka.produce(&topic, 2, 3).await;
+    kafka.commit(&id, &topic, &[(0, 1), (1, 1)]).await;
+    let mut eyes = Eyes::on(&broker().bootstrap, &id, named(&[&topic]));
+    assert_eq!(lag(&*eyes.look().await, &id, &topic), Some(4));
+    kafka.delete_group(&id).await;
+    let deleted = Instant::now();
+    let never_wrong = |s: &Snapshot| assert!(matches!(lag(s, &id, &topic), None | Some(4 | 6)));
+    let unknown = |s: &Snapshot| group(s, &id).state.is_err();
+    let first = eyes.until_checked("unknown", unknown, never_wrong).await;
+    assert_eq!(
+        lag(&first, &id, &topic),
+        None,
+        "what it had committed is unknown as well"
+    );
+    let dead = |s: &Snapshot| group(s, &id).state == Ok(GroupState::Dead);
+    let later = eyes.until_checked("dead", dead, never_wrong).await;
+    assert!(deleted.elapsed() >= settings().doubt, "believed at once");
+    assert_eq!(lag(&later, &id, &topic), Some(6), "nothing is committed");
+}

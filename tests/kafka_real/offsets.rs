@@ -1,0 +1,113 @@
+//! Committed offsets, ends and starts.
+
+use lagrange::kafka::error::ReadError;
+use lagrange::kafka::snapshot::{GroupState, Offset, Topic, TopicPartition};
+
+use super::support::eyes::named;
+use super::support::{Eyes, lag, unique};
+use super::{broker, kafka};
+
+fn partition(topic: &str, partition: i32) -> TopicPartition {
+    TopicPartition {
+        topic: topic.into(),
+        partition,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_never_committed_has_nothing_committed_anywhere() {
+    let kafka = kafka().await;
+    let (topic, group) = (unique("never"), unique("never"));
+    kafka.topic(&topic, 3).await;
+    kafka.produce(&topic, 3, 4).await;
+    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let dead = |state: GroupState| move |s: &_| state_of(s, &group) == Some(Ok(state));
+    let snapshot = eyes
+        .until("the group is known not to exist", dead(GroupState::Dead))
+        .await;
+    let group = snapshot.groups.values().next().unwrap();
+    assert_eq!(group.committed.len(), 3);
+    assert!(
+        group
+            .committed
+            .values()
+            .all(|committed| *committed == Ok(None))
+    );
+    assert!(snapshot.look >= 2, "not believed at first sight");
+}
+
+fn state_of(
+    snapshot: &lagrange::kafka::snapshot::Snapshot,
+    group: &str,
+) -> Option<Result<GroupState, ReadError>> {
+    Some(snapshot.groups.get(group)?.state.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_without_a_commit_are_told_from_those_at_zero() {
+    let kafka = kafka().await;
+    let (topic, group) = (unique("partly"), unique("partly"));
+    kafka.topic(&topic, 3).await;
+    kafka.produce(&topic, 3, 10).await;
+    kafka.commit(&group, &topic, &[(0, 0), (2, 7)]).await;
+    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let snapshot = eyes.look().await;
+    let committed = &snapshot.groups[group.as_str()].committed;
+    assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(0)));
+    assert_eq!(committed[&partition(&topic, 1)], Ok(None));
+    assert_eq!(committed[&partition(&topic, 2)], Ok(Offset::new(7)));
+    assert_eq!(lag(&snapshot, &group, &topic), Some(23));
+    assert_eq!(snapshot.groups[group.as_str()].state, Ok(GroupState::Empty));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_beyond_the_end_is_unknown_and_not_a_negative_lag() {
+    let kafka = kafka().await;
+    let (topic, group) = (unique("beyond"), unique("beyond"));
+    kafka.topic(&topic, 2).await;
+    kafka.produce(&topic, 2, 10).await;
+    kafka.commit(&group, &topic, &[(0, 4), (1, 999)]).await;
+    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let snapshot = eyes.look().await;
+    let committed = &snapshot.groups[group.as_str()].committed;
+    assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(4)));
+    assert_eq!(
+        committed[&partition(&topic, 1)],
+        Err(ReadError::CommittedBeyondEnd {
+            committed: 999,
+            end: 10
+        })
+    );
+    assert_eq!(lag(&snapshot, &group, &topic), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_expired_before_they_were_read_show_as_a_start_beyond_the_commit() {
+    let kafka = kafka().await;
+    let (topic, group) = (unique("expired"), unique("expired"));
+    kafka.topic(&topic, 1).await;
+    kafka.produce(&topic, 1, 10).await;
+    kafka.commit(&group, &topic, &[(0, 0)]).await;
+    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let start = |topic: String, offset| {
+        move |snapshot: &lagrange::kafka::snapshot::Snapshot| match &snapshot.topics[topic.as_str()]
+        {
+            Topic::Present(partitions) => partitions[0].start == Ok(Offset::new(offset).unwrap()),
+            _ => false,
+        }
+    };
+    let first = eyes.look().await;
+    assert!(
+        start(topic.clone(), 0)(&first),
+        "read with the first look: {first:#?}"
+    );
+    kafka.delete_records(&topic, 0, 6).await;
+    // At once, not only when all starts are due: the commit stands where the log began.
+    let before = eyes.look().await.look;
+    let snapshot = eyes.until("the new start", start(topic.clone(), 6)).await;
+    assert!(
+        snapshot.look <= before + 1,
+        "{} looks later",
+        snapshot.look - before
+    );
+}

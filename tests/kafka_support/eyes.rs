@@ -1,0 +1,177 @@
+//! Somebody who watches a group through the pool, as the controller does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use lagrange::clock::Clock;
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::interest::{GroupInterest, Interest, Isolation, Key, TopicSelection};
+use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch};
+use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
+use lagrange::kafka::snapshot::{Snapshot, Topic, TopicPartition};
+use lagrange::kafka::stats::Unobserved;
+
+/// A pool, a watch on one group, and what the last look saw.
+pub(crate) struct Eyes {
+    pub(crate) pool: Pool,
+    pub(crate) watch: Watch,
+    pub(crate) wakeups: Wakeups,
+    pub(crate) failures: Failures,
+    pub(crate) group: String,
+}
+
+/// Settings for tests: this machine's brokers, and looks as often as may be.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        allow_local_addresses: true,
+        min_interval: Duration::from_millis(300),
+        min_gap: Duration::from_millis(100),
+        doubt: Duration::from_secs(5),
+        ..Settings::default()
+    }
+}
+
+/// A pool with these settings.
+pub(crate) fn pool(settings: Settings) -> (Pool, Wakeups, Failures) {
+    let readers = RdkafkaFactory {
+        call_timeout: settings.call_timeout,
+        allow_local_addresses: settings.allow_local_addresses,
+    };
+    Pool::new(
+        Clock::start(),
+        settings,
+        Arc::new(readers),
+        Arc::new(Unobserved),
+    )
+}
+
+/// An interest in a group.
+pub(crate) fn interest(group: &str, topics: TopicSelection) -> Interest {
+    Interest {
+        interval: Duration::from_millis(300),
+        group: Some(GroupInterest {
+            id: group.into(),
+            topics,
+            isolation: Isolation::ReadUncommitted,
+        }),
+    }
+}
+
+/// These topics.
+pub(crate) fn named(topics: &[&str]) -> TopicSelection {
+    TopicSelection::Named(topics.iter().map(|topic| (*topic).into()).collect())
+}
+
+impl Eyes {
+    /// Watches a group.
+    pub(crate) fn on(bootstrap: &str, group: &str, topics: TopicSelection) -> Self {
+        Self::with(settings(), bootstrap, group, topics)
+    }
+
+    /// Watches a group, with these settings.
+    pub(crate) fn with(
+        settings: Settings,
+        bootstrap: &str,
+        group: &str,
+        topics: TopicSelection,
+    ) -> Self {
+        let (pool, wakeups, failures) = pool(settings);
+        let connection = Connection::plaintext(bootstrap.split(',')).unwrap();
+        let key = Key::consumer_group("test", group);
+        let watch = pool
+            .watch(&connection, key, interest(group, topics))
+            .unwrap();
+        Self {
+            pool,
+            watch,
+            wakeups,
+            failures,
+            group: group.to_owned(),
+        }
+    }
+
+    /// The next look.
+    pub(crate) async fn look(&mut self) -> Arc<Snapshot> {
+        let next = tokio::time::timeout(Duration::from_mins(1), self.wakeups.next());
+        tokio::select! {
+            key = next => { key.expect("a look in a minute").unwrap(); }
+            failure = self.failures.next() => panic!("{failure}"),
+        }
+        self.watch.latest().unwrap()
+    }
+
+    /// Looks until `there` or for a minute; gives the look that has it.
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        there: impl Fn(&Snapshot) -> bool,
+    ) -> Arc<Snapshot> {
+        self.until_checked(what, there, |_| {}).await
+    }
+
+    /// As [`Self::until`], and every look on the way is checked.
+    pub(crate) async fn until_checked(
+        &mut self,
+        what: &str,
+        there: impl Fn(&Snapshot) -> bool,
+        check: impl Fn(&Snapshot),
+    ) -> Arc<Snapshot> {
+        let began = Instant::now();
+        loop {
+            let snapshot = self.look().await;
+            check(&snapshot);
+            if there(&snapshot) {
+                return snapshot;
+            }
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "{what}: last seen {}",
+                brief(&snapshot)
+            );
+        }
+    }
+}
+
+/// A group's lag in one topic: known only if every partition is.
+pub(crate) fn lag(snapshot: &Snapshot, group: &str, topic: &str) -> Option<i64> {
+    let Topic::Present(partitions) = snapshot.topics.get(topic)? else {
+        return None;
+    };
+    let group = snapshot.groups.get(group)?;
+    let lags = (0..).zip(partitions).map(|(index, partition)| {
+        let key = TopicPartition {
+            topic: topic.into(),
+            partition: index,
+        };
+        let end = partition.end.as_ref().ok()?.get();
+        let committed = group.committed.get(&key)?.as_ref().ok()?;
+        Some(end - committed.map_or(0, lagrange::kafka::snapshot::Offset::get))
+    });
+    lags.sum()
+}
+
+/// A look in a few lines.
+pub(crate) fn brief(snapshot: &Snapshot) -> String {
+    let mut lines = vec![format!(
+        "look {} brokers {:?} error {:?}",
+        snapshot.look, snapshot.brokers, snapshot.error
+    )];
+    for (name, topic) in &snapshot.topics {
+        lines.push(match topic {
+            Topic::Present(partitions) => {
+                let ends = partitions.iter().map(|partition| &partition.end);
+                format!("{name}: ends {:?}", ends.collect::<Vec<_>>())
+            }
+            other => format!("{name}: {other:?}"),
+        });
+    }
+    for (id, group) in &snapshot.groups {
+        let committed = group.committed.values().collect::<Vec<_>>();
+        let (state, topics) = (&group.state, &group.topics);
+        lines.push(format!(
+            "{id}: {state:?} {topics:?} committed {committed:?}"
+        ));
+    }
+    lines.join("\n")
+}
