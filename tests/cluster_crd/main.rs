@@ -12,7 +12,6 @@
 )]
 
 mod bounds;
-mod examples;
 mod objects;
 mod reading;
 mod rules;
