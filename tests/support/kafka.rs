@@ -82,6 +82,12 @@ impl Kafka {
         tokio::task::spawn_blocking(run).await.unwrap()
     }
 
+    /// The port of the first broker.
+    pub fn port(&self) -> u16 {
+        let first = self.bootstrap.split(',').next().unwrap();
+        first.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     /// Where Pods reach it.
     pub async fn bootstrap_for_pods(&self) -> String {
         self.run("bootstrap", &["pods"]).await

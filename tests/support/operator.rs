@@ -10,6 +10,19 @@ use std::time::{Duration, Instant};
 use super::kubernetes::{Kubernetes, Space};
 use super::until::{secs, until};
 
+/// What tests give it, unless they say otherwise.
+const DEFAULTS: [&str; 3] = [
+    "--allow-local-addresses",
+    "--inline-poll-interval=5s",
+    "--log-filter=info,lagrange=debug",
+];
+
+/// Whether the same flag is among those, with whatever value.
+fn is_given(flag: &str, among: &[&str]) -> bool {
+    let name = |flag: &str| flag.split('=').next().unwrap().to_owned();
+    among.iter().any(|other| name(other) == name(flag))
+}
+
 /// A running operator.
 #[derive(Debug)]
 pub struct Operator {
@@ -58,11 +71,7 @@ impl Operator {
             .arg(format!("--kubeconfig={}", kubernetes.kubeconfig.display()))
             .arg(format!("--watch-namespace={}", space.name))
             .arg(format!("--listen-address=127.0.0.1:{port}"))
-            .args([
-                "--allow-local-addresses",
-                "--inline-poll-interval=5s",
-                "--log-filter=info,lagrange=debug",
-            ])
+            .args(DEFAULTS.iter().filter(|flag| !is_given(flag, more)))
             .args(more)
             .env_clear()
             .stdin(Stdio::null())

@@ -1,0 +1,62 @@
+//! What the operator costs at rest and how soon it acts, with a real broker and a real API server: `make measure`.
+//!
+//! For each number of groups, all on one Kafka cluster: time until all are read, then memory, CPU, connections, requests per
+//! look and API writes over some quiet minutes, then the time from a burst of records to the scale that answers it.
+//! `MEASURE_GROUPS=1,100`, `MEASURE_REST_SECONDS=180` and `MEASURE_BURSTS=12` change how much.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    reason = "a measurement that cannot go on panics"
+)]
+
+mod bursts;
+mod members;
+mod rest;
+mod scene;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+fn main() {
+    let groups = setting("MEASURE_GROUPS", "1,100");
+    let rest = number(&setting("MEASURE_REST_SECONDS", "180"));
+    let bursts = number(&setting("MEASURE_BURSTS", "12"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for count in groups.split(',') {
+        runtime.block_on(measure(
+            number(count),
+            Duration::from_secs(rest as u64),
+            bursts,
+        ));
+    }
+}
+
+async fn measure(groups: usize, rest: Duration, bursts: usize) {
+    println!("{groups} groups, each with a member, 6 partitions and a look every 15 s");
+    let scene = scene::Scene::new(groups).await;
+    println!(
+        "  until all are read              {:8.1} s",
+        scene.until_read.as_secs_f64()
+    );
+    rest::measure(&scene.operator, scene.kafka.port(), rest).await;
+    bursts::measure(&scene, bursts).await;
+}
+
+fn setting(name: &str, otherwise: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| otherwise.to_owned())
+}
+
+fn number(text: &str) -> usize {
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("not a number: {text}"))
+}
