@@ -81,7 +81,7 @@ run_tests() { # run_tests NAMES [OPTION...]
   if [ ${#names[@]} = 0 ]; then
     skip "$level" "there are no such tests"
   else
-    cargo test --workspace --no-run "${names[@]}"
+    cargo test --workspace --no-run "${names[@]}" "$@"
     for name in "${names[@]#--test}"; do
       [ -z "$name" ] || run_test "$name" "$@"
     done

@@ -33,7 +33,7 @@ async fn six_partitions_are_shared_by_two_three_or_six_and_given_back_with_the_s
         "{:?}",
         watched.counts()
     );
-    assert_spaced(&here.space, "fulfillment", secs(5), secs(15)).await;
+    assert_spaced(&watched, &here.space, "fulfillment", secs(5), secs(15)).await;
     let lag = here.space.status("fulfillment").await.lag.unwrap();
     assert_eq!((lag.total, lag.unknown_partitions), (Some(0), 0));
     here.space
@@ -68,6 +68,7 @@ async fn load_on_one_groups_consumers_leaves_the_groups_beside_it_alone() {
         all
     };
     let (assigned, joined) = (assignments(), members().await);
+    assert!(assigned.iter().all(|times| *times > 0), "{assigned:?}");
     let load = here.load(60);
     until(
         secs(120),

@@ -1,8 +1,10 @@
 //! What goes on around a group: rollouts, Pods that find no place, an operator that dies, nothing to do.
 
+use std::time::Instant;
+
 use serde_json::json;
 
-use crate::field::{Consumers, Scenario};
+use crate::field::{Consumers, IMAGE, Scenario};
 use crate::support::until::{secs, throughout, until};
 use crate::watched::{Watched, assert_spaced};
 
@@ -117,9 +119,56 @@ async fn a_group_with_nothing_to_do_sleeps_and_one_record_wakes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_does_not_end_is_waited_for_until_its_timeout_is_reported() {
+    let here = Scenario::new("broken", 6).await;
+    here.consumers(Consumers::new("fulfillment", 2, "200"))
+        .await;
+    let pacing =
+        json!({ "minInterval": "5s", "minScaleDownInterval": "15s", "settleTimeout": "20s" });
+    here.sized("fulfillment", json!({ "minReplicas": 2, "pacing": pacing }))
+        .await;
+    here.space
+        .until_condition("fulfillment", "AbleToScale", "True/ReadyForNewScale")
+        .await;
+    let watched = Watched::deployment(&here.space, "fulfillment");
+    here.space
+        .image("fulfillment", "localhost/not-there:e2e")
+        .await;
+    let broken_at = Instant::now();
+    here.field.kafka.produce(&here.topic, 6000).await;
+    here.space
+        .until_condition("fulfillment", "AbleToScale", "False/RolloutInProgress")
+        .await;
+    let told = until(secs(60), "the timeout is reported", || async {
+        let decision = here.space.status("fulfillment").await.decision.unwrap();
+        if decision.message.contains("longer than settleTimeout") {
+            Ok(decision.message)
+        } else {
+            Err(format!("{decision:?}"))
+        }
+    })
+    .await;
+    assert!(told.contains("RolloutInProgress since"), "{told}");
+
+    // One action is let through. Its Pods cannot start either, so no other follows it.
+    here.space.until_replicas("fulfillment", 6, 60).await;
+    let waited = watched.last_change() - broken_at;
+    assert!(waited >= secs(20), "only {waited:?} waited for");
+    here.space
+        .until_condition("fulfillment", "AbleToScale", "False/ReplicasNotReady")
+        .await;
+
+    // What was wrong is put right: all consumers start.
+    here.space.image("fulfillment", IMAGE).await;
+    here.space.until_ready("fulfillment", 6).await;
+    assert_eq!(watched.counts(), [2, 6]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_that_dies_loses_nothing_and_keeps_its_spacing() {
     let here = Scenario::new("dies", 6).await;
     here.consumers(Consumers::new("fulfillment", 1, "20")).await;
+    let watched = Watched::deployment(&here.space, "fulfillment");
     let pacing =
         json!({ "minInterval": "20s", "minScaleDownInterval": "25s", "settleTimeout": "1m" });
     here.sized("fulfillment", json!({ "pacing": pacing })).await;
@@ -127,29 +176,19 @@ async fn an_operator_that_dies_loses_nothing_and_keeps_its_spacing() {
         .until_condition("fulfillment", "Ready", "True/Managed")
         .await;
     here.field.kafka.produce(&here.topic, 500).await;
-    until(secs(60), "it grows", || async {
-        let replicas = here.space.replicas("fulfillment").await;
-        if replicas > 1 {
-            Ok(())
-        } else {
-            Err(format!("{replicas}"))
-        }
-    })
-    .await;
-    let operator = "--selector=app.kubernetes.io/name=lagrange";
-    let kubernetes = &here.field.kubernetes;
-    kubernetes.kubectl(&[
-        "delete",
-        "pods",
-        "--namespace=lagrange",
-        operator,
-        "--grace-period=0",
-        "--force",
-    ]);
+    watched.until_changes(1, secs(60)).await;
+    here.field.kill_operator();
     here.field.kafka.produce(&here.topic, 6000).await;
     here.space.until_replicas("fulfillment", 6, 90).await;
-    here.space.until_replicas("fulfillment", 3, 120).await;
-    let history = here.space.status("fulfillment").await.history;
-    assert!(history.len() >= 3, "{history:?}");
-    assert_spaced(&here.space, "fulfillment", secs(20), secs(25)).await;
+
+    // The next action is a scale-down, after which it loses its Pod.
+    let ups = watched.counts().len() - 1;
+    watched.until_changes(ups + 1, secs(120)).await;
+    here.field.delete_operator();
+    watched.until_changes(ups + 2, secs(120)).await;
+    let limits = (secs(20), secs(25));
+    assert_spaced(&watched, &here.space, "fulfillment", limits.0, limits.1).await;
+    here.space
+        .until_condition("fulfillment", "Ready", "True/Managed")
+        .await;
 }

@@ -8,12 +8,18 @@ use serde_json::json;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
+use crate::remains;
 use crate::support::kafka::Kafka;
 use crate::support::kubernetes::{Kubernetes, Space};
 use crate::support::unique;
 
 /// Two cores carry so many scenarios at a time.
 const AT_A_TIME: usize = 3;
+
+/// The consumers' image.
+pub(crate) const IMAGE: &str = "localhost/workload:e2e";
+const NAMESPACE: &str = "--namespace=lagrange";
+const OPERATOR: &str = "--selector=app.kubernetes.io/name=lagrange";
 
 static FIELD: OnceCell<Field> = OnceCell::const_new();
 static PLACES: Semaphore = Semaphore::const_new(AT_A_TIME);
@@ -74,7 +80,7 @@ impl Field {
         );
         for (image, binary) in [
             ("localhost/lagrange:e2e", operator),
-            ("localhost/workload:e2e", workload.as_path()),
+            (IMAGE, workload.as_path()),
         ] {
             let tar = tempfile::Builder::new().suffix(".tar").tempfile().unwrap();
             let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/image.sh");
@@ -95,13 +101,55 @@ impl Field {
             "install",
             "lagrange",
             concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange"),
-            "--namespace=lagrange",
+            NAMESPACE,
             "--create-namespace",
             "--wait",
             "--timeout=2m",
             "--set=image.tag=e2e,log.format=human,log.filter=info\\,lagrange=debug",
         ]);
     }
+
+    /// `kill -9` of the operator's process, which is then started anew in its Pod. Where it cannot be seen from here (kind
+    /// in a machine of its own, or not as root), the Pod is lost instead.
+    pub(crate) fn kill_operator(&self) {
+        let uid = self.kubernetes.kubectl(&[
+            "get",
+            "pods",
+            NAMESPACE,
+            OPERATOR,
+            "--output=jsonpath={.items[0].metadata.uid}",
+        ]);
+        let killed = processes_of_pod(&uid, "lagrange").into_iter().any(|pid| {
+            let kill = Command::new("kill").args(["-KILL", &pid]).status();
+            kill.is_ok_and(|status| status.success())
+        });
+        if !killed {
+            self.delete_operator();
+        }
+    }
+
+    /// The operator's Pod goes as with its node: at once.
+    pub(crate) fn delete_operator(&self) {
+        let now = ["--grace-period=0", "--force"];
+        let pods = ["delete", "pods", NAMESPACE, OPERATOR];
+        self.kubernetes.kubectl(&[&pods[..], &now].concat());
+    }
+}
+
+/// Processes of this machine that run a program in a Pod: their control group has the Pod's uid in its name.
+fn processes_of_pod(uid: &str, program: &str) -> Vec<String> {
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let uids = [uid.to_owned(), uid.replace('-', "_")];
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|process| text(&process.join("comm")).trim() == program)
+        .filter(|process| {
+            let group = text(&process.join("cgroup"));
+            uids.iter().any(|uid| group.contains(uid))
+        })
+        .filter_map(|process| Some(process.file_name()?.to_str()?.to_owned()))
+        .collect()
 }
 
 impl Scenario {
@@ -144,20 +192,15 @@ impl Scenario {
                 .map(|(name, value)| json!({ "name": name, "value": value })),
         );
         let ports = host_port.map(|port| json!([{ "containerPort": 8080, "hostPort": port }]));
-        let arguments = match extra.iter().any(|(_, value)| *value == "consumer") {
-            true => json!([
-                "consume",
-                "--property",
-                "topic.metadata.refresh.interval.ms=1000"
-            ]),
-            false => json!([
-                "consume",
-                "--property",
-                "topic.metadata.refresh.interval.ms=1000",
-                "--property",
-                "session.timeout.ms=10000"
-            ]),
-        };
+        let mut arguments = vec![
+            "consume",
+            "--property",
+            "topic.metadata.refresh.interval.ms=1000",
+        ];
+        // KIP-848 leaves this to the broker.
+        if !extra.iter().any(|(_, value)| *value == "consumer") {
+            arguments.extend(["--property", "session.timeout.ms=10000"]);
+        }
         let labels = json!({ "app": name });
         self.space
             .apply(json!({
@@ -174,7 +217,7 @@ impl Scenario {
                             "terminationGracePeriodSeconds": 10,
                             "containers": [{
                                 "name": "consumer",
-                                "image": "localhost/workload:e2e",
+                                "image": IMAGE,
                                 "imagePullPolicy": "IfNotPresent",
                                 "args": arguments,
                                 "env": env,
@@ -242,45 +285,13 @@ impl Scenario {
 
 impl Drop for Scenario {
     fn drop(&mut self) {
-        let namespace = format!("--namespace={}", self.space.name);
-        let kubernetes = &self.field.kubernetes;
         if std::thread::panicking() {
-            let say = |title: &str, arguments: &[&str]| {
-                eprintln!("--- {title} ---\n{}", kubernetes.kubectl(arguments));
-            };
-            say(
-                "resources",
-                &[
-                    "get",
-                    "consumergroups,kafkaclusters",
-                    &namespace,
-                    "--output=yaml",
-                ],
-            );
-            say(
-                "pods",
-                &["get", "deployments,pods", &namespace, "--output=wide"],
-            );
-            say(
-                "events",
-                &[
-                    "get",
-                    "events",
-                    &namespace,
-                    "--sort-by=.metadata.creationTimestamp",
-                ],
-            );
-            say(
-                "operator",
-                &[
-                    "logs",
-                    "--namespace=lagrange",
-                    "--selector=app.kubernetes.io/name=lagrange",
-                    "--tail=400",
-                ],
-            );
+            remains::print(self);
         }
-        kubernetes.kubectl(&["delete", "namespace", &self.space.name, "--wait=false"]);
+        // Quickly, so that the Pods of one test do not slow the next.
+        self.field
+            .kubernetes
+            .ask(&["delete", "namespace", &self.space.name, "--wait=false"]);
     }
 }
 

@@ -14,6 +14,7 @@ mod counts;
 mod faults;
 mod field;
 mod protocols;
+mod remains;
 #[path = "../support/mod.rs"]
 mod support;
 mod watched;

@@ -1,18 +1,22 @@
-//! Watching replicas the whole time, and holding a history of actions to its pacing.
+//! Watching replicas the whole time, and holding the actions to their pacing.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::task::JoinHandle;
 
 use crate::support::kubernetes::Space;
+use crate::support::until::{secs, until};
 
-/// Every replica count that a Deployment is ever given.
+/// A change is seen later than it is made, and not all of them equally late.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Every replica count that a Deployment is ever given, and when.
 pub(crate) struct Watched {
-    seen: Arc<Mutex<Vec<i32>>>,
+    seen: Arc<Mutex<Vec<(Instant, i32)>>>,
     task: JoinHandle<()>,
 }
 
@@ -32,8 +36,8 @@ impl Watched {
                     continue;
                 };
                 let mut counts = counts.lock().unwrap();
-                if counts.last() != Some(&replicas) {
-                    counts.push(replicas);
+                if counts.last().is_none_or(|(_, last)| *last != replicas) {
+                    counts.push((Instant::now(), replicas));
                 }
             }
         });
@@ -42,11 +46,45 @@ impl Watched {
 
     /// In the order in which they were given.
     pub(crate) fn counts(&self) -> Vec<i32> {
-        self.seen.lock().unwrap().clone()
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|(_, replicas)| *replicas).collect()
+    }
+
+    /// When the last of them was given.
+    pub(crate) fn last_change(&self) -> Instant {
+        self.seen.lock().unwrap().last().unwrap().0
+    }
+
+    /// Waits until it was changed so many times.
+    pub(crate) async fn until_changes(&self, times: usize, within: Duration) {
+        until(within, &format!("{times} changes"), || async {
+            let counts = self.counts();
+            if counts.len() > times {
+                Ok(())
+            } else {
+                Err(format!("{counts:?}"))
+            }
+        })
+        .await;
     }
 
     pub(crate) fn distinct(&self) -> BTreeSet<i32> {
         self.counts().into_iter().collect()
+    }
+
+    /// Holds what was seen to a pacing: least time between any two actions, and from any to a scale-down.
+    pub(crate) fn assert_spaced(&self, any: Duration, down: Duration) {
+        let seen = self.seen.lock().unwrap();
+        // The first is what was there at the beginning.
+        for pair in seen.get(1..).unwrap_or_default().windows(2) {
+            let ((earlier, from), (later, to)) = (pair[0], pair[1]);
+            let apart = later - earlier + LATE;
+            let least = if to < from { down.max(any) } else { any };
+            assert!(
+                apart >= least,
+                "{from} to {to} only {apart:?} after: {seen:?}"
+            );
+        }
     }
 }
 
@@ -56,9 +94,28 @@ impl Drop for Watched {
     }
 }
 
-/// Holds the last actions of a group to its pacing. Times in the status are whole seconds.
-pub(crate) async fn assert_spaced(space: &Space, name: &str, any: Duration, down: Duration) {
-    let history = space.status(name).await.history;
+/// Holds the actions that the resource tells of to a pacing, as above, and to what was seen. Its times are whole seconds.
+pub(crate) async fn assert_spaced(
+    watched: &Watched,
+    space: &Space,
+    name: &str,
+    any: Duration,
+    down: Duration,
+) {
+    watched.assert_spaced(any, down);
+    // An action is told once it is done, so a moment after it is seen.
+    let history = until(secs(10), "what was seen is told", || async {
+        let history = space.status(name).await.history;
+        let told: Vec<i32> = history.iter().rev().map(|action| action.to).collect();
+        let seen = watched.counts();
+        let last = &seen[seen.len().saturating_sub(told.len()).max(1)..];
+        if told == last {
+            Ok(history)
+        } else {
+            Err(format!("{told:?} of {seen:?}"))
+        }
+    })
+    .await;
     for pair in history.windows(2) {
         let (later, earlier) = (&pair[0], &pair[1]);
         let apart = later

@@ -1,6 +1,7 @@
 //! Real brokers, and what tests do to them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -313,6 +314,27 @@ impl Kafka {
                 .collect()
         };
         tokio::task::spawn_blocking(read).await.unwrap()
+    }
+
+    /// State, protocol and members of a group, for people. Of a KIP-848 group Kafka tells this way only that it is one.
+    pub async fn describe(&self, group: &str) -> String {
+        let (config, group) = (self.config(), group.to_owned());
+        let read = move || -> Result<String, rdkafka::error::KafkaError> {
+            let client: BaseConsumer = config.create()?;
+            let list = client.fetch_group_list(Some(&group), secs(10))?;
+            let mut said = String::new();
+            for found in list.groups() {
+                let members = found.members();
+                let heads = [found.name(), found.state(), found.protocol()];
+                writeln!(said, "{}: {} members", heads.join(" "), members.len()).unwrap();
+                for member in members {
+                    writeln!(said, "  {} {}", member.id(), member.client_host()).unwrap();
+                }
+            }
+            Ok(said)
+        };
+        let said = tokio::task::spawn_blocking(read).await.unwrap();
+        said.unwrap_or_else(|error| error.to_string())
     }
 
     /// The ids of a group's members, sorted.

@@ -13,7 +13,7 @@ use lagrange::api::{ConsumerGroup, ConsumerGroupStatus, KafkaCluster};
 use serde_json::{Value, json};
 
 use super::until::{secs, until};
-use super::{me, script, state_directory, unique};
+use super::{me, script, state_directory, try_script, unique};
 
 const SCRIPT: &str = "kubernetes/kube.sh";
 
@@ -97,6 +97,12 @@ impl Kubernetes {
 
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         self.script("kubectl", arguments)
+    }
+
+    /// What kubectl prints, on standard output or, if it fails, on standard error.
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let all = [&["kubectl", self.state.to_str().unwrap()], arguments].concat();
+        try_script(SCRIPT, &all).unwrap_or_else(|said| said)
     }
 
     pub fn helm(&self, arguments: &[&str]) -> String {
@@ -233,6 +239,16 @@ impl Space {
         let patch = json!({ "spec": { "template": { "metadata": { "annotations": { "rolled": mark } } } } });
         self.deployments()
             .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
+    /// Gives its Pods another image.
+    pub async fn image(&self, name: &str, image: &str) {
+        let containers = json!([{ "name": "consumer", "image": image }]);
+        let patch = json!({ "spec": { "template": { "spec": { "containers": containers } } } });
+        self.deployments()
+            .patch(name, &PatchParams::default(), &Patch::Strategic(patch))
             .await
             .unwrap();
     }

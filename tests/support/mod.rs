@@ -32,6 +32,11 @@ pub fn unique(stem: &str) -> String {
 
 /// Runs a script of `tests/env` and returns what it prints.
 fn script(path: &str, arguments: &[&str]) -> String {
+    try_script(path, arguments).unwrap_or_else(|said| panic!("{path} {arguments:?}: {said}"))
+}
+
+/// The same; what it says on standard error if it fails.
+fn try_script(path: &str, arguments: &[&str]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/env")
         .join(path);
@@ -40,13 +45,11 @@ fn script(path: &str, arguments: &[&str]) -> String {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{} {arguments:?}: {}",
-        script.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
 
 /// A directory of the test program's own; what runs in it is ended by its owner's watchdog.
