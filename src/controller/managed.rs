@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     api::{ConsumerGroup, ConsumerGroupStatus},
     kafka::{connection::Identity, interest::Interest},
-    scaling::{Decision, Memory, Observation, State},
+    scaling::{Decision, Memory, Observation, State, memory::LastAction},
 };
 
 use super::{error::Problem, event::Told, looks::Watching, report};
@@ -100,6 +100,16 @@ impl Managed {
         }
     }
 
+    /// Whether the target has other replicas than what we know accounts for. Another process of ours may have set them: its
+    /// note is in the status before that (decision 1), but the watch of the target may be ahead of that of the resource.
+    pub(super) fn is_surprised_by(&self, replicas: i32) -> bool {
+        let memory = &self.state.memory;
+        let not_landed =
+            |last: &LastAction| !last.external && !last.landed && last.from == replicas;
+        memory.expected.is_some_and(|expected| expected != replicas)
+            && !memory.last.as_ref().is_some_and(not_landed)
+    }
+
     /// Notes members without a partition: a new member may have none for a moment, so that one look shows nothing.
     pub(super) fn note_idle(&mut self, decision: &Decision, observation: &Observation) {
         let look = observation.look.as_ref().ok();
@@ -128,4 +138,28 @@ impl Managed {
 fn is_older(a: &ConsumerGroup, b: &ConsumerGroup) -> bool {
     let number = |group: &ConsumerGroup| group.resource_version()?.parse::<u64>().ok();
     matches!((number(a), number(b)), (Some(a), Some(b)) if a < b)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case::as_it_was(2, false)]
+    #[case::as_it_was_left(6, false)]
+    #[case::by_another(4, true)]
+    fn replicas_that_nobody_here_set_are_a_surprise(#[case] replicas: i32, #[case] surprise: bool) {
+        let group = json!({
+            "metadata": { "name": "orders" },
+            "spec": { "scaleTargetRef": { "name": "orders" }, "kafka": {}, "objective": {} },
+            // Written ahead by the process before this one.
+            "status": { "memory": { "version": 1, "expected": 6, "last":
+                { "time": "2026-11-24T12:00:00Z", "from": 2, "to": 6 } } },
+        });
+        let managed = Managed::first_sight(&Arc::new(serde_json::from_value(group).unwrap()));
+        assert_eq!(managed.is_surprised_by(replicas), surprise);
+    }
 }

@@ -16,7 +16,9 @@ use crate::{
     },
 };
 
-use super::{context::Context, error::Problem, event::Happening, managed::Managed, view::View};
+use super::{
+    context::Context, error::Problem, event::Happening, managed::Managed, report, view::View,
+};
 
 /// The reason of the event that names who changed the replicas.
 pub(super) const SCALED_EXTERNALLY: &str = "ScaledExternally";
@@ -63,7 +65,8 @@ pub(super) fn transitions(
     view: &View<'_>,
 ) -> Vec<Happening> {
     let mut told = Vec::new();
-    if let Some(record) = new_record(stored, next) {
+    let ours = |record: &&ScaleRecord| record.reason != report::TAKEN_OVER;
+    if let Some(record) = new_record(stored, next).filter(ours) {
         told.push(scaled(record, stored, next));
     }
     if view.intent.mode == Mode::DryRun {

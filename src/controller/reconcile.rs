@@ -7,6 +7,7 @@ use kube::{ResourceExt as _, runtime::controller};
 use crate::{api::ConsumerGroup, intent::Intent};
 
 use super::{
+    act,
     context::Context,
     error::{Error, Stop},
     managed::Managed,
@@ -63,6 +64,9 @@ async fn step(
     let target = target::address(context, &intent.target, &name.namespace).await?;
     let size = target::see(context, &target).await?;
     prepare::inherit(context, managed, &target);
+    if managed.is_surprised_by(size.replicas) {
+        act::look_up(context, managed).await?;
+    }
 
     let looked = prepare::looked(context, managed);
     let (decision, is_silent) = prepare::decided(

@@ -29,6 +29,9 @@ use super::{
 /// `notBefore` moves only by more than this: what a wait ends at is known no better.
 const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);
 
+/// The reason of an action that another ConsumerGroup did on the same target before this one managed it.
+pub(super) const TAKEN_OVER: &str = "Unknown";
+
 /// What a status is made from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scene<'a> {
@@ -62,7 +65,8 @@ pub(super) fn status(scene: Scene<'_>, stored: &ConsumerGroupStatus) -> Consumer
             rate(decision)
         },
         replicas: Some(replicas(scene.policy, decision)),
-        decision: Some(decided(decision, scene.now, stored.decision.as_ref())),
+        decision: outstanding(scene.memory, stored.decision.as_ref())
+            .or_else(|| Some(decided(decision, scene.now, stored.decision.as_ref()))),
         last_scale: stored.last_scale.clone(),
         history: stored.history.clone(),
         memory: memory(scene.memory),
@@ -226,6 +230,19 @@ fn begun(
     new
 }
 
+/// The decision that was written ahead with an action of which nobody knows yet whether it was done: it stays until that is
+/// known, since nothing else says why there was the action.
+fn outstanding(memory: &Memory, stored: Option<&DecisionStatus>) -> Option<DecisionStatus> {
+    let last = memory.last?;
+    let ahead = stored?;
+    let is_open = !last.external && !last.confirmed && !last.landed;
+    (is_open && is_for(ahead, last)).then(|| ahead.clone())
+}
+
+fn is_for(decision: &DecisionStatus, action: LastAction) -> bool {
+    (decision.from, decision.to) == (Some(action.from), Some(action.to))
+}
+
 /// Enters the last action once it is known to have been done, and how long it took to settle once that is known.
 fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&DecisionStatus>) {
     let ours = |last: &LastAction| !last.external && last.from != last.to;
@@ -256,8 +273,8 @@ fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&De
     }
     // Written ahead with the action, so that it is there after a crash too.
     let reason = decided
-        .filter(|decided| (decided.from, decided.to) == (Some(last.from), Some(last.to)))
-        .map_or_else(|| "Unknown".to_owned(), |decided| decided.reason.clone());
+        .filter(|decided| is_for(decided, last))
+        .map_or_else(|| TAKEN_OVER.to_owned(), |decided| decided.reason.clone());
     let record = ScaleRecord {
         time: Some(time),
         from: last.from,

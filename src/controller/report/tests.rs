@@ -440,6 +440,32 @@ fn an_action_is_recorded_when_it_is_known_to_have_been_done(
 }
 
 #[test]
+fn what_was_decided_stays_until_it_is_known_whether_it_was_done() {
+    let decision = decision();
+    let ahead = decided_to_scale();
+    let open = render(
+        found(&decision),
+        &acted(false, false, 6, None),
+        &ahead,
+        "12:00:15",
+    );
+    assert_eq!(open.decision, ahead.decision);
+    let done = render(
+        found(&decision),
+        &acted(false, true, 6, None),
+        &open,
+        "12:00:20",
+    );
+    assert_eq!(done.history[0].reason, "LagAboveTarget");
+    assert_eq!(done.decision.unwrap().reason, "AsDesired");
+    // Of somebody else's action there was no decision here.
+    let taken_over = ConsumerGroupStatus::default();
+    let memory = acted(true, true, 6, None);
+    let taken_over = render(found(&decision), &memory, &taken_over, "12:00:25");
+    assert_eq!(taken_over.history[0].reason, TAKEN_OVER);
+}
+
+#[test]
 fn how_long_an_action_took_to_settle_is_entered_where_the_action_stands() {
     let decision = decision();
     let scaled = decided_to_scale();
