@@ -17,6 +17,8 @@ const OLDEST: SignedDuration = SignedDuration::from_secs(2 * 3600);
 pub(super) struct Evidence {
     points: VecDeque<Point>,
     latest: Option<(Timestamp, i64)>,
+    /// Something could not be read since the latest point.
+    has_hole: bool,
 }
 
 /// From its time until the next point's.
@@ -25,6 +27,8 @@ struct Point {
     at: Timestamp,
     peak: i32,
     produced: i64,
+    /// How long nothing was known before it.
+    blind: SignedDuration,
 }
 
 /// What a window shows.
@@ -43,13 +47,24 @@ impl Evidence {
         *self = Self::default();
     }
 
+    /// A look in which something was unknown, or that did not come.
+    pub(super) fn note_hole(&mut self) {
+        self.has_hole = true;
+    }
+
     /// Takes in what a whole look showed: replicas that the lag asks for, and records that have arrived so far.
     pub(super) fn push(&mut self, at: Timestamp, asked: i32, produced: i64) {
-        self.latest = Some((at, produced));
+        let before = self.latest.replace((at, produced));
+        let blind = match before.filter(|_| self.has_hole) {
+            Some((before, _)) => at.duration_since(before),
+            None => SignedDuration::ZERO,
+        };
+        self.has_hole = false;
         self.points.push_back(Point {
             at,
             peak: asked,
             produced,
+            blind,
         });
         while self
             .points
@@ -69,10 +84,15 @@ impl Evidence {
         let mut merged = VecDeque::with_capacity(MOST);
         let mut older = self.points.iter().copied();
         while let Some(first) = older.next() {
-            let peak = older
-                .next()
-                .map_or(first.peak, |second| first.peak.max(second.peak));
-            merged.push_back(Point { peak, ..first });
+            let second = older.next().unwrap_or(first);
+            // What comes before a hole stays before it.
+            let begins = if second.blind > first.blind {
+                second
+            } else {
+                first
+            };
+            let peak = first.peak.max(second.peak);
+            merged.push_back(Point { peak, ..begins });
         }
         merged.extend(newer);
         self.points = merged;
@@ -81,13 +101,20 @@ impl Evidence {
     /// What the last `length` shows, as of the latest look.
     pub(super) fn window(&self, length: SignedDuration) -> Option<Window> {
         let (now, produced) = self.latest?;
-        let oldest = self.points.front()?;
+        // What was seen before a hole of more than half the window says too little about the window.
+        let seen = self
+            .points
+            .iter()
+            .rposition(|p| p.blind > length / 2)
+            .unwrap_or(0);
+        let oldest = self.points.get(seen)?;
         // The point under way when the window began belongs to it.
         let first = self
             .points
             .iter()
             .rposition(|p| now.duration_since(p.at) >= length)
-            .unwrap_or(0);
+            .unwrap_or(0)
+            .max(seen);
         let inside = || self.points.iter().skip(first);
         let start = inside().next()?;
         Some(Window {
@@ -126,6 +153,29 @@ mod tests {
         );
         assert_eq!(evidence.window(secs(60)).unwrap().peak, 9);
         assert_eq!(evidence.window(secs(600)).unwrap().covered, secs(60));
+    }
+
+    #[test]
+    fn a_hole_of_more_than_half_the_window_begins_it_anew() {
+        let mut evidence = Evidence::default();
+        for t in [0, 5, 10, 15, 20, 25] {
+            evidence.push(at(t), 1, 0);
+        }
+        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(20));
+        evidence.note_hole();
+        evidence.push(at(40), 1, 0);
+        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(0));
+        assert_eq!(
+            evidence.window(secs(30)).unwrap().covered,
+            secs(30),
+            "exactly half of it is not more than half"
+        );
+        evidence.push(at(60), 1, 0);
+        assert_eq!(
+            evidence.window(secs(20)).unwrap().covered,
+            secs(20),
+            "looks that are far apart are no hole"
+        );
     }
 
     #[test]

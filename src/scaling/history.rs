@@ -154,6 +154,7 @@ impl History {
         if taken.is_new {
             missing.looks = missing.looks.saturating_add(1);
         }
+        self.evidence.note_hole();
         self.quiet_since = None;
         self.backlog_since = None;
     }
