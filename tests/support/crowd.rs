@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
-use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{Message as _, TopicPartitionList};
 
 use super::kafka::{Kafka, POLL, consumer_config};
+use super::until::secs;
 
 /// As many members as the Deployment has ready replicas, until dropped.
 pub struct Crowd {
@@ -127,44 +128,36 @@ impl Drop for Member {
 
 /// Reads, takes its time, commits once a second, and leaves when told to.
 fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
-    let mut committed = std::time::Instant::now();
-    let mut paused = false;
+    let mut committed = Instant::now();
+    let mut told: Option<(bool, TopicPartitionList)> = None;
     while !stopped.load(Ordering::Relaxed) {
         let micros = pace.micros.load(Ordering::Relaxed);
-        if (micros == IDLE) != paused || paused {
-            // A new assignment is not paused, so this is said again and again.
-            if let Ok(assignment) = consumer.assignment()
-                && assignment.count() > 0
-            {
-                let said = if micros == IDLE {
-                    consumer.pause(&assignment)
-                } else {
-                    consumer.resume(&assignment)
-                };
-                paused = said.is_ok() && micros == IDLE;
+        // A new assignment is not paused. Said once for each: every pause throws away what was fetched.
+        if let Ok(assignment) = consumer.assignment()
+            && told != Some((micros == IDLE, assignment.clone()))
+        {
+            let said = if micros == IDLE {
+                consumer.pause(&assignment)
+            } else {
+                consumer.resume(&assignment)
+            };
+            told = said.is_ok().then_some((micros == IDLE, assignment));
+        }
+        if let Some(Ok(record)) = consumer.poll(POLL) {
+            if micros == IDLE {
+                // It came before the pause: back to it.
+                let at = rdkafka::Offset::Offset(record.offset());
+                let _ = consumer.seek(record.topic(), record.partition(), at, secs(5));
+                continue;
             }
+            if micros > 0 {
+                std::thread::sleep(Duration::from_micros(micros));
+            }
+            let _ = consumer.store_offset_from_message(&record);
         }
-        let Some(Ok(record)) = consumer.poll(POLL) else {
-            continue;
-        };
-        if micros == IDLE {
-            // It came before the pause: back to it.
-            let at = rdkafka::Offset::Offset(record.offset());
-            let _ = consumer.seek(
-                record.topic(),
-                record.partition(),
-                at,
-                Duration::from_secs(5),
-            );
-            continue;
-        }
-        if micros > 0 {
-            std::thread::sleep(Duration::from_micros(micros));
-        }
-        let _ = consumer.store_offset_from_message(&record);
-        if committed.elapsed() >= Duration::from_secs(1) {
-            let _ = consumer.commit_consumer_state(CommitMode::Sync);
-            committed = std::time::Instant::now();
+        if committed.elapsed() >= secs(1) {
+            let _ = consumer.commit_consumer_state(CommitMode::Async);
+            committed = Instant::now();
         }
     }
     let _ = consumer.commit_consumer_state(CommitMode::Sync);

@@ -43,6 +43,15 @@ impl Kubernetes {
             .unwrap()
     }
 
+    /// A control plane with fake nodes of the test's own; ended when this is dropped.
+    pub async fn own() -> Self {
+        let kubernetes = tokio::task::spawn_blocking(|| Self::start_now("kwok"))
+            .await
+            .unwrap();
+        kubernetes.until_defined().await;
+        kubernetes
+    }
+
     fn start_bare(mode: &str) -> Self {
         let state = state_directory();
         let arguments = [
@@ -107,6 +116,18 @@ impl Kubernetes {
 
     pub fn helm(&self, arguments: &[&str]) -> String {
         self.script("helm", arguments)
+    }
+
+    /// One of its logs, such as `audit.log`.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.state.join("log").join(name)).unwrap()
+    }
+
+    /// Writes a private file beside its own, for `kubectl -f` or as a kubeconfig.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.state.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
     }
 
     pub fn load_image(&self, tar: &str) {

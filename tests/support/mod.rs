@@ -13,6 +13,7 @@
     reason = "compiled into test programs only; a test that cannot go on panics"
 )]
 
+pub mod audit;
 pub mod crowd;
 pub mod kafka;
 pub mod kubernetes;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,12 @@ impl Operator {
 
     /// The same, with more flags.
     pub async fn start_with(kubernetes: &Kubernetes, space: &Space, more: &[&str]) -> Self {
-        let operator = Self::spawn(kubernetes, space, more);
+        Self::start_as(&kubernetes.kubeconfig, space, more).await
+    }
+
+    /// The same, as whom a kubeconfig says.
+    pub async fn start_as(kubeconfig: &Path, space: &Space, more: &[&str]) -> Self {
+        let operator = Self::spawn(kubeconfig, space, more);
         until(secs(30), "the operator is ready", || async {
             let seen = operator.get("/readyz");
             if seen.starts_with("HTTP/1.1 200") {
@@ -52,7 +57,7 @@ impl Operator {
         operator
     }
 
-    fn spawn(kubernetes: &Kubernetes, space: &Space, more: &[&str]) -> Self {
+    fn spawn(kubeconfig: &Path, space: &Space, more: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -68,7 +73,7 @@ impl Operator {
         let output = File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_lagrange"))
             .arg("run")
-            .arg(format!("--kubeconfig={}", kubernetes.kubeconfig.display()))
+            .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .arg(format!("--watch-namespace={}", space.name))
             .arg(format!("--listen-address=127.0.0.1:{port}"))
             .args(DEFAULTS.iter().filter(|flag| !is_given(flag, more)))

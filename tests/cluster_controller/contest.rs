@@ -1,0 +1,212 @@
+//! Decisions 7 to 9: others who scale the target, or want to manage the same. Never fight, and say so.
+
+use serde_json::{Value, json};
+
+use crate::stage::{APP, Stage, UP, assert_spaced, now};
+use crate::support::until::{secs, until};
+
+fn autoscaler() -> Value {
+    json!({
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": { "name": "rival" },
+        "spec": {
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": APP },
+            "maxReplicas": 9,
+            "metrics": [{ "type": "Resource", "resource": {
+                "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 50 } } }],
+        },
+    })
+}
+
+/// The message of a condition.
+async fn message(stage: &Stage<'_>, group: &str, condition: &str) -> String {
+    let status = stage.space.status(group).await;
+    let found = status.conditions.into_iter().find(|c| c.type_ == condition);
+    found.map(|found| found.message).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_with_a_horizontal_pod_autoscaler_is_left_to_it_until_that_goes() {
+    let stage = Stage::new("hpa").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.space.apply(autoscaler()).await;
+    stage.group(json!({})).await;
+    let _operator = stage.operator().await;
+    stage
+        .space
+        .until_condition(APP, "Ready", "False/TargetContested")
+        .await;
+    let said = message(&stage, APP, "Ready").await;
+    assert!(
+        said.contains("HorizontalPodAutoscaler rival scales"),
+        "{said}"
+    );
+    stage.space.until_event(APP, "TargetContested").await;
+    stage.hold(1, 12).await;
+
+    let autoscalers: kube::Api<k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler> =
+        kube::Api::namespaced(stage.space.client.clone(), &stage.space.name);
+    autoscalers
+        .delete("rival", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    stage.space.until_replicas(APP, 6, 40).await;
+    stage
+        .space
+        .until_condition(APP, "Ready", "True/Managed")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_on_one_target_the_older_manages_and_the_other_takes_over_when_it_goes() {
+    let stage = Stage::new("target").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 180).await;
+    stage.group(json!({})).await;
+    // Creation times are whole seconds.
+    tokio::time::sleep(secs(1)).await;
+    let other = stage.spec(json!({ "groupId": "another", "minReplicas": 5 }));
+    stage.space.group("younger", other).await;
+    let _operator = stage.operator().await;
+    stage.space.until_replicas(APP, 2, 40).await;
+    stage
+        .space
+        .until_condition("younger", "Ready", "False/TargetContested")
+        .await;
+    let said = message(&stage, "younger", "Ready").await;
+    assert!(said.contains("/app is older and manages"), "{said}");
+    stage.space.until_event("younger", "TargetContested").await;
+    stage.hold(2, 10).await;
+    assert_eq!(stage.space.condition(APP, "Ready").await, "True/Managed");
+
+    // It takes the last action over too, without telling it as its own.
+    let _ = stage
+        .space
+        .groups()
+        .delete(APP, &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    until(secs(70), "the younger one has taken over", || async {
+        match stage.space.replicas(APP).await {
+            6 => Ok(()),
+            other => Err(format!(
+                "{other}; {:?}",
+                stage.space.status("younger").await
+            )),
+        }
+    })
+    .await;
+    assert_spaced(1, &stage.actions(), UP, UP);
+    let note = stage.space.until_event("younger", "ScaledUp").await;
+    assert!(note.starts_with("replicas 2 -> 6, MinReplicas"), "{note}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_on_one_group_the_older_manages() {
+    let stage = Stage::new("group").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.space.deployment("second", 1).await;
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.group(json!({})).await;
+    tokio::time::sleep(secs(1)).await;
+    let other = stage.spec(json!({ "scaleTargetRef": { "name": "second" } }));
+    stage.space.group("younger", other).await;
+    let _operator = stage.operator().await;
+    stage.space.until_replicas(APP, 6, 40).await;
+    stage
+        .space
+        .until_condition("younger", "Ready", "False/GroupContested")
+        .await;
+    assert_eq!(stage.space.replicas("second").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_that_scales_is_named_adopted_and_counted_and_three_times_in_ten_minutes_is_a_contest()
+ {
+    let stage = Stage::new("hand").await;
+    let _crowd = stage.set(6, 1).await;
+    stage
+        .group(json!({ "pacing": { "minInterval": "12s", "minScaleDownInterval": "10m" } }))
+        .await;
+    let _operator = stage.operator().await;
+    stage.until_members(1).await;
+
+    stage.space.scale(APP, 2).await;
+    let by_hand = now();
+    let note = stage.space.until_event(APP, "ScaledExternally").await;
+    assert_eq!(
+        note,
+        "replicas changed from 1 to 2 by a-hand; taken over, and counted as an action"
+    );
+    stage.kafka.produce(&stage.topic, 400).await;
+    stage.space.until_replicas(APP, 6, 60).await;
+    let waited = stage.actions()[0].at.duration_since(by_hand);
+    assert!(waited.as_secs() >= 11, "{waited:#} after the hand");
+    stage.until_settled(6).await;
+
+    for (count, replicas) in [(2, 5), (3, 4)] {
+        stage.space.scale(APP, replicas).await;
+        until(secs(20), "the hand is noticed", || async {
+            let events = stage.space.events(APP).await;
+            let noticed = events.iter().filter(|(r, _)| r == "ScaledExternally");
+            if noticed.count() == count {
+                Ok(())
+            } else {
+                Err(format!("{events:?}"))
+            }
+        })
+        .await;
+    }
+    stage
+        .space
+        .until_condition(APP, "Ready", "False/TargetContested")
+        .await;
+    let note = stage.space.until_event(APP, "TargetContested").await;
+    assert!(note.contains("drop replicas from the manifest"), "{note}");
+    // The lag asks for 6 all the while.
+    stage.hold(4, 20).await;
+    assert_eq!(stage.sizes(), [6]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_missing_is_said_to_be_and_managed_once_it_is_there() {
+    let stage = Stage::new("missing").await;
+    stage.kafka.create_topic(&stage.topic, 6).await;
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.group(json!({})).await;
+    let _operator = stage.operator().await;
+    stage
+        .space
+        .until_condition(APP, "Ready", "False/TargetNotFound")
+        .await;
+    let _crowd = stage.crowd(&[]);
+    stage.space.deployment(APP, 1).await;
+    stage.space.until_replicas(APP, 6, 40).await;
+    stage
+        .space
+        .until_condition(APP, "Ready", "True/Managed")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_set_to_zero_by_hand_is_off_until_it_is_handed_back() {
+    let stage = Stage::new("off").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.group(json!({})).await;
+    let _operator = stage.operator().await;
+    stage.until_members(1).await;
+    stage.space.scale(APP, 0).await;
+    stage
+        .space
+        .until_condition(APP, "AbleToScale", "False/ScalingDisabled")
+        .await;
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.hold(0, 15).await;
+    assert_eq!(stage.space.condition(APP, "Ready").await, "True/Managed");
+
+    stage.space.scale(APP, 1).await;
+    stage.space.until_replicas(APP, 6, 60).await;
+    assert_eq!(stage.sizes(), [6]);
+}

@@ -1,0 +1,85 @@
+//! One bad apple: groups that cannot work, and a Kafka that never answers, do not delay the others.
+
+use std::net::TcpListener;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::stage::{APP, Stage};
+use crate::support::until::{same, secs, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
+    let stage = Stage::new("apples").await;
+    let _crowd = stage.set(6, 1).await;
+    // Takes connections and never says a word.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mute = mute.local_addr().unwrap().to_string();
+    // Nobody listens there any more.
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let at = |server: &str| json!({ "kafka": { "bootstrapServers": [server] } });
+    let bad: [(&str, Value, &str); 6] = [
+        ("mute", at(&mute), "False/KafkaUnreachable"),
+        ("closed", at(&closed), "False/KafkaUnreachable"),
+        (
+            "pattern",
+            json!({ "topics": null, "topicPattern": "orders(" }),
+            "False/InvalidSpec",
+        ),
+        (
+            "cluster",
+            json!({ "kafka": { "bootstrapServers": null, "clusterRef": { "name": "nowhere" } } }),
+            "False/ClusterNotFound",
+        ),
+        (
+            "target",
+            json!({ "scaleTargetRef": { "name": "nowhere" } }),
+            "False/TargetNotFound",
+        ),
+        (
+            "topic",
+            json!({ "topics": ["there.is.no.such.topic"] }),
+            "False/TopicNotFound",
+        ),
+    ];
+    for (name, change, _) in &bad {
+        // Each with a target and a group of its own, so that none contests another.
+        let mut spec = stage.spec(json!({ "groupId": name, "scaleTargetRef": { "name": name } }));
+        if *name != "target" {
+            stage.space.deployment(name, 1).await;
+        }
+        crate::stage::merge(&mut spec, change.clone());
+        stage.space.group(name, spec).await;
+    }
+    let operator = stage.operator().await;
+    for (name, _, says) in &bad {
+        stage.space.until_condition(name, "Ready", says).await;
+    }
+
+    stage.group(json!({})).await;
+    stage.until_members(1).await;
+    let decisions = || {
+        let of = format!("/{APP}.{}", stage.space.name);
+        let log = operator.log();
+        log.lines()
+            .filter(|line| line.contains(&of) && line.contains("decided"))
+            .count()
+    };
+    let (began, before) = (Instant::now(), decisions());
+    tokio::time::sleep(secs(26)).await;
+    let looks = decisions() - before;
+    assert!(looks >= 5, "{looks} looks in {:?}", began.elapsed());
+
+    let began = Instant::now();
+    stage.kafka.produce(&stage.topic, 600).await;
+    until(secs(20), "the good one is scaled", || async {
+        same(&stage.space.replicas(APP).await, &6)
+    })
+    .await;
+    // One look and a second; and what a busy machine adds.
+    assert!(began.elapsed() < secs(9), "{:?}", began.elapsed());
+}

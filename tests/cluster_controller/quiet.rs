@@ -1,0 +1,83 @@
+//! Decision 29 and decision 1 from the API server's side: a group at rest writes nothing, and two operators act once.
+
+use serde_json::json;
+
+use crate::stage::{APP, Stage, assert_spaced, now};
+use crate::support::audit;
+use crate::support::until::secs;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() {
+    let stage = Stage::new("quiet").await;
+    let crowd = stage.set(6, 1).await;
+    crowd.micros_per_record(0);
+    stage.kafka.produce(&stage.topic, 60).await;
+    stage.space.cluster("main", &stage.kafka.bootstrap).await;
+    let kafka = json!({ "bootstrapServers": null, "clusterRef": { "name": "main" } });
+    stage.group(json!({ "kafka": kafka })).await;
+    let operator = stage.operator().await;
+    stage.until_members(1).await;
+    stage.until_reason("AsDesired").await;
+    // The rates of the last minute have gone back to nothing.
+    tokio::time::sleep(secs(75)).await;
+
+    let version = || async {
+        let group = stage.space.groups().get(APP).await.unwrap();
+        let cluster = stage.space.clusters().get("main").await.unwrap();
+        (
+            group.metadata.resource_version,
+            cluster.metadata.resource_version,
+        )
+    };
+    let count = |series: &str| operator.metric_sum(series, "");
+    let (began, before) = (now(), version().await);
+    let (looks, reconciles) = (
+        count("lagrange_kafka_poll_seconds_count"),
+        count("lagrange_reconcile_seconds_count"),
+    );
+    tokio::time::sleep(secs(90)).await;
+    let looks = count("lagrange_kafka_poll_seconds_count") - looks;
+    let reconciles = count("lagrange_reconcile_seconds_count") - reconciles;
+    assert_eq!(version().await, before);
+    let written = audit::writes(stage.kubernetes, &stage.space);
+    let written: Vec<_> = written
+        .iter()
+        .filter(|write| write.at >= began && !write.resource.starts_with("leases"))
+        .collect();
+    assert!(written.is_empty(), "{written:?}");
+    assert!((16.0..=20.0).contains(&looks), "{looks} looks");
+    // One look may be on its way at either end.
+    assert!(reconciles <= looks + 1.0, "{reconciles} for {looks} looks");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_operators_at_once_act_once_for_each_decision() {
+    let stage = Stage::new("two").await;
+    let _crowd = stage.set(12, 1).await;
+    let pacing =
+        json!({ "minInterval": "5s", "minScaleDownInterval": "5s", "settleTimeout": "30s" });
+    stage
+        .group(json!({ "minReplicas": 1, "maxReplicas": 1, "pacing": pacing }))
+        .await;
+    let _first = stage.operator().await;
+    let _second = stage.operator().await;
+    stage.until_members(1).await;
+    let rounds = [2, 3, 4, 6, 4, 3, 2, 1];
+    for replicas in rounds {
+        let bounds = json!({ "minReplicas": replicas, "maxReplicas": replicas });
+        stage.space.edit(APP, bounds).await;
+        stage.space.until_replicas(APP, replicas, 60).await;
+    }
+    stage.hold(1, 6).await;
+    assert_eq!(stage.sizes(), rounds);
+    assert_spaced(1, &stage.actions(), 5, 5);
+    let events = stage.space.events(APP).await;
+    let told = events
+        .iter()
+        .filter(|(reason, _)| reason == "ScaledUp" || reason == "ScaledDown");
+    assert_eq!(told.count(), rounds.len(), "{events:?}");
+    let others = events
+        .iter()
+        .filter(|(reason, _)| reason == "ScaledExternally");
+    assert_eq!(others.count(), 0, "{events:?}");
+}

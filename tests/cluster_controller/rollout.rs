@@ -1,0 +1,96 @@
+//! Promise 4: no action while the workload rolls out, for as long as `settleTimeout`, and that is reported.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::stage::{APP, Stage, now};
+use crate::support::until::{secs, until};
+
+/// Another image, whose Pods are ready after so long.
+async fn roll_out(stage: &Stage<'_>, ready_after: &str) {
+    let template = json!({
+        "metadata": { "annotations": { "lagrange.test/ready-delay": ready_after } },
+        "spec": { "containers": [{ "name": "consumer", "image": "localhost/pause:2" }] },
+    });
+    let patch = Patch::Strategic(json!({ "spec": { "template": template } }));
+    stage
+        .space
+        .deployments()
+        .patch(APP, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+}
+
+fn is_rolled_out(deployment: &Deployment) -> bool {
+    let status = deployment.status.clone().unwrap_or_default();
+    status.observed_generation == deployment.metadata.generation
+        && status.replicas == status.updated_replicas
+        && status.ready_replicas == status.replicas
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_change_under_load_is_waited_for() {
+    let stage = Stage::new("rollout").await;
+    let _crowd = stage.set(6, 2).await;
+    stage
+        .group(json!({ "pacing": { "settleTimeout": "2m" } }))
+        .await;
+    let _operator = stage.operator().await;
+    stage.until_members(2).await;
+
+    // Two Pods, one after the other.
+    roll_out(&stage, "12s").await;
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.until_reason("RolloutInProgress").await;
+    stage
+        .space
+        .until_condition(APP, "AbleToScale", "False/RolloutInProgress")
+        .await;
+    let done = until(secs(90), "the rollout is done", || async {
+        assert_eq!(stage.sizes(), [0; 0]);
+        let deployment = stage.space.deployments().get(APP).await.unwrap();
+        if is_rolled_out(&deployment) {
+            Ok(now())
+        } else {
+            Err(format!("{:?}", deployment.status))
+        }
+    })
+    .await;
+    stage.space.until_replicas(APP, 6, 60).await;
+    let actions = stage.actions();
+    // The watch of the Deployment may be a step ahead of this test's look.
+    let early = done.duration_since(actions[0].at).as_millis();
+    assert!(early < 500, "{early} ms before the rollout was done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_never_ends_is_reported_and_holds_the_group_for_settle_timeout_only() {
+    let stage = Stage::new("stuck").await;
+    let _crowd = stage.set(6, 2).await;
+    stage
+        .group(json!({ "pacing": { "settleTimeout": "20s" } }))
+        .await;
+    let _operator = stage.operator().await;
+    stage.until_members(2).await;
+
+    roll_out(&stage, "1h").await;
+    let began = now();
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.until_reason("RolloutInProgress").await;
+    let message = until(secs(60), "the overdue rollout is told", || async {
+        let status = stage.status().await;
+        let message = status.decision.clone().unwrap_or_default().message;
+        if message.contains("RolloutInProgress since")
+            && message.contains("longer than settleTimeout")
+        {
+            Ok(message)
+        } else {
+            Err(format!("{status:?}"))
+        }
+    })
+    .await;
+    stage.space.until_replicas(APP, 6, 30).await;
+    let waited = stage.actions()[0].at.duration_since(began);
+    assert!(waited.as_secs() >= 19, "{waited:#}; {message}");
+}

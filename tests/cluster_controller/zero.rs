@@ -1,0 +1,51 @@
+//! To zero and back (decision 12).
+
+use serde_json::json;
+
+use crate::stage::{APP, Stage, now};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_with_nothing_to_do_sleeps_after_its_delay_and_one_record_wakes_it() {
+    let stage = Stage::new("zero").await;
+    let crowd = stage.set(6, 1).await;
+    crowd.micros_per_record(0);
+    stage.kafka.produce(&stage.topic, 60).await;
+    let pacing = json!({ "minScaleDownInterval": "5s", "scaleToZeroDelay": "20s" });
+    stage
+        .group(json!({ "minReplicas": 0, "pacing": pacing }))
+        .await;
+    let began = now();
+    let _operator = stage.operator().await;
+    stage.space.until_replicas(APP, 0, 90).await;
+    let waited = stage.actions()[0].at.duration_since(began);
+    assert!(waited.as_secs() >= 20, "asleep after {waited:#}");
+    stage.until_settled(0).await;
+    // Asleep, it does not wake by itself.
+    stage.hold(0, 12).await;
+
+    stage.kafka.produce(&stage.topic, 1).await;
+    stage.space.until_replicas(APP, 1, 20).await;
+    assert_eq!(stage.sizes(), [0, 1]);
+    let last = stage.status().await.history;
+    let told: Vec<&str> = last.iter().map(|action| action.reason.as_str()).collect();
+    assert!(
+        matches!(told[..], ["WakeUp", "ScaleToZero"] | ["ScaleToZero"]),
+        "{told:?}"
+    );
+    // It has the record read, and goes to sleep again.
+    stage.space.until_replicas(APP, 0, 90).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_still_has_something_to_read_does_not_sleep() {
+    let stage = Stage::new("awake").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 6).await;
+    let pacing = json!({ "minScaleDownInterval": "5s", "scaleToZeroDelay": "10s" });
+    stage
+        .group(json!({ "minReplicas": 0, "pacing": pacing }))
+        .await;
+    let _operator = stage.operator().await;
+    stage.until_members(1).await;
+    stage.hold(1, 25).await;
+}

@@ -1,0 +1,95 @@
+//! What the API server's audit log says was written, by whom and when: what happened, not what a status claims.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::kubernetes::{Kubernetes, Space};
+
+/// One write that the API server took.
+#[derive(Debug, Clone)]
+pub struct Write {
+    pub at: Timestamp,
+    /// Plural, and the subresource if there is one: `deployments/scale`.
+    pub resource: String,
+    pub name: String,
+    /// Field manager; empty where the writer named none.
+    pub manager: String,
+    /// `spec.replicas` of a scale.
+    pub replicas: Option<i32>,
+}
+
+/// An action of the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Action {
+    pub at: Timestamp,
+    pub to: i32,
+}
+
+const OPERATOR: &str = "lagrange.dev%2Foperator";
+
+/// Every write in a namespace that was taken, oldest first.
+pub fn writes(kubernetes: &Kubernetes, space: &Space) -> Vec<Write> {
+    let log = kubernetes.log("audit.log");
+    let mut writes: Vec<Write> = log
+        .lines()
+        .filter(|line| line.contains(&space.name))
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|event| event["objectRef"]["namespace"] == space.name.as_str())
+        .filter(|event| {
+            event["stage"] == "ResponseComplete"
+                && matches!(event["responseStatus"]["code"].as_u64(), Some(200..=299))
+        })
+        .map(|event| write(&event))
+        .collect();
+    writes.sort_by_key(|write| write.at);
+    writes
+}
+
+fn write(event: &Value) -> Write {
+    let object = &event["objectRef"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let uri = text(&event["requestURI"]);
+    let manager = uri
+        .split(['?', '&'])
+        .find_map(|part| part.strip_prefix("fieldManager="));
+    let resource = match object["subresource"].as_str() {
+        Some(subresource) => format!("{}/{subresource}", text(&object["resource"])),
+        None => text(&object["resource"]),
+    };
+    Write {
+        at: text(&event["requestReceivedTimestamp"]).parse().unwrap(),
+        resource,
+        name: text(&object["name"]),
+        manager: manager.unwrap_or_default().to_owned(),
+        replicas: event["requestObject"]["spec"]["replicas"]
+            .as_i64()
+            .and_then(|replicas| i32::try_from(replicas).ok()),
+    }
+}
+
+/// Every scale of a target that the operator wrote, oldest first.
+pub fn actions(kubernetes: &Kubernetes, space: &Space, target: &str) -> Vec<Action> {
+    writes(kubernetes, space)
+        .into_iter()
+        .filter(|write| write.manager == OPERATOR && write.resource.ends_with("/scale"))
+        .filter(|write| write.name == target)
+        .map(|write| Action {
+            at: write.at,
+            to: write.replicas.unwrap(),
+        })
+        .collect()
+}
+
+/// The status writes of the operator on one ConsumerGroup since then.
+pub fn status_writes(
+    kubernetes: &Kubernetes,
+    space: &Space,
+    name: &str,
+    since: Timestamp,
+) -> usize {
+    writes(kubernetes, space)
+        .iter()
+        .filter(|write| write.manager == OPERATOR && write.resource == "consumergroups/status")
+        .filter(|write| write.name == name && write.at >= since)
+        .count()
+}
