@@ -23,6 +23,7 @@ pub struct Seen {
     pub method: Method,
     pub path: String,
     pub body: Value,
+    /// The answer; 0: the request was lost.
     pub status: u16,
 }
 
@@ -227,7 +228,7 @@ impl ApiServer {
         }
         let (status, answer) = match fault {
             Some(Fault::Status(code)) => (code, refusal(code, "planned")),
-            Some(Fault::Lost) => return std::future::pending().await,
+            Some(Fault::Lost) => (0, Value::Null),
             _ => self.world().handle(&parts.method, &path, &query, &body),
         };
         if parts.method != Method::GET {
@@ -242,7 +243,7 @@ impl ApiServer {
             self.changed.notify_waiters();
         }
         match fault {
-            Some(Fault::Unanswered) => return std::future::pending().await,
+            Some(Fault::Lost | Fault::Unanswered) => return std::future::pending().await,
             Some(Fault::DiesAfter) => {
                 self.kill(client);
                 return std::future::pending().await;
