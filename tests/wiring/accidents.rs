@@ -265,13 +265,17 @@ async fn a_watch_that_is_answered_with_gone_for_ever_is_begun_anew() {
     scene.looks(2, 0).await;
     scene.api.refuse_watches("consumergroups", true);
     sleep(Duration::from_secs(30)).await;
-    // Nobody is told of this change, and the version that the watch goes on from is too old for ever.
-    scene.api.edit("consumergroups", "orders", |group| {
-        group["spec"]["minReplicas"] = json!(2)
-    });
-    sleep(Duration::from_mins(6)).await;
-    scene.looks(2, 0).await;
-    assert_eq!(scene.replicas("orders"), 2, "found by a new list");
+    // Nobody is told of this one, and the version that the watch goes on from is too old for ever.
+    scene
+        .api
+        .create("deployments", crate::scene::deployment("late", 1));
+    scene
+        .api
+        .create("consumergroups", crate::scene::group("late"));
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(scene.status("late"), json!(null));
+    sleep(Duration::from_mins(5)).await;
+    assert_ne!(scene.status("late"), json!(null), "found by a new list");
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,8 +302,11 @@ async fn a_deleted_group_leaves_nothing_and_a_new_one_inherits_the_last_action()
     let scene = Scene::of(1);
     let operator = scene.operator().await;
     about_to_scale(&scene).await;
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["spec"]["maxReplicas"] = json!(3);
+    });
     scene.looks(1, 150).await;
-    assert_eq!(scene.scales().len(), 1);
+    assert_eq!(scene.replicas("orders"), 3);
     let scaled = tokio::time::Instant::now();
     assert!(operator.metrics.encode().contains("name=\"orders\""));
 
@@ -309,14 +316,15 @@ async fn a_deleted_group_leaves_nothing_and_a_new_one_inherits_the_last_action()
     assert_eq!(Kafka::watches(&scene.kafka), 0);
 
     let mut group = crate::scene::group("orders");
-    group["spec"]["maxReplicas"] = json!(3);
+    group["spec"]["minReplicas"] = json!(4);
+    group["spec"]["pacing"]["minInterval"] = json!("5m");
     scene.api.create("consumergroups", group);
-    scene.looks(20, 150).await;
+    scene.looks(30, 0).await;
     let scales = scene.scales();
-    assert_eq!((scales.len(), scene.replicas("orders")), (2, 3));
+    assert_eq!((scales.len(), scene.replicas("orders")), (2, 6));
     let apart = scales[1].at - scaled;
     assert!(
-        apart >= Duration::from_mins(2) - Duration::from_secs(1),
+        apart >= Duration::from_mins(5) - Duration::from_secs(1),
         "{apart:?}"
     );
 }
