@@ -2,6 +2,12 @@
 //! accident at every step.
 
 #![allow(
+    clippy::needless_pass_by_value,
+    clippy::semicolon_if_nothing_returned,
+    clippy::too_many_lines,
+    clippy::unchecked_time_subtraction,
+    clippy::unused_self,
+    clippy::unwrap_in_result,
     unreachable_pub,
     missing_docs,
     clippy::missing_panics_doc,
