@@ -6,8 +6,8 @@
 //! | [`clock`] | the one source of the time | |
 //! | [`scaling`] | the decision; pure | |
 //! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `api`, `clock` |
-//! | [`intent`] | what the user wrote, as a policy; pure | `api`, `scaling` |
-//! | `controller` | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `process::metrics` |
+//! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure | `api`, `scaling`, and of `kafka` the plain data in `connection` and `interest` |
+//! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `process::metrics` |
 //! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
 //! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `api` |
 //!
