@@ -86,13 +86,6 @@ pub(super) fn transitions(
     if let Some(message) = turned(types::READY, "False", &[reasons::TARGET_CONTESTED]) {
         told.push(Happening::warning("TargetContested", OBSERVE, message).flapping());
     }
-    if let Some(message) = turned(
-        types::READY,
-        "False",
-        &[reasons::TARGET_FORBIDDEN, reasons::TARGET_NOT_FOUND],
-    ) {
-        told.push(Happening::warning("ScalingFailed", SCALE, message).flapping());
-    }
     told.extend(of_kafka(stored, next, view));
     told
 }
