@@ -12,6 +12,7 @@ pub mod reader;
 pub mod snapshot;
 pub mod stats;
 
+mod meaning;
 #[allow(unsafe_code)]
 mod native;
 mod poller;

@@ -8,6 +8,8 @@ mod look;
 mod memory;
 mod offsets;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::collections::BTreeSet;

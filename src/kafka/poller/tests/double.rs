@@ -1,0 +1,478 @@
+//! A cluster that does what a test says, behind [`ClusterReader`]; and a pool that watches it in virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::kafka::connection::Connection;
+use crate::kafka::error::ReadError;
+use crate::kafka::interest::{GroupInterest, Interest, Isolation, Key, TopicSelection};
+use crate::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch, lock};
+use crate::kafka::reader::{
+    Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
+    Position, ReaderFactory, TopicLayout, Traffic,
+};
+use crate::kafka::snapshot::{
+    GroupState, Known, Member, NodeId, Offset, Protocol, Snapshot, Topic, TopicPartition,
+};
+use crate::kafka::stats::Unobserved;
+
+/// What a broker does with questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    Answers,
+    /// Times out, as librdkafka would say it.
+    Silent,
+    /// Never answers: librdkafka hangs.
+    Hangs,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct FakeGroup {
+    pub(super) coordinator: i32,
+    /// Brokers that list it.
+    pub(super) listed: Vec<i32>,
+    pub(super) state: Option<GroupState>,
+    pub(super) protocol: Protocol,
+    pub(super) members: Vec<Member>,
+    pub(super) committed: BTreeMap<(String, i32), i64>,
+    /// What describing and fetching answer instead.
+    pub(super) error: Option<ReadError>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct FakeTopic {
+    /// Leader (0: none), start and end of each partition.
+    pub(super) partitions: Vec<(i32, i64, i64)>,
+    pub(super) internal: bool,
+}
+
+/// The cluster.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) brokers: BTreeMap<i32, Mood>,
+    pub(super) groups: BTreeMap<String, FakeGroup>,
+    pub(super) topics: BTreeMap<String, FakeTopic>,
+    pub(super) bootstrap: Mood,
+    pub(super) broken: bool,
+    pub(super) panics: bool,
+    pub(super) close_hangs: bool,
+    pub(super) opened: usize,
+    pub(super) closed: usize,
+    /// Questions, in order: what, and to which broker (0: any).
+    pub(super) asked: Vec<(&'static str, i32)>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Double(pub(super) Arc<Mutex<World>>);
+
+impl Double {
+    /// Three brokers, a topic `t` of `partitions` partitions from 0 to 10, and a group `g` on broker 1 that has read 7 of
+    /// each.
+    pub(super) fn new(partitions: i32) -> Self {
+        let topic = FakeTopic {
+            partitions: (0..partitions).map(|p| (p % 3 + 1, 0, 10)).collect(),
+            internal: false,
+        };
+        let world = World {
+            brokers: (1..=3).map(|id| (id, Mood::Answers)).collect(),
+            groups: BTreeMap::new(),
+            topics: [("t".to_owned(), topic)].into(),
+            bootstrap: Mood::Answers,
+            broken: false,
+            panics: false,
+            close_hangs: false,
+            opened: 0,
+            closed: 0,
+            asked: Vec::new(),
+        };
+        let double = Self(Arc::new(Mutex::new(world)));
+        double.group("g", 1, partitions);
+        double
+    }
+
+    /// A group that has committed 7 in each partition of `t`.
+    pub(super) fn group(&self, id: &str, coordinator: i32, partitions: i32) {
+        let group = FakeGroup {
+            coordinator,
+            listed: vec![coordinator],
+            state: Some(GroupState::Empty),
+            protocol: Protocol::Classic,
+            members: Vec::new(),
+            committed: (0..partitions).map(|p| (("t".to_owned(), p), 7)).collect(),
+            error: None,
+        };
+        self.change(|world| world.groups.insert(id.to_owned(), group));
+    }
+
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        change(&mut lock(&self.0))
+    }
+
+    /// Changes the group `g`.
+    pub(super) fn change_group(&self, change: impl FnOnce(&mut FakeGroup)) {
+        self.change(|world| change(world.groups.get_mut("g").unwrap()));
+    }
+
+    pub(super) fn mood(&self, broker: i32, mood: Mood) {
+        self.change(|world| world.brokers.insert(broker, mood));
+    }
+
+    /// How many questions of this kind since the last time.
+    pub(super) fn take_asked(&self, what: &str) -> usize {
+        self.change(|world| {
+            let before = world.asked.len();
+            world.asked.retain(|(asked, _)| *asked != what);
+            before - world.asked.len()
+        })
+    }
+
+    /// Every question takes a millisecond; a broker that is silent, a second and a half.
+    async fn ask<T>(
+        &self,
+        what: &'static str,
+        on: i32,
+        answer: impl FnOnce(&World) -> Known<T>,
+    ) -> Known<T> {
+        let mood = self.change(|world| {
+            assert!(!world.panics, "the double was told to");
+            world.asked.push((what, on));
+            match on {
+                0 => world.bootstrap,
+                on => world.brokers.get(&on).copied().unwrap_or(Mood::Silent),
+            }
+        });
+        match mood {
+            Mood::Answers => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.change(|world| answer(world))
+            }
+            Mood::Silent => {
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+                Err(ReadError::TimedOut)
+            }
+            Mood::Hangs => std::future::pending().await,
+        }
+    }
+}
+
+impl World {
+    fn cluster(&self) -> Cluster {
+        Cluster {
+            id: Some("cluster".into()),
+            brokers: self.brokers.keys().map(|id| NodeId(*id)).collect(),
+        }
+    }
+
+    /// The group as the broker `on` sees it.
+    fn coordinated(&self, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
+        match self.groups.get(id) {
+            Some(FakeGroup {
+                error: Some(error), ..
+            }) => Err(error.clone()),
+            Some(group) if group.coordinator == on => Ok(Some(group)),
+            // Broker 2 would coordinate what does not exist.
+            None if on == 2 => Ok(None),
+            _ => Err(ReadError::NotCoordinator),
+        }
+    }
+}
+
+impl ClusterReader for Double {
+    fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
+        self.ask("bootstrap", 0, |world| Ok(world.cluster()))
+            .boxed()
+    }
+
+    fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>> {
+        self.ask("cluster", on.0, |world| Ok(world.cluster()))
+            .boxed()
+    }
+
+    fn groups(&self, on: NodeId) -> BoxFuture<'_, Known<Vec<ListedGroup>>> {
+        let answer = move |world: &World| {
+            let listed = world
+                .groups
+                .iter()
+                .filter(|(_, group)| group.listed.contains(&on.0));
+            let listed = listed.map(|(id, group)| ListedGroup {
+                id: id.as_str().into(),
+                state: group.state,
+                protocol: group.protocol,
+            });
+            Ok(listed.collect())
+        };
+        self.ask("groups", on.0, answer).boxed()
+    }
+
+    fn describe<'a>(
+        &'a self,
+        on: NodeId,
+        groups: &'a [Arc<str>],
+    ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
+        let answer = move |world: &World| {
+            let described = groups.iter().map(|id| {
+                let group = world.coordinated(on.0, id).map(|group| DescribedGroup {
+                    state: group.map_or(Some(GroupState::Dead), |group| group.state),
+                    protocol: group.map_or(Protocol::Classic, |group| group.protocol),
+                    assignor: group.map(|_| "range".into()),
+                    members: group.map(|group| group.members.clone()).unwrap_or_default(),
+                });
+                (Arc::clone(id), group)
+            });
+            Ok(described.collect())
+        };
+        self.ask("describe", on.0, answer).boxed()
+    }
+
+    fn topic_names(&self) -> BoxFuture<'_, Known<BTreeSet<Arc<str>>>> {
+        let names = |world: &World| {
+            Ok(world
+                .topics
+                .keys()
+                .map(|name| name.as_str().into())
+                .collect())
+        };
+        self.ask("topic_names", 0, names).boxed()
+    }
+
+    fn topics<'a>(
+        &'a self,
+        on: NodeId,
+        names: &'a [Arc<str>],
+    ) -> BoxFuture<'a, Known<DescribedTopics>> {
+        let answer = move |world: &World| {
+            let topics = names.iter().map(|name| {
+                let topic = world.topics.get(&**name).ok_or(ReadError::UnknownTopic);
+                let layout = topic.map(|topic| TopicLayout {
+                    leaders: (topic.partitions.iter())
+                        .map(|(leader, ..)| (*leader > 0).then_some(NodeId(*leader)))
+                        .collect(),
+                    internal: topic.internal,
+                });
+                (Arc::clone(name), layout)
+            });
+            Ok(DescribedTopics::new(topics.collect()))
+        };
+        self.ask("topics", on.0, answer).boxed()
+    }
+
+    fn committed<'a>(
+        &'a self,
+        on: NodeId,
+        group: &'a str,
+        partitions: &'a [TopicPartition],
+    ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>> {
+        let answer = move |world: &World| {
+            let group = world.coordinated(on.0, group)?;
+            let offsets = partitions.iter().map(|partition| {
+                let key = (partition.topic.to_string(), partition.partition);
+                let offset = group.and_then(|group| group.committed.get(&key));
+                (
+                    partition.clone(),
+                    Ok(offset.and_then(|offset| Offset::new(*offset))),
+                )
+            });
+            Ok(offsets.collect())
+        };
+        self.ask("committed", on.0, answer).boxed()
+    }
+
+    fn committed_topics<'a>(
+        &'a self,
+        on: NodeId,
+        group: &'a str,
+    ) -> BoxFuture<'a, Known<BTreeSet<Arc<str>>>> {
+        let answer = move |world: &World| {
+            let group = world.coordinated(on.0, group)?;
+            let committed = group.into_iter().flat_map(|group| group.committed.keys());
+            Ok(committed.map(|(topic, _)| topic.as_str().into()).collect())
+        };
+        self.ask("committed_topics", on.0, answer).boxed()
+    }
+
+    fn offsets<'a>(
+        &'a self,
+        partitions: &'a LeaderedPartitions,
+        position: Position,
+    ) -> BoxFuture<'a, Each<TopicPartition, Offset>> {
+        let what = match position {
+            Position::Start => "start",
+            Position::End => "end",
+            Position::StableEnd => "stable_end",
+        };
+        let answer = async move {
+            let mut answers = Vec::new();
+            for partition in partitions.as_slice() {
+                let find = |world: &World| {
+                    let topic = world.topics.get(&*partition.topic)?;
+                    topic
+                        .partitions
+                        .get(usize::try_from(partition.partition).unwrap())
+                        .copied()
+                };
+                let Some((leader, start, end)) = self.change(|world| find(world)) else {
+                    answers.push((partition.clone(), Err(ReadError::UnknownTopic)));
+                    continue;
+                };
+                let offset = match position {
+                    Position::Start => start,
+                    Position::End => end,
+                    Position::StableEnd => end - 1,
+                };
+                let known = self
+                    .ask(what, leader, |_| Ok(Offset::new(offset).unwrap()))
+                    .await;
+                answers.push((partition.clone(), known));
+            }
+            answers
+        };
+        answer.boxed()
+    }
+
+    fn trouble(&self) -> ReadError {
+        ReadError::Unreachable {
+            detail: "the double says nothing".to_owned(),
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+
+    fn is_broken(&self) -> bool {
+        self.change(|world| world.broken)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {
+            if self.change(|world| world.close_hangs) {
+                std::future::pending::<()>().await;
+            }
+            self.change(|world| world.closed += 1);
+        }
+        .boxed()
+    }
+}
+
+impl ReaderFactory for Double {
+    fn open<'a>(&'a self, _: &'a Connection) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>> {
+        async {
+            self.change(|world| {
+                world.opened += 1;
+                world.broken = false;
+            });
+            Ok(Arc::new(self.clone()) as Arc<dyn ClusterReader>)
+        }
+        .boxed()
+    }
+}
+
+/// A pool over a double.
+pub(super) struct Rig {
+    pub(super) pool: Pool,
+    pub(super) wakeups: Wakeups,
+    pub(super) failures: Failures,
+}
+
+pub(super) fn connection(server: &str) -> Connection {
+    Connection::plaintext([server]).unwrap()
+}
+
+/// An interest in `id`, looked at every `seconds`.
+pub(super) fn interest(id: &str, topics: TopicSelection, seconds: u64) -> Interest {
+    Interest {
+        interval: Duration::from_secs(seconds),
+        group: Some(GroupInterest {
+            id: id.into(),
+            topics,
+            isolation: Isolation::ReadUncommitted,
+        }),
+    }
+}
+
+/// The topic `t` by name.
+pub(super) fn t() -> TopicSelection {
+    TopicSelection::Named(vec!["t".into()])
+}
+
+impl Rig {
+    pub(super) fn new(double: &Double, settings: Settings) -> Self {
+        let readers = Arc::new(double.clone());
+        let clock = Clock::start();
+        let (pool, wakeups, failures) = Pool::new(clock, settings, readers, Arc::new(Unobserved));
+        Self {
+            pool,
+            wakeups,
+            failures,
+        }
+    }
+
+    /// Watches the group `g` as the resource of that name, every 15 seconds.
+    pub(super) fn watch(&self, topics: TopicSelection) -> Watch {
+        self.watch_as("g", interest("g", topics, 15))
+    }
+
+    pub(super) fn watch_as(&self, name: &str, interest: Interest) -> Watch {
+        let key = Key::consumer_group("shop", name);
+        self.pool
+            .watch(&connection("kafka:9092"), key, interest)
+            .unwrap()
+    }
+
+    /// The next look, awaited through the wake-up of one resource.
+    pub(super) async fn look(&mut self, watch: &Watch) -> Arc<Snapshot> {
+        self.wakeups.next().await.unwrap();
+        watch.latest().unwrap()
+    }
+
+    /// How long `future` takes.
+    pub(super) async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+        let began = Instant::now();
+        let result = future.await;
+        (result, began.elapsed())
+    }
+}
+
+/// What is known of the ends of `t`, `None` for unknown.
+pub(super) fn ends(snapshot: &Snapshot) -> Vec<Option<i64>> {
+    match &snapshot.topics["t"] {
+        Topic::Present(partitions) => {
+            let ends = partitions
+                .iter()
+                .map(|partition| partition.end.as_ref().ok());
+            ends.map(|end| end.map(|end| end.get())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What is committed by `g` in each partition of `t`.
+pub(super) fn committed(snapshot: &Snapshot) -> Vec<Known<Option<i64>>> {
+    let committed = snapshot.groups["g"].committed.values();
+    committed
+        .map(|value| value.clone().map(|offset| offset.map(Offset::get)))
+        .collect()
+}
+
+/// A member with these partitions of `t`.
+pub(super) fn member(id: &str, partitions: &[i32]) -> Member {
+    let assigned = partitions.iter().map(|partition| TopicPartition {
+        topic: "t".into(),
+        partition: *partition,
+    });
+    Member {
+        id: id.into(),
+        client_id: id.into(),
+        host: "10.0.0.1".into(),
+        instance_id: None,
+        assigned: assigned.collect(),
+        target: None,
+    }
+}

@@ -1,0 +1,253 @@
+//! When looks happen, and how long one may take.
+
+use std::time::Duration;
+
+use crate::kafka::error::ReadError;
+use crate::kafka::pool::Settings;
+use futures::StreamExt;
+use rstest::rstest;
+
+use super::double::{Double, Mood, Rig, committed, ends, interest, t};
+
+const CALL: Duration = Duration::from_millis(1500);
+
+/// Whole seconds, rounded.
+fn seconds(duration: Duration) -> u64 {
+    (duration + Duration::from_millis(500)).as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_look_is_at_once_and_the_next_ones_at_the_interval() {
+    let double = Double::new(1);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    for _ in 0..3 {
+        let (_, took) = Rig::timed(rig.look(&watch)).await;
+        assert_eq!(seconds(took), 15);
+    }
+}
+
+#[rstest]
+#[case::the_most_eager_counts(&[15, 7], 7)]
+#[case::not_too_often(&[1], 5)]
+#[case::not_too_rarely(&[3600], 30)]
+#[tokio::test(start_paused = true)]
+async fn the_interval_is_what_its_users_ask_within_bounds(
+    #[case] asked: &[u64],
+    #[case] expected: u64,
+) {
+    let double = Double::new(1);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watches: Vec<_> = asked
+        .iter()
+        .map(|seconds| rig.watch_as(&seconds.to_string(), interest("g", t(), *seconds)))
+        .collect();
+    let number = watches[0].latest().map_or(0, |snapshot| snapshot.look);
+    assert_eq!(number, 0);
+    // All are woken once a look.
+    for _ in &watches {
+        rig.wakeups.next().await;
+    }
+    let (_, took) = Rig::timed(rig.look(&watches[0])).await;
+    assert_eq!(seconds(took), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_asked_for_comes_at_once_but_not_twice_in_a_second() {
+    let double = Double::new(1);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    rig.look(&watch).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    watch.look_now();
+    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    for _ in 0..3 {
+        watch.look_now();
+        watch.look_now();
+        let (_, took) = Rig::timed(rig.look(&watch)).await;
+        assert!((0.9..1.1).contains(&took.as_secs_f64()), "{took:?}");
+    }
+    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    assert_eq!(seconds(took), 15, "and then as before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_interest_does_not_wait_for_the_interval() {
+    let double = Double::new(1);
+    double.group("h", 2, 1);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    rig.look(&watch).await;
+    let _other = rig.watch_as("h", interest("h", t(), 15));
+    let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+    assert!(snapshot.groups.contains_key("h"));
+    let _ = rig.wakeups.next().await;
+    watch.update(interest("h", t(), 15));
+    let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+    assert!(
+        !snapshot.groups.contains_key("g"),
+        "nobody wants it any more"
+    );
+}
+
+#[rstest]
+#[case::silent(Mood::Silent)]
+#[case::hung(Mood::Hangs)]
+#[tokio::test(start_paused = true)]
+async fn a_dead_broker_costs_one_timeout_a_look(#[case] mood: Mood) {
+    let double = Double::new(30);
+    for number in 0..50 {
+        double.group(&format!("more-{number}"), number % 3 + 1, 30);
+    }
+    let rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    let _more: Vec<_> = (0..50)
+        .map(|number| format!("more-{number}"))
+        .map(|id| rig.watch_as(&id, interest(&id, t(), 15)))
+        .collect();
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    double.mood(2, mood);
+    double.change(|world| world.asked.clear());
+    let before = watch.latest().unwrap().look;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let snapshot = watch.latest().unwrap();
+    assert_eq!(snapshot.look, before + 1);
+    let asked = double.change(|world| world.asked.iter().filter(|(_, on)| *on == 2).count());
+    assert_eq!(asked, 1, "and is not asked again");
+    let took = snapshot.finished.duration_since(snapshot.started);
+    let took = Duration::try_from(took).unwrap();
+    assert!(took < CALL + Duration::from_millis(700), "{took:?}");
+    // What the others have is known.
+    assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 30]);
+    assert_eq!(
+        ends(&snapshot).iter().filter(|end| end.is_some()).count(),
+        20
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_dies_in_the_middle_of_a_look_is_not_asked_for_every_group() {
+    let double = Double::new(3);
+    for number in 0..500 {
+        double.group(&format!("more-{number}"), 1, 3);
+    }
+    let rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    let _more: Vec<_> = (0..500)
+        .map(|number| format!("more-{number}"))
+        .map(|id| rig.watch_as(&id, interest(&id, t(), 15)))
+        .collect();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    double.change(|world| world.asked.clear());
+    // After the lists and the topics, in the middle of the offsets.
+    let before = watch.latest().unwrap().look;
+    while double.take_asked("topics") == 0 {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    double.mood(1, Mood::Silent);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let snapshot = watch.latest().unwrap();
+    assert_eq!(snapshot.look, before + 1);
+    let asked = double.take_asked("committed");
+    assert!(asked <= 200, "{asked} of 501 groups");
+    let took = Duration::try_from(snapshot.finished.duration_since(snapshot.started)).unwrap();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_ends_at_its_deadline_whatever_hangs() {
+    let double = Double::new(3);
+    let settings = Settings {
+        look_deadline: Duration::from_secs(4),
+        ..Settings::default()
+    };
+    let mut rig = Rig::new(&double, settings);
+    double.change(|world| world.bootstrap = Mood::Hangs);
+    let watch = rig.watch(t());
+    let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+    assert_eq!(seconds(took), 4);
+    assert!(matches!(
+        snapshot.error,
+        Some(ReadError::Unreachable { .. })
+    ));
+    assert!(snapshot.groups.is_empty() && snapshot.topics.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_cannot_be_reached_is_tried_less_and_less_often_each_time_anew() {
+    let double = Double::new(3);
+    double.change(|world| world.bootstrap = Mood::Silent);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    let mut pauses = Vec::new();
+    for look in 1..=8 {
+        let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+        assert!(snapshot.error.is_some());
+        assert_eq!(
+            double.change(|world| (world.opened, world.closed)),
+            (look, look)
+        );
+        // Nobody hurries it.
+        watch.look_now();
+        pauses.push(took.as_secs_f64());
+    }
+    for (pause, expected) in pauses[1..]
+        .iter()
+        .zip([2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0])
+    {
+        assert!(
+            (0.8 * expected..1.2 * expected + 1.6).contains(pause),
+            "{pauses:?}"
+        );
+    }
+    double.change(|world| world.bootstrap = Mood::Answers);
+    assert!(rig.look(&watch).await.error.is_none());
+    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    assert!(
+        took < Duration::from_secs(16),
+        "the back-off is forgotten: {took:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_brokers_gone_is_an_error_and_the_next_try_begins_with_the_bootstrap_servers() {
+    let double = Double::new(3);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    rig.look(&watch).await;
+    double.change(|world| {
+        world.brokers = [(1, Mood::Silent), (2, Mood::Silent), (3, Mood::Silent)].into();
+    });
+    let snapshot = rig.look(&watch).await;
+    assert!(snapshot.error.is_some());
+    assert!(
+        snapshot.groups.is_empty(),
+        "nothing known is shown as if it were"
+    );
+    // Others took their place.
+    double.change(|world| world.brokers = [(7, Mood::Answers), (8, Mood::Answers)].into());
+    double.change_group(|group| {
+        group.coordinator = 8;
+        group.listed = vec![8];
+    });
+    let snapshot = rig.look(&watch).await;
+    assert_eq!(snapshot.error, None);
+    assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_reader_is_opened_anew() {
+    let double = Double::new(1);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    rig.look(&watch).await;
+    double.change(|world| world.broken = true);
+    let snapshot = rig.look(&watch).await;
+    assert_eq!(snapshot.error, None);
+    assert_eq!(double.change(|world| (world.opened, world.closed)), (2, 1));
+}
