@@ -110,9 +110,9 @@ fn image_build_gets_all_that_cargo_looks_for() {
     for line in file(".dockerignore").lines() {
         if let Some(path) = line.strip_prefix('!') {
             let copied = Command::new("cp")
-                .arg("-r")
-                .arg(Path::new(ROOT).join(path))
+                .args(["--recursive", "--parents", path])
                 .arg(context.path())
+                .current_dir(ROOT)
                 .status()
                 .unwrap();
             assert!(copied.success());
