@@ -101,7 +101,7 @@ step() {
       printf '\r\e[K%s  %s  %s' "$what" "$(elapsed "$at")" "$(last_line "$log" $((columns > ${#what} + 14 ? columns - ${#what} - 14 : 1)))"
     elif [ $((SECONDS - at)) -ge $next ]; then
       next=$((next + 15))
-      echo "      $(elapsed "$at"): $(last_line "$log" 100)"
+      echo "      $(elapsed "$at")  $(last_line "$log" 100)"
     fi
     sleep 0.5
   done
@@ -125,12 +125,12 @@ step tools "Look at this machine" "install what is missing; \`make demo\` needs 
 step fetch "Fetch Kafka" "is Maven Central reachable? Run it again: what came is kept"
 step kubernetes "Build Kubernetes (the first time 5 to 11 minutes)" "is the Go module proxy reachable (go env GOPROXY), are there 5 GB of disk? Run it again: what is built is kept"
 step build "Compile Lagrange (the first time 4 to 8 minutes)" "\`cargo build --workspace\` in $root says more; run it again: what is built is kept"
-step node "Start a Kubernetes node" "see log/cluster beside the log; \`tests/env/kubernetes/kube.sh can-run\` says whether this machine can"
-step kafka "Start Kafka, create the topic order-events with 6 partitions" "see log/kafka beside the log; are there 300 MB of memory?"
-step images "Make images and load them into the node" "run it again; if it fails again, see log/cluster beside the log"
-step install "Install Lagrange with Helm" "log/operator.log and log/pods-and-events.txt beside the log say why the operator is not ready"
+step node "Start a Kubernetes node" "see cluster/ beside the log; \`tests/env/kubernetes/kube.sh can-run\` says whether this machine can"
+step kafka "Start Kafka, create the topic order-events with 6 partitions" "see kafka/ beside the log; are there 300 MB of memory?"
+step images "Make images and load them into the node" "run it again; if it fails again, see cluster/ beside the log"
+step install "Install Lagrange with Helm" "operator.log and pods-and-events.txt beside the log say why the operator is not ready"
 step groups "Apply examples/order-events" "the log says what the API server did not like"
-step members "Wait for the consumers to join their groups" "log/pods-and-events.txt and log/groups.yaml beside the log say who is missing"
+step members "Wait for the consumers to join their groups" "pods-and-events.txt and groups.yaml beside the log say who is missing"
 echo "Ready after $(elapsed "$began")."
 
 # --- the live part -------------------------------------------------------------------------------------------------------
@@ -141,12 +141,13 @@ awk -F, -v length_="$seconds" '
   /^[0-9]/ {at[n] = $1; rate[n++] = $2}
   END {for (lap = 0; lap * at[n - 1] <= length_; lap++) for (i = lap > 0; i < n; i++) print lap * at[n - 1] + at[i] "," rate[i]}
 ' "$root/demo/load.csv" > "$work/load.csv"
-setsid "$target/workload" produce --topic order-events --rates "$work/load.csv" --duration "${seconds}s" --output json \
+setsid setpriv --pdeathsig TERM "$target/workload" produce --topic order-events --rates "$work/load.csv" --duration "${seconds}s" --output json \
   --bootstrap-servers "$("$root/tests/env/kafka/kafka.sh" bootstrap "$work/kafka")" > "$work/load.jsonl" 2> "$work/log/load.log" < /dev/null &
 producer=$!
 
+# setpriv: both end with this script even when that is killed outright, as node and brokers do (--owner).
 status=0
-"$target/demo-screen" --kubectl "$("$root/tests/env/kubernetes/kube.sh" bin)/kubectl" --kubeconfig "$work/cluster/admin.kubeconfig" \
+setpriv --pdeathsig TERM "$target/demo-screen" --kubectl "$("$root/tests/env/kubernetes/kube.sh" bin)/kubectl" --kubeconfig "$work/cluster/admin.kubeconfig" \
   --load "$work/load.jsonl" --seconds "$seconds" &
 screen=$!
 wait "$screen" || status=$?

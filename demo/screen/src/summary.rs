@@ -19,7 +19,7 @@ pub(crate) fn of(model: &Model, elapsed: Duration) -> String {
         "group",
         "scalings",
         "replicas",
-        "largest lag",
+        "most lag",
         "at the end",
     ));
     for (name, group) in &model.groups {
@@ -37,20 +37,16 @@ pub(crate) fn of(model: &Model, elapsed: Duration) -> String {
 }
 
 fn row(name: &str, scalings: &str, path: &str, lag: &str, end: &str) -> String {
-    format!("  {name:16}{scalings:15}{path:22}{lag:>11}   {end}\n")
+    format!("  {name:16}{scalings:14}{path:17}{lag:>9}  {end}\n")
 }
 
 fn end(group: &Group) -> String {
     let Some(sizes) = group.sizes() else {
         return "never measured".to_owned();
     };
-    let lag = group.lag().map_or("unknown".to_owned(), thousands);
     match (sizes.current <= group.min, group.actions.is_empty()) {
-        (true, false) => format!("back at its floor of {}, lag {lag}", group.min),
-        (true, true) => format!("never left its floor of {}, lag {lag}", group.min),
-        (false, _) => format!(
-            "still at {}, above its floor of {}, lag {lag}",
-            sizes.current, group.min
-        ),
+        (true, false) => format!("back at its floor, {}", group.min),
+        (true, true) => format!("always at {}", group.min),
+        (false, _) => format!("still at {}, floor {}", sizes.current, group.min),
     }
 }
