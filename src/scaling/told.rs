@@ -36,7 +36,7 @@ impl Scene<'_> {
             };
             self.trail.push(Step::Limited { by, at });
         } else if wanted != asked
-            && wanted > 0
+            && asked > 0
             && let Some(shape) = &self.shape
         {
             self.trail.push(Step::Useful {
