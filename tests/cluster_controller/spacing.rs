@@ -90,15 +90,14 @@ async fn kills_at_the_worst_instants_never_bring_two_actions_too_close() {
     let mut operator = stage.operator().await;
     stage.until_members(1).await;
 
+    let sequence =
+        |memory: Option<serde_json::Value>| memory.and_then(|memory| memory["sequence"].as_i64());
     // Bounds need no lag, so that each edit asks for an action at once. The kill comes from 0 to 150 ms after the action has
     // been written ahead: before, during and after the write of the scale, and of what follows.
     for (round, replicas) in [2, 1, 6, 2, 3, 1].into_iter().enumerate() {
+        let before = sequence(stage.status().await.memory);
         let bounds = json!({ "minReplicas": replicas, "maxReplicas": replicas });
         stage.space.edit(APP, bounds).await;
-        let sequence = |memory: Option<serde_json::Value>| {
-            memory.and_then(|memory| memory["sequence"].as_i64())
-        };
-        let before = sequence(stage.status().await.memory);
         let began = std::time::Instant::now();
         while sequence(stage.status().await.memory) == before {
             assert!(began.elapsed() < secs(60), "{:?}", stage.status().await);
