@@ -2,16 +2,15 @@
 //! right again without anybody's help. One test at a time: they share the brokers and break them.
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-#[path = "../kafka_support/mod.rs"]
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::connection::Connection;
@@ -19,30 +18,30 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::{Key, TopicSelection};
 use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
 use rstest::rstest;
-use support::eyes::{brief, interest, named, pool, settings};
-use support::{Brokers, Eyes, Kafka, lag, unique};
-use tokio::sync::{Mutex, MutexGuard};
+use support::eyes::{Eyes, brief, interest, lag, named, pool, settings};
+use support::kafka::Kafka;
+use support::unique;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The brokers, for one test at a time; all of them serve.
-async fn brokers() -> (&'static Brokers, MutexGuard<'static, ()>) {
-    static BROKERS: OnceLock<Brokers> = OnceLock::new();
+async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {
+    static BROKERS: OnceCell<Kafka> = OnceCell::const_new();
     static TURN: Mutex<()> = Mutex::const_new(());
     let turn = TURN.lock().await;
-    let start = || BROKERS.get_or_init(|| Brokers::start(3, &[]));
-    let brokers = tokio::task::spawn_blocking(start).await.unwrap();
+    let brokers = BROKERS.get_or_init(|| Kafka::start(3)).await;
     (brokers, turn)
 }
 
 /// A broker that something was done to; all is undone when this is dropped, whatever became of the test.
 struct Hurt {
-    brokers: &'static Brokers,
-    node: i32,
+    brokers: &'static Kafka,
+    node: u32,
     undo: Option<&'static str>,
 }
 
 impl Hurt {
     /// Does `verb` to a broker.
-    async fn by(brokers: &'static Brokers, verb: &'static str, node: i32) -> Self {
+    async fn by(brokers: &'static Kafka, verb: &'static str, node: u32) -> Self {
         let done = tokio::task::spawn_blocking(move || brokers.control(verb, node));
         done.await.unwrap();
         let undo = if verb == "pause" { "cont" } else { "start" };
@@ -79,13 +78,12 @@ const PARTITIONS: i32 = 6;
 const LAG: i64 = 6;
 
 impl Scene {
-    async fn set(brokers: &Brokers) -> Self {
-        let kafka = Kafka::new(&brokers.bootstrap);
+    async fn set(kafka: &Kafka) -> Self {
         let topic = unique("scene");
-        kafka.topic(&topic, PARTITIONS).await;
-        kafka.produce(&topic, PARTITIONS, 10).await;
+        kafka.create_topic(&topic, PARTITIONS).await;
+        kafka.produce(&topic, 60).await;
         let groups: Vec<String> = (0..6).map(|_| unique("scene")).collect();
-        let offsets: Vec<(i32, i64)> = (0..PARTITIONS).map(|partition| (partition, 9)).collect();
+        let offsets = (0..PARTITIONS).map(|partition| (partition, 9)).collect();
         for group in &groups {
             kafka.commit(group, &topic, &offsets).await;
         }
@@ -179,7 +177,7 @@ async fn one_broker_lost_makes_its_share_unknown_and_never_wrong(
 
     // The broker that coordinates the first group, and that leads two partitions.
     let node = before.groups[scene.groups[0].as_str()].coordinator.unwrap();
-    let hurt = Hurt::by(brokers, lose, node.0).await;
+    let hurt = Hurt::by(brokers, lose, u32::try_from(node.0).unwrap()).await;
     let lost = Instant::now();
     if hurts {
         let affected = |s: &Snapshot| !scene.is_whole(s);
@@ -326,7 +324,7 @@ async fn loopback_is_refused_by_name_and_by_what_a_name_leads_to() {
     assert_eq!(refused.category(), "InvalidSpec");
     // This machine's name leads to a loopback address on some machines and not on others: only there it shows.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let port = brokers.ports()[0];
+    let port = brokers.port();
     let server = format!("{}:{port}", host.trim());
     let leads_here = tokio::net::lookup_host(&server)
         .await

@@ -6,9 +6,10 @@ use lagrange::kafka::interest::TopicSelection;
 use lagrange::kafka::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
 use rstest::rstest;
 
-use super::support::eyes::{named, settings};
-use super::support::{Consumers, Eyes, lag, unique};
-use super::{broker, kafka};
+use super::support::eyes::{Eyes, lag, named, settings};
+use super::support::kafka::Kafka;
+use super::support::members::Members;
+use super::support::unique;
 
 fn group<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Group {
     &snapshot.groups[id]
@@ -28,12 +29,12 @@ async fn members_and_their_partitions_are_seen(
     #[case] protocol: Protocol,
     #[case] assignor: &str,
 ) {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, id) = (unique("members"), unique("members"));
-    kafka.topic(&topic, 6).await;
-    kafka.produce(&topic, 6, 5).await;
-    let bootstrap = &broker().bootstrap;
-    let members = Consumers::join(bootstrap, &id, &topic, joined_by, 3);
+    kafka.create_topic(&topic, 6).await;
+    kafka.produce(&topic, 30).await;
+    let bootstrap = &kafka.bootstrap;
+    let members = Members::join(bootstrap, &id, &topic, joined_by, 3);
     let mut eyes = Eyes::on(bootstrap, &id, TopicSelection::OfGroup);
     eyes.watch.attend(true);
     let settled = |s: &Snapshot| {
@@ -84,11 +85,11 @@ async fn members_and_their_partitions_are_seen(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_not_read_again_while_nothing_changes() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, id) = (unique("calm"), unique("calm"));
-    kafka.topic(&topic, 2).await;
-    kafka.commit(&id, &topic, &[(0, 0)]).await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &id, named(&[&topic]));
+    kafka.create_topic(&topic, 2).await;
+    kafka.commit(&id, &topic, &[(0, 0)].into()).await;
+    let mut eyes = Eyes::on(&kafka.bootstrap, &id, named(&[&topic]));
     let first = eyes.look().await;
     assert_eq!(description(&first, &id).unwrap().look, 1);
     for _ in 0..3 {
@@ -100,12 +101,12 @@ async fn members_are_not_read_again_while_nothing_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_group_is_unknown_first_and_dead_when_its_coordinator_keeps_saying_so() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, id) = (unique("deleted"), unique("deleted"));
-    kafka.topic(&topic, 2).await;
-    kafka.produce(&topic, 2, 3).await;
-    kafka.commit(&id, &topic, &[(0, 1), (1, 1)]).await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &id, named(&[&topic]));
+    kafka.create_topic(&topic, 2).await;
+    kafka.produce(&topic, 6).await;
+    kafka.commit(&id, &topic, &[(0, 1), (1, 1)].into()).await;
+    let mut eyes = Eyes::on(&kafka.bootstrap, &id, named(&[&topic]));
     assert_eq!(lag(&*eyes.look().await, &id, &topic), Some(4));
     kafka.delete_group(&id).await;
     let deleted = Instant::now();

@@ -3,9 +3,9 @@
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::snapshot::{GroupState, Offset, Topic, TopicPartition};
 
-use super::support::eyes::named;
-use super::support::{Eyes, lag, unique};
-use super::{broker, kafka};
+use super::support::eyes::{Eyes, lag, named};
+use super::support::kafka::Kafka;
+use super::support::unique;
 
 fn partition(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition {
@@ -16,11 +16,11 @@ fn partition(topic: &str, partition: i32) -> TopicPartition {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_never_committed_has_nothing_committed_anywhere() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("never"), unique("never"));
-    kafka.topic(&topic, 3).await;
-    kafka.produce(&topic, 3, 4).await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    kafka.create_topic(&topic, 3).await;
+    kafka.produce(&topic, 12).await;
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     let dead = |state: GroupState| move |s: &_| state_of(s, &group) == Some(Ok(state));
     let snapshot = eyes
         .until("the group is known not to exist", dead(GroupState::Dead))
@@ -45,12 +45,12 @@ fn state_of(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_without_a_commit_are_told_from_those_at_zero() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("partly"), unique("partly"));
-    kafka.topic(&topic, 3).await;
-    kafka.produce(&topic, 3, 10).await;
-    kafka.commit(&group, &topic, &[(0, 0), (2, 7)]).await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    kafka.create_topic(&topic, 3).await;
+    kafka.produce(&topic, 30).await;
+    kafka.commit(&group, &topic, &[(0, 0), (2, 7)].into()).await;
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     let snapshot = eyes.look().await;
     let committed = &snapshot.groups[group.as_str()].committed;
     assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(0)));
@@ -62,12 +62,14 @@ async fn partitions_without_a_commit_are_told_from_those_at_zero() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_beyond_the_end_is_unknown_and_not_a_negative_lag() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("beyond"), unique("beyond"));
-    kafka.topic(&topic, 2).await;
-    kafka.produce(&topic, 2, 10).await;
-    kafka.commit(&group, &topic, &[(0, 4), (1, 999)]).await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    kafka.create_topic(&topic, 2).await;
+    kafka.produce(&topic, 20).await;
+    kafka
+        .commit(&group, &topic, &[(0, 4), (1, 999)].into())
+        .await;
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     let snapshot = eyes.look().await;
     let committed = &snapshot.groups[group.as_str()].committed;
     assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(4)));
@@ -83,12 +85,12 @@ async fn a_commit_beyond_the_end_is_unknown_and_not_a_negative_lag() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_expired_before_they_were_read_show_as_a_start_beyond_the_commit() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("expired"), unique("expired"));
-    kafka.topic(&topic, 1).await;
-    kafka.produce(&topic, 1, 10).await;
-    kafka.commit(&group, &topic, &[(0, 0)]).await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    kafka.create_topic(&topic, 1).await;
+    kafka.produce(&topic, 10).await;
+    kafka.commit(&group, &topic, &[(0, 0)].into()).await;
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     let start = |topic: String, offset| {
         move |snapshot: &lagrange::kafka::snapshot::Snapshot| match &snapshot.topics[topic.as_str()]
         {

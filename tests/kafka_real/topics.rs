@@ -4,9 +4,9 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::{TopicPattern, TopicSelection};
 use lagrange::kafka::snapshot::{Snapshot, Topic};
 
-use super::support::eyes::{named, settings};
-use super::support::{Eyes, lag, unique};
-use super::{broker, kafka};
+use super::support::eyes::{Eyes, lag, named, settings};
+use super::support::kafka::Kafka;
+use super::support::unique;
 
 fn partitions(snapshot: &Snapshot, topic: &str) -> usize {
     match &snapshot.topics[topic] {
@@ -17,16 +17,16 @@ fn partitions(snapshot: &Snapshot, topic: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn added_partitions_are_seen_with_the_next_looks_and_start_empty() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("grow"), unique("grow"));
-    kafka.topic(&topic, 4).await;
-    kafka.produce(&topic, 4, 5).await;
+    kafka.create_topic(&topic, 4).await;
+    kafka.produce(&topic, 20).await;
     kafka
-        .commit(&group, &topic, &[(0, 5), (1, 5), (2, 5), (3, 5)])
+        .commit(&group, &topic, &[(0, 5), (1, 5), (2, 5), (3, 5)].into())
         .await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     assert_eq!(partitions(&*eyes.look().await, &topic), 4);
-    kafka.grow(&topic, 20).await;
+    kafka.add_partitions(&topic, 20).await;
     let before = eyes.look().await.look;
     let grown = |s: &Snapshot| lag(s, &group, &topic) == Some(0) && partitions(s, &topic) == 20;
     let snapshot = eyes.until("20 partitions, all known", grown).await;
@@ -37,14 +37,14 @@ async fn added_partitions_are_seen_with_the_next_looks_and_start_empty() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_topic_is_unknown_first_and_absent_when_seen_twice() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("gone"), unique("gone"));
-    kafka.topic(&topic, 4).await;
-    kafka.produce(&topic, 4, 5).await;
+    kafka.create_topic(&topic, 4).await;
+    kafka.produce(&topic, 20).await;
     kafka
-        .commit(&group, &topic, &[(0, 2), (1, 2), (2, 2), (3, 2)])
+        .commit(&group, &topic, &[(0, 2), (1, 2), (2, 2), (3, 2)].into())
         .await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     let snapshot = eyes.look().await;
     assert_eq!(lag(&snapshot, &group, &topic), Some(12));
     kafka.delete_topic(&topic).await;
@@ -55,22 +55,22 @@ async fn a_deleted_topic_is_unknown_first_and_absent_when_seen_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recreated_topic_never_has_a_negative_lag() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("again"), unique("again"));
-    kafka.topic(&topic, 4).await;
-    kafka.produce(&topic, 4, 50).await;
+    kafka.create_topic(&topic, 4).await;
+    kafka.produce(&topic, 200).await;
     kafka
-        .commit(&group, &topic, &[(0, 40), (1, 40), (2, 40), (3, 40)])
+        .commit(&group, &topic, &[(0, 40), (1, 40), (2, 40), (3, 40)].into())
         .await;
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     assert_eq!(lag(&*eyes.look().await, &group, &topic), Some(40));
     kafka.delete_topic(&topic).await;
     let check = |s: &Snapshot| assert!(lag(s, &group, &topic).is_none_or(|lag| lag >= 0));
     // Deleting goes on for a moment after the broker has said yes.
     let gone = |s: &Snapshot| lag(s, &group, &topic).is_none();
     eyes.until_checked("deleted", gone, check).await;
-    kafka.topic(&topic, 4).await;
-    kafka.produce(&topic, 4, 5).await;
+    kafka.create_topic(&topic, 4).await;
+    kafka.produce(&topic, 20).await;
     let back = |s: &Snapshot| lag(s, &group, &topic) == Some(20);
     let snapshot = eyes
         .until_checked("5 records in each, none committed", back, check)
@@ -82,7 +82,7 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
             .all(|c| *c == Ok(None))
     );
     // Somebody restores the old offsets.
-    kafka.commit(&group, &topic, &[(0, 40)]).await;
+    kafka.commit(&group, &topic, &[(0, 40)].into()).await;
     let beyond = |s: &Snapshot| {
         let mut committed = s.groups[group.as_str()].committed.values();
         committed.any(|c| matches!(c, Err(ReadError::CommittedBeyondEnd { .. })))
@@ -92,9 +92,9 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_never_was_is_absent_and_named_so() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (topic, group) = (unique("nowhere"), unique("nowhere"));
-    let mut eyes = Eyes::on(&broker().bootstrap, &group, named(&[&topic]));
+    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
     let snapshot = eyes.look().await;
     assert!(matches!(
         snapshot.topics[topic.as_str()],
@@ -102,31 +102,33 @@ async fn a_topic_that_never_was_is_absent_and_named_so() {
     ));
     let absent = |s: &Snapshot| matches!(s.topics[topic.as_str()], Topic::Absent);
     eyes.until("absent", absent).await;
-    kafka.topic(&topic, 2).await;
+    kafka.create_topic(&topic, 2).await;
     eyes.until("there at once", |s| partitions(s, &topic) == 2)
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_finds_topics_that_come_and_leaves_out_kafkas_own() {
-    let kafka = kafka().await;
+    let kafka = Kafka::shared().await;
     let (name, group) = (unique("pattern"), unique("pattern"));
-    kafka.topic(&format!("{name}.a"), 1).await;
+    kafka.create_topic(&format!("{name}.a"), 1).await;
     // The offsets topic exists as soon as anybody has committed.
-    kafka.commit(&group, &format!("{name}.a"), &[(0, 0)]).await;
+    kafka
+        .commit(&group, &format!("{name}.a"), &[(0, 0)].into())
+        .await;
     let selection = TopicSelection::Pattern(
         TopicPattern::new(&format!("{}|__.*", name.replace('.', r"\.") + r"\..*")).unwrap(),
     );
     let mut settings = settings();
     settings.names_every = settings.min_interval;
-    let mut eyes = Eyes::with(settings, &broker().bootstrap, &group, selection.clone());
+    let mut eyes = Eyes::with(settings, &kafka.bootstrap, &group, selection.clone());
     let topics = |s: &Snapshot| -> Vec<String> {
         let group = &s.groups[group.as_str()];
         let topics = group.topics_for(&selection);
         topics.unwrap().iter().map(ToString::to_string).collect()
     };
     assert_eq!(topics(&*eyes.look().await), [format!("{name}.a")]);
-    kafka.topic(&format!("{name}.b"), 1).await;
+    kafka.create_topic(&format!("{name}.b"), 1).await;
     let both = [format!("{name}.a"), format!("{name}.b")];
     eyes.until("the new topic", |s| topics(s) == both).await;
     kafka.delete_topic(&format!("{name}.a")).await;

@@ -94,6 +94,14 @@ impl Kafka {
         self.run("bootstrap", &["pods"]).await
     }
 
+    /// Does `verb` (stop, kill, start, pause, cont) to a broker; blocks, so that it can be undone where nothing is awaited.
+    pub fn control(&self, verb: &str, node: u32) {
+        script(
+            SCRIPT,
+            &[verb, self.state.to_str().unwrap(), &node.to_string()],
+        );
+    }
+
     pub async fn kill(&self, node: u32) {
         self.run("kill", &[&node.to_string()]).await;
     }
@@ -240,6 +248,48 @@ impl Kafka {
         for delivery in futures::future::join_all(sent).await {
             delivery.unwrap();
         }
+    }
+
+    /// Deletes a group that has no members.
+    pub async fn delete_group(&self, group: &str) {
+        let result = self.admin().delete_groups(&[group], &AdminOptions::new());
+        let result = result.await.unwrap();
+        assert!(result.iter().all(Result::is_ok), "{result:?}");
+    }
+
+    /// Deletes a partition's records before `offset`, as retention does.
+    pub async fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
+        let mut before = TopicPartitionList::new();
+        before
+            .add_partition_offset(topic, partition, Offset::Offset(offset))
+            .unwrap();
+        let options = AdminOptions::new();
+        self.admin()
+            .delete_records(&before, &options)
+            .await
+            .unwrap();
+    }
+
+    /// The connections that this process has to the brokers, every client's.
+    pub fn connections(&self) -> usize {
+        let servers = self.bootstrap.split(',');
+        let ports: Vec<&str> = servers.map(|s| s.rsplit(':').next().unwrap()).collect();
+        let sockets = std::fs::read_dir("/proc/self/fd").unwrap();
+        let own: Vec<String> = sockets
+            .filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok())
+            .filter_map(|link| {
+                let socket = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+                Some(socket.to_owned())
+            })
+            .collect();
+        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let established = table.lines().skip(1).filter(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let port = u16::from_str_radix(fields[2].rsplit(':').next().unwrap(), 16).unwrap();
+            let to_broker = ports.contains(&port.to_string().as_str());
+            fields[3] == "01" && to_broker && own.iter().any(|inode| inode == fields[9])
+        });
+        established.count()
     }
 
     /// End offset of each partition.

@@ -15,8 +15,10 @@
 
 pub mod audit;
 pub mod crowd;
+pub mod eyes;
 pub mod kafka;
 pub mod kubernetes;
+pub mod members;
 pub mod operator;
 pub mod until;
 

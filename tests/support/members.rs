@@ -9,20 +9,14 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 
 /// Members of one group; they leave when this is dropped.
-pub(crate) struct Consumers {
+pub struct Members {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Consumers {
+impl Members {
     /// `count` members that read `topic` from its beginning. `protocol` is an assignor's name, or `consumer` for KIP-848.
-    pub(crate) fn join(
-        bootstrap: &str,
-        group: &str,
-        topic: &str,
-        protocol: &str,
-        count: usize,
-    ) -> Self {
+    pub fn join(bootstrap: &str, group: &str, topic: &str, protocol: &str, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..count).map(|number| {
             let mut config = ClientConfig::new();
@@ -40,10 +34,16 @@ impl Consumers {
             std::thread::spawn(move || {
                 let consumer: BaseConsumer = config.create().unwrap();
                 consumer.subscribe(&[&topic]).unwrap();
+                let mut uncommitted = false;
                 while !stop.load(Ordering::Relaxed) {
-                    if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-                        // A commit during a rebalance fails; the next one covers it.
-                        let _ = consumer.commit_message(&message, CommitMode::Async);
+                    match consumer.poll(Duration::from_millis(50)) {
+                        Some(Ok(_)) => uncommitted = true,
+                        // A commit during a rebalance fails: again, until all that was read is committed.
+                        _ if uncommitted => {
+                            let committed = consumer.commit_consumer_state(CommitMode::Sync);
+                            uncommitted = committed.is_err();
+                        }
+                        _ => {}
                     }
                 }
             })
@@ -53,7 +53,7 @@ impl Consumers {
     }
 }
 
-impl Drop for Consumers {
+impl Drop for Members {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {

@@ -13,16 +13,16 @@ use lagrange::kafka::snapshot::{Snapshot, Topic, TopicPartition};
 use lagrange::kafka::stats::Unobserved;
 
 /// A pool, a watch on one group, and what the last look saw.
-pub(crate) struct Eyes {
-    pub(crate) pool: Pool,
-    pub(crate) watch: Watch,
-    pub(crate) wakeups: Wakeups,
-    pub(crate) failures: Failures,
-    pub(crate) group: String,
+pub struct Eyes {
+    pub pool: Pool,
+    pub watch: Watch,
+    pub wakeups: Wakeups,
+    pub failures: Failures,
+    pub group: String,
 }
 
 /// Settings for tests: this machine's brokers, and looks as often as may be.
-pub(crate) fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         allow_local_addresses: true,
         min_interval: Duration::from_millis(300),
@@ -33,7 +33,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 /// A pool with these settings.
-pub(crate) fn pool(settings: Settings) -> (Pool, Wakeups, Failures) {
+pub fn pool(settings: Settings) -> (Pool, Wakeups, Failures) {
     let readers = RdkafkaFactory {
         call_timeout: settings.call_timeout,
         allow_local_addresses: settings.allow_local_addresses,
@@ -47,7 +47,7 @@ pub(crate) fn pool(settings: Settings) -> (Pool, Wakeups, Failures) {
 }
 
 /// An interest in a group.
-pub(crate) fn interest(group: &str, topics: TopicSelection) -> Interest {
+pub fn interest(group: &str, topics: TopicSelection) -> Interest {
     Interest {
         interval: Duration::from_millis(300),
         group: Some(GroupInterest {
@@ -59,23 +59,18 @@ pub(crate) fn interest(group: &str, topics: TopicSelection) -> Interest {
 }
 
 /// These topics.
-pub(crate) fn named(topics: &[&str]) -> TopicSelection {
+pub fn named(topics: &[&str]) -> TopicSelection {
     TopicSelection::Named(topics.iter().map(|topic| (*topic).into()).collect())
 }
 
 impl Eyes {
     /// Watches a group.
-    pub(crate) fn on(bootstrap: &str, group: &str, topics: TopicSelection) -> Self {
+    pub fn on(bootstrap: &str, group: &str, topics: TopicSelection) -> Self {
         Self::with(settings(), bootstrap, group, topics)
     }
 
     /// Watches a group, with these settings.
-    pub(crate) fn with(
-        settings: Settings,
-        bootstrap: &str,
-        group: &str,
-        topics: TopicSelection,
-    ) -> Self {
+    pub fn with(settings: Settings, bootstrap: &str, group: &str, topics: TopicSelection) -> Self {
         let (pool, wakeups, failures) = pool(settings);
         let connection = Connection::plaintext(bootstrap.split(',')).unwrap();
         let key = Key::consumer_group("test", group);
@@ -92,7 +87,7 @@ impl Eyes {
     }
 
     /// The next look.
-    pub(crate) async fn look(&mut self) -> Arc<Snapshot> {
+    pub async fn look(&mut self) -> Arc<Snapshot> {
         let next = tokio::time::timeout(Duration::from_mins(1), self.wakeups.next());
         tokio::select! {
             key = next => { key.expect("a look in a minute").unwrap(); }
@@ -102,16 +97,12 @@ impl Eyes {
     }
 
     /// Looks until `there` or for a minute; gives the look that has it.
-    pub(crate) async fn until(
-        &mut self,
-        what: &str,
-        there: impl Fn(&Snapshot) -> bool,
-    ) -> Arc<Snapshot> {
+    pub async fn until(&mut self, what: &str, there: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         self.until_checked(what, there, |_| {}).await
     }
 
     /// As [`Self::until`], and every look on the way is checked.
-    pub(crate) async fn until_checked(
+    pub async fn until_checked(
         &mut self,
         what: &str,
         there: impl Fn(&Snapshot) -> bool,
@@ -134,7 +125,7 @@ impl Eyes {
 }
 
 /// A group's lag in one topic: known only if every partition is.
-pub(crate) fn lag(snapshot: &Snapshot, group: &str, topic: &str) -> Option<i64> {
+pub fn lag(snapshot: &Snapshot, group: &str, topic: &str) -> Option<i64> {
     let Topic::Present(partitions) = snapshot.topics.get(topic)? else {
         return None;
     };
@@ -152,7 +143,7 @@ pub(crate) fn lag(snapshot: &Snapshot, group: &str, topic: &str) -> Option<i64> 
 }
 
 /// A look in a few lines.
-pub(crate) fn brief(snapshot: &Snapshot) -> String {
+pub fn brief(snapshot: &Snapshot) -> String {
     let mut lines = vec![format!(
         "look {} brokers {:?} error {:?}",
         snapshot.look, snapshot.brokers, snapshot.error
