@@ -14,17 +14,15 @@ target=${CARGO_TARGET_DIR:-$root/target}/debug
 on_cluster() { "$env/kubernetes/kube.sh" "$1" "$work/cluster" "${@:2}"; }
 kubectl() { on_cluster kubectl "$@"; }
 
-# All that is missing at once, rather than one after the other as the builds come to it.
+# All that is missing at once, rather than one after the other as the builds come to it. As root on Debian it is installed.
 tools() {
-  local missing=() package
-  for package in cargo go java:openjdk-17-jre-headless mvn:maven c++:g++ cmake make perl openssl; do
-    command -v "${package%%:*}" > /dev/null || missing+=("${package#*:}")
-  done
-  if [ ${#missing[@]} -gt 0 ]; then
-    echo "missing: ${missing[*]}"
-    echo "cargo is installed from https://rustup.rs, Go from https://go.dev/dl; the rest are Debian's packages of these names"
-    return 1
-  fi
+  # shellcheck disable=SC2034 # lib.sh says by it who speaks
+  script=${BASH_SOURCE[0]}
+  # shellcheck source=../tests/env/lib.sh
+  . "$env/lib.sh"
+  command -v cargo > /dev/null || die "missing: Rust" "install it from https://rustup.rs"
+  command -v go > /dev/null || die "missing: Go 1.21 or later" "install it from https://go.dev/dl"
+  need java:openjdk-17-jre-headless mvn:maven c++:g++ cmake:cmake make:make perl:perl openssl:openssl
   "$env/kubernetes/kube.sh" can-run
 }
 

@@ -338,7 +338,12 @@ impl<'a> Scene<'a> {
         match wait {
             Some(wait) => {
                 if let Some(until) = wait.until {
-                    self.trail.push(Step::NotBefore(until));
+                    self.trail.push(match wait.why {
+                        HoldReason::Settling
+                        | HoldReason::GroupRebalancing
+                        | HoldReason::RolloutInProgress => Step::AtMostUntil(until),
+                        _ => Step::NotBefore(until),
+                    });
                 }
                 Verdict::Hold(wait)
             }

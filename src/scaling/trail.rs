@@ -66,6 +66,8 @@ pub enum Step {
     },
     /// Not before.
     NotBefore(Timestamp),
+    /// When a wait that ends by itself is given up.
+    AtMostUntil(Timestamp),
     /// A wait that its timeout has ended.
     Overdue {
         /// What is waited for.
@@ -151,6 +153,7 @@ impl fmt::Display for Step {
                 at,
             } => write!(f, "minReplicas asks for {at}"),
             Self::NotBefore(at) => write!(f, "next action not before {}", clock(*at)),
+            Self::AtMostUntil(at) => write!(f, "waits until {} at most", clock(*at)),
             Self::Overdue { what, waited } => write!(
                 f,
                 "{what} for {}s, longer than settleTimeout",

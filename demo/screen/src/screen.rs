@@ -161,11 +161,11 @@ fn decided(decision: &DecisionStatus) -> Line {
         what = format!("{what} {from} -> {to}");
     }
     // The line below says when.
-    let why = decision
-        .message
-        .split("; next action not before")
-        .next()
-        .unwrap_or_default();
+    let why = ["; next action not before", "; waits until"]
+        .iter()
+        .fold(decision.message.as_str(), |why, end| {
+            why.split(end).next().unwrap_or_default()
+        });
     Line::default()
         .with(style, format!("  {what}, {}", decision.reason))
         .with(Style::Dim, format!(": {why}"))

@@ -120,9 +120,16 @@ fn spacing_is_kept_both_ways() {
     assert_eq!(world.until_action(4), Some((1, 3)));
     let up = world.now;
     world.set_lag(6000);
-    assert_eq!(hold(&world.after(5)), Some(HoldReason::Settling));
+    let decision = world.after(5);
+    assert_eq!(hold(&decision), Some(HoldReason::Settling));
+    // It may be over at any look: what is known is when it is given up.
+    let trail = decision.trail.to_string();
+    assert!(trail.contains("waits until "), "{trail}");
+    assert!(!trail.contains("not before"), "{trail}");
     let decision = world.after(5);
     assert_eq!(hold(&decision), Some(HoldReason::CoolingDown));
+    let trail = decision.trail.to_string();
+    assert!(trail.contains("next action not before "), "{trail}");
     assert_eq!(world.until_action(10), Some((3, 6)));
     assert!(world.now.duration_since(up) >= secs(30));
     let up = world.now;
