@@ -28,6 +28,11 @@ const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(7);
 /// tries one server at a time until one is connected.
 const SETUP_TIMEOUT: &str = "2500";
 
+/// How long an answer may take, in milliseconds, before the connection is given up with all that waits behind it on it. Longer
+/// than a question's own timeout, since that alone is no reason to reconnect; the default, a minute, is how long a broker
+/// behind a connection that was cut silently would stay unreadable.
+const SOCKET_TIMEOUT: &str = "5000";
+
 /// How often librdkafka counts what it sent, in milliseconds.
 const STATISTICS_INTERVAL: &str = "5000";
 
@@ -92,6 +97,7 @@ fn properties_of_all() -> Vec<(&'static str, String)> {
         ("enable.metrics.push", own("false")),
         ("socket.keepalive.enable", own("true")),
         ("socket.nagle.disable", own("true")),
+        ("socket.timeout.ms", own(SOCKET_TIMEOUT)),
         ("socket.connection.setup.timeout.ms", own(SETUP_TIMEOUT)),
         ("api.version.request.timeout.ms", own(SETUP_TIMEOUT)),
         // A broker that comes back is connected to by the next look. How often one that cannot be reached at all is tried

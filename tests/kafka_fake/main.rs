@@ -1,0 +1,412 @@
+//! Reads brokers that do what real ones cannot be made to do: lose, delay, halve and forge answers; and that count what
+//! they are asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test say what they expect by unwrapping it"
+)]
+
+mod answers;
+mod broker;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::ApiKey;
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::error::ReadError;
+use lagrange::kafka::interest::Key;
+use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
+use lagrange::kafka::reader::ClusterReader;
+use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use rstest::rstest;
+
+use broker::{Brokers, Mischief};
+use support::eyes::{Eyes, interest, lag, named, pool, settings};
+
+/// Three brokers, a topic `t` of 6 partitions, and as many groups, which have a lag of 60 each.
+async fn brokers(groups: usize) -> Brokers {
+    let brokers = Brokers::start(3).await;
+    brokers.topic("t", 6);
+    for (number, coordinator) in (0..groups).zip([1, 2, 3].into_iter().cycle()) {
+        brokers.group(&format!("g{number}"), coordinator);
+    }
+    brokers
+}
+
+fn eyes(brokers: &Brokers) -> Eyes {
+    Eyes::on(&brokers.bootstrap, "g0", named(&["t"]))
+}
+
+fn committed(snapshot: &Snapshot) -> Vec<Result<i64, ReadError>> {
+    let committed = snapshot.groups["g0"].committed.values().cloned();
+    committed
+        .map(|value| value.map(|offset| offset.map_or(-1, Offset::get)))
+        .collect()
+}
+
+fn ends(snapshot: &Snapshot) -> Vec<Result<i64, ReadError>> {
+    match &snapshot.topics["t"] {
+        Topic::Present(partitions) => {
+            let ends = partitions.iter().map(|partition| partition.end.clone());
+            ends.map(|end| end.map(Offset::get)).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whatever is known is right.
+fn check(snapshot: &Snapshot) {
+    for topic in snapshot.topics.values() {
+        if let Topic::Present(partitions) = topic {
+            assert_eq!(partitions.len(), 6);
+            let known = partitions
+                .iter()
+                .filter_map(|partition| partition.end.as_ref().ok());
+            assert!(known.map(|end| end.get()).all(|end| end == 100));
+        }
+    }
+    for group in snapshot.groups.values() {
+        assert!(
+            group
+                .state
+                .as_ref()
+                .is_ok_and(|state| *state == GroupState::Stable)
+                || group.state.is_err()
+        );
+        let known = group
+            .committed
+            .values()
+            .filter_map(|committed| committed.as_ref().ok());
+        assert!(
+            known
+                .map(|offset| offset.unwrap().get())
+                .all(|offset| offset == 90)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_asks_once_for_each_group_and_little_else() {
+    const GROUPS: usize = 300;
+    let brokers = brokers(GROUPS).await;
+    let mut eyes = eyes(&brokers);
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let others: Vec<_> = (1..GROUPS)
+        .map(|number| format!("g{number}"))
+        .map(|id| {
+            let key = Key::consumer_group("test", &id);
+            eyes.pool
+                .watch(&connection, key, interest(&id, named(&["t"])))
+                .unwrap()
+        })
+        .collect();
+    let all = |s: &Snapshot| s.groups.len() == GROUPS && lag(s, "g0", "t") == Some(60);
+    let first = eyes.until_checked("all groups", all, check).await.look;
+    // From here on members have been read. Between two looks there is a pause.
+    eyes.until("another look", |s| s.look > first).await;
+    for key in [
+        ApiKey::ListGroups,
+        ApiKey::Metadata,
+        ApiKey::OffsetFetch,
+        ApiKey::ListOffsets,
+    ] {
+        brokers.take_asked(key);
+    }
+    brokers.take_asked(ApiKey::DescribeGroups);
+    brokers.take_asked(ApiKey::FindCoordinator);
+    let before = eyes.watch.latest().unwrap().look;
+    let snapshot = eyes.until("ten looks", |s| s.look >= before + 10).await;
+    let looks = usize::try_from(snapshot.look - before).unwrap();
+    let asked = |key| brokers.take_asked(key);
+    assert_eq!(asked(ApiKey::OffsetFetch), looks * GROUPS);
+    assert_eq!(asked(ApiKey::ListGroups), looks * 3);
+    assert_eq!(
+        asked(ApiKey::Metadata),
+        looks * 2,
+        "the cluster, and its topics"
+    );
+    let offsets = asked(ApiKey::ListOffsets);
+    assert!(
+        (looks * 3..=looks * 4).contains(&offsets),
+        "ends, and every fourth time starts: {offsets}"
+    );
+    assert_eq!(asked(ApiKey::DescribeGroups), 0);
+    assert!(
+        asked(ApiKey::FindCoordinator) <= 1,
+        "at most for a group of its own that it never joins"
+    );
+    assert_eq!(others.len() + 1, GROUPS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_denies_being_one_does_not_crash_the_client() {
+    let brokers = brokers(1).await;
+    brokers.world().groups.get_mut("g0").unwrap().error = 16;
+    let mut eyes = eyes(&brokers);
+    for _ in 0..5 {
+        let snapshot = eyes.look().await;
+        assert_eq!(
+            committed(&snapshot),
+            vec![Err(ReadError::NotCoordinator); 6]
+        );
+    }
+    brokers.world().groups.get_mut("g0").unwrap().error = 0;
+    eyes.until_checked("known again", |s| lag(s, "g0", "t") == Some(60), check)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_and_late_answers_make_unknowns_and_never_wrong_values() {
+    let brokers = brokers(60).await;
+    let mut eyes = eyes(&brokers);
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let _others: Vec<_> = (1..60)
+        .map(|number| format!("g{number}"))
+        .map(|id| {
+            let key = Key::consumer_group("test", &id);
+            eyes.pool
+                .watch(&connection, key, interest(&id, named(&["t"])))
+                .unwrap()
+        })
+        .collect();
+    let whole = |s: &Snapshot| {
+        let known = |id: &String| lag(s, id, "t") == Some(60);
+        s.groups.len() == 60
+            && (0..60)
+                .map(|number| format!("g{number}"))
+                .all(|id| known(&id))
+    };
+    eyes.until_checked("all known", whole, check).await;
+    let began = Instant::now();
+    for key in [2, 3, 9, 15, 16, 69] {
+        brokers.world().mischief.insert(key, Mischief::Chaos(100));
+    }
+    let mut unknown = 0;
+    while began.elapsed() < Duration::from_secs(12) {
+        let snapshot = eyes.look().await;
+        check(&snapshot);
+        unknown += usize::from(!whole(&snapshot));
+    }
+    assert!(unknown > 0, "the test has lost nothing");
+    brokers.world().mischief.clear();
+    eyes.until_checked("all known again", whole, check).await;
+}
+
+#[rstest]
+#[case::groups(ApiKey::ListGroups)]
+#[case::topics(ApiKey::Metadata)]
+#[case::committed(ApiKey::OffsetFetch)]
+#[case::ends(ApiKey::ListOffsets)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_answered_is_unknown_and_comes_back(
+    #[case] key: ApiKey,
+    #[values(Mischief::Half, Mischief::Drop, Mischief::Silence)] mischief: Mischief,
+) {
+    let brokers = brokers(1).await;
+    let mut eyes = eyes(&brokers);
+    let known = |s: &Snapshot| lag(s, "g0", "t") == Some(60);
+    eyes.until_checked("known", known, check).await;
+    brokers.world().mischief.insert(key as i16, mischief);
+    let unknown = |s: &Snapshot| s.error.is_some() || lag(s, "g0", "t").is_none();
+    eyes.until_checked("unknown", unknown, check).await;
+    let still = eyes.look().await;
+    assert!(unknown(&still));
+    brokers.world().mischief.clear();
+    // Connections that wait for an answer that never comes are given up after a while.
+    eyes.until_checked("known again", known, check).await;
+}
+
+#[rstest]
+#[case::minus_one(-1)]
+#[case::minus_1001(-1001)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_below_zero_without_an_error_is_unknown(#[case] end: i64) {
+    let brokers = brokers(1).await;
+    brokers.world().topics.get_mut("t").unwrap().end = end;
+    let mut eyes = eyes(&brokers);
+    let snapshot = eyes.look().await;
+    assert_eq!(ends(&snapshot), vec![Err(ReadError::LeaderUnavailable); 6]);
+    assert_eq!(lag(&snapshot, "g0", "t"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_nobody_has_heard_of_is_an_error() {
+    let brokers = brokers(1).await;
+    brokers.world().topics.get_mut("t").unwrap().error = 9_999;
+    let mut eyes = eyes(&brokers);
+    let snapshot = eyes.look().await;
+    let unheard = ReadError::Other("error 9999".to_owned());
+    assert_eq!(ends(&snapshot), vec![Err(unheard); 6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_which_partitions_are_left_out_is_unknown() {
+    let brokers = brokers(1).await;
+    brokers.world().topics.get_mut("t").unwrap().leaders[2] = -2;
+    let mut eyes = eyes(&brokers);
+    let snapshot = eyes.look().await;
+    assert!(matches!(
+        snapshot.topics["t"],
+        Topic::Unknown(ReadError::Other(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_another_kind_is_named() {
+    let brokers = brokers(1).await;
+    brokers.world().groups.get_mut("g0").unwrap().kind = "connect";
+    let mut eyes = eyes(&brokers);
+    let snapshot = eyes.look().await;
+    let kind = "connect".to_owned();
+    assert_eq!(
+        snapshot.groups["g0"].state,
+        Err(ReadError::GroupType { kind })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_is_never_created_again_by_reading() {
+    let brokers = brokers(1).await;
+    let mut eyes = eyes(&brokers);
+    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    brokers.world().topics.clear();
+    let absent = |s: &Snapshot| matches!(s.topics.get("t"), Some(Topic::Absent));
+    eyes.until("absent", absent).await;
+    // All brokers are lost for a while, which makes clients bootstrap again, while topics are known to be missing.
+    for key in [ApiKey::ListGroups, ApiKey::Metadata] {
+        brokers.world().mischief.insert(key as i16, Mischief::Drop);
+    }
+    eyes.until("an error", |s| s.error.is_some()).await;
+    brokers.world().mischief.clear();
+    eyes.until("absent again", absent).await;
+    assert_eq!(brokers.world().would_create, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_says_nothing_is_guessed_to_be_the_wrong_one() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    let taken = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            connections.push(connection);
+        }
+    });
+    let mut eyes = Eyes::on(&server, "g", named(&["t"]));
+    let snapshot = eyes.look().await;
+    let error = snapshot.error.clone().unwrap();
+    assert_eq!(error.category(), "KafkaUnreachable");
+    assert_eq!(
+        error.to_string(),
+        "no broker answered: no answer: wrong protocol or port?"
+    );
+    taken.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_resolve_says_so() {
+    let mut eyes = Eyes::on("kafka.invalid:9092", "g", named(&["t"]));
+    let error = eyes.look().await.error.clone().unwrap();
+    let text = error.to_string();
+    assert!(
+        text.contains("kafka.invalid:9092") && text.contains("is the name right"),
+        "{text}"
+    );
+}
+
+async fn reader(brokers: &Brokers) -> Arc<RdkafkaReader> {
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let factory = RdkafkaFactory {
+        call_timeout: settings().call_timeout,
+        allow_local_addresses: true,
+    };
+    Arc::new(RdkafkaReader::open(&connection, &factory).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_dropped_harms_nobody() {
+    let brokers = brokers(30).await;
+    let reader = reader(&brokers).await;
+    reader.bootstrap().await.unwrap();
+    let delay = Mischief::Delay(Duration::from_millis(20));
+    brokers
+        .world()
+        .mischief
+        .insert(ApiKey::ListGroups as i16, delay);
+    for _ in 0..50 {
+        let asked = tokio::time::timeout(Duration::from_millis(3), reader.groups(NodeId(1)));
+        assert!(asked.await.is_err(), "answered too soon for the test");
+    }
+    brokers.world().mischief.clear();
+    let listed = reader.groups(NodeId(1)).await.unwrap();
+    assert_eq!(listed.len(), 10);
+    reader.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_ends_questions_that_wait_and_is_quick() {
+    let brokers = brokers(3).await;
+    let reader = reader(&brokers).await;
+    reader.bootstrap().await.unwrap();
+    brokers
+        .world()
+        .mischief
+        .insert(ApiKey::ListGroups as i16, Mischief::Silence);
+    let waiting = tokio::spawn({
+        let reader = Arc::clone(&reader);
+        async move { reader.groups(NodeId(1)).await }
+    });
+    while brokers.take_asked(ApiKey::ListGroups) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let began = Instant::now();
+    reader.close().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(waiting.await.unwrap().is_err());
+    assert!(reader.is_broken());
+    assert!(reader.groups(NodeId(1)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_and_closing_leaves_no_thread_and_no_descriptor_behind() {
+    let brokers = brokers(1).await;
+    let count = |what: &str| {
+        std::fs::read_dir(format!("/proc/self/{what}"))
+            .unwrap()
+            .count()
+    };
+    let open_and_close = async || {
+        let (pool, mut wakeups, _failures) = pool(settings());
+        let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+        let key = Key::consumer_group("test", "g0");
+        let watch = pool
+            .watch(&connection, key, interest("g0", named(&["t"])))
+            .unwrap();
+        futures::StreamExt::next(&mut wakeups).await.unwrap();
+        assert!(watch.latest().unwrap().error.is_none());
+        assert!(pool.shutdown(Duration::from_secs(3)).await);
+    };
+    open_and_close().await;
+    // Other tests of this program open clients beside it: what one client takes, 6 threads, would show 20 times.
+    let (threads, descriptors) = (count("task"), count("fd"));
+    for _ in 0..20 {
+        open_and_close().await;
+    }
+    let (threads_now, descriptors_now) = (count("task"), count("fd"));
+    assert!(
+        threads_now < threads + 100,
+        "{threads} threads, then {threads_now}"
+    );
+    assert!(
+        descriptors_now < descriptors + 300,
+        "{descriptors} descriptors, then {descriptors_now}"
+    );
+}
