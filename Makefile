@@ -1,6 +1,6 @@
 # `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-integration e2e bench measure lint deny crds clean
+.PHONY: help demo build test test-unit test-integration e2e bench bench-kafka measure lint deny crds clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ e2e: ## Run the tests on a real Kubernetes node with real consumers (needs root 
 
 bench: ## Measure what a decision costs, as ratios in one run (builds for release first)
 	cargo bench --bench decide
+
+bench-kafka: ## Measure what looks at three real brokers cost with up to 1,000 groups (3 minutes; builds for release first)
+	cargo bench --bench kafka
 
 measure: ## Measure the operator at rest and its reaction, with 1 and with 100 groups (8 minutes; builds for release first)
 	cargo bench --bench operator

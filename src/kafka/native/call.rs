@@ -63,9 +63,10 @@ fn unexpected<T>(_: Reply) -> Result<T, Failure> {
 impl Handle {
     /// The brokers, from whichever server answers first within `timeout`.
     ///
-    /// Only for a handle that has described no topic yet. `rd_kafka_metadata` asks anew for every topic of which the cache
-    /// says that it is gone, and with that request, whatever `allow.auto.create.topics` says, it allows the broker to create
-    /// them (librdkafka 2.12, `rdkafka_metadata.c`): a reader that bootstrapped again could bring back a deleted topic.
+    /// Only for a handle that has described no topic yet. `rd_kafka_metadata` asks along for every topic that the cache is
+    /// waiting for, and with that request, whatever `allow.auto.create.topics` says, it allows the broker to create them
+    /// (librdkafka 2.12, `rdkafka_metadata.c` line 127): a reader that bootstrapped again in the middle of an outage could
+    /// bring back a deleted topic.
     pub(in crate::kafka) async fn bootstrap(&self, timeout: Duration) -> Result<Cluster, Failure> {
         self.metadata(timeout, |core| {
             let metadata = core.client.metadata(false, SLICE)?;
