@@ -98,7 +98,7 @@ impl Connection {
     /// Refuses servers that are loopback or link-local by their literal address or by the name `localhost`.
     ///
     /// Names that resolve to such addresses, and brokers that advertise them, are refused when the socket connects
-    /// ([`native`](super::native)).
+    /// (`kafka::native`).
     pub fn refuse_local_addresses(&self) -> Result<(), InvalidConnection> {
         match self.servers.iter().find(|server| server.is_local()) {
             None => Ok(()),
