@@ -170,6 +170,7 @@ fn scaled(
         .into_iter()
         .flatten()
         .find(|decision| (decision.from, decision.to) == (Some(*from), Some(*to)))
+        .filter(|decision| !decision.message.is_empty())
         .map(|decision| format!(": {}", decision.message))
         .unwrap_or_default();
     let event = if to > from { "ScaledUp" } else { "ScaledDown" };
