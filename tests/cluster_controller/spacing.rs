@@ -92,9 +92,9 @@ async fn kills_at_the_worst_instants_never_bring_two_actions_too_close() {
 
     let sequence =
         |memory: Option<serde_json::Value>| memory.and_then(|memory| memory["sequence"].as_i64());
-    // Bounds need no lag, so that each edit asks for an action at once. The kill comes from 0 to 150 ms after the action has
+    // Bounds need no lag, so that each edit asks for an action at once. The kill comes from 0 to 120 ms after the action has
     // been written ahead: before, during and after the write of the scale, and of what follows.
-    for (round, replicas) in [2, 3, 6, 1, 2, 6].into_iter().enumerate() {
+    for (round, replicas) in [2, 3, 1, 6].into_iter().enumerate() {
         let before = sequence(stage.status().await.memory);
         let bounds = json!({ "minReplicas": replicas, "maxReplicas": replicas });
         stage.space.edit(APP, bounds).await;
@@ -102,12 +102,12 @@ async fn kills_at_the_worst_instants_never_bring_two_actions_too_close() {
         while sequence(stage.status().await.memory) == before {
             assert!(began.elapsed() < secs(60), "{:?}", stage.status().await);
         }
-        tokio::time::sleep(Duration::from_millis(30 * round as u64)).await;
+        tokio::time::sleep(Duration::from_millis(40 * round as u64)).await;
         operator.kill();
         operator = stage.operator().await;
         stage.space.until_replicas(APP, replicas, 90).await;
     }
     let actions = stage.actions();
-    assert!(actions.len() >= 6, "{actions:?}");
+    assert!(actions.len() >= 4, "{actions:?}");
     assert_spaced(1, &actions, SPACE, SPACE);
 }

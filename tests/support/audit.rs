@@ -1,5 +1,7 @@
 //! What the API server's audit log says was written, by whom and when: what happened, not what a status claims.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -25,10 +27,26 @@ pub struct Action {
     pub to: i32,
 }
 
+const MOMENT: Duration = Duration::from_millis(300);
+
 const OPERATOR: &str = "lagrange.dev%2Foperator";
 
 /// Every write in a namespace that was taken, oldest first.
+///
+/// An entry follows its write by a moment, and whoever asks may have seen the write already: read until none comes any more.
 pub fn writes(kubernetes: &Kubernetes, space: &Space) -> Vec<Write> {
+    let mut writes = logged(kubernetes, space);
+    loop {
+        std::thread::sleep(MOMENT);
+        let later = logged(kubernetes, space);
+        if later.len() == writes.len() {
+            return later;
+        }
+        writes = later;
+    }
+}
+
+fn logged(kubernetes: &Kubernetes, space: &Space) -> Vec<Write> {
     let log = kubernetes.log("audit.log");
     let mut writes: Vec<Write> = log
         .lines()
@@ -78,18 +96,4 @@ pub fn actions(kubernetes: &Kubernetes, space: &Space, target: &str) -> Vec<Acti
             to: write.replicas.unwrap(),
         })
         .collect()
-}
-
-/// The status writes of the operator on one ConsumerGroup since then.
-pub fn status_writes(
-    kubernetes: &Kubernetes,
-    space: &Space,
-    name: &str,
-    since: Timestamp,
-) -> usize {
-    writes(kubernetes, space)
-        .iter()
-        .filter(|write| write.manager == OPERATOR && write.resource == "consumergroups/status")
-        .filter(|write| write.name == name && write.at >= since)
-        .count()
 }
