@@ -57,8 +57,9 @@ end-to-end() {
   if cannot=$(no_real_node); then
     skip "end-to-end" "$cannot"
   else
-    # The feature is what keeps a plain cargo test from them.
-    run_tests "$(test_names 'e2e*')" --features lagrange/e2e
+    # The feature is what keeps a plain cargo test from them. They mostly wait, so more of them than there are cores; e2e_scenarios
+    # admits so many at a time, and e2e_chart one.
+    RUST_TEST_THREADS=3 run_tests "$(test_names 'e2e*')" --features lagrange/e2e
   fi
 }
 
