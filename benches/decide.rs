@@ -61,6 +61,8 @@ fn policy() -> Policy {
         },
         threads: 1,
         offset_reset: OffsetReset::Latest,
+        may_hold_markers: false,
+        dry_run: false,
         fallback: None,
         brake: Brake::default(),
     }
@@ -88,6 +90,7 @@ fn observation(partitions: i64, look: u64) -> Observation {
         now,
         look: Ok(Look {
             number: look,
+            began: now,
             at: now,
             topics: vec![Topic {
                 name: Arc::from("orders"),

@@ -66,6 +66,7 @@ fn look(sight: &Sight<'_>) -> Result<Look, Blind> {
         .map_err(|_| failed)?;
     Ok(Look {
         number: snapshot.look,
+        began: snapshot.started,
         at: snapshot.finished,
         topics: topics(snapshot, group, counting, sight.reading.isolation),
         group: observed_group(group),
@@ -105,7 +106,8 @@ fn topics(
         .collect();
     let topic = |name: &Arc<str>| Topic {
         name: Arc::clone(name),
-        counts: counting.contains(name),
+        // Sorted: a pattern may match thousands.
+        counts: counting.binary_search(name).is_ok(),
         partitions: match snapshot.topics.get(name) {
             Some(snapshot::Topic::Present(partitions)) => Some(
                 (0..)

@@ -189,6 +189,8 @@ fn policy(
             scale_to_zero_delay: span(spec.pacing.scale_to_zero_delay),
         },
         threads: at_least(1, "threadsPerReplica", spec.threads_per_replica)?,
+        may_hold_markers: spec.isolation_level == IsolationLevel::ReadCommitted,
+        dry_run: spec.mode == Mode::DryRun,
         offset_reset: match spec.auto_offset_reset {
             AutoOffsetReset::Latest => OffsetReset::Latest,
             AutoOffsetReset::Earliest => OffsetReset::Earliest,

@@ -37,7 +37,7 @@ pub(super) fn adopt(
 ) -> (Sight, bool) {
     tidy(policy, memory, now);
     let before = memory.last.map(|l| (l.time, l.to));
-    let sight = compare(memory, replicas, now, notices);
+    let sight = compare(memory, replicas, now, policy.dry_run, notices);
     note_pause(policy, memory, replicas, now);
     (sight, before != memory.last.map(|l| (l.time, l.to)))
 }
@@ -53,7 +53,9 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         memory.regret = None;
         memory.assignor = None;
         memory.limit = None;
-        memory.slept_at = None;
+        // Another target has another size, and nobody has changed that.
+        memory.expected = None;
+        memory.external.clear();
     }
     memory.subject = Some(policy.subject);
     if memory.pending.is_some() {
@@ -83,7 +85,13 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         .filter(|until| *until > now);
 }
 
-fn compare(memory: &mut Memory, replicas: i32, now: Timestamp, notices: &mut Vec<Notice>) -> Sight {
+fn compare(
+    memory: &mut Memory,
+    replicas: i32,
+    now: Timestamp,
+    dry_run: bool,
+    notices: &mut Vec<Notice>,
+) -> Sight {
     let Some(expected) = memory.expected else {
         memory.expected = Some(replicas);
         return Sight::AsExpected;
@@ -95,6 +103,8 @@ fn compare(memory: &mut Memory, replicas: i32, now: Timestamp, notices: &mut Vec
     {
         if replicas == last.to {
             last.landed = true;
+            memory.expected = Some(replicas);
+            return Sight::AsExpected;
         } else if replicas == last.from {
             if now.duration_since(last.time) < WATCH_LAG {
                 return Sight::NotLanded;
@@ -125,6 +135,9 @@ fn compare(memory: &mut Memory, replicas: i32, now: Timestamp, notices: &mut Vec
         memory
             .external
             .retain(|at| now.duration_since(*at) < CONTESTED_WITHIN);
+        if dry_run {
+            return Sight::AsExpected;
+        }
         memory.external.push(now);
         if memory.external.len() >= CONTESTED {
             memory.contested_until = now.checked_add(STAND_BACK).ok();
@@ -141,11 +154,14 @@ fn note_pause(policy: &Policy, memory: &mut Memory, replicas: i32, now: Timestam
         _ => None,
     };
     if memory.paused_at.is_some() && paused_at.is_none() {
+        // Off by hand stays off.
+        let by_us = |last: LastAction| !last.external && last.to == 0;
+        let is_off = replicas == 0 && !memory.last.is_some_and(by_us);
         memory.last = Some(LastAction {
             time: to_millis(now),
             from: replicas,
             to: replicas,
-            external: false,
+            external: is_off,
             confirmed: true,
             landed: true,
             settled_after: Some(0),

@@ -10,7 +10,7 @@ use super::history::{self, LiveLag};
 use super::lag;
 use super::limit::{Bounds, Shape};
 use super::memory::{Memory, State, to_millis};
-use super::observation::{Assignor, Blind, GroupState, Look, Observation};
+use super::observation::{Assignor, Blind, GroupState, Look, Members, Observation};
 use super::pacing::{Gates, later, wait};
 use super::policy::Policy;
 use super::trail::{Step, Trail};
@@ -62,6 +62,12 @@ impl<'a> Scene<'a> {
         let now = observation.now;
         let target = observation.target;
         let mut notices = Vec::new();
+        if memory
+            .subject
+            .is_some_and(|subject| subject != policy.subject)
+        {
+            history.evidence.clear();
+        }
         let (sight, acted) = adopt::adopt(policy, &mut memory, target.replicas, now, &mut notices);
         if acted || history.action_changed(memory.last.map(|l| l.time)) {
             history.note_action();
@@ -104,7 +110,8 @@ impl<'a> Scene<'a> {
             history.backlog_since = None;
         }
         let demand = look.zip(bounds.as_ref()).map(|(look, bounds)| {
-            demand::of(policy, &memory, bounds, target.replicas, live.total, look)
+            let ends = history.sum_of_ends(look);
+            demand::of(policy, &memory, bounds, target.replicas, live.total, ends)
         });
         if taken.is_new
             && taken.is_whole
@@ -115,9 +122,15 @@ impl<'a> Scene<'a> {
                     .evidence
                     .push(look.at, demand.asked, history.produced_so_far());
             }
-            history.note_certain_limit(shape.as_ref().map(Shape::certain_limit));
+            if target.replicas == 0 && memory.slept_at.is_none() {
+                // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of the commits.
+                memory.slept_at = history.sum_of_ends(look).map(|ends| ends - lag.total);
+            }
+            if assignments_are_shown(look) {
+                history.note_certain_limit(shape.as_ref().map(Shape::certain_limit));
+            }
             capacity::learn(&mut memory, &mut history, look, target, &lag);
-            demand::note_quiet(&mut history, look);
+            demand::note_quiet(&mut history, look, policy.may_hold_markers);
         }
         let gates = Gates::new(policy, &mut memory, &mut history, observation, &mut notices);
         Self {
@@ -175,7 +188,7 @@ impl<'a> Scene<'a> {
             return (self.move_to_bound(to, why), Some(to));
         }
         if let Some((to, why)) = self.fallback() {
-            let wait = self.brake(to).or(self.gates.bound_up(true));
+            let wait = self.brake(to).or(self.gates.fallback());
             return (self.unless(wait, to, why), Some(to));
         }
         if self.observation.look == Err(Blind::NotYet) {
@@ -205,6 +218,10 @@ impl<'a> Scene<'a> {
         if !self.is_whole || self.group_unknown() {
             return (Verdict::Hold(wait(HoldReason::LagUnknown)), None);
         }
+        // Without members nothing is consumed, whatever the lag says.
+        if let Some(wait) = self.gates.without_members() {
+            return (Verdict::Hold(wait), Some(self.replicas));
+        }
         if let Some((to, why, wait)) = self.smaller() {
             let wait = self.brake(to).or(wait);
             if wait.is_none() && to == 0 {
@@ -213,7 +230,7 @@ impl<'a> Scene<'a> {
                     .look
                     .as_ref()
                     .ok()
-                    .and_then(demand::sum_of_ends);
+                    .and_then(|look| self.history.sum_of_ends(look));
             }
             return (self.unless(wait, to, why), Some(to));
         }
@@ -285,7 +302,7 @@ impl<'a> Scene<'a> {
                 })),
             ));
         };
-        if window.peak >= self.replicas {
+        if window.peak >= self.replicas || window.peak > bounds.ceiling {
             return None;
         }
         let peak = bounds.at_least(window.peak);
@@ -354,6 +371,13 @@ impl<'a> Scene<'a> {
             },
         }
     }
+}
+
+/// Whether a look shows which topics the members have: they hide that while a classic group rebalances, and a group
+/// without members has none. The limit seen then may lack topics that are merely not named.
+fn assignments_are_shown(look: &Look) -> bool {
+    let assigned = |members: &Members| members.list.iter().any(|member| member.partitions > 0);
+    look.group.state == GroupState::Stable && look.group.members.as_ref().is_some_and(assigned)
 }
 
 fn shape_of(look: &Look, assignor: Option<Assignor>, threads: i32) -> Shape {

@@ -29,10 +29,10 @@ pub(super) fn of(
     bounds: &Bounds,
     replicas: i32,
     live_lag: i64,
-    look: &Look,
+    ends: Option<i64>,
 ) -> Demand {
     let lag = if replicas == 0 {
-        unread_while_asleep(memory, live_lag, look)
+        unread_while_asleep(memory, live_lag, ends)
     } else {
         live_lag
     };
@@ -42,7 +42,7 @@ pub(super) fn of(
         // A count that is not worth having is left alone while it is what the lag asks for, and a ceiling that is not
         // certain brings nobody down (decision 17).
         _ if asked == replicas && replicas >= bounds.floor => replicas,
-        size if asked >= replicas => size.max(replicas),
+        size if asked >= replicas || asked > size => size.max(replicas),
         size => size,
     };
     Demand { asked, wanted }
@@ -59,31 +59,23 @@ fn by_lag(lag: i64, per_replica: i64, replicas: i32) -> i32 {
     i32::try_from(asked).unwrap_or(i32::MAX)
 }
 
-/// What has come since we put the group to sleep. A remainder that was there then does not count, and a commit that
-/// has expired meanwhile does not hide what came. End offsets that went back: the topic was recreated, all of it counts.
-fn unread_while_asleep(memory: &Memory, live_lag: i64, look: &Look) -> i64 {
-    match (memory.slept_at, sum_of_ends(look)) {
+/// What has come since the group fell asleep. A remainder that was there then does not count, and a commit that has
+/// expired meanwhile hides nothing. End offsets that went back: the topic was recreated, so all of it is new. What cannot
+/// be summed up wakes nobody before it can.
+fn unread_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
+    match (memory.slept_at, ends) {
+        (None, _) => live_lag,
         (Some(slept_at), Some(ends)) if ends >= slept_at => ends - slept_at,
-        _ => live_lag,
+        (Some(_), Some(ends)) => ends,
+        (Some(_), None) => 0,
     }
 }
 
-/// Sum of the end offsets of the topics that count, if all are known.
-pub(super) fn sum_of_ends(look: &Look) -> Option<i64> {
-    look.topics
-        .iter()
-        .filter(|t| t.counts)
-        .try_fold(0i64, |sum, topic| {
-            let partitions = topic.partitions.as_ref()?;
-            partitions
-                .iter()
-                .try_fold(sum, |sum, p| Some(sum.saturating_add(p.log_end?)))
-        })
-}
-
 /// Notes since when nothing has come and nothing is unread: no offset moved since the look before, and every partition
-/// that holds records has a commit at its end, or one marker before it.
-pub(super) fn note_quiet(history: &mut History, look: &Look) {
+/// that holds records has a commit at its end, or one marker before it where there may be markers. Nothing else tells a
+/// marker from a record that takes long.
+pub(super) fn note_quiet(history: &mut History, look: &Look, may_hold_markers: bool) {
+    let remainder = if may_hold_markers { MARKER } else { 0 };
     let moved = history.moved();
     let all_read = look.topics.iter().filter(|t| t.counts).all(|topic| {
         topic
@@ -93,7 +85,7 @@ pub(super) fn note_quiet(history: &mut History, look: &Look) {
             .all(|p| match (p.log_start, p.log_end, p.committed) {
                 (Some(start), Some(end), _) if start == end => true,
                 (_, Some(0), _) => true,
-                (_, Some(end), Commit::At(committed)) => end - committed <= MARKER,
+                (_, Some(end), Commit::At(committed)) => end - committed <= remainder,
                 _ => false,
             })
     });

@@ -1,7 +1,10 @@
 //! What goes before the lag: off by hand, the brake, the bounds, the fallback (decisions 3, 8, 10, 11).
 
+use std::cmp::Ordering;
+
 use super::decide::Scene;
 use super::decision::{HoldReason, Knowledge, LimitedBy, ScaleReason, Verdict, Wait};
+use super::limit::Shape;
 use super::pacing::{later, wait};
 use super::policy::Pause;
 use super::trail::Step;
@@ -27,7 +30,14 @@ impl Scene<'_> {
             }
             Pause::At(at) => {
                 let limit = self.memory.limit;
-                let to = limit.map_or(at, |limit| at.min(limit));
+                // A raise stays within the limit, a cut within what is certain of it; where the user asks for what there
+                // is, no limit takes anything away.
+                let certain = self.shape.as_ref().map(Shape::certain_limit).or(limit);
+                let to = match at.cmp(&self.replicas) {
+                    Ordering::Greater => limit.map_or(at, |limit| at.min(limit).max(self.replicas)),
+                    Ordering::Equal => at,
+                    Ordering::Less => certain.map_or(at, |certain| at.min(certain)),
+                };
                 if to < at {
                     self.trail.push(Step::Limited {
                         by: LimitedBy::PartitionLimit,
@@ -41,7 +51,7 @@ impl Scene<'_> {
                     return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), Some(to)));
                 }
                 let wait = if to > self.replicas {
-                    self.gates.bound_up(false)
+                    self.gates.bound_up()
                 } else {
                     self.gates.down(self.policy.pacing.min_scale_down_interval)
                 };
@@ -56,7 +66,13 @@ impl Scene<'_> {
         if let Some(max) = self.policy.max
             && n > max
         {
-            let to = self.bounds.as_ref().map_or(max, |b| b.ceiling);
+            // A limit that is not certain brings nobody down (decision 17), not even further down.
+            let certain = self.shape.as_ref().map(Shape::certain_limit);
+            let to = match (&self.bounds, certain) {
+                (Some(bounds), Some(certain)) if certain > bounds.limit => max.min(certain),
+                (Some(bounds), _) => bounds.ceiling,
+                (None, _) => max,
+            };
             self.trail.push(Step::Limited {
                 by: LimitedBy::MaxReplicas,
                 at: max,
@@ -95,7 +111,7 @@ impl Scene<'_> {
 
     pub(super) fn move_to_bound(&mut self, to: i32, why: ScaleReason) -> Verdict {
         let wait = if to > self.replicas {
-            self.gates.bound_up(false)
+            self.gates.bound_up()
         } else {
             self.gates.down(self.policy.pacing.min_scale_down_interval)
         };

@@ -167,6 +167,7 @@ impl History {
             let Some(partitions) = topic.partitions.as_deref() else {
                 continue;
             };
+            taken.is_other |= !first && !self.topics.contains_key(&topic.name);
             let seen = self.topics.entry(Arc::clone(&topic.name)).or_default();
             if !first && !seen.is_empty() && seen.len() != partitions.len() {
                 taken.is_other = true;
@@ -293,6 +294,21 @@ impl History {
     /// Records that arrived since the history began, for rates over longer windows.
     pub(super) fn produced_so_far(&self) -> i64 {
         self.produced
+    }
+
+    /// Sum of the end offsets of the topics that count, each as last seen. `None`: one has never been seen.
+    pub(super) fn sum_of_ends(&self, look: &Look) -> Option<i64> {
+        let ends = look.topics.iter().filter(|t| t.counts).map(|topic| {
+            let seen = self
+                .topics
+                .get(&topic.name)
+                .filter(|seen| !seen.is_empty())?;
+            seen.iter().try_fold(0i64, |sum, partition| {
+                Some(sum.saturating_add(partition.end?))
+            })
+        });
+        ends.into_iter()
+            .try_fold(0i64, |sum, topic| Some(sum.saturating_add(topic?)))
     }
 
     /// Whether any offset moved between the last two whole looks.

@@ -210,11 +210,11 @@ impl Memory {
     /// What a new resource on the same target takes over from the one before it: the last action (decision 28).
     #[must_use]
     pub fn inherit(&self) -> Self {
-        let last = self.unknown().last;
+        let done = self.unknown();
         Self {
             version: VERSION,
-            last,
-            expected: last.map(|l| l.to),
+            last: done.last,
+            expected: done.expected,
             ..Self::default()
         }
     }

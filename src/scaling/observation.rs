@@ -33,6 +33,8 @@ pub enum Blind {
 pub struct Look {
     /// Equal numbers saw equal data; evidence is gathered once per number.
     pub number: u64,
+    /// When it began: what happened later it may not have seen.
+    pub began: Timestamp,
     /// When its last reply arrived.
     pub at: Timestamp,
     /// The topics that count: those the user named or that were resolved for the group, and those it is assigned.

@@ -16,8 +16,14 @@ const LANDING: SignedDuration = SignedDuration::from_secs(30);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gates {
     now: Timestamp,
-    /// Rebalance, rollout, missing members, the last action's settling: what blocks either direction.
-    unsettled: Option<Wait>,
+    /// A rollout.
+    rollout: Option<Wait>,
+    /// A rebalance, or a state that is not known.
+    rebalance: Option<Wait>,
+    /// Whether that is because the state is not known.
+    is_blind: bool,
+    /// The last action's settling.
+    settling: Option<Wait>,
     /// One of these has taken longer than `settleTimeout`, so that one action in each `settleTimeout` is let through.
     pub(super) overdue: Option<Overdue>,
     /// Fewer replicas are ready than wanted.
@@ -62,7 +68,10 @@ impl Gates {
             .as_mut()
             .filter(|l| l.settled_after.is_none())
             .and_then(|last| {
-                if (last.landed || last.external) && is_settled(policy, history, observation) {
+                if (last.landed || last.external)
+                    && look.is_some_and(|look| look.began >= last.time)
+                    && is_settled(policy, history, observation)
+                {
                     let after = now.duration_since(last.time).max(SignedDuration::ZERO);
                     last.settled_after = Some(after.as_secs());
                     notices.push(Notice::Settled { after });
@@ -72,26 +81,27 @@ impl Gates {
             });
 
         let mut overdue = None;
-        let mut unsettled = None;
-        for (since, why) in [
-            (since_rollout, HoldReason::RolloutInProgress),
-            (since_group, HoldReason::GroupRebalancing),
-            (in_flight, HoldReason::Settling),
-        ] {
-            let Some(since) = since else { continue };
+        let mut until_timeout = |since: Option<Timestamp>, why| {
+            let since = since?;
             let until = later(since, timeout);
-            if until > now {
-                unsettled = unsettled.or(Some(Wait {
-                    why,
-                    until: Some(until),
-                }));
-            } else {
+            if until <= now {
                 overdue = overdue.or(Some(Overdue { what: why, since }));
+                return None;
             }
-        }
+            Some(Wait {
+                why,
+                until: Some(until),
+            })
+        };
+        let rollout = until_timeout(since_rollout, HoldReason::RolloutInProgress);
+        let rebalance = until_timeout(since_group, HoldReason::GroupRebalancing);
+        let settling = until_timeout(in_flight, HoldReason::Settling);
         Self {
             now,
-            unsettled,
+            rollout,
+            rebalance,
+            is_blind: state == GroupState::Unknown,
+            settling,
             overdue,
             not_ready: target.ready < target.replicas,
             no_members,
@@ -103,6 +113,11 @@ impl Gates {
         }
     }
 
+    /// What blocks either direction.
+    fn unsettled(&self) -> Option<Wait> {
+        self.rollout.or(self.rebalance).or(self.settling)
+    }
+
     /// What a scale-up waits for.
     pub(super) fn up(&self, knowledge: Knowledge, is_stale: bool, whole_looks: u8) -> Option<Wait> {
         if knowledge == Knowledge::NotYet {
@@ -111,7 +126,7 @@ impl Gates {
         if is_stale {
             return Some(wait(HoldReason::LagUnknown));
         }
-        self.unsettled
+        self.unsettled()
             .or(self.no_members.then_some(wait(HoldReason::GroupMissing)))
             .or(self.not_ready.then_some(wait(HoldReason::ReplicasNotReady)))
             .or_else(|| self.spacing(self.min_interval))
@@ -119,20 +134,30 @@ impl Gates {
                 .then_some(wait(HoldReason::GatheringEvidence)))
     }
 
-    /// What an up waits for that does not depend on the lag: a bound, a pause at a size, the fallback.
-    pub(super) fn bound_up(&self, may_be_blind: bool) -> Option<Wait> {
-        let unsettled = self
-            .unsettled
-            .filter(|w| !(may_be_blind && w.why == HoldReason::GroupRebalancing));
-        unsettled
-            .or((self.not_ready && !may_be_blind).then_some(wait(HoldReason::ReplicasNotReady)))
+    /// Ready replicas, and a group without members: permits nothing that rests on the lag.
+    pub(super) fn without_members(&self) -> Option<Wait> {
+        self.no_members.then_some(wait(HoldReason::GroupMissing))
+    }
+
+    /// What an up waits for that does not depend on the lag: a bound, or a pause at a size.
+    pub(super) fn bound_up(&self) -> Option<Wait> {
+        self.unsettled()
+            .or(self.not_ready.then_some(wait(HoldReason::ReplicasNotReady)))
+            .or_else(|| self.spacing(self.min_interval))
+    }
+
+    /// What the fallback waits for: the same, but for what cannot be known while Kafka cannot be read.
+    pub(super) fn fallback(&self) -> Option<Wait> {
+        self.rollout
+            .or(self.rebalance.filter(|_| !self.is_blind))
+            .or(self.settling)
             .or_else(|| self.spacing(self.min_interval))
     }
 
     /// What a scale-down waits for, evidence apart. `interval` is the least time since any action.
     pub(super) fn down(&self, interval: SignedDuration) -> Option<Wait> {
         let fresh = later(self.began, interval);
-        self.unsettled
+        self.unsettled()
             .or_else(|| self.spacing(interval.max(self.min_interval)))
             .or((self.last.is_none() && fresh > self.now).then_some(Wait {
                 why: HoldReason::GatheringEvidence,

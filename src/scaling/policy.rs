@@ -20,6 +20,10 @@ pub struct Policy {
     pub threads: i32,
     /// How a partition without a committed offset counts.
     pub offset_reset: OffsetReset,
+    /// Whether the log may hold transaction markers that the consumers never read: they read committed records only.
+    pub may_hold_markers: bool,
+    /// Nothing is ever written, so what somebody else does to the replicas is no contest.
+    pub dry_run: bool,
     /// Floor while Kafka cannot be read.
     pub fallback: Option<Fallback>,
     /// The hand on the brake (decision 10).

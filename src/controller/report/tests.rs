@@ -40,6 +40,8 @@ fn policy() -> Policy {
         },
         threads: 1,
         offset_reset: OffsetReset::Latest,
+        may_hold_markers: false,
+        dry_run: false,
         fallback: None,
         brake: Brake::default(),
     }

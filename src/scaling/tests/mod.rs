@@ -1,6 +1,7 @@
 //! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
 
 mod promises;
+mod reviewed;
 mod scenarios;
 mod unknowns;
 
@@ -35,6 +36,8 @@ pub(super) fn policy() -> Policy {
         },
         threads: 1,
         offset_reset: OffsetReset::Latest,
+        may_hold_markers: false,
+        dry_run: false,
         fallback: None,
         brake: Brake::default(),
     }
@@ -132,6 +135,7 @@ impl World {
             .collect();
         let look = Look {
             number: self.number,
+            began: self.now,
             at: self.now,
             topics: vec![Topic {
                 name: Arc::from("orders"),

@@ -302,6 +302,7 @@ fn a_group_asleep_wakes_for_one_record_and_sleeps_after_its_delay() {
 fn a_transaction_marker_keeps_nobody_awake_and_wakes_nobody() {
     let mut world = World::new(2, 1);
     world.policy.min = 0;
+    world.policy.may_hold_markers = true;
     world.partitions[0] = Partition {
         log_end: Some(11),
         committed: Commit::At(10),
