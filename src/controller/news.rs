@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use crate::{
-    api::{ConsumerGroupStatus, LagStatus, RateStatus, milli_of},
+    api::{ConsumerGroupStatus, LagStatus, RateStatus, condition::types, milli_of},
     scaling::Memory,
 };
 
@@ -75,6 +75,10 @@ fn words(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
             }
         }
     }
+    // What limits a size moves with the lag alone, so it is a number that happens to have a name.
+    status
+        .conditions
+        .retain(|condition| condition.type_ != types::SCALING_LIMITED);
     for condition in &mut status.conditions {
         condition.message.clear();
     }

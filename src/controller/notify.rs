@@ -235,7 +235,11 @@ pub(super) fn measure(view: &View<'_>, managed: &mut Managed, next: &ConsumerGro
         group: intent.reading.id.to_string(),
         topics: topics(view),
         target: view.target.key.to_string(),
-        cluster: view.resolved.connection.identity().to_string(),
+        // By its name where it has one: the servers of a foreign cluster are its owner's to show (decision 34).
+        cluster: match &view.resolved.cluster {
+            Some(cluster) => cluster.to_string(),
+            None => view.resolved.connection.identity().to_string(),
+        },
         mode: format!("{:?}", intent.mode),
     });
     series.conditions(conditions(next));

@@ -80,7 +80,8 @@ pub(super) fn read(
     let key = Key::consumer_group(&name.namespace, &name.name);
     let watch = context
         .kafka
-        .watch(&resolved.connection, key, interest.clone())?;
+        .watch(&resolved.connection, key, interest.clone())
+        .map_err(|error| source::unwatchable(resolved, error))?;
     managed.reading = Some(Reading {
         identity,
         interest,
@@ -164,15 +165,13 @@ pub(super) fn decided(
 /// The action to take, if this decision is one that may be acted on.
 pub(super) fn action(managed: &mut Managed, intent: &Intent, verdict: Verdict) -> Option<Action> {
     let generation = managed.stored().metadata.generation;
-    let refused =
+    let stands =
         |refusal: &Refusal| refusal.generation == generation && refusal.at.elapsed() < REFUSED_FOR;
+    // Whatever is decided now: one that is old, or was about another specification, says nothing any more.
+    managed.refusal = managed.refusal.take().filter(stands);
     match verdict {
         Verdict::Scale { from, to, .. } if intent.mode == Mode::Auto => {
-            if managed.refusal.as_ref().is_some_and(refused) {
-                return None;
-            }
-            managed.refusal = None;
-            Some(Action { from, to })
+            managed.refusal.is_none().then_some(Action { from, to })
         }
         Verdict::Scale { .. } | Verdict::Hold(_) => None,
     }

@@ -60,9 +60,10 @@ async fn step(
     let intent = Intent::of(&group)?;
     let resolved = source::resolve(context, &intent.source, &name.namespace, &intent.reading.id)?;
     prepare::contested(context, name)?;
-    prepare::read(context, name, managed, &intent, &resolved)?;
     let target = target::address(context, &intent.target, &name.namespace).await?;
     let size = target::see(context, &target).await?;
+    // Last of what may fail: to begin reading makes a look for everybody on that cluster.
+    prepare::read(context, name, managed, &intent, &resolved)?;
     prepare::inherit(context, managed, &target);
     if managed.is_surprised_by(size.replicas) {
         act::look_up(context, managed).await?;

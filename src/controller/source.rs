@@ -12,6 +12,7 @@ use crate::{
         connection::{Connection, Identity},
         error::ReadError,
         interest::{GroupInterest, TopicSelection},
+        pool::WatchError,
         snapshot::{Snapshot, Topic},
     },
 };
@@ -191,6 +192,16 @@ fn advice(error: &ReadError, reading: &GroupInterest) -> String {
     }
 }
 
+/// Why a cluster is not watched. What is wrong with a foreign one's servers is its owner's to know (decision 34).
+pub(super) fn unwatchable(resolved: &Resolved, error: WatchError) -> Problem {
+    match (&resolved.cluster, &error) {
+        (Some(cluster), WatchError::Connection(_)) if resolved.foreign => {
+            unreadable_abroad(cluster, error.category())
+        }
+        _ => error.into(),
+    }
+}
+
 fn unreadable_abroad(cluster: &Name, reason: &'static str) -> Problem {
     Problem::new(
         reason,
@@ -198,4 +209,29 @@ fn unreadable_abroad(cluster: &Name, reason: &'static str) -> Problem {
             "KafkaCluster {cluster} cannot be read ({reason}): its owner finds more in its status"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_of_a_foreign_cluster_are_told_to_nobody_else() {
+        let connection = Connection::plaintext(&["127.0.0.1:9092".to_owned()]).unwrap();
+        let error: WatchError = connection.refuse_local_addresses().unwrap_err().into();
+        let mut resolved = Resolved {
+            connection,
+            interval: std::time::Duration::from_secs(15),
+            cluster: Some(Name {
+                namespace: "kafka".into(),
+                name: "main".into(),
+            }),
+            foreign: true,
+        };
+        let told = unwatchable(&resolved, error.clone());
+        assert!(!told.message.contains("127.0.0.1"), "{}", told.message);
+        assert!(told.message.contains("kafka/main"), "{}", told.message);
+        resolved.foreign = false;
+        assert!(unwatchable(&resolved, error).message.contains("127.0.0.1"));
+    }
 }

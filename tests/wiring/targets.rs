@@ -1,9 +1,11 @@
 //! What can be scaled, and what its state means for acting (decision 6).
 
+use http::Method;
 use lagrange::scaling::Memory;
 use serde_json::{Value, json};
 
 use crate::{
+    api_server::Fault,
     kafka::Sight,
     scene::{Scene, deployment, group, settle},
 };
@@ -192,4 +194,24 @@ async fn a_group_that_cannot_be_read_does_not_stop_the_others() {
     let _operator = scene.operator().await;
     scene.looks(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_forgotten_when_nothing_is_asked_for_any_more() {
+    let scene = Scene::of(1);
+    scene
+        .api
+        .plan(Method::PATCH, "/scale", Fault::Status(422), 100);
+    scene
+        .api
+        .plan(Method::PUT, "/scale", Fault::Status(422), 100);
+    let _operator = scene.operator().await;
+    scene.looks(4, 150).await;
+    assert_eq!(
+        scene.condition("orders", "Ready").split('/').next(),
+        Some("False")
+    );
+    // The load has gone by itself, and so must the complaint after a while.
+    scene.looks(40, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 }
