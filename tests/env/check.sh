@@ -105,6 +105,15 @@ gone "$work"/kafka* "$work"/cluster*
 for link in $links; do [ ! -e "/sys/class/net/$link" ] || fail "a link is left: $link"; done
 ok "the owner was killed: everything has ended, nothing is left"
 
+sleep 600 & owner=$!
+sleep 600 & tethered=$!
+"$here/tether.sh" "$tethered" "$owner" & tether=$!
+started_at "$tethered" > /dev/null || fail "a tethered process lives as long as its owner"
+kill -KILL "$owner"
+wait "$tether" "$tethered" 2> /dev/null || true
+! started_at "$tethered" > /dev/null || fail "a tethered process ends with its owner"
+ok "a tethered process has ended with its owner"
+
 if command -v python3 > /dev/null; then # bash cannot give a background job an interrupt that it heeds
   for n in 1 2 3; do
     interruptible "$kube" up "$work/broken-$n" --mode control > /dev/null 2>&1 & job=$!

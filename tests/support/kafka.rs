@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::until::{secs, until};
-use super::{me, script, state_directory};
+use super::{evidence, me, script, state_directory};
 
 const SCRIPT: &str = "kafka/kafka.sh";
 
@@ -65,6 +65,7 @@ impl Kafka {
         ];
         arguments.extend(more);
         let bootstrap = script(SCRIPT, &arguments);
+        evidence::of_brokers(&bootstrap);
         Self {
             state,
             bootstrap,

@@ -16,12 +16,14 @@
 pub mod audit;
 pub mod crowd;
 pub mod eyes;
+pub mod evidence;
 pub mod kafka;
 pub mod kubernetes;
 pub mod members;
 pub mod operator;
 pub mod until;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,20 +40,35 @@ fn script(path: &str, arguments: &[&str]) -> String {
     try_script(path, arguments).unwrap_or_else(|said| panic!("{path} {arguments:?}: {said}"))
 }
 
-/// The same; what it says on standard error if it fails.
+/// The same; what it says on standard error if it fails. It is shown at once too: the first build takes minutes.
 fn try_script(path: &str, arguments: &[&str]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/env")
         .join(path);
-    let output = Command::new(&script)
+    let mut child = Command::new(&script)
         .args(arguments)
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    // Not from the test's own thread: there it would be kept back until the test has failed.
+    let show = std::thread::spawn(move || {
+        let mut said = String::new();
+        for line in stderr.lines().map_while(Result::ok) {
+            eprintln!("{line}");
+            said.push_str(&line);
+            said.push('\n');
+        }
+        said
+    });
+    let output = child.wait_with_output().unwrap();
+    let said = show.join().unwrap();
     if output.status.success() {
         Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        Err(said)
     }
 }
 

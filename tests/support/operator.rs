@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::kubernetes::{Kubernetes, Space};
 use super::until::{secs, until};
+use super::{evidence, me};
 
 /// What tests give it, unless they say otherwise.
 const DEFAULTS: [&str; 3] = [
@@ -29,6 +31,8 @@ pub struct Operator {
     child: Child,
     log: PathBuf,
     port: u16,
+    kubeconfig: PathBuf,
+    namespace: String,
 }
 
 impl Operator {
@@ -84,7 +88,14 @@ impl Operator {
             .stderr(output)
             .spawn()
             .unwrap();
-        Self { child, log, port }
+        tether(&child);
+        Self {
+            child,
+            log,
+            port,
+            kubeconfig: kubeconfig.to_owned(),
+            namespace: space.name.clone(),
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -156,6 +167,23 @@ impl Drop for Operator {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- the operator's log ---\n{}", self.log());
+            evidence::print(&self.kubeconfig, &self.namespace);
         }
+        let _ = std::fs::remove_file(&self.log);
     }
+}
+
+/// Ends it with this program even if that is killed and cannot.
+fn tether(child: &Child) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/tether.sh");
+    let mut tether = Command::new(script)
+        .args([child.id().to_string(), me()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0) // Ctrl-C ends the program, not what cleans up after it
+        .spawn()
+        .unwrap();
+    // It ends with the operator; somebody has to take its exit status.
+    std::thread::spawn(move || tether.wait());
 }

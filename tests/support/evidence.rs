@@ -1,0 +1,82 @@
+//! What a failing test leaves where continuous integration prints it: the resources, the events and the groups. Reads only,
+//! and never fails itself.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::try_script;
+use super::until::secs;
+
+/// Every cluster of brokers that this test program has started.
+static BOOTSTRAPS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A broker's groups are part of the evidence from now on.
+pub fn of_brokers(bootstrap: &str) {
+    if let Ok(mut bootstraps) = BOOTSTRAPS.lock() {
+        bootstraps.push(bootstrap.to_owned());
+    }
+}
+
+/// Prints what a namespace holds and what the groups named there look like.
+pub fn print(kubeconfig: &Path, namespace: &str) {
+    let Some(state) = kubeconfig.parent().and_then(Path::to_str) else {
+        return;
+    };
+    let kubectl = |arguments: &[&str]| {
+        let mut all = vec!["kubectl", state, "--namespace", namespace];
+        all.extend(arguments);
+        match try_script("kubernetes/kube.sh", &all) {
+            Ok(said) | Err(said) => said,
+        }
+    };
+    let resources = kubectl(&["get", "consumergroups,kafkaclusters", "--output=yaml"]);
+    eprintln!("--- resources in {namespace} ---\n{resources}");
+    let targets = kubectl(&["get", "deployments,statefulsets,pods", "--output=wide"]);
+    eprintln!("--- targets in {namespace} ---\n{targets}");
+    let events = kubectl(&["get", "events", "--sort-by=.metadata.creationTimestamp"]);
+    eprintln!("--- events in {namespace} ---\n{events}");
+    let Ok(bootstraps) = BOOTSTRAPS.lock() else {
+        return;
+    };
+    for bootstrap in bootstraps.iter() {
+        eprintln!("--- groups at {bootstrap} ---");
+        for group in groups(bootstrap).unwrap_or_else(|error| vec![error]) {
+            // A shared broker has the groups of other tests too. The list shows those that this test speaks of.
+            if resources.contains(group.split(' ').next().unwrap_or_default()) {
+                eprintln!("{group}");
+            }
+        }
+    }
+}
+
+/// Name, state and members of each group, a line each.
+fn groups(bootstrap: &str) -> Result<Vec<String>, String> {
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("enable.metrics.push", "false")
+        .set("log_level", "0")
+        .create()
+        .map_err(|error| error.to_string())?;
+    let list = client
+        .fetch_group_list(None, secs(5))
+        .map_err(|error| error.to_string())?;
+    let line = |group: &rdkafka::groups::GroupInfo| {
+        let members: Vec<_> = group
+            .members()
+            .iter()
+            .map(|member| format!("{} at {}", member.id(), member.client_host()))
+            .collect();
+        format!(
+            "{} is {}, {} with {} members: {}",
+            group.name(),
+            group.state(),
+            group.protocol(),
+            members.len(),
+            members.join(", ")
+        )
+    };
+    Ok(list.groups().iter().map(line).collect())
+}
