@@ -18,10 +18,10 @@ pub(super) struct Gates {
     now: Timestamp,
     /// A rollout.
     rollout: Option<Wait>,
-    /// A rebalance, or a state that is not known.
+    /// A rebalance.
     rebalance: Option<Wait>,
-    /// Whether that is because the state is not known.
-    is_blind: bool,
+    /// The same, where the group's state is not known.
+    blind: Option<Wait>,
     /// The last action's settling.
     settling: Option<Wait>,
     /// One of these has taken longer than `settleTimeout`, so that one action in each `settleTimeout` is let through.
@@ -99,8 +99,8 @@ impl Gates {
         Self {
             now,
             rollout,
-            rebalance,
-            is_blind: state == GroupState::Unknown,
+            rebalance: rebalance.filter(|_| state != GroupState::Unknown),
+            blind: rebalance.filter(|_| state == GroupState::Unknown),
             settling,
             overdue,
             not_ready: target.ready < target.replicas,
@@ -115,7 +115,10 @@ impl Gates {
 
     /// What blocks either direction.
     fn unsettled(&self) -> Option<Wait> {
-        self.rollout.or(self.rebalance).or(self.settling)
+        self.rollout
+            .or(self.rebalance)
+            .or(self.blind)
+            .or(self.settling)
     }
 
     /// What a scale-up waits for.
@@ -149,7 +152,7 @@ impl Gates {
     /// What the fallback waits for: the same, but for what cannot be known while Kafka cannot be read.
     pub(super) fn fallback(&self) -> Option<Wait> {
         self.rollout
-            .or(self.rebalance.filter(|_| !self.is_blind))
+            .or(self.rebalance)
             .or(self.settling)
             .or_else(|| self.spacing(self.min_interval))
     }

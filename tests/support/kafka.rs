@@ -253,7 +253,9 @@ impl Kafka {
 
     /// Deletes a group that has no members.
     pub async fn delete_group(&self, group: &str) {
-        let result = self.admin().delete_groups(&[group], &AdminOptions::new());
+        // To be kept until the answer is there: without it nobody hears it.
+        let admin = self.admin();
+        let result = admin.delete_groups(&[group], &AdminOptions::new());
         let result = result.await.unwrap();
         assert!(result.iter().all(Result::is_ok), "{result:?}");
     }
@@ -264,11 +266,8 @@ impl Kafka {
         before
             .add_partition_offset(topic, partition, Offset::Offset(offset))
             .unwrap();
-        let options = AdminOptions::new();
-        self.admin()
-            .delete_records(&before, &options)
-            .await
-            .unwrap();
+        let (admin, options) = (self.admin(), AdminOptions::new());
+        admin.delete_records(&before, &options).await.unwrap();
     }
 
     /// The connections that this process has to the brokers, every client's.

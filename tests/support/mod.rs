@@ -15,8 +15,8 @@
 
 pub mod audit;
 pub mod crowd;
-pub mod eyes;
 pub mod evidence;
+pub mod eyes;
 pub mod kafka;
 pub mod kubernetes;
 pub mod members;
