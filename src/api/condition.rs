@@ -101,9 +101,8 @@ pub mod reasons {
     pub const AS_EXPECTED: &str = "AsExpected";
     /// Healthy, False: consumers run that no partition is left for.
     pub const IDLE_CONSUMERS: &str = "IdleConsumers";
-    /// Healthy, False: members that are no Pods of the target (decision 20).
-    pub const MEMBERS_FOREIGN: &str = "MembersForeign";
-    /// Healthy, False: static membership where every Pod is a new instance (decision 21).
+    /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so that every Pod is a new
+    /// instance (decision 21).
     pub const STATIC_MEMBERSHIP: &str = "StaticMembership";
     /// Healthy, False: replicas are ready, and none of them has joined the group (decision 4).
     pub const GROUP_MISSING: &str = "GroupMissing";

@@ -19,7 +19,7 @@ use super::{
     event::REPORTER,
     managed::Managed,
     report,
-    target::{self, Addressed},
+    target::{self, Addressed, Sight},
 };
 
 /// A change of replicas that was decided on.
@@ -47,6 +47,7 @@ pub(super) async fn act(
     context: &Context,
     managed: &mut Managed,
     target: &Addressed,
+    size: Sight,
     action: Action,
     ahead: ConsumerGroupStatus,
 ) -> Result<Outcome, Error> {
@@ -55,8 +56,13 @@ pub(super) async fn act(
         Err(Stop::Problem(problem)) => return Ok(Outcome::Refused(problem)),
         Err(Stop::Error(error)) => return Err(error),
     };
-    if target::replicas(&scale) != action.from {
-        return Ok(Outcome::LookAgain("the replicas have changed meanwhile"));
+    if target::replicas(&scale) != action.from || !size.is_of(&scale) {
+        // Somebody has scaled it, or a rollout has begun. Its watch shows it in a moment, unless it has stopped telling.
+        return match target::look_up(context, target).await {
+            Ok(()) => Ok(Outcome::LookAgain("the target has changed meanwhile")),
+            Err(Stop::Problem(problem)) => Ok(Outcome::Refused(problem)),
+            Err(Stop::Error(error)) => Err(error),
+        };
     }
 
     // (a) Ahead. Nothing has been done yet, so whatever fails here costs nothing but another look.

@@ -44,6 +44,8 @@ pub(super) struct Found<'a> {
     pub(super) looks: Looks,
     /// Whether members have been without a partition for more than one look.
     pub(super) idle_lasts: bool,
+    /// Members have a `group.instance.id`, and the target gives every Pod a new name.
+    pub(super) fleeting_instances: bool,
     /// `mode: DryRun`.
     pub(super) dry_run: bool,
 }
@@ -348,6 +350,12 @@ fn healthy(found: Found<'_>) -> Said {
         }),
         // Who has which partition is not known while they are handed out.
         (_, None) if facts.members.is_some_and(|members| members > 0) => None,
+        (Knowledge::Complete, _) if found.fleeting_instances => Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::STATIC_MEMBERSHIP,
+            "the consumers set group.instance.id, and no Pod of this target has the name of one before it: whoever leaves keeps its partitions for session.timeout.ms. Drop it, or use a StatefulSet",
+        )),
         (Knowledge::Complete, _) => Some(say(types::HEALTHY, Status::True, reasons::AS_EXPECTED, "")),
         (Knowledge::Missing { .. }, _) => None,
     }

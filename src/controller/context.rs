@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use kube::Client;
+use kube::{Client, Resource};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
@@ -25,7 +25,8 @@ use super::{
     looks::Clusters,
     managed::Managed,
     name::{Name, TargetKey},
-    target::{Kinds, Workload},
+    target::Kinds,
+    workload::{self, Read},
 };
 
 /// What a user of the process chose.
@@ -75,9 +76,28 @@ pub(super) struct Seen {
     pub(super) clusters: Mutex<BTreeMap<Name, Arc<KafkaCluster>>>,
     /// Labels of namespaces, once somebody selects by them.
     pub(super) namespaces: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
-    pub(super) workloads: Mutex<BTreeMap<TargetKey, Workload>>,
+    pub(super) workloads: Mutex<BTreeMap<TargetKey, workload::Seen>>,
+    /// The version that a workload has had at least, by an answer to ourselves: its watch may be behind that.
+    pub(super) at_least: Mutex<BTreeMap<TargetKey, u64>>,
     /// Kinds that we may not watch.
     pub(super) forbidden: Mutex<BTreeSet<&'static str>>,
+}
+
+impl Seen {
+    /// Takes in a workload; says whether it has changed.
+    pub(super) fn workload<K>(&self, key: &TargetKey, object: &K, read: Read<K>) -> bool
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let mut all = lock(&self.workloads);
+        let before = all.get(key).map(|seen| seen.workload);
+        let Some(workload) = read(object, before.as_ref()) else {
+            return false;
+        };
+        let version = workload::version(object.meta());
+        all.insert(key.clone(), workload::Seen { workload, version });
+        before != Some(workload)
+    }
 }
 
 /// Wakes resources.

@@ -134,11 +134,11 @@ where
     let house = House { context, tasks };
     let group_stock = Arc::new(Stock::<ConsumerGroup>::new());
     let cluster_stock = Arc::new(Stock::<KafkaCluster>::new());
-    let synced = house.watch_all(gates, &shared, &group_stock, &cluster_stock);
+    let needed = house.watch_all(gates, &shared, &group_stock, &cluster_stock);
 
     house.forward(wakeups);
-    house.run_groups(group_stock, synced.clone(), receive(groups_woken));
-    house.run_clusters(shared, cluster_stock, synced, receive(clusters_woken));
+    house.run_groups(group_stock, needed.clone(), receive(groups_woken));
+    house.run_clusters(shared, cluster_stock, needed, receive(clusters_woken));
 }
 
 struct House {
@@ -154,7 +154,7 @@ impl House {
         shared: &Arc<cluster::Shared>,
         groups: &Arc<Stock<ConsumerGroup>>,
         clusters: &Arc<Stock<KafkaCluster>>,
-    ) -> Vec<Watch> {
+    ) -> Needed {
         let context = || Arc::clone(&self.context);
         let scopes = self.context.settings.namespaces.len().max(1);
         let watch = |kind, gate| Watch::new(kind, gate, scopes);
@@ -187,8 +187,12 @@ impl House {
         gates.namespaces.open();
         let namespaces = Watch::new("Namespaces", gates.namespaces, 1)
             .without("allowedNamespaces.from: Selector lets nobody in");
-        self.follow_namespaces(namespaces, &selects);
-        watches
+        self.follow_namespaces(namespaces.clone(), &selects);
+        Needed {
+            watches,
+            selects,
+            namespaces,
+        }
     }
 
     fn follow<K>(&self, watch: Watch, sink: &Sink<K>) -> Watch
@@ -219,6 +223,7 @@ impl House {
     /// watches all of them.
     fn follow_namespaces(&self, watch: Watch, selects: &signal::Sender<bool>) {
         if !self.context.settings.namespaces.is_empty() {
+            watch.skip();
             return;
         }
         let api = Api::all(self.context.client.clone());
@@ -251,7 +256,7 @@ impl House {
     fn run_groups(
         &self,
         stock: Arc<Stock<ConsumerGroup>>,
-        seen: Vec<Watch>,
+        needed: Needed,
         woken: impl Stream<Item = Name> + Send + 'static,
     ) {
         let context = Arc::clone(&self.context);
@@ -259,7 +264,7 @@ impl House {
         let controller = self.controller(stock.store(), references);
         let stop = self.tasks.stop().clone();
         self.spawn("controller of ConsumerGroups", async move {
-            if stop.run_until_cancelled(all_synced(&seen)).await.is_none() {
+            if stop.run_until_cancelled(needed.all_seen()).await.is_none() {
                 return;
             }
             stock.open();
@@ -285,14 +290,14 @@ impl House {
         &self,
         shared: Arc<cluster::Shared>,
         stock: Arc<Stock<KafkaCluster>>,
-        seen: Vec<Watch>,
+        needed: Needed,
         woken: impl Stream<Item = Name> + Send + 'static,
     ) {
         let references = woken.map(|name| name.kafka_cluster());
         let controller = self.controller(stock.store(), references);
         let stop = self.tasks.stop().clone();
         self.spawn("controller of KafkaClusters", async move {
-            if stop.run_until_cancelled(all_synced(&seen)).await.is_none() {
+            if stop.run_until_cancelled(needed.all_seen()).await.is_none() {
                 return;
             }
             stock.open();
@@ -355,9 +360,23 @@ impl House {
     }
 }
 
-async fn all_synced(watches: &[Watch]) {
-    for watch in watches {
-        watch.wait_until_synced().await;
+/// What must have been seen before anything is managed.
+#[derive(Clone)]
+struct Needed {
+    watches: Vec<Watch>,
+    /// Whether a KafkaCluster selects namespaces by their labels. Then those must have been seen as well.
+    selects: signal::Sender<bool>,
+    namespaces: Watch,
+}
+
+impl Needed {
+    async fn all_seen(&self) {
+        for watch in &self.watches {
+            watch.wait_until_synced().await;
+        }
+        if *self.selects.borrow() {
+            self.namespaces.wait_until_synced().await;
+        }
     }
 }
 

@@ -83,6 +83,11 @@ impl TargetKey {
         }
     }
 
+    /// Whether a Pod that takes another's place takes its name: what is called a StatefulSet does that.
+    pub(super) fn keeps_names(&self) -> bool {
+        self.kind.ends_with("StatefulSet")
+    }
+
     pub(super) fn of(target: &ScaleTargetRef, namespace: &str) -> Self {
         Self::new(namespace, &target.api_version, &target.kind, &target.name)
     }

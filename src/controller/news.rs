@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use crate::{
     api::{ConsumerGroupStatus, LagStatus, RateStatus, condition::types, milli_of},
-    scaling::Memory,
+    scaling::{Memory, decision::HoldReason},
 };
 
 use super::report;
@@ -70,6 +70,13 @@ fn words(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
         decision.message.clear();
         if decision.action == "Hold" {
             decision.not_before = None;
+            // Whether a smaller size is out of the question or would not carry what arrives turns on the lag alone.
+            if decision.reason == HoldReason::ArrivalsTooHigh.as_str() {
+                HoldReason::AsDesired
+                    .as_str()
+                    .clone_into(&mut decision.reason);
+            }
+            decision.time = None;
             if let Some(replicas) = &mut status.replicas {
                 replicas.desired = None;
             }

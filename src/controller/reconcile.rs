@@ -65,7 +65,7 @@ async fn step(
     // Last of what may fail: to begin reading makes a look for everybody on that cluster.
     prepare::read(context, name, managed, &intent, &resolved)?;
     prepare::inherit(context, managed, &target);
-    if managed.is_surprised_by(size.replicas) {
+    if managed.is_surprised_by(size.target.replicas) {
         act::look_up(context, managed).await?;
     }
 
@@ -76,7 +76,7 @@ async fn step(
         &intent,
         &resolved,
         looked.as_deref(),
-        size,
+        size.target,
     );
     prepare::bequeath(context, managed, &intent, &target);
     let view = View {
@@ -84,6 +84,7 @@ async fn step(
         intent: &intent,
         resolved: &resolved,
         target: &target,
+        size,
         looked: looked.as_deref(),
         is_silent,
         decision: &decision,

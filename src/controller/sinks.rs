@@ -28,8 +28,8 @@ use super::{
     cluster,
     context::{Context, lock},
     name::{Name, TargetKey},
-    target::Workload,
     watch::{Change, Sink},
+    workload::{Read, Workload},
 };
 
 /// A store that several watches write, each its own namespace.
@@ -196,7 +196,7 @@ pub(super) fn stateful_sets(context: Arc<Context>) -> Sink<StatefulSet> {
 fn workloads<K: Resource<DynamicType = ()> + 'static>(
     context: Arc<Context>,
     kind: &'static str,
-    read: fn(&K, Option<&Workload>) -> Option<Workload>,
+    read: Read<K>,
 ) -> Sink<K> {
     let key = move |name: &Name| {
         let reference = ScaleTargetRef {
@@ -210,16 +210,12 @@ fn workloads<K: Resource<DynamicType = ()> + 'static>(
         let (key, changed) = match change {
             Change::Applied(object) => {
                 let key = key(&Name::of(&object));
-                let mut all = lock(&context.seen.workloads);
-                let before = all.get(&key).copied();
-                let Some(workload) = read(&object, before.as_ref()) else {
-                    return;
-                };
-                all.insert(key.clone(), workload);
-                (key, before != Some(workload))
+                let changed = context.seen.workload(&key, &object, read);
+                (key, changed)
             }
             Change::Deleted(name) => {
                 let key = key(&name);
+                lock(&context.seen.at_least).remove(&key);
                 let there = lock(&context.seen.workloads).remove(&key).is_some();
                 (key, there)
             }

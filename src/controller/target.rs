@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt::Debug,
     sync::Mutex,
 };
 
@@ -11,13 +12,15 @@ use k8s_openapi::{
         autoscaling::v1::Scale,
         core::v1::Pod,
     },
-    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
 };
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client, Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
+    core::NamespaceResourceScope,
     discovery::{self, Scope},
 };
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::warn;
 
@@ -26,12 +29,12 @@ use crate::{
     scaling::observation::{Rollout, Target},
 };
 
-pub(super) use super::workload::Workload;
 use super::{
     context::{Context, lock},
     error::{Error, Problem, Stop, target_problem},
     event::REPORTER,
     name::TargetKey,
+    workload::{self, Read, Workload},
 };
 
 const DEPLOYMENT: &str = "Deployment";
@@ -139,9 +142,28 @@ fn watched(key: &TargetKey) -> Option<&'static str> {
     }
 }
 
+/// A target as it is now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight {
+    pub(super) target: Target,
+    /// The version that told of it, if a watch did.
+    version: Option<u64>,
+}
+
+impl Sight {
+    /// Whether this scale is of the version that was seen, as far as that can be told.
+    pub(super) fn is_of(&self, scale: &Scale) -> bool {
+        let version = workload::version(&scale.metadata);
+        self.version.is_none_or(|seen| seen == version)
+    }
+}
+
 /// What the target is like now (decision 6).
-pub(super) async fn see(context: &Context, target: &Addressed) -> Result<Target, Stop> {
+pub(super) async fn see(context: &Context, target: &Addressed) -> Result<Sight, Stop> {
     if let Some(kind) = watched(&target.key) {
+        if is_behind(context, &target.key) {
+            look_up(context, target).await?;
+        }
         return Ok(see_watched(context, &target.key, kind)?);
     }
     let scale = scale(context, target).await?;
@@ -152,22 +174,74 @@ pub(super) async fn see(context: &Context, target: &Addressed) -> Result<Target,
         None => None,
     }
     .unwrap_or((status.replicas, Rollout::None));
-    Ok(Target {
+    let target = Target {
         replicas,
         ready,
         rollout,
+    };
+    Ok(Sight {
+        target,
+        version: None,
     })
 }
 
-fn see_watched(context: &Context, key: &TargetKey, kind: &'static str) -> Result<Target, Problem> {
-    if let Some(workload) = lock(&context.seen.workloads).get(key) {
+/// Whether the watch shows the target from before an answer that we have had.
+fn is_behind(context: &Context, key: &TargetKey) -> bool {
+    let at_least = lock(&context.seen.at_least).get(key).copied();
+    let seen = lock(&context.seen.workloads)
+        .get(key)
+        .map(|seen| seen.version);
+    matches!((seen, at_least), (Some(seen), Some(at_least)) if seen < at_least)
+}
+
+/// Reads the target itself where its watch is behind, or has stopped telling.
+pub(super) async fn look_up(context: &Context, target: &Addressed) -> Result<(), Stop> {
+    match watched(&target.key) {
+        Some(DEPLOYMENT) => look_up_as(context, target, Workload::of_deployment).await,
+        Some(_) => look_up_as(context, target, Workload::of_stateful_set).await,
+        None => Ok(()),
+    }
+}
+
+async fn look_up_as<K>(context: &Context, target: &Addressed, read: Read<K>) -> Result<(), Stop>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
+    let key = &target.key;
+    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
+    let object = context
+        .read("get the target", api.get(&key.name))
+        .await
+        .map_err(|error| target_problem(error, &key.to_string()))?;
+    context.seen.workload(key, &object, read);
+    note_version(context, target, object.meta());
+    Ok(())
+}
+
+/// The API server has told us this version of the target.
+fn note_version(context: &Context, target: &Addressed, meta: &ObjectMeta) {
+    if watched(&target.key).is_some() {
+        lock(&context.seen.at_least).insert(target.key.clone(), workload::version(meta));
+    }
+}
+
+fn see_watched(context: &Context, key: &TargetKey, kind: &'static str) -> Result<Sight, Problem> {
+    if let Some(workload::Seen { workload, version }) =
+        lock(&context.seen.workloads).get(key).copied()
+    {
         if workload.is_going {
             return Err(Problem::new(
                 reasons::TARGET_NOT_FOUND,
                 format!("{key} is being deleted"),
             ));
         }
-        return Ok(workload.target);
+        return Ok(Sight {
+            target: workload.target,
+            version: Some(version),
+        });
     }
     if lock(&context.seen.forbidden).contains(&kind) {
         return Err(Problem::new(
@@ -275,7 +349,9 @@ pub(super) async fn set_replicas(
     };
     let api = target.api(&context.client);
     let written = api.patch_scale(&target.key.name, &parameters, &patch);
-    context.write("scale", "scale the target", written).await
+    let scale = context.write("scale", "scale the target", written).await?;
+    note_version(context, target, &scale.metadata);
+    Ok(scale)
 }
 
 /// Who last set the target's replicas, if that can be told.

@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::{
     api::{ConsumerGroupStatus, Mode},
     intent::Intent,
-    kafka::snapshot::Snapshot,
+    kafka::snapshot::{Group, Snapshot},
     scaling::{
         Decision, Verdict,
         decision::{Knowledge, Wait},
@@ -27,7 +27,7 @@ use super::{
     news, notify,
     report::{self, Scene},
     source::{self, Resolved},
-    target::{self, Addressed},
+    target::{self, Addressed, Sight},
 };
 
 /// A lag that moves by less than one in so many of what its replicas are for is not news.
@@ -41,6 +41,7 @@ pub(super) struct View<'a> {
     pub(super) intent: &'a Intent,
     pub(super) resolved: &'a Resolved,
     pub(super) target: &'a Addressed,
+    pub(super) size: Sight,
     pub(super) looked: Option<&'a Snapshot>,
     /// Looks have stopped coming.
     pub(super) is_silent: bool,
@@ -54,7 +55,8 @@ impl View<'_> {
         action: Action,
     ) -> Result<Option<Duration>, Error> {
         let ahead = self.status(managed);
-        let outcome = act::act(self.context, managed, self.target, action, ahead).await?;
+        let outcome =
+            act::act(self.context, managed, self.target, self.size, action, ahead).await?;
         managed.refusal = None;
         Ok(match outcome {
             Outcome::Done => None,
@@ -108,14 +110,15 @@ impl View<'_> {
         let trouble = self
             .looked
             .and_then(|looked| source::trouble(looked, reading, self.resolved, lasts));
+        let group = self
+            .looked
+            .and_then(|looked| looked.groups.get(&reading.id));
         let scene = Scene {
             now: self.context.clock.now(),
             generation: managed.stored().metadata.generation,
             policy: &self.intent.policy,
             reading,
-            group: self
-                .looked
-                .and_then(|looked| looked.groups.get(&reading.id)),
+            group,
             found: Found {
                 decision: self.decision,
                 trouble: trouble.as_ref(),
@@ -126,6 +129,8 @@ impl View<'_> {
                     _ => Looks::Answered,
                 },
                 idle_lasts: managed.idle_lasts,
+                fleeting_instances: group.is_some_and(Group::has_static_members)
+                    && !self.target.key.keeps_names(),
                 dry_run: self.intent.mode == Mode::DryRun,
             },
             memory: &managed.state.memory,

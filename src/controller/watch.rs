@@ -94,6 +94,11 @@ impl Watch {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
+    /// It is not watched here: nobody waits for it.
+    pub(super) fn skip(&self) {
+        self.synced.send_replace(true);
+    }
+
     /// Watches one scope for ever, and tells `sink`.
     pub(super) async fn follow<K>(self, api: Api<K>, sink: Sink<K>)
     where

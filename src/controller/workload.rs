@@ -2,9 +2,12 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
-    core::v1::PodTemplateSpec,
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::PodTemplateSpec,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
 use crate::scaling::observation::{Rollout, Target};
@@ -17,6 +20,24 @@ pub(super) struct Workload {
     pub(super) is_going: bool,
     /// Its pod template, as a number.
     template: u64,
+}
+
+/// A workload, and the version of the object that told of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) workload: Workload,
+    pub(super) version: u64,
+}
+
+/// How a kind is read; the second is what was seen of it before.
+pub(super) type Read<K> = fn(&K, Option<&Workload>) -> Option<Workload>;
+
+/// The version of an object as a number that grows; 0 where there is none.
+pub(super) fn version(meta: &ObjectMeta) -> u64 {
+    let version = meta.resource_version.as_ref();
+    version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 /// How far a controller has come with what the user wants.

@@ -144,7 +144,12 @@ impl DescribedTopics {
         Self { topics }
     }
 
-    /// The topics, in the order of the reply.
+    /// Adds what another reply says of other topics.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.topics.extend(other.topics);
+    }
+
+    /// The topics, in the order of the replies.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Known<TopicLayout>)> {
         self.topics.iter().map(|(name, layout)| (name, layout))
     }

@@ -127,6 +127,15 @@ impl Group {
             None => Err(ReadError::NotYetRead),
         }
     }
+
+    /// Whether a member was seen that has a `group.instance.id`.
+    pub fn has_static_members(&self) -> bool {
+        let members = match &self.description {
+            Some(Ok(description)) => &*description.members,
+            _ => &[],
+        };
+        members.iter().any(|member| member.instance_id.is_some())
+    }
 }
 
 /// State of a group. The names are Kafka's.

@@ -14,6 +14,8 @@ use tracing::{debug, info, warn};
 
 use super::readiness::Gate;
 
+/// A connection on which nothing has come for so long is dead. Longer than any watch that is asked for.
+const LONGEST_SILENCE: Duration = Duration::from_secs(220);
 /// Pause between two looks for something that is not there yet.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -258,6 +260,9 @@ async fn configuration(access: &Access) -> Result<Config, AccessError> {
     };
     let mut config = config?;
     config.connect_timeout = Some(access.timeout);
+    // Calls have deadlines of their own; a list that a watch begins with has only this one.
+    config.read_timeout = Some(LONGEST_SILENCE);
+    config.reset_reader_on_write = true;
     // A scale that was written and then tried again on a 503 would meet a conflict with itself. Who calls tries again.
     config.default_retry = false;
     Ok(config)

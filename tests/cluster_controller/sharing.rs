@@ -250,3 +250,21 @@ async fn cooperative_groups_are_scaled_too() {
     assert_eq!(group.assignor.as_deref(), Some("cooperative-sticky"));
     assert_eq!((group.members, group.idle_members), (Some(6), Some(0)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_that_never_come_back_are_reported_and_their_departure_is_waited_for() {
+    let stage = Stage::new("static").await;
+    stage.kafka.create_topic(&stage.topic, 6).await;
+    stage.space.deployment(APP, 3).await;
+    let _crowd = stage.crowd(&[("group.instance.id", "instance")]);
+    stage.group(json!({ "topics": [stage.topic] })).await;
+    let _operator = stage.operator().await;
+    stage
+        .space
+        .until_condition(APP, "Healthy", "False/StaticMembership")
+        .await;
+    // Whoever has gone keeps its partitions until its session ends.
+    stage.until_settled(2).await;
+    let group = stage.status().await.group.unwrap();
+    assert_eq!(group.members, Some(2), "{group:?}");
+}

@@ -62,6 +62,7 @@ impl Crowd {
             }
             config.set(*key, *value);
         }
+        let instance = config.get("group.instance.id").map(str::to_owned);
         let (name, topic, shared) = (name.to_owned(), topic.to_owned(), Arc::clone(&pace));
         let follow = tokio::spawn(async move {
             let mut members: Vec<Member> = Vec::new();
@@ -73,6 +74,10 @@ impl Crowd {
                         .unwrap_or(0);
                     let wanted = usize::try_from(ready).unwrap();
                     while members.len() < wanted {
+                        if let Some(instance) = &instance {
+                            config
+                                .set("group.instance.id", format!("{instance}-{}", members.len()));
+                        }
                         members.push(Member::join(&config, &topic, &shared));
                     }
                     // All that go leave at once, as Pods do.

@@ -62,6 +62,8 @@ struct World {
     forbidden: BTreeSet<String>,
     /// Kinds whose watches are answered with 410 from their start.
     gone: BTreeSet<String>,
+    /// Kinds whose watches are open and tell nothing.
+    silent: BTreeSet<String>,
     /// Workloads whose pods do not follow their replicas.
     stuck: BTreeSet<String>,
 }
@@ -124,6 +126,18 @@ impl ApiServer {
             world.gone.insert(plural.to_owned());
         } else {
             world.gone.remove(plural);
+        }
+        drop(world);
+        self.changed.notify_waiters();
+    }
+
+    /// Watches of this kind tell nothing any more, as over a connection that is half open; or tell it all.
+    pub fn silence_watches(&self, plural: &str, silent: bool) {
+        let mut world = self.world();
+        if silent {
+            world.silent.insert(plural.to_owned());
+        } else {
+            world.silent.remove(plural);
         }
         drop(world);
         self.changed.notify_waiters();
@@ -293,8 +307,10 @@ impl ApiServer {
                         if world.gone.contains(&plural) {
                             return None;
                         }
+                        let silent = world.silent.contains(&plural);
                         let next = world.log.iter().find(|(version, _, key, _)| {
-                            *version > seen
+                            !silent
+                                && *version > seen
                                 && key.0 == plural
                                 && namespace
                                     .as_ref()
@@ -304,7 +320,9 @@ impl ApiServer {
                             let line = json!({ "type": kind, "object": object }).to_string() + "\n";
                             return Some((Ok::<_, Infallible>(line), *version));
                         }
-                        seen = world.version.max(seen);
+                        if !silent {
+                            seen = world.version.max(seen);
+                        }
                     }
                     tokio::select! {
                         () = changed => {}

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
+    api_server::{Fault, Seen},
     kafka::Sight,
     scene::{Scene, cluster, deployment, group_of_cluster, settle},
 };
@@ -56,6 +58,28 @@ async fn a_cluster_says_which_namespaces_may_use_it(#[case] allowed: Value, #[ca
     assert_eq!(scene.condition("shop/orders", "Ready"), ready);
     let users = scene.api.get("kafkaclusters", "kafka/main")["status"]["groups"].clone();
     assert_eq!(users, json!(i32::from(may)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_turned_away_before_the_labels_of_namespaces_are_known() {
+    let by_label = json!({ "from": "Selector", "selector": { "matchLabels": { "team": "shop" } } });
+    let scene = shop(by_label);
+    scene.api.create(
+        "namespaces",
+        json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": "shop", "namespace": "", "labels": { "team": "shop" } },
+        }),
+    );
+    scene
+        .api
+        .plan(Method::GET, "/namespaces", Fault::Status(503), 3);
+    let _operator = scene.operator().await;
+    scene.looks_of_shop(4).await;
+    assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
+    let writes = scene.api.requests(&Method::PATCH, "/orders/status");
+    let turned_away = |seen: &Seen| seen.body.to_string().contains("ClusterNotAllowed");
+    assert!(!writes.iter().any(turned_away), "{writes:#?}");
 }
 
 #[tokio::test(start_paused = true)]

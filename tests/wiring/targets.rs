@@ -53,6 +53,50 @@ async fn a_rollout_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rollout_that_the_watch_does_not_tell_of_is_waited_for() {
+    let scene = Scene::of(1);
+    let _operator = scene.operator().await;
+    scene.looks(3, 0).await;
+    scene.api.silence_watches("deployments", true);
+    scene.api.edit("deployments", "orders", |deployment| {
+        deployment["spec"]["template"]["spec"]["containers"] =
+            json!([{ "name": "app", "image": "two" }]);
+    });
+    scene.looks(3, 150).await;
+    assert_eq!(scene.replicas("orders"), 1);
+    assert_eq!(
+        scene.condition("orders", "AbleToScale"),
+        "False/RolloutInProgress"
+    );
+    scene
+        .api
+        .edit("deployments", "orders", crate::api_server::follow);
+    scene.api.silence_watches("deployments", false);
+    scene.looks(1, 150).await;
+    assert_eq!(scene.replicas("orders"), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_has_stopped_telling_makes_nobody_of_our_own_scale() {
+    let scene = Scene::of(1);
+    let _operator = scene.operator().await;
+    scene.looks(3, 0).await;
+    scene.api.silence_watches("deployments", true);
+    scene.looks(8, 150).await;
+    assert_eq!(scene.replicas("orders"), 6);
+    let status = scene.status("orders");
+    assert_eq!(status["replicas"]["current"], 6, "{status:#}");
+    assert_eq!(status["memory"]["last"]["landed"], true);
+    let events = scene.api.events();
+    assert!(
+        events
+            .iter()
+            .all(|(reason, _)| reason != "ScaledExternally"),
+        "{events:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn our_own_scale_is_no_rollout() {
     let scene = Scene::of(1);
     scene.api.hold_pods("orders");

@@ -73,6 +73,22 @@ fn numbers_that_moved_are_written_once_a_minute(#[case] pointer: &str, #[case] v
     assert_eq!(with(pointer, value), News::Numbers);
 }
 
+#[test]
+fn a_size_that_the_arrivals_alone_forbid_now_and_then_is_a_number() {
+    let hold = |reason: &str, time: &str| {
+        let mut status = status();
+        status["decision"] =
+            json!({ "action": "Hold", "reason": reason, "message": "", "time": time });
+        read(status)
+    };
+    let (one, other) = (
+        hold("AsDesired", "2026-11-24T12:00:00Z"),
+        hold("ArrivalsTooHigh", "2026-11-24T12:00:15Z"),
+    );
+    assert_eq!(of(&one, &other, 0), News::Numbers);
+    assert_eq!(of(&other, &one, 0), News::Numbers);
+}
+
 #[rstest]
 #[case::within_the_grain("/lag/total", json!(1250))]
 #[case::within_a_twentieth("/rate/produced", json!("1260"))]

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    api::condition::{MAX_MESSAGE, find, types},
     controller::conditions::Looks,
     kafka::{
         interest::{Isolation, TopicSelection},
@@ -130,6 +131,7 @@ fn found(decision: &Decision) -> Found<'_> {
         refusal: None,
         looks: Looks::Answered,
         idle_lasts: false,
+        fleeting_instances: false,
         dry_run: false,
     }
 }
@@ -316,6 +318,26 @@ fn dry_run_reads_as_what_would_be_done() {
         ..found(&decision)
     };
     insta::assert_snapshot!("dry_run", yaml(&first(dry)));
+}
+
+#[test]
+fn instances_that_never_come_back_read_as_what_to_do_about_them() {
+    let decision = decision();
+    let fleeting = Found {
+        fleeting_instances: true,
+        ..found(&decision)
+    };
+    let status = first(fleeting);
+    let healthy = find(&status.conditions, types::HEALTHY).unwrap();
+    assert_eq!(
+        (&*healthy.status, &*healthy.reason),
+        ("False", "StaticMembership")
+    );
+    assert!(
+        healthy.message.chars().count() < MAX_MESSAGE,
+        "not cut: {}",
+        healthy.message
+    );
 }
 
 #[test]

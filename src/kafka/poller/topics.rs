@@ -17,6 +17,9 @@ use futures::{StreamExt, stream};
 /// Brokers that are asked for topics, one after the other, before the look goes on without.
 const DESCRIBE_TRIES: usize = 3;
 
+/// Topics in one question: a broker that answers for thousands at once may take longer than it is given.
+pub(super) const TOPICS_A_CALL: usize = 500;
+
 /// What a look has seen of its topics.
 pub(super) struct Described {
     pub(super) reply: DescribedTopics,
@@ -150,21 +153,11 @@ impl Look<'_> {
         self.memory
             .topics
             .retain(|name, _| names.binary_search(name).is_ok());
-        let mut answer = Ok(DescribedTopics::default());
-        if !names.is_empty() {
-            answer = Err(ReadError::TimedOut);
-            for on in self.live(ask).into_iter().take(DESCRIBE_TRIES) {
-                answer = ask.on(on, ask.reader.topics(on, &names)).await;
-                if answer.is_ok() {
-                    break;
-                }
-            }
+        let mut reply = DescribedTopics::default();
+        for some in names.chunks(TOPICS_A_CALL) {
+            reply.extend(self.describe_some(ask, some).await);
         }
         let mut beliefs = BTreeMap::new();
-        let reply = answer.unwrap_or_else(|error| {
-            let unknown = |name: &Arc<str>| (Arc::clone(name), Err(error.clone()));
-            DescribedTopics::new(names.iter().map(unknown).collect())
-        });
         for (name, layout) in reply.iter() {
             let memory = self.memory.topics.entry(Arc::clone(name)).or_default();
             beliefs.insert(Arc::clone(name), memory.accept(layout));
@@ -178,6 +171,20 @@ impl Look<'_> {
             beliefs.entry(name).or_insert(unanswered);
         }
         Described { reply, beliefs }
+    }
+
+    async fn describe_some(&self, ask: &Asker<'_>, names: &[Arc<str>]) -> DescribedTopics {
+        let mut answer = Err(ReadError::TimedOut);
+        for on in self.live(ask).into_iter().take(DESCRIBE_TRIES) {
+            answer = ask.on(on, ask.reader.topics(on, names)).await;
+            if answer.is_ok() {
+                break;
+            }
+        }
+        answer.unwrap_or_else(|error| {
+            let unknown = |name: &Arc<str>| (Arc::clone(name), Err(error.clone()));
+            DescribedTopics::new(names.iter().map(unknown).collect())
+        })
     }
 
     /// A pattern never means Kafka's own topics.

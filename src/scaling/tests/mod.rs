@@ -55,6 +55,7 @@ pub(super) struct World {
     pub(super) partitions: Vec<Partition>,
     pub(super) group: GroupState,
     pub(super) members: Option<usize>,
+    pub(super) static_members: bool,
     pub(super) assignor: Option<Assignor>,
     pub(super) blind: bool,
     number: u64,
@@ -83,6 +84,7 @@ impl World {
                 GroupState::Empty
             },
             members: None,
+            static_members: false,
             assignor: Some(Assignor::Range),
             blind: false,
             number: 0,
@@ -130,7 +132,7 @@ impl World {
             .map(|i| Member {
                 id: format!("member-{i}-{}", self.births).into(),
                 partitions: (i..self.partitions.len()).step_by(consumers.max(1)).count(),
-                is_static: false,
+                is_static: self.static_members,
             })
             .collect();
         let look = Look {

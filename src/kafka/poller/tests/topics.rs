@@ -7,6 +7,7 @@ use crate::kafka::interest::{Isolation, TopicPattern, TopicSelection};
 use crate::kafka::pool::Settings;
 use crate::kafka::snapshot::{GroupState, Protocol, Snapshot, Topic};
 
+use super::super::topics::TOPICS_A_CALL;
 use super::double::{Double, FakeTopic, Rig, committed, ends, interest, member, t};
 
 fn resize(double: &Double, partitions: usize) {
@@ -242,6 +243,27 @@ async fn the_topics_of_a_group_are_the_assigned_ones_and_without_members_the_com
         group.members = vec![member("m", &[])];
     });
     assert_eq!(topics(&*rig.look(&watch).await), Ok(vec!["u".into()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_topics_are_not_asked_for_in_one_breath() {
+    let double = Double::new(1);
+    double.change(|world| {
+        let topic = world.topics["t"].clone();
+        let more = (1..=2 * TOPICS_A_CALL).map(|n| (format!("t{n}"), topic.clone()));
+        world.topics.extend(more);
+    });
+    let mut rig = Rig::new(&double, Settings::default());
+    let all = TopicPattern::new("t.*").unwrap();
+    let watch = rig.watch(TopicSelection::Pattern(all));
+    let snapshot = rig.look(&watch).await;
+    assert_eq!(double.take_asked("topics"), 3);
+    let present = |topic: &&Topic| matches!(topic, Topic::Present(_));
+    assert_eq!(
+        snapshot.topics.values().filter(present).count(),
+        2 * TOPICS_A_CALL + 1
+    );
+    assert!(ends(&snapshot)[0].is_some());
 }
 
 #[tokio::test(start_paused = true)]
