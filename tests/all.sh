@@ -2,7 +2,8 @@
 # Runs the levels of the test suite in order, cheapest first, and stops at the first that fails.
 #
 #   tests/all.sh               all of them
-#   tests/all.sh LEVEL...      only these, in this order: format lint unit docs environment chart integration end-to-end
+#   tests/all.sh LEVEL...      only these, in this order:
+#                              format lint unit docs environment chart environment-check integration end-to-end
 #
 # A level that this machine cannot run is named at the end as NOT RUN; with CI=true that is a failure.
 set -euo pipefail
@@ -47,6 +48,9 @@ environment() {
   tests/env/kubernetes/kube.sh bin > /dev/null
   cargo build --workspace
 }
+
+# The environment's own promises: two runs beside each other, and nothing left behind however it ends.
+environment-check() { tests/env/check.sh; }
 
 chart() { run_tests "$(test_names 'chart*')"; }
 
@@ -121,11 +125,11 @@ skip() { not_run+=("$1 ($2)"); }
 # --- the run -------------------------------------------------------------------------------------------------------------
 
 levels=("$@")
-if [ ${#levels[@]} = 0 ]; then levels=(format lint unit docs environment chart integration end-to-end); fi
+if [ ${#levels[@]} = 0 ]; then levels=(format lint unit docs environment chart environment-check integration end-to-end); fi
 for level in "${levels[@]}"; do
   case $level in
-    format | lint | unit | docs | environment | chart | integration | end-to-end) ;;
-    *) echo "no level '$level': write format, lint, unit, docs, environment, chart, integration or end-to-end" >&2; exit 2 ;;
+    format | lint | unit | docs | environment | chart | environment-check | integration | end-to-end) ;;
+    *) echo "no level '$level': write format, lint, unit, docs, environment, chart, environment-check, integration or end-to-end" >&2; exit 2 ;;
   esac
 done
 choose_node

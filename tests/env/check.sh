@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the environment itself: that the scripts are clean, that clusters and brokers stand side by side, and that nothing is left of
+# Checks the environment itself: that clusters and brokers stand side by side, and that nothing is left of
 # them afterwards, however their owner ended. About a minute when the cache is full. Without root the real node is left out.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -35,10 +35,7 @@ gone() { # gone STATE...
 }
 interruptible() { exec python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])' "$@"; }
 
-need shellcheck:shellcheck pgrep:procps
-(cd "$here/../.." && shellcheck -x tests/env/*.sh tests/env/*/*.sh)
-ok "shellcheck"
-
+need pgrep:procps
 "$kafka" fetch
 "$kube" bin > /dev/null
 ok "cache filled"
