@@ -125,8 +125,8 @@ release_ports() { # of $STATE
 # started_at PID: when it was started, in clock ticks; nothing and false if there is no such process or only its zombie. A pid
 # alone may be another process's later; with this time it is not.
 started_at() {
-  local stat fields
-  { stat=$(< "/proc/$1/stat"); } 2> /dev/null || return 1
+  local stat='' fields
+  { IFS= read -rd '' stat < "/proc/$1/stat"; } 2> /dev/null || [ -n "$stat" ] || return 1 # not $(< ...), whose failure ends bash 5.2
   read -ra fields <<< "${stat##*) }"
   [[ ${fields[0]} != [ZX] ]] || return 1
   echo "${fields[19]}"
