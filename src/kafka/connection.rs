@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use thiserror::Error;
+
+use super::secret::Secret;
+use super::security::Security;
 
 /// The port that Kafka's clients assume.
 const DEFAULT_PORT: u16 = 9092;
@@ -13,8 +17,15 @@ const DEFAULT_PORT: u16 = 9092;
 /// How to reach a Kafka cluster. Two connections with equal [`Identity`] share one client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Connection {
-    servers: BTreeSet<Server>,
+    servers: Servers,
+    security: Security,
+    origin: Arc<str>,
+    revision: u64,
 }
+
+/// Bootstrap servers: at least one, in no order, none twice.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Servers(BTreeSet<Server>);
 
 /// One bootstrap server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,20 +34,25 @@ struct Server {
     port: u16,
 }
 
-/// What makes two connections one: their servers in any order, case and repetition. Stable, and free of secrets.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Identity(Arc<str>);
+/// What makes two connections one: their servers in any order, case and repetition, and where their credentials come from.
+/// Not the credentials themselves: those may change under a client that goes on reading (`docs/decisions/0006`). Stable, and
+/// free of secrets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    shown: Arc<str>,
+    origin: Arc<str>,
+}
 
 impl Identity {
-    /// The servers, sorted, separated by commas.
+    /// The servers, sorted, separated by commas; with credentials also a short number for where those come from.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.shown
     }
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.shown)
     }
 }
 
@@ -65,6 +81,51 @@ pub enum InvalidConnection {
     },
 }
 
+impl Servers {
+    /// The servers that a user wrote.
+    pub fn parse<I>(bootstrap_servers: I) -> Result<Self, InvalidConnection>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let servers = bootstrap_servers
+            .into_iter()
+            .map(|server| Server::parse(server.as_ref()))
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        if servers.is_empty() {
+            return Err(InvalidConnection::NoServers);
+        }
+        Ok(Self(servers))
+    }
+
+    /// Refuses servers that are loopback or link-local by their literal address or by the name `localhost`.
+    fn refuse_local_addresses(&self) -> Result<(), InvalidConnection> {
+        match self.0.iter().find(|server| server.is_local()) {
+            None => Ok(()),
+            Some(server) => Err(InvalidConnection::LocalAddress {
+                server: server.to_string(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Servers {
+    /// The value of `bootstrap.servers`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, server) in self.0.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{server}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 impl Connection {
     /// A plaintext connection.
     ///
@@ -80,19 +141,35 @@ impl Connection {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let servers = bootstrap_servers
-            .into_iter()
-            .map(|server| Server::parse(server.as_ref()))
-            .collect::<Result<BTreeSet<_>, _>>()?;
-        if servers.is_empty() {
-            return Err(InvalidConnection::NoServers);
+        let servers = Servers::parse(bootstrap_servers)?;
+        Ok(Self::new(servers, Security::default(), "", 0))
+    }
+
+    /// A connection with credentials. `origin` says where those come from (namespace, objects, keys, and everything about
+    /// the login that is no secret): connections of one origin share a client. Of two connections of one identity the one
+    /// with the higher `revision` has the newer credentials.
+    pub fn new(servers: Servers, security: Security, origin: &str, revision: u64) -> Self {
+        Self {
+            servers,
+            security,
+            origin: origin.into(),
+            revision,
         }
-        Ok(Self { servers })
     }
 
     /// The name under which a client for this connection is shared.
     pub fn identity(&self) -> Identity {
-        Identity(self.bootstrap_servers().into())
+        identity(&self.servers, &self.origin)
+    }
+
+    /// How it is protected.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
+    /// Whether it has newer credentials than `other`, which is of the same identity.
+    pub(super) fn renews(&self, other: &Self) -> bool {
+        self.revision > other.revision && self.security != other.security
     }
 
     /// Refuses servers that are loopback or link-local by their literal address or by the name `localhost`.
@@ -100,33 +177,37 @@ impl Connection {
     /// Names that resolve to such addresses, and brokers that advertise them, are refused when the socket connects
     /// (`kafka::native`).
     pub fn refuse_local_addresses(&self) -> Result<(), InvalidConnection> {
-        match self.servers.iter().find(|server| server.is_local()) {
-            None => Ok(()),
-            Some(server) => Err(InvalidConnection::LocalAddress {
-                server: server.to_string(),
-            }),
-        }
-    }
-
-    /// The value of `bootstrap.servers`.
-    fn bootstrap_servers(&self) -> String {
-        let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
-        servers.join(",")
+        self.servers.refuse_local_addresses()
     }
 
     /// What librdkafka is told about this connection: properties and their values.
-    pub(super) fn properties(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("bootstrap.servers", self.bootstrap_servers()),
-            ("security.protocol", "plaintext".to_owned()),
-        ]
+    pub(super) fn properties(&self) -> Vec<(&'static str, Secret)> {
+        let servers = Secret::from(self.servers.to_string());
+        let mut properties = vec![("bootstrap.servers", servers)];
+        properties.extend(self.security.properties());
+        properties
+    }
+}
+
+/// The identity of connections to these servers with credentials of this origin.
+pub fn identity(servers: &Servers, origin: &str) -> Identity {
+    let shown = if origin.is_empty() {
+        servers.to_string()
+    } else {
+        let mut hash = DefaultHasher::new();
+        origin.hash(&mut hash);
+        format!("{servers}#{:08x}", hash.finish() & 0xffff_ffff)
+    };
+    Identity {
+        shown: shown.into(),
+        origin: origin.into(),
     }
 }
 
 impl fmt::Debug for Connection {
-    /// Servers only. What later joins them (credentials) stays out.
+    /// Servers and the kind of protection. Credentials stay out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({})", self.bootstrap_servers())
+        write!(f, "Connection({}, {:?})", self.servers, self.security)
     }
 }
 
