@@ -9,8 +9,10 @@ pub mod interest;
 pub mod pool;
 pub mod rdkafka_reader;
 pub mod reader;
+pub mod secret;
 pub mod snapshot;
 pub mod stats;
+pub mod token;
 
 mod meaning;
 #[allow(unsafe_code)]

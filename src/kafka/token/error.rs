@@ -1,0 +1,222 @@
+//! Why there is no token. Words of our own only: nothing of a secret, a token or an answer's body gets in here.
+
+use std::io;
+
+use thiserror::Error;
+
+/// Why a token could not be had. Cheap to clone: it stands in snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TokenError {
+    /// The endpoint answers, and does not give this client a token.
+    #[error("the token endpoint refused (status {status}{}): {}", .error.named(), .error.advice())]
+    Refused {
+        /// The status of its answer.
+        status: u16,
+        /// Which of the standard errors it gave.
+        error: OauthError,
+    },
+    /// The credentials cannot be signed with.
+    #[error(
+        "no signature can be made with these AWS credentials: check the access key's ID and the region"
+    )]
+    NotSigned,
+    /// The endpoint's name has no address.
+    #[error(
+        "the token endpoint's host {host} has no address: check its name, and the DNS of the operator's pod"
+    )]
+    NoAddress {
+        /// The host in the endpoint's URL.
+        host: String,
+    },
+    /// The endpoint's name leads to the operator's own machine or link (decision 38).
+    #[error(
+        "the token endpoint's host {host} has only loopback or link-local addresses, which the operator does not \
+         connect to; name another, or run the operator with --allow-local-addresses"
+    )]
+    LocalAddress {
+        /// The host in the endpoint's URL.
+        host: String,
+    },
+    /// No connection to the endpoint.
+    #[error("no connection to the token endpoint {authority}: {reason}")]
+    NotConnected {
+        /// Its host and port.
+        authority: String,
+        /// What the system says.
+        reason: io::ErrorKind,
+    },
+    /// No trust in the endpoint, or no TLS there.
+    #[error("no TLS with the token endpoint {authority}: {reason}")]
+    Tls {
+        /// Its host and port.
+        authority: String,
+        /// One of a few reasons, and what to do.
+        reason: &'static str,
+    },
+    /// No whole answer in time.
+    #[error(
+        "no answer from the token endpoint {authority} within {seconds} s: check that it is up, and network policies"
+    )]
+    TimedOut {
+        /// Its host and port.
+        authority: String,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// Connected, but the answer is none, or no HTTP.
+    #[error(
+        "the token endpoint {authority} gave no HTTP answer: check the port, and whether it wants https"
+    )]
+    NotHttp {
+        /// Its host and port.
+        authority: String,
+    },
+    /// The answer has more than a token.
+    #[error(
+        "the token endpoint's answer has more than {limit} bytes: check that the URL is that of a token endpoint"
+    )]
+    TooLarge {
+        /// How much is read.
+        limit: usize,
+    },
+    /// It answers from elsewhere.
+    #[error(
+        "the token endpoint redirects (status {status}), which is not followed: name the URL that it redirects to"
+    )]
+    Redirected {
+        /// The status of its answer.
+        status: u16,
+    },
+    /// Neither a token nor a refusal.
+    #[error(
+        "the token endpoint answered with status {status}: check that the URL is that of a token endpoint, and its own log"
+    )]
+    Status {
+        /// The status of its answer.
+        status: u16,
+    },
+    /// A good status, but nothing to log in with.
+    #[error("the token endpoint's answer cannot be used: {reason}")]
+    Unusable {
+        /// One of a few reasons.
+        reason: &'static str,
+    },
+}
+
+impl TokenError {
+    /// Reason of conditions and label of metrics: a bounded set.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } | Self::NotSigned => "AuthenticationFailed",
+            Self::NoAddress { .. }
+            | Self::LocalAddress { .. }
+            | Self::NotConnected { .. }
+            | Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::NotHttp { .. }
+            | Self::TooLarge { .. }
+            | Self::Redirected { .. }
+            | Self::Status { .. }
+            | Self::Unusable { .. } => "TokenEndpointUnreachable",
+        }
+    }
+}
+
+/// The errors of RFC 6749, 5.2. Any other word of an endpoint is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OauthError {
+    /// `invalid_request`
+    InvalidRequest,
+    /// `invalid_client`
+    InvalidClient,
+    /// `invalid_grant`
+    InvalidGrant,
+    /// `unauthorized_client`
+    UnauthorizedClient,
+    /// `unsupported_grant_type`
+    UnsupportedGrantType,
+    /// `invalid_scope`
+    InvalidScope,
+    /// None of them, or none at all.
+    Other,
+}
+
+impl OauthError {
+    const STANDARD: [Self; 6] = [
+        Self::InvalidRequest,
+        Self::InvalidClient,
+        Self::InvalidGrant,
+        Self::UnauthorizedClient,
+        Self::UnsupportedGrantType,
+        Self::InvalidScope,
+    ];
+
+    /// The error that an endpoint gives by this code.
+    pub fn of(code: &str) -> Self {
+        Self::STANDARD
+            .into_iter()
+            .find(|error| error.code() == Some(code))
+            .unwrap_or(Self::Other)
+    }
+
+    /// The standard's word for it.
+    pub fn code(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidRequest => Some("invalid_request"),
+            Self::InvalidClient => Some("invalid_client"),
+            Self::InvalidGrant => Some("invalid_grant"),
+            Self::UnauthorizedClient => Some("unauthorized_client"),
+            Self::UnsupportedGrantType => Some("unsupported_grant_type"),
+            Self::InvalidScope => Some("invalid_scope"),
+            Self::Other => None,
+        }
+    }
+
+    fn named(self) -> String {
+        self.code()
+            .map_or_else(String::new, |code| format!(", {code}"))
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::InvalidClient => "check the client id and the client secret",
+            Self::InvalidScope => "check the scope",
+            Self::UnauthorizedClient | Self::UnsupportedGrantType | Self::InvalidGrant => {
+                "allow this client the client credentials grant"
+            }
+            Self::InvalidRequest => {
+                "check whether the endpoint wants a scope, and takes the client's secret by HTTP Basic"
+            }
+            Self::Other => "check the client id, the client secret and the scope",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("invalid_client", Some("invalid_client"))]
+    #[case("unauthorized_client", Some("unauthorized_client"))]
+    #[case("AADSTS7000215: Invalid client secret", None)]
+    #[case("", None)]
+    fn only_the_standard_codes_are_repeated(#[case] given: &str, #[case] told: Option<&str>) {
+        assert_eq!(OauthError::of(given).code(), told);
+    }
+
+    #[test]
+    fn a_refusal_names_its_code_and_what_to_check() {
+        let refused = |error| TokenError::Refused { status: 401, error }.to_string();
+        assert_eq!(
+            refused(OauthError::InvalidClient),
+            "the token endpoint refused (status 401, invalid_client): check the client id and the client secret"
+        );
+        assert_eq!(
+            refused(OauthError::Other),
+            "the token endpoint refused (status 401): check the client id, the client secret and the scope"
+        );
+    }
+}

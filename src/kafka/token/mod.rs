@@ -1,0 +1,81 @@
+//! Bearer tokens for logins by SASL/OAUTHBEARER. Knows nothing of librdkafka, which is given them, nor of where secrets are kept.
+//!
+//! The time is the system's, not `clock`'s: servers and librdkafka compare a token's times with theirs.
+
+mod error;
+
+use std::fmt;
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+use zeroize::Zeroizing;
+
+pub use error::{OauthError, TokenError};
+
+/// Where bearer tokens come from.
+pub trait TokenSource: Send + Sync + fmt::Debug {
+    /// A fresh token.
+    fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>>;
+}
+
+/// A bearer token and what is known of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    value: Zeroizing<String>,
+    /// When it ceases to be accepted.
+    pub expires: SystemTime,
+    /// Whom it speaks for.
+    pub principal: String,
+    /// SASL extensions (RFC 7628, 3.1) that go to the broker beside it: key and value.
+    pub extensions: Vec<(String, String)>,
+}
+
+impl Token {
+    /// A token without extensions.
+    pub fn new(value: String, expires: SystemTime, principal: String) -> Self {
+        Self {
+            value: Zeroizing::new(value),
+            expires,
+            principal,
+            extensions: Vec::new(),
+        }
+    }
+
+    /// What is sent to the broker. A secret.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+impl fmt::Debug for Token {
+    /// All but the token itself and the values of extensions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let extensions: Vec<_> = self.extensions.iter().map(|(key, _)| key).collect();
+        f.debug_struct("Token")
+            .field("expires", &self.expires)
+            .field("principal", &self.principal)
+            .field("extensions", &extensions)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_token() {
+        let mut token = Token::new(
+            "marker".to_owned(),
+            SystemTime::UNIX_EPOCH,
+            "shop".to_owned(),
+        );
+        token.extensions = vec![("logicalCluster".to_owned(), "marker".to_owned())];
+        let shown = format!("{token:?}");
+        assert!(!shown.contains("marker"), "{shown}");
+        assert!(
+            shown.contains("shop") && shown.contains("logicalCluster"),
+            "{shown}"
+        );
+    }
+}
