@@ -11,10 +11,10 @@ pub enum ReadError {
         /// What is known, and what to check.
         detail: String,
     },
-    /// The broker refused the login.
-    #[error("login refused: {detail}")]
+    /// The broker refused the login, there was nothing to log in with, or one side does not trust the other's certificate.
+    #[error("cannot log in: {detail}")]
     Authentication {
-        /// The broker's words.
+        /// The broker's or librdkafka's words, and what to check.
         detail: String,
     },
     /// An ACL is missing.

@@ -10,6 +10,7 @@ pub mod pool;
 pub mod rdkafka_reader;
 pub mod reader;
 pub mod secret;
+pub mod security;
 pub mod snapshot;
 pub mod stats;
 pub mod token;

@@ -179,6 +179,7 @@ impl Pool {
             self.spawn(Arc::clone(&shared));
             shared
         });
+        shared.renew(connection);
         let id = shared.join(key, interest);
         Ok(Watch {
             id,
@@ -255,6 +256,12 @@ impl Watch {
     /// Changes what is read. A change brings the next look forward.
     pub fn update(&self, interest: Interest) {
         self.shared.update(self.id, interest);
+    }
+
+    /// Hands over a connection of the same identity with newer credentials: the client that reads is replaced once a new one
+    /// has connected with them.
+    pub fn renew(&self, connection: &Connection) {
+        self.shared.renew(connection);
     }
 
     /// Whether each look shall describe the group's members (decision 22), not just every two minutes.

@@ -17,6 +17,7 @@ use super::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
     Position, ReaderFactory, Traffic,
 };
+use super::secret::Secret;
 use super::snapshot::{Known, NodeId, Offset, TopicPartition};
 use super::statistics::Statistics;
 
@@ -70,8 +71,14 @@ impl RdkafkaReader {
     /// A reader for this connection. It connects with its first question.
     pub async fn open(connection: &Connection, factory: &RdkafkaFactory) -> Known<Self> {
         let mut properties = connection.properties();
-        properties.extend(properties_of_all());
-        match Handle::open(properties, factory.allow_local_addresses).await {
+        let of_all = properties_of_all().into_iter();
+        properties.extend(of_all.map(|(name, value)| (name, Secret::new(value))));
+        let local = factory.allow_local_addresses;
+        let tokens = connection.security().tokens(local);
+        let tokens = tokens.map_err(|error| ReadError::Authentication {
+            detail: error.to_string(),
+        })?;
+        match Handle::open(properties, tokens, local).await {
             Ok(handle) => Ok(Self {
                 handle,
                 call_timeout: factory.call_timeout,

@@ -63,6 +63,8 @@ pub struct Snapshot {
     pub cluster_id: Option<Arc<str>>,
     /// The brokers that the metadata names.
     pub brokers: Vec<NodeId>,
+    /// Why the newest credentials are not used: they do not work, and what was read was read with those before.
+    pub renewal: Option<ReadError>,
     /// Why nothing at all could be read; then `topics` and `groups` are empty.
     pub error: Option<ReadError>,
     /// Every topic that counts for an interest, and every one that a member of its group is assigned.

@@ -104,7 +104,9 @@ impl Handle {
             let deadline = Instant::now() + timeout;
             loop {
                 let answer = ask(&core);
-                let hopeless = core.news.all_brokers_down() || Instant::now() >= deadline;
+                let hopeless = core.news.all_brokers_down()
+                    || core.news.login_refused()
+                    || Instant::now() >= deadline;
                 if answer.is_ok() {
                     core.news.all_well();
                 }

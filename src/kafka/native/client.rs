@@ -1,13 +1,15 @@
 //! The client handle, and the one question it answers without a queue.
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rdkafka_sys as sys;
+use zeroize::Zeroizing;
 
 use super::super::snapshot::NodeId;
+use super::super::token::Token;
 use super::config::Config;
 use super::values::{MESSAGE, milliseconds, name_of, numbers, shared, text};
 use super::{Code, Failure};
@@ -72,6 +74,55 @@ impl Client {
                 message: name_of(code),
             }),
         }
+    }
+
+    /// Hands over a token to log in with.
+    pub(super) fn set_token(&self, token: &Token) -> Result<(), Failure> {
+        let nul = |what: &str| Failure::invalid(&format!("the token's {what} contains a NUL character"));
+        let value = CString::new(token.value())
+            .map(Zeroizing::new)
+            .map_err(|_| nul("value"))?;
+        let principal = CString::new(&*token.principal).map_err(|_| nul("principal"))?;
+        let extensions: Vec<CString> = token
+            .extensions
+            .iter()
+            .flat_map(|(key, value)| [key, value])
+            .map(|text| CString::new(text.as_str()).map_err(|_| nul("extensions")))
+            .collect::<Result<_, _>>()?;
+        let mut pointers: Vec<_> = extensions.iter().map(|text| text.as_ptr()).collect();
+        let expires = token.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut message = [0; MESSAGE];
+        // SAFETY: the handle is alive as long as `self`; strings, the array of their pointers and the buffer outlive the
+        // call, which copies.
+        let code = unsafe {
+            sys::rd_kafka_oauthbearer_set_token(
+                self.pointer(),
+                value.as_ptr(),
+                i64::try_from(expires.as_millis()).unwrap_or(i64::MAX),
+                principal.as_ptr(),
+                pointers.as_mut_ptr(),
+                pointers.len(),
+                message.as_mut_ptr(),
+                message.len(),
+            )
+        };
+        if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Ok(());
+        }
+        // Its message may quote the token.
+        Err(Failure {
+            code: Code(code as i32),
+            message: "librdkafka does not take the token: it has characters that none may have, or is over".to_owned(),
+        })
+    }
+
+    /// Says that there is no token now. librdkafka asks again in ten seconds, and tells it as an error.
+    pub(super) fn no_token(&self, why: &str) {
+        // What CString refuses cannot be told.
+        let why = CString::new(why).unwrap_or_default();
+        // SAFETY: the handle is alive as long as `self`; the string outlives the call, which copies. The result, that there
+        // is no such login, concerns nobody.
+        unsafe { sys::rd_kafka_oauthbearer_set_token_failure(self.pointer(), why.as_ptr()) };
     }
 
     /// The cluster's id, if a reply has told it by now.

@@ -7,32 +7,37 @@ use std::ptr::{self, NonNull};
 use rdkafka_sys as sys;
 
 use super::super::connection::is_local_address;
+use super::super::secret::Secret;
 use super::Failure;
-use super::values::{MESSAGE, c_string, text};
+use super::values::{MESSAGE, c_string, secret_c_string};
 
 /// A configuration that has not become a client yet.
 pub(super) struct Config(pub(super) NonNull<sys::rd_kafka_conf_t>);
 
 impl Config {
-    pub(super) fn new() -> Result<Self, Failure> {
+    /// `tokens`: logins are by tokens, which librdkafka shall ask for by an event.
+    pub(super) fn new(tokens: bool) -> Result<Self, Failure> {
         // SAFETY: allocates; has no precondition.
         let config = unsafe { sys::rd_kafka_conf_new() };
         let config = Self(NonNull::new(config).ok_or_else(Failure::closed)?);
-        let events =
+        let mut events =
             sys::RD_KAFKA_EVENT_ERROR | sys::RD_KAFKA_EVENT_STATS | sys::RD_KAFKA_EVENT_LOG;
+        if tokens {
+            events |= sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
+        }
         // SAFETY: the configuration is ours and alive.
         unsafe { sys::rd_kafka_conf_set_events(config.0.as_ptr(), events) };
         Ok(config)
     }
 
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        let (name, value) = (c_string(name)?, c_string(value)?);
+    pub(super) fn set(&mut self, name: &'static str, value: &Secret) -> Result<(), Failure> {
+        let (property, value) = (c_string(name)?, secret_c_string(name, value)?);
         let mut message = [0; MESSAGE];
         // SAFETY: the configuration is ours and alive; both strings and the buffer outlive the call, which copies.
         let result = unsafe {
             sys::rd_kafka_conf_set(
                 self.0.as_ptr(),
-                name.as_ptr(),
+                property.as_ptr(),
                 value.as_ptr(),
                 message.as_mut_ptr(),
                 message.len(),
@@ -41,8 +46,8 @@ impl Config {
         if result == sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
             return Ok(());
         }
-        // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
-        Err(Failure::invalid(&unsafe { text(message.as_ptr()) }))
+        // Its message may quote the value.
+        Err(Failure::invalid(&format!("librdkafka does not take what is given for {name}")))
     }
 
     /// Has every connection to a loopback or link-local address refused, whatever name led there and whoever gave it:

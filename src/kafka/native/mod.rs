@@ -9,6 +9,7 @@
 //!   when connections flap (librdkafka #5397).
 //! * One event queue takes results, errors, statistics and logs. It wakes an eventfd; the [`pump`] reads the fd, *then*
 //!   drains the queue until it is empty, so that no wake-up is lost.
+//! * A token that librdkafka asks for is fetched by the pump itself, so that nothing else holds the handle meanwhile.
 //! * The opaque of a call is a ticket number, never a pointer: a future that is dropped only leaves a ticket that
 //!   nobody redeems.
 //! * Answers are copied into owned values before their event is destroyed, and every event is destroyed before the handle.
@@ -34,6 +35,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::pool::lock;
+use super::secret::Secret;
+use super::token::TokenSource;
 use client::Client;
 use config::Config;
 use pump::{Mail, News, Pump};
@@ -121,16 +124,20 @@ fn off_thread<T: Send + 'static>(
 
 impl Handle {
     /// A client with these properties. It connects when the first call needs it.
+    ///
+    /// `tokens`: where the tokens of an OAUTHBEARER login come from.
     pub(super) async fn open(
-        properties: Vec<(&'static str, String)>,
+        properties: Vec<(&'static str, Secret)>,
+        tokens: Option<Arc<dyn TokenSource>>,
         local_addresses: bool,
     ) -> Result<Self, Failure> {
+        let logs_in_by_token = tokens.is_some();
         let opened = off_thread("kafka-open", move || {
-            Core::new(&properties, local_addresses)
+            Core::new(&properties, logs_in_by_token, local_addresses)
         })?;
         let core = Arc::new(opened.await.map_err(|_| Failure::closed())??);
         let (pump_gone, gone) = channel();
-        let pump = Pump::new(Arc::clone(&core), pump_gone)
+        let pump = Pump::new(Arc::clone(&core), tokens, pump_gone)
             .map_err(|error| Failure::invalid(&format!("cannot watch an eventfd: {error}")))?;
         Ok(Self {
             running: Mutex::new(Some(Running {
@@ -214,8 +221,12 @@ impl Running {
 }
 
 impl Core {
-    fn new(properties: &[(&'static str, String)], local_addresses: bool) -> Result<Self, Failure> {
-        let mut config = Config::new()?;
+    fn new(
+        properties: &[(&'static str, Secret)],
+        logs_in_by_token: bool,
+        local_addresses: bool,
+    ) -> Result<Self, Failure> {
+        let mut config = Config::new(logs_in_by_token)?;
         for (name, value) in properties {
             config.set(name, value)?;
         }

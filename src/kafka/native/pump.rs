@@ -8,18 +8,25 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Fuse, FusedFuture};
 use rdkafka_sys as sys;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
 use super::super::pool::lock;
+use super::super::token::{Token, TokenError, TokenSource};
 use super::queue::{Event, clear};
 use super::reply::{Reply, reply};
 use super::{Code, Core, Failure};
 
 /// Events taken before other tasks get their turn.
 const AT_ONCE: usize = 256;
+
+/// librdkafka's numbers for a login that was refused, and for TLS that did not come about.
+const LOGIN_REFUSED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
+const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32;
 
 /// Different errors that are kept: a handful a broker, of a few brokers.
 const ERRORS: usize = 32;
@@ -74,6 +81,12 @@ impl News {
         self.all_down.load(Ordering::Relaxed)
     }
 
+    /// Nobody lets us in, so that to go on asking is of no use.
+    pub(super) fn login_refused(&self) -> bool {
+        let refusals = [LOGIN_REFUSED, NOT_TRUSTED];
+        lock(&self.errors).values().any(|code| refusals.contains(&code.0))
+    }
+
     pub(super) fn is_fatal(&self) -> bool {
         self.fatal.load(Ordering::Relaxed)
     }
@@ -96,6 +109,10 @@ impl News {
         if event.is_fatal() {
             self.fatal.store(true, Ordering::Relaxed);
         }
+        self.tell_failure(&failure);
+    }
+
+    fn tell_failure(&self, failure: &Failure) {
         let all_down = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
         if failure.code.0 == all_down as i32 {
             // It only counts them; the reason came before.
@@ -126,42 +143,79 @@ fn plain(message: &str) -> &str {
 pub(super) struct Pump {
     fd: AsyncFd<OwnedFd>,
     core: Arc<Core>,
+    tokens: Option<Arc<dyn TokenSource>>,
     _gone: Sender<()>,
 }
 
+/// A token that is being fetched.
+type Fetching = Fuse<BoxFuture<'static, Result<Token, TokenError>>>;
+
 impl Pump {
-    pub(super) fn new(core: Arc<Core>, gone: Sender<()>) -> std::io::Result<Self> {
+    pub(super) fn new(
+        core: Arc<Core>,
+        tokens: Option<Arc<dyn TokenSource>>,
+        gone: Sender<()>,
+    ) -> std::io::Result<Self> {
         let fd = core.wake.reader()?;
         // SAFETY: an owned descriptor: it stays the same and open until the registration has dropped it.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? };
         Ok(Self {
             fd,
             core,
+            tokens,
             _gone: gone,
         })
     }
 
     /// Drains until it is aborted, or the descriptor fails.
     pub(super) async fn run(self) {
+        let mut fetching = Fetching::terminated();
         loop {
-            self.drain().await;
-            let Ok(mut ready) = self.fd.readable().await else {
-                return;
-            };
-            // Read before the queue is drained: what comes in between wakes again. A read that would block is no loss.
-            let _ = ready.try_io(|fd| clear(fd.get_ref()));
+            self.drain(&mut fetching).await;
+            tokio::select! {
+                token = &mut fetching => self.hand_over(token),
+                ready = self.fd.readable() => {
+                    let Ok(mut ready) = ready else {
+                        return;
+                    };
+                    // Read before the queue is drained: what comes in between wakes again. A read that would block is no
+                    // loss.
+                    let _ = ready.try_io(|fd| clear(fd.get_ref()));
+                }
+            }
         }
     }
 
-    async fn drain(&self) {
+    async fn drain(&self, fetching: &mut Fetching) {
         loop {
             for _ in 0..AT_ONCE {
                 let Some(event) = self.core.queue.poll() else {
                     return;
                 };
-                self.take(event);
+                if event.kind() == sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH {
+                    if let Some(tokens) = self.tokens.clone().filter(|_| fetching.is_terminated()) {
+                        *fetching = async move { tokens.token().await }.boxed().fuse();
+                    }
+                } else {
+                    self.take(event);
+                }
             }
             tokio::task::yield_now().await;
+        }
+    }
+
+    fn hand_over(&self, token: Result<Token, TokenError>) {
+        let Core { client, news, .. } = &*self.core;
+        let failure = match token {
+            Ok(token) => client.set_token(&token).err(),
+            Err(error) => Some(Failure {
+                code: Code(LOGIN_REFUSED),
+                message: error.to_string(),
+            }),
+        };
+        if let Some(failure) = failure {
+            client.no_token(&failure.message);
+            news.tell_failure(&failure);
         }
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka_sys as sys;
+use zeroize::Zeroizing;
 
+use super::super::secret::Secret;
 use super::super::snapshot::{NodeId, TopicPartition};
 use super::client::Client;
 use super::{Code, Failure};
@@ -95,6 +97,13 @@ pub(super) unsafe fn failure(error: *const sys::rd_kafka_error_t) -> Option<Fail
 /// A C string for librdkafka.
 pub(super) fn c_string(value: &str) -> Result<CString, Failure> {
     CString::new(value).map_err(|_| Failure::invalid("a name contains a NUL character"))
+}
+
+/// The same of a secret, which is erased with it; `name` says what it is for.
+pub(super) fn secret_c_string(name: &str, value: &Secret) -> Result<Zeroizing<CString>, Failure> {
+    CString::new(value.bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| Failure::invalid(&format!("what is given for {name} contains a NUL character")))
 }
 
 /// A timeout as librdkafka takes it.

@@ -190,6 +190,7 @@ impl<'a> Look<'a> {
             finished: self.clock.now(),
             cluster_id: self.memory.cluster_id.clone(),
             brokers: self.memory.brokers.clone(),
+            renewal: None,
             error,
             topics,
             groups,

@@ -23,12 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 
+use super::connection::Connection;
+use super::error::ReadError;
 use super::interest::Key;
 use super::pool::{Clusters, Settings, lock};
 use super::reader::{ClusterReader, ReaderFactory};
 use super::snapshot::{Known, Snapshot, Topic};
 use super::stats::Observer;
 
+use ask::Asker;
 use look::Look;
 use memory::Memory;
 pub(super) use shared::Shared;
@@ -36,8 +39,12 @@ pub(super) use shared::Shared;
 /// First pause after a look that read nothing; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Longest pause between looks at a cluster that cannot be reached. A login that fails is tried this often.
+/// Longest pause between looks at a cluster that cannot be reached.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Least pause after a login that was refused, however many groups wait for it: brokers lock out whoever knocks too often. New
+/// credentials are tried at once.
+const LOGIN_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long a client may take to close before it is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,6 +67,8 @@ struct Pace {
     last: Option<Instant>,
     /// Looks in a row that read nothing.
     failures: u32,
+    /// The last look could not log in.
+    login_refused: bool,
     /// When the last user left.
     unused_since: Option<Instant>,
 }
@@ -67,7 +76,7 @@ struct Pace {
 impl Poller {
     /// Looks until it is told to stop, or until nobody has watched for [`Settings::linger`].
     pub(super) async fn run(self) {
-        let mut reader = None;
+        let mut client = Client::default();
         let mut memory = Memory::default();
         let mut pace = Pace::default();
         loop {
@@ -88,15 +97,16 @@ impl Poller {
             let snapshot = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                snapshot = self.look(&mut reader, &mut memory) => snapshot,
+                snapshot = self.look(&mut client, &mut memory) => snapshot,
             };
+            pace.login_refused = matches!(snapshot.error, Some(ReadError::Authentication { .. }));
             pace.failures = match snapshot.error {
                 None => 0,
                 Some(_) => pace.failures.saturating_add(1),
             };
             self.publish(snapshot);
         }
-        close(reader).await;
+        close(client.reading).await;
         self.observer.forgotten(self.shared.identity());
     }
 
@@ -110,8 +120,12 @@ impl Poller {
         let Some(last) = pace.last else { return now };
         let interval = interval.clamp(self.settings.min_interval, self.settings.max_interval);
         match pace.failures {
-            0 if self.shared.is_urgent() => last + self.settings.min_gap.min(interval),
+            0 if self.shared.is_urgent() || self.shared.is_renewed() => {
+                last + self.settings.min_gap.min(interval)
+            }
             0 => last + interval,
+            _ if self.shared.is_renewed() => last + self.settings.min_gap,
+            _ if pace.login_refused => last + scattered(LOGIN_PAUSE),
             failures => last + pause(failures).max(self.settings.min_gap),
         }
     }
@@ -126,27 +140,26 @@ impl Poller {
         unused
     }
 
-    async fn look(
-        &self,
-        reader: &mut Option<Arc<dyn ClusterReader>>,
-        memory: &mut Memory,
-    ) -> Snapshot {
+    async fn look(&self, client: &mut Client, memory: &mut Memory) -> Snapshot {
         let wanted = self.shared.begin();
-        if reader.as_ref().is_some_and(|reader| reader.is_broken()) {
-            close(reader.take()).await;
+        let connection = self.shared.connection();
+        if client.reading.as_ref().is_some_and(Reading::is_broken) {
+            close(client.reading.take()).await;
             memory.brokers.clear();
         }
-        let open = self.reader(reader).await;
+        self.renew(client, &connection).await;
+        let open = self.reader(client, connection).await;
         let started = Instant::now();
         let look = Look::new(&self.clock, &self.settings, memory, &wanted);
-        let snapshot = match open {
+        let mut snapshot = match open {
             Ok(reader) => look.at(&*reader).await,
             Err(error) => look.failed(error),
         };
+        snapshot.renewal = client.refused.as_ref().map(|refused| refused.error.clone());
         let identity = self.shared.identity();
         self.observer.looked(identity, started.elapsed());
-        if let Some(reader) = reader {
-            let traffic = reader.traffic();
+        if let Some(reading) = &client.reading {
+            let traffic = reading.reader.traffic();
             for (api, count) in traffic.requests {
                 self.observer.requested(identity, &api, count);
             }
@@ -157,7 +170,8 @@ impl Poller {
         if snapshot.error.is_some() {
             // Nothing answered. The next try is with a new client, in whatever state this one was stuck and wherever the
             // names of its servers lead by then; in between nobody knocks at the brokers' doors.
-            close(reader.take()).await;
+            close(client.reading.take()).await;
+            client.refused = None;
             memory.brokers.clear();
         }
         snapshot
@@ -165,13 +179,68 @@ impl Poller {
 
     async fn reader(
         &self,
-        reader: &mut Option<Arc<dyn ClusterReader>>,
+        client: &mut Client,
+        connection: Connection,
     ) -> Known<Arc<dyn ClusterReader>> {
-        if let Some(reader) = reader {
-            return Ok(Arc::clone(reader));
+        if let Some(reading) = &client.reading {
+            return Ok(Arc::clone(&reading.reader));
         }
-        let opened = self.readers.open(self.shared.connection()).await?;
-        Ok(Arc::clone(reader.insert(opened)))
+        let reader = self.readers.open(&connection).await?;
+        client.reading = Some(Reading {
+            connection,
+            reader: Arc::clone(&reader),
+        });
+        Ok(reader)
+    }
+
+    /// Replaces the reader where there are newer credentials and they work. Until they do, the reader that works stays.
+    async fn renew(&self, client: &mut Client, connection: &Connection) {
+        let Some(reading) = &client.reading else {
+            return;
+        };
+        if !connection.renews(&reading.connection) {
+            client.refused = None;
+            return;
+        }
+        let waits = |refused: &Refused| refused.connection == *connection && Instant::now() < refused.until;
+        if client.refused.as_ref().is_some_and(waits) {
+            return;
+        }
+        match self.try_out(connection).await {
+            Ok(renewed) => {
+                tracing::info!(cluster = %self.shared.identity(), "reads with new credentials");
+                close(client.reading.replace(renewed)).await;
+                client.refused = None;
+            }
+            Err(error) => {
+                tracing::warn!(cluster = %self.shared.identity(), "keeps the old credentials: the new ones do not work: {error}");
+                client.refused = Some(Refused {
+                    connection: connection.clone(),
+                    error,
+                    until: Instant::now() + scattered(LOGIN_PAUSE),
+                });
+            }
+        }
+    }
+
+    /// A reader that has been answered.
+    async fn try_out(&self, connection: &Connection) -> Known<Reading> {
+        let reader = self.readers.open(connection).await?;
+        let reading = Reading {
+            connection: connection.clone(),
+            reader: Arc::clone(&reader),
+        };
+        let ask = Asker::new(
+            &*reader,
+            Instant::now() + self.settings.look_deadline,
+            self.settings.call_timeout,
+        );
+        if ask.any(reader.bootstrap()).await.is_ok() {
+            return Ok(reading);
+        }
+        let error = reader.trouble();
+        close(Some(reading)).await;
+        Err(error)
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -185,11 +254,45 @@ impl Poller {
     }
 }
 
-async fn close(reader: Option<Arc<dyn ClusterReader>>) {
-    if let Some(reader) = reader {
+/// What a poller reads with.
+#[derive(Default)]
+struct Client {
+    reading: Option<Reading>,
+    /// Newer credentials that did not work.
+    refused: Option<Refused>,
+}
+
+/// A reader, and what it was opened with.
+struct Reading {
+    connection: Connection,
+    reader: Arc<dyn ClusterReader>,
+}
+
+impl Reading {
+    fn is_broken(&self) -> bool {
+        self.reader.is_broken()
+    }
+}
+
+/// Credentials that did not work.
+struct Refused {
+    connection: Connection,
+    error: ReadError,
+    /// They are not tried again before this.
+    until: Instant,
+}
+
+async fn close(reading: Option<Reading>) {
+    if let Some(Reading { reader, .. }) = reading {
         // A client that does not close in time is left to end on a thread of its own.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, reader.close()).await;
     }
+}
+
+/// The time, or up to a quarter more, so that the operators and clusters of a fleet do not knock in step.
+fn scattered(pause: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) % 250;
+    pause.mul_f64(1.0 + random_share(random))
 }
 
 /// The pause after so many looks in a row that read nothing: doubling, give or take a fifth, so that the operators and

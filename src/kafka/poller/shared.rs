@@ -1,6 +1,7 @@
 //! What a cluster's poller shares with those who watch it: who they are, what they want, what the last look saw.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,10 +16,12 @@ use super::super::snapshot::Snapshot;
 #[derive(Debug)]
 pub(in crate::kafka) struct Shared {
     identity: Identity,
-    connection: Connection,
+    connection: Mutex<Connection>,
     users: Mutex<Users>,
     latest: Mutex<Option<Arc<Snapshot>>>,
     changed: Notify,
+    /// There are newer credentials, and no look has begun since.
+    renewed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -57,10 +60,11 @@ impl Shared {
     pub(in crate::kafka) fn new(identity: Identity, connection: Connection) -> Self {
         Self {
             identity,
-            connection,
+            connection: Mutex::new(connection),
             users: Mutex::default(),
             latest: Mutex::default(),
             changed: Notify::new(),
+            renewed: AtomicBool::new(false),
         }
     }
 
@@ -68,8 +72,26 @@ impl Shared {
         &self.identity
     }
 
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+    pub(super) fn connection(&self) -> Connection {
+        lock(&self.connection).clone()
+    }
+
+    /// Takes over newer credentials, if these are; the next look comes soon.
+    pub(in crate::kafka) fn renew(&self, connection: &Connection) {
+        {
+            let mut current = lock(&self.connection);
+            if !connection.renews(&current) {
+                return;
+            }
+            *current = connection.clone();
+        }
+        self.renewed.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Whether there are newer credentials than the last look's.
+    pub(super) fn is_renewed(&self) -> bool {
+        self.renewed.load(Ordering::Relaxed)
     }
 
     pub(in crate::kafka) fn serves(&self, namespace: &str) -> bool {
@@ -166,6 +188,7 @@ impl Shared {
 
     /// What a look that begins now shall read. Wishes that come later are for the next one.
     pub(super) fn begin(&self) -> Wanted {
+        self.renewed.store(false, Ordering::Relaxed);
         let mut users = lock(&self.users);
         users.urgent = false;
         let mut wanted = Wanted::default();
