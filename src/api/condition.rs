@@ -38,6 +38,8 @@ pub mod reasons {
     pub const MANAGED: &str = "Managed";
     /// Ready, LagKnown and Connected, False: no broker answers.
     pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
+    /// Ready and Connected, False: Kafka does not take the user, password, token or certificate.
+    pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
     /// Ready and Connected, False: Kafka does not let Lagrange read what it needs.
     pub const AUTHORIZATION_FAILED: &str = "AuthorizationFailed";
     /// Ready, False: no such KafkaCluster in the group's own namespace.
@@ -45,6 +47,10 @@ pub mod reasons {
     /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this namespace;
     /// which of the two is nobody's business who may not see it (decision 34).
     pub const CLUSTER_NOT_ALLOWED: &str = "ClusterNotAllowed";
+    /// Ready and Connected, False: a Secret or ConfigMap that the connection needs is not there, or may not be read.
+    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in it than is wanted.
+    pub const SECRET_INVALID: &str = "SecretInvalid";
     /// Ready, False: a topic that `topics` names does not exist.
     pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
     /// Ready, False: `scaleTargetRef` names nothing that exists and can be scaled.

@@ -3,9 +3,10 @@
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
-    ConsumerGroupStatus, Duration,
+    ConsumerGroupStatus, Duration, SaslSpec, TlsSpec, connection,
     schema::{DNS_SUBDOMAIN, bootstrap_servers, rule},
 };
 
@@ -125,9 +126,7 @@ pub struct ScaleTargetRef {
 /// Where Kafka is: exactly one of clusterRef and bootstrapServers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    rule("has(self.clusterRef) != has(self.bootstrapServers)",
-        "set exactly one of clusterRef (a KafkaCluster) and bootstrapServers (host:port of brokers)")]))]
+#[schemars(extend("x-kubernetes-validations" = source_rules()))]
 pub struct KafkaSource {
     /// A KafkaCluster, shared by many groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +136,21 @@ pub struct KafkaSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bootstrap_servers")]
     pub bootstrap_servers: Option<Vec<String>>,
+
+    /// TLS, with bootstrapServers. Absent: the connection is not encrypted. {}: it is, and the brokers are known by what the
+    /// system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+
+    /// Who logs in, and how, with bootstrapServers. Absent: nobody does, or the client's certificate says who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslSpec>,
+
+    /// Allows, with bootstrapServers, what shows a password or token to the network: PLAIN, OAUTHBEARER and AWS_MSK_IAM
+    /// without tls, and tokens over http.
+    // Not written where it is false: beside a clusterRef it has no place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_insecure: bool,
 }
 
 /// Names a KafkaCluster.
@@ -253,6 +267,21 @@ fn deployment() -> String {
 
 fn five_minutes() -> Duration {
     Duration::from_secs(300)
+}
+
+fn source_rules() -> Vec<Value> {
+    let mut rules = vec![
+        rule(
+            "has(self.clusterRef) != has(self.bootstrapServers)",
+            "set exactly one of clusterRef (a KafkaCluster) and bootstrapServers (host:port of brokers)",
+        ),
+        rule(
+            "!has(self.clusterRef) || !(has(self.tls) || has(self.sasl) || has(self.allowInsecure))",
+            "tls, sasl and allowInsecure go with bootstrapServers: a KafkaCluster has its own, remove them here",
+        ),
+    ];
+    rules.extend(connection::rules());
+    rules
 }
 
 fn topics(_: &mut SchemaGenerator) -> Schema {

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Duration, condition, duration,
+    Duration, SaslSpec, TlsSpec, condition, connection, duration,
     schema::{DNS_SUBDOMAIN, bootstrap_servers, default_if_unreadable, rule},
 };
 
@@ -24,10 +24,24 @@ use super::{
     doc = "A Kafka cluster that many ConsumerGroups share: of its own namespace, or of others that allowedNamespaces names."
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = connection::rules()))]
 pub struct KafkaClusterSpec {
     /// Brokers to begin with, as host:port; the others are learnt from them.
     #[schemars(schema_with = "bootstrap_servers")]
     pub bootstrap_servers: Vec<String>,
+
+    /// TLS. Absent: the connection is not encrypted. {}: it is, and the brokers are known by what the system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+
+    /// Who logs in, and how. Absent: nobody does, or the client's certificate says who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslSpec>,
+
+    /// Allows what shows a password or token to the network: PLAIN, OAUTHBEARER and AWS_MSK_IAM without tls, and tokens over
+    /// http.
+    #[serde(default)]
+    pub allow_insecure: bool,
 
     /// Which ConsumerGroups may use this cluster. Default: those of its own namespace.
     #[serde(default)]

@@ -3,6 +3,7 @@
 
 mod columns;
 pub mod condition;
+mod connection;
 mod consumer_group;
 mod duration;
 mod kafka_cluster;
@@ -14,6 +15,10 @@ mod status;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 
+pub use connection::{
+    AwsCredentialsRef, AwsSpec, CertificateSource, ClientCertificate, ClientSecretRef, OauthSpec,
+    PasswordRef, SaslMechanism, SaslSpec, TlsSpec, UsernameRef,
+};
 pub use consumer_group::{
     AutoOffsetReset, ClusterRef, ConsumerGroup, ConsumerGroupSpec, Fallback, IsolationLevel,
     KafkaSource, Mode, Objective, Pacing, ScaleTargetRef,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use serde_json::Value;
 
@@ -188,10 +188,24 @@ fn fields(text: &mut String, rules: &mut Vec<String>, path: &str, schema: &JSONS
             _ => (format!("{path}{name}."), property),
         };
         fields(text, rules, &inner.0, inner.1);
+        if let Some(values) = values_of(property) {
+            fields(text, rules, &format!("{path}{name}[]."), values);
+        }
+    }
+}
+
+/// What the values of a map are.
+fn values_of(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
+    match &schema.additional_properties {
+        Some(JSONSchemaPropsOrBool::Schema(values)) => Some(values),
+        _ => None,
     }
 }
 
 fn type_of(schema: &JSONSchemaProps) -> String {
+    if let (Some(values), Some(most)) = (values_of(schema), schema.max_properties) {
+        return format!("map of {}, at most {most}", type_of(values));
+    }
     if let Some(values) = &schema.enum_ {
         return values
             .iter()

@@ -75,6 +75,7 @@ fn violations(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violatio
             }
             add(json!(7), "must be of type string");
         }
+        Some("boolean") => add(json!("yes"), "must be of type boolean"),
         Some("array") => {
             let most = schema.max_items.expect("a greatest number of items") as usize;
             add(

@@ -36,6 +36,7 @@ async fn defaults_are_written_into_what_is_stored() {
         stored.body["spec"],
         json!({
             "bootstrapServers": ["kafka-0.kafka:9092"],
+            "allowInsecure": false,
             "allowedNamespaces": { "from": "Same" },
             "pollInterval": "15s",
         })
@@ -159,6 +160,11 @@ async fn kubectl_explains_every_level() {
             "kafkacluster.spec.allowedNamespaces.selector",
             "Labels that must all be there.",
         ),
+        (
+            "kafkacluster.spec.tls.clientCertificate",
+            "Key of the private key, which must not be encrypted.",
+        ),
+        ("cg.spec.kafka.sasl.mechanism", "SCRAM-SHA-512"),
         ("kcl.status.brokers", "Brokers that the cluster has."),
     ] {
         let explained = kubectl(&["explain", path]);
