@@ -19,8 +19,9 @@ use crate::{
         KafkaCluster, KafkaClusterStatus, NamespacesFrom,
         condition::{self, Finding, Status, reasons, types},
     },
+    intent::{Plan, connection::Unusable},
     kafka::{
-        connection::{Connection, Identity},
+        connection::Connection,
         interest::{Interest, Key},
         snapshot::Snapshot,
     },
@@ -33,6 +34,7 @@ use super::{
     looks::Watching,
     name::Name,
     report::merge_patch,
+    secrets::Missing,
     source,
 };
 
@@ -48,15 +50,12 @@ impl Clusters {
         Arc::clone(lock(&self.0).entry(name.clone()).or_default())
     }
 
-    pub(super) fn forget(&self, name: &Name) {
-        lock(&self.0).remove(name);
-    }
 }
 
 /// One cluster.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
-    watch: Option<(Identity, Duration, Box<dyn Watching>)>,
+    watch: Option<(Connection, Duration, Box<dyn Watching>)>,
     /// Since when it does not answer, and in which look that was first so.
     failing: Option<(Timestamp, u64)>,
     told: Told,
@@ -67,6 +66,15 @@ pub(super) struct Followed {
 pub(super) struct Shared {
     pub(super) context: Arc<Context>,
     pub(super) clusters: Clusters,
+}
+
+impl Shared {
+    /// A cluster is gone: nothing of it stays.
+    pub(super) fn forget(&self, name: &Name) {
+        lock(&self.clusters.0).remove(name);
+        let key = Key::kafka_cluster(&name.namespace, &name.name);
+        self.context.secrets.release(&key);
+    }
 }
 
 /// Brings one cluster's status up to date.
@@ -80,8 +88,8 @@ pub(super) async fn reconcile(
     let mut followed = followed.lock().await;
     let stored = cluster.status.clone().unwrap_or_default();
     let (finding, snapshot) = match follow(context, &name, &cluster, &mut followed) {
-        Ok(snapshot) => (
-            connected(context, &cluster, &mut followed, snapshot.as_deref()),
+        Ok((snapshot, stale)) => (
+            connected(context, &cluster, &mut followed, snapshot.as_deref(), stale),
             snapshot,
         ),
         Err(problem) => {
@@ -119,23 +127,43 @@ pub(super) async fn reconcile(
     Ok(controller::Action::requeue(Duration::from_mins(1)))
 }
 
-/// Has the cluster looked at, and gives the latest look.
+/// The latest look, and why it is not made with what the resource and its Secrets say now.
+type Followup = (Option<Arc<Snapshot>>, Option<Unusable>);
+
+/// Has the cluster looked at.
 fn follow(
     context: &Context,
     name: &Name,
     cluster: &KafkaCluster,
     followed: &mut Followed,
-) -> Result<Option<Arc<Snapshot>>, Problem> {
-    let connection = Connection::plaintext(&cluster.spec.bootstrap_servers)
-        .map_err(|error| Problem::new(reasons::INVALID_SPEC, error.to_string()))?;
-    let identity = connection.identity();
+) -> Result<Followup, Problem> {
+    let plan = Plan::of_cluster(&cluster.spec)?;
+    let user = Key::kafka_cluster(&name.namespace, &name.name);
+    let now = context.clock.now();
+    let made = context.secrets.connection(&name.namespace, &plan, &user, now);
+    let identity = plan.identity(&name.namespace);
+    let before = followed.watch.as_ref().map(|(before, ..)| before);
+    let before = before.filter(|before| before.identity() == identity);
+    let (connection, stale) = match (made, before) {
+        (Ok(connection), _) => (connection, None),
+        (Err(Missing::NotYet), None) => return Ok((None, None)),
+        (Err(Missing::NotYet), Some(before)) => (before.clone(), None),
+        (Err(Missing::Unusable(unusable)), Some(before)) => (before.clone(), Some(unusable)),
+        (Err(Missing::Unusable(unusable)), None) => {
+            return Err(Problem::new(unusable.category(), unusable.to_string()));
+        }
+    };
     let interval = cluster.spec.poll_interval.as_std();
     let interest = Interest {
         interval,
         group: None,
     };
     match &mut followed.watch {
-        Some((same, before, watch)) if *same == identity => {
+        Some((same, before, watch)) if same.identity() == identity => {
+            if *same != connection {
+                watch.renew(&connection);
+                *same = connection;
+            }
             if *before != interval {
                 watch.update(interest);
                 *before = interval;
@@ -144,19 +172,18 @@ fn follow(
         _ => {
             followed.watch = None;
             followed.failing = None;
-            let key = Key::kafka_cluster(&name.namespace, &name.name);
-            let watch = context.kafka.watch(&connection, key, interest)?;
-            followed.watch = Some((identity, interval, watch));
+            let watch = context.kafka.watch(&connection, user, interest)?;
+            followed.watch = Some((connection, interval, watch));
         }
     }
     let snapshot = followed
         .watch
         .as_ref()
         .and_then(|(_, _, watch)| watch.latest());
-    if let (Some((identity, ..)), Some(snapshot)) = (&followed.watch, &snapshot) {
-        context.note_cluster_id(identity, snapshot.cluster_id.as_ref());
+    if let Some(snapshot) = &snapshot {
+        context.note_cluster_id(&identity, snapshot.cluster_id.as_ref());
     }
-    Ok(snapshot)
+    Ok((snapshot, stale))
 }
 
 /// What the latest look says about the connection; `None`: nothing new.
@@ -165,6 +192,7 @@ fn connected(
     cluster: &KafkaCluster,
     followed: &mut Followed,
     snapshot: Option<&Snapshot>,
+    stale: Option<Unusable>,
 ) -> Option<Finding> {
     let snapshot = snapshot?;
     let Some(error) = &snapshot.error else {
@@ -173,7 +201,11 @@ fn connected(
             condition: types::CONNECTED,
             status: Status::True,
             reason: reasons::BROKERS_REACHABLE,
-            message: limits(context, cluster),
+            message: match (stale, &snapshot.renewal) {
+                (Some(unusable), _) => format!("still read with the credentials before: {unusable}"),
+                (None, Some(error)) => format!("still read with the credentials before, since those of now do not work: {error}"),
+                (None, None) => limits(context, cluster),
+            },
         });
     };
     let now = context.clock.now();

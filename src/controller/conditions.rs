@@ -38,6 +38,8 @@ pub(super) struct Found<'a> {
     pub(super) decision: &'a Decision,
     /// What keeps Kafka from being read, once it lasts.
     pub(super) trouble: Option<&'a Problem>,
+    /// Why Kafka is read with the credentials before: those of now are of no use.
+    pub(super) stale: Option<&'a str>,
     /// Why the target was not scaled when it was to be.
     pub(super) refusal: Option<&'a Problem>,
     /// How the latest look went.
@@ -133,7 +135,10 @@ fn ready(found: Found<'_>) -> Said {
     match found.decision.facts.knowledge {
         Knowledge::NotYet => Some(Finding::not_yet_observed(types::READY)),
         Knowledge::Complete | Knowledge::Missing { lasting: true, .. } => {
-            Some(say(types::READY, Status::True, reasons::MANAGED, ""))
+            let stale = found.stale.map_or_else(String::new, |why| {
+                format!("Kafka is still read with the credentials before: {why}")
+            });
+            Some(say(types::READY, Status::True, reasons::MANAGED, stale))
         }
         Knowledge::Missing { lasting: false, .. } => None,
     }

@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, time::timeout};
 use crate::{
     api::{ConsumerGroup, KafkaCluster},
     clock::Clock,
-    kafka::connection::Identity,
+    kafka::{connection::Identity, interest::Key},
     process::metrics::{Metrics, WriteOutcome},
     scaling::{Memory, memory::LastAction},
 };
@@ -25,6 +25,7 @@ use super::{
     looks::Clusters,
     managed::Managed,
     name::{Name, TargetKey},
+    secrets::Secrets,
     target::Kinds,
     workload::{self, Read},
 };
@@ -62,6 +63,7 @@ pub(super) struct Context {
     pub(super) seen: Seen,
     pub(super) kinds: Kinds,
     pub(super) wake: Wake,
+    pub(super) secrets: Secrets,
     managed: Mutex<BTreeMap<Name, Remembered>>,
     failures: Mutex<BTreeMap<Name, u32>>,
     /// The last action on each target, whoever managed it then (decision 28).
@@ -135,6 +137,7 @@ impl Context {
         wake: Wake,
     ) -> Self {
         Self {
+            secrets: Secrets::new(client.clone(), wake.clone()),
             client,
             kafka,
             clock,
@@ -175,6 +178,7 @@ impl Context {
     pub(super) fn forget(&self, name: &Name) {
         lock(&self.managed).remove(name);
         lock(&self.failures).remove(name);
+        self.secrets.release(&Key::consumer_group(&name.namespace, &name.name));
         self.metrics.forget_group(&name.namespace, &name.name);
     }
 

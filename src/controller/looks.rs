@@ -26,6 +26,8 @@ pub trait Watching: fmt::Debug + Send + Sync {
     fn latest(&self) -> Option<Arc<Snapshot>>;
     /// Changes what is read.
     fn update(&self, interest: Interest);
+    /// Hands over a connection of the same identity with newer credentials.
+    fn renew(&self, connection: &Connection);
     /// Whether each look shall describe the members.
     fn attend(&self, attentive: bool);
     /// Brings the next look forward.
@@ -52,6 +54,10 @@ impl Watching for Watch {
 
     fn update(&self, interest: Interest) {
         Self::update(self, interest);
+    }
+
+    fn renew(&self, connection: &Connection) {
+        Self::renew(self, connection);
     }
 
     fn attend(&self, attentive: bool) {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::{ConsumerGroup, ConsumerGroupStatus},
-    kafka::{connection::Identity, interest::Interest},
+    kafka::{connection::Connection, interest::Interest},
     scaling::{Decision, Memory, Observation, State, memory::LastAction},
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Managed {
 /// An interest in a cluster.
 #[derive(Debug)]
 pub(super) struct Reading {
-    pub(super) identity: Identity,
+    pub(super) connection: Connection,
     pub(super) interest: Interest,
     pub(super) watch: Box<dyn Watching>,
     pub(super) since: Timestamp,

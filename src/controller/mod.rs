@@ -19,6 +19,7 @@ mod observe;
 mod prepare;
 mod reconcile;
 mod report;
+mod secrets;
 mod sinks;
 mod source;
 mod target;
@@ -310,7 +311,7 @@ impl House {
                 .for_each(|outcome| {
                     if let Err(ControllerError::ObjectNotFound(gone)) = outcome {
                         let namespace = gone.namespace.as_deref().unwrap_or_default();
-                        shared.clusters.forget(&Name::new(namespace, &gone.name));
+                        shared.forget(&Name::new(namespace, &gone.name));
                     }
                     ready(())
                 })

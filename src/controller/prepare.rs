@@ -58,14 +58,19 @@ pub(super) fn read(
     resolved: &Resolved,
 ) -> Result<(), Problem> {
     let identity = resolved.connection.identity();
+    let connection = &resolved.connection;
     let interest = Interest {
         interval: resolved.interval,
         group: Some(intent.reading.clone()),
     };
     if let Some(reading) = &mut managed.reading
-        && reading.identity == identity
+        && *reading.watch.identity() == identity
         && reading.interest.group.as_ref().map(|group| &group.id) == Some(&intent.reading.id)
     {
+        if reading.connection != *connection {
+            reading.watch.renew(connection);
+            reading.connection = connection.clone();
+        }
         if reading.interest != interest {
             reading.watch.update(interest.clone());
             reading.interest = interest;
@@ -80,10 +85,10 @@ pub(super) fn read(
     let key = Key::consumer_group(&name.namespace, &name.name);
     let watch = context
         .kafka
-        .watch(&resolved.connection, key, interest.clone())
+        .watch(connection, key, interest.clone())
         .map_err(|error| source::unwatchable(resolved, error))?;
     managed.reading = Some(Reading {
-        identity,
+        connection: connection.clone(),
         interest,
         watch,
         since: context.clock.now(),
@@ -118,7 +123,7 @@ pub(super) fn bequeath(context: &Context, managed: &Managed, intent: &Intent, ta
 pub(super) fn looked(context: &Context, managed: &Managed) -> Option<Arc<Snapshot>> {
     let reading = managed.reading.as_ref()?;
     let snapshot = reading.watch.latest()?;
-    context.note_cluster_id(&reading.identity, snapshot.cluster_id.as_ref());
+    context.note_cluster_id(reading.watch.identity(), snapshot.cluster_id.as_ref());
     Some(snapshot)
 }
 

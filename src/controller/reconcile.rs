@@ -16,6 +16,8 @@ use super::{
     view::{View, set_aside},
 };
 
+/// When Secrets that are being read are asked for again, if nothing wakes before.
+const SOON: Duration = Duration::from_secs(2);
 /// First pause after an error of the API server; doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest such pause.
@@ -58,8 +60,12 @@ async fn step(
 ) -> Result<Option<Duration>, Stop> {
     let group = Arc::clone(managed.stored());
     let intent = Intent::of(&group)?;
-    let resolved = source::resolve(context, &intent.source, &name.namespace, &intent.reading.id)?;
+    let located = source::locate(context, &intent.source, &name.namespace, &intent.reading.id)?;
     prepare::contested(context, name)?;
+    let before = managed.reading.as_ref().map(|reading| &reading.connection);
+    let Some(resolved) = source::connect(context, located, name, before)? else {
+        return Ok(Some(SOON));
+    };
     let target = target::address(context, &intent.target, &name.namespace).await?;
     let size = target::see(context, &target).await?;
     // Last of what may fail: to begin reading makes a look for everybody on that cluster.

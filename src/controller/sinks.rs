@@ -152,7 +152,7 @@ pub(super) fn clusters(
         move |name: Name| {
             stock.take(&name);
             lock(&context.seen.clusters).remove(&name);
-            shared.clusters.forget(&name);
+            shared.forget(&name);
             wake_users(&name);
         }
     };

@@ -1,17 +1,17 @@
 //! Where a group's Kafka is, who may use it (decisions 34 and 39), and what its user is told when it cannot be read: of a
 //! cluster of another namespace the category alone. Reads what the watches have seen; calls nobody.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kube::core::{Selector, SelectorExt as _};
 
 use crate::{
     api::{KafkaCluster, NamespacesFrom, condition::reasons},
-    intent::Source,
+    intent::{Plan, Source},
     kafka::{
         connection::{Connection, Identity},
         error::ReadError,
-        interest::{GroupInterest, TopicSelection},
+        interest::{GroupInterest, Key, TopicSelection},
         pool::WatchError,
         snapshot::{Snapshot, Topic},
     },
@@ -22,30 +22,45 @@ use super::{
     context::{Context, lock},
     error::Problem,
     name::Name,
+    secrets::Missing,
 };
 
 /// A Kafka cluster that a group may use.
 #[derive(Debug, Clone)]
+pub(super) struct Located {
+    plan: Plan,
+    /// Namespace of the objects that the plan names.
+    namespace: Arc<str>,
+    interval: Duration,
+    /// The KafkaCluster, unless the group names the servers itself.
+    cluster: Option<Name>,
+    /// It belongs to another namespace.
+    foreign: bool,
+}
+
+/// The same, with a connection to it.
+#[derive(Debug, Clone)]
 pub(super) struct Resolved {
     pub(super) connection: Connection,
+    /// Why the connection is the one before: of what is written now none can be made.
+    pub(super) stale: Option<Problem>,
     pub(super) interval: Duration,
-    /// The KafkaCluster, unless the group names the servers itself.
     pub(super) cluster: Option<Name>,
-    /// It belongs to another namespace.
     pub(super) foreign: bool,
 }
 
 /// Finds the cluster that a group of `namespace` names, if it may use it.
-pub(super) fn resolve(
+pub(super) fn locate(
     context: &Context,
     source: &Source,
     namespace: &str,
     group_id: &str,
-) -> Result<Resolved, Problem> {
+) -> Result<Located, Problem> {
     let (cluster_namespace, name) = match source {
-        Source::Inline(connection) if context.settings.inline_connections => {
-            return Ok(Resolved {
-                connection: connection.clone(),
+        Source::Inline(plan) if context.settings.inline_connections => {
+            return Ok(Located {
+                plan: plan.clone(),
+                namespace: namespace.into(),
                 interval: context.settings.inline_interval,
                 cluster: None,
                 foreign: false,
@@ -80,7 +95,7 @@ pub(super) fn resolve(
             )
         });
     };
-    let connection = Connection::plaintext(&cluster.spec.bootstrap_servers).map_err(|error| {
+    let plan = Plan::of_cluster(&cluster.spec).map_err(|error| {
         if foreign {
             unreadable_abroad(&key, reasons::INVALID_SPEC)
         } else {
@@ -90,12 +105,55 @@ pub(super) fn resolve(
             )
         }
     })?;
-    Ok(Resolved {
-        connection,
+    Ok(Located {
+        plan,
+        namespace: Arc::clone(&key.namespace),
         interval: cluster.spec.poll_interval.as_std(),
         cluster: Some(key),
         foreign,
     })
+}
+
+/// The connection to a cluster that was located; `None`: its Secrets are being read. `before` is what `user` reads with now.
+pub(super) fn connect(
+    context: &Context,
+    located: Located,
+    user: &Name,
+    before: Option<&Connection>,
+) -> Result<Option<Resolved>, Problem> {
+    let Located {
+        plan,
+        namespace,
+        interval,
+        cluster,
+        foreign,
+    } = located;
+    let key = Key::consumer_group(&user.namespace, &user.name);
+    let now = context.clock.now();
+    let made = context.secrets.connection(&namespace, &plan, &key, now);
+    let before = before.filter(|before| before.identity() == plan.identity(&namespace));
+    let (connection, stale) = match (made, before) {
+        (Ok(connection), _) => (connection, None),
+        (Err(Missing::NotYet), None) => return Ok(None),
+        (Err(Missing::NotYet), Some(before)) => (before.clone(), None),
+        (Err(Missing::Unusable(unusable)), before) => {
+            let problem = match &cluster {
+                Some(cluster) if foreign => unreadable_abroad(cluster, unusable.category()),
+                _ => Problem::new(unusable.category(), unusable.to_string()),
+            };
+            match before {
+                Some(before) => (before.clone(), Some(problem)),
+                None => return Err(problem),
+            }
+        }
+    };
+    Ok(Some(Resolved {
+        connection,
+        stale,
+        interval,
+        cluster,
+        foreign,
+    }))
 }
 
 /// Whether a KafkaCluster lets a group of another namespace in.
@@ -118,15 +176,23 @@ fn allows(context: &Context, cluster: &KafkaCluster, namespace: &str, group_id: 
     lets_in && (prefixes.is_empty() || prefixes.iter().any(|prefix| group_id.starts_with(prefix)))
 }
 
-/// The connection behind a claim, if its group may use it.
+/// What a claim's connection is shared by, if its group may use it.
 pub(super) fn identity_of(context: &Context, claim: &Claim) -> Option<Identity> {
-    let resolved = resolve(
-        context,
-        &claim.source,
-        &claim.name.namespace,
-        &claim.group_id,
-    );
-    resolved.ok().map(|resolved| resolved.connection.identity())
+    let namespace = &claim.name.namespace;
+    let located = locate(context, &claim.source, namespace, &claim.group_id).ok()?;
+    Some(located.plan.identity(&located.namespace))
+}
+
+/// Why Kafka is not read with what is written now, if it is not.
+pub(super) fn stale(resolved: &Resolved, looked: Option<&Snapshot>) -> Option<String> {
+    if let Some(problem) = &resolved.stale {
+        return Some(problem.message.clone());
+    }
+    let error = looked?.renewal.as_ref()?;
+    Some(match &resolved.cluster {
+        Some(cluster) if resolved.foreign => unreadable_abroad(cluster, error.category()).message,
+        _ => error.to_string(),
+    })
 }
 
 /// What keeps a group from being read and will not pass by itself; what may pass counts only once it lasts.
@@ -221,6 +287,7 @@ mod tests {
         let error: WatchError = connection.refuse_local_addresses().unwrap_err().into();
         let mut resolved = Resolved {
             connection,
+            stale: None,
             interval: std::time::Duration::from_secs(15),
             cluster: Some(Name {
                 namespace: "kafka".into(),

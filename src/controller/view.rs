@@ -110,6 +110,7 @@ impl View<'_> {
         let trouble = self
             .looked
             .and_then(|looked| source::trouble(looked, reading, self.resolved, lasts));
+        let stale = source::stale(self.resolved, self.looked);
         let group = self
             .looked
             .and_then(|looked| looked.groups.get(&reading.id));
@@ -122,6 +123,7 @@ impl View<'_> {
             found: Found {
                 decision: self.decision,
                 trouble: trouble.as_ref(),
+                stale: stale.as_deref(),
                 refusal: managed.refusal.as_ref().map(|refusal| &refusal.problem),
                 looks: match self.looked {
                     _ if self.is_silent => Looks::Silent,

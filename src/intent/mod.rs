@@ -5,6 +5,7 @@
 //! what it had (ratcheting), and definitions can be older than the operator.
 
 mod brake;
+pub mod connection;
 mod subject;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,11 +20,13 @@ use crate::{
         ScaleTargetRef, condition::reasons,
     },
     kafka::{
-        connection::{Connection, InvalidConnection},
+        connection::InvalidConnection,
         interest::{GroupInterest, Isolation, TopicPattern, TopicSelection},
     },
     scaling::policy::{Fallback, Objective, OffsetReset, Pacing, Policy},
 };
+
+pub use connection::Plan;
 
 /// What one ConsumerGroup asks for, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +54,7 @@ pub enum Source {
         name: String,
     },
     /// What the ConsumerGroup says itself.
-    Inline(Connection),
+    Inline(Plan),
 }
 
 /// Why a ConsumerGroup cannot be managed as it is written. The text says what to write instead.
@@ -68,6 +71,17 @@ pub enum InvalidSpec {
     /// The servers are not usable.
     #[error("kafka.bootstrapServers: {0}")]
     Connection(#[from] InvalidConnection),
+    /// A login lacks something.
+    #[error("kafka.sasl: this mechanism needs {needs}")]
+    Sasl {
+        /// What.
+        needs: &'static str,
+    },
+    /// A password or token would be shown to the network (decision 37).
+    #[error(
+        "kafka.sasl: this login shows a password or token to the network: add tls and an https token endpoint, or set allowInsecure: true"
+    )]
+    Insecure,
     /// A count is out of its bounds.
     #[error("{field}: {value} is not possible; write {bounds}")]
     Count {
@@ -226,7 +240,7 @@ fn source(spec: &ConsumerGroupSpec, namespace: &str) -> Result<Source, InvalidSp
                 .unwrap_or_else(|| namespace.to_owned()),
             name: cluster.name.clone(),
         }),
-        (None, Some(servers)) => Ok(Source::Inline(Connection::plaintext(servers)?)),
+        (None, Some(servers)) => Ok(Source::Inline(Plan::inline(servers, &spec.kafka)?)),
         (None, None) | (Some(_), Some(_)) => Err(InvalidSpec::Kafka),
     }
 }

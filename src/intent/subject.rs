@@ -17,7 +17,8 @@ pub(super) fn of(spec: &ConsumerGroupSpec, group_id: &str, source: &Source) -> i
         Source::Cluster { namespace, name } => {
             hash.field("namespace", namespace).field("cluster", name)
         }
-        Source::Inline(connection) => hash.field("servers", connection.identity().as_str()),
+        // Who logs in is no part of it: the cluster stays the same.
+        Source::Inline(plan) => hash.field("servers", &plan.servers().to_string()),
     };
     hash.field("apiVersion", &target.api_version)
         .field("kind", &target.kind)

@@ -128,6 +128,7 @@ fn found(decision: &Decision) -> Found<'_> {
     Found {
         decision,
         trouble: None,
+        stale: None,
         refusal: None,
         looks: Looks::Answered,
         idle_lasts: false,

@@ -1,0 +1,414 @@
+//! How to connect, as the user wrote it, and with what: Secrets and ConfigMaps are named first, and filled in by whoever has
+//! read them. Pure.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::{
+    api::{
+        CertificateSource, KafkaClusterSpec, KafkaSource, OauthSpec, SaslMechanism, SaslSpec,
+        TlsSpec, condition::reasons,
+    },
+    kafka::{
+        certificates::{self, BadCertificate},
+        connection::{Connection, Identity, Servers, identity},
+        secret::Secret,
+        security::{ClientCertificate, PasswordMechanism, Sasl, Security, Tls},
+        token::{
+            aws::{AwsCredentials, MskIamConfig},
+            oidc::OidcConfig,
+        },
+    },
+};
+
+use super::InvalidSpec;
+
+/// A connection as it is written, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    servers: Servers,
+    tls: Option<TlsSpec>,
+    sasl: Option<SaslSpec>,
+    allow_insecure: bool,
+}
+
+/// An object that has a part of a connection. It is in the namespace of the resource that names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// Which kind.
+    pub kind: ReferenceKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// Kinds of such objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReferenceKind {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ReferenceKind::Secret => "Secret",
+            ReferenceKind::ConfigMap => "ConfigMap",
+        };
+        write!(f, "{kind} {}", self.name)
+    }
+}
+
+/// What a key of an object holds, as far as it can be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// This.
+    Value(Secret),
+    /// The object has no such key.
+    NoKey,
+    /// There is no such object.
+    NoObject,
+    /// The object cannot be read; why, and what to do.
+    Unreadable(Arc<str>),
+}
+
+/// Why a connection cannot be made of what there is. The texts name objects and keys, and never what they hold.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unusable {
+    /// An object is not there.
+    #[error("{0} does not exist: create it, or correct the name")]
+    NoObject(Reference),
+    /// An object may not be read.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(Reference, Arc<str>),
+    /// An object lacks a key.
+    #[error("{0} has no key {1}: add it, or name another")]
+    NoKey(Reference, String),
+    /// A value is empty.
+    #[error("{0} has nothing in key {1}")]
+    Empty(Reference, String),
+    /// A password is no text.
+    #[error("{0} has something other than text in key {1}")]
+    NotText(Reference, String),
+    /// A password ends with a line break.
+    #[error("{0} has a line break at the end of key {1}, which no login has: write the value without it (printf instead of echo)")]
+    LineBreak(Reference, String),
+    /// A certificate or key is of no use.
+    #[error("{0}, key {1}: {2}")]
+    Certificate(Reference, String, BadCertificate),
+    /// Nobody vouches for the brokers.
+    #[error("tls: the operator's system trusts nobody: name trustedCertificates")]
+    NoRoots,
+}
+
+impl Unusable {
+    /// The reason that conditions, events and metrics give.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::NoObject(_) | Self::Unreadable(..) | Self::NoKey(..) => reasons::SECRET_NOT_FOUND,
+            Self::Empty(..)
+            | Self::NotText(..)
+            | Self::LineBreak(..)
+            | Self::Certificate(..)
+            | Self::NoRoots => reasons::SECRET_INVALID,
+        }
+    }
+}
+
+impl Plan {
+    /// What a KafkaCluster says.
+    pub fn of_cluster(spec: &KafkaClusterSpec) -> Result<Self, InvalidSpec> {
+        Self::checked(
+            Servers::parse(&spec.bootstrap_servers)?,
+            spec.tls.clone(),
+            spec.sasl.clone(),
+            spec.allow_insecure,
+        )
+    }
+
+    /// What a ConsumerGroup says itself.
+    pub(super) fn inline(servers: &[String], source: &KafkaSource) -> Result<Self, InvalidSpec> {
+        Self::checked(
+            Servers::parse(servers)?,
+            source.tls.clone(),
+            source.sasl.clone(),
+            source.allow_insecure,
+        )
+    }
+
+    fn checked(
+        servers: Servers,
+        tls: Option<TlsSpec>,
+        sasl: Option<SaslSpec>,
+        allow_insecure: bool,
+    ) -> Result<Self, InvalidSpec> {
+        if let Some(sasl) = &sasl {
+            check(sasl, tls.is_some(), allow_insecure)?;
+        }
+        Ok(Self {
+            servers,
+            tls,
+            sasl,
+            allow_insecure,
+        })
+    }
+
+    /// The servers.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// The name under which a client is shared by all resources of `namespace` that write the same.
+    pub fn identity(&self, namespace: &str) -> Identity {
+        identity(&self.servers, &self.origin(namespace))
+    }
+
+    /// Where the credentials come from. Plaintext without a login is the same from everywhere.
+    fn origin(&self, namespace: &str) -> String {
+        match (&self.tls, &self.sasl) {
+            (None, None) => String::new(),
+            (tls, sasl) => format!("{namespace} {tls:?} {sasl:?} {}", self.allow_insecure),
+        }
+    }
+
+    /// The objects that have a part of it.
+    pub fn references(&self) -> BTreeSet<Reference> {
+        let mut references = BTreeSet::new();
+        let mut secret = |name: &str| {
+            references.insert(Reference {
+                kind: ReferenceKind::Secret,
+                name: name.to_owned(),
+            });
+        };
+        if let Some(certificate) = self.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref())
+        {
+            secret(&certificate.secret_name);
+        }
+        if let Some(sasl) = &self.sasl {
+            if let Some(username) = &sasl.username_secret {
+                secret(&username.secret_name);
+            }
+            if let Some(password) = &sasl.password_secret {
+                secret(&password.secret_name);
+            }
+            if let Some(oauth) = &sasl.oauth {
+                secret(&oauth.client_secret.secret_name);
+            }
+            if let Some(aws) = &sasl.aws {
+                secret(&aws.credentials_secret.secret_name);
+            }
+        }
+        let of_brokers = self.tls.as_ref().and_then(|tls| tls.trusted_certificates.as_ref());
+        let oauth = self.sasl.as_ref().and_then(|sasl| sasl.oauth.as_ref());
+        let of_server = oauth.and_then(|oauth| oauth.trusted_certificates.as_ref());
+        let sources = of_brokers.into_iter().chain(of_server).flatten();
+        references.extend(sources.filter_map(source));
+        references
+    }
+
+    /// The connection, with what the objects hold. `revision` grows with each change of one of them.
+    pub fn connection(
+        &self,
+        namespace: &str,
+        held: impl Fn(&Reference, &str) -> Held,
+        revision: u64,
+        now: Timestamp,
+    ) -> Result<Connection, Unusable> {
+        let filling = Filling {
+            held: &held,
+            now,
+            allow_insecure: self.allow_insecure,
+        };
+        let security = Security {
+            tls: self.tls.as_ref().map(|tls| filling.tls(tls)).transpose()?,
+            sasl: self.sasl.as_ref().and_then(|sasl| filling.sasl(sasl).transpose()).transpose()?,
+        };
+        let servers = self.servers.clone();
+        Ok(Connection::new(servers, security, &self.origin(namespace), revision))
+    }
+}
+
+/// The rules of the schema, for objects that are older than it.
+fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), InvalidSpec> {
+    let passwords = sasl.password_secret.is_some()
+        && sasl.username.is_some() != sasl.username_secret.is_some();
+    let (complete, needs) = match sasl.mechanism {
+        SaslMechanism::Plain | SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
+            (passwords, "passwordSecret and one of username and usernameSecret")
+        }
+        SaslMechanism::OauthBearer => (sasl.oauth.is_some(), "oauth"),
+        SaslMechanism::AwsMskIam => (sasl.aws.is_some(), "aws"),
+    };
+    if !complete {
+        return Err(InvalidSpec::Sasl { needs });
+    }
+    let shows = match sasl.mechanism {
+        SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => false,
+        SaslMechanism::Plain | SaslMechanism::OauthBearer | SaslMechanism::AwsMskIam => !tls,
+    };
+    let http = sasl
+        .oauth
+        .as_ref()
+        .is_some_and(|oauth| !oauth.token_endpoint.starts_with("https:"));
+    if (shows || http) && !allow_insecure {
+        return Err(InvalidSpec::Insecure);
+    }
+    Ok(())
+}
+
+fn source(source: &CertificateSource) -> Option<Reference> {
+    let (kind, name) = match (&source.secret_name, &source.config_map_name) {
+        (Some(name), _) => (ReferenceKind::Secret, name),
+        (None, Some(name)) => (ReferenceKind::ConfigMap, name),
+        (None, None) => return None,
+    };
+    Some(Reference {
+        kind,
+        name: name.clone(),
+    })
+}
+
+/// Fills a plan in.
+struct Filling<'a, H> {
+    held: &'a H,
+    now: Timestamp,
+    allow_insecure: bool,
+}
+
+impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
+    fn value(&self, object: &Reference, key: &str) -> Result<Secret, Unusable> {
+        match (self.held)(object, key) {
+            Held::Value(value) if value.bytes().is_empty() => {
+                Err(Unusable::Empty(object.clone(), key.to_owned()))
+            }
+            Held::Value(value) => Ok(value),
+            Held::NoKey => Err(Unusable::NoKey(object.clone(), key.to_owned())),
+            Held::NoObject => Err(Unusable::NoObject(object.clone())),
+            Held::Unreadable(why) => Err(Unusable::Unreadable(object.clone(), why)),
+        }
+    }
+
+    /// What one logs in with.
+    fn login(&self, secret: &str, key: &str) -> Result<Secret, Unusable> {
+        let object = in_secret(secret);
+        let value = self.value(&object, key)?;
+        match value.text() {
+            None => Err(Unusable::NotText(object, key.to_owned())),
+            Some(text) if text.ends_with('\n') => Err(Unusable::LineBreak(object, key.to_owned())),
+            Some(_) => Ok(value),
+        }
+    }
+
+    fn tls(&self, tls: &TlsSpec) -> Result<Tls, Unusable> {
+        let authorities = match self.authorities(tls.trusted_certificates.as_deref())? {
+            Some(authorities) => authorities,
+            None => certificates::system_authorities().ok_or(Unusable::NoRoots)?,
+        };
+        let certificate = tls.client_certificate.as_ref().map(|certificate| {
+            let object = in_secret(&certificate.secret_name);
+            let bad = |key: &str| {
+                let (object, key) = (object.clone(), key.to_owned());
+                move |bad| Unusable::Certificate(object, key, bad)
+            };
+            let (chain_key, key_key) = (&*certificate.certificate_key, &*certificate.private_key_key);
+            let chain = self.value(&object, chain_key)?;
+            certificates::check_chain(&chain, self.now).map_err(bad(chain_key))?;
+            let key = self.value(&object, key_key)?;
+            certificates::check_key(&key, &chain).map_err(bad(key_key))?;
+            Ok(ClientCertificate { chain, key })
+        });
+        Ok(Tls {
+            authorities,
+            certificate: certificate.transpose()?,
+        })
+    }
+
+    /// All certificates one after the other; `None`: none are named.
+    fn authorities(
+        &self,
+        sources: Option<&[CertificateSource]>,
+    ) -> Result<Option<Secret>, Unusable> {
+        let mut all = Vec::new();
+        for written in sources.unwrap_or_default() {
+            let Some(object) = source(written) else {
+                continue;
+            };
+            let value = self.value(&object, &written.key)?;
+            certificates::check_authorities(&value, self.now)
+                .map_err(|bad| Unusable::Certificate(object, written.key.clone(), bad))?;
+            all.extend_from_slice(value.bytes());
+            all.push(b'\n');
+        }
+        Ok((!all.is_empty()).then(|| Secret::new(all)))
+    }
+
+    /// `None` cannot come of a plan that was checked.
+    fn sasl(&self, sasl: &SaslSpec) -> Result<Option<Sasl>, Unusable> {
+        let mechanism = match sasl.mechanism {
+            SaslMechanism::Plain => PasswordMechanism::Plain,
+            SaslMechanism::ScramSha256 => PasswordMechanism::ScramSha256,
+            SaslMechanism::ScramSha512 => PasswordMechanism::ScramSha512,
+            SaslMechanism::OauthBearer => {
+                let oauth = sasl.oauth.as_ref().map(|oauth| self.oauth(oauth));
+                return Ok(oauth.transpose()?.map(Sasl::Oidc));
+            }
+            SaslMechanism::AwsMskIam => {
+                let Some(aws) = &sasl.aws else {
+                    return Ok(None);
+                };
+                let keys = &aws.credentials_secret;
+                let value = |key: &str| self.login(&keys.secret_name, key);
+                return Ok(Some(Sasl::MskIam(MskIamConfig {
+                    region: aws.region.clone(),
+                    credentials: AwsCredentials {
+                        access_key_id: value(&keys.access_key_id_key)?,
+                        secret_access_key: value(&keys.secret_access_key_key)?,
+                        session_token: keys.session_token_key.as_deref().map(value).transpose()?,
+                    },
+                })));
+            }
+        };
+        let username = match (&sasl.username, &sasl.username_secret) {
+            (Some(name), _) => Secret::new(name.as_str()),
+            (None, Some(secret)) => self.login(&secret.secret_name, &secret.key)?,
+            (None, None) => return Ok(None),
+        };
+        let Some(password) = &sasl.password_secret else {
+            return Ok(None);
+        };
+        Ok(Some(Sasl::Password {
+            mechanism,
+            username,
+            password: self.login(&password.secret_name, &password.key)?,
+        }))
+    }
+
+    fn oauth(&self, oauth: &OauthSpec) -> Result<OidcConfig, Unusable> {
+        let secret = &oauth.client_secret;
+        let authorities = self.authorities(oauth.trusted_certificates.as_deref())?;
+        Ok(OidcConfig {
+            token_endpoint: oauth.token_endpoint.clone(),
+            client_id: oauth.client_id.clone(),
+            client_secret: self.login(&secret.secret_name, &secret.key)?,
+            scope: oauth.scope.clone(),
+            extensions: oauth.extensions.clone().unwrap_or_default().into_iter().collect(),
+            trusted_certificates: authorities.map(|authorities| authorities.bytes().to_vec()),
+            allow_insecure: self.allow_insecure,
+            // Whoever opens the client knows what its process allows.
+            allow_local_addresses: false,
+        })
+    }
+}
+
+fn in_secret(name: &str) -> Reference {
+    Reference {
+        kind: ReferenceKind::Secret,
+        name: name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
