@@ -49,7 +49,6 @@ impl Clusters {
     fn of(&self, name: &Name) -> Arc<tokio::sync::Mutex<Followed>> {
         Arc::clone(lock(&self.0).entry(name.clone()).or_default())
     }
-
 }
 
 /// One cluster.
@@ -140,7 +139,9 @@ fn follow(
     let plan = Plan::of_cluster(&cluster.spec)?;
     let user = Key::kafka_cluster(&name.namespace, &name.name);
     let now = context.clock.now();
-    let made = context.secrets.connection(&name.namespace, &plan, &user, now);
+    let made = context
+        .secrets
+        .connection(&name.namespace, &plan, &user, now);
     let identity = plan.identity(&name.namespace);
     let before = followed.watch.as_ref().map(|(before, ..)| before);
     let before = before.filter(|before| before.identity() == identity);
@@ -202,8 +203,12 @@ fn connected(
             status: Status::True,
             reason: reasons::BROKERS_REACHABLE,
             message: match (stale, &snapshot.renewal) {
-                (Some(unusable), _) => format!("still read with the credentials before: {unusable}"),
-                (None, Some(error)) => format!("still read with the credentials before, since those of now do not work: {error}"),
+                (Some(unusable), _) => {
+                    format!("still read with the credentials before: {unusable}")
+                }
+                (None, Some(error)) => format!(
+                    "still read with the credentials before, since those of now do not work: {error}"
+                ),
                 (None, None) => limits(context, cluster),
             },
         });

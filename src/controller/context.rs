@@ -178,7 +178,8 @@ impl Context {
     pub(super) fn forget(&self, name: &Name) {
         lock(&self.managed).remove(name);
         lock(&self.failures).remove(name);
-        self.secrets.release(&Key::consumer_group(&name.namespace, &name.name));
+        self.secrets
+            .release(&Key::consumer_group(&name.namespace, &name.name));
         self.metrics.forget_group(&name.namespace, &name.name);
     }
 

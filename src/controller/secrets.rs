@@ -161,9 +161,9 @@ impl Secrets {
                 .get(key)
                 .map_or(Held::NoKey, |value| Held::Value(value.clone())),
             Some(Seen::Absent) => Held::NoObject,
-            Some(Seen::Forbidden) => {
-                Held::Unreadable("grant Lagrange list and watch on it (chart value secrets.namespaces)".into())
-            }
+            Some(Seen::Forbidden) => Held::Unreadable(
+                "grant Lagrange list and watch on it (chart value secrets.namespaces)".into(),
+            ),
             Some(Seen::Nothing) | None => Held::Unreadable("the API server does not say".into()),
         };
         let connection = plan.connection(namespace, held, revision, now);
@@ -189,7 +189,10 @@ impl Secrets {
             return;
         }
         for name in &objects {
-            let object = state.objects.entry(name.clone()).or_insert_with(|| self.watch(name));
+            let object = state
+                .objects
+                .entry(name.clone())
+                .or_insert_with(|| self.watch(name));
             lock(&object.shared.users).insert(user.clone());
         }
         for name in before.difference(&objects) {
@@ -302,7 +305,8 @@ impl Watching {
 
 fn of_secret(object: SecretObject) -> BTreeMap<String, Secret> {
     let data = object.data.unwrap_or_default().into_iter();
-    data.map(|(key, value)| (key, Secret::new(value.0))).collect()
+    data.map(|(key, value)| (key, Secret::new(value.0)))
+        .collect()
 }
 
 fn of_config_map(object: ConfigMap) -> BTreeMap<String, Secret> {

@@ -94,7 +94,9 @@ pub enum Unusable {
     #[error("{0} has something other than text in key {1}")]
     NotText(Reference, String),
     /// A password ends with a line break.
-    #[error("{0} has a line break at the end of key {1}, which no login has: write the value without it (printf instead of echo)")]
+    #[error(
+        "{0} has a line break at the end of key {1}, which no login has: write the value without it (printf instead of echo)"
+    )]
     LineBreak(Reference, String),
     /// A certificate or key is of no use.
     #[error("{0}, key {1}: {2}")]
@@ -183,7 +185,10 @@ impl Plan {
                 name: name.to_owned(),
             });
         };
-        if let Some(certificate) = self.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref())
+        if let Some(certificate) = self
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.client_certificate.as_ref())
         {
             secret(&certificate.secret_name);
         }
@@ -201,7 +206,10 @@ impl Plan {
                 secret(&aws.credentials_secret.secret_name);
             }
         }
-        let of_brokers = self.tls.as_ref().and_then(|tls| tls.trusted_certificates.as_ref());
+        let of_brokers = self
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.trusted_certificates.as_ref());
         let oauth = self.sasl.as_ref().and_then(|sasl| sasl.oauth.as_ref());
         let of_server = oauth.and_then(|oauth| oauth.trusted_certificates.as_ref());
         let sources = of_brokers.into_iter().chain(of_server).flatten();
@@ -224,21 +232,31 @@ impl Plan {
         };
         let security = Security {
             tls: self.tls.as_ref().map(|tls| filling.tls(tls)).transpose()?,
-            sasl: self.sasl.as_ref().and_then(|sasl| filling.sasl(sasl).transpose()).transpose()?,
+            sasl: self
+                .sasl
+                .as_ref()
+                .and_then(|sasl| filling.sasl(sasl).transpose())
+                .transpose()?,
         };
         let servers = self.servers.clone();
-        Ok(Connection::new(servers, security, &self.origin(namespace), revision))
+        Ok(Connection::new(
+            servers,
+            security,
+            &self.origin(namespace),
+            revision,
+        ))
     }
 }
 
 /// The rules of the schema, for objects that are older than it.
 fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), InvalidSpec> {
-    let passwords = sasl.password_secret.is_some()
-        && sasl.username.is_some() != sasl.username_secret.is_some();
+    let passwords =
+        sasl.password_secret.is_some() && sasl.username.is_some() != sasl.username_secret.is_some();
     let (complete, needs) = match sasl.mechanism {
-        SaslMechanism::Plain | SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
-            (passwords, "passwordSecret and one of username and usernameSecret")
-        }
+        SaslMechanism::Plain | SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => (
+            passwords,
+            "passwordSecret and one of username and usernameSecret",
+        ),
         SaslMechanism::OauthBearer => (sasl.oauth.is_some(), "oauth"),
         SaslMechanism::AwsMskIam => (sasl.aws.is_some(), "aws"),
     };
@@ -313,7 +331,8 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
                 let (object, key) = (object.clone(), key.to_owned());
                 move |bad| Unusable::Certificate(object, key, bad)
             };
-            let (chain_key, key_key) = (&*certificate.certificate_key, &*certificate.private_key_key);
+            let (chain_key, key_key) =
+                (&*certificate.certificate_key, &*certificate.private_key_key);
             let chain = self.value(&object, chain_key)?;
             certificates::check_chain(&chain, self.now).map_err(bad(chain_key))?;
             let key = self.value(&object, key_key)?;
@@ -394,7 +413,12 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
             client_id: oauth.client_id.clone(),
             client_secret: self.login(&secret.secret_name, &secret.key)?,
             scope: oauth.scope.clone(),
-            extensions: oauth.extensions.clone().unwrap_or_default().into_iter().collect(),
+            extensions: oauth
+                .extensions
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             trusted_certificates: authorities.map(|authorities| authorities.bytes().to_vec()),
             allow_insecure: self.allow_insecure,
             // Whoever opens the client knows what its process allows.

@@ -61,7 +61,11 @@ pub fn system_authorities() -> Option<Secret> {
         for error in &found.errors {
             tracing::debug!("some of the system's certificates cannot be read: {error}");
         }
-        let pem: String = found.certs.iter().map(|certificate| pem(certificate)).collect();
+        let pem: String = found
+            .certs
+            .iter()
+            .map(|certificate| pem(certificate))
+            .collect();
         (!pem.is_empty()).then(|| Secret::new(pem))
     });
     AUTHORITIES.clone()
@@ -118,7 +122,7 @@ pub fn check_key(key: &Secret, chain: &Secret) -> Result<(), BadCertificate> {
     let Ok(signer) = any_supported_type(&key) else {
         return Ok(());
     };
-    let certified = CertifiedKey::new_unchecked(decoded(chain)?, Arc::clone(&signer));
+    let certified = CertifiedKey::new(decoded(chain)?, Arc::clone(&signer));
     match certified.keys_match() {
         Err(TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             Err(BadCertificate::OtherKey)

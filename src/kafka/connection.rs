@@ -182,7 +182,7 @@ impl Connection {
 
     /// What librdkafka is told about this connection: properties and their values.
     pub(super) fn properties(&self) -> Vec<(&'static str, Secret)> {
-        let servers = Secret::from(self.servers.to_string());
+        let servers = Secret::new(self.servers.to_string());
         let mut properties = vec![("bootstrap.servers", servers)];
         properties.extend(self.security.properties());
         properties

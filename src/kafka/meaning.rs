@@ -147,7 +147,7 @@ mod tests {
     #[case::login(
         kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION,
         "k:1/1: SASL authentication error: Authentication failed",
-        "login refused: k:1/1: SASL authentication error: Authentication failed"
+        "cannot log in: k:1/1: SASL authentication error: Authentication failed"
     )]
     fn trouble_says_what_to_check(#[case] code: kafka, #[case] message: &str, #[case] text: &str) {
         assert_eq!(trouble(&[failure(code, message)]).to_string(), text);

@@ -75,9 +75,7 @@ impl RdkafkaReader {
         properties.extend(of_all.map(|(name, value)| (name, Secret::new(value))));
         let local = factory.allow_local_addresses;
         let tokens = connection.security().tokens(local);
-        let tokens = tokens.map_err(|error| ReadError::Authentication {
-            detail: error.to_string(),
-        })?;
+        let tokens = tokens.map_err(|detail| ReadError::Authentication { detail })?;
         match Handle::open(properties, tokens, local).await {
             Ok(handle) => Ok(Self {
                 handle,

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::secret::Secret;
+use super::token::TokenSource;
 use super::token::aws::{MskIam, MskIamConfig};
 use super::token::oidc::{ClientCredentials, OidcConfig};
-use super::token::{TokenError, TokenSource};
 
 /// How a connection is protected. The default is plaintext, without a login.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -117,16 +117,20 @@ impl Security {
     pub(super) fn tokens(
         &self,
         allow_local_addresses: bool,
-    ) -> Result<Option<Arc<dyn TokenSource>>, TokenError> {
+    ) -> Result<Option<Arc<dyn TokenSource>>, String> {
         Ok(match &self.sasl {
             Some(Sasl::Oidc(config)) => {
                 let config = OidcConfig {
                     allow_local_addresses,
                     ..config.clone()
                 };
-                Some(Arc::new(ClientCredentials::new(config)?))
+                Some(Arc::new(
+                    ClientCredentials::new(config).map_err(|error| error.to_string())?,
+                ))
             }
-            Some(Sasl::MskIam(config)) => Some(Arc::new(MskIam::new(config.clone())?)),
+            Some(Sasl::MskIam(config)) => Some(Arc::new(
+                MskIam::new(config.clone()).map_err(|error| error.to_string())?,
+            )),
             Some(Sasl::Password { .. }) | None => None,
         })
     }

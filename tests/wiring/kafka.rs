@@ -130,6 +130,7 @@ impl Kafka {
         world.look += 1;
         let now = self.clock.now();
         let mut snapshot = Snapshot {
+            renewal: None,
             look: world.look,
             started: now,
             finished: now,
@@ -263,6 +264,8 @@ impl Watching for Watch {
         let mut world = self.kafka.world.lock().unwrap();
         world.watches.get_mut(&self.id).unwrap().2 = interest;
     }
+
+    fn renew(&self, _: &Connection) {}
 
     fn attend(&self, _: bool) {}
 

@@ -89,6 +89,7 @@ fn seen() -> Snapshot {
         topics: BTreeMap::from([(reading().topics, Ok(vec!["orders".into()]))]),
     };
     Snapshot {
+        renewal: None,
         look: 7,
         started: at(99),
         finished: at(100),

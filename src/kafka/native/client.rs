@@ -78,7 +78,8 @@ impl Client {
 
     /// Hands over a token to log in with.
     pub(super) fn set_token(&self, token: &Token) -> Result<(), Failure> {
-        let nul = |what: &str| Failure::invalid(&format!("the token's {what} contains a NUL character"));
+        let nul =
+            |what: &str| Failure::invalid(&format!("the token's {what} contains a NUL character"));
         let value = CString::new(token.value())
             .map(Zeroizing::new)
             .map_err(|_| nul("value"))?;

@@ -47,7 +47,9 @@ impl Config {
             return Ok(());
         }
         // Its message may quote the value.
-        Err(Failure::invalid(&format!("librdkafka does not take what is given for {name}")))
+        Err(Failure::invalid(&format!(
+            "librdkafka does not take what is given for {name}"
+        )))
     }
 
     /// Has every connection to a loopback or link-local address refused, whatever name led there and whoever gave it:

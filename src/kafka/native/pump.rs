@@ -84,7 +84,9 @@ impl News {
     /// Nobody lets us in, so that to go on asking is of no use.
     pub(super) fn login_refused(&self) -> bool {
         let refusals = [LOGIN_REFUSED, NOT_TRUSTED];
-        lock(&self.errors).values().any(|code| refusals.contains(&code.0))
+        lock(&self.errors)
+            .values()
+            .any(|code| refusals.contains(&code.0))
     }
 
     pub(super) fn is_fatal(&self) -> bool {

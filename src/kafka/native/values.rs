@@ -103,7 +103,11 @@ pub(super) fn c_string(value: &str) -> Result<CString, Failure> {
 pub(super) fn secret_c_string(name: &str, value: &Secret) -> Result<Zeroizing<CString>, Failure> {
     CString::new(value.bytes())
         .map(Zeroizing::new)
-        .map_err(|_| Failure::invalid(&format!("what is given for {name} contains a NUL character")))
+        .map_err(|_| {
+            Failure::invalid(&format!(
+                "what is given for {name} contains a NUL character"
+            ))
+        })
 }
 
 /// A timeout as librdkafka takes it.

@@ -202,7 +202,8 @@ impl Poller {
             client.refused = None;
             return;
         }
-        let waits = |refused: &Refused| refused.connection == *connection && Instant::now() < refused.until;
+        let waits =
+            |refused: &Refused| refused.connection == *connection && Instant::now() < refused.until;
         if client.refused.as_ref().is_some_and(waits) {
             return;
         }

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::kafka::connection::Connection;
+use crate::kafka::connection::{Connection, Servers};
 use crate::kafka::error::ReadError;
 use crate::kafka::interest::{GroupInterest, Interest, Isolation, Key, TopicSelection};
 use crate::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch, lock};
@@ -18,6 +18,8 @@ use crate::kafka::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
     Position, ReaderFactory, TopicLayout, Traffic,
 };
+use crate::kafka::secret::Secret;
+use crate::kafka::security::{PasswordMechanism, Sasl, Security};
 use crate::kafka::snapshot::{
     GroupState, Known, Member, NodeId, Offset, Protocol, Snapshot, Topic, TopicPartition,
 };
@@ -63,14 +65,17 @@ pub(super) struct World {
     pub(super) broken: bool,
     pub(super) panics: bool,
     pub(super) close_hangs: bool,
+    /// Who logs in needs this. Whoever is in stays in.
+    pub(super) password: Option<Secret>,
     pub(super) opened: usize,
     pub(super) closed: usize,
     /// Questions, in order: what, and to which broker (0: any).
     pub(super) asked: Vec<(&'static str, i32)>,
 }
 
+/// The cluster, and what somebody has logged in with.
 #[derive(Debug, Clone)]
-pub(super) struct Double(pub(super) Arc<Mutex<World>>);
+pub(super) struct Double(pub(super) Arc<Mutex<World>>, Option<Secret>);
 
 impl Double {
     /// Three brokers, a topic `t` of `partitions` partitions from 0 to 10, and a group `g` on broker 1 that has read 7 of
@@ -88,11 +93,12 @@ impl Double {
             broken: false,
             panics: false,
             close_hangs: false,
+            password: None,
             opened: 0,
             closed: 0,
             asked: Vec::new(),
         };
-        let double = Self(Arc::new(Mutex::new(world)));
+        let double = Self(Arc::new(Mutex::new(world)), None);
         double.group("g", 1, partitions);
         double
     }
@@ -186,8 +192,11 @@ impl World {
 
 impl ClusterReader for Double {
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
-        self.ask("bootstrap", 0, |world| Ok(world.cluster()))
-            .boxed()
+        let answer = |world: &World| match world.password == self.1 {
+            true => Ok(world.cluster()),
+            false => Err(ReadError::TimedOut),
+        };
+        self.ask("bootstrap", 0, answer).boxed()
     }
 
     fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>> {
@@ -337,6 +346,11 @@ impl ClusterReader for Double {
     }
 
     fn trouble(&self) -> ReadError {
+        if self.change(|world| world.password != self.1) {
+            return ReadError::Authentication {
+                detail: "wrong password".to_owned(),
+            };
+        }
         ReadError::Unreachable {
             detail: "the double says nothing".to_owned(),
         }
@@ -362,13 +376,20 @@ impl ClusterReader for Double {
 }
 
 impl ReaderFactory for Double {
-    fn open<'a>(&'a self, _: &'a Connection) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>> {
+    fn open<'a>(
+        &'a self,
+        connection: &'a Connection,
+    ) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>> {
         async {
             self.change(|world| {
                 world.opened += 1;
                 world.broken = false;
             });
-            Ok(Arc::new(self.clone()) as Arc<dyn ClusterReader>)
+            let password = match &connection.security().sasl {
+                Some(Sasl::Password { password, .. }) => Some(password.clone()),
+                _ => None,
+            };
+            Ok(Arc::new(Self(Arc::clone(&self.0), password)) as Arc<dyn ClusterReader>)
         }
         .boxed()
     }
@@ -383,6 +404,20 @@ pub(super) struct Rig {
 
 pub(super) fn connection(server: &str) -> Connection {
     Connection::plaintext([server]).unwrap()
+}
+
+/// A login to one cluster with the password of this revision.
+pub(super) fn login(password: &str, revision: u64) -> Connection {
+    let security = Security {
+        tls: None,
+        sasl: Some(Sasl::Password {
+            mechanism: PasswordMechanism::ScramSha512,
+            username: Secret::new("lagrange"),
+            password: Secret::new(password),
+        }),
+    };
+    let servers = Servers::parse(["kafka:9092"]).unwrap();
+    Connection::new(servers, security, "shop", revision)
 }
 
 /// An interest in `id`, looked at every `seconds`.
@@ -417,6 +452,13 @@ impl Rig {
     /// Watches the group `g` as the resource of that name, every 15 seconds.
     pub(super) fn watch(&self, topics: TopicSelection) -> Watch {
         self.watch_as("g", interest("g", topics, 15))
+    }
+
+    /// Watches the group `g` over this connection, as the resource `name`.
+    pub(super) fn watch_with(&self, connection: &Connection, name: &str) -> Watch {
+        let key = Key::consumer_group("shop", name);
+        let interest = interest("g", t(), 15);
+        self.pool.watch(connection, key, interest).unwrap()
     }
 
     pub(super) fn watch_as(&self, name: &str, interest: Interest) -> Watch {

@@ -1,0 +1,156 @@
+//! What a connection needs, and what is said when that is not there.
+
+use std::collections::BTreeMap;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+
+const SCRAM: &str = r#"{ "mechanism": "SCRAM-SHA-512", "username": "lagrange", "passwordSecret": { "secretName": "user" } }"#;
+
+fn plan(tls: Value, sasl: Value, allow_insecure: bool) -> Result<Plan, InvalidSpec> {
+    let spec = json!({
+        "bootstrapServers": ["kafka:9093"], "tls": tls, "sasl": sasl, "allowInsecure": allow_insecure,
+    });
+    Plan::of_cluster(&serde_json::from_value(spec).unwrap())
+}
+
+fn scram() -> Value {
+    serde_json::from_str(SCRAM).unwrap()
+}
+
+/// What objects hold: `Secret user/password` and so on.
+fn held<'a>(objects: &'a BTreeMap<&str, Vec<u8>>) -> impl Fn(&Reference, &str) -> Held + 'a {
+    move |reference, key| {
+        let exists = |name: &&str| name.starts_with(&format!("{reference}/"));
+        match objects.get(&*format!("{reference}/{key}")) {
+            Some(value) => Held::Value(Secret::new(value.clone())),
+            None if objects.keys().any(exists) => Held::NoKey,
+            None => Held::NoObject,
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[rstest]
+#[case::plain_without_tls(json!(null), json!({ "mechanism": "PLAIN", "username": "u", "passwordSecret": { "secretName": "s" } }))]
+#[case::token_over_http(json!({}), json!({ "mechanism": "OAUTHBEARER", "oauth": {
+    "tokenEndpoint": "http://login/token", "clientId": "c", "clientSecret": { "secretName": "s" } } }))]
+fn what_shows_a_password_or_token_to_the_network_has_to_be_allowed(
+    #[case] tls: Value,
+    #[case] sasl: Value,
+) {
+    let refused = plan(tls.clone(), sasl.clone(), false);
+    assert_eq!(refused, Err(InvalidSpec::Insecure));
+    plan(tls, sasl, true).unwrap();
+}
+
+#[rstest]
+#[case(json!({ "mechanism": "PLAIN", "username": "u" }))]
+#[case(json!({ "mechanism": "SCRAM-SHA-256", "passwordSecret": { "secretName": "s" } }))]
+#[case(json!({ "mechanism": "OAUTHBEARER" }))]
+#[case(json!({ "mechanism": "AWS_MSK_IAM" }))]
+fn a_login_that_lacks_something_is_refused(#[case] sasl: Value) {
+    let refused = plan(json!({}), sasl, false);
+    assert!(
+        matches!(refused, Err(InvalidSpec::Sasl { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn every_object_that_has_a_part_is_named() {
+    let tls = json!({
+        "trustedCertificates": [{ "secretName": "ca" }, { "configMapName": "old-ca", "key": "bundle" }],
+        "clientCertificate": { "secretName": "user" },
+    });
+    let sasl = json!({ "mechanism": "OAUTHBEARER", "oauth": {
+        "tokenEndpoint": "https://login/token", "clientId": "c", "clientSecret": { "secretName": "client" },
+        "trustedCertificates": [{ "configMapName": "login-ca" }] } });
+    let references = plan(tls, sasl, false).unwrap().references();
+    let names: Vec<_> = references.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        [
+            "Secret ca",
+            "Secret client",
+            "Secret user",
+            "ConfigMap login-ca",
+            "ConfigMap old-ca"
+        ]
+    );
+}
+
+#[test]
+fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
+    let scram = plan(json!(null), scram(), false).unwrap();
+    let connect = |password: &str, revision| {
+        let objects = [("Secret user/password", password.as_bytes().to_vec())].into();
+        scram
+            .connection("shop", held(&objects), revision, now())
+            .unwrap()
+    };
+    let (one, two) = (connect("one", 1), connect("two", 2));
+    assert_eq!(one.identity(), two.identity());
+    assert_ne!(one, two);
+    assert_eq!(one.identity(), scram.identity("shop"));
+    assert_ne!(
+        scram.identity("shop"),
+        scram.identity("bank"),
+        "another Secret of that name"
+    );
+    let plaintext = plan(json!(null), json!(null), false).unwrap();
+    assert_eq!(plaintext.identity("shop"), plaintext.identity("bank"));
+}
+
+#[rstest]
+#[case::no_object(
+    "Secret other/password",
+    b"x",
+    "Secret user does not exist",
+    "SecretNotFound"
+)]
+#[case::no_key(
+    "Secret user/other",
+    b"x",
+    "Secret user has no key password",
+    "SecretNotFound"
+)]
+#[case::empty(
+    "Secret user/password",
+    b"",
+    "Secret user has nothing in key password",
+    "SecretInvalid"
+)]
+#[case::no_text(
+    "Secret user/password",
+    b"marker\xff",
+    "Secret user has something other than text in key password",
+    "SecretInvalid"
+)]
+#[case::line_break(
+    "Secret user/password",
+    b"marker\n",
+    "Secret user has a line break at the end of key password",
+    "SecretInvalid"
+)]
+fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
+    #[case] object: &str,
+    #[case] value: &[u8],
+    #[case] says: &str,
+    #[case] category: &str,
+) {
+    let objects = [(object, value.to_vec())].into();
+    let plan = plan(json!(null), scram(), false).unwrap();
+    let error = plan
+        .connection("shop", held(&objects), 1, now())
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with(says), "{text}");
+    assert!(!text.contains("marker"), "{text}");
+    assert_eq!(error.category(), category);
+}

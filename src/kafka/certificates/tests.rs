@@ -1,0 +1,99 @@
+//! What is wrong with certificates and keys, said in words of our own.
+
+use jiff::ToSpan;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+use super::*;
+
+struct Issued {
+    certificate: String,
+    key: String,
+}
+
+/// Signed by itself, valid in these years.
+fn issued(from: i32, until: i32) -> Issued {
+    let mut params = CertificateParams::new(vec!["kafka".to_owned()]).unwrap();
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    Issued {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-24T12:00:00Z".parse().unwrap()
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text)
+}
+
+#[test]
+fn a_certificate_and_its_key_fit() {
+    let Issued { certificate, key } = issued(2020, 2030);
+    let chain = secret(&certificate);
+    assert_eq!(check_chain(&chain, now()), Ok(()));
+    assert_eq!(check_key(&secret(&key), &chain), Ok(()));
+    assert_eq!(check_authorities(&chain, now()), Ok(()));
+}
+
+#[test]
+fn a_certificate_has_its_time() {
+    let at = |text: &str| text.parse().unwrap();
+    let old = secret(&issued(2010, 2020).certificate);
+    let expired = BadCertificate::Expired {
+        at: at("2020-01-01T00:00:00Z"),
+    };
+    assert_eq!(check_chain(&old, now()), Err(expired.clone()));
+    assert_eq!(check_authorities(&old, now()), Err(expired));
+    let next = secret(&issued(2028, 2030).certificate);
+    let early = BadCertificate::NotYetValid {
+        at: at("2028-01-01T00:00:00Z"),
+    };
+    assert_eq!(check_chain(&next, now()), Err(early));
+    let later = now().checked_add((365 * 24 * 2).hours()).unwrap();
+    assert_eq!(check_chain(&next, later), Ok(()));
+}
+
+#[test]
+fn an_authority_that_is_being_replaced_stands_beside_the_next() {
+    let both = issued(2010, 2020).certificate + &issued(2020, 2030).certificate;
+    assert_eq!(check_authorities(&secret(&both), now()), Ok(()));
+}
+
+#[test]
+fn what_is_no_certificate_is_said() {
+    let nothing = secret("marker");
+    assert_eq!(
+        check_chain(&nothing, now()),
+        Err(BadCertificate::NoCertificate)
+    );
+    let broken = "-----BEGIN CERTIFICATE-----\nbWFya2Vy\n-----END CERTIFICATE-----\n";
+    let number = 1;
+    let error = check_authorities(&secret(broken), now()).unwrap_err();
+    assert_eq!(error, BadCertificate::Undecodable { number });
+    assert!(!error.to_string().contains("marker"));
+}
+
+#[test]
+fn what_is_no_key_or_another_one_is_said() {
+    let (one, other) = (issued(2020, 2030), issued(2020, 2030));
+    let chain = secret(&one.certificate);
+    let of = |key: &str| check_key(&secret(key), &chain);
+    assert_eq!(of(&other.key), Err(BadCertificate::OtherKey));
+    assert_eq!(of(&one.certificate), Err(BadCertificate::NoKey));
+    let encrypted = one.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    assert_eq!(of(&encrypted), Err(BadCertificate::EncryptedKey));
+    let cut = "-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n";
+    assert_eq!(of(cut), Err(BadCertificate::UndecodableKey));
+}
+
+#[test]
+fn the_system_s_authorities_come_as_pem() {
+    if let Some(authorities) = system_authorities() {
+        assert_eq!(check_authorities(&authorities, now()), Ok(()));
+    }
+}
