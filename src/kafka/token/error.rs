@@ -122,6 +122,51 @@ impl TokenError {
     }
 }
 
+/// Why no endpoint can be asked as it is configured. The URL is not repeated: some put keys into it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidOidc {
+    /// No URL, or one with a user or a fragment.
+    #[error(
+        "the token endpoint is not a URL like https://sso.example.com/token, without user and fragment"
+    )]
+    Endpoint,
+    /// The secret would go over the network as it is (decision 37).
+    #[error(
+        "the token endpoint is http, where anybody on the way reads the client's secret; use https, or set allowInsecure"
+    )]
+    Plaintext,
+    /// The endpoint is on the operator's own machine or link (decision 38).
+    #[error(
+        "the token endpoint's host {host} is a loopback or link-local address, which the operator does not connect to; \
+         name another, or run the operator with --allow-local-addresses"
+    )]
+    LocalAddress {
+        /// The host in the URL.
+        host: String,
+    },
+    /// There is no client id.
+    #[error("there is no client id: give the one under which the token endpoint knows this client")]
+    ClientId,
+    /// No certificate in the bundle, or one that cannot be read.
+    #[error(
+        "the trusted certificates for the token endpoint cannot be read: give certificates of authorities, in PEM"
+    )]
+    Certificates,
+    /// Nothing to trust in.
+    #[error(
+        "this system trusts no authorities: give the certificates that the token endpoint is to be trusted by"
+    )]
+    NoAuthorities,
+    /// An extension that SASL has no place for.
+    #[error(
+        "SASL extension {key:?} cannot be sent: its key is letters only and not \"auth\", its value printable ASCII"
+    )]
+    Extension {
+        /// Its key.
+        key: String,
+    },
+}
+
 /// The errors of RFC 6749, 5.2. Any other word of an endpoint is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OauthError {
@@ -152,7 +197,7 @@ impl OauthError {
     ];
 
     /// The error that an endpoint gives by this code.
-    pub fn of(code: &str) -> Self {
+    pub(super) fn of(code: &str) -> Self {
         Self::STANDARD
             .into_iter()
             .find(|error| error.code() == Some(code))

@@ -1,0 +1,183 @@
+//! A token endpoint on loopback, over TLS with an authority of its own.
+
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Response};
+use axum::serve::Listener;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// An authority that is made for one test.
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Its certificate.
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A server that it vouches for, as `localhost`.
+    fn acceptor(&self) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// A request as it arrived.
+#[derive(Clone)]
+pub(super) struct Seen {
+    /// Method and path.
+    pub(super) line: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+/// A token endpoint, until it is dropped.
+pub(super) struct Server {
+    url: String,
+    authority: Authority,
+    requests: mpsc::UnboundedReceiver<Seen>,
+    serving: JoinHandle<()>,
+}
+
+pub(super) fn answer(status: u16, body: &str) -> Response<Body> {
+    let response = Response::builder().status(status);
+    response.body(Body::from(body.to_owned())).unwrap()
+}
+
+impl Server {
+    pub(super) async fn start<F>(respond: F) -> Self
+    where
+        F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
+    {
+        Self::start_slow(move |seen| ready(respond(seen))).await
+    }
+
+    /// One whose answers may take their time.
+    pub(super) async fn start_slow<F, R>(respond: F) -> Self
+    where
+        F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let authority = Authority::new();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let listener = TlsListener {
+            acceptor: authority.acceptor(),
+            tcp,
+        };
+        let url = format!("https://localhost:{port}/token?realm=shop");
+        Self::serve(listener, url, authority, respond)
+    }
+
+    /// One without TLS.
+    pub(super) async fn start_plain<F>(respond: F) -> Self
+    where
+        F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
+    {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/token", tcp.local_addr().unwrap());
+        Self::serve(tcp, url, Authority::new(), move |seen| ready(respond(seen)))
+    }
+
+    fn serve<L, F, R>(listener: L, url: String, authority: Authority, respond: F) -> Self
+    where
+        L: Listener<Addr: std::fmt::Debug>,
+        F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let (seen, requests) = mpsc::unbounded_channel();
+        let app = Router::new().fallback(async move |request: axum::extract::Request| {
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, 1 << 20).await.unwrap();
+            let request = Seen {
+                line: format!("{} {}", head.method, head.uri),
+                headers: head.headers,
+                body: String::from_utf8(body.to_vec()).unwrap(),
+            };
+            seen.send(request.clone()).unwrap();
+            respond(request).await
+        });
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            url,
+            authority,
+            requests,
+            serving,
+        }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The next request, waited for.
+    pub(super) async fn request(&mut self) -> Seen {
+        self.requests.recv().await.unwrap()
+    }
+
+    pub(super) fn no_more_requests(&mut self) -> bool {
+        self.requests.try_recv().is_err()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    /// The next client that completes its handshake.
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.tcp).await;
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}
