@@ -17,7 +17,7 @@ pub enum TokenError {
     },
     /// The credentials cannot be signed with.
     #[error(
-        "no signature can be made with these AWS credentials: check the access key's ID and the region"
+        "no signature can be made with these AWS credentials: check the access key and the region"
     )]
     NotSigned,
     /// The endpoint's name has no address.
@@ -164,6 +164,25 @@ pub enum InvalidOidc {
     Extension {
         /// Its key.
         key: String,
+    },
+}
+
+/// Why nothing can be signed with credentials or for a region as they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidAws {
+    /// No AWS region.
+    #[error("{region:?} is not an AWS region; write it like eu-central-1")]
+    Region {
+        /// What was written.
+        region: String,
+    },
+    /// A credential is empty, or has spaces or line ends, which none has.
+    #[error(
+        "the {name} is empty or has characters that none has: check it for spaces and line ends"
+    )]
+    Credential {
+        /// Which of them; not what it is.
+        name: &'static str,
     },
 }
 

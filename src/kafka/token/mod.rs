@@ -2,6 +2,7 @@
 //!
 //! The time is the system's, not `clock`'s: servers and librdkafka compare a token's times with theirs.
 
+pub mod aws;
 pub mod oidc;
 
 mod answer;
@@ -14,7 +15,7 @@ use std::time::SystemTime;
 use futures::future::BoxFuture;
 use zeroize::Zeroizing;
 
-pub use error::{InvalidOidc, OauthError, TokenError};
+pub use error::{InvalidAws, InvalidOidc, OauthError, TokenError};
 
 /// Where bearer tokens come from.
 pub trait TokenSource: Send + Sync + fmt::Debug {

@@ -181,7 +181,7 @@ async fn a_redirect_is_not_followed() {
 
 #[rstest]
 #[case::at_once(|| Body::from(BODY.repeat(LARGEST_ANSWER / BODY.len() + 1)))]
-#[case::for_ever(|| Body::from_stream(stream::repeat(BODY).map(Ok::<_, std::io::Error>)))]
+#[case::for_ever(|| Body::from_stream(stream::repeat(BODY.repeat(4096)).map(Ok::<_, std::io::Error>)))]
 #[tokio::test]
 async fn an_answer_without_end_is_not_read(#[case] body: fn() -> Body) {
     let server = Server::start(move |_| Response::new(body())).await;

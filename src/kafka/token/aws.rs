@@ -1,0 +1,328 @@
+//! Tokens for Amazon MSK by IAM: the address of a request to MSK that is never made, signed beforehand. Connects to nothing.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4::SigningParams;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use zeroize::Zeroizing;
+
+use super::{InvalidAws, Token, TokenError, TokenSource};
+use crate::kafka::secret::Secret;
+
+/// How long MSK lets a signature open connections.
+const LIFETIME: Duration = Duration::from_secs(900);
+/// What a broker looks up in IAM under this action.
+const ACTION: (&str, &str) = ("Action", "kafka-cluster:Connect");
+const SERVICE: &str = "kafka-cluster";
+/// Who signs, for the logs of MSK.
+const USER_AGENT: (&str, &str) = (
+    "User-Agent",
+    concat!("lagrange/", env!("CARGO_PKG_VERSION")),
+);
+
+/// An access key, permanent or with the session token of a temporary one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsCredentials {
+    /// The access key's id; no secret.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: Secret,
+    /// The session token, if the key is a temporary one.
+    pub session_token: Option<Secret>,
+}
+
+/// Signs a token for each login.
+pub struct MskIam {
+    region: String,
+    credentials: Credentials,
+}
+
+impl MskIam {
+    /// Checks region and credentials for their form; whether AWS knows them shows at the login.
+    pub fn new(region: &str, credentials: &AwsCredentials) -> Result<Self, InvalidAws> {
+        // It becomes part of a host name.
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if region.is_empty() || !region.bytes().all(letter) {
+            return Err(InvalidAws::Region {
+                region: region.to_owned(),
+            });
+        }
+        let session_token = credentials.session_token.as_ref();
+        Ok(Self {
+            region: region.to_owned(),
+            credentials: Credentials::new(
+                graphic("access key id", Some(&credentials.access_key_id))?,
+                graphic("secret access key", credentials.secret_access_key.text())?,
+                session_token
+                    .map(|token| graphic("session token", token.text()))
+                    .transpose()?,
+                None,
+                "lagrange",
+            ),
+        })
+    }
+
+    fn sign(&self, now: SystemTime) -> Result<Token, TokenError> {
+        let query = |(name, value)| {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair(name, value).finish()
+        };
+        let mut url = Zeroizing::new(format!(
+            "https://kafka.{}.amazonaws.com/?{}",
+            self.region,
+            query(ACTION)
+        ));
+        let request = Presigned {
+            url: &url,
+            service: SERVICE,
+            region: &self.region,
+            lifetime: LIFETIME,
+            body: SignableBody::empty(),
+        };
+        let signature = request.parameters(&self.credentials, now)?;
+        for (name, value) in &signature {
+            url.push('&');
+            url.push_str(&query((*name, value)));
+        }
+        url.push('&');
+        url.push_str(&query(USER_AGENT));
+        Ok(Token::new(
+            URL_SAFE_NO_PAD.encode(url.as_bytes()),
+            whole_seconds(now) + LIFETIME,
+            self.credentials.access_key_id().to_owned(),
+        ))
+    }
+}
+
+impl TokenSource for MskIam {
+    fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>> {
+        async { self.sign(SystemTime::now()) }.boxed()
+    }
+}
+
+impl fmt::Debug for MskIam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MskIam")
+            .field("region", &self.region)
+            .field("access_key_id", &self.credentials.access_key_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A GET that is signed in its query.
+struct Presigned<'a> {
+    url: &'a str,
+    service: &'a str,
+    region: &'a str,
+    lifetime: Duration,
+    body: SignableBody<'a>,
+}
+
+impl Presigned<'_> {
+    /// What its query needs besides, the signature among it.
+    fn parameters(
+        self,
+        credentials: &Credentials,
+        now: SystemTime,
+    ) -> Result<Vec<(&'static str, String)>, TokenError> {
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(self.lifetime);
+        let identity = credentials.clone().into();
+        let params = SigningParams::builder()
+            .identity(&identity)
+            .region(self.region)
+            .name(self.service)
+            .time(now)
+            .settings(settings)
+            .build()
+            .map_err(|_| TokenError::NotSigned)?
+            .into();
+        // Errors may quote what was to be signed.
+        let (signed, _) = SignableRequest::new("GET", self.url, std::iter::empty(), self.body)
+            .and_then(|request| sign(request, &params))
+            .map_err(|_| TokenError::NotSigned)?
+            .into_parts();
+        let (_, parameters) = signed.into_parts();
+        Ok(parameters
+            .into_iter()
+            .map(|(name, value)| (name, value.into_owned()))
+            .collect())
+    }
+}
+
+fn graphic(name: &'static str, text: Option<&str>) -> Result<String, InvalidAws> {
+    text.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map(str::to_owned)
+        .ok_or(InvalidAws::Credential { name })
+}
+
+/// The signature's time has no fractions.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.unwrap_or_default().as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    /// The key of AWS's documentation.
+    fn documented() -> AwsCredentials {
+        AwsCredentials {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+            secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+            session_token: None,
+        }
+    }
+
+    fn temporary() -> AwsCredentials {
+        AwsCredentials {
+            session_token: Some(Secret::new("marker+session/token==")),
+            ..documented()
+        }
+    }
+
+    fn at(time: &str) -> SystemTime {
+        time.parse::<jiff::Timestamp>().unwrap().into()
+    }
+
+    /// What a broker reads in a token.
+    fn parsed(token: &Token) -> (String, BTreeMap<String, String>) {
+        let url = String::from_utf8(URL_SAFE_NO_PAD.decode(token.value()).unwrap()).unwrap();
+        let (address, query) = url.split_once('?').unwrap();
+        let parameters = form_urlencoded::parse(query.as_bytes())
+            .into_owned()
+            .collect();
+        (address.to_owned(), parameters)
+    }
+
+    /// "Authenticating Requests: Using Query Parameters", the example in the Amazon S3 API Reference.
+    #[test]
+    fn signs_as_aws_documents_it() {
+        let source = MskIam::new("us-east-1", &documented()).unwrap();
+        let request = Presigned {
+            url: "https://examplebucket.s3.amazonaws.com/test.txt",
+            service: "s3",
+            region: "us-east-1",
+            lifetime: Duration::from_secs(86400),
+            body: SignableBody::UnsignedPayload,
+        };
+        let signed = request
+            .parameters(&source.credentials, at("2013-05-24T00:00:00Z"))
+            .unwrap();
+        let signature = signed.iter().find(|(name, _)| *name == "X-Amz-Signature");
+        assert_eq!(
+            signature.map(|(_, signature)| &**signature),
+            Some("aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
+        );
+    }
+
+    /// The signatures were computed beside, by the steps of "Create a signed AWS API request" in the IAM User Guide.
+    #[rstest]
+    #[case::permanent(
+        documented(),
+        None,
+        "9e8195c8e0e5c586ad84b0cccc5d99e8e4a902385a0c857c7051fea6f123932f"
+    )]
+    #[case::temporary(
+        temporary(),
+        Some("marker+session/token=="),
+        "0af1c9032b39579d61acfb1762a40dbd0ac05a06751bf81ed4132a1da6d960f4"
+    )]
+    fn a_token_is_a_signed_address_of_msk(
+        #[case] credentials: AwsCredentials,
+        #[case] session_token: Option<&str>,
+        #[case] signature: &str,
+    ) {
+        let source = MskIam::new("eu-central-1", &credentials).unwrap();
+        let token = source.sign(at("2026-11-24T12:00:00.75Z")).unwrap();
+        let (address, parameters) = parsed(&token);
+        assert_eq!(address, "https://kafka.eu-central-1.amazonaws.com/");
+        let mut expected: BTreeMap<_, _> = [
+            ("Action", "kafka-cluster:Connect"),
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            (
+                "X-Amz-Credential",
+                "AKIAIOSFODNN7EXAMPLE/20261124/eu-central-1/kafka-cluster/aws4_request",
+            ),
+            ("X-Amz-Date", "20261124T120000Z"),
+            ("X-Amz-Expires", "900"),
+            ("X-Amz-SignedHeaders", "host"),
+            ("X-Amz-Signature", signature),
+            USER_AGENT,
+        ]
+        .into();
+        expected.extend(session_token.map(|token| ("X-Amz-Security-Token", token)));
+        let parameters: BTreeMap<_, _> = parameters.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!(parameters, expected);
+        assert_eq!(token.expires, at("2026-11-24T12:15:00Z"));
+        assert_eq!(token.principal, "AKIAIOSFODNN7EXAMPLE");
+        assert_eq!(token.extensions, []);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_signed_for_the_next_quarter_of_an_hour() {
+        let source = MskIam::new("eu-central-1", &documented()).unwrap();
+        let now = SystemTime::now();
+        let token = source.token().await.unwrap();
+        let lives = token.expires.duration_since(now).unwrap();
+        assert!(lives > Duration::from_secs(898) && lives < Duration::from_secs(910));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("EU-CENTRAL-1")]
+    #[case("eu-central-1.example.com/?")]
+    fn a_region_stays_a_part_of_the_host(#[case] region: &str) {
+        let region = region.to_owned();
+        assert_eq!(
+            MskIam::new(&region, &documented()).unwrap_err(),
+            InvalidAws::Region { region }
+        );
+    }
+
+    #[rstest]
+    #[case("", "marker", "marker", "access key id")]
+    #[case("AKIA\n", "marker", "marker", "access key id")]
+    #[case("AKIA", "marker\n", "marker", "secret access key")]
+    #[case("AKIA", "marker", " marker", "session token")]
+    fn what_cannot_be_a_credential_is_named_and_not_shown(
+        #[case] id: &str,
+        #[case] secret: &str,
+        #[case] session: &str,
+        #[case] named: &'static str,
+    ) {
+        let credentials = AwsCredentials {
+            access_key_id: id.to_owned(),
+            secret_access_key: Secret::new(secret),
+            session_token: Some(Secret::new(session)),
+        };
+        let error = MskIam::new("eu-central-1", &credentials).unwrap_err();
+        assert_eq!(error, InvalidAws::Credential { name: named });
+        assert!(!format!("{error} {credentials:?}").contains("marker"));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let source = MskIam::new("eu-central-1", &temporary()).unwrap();
+        let token = source.sign(at("2026-11-24T12:00:00Z")).unwrap();
+        let shown = format!("{source:?} {token:?} {:?}", temporary());
+        for hidden in ["marker", "wJalr", token.value()] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+        assert!(shown.contains("AKIAIOSFODNN7EXAMPLE"), "{shown}");
+    }
+}
