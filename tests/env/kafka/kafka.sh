@@ -6,12 +6,13 @@
 #     --version V                      4.4.0 (default); 4.0.1, 3.9.2, 3.7.2 and 3.3.2 start too
 #     --pod-address IP                 a second listener at this address of this machine, for Pods
 #                                      (`kubernetes/kube.sh host-address STATE` says it; the cluster must be up)
+#     --secure                         an authorizer, TLS and SASL beside the plaintext listener; see below
 #     --quick-failover                 a dead broker is noticed after 3 s instead of 9, a group's first rebalance does not wait
 #                                      3 s for more members, and KIP-848 members beat every 0.5 s instead of every 5
 #     --property K=V                   one more broker property; may be given again
 #     --owner PID                      ends everything when that process has ended, however it ended
 #   kafka.sh down STATE [--keep]     ends them and deletes STATE (--keep: leaves data and logs)
-#   kafka.sh bootstrap STATE [pods]  prints the bootstrap servers (of the listener for Pods)
+#   kafka.sh bootstrap STATE [LISTENER]  prints the bootstrap servers: of pods, sasl-plaintext, sasl-ssl, ssl or wrong-host
 #   kafka.sh stop STATE N            node N: SIGTERM, and waits until it has ended (leaders move first)
 #   kafka.sh kill STATE N            node N: SIGKILL
 #   kafka.sh start STATE N           node N: again, on its old data and ports
@@ -20,14 +21,27 @@
 #   kafka.sh status STATE            each node's pid and memory
 #   kafka.sh fetch [--version V]     only fills the cache
 #
+# With --secure there are more:
+#   kafka.sh password STATE USER PASSWORD   a new SCRAM password, by both mechanisms, also of a user that was not there
+#   kafka.sh renew-ca STATE [ca|ca2]        the brokers serve a certificate of ca2 (or of the first CA again); all must be up
+#
+# --secure: on the plaintext listener everybody is a super user. The others, at 127.0.0.1 (or at the --pod-address), obey ACLs, of
+# which there are none yet: sasl-plaintext; sasl-ssl; ssl, which wants a client certificate; wrong-host, which is sasl-ssl by the
+# certificate of another host. SASL is PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 (not before Kafka 3.5).
+#   STATE/users/NAME      the passwords of lagrange and other, for PLAIN and, until `password` changes it, SCRAM
+#   STATE/tls/            PEM: ca.crt, which signed what the brokers serve and what they trust; ca2.crt; user.crt and user.key (for
+#                         User:lagrange); expired.crt and .key; foreign.crt and .key (of an unknown CA); unfitting.key (fits none)
+#
 # STATE is a directory that does not exist yet or is empty. Logs: STATE/node1/server.log. Defaults from the environment:
 # KAFKA_NODES, KAFKA_VERSION, KAFKA_POD_ADDRESS, KAFKA_HEAP (256m). Cache: LAGRANGE_CACHE, else ~/.cache/lagrange.
-# Needs Java 17 or later and Maven (as root on Debian it installs them). Only plaintext, no authorisation.
+# Needs Java 17 or later and Maven; --secure also openssl and a Java compiler (as root on Debian it installs them).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/kafka.sh
 # shellcheck source=../lib.sh
 . "$here/../lib.sh"
+# shellcheck source=secure.sh
+. "$here/secure.sh"
 version=${KAFKA_VERSION:-4.4.0}
 
 # --- jars ----------------------------------------------------------------------------------------------------------------
@@ -83,6 +97,7 @@ properties() { # properties NODE; wants nodes, ports, pod_address
   controller=127.0.0.1:${ports[$1 * 3 - 2]}
   listeners=PLAINTEXT://$client
   [ -z "$pod_address" ] || listeners+=,PODS://$pod_address:${ports[$1 * 3 - 1]}
+  [ -z "$secure" ] || listeners+=$(secure_listeners "$1")
   [ "$copies" -le 3 ] || copies=3
   cat << END
 process.roles=broker,controller
@@ -92,7 +107,7 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=$listeners,CONTROLLER://$controller
 advertised.listeners=$listeners
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PODS:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PODS:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,WRONG_HOST:SASL_SSL
 log.dirs=$STATE/node$1/data
 auto.create.topics.enable=false
 num.partitions=1
@@ -115,12 +130,14 @@ num.network.threads=2
 num.io.threads=2
 background.threads=2
 END
+  [ -z "$secure" ] || secure_properties
   printf '%s\n' ${more[@]+"${more[@]}"}
 }
 format_node() { # format_node NODE CLUSTER_ID
-  local d=$STATE/node$1 flags
+  local d=$STATE/node$1 flags users=()
   mapfile -t flags < <(logging "$d/format.log")
-  "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath" kafka.tools.StorageTool format -t "$2" -c "$d/server.properties" > "$d/format.out" 2>&1
+  [ -z "$secure" ] || mapfile -t users < <(scram_users)
+  "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath" kafka.tools.StorageTool format -t "$2" -c "$d/server.properties" ${users[@]+"${users[@]}"} > "$d/format.out" 2>&1
 }
 start_node() { # start_node NODE: wants fetch to have been called
   local d=$STATE/node$1 flags
@@ -138,10 +155,14 @@ await_node() { # await_node NODE
     sleep 0.05
   done
 }
-servers() { # servers pods|''
+servers() { # servers pods|LISTENER|''
   local i list=''
   for ((i = 1; i <= nodes; i++)); do
-    if [ "$1" = pods ]; then list+=${list:+,}$pod_address:${ports[i * 3 - 1]}; else list+=${list:+,}127.0.0.1:${ports[i * 3 - 3]}; fi
+    case $1 in
+      '') list+=${list:+,}127.0.0.1:${ports[i * 3 - 3]} ;;
+      pods) list+=${list:+,}$pod_address:${ports[i * 3 - 1]} ;;
+      *) list+=${list:+,}$(secure_address "$1" "$i") ;;
+    esac
   done
   echo "$list"
 }
@@ -151,12 +172,13 @@ servers() { # servers pods|''
 up() {
   local dir=${1:-} owner='' i pids=()
   [ $# = 0 ] || shift
-  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=()
+  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=() secure='' secure_ports=()
   while [ $# -gt 0 ]; do
     case $1 in
       --nodes) nodes=$2; shift 2 ;;
       --version) version=$2; shift 2 ;;
       --pod-address) pod_address=$2; shift 2 ;;
+      --secure) secure=yes; shift ;;
       --property) more+=("$2"); shift 2 ;;
       --owner) owner=$2; shift 2 ;;
       --quick-failover)
@@ -171,7 +193,8 @@ up() {
   fetch
   mapfile -t ports < <(reserve_ports $((3 * nodes)))
   [ ${#ports[@]} = $((3 * nodes)) ] || die "no ports"
-  declare -p nodes version ports pod_address | sed 's/^declare -[^ ]* //' > "$STATE/settings"
+  [ -z "$secure" ] || secure_up
+  declare -p nodes version ports pod_address secure secure_ports | sed 's/^declare -[^ ]* //' > "$STATE/settings"
   local id
   id=$(head -c 16 /dev/urandom | base64 | tr '+/-' 'abc' | cut -c 1-22)
   for ((i = 1; i <= nodes; i++)); do
@@ -213,7 +236,11 @@ case $command in
     opened "${1:-}"; down "${2:-}" ;;
   bootstrap)
     opened "${1:-}"
-    [ "${2:-}" != pods ] || [ -n "$pod_address" ] || die "these brokers have no listener for Pods" "start them with --pod-address"
+    case ${2:-} in
+      '') ;;
+      pods) [ -n "$pod_address" ] || die "these brokers have no listener for Pods" "start them with --pod-address" ;;
+      *) secured ;;
+    esac
     servers "${2:-}" ;;
   stop) opened "${1:-}"; node "${2:-}"; finish "node$2" TERM 60 ;;
   kill) opened "${1:-}"; node "${2:-}"; finish "node$2" ;;
@@ -232,6 +259,8 @@ case $command in
         echo "broker $i: pid $pid, $(awk '/^VmRSS/ {printf "%d MB", $2 / 1024}' "/proc/$pid/status"), $(awk '/^State/ {print $3}' "/proc/$pid/status")"
       else echo "broker $i: down"; fi
     done ;;
+  password) opened "${1:-}"; secured; tool password "${2:?which user?}" "${3:?which password?}" ;;
+  renew-ca) opened "${1:-}"; secured; renew_ca "${2:-ca2}" ;;
   fetch) [ "${1:-}" != --version ] || version=$2; fetch ;;
   -h | --help) usage ;;
   *) usage >&2; exit 2 ;;

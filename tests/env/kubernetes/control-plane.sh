@@ -1,26 +1,14 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # here, bin: of the script that sources this
+# shellcheck disable=SC2154 # here, env_dir, bin: of the script that sources this
 # Sourced by kube.sh and node.sh after lib.sh: certificates, kubeconfigs and the control plane.
 # Wants STATE, bin, ADDRESS and API_PORT (where the API server serves), PODS and SERVICES (their networks), SERVICE_IP (the first of the latter).
+
+# shellcheck source=../certificates.sh
+. "$env_dir/certificates.sh"
 
 # A umask of 077 would reach containerd and kubelet: image roots and volumes that only root can enter.
 umask 022
 
-authority() { # authority NAME
-  openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"
-  openssl req -x509 -new -key "$1.key" -days 3650 -subj "/CN=$1" -out "$1.crt" \
-    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign,digitalSignature
-}
-certificate() { # certificate AUTHORITY NAME SUBJECT [ALTERNATIVE_NAMES]
-  openssl ecparam -name prime256v1 -genkey -noout -out "$2.key"
-  openssl req -new -key "$2.key" -subj "$3" -out "$2.csr"
-  {
-    printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n'
-    [ -z "${4:-}" ] || echo "subjectAltName=$4"
-  } > "$2.ext"
-  openssl x509 -req -in "$2.csr" -CA "$1.crt" -CAkey "$1.key" -set_serial "0x$(openssl rand -hex 12)" -days 3650 -extfile "$2.ext" -out "$2.crt" 2> /dev/null
-  rm -f "$2.csr" "$2.ext"
-}
 kubeconfig() { # kubeconfig NAME: from pki/NAME.{crt,key}; a private file
   (
     umask 077

@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # here, env_dir, nodes, ports, pod_address, secure_ports ...: of the script that sources this
+# Sourced by kafka.sh: brokers with TLS, SASL and an authorizer, and what changes them while they run.
+# shellcheck source=../certificates.sh
+. "$env_dir/certificates.sh"
+
+doors=(sasl-plaintext sasl-ssl ssl wrong-host) # as callers say it; the brokers' names for them are in capitals
+secured() { [ -n "$secure" ] || die "these brokers have no security" "start them with --secure"; }
+
+# --- before the brokers start --------------------------------------------------------------------------------------------
+
+secure_up() { # sets secure_ports; fills tls/ and users/
+  local user
+  need openssl:openssl
+  mapfile -t secure_ports < <(reserve_ports $((${#doors[@]} * nodes)))
+  [ ${#secure_ports[@]} = $((${#doors[@]} * nodes)) ] || die "no ports"
+  mkdir "$STATE"/{tls,users}
+  for user in lagrange other; do
+    (umask 077; head -c 24 /dev/urandom | base64 | tr '+/' ab > "$STATE/users/$user")
+  done
+  (cd "$STATE/tls" && certificates) > "$STATE/log/openssl.log" 2>&1 || { tail -n 20 "$STATE/log/openssl.log" >&2; die "no certificates"; }
+}
+certificates() {
+  local past=(-days -1) names=DNS:localhost,IP:127.0.0.1${pod_address:+,IP:$pod_address} name
+  # OpenSSL 3.4 and later want such a thing said outright.
+  ! openssl x509 -help 2>&1 | grep -q -- -not_after || past=(-not_before 20200101000000Z -not_after 20200102000000Z)
+  authority ca
+  authority ca2
+  authority foreign-ca
+  certificate ca server-ca /CN=broker "$names"
+  certificate ca2 server-ca2 /CN=broker "$names"
+  certificate ca wrong-host /CN=broker DNS:elsewhere.invalid
+  certificate ca user /CN=lagrange
+  certificate ca expired /CN=lagrange '' "${past[@]}"
+  certificate foreign-ca foreign /CN=lagrange
+  new_key unfitting
+  for name in server-ca server-ca2 wrong-host; do cat "$name.key" "$name.crt" > "$name.pem"; done
+}
+scram_users() { # arguments of the formatter
+  local user mechanism
+  case $version in 3.[0-4].*) return ;; esac
+  for user in lagrange other; do
+    for mechanism in 256 512; do
+      printf '%s\n' --add-scram "SCRAM-SHA-$mechanism=[name=$user,password=$(< "$STATE/users/$user")]"
+    done
+  done
+}
+secure_address() { # secure_address DOOR NODE
+  local i
+  for i in "${!doors[@]}"; do
+    if [ "${doors[i]}" = "$1" ]; then
+      echo "${pod_address:-127.0.0.1}:${secure_ports[($2 - 1) * ${#doors[@]} + i]}"
+      return
+    fi
+  done
+  die "there is no listener '$1'" "there are: ${doors[*]}"
+}
+secure_listeners() { # secure_listeners NODE
+  local door list=''
+  for door in "${doors[@]}"; do
+    list+=,$(broker_name "$door")://$(secure_address "$door" "$1")
+  done
+  echo "$list"
+}
+broker_name() { tr 'a-z-' 'A-Z_' <<< "$1"; } # broker_name DOOR
+secure_properties() {
+  local door name
+  cat << END
+# Of the listeners only the plaintext one and the controllers' let anybody in without a name.
+super.users=User:ANONYMOUS
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+ssl.keystore.type=PEM
+ssl.keystore.location=$STATE/tls/server-ca.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$STATE/tls/ca.crt
+ssl.principal.mapping.rules=RULE:^CN=([^,]+).*\$/\$1/
+listener.name.ssl.ssl.client.auth=required
+listener.name.wrong_host.ssl.keystore.type=PEM
+listener.name.wrong_host.ssl.keystore.location=$STATE/tls/wrong-host.pem
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+END
+  for door in sasl-plaintext sasl-ssl wrong-host; do
+    name=$(broker_name "$door")
+    cat << END
+listener.name.${name,,}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_lagrange="$(< "$STATE/users/lagrange")" user_other="$(< "$STATE/users/other")";
+listener.name.${name,,}.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.${name,,}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+END
+  done
+}
+
+# --- while they run ------------------------------------------------------------------------------------------------------
+
+tools() { # sets tools, where the classes are that tool() and the brokers use beside Kafka's own
+  need javac:openjdk-17-jdk-headless
+  tools=$lib-tools-$(cat "$here"/tools/*.java | sha256sum | cut -c 1-8)
+  populate "$tools" compile
+}
+compile() {
+  step "$1.log" "Compiling the tools for Kafka $version" "Is it a Java compiler of version 17 or later?" \
+    javac --release 17 -nowarn -cp "$classpath" -d "$1" "$here"/tools/*.java
+}
+tool() { # tool VERB [ARGUMENT...]: as super user
+  local flags
+  fetch
+  tools
+  mapfile -t flags < <(logging "$STATE/log/tool.log")
+  "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath$tools" Tool "$(servers '')" "$@"
+}
+renew_ca() { # renew_ca AUTHORITY
+  [ -e "$STATE/tls/server-$1.pem" ] || die "there is no authority '$1'" "there are ca and ca2"
+  local i door
+  tool keystore "$STATE/tls/server-$1.pem" sasl_ssl ssl
+  for ((i = 1; i <= nodes; i++)); do
+    for door in sasl-ssl ssl; do
+      until_true 20 "broker $i to serve a certificate of $1" served_by "$1" "$(secure_address "$door" "$i")" || exit 1
+    done
+  done
+}
+served_by() { # served_by AUTHORITY ADDRESS
+  openssl s_client -connect "$2" -CAfile "$STATE/tls/$1.crt" -cert "$STATE/tls/user.crt" -key "$STATE/tls/user.key" -verify_return_error < /dev/null
+}
