@@ -7,6 +7,7 @@
 #     --pod-address IP                 a second listener at this address of this machine, for Pods
 #                                      (`kubernetes/kube.sh host-address STATE` says it; the cluster must be up)
 #     --secure                         an authorizer, TLS and SASL beside the plaintext listener; see below
+#     --oauth msk                      with --secure: OAUTHBEARER takes the presigned URLs of Amazon MSK instead of JWTs
 #     --quick-failover                 a dead broker is noticed after 3 s instead of 9, a group's first rebalance does not wait
 #                                      3 s for more members, and KIP-848 members beat every 0.5 s instead of every 5
 #     --property K=V                   one more broker property; may be given again
@@ -22,15 +23,21 @@
 #   kafka.sh fetch [--version V]     only fills the cache
 #
 # With --secure there are more:
+#   kafka.sh acl STATE add|remove PRINCIPAL topic|group NAME OPERATION
+#                                           allows it, or takes that back; NAME may be PREFIX* or *
 #   kafka.sh password STATE USER PASSWORD   a new SCRAM password, by both mechanisms, also of a user that was not there
+#   kafka.sh token STATE [USER [SECONDS]]   prints a token that OAUTHBEARER takes for so long (3600); below 0 it has run out
 #   kafka.sh renew-ca STATE [ca|ca2]        the brokers serve a certificate of ca2 (or of the first CA again); all must be up
+#   kafka.sh logins STATE [GROUP]           logs in as lagrange at each listener by each mechanism, by Kafka's own client, and
+#                                           says whether it may describe the group
 #
 # --secure: on the plaintext listener everybody is a super user. The others, at 127.0.0.1 (or at the --pod-address), obey ACLs, of
 # which there are none yet: sasl-plaintext; sasl-ssl; ssl, which wants a client certificate; wrong-host, which is sasl-ssl by the
-# certificate of another host. SASL is PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 (not before Kafka 3.5).
+# certificate of another host. SASL is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 (both not before Kafka 3.5) and OAUTHBEARER.
 #   STATE/users/NAME      the passwords of lagrange and other, for PLAIN and, until `password` changes it, SCRAM
 #   STATE/tls/            PEM: ca.crt, which signed what the brokers serve and what they trust; ca2.crt; user.crt and user.key (for
 #                         User:lagrange); expired.crt and .key; foreign.crt and .key (of an unknown CA); unfitting.key (fits none)
+#   STATE/oauth/key.pem   signs JWTs (RS256, kid test) of the issuer https://issuer.test for the audience kafka
 #
 # STATE is a directory that does not exist yet or is empty. Logs: STATE/node1/server.log. Defaults from the environment:
 # KAFKA_NODES, KAFKA_VERSION, KAFKA_POD_ADDRESS, KAFKA_HEAP (256m). Cache: LAGRANGE_CACHE, else ~/.cache/lagrange.
@@ -84,6 +91,8 @@ fetch() {
   jvm=(java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto)
   [ ! -s "$archive" ] || jvm+=("-XX:SharedArchiveFile=$archive")
   classpath=$(printf '%s:' "$lib"/*.jar) # in one fixed order: the archive knows it
+  tools=
+  [ "${oauth:-jwt}" = jwt ] || tools
 }
 
 # --- nodes ---------------------------------------------------------------------------------------------------------------
@@ -144,8 +153,9 @@ start_node() { # start_node NODE: wants fetch to have been called
   # A log of an earlier life would say "started" too early.
   [ ! -e "$d/server.log" ] || mv "$d/server.log" "$d/server.log.$(date +%s%N)"
   mapfile -t flags < <(logging "$d/server.log")
+  [ -z "$secure" ] || mapfile -t -O ${#flags[@]} flags < <(secure_flags)
   [ -z "${ARCHIVE_TO:-}" ] || flags+=("-XX:ArchiveClassesAtExit=$ARCHIVE_TO")
-  start "node$1" "${jvm[@]}" -Xmx"${KAFKA_HEAP:-256m}" "${flags[@]}" -cp "$classpath" kafka.Kafka "$d/server.properties"
+  start "node$1" "${jvm[@]}" -Xmx"${KAFKA_HEAP:-256m}" "${flags[@]}" -cp "$classpath$tools" kafka.Kafka "$d/server.properties"
 }
 await_node() { # await_node NODE
   local d=$STATE/node$1 deadline=$((SECONDS + 120))
@@ -172,13 +182,14 @@ servers() { # servers pods|LISTENER|''
 up() {
   local dir=${1:-} owner='' i pids=()
   [ $# = 0 ] || shift
-  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=() secure='' secure_ports=()
+  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=() secure='' oauth=jwt secure_ports=()
   while [ $# -gt 0 ]; do
     case $1 in
       --nodes) nodes=$2; shift 2 ;;
       --version) version=$2; shift 2 ;;
       --pod-address) pod_address=$2; shift 2 ;;
       --secure) secure=yes; shift ;;
+      --oauth) oauth=$2; shift 2 ;;
       --property) more+=("$2"); shift 2 ;;
       --owner) owner=$2; shift 2 ;;
       --quick-failover)
@@ -189,12 +200,13 @@ up() {
     esac
   done
   [[ $nodes =~ ^[1-9]$ ]] || die "--nodes wants a number from 1 to 9, not $nodes"
+  [[ $oauth = @(jwt|msk) ]] || die "--oauth wants jwt or msk, not $oauth"
   claim_state "$dir" kafka "$owner"
   fetch
   mapfile -t ports < <(reserve_ports $((3 * nodes)))
   [ ${#ports[@]} = $((3 * nodes)) ] || die "no ports"
   [ -z "$secure" ] || secure_up
-  declare -p nodes version ports pod_address secure secure_ports | sed 's/^declare -[^ ]* //' > "$STATE/settings"
+  declare -p nodes version ports pod_address secure oauth secure_ports | sed 's/^declare -[^ ]* //' > "$STATE/settings"
   local id
   id=$(head -c 16 /dev/urandom | base64 | tr '+/-' 'abc' | cut -c 1-22)
   for ((i = 1; i <= nodes; i++)); do
@@ -260,6 +272,12 @@ case $command in
       else echo "broker $i: down"; fi
     done ;;
   password) opened "${1:-}"; secured; tool password "${2:?which user?}" "${3:?which password?}" ;;
+  acl)
+    opened "${1:-}"; secured
+    [ $# = 6 ] || die "an ACL is: add|remove PRINCIPAL topic|group NAME OPERATION" "see: $script --help"
+    tool acl "${@:2}" ;;
+  token) opened "${1:-}"; secured; token "${2:-lagrange}" "${3:-3600}" ;;
+  logins) opened "${1:-}"; secured; logins "${2:-lagrange}" ;;
   renew-ca) opened "${1:-}"; secured; renew_ca "${2:-ca2}" ;;
   fetch) [ "${1:-}" != --version ] || version=$2; fetch ;;
   -h | --help) usage ;;

@@ -5,20 +5,22 @@
 . "$env_dir/certificates.sh"
 
 doors=(sasl-plaintext sasl-ssl ssl wrong-host) # as callers say it; the brokers' names for them are in capitals
+issuer=https://issuer.test audience=kafka         # what the brokers want in a JWT
 secured() { [ -n "$secure" ] || die "these brokers have no security" "start them with --secure"; }
 
 # --- before the brokers start --------------------------------------------------------------------------------------------
 
-secure_up() { # sets secure_ports; fills tls/ and users/
+secure_up() { # sets secure_ports; fills tls/, users/ and oauth/
   local user
   need openssl:openssl
   mapfile -t secure_ports < <(reserve_ports $((${#doors[@]} * nodes)))
   [ ${#secure_ports[@]} = $((${#doors[@]} * nodes)) ] || die "no ports"
-  mkdir "$STATE"/{tls,users}
+  mkdir "$STATE"/{tls,users,oauth}
   for user in lagrange other; do
     (umask 077; head -c 24 /dev/urandom | base64 | tr '+/' ab > "$STATE/users/$user")
   done
   (cd "$STATE/tls" && certificates) > "$STATE/log/openssl.log" 2>&1 || { tail -n 20 "$STATE/log/openssl.log" >&2; die "no certificates"; }
+  (cd "$STATE/oauth" && signing_key)
 }
 certificates() {
   local past=(-days -1) names=DNS:localhost,IP:127.0.0.1${pod_address:+,IP:$pod_address} name
@@ -34,7 +36,23 @@ certificates() {
   certificate ca expired /CN=lagrange '' "${past[@]}"
   certificate foreign-ca foreign /CN=lagrange
   new_key unfitting
+  cat user.key user.crt > user.pem
   for name in server-ca server-ca2 wrong-host; do cat "$name.key" "$name.crt" > "$name.pem"; done
+}
+signing_key() { # key.pem, and what the brokers check its signatures by
+  local modulus
+  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem 2> /dev/null
+  modulus=$(openssl rsa -in key.pem -noout -modulus)
+  # shellcheck disable=SC2001,SC2059 # hexadecimal digits, two and two
+  cat > jwks.json << END
+{"keys": [{"kty": "RSA", "kid": "test", "alg": "RS256", "use": "sig", "e": "AQAB", "n": "$(printf "$(sed 's/../\\x&/g' <<< "${modulus#*=}")" | base64url)"}]}
+END
+}
+base64url() { base64 -w 0 | tr '+/' '-_' | tr -d =; }
+secure_flags() { # arguments of a broker's JVM
+  # Since Kafka 4.0 these must be allowed by name.
+  printf '%s\n' "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$STATE/oauth/jwks.json" \
+    "-Dorg.apache.kafka.sasl.oauthbearer.allowed.files=$STATE/oauth/jwks.json"
 }
 scram_users() { # arguments of the formatter
   local user mechanism
@@ -64,7 +82,9 @@ secure_listeners() { # secure_listeners NODE
 }
 broker_name() { tr 'a-z-' 'A-Z_' <<< "$1"; } # broker_name DOOR
 secure_properties() {
-  local door name
+  local door name bearer=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+  case $version in 3.[0-4].*) bearer=${bearer/OAuthBearerV/secured.OAuthBearerV} ;; esac
+  [ "$oauth" = jwt ] || bearer=MskTokens
   cat << END
 # Of the listeners only the plaintext one and the controllers' let anybody in without a name.
 super.users=User:ANONYMOUS
@@ -78,7 +98,10 @@ ssl.principal.mapping.rules=RULE:^CN=([^,]+).*\$/\$1/
 listener.name.ssl.ssl.client.auth=required
 listener.name.wrong_host.ssl.keystore.type=PEM
 listener.name.wrong_host.ssl.keystore.location=$STATE/tls/wrong-host.pem
-sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+sasl.oauthbearer.jwks.endpoint.url=file://$STATE/oauth/jwks.json
+sasl.oauthbearer.expected.issuer=$issuer
+sasl.oauthbearer.expected.audience=$audience
 END
   for door in sasl-plaintext sasl-ssl wrong-host; do
     name=$(broker_name "$door")
@@ -86,6 +109,8 @@ END
 listener.name.${name,,}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_lagrange="$(< "$STATE/users/lagrange")" user_other="$(< "$STATE/users/other")";
 listener.name.${name,,}.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.${name,,}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.${name,,}.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.${name,,}.oauthbearer.sasl.server.callback.handler.class=$bearer
 END
   done
 }
@@ -120,4 +145,22 @@ renew_ca() { # renew_ca AUTHORITY
 }
 served_by() { # served_by AUTHORITY ADDRESS
   openssl s_client -connect "$2" -CAfile "$STATE/tls/$1.crt" -cert "$STATE/tls/user.crt" -key "$STATE/tls/user.key" -verify_return_error < /dev/null
+}
+token() { # token USER SECONDS: what an OAuth server, or the signer of MSK, would hand out
+  local now head body date
+  now=$(date +%s)
+  if [ "$oauth" = msk ]; then
+    date=$(date -u -d "@$(($2 < 0 ? now + $2 * 2 : now))" +%Y%m%dT%H%M%SZ)
+    printf %s "https://kafka.us-east-1.amazonaws.com/?Action=kafka-cluster%3AConnect&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIATEST%2F${date%T*}%2Fus-east-1%2Fkafka-cluster%2Faws4_request&X-Amz-Date=$date&X-Amz-Expires=${2#-}&X-Amz-SignedHeaders=host&X-Amz-Signature=$(openssl rand -hex 32)&User-Agent=kafka.sh" | base64url
+  else
+    head=$(base64url <<< '{"alg": "RS256", "kid": "test", "typ": "JWT"}')
+    body=$(base64url <<< "{\"sub\": \"$1\", \"iss\": \"$issuer\", \"aud\": \"$audience\", \"iat\": $((now - 3600)), \"exp\": $((now + $2))}")
+    printf '%s.%s.%s' "$head" "$body" "$(printf %s "$head.$body" | openssl dgst -sha256 -sign "$STATE/oauth/key.pem" | base64url)"
+  fi
+  echo
+}
+logins() { # logins GROUP
+  local door places=()
+  for door in sasl-plaintext sasl-ssl ssl; do places+=("$door=$(servers "$door")"); done
+  tool logins "$STATE/tls" "$(< "$STATE/users/lagrange")" "$(token lagrange 600)" "$1" "${places[@]}"
 }

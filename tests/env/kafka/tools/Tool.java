@@ -9,7 +9,14 @@ import org.apache.kafka.clients.admin.ScramCredentialInfo;
 import org.apache.kafka.clients.admin.ScramMechanism;
 import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.common.Node;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclOperation;
+import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.resource.PatternType;
+import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.resource.ResourceType;
 
 /** What kafka.sh does to secure brokers while they run. */
 public final class Tool {
@@ -18,13 +25,19 @@ public final class Tool {
         try (var admin = Admin.create(client(arguments[0]))) {
             switch (arguments[1]) {
                 case "password" -> password(admin, rest.get(0), rest.get(1));
+                case "acl" -> acl(admin, rest);
+                case "logins" -> {
+                    if (!Logins.all(rest.get(0), rest.get(1), rest.get(2), rest.get(3), rest.subList(4, rest.size()))) {
+                        System.exit(1);
+                    }
+                }
                 case "keystore" -> keystore(admin, rest.get(0), rest.subList(1, rest.size()));
                 default -> throw new IllegalArgumentException(arguments[1]);
             }
         }
     }
 
-    private static Map<String, Object> client(String servers) {
+    static Map<String, Object> client(String servers) {
         return new HashMap<>(Map.of("bootstrap.servers", servers, "default.api.timeout.ms", "20000", "request.timeout.ms", "10000"));
     }
 
@@ -33,6 +46,27 @@ public final class Tool {
         for (var mechanism : List.of(ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)) {
             var change = new UserScramCredentialUpsertion(user, new ScramCredentialInfo(mechanism, 4096), password);
             admin.alterUserScramCredentials(List.of(change)).all().get();
+        }
+    }
+
+    /** add|remove PRINCIPAL topic|group NAME|PREFIX*|* OPERATION */
+    private static void acl(Admin admin, List<String> words) throws Exception {
+        var name = words.get(3);
+        var prefixed = name.endsWith("*") && name.length() > 1;
+        var resource = new ResourcePattern(
+            ResourceType.fromString(words.get(2)),
+            prefixed ? name.substring(0, name.length() - 1) : name,
+            prefixed ? PatternType.PREFIXED : PatternType.LITERAL);
+        var operation = AclOperation.fromString(words.get(4));
+        var acl = new AclBinding(resource, new AccessControlEntry(words.get(1), "*", operation, AclPermissionType.ALLOW));
+        switch (words.get(0)) {
+            case "add" -> admin.createAcls(List.of(acl)).all().get();
+            case "remove" -> {
+                if (admin.deleteAcls(List.of(acl.toFilter())).all().get().isEmpty()) {
+                    throw new IllegalArgumentException("there is no " + acl);
+                }
+            }
+            default -> throw new IllegalArgumentException(words.get(0));
         }
     }
 
