@@ -46,6 +46,7 @@ real=
 [ "$(id -u)" != 0 ] || real=yes
 "$kafka" up "$work/kafka1" --owner "$owner" > "$work/bootstrap1" & jobs=($!)
 "$kafka" up "$work/kafka3" --nodes 3 --quick-failover --owner "$owner" > "$work/bootstrap3" & jobs+=($!)
+"$kafka" up "$work/kafka-secure" --secure --owner "$owner" > /dev/null & jobs+=($!)
 "$kube" up "$work/cluster-control" --mode control --owner "$owner" > /dev/null & jobs+=($!)
 "$kube" up "$work/cluster-kwok" --mode kwok --nodes 2 --owner "$owner" > /dev/null & jobs+=($!)
 if [ -n "$real" ]; then
@@ -53,7 +54,7 @@ if [ -n "$real" ]; then
   "$kube" up "$work/cluster-real2" --owner "$owner" > /dev/null & jobs+=($!)
 fi
 for job in "${jobs[@]}"; do wait "$job" || fail "something did not start"; done
-ok "two Kafka clusters and ${#jobs[@]} clusters in all started at once, beside each other"
+ok "three Kafka clusters and ${#jobs[@]} clusters in all started at once, beside each other"
 [[ $(tr , '\n' < "$work/bootstrap3" | sort -u | wc -l) = 3 ]] || fail "three brokers have three addresses: $(cat "$work/bootstrap3")"
 [ "$(stat -c %a "$work/cluster-control/admin.kubeconfig" "$work/cluster-control" | tr '\n' ' ')" = "600 700 " ] || fail "the kubeconfig is private"
 
@@ -70,6 +71,26 @@ deployment localhost/none:1 | "$kube" kubectl "$work/cluster-kwok" apply -f - > 
 "$kube" kubectl "$work/cluster-kwok" scale deployment app --replicas=5 > /dev/null
 grep -q '"subresource":"scale"' "$work/cluster-kwok/log/audit.log" || fail "the audit log has the scale request"
 ok "kwok: fake Pods are Ready; the audit log has the writes"
+
+secure=$work/kafka-secure
+logins_say() { # logins_say hidden|visible
+  "$kafka" logins "$secure" > "$work/logins" || true
+  [ "$(grep -c ": in, the group is $1\$" "$work/logins")" = 9 ] || fail "nine logins, the group $1: $(< "$work/logins")"
+}
+handshake() { # handshake LISTENER [ARGUMENT...]
+  openssl s_client -connect "$("$kafka" bootstrap "$secure" "$1")" -verify_ip 127.0.0.1 -verify_return_error -CAfile "$secure/tls/ca.crt" "${@:2}" < /dev/null > /dev/null 2>&1
+}
+[ "$(stat -c %a "$secure" "$secure"/users/* "$secure/oauth/key.pem" | tr '\n' ' ')" = "700 600 600 600 " ] || fail "secrets are private"
+handshake sasl-ssl || fail "a TLS handshake"
+! handshake wrong-host || fail "a certificate of another host"
+logins_say hidden
+"$kafka" acl "$secure" add User:lagrange group 'lag*' Describe
+"$kafka" password "$secure" lagrange "$(< "$secure/users/lagrange")"
+logins_say visible
+"$kafka" renew-ca "$secure"
+! handshake sasl-ssl || fail "the old authority is no longer the brokers'"
+handshake sasl-ssl -CAfile "$secure/tls/ca2.crt" || fail "the new authority is the brokers'"
+ok "logins at three listeners by four mechanisms and a certificate; an ACL, a password and the authority changed"
 
 "$kafka" pause "$work/kafka3" 2
 "$kafka" cont "$work/kafka3" 2

@@ -207,7 +207,8 @@ up() {
   [ ${#ports[@]} = $((3 * nodes)) ] || die "no ports"
   [ -z "$secure" ] || secure_up
   declare -p nodes version ports pod_address secure oauth secure_ports | sed 's/^declare -[^ ]* //' > "$STATE/settings"
-  local id
+  local id identities=
+  [ -z "$secure" ] || { identities & identities=$!; }
   id=$(head -c 16 /dev/urandom | base64 | tr '+/-' 'abc' | cut -c 1-22)
   for ((i = 1; i <= nodes; i++)); do
     mkdir "$STATE/node$i"
@@ -217,6 +218,7 @@ up() {
   for i in "${!pids[@]}"; do
     wait "${pids[i]}" || { cat "$STATE/node$((i + 1))/format.out" >&2; die "broker $((i + 1)) could not format its data directory"; }
   done
+  [ -z "$identities" ] || wait "$identities" || { tail -n 20 "$STATE/log/openssl.log" >&2; die "the brokers have no certificates"; }
   for ((i = 1; i <= nodes; i++)); do start_node "$i"; done
   for ((i = 1; i <= nodes; i++)); do await_node "$i"; done
   standing

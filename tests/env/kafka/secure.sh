@@ -10,7 +10,7 @@ secured() { [ -n "$secure" ] || die "these brokers have no security" "start them
 
 # --- before the brokers start --------------------------------------------------------------------------------------------
 
-secure_up() { # sets secure_ports; fills tls/, users/ and oauth/
+secure_up() { # sets secure_ports; fills users/
   local user
   need openssl:openssl
   mapfile -t secure_ports < <(reserve_ports $((${#doors[@]} * nodes)))
@@ -19,8 +19,9 @@ secure_up() { # sets secure_ports; fills tls/, users/ and oauth/
   for user in lagrange other; do
     (umask 077; head -c 24 /dev/urandom | base64 | tr '+/' ab > "$STATE/users/$user")
   done
-  (cd "$STATE/tls" && certificates) > "$STATE/log/openssl.log" 2>&1 || { tail -n 20 "$STATE/log/openssl.log" >&2; die "no certificates"; }
-  (cd "$STATE/oauth" && signing_key)
+}
+identities() { # fills tls/ and oauth/; while the data directories are formatted
+  (cd "$STATE/tls" || exit; certificates; cd "$STATE/oauth" || exit; signing_key) > "$STATE/log/openssl.log" 2>&1
 }
 certificates() {
   local past=(-days -1) names=DNS:localhost,IP:127.0.0.1${pod_address:+,IP:$pod_address} name
@@ -54,9 +55,10 @@ secure_flags() { # arguments of a broker's JVM
   printf '%s\n' "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$STATE/oauth/jwks.json" \
     "-Dorg.apache.kafka.sasl.oauthbearer.allowed.files=$STATE/oauth/jwks.json"
 }
+early() { case $version in 3.[0-4].*) ;; *) false ;; esac; } # Kafka that has no SCRAM with KRaft yet
 scram_users() { # arguments of the formatter
   local user mechanism
-  case $version in 3.[0-4].*) return ;; esac
+  ! early || return 0
   for user in lagrange other; do
     for mechanism in 256 512; do
       printf '%s\n' --add-scram "SCRAM-SHA-$mechanism=[name=$user,password=$(< "$STATE/users/$user")]"
@@ -82,8 +84,8 @@ secure_listeners() { # secure_listeners NODE
 }
 broker_name() { tr 'a-z-' 'A-Z_' <<< "$1"; } # broker_name DOOR
 secure_properties() {
-  local door name bearer=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
-  case $version in 3.[0-4].*) bearer=${bearer/OAuthBearerV/secured.OAuthBearerV} ;; esac
+  local door name scram=,SCRAM-SHA-256,SCRAM-SHA-512 bearer=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+  ! early || scram='' bearer=${bearer/OAuthBearerV/secured.OAuthBearerV}
   [ "$oauth" = jwt ] || bearer=MskTokens
   cat << END
 # Of the listeners only the plaintext one and the controllers' let anybody in without a name.
@@ -98,7 +100,7 @@ ssl.principal.mapping.rules=RULE:^CN=([^,]+).*\$/\$1/
 listener.name.ssl.ssl.client.auth=required
 listener.name.wrong_host.ssl.keystore.type=PEM
 listener.name.wrong_host.ssl.keystore.location=$STATE/tls/wrong-host.pem
-sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+sasl.enabled.mechanisms=PLAIN$scram,OAUTHBEARER
 sasl.oauthbearer.jwks.endpoint.url=file://$STATE/oauth/jwks.json
 sasl.oauthbearer.expected.issuer=$issuer
 sasl.oauthbearer.expected.audience=$audience
