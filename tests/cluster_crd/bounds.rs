@@ -205,7 +205,7 @@ async fn the_largest_consumer_group_is_accepted(#[case] topics: Value) {
     let mut object = group(json!({
         "groupId": "g".repeat(255),
         "scaleTargetRef": { "apiVersion": format!("{}/v1", "a".repeat(125)), "kind": "K".repeat(63), "name": "n".repeat(253) },
-        "kafka": { "clusterRef": null, "bootstrapServers": servers() },
+        "kafka": { "clusterRef": null, "bootstrapServers": servers(), "tls": tls(), "sasl": oauth() },
         "minReplicas": 10_000,
         "maxReplicas": 10_000,
         "objective": { "lagPerReplica": 1_000_000_000_000_i64 },
@@ -236,12 +236,39 @@ async fn the_largest_kafka_cluster_is_accepted(#[case] mut allowed: Value) {
     allowed["groupIdPrefixes"] = json!((0..64).map(|n| format!("{n:0>255}")).collect::<Vec<_>>());
     let accepted = server
         .dry_run(&cluster(
-            json!({ "bootstrapServers": servers(), "allowedNamespaces": allowed }),
+            json!({ "bootstrapServers": servers(), "tls": tls(), "sasl": oauth(), "allowedNamespaces": allowed }),
         ))
         .await;
     assert_eq!(accepted.status, 201, "{}", accepted.body);
     let _: api::KafkaCluster =
         serde_json::from_value(accepted.body).expect("what the server accepts can be read");
+}
+
+/// Certificates by the longest names there are.
+fn certificates() -> Vec<Value> {
+    vec![json!({ "secretName": "s".repeat(253), "key": "k".repeat(253) }); 16]
+}
+
+fn tls() -> Value {
+    json!({
+        "trustedCertificates": certificates(),
+        "clientCertificate": { "secretName": "s".repeat(253), "certificateKey": "c".repeat(253), "privateKeyKey": "k".repeat(253) },
+    })
+}
+
+fn oauth() -> Value {
+    let letters = "abcdefghijklmnop".chars();
+    let extensions: serde_json::Map<_, _> = letters
+        .map(|letter| (letter.to_string().repeat(255), json!("v".repeat(255))))
+        .collect();
+    json!({ "mechanism": "OAUTHBEARER", "oauth": {
+        "tokenEndpoint": format!("https://{:/<504}", "login.example.com"),
+        "clientId": "c".repeat(255),
+        "clientSecret": { "secretName": "s".repeat(253), "key": "k".repeat(253) },
+        "scope": "s".repeat(1024),
+        "extensions": extensions,
+        "trustedCertificates": certificates(),
+    } })
 }
 
 fn servers() -> Vec<String> {

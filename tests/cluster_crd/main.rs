@@ -12,6 +12,7 @@
 )]
 
 mod bounds;
+mod connections;
 mod objects;
 mod reading;
 mod rules;

@@ -6,6 +6,7 @@ use lagrange::api;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::connections::of_connections;
 use crate::objects::{cluster, group};
 use crate::server::Server;
 
@@ -17,14 +18,14 @@ const TOPIC: &str =
 const NAMESPACE: &str = "write the name of a namespace: lower case letters, digits and '-'";
 
 /// Where the mistake is, an object that makes it, what the answer says, and an object close to it that is right.
-struct Case {
+pub(crate) struct Case {
     at: &'static str,
     bad: Value,
     message: &'static str,
     good: Value,
 }
 
-fn case(at: &'static str, bad: Value, message: &'static str, good: Value) -> Case {
+pub(crate) fn case(at: &'static str, bad: Value, message: &'static str, good: Value) -> Case {
     Case {
         at,
         bad,
@@ -305,6 +306,7 @@ fn of_cluster() -> Vec<Case> {
 #[case::of_names(of_names())]
 #[case::of_durations(of_durations())]
 #[case::of_a_kafka_cluster(of_cluster())]
+#[case::of_connections(of_connections())]
 #[tokio::test]
 async fn a_broken_rule_is_refused_with_what_to_write_instead(#[case] cases: Vec<Case>) {
     let server = Server::with_definitions().await;
@@ -341,7 +343,13 @@ async fn a_broken_rule_is_refused_with_what_to_write_instead(#[case] cases: Vec<
 
 #[test]
 fn no_rule_is_without_a_case() {
-    let cases = [of_spec(), of_names(), of_durations(), of_cluster()];
+    let cases = [
+        of_spec(),
+        of_names(),
+        of_durations(),
+        of_cluster(),
+        of_connections(),
+    ];
     let tested: BTreeSet<&str> = cases.iter().flatten().map(|case| case.message).collect();
     let mut written = BTreeSet::new();
     messages(
