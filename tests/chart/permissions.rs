@@ -38,6 +38,7 @@ const TARGETS: &str = "scaleTargets: [{group: argoproj.io, resource: rollouts}, 
 #[case("watchNamespaces: [kafka, shop]")]
 #[case(TARGETS)]
 #[case("rbac: {aggregate: true}")]
+#[case("secrets: {namespaces: [kafka]}")]
 fn every_rule_says_why_it_is_there(#[case] values: &str) {
     let mut seen = 0;
     for role in documents(&template(values).unwrap()) {
@@ -79,14 +80,7 @@ fn nothing_is_granted_by_wildcard_or_that_could_be_turned_into_more(#[case] valu
         assert!(!all.iter().any(|word| word.contains('*')), "{rule}");
         for resource in words(&rule, "resources") {
             assert!(
-                ![
-                    "secrets",
-                    "leases",
-                    "serviceaccounts",
-                    "roles",
-                    "clusterroles"
-                ]
-                .contains(&resource),
+                !["leases", "serviceaccounts", "roles", "clusterroles"].contains(&resource),
                 "{rule}"
             );
             let verbs = words(&rule, "verbs");
@@ -155,12 +149,47 @@ fn watched_namespaces_get_the_same_rules_but_namespaces_and_nothing_is_cluster_w
     }
 }
 
+/// A list means these and no other: not one more by a role for the whole cluster.
+#[test]
+fn secrets_may_be_read_in_the_named_namespaces_alone() {
+    let namespaces = |values: &str| -> Vec<(String, String)> {
+        let roles = objects(&template(values).unwrap()).into_iter();
+        roles
+            .filter(of_operator)
+            .flat_map(|role| {
+                let rules = role["rules"].as_array().unwrap().clone().into_iter();
+                let reading = rules.filter(|rule| words(rule, "resources").contains(&"secrets"));
+                let namespace = role["metadata"]["namespace"].as_str().unwrap_or("*");
+                let namespace = namespace.to_owned();
+                reading
+                    .map(move |rule| (namespace.clone(), words(&rule, "verbs").join(" ")))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let watching = |namespace: &str| (namespace.to_owned(), "list watch".to_owned());
+    assert_eq!(namespaces(""), [watching("*")]);
+    assert_eq!(
+        namespaces("watchNamespaces: [kafka, shop]"),
+        [watching("kafka"), watching("shop")]
+    );
+    assert_eq!(
+        namespaces("secrets: {namespaces: [kafka]}"),
+        [watching("kafka")]
+    );
+    assert_eq!(
+        namespaces("{watchNamespaces: [kafka, shop], secrets: {namespaces: [kafka]}}"),
+        [watching("kafka")]
+    );
+}
+
 #[test]
 fn every_role_is_bound_to_the_account_of_the_pod() {
     for values in [
         "",
         "watchNamespaces: [kafka, shop]",
         "serviceAccount: {create: false, name: given}",
+        "secrets: {namespaces: [kafka]}",
     ] {
         let objects = objects(&template(values).unwrap());
         let pod = objects

@@ -19,6 +19,10 @@ const REFUSED: &[&str] = &[
     "watchNamespaces: [\"\"]",
     "watchNamespaces: [shop, shop]",
     "watchNamespaces: shop",
+    "secrets: {namespaces: [\"*\"]}",
+    // Secrets that no resource could use, and kinds that the policy could not tell.
+    "{watchNamespaces: [shop], secrets: {namespaces: [kafka]}}",
+    "{admissionPolicy: {enabled: true}, scaleTargets: [{group: argoproj.io, resource: rollouts}]}",
     // Not what the operator would understand.
     "kafka: {timeout: 2}",
     "kafka: {inlinePollInterval: fast}",

@@ -10,6 +10,7 @@ pub(crate) const EVERYTHING: &str = include_str!("everything.yaml");
 
 const WATCH_NAMESPACES: &str = "watchNamespaces: [kafka, shop]";
 const SCALE_TARGETS: &str = "scaleTargets: [{group: argoproj.io, resource: rollouts}]";
+const ADMISSION_POLICY: &str = "{admissionPolicy: {enabled: true}, scaleTargets: [{group: argoproj.io, resource: rollouts, kind: Rollout}]}";
 const MONITORING: &str = "
 metrics:
   serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 15s}
@@ -62,6 +63,8 @@ fn default_values() {
 #[rstest]
 #[case("watch_namespaces", WATCH_NAMESPACES)]
 #[case("scale_targets", SCALE_TARGETS)]
+#[case("secrets_of_one_namespace", "secrets: {namespaces: [kafka]}")]
+#[case("admission_policy", ADMISSION_POLICY)]
 #[case("monitoring", MONITORING)]
 #[case("network_policy", NETWORK_POLICY)]
 #[case("no_definitions", "crds: {install: false}")]
@@ -119,6 +122,7 @@ fn notes_say_what_comes_next_and_what_is_doubtful(#[case] name: &str, #[case] va
 #[case(SCALE_TARGETS)]
 #[case(MONITORING)]
 #[case(NETWORK_POLICY)]
+#[case(ADMISSION_POLICY)]
 #[case(EVERYTHING)]
 fn lint_has_nothing_to_say(#[case] values: &str) {
     let directory = tempfile::tempdir().unwrap();
@@ -175,7 +179,7 @@ fn every_object_is_labelled_and_in_a_namespace_of_its_own_or_in_none(#[case] val
             metadata["labels"]["app.kubernetes.io/managed-by"], "Helm",
             "{object}"
         );
-        let cluster_wide = kind.starts_with("Cluster");
+        let cluster_wide = kind.starts_with("Cluster") || kind.starts_with("ValidatingAdmission");
         assert_eq!(metadata["namespace"].is_null(), cluster_wide, "{object}");
     }
 }

@@ -11,6 +11,7 @@
     clippy::unwrap_used
 )]
 
+mod admission;
 mod bounds;
 mod connections;
 mod objects;

@@ -95,15 +95,39 @@ impl Server {
         path: &str,
         body: &impl serde::Serialize,
     ) -> Answer {
+        self.send_with(None, method, path, body).await
+    }
+
+    /// The same by somebody who has only the rights that he was given.
+    pub(crate) async fn send_as(
+        &self,
+        user: &str,
+        method: Method,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Answer {
+        self.send_with(Some(user), method, path, body).await
+    }
+
+    async fn send_with(
+        &self,
+        user: Option<&str>,
+        method: Method,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Answer {
         let content = if method == Method::PATCH {
             "application/apply-patch+yaml"
         } else {
             "application/json"
         };
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("Content-Type", content);
+        if let Some(user) = user {
+            request = request.header("Impersonate-User", user);
+        }
         let request = request
             .body(kube::client::Body::from(serde_json::to_vec(body).unwrap()))
             .unwrap();
@@ -144,6 +168,14 @@ impl Answer {
 pub(crate) fn kubectl(arguments: &[&str]) -> String {
     started();
     script("kubectl", arguments)
+}
+
+/// What Helm makes of the chart with these arguments, for a release `lagrange` in `lagrange-system`.
+pub(crate) fn render(arguments: &[&str]) -> String {
+    started();
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange");
+    let release = ["template", "lagrange", chart, "--namespace=lagrange-system"];
+    script("helm", &[&release[..], arguments].concat())
 }
 
 fn collection(object: &Value) -> String {

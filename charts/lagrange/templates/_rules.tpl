@@ -47,4 +47,15 @@ Used by the ClusterRole and, with watchNamespaces, by a Role in each of them.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if not .Values.secrets.namespaces }}
+{{ include "lagrange.secretRules" . }}
+{{- end }}
+{{- end }}
+
+{{/* What it may do where credentials are: in every namespace that it works in, or in those of secrets.namespaces. */}}
+{{- define "lagrange.secretRules" -}}
+# Watches of the Secrets and ConfigMaps that tls and sasl name: one for each, by its name. RBAC cannot know the names beforehand.
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [list, watch]
 {{- end }}

@@ -1,0 +1,251 @@
+//! The chart's admission policies, which lend nobody the operator's rights: what a ConsumerGroup or KafkaCluster asks for, its writer must be allowed to do.
+
+use std::time::Duration;
+
+use http::Method;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::objects::{cluster, group};
+use crate::server::{Answer, Server, kubectl, render};
+
+/// The only one where the policies hold: other tests are on the same server.
+const NAMESPACE: &str = "admission";
+/// May write both kinds of resources. What else, the name says.
+const NOTHING: &str = "writer";
+const SCALING: &str = "scaler";
+const READING: &str = "reader";
+const BOTH: &str = "owner";
+const RIGHTS: &str = include_str!("admission.yaml");
+
+/// A server where the policies hold and everybody has their rights.
+async fn guarded() -> Server {
+    let server = Server::with_definitions().await;
+    let rendered = render(&[
+        "--show-only=templates/admissionpolicy.yaml",
+        "--set=admissionPolicy.enabled=true",
+        "--set=watchNamespaces={admission}",
+        r#"--set-json=scaleTargets=[{"group":"argoproj.io","resource":"rollouts","kind":"Rollout"}]"#,
+    ]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("objects.yaml");
+    let written = [rendered, RIGHTS.to_owned()].join("\n---\n");
+    std::fs::write(&file, written).unwrap();
+    let file = file.to_str().unwrap();
+    kubectl(&[
+        "apply",
+        "--server-side",
+        "--warnings-as-errors",
+        "--filename",
+        file,
+    ]);
+    // Both are read by watches of their own.
+    let refused = group(json!({ "scaleTargetRef": { "kind": "Other" } }));
+    let secret = inline(json!(["tls-ca"]));
+    until(&server, NOTHING, &refused, 403).await;
+    until(&server, BOTH, &secret, 201).await;
+    until(&server, SCALING, &secret, 403).await;
+    server
+}
+
+async fn create_as(server: &Server, user: &str, object: &Value, query: &str) -> Answer {
+    let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+    let mut object = object.clone();
+    object["metadata"]["namespace"] = NAMESPACE.into();
+    let path = format!("/apis/lagrange.dev/v1alpha1/namespaces/{NAMESPACE}/{plural}?{query}");
+    server.send_as(user, Method::POST, &path, &object).await
+}
+
+async fn until(server: &Server, user: &str, object: &Value, status: u16) {
+    for _ in 0..150 {
+        let answer = create_as(server, user, object, "dryRun=All").await;
+        let about_the_policy = status != 403 || said(&answer).contains("ValidatingAdmissionPolicy");
+        if answer.status == status && about_the_policy {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("{user} does not get a {status}");
+}
+
+fn said(answer: &Answer) -> &str {
+    answer.body["message"].as_str().unwrap_or_default()
+}
+
+fn inline(authorities: Value) -> Value {
+    let sources = authorities.as_array().unwrap().iter();
+    let sources: Vec<_> = sources.map(|name| json!({ "secretName": name })).collect();
+    group(json!({ "kafka": {
+        "clusterRef": null,
+        "bootstrapServers": ["kafka:9093"],
+        "tls": { "trustedCertificates": sources },
+    } }))
+}
+
+fn on(kind: &str, api: &str) -> Value {
+    group(json!({ "scaleTargetRef": { "kind": kind, "apiVersion": api } }))
+}
+
+fn login(sasl: &Value) -> Value {
+    cluster(json!({ "tls": { "clientCertificate": { "secretName": "tls-client" } }, "sasl": sasl }))
+}
+
+fn passwords() -> Value {
+    login(&json!({
+        "mechanism": "PLAIN", "usernameSecret": { "secretName": "user" }, "passwordSecret": { "secretName": "password" },
+    }))
+}
+
+fn oauth(own: &str, authority: &str) -> Value {
+    login(&json!({ "mechanism": "OAUTHBEARER", "oauth": {
+        "tokenEndpoint": "https://login.example.com", "clientId": "x", "clientSecret": { "secretName": own },
+        "trustedCertificates": [{ "configMapName": "public" }, { "secretName": authority }],
+    } }))
+}
+
+fn aws(secret: &str) -> Value {
+    let credentials =
+        json!({ "region": "eu-central-1", "credentialsSecret": { "secretName": secret } });
+    login(&json!({ "mechanism": "AWS_MSK_IAM", "aws": credentials }))
+}
+
+#[rstest]
+#[case::scale_of_a_deployment(NOTHING, group(json!({})),
+    "writer may not have Deployment fulfillment scaled: the right to update deployments/scale in namespace admission is missing")]
+#[case::reading_secrets_is_not_scaling(READING, group(json!({})),
+    "reader may not have Deployment fulfillment scaled")]
+#[case::scale_of_a_stateful_set(
+    NOTHING,
+    on("StatefulSet", "apps/v1"),
+    "the right to update statefulsets/scale in namespace admission is missing"
+)]
+#[case::scale_of_another_kind(
+    NOTHING,
+    on("Rollout", "argoproj.io/v1alpha1"),
+    "the right to update rollouts/scale in namespace admission is missing"
+)]
+#[case::the_right_is_for_one_name(BOTH, group(json!({ "scaleTargetRef": { "name": "payments" } })),
+    "owner may not have Deployment payments scaled")]
+#[case::unknown_kinds(
+    BOTH,
+    on("Deployment", "example.com/v1"),
+    "may not scale Deployment of example.com/v1: name a Deployment, a StatefulSet of apps/v1, or a kind of the chart's scaleTargets"
+)]
+#[case::secret_of_a_group(SCALING, inline(json!(["tls-ca"])),
+    "scaler may not name Secret tls-ca: the right to get it in namespace admission is missing")]
+#[case::secret_of_a_cluster(NOTHING, passwords(), "writer may not name Secret tls-client")]
+#[case::last_of_many(BOTH, inline(json!(["s0", "s1", "s2", "s3", "s4", "s5", "s6", "mine-not"])), "owner may not name Secret mine-not")]
+#[case::more_than_can_be_checked(BOTH, inline(json!(["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"])), "names more than 8 Secrets")]
+#[case::a_clients_secret(BOTH, oauth("other", "tls-ca"), "owner may not name Secret other")]
+#[case::an_authority_of_the_oauth_server(
+    BOTH,
+    oauth("client", "other"),
+    "owner may not name Secret other"
+)]
+#[case::an_access_key(BOTH, aws("other"), "owner may not name Secret other")]
+#[tokio::test]
+async fn a_writer_without_the_right_is_told_which_is_missing(
+    #[case] user: &str,
+    #[case] object: Value,
+    #[case] message: &str,
+) {
+    let server = guarded().await;
+    let refused = create_as(&server, user, &object, "dryRun=All").await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(said(&refused).contains(message), "{}", said(&refused));
+}
+
+#[rstest]
+#[case::scale_of_a_deployment(SCALING, group(json!({})))]
+#[case::scale_of_a_stateful_set(SCALING, on("StatefulSet", "apps/v1"))]
+#[case::scale_of_another_kind(SCALING, on("Rollout", "argoproj.io/v1alpha1"))]
+#[case::a_cluster_without_secrets(NOTHING, cluster(json!({ "tls": {} })))]
+#[case::a_cluster_by_passwords(READING, passwords())]
+#[case::a_cluster_by_oauth(READING, oauth("client", "tls-ca"))]
+#[case::a_cluster_of_aws(READING, aws("access-key"))]
+#[case::a_group_with_secrets(BOTH, inline(json!(["tls-ca"])))]
+#[case::as_many_as_can_be_checked(BOTH, inline(json!(["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"])))]
+#[tokio::test]
+async fn a_writer_with_the_right_is_not_in_the_way_of_it(
+    #[case] user: &str,
+    #[case] object: Value,
+) {
+    let server = guarded().await;
+    let accepted = create_as(&server, user, &object, "dryRun=All").await;
+    assert_eq!(accepted.status, 201, "{}", accepted.body);
+    assert_eq!(accepted.warnings, [] as [&str; 0]);
+}
+
+/// The operator has neither right to update scales nor to get Secrets; a collector of garbage, which takes finalizers away, has none at all.
+#[tokio::test]
+async fn only_what_asks_for_something_is_checked() {
+    let server = guarded().await;
+    let created = create_as(&server, BOTH, &inline(json!(["tls-ca"])), "").await;
+    assert_eq!(created.status, 201, "{}", created.body);
+    let path = format!("/apis/lagrange.dev/v1alpha1/namespaces/{NAMESPACE}/consumergroups/example");
+    let apply = |more: Value| {
+        let mut object = json!({ "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup", "metadata": { "name": "example" } });
+        let fields = more.as_object().unwrap().clone();
+        object.as_object_mut().unwrap().extend(fields);
+        object
+    };
+
+    let status = apply(json!({ "status": { "partitions": 6 } }));
+    let status_path = format!("{path}/status?fieldManager=operator");
+    let written = server
+        .send_as("operator", Method::PATCH, &status_path, &status)
+        .await;
+    assert_eq!(written.status, 200, "{}", written.body);
+
+    let patch_path = format!("{path}?fieldManager=someone&force=true");
+    let labelled = apply(
+        json!({ "metadata": { "name": "example", "labels": { "team": "shop" }, "finalizers": ["example.com/x"] } }),
+    );
+    let taken = server
+        .send_as(NOTHING, Method::PATCH, &patch_path, &labelled)
+        .await;
+    assert_eq!(taken.status, 200, "{}", taken.body);
+
+    // An annotation may set replicas.
+    for (asking, user, expected) in [
+        (json!({ "spec": { "maxReplicas": 7 } }), NOTHING, 403),
+        (
+            json!({ "metadata": { "name": "example", "annotations": { "lagrange.dev/paused-replicas": "9" } } }),
+            NOTHING,
+            403,
+        ),
+        (
+            json!({ "metadata": { "name": "example", "annotations": { "lagrange.dev/paused-replicas": "9" } } }),
+            BOTH,
+            200,
+        ),
+        (json!({ "spec": { "maxReplicas": 7 } }), BOTH, 200),
+    ] {
+        let answer = server
+            .send_as(user, Method::PATCH, &patch_path, &apply(asking.clone()))
+            .await;
+        assert_eq!(answer.status, expected, "{user} {asking}: {}", answer.body);
+    }
+}
+
+/// The API server looks at the expressions beside the schemas of the resources, and notes what does not fit.
+#[tokio::test]
+async fn expressions_fit_the_schemas() {
+    let server = guarded().await;
+    for resource in ["consumergroups", "kafkaclusters"] {
+        let path = format!(
+            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/lagrange-system-lagrange-{resource}"
+        );
+        for attempt in 0.. {
+            let policy = server.send(Method::GET, &path, &json!({})).await.body;
+            let looked_at = &policy["status"]["observedGeneration"];
+            if *looked_at == policy["metadata"]["generation"] && !looked_at.is_null() {
+                let warnings = &policy["status"]["typeChecking"]["expressionWarnings"];
+                assert!(warnings.is_null(), "{warnings:#}");
+                break;
+            }
+            assert!(attempt < 150, "{policy}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
