@@ -8,12 +8,16 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use lagrange::{api::ConsumerGroup, intent::Intent};
+use lagrange::{
+    api::{ConsumerGroup, KafkaCluster},
+    intent::Intent,
+};
 use serde_json::Value;
 
 use support::kubernetes::Kubernetes;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/connections");
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/order-events");
 
 /// A file's path below `examples/`, and the objects in it.
@@ -31,7 +35,7 @@ fn files() -> Vec<File> {
         .collect();
     files.sort_by(|a, b| a.0.cmp(&b.0));
     assert!(
-        files.len() >= 12,
+        files.len() >= 21,
         "only {} examples were found",
         files.len()
     );
@@ -108,7 +112,7 @@ fn every_group_is_one_that_the_operator_can_manage() {
         Intent::of(&group).unwrap_or_else(|error| panic!("{name}: {error}"));
         seen += 1;
     }
-    assert!(seen >= 11, "only {seen} groups were found");
+    assert!(seen >= 20, "only {seen} groups were found");
 }
 
 #[test]
@@ -145,5 +149,81 @@ fn the_readme_names_every_example() {
     let readme = std::fs::read_to_string(format!("{EXAMPLES}/README.md")).unwrap();
     for (name, _) in files() {
         assert!(readme.contains(&format!("]({name})")), "{name}");
+    }
+}
+
+/// Somebody who fills in their own could otherwise commit it here.
+#[test]
+fn every_secret_has_nothing_but_room_for_one() {
+    let files = files();
+    let mut seen = 0;
+    for (name, secret) in of_kind("Secret", &files) {
+        for (key, value) in secret["stringData"].as_object().unwrap() {
+            let value = value.as_str().unwrap();
+            assert!(
+                value.starts_with('<') && value.ends_with('>'),
+                "{name}: {key}"
+            );
+            seen += 1;
+        }
+        assert!(secret["data"].is_null(), "{name}");
+    }
+    assert!(seen >= 7, "only {seen} values were found");
+}
+
+#[test]
+fn every_connection_is_protected_whole_and_explained() {
+    let documents: Vec<String> = paths(Path::new(DOCUMENTS))
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let files: Vec<File> = files()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("connections/"))
+        .collect();
+    assert!(files.len() >= 9);
+    for file in &files {
+        let one = std::slice::from_ref(file);
+        let name = &file.0;
+        let (_, cluster) = of_kind("KafkaCluster", one).next().unwrap();
+        let (_, group) = of_kind("ConsumerGroup", one).next().unwrap();
+        for field in ["name", "namespace"] {
+            assert_eq!(
+                group["spec"]["kafka"]["clusterRef"][field], cluster["metadata"][field],
+                "{name}"
+            );
+        }
+        let typed: KafkaCluster = serde_json::from_value(cluster.clone()).unwrap();
+        let allowed = typed.spec.allowed_namespaces.names.unwrap_or_default();
+        assert!(
+            allowed
+                .iter()
+                .any(|namespace| group["metadata"]["namespace"] == **namespace),
+            "{name}"
+        );
+        assert!(
+            typed.spec.tls.is_some() && !typed.spec.allow_insecure,
+            "{name}"
+        );
+        assert!(
+            documents
+                .iter()
+                .any(|text| text.contains(&format!("](../../examples/{name})"))),
+            "no document links to {name}"
+        );
+    }
+}
+
+#[test]
+fn every_page_about_a_connection_is_in_the_index_and_says_what_it_was_run_against() {
+    let index = std::fs::read_to_string(format!("{DOCUMENTS}/README.md")).unwrap();
+    for path in paths(Path::new(DOCUMENTS)) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            name == "README.md"
+                || (index.contains(&format!("]({name})")) && text.contains("\nRun against: ")),
+            "{name}"
+        );
     }
 }
