@@ -28,7 +28,9 @@ type Within = fn(Value) -> Value;
 
 fn within_group(connection: Value) -> Value {
     let mut kafka = json!({ "clusterRef": null, "bootstrapServers": ["kafka:9093"] });
-    let fields = connection.as_object().unwrap().clone();
+    let Value::Object(fields) = connection else {
+        panic!("{connection} is no object")
+    };
     kafka.as_object_mut().unwrap().extend(fields);
     group(json!({ "kafka": kafka }))
 }
