@@ -59,7 +59,7 @@ pub(super) fn locate(
     let (cluster_namespace, name) = match source {
         Source::Inline(plan) if context.settings.inline_connections => {
             return Ok(Located {
-                plan: plan.clone(),
+                plan: Plan::clone(plan),
                 namespace: namespace.into(),
                 interval: context.settings.inline_interval,
                 cluster: None,

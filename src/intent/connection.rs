@@ -16,10 +16,7 @@ use crate::{
         connection::{Connection, Identity, Servers, identity},
         secret::Secret,
         security::{ClientCertificate, PasswordMechanism, Sasl, Security, Tls},
-        token::{
-            aws::{AwsCredentials, MskIamConfig},
-            oidc::OidcConfig,
-        },
+        token::{aws::AwsCredentials, oidc::OidcConfig},
     },
 };
 
@@ -380,14 +377,15 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
                 };
                 let keys = &aws.credentials_secret;
                 let value = |key: &str| self.login(&keys.secret_name, key);
-                return Ok(Some(Sasl::MskIam(MskIamConfig {
+                let access_key_id = value(&keys.access_key_id_key)?;
+                return Ok(Some(Sasl::MskIam {
                     region: aws.region.clone(),
                     credentials: AwsCredentials {
-                        access_key_id: value(&keys.access_key_id_key)?,
+                        access_key_id: access_key_id.text().unwrap_or_default().to_owned(),
                         secret_access_key: value(&keys.secret_access_key_key)?,
                         session_token: keys.session_token_key.as_deref().map(value).transpose()?,
                     },
-                })));
+                }));
             }
         };
         let username = match (&sasl.username, &sasl.username_secret) {

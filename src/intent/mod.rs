@@ -54,7 +54,7 @@ pub enum Source {
         name: String,
     },
     /// What the ConsumerGroup says itself.
-    Inline(Plan),
+    Inline(Box<Plan>),
 }
 
 /// Why a ConsumerGroup cannot be managed as it is written. The text says what to write instead.
@@ -240,7 +240,10 @@ fn source(spec: &ConsumerGroupSpec, namespace: &str) -> Result<Source, InvalidSp
                 .unwrap_or_else(|| namespace.to_owned()),
             name: cluster.name.clone(),
         }),
-        (None, Some(servers)) => Ok(Source::Inline(Plan::inline(servers, &spec.kafka)?)),
+        (None, Some(servers)) => Ok(Source::Inline(Box::new(Plan::inline(
+            servers,
+            &spec.kafka,
+        )?))),
         (None, None) | (Some(_), Some(_)) => Err(InvalidSpec::Kafka),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::secret::Secret;
 use super::token::TokenSource;
-use super::token::aws::{MskIam, MskIamConfig};
+use super::token::aws::{AwsCredentials, MskIam};
 use super::token::oidc::{ClientCredentials, OidcConfig};
 
 /// How a connection is protected. The default is plaintext, without a login.
@@ -51,7 +51,12 @@ pub enum Sasl {
     /// Tokens of an OAuth 2 server.
     Oidc(OidcConfig),
     /// Tokens that we sign with a key of AWS.
-    MskIam(MskIamConfig),
+    MskIam {
+        /// Region of the cluster.
+        region: String,
+        /// The key.
+        credentials: AwsCredentials,
+    },
 }
 
 /// How name and password are sent.
@@ -104,7 +109,7 @@ impl Security {
                 properties.push(("sasl.username", username.clone()));
                 properties.push(("sasl.password", password.clone()));
             }
-            Some(Sasl::Oidc(_) | Sasl::MskIam(_)) => {
+            Some(Sasl::Oidc(_) | Sasl::MskIam { .. }) => {
                 properties.push(("sasl.mechanism", Secret::new("OAUTHBEARER")));
             }
         }
@@ -128,8 +133,11 @@ impl Security {
                     ClientCredentials::new(config).map_err(|error| error.to_string())?,
                 ))
             }
-            Some(Sasl::MskIam(config)) => Some(Arc::new(
-                MskIam::new(config.clone()).map_err(|error| error.to_string())?,
+            Some(Sasl::MskIam {
+                region,
+                credentials,
+            }) => Some(Arc::new(
+                MskIam::new(region, credentials).map_err(|error| error.to_string())?,
             )),
             Some(Sasl::Password { .. }) | None => None,
         })
@@ -150,7 +158,7 @@ impl fmt::Debug for Security {
             None => "no login",
             Some(Sasl::Password { mechanism, .. }) => mechanism.as_str(),
             Some(Sasl::Oidc(_)) => "OAUTHBEARER",
-            Some(Sasl::MskIam(_)) => "AWS_MSK_IAM",
+            Some(Sasl::MskIam { .. }) => "AWS_MSK_IAM",
         };
         write!(f, "{tls}, {login}")
     }

@@ -9,11 +9,12 @@ use super::*;
 
 const SCRAM: &str = r#"{ "mechanism": "SCRAM-SHA-512", "username": "lagrange", "passwordSecret": { "secretName": "user" } }"#;
 
-fn plan(tls: Value, sasl: Value, allow_insecure: bool) -> Result<Plan, InvalidSpec> {
+fn plan(tls: &Value, sasl: &Value, allow_insecure: bool) -> Result<Plan, InvalidSpec> {
     let spec = json!({
         "bootstrapServers": ["kafka:9093"], "tls": tls, "sasl": sasl, "allowInsecure": allow_insecure,
     });
-    Plan::of_cluster(&serde_json::from_value(spec).unwrap())
+    let spec = serde_json::from_value(spec);
+    Plan::of_cluster(&spec.unwrap_or_else(|error| panic!("{error}")))
 }
 
 fn scram() -> Value {
@@ -44,9 +45,9 @@ fn what_shows_a_password_or_token_to_the_network_has_to_be_allowed(
     #[case] tls: Value,
     #[case] sasl: Value,
 ) {
-    let refused = plan(tls.clone(), sasl.clone(), false);
+    let refused = plan(&tls, &sasl, false);
     assert_eq!(refused, Err(InvalidSpec::Insecure));
-    plan(tls, sasl, true).unwrap();
+    plan(&tls, &sasl, true).unwrap();
 }
 
 #[rstest]
@@ -55,7 +56,7 @@ fn what_shows_a_password_or_token_to_the_network_has_to_be_allowed(
 #[case(json!({ "mechanism": "OAUTHBEARER" }))]
 #[case(json!({ "mechanism": "AWS_MSK_IAM" }))]
 fn a_login_that_lacks_something_is_refused(#[case] sasl: Value) {
-    let refused = plan(json!({}), sasl, false);
+    let refused = plan(&json!({}), &sasl, false);
     assert!(
         matches!(refused, Err(InvalidSpec::Sasl { .. })),
         "{refused:?}"
@@ -71,7 +72,7 @@ fn every_object_that_has_a_part_is_named() {
     let sasl = json!({ "mechanism": "OAUTHBEARER", "oauth": {
         "tokenEndpoint": "https://login/token", "clientId": "c", "clientSecret": { "secretName": "client" },
         "trustedCertificates": [{ "configMapName": "login-ca" }] } });
-    let references = plan(tls, sasl, false).unwrap().references();
+    let references = plan(&tls, &sasl, false).unwrap().references();
     let names: Vec<_> = references.iter().map(ToString::to_string).collect();
     assert_eq!(
         names,
@@ -87,7 +88,7 @@ fn every_object_that_has_a_part_is_named() {
 
 #[test]
 fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
-    let scram = plan(json!(null), scram(), false).unwrap();
+    let scram = plan(&json!(null), &scram(), false).unwrap();
     let connect = |password: &str, revision| {
         let objects = [("Secret user/password", password.as_bytes().to_vec())].into();
         scram
@@ -103,7 +104,7 @@ fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
         scram.identity("bank"),
         "another Secret of that name"
     );
-    let plaintext = plan(json!(null), json!(null), false).unwrap();
+    let plaintext = plan(&json!(null), &json!(null), false).unwrap();
     assert_eq!(plaintext.identity("shop"), plaintext.identity("bank"));
 }
 
@@ -145,7 +146,7 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
     #[case] category: &str,
 ) {
     let objects = [(object, value.to_vec())].into();
-    let plan = plan(json!(null), scram(), false).unwrap();
+    let plan = plan(&json!(null), &scram(), false).unwrap();
     let error = plan
         .connection("shop", held(&objects), 1, now())
         .unwrap_err();

@@ -192,9 +192,12 @@ impl World {
 
 impl ClusterReader for Double {
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
-        let answer = |world: &World| match world.password == self.1 {
-            true => Ok(world.cluster()),
-            false => Err(ReadError::TimedOut),
+        let answer = |world: &World| {
+            if world.password == self.1 {
+                Ok(world.cluster())
+            } else {
+                Err(ReadError::TimedOut)
+            }
         };
         self.ask("bootstrap", 0, answer).boxed()
     }

@@ -248,7 +248,7 @@ async fn a_refused_login_is_tried_once_a_minute_however_many_wait_and_new_creden
         "{error:?}"
     );
     let before = watches[0].latest().unwrap().look;
-    let (_, took) = Rig::timed(async {
+    let ((), took) = Rig::timed(async {
         watches[7].renew(&login("two", 2));
         while watches[0].latest().unwrap().look == before {
             rig.wakeups.next().await.unwrap();
