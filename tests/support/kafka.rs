@@ -22,7 +22,7 @@ const SCRIPT: &str = "kafka/kafka.sh";
 /// A cluster of brokers.
 #[derive(Debug)]
 pub struct Kafka {
-    state: PathBuf,
+    pub(super) state: PathBuf,
     pub bootstrap: String,
     pub nodes: u32,
 }
@@ -50,7 +50,7 @@ impl Kafka {
             .unwrap()
     }
 
-    fn start_now(nodes: u32, more: &[&str]) -> Self {
+    pub(super) fn start_now(nodes: u32, more: &[&str]) -> Self {
         let state = state_directory();
         let at = state.to_str().unwrap().to_owned();
         let (count, owner) = (nodes.to_string(), me());
@@ -73,7 +73,7 @@ impl Kafka {
         }
     }
 
-    async fn run(&self, verb: &'static str, rest: &[&str]) -> String {
+    pub(super) async fn run(&self, verb: &'static str, rest: &[&str]) -> String {
         let at = self.state.to_str().unwrap().to_owned();
         let rest: Vec<String> = rest.iter().map(|s| (*s).to_owned()).collect();
         let run = move || {
