@@ -83,7 +83,7 @@ impl Kafka {
 
     fn secret(&self, directory: &str, file: &str) -> String {
         let path = self.state.join(directory).join(file);
-        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     /// A token of the kind that these brokers take, good for so many seconds; below zero, it has run out.

@@ -27,7 +27,7 @@
 #                                           allows it, or takes that back; NAME may be PREFIX* or *
 #   kafka.sh password STATE USER PASSWORD   a new SCRAM password, by both mechanisms, also of a user that was not there
 #   kafka.sh token STATE [USER [SECONDS]]   prints a token that OAUTHBEARER takes for so long (3600); below 0 it has run out
-#   kafka.sh renew-ca STATE [ca|ca2]        the brokers serve a certificate of ca2 (or of the first CA again); all must be up
+#   kafka.sh renew-ca STATE [ca|ca2]        the brokers serve a certificate of ca2 (or of ca again) at sasl-ssl and ssl; all must be up
 #   kafka.sh logins STATE [GROUP]           logs in as lagrange at each listener by each mechanism, by Kafka's own client, and
 #                                           says whether it may describe the group
 #
@@ -49,7 +49,7 @@ script=$here/kafka.sh
 . "$here/../lib.sh"
 # shellcheck source=secure.sh
 . "$here/secure.sh"
-version=${KAFKA_VERSION:-4.4.0}
+version=${KAFKA_VERSION:-4.4.0} secure='' oauth=jwt secure_ports=()
 
 # --- jars ----------------------------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ fetch() {
   [ ! -s "$archive" ] || jvm+=("-XX:SharedArchiveFile=$archive")
   classpath=$(printf '%s:' "$lib"/*.jar) # in one fixed order: the archive knows it
   tools=
-  [ "${oauth:-jwt}" = jwt ] || tools
+  [ "$oauth" = jwt ] || tools
 }
 
 # --- nodes ---------------------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ servers() { # servers pods|LISTENER|''
 up() {
   local dir=${1:-} owner='' i pids=()
   [ $# = 0 ] || shift
-  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=() secure='' oauth=jwt secure_ports=()
+  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=()
   while [ $# -gt 0 ]; do
     case $1 in
       --nodes) nodes=$2; shift 2 ;;
@@ -201,6 +201,7 @@ up() {
   done
   [[ $nodes =~ ^[1-9]$ ]] || die "--nodes wants a number from 1 to 9, not $nodes"
   [[ $oauth = @(jwt|msk) ]] || die "--oauth wants jwt or msk, not $oauth"
+  [ "$oauth" = jwt ] || [ -n "$secure" ] || die "--oauth is for brokers with --secure"
   claim_state "$dir" kafka "$owner"
   fetch
   mapfile -t ports < <(reserve_ports $((3 * nodes)))

@@ -5,7 +5,7 @@
 . "$env_dir/certificates.sh"
 
 doors=(sasl-plaintext sasl-ssl ssl wrong-host) # as callers say it; the brokers' names for them are in capitals
-issuer=https://issuer.test audience=kafka         # what the brokers want in a JWT
+issuer=https://issuer.test audience=kafka      # what the brokers want in a JWT
 secured() { [ -n "$secure" ] || die "these brokers have no security" "start them with --secure"; }
 
 # --- before the brokers start --------------------------------------------------------------------------------------------
@@ -26,7 +26,7 @@ identities() { # fills tls/ and oauth/; while the data directories are formatted
 certificates() {
   local past=(-days -1) names=DNS:localhost,IP:127.0.0.1${pod_address:+,IP:$pod_address} name
   # OpenSSL 3.4 and later want such a thing said outright.
-  ! openssl x509 -help 2>&1 | grep -q -- -not_after || past=(-not_before 20200101000000Z -not_after 20200102000000Z)
+  case $(openssl x509 -help 2>&1) in *-not_after*) past=(-not_before 20200101000000Z -not_after 20200102000000Z) ;; esac
   authority ca
   authority ca2
   authority foreign-ca
