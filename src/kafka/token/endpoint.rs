@@ -146,14 +146,12 @@ impl Endpoint {
         if self.allow_local_addresses {
             addresses.extend(&local);
         }
-        let mut reason = match (addresses.is_empty(), local.is_empty()) {
-            (true, false) => {
-                return Err(TokenError::LocalAddress {
-                    host: self.host.clone(),
-                });
-            }
-            _ => io::ErrorKind::AddrNotAvailable,
-        };
+        if addresses.is_empty() && !local.is_empty() {
+            return Err(TokenError::LocalAddress {
+                host: self.host.clone(),
+            });
+        }
+        let mut reason = io::ErrorKind::AddrNotAvailable;
         for address in addresses {
             match timeout(ATTEMPT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
