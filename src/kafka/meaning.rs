@@ -33,6 +33,14 @@ pub(super) fn partition_meaning(code: Code, partition: &TopicPartition) -> ReadE
 /// What an error of Kafka or librdkafka means, when `resource` was asked about.
 pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
     use kafka as e;
+    if is_refused_certificate(&failure.message) {
+        return ReadError::Authentication {
+            detail: format!(
+                "{}; does the broker want a client certificate (tls.clientCertificate), trust its authority, and is it valid?",
+                failure.message
+            ),
+        };
+    }
     let Ok(code) = e::try_from(failure.code.0) else {
         return ReadError::Other(failure.message.clone());
     };
@@ -68,10 +76,15 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
         | e::RD_KAFKA_RESP_ERR__DESTROY_BROKER => ReadError::Unreachable {
             detail: advice(failure),
         },
+        e::RD_KAFKA_RESP_ERR__SSL if failure.message.contains("PLAINTEXT broker listener") => {
+            ReadError::Unreachable {
+                detail: format!("{}; that port seems to be one without tls", failure.message),
+            }
+        }
         e::RD_KAFKA_RESP_ERR__AUTHENTICATION
         | e::RD_KAFKA_RESP_ERR__SSL
         | e::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED => ReadError::Authentication {
-            detail: failure.message.clone(),
+            detail: format!("{}{}", failure.message, login_advice(&failure.message)),
         },
         _ => ReadError::Other(failure.message.clone()),
     }
@@ -96,6 +109,30 @@ pub(super) fn trouble(errors: &[Failure]) -> ReadError {
         None => "no answer: wrong protocol or port?".to_owned(),
     };
     ReadError::Unreachable { detail }
+}
+
+/// Whether a broker ended the handshake because of the certificate that it was shown, or was not.
+fn is_refused_certificate(message: &str) -> bool {
+    let alert = message
+        .split_once("tls alert ")
+        .or_else(|| message.split_once("tlsv13 alert "));
+    alert.is_some_and(|(_, alert)| {
+        ["bad certificate", "certificate", "unknown ca"]
+            .iter()
+            .any(|refusal| alert.starts_with(refusal))
+    })
+}
+
+/// What to check about a login that was refused.
+fn login_advice(message: &str) -> &'static str {
+    if message.contains("Unsupported SASL mechanism") || message.contains("not supported by broker")
+    {
+        "; name a mechanism that the listener offers"
+    } else if message.contains("SASL authentication error") {
+        "; are user name and password (or client and token) right, and known to the brokers?"
+    } else {
+        ""
+    }
 }
 
 /// librdkafka's reason, and what to check.

@@ -71,11 +71,21 @@ impl Eyes {
 
     /// Watches a group, with these settings.
     pub fn with(settings: Settings, bootstrap: &str, group: &str, topics: TopicSelection) -> Self {
-        let (pool, wakeups, failures) = pool(settings);
         let connection = Connection::plaintext(bootstrap.split(',')).unwrap();
+        Self::over(settings, &connection, group, topics)
+    }
+
+    /// Watches a group over this connection.
+    pub fn over(
+        settings: Settings,
+        connection: &Connection,
+        group: &str,
+        topics: TopicSelection,
+    ) -> Self {
+        let (pool, wakeups, failures) = pool(settings);
         let key = Key::consumer_group("test", group);
         let watch = pool
-            .watch(&connection, key, interest(group, topics))
+            .watch(connection, key, interest(group, topics))
             .unwrap();
         Self {
             pool,

@@ -272,7 +272,12 @@ impl Kafka {
 
     /// The connections that this process has to the brokers, every client's.
     pub fn connections(&self) -> usize {
-        let servers = self.bootstrap.split(',');
+        Self::connections_to(&self.bootstrap)
+    }
+
+    /// The connections that this process has to these servers.
+    pub fn connections_to(bootstrap: &str) -> usize {
+        let servers = bootstrap.split(',');
         let ports: Vec<&str> = servers.map(|s| s.rsplit(':').next().unwrap()).collect();
         let sockets = std::fs::read_dir("/proc/self/fd").unwrap();
         let own: Vec<String> = sockets

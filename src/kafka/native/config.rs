@@ -52,6 +52,12 @@ impl Config {
         )))
     }
 
+    /// Has librdkafka say why it does not trust a broker's certificate: by itself it tells only that it does not.
+    pub(super) fn explain_distrust(&mut self) {
+        // SAFETY: the configuration is ours and alive; the callback is a static function without state.
+        unsafe { sys::rd_kafka_conf_set_ssl_cert_verify_cb(self.0.as_ptr(), Some(explain)) };
+    }
+
     /// Has every connection to a loopback or link-local address refused, whatever name led there and whoever gave it:
     /// the user, DNS, or a broker that advertises it.
     pub(super) fn refuse_local_addresses(&mut self) {
@@ -64,6 +70,58 @@ impl Drop for Config {
     fn drop(&mut self) {
         // SAFETY: ours, alive, and not used after this: `Client::new` forgets what it has given away.
         unsafe { sys::rd_kafka_conf_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Takes what OpenSSL found of one certificate as it is, and puts it into words, which librdkafka logs. Returns whether the
+/// certificate may be trusted.
+///
+/// # Safety
+/// To be called by librdkafka alone, with a number and a buffer of `size` bytes that live during the call.
+unsafe extern "C" fn explain(
+    _client: *mut sys::rd_kafka_t,
+    _name: *const c_char,
+    _id: i32,
+    found: *mut c_int,
+    _depth: c_int,
+    _certificate: *const c_char,
+    _length: usize,
+    buffer: *mut c_char,
+    size: usize,
+    _opaque: *mut c_void,
+) -> c_int {
+    // SAFETY: the contract of this function.
+    let found = unsafe { found.read() };
+    if found == VERIFIED {
+        return 1;
+    }
+    let words = distrust(found).as_bytes();
+    let length = words.len().min(size.saturating_sub(1));
+    if size > 0 {
+        // SAFETY: the contract of this function; `length` and the NUL after it fit.
+        unsafe {
+            ptr::copy_nonoverlapping(words.as_ptr().cast(), buffer, length);
+            buffer.add(length).write(0);
+        }
+    }
+    0
+}
+
+/// `X509_V_OK`
+const VERIFIED: c_int = 0;
+
+/// OpenSSL's numbers (`X509_V_ERR_...`) in words.
+fn distrust(found: c_int) -> &'static str {
+    match found {
+        2 | 18..=21 => {
+            "its authority is none of tls.trustedCertificates (or of the system's, where none are given)"
+        }
+        9 => "it is not valid yet: are the clocks right?",
+        10 => "it has expired",
+        62..=64 => {
+            "the name in its certificate is another: bootstrapServers and the brokers' advertised listeners need names that are in it"
+        }
+        _ => "OpenSSL does not accept it (see the operator's log at level debug)",
     }
 }
 

@@ -230,6 +230,7 @@ impl Core {
         for (name, value) in properties {
             config.set(name, value)?;
         }
+        config.explain_distrust();
         if !local_addresses {
             config.refuse_local_addresses();
         }

@@ -28,6 +28,9 @@ const AT_ONCE: usize = 256;
 const LOGIN_REFUSED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
 const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32;
 
+/// The facility under which librdkafka logs why a certificate is not trusted.
+const DISTRUST: &str = "SSLCERTVRFY";
+
 /// Different errors that are kept: a handful a broker, of a few brokers.
 const ERRORS: usize = 32;
 
@@ -115,6 +118,10 @@ impl News {
     }
 
     fn tell_failure(&self, failure: &Failure) {
+        // Why is what was logged before.
+        if failure.code.0 == NOT_TRUSTED && failure.message.contains("certificate verify failed") {
+            return;
+        }
         let all_down = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
         if failure.code.0 == all_down as i32 {
             // It only counts them; the reason came before.
@@ -224,7 +231,11 @@ impl Pump {
     fn take(&self, event: Event) {
         let Core { mail, news, .. } = &*self.core;
         match event.kind() {
-            sys::RD_KAFKA_EVENT_LOG => log(&event),
+            sys::RD_KAFKA_EVENT_LOG => {
+                if let Some(failure) = log(&event) {
+                    news.tell_failure(&failure);
+                }
+            }
             sys::RD_KAFKA_EVENT_ERROR => news.tell(&event),
             sys::RD_KAFKA_EVENT_STATS => {
                 *lock(&news.statistics) = Some(event.statistics());
@@ -244,11 +255,20 @@ impl Pump {
     }
 }
 
-/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as an error.
-fn log(event: &Event) {
-    if let Some((level, facility, line)) = event.log() {
-        tracing::debug!(level, facility, "librdkafka: {line}");
+/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as an error. But for one thing:
+/// why a certificate is not trusted is only logged.
+fn log(event: &Event) -> Option<Failure> {
+    let (level, facility, line) = event.log()?;
+    tracing::debug!(level, facility, "librdkafka: {line}");
+    if facility != DISTRUST {
+        return None;
     }
+    let (_, line) = line.split_once("]: ").unwrap_or(("", &line));
+    let (certificate, why) = line.split_once("verification callback failed: ")?;
+    Some(Failure {
+        code: Code(NOT_TRUSTED),
+        message: format!("{certificate}is not trusted: {why}"),
+    })
 }
 
 #[cfg(test)]

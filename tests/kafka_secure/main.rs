@@ -1,0 +1,20 @@
+//! Reads real brokers that want to know who comes: every login and every protection, what is said when one fails, credentials
+//! that change, and the rights that reading takes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    dead_code,
+    reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../../src/kafka/token/tests/server.rs"]
+mod token_server;
+
+mod logins;
+mod refusals;
+mod renewals;
+mod rights;
+mod scene;

@@ -1,0 +1,143 @@
+//! What is said when nobody lets us in, or when we trust nobody: category and words, for each cause.
+
+use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange::kafka::snapshot::Snapshot;
+
+use super::scene::{Scene, by_token, connection, login, showing, token_endpoint, trusting};
+use super::support::kafka::Kafka;
+use super::support::secure::Listener;
+
+const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
+
+async fn refused(kafka: &Kafka, listener: Option<Listener>, security: Security) -> String {
+    let scene = Scene::open(kafka).await;
+    let bootstrap = match listener {
+        Some(listener) => kafka.listener(listener).await,
+        None => kafka.bootstrap.clone(),
+    };
+    let mut eyes = scene.eyes(&connection(&bootstrap, security, 1));
+    let failed = |snapshot: &Snapshot| snapshot.error.is_some();
+    let snapshot = eyes.until("an error", failed).await;
+    let error = snapshot.error.clone().unwrap();
+    let text = format!("{}: {error}", error.category());
+    assert!(!text.contains("marker"), "{text}");
+    text
+}
+
+#[track_caller]
+fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password() {
+    let kafka = Kafka::shared_secure().await;
+    for mechanism in [PasswordMechanism::Plain, SCRAM] {
+        let security = Security {
+            tls: trusting(&kafka.tls("ca.crt")),
+            sasl: login(mechanism, "password-marker"),
+        };
+        let text = refused(kafka, Some(Listener::SaslSsl), security).await;
+        assert_says(&text, &["AuthenticationFailed", "user name and password"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_of_an_unknown_authority() {
+    let kafka = Kafka::shared_secure().await;
+    let security = Security {
+        tls: trusting(&kafka.tls("ca2.crt")),
+        sasl: login(SCRAM, &kafka.password("lagrange")),
+    };
+    let text = refused(kafka, Some(Listener::SaslSsl), security).await;
+    assert_says(&text, &["AuthenticationFailed", "trustedCertificates"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_by_another_name() {
+    let kafka = Kafka::shared_secure().await;
+    let security = Security {
+        tls: trusting(&kafka.tls("ca.crt")),
+        sasl: login(SCRAM, &kafka.password("lagrange")),
+    };
+    let text = refused(kafka, Some(Listener::WrongHost), security).await;
+    assert_says(&text, &["AuthenticationFailed", "name in its certificate"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_brokers_do_not_take() {
+    let kafka = Kafka::shared_secure().await;
+    let ca = kafka.tls("ca.crt");
+    for (certificate, key) in [
+        ("foreign.crt", "foreign.key"),
+        ("expired.crt", "expired.key"),
+    ] {
+        let shown = showing(&ca, &kafka.tls(certificate), &kafka.tls(key));
+        let text = refused(kafka, Some(Listener::Ssl), shown).await;
+        assert_says(&text, &["AuthenticationFailed", "client certificate"]);
+    }
+    let none = Security {
+        tls: trusting(&ca),
+        sasl: None,
+    };
+    let text = refused(kafka, Some(Listener::Ssl), none).await;
+    assert_says(&text, &["AuthenticationFailed", "client certificate"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_over_and_no_token() {
+    let kafka = Kafka::shared_secure().await;
+    let over = token_endpoint(kafka, -60).await;
+    let security = |server| Security {
+        tls: trusting(&kafka.tls("ca.crt")),
+        sasl: by_token(server),
+    };
+    let text = refused(kafka, Some(Listener::SaslSsl), security(&over)).await;
+    assert_says(&text, &["AuthenticationFailed"]);
+    let closed = super::token_server::Server::start(|_| {
+        super::token_server::answer(
+            401,
+            r#"{ "error": "invalid_client", "error_description": "marker" }"#,
+        )
+    })
+    .await;
+    let text = refused(kafka, Some(Listener::SaslSsl), security(&closed)).await;
+    assert_says(
+        &text,
+        &["AuthenticationFailed", "token endpoint refused", "client"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn protocols_that_do_not_meet() {
+    let kafka = Kafka::shared_secure().await;
+    let ca = kafka.tls("ca.crt");
+    let password = kafka.password("lagrange");
+    // TLS where there is none.
+    let tls = || Security {
+        tls: trusting(&ca),
+        sasl: login(SCRAM, &password),
+    };
+    let text = refused(kafka, Some(Listener::SaslPlaintext), tls()).await;
+    assert_says(&text, &["KafkaUnreachable", "without tls"]);
+    let text = refused(kafka, None, tls()).await;
+    assert_says(&text, &["KafkaUnreachable", "without tls"]);
+    // None where there is TLS, and no login where there has to be one.
+    let plaintext = Security::default;
+    for listener in [Listener::SaslSsl, Listener::SaslPlaintext] {
+        let text = refused(kafka, Some(listener), plaintext()).await;
+        assert_says(
+            &text,
+            &["KafkaUnreachable", "no answer: wrong protocol or port?"],
+        );
+    }
+    // A login where nobody asks for one.
+    let sasl = Security {
+        tls: None,
+        sasl: login(SCRAM, &password),
+    };
+    let text = refused(kafka, None, sasl).await;
+    assert_says(&text, &["AuthenticationFailed", "no login"]);
+}

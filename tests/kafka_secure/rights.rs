@@ -1,0 +1,64 @@
+//! The rights that reading takes: Describe on the topic and on the group, and what is said where one is missing.
+
+use lagrange::kafka::error::ReadError;
+use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange::kafka::snapshot::{Snapshot, Topic};
+
+use super::scene::{Scene, USER, login};
+use super::support::eyes::{interest, lag, named};
+use super::support::kafka::Kafka;
+use super::support::secure::Listener;
+
+use lagrange::kafka::interest::Key;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
+    let kafka = Kafka::shared_secure().await;
+    let (closed, open) = (Scene::closed(kafka).await, Scene::open(kafka).await);
+    let security = Security {
+        tls: None,
+        sasl: login(PasswordMechanism::ScramSha512, &kafka.password("lagrange")),
+    };
+    let connection = closed.connection(Listener::SaslPlaintext, security).await;
+    let mut eyes = closed.eyes(&connection);
+    let key = Key::consumer_group("test", &open.name);
+    let beside = interest(&open.name, named(&[&open.name]));
+    let _other = eyes.pool.watch(&connection, key, beside).unwrap();
+
+    let missing = |kind: &str| ReadError::Authorization {
+        resource: format!("{kind} {}", closed.name),
+    };
+    let group = |snapshot: &Snapshot| snapshot.groups[closed.name.as_str()].state.clone();
+    let topic = |snapshot: &Snapshot| match &snapshot.topics[closed.name.as_str()] {
+        Topic::Unknown(error) => Some(error.clone()),
+        Topic::Present(_) | Topic::Absent => None,
+    };
+    let reads_beside = |snapshot: &Snapshot| {
+        assert_eq!(snapshot.error, None);
+        lag(snapshot, &open.name, &open.name) == Some(30)
+    };
+    eyes.until("both rights are missed", |snapshot| {
+        reads_beside(snapshot)
+            && group(snapshot) == Err(missing("group"))
+            && topic(snapshot) == Some(missing("topic"))
+    })
+    .await;
+    kafka.allow(USER, "topic", &closed.name, "Describe").await;
+    eyes.until("the group's right is missed", |snapshot| {
+        reads_beside(snapshot)
+            && group(snapshot) == Err(missing("group"))
+            && topic(snapshot).is_none()
+    })
+    .await;
+    kafka.allow(USER, "group", &closed.name, "Describe").await;
+    closed.until_read(&mut eyes).await;
+    kafka
+        .disallow(USER, "topic", &closed.name, "Describe")
+        .await;
+    eyes.until("the topic's right is missed", |snapshot| {
+        reads_beside(snapshot)
+            && group(snapshot).is_ok()
+            && topic(snapshot) == Some(missing("topic"))
+    })
+    .await;
+}

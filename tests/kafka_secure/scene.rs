@@ -1,0 +1,112 @@
+//! A topic and a group that `lagrange` may describe, and connections in its name.
+
+use lagrange::kafka::connection::{Connection, Servers};
+use lagrange::kafka::secret::Secret;
+use lagrange::kafka::security::{ClientCertificate, PasswordMechanism, Sasl, Security, Tls};
+use lagrange::kafka::token::oidc::OidcConfig;
+
+use crate::support::eyes::{Eyes, lag, named, settings};
+use crate::support::kafka::Kafka;
+use crate::support::secure::Listener;
+use crate::support::unique;
+use crate::token_server::{Server, answer};
+
+pub(crate) const USER: &str = "User:lagrange";
+
+/// A topic of three partitions, and a group of the same name that is 30 records behind.
+pub(crate) struct Scene<'a> {
+    pub(crate) kafka: &'a Kafka,
+    pub(crate) name: String,
+}
+
+impl<'a> Scene<'a> {
+    /// Nobody may describe it yet.
+    pub(crate) async fn closed(kafka: &'a Kafka) -> Self {
+        let name = unique("secure");
+        kafka.create_topic(&name, 3).await;
+        kafka.commit_at_ends(&name, &name).await;
+        kafka.produce(&name, 30).await;
+        Self { kafka, name }
+    }
+
+    /// `lagrange` may describe topic and group.
+    pub(crate) async fn open(kafka: &'a Kafka) -> Self {
+        let scene = Self::closed(kafka).await;
+        for kind in ["topic", "group"] {
+            kafka.allow(USER, kind, &scene.name, "Describe").await;
+        }
+        scene
+    }
+
+    pub(crate) fn eyes(&self, connection: &Connection) -> Eyes {
+        Eyes::over(settings(), connection, &self.name, named(&[&self.name]))
+    }
+
+    /// Looks until the lag is right.
+    pub(crate) async fn until_read(&self, eyes: &mut Eyes) {
+        eyes.until("30 records behind", |snapshot| {
+            lag(snapshot, &self.name, &self.name) == Some(30)
+        })
+        .await;
+    }
+
+    pub(crate) async fn connection(&self, listener: Listener, security: Security) -> Connection {
+        connection(&self.kafka.listener(listener).await, security, 1)
+    }
+}
+
+pub(crate) fn connection(bootstrap: &str, security: Security, revision: u64) -> Connection {
+    let servers = Servers::parse(bootstrap.split(',')).unwrap();
+    Connection::new(servers, security, "test", revision)
+}
+
+pub(crate) fn trusting(authorities: &str) -> Option<Tls> {
+    Some(Tls {
+        authorities: Secret::new(authorities),
+        certificate: None,
+    })
+}
+
+pub(crate) fn showing(authorities: &str, chain: &str, key: &str) -> Security {
+    Security {
+        tls: Some(Tls {
+            authorities: Secret::new(authorities),
+            certificate: Some(ClientCertificate {
+                chain: Secret::new(chain),
+                key: Secret::new(key),
+            }),
+        }),
+        sasl: None,
+    }
+}
+
+pub(crate) fn login(mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
+    Some(Sasl::Password {
+        mechanism,
+        username: Secret::new("lagrange"),
+        password: Secret::new(password),
+    })
+}
+
+/// A token endpoint over TLS that gives tokens of these brokers, good for so many seconds each.
+pub(crate) async fn token_endpoint(kafka: &Kafka, seconds: i64) -> Server {
+    let token = kafka.token("lagrange", seconds).await;
+    let body = format!(
+        r#"{{ "access_token": "{token}", "token_type": "Bearer", "expires_in": {} }}"#,
+        seconds.max(60)
+    );
+    Server::start(move |_| answer(200, &body)).await
+}
+
+pub(crate) fn by_token(server: &Server) -> Option<Sasl> {
+    Some(Sasl::Oidc(OidcConfig {
+        token_endpoint: server.url().to_owned(),
+        client_id: "lagrange".to_owned(),
+        client_secret: Secret::new("client-marker"),
+        scope: None,
+        extensions: Vec::new(),
+        trusted_certificates: Some(server.authority().pem().into_bytes()),
+        allow_insecure: false,
+        allow_local_addresses: true,
+    }))
+}
