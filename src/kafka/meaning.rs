@@ -76,11 +76,6 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
         | e::RD_KAFKA_RESP_ERR__DESTROY_BROKER => ReadError::Unreachable {
             detail: advice(failure),
         },
-        e::RD_KAFKA_RESP_ERR__SSL if failure.message.contains("PLAINTEXT broker listener") => {
-            ReadError::Unreachable {
-                detail: format!("{}; that port seems to be one without tls", failure.message),
-            }
-        }
         e::RD_KAFKA_RESP_ERR__AUTHENTICATION
         | e::RD_KAFKA_RESP_ERR__SSL
         | e::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED => ReadError::Authentication {
@@ -92,23 +87,29 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
 
 /// Why nothing answers, by what librdkafka told meanwhile: a refused login says more than a connection that failed.
 pub(super) fn trouble(errors: &[Failure]) -> ReadError {
-    let meanings = errors.iter().map(|failure| meaning(failure, "the cluster"));
-    let telling = |error: &ReadError| {
+    let meanings: Vec<_> = errors
+        .iter()
+        .map(|failure| meaning(failure, "the cluster"))
+        .collect();
+    let first =
+        |wanted: fn(&ReadError) -> bool| meanings.iter().find(|error| wanted(error)).cloned();
+    let refused = |error: &ReadError| {
         matches!(
             error,
             ReadError::Authentication { .. } | ReadError::Authorization { .. }
         )
     };
-    if let Some(error) = meanings.into_iter().find(telling) {
-        return error;
-    }
-    let detail = match errors.first() {
-        Some(failure) => advice(failure),
-        // It says nothing when a server takes the connection and never answers, as one does that expects TLS or a login
-        // first.
-        None => "no answer: wrong protocol or port?".to_owned(),
-    };
-    ReadError::Unreachable { detail }
+    let unreachable = |error: &ReadError| matches!(error, ReadError::Unreachable { .. });
+    first(refused)
+        .or_else(|| first(unreachable))
+        .unwrap_or_else(|| ReadError::Unreachable {
+            detail: match errors.first() {
+                Some(failure) => advice(failure),
+                // librdkafka says nothing when a server takes the connection and never answers, as one does that expects
+                // TLS or a login first.
+                None => "no answer: wrong protocol or port?".to_owned(),
+            },
+        })
 }
 
 /// Whether a broker ended the handshake because of the certificate that it was shown, or was not.
@@ -142,6 +143,13 @@ fn advice(failure: &Failure) -> String {
         "; is the name right, and known where the operator runs?"
     } else if message.contains("Connection refused") {
         "; is Kafka listening there?"
+    } else if message.contains("SSL connection closed by peer") {
+        "; that port seems to be one without tls"
+    } else if ["Send failed", "Receive failed", "Disconnected"]
+        .iter()
+        .any(|lost| message.contains(lost))
+    {
+        "; wrong protocol or port (tls, sasl)?"
     } else if message.contains("Permission denied") {
         "; loopback and link-local addresses are refused without --allow-local-addresses"
     } else {
