@@ -206,16 +206,15 @@ fn connected(
                 (Some(unusable), _) => {
                     format!("still read with the credentials before: {unusable}")
                 }
-                (None, Some(error)) => format!(
-                    "still read with the credentials before, since those of now do not work: {error}"
-                ),
+                (None, Some(error)) => format!("still read with the credentials before: {error}"),
                 (None, None) => limits(context, cluster),
             },
         });
     };
     let now = context.clock.now();
     let (since, look) = *followed.failing.get_or_insert((now, snapshot.look));
-    let lasts = snapshot.look > look && now.duration_since(since) >= LASTING;
+    let lasts =
+        source::is_refusal(error) || snapshot.look > look && now.duration_since(since) >= LASTING;
     let reason = match error.category() {
         "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
         category => category,

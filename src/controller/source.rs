@@ -203,7 +203,8 @@ pub(super) fn trouble(
     lasts: bool,
 ) -> Option<Problem> {
     let error = match &snapshot.error {
-        Some(error) => lasts.then_some(error)?,
+        // A refusal is no gap that passes: it is asked again in a minute.
+        Some(error) => (lasts || is_refusal(error)).then_some(error)?,
         None => definite(snapshot, reading)?,
     };
     let reason = match error.category() {
@@ -214,6 +215,11 @@ pub(super) fn trouble(
         Some(cluster) if resolved.foreign => unreadable_abroad(cluster, reason),
         _ => Problem::new(reason, advice(error, reading)),
     })
+}
+
+/// Whether the brokers do not let us in.
+pub(super) fn is_refusal(error: &ReadError) -> bool {
+    matches!(error, ReadError::Authentication { .. })
 }
 
 /// Refusals, and topics that the user names and that are not there.

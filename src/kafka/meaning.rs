@@ -34,12 +34,11 @@ pub(super) fn partition_meaning(code: Code, partition: &TopicPartition) -> ReadE
 pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
     use kafka as e;
     if is_refused_certificate(&failure.message) {
-        return ReadError::Authentication {
-            detail: format!(
-                "{}; does the broker want a client certificate (tls.clientCertificate), trust its authority, and is it valid?",
-                failure.message
-            ),
-        };
+        let detail = format!(
+            "the broker wants a client certificate (tls.clientCertificate), or does not accept the one it was shown: {}",
+            failure.message
+        );
+        return ReadError::Authentication { detail };
     }
     let Ok(code) = e::try_from(failure.code.0) else {
         return ReadError::Other(failure.message.clone());
@@ -79,7 +78,7 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
         e::RD_KAFKA_RESP_ERR__AUTHENTICATION
         | e::RD_KAFKA_RESP_ERR__SSL
         | e::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED => ReadError::Authentication {
-            detail: format!("{}{}", failure.message, login_advice(&failure.message)),
+            detail: format!("{}{}", refusal(&failure.message), failure.message),
         },
         _ => ReadError::Other(failure.message.clone()),
     }
@@ -124,13 +123,14 @@ fn is_refused_certificate(message: &str) -> bool {
     })
 }
 
-/// What to check about a login that was refused.
-fn login_advice(message: &str) -> &'static str {
-    if message.contains("Unsupported SASL mechanism") || message.contains("not supported by broker")
-    {
-        "; name a mechanism that the listener offers"
+/// What a refusal means. It stands before librdkafka's words, which are long: messages are cut.
+fn refusal(message: &str) -> &'static str {
+    if message.contains("not valid in current SASL state") {
+        "the listener wants no login: "
+    } else if message.contains("mechanism handshake failed") {
+        "the listener does not offer the mechanism: "
     } else if message.contains("SASL authentication error") {
-        "; are user name and password (or client and token) right, and known to the brokers?"
+        "the brokers do not know this user name and password (or token): "
     } else {
         ""
     }
@@ -192,7 +192,8 @@ mod tests {
     #[case::login(
         kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION,
         "k:1/1: SASL authentication error: Authentication failed",
-        "cannot log in: k:1/1: SASL authentication error: Authentication failed"
+        "cannot log in: the brokers do not know this user name and password (or token): \
+         k:1/1: SASL authentication error: Authentication failed"
     )]
     fn trouble_says_what_to_check(#[case] code: kafka, #[case] message: &str, #[case] text: &str) {
         assert_eq!(trouble(&[failure(code, message)]).to_string(), text);

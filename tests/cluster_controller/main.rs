@@ -11,6 +11,7 @@
 mod support;
 
 mod contest;
+mod credentials;
 mod hands;
 mod limits;
 mod neighbours;

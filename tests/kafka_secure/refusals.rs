@@ -136,5 +136,5 @@ async fn protocols_that_do_not_meet() {
         sasl: login(SCRAM, &password),
     };
     let text = refused(kafka, None, sasl).await;
-    assert_says(&text, &["AuthenticationFailed", "no login"]);
+    assert_says(&text, &["AuthenticationFailed", "wants no login"]);
 }

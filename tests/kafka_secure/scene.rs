@@ -1,4 +1,8 @@
 //! A topic and a group that `lagrange` may describe, and connections in its name.
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "what they return is a field of Security as it is"
+)]
 
 use lagrange::kafka::connection::{Connection, Servers};
 use lagrange::kafka::secret::Secret;
