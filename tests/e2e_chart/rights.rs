@@ -1,5 +1,5 @@
-//! The operator at work under the chart's own role, against a real broker: nothing that it asks for is refused, and there is no right that it has not
-//! used. Where the cluster keeps no audit log (kind), what is refused still shows in the operator's log.
+//! The operator at work under the chart's own role, against a real broker behind TLS and a login: nothing that it asks for is
+//! refused, and there is no right that it has not used. Where the cluster keeps no audit log (kind), what is refused still shows in the operator's log.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     node::{CHART, Node},
     shop::{self, Member, SHOP, TARGETS, Target},
-    support::kafka::Kafka,
+    support::{kafka::Kafka, secure::Listener},
 };
 
 /// The audit policy of `tests/env` keeps what accounts of this namespace read, too.
@@ -23,8 +23,8 @@ fn every_call_is_granted_and_every_grant_is_needed() {
         .enable_all()
         .build()
         .unwrap();
-    let kafka = runtime.block_on(Kafka::for_pods(node.host_address()));
-    let bootstrap = runtime.block_on(kafka.bootstrap_for_pods());
+    let kafka = runtime.block_on(Kafka::secure_for_pods(node.host_address()));
+    let bootstrap = runtime.block_on(kafka.listener(Listener::SaslSsl));
     node.namespace(OPERATOR);
     shop::open(&node);
     let release = [
@@ -38,7 +38,8 @@ fn every_call_is_granted_and_every_grant_is_needed() {
     ];
     let targets = "--set-json=scaleTargets=[{\"group\":\"example.com\",\"resource\":\"workers\"}]";
     node.helm(&[&release[..], &[targets]].concat());
-    node.apply(&shop::cluster(OPERATOR, &bootstrap));
+    let (authority, password) = (kafka.tls("ca.crt"), kafka.password("lagrange"));
+    node.apply(&shop::cluster(OPERATOR, &bootstrap, &authority, &password));
 
     let members: Vec<_> = TARGETS
         .iter()
@@ -46,6 +47,11 @@ fn every_call_is_granted_and_every_grant_is_needed() {
             runtime.block_on(async {
                 kafka.create_topic(target.name, 6).await;
                 kafka.produce(target.name, 3000).await;
+                for kind in ["topic", "group"] {
+                    kafka
+                        .allow("User:lagrange", kind, target.name, "Describe")
+                        .await;
+                }
             });
             Member::join(&kafka.bootstrap, target.name)
         })

@@ -50,15 +50,31 @@ pub(crate) const TARGETS: [Target; 3] = [
     },
 ];
 
-/// A cluster that the shop is chosen to use by its label.
-pub(crate) fn cluster(namespace: &str, bootstrap: &str) -> String {
+/// A cluster behind TLS and a login that the shop is chosen to use by its label, with the password and the authority where Strimzi
+/// has them.
+pub(crate) fn cluster(namespace: &str, bootstrap: &str, authority: &str, password: &str) -> String {
+    let authority = authority.replace('\n', "\n    ");
     format!(
         "
+apiVersion: v1
+kind: Secret
+metadata: {{name: lagrange, namespace: {namespace}}}
+stringData: {{password: \"{password}\"}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: main-cluster-ca-cert, namespace: {namespace}}}
+data:
+  ca.crt: |
+    {authority}
+---
 apiVersion: lagrange.dev/v1alpha1
 kind: KafkaCluster
 metadata: {{name: main, namespace: {namespace}}}
 spec:
   bootstrapServers: [\"{bootstrap}\"]
+  tls: {{trustedCertificates: [{{configMapName: main-cluster-ca-cert}}]}}
+  sasl: {{mechanism: SCRAM-SHA-512, username: lagrange, passwordSecret: {{secretName: lagrange}}}}
   pollInterval: 5s
   allowedNamespaces: {{from: Selector, selector: {{matchLabels: {{team: shop}}}}}}
 "

@@ -60,6 +60,12 @@ impl Kafka {
             .unwrap()
     }
 
+    /// A secure broker whose listeners are where Pods of a real node reach them, at `address`.
+    pub async fn secure_for_pods(address: String) -> Self {
+        let start = move || Self::start_now(1, &["--secure", "--pod-address", &address]);
+        tokio::task::spawn_blocking(start).await.unwrap()
+    }
+
     /// The bootstrap servers of a listener.
     pub async fn listener(&self, listener: Listener) -> String {
         self.run("bootstrap", &[listener.name()]).await
