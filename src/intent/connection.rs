@@ -107,8 +107,9 @@ impl Unusable {
     /// The reason that conditions, events and metrics give.
     pub const fn category(&self) -> &'static str {
         match self {
-            Self::NoObject(_) | Self::Unreadable(..) | Self::NoKey(..) => reasons::SECRET_NOT_FOUND,
-            Self::Empty(..)
+            Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
+            Self::NoKey(..)
+            | Self::Empty(..)
             | Self::NotText(..)
             | Self::LineBreak(..)
             | Self::Certificate(..)

@@ -151,7 +151,7 @@ async fn what_is_missing_or_of_no_use_is_said_by_name_and_used_once_it_is_right(
     secret(&stage.space, "lagrange", &json!({ "other": "marker" })).await;
     until_connected(
         &stage.space,
-        "False/SecretNotFound",
+        "False/SecretInvalid",
         &["Secret lagrange has no key password"],
     )
     .await;

@@ -119,7 +119,7 @@ fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
     "Secret user/other",
     b"x",
     "Secret user has no key password",
-    "SecretNotFound"
+    "SecretInvalid"
 )]
 #[case::empty(
     "Secret user/password",
