@@ -185,6 +185,29 @@ async fn what_is_missing_or_of_no_use_is_said_by_name_and_used_once_it_is_right(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_names_its_servers_has_credentials_of_its_own() {
+    let kafka = Kafka::shared_secure().await;
+    let stage = Stage::on(kafka, "inline").await;
+    let _crowd = stage.set(6, 1).await;
+    kafka.produce(&stage.topic, 180).await;
+    for kind in ["topic", "group"] {
+        kafka.allow(USER, kind, &stage.topic, "Describe").await;
+    }
+    let servers = kafka.listener(Listener::SaslSsl).await;
+    let mut inline = scram();
+    inline["bootstrapServers"] = json!(servers.split(',').collect::<Vec<_>>());
+    stage.group(json!({ "kafka": inline })).await;
+    let _operator = stage.operator().await;
+    stage
+        .space
+        .until_condition(APP, "Ready", "False/SecretNotFound")
+        .await;
+    authority(&stage.space, &kafka.tls("ca.crt")).await;
+    user(&stage.space, &kafka.password("lagrange")).await;
+    until_scaled(&stage, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_certificate_of_no_use_is_said_by_name() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "mutual").await;
