@@ -219,7 +219,15 @@ fn connected(
         "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
         category => category,
     };
-    lasts.then(|| not_connected(Problem::new(reason, error.to_string())))
+    lasts.then(|| {
+        not_connected(match stale {
+            // That the credentials before are refused says less.
+            Some(unusable) if reason == reasons::AUTHENTICATION_FAILED => {
+                Problem::new(unusable.category(), unusable.to_string())
+            }
+            _ => Problem::new(reason, error.to_string()),
+        })
+    })
 }
 
 /// What this installation cannot do for the cluster.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::controller};
 
-use crate::{api::ConsumerGroup, intent::Intent};
+use crate::{api::ConsumerGroup, intent::Intent, kafka::interest::Key};
 
 use super::{
     act,
@@ -60,8 +60,12 @@ async fn step(
 ) -> Result<Option<Duration>, Stop> {
     let group = Arc::clone(managed.stored());
     let intent = Intent::of(&group)?;
-    let located = source::locate(context, &intent.source, &name.namespace, &intent.reading.id)?;
-    prepare::contested(context, name)?;
+    let located = source::locate(context, &intent.source, &name.namespace, &intent.reading.id)
+        .and_then(|located| prepare::contested(context, name).map(|()| located))
+        .inspect_err(|_| {
+            let user = Key::consumer_group(&name.namespace, &name.name);
+            context.secrets.release(&user);
+        })?;
     let before = managed.reading.as_ref().map(|reading| &reading.connection);
     let Some(resolved) = source::connect(context, located, name, before)? else {
         return Ok(Some(SOON));

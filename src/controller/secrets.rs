@@ -17,7 +17,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret as SecretObject};
 use kube::{
     Api, Client, Resource,
     core::NamespaceResourceScope,
-    runtime::{WatchStreamExt as _, watcher},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
 };
 use serde::de::DeserializeOwned;
 use tokio::{task::JoinHandle, time::Instant};
@@ -37,11 +40,16 @@ use crate::{
 use super::{
     context::{Wake, lock},
     name::Name,
-    watch::is_forbidden,
+    watch::{RELIST_AFTER, WATCH_TIMEOUT, is_forbidden},
 };
 
-/// An object that has not been told of for so long is said to be unreadable.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// An object that has not been told of for so long is said to be unreadable. Until then nothing is said: the API server may be
+/// restarting.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Objects of one namespace that are watched at most.
+const MOST_OBJECTS: usize = 64;
+/// Values that are longer are no credentials: nothing is kept of them.
+const LONGEST_VALUE: usize = 1 << 18;
 /// A connection is made anew after so long though nothing has changed: certificates expire.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
@@ -57,7 +65,7 @@ pub(super) struct Secrets {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<ObjectName, Object>,
-    uses: BTreeMap<Key, BTreeSet<ObjectName>>,
+    uses: BTreeMap<Key, Use>,
     made: BTreeMap<Identity, Made>,
 }
 
@@ -80,7 +88,8 @@ impl Drop for Object {
 /// What an object's watch and its users share.
 #[derive(Default)]
 struct Shared {
-    seen: Mutex<Seen>,
+    /// And at which revision that was.
+    seen: Mutex<(Seen, u64)>,
     users: Mutex<BTreeSet<Key>>,
 }
 
@@ -91,11 +100,20 @@ enum Seen {
     Nothing,
     Forbidden,
     Absent,
-    Present(Arc<BTreeMap<String, Secret>>),
+    Present(Arc<Values>),
 }
 
-/// A connection that was made, or not.
+/// What one resource uses.
+#[derive(Clone, PartialEq, Eq)]
+struct Use {
+    identity: Identity,
+    objects: BTreeSet<ObjectName>,
+}
+
+/// A connection that was made, or not, and who uses it.
 struct Made {
+    users: BTreeSet<Key>,
+    /// The highest of its objects.
     revision: u64,
     at: Timestamp,
     connection: Result<Connection, Unusable>,
@@ -130,36 +148,48 @@ impl Secrets {
     ) -> Result<Connection, Missing> {
         let mut state = lock(&self.state);
         let references = plan.references();
-        let objects = references
-            .iter()
-            .map(|reference| (Arc::clone(namespace), reference.clone()))
-            .collect();
-        self.follow(&mut state, user, objects);
-        // Read before the objects are: what changes in between is another revision.
-        let revision = self.revision.load(Ordering::Acquire);
         let identity = plan.identity(namespace);
-        if let Some(made) = state.made.get(&identity)
-            && made.revision == revision
-            && now.duration_since(made.at) < FRESH
-        {
-            return made.connection.clone().map_err(Missing::Unusable);
+        let uses = Use {
+            identity: identity.clone(),
+            objects: references
+                .iter()
+                .map(|reference| (Arc::clone(namespace), reference.clone()))
+                .collect(),
+        };
+        if state.is_full_for(namespace, &uses.objects) {
+            self.follow(&mut state, user, None);
+            return Err(Missing::Unusable(Unusable::TooManyObjects(MOST_OBJECTS)));
         }
+        self.follow(&mut state, user, Some(uses));
         let mut seen = BTreeMap::new();
+        let mut revision = 0;
         for reference in references {
             let name = (Arc::clone(namespace), reference);
             let Some(object) = state.objects.get(&name) else {
                 return Err(Missing::NotYet);
             };
-            let found = lock(&object.shared.seen).clone();
+            let (found, changed) = lock(&object.shared.seen).clone();
             if matches!(found, Seen::Nothing) && object.since.elapsed() < PATIENCE {
                 return Err(Missing::NotYet);
             }
+            revision = revision.max(changed);
             seen.insert(name.1, found);
         }
+        if let Some(made) = state.made.get_mut(&identity)
+            && made.revision == revision
+            && now.duration_since(made.at) < FRESH
+        {
+            made.users.insert(user.clone());
+            return made.connection.clone().map_err(Missing::Unusable);
+        }
         let held = |reference: &Reference, key: &str| match seen.get(reference) {
-            Some(Seen::Present(values)) => values
-                .get(key)
-                .map_or(Held::NoKey, |value| Held::Value(value.clone())),
+            Some(Seen::Present(values)) => match values.get(key) {
+                None => Held::NoKey,
+                Some(None) => Held::Unreadable(
+                    format!("key {key} has more than {LONGEST_VALUE} bytes").into(),
+                ),
+                Some(Some(value)) => Held::Value(value.clone()),
+            },
             Some(Seen::Absent) => Held::NoObject,
             Some(Seen::Forbidden) => Held::Unreadable(
                 "grant Lagrange list and watch on it (chart value secrets.namespaces)".into(),
@@ -168,11 +198,14 @@ impl Secrets {
         };
         let connection = plan.connection(namespace, held, revision, now);
         if !seen.is_empty() {
-            let made = Made {
+            let users = state.made.remove(&identity).map(|made| made.users);
+            let mut made = Made {
+                users: users.unwrap_or_default(),
                 revision,
                 at: now,
                 connection: connection.clone(),
             };
+            made.users.insert(user.clone());
             state.made.insert(identity, made);
         }
         connection.map_err(Missing::Unusable)
@@ -180,41 +213,39 @@ impl Secrets {
 
     /// `user` uses nothing any more.
     pub(super) fn release(&self, user: &Key) {
-        self.follow(&mut lock(&self.state), user, BTreeSet::new());
+        self.follow(&mut lock(&self.state), user, None);
     }
 
-    fn follow(&self, state: &mut State, user: &Key, objects: BTreeSet<ObjectName>) {
-        let before = state.uses.get(user).cloned().unwrap_or_default();
-        if before == objects {
+    fn follow(&self, state: &mut State, user: &Key, uses: Option<Use>) {
+        let before = state.uses.get(user).cloned();
+        if before == uses {
             return;
         }
-        for name in &objects {
+        let none = BTreeSet::new();
+        let objects = uses.as_ref().map_or(&none, |uses| &uses.objects);
+        for name in objects {
             let object = state
                 .objects
                 .entry(name.clone())
                 .or_insert_with(|| self.watch(name));
             lock(&object.shared.users).insert(user.clone());
         }
-        for name in before.difference(&objects) {
-            let Some(object) = state.objects.get(name) else {
-                continue;
-            };
-            let unused = {
-                let mut users = lock(&object.shared.users);
-                users.remove(user);
-                users.is_empty()
-            };
-            if unused {
-                state.objects.remove(name);
-                // They hold what the object held.
-                state.made.clear();
+        if let Some(before) = &before {
+            for name in before.objects.difference(objects) {
+                state.leave(name, user);
+            }
+            if let Some(made) = state.made.get_mut(&before.identity) {
+                made.users.remove(user);
+                // It holds what the objects held.
+                if made.users.is_empty() {
+                    state.made.remove(&before.identity);
+                }
             }
         }
-        if objects.is_empty() {
-            state.uses.remove(user);
-        } else {
-            state.uses.insert(user.clone(), objects);
-        }
+        match uses {
+            Some(uses) => state.uses.insert(user.clone(), uses),
+            None => state.uses.remove(user),
+        };
     }
 
     fn watch(&self, (namespace, reference): &ObjectName) -> Object {
@@ -243,6 +274,36 @@ impl Secrets {
     }
 }
 
+impl State {
+    /// Whether the namespace has as many objects watched as it may, without these.
+    fn is_full_for(&self, namespace: &Arc<str>, objects: &BTreeSet<ObjectName>) -> bool {
+        let more = objects
+            .iter()
+            .filter(|name| !self.objects.contains_key(*name))
+            .count();
+        let watched = self
+            .objects
+            .keys()
+            .filter(|(of, _)| of == namespace)
+            .count();
+        more > 0 && watched + more > MOST_OBJECTS
+    }
+
+    fn leave(&mut self, name: &ObjectName, user: &Key) {
+        let Some(object) = self.objects.get(name) else {
+            return;
+        };
+        let unused = {
+            let mut users = lock(&object.shared.users);
+            users.remove(user);
+            users.is_empty()
+        };
+        if unused {
+            self.objects.remove(name);
+        }
+    }
+}
+
 /// Follows one object.
 struct Watching {
     shared: Arc<Shared>,
@@ -251,7 +312,7 @@ struct Watching {
 }
 
 impl Watching {
-    async fn follow<K>(self, api: Api<K>, name: String, read: fn(K) -> BTreeMap<String, Secret>)
+    async fn follow<K>(self, api: Api<K>, name: String, read: fn(K) -> Values)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -260,30 +321,70 @@ impl Watching {
             + Send
             + 'static,
     {
-        let mut objects = watcher::watch_object(api, &name).default_backoff().boxed();
-        while let Some(object) = objects.next().await {
-            let seen = match object {
-                Ok(Some(object)) => Seen::Present(Arc::new(read(object))),
-                Ok(None) => Seen::Absent,
-                // What was seen before still holds, as far as anybody knows.
-                Err(error) if is_forbidden(&error) && !self.has_seen() => Seen::Forbidden,
-                Err(error) => {
-                    tracing::debug!(name, "watch of an object with credentials failed: {error}");
-                    continue;
+        loop {
+            self.follow_until_it_fails_for_long(&api, &name, read).await;
+        }
+    }
+
+    /// A watch that fails for minutes begins anew, with a list: one whose version the server has no more would fail for ever.
+    async fn follow_until_it_fails_for_long<K>(
+        &self,
+        api: &Api<K>,
+        name: &str,
+        read: fn(K) -> Values,
+    ) where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        let config = watcher::Config::default()
+            .fields(&format!("metadata.name={name}"))
+            .timeout(WATCH_TIMEOUT);
+        let mut events = watcher::watcher(api.clone(), config)
+            .default_backoff()
+            .boxed();
+        let mut listed = false;
+        let mut failing: Option<Instant> = None;
+        while let Some(event) = events.next().await {
+            if event.is_ok() {
+                failing = None;
+            }
+            match event {
+                Ok(Event::Init) => listed = false,
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    listed = true;
+                    self.note(Seen::Present(Arc::new(read(object))));
                 }
-            };
-            self.note(seen);
+                Ok(Event::Delete(_)) => self.note(Seen::Absent),
+                Ok(Event::InitDone) if !listed => self.note(Seen::Absent),
+                Ok(Event::InitDone) => {}
+                Err(error) => {
+                    let since = *failing.get_or_insert_with(Instant::now);
+                    // What was seen before still holds, as far as anybody knows.
+                    if is_forbidden(&error) && !self.has_seen() {
+                        self.note(Seen::Forbidden);
+                    }
+                    if since.elapsed() >= RELIST_AFTER {
+                        // Its words may quote what the object holds.
+                        tracing::warn!(name, "an object with credentials cannot be followed");
+                        return;
+                    }
+                }
+            }
         }
     }
 
     fn has_seen(&self) -> bool {
-        matches!(*lock(&self.shared.seen), Seen::Present(_) | Seen::Absent)
+        matches!(lock(&self.shared.seen).0, Seen::Present(_) | Seen::Absent)
     }
 
     fn note(&self, seen: Seen) {
         {
             let mut before = lock(&self.shared.seen);
-            let same = match (&*before, &seen) {
+            let same = match (&before.0, &seen) {
                 (Seen::Present(before), Seen::Present(now)) => before == now,
                 (Seen::Absent, Seen::Absent) | (Seen::Forbidden, Seen::Forbidden) => true,
                 _ => false,
@@ -291,9 +392,9 @@ impl Watching {
             if same {
                 return;
             }
-            *before = seen;
+            let revision = self.revision.fetch_add(1, Ordering::Relaxed) + 1;
+            *before = (seen, revision);
         }
-        self.revision.fetch_add(1, Ordering::Release);
         for user in lock(&self.shared.users).iter() {
             match user.kind {
                 Kind::ConsumerGroup => self.wake.groups([Name::from(user)]),
@@ -303,16 +404,23 @@ impl Watching {
     }
 }
 
-fn of_secret(object: SecretObject) -> BTreeMap<String, Secret> {
+/// What the keys of an object hold; `None`: too much.
+type Values = BTreeMap<String, Option<Secret>>;
+
+fn of_secret(object: SecretObject) -> Values {
     let data = object.data.unwrap_or_default().into_iter();
-    data.map(|(key, value)| (key, Secret::new(value.0)))
-        .collect()
+    data.map(|(key, value)| (key, bounded(value.0))).collect()
 }
 
-fn of_config_map(object: ConfigMap) -> BTreeMap<String, Secret> {
+fn of_config_map(object: ConfigMap) -> Values {
     let binary = object.binary_data.unwrap_or_default().into_iter();
-    let binary = binary.map(|(key, value)| (key, Secret::new(value.0)));
+    let binary = binary.map(|(key, value)| (key, bounded(value.0)));
     let text = object.data.unwrap_or_default().into_iter();
-    let text = text.map(|(key, value)| (key, Secret::new(value)));
+    let text = text.map(|(key, value)| (key, bounded(value.into_bytes())));
     binary.chain(text).collect()
+}
+
+fn bounded(value: Vec<u8>) -> Option<Secret> {
+    let secret = Secret::new(value);
+    (secret.bytes().len() <= LONGEST_VALUE).then_some(secret)
 }

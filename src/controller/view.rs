@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
-    api::{ConsumerGroupStatus, Mode},
+    api::{ConsumerGroupStatus, Mode, condition::reasons},
     intent::Intent,
     kafka::snapshot::{Group, Snapshot},
     scaling::{
@@ -110,6 +110,11 @@ impl View<'_> {
         let trouble = self
             .looked
             .and_then(|looked| source::trouble(looked, reading, self.resolved, lasts));
+        // What is wrong with the credentials of now says more than that those before are refused.
+        let trouble = trouble.map(|trouble| match &self.resolved.stale {
+            Some(stale) if trouble.reason == reasons::AUTHENTICATION_FAILED => stale.clone(),
+            _ => trouble,
+        });
         let stale = source::stale(self.resolved, self.looked);
         let group = self
             .looked

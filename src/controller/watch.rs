@@ -32,11 +32,11 @@ use crate::process::readiness::Gate;
 use super::name::Name;
 
 /// Load balancers drop what is silent for four minutes; kube would ask for nearly five.
-const WATCH_TIMEOUT: u32 = 200;
+pub(super) const WATCH_TIMEOUT: u32 = 200;
 /// Objects in one answer of a list.
 const PAGE: u32 = 100;
 /// A watch that has failed over and over for so long begins anew.
-const RELIST_AFTER: Duration = Duration::from_mins(3);
+pub(super) const RELIST_AFTER: Duration = Duration::from_mins(3);
 /// Failures this far apart are not one trouble. Attempts follow each other within 30 s.
 const HEALED_AFTER: Duration = Duration::from_secs(90);
 /// How often a trouble that goes on is logged again.

@@ -98,6 +98,16 @@ pub enum Unusable {
     /// A certificate or key is of no use.
     #[error("{0}, key {1}: {2}")]
     Certificate(Reference, String, BadCertificate),
+    /// The authorities are too many.
+    #[error(
+        "trustedCertificates: all together have more than {0} bytes: name those that the brokers need"
+    )]
+    TooLong(usize),
+    /// The namespace names too many objects.
+    #[error(
+        "the connections of this namespace name more than {0} Secrets and ConfigMaps: share a KafkaCluster"
+    )]
+    TooManyObjects(usize),
     /// Nobody vouches for the brokers.
     #[error("tls: the operator's system trusts nobody: name trustedCertificates")]
     NoRoots,
@@ -108,7 +118,9 @@ impl Unusable {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
-            Self::NoKey(..)
+            Self::TooManyObjects(_) => reasons::TOO_MANY_CONNECTIONS,
+            Self::TooLong(_)
+            | Self::NoKey(..)
             | Self::Empty(..)
             | Self::NotText(..)
             | Self::LineBreak(..)
@@ -287,6 +299,9 @@ fn source(source: &CertificateSource) -> Option<Reference> {
     })
 }
 
+/// Authorities of one connection: more than all those that browsers trust.
+const LONGEST_AUTHORITIES: usize = 1 << 19;
+
 /// Fills a plan in.
 struct Filling<'a, H> {
     held: &'a H,
@@ -358,6 +373,9 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
                 .map_err(|bad| Unusable::Certificate(object, written.key.clone(), bad))?;
             all.extend_from_slice(value.bytes());
             all.push(b'\n');
+            if all.len() > LONGEST_AUTHORITIES {
+                return Err(Unusable::TooLong(LONGEST_AUTHORITIES));
+            }
         }
         Ok((!all.is_empty()).then(|| Secret::new(all)))
     }

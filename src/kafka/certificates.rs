@@ -34,12 +34,6 @@ pub enum BadCertificate {
         /// When.
         at: Timestamp,
     },
-    /// Its time has not come.
-    #[error("the certificate is not valid before {at}: is the clock right?")]
-    NotYetValid {
-        /// When it will be.
-        at: Timestamp,
-    },
     /// There is no key in it.
     #[error("no private key in PEM (-----BEGIN PRIVATE KEY-----) is in it")]
     NoKey,
@@ -86,22 +80,27 @@ fn pem(certificate: &[u8]) -> String {
 
 /// Certificates of authorities: while one is replaced by another, those whose time is over stand beside the others.
 pub fn check_authorities(authorities: &Secret, now: Timestamp) -> Result<(), BadCertificate> {
-    let mut bad = None;
-    for (number, certificate) in decoded(authorities)?.iter().enumerate() {
-        match check_time(number, certificate, now) {
-            Ok(()) => return Ok(()),
-            Err(error @ BadCertificate::Undecodable { .. }) => return Err(error),
-            Err(error) => bad = Some(error),
-        }
+    let ends: Vec<_> = decoded(authorities)?
+        .iter()
+        .enumerate()
+        .map(|(number, certificate)| end(number, certificate))
+        .collect::<Result<_, _>>()?;
+    match ends.into_iter().max() {
+        Some(at) if at < now => Err(BadCertificate::Expired { at }),
+        Some(_) => Ok(()),
+        None => Err(BadCertificate::NoCertificate),
     }
-    Err(bad.unwrap_or(BadCertificate::NoCertificate))
 }
 
 /// A certificate of our own, and what leads from it to an authority.
 pub fn check_chain(chain: &Secret, now: Timestamp) -> Result<(), BadCertificate> {
     let certificates = decoded(chain)?;
     let own = certificates.first().ok_or(BadCertificate::NoCertificate)?;
-    check_time(0, own, now)
+    let at = end(0, own)?;
+    if at < now {
+        return Err(BadCertificate::Expired { at });
+    }
+    Ok(())
 }
 
 /// The key of the first certificate in `chain`.
@@ -110,12 +109,13 @@ pub fn check_key(key: &Secret, chain: &Secret) -> Result<(), BadCertificate> {
         Ok(key) => key,
         Err(PemError::NoItemsFound) => {
             let text = key.text().unwrap_or_default();
-            return Err(if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+            return Err(if is_encrypted(text) {
                 BadCertificate::EncryptedKey
             } else {
                 BadCertificate::NoKey
             });
         }
+        Err(_) if key.text().is_some_and(is_encrypted) => return Err(BadCertificate::EncryptedKey),
         Err(_) => return Err(BadCertificate::UndecodableKey),
     };
     // What this library does not know, such as a curve, OpenSSL may: the broker will say.
@@ -143,27 +143,17 @@ fn decoded(pem: &Secret) -> Result<Vec<CertificateDer<'static>>, BadCertificate>
     Ok(certificates)
 }
 
-fn check_time(
-    number: usize,
-    certificate: &CertificateDer<'_>,
-    now: Timestamp,
-) -> Result<(), BadCertificate> {
+fn is_encrypted(key: &str) -> bool {
+    key.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || key.contains("Proc-Type: 4,ENCRYPTED")
+}
+
+/// When a certificate's time is over. When it begins is left to those who are shown it: their clocks count.
+fn end(number: usize, certificate: &CertificateDer<'_>) -> Result<Timestamp, BadCertificate> {
     let number = number + 1;
     let (_, certificate) = X509Certificate::from_der(certificate)
         .map_err(|_| BadCertificate::Undecodable { number })?;
-    let time = |seconds: i64| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    let validity = certificate.validity();
-    let (from, until) = (
-        time(validity.not_before.timestamp()),
-        time(validity.not_after.timestamp()),
-    );
-    if now > until {
-        return Err(BadCertificate::Expired { at: until });
-    }
-    if now < from {
-        return Err(BadCertificate::NotYetValid { at: from });
-    }
-    Ok(())
+    let seconds = certificate.validity().not_after.timestamp();
+    Ok(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
 }
 
 #[cfg(test)]

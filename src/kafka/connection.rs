@@ -268,6 +268,9 @@ impl fmt::Display for Server {
     }
 }
 
+/// The metadata service of EC2 by IPv6, which is not link-local.
+const EC2_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
 /// Whether an address is this machine's or its link's: loopback, link-local (cloud metadata services live there) or
 /// unspecified (which connects to loopback).
 pub(super) fn is_local_address(address: IpAddr) -> bool {
@@ -277,7 +280,15 @@ pub(super) fn is_local_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => v4(address),
         IpAddr::V6(address) => {
-            address.to_ipv4_mapped().is_some_and(v4)
+            let translated = match address.segments() {
+                // NAT64 (RFC 6052).
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+                }
+                _ => address.to_ipv4_mapped(),
+            };
+            translated.is_some_and(v4)
+                || address == EC2_METADATA
                 || address.is_loopback()
                 || address.is_unspecified()
                 || address.is_unicast_link_local()
@@ -344,6 +355,9 @@ mod tests {
     #[case("[::]:9092", true)]
     #[case("[fe80::1]:9092", true)]
     #[case("[::ffff:127.0.0.1]:9092", true)]
+    #[case("[64:ff9b::a9fe:a9fe]:80", true)]
+    #[case("[fd00:ec2::254]:80", true)]
+    #[case("[64:ff9b::a00:1]:9092", false)]
     #[case("10.0.0.1:9092", false)]
     #[case("[fd00::1]:9092", false)]
     #[case("localhost.example.com:9092", false)]

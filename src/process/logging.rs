@@ -48,8 +48,9 @@ impl std::fmt::Display for LogFilter {
     }
 }
 
-/// Logs an error for each connection that fails, without saying to whom or why. Who called does that.
-const NOISE: &str = "kube_client::client::builder=off";
+/// The first logs an error for each connection that fails, without saying to whom or why; who called does that. The second logs
+/// whole answers that it cannot read, and those may be Secrets.
+const NOISE: &str = "kube_client::client::builder=off,kube_client::client=error";
 
 /// Installs the process's only subscriber, and turns panics into log lines. Does nothing when there is one already.
 pub fn init(format: LogFormat, filter: &LogFilter) {

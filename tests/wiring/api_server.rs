@@ -274,6 +274,7 @@ impl ApiServer {
     /// Sends what has changed since a version, until the time that the client asked for is over.
     fn watch(&self, path: &str, query: &BTreeMap<String, String>) -> Response<Body> {
         let (plural, namespace) = collection(path);
+        let named = named(query);
         let from: u64 = query["resourceVersion"].parse().unwrap();
         let seconds: u64 = query["timeoutSeconds"].parse().unwrap();
         let refused = {
@@ -295,7 +296,7 @@ impl ApiServer {
         let server = self.clone();
         let events = stream::unfold(from, move |seen| {
             let server = server.clone();
-            let (plural, namespace) = (plural.clone(), namespace.clone());
+            let (plural, namespace, named) = (plural.clone(), namespace.clone(), named.clone());
             async move {
                 let mut seen = seen;
                 loop {
@@ -315,6 +316,7 @@ impl ApiServer {
                                 && namespace
                                     .as_ref()
                                     .is_none_or(|namespace| key.1 == *namespace)
+                                && named.as_ref().is_none_or(|name| key.2 == *name)
                         });
                         if let Some((version, kind, _, object)) = next {
                             let line = json!({ "type": kind, "object": object }).to_string() + "\n";
@@ -401,6 +403,7 @@ impl World {
             let (key, value) = selector.split_once("%3D")?;
             Some((key.to_owned(), value.to_owned()))
         });
+        let named = named(query);
         let items: Vec<&Value> = self
             .objects
             .iter()
@@ -409,6 +412,7 @@ impl World {
                     && namespace
                         .as_ref()
                         .is_none_or(|namespace| key.1 == *namespace)
+                    && named.as_ref().is_none_or(|name| key.2 == *name)
                     && labels.as_ref().is_none_or(|(key, value)| {
                         object["metadata"]["labels"][key] == json!(value)
                     })
@@ -476,6 +480,14 @@ fn key(plural: &str, namespace: &str, name: &str) -> Key {
 fn key_of(plural: &str, object: &Value) -> Key {
     let text = |field: &str| object["metadata"][field].as_str().unwrap();
     key(plural, text("namespace"), text("name"))
+}
+
+/// The name that a field selector asks for.
+fn named(query: &BTreeMap<String, String>) -> Option<String> {
+    let selector = query.get("fieldSelector")?;
+    selector
+        .strip_prefix("metadata.name%3D")
+        .map(ToOwned::to_owned)
 }
 
 /// Plural and namespace of a path to a collection.

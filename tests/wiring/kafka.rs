@@ -14,6 +14,7 @@ use lagrange::{
         error::ReadError,
         interest::{Interest, Key},
         pool::WatchError,
+        security::Sasl,
         snapshot::{
             Description, Group, GroupState, Member, NodeId, Offset, Partition, Protocol, Snapshot,
             Topic, TopicPartition,
@@ -61,6 +62,8 @@ struct World {
     watches: BTreeMap<u64, (Identity, Key, Interest)>,
     latest: BTreeMap<Identity, (Instant, Snapshot)>,
     listeners: Vec<mpsc::UnboundedSender<Key>>,
+    /// What was connected with, in order.
+    connections: Vec<Connection>,
 }
 
 /// All of Kafka. Clones are the same one.
@@ -98,6 +101,15 @@ impl Kafka {
         futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|key| (key, receiver))
         })
+    }
+
+    /// The password that was last handed over.
+    pub fn password(&self) -> Option<String> {
+        let world = self.world.lock().unwrap();
+        match &world.connections.last()?.security().sasl {
+            Some(Sasl::Password { password, .. }) => password.text().map(ToOwned::to_owned),
+            _ => None,
+        }
     }
 
     /// How many resources watch a cluster.
@@ -233,6 +245,7 @@ impl Clusters for Kafka {
         let id = world.next;
         world.next += 1;
         let identity = connection.identity();
+        world.connections.push(connection.clone());
         world.watches.insert(id, (identity.clone(), key, interest));
         Ok(Box::new(Watch {
             id,
@@ -265,7 +278,10 @@ impl Watching for Watch {
         world.watches.get_mut(&self.id).unwrap().2 = interest;
     }
 
-    fn renew(&self, _: &Connection) {}
+    fn renew(&self, connection: &Connection) {
+        let mut world = self.kafka.world.lock().unwrap();
+        world.connections.push(connection.clone());
+    }
 
     fn attend(&self, _: bool) {}
 

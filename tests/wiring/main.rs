@@ -22,5 +22,6 @@ mod contest;
 mod kafka;
 mod quiet;
 mod scene;
+mod secrets;
 mod sources;
 mod targets;

@@ -24,8 +24,9 @@ use super::{Code, Core, Failure};
 /// Events taken before other tasks get their turn.
 const AT_ONCE: usize = 256;
 
-/// librdkafka's numbers for a login that was refused, and for TLS that did not come about.
+/// librdkafka's numbers for a login that was refused, for no connection, and for TLS that did not come about.
 const LOGIN_REFUSED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
+const NOT_CONNECTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
 const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32;
 
 /// The facility under which librdkafka logs why a certificate is not trusted.
@@ -118,8 +119,13 @@ impl News {
     }
 
     fn tell_failure(&self, failure: &Failure) {
-        // Why is what was logged before.
-        if failure.code.0 == NOT_TRUSTED && failure.message.contains("certificate verify failed") {
+        // Why is what was told before.
+        let is_echo = failure.code.0 == NOT_TRUSTED
+            && failure.message.contains("certificate verify failed")
+            || failure
+                .message
+                .contains("Failed to acquire SASL OAUTHBEARER token");
+        if is_echo {
             return;
         }
         let all_down = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
@@ -218,7 +224,11 @@ impl Pump {
         let failure = match token {
             Ok(token) => client.set_token(&token).err(),
             Err(error) => Some(Failure {
-                code: Code(LOGIN_REFUSED),
+                code: Code(if error.is_refusal() {
+                    LOGIN_REFUSED
+                } else {
+                    NOT_CONNECTED
+                }),
                 message: error.to_string(),
             }),
         };

@@ -35,6 +35,7 @@ use ask::Asker;
 use look::Look;
 use memory::Memory;
 pub(super) use shared::Shared;
+use shared::Wanted;
 
 /// First pause after a look that read nothing; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -148,13 +149,24 @@ impl Poller {
             memory.brokers.clear();
         }
         self.renew(client, &connection).await;
-        let open = self.reader(client, connection).await;
         let started = Instant::now();
-        let look = Look::new(&self.clock, &self.settings, memory, &wanted);
-        let mut snapshot = match open {
-            Ok(reader) => look.at(&*reader).await,
-            Err(error) => look.failed(error),
-        };
+        let mut snapshot = self
+            .look_with(client, connection.clone(), memory, &wanted)
+            .await;
+        if let (Some(error @ ReadError::Authentication { .. }), Some(good)) =
+            (&snapshot.error, client.good.take())
+            && connection.renews(&good)
+        {
+            // The newest credentials do not work, and there are some that did.
+            let refused = Refused::new(connection, error.clone());
+            close(client.reading.take()).await;
+            memory.brokers.clear();
+            let again = self.look_with(client, good, memory, &wanted).await;
+            if again.error.is_none() {
+                client.refused = Some(refused);
+                snapshot = again;
+            }
+        }
         snapshot.renewal = client.refused.as_ref().map(|refused| refused.error.clone());
         let identity = self.shared.identity();
         self.observer.looked(identity, started.elapsed());
@@ -173,8 +185,25 @@ impl Poller {
             close(client.reading.take()).await;
             client.refused = None;
             memory.brokers.clear();
+        } else if let Some(reading) = &client.reading {
+            client.good = Some(reading.connection.clone());
         }
         snapshot
+    }
+
+    async fn look_with(
+        &self,
+        client: &mut Client,
+        connection: Connection,
+        memory: &mut Memory,
+        wanted: &Wanted,
+    ) -> Snapshot {
+        let open = self.reader(client, connection).await;
+        let look = Look::new(&self.clock, &self.settings, memory, wanted);
+        match open {
+            Ok(reader) => look.at(&*reader).await,
+            Err(error) => look.failed(error),
+        }
     }
 
     async fn reader(
@@ -215,11 +244,7 @@ impl Poller {
             }
             Err(error) => {
                 tracing::warn!(cluster = %self.shared.identity(), "keeps the old credentials: the new ones do not work: {error}");
-                client.refused = Some(Refused {
-                    connection: connection.clone(),
-                    error,
-                    until: Instant::now() + scattered(LOGIN_PAUSE),
-                });
+                client.refused = Some(Refused::new(connection.clone(), error));
             }
         }
     }
@@ -236,10 +261,22 @@ impl Poller {
             Instant::now() + self.settings.look_deadline,
             self.settings.call_timeout,
         );
-        if ask.any(reader.bootstrap()).await.is_ok() {
-            return Ok(reading);
-        }
-        let error = reader.trouble();
+        let error = match ask.any(reader.bootstrap()).await {
+            Err(_) => reader.trouble(),
+            Ok(cluster) => {
+                // Not every broker may know them yet. One that does not answer at all is no reason against them.
+                let asked = cluster
+                    .brokers
+                    .iter()
+                    .map(|on| ask.on(*on, reader.groups(*on)));
+                let answers = futures::future::join_all(asked).await;
+                let refused = answers.iter().any(Result::is_err).then(|| reader.trouble());
+                match refused {
+                    Some(error @ ReadError::Authentication { .. }) => error,
+                    _ => return Ok(reading),
+                }
+            }
+        };
         close(Some(reading)).await;
         Err(error)
     }
@@ -259,6 +296,8 @@ impl Poller {
 #[derive(Default)]
 struct Client {
     reading: Option<Reading>,
+    /// The last connection over which was read.
+    good: Option<Connection>,
     /// Newer credentials that did not work.
     refused: Option<Refused>,
 }
@@ -281,6 +320,16 @@ struct Refused {
     error: ReadError,
     /// They are not tried again before this.
     until: Instant,
+}
+
+impl Refused {
+    fn new(connection: Connection, error: ReadError) -> Self {
+        Self {
+            connection,
+            error,
+            until: Instant::now() + scattered(LOGIN_PAUSE),
+        }
+    }
 }
 
 async fn close(reading: Option<Reading>) {
@@ -328,6 +377,7 @@ fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
             .filter_map(|value| value.as_ref().err());
         committed.chain(group.state.as_ref().err())
     });
-    let all = snapshot.error.iter().chain(topics).chain(groups);
+    let whole = snapshot.error.iter().chain(&snapshot.renewal);
+    let all = whole.chain(topics).chain(groups);
     all.map(super::error::ReadError::category).collect()
 }

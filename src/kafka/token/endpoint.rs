@@ -28,9 +28,9 @@ use super::super::connection::is_local_address;
 use super::{InvalidOidc, TokenError};
 
 /// From the look-up of the name to the last byte of the answer.
-pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// For one address of several, so that a dead one leaves time for the next.
-const ATTEMPT: Duration = Duration::from_secs(3);
+const ATTEMPT: Duration = Duration::from_secs(2);
 /// Tokens are a few kB.
 pub(super) const LARGEST_ANSWER: usize = 1 << 20;
 

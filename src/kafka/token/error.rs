@@ -104,21 +104,9 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Reason of conditions and label of metrics: a bounded set.
-    pub fn category(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } | Self::NotSigned => "AuthenticationFailed",
-            Self::NoAddress { .. }
-            | Self::LocalAddress { .. }
-            | Self::NotConnected { .. }
-            | Self::Tls { .. }
-            | Self::TimedOut { .. }
-            | Self::NotHttp { .. }
-            | Self::TooLarge { .. }
-            | Self::Redirected { .. }
-            | Self::Status { .. }
-            | Self::Unusable { .. } => "TokenEndpointUnreachable",
-        }
+    /// Whether somebody said no, rather than nothing.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::NotSigned)
     }
 }
 

@@ -258,3 +258,29 @@ async fn a_refused_login_is_tried_once_a_minute_however_many_wait_and_new_creden
     assert!(took <= Duration::from_secs(2), "{took:?}");
     assert_eq!(watches[0].latest().unwrap().error, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    rig.look(&watch).await;
+    watch.renew(&login("wrong", 2));
+    assert!(rig.look(&watch).await.renewal.is_some());
+    // A restart of the brokers: every connection is lost.
+    double.change(|world| world.broken = true);
+    let snapshot = rig.look(&watch).await;
+    assert_eq!(snapshot.error, None);
+    assert!(matches!(
+        snapshot.renewal,
+        Some(ReadError::Authentication { .. })
+    ));
+    assert_eq!(rig.look(&watch).await.error, None);
+    // Neither is known any more.
+    set_password(&double, "three");
+    double.change(|world| world.broken = true);
+    assert!(rig.look(&watch).await.error.is_some());
+    watch.renew(&login("three", 3));
+    assert_eq!(rig.look(&watch).await.error, None);
+}

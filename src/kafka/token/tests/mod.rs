@@ -113,41 +113,26 @@ async fn a_client_with_the_right_secret_gets_a_token() {
 #[case(
     401,
     r#"{"error":"invalid_client","error_description":"ECHO"}"#,
-    "AuthenticationFailed",
+    true,
     "invalid_client): check the client id"
 )]
 #[case(
     400,
     r#"{"error":"invalid_scope","error_description":"ECHO"}"#,
-    "AuthenticationFailed",
+    true,
     "invalid_scope): check the scope"
 )]
-#[case(
-    400,
-    r#"{"error":"ECHO"}"#,
-    "AuthenticationFailed",
-    "(status 400): check"
-)]
-#[case(403, "ECHO", "AuthenticationFailed", "(status 403): check")]
-#[case(500, "ECHO", "TokenEndpointUnreachable", "status 500")]
-#[case(200, "ECHO", "TokenEndpointUnreachable", "not the JSON")]
-#[case(
-    200,
-    r#"{"access_token":"ECHO"}"#,
-    "TokenEndpointUnreachable",
-    "characters"
-)]
-#[case(
-    200,
-    r#"{"access_token":"marker-body"}"#,
-    "TokenEndpointUnreachable",
-    "when it expires"
-)]
+#[case(400, r#"{"error":"ECHO"}"#, true, "(status 400): check")]
+#[case(403, "ECHO", true, "(status 403): check")]
+#[case(500, "ECHO", false, "status 500")]
+#[case(200, "ECHO", false, "not the JSON")]
+#[case(200, r#"{"access_token":"ECHO"}"#, false, "characters")]
+#[case(200, r#"{"access_token":"marker-body"}"#, false, "when it expires")]
 #[tokio::test]
 async fn a_refusal_says_what_to_do_and_nothing_of_the_answer(
     #[case] status: u16,
     #[case] body: &'static str,
-    #[case] category: &str,
+    #[case] refusal: bool,
     #[case] says: &str,
 ) {
     let server = Server::start(move |request| {
@@ -159,7 +144,7 @@ async fn a_refusal_says_what_to_do_and_nothing_of_the_answer(
     })
     .await;
     let error = refused(&client(&server)).await;
-    assert_eq!(error.category(), category);
+    assert_eq!(error.is_refusal(), refusal);
     assert!(error.to_string().contains(says), "{error}");
 }
 
@@ -174,7 +159,7 @@ async fn a_redirect_is_not_followed() {
     .await;
     let error = refused(&client(&server)).await;
     assert_eq!(error, TokenError::Redirected { status: 307 });
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
     server.request().await;
     assert!(server.no_more_requests());
 }
@@ -192,14 +177,14 @@ async fn an_answer_without_end_is_not_read(#[case] body: fn() -> Body) {
             limit: LARGEST_ANSWER
         }
     );
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
 }
 
 #[rstest]
 #[case::not_begun(true)]
 #[case::not_ended(false)]
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_waited_for_ten_seconds(#[case] silent: bool) {
+async fn an_answer_that_does_not_come_is_waited_for_until_the_deadline(#[case] silent: bool) {
     let mut server = Server::start_slow(move |_| async move {
         if silent {
             pending::<()>().await;
@@ -220,14 +205,14 @@ async fn an_answer_that_does_not_come_is_waited_for_ten_seconds(#[case] silent: 
     advance(Duration::from_secs(1)).await;
     let error = asking.await.unwrap();
     assert!(
-        matches!(error, TokenError::TimedOut { seconds: 10, .. }),
+        matches!(error, TokenError::TimedOut { seconds, .. } if seconds == DEADLINE.as_secs()),
         "{error}"
     );
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_come_is_waited_for_ten_seconds() {
+async fn a_handshake_that_does_not_come_is_waited_for_until_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/token", listener.local_addr().unwrap());
     let client = ClientCredentials::new(config(&url, &Authority::new())).unwrap();
@@ -259,7 +244,7 @@ async fn an_authority_that_was_made_anew_is_not_trusted() {
         error.to_string().contains("authority that is not trusted"),
         "{error}"
     );
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
 }
 
 #[tokio::test]
@@ -289,7 +274,7 @@ async fn a_name_that_leads_to_loopback_is_refused_when_it_connects() {
             host: "localhost".to_owned()
         }
     );
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
 }
 
 #[tokio::test]
@@ -324,7 +309,7 @@ async fn http_with_a_server_that_wants_tls_says_so() {
     })
     .await;
     assert!(error.to_string().contains("wants https"), "{error}");
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
 }
 
 #[tokio::test]
@@ -339,7 +324,7 @@ async fn a_port_where_nobody_listens_says_so() {
         error.to_string(),
         format!("no connection to the token endpoint {address}: connection refused")
     );
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
 }
 
 #[tokio::test]
@@ -348,5 +333,5 @@ async fn a_name_without_address_says_so() {
     let client = ClientCredentials::new(config(url, &Authority::new())).unwrap();
     let error = refused(&client).await;
     assert!(matches!(error, TokenError::NoAddress { .. }), "{error}");
-    assert_eq!(error.category(), "TokenEndpointUnreachable");
+    assert!(!error.is_refusal());
 }

@@ -1,0 +1,103 @@
+//! Secrets that a connection needs: what is said of them, and when, while the API server has its moments.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::{
+    api_server::{Fault, Seen},
+    kafka::Sight,
+    scene::{Scene, deployment, group, settle},
+};
+
+/// A group that logs in with the password in Secret `user`.
+fn scene() -> Scene {
+    let scene = Scene::empty();
+    scene.api.create("deployments", deployment("orders", 1));
+    let mut group = group("orders");
+    group["spec"]["kafka"]["sasl"] = json!({
+        "mechanism": "SCRAM-SHA-512", "username": "lagrange", "passwordSecret": { "secretName": "user", "key": "password" },
+    });
+    scene.api.create("consumergroups", group);
+    scene
+}
+
+fn password(password: &str) -> serde_json::Value {
+    use base64::Engine as _;
+    let password = base64::engine::general_purpose::STANDARD.encode(password);
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "user" }, "data": { "password": password } })
+}
+
+fn set_password(scene: &Scene, to: &str) {
+    let data = password(to)["data"].clone();
+    scene
+        .api
+        .edit("secrets", "user", |secret| secret["data"] = data);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_changes_is_handed_over_at_once() {
+    let scene = scene();
+    scene.api.create("secrets", password("one"));
+    let _operator = scene.operator().await;
+    scene.looks(2, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    assert_eq!(scene.kafka.password().as_deref(), Some("one"));
+    set_password(&scene, "two");
+    settle().await;
+    assert_eq!(scene.kafka.password().as_deref(), Some("two"));
+    // Gone, or of no use: what there was is used on, and that is said.
+    set_password(&scene, "");
+    scene.looks(5, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    let said = scene.message("orders", "Ready");
+    assert!(
+        said.contains("Secret user has nothing in key password"),
+        "{said}"
+    );
+    assert_eq!(scene.kafka.password().as_deref(), Some("two"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_whose_watch_is_refused_for_good_is_listed_anew() {
+    let scene = scene();
+    scene.api.create("secrets", password("one"));
+    let _operator = scene.operator().await;
+    scene.looks(2, 0).await;
+    scene.api.refuse_watches("secrets", true);
+    sleep(Duration::from_mins(1)).await;
+    set_password(&scene, "two");
+    for _ in 0..30 {
+        scene.looks(1, 0).await;
+    }
+    assert_eq!(scene.kafka.password().as_deref(), Some("two"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_of_a_secret_while_the_api_server_does_not_say() {
+    let scene = scene();
+    scene.api.create("secrets", password("one"));
+    scene
+        .api
+        .plan(Method::GET, "/secrets", Fault::Status(503), 6);
+    let _operator = scene.operator().await;
+    sleep(Duration::from_mins(1)).await;
+    scene.kafka.look(&[("orders", Sight::behind(6, 1, 0))]);
+    settle().await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    let writes = scene.api.requests(&Method::PATCH, "/status");
+    let accuses = |seen: &Seen| seen.body.to_string().contains("SecretNotFound");
+    assert!(!writes.iter().any(accuses), "{writes:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_not_there_is_said_and_used_when_it_comes() {
+    let scene = scene();
+    let _operator = scene.operator().await;
+    assert_eq!(scene.condition("orders", "Ready"), "False/SecretNotFound");
+    scene.api.create("secrets", password("one"));
+    scene.looks(2, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+}
