@@ -297,16 +297,25 @@ impl Kafka {
         established.count()
     }
 
-    /// End offset of each partition.
+    /// End offset of each partition. A leader that has just been named may not know of it yet.
     pub async fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
         let partitions: Vec<i32> = self.leaders(topic).await.into_keys().collect();
-        let (config, topic) = (self.config(), topic.to_owned());
-        let read = move || {
-            let client: BaseConsumer = config.create().unwrap();
-            let end = |p: &i32| client.fetch_watermarks(&topic, *p, secs(10)).unwrap().1;
-            partitions.iter().map(|p| (*p, end(p))).collect()
-        };
-        tokio::task::spawn_blocking(read).await.unwrap()
+        until(secs(30), "the ends are told", || {
+            let (config, topic) = (self.config(), topic.to_owned());
+            let partitions = partitions.clone();
+            async move {
+                let read = move || {
+                    let client: BaseConsumer = config.create().map_err(|e| e.to_string())?;
+                    let end = |p: i32| match client.fetch_watermarks(&topic, p, secs(10)) {
+                        Ok((_, end)) => Ok((p, end)),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    partitions.into_iter().map(end).collect()
+                };
+                tokio::task::spawn_blocking(read).await.unwrap()
+            }
+        })
+        .await
     }
 
     /// Commits for a group that has no members. The first commits of a new cluster may be lost without an error, so they
