@@ -8,6 +8,8 @@
     reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
 )]
 
+#[path = "../support/scene.rs"]
+mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../../src/kafka/token/tests/server.rs"]
@@ -17,4 +19,3 @@ mod logins;
 mod refusals;
 mod renewals;
 mod rights;
-mod scene;

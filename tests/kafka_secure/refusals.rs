@@ -1,35 +1,12 @@
 //! What is said when nobody lets us in, or when we trust nobody: category and words, for each cause.
 
 use lagrange::kafka::security::{PasswordMechanism, Security};
-use lagrange::kafka::snapshot::Snapshot;
 
-use super::scene::{Scene, by_token, connection, login, showing, token_endpoint, trusting};
+use super::scene::{assert_says, by_token, login, refused, showing, token_endpoint, trusting};
 use super::support::kafka::Kafka;
 use super::support::secure::Listener;
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
-
-async fn refused(kafka: &Kafka, listener: Option<Listener>, security: Security) -> String {
-    let scene = Scene::open(kafka).await;
-    let bootstrap = match listener {
-        Some(listener) => kafka.listener(listener).await,
-        None => kafka.bootstrap.clone(),
-    };
-    let mut eyes = scene.eyes(&connection(&bootstrap, security, 1));
-    let failed = |snapshot: &Snapshot| snapshot.error.is_some();
-    let snapshot = eyes.until("an error", failed).await;
-    let error = snapshot.error.clone().unwrap();
-    let text = format!("{}: {error}", error.category());
-    assert!(!text.contains("marker"), "{text}");
-    text
-}
-
-#[track_caller]
-fn assert_says(text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "{word:?} is not in: {text}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password() {

@@ -66,6 +66,12 @@ impl Kafka {
         tokio::task::spawn_blocking(start).await.unwrap()
     }
 
+    /// One secure broker of another version of Kafka; ended when this is dropped.
+    pub async fn secure_version(version: &'static str) -> Self {
+        let start = move || Self::start_now(1, &["--secure", "--version", version]);
+        tokio::task::spawn_blocking(start).await.unwrap()
+    }
+
     /// The bootstrap servers of a listener.
     pub async fn listener(&self, listener: Listener) -> String {
         self.run("bootstrap", &[listener.name()]).await

@@ -1,4 +1,4 @@
-//! A topic and a group that `lagrange` may describe, and connections in its name.
+//! A topic and a group that `lagrange` may describe, and connections in its name. For tests that have a `token_server` too.
 #![expect(
     clippy::unnecessary_wraps,
     reason = "what they return is a field of Security as it is"
@@ -7,6 +7,7 @@
 use lagrange::kafka::connection::{Connection, Servers};
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{ClientCertificate, PasswordMechanism, Sasl, Security, Tls};
+use lagrange::kafka::snapshot::Snapshot;
 use lagrange::kafka::token::oidc::OidcConfig;
 
 use crate::support::eyes::{Eyes, lag, named, settings};
@@ -113,4 +114,32 @@ pub(crate) fn by_token(server: &Server) -> Option<Sasl> {
         allow_insecure: false,
         allow_local_addresses: true,
     }))
+}
+
+/// Category and words of what is said when a connection does not work; `None` is the plaintext listener. Whatever such a test
+/// gives away as a secret has `marker` in it, and the words have not.
+pub(crate) async fn refused(
+    kafka: &Kafka,
+    listener: Option<Listener>,
+    security: Security,
+) -> String {
+    let scene = Scene::open(kafka).await;
+    let bootstrap = match listener {
+        Some(listener) => kafka.listener(listener).await,
+        None => kafka.bootstrap.clone(),
+    };
+    let mut eyes = scene.eyes(&connection(&bootstrap, security, 1));
+    let failed = |snapshot: &Snapshot| snapshot.error.is_some();
+    let snapshot = eyes.until("an error", failed).await;
+    let error = snapshot.error.clone().unwrap();
+    let text = format!("{}: {error}", error.category());
+    assert!(!text.contains("marker"), "{text}");
+    text
+}
+
+#[track_caller]
+pub(crate) fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
 }
