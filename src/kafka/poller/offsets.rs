@@ -160,19 +160,24 @@ impl Look<'_> {
         let answers: Vec<_> = answers.collect().await;
         let mut all = BTreeMap::new();
         for (id, moved, committed) in answers {
-            let believed = self.believe(&id, moved, committed, described);
+            // What cannot be told in this look is not what nobody asks for.
+            let all_topics = selected
+                .get(&id)
+                .is_none_or(|selections| selections.values().all(Result::is_ok));
+            let believed = self.believe(&id, moved, committed, described, all_topics);
             all.insert(id, believed);
         }
         all
     }
 
-    /// Holds what was read against what was believed before.
+    /// Holds what was read against what was believed before, which is forgotten only where `all_topics` that count are known.
     fn believe(
         &mut self,
         id: &str,
         moved: bool,
         mut committed: Committed,
         described: &Described,
+        all_topics: bool,
     ) -> Committed {
         let Some(memory) = self.memory.groups.get_mut(id) else {
             return committed;
@@ -188,9 +193,11 @@ impl Look<'_> {
         memory
             .commits
             .retain(|partition| match described.beliefs.get(&partition.topic) {
+                Some(Belief::Absent) => false,
                 Some(Belief::Unknown(_)) => true,
-                Some(Belief::Partitions(_)) => committed.partitions.contains_key(partition),
-                Some(Belief::Absent) | None => false,
+                Some(Belief::Partitions(_)) | None => {
+                    !all_topics || committed.partitions.contains_key(partition)
+                }
             });
         committed
     }

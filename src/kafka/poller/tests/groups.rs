@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kafka::error::ReadError;
+use crate::kafka::interest::TopicSelection;
 use crate::kafka::pool::Settings;
 use crate::kafka::snapshot::{GroupState, NodeId, Protocol, Snapshot};
 use rstest::rstest;
@@ -119,6 +120,29 @@ async fn an_older_commit_is_doubted_until_it_lasts() {
         [Ok(Some(3))],
         "after 20 s"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_commit_is_doubted_also_after_a_look_that_could_not_tell_the_topics() {
+    let double = Double::new(1);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(TopicSelection::OfGroup);
+    assert_eq!(committed(&*rig.look(&watch).await), [Ok(Some(7))]);
+    double.change_group(|group| {
+        group.state = Some(GroupState::PreparingRebalance);
+        group.members = vec![member("m", &[])];
+    });
+    assert_eq!(committed(&*rig.look(&watch).await), []);
+    double.change_group(|group| {
+        group.state = Some(GroupState::Stable);
+        group.members = vec![member("m", &[0])];
+        group.committed.insert(("t".to_owned(), 0), 3);
+    });
+    let back = ReadError::CommittedWentBack {
+        from: 7,
+        to: Some(3),
+    };
+    assert_eq!(committed(&*rig.look(&watch).await), [Err(back)]);
 }
 
 #[tokio::test(start_paused = true)]
