@@ -324,10 +324,15 @@ struct Refused {
 
 impl Refused {
     fn new(connection: Connection, error: ReadError) -> Self {
+        // Nobody locks out whom nobody heard; but every try keeps a look waiting.
+        let pause = match error {
+            ReadError::Authentication { .. } => LOGIN_PAUSE,
+            _ => LONGEST_PAUSE,
+        };
         Self {
             connection,
             error,
-            until: Instant::now() + scattered(LOGIN_PAUSE),
+            until: Instant::now() + scattered(pause),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::kafka::pool::{Settings, WatchError};
 use crate::kafka::secret::Secret;
 use futures::{FutureExt, StreamExt};
 
-use super::double::{Double, Rig, connection, interest, login, t};
+use super::double::{Double, Mood, Rig, connection, interest, login, t};
 
 #[tokio::test(start_paused = true)]
 async fn many_groups_share_one_reader_and_one_look() {
@@ -160,7 +160,7 @@ async fn shutdown_closes_readers_and_does_not_wait_for_one_that_hangs() {
 async fn shutdown_ends_a_look_that_is_under_way() {
     let double = Double::new(1);
     let rig = Rig::new(&double, Settings::default());
-    double.change(|world| world.bootstrap = super::double::Mood::Hangs);
+    double.change(|world| world.bootstrap = Mood::Hangs);
     let _watch = rig.watch(t());
     tokio::time::sleep(Duration::from_millis(10)).await;
     let (ended, took) = Rig::timed(rig.pool.shutdown(Duration::from_secs(3))).await;
@@ -226,6 +226,30 @@ async fn new_credentials_that_do_not_work_leave_the_reader_and_are_tried_once_a_
         rig.look(&watch).await.renewal,
         None,
         "what works is used already"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_that_meet_no_answer_are_tried_again_within_a_minute() {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    rig.look(&watch).await;
+    set_password(&double, "two");
+    double.change(|world| world.bootstrap = Mood::Silent);
+    watch.renew(&login("two", 2));
+    let snapshot = rig.look(&watch).await;
+    assert_eq!(snapshot.error, None, "what works goes on");
+    assert!(matches!(
+        snapshot.renewal,
+        Some(ReadError::Unreachable { .. })
+    ));
+    double.change(|world| world.bootstrap = Mood::Answers);
+    let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
+    assert!(
+        (Duration::from_secs(25)..Duration::from_secs(55)).contains(&took),
+        "neither at each look nor as after a refusal: {took:?}"
     );
 }
 
