@@ -73,7 +73,8 @@ impl Kafka {
         }
     }
 
-    pub(super) async fn run(&self, verb: &'static str, rest: &[&str]) -> String {
+    /// Does any verb of the script to these brokers.
+    pub async fn run(&self, verb: &'static str, rest: &[&str]) -> String {
         let at = self.state.to_str().unwrap().to_owned();
         let rest: Vec<String> = rest.iter().map(|s| (*s).to_owned()).collect();
         let run = move || {

@@ -1,0 +1,186 @@
+//! Chaos behind TLS and SASL: three real brokers that are killed, paused and stopped, connections that are cut, passwords that
+//! change and are wrong, watches that come and go, all at random. No number is ever wrong, all is read again without help, and
+//! nothing is left behind.
+//!
+//! `LAGRANGE_CHAOS_SECONDS` is how long it goes on (120), `LAGRANGE_CHAOS_SEED` the seed: the same faults in the same order,
+//! not at the same instants.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    dead_code,
+    reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
+)]
+
+#[path = "../support/scene.rs"]
+mod scene;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../../src/kafka/token/tests/server.rs"]
+mod token_server;
+
+mod cast;
+mod commits;
+mod faults;
+mod judge;
+mod process;
+mod traffic;
+mod truth;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cast::{Cast, PARTITIONS, Role};
+use faults::{Eyes, Faults};
+use judge::Judge;
+use lagrange::clock::Clock;
+use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups};
+use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
+use lagrange::kafka::stats::Unobserved;
+use process::Holdings;
+use scene::USER;
+use support::eyes::{lag, settings};
+use support::kafka::Kafka;
+use support::secure::{Listener, Tokens};
+use support::unique;
+use support::until::{same, secs, until};
+use tokio_util::task::AbortOnDropHandle;
+use traffic::Traffic;
+use truth::Truth;
+
+/// Within this all has to be read again.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} wants a number, not {value}")),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
+    let lasting = secs(number("LAGRANGE_CHAOS_SECONDS").unwrap_or(120));
+    let seed = number("LAGRANGE_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!(
+        "LAGRANGE_CHAOS_SEED={seed} LAGRANGE_CHAOS_SECONDS={}",
+        lasting.as_secs()
+    );
+    let kafka = Kafka::secure(3, Tokens::Jwt, &[]).await;
+    let clock = Clock::start();
+    // Under Valgrind all threads take turns on one core: those who write would leave nothing for who reads.
+    let checked = Holdings::are_valgrinds();
+    let cast = Arc::new(Cast::new(checked));
+    let truth = Arc::new(Truth::new(clock, cast.topics.len(), PARTITIONS));
+    prepare(&kafka, &cast).await;
+
+    let (pool, wakeups, failures) = pool(clock);
+    let bootstrap = kafka.listener(Listener::SaslSsl).await;
+    let eyes = Eyes {
+        pool: pool.clone(),
+        authorities: kafka.tls("ca.crt"),
+        password: kafka.password("lagrange"),
+        revision: 1,
+        cast: Arc::clone(&cast),
+        watches: Arc::default(),
+        bootstrap,
+    };
+    let judge = Arc::new(Judge::new(&cast, &truth));
+    let judging = judge
+        .clone()
+        .follow(wakeups, failures, eyes.watches.clone());
+    let judging = AbortOnDropHandle::new(tokio::spawn(judging));
+    let mut faults = Faults::new(&kafka, &truth, eyes, seed);
+    faults.eyes.watch_all();
+
+    // What only the first use takes, of libraries and the allocator, is taken before anything is measured.
+    let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
+    judge.until_whole("before anything").await;
+    faults.eyes.renew_rightly();
+    tokio::time::sleep(secs(5)).await;
+    traffic.end().await;
+    judge.until_whole("at rest, before").await;
+    let before = settled(None).await;
+    println!("before: {before}");
+
+    let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
+    faults.go_on_for(lasting).await;
+    let undone = Instant::now();
+    judge.until_whole("after the faults").await;
+    println!("whole {:?} after the last fault", undone.elapsed());
+    traffic.end().await;
+    judge.until_whole("at rest, after").await;
+    agree(&kafka, &cast, &judge).await;
+    let after = settled(Some(before)).await;
+    println!("before: {before}; after: {after}");
+
+    assert!(!judging.is_finished(), "the judge has left");
+    assert!(pool.shutdown(secs(5)).await, "the pool closes");
+    let verdict = judge.verdict.lock().unwrap();
+    println!("done: {:#?}\nseen: {:#?}", faults.done, verdict.counts);
+    assert!(verdict.wrong.is_empty(), "{}", verdict.wrong.join("\n"));
+    let flat = after.is_flat(before) || checked;
+    assert!(flat, "before: {before}; after: {after}");
+}
+
+/// A pool that looks often, doubts as in production, and lets go soon of a cluster that nobody watches.
+fn pool(clock: Clock) -> (Pool, Wakeups, Failures) {
+    let settings = Settings {
+        doubt: Settings::default().doubt,
+        linger: secs(2),
+        ..settings()
+    };
+    let readers = RdkafkaFactory {
+        call_timeout: settings.call_timeout,
+        allow_local_addresses: settings.allow_local_addresses,
+    };
+    Pool::new(clock, settings, Arc::new(readers), Arc::new(Unobserved))
+}
+
+/// Makes the topics, and allows `lagrange` to describe all that takes part.
+async fn prepare(kafka: &Kafka, cast: &Cast) {
+    for topic in &cast.topics {
+        kafka.create_topic(topic, PARTITIONS).await;
+    }
+    let all = format!("{}*", cast.stem);
+    for kind in ["topic", "group"] {
+        kafka.allow(USER, kind, &all, "Describe").await;
+    }
+    // The first commits make the topic of all offsets.
+    let first = unique("first");
+    kafka
+        .commit(&first, &cast.topics[0], &[(0, 0)].into())
+        .await;
+}
+
+/// What the process holds when what ends by itself has ended; given what it held before, as soon as it is no more than that.
+async fn settled(before: Option<Holdings>) -> Holdings {
+    // Threads that Tokio keeps for blocking work end after 10 idle seconds.
+    tokio::time::sleep(secs(15)).await;
+    let began = Instant::now();
+    loop {
+        let now = Holdings::now();
+        let flat = before.is_none_or(|before| now.is_flat(before));
+        if flat || began.elapsed() > secs(30) {
+            return now;
+        }
+        tokio::time::sleep(secs(1)).await;
+    }
+}
+
+/// At rest the lag of each group is what the brokers themselves say.
+async fn agree(kafka: &Kafka, cast: &Cast, judge: &Judge) {
+    let groups = cast.groups.iter().filter(|(_, role)| **role != Role::Never);
+    for (id, _) in groups {
+        let topic = cast.topic_name(id);
+        let ends: i64 = kafka.ends(&topic).await.values().sum();
+        let committed: i64 = kafka.committed(id, &topic).await.values().sum();
+        until(RECOVERY, id, || async {
+            let snapshot = judge.last().ok_or("no look")?;
+            same(&lag(&snapshot, id, &topic), &Some(ends - committed))
+        })
+        .await;
+    }
+}
