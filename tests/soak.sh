@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Faults and load for long, and the unsafe code under a checker. Nobody waits for it: half an hour, and a few minutes more.
+#
+#   tests/soak.sh            chaos, then memcheck
+#   tests/soak.sh chaos      three secure brokers, random faults, every snapshot checked (tests/kafka_chaos)
+#   tests/soak.sh memcheck   reading, logins, refusals, renewals and a little chaos under Valgrind: no read or write outside of
+#                            memory, nothing uninitialised, nothing lost (tests/valgrind.supp names what is not ours)
+#
+# LAGRANGE_CHAOS_SECONDS is how long the chaos goes on (1800), LAGRANGE_CHAOS_SEED chooses the faults: a run prints its own.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+chaos() {
+  LAGRANGE_CHAOS_SECONDS=${LAGRANGE_CHAOS_SECONDS:-1800} cargo test --workspace --test kafka_chaos -- --nocapture
+}
+
+memcheck() {
+  if ! command -v valgrind > /dev/null; then
+    echo "memcheck needs Valgrind: install the package valgrind" >&2
+    exit 1
+  fi
+  checked kafka_real
+  checked kafka_secure
+  # The allocator is Valgrind's here, and all threads take turns on one core: what the process holds is judged without it.
+  LAGRANGE_CHAOS_SECONDS=60 checked kafka_chaos --nocapture
+}
+
+checked() { # checked TEST [OPTION...]
+  local test=$1
+  shift
+  # Taking turns fairly: otherwise a thread that is busy starves those that answer it.
+  cargo test --workspace --test "$test" --config "target.'cfg(all())'.runner = [
+    'valgrind', '--error-exitcode=9', '--leak-check=full', '--errors-for-leak-kinds=definite', '--show-leak-kinds=definite',
+    '--suppressions=$PWD/tests/valgrind.supp', '--fair-sched=yes', '--child-silent-after-fork=yes', '--num-callers=30']" \
+    -- --test-threads 2 "$@"
+}
+
+case ${1:-all} in
+  all) chaos; memcheck ;;
+  chaos | memcheck) "$1" ;;
+  -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" ;;
+  *) echo "no '$1': write chaos or memcheck, or nothing for both" >&2; exit 2 ;;
+esac
