@@ -154,7 +154,7 @@ impl Poller {
             .look_with(client, connection.clone(), memory, &wanted)
             .await;
         if let (Some(error @ ReadError::Authentication { .. }), Some(good)) =
-            (&snapshot.error, client.good.take())
+            (&snapshot.error, client.good.clone())
             && connection.renews(&good)
         {
             // The newest credentials do not work, and there are some that did.
@@ -162,9 +162,14 @@ impl Poller {
             close(client.reading.take()).await;
             memory.brokers.clear();
             let again = self.look_with(client, good, memory, &wanted).await;
-            if again.error.is_none() {
-                client.refused = Some(refused);
-                snapshot = again;
+            match again.error {
+                None => {
+                    client.refused = Some(refused);
+                    snapshot = again;
+                }
+                // Those are of no use any more either.
+                Some(ReadError::Authentication { .. }) => client.good = None,
+                Some(_) => {}
             }
         }
         snapshot.renewal = client.refused.as_ref().map(|refused| refused.error.clone());

@@ -65,6 +65,8 @@ pub(super) struct World {
     pub(super) broken: bool,
     pub(super) panics: bool,
     pub(super) close_hangs: bool,
+    /// Whoever is refused is the last to get an answer.
+    pub(super) leaves_after_refusal: bool,
     /// Who logs in needs this. Whoever is in stays in.
     pub(super) password: Option<Secret>,
     pub(super) opened: usize,
@@ -93,6 +95,7 @@ impl Double {
             broken: false,
             panics: false,
             close_hangs: false,
+            leaves_after_refusal: false,
             password: None,
             opened: 0,
             closed: 0,
@@ -349,7 +352,14 @@ impl ClusterReader for Double {
     }
 
     fn trouble(&self) -> ReadError {
-        if self.change(|world| world.password != self.1) {
+        let refused = |world: &mut World| {
+            let refused = world.password != self.1;
+            if refused && world.leaves_after_refusal {
+                world.bootstrap = Mood::Silent;
+            }
+            refused
+        };
+        if self.change(refused) {
             return ReadError::Authentication {
                 detail: "wrong password".to_owned(),
             };

@@ -301,6 +301,15 @@ async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
         Some(ReadError::Authentication { .. })
     ));
     assert_eq!(rig.look(&watch).await.error, None);
+    // The brokers refuse the newest and then go away: what worked is not forgotten for that.
+    double.change(|world| {
+        world.broken = true;
+        world.leaves_after_refusal = true;
+    });
+    assert!(rig.look(&watch).await.error.is_some());
+    double.change(|world| world.leaves_after_refusal = false);
+    double.change(|world| world.bootstrap = Mood::Answers);
+    assert_eq!(rig.look(&watch).await.error, None);
     // Neither is known any more.
     set_password(&double, "three");
     double.change(|world| world.broken = true);
