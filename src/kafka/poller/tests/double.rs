@@ -56,6 +56,10 @@ pub(super) struct FakeTopic {
 }
 
 /// The cluster.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one way to misbehave"
+)]
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) brokers: BTreeMap<i32, Mood>,
