@@ -1,5 +1,6 @@
 //! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
 
+mod hands;
 mod promises;
 mod reviewed;
 mod scenarios;

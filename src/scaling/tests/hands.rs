@@ -1,0 +1,136 @@
+//! The examples of the design about hands: ours, and those of others.
+
+use super::*;
+use crate::scaling::decision::Notice;
+use crate::scaling::policy::Pause;
+
+#[test]
+fn zero_by_hand_means_off_and_zero_by_us_is_restored() {
+    let mut world = World::new(6, 2);
+    world.look();
+    world.resize(0);
+    assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+    world.set_lag(100_000);
+    for _ in 0..40 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+    }
+
+    let mut world = World::new(6, 2);
+    world.policy.brake.pause = Some(Pause::At(0));
+    assert_eq!(world.until_action(20), Some((2, 0)));
+    for _ in 0..20 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    }
+    world.policy.brake.pause = None;
+    let removed = world.now;
+    assert_eq!(world.until_action(10), Some((0, 1)));
+    assert!(
+        world.now.duration_since(removed) >= secs(30),
+        "taking the annotation away counts as an action"
+    );
+}
+
+#[test]
+fn the_brake_holds_under_load_and_lets_go() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.policy.brake.no_scale_out = true;
+    for _ in 0..10 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    }
+    world.policy.brake = Brake {
+        pause: Some(Pause::Here),
+        ..Brake::default()
+    };
+    for _ in 0..10 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    }
+    world.policy.brake = Brake {
+        no_scale_in: true,
+        ..Brake::default()
+    };
+    assert_eq!(world.until_action(4), Some((1, 6)));
+    world.set_lag(0);
+    assert_eq!(world.until_action(60), None);
+    assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+    world.policy.brake = Brake::default();
+    assert_eq!(world.until_action(4), Some((6, 3)));
+}
+
+#[test]
+fn a_word_on_the_brake_that_is_not_understood_pauses_and_says_so() {
+    let mut world = World::new(6, 1).lag(50_000);
+    let pause = Pause::NotUnderstood {
+        annotation: "lagrange.dev/paused".into(),
+        value: "yes".into(),
+    };
+    world.policy.brake.pause = Some(pause);
+    let decision = world.look();
+    assert_eq!(hold(&decision), Some(HoldReason::Paused));
+    assert_eq!(
+        decision.trail.to_string(),
+        "annotation lagrange.dev/paused: \"yes\" is not understood, so paused"
+    );
+}
+
+#[test]
+fn somebody_elses_change_is_adopted_counts_as_an_action_and_three_make_us_stand_back() {
+    let mut world = World::new(24, 4).lag(4000);
+    world.look();
+    world.resize(6);
+    let decision = world.after(5);
+    assert_eq!(
+        decision.notices,
+        [Notice::ScaledExternally { from: 4, to: 6 }]
+    );
+    world.set_lag(100_000);
+    assert_eq!(scale(&world.after(5)), None, "too soon after it");
+    world.resize(5);
+    world.after(5);
+    world.resize(7);
+    let decision = world.after(5);
+    let until = match decision.verdict {
+        Verdict::Hold(wait) if wait.why == HoldReason::TargetContested => wait.until.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(until.duration_since(world.now), secs(1800));
+    assert_eq!(world.until_action(118), None);
+    assert_eq!(world.until_action(6), Some((7, 24)));
+}
+
+#[test]
+fn our_own_change_is_not_taken_for_somebody_elses_while_the_watch_lags() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.look();
+    let decision = world.look();
+    let Verdict::Scale { from, to, .. } = decision.verdict else {
+        panic!("{decision:#?}")
+    };
+    world.state.memory = world.state.memory.begin(from, to, world.now).confirm();
+    let decision = world.after(1);
+    assert_eq!(hold(&decision), Some(HoldReason::Settling));
+    assert_eq!(decision.notices, []);
+    world.resize(to);
+    assert_eq!(world.after(1).notices, []);
+    // Now it has been seen; back again is somebody else.
+    world.resize(1);
+    assert_eq!(
+        world.after(1).notices,
+        [Notice::ScaledExternally { from: 6, to: 1 }]
+    );
+}
+
+#[test]
+fn an_action_whose_outcome_nobody_knows_counts_as_one() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.look();
+    let decision = world.look();
+    let Verdict::Scale { from, to, .. } = decision.verdict else {
+        panic!("{decision:#?}")
+    };
+    world.state.memory = world.state.memory.begin(from, to, world.now);
+    let acted = world.now;
+    // Killed between writing it down and doing it.
+    world.restart();
+    assert_eq!(world.until_action(60), Some((1, 6)));
+    assert!(world.now.duration_since(acted) >= secs(30));
+}
