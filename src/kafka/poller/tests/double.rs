@@ -1,29 +1,22 @@
-//! A cluster that does what a test says, behind [`ClusterReader`]; and a pool that watches it in virtual time.
+//! A cluster that does what a test says, behind [`ClusterReader`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-use tokio::time::Instant;
 
-use crate::clock::Clock;
-use crate::kafka::connection::{Connection, Servers};
+use crate::kafka::connection::Connection;
 use crate::kafka::error::ReadError;
-use crate::kafka::interest::{GroupInterest, Interest, Isolation, Key, TopicSelection};
-use crate::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch, lock};
+use crate::kafka::pool::lock;
 use crate::kafka::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
     Position, ReaderFactory, TopicLayout, Traffic,
 };
 use crate::kafka::secret::Secret;
-use crate::kafka::security::{PasswordMechanism, Sasl, Security};
-use crate::kafka::snapshot::{
-    GroupState, Known, Member, NodeId, Offset, Protocol, Snapshot, Topic, TopicPartition,
-};
-use crate::kafka::stats::Unobserved;
+use crate::kafka::security::Sasl;
+use crate::kafka::snapshot::{GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition};
 
 /// What a broker does with questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -409,129 +402,5 @@ impl ReaderFactory for Double {
             Ok(Arc::new(Self(Arc::clone(&self.0), password)) as Arc<dyn ClusterReader>)
         }
         .boxed()
-    }
-}
-
-/// A pool over a double.
-pub(super) struct Rig {
-    pub(super) pool: Pool,
-    pub(super) wakeups: Wakeups,
-    pub(super) failures: Failures,
-}
-
-pub(super) fn connection(server: &str) -> Connection {
-    Connection::plaintext([server]).unwrap()
-}
-
-/// A login to one cluster with the password of this revision.
-pub(super) fn login(password: &str, revision: u64) -> Connection {
-    let security = Security {
-        tls: None,
-        sasl: Some(Sasl::Password {
-            mechanism: PasswordMechanism::ScramSha512,
-            username: Secret::new("lagrange"),
-            password: Secret::new(password),
-        }),
-    };
-    let servers = Servers::parse(["kafka:9092"]).unwrap();
-    Connection::new(servers, security, "shop", revision)
-}
-
-/// An interest in `id`, looked at every `seconds`.
-pub(super) fn interest(id: &str, topics: TopicSelection, seconds: u64) -> Interest {
-    Interest {
-        interval: Duration::from_secs(seconds),
-        group: Some(GroupInterest {
-            id: id.into(),
-            topics,
-            isolation: Isolation::ReadUncommitted,
-        }),
-    }
-}
-
-/// The topic `t` by name.
-pub(super) fn t() -> TopicSelection {
-    TopicSelection::Named(vec!["t".into()])
-}
-
-impl Rig {
-    pub(super) fn new(double: &Double, settings: Settings) -> Self {
-        let readers = Arc::new(double.clone());
-        let clock = Clock::start();
-        let (pool, wakeups, failures) = Pool::new(clock, settings, readers, Arc::new(Unobserved));
-        Self {
-            pool,
-            wakeups,
-            failures,
-        }
-    }
-
-    /// Watches the group `g` as the resource of that name, every 15 seconds.
-    pub(super) fn watch(&self, topics: TopicSelection) -> Watch {
-        self.watch_as("g", interest("g", topics, 15))
-    }
-
-    /// Watches the group `g` over this connection, as the resource `name`.
-    pub(super) fn watch_with(&self, connection: &Connection, name: &str) -> Watch {
-        let key = Key::consumer_group("shop", name);
-        let interest = interest("g", t(), 15);
-        self.pool.watch(connection, key, interest).unwrap()
-    }
-
-    pub(super) fn watch_as(&self, name: &str, interest: Interest) -> Watch {
-        let key = Key::consumer_group("shop", name);
-        self.pool
-            .watch(&connection("kafka:9092"), key, interest)
-            .unwrap()
-    }
-
-    /// The next look, awaited through the wake-up of one resource.
-    pub(super) async fn look(&mut self, watch: &Watch) -> Arc<Snapshot> {
-        self.wakeups.next().await.unwrap();
-        watch.latest().unwrap()
-    }
-
-    /// How long `future` takes.
-    pub(super) async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
-        let began = Instant::now();
-        let result = future.await;
-        (result, began.elapsed())
-    }
-}
-
-/// What is known of the ends of `t`, `None` for unknown.
-pub(super) fn ends(snapshot: &Snapshot) -> Vec<Option<i64>> {
-    match &snapshot.topics["t"] {
-        Topic::Present(partitions) => {
-            let ends = partitions
-                .iter()
-                .map(|partition| partition.end.as_ref().ok());
-            ends.map(|end| end.map(|end| end.get())).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// What is committed by `g` in each partition of `t`.
-pub(super) fn committed(snapshot: &Snapshot) -> Vec<Known<Option<i64>>> {
-    let committed = snapshot.groups["g"].committed.values();
-    committed
-        .map(|value| value.clone().map(|offset| offset.map(Offset::get)))
-        .collect()
-}
-
-/// A member with these partitions of `t`.
-pub(super) fn member(id: &str, partitions: &[i32]) -> Member {
-    let assigned = partitions.iter().map(|partition| TopicPartition {
-        topic: "t".into(),
-        partition: *partition,
-    });
-    Member {
-        id: id.into(),
-        client_id: id.into(),
-        host: "10.0.0.1".into(),
-        instance_id: None,
-        assigned: assigned.collect(),
-        target: None,
     }
 }

@@ -8,7 +8,8 @@ use crate::kafka::pool::Settings;
 use crate::kafka::snapshot::{GroupState, NodeId, Protocol, Snapshot};
 use rstest::rstest;
 
-use super::double::{Double, FakeGroup, Mood, Rig, committed, member, t};
+use super::double::{Double, FakeGroup, Mood};
+use super::rig::{Rig, committed, member, t};
 
 fn state(snapshot: &Snapshot) -> Result<GroupState, ReadError> {
     snapshot.groups["g"].state.clone()
@@ -168,7 +169,7 @@ async fn a_lost_coordinator_makes_its_groups_unknown_and_no_others() {
     double.group("h", 2, 3);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let _other = rig.watch_as("h", super::double::interest("h", t(), 15));
+    let _other = rig.watch_as("h", super::rig::interest("h", t(), 15));
     rig.look(&watch).await;
     rig.look(&watch).await;
     double.mood(1, Mood::Silent);

@@ -7,7 +7,8 @@ use crate::kafka::pool::Settings;
 use futures::StreamExt;
 use rstest::rstest;
 
-use super::double::{Double, Mood, Rig, committed, ends, interest, t};
+use super::double::{Double, Mood};
+use super::rig::{Rig, committed, ends, interest, t};
 
 const CALL: Duration = Duration::from_millis(1500);
 

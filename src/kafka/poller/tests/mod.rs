@@ -1,8 +1,8 @@
 //! The poller over a scripted reader, in virtual time.
 
 mod double;
-
 mod groups;
 mod looks;
 mod pool;
+mod rig;
 mod topics;

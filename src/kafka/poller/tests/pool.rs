@@ -8,7 +8,8 @@ use crate::kafka::pool::{Settings, WatchError};
 use crate::kafka::secret::Secret;
 use futures::{FutureExt, StreamExt};
 
-use super::double::{Double, Mood, Rig, connection, interest, login, t};
+use super::double::{Double, Mood};
+use super::rig::{Rig, connection, interest, login, t};
 
 #[tokio::test(start_paused = true)]
 async fn many_groups_share_one_reader_and_one_look() {

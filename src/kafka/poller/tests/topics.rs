@@ -8,7 +8,8 @@ use crate::kafka::pool::Settings;
 use crate::kafka::snapshot::{GroupState, Protocol, Snapshot, Topic};
 
 use super::super::topics::TOPICS_A_CALL;
-use super::double::{Double, FakeTopic, Rig, committed, ends, interest, member, t};
+use super::double::{Double, FakeTopic};
+use super::rig::{Rig, committed, ends, interest, member, t};
 
 fn resize(double: &Double, partitions: usize) {
     double.change(|world| {
