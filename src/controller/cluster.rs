@@ -41,6 +41,9 @@ use super::{
 /// A cluster that does not answer is said to be so after this long, and two looks (decision 16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
 
+/// How the message begins while what is written now is of no use.
+const STALE: &str = "still read with the credentials before: ";
+
 /// What this process remembers of each KafkaCluster.
 #[derive(Debug, Default)]
 pub(super) struct Clusters(Mutex<BTreeMap<Name, Arc<tokio::sync::Mutex<Followed>>>>);
@@ -204,9 +207,9 @@ fn connected(
             reason: reasons::BROKERS_REACHABLE,
             message: match (stale, &snapshot.renewal) {
                 (Some(unusable), _) => {
-                    format!("still read with the credentials before: {unusable}")
+                    format!("{STALE}{unusable}")
                 }
-                (None, Some(error)) => format!("still read with the credentials before: {error}"),
+                (None, Some(error)) => format!("{STALE}{error}"),
                 (None, None) => limits(context, cluster),
             },
         });
@@ -300,22 +303,39 @@ fn users(context: &Context, name: &Name) -> i32 {
     i32::try_from(allowed.count()).unwrap_or(i32::MAX)
 }
 
+/// How a connection is, as its users hear of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Well,
+    /// Read with credentials that are no longer those that are written.
+    Stale,
+    Failed,
+}
+
 fn told(stored: &KafkaClusterStatus, next: &KafkaClusterStatus) -> Option<Happening> {
     let says = |status: &KafkaClusterStatus| {
-        condition::find(&status.conditions, types::CONNECTED)
-            .map(|found| (found.status.clone(), found.message.clone()))
+        let found = condition::find(&status.conditions, types::CONNECTED)?;
+        let shape = match found.status.as_str() {
+            "True" if found.message.starts_with(STALE) => Shape::Stale,
+            "True" => Shape::Well,
+            "False" => Shape::Failed,
+            _ => return None,
+        };
+        Some((shape, found.message.clone()))
     };
-    let (before, now) = (says(stored), says(next)?);
-    let was = before.as_ref().map(|(status, _)| status.as_str());
-    match (was, now.0.as_str()) {
-        (was, "False") if was != Some("False") => {
-            Some(Happening::warning("KafkaConnectionFailed", "Connect", now.1).flapping())
+    let (now, message) = says(next)?;
+    let before = says(stored).map(|(shape, _)| shape);
+    let restored = |note: &str| {
+        Some(Happening::normal("KafkaConnectionRestored", "Connect", note.to_owned()).flapping())
+    };
+    match (before, now) {
+        (None, Shape::Well) => None,
+        (Some(before), now) if before == now => None,
+        (_, Shape::Failed | Shape::Stale) => {
+            Some(Happening::warning("KafkaConnectionFailed", "Connect", message).flapping())
         }
-        (Some("False"), "True") => {
-            let note = "the cluster answers again".to_owned();
-            Some(Happening::normal("KafkaConnectionRestored", "Connect", note).flapping())
-        }
-        _ => None,
+        (Some(Shape::Stale), Shape::Well) => restored("it is read with the credentials of now"),
+        (Some(_), Shape::Well) => restored("the cluster answers again"),
     }
 }
 

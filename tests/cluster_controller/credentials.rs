@@ -268,6 +268,11 @@ async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
         &["credentials before", "user name and password"],
     )
     .await;
+    let told = stage
+        .space
+        .until_event("main", "KafkaConnectionFailed")
+        .await;
+    assert!(told.contains("credentials before"), "{told}");
     // It is gone: the same.
     let secrets: Api<Secret> = Api::namespaced(stage.kubernetes.client().await, &stage.space.name);
     secrets
@@ -289,6 +294,10 @@ async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
         }
     })
     .await;
+    stage
+        .space
+        .until_event("main", "KafkaConnectionRestored")
+        .await;
     kafka.produce(&stage.topic, 180).await;
     until_scaled(&stage, 2).await;
     for status in chronicle.statuses() {
