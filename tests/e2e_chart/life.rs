@@ -362,13 +362,18 @@ fn release_for_chosen_namespaces_has_no_right_outside_of_them() {
         &["list", "consumergroups.lagrange.dev"][..],
         &["patch", "deployments.apps", "--subresource=scale"],
         &["create", "events.events.k8s.io"],
+        &["list", "secrets"],
     ] {
         assert!(may(right, "shop-in"), "{right:?}");
         assert!(!may(right, "shop-out"), "{right:?}");
         assert!(!may(right, "chosen"), "{right:?}");
     }
-    for resource in ["secrets", "pods", "leases.coordination.k8s.io"] {
-        assert!(!may(&["list", resource], "shop-in"), "{resource}");
+    for right in [
+        &["list", "pods"][..],
+        &["list", "leases.coordination.k8s.io"],
+        &["update", "secrets"],
+    ] {
+        assert!(!may(right, "shop-in"), "{right:?}");
     }
 
     // The one outside is older: it would have been seen first.
