@@ -1,5 +1,5 @@
 //! How to connect, as the user wrote it, and with what: Secrets and ConfigMaps are named first, and filled in by whoever has
-//! read them. Pure.
+//! read them. Pure, but that the authorities of the system are read from its disk, once.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
