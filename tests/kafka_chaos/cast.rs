@@ -14,6 +14,8 @@ pub(crate) enum Role {
     Alone,
     /// It has members: by this assignor, or `consumer` for KIP-848.
     Members(&'static str),
+    /// It comes and goes; while it is there, somebody commits for it.
+    Guest,
     /// There is no such group, and no such topic.
     Never,
 }
@@ -31,7 +33,8 @@ pub(crate) const PARTITIONS: i32 = 6;
 pub(crate) const MOST_PARTITIONS: i64 = 12;
 
 impl Cast {
-    /// 4 topics, 12 groups without members, 7 with members, and one that never was; a `small` one has one of each.
+    /// 4 topics, 12 groups without members, 7 with members, 4 that come and go, and one that never was; a `small` one has one of
+    /// each.
     pub(crate) fn new(small: bool) -> Self {
         let stem = unique("chaos");
         let most = if small { 1 } else { usize::MAX };
@@ -40,6 +43,7 @@ impl Cast {
             ("range", 2, Role::Members("range")),
             ("sticky", 2, Role::Members("cooperative-sticky")),
             ("consumer", 3, Role::Members("consumer")),
+            ("guest", 4, Role::Guest),
             ("never", 1, Role::Never),
         ]
         .map(|(kind, count, role)| (kind, most.min(count), role));

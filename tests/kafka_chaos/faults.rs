@@ -1,73 +1,62 @@
-//! What is done to brokers, connections, credentials and watches: at random, from a seed.
+//! What is done to brokers, connections, credentials, groups and watches: every kind of fault from a shuffled deck, by a seed. What
+//! a fault does depends on the seed and on the faults before it, never on time: a seed gives the same faults in the same order.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::pool::{Pool, Watch};
-use lagrange::kafka::security::{PasswordMechanism, Security};
 
-use super::cast::{Cast, MOST_PARTITIONS};
-use super::process::cut_connections;
-use super::scene::{connection, login, trusting};
+use super::cast::MOST_PARTITIONS;
+use super::eyes::Eyes;
+use super::guests::Guests;
 use super::support::kafka::Kafka;
+use super::support::proxy::Proxy;
 use super::truth::Truth;
 
-/// Who watches, by group.
-pub(crate) type Watches = Arc<Mutex<BTreeMap<String, Watch>>>;
+pub(crate) const BROKERS: u32 = 3;
 
-/// What is read through, and by whom.
-pub(crate) struct Eyes {
-    pub(crate) pool: Pool,
-    pub(crate) bootstrap: String,
-    pub(crate) authorities: String,
-    pub(crate) password: String,
-    pub(crate) revision: u64,
-    pub(crate) cast: Arc<Cast>,
-    pub(crate) watches: Watches,
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Card {
+    /// A broker is killed, paused or stopped; it comes back a while later.
+    Hurt,
+    /// One broker after the other is stopped and started.
+    Roll,
+    /// The proxy ends connections.
+    Cut,
+    /// The proxy passes half of an answer on, and ends the connection.
+    Halve,
+    /// The proxy keeps answers back for longer than a question may take, or a look.
+    Hold,
+    /// The proxy takes connections and never answers.
+    Silence,
+    Unwatch,
+    WatchAll,
+    UnwatchAll,
+    AddGroup,
+    RemoveGroup,
+    WrongPassword,
+    NewPassword,
+    AddPartition,
 }
 
-impl Eyes {
-    fn connection(&self, password: &str) -> Connection {
-        let security = Security {
-            tls: trusting(&self.authorities),
-            sasl: login(PasswordMechanism::ScramSha512, password),
-        };
-        connection(&self.bootstrap, security, self.revision)
-    }
-
-    /// Watches every group that is not watched yet.
-    pub(crate) fn watch_all(&mut self) {
-        let connection = self.connection(&self.password);
-        let mut watches = self.watches.lock().unwrap();
-        for id in self.cast.groups.keys() {
-            if !watches.contains_key(id) {
-                let key = Key::consumer_group("test", id);
-                let interest = self.cast.interest(id);
-                let watch = self.pool.watch(&connection, key, interest).unwrap();
-                watches.insert(id.clone(), watch);
-            }
-        }
-    }
-
-    /// Hands over a password.
-    pub(crate) fn renew(&mut self, password: &str) {
-        self.revision += 1;
-        let connection = self.connection(password);
-        if let Some(watch) = self.watches.lock().unwrap().values().next() {
-            watch.renew(&connection);
-        }
-    }
-
-    /// Hands over the password that the brokers know.
-    pub(crate) fn renew_rightly(&mut self) {
-        let password = self.password.clone();
-        self.renew(&password);
-    }
-}
+/// How often each is in the deck.
+const DECK: [(Card, usize); 14] = [
+    (Card::Hurt, 8),
+    (Card::Roll, 1),
+    (Card::Cut, 4),
+    (Card::Halve, 3),
+    (Card::Hold, 4),
+    (Card::Silence, 2),
+    (Card::Unwatch, 4),
+    (Card::WatchAll, 3),
+    (Card::UnwatchAll, 1),
+    (Card::AddGroup, 3),
+    (Card::RemoveGroup, 3),
+    (Card::WrongPassword, 1),
+    (Card::NewPassword, 2),
+    (Card::AddPartition, 1),
+];
 
 /// A broker that something was done to.
 struct Hurt {
@@ -76,12 +65,15 @@ struct Hurt {
 }
 
 pub(crate) struct Faults<'a> {
-    pub(crate) kafka: &'a Kafka,
-    pub(crate) truth: &'a Truth,
+    kafka: &'a Kafka,
+    truth: &'a Truth,
+    pub(crate) proxy: &'a Proxy,
     pub(crate) eyes: Eyes,
-    /// The brokers', at the listener that is read through.
-    ports: Vec<u16>,
+    guests: Guests<'a>,
     rng: Rng,
+    deck: Vec<Card>,
+    /// Decks that have been played whole.
+    decks: u32,
     began: Instant,
     hurt: BTreeMap<u32, Hurt>,
     /// What was done how often.
@@ -89,101 +81,171 @@ pub(crate) struct Faults<'a> {
 }
 
 impl<'a> Faults<'a> {
-    pub(crate) fn new(kafka: &'a Kafka, truth: &'a Truth, eyes: Eyes, seed: u64) -> Self {
-        let servers = eyes.bootstrap.split(',');
-        let port = |server: &str| server.rsplit(':').next().unwrap().parse().unwrap();
-        let ports = servers.map(port).collect();
+    pub(crate) fn new(
+        kafka: &'a Kafka,
+        proxy: &'a Proxy,
+        truth: &'a Truth,
+        guests: Guests<'a>,
+        eyes: Eyes,
+        seed: u64,
+    ) -> Self {
         Self {
             kafka,
             truth,
+            proxy,
             eyes,
-            ports,
+            guests,
             rng: Rng::with_seed(seed),
+            deck: Vec::new(),
+            decks: 0,
             began: Instant::now(),
             hurt: BTreeMap::new(),
             done: BTreeMap::new(),
         }
     }
 
-    /// One fault after the other for so long; then all is undone.
+    /// One fault after the other for so long, and until each kind has been there; then all is undone.
     pub(crate) async fn go_on_for(&mut self, lasting: Duration) {
         let until = Instant::now() + lasting;
-        while Instant::now() < until {
-            self.undo_what_is_due(Instant::now()).await;
-            self.next().await;
-            let pause = Duration::from_millis(self.rng.u64(200..3_000));
+        while Instant::now() < until || self.decks == 0 {
+            self.undo_until(Instant::now()).await;
+            let card = self.draw();
+            // Of its own: what one fault needs of it does not change the next.
+            let mut rng = self.rng.fork();
+            self.play(card, &mut rng).await;
+            let pause = Duration::from_millis(rng.u64(200..2_500));
             tokio::time::sleep(pause).await;
         }
-        let all = Instant::now() + Duration::from_mins(60);
-        self.undo_what_is_due(all).await;
+        self.undo_all().await;
+        self.proxy.release();
+        self.guests.rest().await;
         self.say("all is undone", "");
         self.eyes.renew_rightly();
         self.eyes.watch_all();
     }
 
-    async fn undo_what_is_due(&mut self, now: Instant) {
-        while let Some((&node, hurt)) = self.hurt.iter().find(|(_, hurt)| hurt.at <= now) {
+    fn draw(&mut self) -> Card {
+        if self.deck.is_empty() {
+            let cards = DECK.iter();
+            self.deck = cards
+                .flat_map(|(card, count)| std::iter::repeat_n(*card, *count))
+                .collect();
+            self.rng.shuffle(&mut self.deck);
+        }
+        let card = self.deck.pop().unwrap();
+        self.decks += u32::from(self.deck.is_empty());
+        card
+    }
+
+    async fn play(&mut self, card: Card, rng: &mut Rng) {
+        match card {
+            Card::Hurt => self.hurt_a_broker(rng).await,
+            Card::Roll => self.roll(rng).await,
+            Card::Cut => {
+                for broker in some(rng, 2) {
+                    let reset = rng.bool();
+                    self.say("cut connections", &format!("to {broker}, reset: {reset}"));
+                    self.proxy.cut(broker, reset);
+                }
+            }
+            Card::Halve => {
+                for broker in some(rng, 4) {
+                    self.say("halve answers", &format!("of {broker}"));
+                    self.proxy.halve(broker);
+                }
+            }
+            Card::Hold => {
+                // Past what a question is given, or past what a look is.
+                let millis = if rng.bool() {
+                    rng.u64(1_600..4_000)
+                } else {
+                    rng.u64(10_500..13_000)
+                };
+                for broker in some(rng, 2) {
+                    self.say("hold answers back", &format!("of {broker}, {millis} ms"));
+                    self.proxy.hold(broker, Duration::from_millis(millis));
+                }
+            }
+            Card::Silence => {
+                let millis = rng.u64(2_000..8_000);
+                for broker in some(rng, 4) {
+                    self.say("never answer", &format!("as {broker}, {millis} ms"));
+                    self.proxy.silence(broker, Duration::from_millis(millis));
+                }
+            }
+            Card::Unwatch => {
+                let group = rng.usize(..self.eyes.cast.groups.len());
+                let group = self.eyes.cast.groups.keys().nth(group).unwrap().clone();
+                self.say("stop watching", &group);
+                self.eyes.stop_watching(&group);
+            }
+            Card::WatchAll => {
+                self.say("watch all", "");
+                self.eyes.watch_all();
+            }
+            Card::UnwatchAll => {
+                // Long enough, now and then, for the pool to let the cluster go.
+                self.say("stop watching all", "");
+                self.eyes.watches.lock().unwrap().clear();
+                tokio::time::sleep(Duration::from_millis(rng.u64(500..4_000))).await;
+                self.eyes.watch_all();
+            }
+            Card::AddGroup if self.guests.all_are_here() => self.remove_a_group(rng).await,
+            Card::RemoveGroup if !self.guests.any_is_here() => self.add_a_group(rng),
+            Card::AddGroup => self.add_a_group(rng),
+            Card::RemoveGroup => self.remove_a_group(rng).await,
+            Card::WrongPassword => {
+                self.say("wrong password", "");
+                self.eyes.renew("wrong");
+                tokio::time::sleep(Duration::from_millis(rng.u64(500..8_000))).await;
+                self.eyes.renew_rightly();
+            }
+            Card::NewPassword => self.change_the_password(rng).await,
+            Card::AddPartition => self.add_a_partition(rng).await,
+        }
+    }
+
+    async fn undo_until(&mut self, then: Instant) {
+        while let Some((&node, hurt)) = self.hurt.iter().find(|(_, hurt)| hurt.at <= then) {
             let undo = hurt.undo;
             self.control(undo, node).await;
             self.hurt.remove(&node);
         }
     }
 
-    async fn next(&mut self) {
-        match self.rng.u32(..100) {
-            0..40 => self.hurt_a_broker().await,
-            40..60 => {
-                let cut = cut_connections(&self.ports);
-                self.say("cut", &format!("{cut} connections"));
-            }
-            60..72 => {
-                let group = self.rng.usize(..self.eyes.cast.groups.len());
-                let group = self.eyes.cast.groups.keys().nth(group).unwrap().clone();
-                self.say("stop watching", &group);
-                self.eyes.watches.lock().unwrap().remove(&group);
-            }
-            72..84 => {
-                self.say("watch all", "");
-                self.eyes.watch_all();
-            }
-            84..86 => {
-                // Long enough, now and then, for the pool to let the cluster go.
-                self.say("stop watching", "all");
-                self.eyes.watches.lock().unwrap().clear();
-                let pause = Duration::from_millis(self.rng.u64(500..4_000));
-                tokio::time::sleep(pause).await;
-                self.eyes.watch_all();
-            }
-            86..92 => {
-                self.say("wrong password", "");
-                self.eyes.renew("wrong");
-                let pause = Duration::from_millis(self.rng.u64(500..8_000));
-                tokio::time::sleep(pause).await;
-                self.eyes.renew_rightly();
-            }
-            92..96 if self.hurt.is_empty() => self.change_the_password().await,
-            _ if self.hurt.is_empty() => self.add_a_partition().await,
-            _ => {}
-        }
+    async fn undo_all(&mut self) {
+        self.undo_until(Instant::now() + Duration::from_mins(60))
+            .await;
     }
 
     /// One at a time as a rule, for two of three are needed to choose leaders; at times two.
-    async fn hurt_a_broker(&mut self) {
-        let most = if self.rng.u32(..5) == 0 { 2 } else { 1 };
-        let node = self.rng.u32(1..=3);
-        if self.hurt.len() >= most || self.hurt.contains_key(&node) {
-            return;
-        }
-        let (verb, undo) = match self.rng.u32(..5) {
+    async fn hurt_a_broker(&mut self, rng: &mut Rng) {
+        let both = rng.u32(..5) == 0;
+        let node = rng.u32(1..=BROKERS);
+        let (verb, undo) = match rng.u32(..5) {
             0 | 1 => ("kill", "start"),
             2 | 3 => ("pause", "cont"),
-            // Handing over takes the others.
-            _ if self.hurt.is_empty() => ("stop", "start"),
-            _ => return,
+            _ => ("stop", "start"),
         };
+        // Handing over takes the others.
+        let alone = !both || verb == "stop" || self.hurt.contains_key(&node);
+        if alone || self.hurt.len() > 1 {
+            self.undo_all().await;
+        }
         self.control(verb, node).await;
-        let at = Instant::now() + Duration::from_millis(self.rng.u64(500..12_000));
+        let at = Instant::now() + Duration::from_millis(rng.u64(500..12_000));
         self.hurt.insert(node, Hurt { undo, at });
+    }
+
+    async fn roll(&mut self, rng: &mut Rng) {
+        self.undo_all().await;
+        self.say("roll", "");
+        let mut nodes: Vec<u32> = (1..=BROKERS).collect();
+        rng.shuffle(&mut nodes);
+        for node in nodes {
+            self.control("stop", node).await;
+            self.control("start", node).await;
+        }
     }
 
     async fn control(&mut self, verb: &'static str, node: u32) {
@@ -192,24 +254,42 @@ impl<'a> Faults<'a> {
         self.kafka.run(verb, &[&node]).await;
     }
 
+    fn add_a_group(&mut self, rng: &mut Rng) {
+        let group = self.guests.add(rng);
+        self.say("add a group", &group);
+        self.eyes.watch_all();
+    }
+
+    /// It is watched until after it has gone, or not even until then.
+    async fn remove_a_group(&mut self, rng: &mut Rng) {
+        let watched = rng.bool();
+        let group = self.guests.pick(rng);
+        self.say("remove a group", &format!("{group}, watched: {watched}"));
+        if !watched {
+            self.eyes.stop_watching(&group);
+        }
+        self.guests.remove(&group).await;
+    }
+
     /// The brokers know a new password; a moment later so do we.
-    async fn change_the_password(&mut self) {
-        self.eyes.password = format!("password-{}", self.rng.u32(..));
+    async fn change_the_password(&mut self, rng: &mut Rng) {
+        self.undo_all().await;
+        self.eyes.password = format!("password-{}", rng.u32(..));
         self.say("new password", "");
         self.kafka
             .set_password("lagrange", &self.eyes.password)
             .await;
-        let pause = Duration::from_millis(self.rng.u64(..5_000));
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(Duration::from_millis(rng.u64(..5_000))).await;
         self.eyes.renew_rightly();
     }
 
-    async fn add_a_partition(&mut self) {
-        let topic = self.rng.usize(..self.eyes.cast.topics.len());
+    async fn add_a_partition(&mut self, rng: &mut Rng) {
+        let topic = rng.usize(..self.eyes.cast.topics.len());
         let count = self.truth.count(topic) + 1;
         if count > MOST_PARTITIONS {
             return;
         }
+        self.undo_all().await;
         let name = &self.eyes.cast.topics[topic].clone();
         self.say("add a partition", name);
         self.truth.grow(topic, count, false);
@@ -226,6 +306,16 @@ impl<'a> Faults<'a> {
             "{at} {:7.1} s: {what} {to}",
             self.began.elapsed().as_secs_f32()
         );
+    }
+}
+
+/// One broker; once in so many times all of them.
+fn some(rng: &mut Rng, one_in: u32) -> Vec<u32> {
+    let one = rng.u32(1..=BROKERS);
+    if rng.u32(..one_in) == 0 {
+        (1..=BROKERS).collect()
+    } else {
+        vec![one]
     }
 }
 

@@ -7,18 +7,23 @@ use futures::StreamExt;
 use jiff::SignedDuration;
 use lagrange::kafka::interest::TopicSelection;
 use lagrange::kafka::pool::{Failures, Wakeups, Watch};
-use lagrange::kafka::snapshot::{Group, GroupState, Offset, Snapshot, Topic, TopicPartition};
+use lagrange::kafka::snapshot::{
+    Group, GroupState, NodeId, Offset, Snapshot, Topic, TopicPartition,
+};
 
 use super::RECOVERY;
 use super::cast::{Cast, Role};
 use super::commits::{Commits, Finding};
-use super::faults::Watches;
+use super::eyes::Watches;
 use super::support::eyes::brief;
 use super::support::until::until;
 use super::truth::Truth;
 
 /// How long brokers may go on telling the old number of partitions: one that was cut off has not heard of the new ones.
 const NEWS: SignedDuration = SignedDuration::from_secs(15);
+
+/// How long a group that was deleted may be told of: its going is doubted (`Settings::doubt`), then looked at.
+const GONE: SignedDuration = SignedDuration::from_secs(60);
 
 /// What was wrong, and how often what happened.
 #[derive(Debug, Default)]
@@ -33,6 +38,8 @@ pub(crate) struct Judge {
     pub(crate) verdict: Mutex<Verdict>,
     last: Mutex<Option<Arc<Snapshot>>>,
     commits: Mutex<Commits>,
+    /// Coordinators and leaders, by whose they are.
+    places: Mutex<BTreeMap<String, NodeId>>,
 }
 
 impl Judge {
@@ -43,6 +50,7 @@ impl Judge {
             verdict: Mutex::default(),
             last: Mutex::default(),
             commits: Mutex::default(),
+            places: Mutex::default(),
         }
     }
 
@@ -75,6 +83,10 @@ impl Judge {
     /// What was seen last.
     pub(crate) fn last(&self) -> Option<Arc<Snapshot>> {
         self.last.lock().unwrap().clone()
+    }
+
+    pub(crate) fn has_found_something(&self) -> bool {
+        !self.verdict.lock().unwrap().wrong.is_empty()
     }
 
     /// Until a look that began after now sees everything, a minute at most.
@@ -135,6 +147,7 @@ impl Judge {
         }
         for (index, partition) in (0..).zip(partitions) {
             let place = (number, index);
+            self.follow_move("leaders moved", format!("{name} {index}"), partition.leader);
             let (low, high) = self.truth.ends(place, snapshot.started, partition.at);
             match &partition.end {
                 Ok(end) if (low..=high).contains(&end.get()) => self.count("ends"),
@@ -155,16 +168,23 @@ impl Judge {
 
     fn check_group(&self, snapshot: &Snapshot, id: &Arc<str>, group: &Group) {
         let role = self.cast.groups[&**id];
+        self.follow_move("coordinators moved", id.to_string(), group.coordinator);
         match (&group.state, role) {
             (Err(error), _) => self.count(&format!("states unknown: {}", error.category())),
-            (Ok(GroupState::Empty), Role::Alone) | (Ok(GroupState::Dead), Role::Never) => {}
-            (Ok(GroupState::Dead), _) if !self.truth.has_committed(id, snapshot.started) => {}
+            (Ok(GroupState::Empty), Role::Guest) if self.is_long_gone(snapshot, id) => {
+                self.wrong(snapshot, &format!("{id} has been deleted, and is told of"));
+            }
+            (Ok(GroupState::Empty), Role::Alone | Role::Guest)
+            | (Ok(GroupState::Dead), Role::Never) => {}
+            (Ok(GroupState::Dead), _) if !self.has_committed(snapshot, id) => {}
             (Ok(state), Role::Members(_)) if *state != GroupState::Dead => {}
             (Ok(state), _) => self.wrong(snapshot, &format!("{id} is {state:?}")),
         }
         if let Ok(topics) = group.topics_for(&TopicSelection::OfGroup)
             && topics != [self.cast.topic_name(id).into()]
-            && self.truth.has_committed(id, snapshot.started - NEWS)
+            && self
+                .truth
+                .has_committed(id, snapshot.started - NEWS, snapshot.started - NEWS)
         {
             let (state, on) = (&group.state, group.coordinator);
             self.wrong(
@@ -182,6 +202,10 @@ impl Judge {
             let place = (topic, partition.partition);
             let bounds = |from| self.truth.commits(id, place, from, group.committed_at);
             match committed {
+                Ok(Some(offset)) if self.is_long_gone(snapshot, id) => {
+                    let what = format!("{id} has been deleted, and {offset:?} is told of");
+                    self.wrong(snapshot, &what);
+                }
                 Ok(offset) => {
                     let key = (Arc::clone(id), partition.clone());
                     let offset = offset.map(Offset::get);
@@ -253,6 +277,24 @@ impl Judge {
         });
         let whole = snapshot.error.is_none() && snapshot.renewal.is_none();
         whole && snapshot.brokers.len() == 3 && topics && groups
+    }
+
+    fn has_committed(&self, snapshot: &Snapshot, id: &str) -> bool {
+        self.truth
+            .has_committed(id, snapshot.started, snapshot.finished)
+    }
+
+    fn is_long_gone(&self, snapshot: &Snapshot, id: &str) -> bool {
+        self.truth.is_gone(id, snapshot.started - GONE)
+    }
+
+    /// Counts how often something was somewhere else than before.
+    fn follow_move(&self, what: &str, whose: String, now: Option<NodeId>) {
+        let Some(now) = now else { return };
+        let before = self.places.lock().unwrap().insert(whose, now);
+        if before.is_some_and(|before| before != now) {
+            self.count(what);
+        }
     }
 
     fn number(&self, partition: &TopicPartition) -> Option<usize> {

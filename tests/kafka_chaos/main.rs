@@ -1,9 +1,10 @@
-//! Chaos behind TLS and SASL: three real brokers that are killed, paused and stopped, connections that are cut, passwords that
-//! change and are wrong, watches that come and go, all at random. No number is ever wrong, all is read again without help, and
-//! nothing is left behind.
+//! Chaos behind TLS and SASL: three real brokers that are killed, paused, stopped and rolled; a proxy before them that cuts
+//! connections and answers, holds answers back and never answers; passwords that change and are wrong; groups and watches that
+//! come and go; all at random. No number is ever wrong, all is read again without help, and nothing is left behind.
 //!
-//! `LAGRANGE_CHAOS_SECONDS` is how long it goes on (120), `LAGRANGE_CHAOS_SEED` the seed: the same faults in the same order,
-//! not at the same instants.
+//! `LAGRANGE_CHAOS_SECONDS` is how long it goes on (120), in rounds of five minutes with a rest after each. Each kind of fault is
+//! there at least once, however short it is. `LAGRANGE_CHAOS_SEED` is the seed: the same faults in the same order, not at the same
+//! instants. A summary stands at the end.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,7 +22,9 @@ mod token_server;
 
 mod cast;
 mod commits;
+mod eyes;
 mod faults;
+mod guests;
 mod judge;
 mod process;
 mod traffic;
@@ -31,17 +34,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cast::{Cast, PARTITIONS, Role};
-use faults::{Eyes, Faults};
+use eyes::Eyes;
+use faults::{BROKERS, Faults};
+use guests::Guests;
 use judge::Judge;
 use lagrange::clock::Clock;
 use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups};
 use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
 use lagrange::kafka::stats::Unobserved;
-use process::Holdings;
+use process::{Course, Holdings};
 use scene::USER;
 use support::eyes::{lag, settings};
 use support::kafka::Kafka;
-use support::secure::{Listener, Tokens};
+use support::proxy::Proxy;
 use support::unique;
 use support::until::{same, secs, until};
 use tokio_util::task::AbortOnDropHandle;
@@ -50,6 +55,9 @@ use truth::Truth;
 
 /// Within this all has to be read again.
 const RECOVERY: Duration = Duration::from_secs(60);
+
+/// After so long all is brought to rest, held against what the brokers say, and what the process holds is looked at.
+const ROUND: Duration = Duration::from_mins(5);
 
 fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
@@ -68,7 +76,8 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
         "LAGRANGE_CHAOS_SEED={seed} LAGRANGE_CHAOS_SECONDS={}",
         lasting.as_secs()
     );
-    let kafka = Kafka::secure(3, Tokens::Jwt, &[]).await;
+    let proxy = Proxy::bind(BROKERS).await;
+    let kafka = Kafka::secure_behind(&proxy, BROKERS).await;
     let clock = Clock::start();
     // Under Valgrind all threads take turns on one core: those who write would leave nothing for who reads.
     let checked = Holdings::are_valgrinds();
@@ -77,7 +86,6 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     prepare(&kafka, &cast).await;
 
     let (pool, wakeups, failures) = pool(clock);
-    let bootstrap = kafka.listener(Listener::SaslSsl).await;
     let eyes = Eyes {
         pool: pool.clone(),
         authorities: kafka.tls("ca.crt"),
@@ -85,44 +93,53 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
         revision: 1,
         cast: Arc::clone(&cast),
         watches: Arc::default(),
-        bootstrap,
+        bootstrap: proxy.addresses(),
     };
     let judge = Arc::new(Judge::new(&cast, &truth));
     let judging = judge
         .clone()
         .follow(wakeups, failures, eyes.watches.clone());
     let judging = AbortOnDropHandle::new(tokio::spawn(judging));
-    let mut faults = Faults::new(&kafka, &truth, eyes, seed);
+    let guests = Guests::new(&kafka, &cast, &truth);
+    let mut faults = Faults::new(&kafka, &proxy, &truth, guests, eyes, seed);
     faults.eyes.watch_all();
 
     // What only the first use takes, of libraries and the allocator, is taken before anything is measured.
     let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
     judge.until_whole("before anything").await;
+    let mut course = Course::start(Holdings::now(&proxy));
     faults.eyes.renew_rightly();
     tokio::time::sleep(secs(5)).await;
     traffic.end().await;
     judge.until_whole("at rest, before").await;
-    let before = settled(None).await;
-    println!("before: {before}");
+    course.rest("warm", settled(&proxy, &course).await);
 
-    let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
-    faults.go_on_for(lasting).await;
-    let undone = Instant::now();
-    judge.until_whole("after the faults").await;
-    println!("whole {:?} after the last fault", undone.elapsed());
-    traffic.end().await;
-    judge.until_whole("at rest, after").await;
-    agree(&kafka, &cast, &judge).await;
-    let after = settled(Some(before)).await;
-    println!("before: {before}; after: {after}");
+    let rounds = u32::try_from(lasting.as_secs().div_ceil(ROUND.as_secs()).max(1)).unwrap();
+    for round in 1..=rounds {
+        let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
+        faults.go_on_for(lasting / rounds).await;
+        let undone = Instant::now();
+        judge.until_whole("after the faults").await;
+        course.recovered(undone.elapsed());
+        traffic.end().await;
+        judge.until_whole("at rest, after").await;
+        agree(&kafka, &cast, &judge).await;
+        let rest = settled(&proxy, &course).await;
+        course.rest(&format!("after round {round}"), rest);
+        if judge.has_found_something() {
+            break;
+        }
+    }
 
     assert!(!judging.is_finished(), "the judge has left");
     assert!(pool.shutdown(secs(5)).await, "the pool closes");
     let verdict = judge.verdict.lock().unwrap();
-    println!("done: {:#?}\nseen: {:#?}", faults.done, verdict.counts);
+    println!("\nSummary of seed {seed}");
+    println!("{course}");
+    println!("faults: {:#?}\nproxy: {}", faults.done, proxy.told());
+    println!("seen: {:#?}", verdict.counts);
     assert!(verdict.wrong.is_empty(), "{}", verdict.wrong.join("\n"));
-    let flat = after.is_flat(before) || checked;
-    assert!(flat, "before: {before}; after: {after}");
+    assert!(course.is_flat() || checked, "{course}");
 }
 
 /// A pool that looks often, doubts as in production, and lets go soon of a cluster that nobody watches.
@@ -155,15 +172,14 @@ async fn prepare(kafka: &Kafka, cast: &Cast) {
         .await;
 }
 
-/// What the process holds when what ends by itself has ended; given what it held before, as soon as it is no more than that.
-async fn settled(before: Option<Holdings>) -> Holdings {
+/// What the process holds when what ends by itself has ended; as soon as it is no more than it may be.
+async fn settled(proxy: &Proxy, course: &Course) -> Holdings {
     // Threads that Tokio keeps for blocking work end after 10 idle seconds.
     tokio::time::sleep(secs(15)).await;
     let began = Instant::now();
     loop {
-        let now = Holdings::now();
-        let flat = before.is_none_or(|before| now.is_flat(before));
-        if flat || began.elapsed() > secs(30) {
+        let now = Holdings::now(proxy);
+        if course.would_be_flat(now) || began.elapsed() > secs(30) {
             return now;
         }
         tokio::time::sleep(secs(1)).await;

@@ -32,15 +32,14 @@ impl Traffic {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (id, role) in &cast.groups {
-            let mut config = consumer_config(bootstrap, id);
-            config.set("socket.timeout.ms", "5000");
+            let mut config = config(bootstrap, id);
             let count = match role {
                 Role::Alone => 1,
                 Role::Members(protocol) => {
                     speak(&mut config, protocol);
                     MEMBERS
                 }
-                Role::Never => 0,
+                Role::Never | Role::Guest => 0,
             };
             for _ in 0..count {
                 let worker = Worker {
@@ -85,6 +84,51 @@ impl Drop for Traffic {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// Who commits for one group, until told to end or dropped.
+pub(crate) struct Committer {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    pub(crate) fn start(bootstrap: &str, id: &str, cast: &Arc<Cast>, truth: &Arc<Truth>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            id: id.to_owned(),
+            config: config(bootstrap, id),
+            cast: Arc::clone(cast),
+            truth: Arc::clone(truth),
+            stop: Arc::clone(&stop),
+        };
+        let thread = std::thread::spawn(move || worker.commit_alone());
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// Ends it, and waits until that has been done.
+    pub(crate) async fn end(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let joined = move || thread.join().unwrap();
+            tokio::task::spawn_blocking(joined).await.unwrap();
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn config(bootstrap: &str, group: &str) -> ClientConfig {
+    let mut config = consumer_config(bootstrap, group);
+    config.set("socket.timeout.ms", "5000");
+    config
 }
 
 fn speak(config: &mut ClientConfig, protocol: &str) {

@@ -58,6 +58,20 @@ impl Bounds {
         }
     }
 
+    /// It may be nothing from now on, for as long as a request to delete it may take effect.
+    fn forget(&mut self, now: Timestamp) {
+        self.acknowledged = None;
+        self.loose.push((now, None));
+        self.low.push((now, None));
+        forget(&mut self.low);
+    }
+
+    /// Whether an attempt that was not acknowledged may still take effect.
+    fn is_loose(&self, now: Timestamp) -> bool {
+        let mut loose = self.loose.iter();
+        loose.any(|(at, value)| value.is_some() && now.duration_since(*at) < LOOSE)
+    }
+
     /// The least and the most that it can have been between two times.
     fn between(&self, from: Timestamp, to: Timestamp) -> (Option<i64>, Option<i64>) {
         let first = self.low.partition_point(|(at, _)| *at <= from);
@@ -100,6 +114,8 @@ struct Known {
     topics: Vec<TopicTruth>,
     /// By group.
     commits: BTreeMap<String, BTreeMap<Place, Bounds>>,
+    /// Groups that have certainly been deleted, and since when.
+    gone: BTreeMap<String, Timestamp>,
 }
 
 /// The whole truth, shared by who writes and who judges.
@@ -119,6 +135,7 @@ impl Truth {
         let known = Known {
             topics: (0..topics).map(topic).collect(),
             commits: BTreeMap::new(),
+            gone: BTreeMap::new(),
         };
         Self {
             clock,
@@ -204,11 +221,36 @@ impl Truth {
         bounds.and_then(|bounds| bounds.high.last()?.1).unwrap_or(0)
     }
 
-    /// Whether a group has certainly committed something before.
-    pub(crate) fn has_committed(&self, group: &str, before: Timestamp) -> bool {
+    /// Whether there has certainly been something committed for a group all the time between these.
+    pub(crate) fn has_committed(&self, group: &str, from: Timestamp, to: Timestamp) -> bool {
         let known = self.lock();
         let mut all = known.commits.get(group).into_iter().flatten();
-        all.any(|(_, bounds)| bounds.between(before, before).0.is_some())
+        all.any(|(_, bounds)| bounds.between(from, to).0.is_some())
+    }
+
+    /// A group is about to be deleted (`done`: it has been).
+    pub(crate) fn forget(&self, group: &str, done: bool) {
+        let now = self.clock.now();
+        let mut known = self.lock();
+        let commits = known.commits.entry(group.to_owned()).or_default();
+        let loose = commits.values().any(|bounds| bounds.is_loose(now));
+        for bounds in commits.values_mut() {
+            bounds.forget(now);
+        }
+        if done && !loose {
+            known.gone.insert(group.to_owned(), now);
+        }
+    }
+
+    /// A group that was deleted may be there again.
+    pub(crate) fn welcome(&self, group: &str) {
+        self.lock().gone.remove(group);
+    }
+
+    /// Whether a group has certainly been gone since before then.
+    pub(crate) fn is_gone(&self, group: &str, then: Timestamp) -> bool {
+        let known = self.lock();
+        known.gone.get(group).is_some_and(|since| *since < then)
     }
 
     /// A topic is about to have so many partitions (`done`: it has).

@@ -19,3 +19,4 @@ mod logins;
 mod refusals;
 mod renewals;
 mod rights;
+mod silence;

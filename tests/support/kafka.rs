@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::until::{secs, until};
-use super::{evidence, me, script, state_directory};
+use super::{evidence, me, script, state_directory, try_script};
 
 const SCRIPT: &str = "kafka/kafka.sh";
 
@@ -75,12 +75,22 @@ impl Kafka {
 
     /// Does any verb of the script to these brokers.
     pub async fn run(&self, verb: &'static str, rest: &[&str]) -> String {
+        let done = self.try_run(verb, rest).await;
+        done.unwrap_or_else(|said| panic!("{verb} {rest:?}: {said}"))
+    }
+
+    /// The same; what it says if it fails.
+    pub(super) async fn try_run(
+        &self,
+        verb: &'static str,
+        rest: &[&str],
+    ) -> Result<String, String> {
         let at = self.state.to_str().unwrap().to_owned();
         let rest: Vec<String> = rest.iter().map(|s| (*s).to_owned()).collect();
         let run = move || {
             let mut arguments = vec![verb, &at];
             arguments.extend(rest.iter().map(String::as_str));
-            script(SCRIPT, &arguments)
+            try_script(SCRIPT, &arguments)
         };
         tokio::task::spawn_blocking(run).await.unwrap()
     }

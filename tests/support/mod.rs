@@ -21,6 +21,7 @@ pub mod kafka;
 pub mod kubernetes;
 pub mod members;
 pub mod operator;
+pub mod proxy;
 pub mod secure;
 pub mod until;
 

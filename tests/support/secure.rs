@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 
 use super::kafka::Kafka;
+use super::proxy::Proxy;
 
 /// A listener that wants to know who comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,15 @@ impl Kafka {
         tokio::task::spawn_blocking(move || Self::start_now(nodes, &more))
             .await
             .unwrap()
+    }
+
+    /// Secure brokers of the test's own, which send who comes to `SaslSsl` on to a proxy.
+    pub async fn secure_behind(proxy: &Proxy, nodes: u32) -> Self {
+        let addresses = proxy.addresses();
+        let start = move || Self::start_now(nodes, &["--secure", "--behind", &addresses]);
+        let kafka = tokio::task::spawn_blocking(start).await.unwrap();
+        proxy.serve(&kafka.listener(Listener::SaslSsl).await);
+        kafka
     }
 
     /// A secure broker whose listeners are where Pods of a real node reach them, at `address`.
@@ -118,6 +128,12 @@ impl Kafka {
     /// Changes a SCRAM password, by both mechanisms, or makes the user. Who is logged in stays so.
     pub async fn set_password(&self, user: &str, password: &str) {
         self.run("password", &[user, password]).await;
+    }
+
+    /// Deletes a group that has no members, and all that it has committed. Whether that was acknowledged; if not, it may have been
+    /// done, or be done later.
+    pub async fn try_delete_group(&self, group: &str) -> bool {
+        self.try_run("delete-group", &[group]).await.is_ok()
     }
 
     /// Has the brokers serve a certificate of `ca2.crt` from now on. All of them must be up; connections stay.

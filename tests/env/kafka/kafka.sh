@@ -8,6 +8,8 @@
 #                                      (`kubernetes/kube.sh host-address STATE` says it; the cluster must be up)
 #     --secure                         an authorizer, TLS and SASL beside the plaintext listener; see below
 #     --oauth msk                      with --secure: OAUTHBEARER takes the presigned URLs of Amazon MSK instead of JWTs
+#     --behind ADDRESS,...             with --secure: who comes to sasl-ssl is sent on to these addresses, one for each node,
+#                                      where a proxy passes connections on to what `bootstrap STATE sasl-ssl` prints
 #     --quick-failover                 a dead broker is noticed after 3 s instead of 9, a group's first rebalance does not wait
 #                                      3 s for more members, and KIP-848 members beat every 0.5 s instead of every 5
 #     --property K=V                   one more broker property; may be given again
@@ -27,6 +29,7 @@
 #                                           allows it, or takes that back; NAME may be PREFIX* or *
 #   kafka.sh password STATE USER PASSWORD   a new SCRAM password, by both mechanisms, also of a user that was not there
 #   kafka.sh token STATE [USER [SECONDS]]   prints a token that OAUTHBEARER takes for so long (3600); below 0 it has run out
+#   kafka.sh delete-group STATE GROUP       the group, which must have no members, and all that it has committed
 #   kafka.sh renew-ca STATE [ca|ca2]        the brokers serve a certificate of ca2 (or of ca again) at sasl-ssl and ssl; all must be up
 #   kafka.sh logins STATE [GROUP]           logs in as lagrange at each listener by each mechanism, by Kafka's own client, and
 #                                           says whether it may describe the group
@@ -101,12 +104,16 @@ logging() { # logging FILE: by log4j 2 and by reload4j
   printf '%s\n' "-Dkafka.logfile=$1" "-Dlog4j2.configurationFile=$here/log4j2.properties" "-Dlog4j.configuration=file:$here/log4j.properties"
 }
 properties() { # properties NODE; wants nodes, ports, pod_address
-  local i voters='' copies=$nodes client=127.0.0.1:${ports[$1 * 3 - 3]} controller listeners
+  local i voters='' copies=$nodes client=127.0.0.1:${ports[$1 * 3 - 3]} controller listeners advertised
   for ((i = 1; i <= nodes; i++)); do voters+=${voters:+,}$i@127.0.0.1:${ports[i * 3 - 2]}; done
   controller=127.0.0.1:${ports[$1 * 3 - 2]}
   listeners=PLAINTEXT://$client
   [ -z "$pod_address" ] || listeners+=,PODS://$pod_address:${ports[$1 * 3 - 1]}
-  [ -z "$secure" ] || listeners+=$(secure_listeners "$1")
+  advertised=$listeners
+  if [ -n "$secure" ]; then
+    listeners+=$(secure_listeners "$1")
+    advertised+=$(secure_advertised "$1")
+  fi
   [ "$copies" -le 3 ] || copies=3
   cat << END
 process.roles=broker,controller
@@ -115,7 +122,7 @@ controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=$listeners,CONTROLLER://$controller
-advertised.listeners=$listeners
+advertised.listeners=$advertised
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PODS:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,WRONG_HOST:SASL_SSL
 log.dirs=$STATE/node$1/data
 auto.create.topics.enable=false
@@ -182,7 +189,7 @@ servers() { # servers pods|LISTENER|''
 up() {
   local dir=${1:-} owner='' i pids=()
   [ $# = 0 ] || shift
-  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=()
+  nodes=${KAFKA_NODES:-1} pod_address=${KAFKA_POD_ADDRESS:-} more=() behind=()
   while [ $# -gt 0 ]; do
     case $1 in
       --nodes) nodes=$2; shift 2 ;;
@@ -190,6 +197,7 @@ up() {
       --pod-address) pod_address=$2; shift 2 ;;
       --secure) secure=yes; shift ;;
       --oauth) oauth=$2; shift 2 ;;
+      --behind) IFS=, read -ra behind <<< "$2"; shift 2 ;;
       --property) more+=("$2"); shift 2 ;;
       --owner) owner=$2; shift 2 ;;
       --quick-failover)
@@ -202,6 +210,7 @@ up() {
   [[ $nodes =~ ^[1-9]$ ]] || die "--nodes wants a number from 1 to 9, not $nodes"
   [[ $oauth = @(jwt|msk) ]] || die "--oauth wants jwt or msk, not $oauth"
   [ "$oauth" = jwt ] || [ -n "$secure" ] || die "--oauth is for brokers with --secure"
+  [[ ${#behind[@]} = 0 || (-n $secure && ${#behind[@]} = "$nodes") ]] || die "--behind wants --secure, and one address for each node"
   claim_state "$dir" kafka "$owner"
   fetch
   mapfile -t ports < <(reserve_ports $((3 * nodes)))
@@ -275,6 +284,7 @@ case $command in
       else echo "broker $i: down"; fi
     done ;;
   password) opened "${1:-}"; secured; tool password "${2:?which user?}" "${3:?which password?}" ;;
+  delete-group) opened "${1:-}"; secured; tool delete-group "${2:?which group?}" ;;
   acl)
     opened "${1:-}"; secured
     [ $# = 6 ] || die "an ACL is: add|remove PRINCIPAL topic|group NAME OPERATION" "see: $script --help"

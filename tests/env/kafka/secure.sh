@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # here, env_dir, nodes, ports, pod_address, secure_ports ...: of the script that sources this
+# shellcheck disable=SC2154 # here, env_dir, nodes, ports, pod_address, behind, secure_ports ...: of the script that sources this
 # Sourced by kafka.sh: brokers with TLS, SASL and an authorizer, and what changes them while they run.
 # shellcheck source=../certificates.sh
 . "$env_dir/certificates.sh"
@@ -80,6 +80,15 @@ secure_listeners() { # secure_listeners NODE
   for door in "${doors[@]}"; do
     list+=,$(broker_name "$door")://$(secure_address "$door" "$1")
   done
+  echo "$list"
+}
+secure_advertised() { # secure_advertised NODE: the same, but for --behind
+  local list sasl_ssl
+  list=$(secure_listeners "$1")
+  if [ ${#behind[@]} -gt 0 ]; then
+    sasl_ssl=SASL_SSL://$(secure_address sasl-ssl "$1")
+    list=${list/"$sasl_ssl"/SASL_SSL://${behind[$1 - 1]}}
+  fi
   echo "$list"
 }
 broker_name() { tr 'a-z-' 'A-Z_' <<< "$1"; } # broker_name DOOR

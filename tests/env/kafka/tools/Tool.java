@@ -26,6 +26,7 @@ public final class Tool {
             switch (arguments[1]) {
                 case "password" -> password(admin, rest.get(0), rest.get(1));
                 case "acl" -> acl(admin, rest);
+                case "delete-group" -> admin.deleteConsumerGroups(List.of(rest.get(0))).all().get();
                 case "logins" -> {
                     if (!Logins.all(rest.get(0), rest.get(1), rest.get(2), rest.get(3), rest.subList(4, rest.size()))) {
                         System.exit(1);

@@ -1,0 +1,78 @@
+//! Groups that come and go while all else goes on: they begin to commit, and are deleted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use super::cast::{Cast, Role};
+use super::support::kafka::Kafka;
+use super::traffic::Committer;
+use super::truth::Truth;
+
+pub(crate) struct Guests<'a> {
+    kafka: &'a Kafka,
+    cast: Arc<Cast>,
+    truth: Arc<Truth>,
+    all: Vec<String>,
+    /// Those that are there, and who commits for them, if anybody does.
+    here: BTreeMap<String, Option<Committer>>,
+}
+
+impl<'a> Guests<'a> {
+    pub(crate) fn new(kafka: &'a Kafka, cast: &Arc<Cast>, truth: &Arc<Truth>) -> Self {
+        let guests = cast.groups.iter();
+        let guests = guests.filter(|(_, role)| **role == Role::Guest);
+        Self {
+            kafka,
+            cast: Arc::clone(cast),
+            truth: Arc::clone(truth),
+            all: guests.map(|(id, _)| id.clone()).collect(),
+            here: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn all_are_here(&self) -> bool {
+        self.here.len() == self.all.len()
+    }
+
+    pub(crate) fn any_is_here(&self) -> bool {
+        !self.here.is_empty()
+    }
+
+    /// One that is not there begins to commit.
+    pub(crate) fn add(&mut self, rng: &mut Rng) -> String {
+        let away = self.all.iter().filter(|id| !self.here.contains_key(*id));
+        let away: Vec<&String> = away.collect();
+        let id = away[rng.usize(..away.len())].clone();
+        self.truth.welcome(&id);
+        let committer = Committer::start(&self.kafka.bootstrap, &id, &self.cast, &self.truth);
+        self.here.insert(id.clone(), Some(committer));
+        id
+    }
+
+    /// One that is there.
+    pub(crate) fn pick(&self, rng: &mut Rng) -> String {
+        let nth = rng.usize(..self.here.len());
+        self.here.keys().nth(nth).unwrap().clone()
+    }
+
+    /// Nobody commits for it any more, and it is deleted.
+    pub(crate) async fn remove(&mut self, id: &str) {
+        if let Some(Some(committer)) = self.here.remove(id) {
+            committer.end().await;
+        }
+        self.truth.forget(id, false);
+        let acknowledged = self.kafka.try_delete_group(id).await;
+        self.truth.forget(id, acknowledged);
+    }
+
+    /// Nobody commits for any of them any more; those that are there stay.
+    pub(crate) async fn rest(&mut self) {
+        for committer in self.here.values_mut() {
+            if let Some(committer) = committer.take() {
+                committer.end().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Clusters that take connections and never answer: they say so, and delay no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt;
+use lagrange::kafka::interest::Key;
+use lagrange::kafka::security::{PasswordMechanism, Security};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::scene::{Scene, connection, login, showing, trusting};
+use super::support::eyes::{brief, interest, lag, named};
+use super::support::kafka::Kafka;
+use super::support::secure::Listener;
+
+/// A server that takes connections, keeps them, and never says a word.
+struct Mute {
+    address: String,
+    _taking: AbortOnDropHandle<()>,
+}
+
+impl Mute {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let taking = tokio::spawn(async move {
+            let mut kept = Vec::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                kept.push(connection);
+            }
+        });
+        Self {
+            address,
+            _taking: AbortOnDropHandle::new(taking),
+        }
+    }
+}
+
+/// While the mute clusters are looked at twice each, which takes them seconds, the healthy one in the same pool is looked at as
+/// often as it asks for; one that had to wait for the others would be looked at about as often as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_that_never_answer_say_so_and_delay_no_other() {
+    const OF_EACH: usize = 3;
+    let kafka = Kafka::shared_secure().await;
+    let scene = Scene::open(kafka).await;
+    let (ca, password) = (kafka.tls("ca.crt"), kafka.password("lagrange"));
+    let login = || login(PasswordMechanism::ScramSha512, &password);
+    let sasl_ssl = || Security {
+        tls: trusting(&ca),
+        sasl: login(),
+    };
+    let sasl_plaintext = || Security {
+        tls: None,
+        sasl: login(),
+    };
+    let ssl = || showing(&ca, &kafka.tls("user.crt"), &kafka.tls("user.key"));
+    let healthy = scene.connection(Listener::SaslSsl, sasl_ssl()).await;
+    let mut eyes = scene.eyes(&healthy);
+    scene.until_read(&mut eyes).await;
+
+    let mut mutes = Vec::new();
+    let mut watches = BTreeMap::new();
+    for number in 0..OF_EACH {
+        let all = [
+            ("sasl-ssl", sasl_ssl()),
+            ("sasl-plaintext", sasl_plaintext()),
+            ("ssl", ssl()),
+        ];
+        for (protocol, security) in all {
+            let mute = Mute::start().await;
+            let id = format!("{protocol}-{number}");
+            let connection = connection(&mute.address, security, 1);
+            let key = Key::consumer_group("test", &id);
+            let watch = eyes
+                .pool
+                .watch(&connection, key, interest(&id, named(&["t"])))
+                .unwrap();
+            watches.insert(id, watch);
+            mutes.push(mute);
+        }
+    }
+
+    let mut told: BTreeMap<String, u64> = BTreeMap::new();
+    let mut healthy_looks = BTreeSet::new();
+    while told.values().filter(|looks| **looks >= 2).count() < watches.len() {
+        let key = eyes.wakeups.next().await.unwrap();
+        let Some(watch) = watches.get(&*key.name) else {
+            let snapshot = eyes.watch.latest().unwrap();
+            let seen = lag(&snapshot, &scene.name, &scene.name);
+            assert_eq!(seen, Some(30), "{}", brief(&snapshot));
+            healthy_looks.insert(snapshot.look);
+            continue;
+        };
+        let snapshot = watch.latest().unwrap();
+        let error = snapshot.error.as_ref().unwrap();
+        assert_eq!(
+            (error.category(), error.to_string().as_str()),
+            (
+                "KafkaUnreachable",
+                "no broker answered: no answer: wrong protocol or port?"
+            ),
+            "{}",
+            key.name
+        );
+        told.insert(key.name.to_string(), snapshot.look);
+    }
+    let mute_looks: u64 = told.values().sum();
+    assert!(
+        healthy_looks.len() >= 20,
+        "{} looks at the healthy one, {mute_looks} at the mute ones",
+        healthy_looks.len()
+    );
+}
