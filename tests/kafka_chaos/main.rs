@@ -85,6 +85,7 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     let truth = Arc::new(Truth::new(clock, cast.topics.len(), PARTITIONS));
     prepare(&kafka, &cast).await;
 
+    let mut course = Course::start(Holdings::now(&proxy));
     let (pool, wakeups, failures) = pool(clock);
     let eyes = Eyes {
         pool: pool.clone(),
@@ -107,7 +108,6 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     // What only the first use takes, of libraries and the allocator, is taken before anything is measured.
     let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
     judge.until_whole("before anything").await;
-    let mut course = Course::start(Holdings::now(&proxy));
     faults.eyes.renew_rightly();
     tokio::time::sleep(secs(5)).await;
     traffic.end().await;
