@@ -1,6 +1,9 @@
-//! What looks at a cluster of three real brokers cost, with 1, 100 and 1,000 groups of 12 partitions: `make bench-kafka`.
+//! What looks at real brokers cost, with 1, 100 and 1,000 groups of 12 partitions on one and on three brokers, in plain text and
+//! behind TLS and SCRAM: `make bench-kafka`.
 //!
-//! Absolute times are this machine's; the last lines are ratios of one run, which another machine should give too.
+//! Connections and requests are what any machine gives, and a build without optimisation too
+//! (`cargo bench --profile dev --bench kafka`); absolute times are this machine's. The last lines are ratios of one run.
+//! `BENCH_BROKERS=1,3`, `BENCH_LISTENERS=plaintext,sasl-ssl` and `BENCH_GROUPS=1,100,1000` change what is measured.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,55 +14,42 @@
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod told;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lagrange::clock::Clock;
-use lagrange::kafka::connection::{Connection, Identity};
+use lagrange::kafka::connection::{Connection, Servers};
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::{Pool, Settings};
 use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
+use lagrange::kafka::secret::Secret;
+use lagrange::kafka::security::{PasswordMechanism, Sasl, Security, Tls};
 use lagrange::kafka::stats::Observer;
 use support::eyes::{interest, lag, named, settings};
 use support::kafka::Kafka;
+use support::secure::{Listener, Tokens};
+use told::{Looks, Told};
 
 const PARTITIONS: i32 = 12;
-const LOOKS: u32 = 20;
 
-/// Adds up what pollers tell.
-#[derive(Debug, Default)]
-struct Told {
-    looks: Mutex<Vec<Duration>>,
-    requests: Mutex<BTreeMap<String, u64>>,
-}
-
-impl Observer for Told {
-    fn looked(&self, _: &Identity, took: Duration) {
-        self.looks.lock().unwrap().push(took);
-    }
-    fn requested(&self, _: &Identity, api: &str, count: u64) {
-        *self
-            .requests
-            .lock()
-            .unwrap()
-            .entry(api.to_owned())
-            .or_default() += count;
-    }
-    fn connected(&self, _: &Identity, _: u64) {}
-    fn failed(&self, _: &Identity, category: &'static str) {
-        panic!("something could not be read: {category}");
-    }
-    fn forgotten(&self, _: &Identity) {}
-}
+/// Several of librdkafka's reports of what it has sent, which come every 5 s.
+const LASTING: Duration = Duration::from_secs(27);
 
 /// What some looks cost.
 struct Cost {
-    wall: Duration,
+    groups: usize,
+    looks: Looks,
     cpu: Duration,
-    requests: f64,
+}
+
+impl Cost {
+    fn requests(&self) -> f64 {
+        self.looks.requests.values().sum()
+    }
 }
 
 fn main() {
@@ -67,33 +57,71 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
-        let kafka = Kafka::start(3).await;
-        kafka.create_topic("t", PARTITIONS).await;
-        kafka.produce("t", 120).await;
-        commit(&kafka, 1_000).await;
-        println!("3 brokers, {PARTITIONS} partitions, one topic; a look:");
-        let one = measure(&kafka, 1).await;
-        let hundred = measure(&kafka, 100).await;
-        let thousand = measure(&kafka, 1_000).await;
-        let share = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
-        println!(
-            "requests of 1,000 groups over those of 100: {:.1}",
-            thousand.requests / hundred.requests
-        );
-        println!(
-            "wall time of 1,000 groups over that of 100: {:.1}",
-            share(thousand.wall, hundred.wall)
-        );
-        println!(
-            "CPU of 1,000 groups over that of 100: {:.1}",
-            share(thousand.cpu, hundred.cpu)
-        );
-        println!(
-            "wall time of 1 group over that of 100: {:.2}",
-            share(one.wall, hundred.wall)
-        );
-    });
+    let number = |text: &String| text.parse().unwrap();
+    let groups: Vec<usize> = list("BENCH_GROUPS", "1,100,1000")
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+    let listeners = list("BENCH_LISTENERS", "plaintext,sasl-ssl");
+    for brokers in list("BENCH_BROKERS", "1,3").iter().map(number) {
+        runtime.block_on(measure_all(brokers, &listeners, &groups));
+    }
+}
+
+fn list(variable: &str, otherwise: &str) -> Vec<String> {
+    let text = std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned());
+    text.split(',').map(|it| it.trim().to_owned()).collect()
+}
+
+async fn measure_all(brokers: u32, listeners: &[String], groups: &[usize]) {
+    let kafka = Kafka::secure(brokers, Tokens::Jwt, &[]).await;
+    kafka.create_topic("t", PARTITIONS).await;
+    kafka.produce("t", 120).await;
+    for (kind, name) in [("topic", "t"), ("group", "g*")] {
+        kafka.allow("User:lagrange", kind, name, "Describe").await;
+    }
+    commit(&kafka, groups.iter().copied().max().unwrap()).await;
+    for listener in listeners {
+        let (servers, security) = match listener.as_str() {
+            "plaintext" => (kafka.bootstrap.clone(), Security::default()),
+            "sasl-ssl" => (kafka.listener(Listener::SaslSsl).await, scram(&kafka)),
+            other => panic!("no listener {other}: plaintext or sasl-ssl"),
+        };
+        println!("{brokers} brokers, {PARTITIONS} partitions, one topic, {listener}; a look:");
+        let mut costs = Vec::new();
+        for count in groups {
+            costs.push(measure(&servers, &security, *count).await);
+        }
+        for pair in costs.windows(2) {
+            ratios(&pair[0], &pair[1]);
+        }
+    }
+}
+
+/// SCRAM-SHA-512 behind TLS.
+fn scram(kafka: &Kafka) -> Security {
+    Security {
+        tls: Some(Tls {
+            authorities: Secret::new(kafka.tls("ca.crt")),
+            certificate: None,
+        }),
+        sasl: Some(Sasl::Password {
+            mechanism: PasswordMechanism::ScramSha512,
+            username: Secret::new("lagrange"),
+            password: Secret::new(kafka.password("lagrange")),
+        }),
+    }
+}
+
+fn ratios(few: &Cost, many: &Cost) {
+    println!(
+        "  {} groups over {}: requests {:.1}, wall time {:.1}, CPU {:.1}",
+        many.groups,
+        few.groups,
+        many.requests() / few.requests(),
+        many.looks.wall.as_secs_f64() / few.looks.wall.as_secs_f64(),
+        many.cpu.as_secs_f64() / few.cpu.as_secs_f64(),
+    );
 }
 
 /// Has `count` groups commit offset 7 in each partition.
@@ -114,7 +142,7 @@ async fn commit(kafka: &Kafka, count: usize) {
     );
 }
 
-async fn measure(kafka: &Kafka, groups: usize) -> Cost {
+async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
     let told = Arc::new(Told::default());
     let settings = Settings {
         look_deadline: Duration::from_secs(30),
@@ -127,52 +155,71 @@ async fn measure(kafka: &Kafka, groups: usize) -> Cost {
     let observer = Arc::clone(&told) as Arc<dyn Observer>;
     let (pool, mut wakeups, _failures) =
         Pool::new(Clock::start(), settings, Arc::new(readers), observer);
-    let connection = Connection::plaintext(kafka.bootstrap.split(',')).unwrap();
-    let watches: Vec<_> = (0..groups)
-        .map(|number| format!("g{number}"))
+    let connection = Connection::new(
+        Servers::parse(servers.split(',')).unwrap(),
+        security.clone(),
+        "bench",
+        1,
+    );
+    let opened = Instant::now();
+    let ids: Vec<String> = (0..groups).map(|number| format!("g{number}")).collect();
+    let watches: Vec<_> = ids
+        .iter()
         .map(|id| {
-            let key = Key::consumer_group("bench", &id);
-            pool.watch(&connection, key, interest(&id, named(&["t"])))
+            let key = Key::consumer_group("bench", id);
+            pool.watch(&connection, key, interest(id, named(&["t"])))
                 .unwrap()
         })
         .collect();
-    // Until all are read, members included, and librdkafka has counted that.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    let mut look = 0;
     while wakeups.next().await.is_some() {
         let snapshot = watches[0].latest().unwrap();
-        if snapshot.groups.len() == groups && lag(&snapshot, "g0", "t") == Some(36) {
+        // All who watch are woken after each look.
+        if std::mem::replace(&mut look, snapshot.look) == snapshot.look {
+            continue;
+        }
+        if ids.iter().all(|id| lag(&snapshot, id, "t") == Some(36)) {
             break;
         }
     }
-    let first = watches[0].latest().unwrap().look;
-    told.requests.lock().unwrap().clear();
-    told.looks.lock().unwrap().clear();
-    let (began, cpu) = (Instant::now(), cpu_time());
-    while watches[0].latest().unwrap().look < first + u64::from(LOOKS)
-        || began.elapsed() < Duration::from_secs(10)
-    {
-        wakeups.next().await.unwrap();
-    }
+    let until_read = opened.elapsed();
+    // What belongs to the beginning is over, members have been read, and librdkafka has counted that.
+    let drained = tokio::time::sleep(Duration::from_secs(8));
+    tokio::pin!(drained);
+    drain(&mut wakeups, drained.as_mut()).await;
+    told.begin();
+    let (looks, cpu) = (watches[0].latest().unwrap().look, cpu_time());
+    let lasting = tokio::time::sleep(LASTING);
+    tokio::pin!(lasting);
+    drain(&mut wakeups, lasting.as_mut()).await;
     let cpu = cpu_time().saturating_sub(cpu);
-    let looks = told.looks.lock().unwrap().clone();
-    let count = u32::try_from(looks.len()).unwrap();
-    let requests = told.requests.lock().unwrap().clone();
-    let total: u64 = requests.values().sum();
+    let count = u32::try_from(watches[0].latest().unwrap().look - looks).unwrap();
     let cost = Cost {
-        wall: looks.iter().sum::<Duration>() / count,
+        groups,
+        looks: told.looks(),
         cpu: cpu / count,
-        requests: f64::from(u32::try_from(total).unwrap()) / f64::from(count),
     };
+    let per_look: Vec<String> = cost
+        .looks
+        .requests
+        .iter()
+        .map(|(api, count)| format!("{api} {count:.2}"))
+        .collect();
     println!(
-        "{groups:5} groups: {:6.1} ms, CPU {:5.1} ms, about {:6.0} requests, {} connections, {} threads, {} MB",
-        cost.wall.as_secs_f64() * 1e3,
+        "{groups:5} groups: {:7.1} requests, {} connections, {:6.1} ms, CPU {:5.1} ms, {} threads, {} MB; first read after {:.0} ms",
+        cost.requests(),
+        Kafka::connections_to(servers),
+        cost.looks.wall.as_secs_f64() * 1e3,
         cost.cpu.as_secs_f64() * 1e3,
-        cost.requests,
-        kafka.connections(),
         std::fs::read_dir("/proc/self/task").unwrap().count(),
         resident() / 1024,
+        until_read.as_secs_f64() * 1e3,
     );
-    println!("              {requests:?} in {count} looks");
+    println!(
+        "              {} in {} looks",
+        per_look.join(", "),
+        cost.looks.count
+    );
     let closing = Instant::now();
     assert!(pool.shutdown(Duration::from_secs(3)).await);
     println!(
@@ -180,6 +227,20 @@ async fn measure(kafka: &Kafka, groups: usize) -> Cost {
         closing.elapsed().as_secs_f64() * 1e3
     );
     cost
+}
+
+/// Takes what comes, until then.
+async fn drain(
+    wakeups: &mut lagrange::kafka::pool::Wakeups,
+    mut until: std::pin::Pin<&mut tokio::time::Sleep>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut until => return,
+            key = wakeups.next() => { key.unwrap(); }
+        }
+    }
 }
 
 /// This process's CPU time, in ticks of 10 ms.

@@ -1,8 +1,10 @@
 //! What the operator costs at rest and how soon it acts, with a real broker and a real API server: `make measure`.
 //!
 //! For each number of groups, all on one Kafka cluster: time until all are read, then memory, CPU, connections, requests per
-//! look and API writes over some quiet minutes, then the time from a burst of records to the scale that answers it.
-//! `MEASURE_GROUPS=1,100`, `MEASURE_REST_SECONDS=180` and `MEASURE_BURSTS=12` change how much.
+//! look and API writes over some quiet minutes, then the time from a burst of records to the scale that answers it. At last the
+//! time from the change of a Secret to the first read with it.
+//! `MEASURE_GROUPS=1,100`, `MEASURE_REST_SECONDS=180`, `MEASURE_BURSTS=12` and `MEASURE_SECRETS=8` change how much; no groups
+//! (`MEASURE_GROUPS=`) and no Secrets (`MEASURE_SECRETS=0`) leave that part out.
 
 #![allow(
     clippy::expect_used,
@@ -17,6 +19,7 @@ mod bursts;
 mod members;
 mod rest;
 mod scene;
+mod secrets;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -31,12 +34,16 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    for count in groups.split(',') {
+    for count in groups.split(',').filter(|count| !count.is_empty()) {
         runtime.block_on(measure(
             number(count),
             Duration::from_secs(rest as u64),
             bursts,
         ));
+    }
+    let changes = number(&setting("MEASURE_SECRETS", "8"));
+    if changes > 0 {
+        runtime.block_on(secrets::measure(changes));
     }
 }
 

@@ -22,8 +22,10 @@ async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
         .unwrap()
         .to_string();
     let at = |server: &str| json!({ "kafka": { "bootstrapServers": [server] } });
-    let bad: [(&str, Value, &str); 6] = [
+    let behind_tls = json!({ "kafka": { "bootstrapServers": [mute], "tls": {} } });
+    let bad: [(&str, Value, &str); 7] = [
         ("mute", at(&mute), "False/KafkaUnreachable"),
+        ("mute-tls", behind_tls, "False/KafkaUnreachable"),
         ("closed", at(&closed), "False/KafkaUnreachable"),
         (
             "pattern",

@@ -1,0 +1,157 @@
+//! How soon a changed Secret is used: from the moment before it is written to the end of the first look with what it says. Behind
+//! TLS and SCRAM, as an operator with TLS is most often set up.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::kafka::Kafka;
+use crate::support::kubernetes::{Kubernetes, Space};
+use crate::support::operator::Operator;
+use crate::support::secure::{Listener, Tokens};
+use crate::support::until::{secs, until};
+
+const NAME: &str = "renewed";
+/// More than any change is allowed to take.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks at log and metrics.
+const STEP: Duration = Duration::from_millis(10);
+/// Not a divisor of the interval of looks, so that changes fall anywhere between two.
+const GAP: Duration = Duration::from_millis(3_700);
+
+pub(crate) async fn measure(changes: usize) {
+    println!("A Secret that changes, behind TLS and SCRAM, with a look every 15 s");
+    let kafka = Kafka::secure(1, Tokens::Jwt, &[]).await;
+    let kubernetes = Kubernetes::shared().await;
+    let space = kubernetes.namespace("secrets").await;
+    set_up(&kafka, &space).await;
+    let mut while_it_reads = Vec::new();
+    let operator = Operator::start_with(kubernetes, &space, &["--log-filter=info"]).await;
+    until_lag(&space, "True").await;
+    for number in 0..changes {
+        tokio::time::sleep(GAP).await;
+        let new = format!("password-{number}");
+        kafka.set_password("lagrange", &new).await;
+        let began = Instant::now();
+        secret(&space, &new).await;
+        until_read(&operator, number + 1).await;
+        while_it_reads.push(began.elapsed());
+    }
+    report("to the first read with it", while_it_reads);
+    drop(operator);
+
+    let mut after_a_refusal = Vec::new();
+    for number in 0..changes.min(3) {
+        let new = format!("later-{number}");
+        secret(&space, "wrong").await;
+        kafka.set_password("lagrange", &new).await;
+        let _operator = Operator::start_with(kubernetes, &space, &["--log-filter=info"]).await;
+        until_lag(&space, "False").await;
+        tokio::time::sleep(GAP).await;
+        let began = Instant::now();
+        secret(&space, &new).await;
+        until_lag(&space, "True").await;
+        after_a_refusal.push(began.elapsed());
+    }
+    report("to LagKnown, where the login was refused", after_a_refusal);
+}
+
+fn report(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let Some(worst) = times.last() else { return };
+    println!(
+        "  {what:<42}{:6.2} s median, {:.2} s worst, of {} changes",
+        times[times.len() / 2].as_secs_f64(),
+        worst.as_secs_f64(),
+        times.len()
+    );
+}
+
+async fn secret(space: &Space, password: &str) {
+    object(
+        space,
+        "Secret",
+        "lagrange",
+        "stringData",
+        json!({ "password": password }),
+    )
+    .await;
+}
+
+async fn object(space: &Space, kind: &str, name: &str, field: &str, value: Value) {
+    let mut object = json!({
+        "apiVersion": "v1", "kind": kind, "metadata": { "name": name, "namespace": space.name },
+    });
+    object[field] = value;
+    space.apply(object).await;
+}
+
+async fn set_up(kafka: &Kafka, space: &Space) {
+    kafka.create_topic(NAME, 6).await;
+    kafka.commit_at_ends(NAME, NAME).await;
+    for kind in ["topic", "group"] {
+        kafka.allow("User:lagrange", kind, NAME, "Describe").await;
+    }
+    let authorities = json!({ "ca.crt": kafka.tls("ca.crt") });
+    object(space, "ConfigMap", "cluster-ca-cert", "data", authorities).await;
+    secret(space, &kafka.password("lagrange")).await;
+    let servers = kafka.listener(Listener::SaslSsl).await;
+    space
+        .apply(json!({
+            "apiVersion": "lagrange.dev/v1alpha1",
+            "kind": "KafkaCluster",
+            "metadata": { "name": "kafka" },
+            "spec": {
+                "bootstrapServers": servers.split(',').collect::<Vec<_>>(),
+                "pollInterval": "15s",
+                "tls": { "trustedCertificates": [{ "configMapName": "cluster-ca-cert" }] },
+                "sasl": {
+                    "mechanism": "SCRAM-SHA-512",
+                    "username": "lagrange",
+                    "passwordSecret": { "secretName": "lagrange" },
+                },
+            },
+        }))
+        .await;
+    space.deployment(NAME, 1).await;
+    let spec = json!({
+        "scaleTargetRef": { "name": NAME },
+        "kafka": { "clusterRef": { "name": "kafka" } },
+        "topics": [NAME],
+        "objective": { "lagPerReplica": 10 },
+    });
+    space.group(NAME, spec).await;
+}
+
+/// Until the operator has said so many times that it reads with new credentials, and has ended the look that began with that.
+async fn until_read(operator: &Operator, times: usize) {
+    let looks = || operator.metric_sum("lagrange_kafka_poll_seconds_count", "");
+    let said = || operator.log().matches("reads with new credentials").count();
+    let began = Instant::now();
+    // As of before it was said: looks are a second apart at least, so that one more is the one that began with it.
+    let mut before = looks();
+    while said() < times {
+        assert!(began.elapsed() < PATIENCE, "{}", operator.log());
+        tokio::time::sleep(STEP).await;
+        let now = looks();
+        if said() < times {
+            before = now;
+        }
+    }
+    while looks() <= before {
+        assert!(began.elapsed() < PATIENCE, "no look has ended");
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+async fn until_lag(space: &Space, wanted: &str) {
+    until(secs(90), &format!("LagKnown is {wanted}"), || async {
+        let status = space.status(NAME).await;
+        let lag = status.conditions.iter().find(|c| c.type_ == "LagKnown");
+        match lag {
+            Some(lag) if lag.status == wanted => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
