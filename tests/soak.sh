@@ -2,7 +2,8 @@
 # Faults and load for long, and the unsafe code under a checker. Nobody waits for it: half an hour, and a few minutes more.
 #
 #   tests/soak.sh            chaos, then memcheck
-#   tests/soak.sh chaos      three secure brokers, random faults, every snapshot checked (tests/kafka_chaos)
+#   tests/soak.sh chaos      three secure brokers behind a proxy, random faults, every snapshot checked (tests/kafka_chaos); a summary
+#                            at the end: looks, what was compared, faults, and what the process held at each rest
 #   tests/soak.sh memcheck   reading, logins, refusals, renewals and a little chaos under Valgrind: no read or write outside of
 #                            memory, nothing uninitialised, nothing lost (tests/valgrind.supp names what is not ours)
 #

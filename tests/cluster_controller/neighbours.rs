@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
+use lagrange::api::condition::find;
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
@@ -60,6 +61,11 @@ async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
     let operator = stage.operator().await;
     for (name, _, says) in &bad {
         stage.space.until_condition(name, "Ready", says).await;
+    }
+    for mute in ["mute", "mute-tls"] {
+        let status = stage.space.status(mute).await;
+        let message = &find(&status.conditions, "Ready").unwrap().message;
+        assert!(message.contains("wrong protocol or port"), "{message}");
     }
 
     stage.group(json!({})).await;
