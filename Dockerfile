@@ -1,6 +1,7 @@
 # The operator's image. Build it with BuildKit, which Docker 23 and later use by themselves:
 #
 #   docker build -t localhost/lagrange:0.1.0 .
+#   docker build -t localhost/lagrange:0.1.0-gssapi --build-arg FEATURES=gssapi .     # with Kerberos: docs/connections/kerberos.md
 #
 # The first build takes minutes (librdkafka and OpenSSL are compiled in); later ones reuse the caches below.
 
@@ -15,10 +16,11 @@ WORKDIR /build
 COPY . .
 # The binary is copied out of the cache, which is not part of the image. touch: sources from an archive may be older than what was built before them.
 ARG TARGETPLATFORM
+ARG FEATURES=
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target,id=lagrange-target-$TARGETPLATFORM,sharing=locked \
     touch src/lib.rs \
- && cargo build --release --locked --bin lagrange \
+ && cargo build --release --locked --bin lagrange --features "$FEATURES" \
  && install -D target/release/lagrange /out/lagrange
 
 # glibc, libgcc and CA certificates, user 65532; no shell, no package manager.

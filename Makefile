@@ -1,6 +1,6 @@
 # `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-integration e2e soak bench bench-kafka measure lint deny crds clean
+.PHONY: help demo build test test-unit test-integration e2e gssapi soak bench bench-kafka measure lint deny crds clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test-integration: ## Run the tests against a real broker and a real API server
 
 e2e: ## Run the tests on a real Kubernetes node with real consumers (needs root or Docker)
 	tests/all.sh environment end-to-end
+
+gssapi: ## Build with Kerberos and log in by a keytab, with a real KDC (librdkafka is built anew; root or the packages krb5-kdc and krb5-admin-server)
+	tests/all.sh environment gssapi
 
 soak: ## Break three real brokers and the way to them at random for half an hour, then run the tests of Kafka under Valgrind (an hour in all)
 	tests/soak.sh

@@ -4,6 +4,7 @@
 #   tests/all.sh               all of them
 #   tests/all.sh LEVEL...      only these, in this order:
 #                              format lint unit docs environment chart environment-check integration end-to-end
+#   tests/all.sh gssapi        what needs a build with Kerberos; no part of all of them
 #
 # A level that this machine cannot run is named at the end as NOT RUN; with CI=true that is a failure.
 set -euo pipefail
@@ -17,7 +18,8 @@ if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
 format() { cargo fmt --all --check; }
 
 lint() {
-  cargo clippy --workspace --all-targets --all-features -- --deny warnings
+  # Not --all-features: gssapi is minutes of C more, and has a level of its own.
+  cargo clippy --workspace --all-targets --features lagrange/e2e -- --deny warnings
   if command -v shellcheck > /dev/null; then
     shell_scripts | xargs -0 shellcheck --external-sources
   else
@@ -67,6 +69,13 @@ end-to-end() {
     # admits so many at a time, and e2e_chart one.
     RUST_TEST_THREADS=3 run_tests "$(test_names 'e2e*')" --features lagrange/e2e
   fi
+}
+
+# A build with Kerberos: librdkafka once more, and MIT's and Cyrus's libraries, before the first test runs.
+gssapi() {
+  cargo clippy --workspace --all-targets --features lagrange/gssapi -- --deny warnings
+  cargo test --workspace --lib --features lagrange/gssapi -- kafka intent
+  cargo test --workspace --features lagrange/gssapi --test cluster_controller -- identity kerberos
 }
 
 # --- what they are made of -----------------------------------------------------------------------------------------------
@@ -130,8 +139,8 @@ levels=("$@")
 if [ ${#levels[@]} = 0 ]; then levels=(format lint unit docs environment chart environment-check integration end-to-end); fi
 for level in "${levels[@]}"; do
   case $level in
-    format | lint | unit | docs | environment | chart | environment-check | integration | end-to-end) ;;
-    *) echo "no level '$level': write format, lint, unit, docs, environment, chart, environment-check, integration or end-to-end" >&2; exit 2 ;;
+    format | lint | unit | docs | environment | chart | environment-check | integration | end-to-end | gssapi) ;;
+    *) echo "no level '$level': write format, lint, unit, docs, environment, chart, environment-check, integration, end-to-end or gssapi" >&2; exit 2 ;;
   esac
 done
 choose_node

@@ -79,6 +79,8 @@ async fn every_example_is_taken_without_a_warning_and_again_without_touching_siz
     let kubernetes = Kubernetes::shared().await;
     // In one go, as a user would: the directory's order is one that works. It makes the namespaces that the others are for.
     apply(kubernetes, DEMO);
+    // The operator's own, which its installation makes.
+    kubernetes.kubectl(&["create", "namespace", "lagrange"]);
     for (name, _) in files() {
         apply(kubernetes, &format!("{EXAMPLES}/{name}"));
     }

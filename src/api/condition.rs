@@ -51,6 +51,8 @@ pub mod reasons {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in it than is wanted.
     pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// Ready and Connected, False: the connection would log in as the operator itself, which this namespace may not (decision 36).
+    pub const IDENTITY_NOT_ALLOWED: &str = "IdentityNotAllowed";
     /// Ready, False: a topic that `topics` names does not exist.
     pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
     /// Ready, False: `scaleTargetRef` names nothing that exists and can be scaled.

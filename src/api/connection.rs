@@ -16,7 +16,7 @@ const KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
 pub(super) fn rules() -> [Value; 2] {
     [
         rule(
-            "!has(self.sasl) || has(self.tls) || self.sasl.mechanism.startsWith('SCRAM') || (has(self.allowInsecure) && self.allowInsecure)",
+            "!has(self.sasl) || has(self.tls) || self.sasl.mechanism.startsWith('SCRAM') || self.sasl.mechanism == 'GSSAPI' || (has(self.allowInsecure) && self.allowInsecure)",
             "PLAIN, OAUTHBEARER and AWS_MSK_IAM without tls show the password or token to the network: add tls ({} trusts the system's roots), or set allowInsecure: true",
         ),
         rule(
@@ -86,17 +86,20 @@ pub struct ClientCertificate {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("self.mechanism in ['OAUTHBEARER', 'AWS_MSK_IAM'] || (has(self.passwordSecret) && has(self.username) != has(self.usernameSecret))",
+    rule("self.mechanism in ['OAUTHBEARER', 'AWS_MSK_IAM', 'GSSAPI'] || (has(self.passwordSecret) && has(self.username) != has(self.usernameSecret))",
         "PLAIN and SCRAM need passwordSecret and exactly one of username and usernameSecret"),
-    rule("!(self.mechanism in ['OAUTHBEARER', 'AWS_MSK_IAM']) || !(has(self.username) || has(self.usernameSecret) || has(self.passwordSecret))",
-        "username, usernameSecret and passwordSecret go with PLAIN and SCRAM: OAUTHBEARER logs in by oauth, AWS_MSK_IAM by aws"),
+    rule("!(self.mechanism in ['OAUTHBEARER', 'AWS_MSK_IAM', 'GSSAPI']) || !(has(self.username) || has(self.usernameSecret) || has(self.passwordSecret))",
+        "username, usernameSecret and passwordSecret go with PLAIN and SCRAM: OAUTHBEARER logs in by oauth, AWS_MSK_IAM by aws, GSSAPI by the operator's keytab"),
     rule("(self.mechanism == 'OAUTHBEARER') == has(self.oauth)",
         "oauth goes with mechanism: OAUTHBEARER, and OAUTHBEARER needs oauth"),
     rule("(self.mechanism == 'AWS_MSK_IAM') == has(self.aws)",
         "aws goes with mechanism: AWS_MSK_IAM, and AWS_MSK_IAM needs aws"),
+    rule("self.mechanism == 'GSSAPI' || !has(self.kerberos)",
+        "kerberos goes with mechanism: GSSAPI"),
 ]))]
 pub struct SaslSpec {
-    /// How one logs in: what the brokers' listener offers. AWS_MSK_IAM is Amazon MSK's own.
+    /// How one logs in: what the brokers' listener offers. AWS_MSK_IAM is Amazon MSK's own. GSSAPI is Kerberos, which only an
+    /// operator that is built with it has.
     pub mechanism: SaslMechanism,
 
     /// User name, with PLAIN and SCRAM.
@@ -119,6 +122,10 @@ pub struct SaslSpec {
     /// With AWS_MSK_IAM: who signs, and for which region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsSpec>,
+
+    /// With GSSAPI: whom one logs in at. Who logs in is the operator, by the keytab that it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kerberos: Option<KerberosSpec>,
 }
 
 /// How one logs in, as Kafka's `sasl.mechanism`.
@@ -139,6 +146,10 @@ pub enum SaslMechanism {
     /// A request signed with an AWS access key, by which Amazon MSK finds the IAM identity. On the wire it is OAUTHBEARER.
     #[serde(rename = "AWS_MSK_IAM")]
     AwsMskIam,
+    /// A Kerberos ticket, which the operator gets by a keytab of its own: for the namespaces that its
+    /// `--ambient-identity-namespaces` names, and in builds with the feature `gssapi`.
+    #[serde(rename = "GSSAPI")]
+    Gssapi,
 }
 
 /// The Secret that has a user name.
@@ -225,8 +236,21 @@ pub struct AwsSpec {
         rule("self.matches('^[a-z]+(-[a-z]+)+-[0-9]{1,2}$')", "write a region of AWS, such as eu-central-1")]))]
     pub region: String,
 
-    /// The access key that signs.
-    pub credentials_secret: AwsCredentialsRef,
+    /// The access key that signs. Absent: the role of the operator's own Pod (EKS Pod Identity or IRSA), which may be used only
+    /// in the namespaces that the operator's --ambient-identity-namespaces names, by default its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<AwsCredentialsRef>,
+}
+
+/// Kerberos.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KerberosSpec {
+    /// First part of the brokers' principals, as Kafka's sasl.kerberos.service.name: kafka in kafka/broker.example.com@EXAMPLE.COM.
+    #[serde(default = "kafka")]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = [
+        rule("self.matches('^[a-zA-Z0-9._-]+$')", "write the first part of the brokers' principals, such as kafka")]))]
+    pub service_name: String,
 }
 
 /// The Secret that has an access key of AWS.
@@ -251,6 +275,10 @@ pub struct AwsCredentialsRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "key")]
     pub session_token_key: Option<String>,
+}
+
+fn kafka() -> String {
+    "kafka".to_owned()
 }
 
 fn ca_crt() -> String {

@@ -16,8 +16,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 
 pub use connection::{
-    AwsCredentialsRef, AwsSpec, CertificateSource, ClientCertificate, ClientSecretRef, OauthSpec,
-    PasswordRef, SaslMechanism, SaslSpec, TlsSpec, UsernameRef,
+    AwsCredentialsRef, AwsSpec, CertificateSource, ClientCertificate, ClientSecretRef,
+    KerberosSpec, OauthSpec, PasswordRef, SaslMechanism, SaslSpec, TlsSpec, UsernameRef,
 };
 pub use consumer_group::{
     AutoOffsetReset, ClusterRef, ConsumerGroup, ConsumerGroupSpec, Fallback, IsolationLevel,

@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the operator until SIGTERM or Ctrl-C
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Print the CustomResourceDefinitions, as kubectl apply -f - takes them
     Crd(crd::Crd),
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     process::{
         http::{self, Pages},
-        kubernetes::{Access, AccessError, Cluster},
+        kubernetes::{self, Access, AccessError, Cluster},
         logging,
         metrics::Metrics,
         options::Options,
@@ -179,6 +179,8 @@ impl Operator {
                 concurrency: options.concurrency,
                 inline_connections: options.inline_connections,
                 inline_interval: options.inline_poll_interval,
+                ambient_identity_namespaces: options
+                    .ambient_identity_namespaces(kubernetes::own_namespace()),
             },
             gates: self.watches,
             tasks: self.tasks,

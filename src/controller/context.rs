@@ -43,6 +43,8 @@ pub struct Settings {
     pub inline_connections: bool,
     /// How often such a cluster is looked at.
     pub inline_interval: Duration,
+    /// Namespaces whose connections may log in as the operator itself (decision 36).
+    pub ambient_identity_namespaces: Vec<String>,
 }
 
 /// What this process remembers of one group.
@@ -137,7 +139,15 @@ impl Context {
         wake: Wake,
     ) -> Self {
         Self {
-            secrets: Secrets::new(client.clone(), wake.clone()),
+            secrets: Secrets::new(
+                client.clone(),
+                wake.clone(),
+                settings
+                    .ambient_identity_namespaces
+                    .iter()
+                    .cloned()
+                    .collect(),
+            ),
             client,
             kafka,
             clock,

@@ -1,5 +1,6 @@
 //! Secrets and ConfigMaps that a connection is made of: each is watched by name while a resource uses it (decision 40), and
-//! whoever uses it is woken when it changes. Nothing of what they hold leaves this file but inside [`Secret`]s.
+//! whoever uses it is woken when it changes. Every connection is made here, so that here is who may log in as the operator itself
+//! (decision 36). Nothing of what they hold leaves this file but inside [`Secret`]s.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,6 +61,8 @@ pub(super) struct Secrets {
     state: Mutex<State>,
     /// Grows with every change of an object.
     revision: Arc<AtomicU64>,
+    /// Namespaces whose connections may log in as the operator itself (decision 36).
+    own_identity: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -129,8 +132,9 @@ pub(super) enum Missing {
 }
 
 impl Secrets {
-    pub(super) fn new(client: Client, wake: Wake) -> Self {
+    pub(super) fn new(client: Client, wake: Wake, own_identity: BTreeSet<String>) -> Self {
         Self {
+            own_identity,
             client,
             wake,
             state: Mutex::default(),
@@ -147,6 +151,11 @@ impl Secrets {
         now: Timestamp,
     ) -> Result<Connection, Missing> {
         let mut state = lock(&self.state);
+        if plan.is_by_own_identity() && !self.own_identity.contains(&**namespace) {
+            self.follow(&mut state, user, None);
+            let unusable = Unusable::IdentityNotAllowed(Arc::clone(namespace));
+            return Err(Missing::Unusable(unusable));
+        }
         let references = plan.references();
         let identity = plan.identity(namespace);
         let uses = Use {

@@ -108,6 +108,11 @@ pub enum Unusable {
         "the connections of this namespace name more than {0} Secrets and ConfigMaps: share a KafkaCluster"
     )]
     TooManyObjects(usize),
+    /// The namespace may not log in as the operator itself (decision 36).
+    #[error(
+        "sasl: namespace {0} may not log in as the operator itself: name a Secret, or have it added to --ambient-identity-namespaces (chart value ambientIdentity.namespaces)"
+    )]
+    IdentityNotAllowed(Arc<str>),
     /// Nobody vouches for the brokers.
     #[error("tls: the operator's system trusts nobody: name trustedCertificates")]
     NoRoots,
@@ -119,6 +124,7 @@ impl Unusable {
         match self {
             Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
             Self::TooManyObjects(_) => reasons::TOO_MANY_CONNECTIONS,
+            Self::IdentityNotAllowed(_) => reasons::IDENTITY_NOT_ALLOWED,
             Self::TooLong(_)
             | Self::NoKey(..)
             | Self::Empty(..)
@@ -186,6 +192,21 @@ impl Plan {
         }
     }
 
+    /// Whether one logs in as the operator itself, which not every namespace may (decision 36).
+    pub fn is_by_own_identity(&self) -> bool {
+        self.sasl.as_ref().is_some_and(|sasl| match sasl.mechanism {
+            SaslMechanism::Gssapi => true,
+            SaslMechanism::AwsMskIam => sasl
+                .aws
+                .as_ref()
+                .is_some_and(|aws| aws.credentials_secret.is_none()),
+            SaslMechanism::Plain
+            | SaslMechanism::ScramSha256
+            | SaslMechanism::ScramSha512
+            | SaslMechanism::OauthBearer => false,
+        })
+    }
+
     /// The objects that have a part of it.
     pub fn references(&self) -> BTreeSet<Reference> {
         let mut references = BTreeSet::new();
@@ -212,8 +233,9 @@ impl Plan {
             if let Some(oauth) = &sasl.oauth {
                 secret(&oauth.client_secret.secret_name);
             }
-            if let Some(aws) = &sasl.aws {
-                secret(&aws.credentials_secret.secret_name);
+            let aws = sasl.aws.as_ref();
+            if let Some(key) = aws.and_then(|aws| aws.credentials_secret.as_ref()) {
+                secret(&key.secret_name);
             }
         }
         let of_brokers = self
@@ -258,6 +280,10 @@ impl Plan {
     }
 }
 
+/// Whether this build has Kerberos. The schema has it in every build: definitions are older and newer than operators, and one
+/// that did not know the word could not read the object at all (`docs/decisions/0007`).
+const KERBEROS: bool = cfg!(feature = "gssapi");
+
 /// The rules of the schema, for objects that are older than it.
 fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), InvalidSpec> {
     let passwords =
@@ -269,12 +295,14 @@ fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), Invalid
         ),
         SaslMechanism::OauthBearer => (sasl.oauth.is_some(), "oauth"),
         SaslMechanism::AwsMskIam => (sasl.aws.is_some(), "aws"),
+        SaslMechanism::Gssapi if !KERBEROS => return Err(InvalidSpec::NoKerberos),
+        SaslMechanism::Gssapi => (true, "nothing"),
     };
     if !complete {
         return Err(InvalidSpec::Sasl { needs });
     }
     let shows = match sasl.mechanism {
-        SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => false,
+        SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 | SaslMechanism::Gssapi => false,
         SaslMechanism::Plain | SaslMechanism::OauthBearer | SaslMechanism::AwsMskIam => !tls,
     };
     let http = sasl
@@ -390,11 +418,23 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
                 let oauth = sasl.oauth.as_ref().map(|oauth| self.oauth(oauth));
                 return Ok(oauth.transpose()?.map(Sasl::Oidc));
             }
+            SaslMechanism::Gssapi => {
+                let kerberos = sasl.kerberos.as_ref();
+                return Ok(Some(Sasl::Kerberos {
+                    service: kerberos
+                        .map_or("kafka", |kerberos| &kerberos.service_name)
+                        .to_owned(),
+                }));
+            }
             SaslMechanism::AwsMskIam => {
                 let Some(aws) = &sasl.aws else {
                     return Ok(None);
                 };
-                let keys = &aws.credentials_secret;
+                let Some(keys) = &aws.credentials_secret else {
+                    return Ok(Some(Sasl::MskIamOfPod {
+                        region: aws.region.clone(),
+                    }));
+                };
                 let value = |key: &str| self.login(&keys.secret_name, key);
                 let access_key_id = value(&keys.access_key_id_key)?;
                 return Ok(Some(Sasl::MskIam {

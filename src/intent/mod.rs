@@ -77,6 +77,11 @@ pub enum InvalidSpec {
         /// What.
         needs: &'static str,
     },
+    /// This build has no Kerberos.
+    #[error(
+        "kafka.sasl: mechanism GSSAPI needs an operator that is built with Kerberos (cargo feature gssapi, docs/connections/kerberos.md); this one is not"
+    )]
+    NoKerberos,
     /// A password or token would be shown to the network (decision 37).
     #[error(
         "kafka.sasl: this login shows a password or token to the network: add tls and an https token endpoint, or set allowInsecure: true"

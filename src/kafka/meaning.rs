@@ -78,7 +78,8 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
         e::RD_KAFKA_RESP_ERR__AUTHENTICATION
         | e::RD_KAFKA_RESP_ERR__SSL
         | e::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED => ReadError::Authentication {
-            detail: format!("{}{}", refusal(&failure.message), failure.message),
+            detail: without_ticket(&failure.message)
+                .unwrap_or_else(|| format!("{}{}", refusal(&failure.message), failure.message)),
         },
         _ => ReadError::Other(failure.message.clone()),
     }
@@ -134,6 +135,18 @@ fn refusal(message: &str) -> &'static str {
     } else {
         ""
     }
+}
+
+/// Why Kerberos does not let us come as far as a broker: what its library says, without the words of the three layers around
+/// it, which are longer than a message may be.
+fn without_ticket(message: &str) -> Option<String> {
+    let (_, told) = message.split_once("GSSAPI Error: ")?;
+    let reason = told
+        .split_once(" (")
+        .map_or(told, |(_, why)| why.strip_suffix(')').unwrap_or(why));
+    Some(format!(
+        "Kerberos gives the operator no ticket ({reason}): check its keytab, its krb5.conf and sasl.kerberos.serviceName"
+    ))
 }
 
 /// librdkafka's reason, and what to check.
@@ -194,6 +207,14 @@ mod tests {
         "k:1/1: SASL authentication error: Authentication failed",
         "cannot log in: the brokers do not know this user name and password (or token): \
          k:1/1: SASL authentication error: Authentication failed"
+    )]
+    #[case::no_ticket(
+        kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION,
+        "k:1/1: Failed to initialize SASL authentication: SASL handshake failed (start (-1)): SASL(-1): generic failure: \
+         GSSAPI Error: Unspecified GSS failure.  Minor code may provide more information (Server kafka/k@R not found in \
+         Kerberos database)",
+        "cannot log in: Kerberos gives the operator no ticket (Server kafka/k@R not found in Kerberos database): check its \
+         keytab, its krb5.conf and sasl.kerberos.serviceName"
     )]
     fn trouble_says_what_to_check(#[case] code: kafka, #[case] message: &str, #[case] text: &str) {
         assert_eq!(trouble(&[failure(code, message)]).to_string(), text);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::secret::Secret;
 use super::token::TokenSource;
 use super::token::aws::{AwsCredentials, MskIam};
+use super::token::identity::PodIdentity;
 use super::token::oidc::{ClientCredentials, OidcConfig};
 
 /// How a connection is protected. The default is plaintext, without a login.
@@ -56,6 +57,16 @@ pub enum Sasl {
         region: String,
         /// The key.
         credentials: AwsCredentials,
+    },
+    /// The same, by the role of the operator's own Pod (decision 36).
+    MskIamOfPod {
+        /// Region of the cluster.
+        region: String,
+    },
+    /// Kerberos, by what the operator's process has of it (decision 36).
+    Kerberos {
+        /// First part of the brokers' principals.
+        service: String,
     },
 }
 
@@ -109,8 +120,14 @@ impl Security {
                 properties.push(("sasl.username", username.clone()));
                 properties.push(("sasl.password", password.clone()));
             }
-            Some(Sasl::Oidc(_) | Sasl::MskIam { .. }) => {
+            Some(Sasl::Oidc(_) | Sasl::MskIam { .. } | Sasl::MskIamOfPod { .. }) => {
                 properties.push(("sasl.mechanism", Secret::new("OAUTHBEARER")));
+            }
+            Some(Sasl::Kerberos { service }) => {
+                properties.push(("sasl.mechanism", Secret::new("GSSAPI")));
+                properties.push(("sasl.kerberos.service.name", Secret::new(service.as_str())));
+                // No `kinit`, which is a shell and a cache in a file: the library gets tickets by the keytab itself.
+                properties.push(("sasl.kerberos.min.time.before.relogin", Secret::new("0")));
             }
         }
         properties
@@ -118,7 +135,8 @@ impl Security {
 }
 
 impl Security {
-    /// Where the tokens of the login come from, if it is by tokens.
+    /// Where the tokens of the login come from, if it is by tokens. Reads the process's environment where they are for the
+    /// operator itself.
     pub(super) fn tokens(
         &self,
         allow_local_addresses: bool,
@@ -139,7 +157,12 @@ impl Security {
             }) => Some(Arc::new(
                 MskIam::new(region, credentials).map_err(|error| error.to_string())?,
             )),
-            Some(Sasl::Password { .. }) | None => None,
+            Some(Sasl::MskIamOfPod { region }) => {
+                let identity = PodIdentity::of_process(region);
+                let source = identity.and_then(|identity| MskIam::of_pod(region, identity));
+                Some(Arc::new(source.map_err(|error| error.to_string())?))
+            }
+            Some(Sasl::Password { .. } | Sasl::Kerberos { .. }) | None => None,
         })
     }
 }
@@ -158,7 +181,8 @@ impl fmt::Debug for Security {
             None => "no login",
             Some(Sasl::Password { mechanism, .. }) => mechanism.as_str(),
             Some(Sasl::Oidc(_)) => "OAUTHBEARER",
-            Some(Sasl::MskIam { .. }) => "AWS_MSK_IAM",
+            Some(Sasl::MskIam { .. } | Sasl::MskIamOfPod { .. }) => "AWS_MSK_IAM",
+            Some(Sasl::Kerberos { .. }) => "GSSAPI",
         };
         write!(f, "{tls}, {login}")
     }

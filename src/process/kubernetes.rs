@@ -84,6 +84,13 @@ pub enum AccessError {
     },
 }
 
+/// The namespace of the Pod that this process runs in; `None` outside of one.
+pub fn own_namespace() -> Option<String> {
+    let file = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+    let namespace = std::fs::read_to_string(file).ok()?;
+    Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+}
+
 /// A client, and what error messages need to know about it.
 #[derive(Clone)]
 pub struct Cluster {

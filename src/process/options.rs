@@ -161,6 +161,18 @@ pub struct Options {
         help_heading = KAFKA,
     )]
     pub max_connections_per_namespace: u16,
+
+    /// Namespace whose connections may log in as the operator itself: by the AWS role of its pod, or its keytab; repeat the
+    /// flag or separate by commas, empty for none. Without it the operator's own namespace. Elsewhere a Secret is needed
+    #[arg(
+        long,
+        env = "LAGRANGE_AMBIENT_IDENTITY_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE",
+        value_parser = namespace,
+        help_heading = KAFKA,
+    )]
+    ambient_identity_namespaces: Vec<Option<String>>,
 }
 
 const PROCESS: &str = "Process";
@@ -179,6 +191,15 @@ impl Options {
         namespaces.sort_unstable();
         namespaces.dedup();
         namespaces
+    }
+
+    /// The namespaces whose connections may log in as the operator itself, which is in namespace `own` if it is in a Pod.
+    pub fn ambient_identity_namespaces(&self, own: Option<String>) -> Vec<String> {
+        if self.ambient_identity_namespaces.is_empty() {
+            return own.into_iter().collect();
+        }
+        let named = self.ambient_identity_namespaces.iter().flatten();
+        named.cloned().collect()
     }
 }
 
@@ -269,6 +290,21 @@ mod tests {
     #[case(&["--watch-namespace= shop , "], &["shop"])]
     fn namespaces_are_a_set(#[case] args: &[&str], #[case] expected: &[&str]) {
         assert_eq!(parse(args).unwrap().watch_namespaces(), expected);
+    }
+
+    #[rstest]
+    #[case::own(&[], Some("lagrange"), &["lagrange"])]
+    #[case::outside_of_a_pod(&[], None, &[])]
+    #[case::others(&["--ambient-identity-namespaces=kafka,shop"], Some("lagrange"), &["kafka", "shop"])]
+    #[case::none(&["--ambient-identity-namespaces="], Some("lagrange"), &[])]
+    fn the_operators_identity_is_for_its_own_namespace_or_for_those_that_are_named(
+        #[case] args: &[&str],
+        #[case] own: Option<&str>,
+        #[case] expected: &[&str],
+    ) {
+        let own = own.map(ToOwned::to_owned);
+        let options = parse(args).unwrap();
+        assert_eq!(options.ambient_identity_namespaces(own), expected);
     }
 
     #[rstest]

@@ -52,7 +52,8 @@ fn every_flag_of_the_operator_has_a_value() {
     for without in ["help", "kubeconfig", "context"] {
         assert!(expected.remove(without), "{without}");
     }
-    let given = arguments("watchNamespaces: [shop]").into_iter();
+    let given =
+        arguments("{watchNamespaces: [shop], ambientIdentity: {namespaces: [kafka]}}").into_iter();
     let given: BTreeSet<_> = given
         .filter_map(|argument| Some(argument.strip_prefix("--")?.split('=').next()?.to_owned()))
         .collect();

@@ -20,6 +20,8 @@ const REFUSED: &[&str] = &[
     "watchNamespaces: [shop, shop]",
     "watchNamespaces: shop",
     "secrets: {namespaces: [\"*\"]}",
+    "ambientIdentity: {namespaces: [\"*\"]}",
+    "extraVolumes: [{secret: {secretName: keytab}}]",
     // Secrets that no resource could use, and kinds that the policy could not tell.
     "{watchNamespaces: [shop], secrets: {namespaces: [kafka]}}",
     "{admissionPolicy: {enabled: true}, scaleTargets: [{group: argoproj.io, resource: rollouts}]}",

@@ -13,7 +13,7 @@ use crate::support::operator::Operator;
 use crate::support::secure::{Listener, Tokens};
 use crate::support::until::{secs, until};
 
-const USER: &str = "User:lagrange";
+pub(crate) const USER: &str = "User:lagrange";
 
 /// What a Strimzi user operator leaves: the password alone; the name stands in the KafkaCluster.
 async fn user(space: &Space, password: &str) {
@@ -27,7 +27,7 @@ async fn secret(space: &Space, name: &str, data: &Value) {
     space.apply(object).await;
 }
 
-async fn authority(space: &Space, certificates: &str) {
+pub(crate) async fn authority(space: &Space, certificates: &str) {
     let object = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": { "name": "cluster-ca-cert", "namespace": space.name }, "data": { "ca.crt": certificates },
@@ -36,7 +36,7 @@ async fn authority(space: &Space, certificates: &str) {
 }
 
 /// A KafkaCluster over this listener; `security` is laid over its spec.
-async fn cluster(stage: &Stage<'_>, space: &Space, listener: Listener, security: Value) {
+pub(crate) async fn cluster(stage: &Stage<'_>, space: &Space, listener: Listener, security: Value) {
     let servers = stage.kafka.listener(listener).await;
     let mut spec = json!({
         "bootstrapServers": servers.split(',').collect::<Vec<_>>(), "pollInterval": "5s",
@@ -60,7 +60,7 @@ fn scram() -> Value {
 }
 
 /// The group by reference to `main` in this namespace.
-async fn group(stage: &Stage<'_>, owner: &Space) {
+pub(crate) async fn group(stage: &Stage<'_>, owner: &Space) {
     let reference = json!({ "name": "main", "namespace": owner.name });
     let change = json!({ "kafka": { "bootstrapServers": null, "clusterRef": reference } });
     stage.group(change).await;
@@ -90,7 +90,7 @@ async fn connected(space: &Space) -> (String, String) {
     }
 }
 
-async fn until_connected(space: &Space, wanted: &str, words: &[&str]) {
+pub(crate) async fn until_connected(space: &Space, wanted: &str, words: &[&str]) {
     until(
         secs(90),
         &format!("Connected is {wanted}, {words:?}"),
@@ -106,7 +106,7 @@ async fn until_connected(space: &Space, wanted: &str, words: &[&str]) {
     .await;
 }
 
-async fn until_scaled(stage: &Stage<'_>, replicas: i32) {
+pub(crate) async fn until_scaled(stage: &Stage<'_>, replicas: i32) {
     stage.space.until_replicas(APP, replicas, 60).await;
     stage
         .space

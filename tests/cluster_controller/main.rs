@@ -9,10 +9,16 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../../src/kafka/token/tests/server.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod token_server;
 
 mod contest;
 mod credentials;
 mod hands;
+mod identity;
+#[cfg(feature = "gssapi")]
+mod kerberos;
 mod limits;
 mod neighbours;
 mod offsets;

@@ -9,9 +9,11 @@ const INSECURE: &str = "PLAIN, OAUTHBEARER and AWS_MSK_IAM without tls show the 
 const HTTP: &str = "sasl.oauth.tokenEndpoint over http shows the client secret to the network: write https://, or set allowInsecure: true";
 const PASSWORD: &str =
     "PLAIN and SCRAM need passwordSecret and exactly one of username and usernameSecret";
-const NO_PASSWORD: &str = "username, usernameSecret and passwordSecret go with PLAIN and SCRAM: OAUTHBEARER logs in by oauth, AWS_MSK_IAM by aws";
+const NO_PASSWORD: &str = "username, usernameSecret and passwordSecret go with PLAIN and SCRAM: OAUTHBEARER logs in by oauth, AWS_MSK_IAM by aws, GSSAPI by the operator's keytab";
 const OAUTH: &str = "oauth goes with mechanism: OAUTHBEARER, and OAUTHBEARER needs oauth";
 const AWS: &str = "aws goes with mechanism: AWS_MSK_IAM, and AWS_MSK_IAM needs aws";
+const KERBEROS: &str = "kerberos goes with mechanism: GSSAPI";
+const SERVICE: &str = "write the first part of the brokers' principals, such as kafka";
 const INLINE: &str = "tls, sasl and allowInsecure go with bootstrapServers: a KafkaCluster has its own, remove them here";
 const ONE_NAME: &str = "set exactly one of secretName and configMapName";
 const SECRET: &str = "write the name of a Secret: lower case letters, digits, '-' and '.'";
@@ -44,6 +46,7 @@ pub(crate) fn of_connections() -> Vec<Case> {
         cases.extend(of_tls(within));
         cases.extend(of_oauth(within));
         cases.extend(of_aws(within));
+        cases.extend(of_kerberos(within));
         cases
     };
     let mut cases: Vec<_> = kinds.into_iter().flat_map(each).collect();
@@ -89,6 +92,10 @@ fn oauth(changes: &Value) -> Value {
 
 fn aws(region: &str) -> Value {
     json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": region, "credentialsSecret": { "secretName": "lagrange" } } })
+}
+
+fn kerberos(service: &str) -> Value {
+    json!({ "mechanism": "GSSAPI", "kerberos": { "serviceName": service } })
 }
 
 fn with(mut object: Value, field: &str, value: Value) -> Value {
@@ -174,7 +181,7 @@ fn of_logins(within: Within) -> Vec<Case> {
             ));
         }
     }
-    for own in [oauth(&json!({})), aws("cn-north-1")] {
+    for own in [oauth(&json!({})), aws("cn-north-1"), kerberos("kafka")] {
         for (field, value) in [
             ("username", json!("lagrange")),
             ("usernameSecret", user.clone()),
@@ -303,22 +310,52 @@ fn of_oauth(within: Within) -> Vec<Case> {
     cases
 }
 
+/// A ticket is no password: it may be shown to the network. Whether a build has Kerberos is no rule of the schema.
+fn of_kerberos(within: Within) -> Vec<Case> {
+    let open = |sasl: Value| within(json!({ "sasl": sasl }));
+    let service = |name: &str| open(kerberos(name));
+    let both = with(
+        scram("SCRAM-SHA-512"),
+        "kerberos",
+        json!({ "serviceName": "kafka" }),
+    );
+    let plain = open(json!({ "mechanism": "GSSAPI" }));
+    let mut cases = vec![case("sasl", open(both), KERBEROS, plain)];
+    for name in ["kafka/broker", "kafka@EXAMPLE.COM"] {
+        cases.push(case(
+            "serviceName",
+            service(name),
+            SERVICE,
+            service("kafka-prod"),
+        ));
+    }
+    cases
+}
+
 fn of_aws(within: Within) -> Vec<Case> {
     let region = |name: &str| within(json!({ "sasl": aws(name), "tls": {} }));
-    [
+    // Without an access key it is the role of the operator's Pod.
+    let of_pod = json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1" } });
+    let mut cases = vec![case(
+        "sasl",
+        within(json!({ "sasl": { "mechanism": "AWS_MSK_IAM" }, "tls": {} })),
+        AWS,
+        within(json!({ "sasl": of_pod, "tls": {} })),
+    )];
+    let regions = [
         "eu-central-1a",
         "EU-CENTRAL-1",
         "eu",
         "eu-central-1.evil.example",
         "",
-    ]
-    .map(|name| {
+    ];
+    cases.extend(regions.map(|name| {
         case(
             "sasl.aws.region",
             region(name),
             REGION,
             region("eusc-de-east-1"),
         )
-    })
-    .into()
+    }));
+    cases
 }

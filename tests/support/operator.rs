@@ -46,22 +46,43 @@ impl Operator {
         Self::start_as(&kubernetes.kubeconfig, space, more).await
     }
 
-    /// The same, as whom a kubeconfig says.
-    pub async fn start_as(kubeconfig: &Path, space: &Space, more: &[&str]) -> Self {
-        let operator = Self::spawn(kubeconfig, space, more);
-        until(secs(30), "the operator is ready", || async {
-            let seen = operator.get("/readyz");
-            if seen.starts_with("HTTP/1.1 200") {
-                Ok(())
-            } else {
-                Err(format!("{seen}\n{}", operator.log()))
-            }
-        })
-        .await;
+    /// The same, in an environment of so many variables.
+    pub async fn start_within(
+        kubernetes: &Kubernetes,
+        space: &Space,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let operator = Self::spawn(&kubernetes.kubeconfig, space, more, environment);
+        operator.until_ready().await;
         operator
     }
 
-    fn spawn(kubeconfig: &Path, space: &Space, more: &[&str]) -> Self {
+    /// The same, as whom a kubeconfig says.
+    pub async fn start_as(kubeconfig: &Path, space: &Space, more: &[&str]) -> Self {
+        let operator = Self::spawn(kubeconfig, space, more, &[]);
+        operator.until_ready().await;
+        operator
+    }
+
+    async fn until_ready(&self) {
+        until(secs(30), "the operator is ready", || async {
+            let seen = self.get("/readyz");
+            if seen.starts_with("HTTP/1.1 200") {
+                Ok(())
+            } else {
+                Err(format!("{seen}\n{}", self.log()))
+            }
+        })
+        .await;
+    }
+
+    fn spawn(
+        kubeconfig: &Path,
+        space: &Space,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -83,6 +104,7 @@ impl Operator {
             .args(DEFAULTS.iter().filter(|flag| !is_given(flag, more)))
             .args(more)
             .env_clear()
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)

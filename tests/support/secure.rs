@@ -70,6 +70,18 @@ impl Kafka {
         kafka
     }
 
+    /// One secure broker that takes Kerberos tickets, and a KDC; ended when this is dropped.
+    pub async fn kerberos() -> Self {
+        let start = move || Self::start_now(1, &["--secure", "--kerberos"]);
+        tokio::task::spawn_blocking(start).await.unwrap()
+    }
+
+    /// A file of Kerberos: `krb5.conf`; `lagrange.keytab` or `other.keytab`, of a user.
+    pub fn kerberos_file(&self, file: &str) -> String {
+        let path = self.state.join("kerberos").join(file);
+        path.to_str().unwrap().to_owned()
+    }
+
     /// A secure broker whose listeners are where Pods of a real node reach them, at `address`.
     pub async fn secure_for_pods(address: String) -> Self {
         let start = move || Self::start_now(1, &["--secure", "--pod-address", &address]);

@@ -74,6 +74,7 @@ impl Scene {
             concurrency: 16,
             inline_connections: true,
             inline_interval: INTERVAL,
+            ambient_identity_namespaces: Vec::new(),
         };
         change(&mut settings);
         let setup = Setup {

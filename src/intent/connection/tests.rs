@@ -155,3 +155,47 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
     assert!(!text.contains("marker"), "{text}");
     assert_eq!(error.category(), category);
 }
+
+#[rstest]
+#[case::a_role(json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1" } }), true)]
+#[case::a_key(json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1", "credentialsSecret": { "secretName": "s" } } }), false)]
+#[case::a_password(scram(), false)]
+fn a_login_that_names_no_secret_is_by_the_operators_own_identity(
+    #[case] sasl: Value,
+    #[case] own: bool,
+) {
+    let plan = plan(&json!({}), &sasl, false).unwrap();
+    assert_eq!(plan.is_by_own_identity(), own);
+    assert_eq!(plan.references().is_empty(), own);
+    assert_ne!(
+        plan.identity("lagrange"),
+        plan.identity("shop"),
+        "who may use it is a matter of the namespace"
+    );
+}
+
+#[rstest]
+#[case(json!({ "mechanism": "GSSAPI" }))]
+#[case(json!({ "mechanism": "GSSAPI", "kerberos": { "serviceName": "broker" } }))]
+fn kerberos_is_the_operators_own_identity_in_builds_that_have_it(#[case] sasl: Value) {
+    // A ticket is no password: it needs no TLS.
+    let own = plan(&json!(null), &sasl, false).map(|plan| plan.is_by_own_identity());
+    let expected = if KERBEROS {
+        Ok(true)
+    } else {
+        Err(InvalidSpec::NoKerberos)
+    };
+    assert_eq!(own, expected);
+}
+
+#[test]
+fn who_may_not_log_in_as_the_operator_is_told_what_to_do() {
+    let error = Unusable::IdentityNotAllowed("n".repeat(63).into());
+    assert_eq!(error.category(), "IdentityNotAllowed");
+    let text = error.to_string();
+    let longest = crate::api::condition::MAX_MESSAGE;
+    assert!(
+        text.len() <= longest && text.contains("ambientIdentity.namespaces"),
+        "{text}"
+    );
+}

@@ -1,4 +1,5 @@
-//! Tokens for Amazon MSK by IAM: the address of a request to MSK that is never made, signed beforehand. Connects to nothing.
+//! Tokens for Amazon MSK by IAM: the address of a request to MSK that is never made, signed beforehand. Connects to nothing, but
+//! for the key: that of the operator's own Pod is asked for each time.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use zeroize::Zeroizing;
 
+use super::identity::PodIdentity;
 use super::{InvalidAws, Token, TokenError, TokenSource};
 use crate::kafka::secret::Secret;
 
@@ -42,35 +44,51 @@ pub struct AwsCredentials {
 /// Signs a token for each login.
 pub struct MskIam {
     region: String,
-    credentials: Credentials,
+    signer: Signer,
+}
+
+/// Whose key signs.
+enum Signer {
+    /// This one.
+    Key(Credentials),
+    /// The operator's own, which lasts for hours: a token lasts for minutes, so it is asked for with each.
+    Pod(PodIdentity),
 }
 
 impl MskIam {
     /// Checks region and credentials for their form; whether AWS knows them shows at the login.
     pub fn new(region: &str, credentials: &AwsCredentials) -> Result<Self, InvalidAws> {
-        // It becomes part of a host name.
-        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if region.is_empty() || !region.bytes().all(letter) {
-            return Err(InvalidAws::Region {
-                region: region.to_owned(),
-            });
-        }
-        let session_token = credentials.session_token.as_ref();
         Ok(Self {
-            region: region.to_owned(),
-            credentials: Credentials::new(
-                graphic("access key id", Some(&credentials.access_key_id))?,
-                graphic("secret access key", credentials.secret_access_key.text())?,
-                session_token
-                    .map(|token| graphic("session token", token.text()))
-                    .transpose()?,
-                None,
-                "lagrange",
-            ),
+            region: checked_region(region)?,
+            signer: Signer::Key(checked(credentials)?),
         })
     }
 
-    fn sign(&self, now: SystemTime) -> Result<Token, TokenError> {
+    /// Signs as the operator's own Pod.
+    pub fn of_pod(region: &str, identity: PodIdentity) -> Result<Self, InvalidAws> {
+        Ok(Self {
+            region: checked_region(region)?,
+            signer: Signer::Pod(identity),
+        })
+    }
+
+    async fn signed(&self) -> Result<Token, TokenError> {
+        match &self.signer {
+            Signer::Key(credentials) => self.sign(credentials, SystemTime::now()),
+            Signer::Pod(identity) => {
+                let lent = identity.credentials().await?;
+                let credentials = checked(&lent.credentials).map_err(|_| TokenError::Identity {
+                    reason: "its access key has characters that none has",
+                })?;
+                let mut token = self.sign(&credentials, SystemTime::now())?;
+                // A signature is worth no more than the key behind it.
+                token.expires = token.expires.min(lent.expires);
+                Ok(token)
+            }
+        }
+    }
+
+    fn sign(&self, credentials: &Credentials, now: SystemTime) -> Result<Token, TokenError> {
         let query = |(name, value)| {
             let mut form = form_urlencoded::Serializer::new(String::new());
             form.append_pair(name, value).finish()
@@ -87,7 +105,7 @@ impl MskIam {
             lifetime: LIFETIME,
             body: SignableBody::empty(),
         };
-        let signature = request.parameters(&self.credentials, now)?;
+        let signature = request.parameters(credentials, now)?;
         for (name, value) in &signature {
             url.push('&');
             url.push_str(&query((*name, value)));
@@ -97,23 +115,26 @@ impl MskIam {
         Ok(Token::new(
             URL_SAFE_NO_PAD.encode(url.as_bytes()),
             whole_seconds(now) + LIFETIME,
-            self.credentials.access_key_id().to_owned(),
+            credentials.access_key_id().to_owned(),
         ))
     }
 }
 
 impl TokenSource for MskIam {
     fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>> {
-        async { self.sign(SystemTime::now()) }.boxed()
+        self.signed().boxed()
     }
 }
 
 impl fmt::Debug for MskIam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MskIam")
-            .field("region", &self.region)
-            .field("access_key_id", &self.credentials.access_key_id())
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("MskIam");
+        shown.field("region", &self.region);
+        match &self.signer {
+            Signer::Key(credentials) => shown.field("access_key_id", &credentials.access_key_id()),
+            Signer::Pod(identity) => shown.field("identity", identity),
+        };
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -157,6 +178,30 @@ impl Presigned<'_> {
             .map(|(name, value)| (name, value.into_owned()))
             .collect())
     }
+}
+
+fn checked_region(region: &str) -> Result<String, InvalidAws> {
+    // It becomes part of a host name.
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if region.is_empty() || !region.bytes().all(letter) {
+        return Err(InvalidAws::Region {
+            region: region.to_owned(),
+        });
+    }
+    Ok(region.to_owned())
+}
+
+fn checked(credentials: &AwsCredentials) -> Result<Credentials, InvalidAws> {
+    let session_token = credentials.session_token.as_ref();
+    Ok(Credentials::new(
+        graphic("access key id", Some(&credentials.access_key_id))?,
+        graphic("secret access key", credentials.secret_access_key.text())?,
+        session_token
+            .map(|token| graphic("session token", token.text()))
+            .transpose()?,
+        None,
+        "lagrange",
+    ))
 }
 
 fn graphic(name: &'static str, text: Option<&str>) -> Result<String, InvalidAws> {
@@ -212,7 +257,6 @@ mod tests {
     /// "Authenticating Requests: Using Query Parameters", the example in the Amazon S3 API Reference.
     #[test]
     fn signs_as_aws_documents_it() {
-        let source = MskIam::new("us-east-1", &documented()).unwrap();
         let request = Presigned {
             url: "https://examplebucket.s3.amazonaws.com/test.txt",
             service: "s3",
@@ -221,7 +265,7 @@ mod tests {
             body: SignableBody::UnsignedPayload,
         };
         let signed = request
-            .parameters(&source.credentials, at("2013-05-24T00:00:00Z"))
+            .parameters(&checked(&documented()).unwrap(), at("2013-05-24T00:00:00Z"))
             .unwrap();
         let signature = signed.iter().find(|(name, _)| *name == "X-Amz-Signature");
         assert_eq!(
@@ -248,7 +292,8 @@ mod tests {
         #[case] signature: &str,
     ) {
         let source = MskIam::new("eu-central-1", &credentials).unwrap();
-        let token = source.sign(at("2026-11-24T12:00:00.75Z")).unwrap();
+        let key = checked(&credentials).unwrap();
+        let token = source.sign(&key, at("2026-11-24T12:00:00.75Z")).unwrap();
         let (address, parameters) = parsed(&token);
         assert_eq!(address, "https://kafka.eu-central-1.amazonaws.com/");
         let mut expected: BTreeMap<_, _> = [
@@ -318,7 +363,8 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let source = MskIam::new("eu-central-1", &temporary()).unwrap();
-        let token = source.sign(at("2026-11-24T12:00:00Z")).unwrap();
+        let key = checked(&temporary()).unwrap();
+        let token = source.sign(&key, at("2026-11-24T12:00:00Z")).unwrap();
         let shown = format!("{source:?} {token:?} {:?}", temporary());
         for hidden in ["marker", "wJalr", token.value()] {
             assert!(!shown.contains(hidden), "{shown}");

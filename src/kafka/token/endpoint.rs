@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request, Uri, request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -101,23 +101,41 @@ impl Endpoint {
     /// Sends a form and gives what comes back, whatever its status.
     pub(super) async fn post(
         &self,
-        authorization: HeaderValue,
+        authorization: Option<HeaderValue>,
         form: String,
     ) -> Result<Answer, TokenError> {
-        timeout(DEADLINE, self.ask(authorization, form))
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let request = Request::post(self.path.as_str()).header(CONTENT_TYPE, form_type);
+        self.ask(request, authorization, form).await
+    }
+
+    /// Gives what is there, whatever its status.
+    pub(super) async fn get(&self, authorization: HeaderValue) -> Result<Answer, TokenError> {
+        let request = Request::get(self.path.as_str());
+        self.ask(request, Some(authorization), String::new()).await
+    }
+
+    async fn ask(
+        &self,
+        request: request::Builder,
+        authorization: Option<HeaderValue>,
+        body: String,
+    ) -> Result<Answer, TokenError> {
+        let mut request = request
+            .header(HOST, &self.authority)
+            .header(ACCEPT, "application/json")
+            .header(USER_AGENT, concat!("lagrange/", env!("CARGO_PKG_VERSION")))
+            .body(body)
+            .map_err(|_| self.not_http())?;
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization);
+        }
+        timeout(DEADLINE, self.exchange(request))
             .await
             .unwrap_or_else(|_| Err(self.timed_out()))
     }
 
-    async fn ask(&self, authorization: HeaderValue, form: String) -> Result<Answer, TokenError> {
-        let request = Request::post(self.path.as_str())
-            .header(HOST, &self.authority)
-            .header(AUTHORIZATION, authorization)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .header(USER_AGENT, concat!("lagrange/", env!("CARGO_PKG_VERSION")))
-            .body(form)
-            .map_err(|_| self.not_http())?;
+    async fn exchange(&self, request: Request<String>) -> Result<Answer, TokenError> {
         let stream = self.connect().await?;
         match &self.tls {
             None => self.converse(stream, request).await,

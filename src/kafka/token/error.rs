@@ -20,6 +20,20 @@ pub enum TokenError {
         "no signature can be made with these AWS credentials: check the access key and the region"
     )]
     NotSigned,
+    /// AWS knows the operator's Pod, and gives it no credentials.
+    #[error(
+        "AWS gives the operator's pod no credentials (status {status}): check the role of its service account, and who may assume that role"
+    )]
+    IdentityRefused {
+        /// The status of its answer.
+        status: u16,
+    },
+    /// What the operator's Pod has of its identity is of no use.
+    #[error("the AWS identity of the operator's pod cannot be used: {reason}")]
+    Identity {
+        /// One of a few reasons.
+        reason: &'static str,
+    },
     /// The endpoint's name has no address.
     #[error(
         "the token endpoint's host {host} has no address: check its name, and the DNS of the operator's pod"
@@ -106,7 +120,10 @@ pub enum TokenError {
 impl TokenError {
     /// Whether somebody said no, rather than nothing.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::NotSigned)
+        matches!(
+            self,
+            Self::Refused { .. } | Self::IdentityRefused { .. } | Self::NotSigned
+        )
     }
 }
 
@@ -163,6 +180,19 @@ pub enum InvalidAws {
     Region {
         /// What was written.
         region: String,
+    },
+    /// The process has none of the variables that give a Pod its identity.
+    #[error(
+        "the operator's pod has no AWS identity: give its service account a role (EKS Pod Identity or IRSA), or name sasl.aws.credentialsSecret"
+    )]
+    NoIdentity,
+    /// A variable is no address that may be asked for credentials.
+    #[error(
+        "{variable} of the operator's pod is no URL that credentials are asked of: https, or http on this machine or of EKS's agent"
+    )]
+    Endpoint {
+        /// Which variable.
+        variable: &'static str,
     },
     /// A credential is empty, or has spaces or line ends, which none has.
     #[error(

@@ -81,7 +81,7 @@ impl ClientCredentials {
         let asked = SystemTime::now();
         let answer = self
             .endpoint
-            .post(self.authorization.clone(), self.form.clone())
+            .post(Some(self.authorization.clone()), self.form.clone())
             .await?;
         let mut token = answer::read(answer.status, &answer.body, asked, &self.client_id)?;
         token.extensions.clone_from(&self.extensions);

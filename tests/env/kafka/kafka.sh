@@ -10,6 +10,7 @@
 #     --oauth msk                      with --secure: OAUTHBEARER takes the presigned URLs of Amazon MSK instead of JWTs
 #     --behind ADDRESS,...             with --secure: who comes to sasl-ssl is sent on to these addresses, one for each node,
 #                                      where a proxy passes connections on to what `bootstrap STATE sasl-ssl` prints
+#     --kerberos                       with --secure: a KDC too (Debian's krb5-kdc), and SASL has GSSAPI
 #     --quick-failover                 a dead broker is noticed after 3 s instead of 9, a group's first rebalance does not wait
 #                                      3 s for more members, and KIP-848 members beat every 0.5 s instead of every 5
 #     --property K=V                   one more broker property; may be given again
@@ -40,6 +41,7 @@
 #   STATE/users/NAME      the passwords of lagrange and other, for PLAIN and, until `password` changes it, SCRAM
 #   STATE/tls/            PEM: ca.crt, which signed what the brokers serve and what they trust; ca2.crt; user.crt and user.key (for
 #                         User:lagrange); expired.crt and .key; foreign.crt and .key (of an unknown CA); unfitting.key (fits none)
+#   STATE/kerberos/       krb5.conf; kafka.keytab, of the brokers; lagrange.keytab and other.keytab
 #   STATE/oauth/key.pem   signs JWTs (RS256, kid test) of the issuer https://issuer.test for the audience kafka
 #
 # STATE is a directory that does not exist yet or is empty. Logs: STATE/node1/server.log. Defaults from the environment:
@@ -52,7 +54,7 @@ script=$here/kafka.sh
 . "$here/../lib.sh"
 # shellcheck source=secure.sh
 . "$here/secure.sh"
-version=${KAFKA_VERSION:-4.4.0} secure='' oauth=jwt secure_ports=()
+version=${KAFKA_VERSION:-4.4.0} secure='' oauth=jwt kerberos='' secure_ports=()
 
 # --- jars ----------------------------------------------------------------------------------------------------------------
 
@@ -198,6 +200,7 @@ up() {
       --secure) secure=yes; shift ;;
       --oauth) oauth=$2; shift 2 ;;
       --behind) IFS=, read -ra behind <<< "$2"; shift 2 ;;
+      --kerberos) kerberos=yes; shift ;;
       --property) more+=("$2"); shift 2 ;;
       --owner) owner=$2; shift 2 ;;
       --quick-failover)
@@ -211,12 +214,13 @@ up() {
   [[ $oauth = @(jwt|msk) ]] || die "--oauth wants jwt or msk, not $oauth"
   [ "$oauth" = jwt ] || [ -n "$secure" ] || die "--oauth is for brokers with --secure"
   [[ ${#behind[@]} = 0 || (-n $secure && ${#behind[@]} = "$nodes") ]] || die "--behind wants --secure, and one address for each node"
+  [ -z "$kerberos" ] || [ -n "$secure" ] || die "--kerberos is for brokers with --secure"
   claim_state "$dir" kafka "$owner"
   fetch
   mapfile -t ports < <(reserve_ports $((3 * nodes)))
   [ ${#ports[@]} = $((3 * nodes)) ] || die "no ports"
   [ -z "$secure" ] || secure_up
-  declare -p nodes version ports pod_address secure oauth secure_ports | sed 's/^declare -[^ ]* //' > "$STATE/settings"
+  declare -p nodes version ports pod_address secure oauth kerberos secure_ports | sed 's/^declare -[^ ]* //' > "$STATE/settings"
   local id identities=
   [ -z "$secure" ] || { identities & identities=$!; }
   id=$(head -c 16 /dev/urandom | base64 | tr '+/-' 'abc' | cut -c 1-22)
@@ -248,6 +252,7 @@ down() {
   # Data are thrown away: no reason to wait for an orderly end.
   for f in "$STATE"/pid/node*; do if [ -e "$f" ]; then finish "$(basename "$f")"; fi; done
   rm -f "$STATE"/pid/node*
+  finish kdc
   close_state "${1:-}"
 }
 

@@ -6,6 +6,7 @@
 
 doors=(sasl-plaintext sasl-ssl ssl wrong-host) # as callers say it; the brokers' names for them are in capitals
 issuer=https://issuer.test audience=kafka      # what the brokers want in a JWT
+realm=LAGRANGE.TEST
 secured() { [ -n "$secure" ] || die "these brokers have no security" "start them with --secure"; }
 
 # --- before the brokers start --------------------------------------------------------------------------------------------
@@ -19,7 +20,53 @@ secure_up() { # sets secure_ports; fills users/
   for user in lagrange other; do
     (umask 077; head -c 24 /dev/urandom | base64 | tr '+/' ab > "$STATE/users/$user")
   done
+  [ -z "$kerberos" ] || kerberos_up
 }
+# A KDC on loopback, its database and keytabs in kerberos/. The brokers are kafka/127.0.0.1, which nobody canonicalises.
+kerberos_up() { # sets kerberos to its directory
+  need /usr/sbin/krb5kdc:krb5-kdc /usr/sbin/kadmin.local:krb5-admin-server
+  local port principal
+  kerberos=$STATE/kerberos
+  mkdir -m 700 "$kerberos"
+  port=$(reserve_ports 1)
+  cat > "$kerberos/krb5.conf" << END
+[libdefaults]
+  default_realm = $realm
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  udp_preference_limit = 1
+[realms]
+  $realm = {
+    kdc = 127.0.0.1:$port
+  }
+END
+  cat > "$kerberos/kdc.conf" << END
+[kdcdefaults]
+  kdc_listen = 127.0.0.1:$port
+  kdc_tcp_listen = 127.0.0.1:$port
+[realms]
+  $realm = {
+    database_name = $kerberos/principal
+    key_stash_file = $kerberos/stash
+    acl_file = $kerberos/acl
+    supported_enctypes = aes256-cts-hmac-sha1-96:normal
+  }
+END
+  # Not `kerberos`, which is the brokers' affair: these are the KDC's own tools.
+  export KRB5_CONFIG=$kerberos/krb5.conf KRB5_KDC_PROFILE=$kerberos/kdc.conf
+  {
+    /usr/sbin/kdb5_util create -r "$realm" -s -P "$(head -c 24 /dev/urandom | base64)"
+    for principal in kafka/127.0.0.1 lagrange other; do
+      /usr/sbin/kadmin.local -r "$realm" -q "addprinc -randkey $principal"
+      /usr/sbin/kadmin.local -r "$realm" -q "ktadd -k $kerberos/${principal%/*}.keytab $principal"
+    done
+  } > "$STATE/log/kadmin.log" 2>&1 < /dev/null || die "no Kerberos database; see $STATE/log/kadmin.log"
+  start kdc /usr/sbin/krb5kdc -n -r "$realm"
+  until_true 20 "the KDC to listen" listens "$port" || exit 1
+}
+listens() { (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; } # listens PORT
 identities() { # fills tls/ and oauth/; while the data directories are formatted
   (cd "$STATE/tls" || exit; certificates; cd "$STATE/oauth" || exit; signing_key) > "$STATE/log/openssl.log" 2>&1
 }
@@ -54,6 +101,7 @@ secure_flags() { # arguments of a broker's JVM
   # Since Kafka 4.0 these must be allowed by name.
   printf '%s\n' "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$STATE/oauth/jwks.json" \
     "-Dorg.apache.kafka.sasl.oauthbearer.allowed.files=$STATE/oauth/jwks.json"
+  [ -z "$kerberos" ] || echo "-Djava.security.krb5.conf=$kerberos/krb5.conf"
 }
 early() { case $version in 3.[0-4].*) ;; *) false ;; esac; } # Kafka that has no SCRAM with KRaft yet
 scram_users() { # arguments of the formatter
@@ -109,7 +157,8 @@ ssl.principal.mapping.rules=RULE:^CN=([^,]+).*\$/\$1/
 listener.name.ssl.ssl.client.auth=required
 listener.name.wrong_host.ssl.keystore.type=PEM
 listener.name.wrong_host.ssl.keystore.location=$STATE/tls/wrong-host.pem
-sasl.enabled.mechanisms=PLAIN$scram,OAUTHBEARER
+sasl.enabled.mechanisms=PLAIN$scram,OAUTHBEARER${kerberos:+,GSSAPI}
+${kerberos:+sasl.kerberos.service.name=kafka}
 sasl.oauthbearer.jwks.endpoint.url=file://$STATE/oauth/jwks.json
 sasl.oauthbearer.expected.issuer=$issuer
 sasl.oauthbearer.expected.audience=$audience
@@ -122,6 +171,9 @@ listener.name.${name,,}.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.s
 listener.name.${name,,}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.${name,,}.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
 listener.name.${name,,}.oauthbearer.sasl.server.callback.handler.class=$bearer
+END
+    [ -z "$kerberos" ] || cat << END
+listener.name.${name,,}.gssapi.sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true keyTab="$kerberos/kafka.keytab" principal="kafka/127.0.0.1@$realm";
 END
   done
 }

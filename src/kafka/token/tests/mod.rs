@@ -1,5 +1,6 @@
 //! Tokens from a real endpoint over real connections. Whatever it answers holds markers that no error may show.
 
+mod identity;
 mod server;
 
 use std::future::pending;
