@@ -1,5 +1,7 @@
 //! Why Kafka could not be read: one enum for the room, with a bounded category and words that say what to do.
 
+use std::num::NonZeroUsize;
+
 use thiserror::Error;
 
 /// Why something could not be read. Cheap to clone: it stands in snapshots, once per partition at worst.
@@ -22,6 +24,19 @@ pub enum ReadError {
     Authorization {
         /// What may not be described, as `topic NAME` or `group NAME`.
         resource: String,
+    },
+    /// Newer credentials log in, but may not read what those before may.
+    #[error(
+        "the user of now logs in, but is not authorised to describe {resource}{}, which the one before may: \
+         grant Describe on {}",
+        .more.map_or_else(String::new, |more| format!(" and {more} more")),
+        if .more.is_some() { "them" } else { "it" }
+    )]
+    FewerRights {
+        /// One of what may not be described, as `topic NAME` or `group NAME`.
+        resource: String,
+        /// How much else.
+        more: Option<NonZeroUsize>,
     },
     /// The coordinator is moving or loading; it passes in seconds.
     #[error("the group's coordinator is not available")]
@@ -85,7 +100,7 @@ impl ReadError {
         match self {
             Self::Unreachable { .. } | Self::TimedOut => "KafkaUnreachable",
             Self::Authentication { .. } => "AuthenticationFailed",
-            Self::Authorization { .. } => "AuthorizationFailed",
+            Self::Authorization { .. } | Self::FewerRights { .. } => "AuthorizationFailed",
             Self::CoordinatorUnavailable
             | Self::NotCoordinator
             | Self::NotListed

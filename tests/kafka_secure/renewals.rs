@@ -3,7 +3,7 @@
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::security::{PasswordMechanism, Security};
 
-use super::scene::{Scene, connection, login, trusting};
+use super::scene::{Scene, USER, connection, login, login_as, trusting};
 use super::support::eyes::{Eyes, brief, lag};
 use super::support::kafka::Kafka;
 use super::support::secure::{Listener, Tokens};
@@ -59,6 +59,45 @@ async fn until_read_throughout(
         assert_eq!(lag(snapshot, name, name), Some(30), "{}", brief(snapshot));
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place() {
+    const OTHER: &str = "User:other";
+    let kafka = Kafka::shared_secure().await;
+    let scene = Scene::open(kafka).await;
+    let bootstrap = kafka.listener(Listener::SaslSsl).await;
+    let of = |user: &str, revision| {
+        let security = Security {
+            tls: trusting(&kafka.tls("ca.crt")),
+            sasl: login_as(user, SCRAM, &kafka.password(user)),
+        };
+        connection(&bootstrap, security, revision)
+    };
+    let mut eyes = scene.eyes(&of("lagrange", 1));
+    scene.until_read(&mut eyes).await;
+    eyes.watch.renew(&of("other", 2));
+    for (kind, lacking) in [
+        ("topic", format!("topic {} and 1 more", scene.name)),
+        ("group", format!("group {}", scene.name)),
+    ] {
+        let is_said = |snapshot: &lagrange::kafka::snapshot::Snapshot| {
+            let error = snapshot.renewal.as_ref();
+            error.is_some_and(|error| {
+                error.category() == "AuthorizationFailed"
+                    && error.to_string().contains(&format!("describe {lacking},"))
+            })
+        };
+        until_read_throughout(&mut eyes, &scene.name, is_said).await;
+        kafka.allow(OTHER, kind, &scene.name, "Describe").await;
+    }
+    let is_over = |snapshot: &lagrange::kafka::snapshot::Snapshot| snapshot.renewal.is_none();
+    until_read_throughout(&mut eyes, &scene.name, is_over).await;
+    for kind in ["topic", "group"] {
+        kafka.disallow(USER, kind, &scene.name, "Describe").await;
+    }
+    let look = eyes.watch.latest().unwrap().look;
+    until_read_throughout(&mut eyes, &scene.name, |snapshot| snapshot.look > look + 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

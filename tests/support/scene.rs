@@ -86,9 +86,13 @@ pub(crate) fn showing(authorities: &str, chain: &str, key: &str) -> Security {
 }
 
 pub(crate) fn login(mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
+    login_as("lagrange", mechanism, password)
+}
+
+pub(crate) fn login_as(user: &str, mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
     Some(Sasl::Password {
         mechanism,
-        username: Secret::new("lagrange"),
+        username: Secret::new(user),
         password: Secret::new(password),
     })
 }

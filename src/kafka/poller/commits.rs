@@ -13,10 +13,10 @@ use super::super::error::ReadError;
 use super::super::snapshot::{Known, Offset, TopicPartition};
 
 /// What a group was last believed to have committed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Commits(BTreeMap<TopicPartition, LastCommit>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct LastCommit {
     offset: Offset,
     /// Since when less than that has been read.

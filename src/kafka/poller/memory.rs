@@ -13,7 +13,7 @@ use super::super::snapshot::{Description, GroupState, Known, NodeId, Offset, Pro
 use super::commits::Commits;
 
 /// What a poller remembers of its cluster.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
     pub(super) looks: u64,
     pub(super) cluster_id: Option<Arc<str>>,
@@ -24,8 +24,21 @@ pub(super) struct Memory {
     pub(super) groups: BTreeMap<Arc<str>, GroupMemory>,
 }
 
+impl Memory {
+    /// For a look with other credentials that is not to count. It asks for the topics that are known by name: one that may not
+    /// be described is left out of a list of all without a word.
+    pub(super) fn for_rehearsal(&self, brokers: Vec<NodeId>, now: Instant) -> Self {
+        let mut memory = self.clone();
+        memory.brokers = brokers;
+        if let Some((listed, Ok(_))) = &mut memory.names {
+            *listed = now;
+        }
+        memory
+    }
+}
+
 /// What is remembered of a topic.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct TopicMemory {
     /// The partition count that is believed.
     pub(super) count: Option<usize>,
@@ -88,7 +101,7 @@ impl TopicMemory {
 }
 
 /// What is remembered of a group.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct GroupMemory {
     pub(super) coordinator: Option<NodeId>,
     pub(super) protocol: Option<Protocol>,

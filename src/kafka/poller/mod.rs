@@ -2,11 +2,13 @@
 //! [`look`]'s.
 
 mod ask;
+mod client;
 mod commits;
 mod groups;
 mod look;
 mod memory;
 mod offsets;
+mod rights;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -27,11 +29,11 @@ use super::connection::Connection;
 use super::error::ReadError;
 use super::interest::Key;
 use super::pool::{Clusters, Settings, lock};
-use super::reader::{ClusterReader, ReaderFactory};
-use super::snapshot::{Known, Snapshot, Topic};
+use super::reader::ReaderFactory;
+use super::snapshot::{Snapshot, Topic};
 use super::stats::Observer;
 
-use ask::Asker;
+use client::{Client, Reading, close};
 use look::Look;
 use memory::Memory;
 pub(super) use shared::Shared;
@@ -46,9 +48,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Least pause after a login that was refused, however many groups wait for it: brokers lock out whoever knocks too often. New
 /// credentials are tried at once.
 const LOGIN_PAUSE: Duration = Duration::from_secs(60);
-
-/// How long a client may take to close before it is left to itself.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The poller of one cluster.
 pub(super) struct Poller {
@@ -143,33 +142,24 @@ impl Poller {
 
     async fn look(&self, client: &mut Client, memory: &mut Memory) -> Snapshot {
         let wanted = self.shared.begin();
-        let connection = self.shared.connection();
+        let newest = self.shared.connection();
         if client.reading.as_ref().is_some_and(Reading::is_broken) {
-            close(client.reading.take()).await;
-            memory.brokers.clear();
+            self.disconnect(client, memory).await;
         }
-        self.renew(client, &connection).await;
+        self.renew(client, &newest, memory, &wanted).await;
         let started = Instant::now();
-        let mut snapshot = self
-            .look_with(client, connection.clone(), memory, &wanted)
-            .await;
-        if let (Some(error @ ReadError::Authentication { .. }), Some(good)) =
-            (&snapshot.error, client.good.clone())
-            && connection.renews(&good)
+        let connection = client.best(&newest);
+        let mut snapshot = self.look_with(client, connection, memory, &wanted).await;
+        if let Some(ReadError::Authentication { .. }) = snapshot.error
+            && let Some(refused) = client.note_refusal()
         {
-            // The newest credentials do not work, and there are some that did.
-            let refused = Refused::new(connection, error.clone());
-            close(client.reading.take()).await;
-            memory.brokers.clear();
-            let again = self.look_with(client, good, memory, &wanted).await;
-            match again.error {
-                None => {
-                    client.refused = Some(refused);
-                    snapshot = again;
-                }
-                // Those are of no use any more either.
-                Some(ReadError::Authentication { .. }) => client.good = None,
-                Some(_) => {}
+            if refused.logs_in() {
+                // They read less than those before did, but those have ended.
+                self.disconnect(client, memory).await;
+                snapshot = self.look_with(client, newest, memory, &wanted).await;
+            } else if refused.is_refusal() {
+                // What is wrong with those that are written now says more.
+                snapshot.error = Some(refused.error);
             }
         }
         snapshot.renewal = client.refused.as_ref().map(|refused| refused.error.clone());
@@ -187,13 +177,16 @@ impl Poller {
         if snapshot.error.is_some() {
             // Nothing answered. The next try is with a new client, in whatever state this one was stuck and wherever the
             // names of its servers lead by then; in between nobody knocks at the brokers' doors.
-            close(client.reading.take()).await;
-            client.refused = None;
-            memory.brokers.clear();
-        } else if let Some(reading) = &client.reading {
-            client.good = Some(reading.connection.clone());
+            self.disconnect(client, memory).await;
+        } else {
+            client.note(&snapshot);
         }
         snapshot
+    }
+
+    async fn disconnect(&self, client: &mut Client, memory: &mut Memory) {
+        close(client.reading.take()).await;
+        memory.brokers.clear();
     }
 
     async fn look_with(
@@ -203,87 +196,12 @@ impl Poller {
         memory: &mut Memory,
         wanted: &Wanted,
     ) -> Snapshot {
-        let open = self.reader(client, connection).await;
+        let open = client.reader(&*self.readers, connection).await;
         let look = Look::new(&self.clock, &self.settings, memory, wanted);
         match open {
             Ok(reader) => look.at(&*reader).await,
             Err(error) => look.failed(error),
         }
-    }
-
-    async fn reader(
-        &self,
-        client: &mut Client,
-        connection: Connection,
-    ) -> Known<Arc<dyn ClusterReader>> {
-        if let Some(reading) = &client.reading {
-            return Ok(Arc::clone(&reading.reader));
-        }
-        let reader = self.readers.open(&connection).await?;
-        client.reading = Some(Reading {
-            connection,
-            reader: Arc::clone(&reader),
-        });
-        Ok(reader)
-    }
-
-    /// Replaces the reader where there are newer credentials and they work. Until they do, the reader that works stays.
-    async fn renew(&self, client: &mut Client, connection: &Connection) {
-        let Some(reading) = &client.reading else {
-            return;
-        };
-        if !connection.renews(&reading.connection) {
-            client.refused = None;
-            return;
-        }
-        let waits =
-            |refused: &Refused| refused.connection == *connection && Instant::now() < refused.until;
-        if client.refused.as_ref().is_some_and(waits) {
-            return;
-        }
-        match self.try_out(connection).await {
-            Ok(renewed) => {
-                tracing::info!(cluster = %self.shared.identity(), "reads with new credentials");
-                close(client.reading.replace(renewed)).await;
-                client.refused = None;
-            }
-            Err(error) => {
-                tracing::warn!(cluster = %self.shared.identity(), "keeps the old credentials: the new ones do not work: {error}");
-                client.refused = Some(Refused::new(connection.clone(), error));
-            }
-        }
-    }
-
-    /// A reader that has been answered.
-    async fn try_out(&self, connection: &Connection) -> Known<Reading> {
-        let reader = self.readers.open(connection).await?;
-        let reading = Reading {
-            connection: connection.clone(),
-            reader: Arc::clone(&reader),
-        };
-        let ask = Asker::new(
-            &*reader,
-            Instant::now() + self.settings.look_deadline,
-            self.settings.call_timeout,
-        );
-        let error = match ask.any(reader.bootstrap()).await {
-            Err(_) => reader.trouble(),
-            Ok(cluster) => {
-                // Not every broker may know them yet. One that does not answer at all is no reason against them.
-                let asked = cluster
-                    .brokers
-                    .iter()
-                    .map(|on| ask.on(*on, reader.groups(*on)));
-                let answers = futures::future::join_all(asked).await;
-                let refused = answers.iter().any(Result::is_err).then(|| reader.trouble());
-                match refused {
-                    Some(error @ ReadError::Authentication { .. }) => error,
-                    _ => return Ok(reading),
-                }
-            }
-        };
-        close(Some(reading)).await;
-        Err(error)
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -294,58 +212,6 @@ impl Poller {
             // Nobody listens only when the process is ending.
             let _ = self.wake.send(key);
         }
-    }
-}
-
-/// What a poller reads with.
-#[derive(Default)]
-struct Client {
-    reading: Option<Reading>,
-    /// The last connection over which was read.
-    good: Option<Connection>,
-    /// Newer credentials that did not work.
-    refused: Option<Refused>,
-}
-
-/// A reader, and what it was opened with.
-struct Reading {
-    connection: Connection,
-    reader: Arc<dyn ClusterReader>,
-}
-
-impl Reading {
-    fn is_broken(&self) -> bool {
-        self.reader.is_broken()
-    }
-}
-
-/// Credentials that did not work.
-struct Refused {
-    connection: Connection,
-    error: ReadError,
-    /// They are not tried again before this.
-    until: Instant,
-}
-
-impl Refused {
-    fn new(connection: Connection, error: ReadError) -> Self {
-        // Nobody locks out whom nobody heard; but every try keeps a look waiting.
-        let pause = match error {
-            ReadError::Authentication { .. } => LOGIN_PAUSE,
-            _ => LONGEST_PAUSE,
-        };
-        Self {
-            connection,
-            error,
-            until: Instant::now() + scattered(pause),
-        }
-    }
-}
-
-async fn close(reading: Option<Reading>) {
-    if let Some(Reading { reader, .. }) = reading {
-        // A client that does not close in time is left to end on a thread of its own.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, reader.close()).await;
     }
 }
 

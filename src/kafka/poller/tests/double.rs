@@ -64,8 +64,10 @@ pub(super) struct World {
     pub(super) close_hangs: bool,
     /// Whoever is refused is the last to get an answer.
     pub(super) leaves_after_refusal: bool,
-    /// Who logs in needs this. Whoever is in stays in.
+    /// Who logs in needs this, or one of those in `denied`. Whoever is in stays in.
     pub(super) password: Option<Secret>,
+    /// What who logs in with which password may not describe, as `topic t` or `group g`.
+    pub(super) denied: BTreeMap<String, BTreeSet<&'static str>>,
     pub(super) opened: usize,
     pub(super) closed: usize,
     /// Questions, in order: what, and to which broker (0: any).
@@ -94,6 +96,7 @@ impl Double {
             close_hangs: false,
             leaves_after_refusal: false,
             password: None,
+            denied: BTreeMap::new(),
             opened: 0,
             closed: 0,
             asked: Vec::new(),
@@ -176,8 +179,27 @@ impl World {
         }
     }
 
-    /// The group as the broker `on` sees it.
-    fn coordinated(&self, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
+    fn knows(&self, who: Option<&Secret>) -> bool {
+        let is_denied_some = |who: &Secret| {
+            who.text()
+                .is_some_and(|text| self.denied.contains_key(text))
+        };
+        self.password.as_ref() == who || who.is_some_and(is_denied_some)
+    }
+
+    fn may_describe(&self, who: Option<&Secret>, what: &str) -> Known<()> {
+        let denied = who.and_then(|who| self.denied.get(who.text()?));
+        if denied.is_some_and(|denied| denied.contains(what)) {
+            return Err(ReadError::Authorization {
+                resource: what.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The group as the broker `on` sees it, for who may describe it.
+    fn coordinated(&self, who: Option<&Secret>, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
+        self.may_describe(who, &format!("group {id}"))?;
         match self.groups.get(id) {
             Some(FakeGroup {
                 error: Some(error), ..
@@ -193,7 +215,7 @@ impl World {
 impl ClusterReader for Double {
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
         let answer = |world: &World| {
-            if world.password == self.1 {
+            if world.knows(self.1.as_ref()) {
                 Ok(world.cluster())
             } else {
                 Err(ReadError::TimedOut)
@@ -212,7 +234,11 @@ impl ClusterReader for Double {
             let listed = world
                 .groups
                 .iter()
-                .filter(|(_, group)| group.listed.contains(&on.0));
+                .filter(|(_, group)| group.listed.contains(&on.0))
+                .filter(|(id, _)| {
+                    let group = format!("group {id}");
+                    world.may_describe(self.1.as_ref(), &group).is_ok()
+                });
             let listed = listed.map(|(id, group)| ListedGroup {
                 id: id.as_str().into(),
                 state: group.state,
@@ -230,12 +256,15 @@ impl ClusterReader for Double {
     ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
         let answer = move |world: &World| {
             let described = groups.iter().map(|id| {
-                let group = world.coordinated(on.0, id).map(|group| DescribedGroup {
-                    state: group.map_or(Some(GroupState::Dead), |group| group.state),
-                    protocol: group.map_or(Protocol::Classic, |group| group.protocol),
-                    assignor: group.map(|_| "range".into()),
-                    members: group.map(|group| group.members.clone()).unwrap_or_default(),
-                });
+                let group =
+                    world
+                        .coordinated(self.1.as_ref(), on.0, id)
+                        .map(|group| DescribedGroup {
+                            state: group.map_or(Some(GroupState::Dead), |group| group.state),
+                            protocol: group.map_or(Protocol::Classic, |group| group.protocol),
+                            assignor: group.map(|_| "range".into()),
+                            members: group.map(|group| group.members.clone()).unwrap_or_default(),
+                        });
                 (Arc::clone(id), group)
             });
             Ok(described.collect())
@@ -248,6 +277,10 @@ impl ClusterReader for Double {
             Ok(world
                 .topics
                 .keys()
+                .filter(|name| {
+                    let topic = format!("topic {name}");
+                    world.may_describe(self.1.as_ref(), &topic).is_ok()
+                })
                 .map(|name| name.as_str().into())
                 .collect())
         };
@@ -261,8 +294,9 @@ impl ClusterReader for Double {
     ) -> BoxFuture<'a, Known<DescribedTopics>> {
         let answer = move |world: &World| {
             let topics = names.iter().map(|name| {
-                let topic = world.topics.get(&**name).ok_or(ReadError::UnknownTopic);
-                let layout = topic.map(|topic| TopicLayout {
+                let allowed = world.may_describe(self.1.as_ref(), &format!("topic {name}"));
+                let find = |()| world.topics.get(&**name).ok_or(ReadError::UnknownTopic);
+                let layout = allowed.and_then(find).map(|topic| TopicLayout {
                     leaders: (topic.partitions.iter())
                         .map(|(leader, ..)| (*leader > 0).then_some(NodeId(*leader)))
                         .collect(),
@@ -282,7 +316,7 @@ impl ClusterReader for Double {
         partitions: &'a [TopicPartition],
     ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>> {
         let answer = move |world: &World| {
-            let group = world.coordinated(on.0, group)?;
+            let group = world.coordinated(self.1.as_ref(), on.0, group)?;
             let offsets = partitions.iter().map(|partition| {
                 let key = (partition.topic.to_string(), partition.partition);
                 let offset = group.and_then(|group| group.committed.get(&key));
@@ -302,7 +336,7 @@ impl ClusterReader for Double {
         group: &'a str,
     ) -> BoxFuture<'a, Known<BTreeSet<Arc<str>>>> {
         let answer = move |world: &World| {
-            let group = world.coordinated(on.0, group)?;
+            let group = world.coordinated(self.1.as_ref(), on.0, group)?;
             let committed = group.into_iter().flat_map(|group| group.committed.keys());
             Ok(committed.map(|(topic, _)| topic.as_str().into()).collect())
         };
@@ -350,7 +384,7 @@ impl ClusterReader for Double {
 
     fn trouble(&self) -> ReadError {
         let refused = |world: &mut World| {
-            let refused = world.password != self.1;
+            let refused = !world.knows(self.1.as_ref());
             if refused && world.leaves_after_refusal {
                 world.bootstrap = Mood::Silent;
             }

@@ -1,5 +1,6 @@
 //! The poller over a scripted reader, in virtual time.
 
+mod credentials;
 mod double;
 mod groups;
 mod looks;

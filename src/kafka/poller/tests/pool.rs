@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use crate::kafka::error::ReadError;
 use crate::kafka::interest::{Interest, Key};
 use crate::kafka::pool::{Settings, WatchError};
-use crate::kafka::secret::Secret;
 use futures::{FutureExt, StreamExt};
 
 use super::double::{Double, Mood};
-use super::rig::{Rig, connection, interest, login, t};
+use super::rig::{Rig, connection, interest, t};
 
 #[tokio::test(start_paused = true)]
 async fn many_groups_share_one_reader_and_one_look() {
@@ -169,152 +167,4 @@ async fn shutdown_ends_a_look_that_is_under_way() {
         ended && took < Duration::from_millis(10),
         "{ended} {took:?}"
     );
-}
-
-fn set_password(double: &Double, password: &str) {
-    double.change(|world| world.password = Some(Secret::new(password)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn new_credentials_that_work_replace_the_reader_without_a_gap() {
-    let double = Double::new(1);
-    set_password(&double, "one");
-    let mut rig = Rig::new(&double, Settings::default());
-    let watch = rig.watch_with(&login("one", 1), "g");
-    assert_eq!(rig.look(&watch).await.error, None);
-    set_password(&double, "two");
-    let (snapshot, took) = Rig::timed(async {
-        watch.renew(&login("two", 2));
-        rig.look(&watch).await
-    })
-    .await;
-    assert!(
-        took <= Duration::from_secs(2),
-        "not at the next look's time: {took:?}"
-    );
-    assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
-    assert_eq!(double.change(|world| (world.opened, world.closed)), (2, 1));
-    assert_eq!(
-        rig.pool.clusters(),
-        1,
-        "credentials are no part of an identity"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn new_credentials_that_do_not_work_leave_the_reader_and_are_tried_once_a_minute() {
-    let double = Double::new(1);
-    set_password(&double, "one");
-    let mut rig = Rig::new(&double, Settings::default());
-    let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
-    watch.renew(&login("wrong", 2));
-    for _ in 0..16 {
-        let snapshot = rig.look(&watch).await;
-        assert_eq!(snapshot.error, None);
-        assert!(matches!(
-            snapshot.renewal,
-            Some(ReadError::Authentication { .. })
-        ));
-    }
-    let opened = double.change(|world| world.opened);
-    assert!((3..=5).contains(&opened), "4 minutes: {opened}");
-    // An older version, seen late by somebody, changes nothing.
-    watch.renew(&login("one", 1));
-    assert!(rig.look(&watch).await.renewal.is_some());
-    watch.renew(&login("one", 3));
-    assert_eq!(
-        rig.look(&watch).await.renewal,
-        None,
-        "what works is used already"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn new_credentials_that_meet_no_answer_are_tried_again_within_a_minute() {
-    let double = Double::new(1);
-    set_password(&double, "one");
-    let mut rig = Rig::new(&double, Settings::default());
-    let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
-    set_password(&double, "two");
-    double.change(|world| world.bootstrap = Mood::Silent);
-    watch.renew(&login("two", 2));
-    let snapshot = rig.look(&watch).await;
-    assert_eq!(snapshot.error, None, "what works goes on");
-    assert!(matches!(
-        snapshot.renewal,
-        Some(ReadError::Unreachable { .. })
-    ));
-    double.change(|world| world.bootstrap = Mood::Answers);
-    let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
-    assert!(
-        (Duration::from_secs(25)..Duration::from_secs(55)).contains(&took),
-        "neither at each look nor as after a refusal: {took:?}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_login_is_tried_once_a_minute_however_many_wait_and_new_credentials_at_once() {
-    let double = Double::new(1);
-    set_password(&double, "two");
-    let mut rig = Rig::new(&double, Settings::default());
-    let names: Vec<_> = (0..50).map(|number| format!("g{number}")).collect();
-    let watches: Vec<_> = names
-        .iter()
-        .map(|name| rig.watch_with(&login("one", 1), name))
-        .collect();
-    tokio::time::sleep(Duration::from_mins(10)).await;
-    let opened = double.change(|world| world.opened);
-    assert!((7..=10).contains(&opened), "10 minutes: {opened}");
-    let error = watches[0].latest().unwrap().error.clone();
-    assert!(
-        matches!(error, Some(ReadError::Authentication { .. })),
-        "{error:?}"
-    );
-    let before = watches[0].latest().unwrap().look;
-    let ((), took) = Rig::timed(async {
-        watches[7].renew(&login("two", 2));
-        while watches[0].latest().unwrap().look == before {
-            rig.wakeups.next().await.unwrap();
-        }
-    })
-    .await;
-    assert!(took <= Duration::from_secs(2), "{took:?}");
-    assert_eq!(watches[0].latest().unwrap().error, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
-    let double = Double::new(1);
-    set_password(&double, "one");
-    let mut rig = Rig::new(&double, Settings::default());
-    let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
-    watch.renew(&login("wrong", 2));
-    assert!(rig.look(&watch).await.renewal.is_some());
-    // A restart of the brokers: every connection is lost.
-    double.change(|world| world.broken = true);
-    let snapshot = rig.look(&watch).await;
-    assert_eq!(snapshot.error, None);
-    assert!(matches!(
-        snapshot.renewal,
-        Some(ReadError::Authentication { .. })
-    ));
-    assert_eq!(rig.look(&watch).await.error, None);
-    // The brokers refuse the newest and then go away: what worked is not forgotten for that.
-    double.change(|world| {
-        world.broken = true;
-        world.leaves_after_refusal = true;
-    });
-    assert!(rig.look(&watch).await.error.is_some());
-    double.change(|world| world.leaves_after_refusal = false);
-    double.change(|world| world.bootstrap = Mood::Answers);
-    assert_eq!(rig.look(&watch).await.error, None);
-    // Neither is known any more.
-    set_password(&double, "three");
-    double.change(|world| world.broken = true);
-    assert!(rig.look(&watch).await.error.is_some());
-    watch.renew(&login("three", 3));
-    assert_eq!(rig.look(&watch).await.error, None);
 }

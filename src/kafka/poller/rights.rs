@@ -1,0 +1,71 @@
+//! What the credentials in use have been seen to be allowed to read, so that newer ones with fewer rights do not take their
+//! place. Pure.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::super::error::ReadError;
+use super::super::snapshot::{Group, Snapshot, Topic};
+
+/// The topics and groups that could be described when they were last asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rights {
+    topics: BTreeSet<Arc<str>>,
+    groups: BTreeSet<Arc<str>>,
+}
+
+impl Rights {
+    /// Takes a look in. What nobody asks for any more is forgotten; what was not answered stays as it was.
+    pub(super) fn note(&mut self, snapshot: &Snapshot) {
+        self.topics
+            .retain(|name| snapshot.topics.contains_key(name));
+        self.groups.retain(|id| snapshot.groups.contains_key(id));
+        for (name, topic) in &snapshot.topics {
+            match topic {
+                Topic::Present(_) => self.topics.insert(Arc::clone(name)),
+                topic if is_denied_topic(topic) => self.topics.remove(name),
+                Topic::Absent | Topic::Unknown(_) => false,
+            };
+        }
+        for (id, group) in &snapshot.groups {
+            if is_denied_group(group, id) {
+                self.groups.remove(id);
+            } else if group.state.is_ok() {
+                self.groups.insert(Arc::clone(id));
+            }
+        }
+    }
+
+    /// What of it a look with other credentials was not allowed to read.
+    pub(super) fn lost_in(&self, snapshot: &Snapshot) -> Option<ReadError> {
+        let is_denied = |name: &Arc<str>| snapshot.topics.get(name).is_some_and(is_denied_topic);
+        let topics = self.topics.iter().filter(|name| is_denied(name));
+        let is_denied = |id: &Arc<str>| {
+            let group = snapshot.groups.get(id);
+            group.is_some_and(|group| is_denied_group(group, id))
+        };
+        let groups = self.groups.iter().filter(|id| is_denied(id));
+        let topics = topics.map(|name| format!("topic {name}"));
+        let mut lost = topics.chain(groups.map(|id| format!("group {id}")));
+        let resource = lost.next()?;
+        Some(ReadError::FewerRights {
+            resource,
+            more: NonZeroUsize::new(lost.count()),
+        })
+    }
+}
+
+fn is_denied_topic(topic: &Topic) -> bool {
+    matches!(topic, Topic::Unknown(ReadError::Authorization { .. }))
+}
+
+/// Whether the group itself was denied; a topic that was denied says so of its partitions too.
+fn is_denied_group(group: &Group, id: &str) -> bool {
+    let is_denied = |error: &ReadError| matches!(error, ReadError::Authorization { resource } if resource.strip_prefix("group ") == Some(id));
+    let committed = group.committed.values();
+    let mut errors = committed
+        .filter_map(|offset| offset.as_ref().err())
+        .chain(group.state.as_ref().err());
+    errors.any(is_denied)
+}

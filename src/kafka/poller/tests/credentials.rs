@@ -1,0 +1,261 @@
+//! Credentials that change, and credentials that are refused.
+
+use std::time::Duration;
+
+use crate::kafka::error::ReadError;
+use crate::kafka::interest::{TopicPattern, TopicSelection};
+use crate::kafka::pool::Settings;
+use crate::kafka::secret::Secret;
+use crate::kafka::snapshot::Topic;
+use futures::StreamExt;
+use rstest::rstest;
+
+use super::double::{Double, Mood};
+use super::rig::{Rig, committed, interest, login, t};
+
+fn set_password(double: &Double, password: &str) {
+    double.change(|world| world.password = Some(Secret::new(password)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_that_work_replace_the_reader_without_a_gap() {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    assert_eq!(rig.look(&watch).await.error, None);
+    set_password(&double, "two");
+    let (snapshot, took) = Rig::timed(async {
+        watch.renew(&login("two", 2));
+        rig.look(&watch).await
+    })
+    .await;
+    assert!(
+        took <= Duration::from_secs(2),
+        "not at the next look's time: {took:?}"
+    );
+    assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
+    assert_eq!(double.change(|world| (world.opened, world.closed)), (2, 1));
+    assert_eq!(
+        rig.pool.clusters(),
+        1,
+        "credentials are no part of an identity"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_that_do_not_work_leave_the_reader_and_are_tried_once_a_minute() {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    rig.look(&watch).await;
+    watch.renew(&login("wrong", 2));
+    for _ in 0..16 {
+        let snapshot = rig.look(&watch).await;
+        assert_eq!(snapshot.error, None);
+        assert!(matches!(
+            snapshot.renewal,
+            Some(ReadError::Authentication { .. })
+        ));
+    }
+    let opened = double.change(|world| world.opened);
+    assert!((3..=5).contains(&opened), "4 minutes: {opened}");
+    // An older version, seen late by somebody, changes nothing.
+    watch.renew(&login("one", 1));
+    assert!(rig.look(&watch).await.renewal.is_some());
+    watch.renew(&login("one", 3));
+    assert_eq!(
+        rig.look(&watch).await.renewal,
+        None,
+        "what works is used already"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_that_meet_no_answer_are_tried_again_within_a_minute() {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    rig.look(&watch).await;
+    set_password(&double, "two");
+    double.change(|world| world.bootstrap = Mood::Silent);
+    watch.renew(&login("two", 2));
+    let snapshot = rig.look(&watch).await;
+    assert_eq!(snapshot.error, None, "what works goes on");
+    assert!(matches!(
+        snapshot.renewal,
+        Some(ReadError::Unreachable { .. })
+    ));
+    double.change(|world| world.bootstrap = Mood::Answers);
+    let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
+    assert!(
+        (Duration::from_secs(25)..Duration::from_secs(55)).contains(&took),
+        "neither at each look nor as after a refusal: {took:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_login_is_tried_once_a_minute_however_many_wait_and_new_credentials_at_once() {
+    let double = Double::new(1);
+    set_password(&double, "two");
+    let mut rig = Rig::new(&double, Settings::default());
+    let names: Vec<_> = (0..50).map(|number| format!("g{number}")).collect();
+    let watches: Vec<_> = names
+        .iter()
+        .map(|name| rig.watch_with(&login("one", 1), name))
+        .collect();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let opened = double.change(|world| world.opened);
+    assert!((7..=10).contains(&opened), "10 minutes: {opened}");
+    let error = watches[0].latest().unwrap().error.clone();
+    assert!(
+        matches!(error, Some(ReadError::Authentication { .. })),
+        "{error:?}"
+    );
+    let before = watches[0].latest().unwrap().look;
+    let ((), took) = Rig::timed(async {
+        watches[7].renew(&login("two", 2));
+        while watches[0].latest().unwrap().look == before {
+            rig.wakeups.next().await.unwrap();
+        }
+    })
+    .await;
+    assert!(took <= Duration::from_secs(2), "{took:?}");
+    assert_eq!(watches[0].latest().unwrap().error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    rig.look(&watch).await;
+    watch.renew(&login("wrong", 2));
+    assert!(rig.look(&watch).await.renewal.is_some());
+    // A restart of the brokers: every connection is lost.
+    double.change(|world| world.broken = true);
+    let snapshot = rig.look(&watch).await;
+    assert_eq!(snapshot.error, None);
+    assert!(matches!(
+        snapshot.renewal,
+        Some(ReadError::Authentication { .. })
+    ));
+    assert_eq!(rig.look(&watch).await.error, None);
+    // The newest are refused again when their time comes, and then the brokers go away: what worked is not forgotten for that.
+    double.change(|world| world.leaves_after_refusal = true);
+    while rig.look(&watch).await.error.is_none() {
+        double.change(|world| world.broken = true);
+    }
+    double.change(|world| world.leaves_after_refusal = false);
+    double.change(|world| world.bootstrap = Mood::Answers);
+    assert_eq!(rig.look(&watch).await.error, None);
+    // Neither is known any more.
+    set_password(&double, "three");
+    double.change(|world| world.broken = true);
+    assert!(rig.look(&watch).await.error.is_some());
+    watch.renew(&login("three", 3));
+    assert_eq!(rig.look(&watch).await.error, None);
+}
+
+/// A user of this password that may not describe some of it.
+fn deny(double: &Double, password: &str, denied: &[&'static str]) {
+    let denied = denied.iter().copied().collect();
+    double.change(|world| world.denied.insert(password.to_owned(), denied));
+}
+
+fn says_what_is_lost(renewal: Option<&ReadError>, said: &str) {
+    let error = renewal.expect("the new user is refused");
+    assert_eq!(error.category(), "AuthorizationFailed");
+    assert_eq!(error.to_string(), said);
+}
+
+#[rstest]
+#[case::a_topic(&["topic t"], "topic t, which the one before may: grant Describe on it")]
+#[case::a_group(&["group g"], "group g, which the one before may: grant Describe on it")]
+#[case::both(&["topic t", "group g"], "topic t and 1 more, which the one before may: grant Describe on them")]
+#[tokio::test(start_paused = true)]
+async fn a_new_user_that_may_read_less_does_not_take_the_place_of_one_that_may(
+    #[case] denied: &[&'static str],
+    #[case] lost: &str,
+    #[values(t(), TopicSelection::Pattern(TopicPattern::new("t.*").unwrap()), TopicSelection::OfGroup)]
+    topics: TopicSelection,
+) {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let settings = Settings {
+        names_every: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    let mut rig = Rig::new(&double, settings);
+    let watch = rig.watch_with(&login("one", 1), "g");
+    watch.update(interest("g", topics, 15));
+    rig.look(&watch).await;
+    deny(&double, "two", denied);
+    watch.renew(&login("two", 2));
+    let said = format!("the user of now logs in, but is not authorised to describe {lost}");
+    let opened = double.change(|world| world.opened);
+    for _ in 0..8 {
+        let snapshot = rig.look(&watch).await;
+        assert_eq!(committed(&snapshot), [Ok(Some(7))]);
+        assert!(matches!(snapshot.topics["t"], Topic::Present(_)));
+        says_what_is_lost(snapshot.renewal.as_ref(), &said);
+    }
+    let opened = double.change(|world| world.opened) - opened;
+    assert!((2..=5).contains(&opened), "tried in 2 minutes: {opened}");
+    // The rights are given: within a minute it reads.
+    deny(&double, "two", &[]);
+    let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
+    assert!(took < Duration::from_secs(55), "{took:?}");
+    assert_eq!(committed(&watch.latest().unwrap()), [Ok(Some(7))]);
+    let left = double.change(|world| world.opened - world.closed);
+    assert_eq!(left, 1, "the reader before is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_user_that_reads_more_here_and_as_little_there_takes_the_place() {
+    let double = Double::new(1);
+    set_password(&double, "none");
+    double.group("h", 2, 1);
+    deny(&double, "one", &["group h", "topic t"]);
+    let rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    let beside = rig.watch_with(&login("one", 1), "h");
+    beside.update(interest("h", t(), 15));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(watch.latest().unwrap().groups["h"].state.is_err());
+    deny(&double, "two", &["group h"]);
+    watch.renew(&login("two", 2));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let snapshot = watch.latest().unwrap();
+    assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
+    assert_eq!(committed(&snapshot), [Ok(Some(7))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_user_that_may_read_less_is_better_than_one_that_is_gone() {
+    let double = Double::new(1);
+    double.group("h", 2, 1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    rig.look(&watch).await;
+    deny(&double, "two", &["group g"]);
+    watch.renew(&login("two", 2));
+    assert!(rig.look(&watch).await.renewal.is_some());
+    // Connections are lost, not the user: what worked is gone back to.
+    double.change(|world| world.broken = true);
+    assert!(rig.look(&watch).await.renewal.is_some());
+    assert_eq!(committed(&watch.latest().unwrap()), [Ok(Some(7))]);
+    // The user before is deleted.
+    set_password(&double, "other");
+    double.change(|world| world.broken = true);
+    let snapshot = rig.look(&watch).await;
+    assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
+    assert!(matches!(
+        snapshot.groups["g"].state,
+        Err(ReadError::Authorization { .. })
+    ));
+}
