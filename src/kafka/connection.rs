@@ -162,6 +162,11 @@ impl Connection {
         identity(&self.servers, &self.origin)
     }
 
+    /// How many bootstrap servers it has, at least 1.
+    pub(super) fn servers(&self) -> usize {
+        self.servers.0.len()
+    }
+
     /// How it is protected.
     pub fn security(&self) -> &Security {
         &self.security

@@ -63,6 +63,7 @@ impl ReaderFactory for RdkafkaFactory {
 #[derive(Debug)]
 pub struct RdkafkaReader {
     handle: Handle,
+    servers: usize,
     call_timeout: Duration,
     statistics: Mutex<Statistics>,
 }
@@ -79,6 +80,7 @@ impl RdkafkaReader {
         match Handle::open(properties, tokens, local).await {
             Ok(handle) => Ok(Self {
                 handle,
+                servers: connection.servers(),
                 call_timeout: factory.call_timeout,
                 statistics: Mutex::default(),
             }),
@@ -117,7 +119,7 @@ fn properties_of_all() -> Vec<(&'static str, String)> {
 impl ClusterReader for RdkafkaReader {
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
         async {
-            let answer = self.handle.bootstrap(BOOTSTRAP_TIMEOUT).await;
+            let answer = self.handle.bootstrap(self.servers, BOOTSTRAP_TIMEOUT).await;
             match answer {
                 Ok(cluster) => Ok(cluster),
                 Err(_) => Err(self.trouble()),

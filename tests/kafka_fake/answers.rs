@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use kafka_protocol::messages::{
     ApiVersionsResponse, BrokerId, ConsumerGroupDescribeResponse, DescribeGroupsResponse,
     FindCoordinatorResponse, GroupId, ListGroupsResponse, ListOffsetsResponse, MetadataRequest,
-    MetadataResponse, OffsetFetchResponse, RequestKind, ResponseKind, TopicName,
-    api_versions_response::ApiVersion, consumer_group_describe_response, describe_groups_response,
+    MetadataResponse, OffsetFetchResponse, RequestKind, ResponseKind, SaslAuthenticateResponse,
+    SaslHandshakeResponse, TopicName, api_versions_response::ApiVersion,
+    consumer_group_describe_response, describe_groups_response,
     find_coordinator_response::Coordinator, list_groups_response::ListedGroup,
     list_offsets_response, metadata_response, offset_fetch_request, offset_fetch_response,
 };
@@ -17,17 +18,20 @@ use super::broker::{FakeTopic, World};
 const UNKNOWN_TOPIC: i16 = 3;
 const NOT_LEADER: i16 = 6;
 const NOT_COORDINATOR: i16 = 16;
+const LOGIN_REFUSED: i16 = 58;
 const GROUP_ID_NOT_FOUND: i16 = 69;
 
 /// Kinds of request, with the versions that are spoken.
-const SPOKEN: [(i16, i16, i16); 8] = [
+const SPOKEN: [(i16, i16, i16); 10] = [
     (2, 1, 7),
     (3, 1, 12),
     (9, 1, 8),
     (10, 0, 4),
     (15, 0, 5),
     (16, 0, 5),
+    (17, 0, 1),
     (18, 0, 3),
+    (36, 0, 1),
     (69, 0, 0),
 ];
 
@@ -58,6 +62,21 @@ pub(super) fn answer(
     match request {
         RequestKind::ApiVersions(_) => versions(0),
         RequestKind::Metadata(request) => metadata(&request, world),
+        RequestKind::SaslHandshake(request) => ResponseKind::SaslHandshake(
+            SaslHandshakeResponse::default().with_mechanisms(vec![request.mechanism]),
+        ),
+        RequestKind::SaslAuthenticate(_) => {
+            *world.logins.entry(id).or_default() += 1;
+            let answer = SaslAuthenticateResponse::default();
+            ResponseKind::SaslAuthenticate(if world.refusing.contains(&id) {
+                let words = text("Authentication failed: Invalid username or password");
+                answer
+                    .with_error_code(LOGIN_REFUSED)
+                    .with_error_message(Some(words))
+            } else {
+                answer
+            })
+        }
         RequestKind::FindCoordinator(request) if version < 4 => {
             let (node, address) = coordinator(&request.key, world);
             let found = FindCoordinatorResponse::default()

@@ -1,6 +1,6 @@
 //! Brokers that speak just enough of Kafka's protocol, count what they are asked, and misbehave on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -63,6 +63,10 @@ pub(crate) struct World {
     pub(crate) mischief: BTreeMap<i16, Mischief>,
     /// Requests by kind.
     pub(crate) asked: BTreeMap<i16, usize>,
+    /// Brokers that refuse every login; whoever does not want to log in is served.
+    pub(crate) refusing: BTreeSet<i32>,
+    /// Logins tried, by broker.
+    pub(crate) logins: BTreeMap<i32, usize>,
     /// Requests for metadata that would have had missing topics created.
     pub(crate) would_create: usize,
 }

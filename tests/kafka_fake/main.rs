@@ -9,6 +9,7 @@
 
 mod answers;
 mod broker;
+mod logins;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -27,8 +27,12 @@ const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const NONE: i64 = -1001;
 
-/// How long bootstrapping blocks before it looks whether anybody still waits.
-const SLICE: Duration = Duration::from_secs(1);
+/// How long a question to any server blocks before it looks whether anybody still waits, and whether it is of any use: at first,
+/// doubled each time, and at most. While it blocks, librdkafka knocks on at doors that it was refused at.
+const SLICES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// How long other servers are given to answer after one has refused a login.
+const OTHERS: Duration = Duration::from_millis(1_500);
 
 /// The answer to a call that was begun.
 type Answer = oneshot::Receiver<Result<Reply, Failure>>;
@@ -61,15 +65,19 @@ fn unexpected<T>(_: Reply) -> Result<T, Failure> {
 }
 
 impl Handle {
-    /// The brokers, from whichever server answers first within `timeout`.
+    /// The brokers, from whichever of so many servers answers first within `timeout`.
     ///
     /// Only for a handle that has described no topic yet. `rd_kafka_metadata` asks along for every topic that the cache is
     /// waiting for, and with that request, whatever `allow.auto.create.topics` says, it allows the broker to create them
     /// (librdkafka 2.12, `rdkafka_metadata.c` line 127): a reader that bootstrapped again in the middle of an outage could
     /// bring back a deleted topic.
-    pub(in crate::kafka) async fn bootstrap(&self, timeout: Duration) -> Result<Cluster, Failure> {
-        self.metadata(timeout, |core| {
-            let metadata = core.client.metadata(false, SLICE)?;
+    pub(in crate::kafka) async fn bootstrap(
+        &self,
+        servers: usize,
+        timeout: Duration,
+    ) -> Result<Cluster, Failure> {
+        self.metadata(servers, timeout, |core, slice| {
+            let metadata = core.client.metadata(false, slice)?;
             let mut brokers = metadata.brokers();
             brokers.sort_unstable();
             let id = core.client.cluster_id();
@@ -83,30 +91,39 @@ impl Handle {
         &self,
         timeout: Duration,
     ) -> Result<BTreeSet<Arc<str>>, Failure> {
-        self.metadata(timeout, move |core| {
+        self.metadata(1, timeout, move |core, _| {
             let metadata = core.client.metadata(true, timeout)?;
             Ok(metadata.topic_names().collect())
         })
         .await
     }
 
-    /// Asks on a thread of its own, again and again until `timeout` or until nobody waits: one question would block the end
-    /// of the handle for as long as it may take.
+    /// Asks on a thread of its own, again and again until `timeout`, until none of so many servers is left that might answer, or
+    /// until nobody waits: one question would block the end of the handle for as long as it may take.
     async fn metadata<T: Send + 'static>(
         &self,
+        servers: usize,
         timeout: Duration,
-        ask: impl Fn(&Core) -> Result<T, Failure> + Send + 'static,
+        ask: impl Fn(&Core, Duration) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let core = self.core()?;
         let waiting = Waiting::default();
         let wanted = Arc::clone(&waiting.0);
         let answer = off_thread("kafka-metadata", move || {
             let deadline = Instant::now() + timeout;
+            let (mut slice, longest) = SLICES;
+            let mut refused = None;
             loop {
-                let answer = ask(&core);
+                let answer = ask(&core, slice);
+                let now = Instant::now();
+                slice = (slice * 2).min(longest);
+                if refused.is_none() && core.news.login_refused(1) {
+                    refused = Some(now);
+                }
                 let hopeless = core.news.all_brokers_down()
-                    || core.news.login_refused()
-                    || Instant::now() >= deadline;
+                    || core.news.login_refused(servers)
+                    || refused.is_some_and(|refused| now >= refused + OTHERS)
+                    || now >= deadline;
                 if answer.is_ok() {
                     core.news.all_well();
                 }

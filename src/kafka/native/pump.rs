@@ -1,7 +1,7 @@
 //! Drains a client's queue: answers to those who wait for them, everything else into the news. Waits for nothing but
 //! the eventfd.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -31,6 +31,10 @@ const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32
 
 /// The facility under which librdkafka logs why a certificate is not trusted.
 const DISTRUST: &str = "SSLCERTVRFY";
+
+/// Servers that have to refuse a login before it counts as refused, where there are so many: one that starts refuses for a moment
+/// whom it knows, since users stand in the log that it is still reading. More would only be knocked at in vain.
+const REFUSALS: usize = 2;
 
 /// Different errors that are kept: a handful a broker, of a few brokers.
 const ERRORS: usize = 32;
@@ -65,6 +69,10 @@ pub(super) struct News {
     /// Why a login fails or a server cannot be reached is told only here: the calls just time out. Kept until a call
     /// succeeds, each text once.
     errors: Mutex<BTreeMap<String, Code>>,
+    /// The servers that did not let us in, or that we do not trust, since then.
+    refusing: Mutex<BTreeSet<String>>,
+    /// There is nothing to log in with.
+    no_token: AtomicBool,
     all_down: AtomicBool,
     fatal: AtomicBool,
     statistics: Mutex<Option<String>>,
@@ -85,12 +93,10 @@ impl News {
         self.all_down.load(Ordering::Relaxed)
     }
 
-    /// Nobody lets us in, so that to go on asking is of no use.
-    pub(super) fn login_refused(&self) -> bool {
-        let refusals = [LOGIN_REFUSED, NOT_TRUSTED];
-        lock(&self.errors)
-            .values()
-            .any(|code| refusals.contains(&code.0))
+    /// Nobody of so many servers lets us in, so that to go on asking is of no use.
+    pub(super) fn login_refused(&self, servers: usize) -> bool {
+        self.no_token.load(Ordering::Relaxed)
+            || lock(&self.refusing).len() >= servers.clamp(1, REFUSALS)
     }
 
     pub(super) fn is_fatal(&self) -> bool {
@@ -104,6 +110,8 @@ impl News {
     /// A broker has answered: whatever was wrong before is over.
     pub(super) fn all_well(&self) {
         lock(&self.errors).clear();
+        lock(&self.refusing).clear();
+        self.no_token.store(false, Ordering::Relaxed);
         self.all_down.store(false, Ordering::Relaxed);
     }
 
@@ -115,7 +123,23 @@ impl News {
         if event.is_fatal() {
             self.fatal.store(true, Ordering::Relaxed);
         }
+        self.note_refusal(&failure);
         self.tell_failure(&failure);
+    }
+
+    fn note_refusal(&self, failure: &Failure) {
+        if [LOGIN_REFUSED, NOT_TRUSTED].contains(&failure.code.0)
+            && let Some(server) = server(&failure.message)
+        {
+            lock(&self.refusing).insert(server.to_owned());
+        }
+    }
+
+    fn tell_no_token(&self, failure: &Failure) {
+        if failure.code.0 == LOGIN_REFUSED {
+            self.no_token.store(true, Ordering::Relaxed);
+        }
+        self.tell_failure(failure);
     }
 
     fn tell_failure(&self, failure: &Failure) {
@@ -152,6 +176,13 @@ fn plain(message: &str) -> &str {
         Some(end) if message.ends_with(')') => message.get(..end).unwrap_or(message),
         _ => message,
     }
+}
+
+/// The bootstrap server that a message is about: "sasl_ssl://kafka-0:9093/bootstrap: SASL authentication error". Brokers that are
+/// known by their numbers are the same ones again, and nobody knows of them before a server has let us in.
+fn server(message: &str) -> Option<&str> {
+    let (name, _) = plain(message).split_once(": ")?;
+    name.strip_suffix("/bootstrap")
 }
 
 /// The task that drains. Fields are dropped in this order: the core before the news that it is gone.
@@ -234,7 +265,7 @@ impl Pump {
         };
         if let Some(failure) = failure {
             client.no_token(&failure.message);
-            news.tell_failure(&failure);
+            news.tell_no_token(&failure);
         }
     }
 
@@ -298,5 +329,44 @@ mod tests {
     fn the_same_error_reads_the_same_each_time(#[case] message: &str) {
         let same = "kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused";
         assert_eq!(plain(message), same);
+    }
+    fn refused(message: &str) -> Failure {
+        Failure {
+            code: Code(LOGIN_REFUSED),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_login_is_refused_when_two_servers_refuse_or_the_only_one() {
+        let news = News::default();
+        let of = |server: &str| {
+            refused(&format!(
+                "sasl_ssl://{server}: SASL authentication error: no"
+            ))
+        };
+        assert!(!news.login_refused(1));
+        news.note_refusal(&of("kafka-0:9093/bootstrap"));
+        news.note_refusal(&of("kafka-0:9093/bootstrap"));
+        news.note_refusal(&of("kafka-0:9093/7"));
+        assert!(news.login_refused(1));
+        assert!(!news.login_refused(2));
+        news.note_refusal(&of("kafka-1:9093/bootstrap"));
+        assert!(news.login_refused(2));
+        assert!(news.login_refused(30), "of many, two will do");
+        news.all_well();
+        assert!(!news.login_refused(1));
+    }
+
+    #[test]
+    fn without_a_token_no_server_has_to_be_asked() {
+        let news = News::default();
+        news.tell_no_token(&Failure {
+            code: Code(NOT_CONNECTED),
+            message: "no connection to the token endpoint".to_owned(),
+        });
+        assert!(!news.login_refused(1), "it may come back");
+        news.tell_no_token(&refused("the token endpoint refused"));
+        assert!(news.login_refused(3));
     }
 }

@@ -1,0 +1,89 @@
+//! Logins that brokers refuse: when that is told, and how often it is tried.
+
+use std::time::{Duration, Instant};
+
+use lagrange::kafka::connection::{Connection, Servers};
+use lagrange::kafka::error::ReadError;
+use lagrange::kafka::secret::Secret;
+use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
+use rstest::rstest;
+
+use super::broker::Brokers;
+use super::support::eyes::{Eyes, named, settings};
+
+/// Logs in to these of the brokers, without TLS.
+fn eyes(brokers: &Brokers, servers: &[i32]) -> Eyes {
+    let addresses = &brokers.world().addresses;
+    let servers = servers.iter().map(|id| addresses[id].to_string());
+    let security = Security {
+        tls: None,
+        sasl: Some(Sasl::Password {
+            mechanism: PasswordMechanism::Plain,
+            username: Secret::new("lagrange"),
+            password: Secret::new("password"),
+        }),
+    };
+    let servers = Servers::parse(servers).unwrap();
+    let connection = Connection::new(servers, security, "test", 1);
+    Eyes::over(settings(), &connection, "g0", named(&["t"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_broker_that_does_not_know_its_users_yet_is_no_refusal_by_the_cluster() {
+    // Which server is asked first is left to chance.
+    for _ in 0..12 {
+        let brokers = super::brokers(2).await;
+        brokers.world().refusing.insert(1);
+        let mut eyes = eyes(&brokers, &[1, 2]);
+        let first = eyes.look().await;
+        assert_eq!(first.error, None);
+    }
+}
+
+#[rstest]
+#[case::the_only_server(&[1])]
+#[case::two(&[1, 2])]
+#[case::three(&[1, 2, 3])]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_by_all_is_told_in_the_first_look_and_after_few_tries(#[case] servers: &[i32]) {
+    let brokers = super::brokers(3).await;
+    brokers.world().refusing.extend([1, 2, 3]);
+    let began = Instant::now();
+    let mut eyes = eyes(&brokers, servers);
+    let first = eyes.look().await;
+    let took = began.elapsed();
+    assert!(
+        matches!(first.error, Some(ReadError::Authentication { .. })),
+        "{:?}",
+        first.error
+    );
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let logins = brokers.world().logins.clone();
+    println!("{servers:?}: {took:?} {logins:?}");
+    assert!(logins.values().sum::<usize>() <= 4, "{logins:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_by_the_only_server_that_can_be_reached_is_told_in_the_first_look() {
+    let brokers = super::brokers(2).await;
+    brokers.world().refusing.insert(1);
+    // Nobody listens there any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gone.local_addr().unwrap();
+    drop(gone);
+    brokers.world().addresses.insert(9, address);
+    let began = Instant::now();
+    let mut eyes = eyes(&brokers, &[1, 9]);
+    let first = eyes.look().await;
+    let took = began.elapsed();
+    assert!(
+        matches!(first.error, Some(ReadError::Authentication { .. })),
+        "{:?}",
+        first.error
+    );
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    let logins = brokers.world().logins.clone();
+    println!("{took:?} {logins:?}");
+    assert!(logins[&1] <= 6, "{logins:?}");
+}
