@@ -6,7 +6,7 @@
 //! | [`clock`] | the one source of the time | |
 //! | [`scaling`] | the decision; pure | |
 //! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock` |
-//! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure, but that the authorities of the system are read from its disk, once | `api`, `scaling`, and of `kafka` what connects to nothing: `certificates`, `connection`, `interest`, `secret`, `security` and what configures `token` |
+//! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure | `api`, `scaling`, and of `kafka` what connects to nothing: `certificates`, `connection`, `interest`, `secret`, `security` and what configures `token` |
 //! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `process::metrics` |
 //! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
 //! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `api` |

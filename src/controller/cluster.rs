@@ -34,7 +34,7 @@ use super::{
     looks::Watching,
     name::Name,
     report::merge_patch,
-    secrets::Missing,
+    secrets::Chosen,
     source,
 };
 
@@ -142,21 +142,13 @@ fn follow(
     let plan = Plan::of_cluster(&cluster.spec)?;
     let user = Key::kafka_cluster(&name.namespace, &name.name);
     let now = context.clock.now();
-    let made = context
-        .secrets
-        .connection(&name.namespace, &plan, &user, now);
-    let identity = plan.identity(&name.namespace);
     let before = followed.watch.as_ref().map(|(before, ..)| before);
-    let before = before.filter(|before| before.identity() == identity);
-    let (connection, stale) = match (made, before) {
-        (Ok(connection), _) => (connection, None),
-        (Err(Missing::NotYet), None) => return Ok((None, None)),
-        (Err(Missing::NotYet), Some(before)) => (before.clone(), None),
-        (Err(Missing::Unusable(unusable)), Some(before)) => (before.clone(), Some(unusable)),
-        (Err(Missing::Unusable(unusable)), None) => {
-            return Err(Problem::new(unusable.category(), unusable.to_string()));
-        }
+    let chosen = (context.secrets).choose(&name.namespace, &plan, &user, before, now);
+    let told = |unusable: Unusable| Problem::new(unusable.category(), unusable.to_string());
+    let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
+        return Ok((None, None));
     };
+    let identity = plan.identity(&name.namespace);
     let interval = cluster.spec.poll_interval.as_std();
     let interest = Interest {
         interval,

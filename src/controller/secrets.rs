@@ -32,6 +32,7 @@ use crate::{
         connection::{Held, Reference, ReferenceKind, Unusable},
     },
     kafka::{
+        certificates,
         connection::{Connection, Identity},
         interest::{Key, Kind},
         secret::Secret,
@@ -63,6 +64,15 @@ pub(super) struct Secrets {
     revision: Arc<AtomicU64>,
     /// Namespaces whose connections may log in as the operator itself (decision 36).
     own_identity: BTreeSet<String>,
+    /// Whom the system trusts, where a connection does not say.
+    system: Option<Secret>,
+}
+
+/// What to read with.
+pub(super) struct Chosen {
+    pub(super) connection: Connection,
+    /// Why it is the one before: of what is written now none can be made.
+    pub(super) stale: Option<Unusable>,
 }
 
 #[derive(Default)]
@@ -124,7 +134,7 @@ struct Made {
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) enum Missing {
+enum Missing {
     /// Its objects are being read. Whoever uses them is woken.
     NotYet,
     /// It cannot be made.
@@ -139,11 +149,43 @@ impl Secrets {
             wake,
             state: Mutex::default(),
             revision: Arc::new(AtomicU64::new(1)),
+            system: certificates::system_authorities(),
         }
     }
 
-    /// What `plan` comes to in `namespace`. From now on `user` uses its objects, and no others.
-    pub(super) fn connection(
+    /// What `user` is to read with: what `plan` comes to in `namespace`, or, as long as that is of no use, what it reads with
+    /// now, if that is of the same place. `None`: the objects are being read. From now on `user` uses those and no others.
+    pub(super) fn choose(
+        &self,
+        namespace: &Arc<str>,
+        plan: &Plan,
+        user: &Key,
+        before: Option<&Connection>,
+        now: Timestamp,
+    ) -> Result<Option<Chosen>, Unusable> {
+        let unusable = match self.connection(namespace, plan, user, now) {
+            Ok(connection) => {
+                let stale = None;
+                return Ok(Some(Chosen { connection, stale }));
+            }
+            Err(Missing::NotYet) => None,
+            Err(Missing::Unusable(unusable)) => Some(unusable),
+        };
+        let identity = plan.identity(namespace);
+        match (
+            before.filter(|before| before.identity() == identity),
+            unusable,
+        ) {
+            (Some(before), stale) => Ok(Some(Chosen {
+                connection: before.clone(),
+                stale,
+            })),
+            (None, None) => Ok(None),
+            (None, Some(unusable)) => Err(unusable),
+        }
+    }
+
+    fn connection(
         &self,
         namespace: &Arc<str>,
         plan: &Plan,
@@ -166,7 +208,10 @@ impl Secrets {
                 .collect(),
         };
         if state.is_full_for(namespace, &uses.objects) {
+            // What it has used so far makes room.
             self.follow(&mut state, user, None);
+        }
+        if state.is_full_for(namespace, &uses.objects) {
             return Err(Missing::Unusable(Unusable::TooManyObjects(MOST_OBJECTS)));
         }
         self.follow(&mut state, user, Some(uses));
@@ -194,9 +239,7 @@ impl Secrets {
         let held = |reference: &Reference, key: &str| match seen.get(reference) {
             Some(Seen::Present(values)) => match values.get(key) {
                 None => Held::NoKey,
-                Some(None) => Held::Unreadable(
-                    format!("key {key} has more than {LONGEST_VALUE} bytes").into(),
-                ),
+                Some(None) => Held::TooLong(LONGEST_VALUE),
                 Some(Some(value)) => Held::Value(value.clone()),
             },
             Some(Seen::Absent) => Held::NoObject,
@@ -205,7 +248,7 @@ impl Secrets {
             ),
             Some(Seen::Nothing) | None => Held::Unreadable("the API server does not say".into()),
         };
-        let connection = plan.connection(namespace, held, revision, now);
+        let connection = plan.connection(namespace, held, self.system.as_ref(), revision, now);
         if !seen.is_empty() {
             let users = state.made.remove(&identity).map(|made| made.users);
             let mut made = Made {
@@ -433,3 +476,6 @@ fn bounded(value: Vec<u8>) -> Option<Secret> {
     let secret = Secret::new(value);
     (secret.bytes().len() <= LONGEST_VALUE).then_some(secret)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use kube::core::{Selector, SelectorExt as _};
 
 use crate::{
     api::{KafkaCluster, NamespacesFrom, condition::reasons},
-    intent::{Plan, Source},
+    intent::{Plan, Source, connection::Unusable},
     kafka::{
         connection::{Connection, Identity},
         error::ReadError,
@@ -22,7 +22,7 @@ use super::{
     context::{Context, lock},
     error::Problem,
     name::Name,
-    secrets::Missing,
+    secrets::Chosen,
 };
 
 /// A Kafka cluster that a group may use.
@@ -130,23 +130,15 @@ pub(super) fn connect(
     } = located;
     let key = Key::consumer_group(&user.namespace, &user.name);
     let now = context.clock.now();
-    let made = context.secrets.connection(&namespace, &plan, &key, now);
-    let before = before.filter(|before| before.identity() == plan.identity(&namespace));
-    let (connection, stale) = match (made, before) {
-        (Ok(connection), _) => (connection, None),
-        (Err(Missing::NotYet), None) => return Ok(None),
-        (Err(Missing::NotYet), Some(before)) => (before.clone(), None),
-        (Err(Missing::Unusable(unusable)), before) => {
-            let problem = match &cluster {
-                Some(cluster) if foreign => unreadable_abroad(cluster, unusable.category()),
-                _ => Problem::new(unusable.category(), unusable.to_string()),
-            };
-            match before {
-                Some(before) => (before.clone(), Some(problem)),
-                None => return Err(problem),
-            }
-        }
+    let told = |unusable: Unusable| match &cluster {
+        Some(cluster) if foreign => unreadable_abroad(cluster, unusable.category()),
+        _ => Problem::new(unusable.category(), unusable.to_string()),
     };
+    let chosen = (context.secrets).choose(&namespace, &plan, &key, before, now);
+    let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
+        return Ok(None);
+    };
+    let stale = stale.map(told);
     Ok(Some(Resolved {
         connection,
         stale,

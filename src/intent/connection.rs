@@ -1,5 +1,5 @@
 //! How to connect, as the user wrote it, and with what: Secrets and ConfigMaps are named first, and filled in by whoever has
-//! read them. Pure, but that the authorities of the system are read from its disk, once.
+//! read them. Pure.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -64,6 +64,8 @@ impl fmt::Display for Reference {
 pub enum Held {
     /// This.
     Value(Secret),
+    /// More than these bytes.
+    TooLong(usize),
     /// The object has no such key.
     NoKey,
     /// There is no such object.
@@ -84,6 +86,9 @@ pub enum Unusable {
     /// An object lacks a key.
     #[error("{0} has no key {1}: add it, or name another")]
     NoKey(Reference, String),
+    /// A value is no credential.
+    #[error("{0} has more than {2} bytes in key {1}: no credentials are so long")]
+    ValueTooLong(Reference, String, usize),
     /// A value is empty.
     #[error("{0} has nothing in key {1}")]
     Empty(Reference, String),
@@ -127,6 +132,7 @@ impl Unusable {
             Self::IdentityNotAllowed(_) => reasons::IDENTITY_NOT_ALLOWED,
             Self::TooLong(_)
             | Self::NoKey(..)
+            | Self::ValueTooLong(..)
             | Self::Empty(..)
             | Self::NotText(..)
             | Self::LineBreak(..)
@@ -249,16 +255,19 @@ impl Plan {
         references
     }
 
-    /// The connection, with what the objects hold. `revision` grows with each change of one of them.
+    /// The connection, with what the objects hold. `system` are the authorities that count where none are named. `revision` grows
+    /// with each change of an object.
     pub fn connection(
         &self,
         namespace: &str,
         held: impl Fn(&Reference, &str) -> Held,
+        system: Option<&Secret>,
         revision: u64,
         now: Timestamp,
     ) -> Result<Connection, Unusable> {
         let filling = Filling {
             held: &held,
+            system,
             now,
             allow_insecure: self.allow_insecure,
         };
@@ -333,6 +342,7 @@ const LONGEST_AUTHORITIES: usize = 1 << 19;
 /// Fills a plan in.
 struct Filling<'a, H> {
     held: &'a H,
+    system: Option<&'a Secret>,
     now: Timestamp,
     allow_insecure: bool,
 }
@@ -344,6 +354,11 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
                 Err(Unusable::Empty(object.clone(), key.to_owned()))
             }
             Held::Value(value) => Ok(value),
+            Held::TooLong(limit) => Err(Unusable::ValueTooLong(
+                object.clone(),
+                key.to_owned(),
+                limit,
+            )),
             Held::NoKey => Err(Unusable::NoKey(object.clone(), key.to_owned())),
             Held::NoObject => Err(Unusable::NoObject(object.clone())),
             Held::Unreadable(why) => Err(Unusable::Unreadable(object.clone(), why)),
@@ -364,7 +379,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
     fn tls(&self, tls: &TlsSpec) -> Result<Tls, Unusable> {
         let authorities = match self.authorities(tls.trusted_certificates.as_deref())? {
             Some(authorities) => authorities,
-            None => certificates::system_authorities().ok_or(Unusable::NoRoots)?,
+            None => self.system.cloned().ok_or(Unusable::NoRoots)?,
         };
         let certificate = tls.client_certificate.as_ref().map(|certificate| {
             let object = in_secret(&certificate.secret_name);

@@ -1,7 +1,7 @@
 //! Certificates and keys in PEM, looked at before they are used, so that what is wrong with them can be said by name:
 //! librdkafka and brokers say it in OpenSSL's words, late, or not at all. Connects to nothing.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -48,21 +48,18 @@ pub enum BadCertificate {
     OtherKey,
 }
 
-/// The authorities that the operator's system trusts, in PEM; `None`: it has none. Read once.
+/// The authorities that the operator's system trusts, in PEM; `None`: it has none. Reads them from its disk.
 pub fn system_authorities() -> Option<Secret> {
-    static AUTHORITIES: LazyLock<Option<Secret>> = LazyLock::new(|| {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::debug!("some of the system's certificates cannot be read: {error}");
-        }
-        let pem: String = found
-            .certs
-            .iter()
-            .map(|certificate| pem(certificate))
-            .collect();
-        (!pem.is_empty()).then(|| Secret::new(pem))
-    });
-    AUTHORITIES.clone()
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!("some of the system's certificates cannot be read: {error}");
+    }
+    let pem: String = found
+        .certs
+        .iter()
+        .map(|certificate| pem(certificate))
+        .collect();
+    (!pem.is_empty()).then(|| Secret::new(pem))
 }
 
 fn pem(certificate: &[u8]) -> String {

@@ -1,10 +1,17 @@
 //! What is said when nobody lets us in, or when we trust nobody: category and words, for each cause.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use lagrange::kafka::security::{PasswordMechanism, Security};
 
-use super::scene::{assert_says, by_token, login, refused, showing, token_endpoint, trusting};
+use super::scene::{
+    Scene, assert_says, by_token, login, refused, showing, token_endpoint, trusting,
+};
 use super::support::kafka::Kafka;
 use super::support::secure::Listener;
+use super::token_server;
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 
@@ -73,8 +80,8 @@ async fn a_token_that_is_over_and_no_token() {
     };
     let text = refused(kafka, Some(Listener::SaslSsl), security(&over)).await;
     assert_says(&text, &["AuthenticationFailed"]);
-    let closed = super::token_server::Server::start(|_| {
-        super::token_server::answer(
+    let closed = token_server::Server::start(|_| {
+        token_server::answer(
             401,
             r#"{ "error": "invalid_client", "error_description": "marker" }"#,
         )
@@ -85,6 +92,57 @@ async fn a_token_that_is_over_and_no_token() {
         &text,
         &["AuthenticationFailed", "token endpoint refused", "client"],
     );
+}
+
+/// Down is not no: it is tried again like brokers that are down, not once a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_endpoint_that_is_merely_down() {
+    let kafka = Kafka::shared_secure().await;
+    let security = |server: &token_server::Server| Security {
+        tls: trusting(&kafka.tls("ca.crt")),
+        sasl: by_token(server),
+    };
+    // Nobody listens there any more.
+    let gone = token_endpoint(kafka, 3600).await;
+    let closed = security(&gone);
+    drop(gone);
+    let text = refused(kafka, Some(Listener::SaslSsl), closed).await;
+    assert_says(
+        &text,
+        &["KafkaUnreachable", "no connection to the token endpoint"],
+    );
+
+    let is_up = Arc::new(AtomicBool::new(false));
+    let token = kafka.token("lagrange", 3600).await;
+    let body =
+        format!(r#"{{ "access_token": "{token}", "token_type": "Bearer", "expires_in": 3600 }}"#);
+    let up = Arc::clone(&is_up);
+    let server = token_server::Server::start(move |_| {
+        if up.load(Ordering::Relaxed) {
+            token_server::answer(200, &body)
+        } else {
+            token_server::answer(503, "marker")
+        }
+    })
+    .await;
+    let scene = Scene::open(kafka).await;
+    let connection = scene.connection(Listener::SaslSsl, security(&server)).await;
+    let mut eyes = scene.eyes(&connection);
+    let first = eyes.look().await;
+    let error = first.error.clone().unwrap();
+    let text = format!("{}: {error}", error.category());
+    assert_says(
+        &text,
+        &[
+            "KafkaUnreachable",
+            "token endpoint answered with status 503",
+        ],
+    );
+    is_up.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    scene.until_read(&mut eyes).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

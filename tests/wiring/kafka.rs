@@ -137,6 +137,15 @@ impl Kafka {
         });
     }
 
+    /// One look that nobody lets in.
+    pub fn refuse(&self) {
+        self.publish(|snapshot| {
+            snapshot.error = Some(ReadError::Authentication {
+                detail: "the brokers do not know this user name and password".to_owned(),
+            });
+        });
+    }
+
     fn publish(&self, fill: impl Fn(&mut Snapshot)) {
         let mut world = self.world.lock().unwrap();
         world.look += 1;

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::{
     api_server::{Fault, Seen},
     kafka::Sight,
-    scene::{Scene, deployment, group, settle},
+    scene::{INTERVAL, Scene, cluster, deployment, group, settle},
 };
 
 /// A group that logs in with the password in Secret `user`.
@@ -100,4 +100,87 @@ async fn a_secret_that_is_not_there_is_said_and_used_when_it_comes() {
     scene.api.create("secrets", password("one"));
     scene.looks(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_of_more_than_256_kib_is_no_credential() {
+    let scene = scene();
+    scene
+        .api
+        .create("secrets", password(&"x".repeat((256 << 10) + 1)));
+    let _operator = scene.operator().await;
+    settle().await;
+    assert_eq!(scene.condition("orders", "Ready"), "False/SecretInvalid");
+    let said = scene.message("orders", "Ready");
+    assert!(
+        said.contains("Secret user has more than 262144 bytes in key password"),
+        "{said}"
+    );
+    let longest = "x".repeat(256 << 10);
+    set_password(&scene, &longest);
+    scene.looks(2, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    assert_eq!(scene.kafka.password(), Some(longest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_before_are_refused() {
+    let scene = scene();
+    let mut main = cluster("main", json!({ "from": "Same" }));
+    main["spec"]["sasl"] = json!({
+        "mechanism": "SCRAM-SHA-512", "username": "lagrange", "passwordSecret": { "secretName": "admin", "key": "password" },
+    });
+    scene.api.create("kafkaclusters", main);
+    let mut secret = password("one");
+    scene.api.create("secrets", secret.clone());
+    secret["metadata"] = json!({ "name": "admin", "namespace": "kafka" });
+    scene.api.create("secrets", secret);
+    let _operator = scene.operator().await;
+    scene.looks(2, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    let set_both = |to: &str| {
+        for name in ["user", "kafka/admin"] {
+            let data = password(to)["data"].clone();
+            scene
+                .api
+                .edit("secrets", name, |secret| secret["data"] = data);
+        }
+    };
+    let connected = || {
+        let main = scene.api.get("kafkaclusters", "kafka/main");
+        let conditions = main["status"]["conditions"].as_array().cloned();
+        let found = conditions.unwrap_or_default().into_iter();
+        let mut found = found.filter(|condition| condition["type"] == "Connected");
+        let condition = found.next().unwrap_or_default();
+        let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+        (
+            format!("{}/{}", text("status"), text("reason")),
+            text("message"),
+        )
+    };
+    assert_eq!(connected().0, "True/BrokersReachable");
+    // The brokers know another password by now, and the Secret was emptied.
+    set_both("");
+    settle().await;
+    scene.kafka.refuse();
+    settle().await;
+    tokio::time::advance(INTERVAL).await;
+    scene.kafka.refuse();
+    settle().await;
+    let nothing = "has nothing in key password";
+    assert_eq!(scene.condition("orders", "Ready"), "False/SecretInvalid");
+    assert!(scene.message("orders", "Ready").contains(nothing));
+    let (seen, said) = connected();
+    assert_eq!(seen, "False/SecretInvalid", "{said}");
+    assert!(said.contains(nothing), "{said}");
+    // A Secret that can be used, and is refused.
+    set_both("two");
+    settle().await;
+    scene.kafka.refuse();
+    settle().await;
+    assert_eq!(
+        scene.condition("orders", "Ready"),
+        "False/AuthenticationFailed"
+    );
+    assert_eq!(connected().0, "False/AuthenticationFailed");
 }

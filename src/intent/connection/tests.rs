@@ -92,7 +92,7 @@ fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
     let connect = |password: &str, revision| {
         let objects = [("Secret user/password", password.as_bytes().to_vec())].into();
         scram
-            .connection("shop", held(&objects), revision, now())
+            .connection("shop", held(&objects), None, revision, now())
             .unwrap()
     };
     let (one, two) = (connect("one", 1), connect("two", 2));
@@ -148,7 +148,7 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
     let objects = [(object, value.to_vec())].into();
     let plan = plan(&json!(null), &scram(), false).unwrap();
     let error = plan
-        .connection("shop", held(&objects), 1, now())
+        .connection("shop", held(&objects), None, 1, now())
         .unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with(says), "{text}");
@@ -198,4 +198,76 @@ fn who_may_not_log_in_as_the_operator_is_told_what_to_do() {
         text.len() <= longest && text.contains("ambientIdentity.namespaces"),
         "{text}"
     );
+}
+
+/// A certificate in PEM, again and again up to about so many bytes.
+fn authorities(bytes: usize) -> Vec<u8> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(vec!["authority".to_owned()]).unwrap();
+    let pem = parameters.self_signed(&key).unwrap().pem();
+    pem.repeat(bytes / pem.len()).into_bytes()
+}
+
+fn trusting(names: &[&str]) -> Plan {
+    let sources: Vec<_> = (names.iter())
+        .map(|name| json!({ "configMapName": name, "key": "ca.crt" }))
+        .collect();
+    plan(
+        &json!({ "trustedCertificates": sources }),
+        &json!(null),
+        false,
+    )
+    .unwrap()
+}
+
+#[test]
+fn authorities_are_as_many_as_fill_half_a_mebibyte_and_no_more() {
+    let part = authorities(180 << 10);
+    let objects = ["a", "b", "c"].map(|name| (format!("ConfigMap {name}/ca.crt"), part.clone()));
+    let objects = objects
+        .iter()
+        .map(|(name, value)| (&**name, value.clone()))
+        .collect();
+    let connect = |names: &[&str]| {
+        trusting(names)
+            .connection("shop", held(&objects), None, 1, now())
+            .map(|connection| connection.security().tls.clone().unwrap().authorities)
+    };
+    let both = connect(&["a", "b"]).unwrap();
+    assert_eq!(both.bytes().len(), 2 * (part.len() + 1));
+    let error = connect(&["a", "b", "c"]).unwrap_err();
+    assert_eq!(error, Unusable::TooLong(512 << 10));
+    assert_eq!(error.category(), "SecretInvalid");
+    let text = error.to_string();
+    assert!(text.contains("more than 524288 bytes"), "{text}");
+}
+
+#[test]
+fn whom_the_system_trusts_counts_where_nobody_is_named() {
+    let objects = BTreeMap::new();
+    let system = Secret::new("the system's");
+    let connect = |system| {
+        plan(&json!({}), &json!(null), false).unwrap().connection(
+            "shop",
+            held(&objects),
+            system,
+            1,
+            now(),
+        )
+    };
+    let connection = connect(Some(&system)).unwrap();
+    assert_eq!(
+        connection.security().tls.clone().unwrap().authorities,
+        system
+    );
+    let error = connect(None).unwrap_err();
+    assert_eq!(error, Unusable::NoRoots);
+    // Those that are named stand alone.
+    let of_map = authorities(2 << 10);
+    let objects = [("ConfigMap a/ca.crt", of_map.clone())].into();
+    let connection = trusting(&["a"])
+        .connection("shop", held(&objects), Some(&system), 1, now())
+        .unwrap();
+    let authorities = connection.security().tls.clone().unwrap().authorities;
+    assert_eq!(authorities.bytes(), [of_map, b"\n".to_vec()].concat());
 }

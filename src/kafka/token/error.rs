@@ -289,6 +289,20 @@ mod tests {
         assert_eq!(OauthError::of(given).code(), told);
     }
 
+    /// A login that is refused is tried once a minute, and anything else soon again.
+    #[rstest]
+    #[case::wrong_secret(TokenError::Refused { status: 401, error: OauthError::InvalidClient }, true)]
+    #[case::no_signature(TokenError::NotSigned, true)]
+    #[case::nobody_listens(TokenError::NotConnected { authority: "sso:443".to_owned(), reason: io::ErrorKind::ConnectionRefused }, false)]
+    #[case::no_answer(TokenError::TimedOut { authority: "sso:443".to_owned(), seconds: 5 }, false)]
+    #[case::no_address(TokenError::NoAddress { host: "sso".to_owned() }, false)]
+    #[case::its_fault(TokenError::Status { status: 503 }, false)]
+    #[case::too_often(TokenError::Status { status: 429 }, false)]
+    #[case::a_gateway_in_between(TokenError::NotHttp { authority: "sso:443".to_owned() }, false)]
+    fn only_who_says_no_has_refused(#[case] error: TokenError, #[case] refused: bool) {
+        assert_eq!(error.is_refusal(), refused);
+    }
+
     #[test]
     fn a_refusal_names_its_code_and_what_to_check() {
         let refused = |error| TokenError::Refused { status: 401, error }.to_string();
