@@ -8,15 +8,13 @@
     reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
 )]
 
-#[path = "../support/scene.rs"]
-mod scene;
-#[path = "../support/mod.rs"]
-mod support;
-#[path = "../../src/kafka/token/tests/server.rs"]
-mod token_server;
+#[path = "../support/ground.rs"]
+mod ground;
 
 mod logins;
 mod refusals;
 mod renewals;
 mod rights;
 mod silence;
+
+use ground::{scene, support, token_server};

@@ -18,10 +18,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// An authority that is made for one test.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -29,7 +29,7 @@ impl Authority {
     }
 
     /// Its certificate.
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
@@ -52,28 +52,28 @@ impl Authority {
 
 /// A request as it arrived.
 #[derive(Clone)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Method and path.
-    pub(super) line: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
+    pub(crate) line: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 /// A token endpoint, until it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     url: String,
     authority: Authority,
     requests: mpsc::UnboundedReceiver<Seen>,
     serving: JoinHandle<()>,
 }
 
-pub(super) fn answer(status: u16, body: &str) -> Response<Body> {
+pub(crate) fn answer(status: u16, body: &str) -> Response<Body> {
     let response = Response::builder().status(status);
     response.body(Body::from(body.to_owned())).unwrap()
 }
 
 impl Server {
-    pub(super) async fn start<F>(respond: F) -> Self
+    pub(crate) async fn start<F>(respond: F) -> Self
     where
         F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
     {
@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// One whose answers may take their time.
-    pub(super) async fn start_slow<F, R>(respond: F) -> Self
+    pub(crate) async fn start_slow<F, R>(respond: F) -> Self
     where
         F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
@@ -98,7 +98,7 @@ impl Server {
     }
 
     /// One without TLS.
-    pub(super) async fn start_plain<F>(respond: F) -> Self
+    pub(crate) async fn start_plain<F>(respond: F) -> Self
     where
         F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
     {
@@ -134,20 +134,20 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) fn authority(&self) -> &Authority {
+    pub(crate) fn authority(&self) -> &Authority {
         &self.authority
     }
 
     /// The next request, waited for.
-    pub(super) async fn request(&mut self) -> Seen {
+    pub(crate) async fn request(&mut self) -> Seen {
         self.requests.recv().await.unwrap()
     }
 
-    pub(super) fn no_more_requests(&mut self) -> bool {
+    pub(crate) fn no_more_requests(&mut self) -> bool {
         self.requests.try_recv().is_err()
     }
 }
