@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Command};
 use rstest::rstest;
 
 use crate::{
-    helm::{only, template},
+    helm::{file, only, template},
     rendering::EVERYTHING,
 };
 
@@ -129,6 +129,31 @@ fn alerts_use_metrics_that_there_are() {
         }
     }
     assert!(used > 5);
+}
+
+/// What an operator's page says to look at, there is.
+#[test]
+fn the_page_for_those_who_run_it_names_every_alert_and_metrics_that_there_are() {
+    let page = file("docs/operations.md");
+    let words = |start: &str| -> BTreeSet<String> {
+        let names = page.split('`').filter(|word| word.starts_with(start));
+        names.map(ToOwned::to_owned).collect()
+    };
+    let rule = only(&template(MONITORING).unwrap(), "PrometheusRule");
+    let alerts = rule["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let alerts = alerts
+        .iter()
+        .map(|alert| alert["alert"].as_str().unwrap().to_owned());
+    assert_eq!(words("Lagrange"), alerts.collect());
+    let metrics = exposition();
+    let named = words("lagrange_");
+    assert!(named.len() > 10);
+    for name in named {
+        let is_there = ["{", " ", "_bucket{", "_count "]
+            .iter()
+            .any(|end| metrics.contains(&format!("{name}{end}")));
+        assert!(is_there, "{name}");
+    }
 }
 
 #[test]
