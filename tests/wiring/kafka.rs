@@ -119,13 +119,7 @@ impl Kafka {
 
     /// One look at every cluster that sees these groups, each reading the topic of its own name.
     pub fn look(&self, groups: &[(&str, Sight)]) {
-        self.publish(|snapshot| {
-            for (name, sight) in groups {
-                let (topic, group) = describe(name, sight, snapshot);
-                snapshot.topics.insert((*name).into(), topic);
-                snapshot.groups.insert((*name).into(), group);
-            }
-        });
+        self.publish(|snapshot| fill(groups, snapshot));
     }
 
     /// One look that fails.
@@ -134,6 +128,14 @@ impl Kafka {
             snapshot.error = Some(ReadError::Unreachable {
                 detail: "broker kafka-0.secret.example:9092 is down".to_owned(),
             });
+        });
+    }
+
+    /// The same, made with the credentials before, since the newest are of no use for this reason.
+    pub fn look_as_before(&self, groups: &[(&str, Sight)], why: &ReadError) {
+        self.publish(|snapshot| {
+            snapshot.renewal = Some(why.clone());
+            fill(groups, snapshot);
         });
     }
 
@@ -188,6 +190,14 @@ impl Kafka {
                 let _ = listener.send(key.clone());
             }
         }
+    }
+}
+
+fn fill(groups: &[(&str, Sight)], snapshot: &mut Snapshot) {
+    for (name, sight) in groups {
+        let (topic, group) = describe(name, sight, snapshot);
+        snapshot.topics.insert((*name).into(), topic);
+        snapshot.groups.insert((*name).into(), group);
     }
 }
 

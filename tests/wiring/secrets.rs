@@ -1,8 +1,9 @@
 //! Secrets that a connection needs: what is said of them, and when, while the API server has its moments.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use http::Method;
+use lagrange::kafka::error::ReadError;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -22,6 +23,35 @@ fn scene() -> Scene {
     });
     scene.api.create("consumergroups", group);
     scene
+}
+
+/// The same, and a KafkaCluster `main` in `kafka` that logs in with the password in Secret `admin` there.
+fn scene_with_a_cluster() -> Scene {
+    let scene = scene();
+    let mut main = cluster("main", json!({ "from": "Same" }));
+    main["spec"]["sasl"] = json!({
+        "mechanism": "SCRAM-SHA-512", "username": "lagrange", "passwordSecret": { "secretName": "admin", "key": "password" },
+    });
+    scene.api.create("kafkaclusters", main);
+    let mut secret = password("one");
+    scene.api.create("secrets", secret.clone());
+    secret["metadata"] = json!({ "name": "admin", "namespace": "kafka" });
+    scene.api.create("secrets", secret);
+    scene
+}
+
+/// Status, reason and message of `Connected`.
+fn connected(scene: &Scene) -> (String, String) {
+    let main = scene.api.get("kafkaclusters", "kafka/main");
+    let conditions = main["status"]["conditions"].as_array().cloned();
+    let found = conditions.unwrap_or_default().into_iter();
+    let mut found = found.filter(|condition| condition["type"] == "Connected");
+    let condition = found.next().unwrap_or_default();
+    let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+    (
+        format!("{}/{}", text("status"), text("reason")),
+        text("message"),
+    )
 }
 
 fn password(password: &str) -> serde_json::Value {
@@ -125,16 +155,7 @@ async fn a_value_of_more_than_256_kib_is_no_credential() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_before_are_refused() {
-    let scene = scene();
-    let mut main = cluster("main", json!({ "from": "Same" }));
-    main["spec"]["sasl"] = json!({
-        "mechanism": "SCRAM-SHA-512", "username": "lagrange", "passwordSecret": { "secretName": "admin", "key": "password" },
-    });
-    scene.api.create("kafkaclusters", main);
-    let mut secret = password("one");
-    scene.api.create("secrets", secret.clone());
-    secret["metadata"] = json!({ "name": "admin", "namespace": "kafka" });
-    scene.api.create("secrets", secret);
+    let scene = scene_with_a_cluster();
     let _operator = scene.operator().await;
     scene.looks(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
@@ -146,19 +167,7 @@ async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_befor
                 .edit("secrets", name, |secret| secret["data"] = data);
         }
     };
-    let connected = || {
-        let main = scene.api.get("kafkaclusters", "kafka/main");
-        let conditions = main["status"]["conditions"].as_array().cloned();
-        let found = conditions.unwrap_or_default().into_iter();
-        let mut found = found.filter(|condition| condition["type"] == "Connected");
-        let condition = found.next().unwrap_or_default();
-        let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
-        (
-            format!("{}/{}", text("status"), text("reason")),
-            text("message"),
-        )
-    };
-    assert_eq!(connected().0, "True/BrokersReachable");
+    assert_eq!(connected(&scene).0, "True/BrokersReachable");
     // The brokers know another password by now, and the Secret was emptied.
     set_both("");
     settle().await;
@@ -170,7 +179,7 @@ async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_befor
     let nothing = "has nothing in key password";
     assert_eq!(scene.condition("orders", "Ready"), "False/SecretInvalid");
     assert!(scene.message("orders", "Ready").contains(nothing));
-    let (seen, said) = connected();
+    let (seen, said) = connected(&scene);
     assert_eq!(seen, "False/SecretInvalid", "{said}");
     assert!(said.contains(nothing), "{said}");
     // A Secret that can be used, and is refused.
@@ -182,5 +191,47 @@ async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_befor
         scene.condition("orders", "Ready"),
         "False/AuthenticationFailed"
     );
-    assert_eq!(connected().0, "False/AuthenticationFailed");
+    assert_eq!(connected(&scene).0, "False/AuthenticationFailed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_user_that_may_read_less_is_told_with_what_to_grant() {
+    let scene = scene_with_a_cluster();
+    let _operator = scene.operator().await;
+    scene.looks(2, 0).await;
+    assert_eq!(
+        connected(&scene),
+        ("True/BrokersReachable".to_owned(), String::new())
+    );
+    let lacks = ReadError::FewerRights {
+        resource: "topic orders".to_owned(),
+        more: NonZeroUsize::new(2),
+    };
+    let sight = [("orders", Sight::behind(6, 1, 0))];
+    // Words alone are written within a minute.
+    for _ in 0..5 {
+        sleep(INTERVAL).await;
+        scene.kafka.look_as_before(&sight, &lacks);
+        settle().await;
+    }
+    let said = "still read with the credentials before: the user of now logs in, but is not authorised to describe topic orders \
+                and 2 more, which the one before may: grant Describe on them";
+    assert_eq!(
+        connected(&scene),
+        ("True/BrokersReachable".to_owned(), said.to_owned())
+    );
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    assert_eq!(scene.message("orders", "Ready"), format!("Kafka is {said}"));
+    let event = |wanted: &str| {
+        let told = scene.api.events().into_iter();
+        let mut told = told.filter(|(reason, _)| reason == wanted);
+        told.next().map(|(_, note)| note)
+    };
+    assert_eq!(event("KafkaConnectionFailed").as_deref(), Some(said));
+    scene.looks(1, 0).await;
+    assert_eq!(
+        connected(&scene),
+        ("True/BrokersReachable".to_owned(), String::new())
+    );
+    assert!(event("KafkaConnectionRestored").is_some());
 }
