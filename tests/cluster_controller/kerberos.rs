@@ -1,6 +1,8 @@
 //! Kerberos, with a real KDC: a keytab of the operator's own logs in, for the namespaces that may. In builds that have it:
 //! `make gssapi`.
 
+use std::time::Duration;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -9,6 +11,10 @@ use crate::stage::{APP, Stage};
 use crate::support::kafka::Kafka;
 use crate::support::operator::Operator;
 use crate::support::secure::Listener;
+use crate::support::until::{secs, until};
+
+/// How long a user's ticket lasts at this KDC.
+const TICKET: Duration = Duration::from_secs(20);
 
 fn gssapi(over: Listener) -> Value {
     let sasl = json!({ "mechanism": "GSSAPI" });
@@ -56,6 +62,30 @@ async fn a_keytab_logs_in_for_the_namespaces_that_are_named(#[case] listener: Li
     let _operator = operator(&stage, "lagrange.keytab", &stage.space.name).await;
     until_connected(&stage.space, "True/BrokersReachable", &[]).await;
     until_scaled(&stage, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_ends_is_renewed_by_the_keytab() {
+    let kafka = Kafka::kerberos().await;
+    let stage = Stage::on(&kafka, "renewed").await;
+    let listener = Listener::SaslPlaintext;
+    cluster(&stage, &stage.space, listener, gssapi(listener)).await;
+    let _operator = operator(&stage, "lagrange.keytab", &stage.space.name).await;
+    until_connected(&stage.space, "True/BrokersReachable", &[]).await;
+    let first = kafka.tickets("lagrange");
+    assert!(first >= 1);
+    // Nothing tells when a ticket ends but the time. A login is wanted with the next connection.
+    tokio::time::sleep(TICKET).await;
+    kafka.stop(1).await;
+    kafka.start_node(1).await;
+    until(secs(60), "another ticket is got", || async {
+        match kafka.tickets("lagrange") {
+            more if more > first => Ok(()),
+            same => Err(format!("{same} tickets")),
+        }
+    })
+    .await;
+    until_connected(&stage.space, "True/BrokersReachable", &[]).await;
 }
 
 #[rstest]

@@ -82,6 +82,18 @@ impl Kafka {
         path.to_str().unwrap().to_owned()
     }
 
+    /// How many tickets the KDC has given to a user for the keytab, rather than for an earlier ticket.
+    pub fn tickets(&self, user: &str) -> usize {
+        let log = self.secret("log", "tickets.log");
+        let given = format!("{user}@LAGRANGE.TEST for krbtgt/");
+        let lines = log.lines();
+        lines
+            .filter(|line| {
+                line.contains("AS_REQ") && line.contains("ISSUE") && line.contains(&given)
+            })
+            .count()
+    }
+
     /// A secure broker whose listeners are where Pods of a real node reach them, at `address`.
     pub async fn secure_for_pods(address: String) -> Self {
         let start = move || Self::start_now(1, &["--secure", "--pod-address", &address]);

@@ -41,7 +41,8 @@
 #   STATE/users/NAME      the passwords of lagrange and other, for PLAIN and, until `password` changes it, SCRAM
 #   STATE/tls/            PEM: ca.crt, which signed what the brokers serve and what they trust; ca2.crt; user.crt and user.key (for
 #                         User:lagrange); expired.crt and .key; foreign.crt and .key (of an unknown CA); unfitting.key (fits none)
-#   STATE/kerberos/       krb5.conf; kafka.keytab, of the brokers; lagrange.keytab and other.keytab
+#   STATE/kerberos/       krb5.conf; kafka.keytab, of the brokers; lagrange.keytab and other.keytab, whose tickets last for 20 s;
+#   STATE/log/tickets.log what the KDC has given out
 #   STATE/oauth/key.pem   signs JWTs (RS256, kid test) of the issuer https://issuer.test for the audience kafka
 #
 # STATE is a directory that does not exist yet or is empty. Logs: STATE/node1/server.log. Defaults from the environment:

@@ -25,7 +25,7 @@ secure_up() { # sets secure_ports; fills users/
 # A KDC on loopback, its database and keytabs in kerberos/. The brokers are kafka/127.0.0.1, which nobody canonicalises.
 kerberos_up() { # sets kerberos to its directory
   need /usr/sbin/krb5kdc:krb5-kdc /usr/sbin/kadmin.local:krb5-admin-server
-  local port principal
+  local port principal life
   kerberos=$STATE/kerberos
   mkdir -m 700 "$kerberos"
   port=$(reserve_ports 1)
@@ -46,6 +46,8 @@ END
 [kdcdefaults]
   kdc_listen = 127.0.0.1:$port
   kdc_tcp_listen = 127.0.0.1:$port
+[logging]
+  kdc = FILE:$STATE/log/tickets.log
 [realms]
   $realm = {
     database_name = $kerberos/principal
@@ -59,7 +61,10 @@ END
   {
     /usr/sbin/kdb5_util create -r "$realm" -s -P "$(head -c 24 /dev/urandom | base64)"
     for principal in kafka/127.0.0.1 lagrange other; do
-      /usr/sbin/kadmin.local -r "$realm" -q "addprinc -randkey $principal"
+      # The users' tickets end soon, so that tests see them renewed.
+      life=
+      [ "$principal" = kafka/127.0.0.1 ] || life='-maxlife 20s'
+      /usr/sbin/kadmin.local -r "$realm" -q "addprinc -randkey $life $principal"
       /usr/sbin/kadmin.local -r "$realm" -q "ktadd -k $kerberos/${principal%/*}.keytab $principal"
     done
   } > "$STATE/log/kadmin.log" 2>&1 < /dev/null || die "no Kerberos database; see $STATE/log/kadmin.log"
