@@ -10,6 +10,9 @@ use lagrange::clock::Clock;
 /// For so long a request that was not acknowledged may still take effect: in the socket of a broker that is paused.
 const LOOSE: SignedDuration = SignedDuration::from_secs(60);
 
+/// For so long what was is remembered: longer than any look takes, and than anybody asks back.
+const MEMORY: SignedDuration = SignedDuration::from_secs(120);
+
 /// A partition of a topic, by the topic's number.
 pub(crate) type Place = (usize, i32);
 
@@ -37,7 +40,7 @@ impl Bounds {
         let highest = self.high.last().and_then(|(_, value)| *value);
         if Some(value) > highest {
             self.high.push((now, Some(value)));
-            forget(&mut self.high);
+            forget(&mut self.high, now);
         }
     }
 
@@ -54,7 +57,7 @@ impl Bounds {
         let low = loose.fold(self.acknowledged, Option::min);
         if self.low.last().is_none_or(|(_, before)| *before != low) {
             self.low.push((now, low));
-            forget(&mut self.low);
+            forget(&mut self.low, now);
         }
     }
 
@@ -63,7 +66,7 @@ impl Bounds {
         self.acknowledged = None;
         self.loose.push((now, None));
         self.low.push((now, None));
-        forget(&mut self.low);
+        forget(&mut self.low, now);
     }
 
     /// Whether an attempt that was not acknowledged may still take effect.
@@ -86,11 +89,10 @@ impl Bounds {
     }
 }
 
-/// Of a long history the older half: no look is that old.
-fn forget(history: &mut Vec<(Timestamp, Option<i64>)>) {
-    if history.len() > 400 {
-        history.drain(..200);
-    }
+/// What was replaced before anybody's memory. What was true when that begins stays.
+fn forget(history: &mut Vec<(Timestamp, Option<i64>)>, now: Timestamp) {
+    let old = history.partition_point(|(at, _)| now.duration_since(*at) > MEMORY);
+    history.drain(..old.saturating_sub(1));
 }
 
 /// A topic.
