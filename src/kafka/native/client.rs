@@ -39,10 +39,23 @@ impl Client {
             Some(client) => {
                 // A client that was made owns its configuration.
                 std::mem::forget(config);
-                Ok(Self(client))
+                let client = Self(client);
+                client.end_group();
+                Ok(client)
             }
             // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
             None => Err(Failure::invalid(&unsafe { text(message.as_ptr()) })),
+        }
+    }
+
+    /// Ends the membership that never began. Otherwise librdkafka asks who coordinates the group: twice a second for ever where it
+    /// may not know. The group itself stays until the handle goes, for answers that mean it to find.
+    fn end_group(&self) {
+        // SAFETY: the handle is alive as long as `self`. There is no assignment to give back and nothing to commit, so that this
+        // waits for librdkafka's main thread alone, never for a broker. The result is a code of librdkafka's own.
+        let code = unsafe { sys::rd_kafka_consumer_close(self.pointer()) };
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            tracing::debug!(code = code as i32, "librdkafka did not end its group");
         }
     }
 
@@ -142,7 +155,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // It never joined a group: there is none to leave.
+        // Its group has ended already.
         // SAFETY: ours, alive, not used after this; queues and events were destroyed before (`Core`'s order of fields).
         unsafe {
             sys::rd_kafka_destroy_flags(self.pointer(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

@@ -4,7 +4,8 @@
 //! What holds everywhere here, by construction (`kafka.md`, the seven rules):
 //!
 //! * The handle is of type CONSUMER, has a `group.id` of its own and never subscribes. Without a group id, the first
-//!   NOT_COORDINATOR answer to an OffsetFetch is a segmentation fault (librdkafka #5040).
+//!   NOT_COORDINATOR answer to an OffsetFetch is a segmentation fault (librdkafka #5040). The group is closed at once:
+//!   after an open one librdkafka asks for ever, which takes a right that readers do not have.
 //! * Every call but the one for offsets, which goes to leaders, names its broker. Routing by librdkafka uses freed memory
 //!   when connections flap (librdkafka #5397).
 //! * One event queue takes results, errors, statistics and logs. It wakes an eventfd; the [`pump`] reads the fd, *then*
