@@ -12,6 +12,7 @@ use super::scene::{Scene, connection, login, showing, trusting};
 use super::support::eyes::{brief, interest, lag, named};
 use super::support::kafka::Kafka;
 use super::support::secure::Listener;
+use super::support::until::secs;
 
 /// A server that takes connections, keeps them, and never says a word.
 struct Mute {
@@ -109,5 +110,9 @@ async fn clusters_that_never_answer_say_so_and_delay_no_other() {
         healthy_looks.len() >= 20,
         "{} looks at the healthy one, {mute_looks} at the mute ones",
         healthy_looks.len()
+    );
+    assert!(
+        eyes.pool.shutdown(secs(10)).await,
+        "mute ones keep nobody from closing"
     );
 }
