@@ -1,6 +1,6 @@
 # `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-integration e2e gssapi soak bench bench-kafka measure lint deny crds clean
+.PHONY: help demo build test test-unit test-integration e2e gssapi soak bench bench-law bench-kafka measure lint deny crds clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ soak: ## Break three real brokers and the way to them at random for half an hour
 
 bench: ## Measure what a decision costs, as ratios in one run (builds for release first)
 	cargo bench --bench decide
+
+bench-law: ## Judge the law on 27 scenarios against other laws (minutes; needs python3; builds for release first)
+	cargo build --release --locked
+	python3 tests/law/judge.py --command "target/release/lagrange decide --stream" --jobs 2
+	python3 tests/law/judge.py --command "target/release/lagrange decide --stream" --jobs 2 --objective lag
 
 bench-kafka: ## Measure what looks cost with up to 1,000 groups on 1 and 3 real brokers, with and without TLS (9 minutes; builds for release first)
 	cargo bench --bench kafka

@@ -78,7 +78,7 @@ fn observation(partitions: i64, look: u64) -> Observation {
         log_start: Some(0),
         log_end: Some(end + lag),
         committed: Commit::At(end),
-        owned: true,
+        owner: Some(0),
     };
     let count = usize::try_from(partitions).unwrap_or(0);
     let list = (0..8).map(|i| Member {
@@ -99,6 +99,7 @@ fn observation(partitions: i64, look: u64) -> Observation {
             }],
             group: Group {
                 state: GroupState::Stable,
+                rebalance: None,
                 assignor: Some(Assignor::Range),
                 members: Some(Members {
                     look,

@@ -9,6 +9,7 @@
 //! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure | `api`, `scaling`, and of `kafka` what connects to nothing: `certificates`, `connection`, `interest`, `secret`, `security` and what configures `token` |
 //! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `process::metrics` |
 //! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
+//! | [`recording`] | observations and decisions as JSON lines | `api`, `intent`, `scaling` |
 //! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `api` |
 //!
 //! `intent` alone turns the resource into a policy, `controller::observe` alone turns a snapshot into an observation; past
@@ -21,4 +22,5 @@ pub mod controller;
 pub mod intent;
 pub mod kafka;
 pub mod process;
+pub mod recording;
 pub mod scaling;

@@ -5,7 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 /// Heading, type, path, and what it says.
 type Column = (&'static str, &'static str, &'static str, &'static str);
 
-const CONSUMER_GROUP: [Column; 6] = [
+const CONSUMER_GROUP: [Column; 7] = [
     (
         "Target",
         "string",
@@ -29,6 +29,12 @@ const CONSUMER_GROUP: [Column; 6] = [
         "integer",
         ".status.lag.total",
         "Messages that the group is behind, over all partitions.",
+    ),
+    (
+        "Delay",
+        "string",
+        ".status.lag.delay",
+        "Age of the oldest message that is not consumed; under maxDelay only.",
     ),
     (
         "Ready",

@@ -109,6 +109,12 @@ pub mod reasons {
     pub const AS_EXPECTED: &str = "AsExpected";
     /// Healthy, False: consumers run that no partition is left for.
     pub const IDLE_CONSUMERS: &str = "IdleConsumers";
+    /// Healthy, False: partitions do not move although they have lag and an owner.
+    pub const PARTITIONS_STUCK: &str = "PartitionsStuck";
+    /// Healthy, False: more arrives on one partition than one consumer can do.
+    pub const HOT_PARTITION: &str = "HotPartition";
+    /// Healthy, False: more replicas have brought nothing.
+    pub const SCALING_INEFFECTIVE: &str = "ScalingIneffective";
     /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so that every Pod is a new
     /// instance (decision 21).
     pub const STATIC_MEMBERSHIP: &str = "StaticMembership";

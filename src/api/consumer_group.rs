@@ -175,8 +175,13 @@ pub struct ClusterRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule("has(self.lagPerReplica)", "set lagPerReplica: how many messages behind one replica may be")]))]
+    rule("has(self.maxDelay) != has(self.lagPerReplica)",
+        "set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be")]))]
 pub struct Objective {
+    /// No record waits longer than this, from being written until it is consumed and committed: 1s to 24h. What one replica
+    /// can do is measured, and the delay is predicted; the group grows when waiting would cost more than the rebalance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delay: Option<Duration>,
     /// Messages behind for which one replica is wanted, like KEDA's lagThreshold: the group grows when its lag is more than
     /// this times its replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]

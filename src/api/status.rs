@@ -129,8 +129,8 @@ pub struct GroupStatus {
     pub coordinator: Option<i32>,
 }
 
-/// How far the group is behind, in messages. Two significant digits: a number that changes with every message would be
-/// written with every look.
+/// How far the group is behind, in messages and in time. Two significant digits: a number that changes with every message
+/// would be written with every look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LagStatus {
@@ -145,9 +145,18 @@ pub struct LagStatus {
     /// The partition that is furthest behind, as topic-partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_partition: Option<String>,
+    /// Age of the oldest message that is not consumed, such as 42s. Only under `objective.maxDelay`; without the partitions
+    /// that replicas cannot help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<String>,
     /// Partitions whose lag is not known. Unknown is not zero: no scale-down while there are any.
     #[schemars(range(min = 0))]
     pub unknown_partitions: i32,
+    /// Partitions that do not move although they have lag and an owner, as topic-partition; the first eight. They are left out
+    /// of the demand. Only under `objective.maxDelay`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub stuck_partitions: Vec<String>,
 }
 
 /// Messages per second, as quantities: `1250m` is one and a quarter.
@@ -160,7 +169,8 @@ pub struct RateStatus {
     /// Committed by the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed: Option<String>,
-    /// The most that one replica has been seen to consume while it had a backlog.
+    /// What one replica can consume: measured while it had a backlog, under `objective.maxDelay` also bracketed from what it
+    /// did without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_replica: Option<String>,
 }

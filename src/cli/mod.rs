@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an exit code and one line.
 
 pub mod crd;
+mod decide;
 mod observe;
 mod run;
 
@@ -32,6 +33,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Print the CustomResourceDefinitions, as kubectl apply -f - takes them
     Crd(crd::Crd),
+    /// Decide on recorded observations, at a desk
+    Decide(decide::Decide),
 }
 
 /// Does what the arguments of the process say. Exit codes: 0 done, 1 could not, 2 the command line makes no sense.
@@ -40,6 +43,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(run) => run.run(),
             Command::Crd(crd) => outcome(crd.run()),
+            Command::Decide(decide) => outcome(decide.run()),
         },
         Err(error) => refuse(&error),
     }
@@ -122,6 +126,7 @@ mod tests {
     #[case::top("top", &[])]
     #[case::run("run", &["run"])]
     #[case::crd("crd", &["crd"])]
+    #[case::decide("decide", &["decide"])]
     fn help_reads_well(#[case] name: &str, #[case] path: &[&str]) {
         let words = ["lagrange"].iter().chain(path).chain(&["--help"]);
         let help = command()

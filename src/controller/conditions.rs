@@ -1,5 +1,7 @@
 //! The conditions of a ConsumerGroup, read off a decision (decisions 16 and 30). Pure: decides nothing again.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -16,7 +18,10 @@ use crate::{
     },
 };
 
-use super::{error::Problem, words::clock};
+use super::{
+    error::Problem,
+    words::{self, clock},
+};
 
 /// What a condition says now; `None`: what it said before.
 type Said = Option<Finding>;
@@ -268,7 +273,10 @@ fn able_to_scale(found: Found<'_>) -> Finding {
             reasons::REPLICAS_NOT_READY,
             "replicas are ready, and none of them has joined the group".to_owned(),
         ),
-        HoldReason::LagUnknown | HoldReason::AsDesired | HoldReason::ArrivalsTooHigh => (
+        HoldReason::LagUnknown
+        | HoldReason::AsDesired
+        | HoldReason::ArrivalsTooHigh
+        | HoldReason::DelayTooHigh => (
             reasons::LAG_UNKNOWN,
             "no scale-up on a lag that is not known".to_owned(),
         ),
@@ -294,7 +302,7 @@ fn scaling_limited(decision: &Decision) -> Said {
         Some(say(types::SCALING_LIMITED, status, reason, message))
     };
     let asked = decision.trail.0.iter().find_map(|step| match step {
-        Step::Demand { replicas, .. } => Some(*replicas),
+        Step::Demand { replicas, .. } | Step::Load { replicas, .. } => Some(*replicas),
         _ => None,
     });
     let Some(by) = decision.limited_by else {
@@ -306,7 +314,7 @@ fn scaling_limited(decision: &Decision) -> Said {
     };
     let limit = decision.facts.limit.unwrap_or_default();
     let wants = asked.map_or_else(String::new, |asked| {
-        format!("the lag asks for {asked} replicas; ")
+        format!("the load asks for {asked} replicas; ")
     });
     match by {
         LimitedBy::PartitionLimit => limited(
@@ -329,6 +337,44 @@ fn scaling_limited(decision: &Decision) -> Said {
     }
 }
 
+/// What no number of replicas helps.
+fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
+    let facts = &decision.facts;
+    let named = |partitions: &[(Arc<str>, i32)]| {
+        let names: Vec<_> = partitions.iter().take(3).map(words::partition).collect();
+        let more = match partitions.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}{more}", names.join(", "))
+    };
+    if !facts.stuck_partitions.is_empty() {
+        let named = named(&facts.stuck_partitions);
+        return Some((
+            reasons::PARTITIONS_STUCK,
+            format!(
+                "no progress on {named}: look for a record that the consumer cannot get past; replicas do not help, so it buys none"
+            ),
+        ));
+    }
+    if !facts.hot_partitions.is_empty() {
+        let named = named(&facts.hot_partitions);
+        return Some((
+            reasons::HOT_PARTITION,
+            format!(
+                "more arrives on {named} than one consumer can do: spread the keys or make consumers faster; replicas do not help"
+            ),
+        ));
+    }
+    let plateau = facts.plateau?;
+    Some((
+        reasons::SCALING_INEFFECTIVE,
+        format!(
+            "more than {plateau} replicas brought nothing: something that they share is the bottleneck, such as a database"
+        ),
+    ))
+}
+
 fn healthy(found: Found<'_>) -> Said {
     let facts = &found.decision.facts;
     if facts.group_missing {
@@ -341,6 +387,11 @@ fn healthy(found: Found<'_>) -> Said {
                 facts.ready
             ),
         ));
+    }
+    if facts.knowledge == Knowledge::Complete
+        && let Some((reason, message)) = unhelped(found.decision)
+    {
+        return Some(say(types::HEALTHY, Status::False, reason, message));
     }
     match (facts.knowledge, facts.idle_members) {
         (Knowledge::NotYet, _) => Some(Finding::not_yet_observed(types::HEALTHY)),

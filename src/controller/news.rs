@@ -6,10 +6,15 @@ use jiff::SignedDuration;
 
 use crate::{
     api::{ConsumerGroupStatus, LagStatus, RateStatus, condition::types, milli_of},
-    scaling::{Memory, decision::HoldReason},
+    scaling::{
+        Memory,
+        decision::HoldReason,
+        law::{Learnt, Throughput},
+        memory::Rate,
+    },
 };
 
-use super::report;
+use super::{report, words};
 
 /// Numbers this close to those that are stored say nothing new: a twentieth ...
 const CLOSE: u64 = 20;
@@ -29,6 +34,15 @@ pub(super) enum News {
     Words,
 }
 
+/// What is as good as equal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Grain {
+    /// Records of lag.
+    pub(super) lag: i64,
+    /// Seconds of delay.
+    pub(super) delay: i64,
+}
+
 impl News {
     /// How long after the last write it is worth another; `None`: never.
     pub(super) fn due_after(self) -> Option<Duration> {
@@ -41,8 +55,9 @@ impl News {
     }
 }
 
-/// Compares two statuses of one group. A lag that differs by less than `grain` is as good as equal.
-pub(super) fn of(stored: &ConsumerGroupStatus, next: &ConsumerGroupStatus, grain: i64) -> News {
+/// Compares two statuses of one group. A lag and a delay that differ by less than
+/// `grain` are as good as equal.
+pub(super) fn of(stored: &ConsumerGroupStatus, next: &ConsumerGroupStatus, grain: Grain) -> News {
     let (memory, next_memory) = (
         report::memory_of(Some(stored)),
         report::memory_of(Some(next)),
@@ -113,16 +128,22 @@ fn without_numbers(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
             total: lag.total.map(|_| 0),
             max: lag.max.map(|_| 0),
             max_partition: None,
+            delay: lag.delay.as_ref().map(|_| String::new()),
             unknown_partitions: lag.unknown_partitions,
+            stuck_partitions: lag.stuck_partitions.clone(),
         }),
         ..status.clone()
     }
 }
 
-fn lag_is_close(stored: Option<&LagStatus>, next: Option<&LagStatus>, grain: i64) -> bool {
-    let close =
-        |of: fn(&LagStatus) -> Option<i64>| is_close(stored.and_then(of), next.and_then(of), grain);
-    close(|lag| lag.total) && close(|lag| lag.max)
+fn lag_is_close(stored: Option<&LagStatus>, next: Option<&LagStatus>, grain: Grain) -> bool {
+    let close = |of: fn(&LagStatus) -> Option<i64>| {
+        is_close(stored.and_then(of), next.and_then(of), grain.lag)
+    };
+    let delay = |lag: Option<&LagStatus>| lag?.delay.as_deref().and_then(words::seconds);
+    close(|lag| lag.total)
+        && close(|lag| lag.max)
+        && is_close(delay(stored), delay(next), grain.delay)
 }
 
 fn rate_is_close(stored: Option<&RateStatus>, next: Option<&RateStatus>) -> bool {
@@ -146,16 +167,41 @@ fn is_close(stored: Option<i64>, next: Option<i64>, grain: i64) -> bool {
 }
 
 fn memory_is_new(stored: &Memory, next: &Memory) -> bool {
-    let milli = |memory: &Memory| memory.best.map(|best| best.milli);
-    let later = match (stored.best, next.best) {
-        (Some(old), Some(new)) => new.time.duration_since(old.time) > MEMORY_AGE,
-        _ => false,
+    let (before, after) = (&stored.learnt, &next.learnt);
+    let is_same_rate = |stored: Option<Rate>, next: Option<Rate>| {
+        let is_recent = match (stored, next) {
+            (Some(old), Some(new)) => new.time.duration_since(old.time) <= MEMORY_AGE,
+            _ => true,
+        };
+        is_recent && is_close(stored.map(|r| r.milli), next.map(|r| r.milli), 0)
     };
+    let rate = |throughput: Throughput| Rate {
+        milli: throughput.milli,
+        time: throughput.time,
+    };
+    let is_same_capacity = match (before.capacity, after.capacity) {
+        (Some(old), Some(new)) => {
+            old.measured == new.measured && is_close(Some(old.milli), Some(new.milli), 0)
+        }
+        (old, new) => old == new,
+    };
+    let consumers = |learnt: &Learnt| learnt.saturated.map(|s| s.consumers);
+    let numbers_are_same = is_same_capacity
+        && is_same_rate(stored.best, next.best)
+        && is_same_rate(before.at_least, after.at_least)
+        && consumers(before) == consumers(after)
+        && is_same_rate(before.saturated.map(rate), after.saturated.map(rate));
     let others = Memory {
         best: stored.best,
+        learnt: Learnt {
+            capacity: before.capacity,
+            at_least: before.at_least,
+            saturated: before.saturated,
+            ..after.clone()
+        },
         ..next.clone()
     };
-    later || !is_close(milli(stored), milli(next), 0) || others != *stored
+    !numbers_are_same || others != *stored
 }
 
 #[cfg(test)]

@@ -83,6 +83,9 @@ pub(super) fn transitions(
     if let Some(message) = turned(types::HEALTHY, "False", &[reasons::IDLE_CONSUMERS]) {
         told.push(Happening::warning("IdleConsumers", OBSERVE, message).flapping());
     }
+    if let Some(message) = turned(types::HEALTHY, "False", &[reasons::PARTITIONS_STUCK]) {
+        told.push(Happening::warning("PartitionStuck", OBSERVE, message).flapping());
+    }
     if let Some(message) = turned(types::READY, "False", &[reasons::TARGET_CONTESTED]) {
         told.push(Happening::warning("TargetContested", OBSERVE, message).flapping());
     }
@@ -229,7 +232,8 @@ pub(super) fn measure(view: &View<'_>, managed: &mut Managed, next: &ConsumerGro
         limit: count(facts.limit),
         produced: per_second(facts.produced),
         consumed: per_second(facts.consumed),
-        capacity: per_second(facts.best_per_replica),
+        capacity: per_second(facts.capacity_of_replica(intent.policy.threads)),
+        delay: facts.delay.map(|delay| delay.as_secs_f64()),
     });
     series.describe(GroupInfo {
         group: intent.reading.id.to_string(),

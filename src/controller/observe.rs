@@ -1,7 +1,10 @@
 //! The one place that turns what Kafka and the workload were seen to be into what `decide` is told. Pure: no client, no
 //! clock. What a reply did not give stays unknown here.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,7 +16,7 @@ use crate::{
     },
     scaling::observation::{
         Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
-        Target, Topic,
+        Rebalance, Target, Topic,
     },
 };
 
@@ -98,11 +101,13 @@ fn topics(
     isolation: Isolation,
 ) -> Vec<Topic> {
     let members = described(group).map_or(&[][..], |description| &description.members);
-    let assigned: BTreeSet<&TopicPartition> =
-        members.iter().flat_map(|member| &member.assigned).collect();
+    let assigned: BTreeMap<&TopicPartition, u32> = (0..)
+        .zip(members)
+        .flat_map(|(place, member)| member.assigned.iter().map(move |key| (key, place)))
+        .collect();
     let names: BTreeSet<&Arc<str>> = counting
         .iter()
-        .chain(assigned.iter().map(|partition| &partition.topic))
+        .chain(assigned.keys().map(|partition| &partition.topic))
         .collect();
     let topic = |name: &Arc<str>| Topic {
         name: Arc::clone(name),
@@ -118,7 +123,7 @@ fn topics(
                             partition: index,
                         };
                         Partition {
-                            owned: assigned.contains(&key),
+                            owner: assigned.get(&key).copied(),
                             ..offsets(partition, group.committed.get(&key), isolation)
                         }
                     })
@@ -152,7 +157,7 @@ fn offsets(
         log_start: known(&partition.start),
         log_end,
         committed,
-        owned: false,
+        owner: None,
     }
 }
 
@@ -175,7 +180,8 @@ fn observed_group(group: &snapshot::Group) -> Group {
         state,
         assignor: description
             .and_then(|description| description.assignor.as_deref())
-            .map(assignor),
+            .map(Assignor::named),
+        rebalance: rebalance(group),
         members: description.map(|description| Members {
             look: description.look,
             list: description.members.iter().map(member).collect(),
@@ -195,12 +201,15 @@ fn described(group: &snapshot::Group) -> Option<&snapshot::Description> {
     group.description.as_ref()?.as_ref().ok()
 }
 
-/// What an assignor's name says about the limit (decision 17).
-fn assignor(name: &str) -> Assignor {
-    match name {
-        "range" => Assignor::Range,
-        "roundrobin" | "sticky" | "cooperative-sticky" | "uniform" => Assignor::Even,
-        _ => Assignor::Other,
+/// How partitions are handed over. An assignor that is not known is taken for the dearest way.
+fn rebalance(group: &snapshot::Group) -> Option<Rebalance> {
+    let assignor = || described(group)?.assignor.as_deref();
+    match group.protocol {
+        snapshot::Protocol::Consumer => Some(Rebalance::Consumer),
+        snapshot::Protocol::Classic | snapshot::Protocol::Unknown => match assignor()? {
+            "cooperative-sticky" => Some(Rebalance::Cooperative),
+            _ => Some(Rebalance::Eager),
+        },
     }
 }
 

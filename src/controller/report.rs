@@ -32,6 +32,9 @@ const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);
 /// The reason of an action that another ConsumerGroup did on the same target before this one managed it.
 pub(super) const TAKEN_OVER: &str = "Unknown";
 
+/// How many partitions a list in the status names (decision 33).
+const NAMED: usize = 8;
+
 /// What a status is made from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scene<'a> {
@@ -62,7 +65,7 @@ pub(super) fn status(scene: Scene<'_>, stored: &ConsumerGroupStatus) -> Consumer
         rate: if keep {
             stored.rate.clone()
         } else {
-            rate(decision)
+            rate(scene)
         },
         replicas: Some(replicas(scene.policy, decision)),
         decision: outstanding(scene.memory, stored.decision.as_ref())
@@ -146,25 +149,31 @@ fn lag(decision: &Decision) -> Option<LagStatus> {
         return None;
     }
     let known = lag.unknown == 0;
-    let max_partition = lag
-        .max_partition
-        .as_ref()
-        .map(|(topic, partition)| format!("{topic}-{partition}"));
+    let max_partition = lag.max_partition.as_ref().map(words::partition);
     Some(LagStatus {
         total: known.then(|| two_digits(lag.total)),
         max: Some(two_digits(lag.max)),
         max_partition,
+        delay: facts
+            .delay
+            .map(|delay| words::duration(two_digits(delay.as_secs()))),
         unknown_partitions: lag.unknown,
+        stuck_partitions: facts
+            .stuck_partitions
+            .iter()
+            .take(NAMED)
+            .map(words::partition)
+            .collect(),
     })
 }
 
-fn rate(decision: &Decision) -> Option<RateStatus> {
-    let facts = &decision.facts;
+fn rate(scene: Scene<'_>) -> Option<RateStatus> {
+    let facts = &scene.found.decision.facts;
     let told = |milli: Option<i64>| milli.map(|milli| milli_quantity(two_digits(milli)));
     let rate = RateStatus {
         produced: told(facts.produced),
         consumed: told(facts.consumed),
-        per_replica: told(facts.best_per_replica),
+        per_replica: told(facts.capacity_of_replica(scene.policy.threads)),
     };
     (rate != RateStatus::default()).then_some(rate)
 }

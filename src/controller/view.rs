@@ -24,7 +24,8 @@ use super::{
     error::{Error, Problem},
     event,
     managed::{Managed, Refusal},
-    news, notify,
+    news::{self, Grain},
+    notify,
     report::{self, Scene},
     source::{self, Resolved},
     target::{self, Addressed, Sight},
@@ -32,6 +33,10 @@ use super::{
 
 /// A lag that moves by less than one in so many of what its replicas are for is not news.
 const LAG_GRAIN: i64 = 20;
+/// Nor is a delay that moves by less than one in so many of what the objective allows, or by fewer seconds than consumers
+/// let pass between two commits.
+const DELAY_GRAIN: i64 = 10;
+const DELAY_LEAST: i64 = 6;
 /// After a conflict or an unknown outcome the group is looked at again so soon.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -81,9 +86,22 @@ impl View<'_> {
         let before = managed.status();
         let next = self.status(managed);
         notify::measure(self, managed, &next);
-        let Objective::LagPerReplica(lag) = self.intent.policy.objective;
-        let replicas = i64::from(self.decision.facts.current.max(1));
-        let grain = lag.saturating_mul(replicas) / LAG_GRAIN;
+        let facts = &self.decision.facts;
+        let held = match self.intent.policy.objective {
+            Objective::LagPerReplica(lag) => lag.saturating_mul(i64::from(facts.current.max(1))),
+            Objective::MaxDelay(delay) => {
+                let produced = facts.produced.unwrap_or(0) / 1000;
+                produced.saturating_mul(delay.as_secs())
+            }
+        };
+        let allowed = match self.intent.policy.objective {
+            Objective::MaxDelay(delay) => delay.as_secs(),
+            Objective::LagPerReplica(_) => 0,
+        };
+        let grain = Grain {
+            lag: held / LAG_GRAIN,
+            delay: (allowed / DELAY_GRAIN).max(DELAY_LEAST),
+        };
         let written = write(self.context, managed, &before, &next, grain).await?;
         let mut news = notify::notices(self.decision);
         if written {
@@ -168,7 +186,7 @@ async fn write(
     managed: &mut Managed,
     stored: &ConsumerGroupStatus,
     next: &ConsumerGroupStatus,
-    grain: i64,
+    grain: Grain,
 ) -> Result<bool, Error> {
     let Some(due_after) = news::of(stored, next, grain).due_after() else {
         return Ok(false);
@@ -207,7 +225,7 @@ pub(super) async fn set_aside(
         &stored,
     );
     notify::measure_problem(context, &group, managed, &next);
-    let written = write(context, managed, &stored, &next, 0).await?;
+    let written = write(context, managed, &stored, &next, Grain::default()).await?;
     if let Some(happening) = notify::of_problem(&stored, problem).filter(|_| written) {
         event::tell(context, &mut managed.told, &*group, None, happening).await;
     }

@@ -1,6 +1,8 @@
 //! How a decision reads in the status: the steps of its trail with numbers that a reader can use, and that stay the same
 //! while nothing new is said (decision 29). Pure.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::{
@@ -35,6 +37,28 @@ pub(super) fn message(decision: &Decision, now: Timestamp) -> String {
             replicas,
         }
         .to_string(),
+        Step::Delay {
+            delay,
+            predicted,
+            unknown,
+        } => Step::Delay {
+            delay: SignedDuration::from_secs(two_digits(delay.as_secs())),
+            predicted: SignedDuration::from_secs(two_digits(predicted.as_secs().max(0))),
+            unknown,
+        }
+        .to_string(),
+        Step::Load {
+            arrivals_milli,
+            capacity_milli,
+            is_measured,
+            replicas,
+        } => Step::Load {
+            arrivals_milli: two_digits(arrivals_milli),
+            capacity_milli: two_digits(capacity_milli),
+            is_measured,
+            replicas,
+        }
+        .to_string(),
         Step::Evidence { covered, window } => Step::Evidence {
             covered: SignedDuration::from_secs(covered.as_secs() / 30 * 30),
             window,
@@ -63,6 +87,25 @@ pub(super) fn clock(at: Timestamp) -> String {
 /// Date and time, UTC, to the second, as Kubernetes writes it.
 pub(super) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A partition as users read it.
+pub(super) fn partition((topic, partition): &(Arc<str>, i32)) -> String {
+    format!("{topic}-{partition}")
+}
+
+/// The seconds of a text that [`duration`] made.
+pub(super) fn seconds(text: &str) -> Option<i64> {
+    let (minutes, rest) = text.split_once('m').unwrap_or(("0", text));
+    let seconds = match rest {
+        "" => 0,
+        rest => rest.strip_suffix('s')?.parse::<i64>().ok()?,
+    };
+    minutes
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(60)?
+        .checked_add(seconds)
 }
 
 /// Seconds as Kubernetes users write durations: `42s`, `3m5s`.

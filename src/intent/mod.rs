@@ -62,7 +62,7 @@ pub enum Source {
 pub enum InvalidSpec {
     /// No objective that this operator knows.
     #[error(
-        "objective: set lagPerReplica to 1 or more: how many messages behind one replica may be"
+        "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)"
     )]
     Objective,
     /// Neither or both ways to reach Kafka.
@@ -184,11 +184,6 @@ fn policy(
     if let Some(max) = max.filter(|&max| min > max) {
         return Err(InvalidSpec::Bounds { min, max });
     }
-    let lag = spec
-        .objective
-        .lag_per_replica
-        .filter(|&lag| lag >= 1)
-        .ok_or(InvalidSpec::Objective)?;
     let fallback = spec.fallback.as_ref().map(|fallback| {
         let replicas = at_least(1, "fallback.replicas", fallback.replicas)?;
         Ok::<_, InvalidSpec>(Fallback {
@@ -200,7 +195,7 @@ fn policy(
         subject,
         min,
         max,
-        objective: Objective::LagPerReplica(lag),
+        objective: objective(&spec.objective)?,
         pacing: Pacing {
             min_interval: span(spec.pacing.min_interval),
             min_scale_down_interval: span(spec.pacing.min_scale_down_interval),
@@ -217,6 +212,14 @@ fn policy(
         fallback: fallback.transpose()?,
         brake: brake::of(annotations, max),
     })
+}
+
+fn objective(objective: &api::Objective) -> Result<Objective, InvalidSpec> {
+    match (objective.max_delay, objective.lag_per_replica) {
+        (Some(delay), None) => Ok(Objective::MaxDelay(span(delay))),
+        (None, Some(lag)) if lag >= 1 => Ok(Objective::LagPerReplica(lag)),
+        (None, _) | (Some(_), Some(_)) => Err(InvalidSpec::Objective),
+    }
 }
 
 fn at_least(least: i32, field: &'static str, value: i32) -> Result<i32, InvalidSpec> {

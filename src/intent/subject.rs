@@ -24,6 +24,9 @@ pub(super) fn of(spec: &ConsumerGroupSpec, group_id: &str, source: &Source) -> i
         .field("kind", &target.kind)
         .field("name", &target.name);
     hash.field("threads", &spec.threads_per_replica.to_string());
+    if let Some(delay) = spec.objective.max_delay {
+        hash.field("maxDelay", &delay.to_string());
+    }
     if let Some(lag) = spec.objective.lag_per_replica {
         hash.field("lagPerReplica", &lag.to_string());
     }

@@ -179,8 +179,9 @@ fn annotations_reach_the_policy_with_the_groups_own_maximum() {
 
 /// What an API server with the present definitions refuses can be stored all the same: before a rule existed.
 #[rstest]
-#[case(json!({ "objective": { "lagPerReplica": null } }), "objective: set lagPerReplica to 1 or more: how many messages behind one replica may be")]
-#[case(json!({ "objective": { "lagPerReplica": 0 } }), "objective: set lagPerReplica to 1 or more: how many messages behind one replica may be")]
+#[case(json!({ "objective": { "lagPerReplica": null } }), "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)")]
+#[case(json!({ "objective": { "maxDelay": "60s" } }), "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)")]
+#[case(json!({ "objective": { "lagPerReplica": 0 } }), "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)")]
 #[case(json!({ "kafka": { "clusterRef": null } }), "kafka: set exactly one of clusterRef and bootstrapServers")]
 #[case(json!({ "kafka": { "bootstrapServers": ["a:1"] } }), "kafka: set exactly one of clusterRef and bootstrapServers")]
 #[case(json!({ "minReplicas": -1 }), "minReplicas: -1 is not possible; write 0 or more")]
@@ -234,6 +235,7 @@ fn a_pattern_matches_whole_names() {
 #[case::kind(json!({ "scaleTargetRef": { "kind": "StatefulSet" } }))]
 #[case::threads(json!({ "threadsPerReplica": 2 }))]
 #[case::objective(json!({ "objective": { "lagPerReplica": 1001 } }))]
+#[case::other_objective(json!({ "objective": { "lagPerReplica": null, "maxDelay": "60s" } }))]
 fn measurements_are_about_something_else_after(#[case] changes: Value) {
     assert_ne!(
         intent(changes).policy.subject,

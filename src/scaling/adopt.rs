@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::decision::Notice;
+use super::law::Learnt;
 use super::memory::{LastAction, Memory, VERSION, to_millis};
 use super::policy::{Pause, Policy};
 
@@ -51,6 +52,7 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     {
         memory.best = None;
         memory.regret = None;
+        memory.learnt = Learnt::default();
         memory.assignor = None;
         memory.limit = None;
         // Another target has another size, and nobody has changed that.
@@ -77,6 +79,7 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     if let Some(regret) = &mut memory.regret {
         sane(&mut regret.time);
     }
+    memory.learnt.tidy(now, &sane);
     memory.external.iter_mut().for_each(sane);
     let longest = now.checked_add(STAND_BACK).unwrap_or(Timestamp::MAX);
     memory.contested_until = memory

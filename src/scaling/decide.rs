@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 
 use super::adopt::{self, Sight};
+use super::by_delay;
 use super::capacity;
 use super::decision::{Decision, HoldReason, Knowledge, Lag, Notice, ScaleReason, Verdict, Wait};
 use super::demand::{self, Demand};
 use super::history::{self, LiveLag};
 use super::lag;
+use super::law::Estimate;
 use super::limit::{Bounds, Shape};
 use super::memory::{Memory, State, to_millis};
 use super::observation::{Assignor, Blind, GroupState, Look, Members, Observation};
@@ -48,6 +50,10 @@ pub(super) struct Scene<'a> {
     pub(super) lag: Lag,
     pub(super) live: LiveLag,
     pub(super) demand: Option<Demand>,
+    /// Under the time objective: what this look says.
+    pub(super) estimate: Option<Estimate>,
+    /// The time objective is about to be broken.
+    pub(super) is_urgent: bool,
     pub(super) gates: Gates,
     pub(super) notices: Vec<Notice>,
     pub(super) trail: Trail,
@@ -67,13 +73,14 @@ impl<'a> Scene<'a> {
             .is_some_and(|subject| subject != policy.subject)
         {
             history.evidence.clear();
+            history.law = history::Law::default();
         }
         let (sight, acted) = adopt::adopt(policy, &mut memory, target.replicas, now, &mut notices);
         if acted || history.action_changed(memory.last.map(|l| l.time)) {
             history.note_action();
         }
         let taken = history.take(policy, observation);
-        notices.extend(taken.notices);
+        notices.extend(taken.notices.iter().cloned());
         let look = observation.look.as_ref().ok();
 
         memory.assignor = look.and_then(|l| l.group.assignor).or(memory.assignor);
@@ -83,16 +90,7 @@ impl<'a> Scene<'a> {
         if let Some(shape) = &shape {
             memory.limit = Some(shape.limit());
         }
-        let bounds = match (&shape, memory.limit) {
-            (Some(shape), _) => Bounds::new(shape, policy.min, policy.max),
-            // Not readable now: what was last known, one consumer a replica.
-            (None, Some(limit)) => Bounds::new(
-                &Shape::new([limit], Some(Assignor::Even), 1),
-                policy.min,
-                policy.max,
-            ),
-            (None, None) => None,
-        };
+        let bounds = bounds_of(policy, shape.as_ref(), memory.limit);
 
         let lag = look
             .map(|l| lag::of_look(l, policy.offset_reset))
@@ -132,7 +130,16 @@ impl<'a> Scene<'a> {
             capacity::learn(&mut memory, &mut history, look, target, &lag);
             demand::note_quiet(&mut history, look, policy.may_hold_markers);
         }
+        let estimate = by_delay::take(
+            policy,
+            &mut memory,
+            &mut history,
+            observation,
+            bounds.as_ref(),
+            &taken,
+        );
         let gates = Gates::new(policy, &mut memory, &mut history, observation, &mut notices);
+        by_delay::judge(policy, &mut memory, estimate.as_ref(), now);
         Self {
             policy,
             observation,
@@ -148,6 +155,8 @@ impl<'a> Scene<'a> {
             lag,
             live,
             demand,
+            estimate,
+            is_urgent: false,
             gates,
             notices,
             trail: Trail::default(),
@@ -197,6 +206,14 @@ impl<'a> Scene<'a> {
         let Some(Demand { asked, wanted }) = self.demand else {
             return held(HoldReason::LagUnknown);
         };
+        if self.replicas > 0
+            && let Some(objective) = by_delay::objective(self.policy)
+            && let Some(estimate) = self.estimate.take()
+        {
+            let decided = self.by_delay(&estimate, objective);
+            self.estimate = Some(estimate);
+            return decided;
+        }
         self.explain_demand(asked, wanted);
         if wanted > self.replicas {
             let why = if self.replicas == 0 {
@@ -215,24 +232,11 @@ impl<'a> Scene<'a> {
 
     /// Nothing above asks for more: whether less will do.
     fn downwards(&mut self) -> (Verdict, Option<i32>) {
-        if !self.is_whole || self.group_unknown() {
-            return (Verdict::Hold(wait(HoldReason::LagUnknown)), None);
+        if let Some(held) = self.no_down() {
+            return held;
         }
-        // Without members nothing is consumed, whatever the lag says.
-        if let Some(wait) = self.gates.without_members() {
-            return (Verdict::Hold(wait), Some(self.replicas));
-        }
-        if let Some((to, why, wait)) = self.smaller() {
-            let wait = self.brake(to).or(wait);
-            if wait.is_none() && to == 0 {
-                self.memory.slept_at = self
-                    .observation
-                    .look
-                    .as_ref()
-                    .ok()
-                    .and_then(|look| self.history.sum_of_ends(look));
-            }
-            return (self.unless(wait, to, why), Some(to));
+        if let Some((to, why, wait)) = self.to_zero().or_else(|| self.smaller()) {
+            return self.go_down(to, why, wait);
         }
         (
             Verdict::Hold(wait(HoldReason::AsDesired)),
@@ -240,8 +244,36 @@ impl<'a> Scene<'a> {
         )
     }
 
-    /// The smaller count, why, and what it waits for. `None`: no smaller one is in question.
-    fn smaller(&mut self) -> Option<(i32, ScaleReason, Option<Wait>)> {
+    /// What rules out any smaller size.
+    pub(super) fn no_down(&self) -> Option<(Verdict, Option<i32>)> {
+        if !self.is_whole || self.group_unknown() {
+            return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), None));
+        }
+        // Without members nothing is consumed, whatever the lag says.
+        let wait = self.gates.without_members()?;
+        Some((Verdict::Hold(wait), Some(self.replicas)))
+    }
+
+    pub(super) fn go_down(
+        &mut self,
+        to: i32,
+        why: ScaleReason,
+        wait: Option<Wait>,
+    ) -> (Verdict, Option<i32>) {
+        let wait = self.brake(to).or(wait);
+        if wait.is_none() && to == 0 {
+            self.memory.slept_at = self
+                .observation
+                .look
+                .as_ref()
+                .ok()
+                .and_then(|look| self.history.sum_of_ends(look));
+        }
+        (self.unless(wait, to, why), Some(to))
+    }
+
+    /// To sleep, and what that waits for. `None`: there is something to do, or the user wants somebody awake.
+    pub(super) fn to_zero(&self) -> Option<(i32, ScaleReason, Option<Wait>)> {
         let pacing = self.policy.pacing;
         if self.policy.min == 0
             && self.replicas > 0
@@ -263,6 +295,12 @@ impl<'a> Scene<'a> {
                 return Some((0, ScaleReason::ScaleToZero, Some(wait)));
             }
         }
+        None
+    }
+
+    /// The smaller count, why, and what it waits for. `None`: no smaller one is in question.
+    fn smaller(&mut self) -> Option<(i32, ScaleReason, Option<Wait>)> {
+        let pacing = self.policy.pacing;
         let bounds = self.bounds.clone()?;
         let smallest = bounds.below(self.replicas).next()?;
         let next = bounds.below(self.replicas).next_back()?;
@@ -341,6 +379,7 @@ impl<'a> Scene<'a> {
             self.knowledge,
             self.live.is_stale || self.group_unknown(),
             self.history.whole_looks,
+            self.is_urgent,
         )
     }
 
@@ -378,6 +417,12 @@ impl<'a> Scene<'a> {
 fn assignments_are_shown(look: &Look) -> bool {
     let assigned = |members: &Members| members.list.iter().any(|member| member.partitions > 0);
     look.group.state == GroupState::Stable && look.group.members.as_ref().is_some_and(assigned)
+}
+
+/// The bounds of the group. Where the partitions cannot be read: those of the limit last known, one consumer a replica.
+fn bounds_of(policy: &Policy, shape: Option<&Shape>, known: Option<i32>) -> Option<Bounds> {
+    let last = known.map(|limit| Shape::new([limit], Some(Assignor::Even), 1));
+    Bounds::new(shape.or(last.as_ref())?, policy.min, policy.max)
 }
 
 fn shape_of(look: &Look, assignor: Option<Assignor>, threads: i32) -> Shape {

@@ -56,6 +56,14 @@ pub enum ScaleReason {
     LagAboveTarget,
     /// Less lag than this size is for, and arrivals that fewer can take.
     LagBelowTarget,
+    /// The delay that is predicted passes `maxDelay`.
+    DelayAboveTarget,
+    /// Fewer replicas would have kept the delay calm, for long enough to pay for the rebalance.
+    DelayBelowTarget,
+    /// A careful step down, because nobody knows yet what one consumer can do.
+    ProbingCapacity,
+    /// The last scale-up brought nothing.
+    ScalingIneffective,
     /// More replicas than can be given a partition.
     PartitionLimit,
     /// More replicas than `maxReplicas`.
@@ -78,6 +86,10 @@ impl ScaleReason {
         match self {
             Self::LagAboveTarget => "LagAboveTarget",
             Self::LagBelowTarget => "LagBelowTarget",
+            Self::DelayAboveTarget => "DelayAboveTarget",
+            Self::DelayBelowTarget => "DelayBelowTarget",
+            Self::ProbingCapacity => "ProbingCapacity",
+            Self::ScalingIneffective => "ScalingIneffective",
             Self::PartitionLimit => "PartitionLimit",
             Self::MaxReplicas => "MaxReplicas",
             Self::MinReplicas => "MinReplicas",
@@ -114,6 +126,8 @@ pub enum HoldReason {
     GatheringEvidence,
     /// The arrivals are more than fewer replicas have been seen to take.
     ArrivalsTooHigh,
+    /// Fewer replicas would do, but records wait for too long at this moment.
+    DelayTooHigh,
     /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
     ScalingDisabled,
     /// A pausing annotation.
@@ -137,6 +151,7 @@ impl HoldReason {
             Self::GroupMissing => "GroupMissing",
             Self::GatheringEvidence => "GatheringEvidence",
             Self::ArrivalsTooHigh => "ArrivalsTooHigh",
+            Self::DelayTooHigh => "DelayTooHigh",
             Self::ScalingDisabled => "ScalingDisabled",
             Self::Paused => "Paused",
             Self::TargetContested => "TargetContested",
@@ -193,12 +208,34 @@ pub struct Facts {
     pub consumed: Option<i64>,
     /// Best consumption of one replica under a backlog, in thousandths of a record per second.
     pub best_per_replica: Option<i64>,
+    /// Under the time objective: what one consumer can do, measured or bracketed, in thousandths of a record per second.
+    pub capacity: Option<i64>,
+    /// Under the time objective: age of the oldest record that is not consumed and that replicas can help.
+    pub delay: Option<SignedDuration>,
+    /// Its partition.
+    pub delay_partition: Option<(Arc<str>, i32)>,
+    /// Under the time objective: partitions that do not move although they have lag and an owner.
+    pub stuck_partitions: Vec<(Arc<str>, i32)>,
+    /// Under the time objective: late partitions whose arrivals alone are more than one consumer can do.
+    pub hot_partitions: Vec<(Arc<str>, i32)>,
+    /// Under the time objective: the size beyond which nothing is gained, while that is believed.
+    pub plateau: Option<i32>,
     /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`: since when.
     pub overdue: Option<Overdue>,
     /// Ready replicas and a group without members, for longer than `settleTimeout` (decision 4).
     pub group_missing: bool,
     /// Whether the next look should describe the members (decision 22).
     pub wants_members: bool,
+}
+
+impl Facts {
+    /// What one replica of so many threads can do, in thousandths of a record per second.
+    pub fn capacity_of_replica(&self, threads: i32) -> Option<i64> {
+        let measured = self
+            .capacity
+            .map(|milli| milli.saturating_mul(i64::from(threads)));
+        measured.or(self.best_per_replica)
+    }
 }
 
 /// Lag of one look, in records.

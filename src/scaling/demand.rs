@@ -36,8 +36,12 @@ pub(super) fn of(
     } else {
         live_lag
     };
-    let Objective::LagPerReplica(per_replica) = policy.objective;
-    let asked = by_lag(lag, per_replica, replicas);
+    let asked = match policy.objective {
+        Objective::LagPerReplica(per_replica) => by_lag(lag, per_replica, replicas),
+        // Awake, the law says it from the delay; what a group that wakes up can do is not known before it does it.
+        Objective::MaxDelay(_) if replicas > 0 => replicas,
+        Objective::MaxDelay(_) => i32::from(lag > 0),
+    };
     let wanted = match bounds.at_least(asked) {
         // A count that is not worth having is left alone while it is what the lag asks for, and a ceiling that is not
         // certain brings nobody down (decision 17).

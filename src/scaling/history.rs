@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::decision::{Knowledge, Notice};
 use super::evidence::Evidence;
 use super::lag;
+use super::law::{Judgement, Partitions, WhatIf};
 use super::limit::Bounds;
 use super::observation::{Blind, Commit, Look, Members, Observation};
 use super::policy::{OffsetReset, Policy};
@@ -47,6 +48,8 @@ pub struct History {
     members: BTreeMap<Arc<str>, u64>,
     /// What a scale-down may be based on.
     pub(super) evidence: Evidence,
+    /// What the time objective goes by.
+    pub(super) law: Law,
     /// Nothing arrived, nothing is unread, since then.
     pub(super) quiet_since: Option<Timestamp>,
     /// The certain partition limit and the number of whole looks, up to 2, that showed it.
@@ -60,6 +63,24 @@ pub struct History {
     /// Whether any offset moved between the last two whole looks.
     moved: bool,
     whole_sums: (i64, i64),
+}
+
+/// What the time objective goes by: offsets, owners, loads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Law {
+    pub(super) partitions: Partitions,
+    pub(super) what_if: WhatIf,
+    /// The next sample of the capacity, not before, in milliseconds.
+    pub(super) next_sample: i64,
+    pub(super) judgement: Judgement,
+}
+
+#[cfg(test)]
+impl Law {
+    /// Bytes that it holds on the heap.
+    pub(super) fn bytes(&self) -> usize {
+        self.partitions.bytes() + self.what_if.bytes()
+    }
 }
 
 /// Since when something lasts that is waited for.
@@ -185,7 +206,8 @@ impl History {
             let had_some = !seen.is_empty();
             seen.truncate(partitions.len());
             for (index, partition) in partitions.iter().enumerate() {
-                let owned = partition.owned || matches!(partition.committed, Commit::At(_));
+                let owned =
+                    partition.owner.is_some() || matches!(partition.committed, Commit::At(_));
                 if seen.len() == index {
                     let new_since = (had_some && !owned).then_some(look.at);
                     seen.push(Seen {

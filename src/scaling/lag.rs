@@ -87,7 +87,7 @@ mod tests {
             log_start,
             log_end,
             committed,
-            owned: true,
+            owner: Some(0),
         }
     }
 

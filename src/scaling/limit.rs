@@ -160,6 +160,11 @@ impl Bounds {
             .unwrap_or(self.ceiling)
     }
 
+    /// The sizes to choose from, ascending and never empty, without 0.
+    pub fn sizes(&self) -> &[i32] {
+        &self.sizes
+    }
+
     /// The sizes below `replicas`, ascending, without 0.
     pub fn below(&self, replicas: i32) -> impl DoubleEndedIterator<Item = i32> + Clone + '_ {
         self.sizes.iter().copied().filter(move |n| *n < replicas)

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::history::History;
+use super::law::Learnt;
 use super::observation::Assignor;
 
 /// What `decide` hands from one call to the next.
@@ -66,6 +67,9 @@ pub struct Memory {
     /// Best consumption of one replica seen under a backlog, in thousandths of a record per second, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Rate>,
+    /// What the time objective has learnt.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub learnt: Learnt,
     /// How long a scale-down must wait because an earlier one had to be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regret: Option<Regret>,
@@ -80,6 +84,10 @@ pub struct Memory {
 )]
 fn is_zero(n: &i64) -> bool {
     *n == 0
+}
+
+fn is_empty(learnt: &Learnt) -> bool {
+    *learnt == Learnt::default()
 }
 
 /// An action that was written ahead.

@@ -4,6 +4,7 @@
 //! so hours of cooldown are tested in microseconds.
 
 mod adopt;
+mod by_delay;
 mod capacity;
 mod decide;
 pub mod decision;
@@ -12,6 +13,7 @@ mod evidence;
 mod given;
 pub mod history;
 pub mod lag;
+pub mod law;
 pub mod limit;
 pub mod memory;
 pub mod observation;

@@ -64,8 +64,8 @@ pub struct Partition {
     pub log_end: Option<i64>,
     /// What the group has committed.
     pub committed: Commit,
-    /// Whether a member has it. `false` also while that is not known.
-    pub owned: bool,
+    /// Place of its owner in [`Members::list`]. `None` also while that is not known.
+    pub owner: Option<u32>,
 }
 
 /// A committed offset.
@@ -86,6 +86,8 @@ pub struct Group {
     pub state: GroupState,
     /// The assignor, if this look or an earlier one of this process has seen it.
     pub assignor: Option<Assignor>,
+    /// How its members hand partitions over, if this look or an earlier one of this process has seen it.
+    pub rebalance: Option<Rebalance>,
     /// Its members as last described.
     pub members: Option<Members>,
 }
@@ -134,6 +136,29 @@ pub enum Assignor {
     Even,
     /// Something else (Kafka Streams, a user's own).
     Other,
+}
+
+impl Assignor {
+    /// What an assignor's name says about the limit.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "range" => Self::Range,
+            "roundrobin" | "sticky" | "cooperative-sticky" | "uniform" => Self::Even,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// How much of a group stands still when partitions are handed over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rebalance {
+    /// All of it: range, roundrobin and sticky give up everything first. Also what is not known.
+    #[default]
+    Eager,
+    /// What moves, for two rounds: cooperative-sticky.
+    Cooperative,
+    /// What moves, once: KIP-848's protocol, `group.protocol=consumer`.
+    Consumer,
 }
 
 /// The workload that is scaled.

@@ -10,7 +10,7 @@ use super::policy::Policy;
 
 /// After an action has settled nothing more is done for so long, or for the user's interval if that is shorter
 /// (`scaling.md`, `settle_s`): what it did must become visible first.
-const LANDING: SignedDuration = SignedDuration::from_secs(30);
+pub(super) const LANDING: SignedDuration = SignedDuration::from_secs(30);
 
 /// What an action waits for at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +122,14 @@ impl Gates {
     }
 
     /// What a scale-up waits for.
-    pub(super) fn up(&self, knowledge: Knowledge, is_stale: bool, whole_looks: u8) -> Option<Wait> {
+    /// `is_urgent`: the objective is about to be broken, so it does not wait for what the last action did to become visible.
+    pub(super) fn up(
+        &self,
+        knowledge: Knowledge,
+        is_stale: bool,
+        whole_looks: u8,
+        is_urgent: bool,
+    ) -> Option<Wait> {
         if knowledge == Knowledge::NotYet {
             return Some(wait(HoldReason::NotYetObserved));
         }
@@ -132,7 +139,7 @@ impl Gates {
         self.unsettled()
             .or(self.no_members.then_some(wait(HoldReason::GroupMissing)))
             .or(self.not_ready.then_some(wait(HoldReason::ReplicasNotReady)))
-            .or_else(|| self.spacing(self.min_interval))
+            .or_else(|| self.spacing(self.min_interval, is_urgent))
             .or((self.last.is_none() && whole_looks < 2)
                 .then_some(wait(HoldReason::GatheringEvidence)))
     }
@@ -146,7 +153,7 @@ impl Gates {
     pub(super) fn bound_up(&self) -> Option<Wait> {
         self.unsettled()
             .or(self.not_ready.then_some(wait(HoldReason::ReplicasNotReady)))
-            .or_else(|| self.spacing(self.min_interval))
+            .or_else(|| self.spacing(self.min_interval, false))
     }
 
     /// What the fallback waits for: the same, but for what cannot be known while Kafka cannot be read.
@@ -154,21 +161,21 @@ impl Gates {
         self.rollout
             .or(self.rebalance)
             .or(self.settling)
-            .or_else(|| self.spacing(self.min_interval))
+            .or_else(|| self.spacing(self.min_interval, false))
     }
 
     /// What a scale-down waits for, evidence apart. `interval` is the least time since any action.
     pub(super) fn down(&self, interval: SignedDuration) -> Option<Wait> {
         let fresh = later(self.began, interval);
         self.unsettled()
-            .or_else(|| self.spacing(interval.max(self.min_interval)))
+            .or_else(|| self.spacing(interval.max(self.min_interval), false))
             .or((self.last.is_none() && fresh > self.now).then_some(Wait {
                 why: HoldReason::GatheringEvidence,
                 until: Some(fresh),
             }))
     }
 
-    fn spacing(&self, interval: SignedDuration) -> Option<Wait> {
+    fn spacing(&self, interval: SignedDuration, is_urgent: bool) -> Option<Wait> {
         let last = self.last?;
         // Where a timeout let this through: one action in each settleTimeout.
         let interval = if self.overdue.is_some() {
@@ -178,7 +185,7 @@ impl Gates {
         };
         let landed = last
             .settled_after
-            .filter(|_| !last.external)
+            .filter(|_| !last.external && !is_urgent)
             .map_or(last.time, |after| {
                 later(
                     later(last.time, SignedDuration::from_secs(after)),

@@ -35,6 +35,8 @@ pub struct Policy {
 pub enum Objective {
     /// Records behind per replica, >= 1, as KEDA's `lagThreshold`.
     LagPerReplica(i64),
+    /// No record waits longer than this; 1 s to 24 h.
+    MaxDelay(SignedDuration),
 }
 
 /// Least times between actions. All of them are positive.

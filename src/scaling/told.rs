@@ -1,6 +1,9 @@
 //! What a decision tells besides its verdict: what limits it, what stands in the way of an up, the numbers.
 
+use jiff::SignedDuration;
+
 use super::adopt::Sight;
+use super::by_delay;
 use super::capacity;
 use super::decide::Scene;
 use super::decision::{Decision, Facts, HoldReason, LimitedBy, Verdict, Wait};
@@ -23,11 +26,17 @@ impl Scene<'_> {
                 count: self.live.new_partitions,
             });
         }
-        let Objective::LagPerReplica(lag_per_replica) = self.policy.objective;
-        self.trail.push(Step::Demand {
-            replicas: asked,
-            lag_per_replica,
-        });
+        if let Objective::LagPerReplica(lag_per_replica) = self.policy.objective {
+            self.trail.push(Step::Demand {
+                replicas: asked,
+                lag_per_replica,
+            });
+        }
+        self.explain_limit(asked, wanted);
+    }
+
+    /// Why the size is not the count that was asked for.
+    pub(super) fn explain_limit(&mut self, asked: i32, wanted: i32) {
         if let (Some(by), Some(bounds)) = (self.limited_by(), &self.bounds) {
             let at = if by == LimitedBy::MinReplicas {
                 bounds.floor
@@ -133,6 +142,26 @@ impl Scene<'_> {
             produced: rates.map(|(produced, _)| produced),
             consumed: rates.map(|(_, consumed)| consumed),
             best_per_replica: capacity::best(&self.memory, self.now),
+            capacity: self.memory.learnt.capacity.map(|capacity| capacity.milli),
+            delay: self.estimate.as_ref().map(|estimate| {
+                SignedDuration::try_from_secs_f64(estimate.delay).unwrap_or_default()
+            }),
+            delay_partition: self
+                .estimate
+                .as_ref()
+                .and_then(|estimate| estimate.latest_partition.clone()),
+            hot_partitions: self
+                .estimate
+                .as_ref()
+                .zip(by_delay::objective(self.policy))
+                .map(|(estimate, objective)| estimate.hot(&self.memory.learnt, objective))
+                .unwrap_or_default(),
+            plateau: self.memory.learnt.plateau.map(|plateau| plateau.replicas),
+            stuck_partitions: self
+                .estimate
+                .as_ref()
+                .map(|estimate| estimate.stuck.clone())
+                .unwrap_or_default(),
             overdue: self.gates.overdue,
             group_missing: self.gates.members_missing,
             wants_members: self.wants_members(verdict),

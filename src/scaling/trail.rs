@@ -46,6 +46,52 @@ pub enum Step {
         /// `lagPerReplica`.
         lag_per_replica: i64,
     },
+    /// How long records wait.
+    Delay {
+        /// The oldest one, now.
+        delay: SignedDuration,
+        /// When an action could take effect.
+        predicted: SignedDuration,
+        /// Partitions that are not known.
+        unknown: i32,
+    },
+    /// What arrives, what one consumer can do, and the replicas that follow.
+    Load {
+        /// Thousandths of a record per second.
+        arrivals_milli: i64,
+        /// Thousandths of a record per second.
+        capacity_milli: i64,
+        /// Seen under a backlog, or bracketed; else what it does at present.
+        is_measured: bool,
+        /// Replicas, if partitions did not limit them.
+        replicas: i32,
+    },
+    /// Partitions that do not move, and are left out of the demand.
+    Stuck {
+        /// How many.
+        count: i32,
+    },
+    /// The past was replayed with fewer replicas and stayed calm.
+    Replayed {
+        /// Replicas.
+        replicas: i32,
+        /// How much of the past.
+        window: SignedDuration,
+    },
+    /// More replicas have brought nothing.
+    Plateau {
+        /// Than so many.
+        replicas: i32,
+        /// How long that is believed.
+        until: Timestamp,
+    },
+    /// What the last scale-up brought.
+    InVain {
+        /// Throughput, in percent.
+        gained: i64,
+        /// Members, in percent.
+        grown: i64,
+    },
     /// A count was moved to one worth having.
     Useful {
         /// The count that was asked for.
@@ -131,6 +177,12 @@ impl fmt::Display for Step {
             } => {
                 write!(f, "{lag_per_replica} a replica asks for {replicas}")
             }
+            Self::Delay { .. }
+            | Self::Load { .. }
+            | Self::Stuck { .. }
+            | Self::Replayed { .. }
+            | Self::Plateau { .. }
+            | Self::InVain { .. } => self.fmt_of_delay(f),
             Self::Useful {
                 asked,
                 taken,
@@ -193,6 +245,58 @@ impl fmt::Display for Step {
                 )
             }
             Self::Said(words) => f.write_str(words),
+        }
+    }
+}
+
+impl Step {
+    /// The steps of the time objective.
+    fn fmt_of_delay(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delay {
+                delay,
+                predicted,
+                unknown,
+            } => {
+                write!(
+                    f,
+                    "delay {}s, {}s predicted",
+                    delay.as_secs(),
+                    predicted.as_secs().max(0)
+                )?;
+                match unknown {
+                    0 => Ok(()),
+                    unknown => write!(f, ", {unknown} partitions unknown"),
+                }
+            }
+            Self::Load {
+                arrivals_milli,
+                capacity_milli,
+                is_measured,
+                replicas,
+            } => write!(
+                f,
+                "{} records/s arrive, one consumer {} {}: {replicas}",
+                per_second(*arrivals_milli),
+                if *is_measured { "can do" } else { "does" },
+                per_second(*capacity_milli)
+            ),
+            Self::Stuck { count } => write!(f, "{count} partitions do not move"),
+            Self::Replayed { replicas, window } => write!(
+                f,
+                "the last {}s with {replicas} would have stayed calm",
+                window.as_secs()
+            ),
+            Self::Plateau { replicas, until } => write!(
+                f,
+                "more than {replicas} brought nothing; not tried again before {}",
+                clock(*until)
+            ),
+            Self::InVain { gained, grown } => write!(
+                f,
+                "{grown}% more consumers brought {gained}% more throughput"
+            ),
+            _ => Ok(()),
         }
     }
 }

@@ -206,6 +206,7 @@ fn exposition() -> String {
         produced: Some(1.0),
         consumed: Some(1.0),
         capacity: Some(1.0),
+        delay: Some(42.0),
     });
     group.describe(GroupInfo::default());
     group.conditions([("Ready", ConditionStatus::True)]);

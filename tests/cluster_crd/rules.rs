@@ -70,8 +70,14 @@ fn of_spec() -> Vec<Case> {
         case(
             "spec.objective",
             group(json!({ "objective": { "lagPerReplica": null } })),
-            "set lagPerReplica: how many messages behind one replica may be",
+            "set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be",
             group(json!({ "objective": { "lagPerReplica": 1 } })),
+        ),
+        case(
+            "spec.objective",
+            group(json!({ "objective": { "lagPerReplica": 1, "maxDelay": "60s" } })),
+            "set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be",
+            group(json!({ "objective": { "lagPerReplica": null, "maxDelay": "60s" } })),
         ),
         case(
             "spec.kafka",

@@ -11,6 +11,7 @@
 )]
 
 mod counts;
+mod delay;
 mod faults;
 mod field;
 mod protocols;

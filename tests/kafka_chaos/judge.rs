@@ -89,7 +89,7 @@ impl Judge {
         !self.verdict.lock().unwrap().wrong.is_empty()
     }
 
-    /// Until a look that began after now sees everything, for as long as recovery may take.
+    /// Until a look that began after now sees everything, a minute at most.
     pub(crate) async fn until_whole(&self, when: &str) {
         let now = self.truth.now();
         until(RECOVERY, when, || async {

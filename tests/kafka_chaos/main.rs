@@ -53,9 +53,8 @@ use tokio_util::task::AbortOnDropHandle;
 use traffic::Traffic;
 use truth::Truth;
 
-/// Within this all has to be read again: a broker that has not heard of a new password yet refuses it, and who was refused waits
-/// 60 to 75 s before the next try.
-const RECOVERY: Duration = Duration::from_secs(100);
+/// Within this all has to be read again.
+const RECOVERY: Duration = Duration::from_secs(60);
 
 /// After so long all is brought to rest, held against what the brokers say, and what the process holds is looked at.
 const ROUND: Duration = Duration::from_mins(5);

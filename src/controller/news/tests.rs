@@ -10,11 +10,14 @@ fn status() -> Value {
         "observedGeneration": 1,
         "group": { "id": "g", "state": "Stable", "members": 2 },
         "partitions": 6,
-        "lag": { "total": 1200, "max": 300, "maxPartition": "t-1", "unknownPartitions": 0 },
+        "lag": { "total": 1200, "max": 300, "maxPartition": "t-1", "delay": "42s", "unknownPartitions": 0, "stuckPartitions": ["t-5"] },
         "rate": { "produced": "1200", "consumed": "1200" },
         "replicas": { "current": 2, "ready": 2, "desired": 2, "limit": 6, "limitedBy": "Partitions" },
         "decision": { "action": "Hold", "reason": "CoolingDown", "message": "lag 1200; wants 3", "notBefore": "2026-11-24T12:00:30Z" },
-        "memory": { "version": 1, "expected": 2, "best": { "milli": 1000, "time": "2026-11-24T12:00:00Z" } },
+        "memory": { "version": 1, "expected": 2, "best": { "milli": 1000, "time": "2026-11-24T12:00:00Z" },
+                    "learnt": { "capacity": { "milli": 200_000, "measured": true },
+                                "atLeast": { "milli": 150_000, "time": "2026-11-24T12:00:00Z" },
+                                "saturated": { "consumers": 2, "milli": 400_000, "time": "2026-11-24T12:00:00Z" } } },
         "conditions": [{ "type": "Ready", "status": "True", "reason": "Managed", "message": "until 12:00:30Z",
                          "lastTransitionTime": "2026-11-24T11:00:00Z" },
                        { "type": "ScalingLimited", "status": "False", "reason": "DesiredWithinRange", "message": "",
@@ -22,10 +25,14 @@ fn status() -> Value {
     })
 }
 
+fn grain(lag: i64) -> Grain {
+    Grain { lag, delay: 6 }
+}
+
 fn with(pointer: &str, value: Value) -> News {
     let mut next = status();
     *next.pointer_mut(pointer).unwrap() = value;
-    of(&read(status()), &read(next), 50)
+    of(&read(status()), &read(next), grain(50))
 }
 
 fn read(status: Value) -> ConsumerGroupStatus {
@@ -34,7 +41,7 @@ fn read(status: Value) -> ConsumerGroupStatus {
 
 #[test]
 fn nothing_new_is_nothing() {
-    assert_eq!(of(&read(status()), &read(status()), 0), News::None);
+    assert_eq!(of(&read(status()), &read(status()), grain(0)), News::None);
     assert_eq!(News::None.due_after(), None);
 }
 
@@ -53,6 +60,10 @@ fn nothing_new_is_nothing() {
 #[case("/observedGeneration", json!(2))]
 #[case::memory_of_an_action("/memory/expected", json!(3))]
 #[case::memory_that_moved("/memory/best/milli", json!(1060))]
+#[case::capacity_that_moved("/memory/learnt/capacity/milli", json!(189_000))]
+#[case::capacity_that_was_measured("/memory/learnt/capacity/measured", json!(false))]
+#[case::a_saturated_group_that_grew("/memory/learnt/saturated/consumers", json!(3))]
+#[case::a_stuck_partition("/lag/stuckPartitions", json!(["t-6"]))]
 #[case::memory_that_is_old("/memory/best/time", json!("2026-11-24T12:31:00Z"))]
 fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] value: Value) {
     assert_eq!(with(pointer, value), News::Words);
@@ -61,6 +72,7 @@ fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] val
 #[rstest]
 #[case("/lag/total", json!(1300))]
 #[case("/lag/max", json!(360))]
+#[case("/lag/delay", json!("49s"))]
 #[case("/rate/produced", json!("1300"))]
 #[case("/rate/consumed", json!(null))]
 #[case::of_a_hold("/replicas/desired", json!(3))]
@@ -85,14 +97,15 @@ fn a_size_that_the_arrivals_alone_forbid_now_and_then_is_a_number() {
         hold("AsDesired", "2026-11-24T12:00:00Z"),
         hold("ArrivalsTooHigh", "2026-11-24T12:00:15Z"),
     );
-    assert_eq!(of(&one, &other, 0), News::Numbers);
-    assert_eq!(of(&other, &one, 0), News::Numbers);
+    assert_eq!(of(&one, &other, grain(0)), News::Numbers);
+    assert_eq!(of(&other, &one, grain(0)), News::Numbers);
 }
 
 #[rstest]
 #[case::within_the_grain("/lag/total", json!(1250))]
 #[case::within_a_twentieth("/rate/produced", json!("1260"))]
 #[case("/lag/maxPartition", json!("t-2"))]
+#[case::within_the_grain("/lag/delay", json!("48s"))]
 #[case("/decision/message", json!("lag 1250; wants 3"))]
 #[case("/conditions/0/message", json!("until 12:00:31Z"))]
 fn numbers_that_hardly_moved_can_wait(#[case] pointer: &str, #[case] value: Value) {
@@ -100,6 +113,9 @@ fn numbers_that_hardly_moved_can_wait(#[case] pointer: &str, #[case] value: Valu
 }
 
 #[rstest]
+#[case("/memory/learnt/capacity/milli", json!(191_000))]
+#[case("/memory/learnt/atLeast/milli", json!(149_000))]
+#[case("/memory/learnt/saturated/time", json!("2026-11-24T12:20:00Z"))]
 #[case("/memory/best/milli", json!(1040))]
 #[case("/memory/best/time", json!("2026-11-24T12:20:00Z"))]
 fn memory_that_hardly_moved_is_no_news(#[case] pointer: &str, #[case] value: Value) {
@@ -109,5 +125,5 @@ fn memory_that_hardly_moved_is_no_news(#[case] pointer: &str, #[case] value: Val
 #[test]
 fn the_first_status_is_news() {
     let empty = ConsumerGroupStatus::default();
-    assert_eq!(of(&empty, &read(status()), 50), News::Words);
+    assert_eq!(of(&empty, &read(status()), grain(50)), News::Words);
 }

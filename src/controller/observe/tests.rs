@@ -150,12 +150,12 @@ fn a_look_becomes_what_decide_is_told() {
         log_start: Some(5),
         log_end: Some(100),
         committed: Commit::At(40),
-        owned: true,
+        owner: Some(0),
     };
     let second = Partition {
         log_end: Some(50),
         committed: Commit::Absent,
-        owned: false,
+        owner: None,
         ..first
     };
     assert_eq!(orders.partitions.as_deref(), Some(&[first, second][..]));
@@ -253,7 +253,7 @@ fn states_are_what_they_mean_for_acting(
 #[case("uniform", Assignor::Even)]
 #[case("stream", Assignor::Other)]
 fn assignors_are_what_they_mean_for_the_limit(#[case] name: &str, #[case] told: Assignor) {
-    assert_eq!(assignor(name), told);
+    assert_eq!(Assignor::named(name), told);
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct GroupNumbers {
     pub consumed: Option<f64>,
     /// Records per second that one replica can read, once that is known.
     pub capacity: Option<f64>,
+    /// Age in seconds of the oldest message that is not consumed, under the time objective.
+    pub delay: Option<f64>,
 }
 
 /// What a group is, as labels of one series.
@@ -175,7 +177,7 @@ const COUNTS: [Gauge<i64>; 9] = [
     ),
 ];
 
-const RATES: [Gauge<f64>; 3] = [
+const REALS: [Gauge<f64>; 4] = [
     (
         "produced_rate",
         "Records per second written to the group's partitions.",
@@ -191,6 +193,11 @@ const RATES: [Gauge<f64>; 3] = [
         "Records per second that one replica can read, once known.",
         |n| n.capacity,
     ),
+    (
+        "delay_seconds",
+        "Age of the oldest message that is not consumed, under maxDelay.",
+        |n| n.delay,
+    ),
 ];
 
 impl Collector for Groups {
@@ -202,7 +209,7 @@ impl Collector for Groups {
         for (name, help, value) in COUNTS {
             gauge(&mut encoder, &groups, name, help, value)?;
         }
-        for (name, help, value) in RATES {
+        for (name, help, value) in REALS {
             gauge(&mut encoder, &groups, name, help, value)?;
         }
         info(&mut encoder, &groups)?;

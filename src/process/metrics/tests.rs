@@ -18,6 +18,7 @@ fn worked() -> Metrics {
         produced: Some(1250.0),
         consumed: Some(312.5),
         capacity: Some(104.25),
+        delay: Some(42.5),
     });
     group.describe(GroupInfo {
         group: "fulfillment".into(),

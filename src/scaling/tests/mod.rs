@@ -1,5 +1,6 @@
 //! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
 
+mod delay;
 mod hands;
 mod promises;
 mod reviewed;
@@ -69,7 +70,7 @@ impl World {
             log_start: Some(0),
             log_end: Some(0),
             committed: Commit::At(0),
-            owned: true,
+            owner: Some(0),
         };
         Self {
             policy: policy(),
@@ -143,10 +144,11 @@ impl World {
             topics: vec![Topic {
                 name: Arc::from("orders"),
                 counts: true,
-                partitions: Some(self.partitions.clone()),
+                partitions: Some(self.owned(consumers)),
             }],
             group: Group {
                 state: self.group,
+                rebalance: None,
                 assignor: self.assignor,
                 members: Some(Members {
                     look: self.number,
@@ -169,6 +171,17 @@ impl World {
                 rollout: self.rollout,
             },
         }
+    }
+
+    /// The partitions with their owners, as members of a stable group show them.
+    fn owned(&self, consumers: usize) -> Vec<Partition> {
+        let mut partitions = self.partitions.clone();
+        for (i, partition) in partitions.iter_mut().enumerate() {
+            let owner = i.checked_rem(consumers).and_then(|i| u32::try_from(i).ok());
+            let is_shown = partition.owner.is_some() && self.group == GroupState::Stable;
+            partition.owner = owner.filter(|_| is_shown);
+        }
+        partitions
     }
 
     /// Time passes and the next look is made.

@@ -26,6 +26,7 @@ enum Event {
     AddPartitions(usize),
     Bounds(i32, Option<i32>),
     Threshold(i64),
+    MaxDelay(i64),
     Pacing(i64, i64),
     Pause(Option<i32>),
     Assignor(Option<Assignor>),
@@ -50,6 +51,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1..6usize).prop_map(Event::AddPartitions),
         1 => (0..8i32, proptest::option::of(8..20i32)).prop_map(|(min, max)| Event::Bounds(min, max)),
         1 => (100..5000i64).prop_map(Event::Threshold),
+        1 => (1..600i64).prop_map(Event::MaxDelay),
         1 => (1..90i64, 1..150i64).prop_map(|(up, down)| Event::Pacing(up, down)),
         1 => proptest::option::of(0..8i32).prop_map(Event::Pause),
         1 => proptest::option::of(prop_oneof![Just(Assignor::Range), Just(Assignor::Even), Just(Assignor::Other)]).prop_map(Event::Assignor),
@@ -128,13 +130,14 @@ impl Checker {
                     log_start: Some(0),
                     log_end: Some(0),
                     committed: Commit::At(0),
-                    owned: true,
+                    owner: Some(0),
                 };
                 let count = (world.partitions.len() + more).min(40);
                 world.partitions.resize(count, fresh);
             }
             Event::Bounds(min, max) => (world.policy.min, world.policy.max) = (min, max),
             Event::Threshold(n) => world.policy.objective = Objective::LagPerReplica(n),
+            Event::MaxDelay(n) => world.policy.objective = Objective::MaxDelay(secs(n)),
             Event::Pacing(up, down) => {
                 world.policy.pacing.min_interval = secs(up);
                 world.policy.pacing.min_scale_down_interval = secs(down);
@@ -272,11 +275,15 @@ proptest! {
         replicas in 0..20i32,
         min in 0..4i32,
         fallback in proptest::option::of(1..10i32),
+        max_delay in proptest::option::of(1..600i64),
         steps in proptest::collection::vec((event(), 1..40i64), 1..150),
     ) {
         let mut world = World::new(partitions, replicas);
         world.policy.min = min;
         world.policy.pacing.min_scale_down_interval = secs(40);
+        if let Some(delay) = max_delay {
+            world.policy.objective = Objective::MaxDelay(secs(delay));
+        }
         world.policy.fallback = fallback.map(|replicas| Fallback { replicas, after: secs(120) });
         let mut checker =
             Checker { world, skew: 0, least_skew: 0, real: 0, last_action: None, rebalancing: None, rollout: None, process_began: 0, seen_limit: None };

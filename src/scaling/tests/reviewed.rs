@@ -17,7 +17,7 @@ fn with_unnamed(world: &World, partitions: usize) -> Observation {
                 log_start: None,
                 log_end: None,
                 committed: Commit::Unknown,
-                owned: true
+                owner: Some(0)
             };
             partitions
         ];
@@ -69,7 +69,7 @@ fn a_target_found_asleep_wakes_for_what_comes_though_nothing_was_ever_committed(
         *p = Partition {
             log_end: Some(70),
             committed: Commit::Absent,
-            owned: false,
+            owner: None,
             ..*p
         };
     }

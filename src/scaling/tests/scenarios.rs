@@ -62,7 +62,7 @@ fn twenty_consumers_on_four_partitions_report_sixteen_idle_and_come_down_to_four
         20,
         Partition {
             committed: Commit::Absent,
-            owned: false,
+            owner: None,
             log_end: Some(0),
             log_start: Some(0),
         },
@@ -105,7 +105,7 @@ fn what_partitions_nobody_has_owned_yet_hold_is_no_demand_until_consumers_must_h
         log_start: Some(0),
         log_end: Some(50_000),
         committed: Commit::Absent,
-        owned: false,
+        owner: None,
     };
     world.partitions.resize(8, fresh);
     for _ in 0..23 {

@@ -110,7 +110,7 @@ fn a_topic_recreated_with_lower_offsets_scales_nothing_down_on_nonsense() {
             log_start: Some(0),
             log_end: Some(5),
             committed: Commit::At(10_000),
-            owned: true,
+            owner: Some(0),
         };
     }
     for _ in 0..20 {

@@ -1,0 +1,138 @@
+//! `lagrange decide`: observations in, decisions out, as JSON lines. The very code that the operator decides with.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use thiserror::Error;
+
+use crate::recording::{BadLine, Line, Session};
+
+/// How often another program should ask, in seconds: the interval that the law's windows are made for.
+const INTERVAL: u64 = 15;
+
+/// Decide on recorded observations, at a desk
+///
+/// Reads JSON lines: one init line with the settings (or --manifest), then one line for each look. Writes one line for each
+/// look: what the operator would do, why, until when, and every step on the way. The format is described in docs/decide.md.
+/// What is decided counts as done, so the next observation should show it.
+#[derive(Debug, Args)]
+pub(super) struct Decide {
+    /// Observations as JSON lines; - reads standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    input: PathBuf,
+    /// ConsumerGroup to decide for, as YAML or JSON, instead of an init line
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Answer each line at once, the init line too: for another program that drives the decision
+    #[arg(long)]
+    stream: bool,
+}
+
+/// Why nothing more could be decided.
+#[derive(Debug, Error)]
+pub(super) enum Failed {
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A manifest that is none.
+    #[error("{}: not a ConsumerGroup: {source}", path.display())]
+    Manifest {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<serde_saphyr::Error>,
+    },
+    /// A line that cannot be used.
+    #[error("line {number}: {source}")]
+    Line {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        source: BadLine,
+    },
+    /// The manifest cannot be managed.
+    #[error(transparent)]
+    Spec(#[from] BadLine),
+    /// The output is gone.
+    #[error("cannot write: {0}")]
+    Write(io::Error),
+}
+
+impl Decide {
+    pub(super) fn run(&self) -> Result<(), Failed> {
+        let output = io::BufWriter::new(io::stdout().lock());
+        let result = if self.input.as_os_str() == "-" {
+            self.answer(io::stdin().lock(), output)
+        } else {
+            let file = File::open(&self.input).map_err(|source| self.unreadable(source))?;
+            self.answer(BufReader::new(file), output)
+        };
+        match result {
+            // Nothing is left to be said to a reader who closed the pipe.
+            Err(Failed::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+
+    fn answer(&self, input: impl BufRead, mut output: impl Write) -> Result<(), Failed> {
+        let mut session = self.session()?;
+        for (line, number) in input.lines().zip(1..) {
+            let line = line.map_err(|source| self.unreadable(source))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let bad = |source| Failed::Line { number, source };
+            let line: Line = serde_json::from_str(&line).map_err(|error| bad(error.into()))?;
+            let is_init = matches!(line, Line::Init(_));
+            let is_end = matches!(line, Line::End);
+            let answer = session.take(line).map_err(bad)?;
+            if let Some(answer) = answer {
+                write(&mut output, &answer)?;
+            } else if is_init && self.stream {
+                let ready = serde_json::json!({ "ok": true, "interval_s": INTERVAL });
+                write(&mut output, &ready)?;
+            }
+            if self.stream {
+                output.flush().map_err(Failed::Write)?;
+            }
+            if is_end {
+                break;
+            }
+        }
+        output.flush().map_err(Failed::Write)
+    }
+
+    fn session(&self) -> Result<Session, Failed> {
+        let Some(path) = &self.manifest else {
+            return Ok(Session::default());
+        };
+        let text = fs::read_to_string(path).map_err(|source| Failed::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let manifest = serde_saphyr::from_str(&text).map_err(|source| Failed::Manifest {
+            path: path.clone(),
+            source: Box::new(source),
+        })?;
+        Ok(Session::of_manifest(manifest)?)
+    }
+
+    fn unreadable(&self, source: io::Error) -> Failed {
+        Failed::Read {
+            path: self.input.clone(),
+            source,
+        }
+    }
+}
+
+fn write(output: &mut impl Write, line: &impl serde::Serialize) -> Result<(), Failed> {
+    serde_json::to_writer(&mut *output, line).map_err(|error| Failed::Write(error.into()))?;
+    output.write_all(b"\n").map_err(Failed::Write)
+}

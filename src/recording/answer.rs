@@ -1,0 +1,64 @@
+//! The lines that are written: what was decided, with its steps, and the memory to go on from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::scaling::Memory;
+use crate::scaling::decision::{Decision, Verdict};
+
+/// What was decided on one observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Seconds, as in the observation.
+    pub t: f64,
+    /// Replicas to scale to; `null`: hold.
+    pub replicas: Option<i32>,
+    /// The reason, one of a bounded set: `DelayAboveTarget`, `CoolingDown`, ...
+    pub reason: String,
+    /// Seconds before which nothing will change, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<f64>,
+    /// Replicas that there would be, were nothing in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<i32>,
+    /// Most replicas that can be given a partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i32>,
+    /// What keeps the wanted count from being what the load asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
+    /// Lag of the partitions that are known, in records.
+    pub lag: i64,
+    /// Age of the oldest record that is not consumed, in seconds; under `maxDelay` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_s: Option<f64>,
+    /// The steps, in order.
+    pub trail: Vec<String>,
+    /// The memory that survives a restart: to be given back in the next `init`.
+    pub status: Memory,
+}
+
+impl Answer {
+    /// What `decision`, made at `t` seconds, leaves in `memory`.
+    pub(super) fn new(t: f64, decision: &Decision, memory: Memory) -> Self {
+        let (replicas, reason, until) = match decision.verdict {
+            Verdict::Scale { to, why, .. } => (Some(to), why.as_str(), None),
+            Verdict::Hold(wait) => (None, wait.why.as_str(), wait.until),
+        };
+        let facts = &decision.facts;
+        Self {
+            t,
+            replicas,
+            reason: reason.to_owned(),
+            not_before: until.map(super::session::seconds),
+            desired: facts.desired,
+            limit: facts.limit,
+            limited_by: decision.limited_by.map(|by| by.as_str().to_owned()),
+            lag: facts.lag.total,
+            delay_s: facts
+                .delay
+                .map(|delay| (delay.as_secs_f64() * 10.0).round() / 10.0),
+            trail: decision.trail.0.iter().map(ToString::to_string).collect(),
+            status: memory,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The lines that are read: what is asked of a group, and what was seen of it. Fields that are absent have defaults; fields
+//! that are not known are ignored, so that a later version's recordings can be read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::ConsumerGroup;
+use crate::scaling::Memory;
+
+/// One line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Line {
+    /// What the group is sized for. The first line, and again where another group or setting begins.
+    Init(Box<Init>),
+    /// What was seen at one moment.
+    Observe(Box<Observe>),
+    /// Nothing more will come.
+    End,
+}
+
+/// What the group is sized for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Init {
+    /// Version of the format: [`super::PROTOCOL`].
+    #[serde(default = "protocol")]
+    pub protocol: i64,
+    /// The settings.
+    pub spec: Spec,
+    /// What the last answer gave as its status: the memory that survives a restart.
+    #[serde(default)]
+    pub status: Option<Memory>,
+}
+
+fn protocol() -> i64 {
+    super::PROTOCOL
+}
+
+/// The settings: a whole manifest, or the few numbers that matter.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spec {
+    /// A ConsumerGroup. With it, no other field counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Box<ConsumerGroup>>,
+    /// `minReplicas`; default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_replicas: Option<i32>,
+    /// `maxReplicas`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_replicas: Option<i32>,
+    /// `objective.maxDelay` in seconds. One of this and `lag_per_replica`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_delay_s: Option<f64>,
+    /// `objective.lagPerReplica`; goes before `max_delay_s` if both are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_per_replica: Option<i64>,
+    /// `threadsPerReplica`; default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<i32>,
+    /// `pacing`, as in a manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pacing: Option<crate::api::Pacing>,
+}
+
+/// What was seen at one moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Observe {
+    /// Seconds; the only clock. Counted from anywhere, never back.
+    pub t: f64,
+    /// The workload.
+    pub workload: Workload,
+    /// Whether Kafka could be read; else `topics` and `group` are absent.
+    #[serde(default = "yes")]
+    pub kafka_ok: bool,
+    /// Topics by name.
+    #[serde(default)]
+    pub topics: BTreeMap<String, TopicLine>,
+    /// The group. Absent: its state is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupLine>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The workload.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Workload {
+    /// Replicas wanted.
+    pub spec_replicas: i32,
+    /// Replicas ready.
+    pub ready_replicas: i32,
+    /// Pods are being replaced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rollout: bool,
+}
+
+/// A topic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TopicLine {
+    /// Its partitions. One that could not be read is missing, or has no `log_end`.
+    pub partitions: Vec<PartitionLine>,
+    /// How many it has, where the last ones may be missing above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Its lag does not count; it bears on the partition limit alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_assigned: bool,
+}
+
+/// A partition.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PartitionLine {
+    /// Its number.
+    pub p: u32,
+    /// First offset still kept.
+    #[serde(default)]
+    pub log_start: Option<i64>,
+    /// One past the last record.
+    #[serde(default)]
+    pub log_end: Option<i64>,
+    /// What the group has committed; `null`: nothing. Absent where that is not known.
+    #[serde(default, skip_serializing_if = "Committed::is_unknown")]
+    pub committed: Committed,
+}
+
+/// A committed offset: a number, `null`, or absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<i64>", into = "Option<i64>")]
+pub enum Committed {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// Nothing is committed.
+    Nothing,
+    /// At this offset.
+    At(i64),
+}
+
+impl Committed {
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
+impl From<Option<i64>> for Committed {
+    fn from(offset: Option<i64>) -> Self {
+        offset.map_or(Self::Nothing, Self::At)
+    }
+}
+
+impl From<Committed> for Option<i64> {
+    fn from(committed: Committed) -> Self {
+        match committed {
+            Committed::At(offset) => Some(offset),
+            Committed::Nothing | Committed::Unknown => None,
+        }
+    }
+}
+
+/// The group.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupLine {
+    /// `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Assigning`, `Reconciling`, `Empty`, `Dead`; anything else is
+    /// not known.
+    pub state: String,
+    /// The assignor; `uniform` also says KIP-848.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// `Classic` or `Consumer` (KIP-848).
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Its members. Absent: not described.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<MemberLine>>,
+    /// How many looks ago the members were described; 0: in this one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub described_before: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// A member.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemberLine {
+    /// The coordinator's id for it.
+    pub id: String,
+    /// Topic and number of each of its partitions; empty while a classic group rebalances.
+    pub assignment: Vec<(String, u32)>,
+    /// It has a `group.instance.id`.
+    #[serde(rename = "static", skip_serializing_if = "std::ops::Not::not")]
+    pub is_static: bool,
+}

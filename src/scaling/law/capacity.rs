@@ -1,0 +1,146 @@
+//! What one consumer can do. It shows it only while it has work waiting all along: one that keeps up shows the load, one
+//! that is stuck or rebalancing shows nothing.
+
+use jiff::Timestamp;
+
+use super::estimate::Estimate;
+use super::learnt::Learnt;
+use super::partitions::{Partitions, State};
+use super::real;
+use super::series::Of;
+
+/// So many seconds of work waiting at every look is a backlog.
+const BACKLOG: f64 = 12.0;
+/// A sample is taken once in so many milliseconds.
+const SAMPLE_EVERY: i64 = 30_000;
+/// So large a share of saturated consumers is believed against what was possible once.
+const BELIEVED: f64 = 0.3;
+/// A plateau is over when the group gets through so many times as much.
+const BEYOND_PLATEAU: f64 = 1.25;
+
+/// How busy the consumers are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Busy {
+    /// For each member: its consumption, if it was saturated.
+    pub(super) saturated: Vec<Option<f64>>,
+    /// Members that have a partition which is not stuck.
+    pub(super) active: i32,
+    /// Members that were saturated.
+    pub(super) count: i32,
+    /// Members that have a backlog at this look, whatever they had before.
+    backlogged: i32,
+    /// Best consumption of a member that has been steady for two minutes and had arrivals to match.
+    steady_best: f64,
+}
+
+impl Busy {
+    pub(super) fn of(partitions: &Partitions, is_measured: bool, now: i64) -> Self {
+        // A first sample is wanted soon.
+        let looks = if is_measured { 4 } else { 2 };
+        let window = looks * 15_000;
+        let mut owned: Vec<Vec<&State>> = vec![Vec::new(); partitions.members.len()];
+        for (_, state) in partitions.all().filter(|(_, state)| !state.is_stuck) {
+            if let Some(parts) = state.owner.and_then(|owner| owned.get_mut(owner)) {
+                parts.push(state);
+            }
+        }
+        let mut busy = Self {
+            saturated: vec![None; owned.len()],
+            ..Self::default()
+        };
+        for ((member, parts), saturated) in partitions
+            .members
+            .iter()
+            .zip(&owned)
+            .zip(&mut busy.saturated)
+        {
+            if parts.is_empty() {
+                continue;
+            }
+            busy.active += 1;
+            let Some(stable_since) = partitions.stable_since else {
+                continue;
+            };
+            // One that has just stopped moving may be getting stuck.
+            let stands = |state: &&State| state.series.lag() > 0.0 && now - state.moved > 30_000;
+            if parts.iter().any(stands) {
+                continue;
+            }
+            let steady = now - member.since.max(stable_since);
+            let sum = |of, window| -> f64 {
+                let rates = parts.iter().map(|state| state.series.rate(of, window));
+                rates.map(|rate| rate.unwrap_or(0.0)).sum()
+            };
+            let consumed = sum(Of::Consumption, window);
+            let arrivals = sum(Of::Arrivals, 60_000);
+            if steady >= 120_000 {
+                busy.steady_best = busy.steady_best.max(consumed.min(arrivals));
+            }
+            let waits: f64 = parts.iter().map(|state| state.series.lag()).sum();
+            let enough = (BACKLOG * arrivals.max(consumed)).max(1.0);
+            busy.backlogged += i32::from(waits >= enough);
+            let backlogged = (0..=looks).all(|look| {
+                let then = now - look * 15_000;
+                let lag: Option<f64> = parts.iter().map(|s| s.series.lag_at(then)).sum();
+                lag.is_some_and(|lag| lag >= enough)
+            });
+            if steady >= window - 1_000 && backlogged {
+                *saturated = Some(consumed);
+                busy.count += 1;
+            }
+        }
+        busy
+    }
+
+    /// Median consumption of the saturated (the upper one of two).
+    fn median(&self) -> Option<f64> {
+        let mut rates: Vec<f64> = self.saturated.iter().copied().flatten().collect();
+        rates.sort_by(f64::total_cmp);
+        rates.get(rates.len() / 2).copied()
+    }
+
+    /// Whether at least half of the consumers that have work have a backlog now.
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.active > 0 && self.backlogged * 2 >= self.active
+    }
+
+    /// Whether at least half of the consumers that have work were saturated.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.active > 0 && self.count * 2 >= self.active
+    }
+}
+
+/// Learns from a new look. `next_sample`: not before, in milliseconds.
+pub(in crate::scaling) fn learn(
+    learnt: &mut Learnt,
+    next_sample: &mut i64,
+    estimate: &Estimate,
+    now: Timestamp,
+) {
+    let busy = &estimate.busy;
+    if let (Some(plateau), Some(_)) = (learnt.plateau, busy.median())
+        && estimate.consumed > BEYOND_PLATEAU * real(plateau.milli) / 1000.0
+    {
+        learnt.plateau = None;
+        learnt.backoff = None;
+    }
+    // At a plateau consumers show the bottleneck, not themselves.
+    if let Some(sample) = busy.median()
+        && learnt.plateau.is_none()
+        && now.as_millisecond() >= *next_sample
+    {
+        *next_sample = now.as_millisecond() + SAMPLE_EVERY;
+        let share = f64::from(busy.count) / f64::from(busy.active.max(1));
+        if share >= BELIEVED && sample < learnt.at_least(now) {
+            learnt.set_at_least(sample, now);
+        }
+        let known = learnt.capacity().filter(|_| learnt.is_measured());
+        let capacity = known.map_or(sample, |known| {
+            known + (0.25 + 0.5 * share) * (sample - known)
+        });
+        learnt.set_capacity(capacity, true);
+    }
+    if busy.steady_best > learnt.at_least(now) {
+        learnt.set_at_least(busy.steady_best, now);
+    }
+}

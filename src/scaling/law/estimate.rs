@@ -1,0 +1,164 @@
+//! What one look says: rates, lag and delay of each live partition, and how busy each consumer is.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::super::observation::{Assignor, Rebalance};
+use super::capacity::Busy;
+use super::learnt::Learnt;
+use super::partitions::Partitions;
+use super::placement::Placement;
+use super::series::Of;
+use super::what_if::WhatIf;
+
+/// Weight of the last look against the last minute in the rate that is predicted with: one alone is late or nervous.
+const BLEND: f64 = 0.35;
+/// A partition that has been unknown for longer permits no scale-up, in milliseconds (decision 15).
+const FRESH: i64 = 60_000;
+
+/// A partition is called hot from this share of the objective on.
+const HOT_SHARE: f64 = 0.5;
+
+/// A live partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live {
+    /// Arrivals over the last look.
+    pub(super) fast: f64,
+    /// Arrivals to predict with.
+    pub(super) expected: f64,
+    pub(super) consumed: f64,
+    pub(super) lag: f64,
+    /// Age of its oldest unread record, in seconds.
+    pub(super) delay: f64,
+    /// Place of its owner among the members.
+    pub(super) owner: Option<usize>,
+}
+
+/// What one look says.
+#[derive(Debug, Clone)]
+pub(in crate::scaling) struct Estimate {
+    /// One entry for each of [`Placement::live`].
+    pub(super) live: Vec<Live>,
+    pub(super) placement: Placement,
+    pub(super) busy: Busy,
+    pub(super) rebalance: Rebalance,
+    /// Since when the group has been stable, in seconds before now.
+    pub(super) stable_for: Option<f64>,
+    /// Seconds since the first look of this process.
+    pub(super) watched_for: f64,
+    /// Every live partition was read within the last minute.
+    pub(super) is_fresh: bool,
+    /// Age of the oldest unread record of all live partitions, in seconds, and its partition.
+    pub(in crate::scaling) delay: f64,
+    pub(in crate::scaling) latest_partition: Option<(Arc<str>, i32)>,
+    /// Partitions that do not move although they have lag and an owner.
+    pub(in crate::scaling) stuck: Vec<(Arc<str>, i32)>,
+    /// The topics, in the order in which [`Placement`] counts them.
+    names: Vec<Arc<str>>,
+    /// Consumption of all live partitions.
+    pub(super) consumed: f64,
+}
+
+impl Estimate {
+    /// The estimate as of `now`. `None`: nothing has been read.
+    pub(in crate::scaling) fn new(
+        partitions: &Partitions,
+        learnt: &Learnt,
+        assignor: Option<Assignor>,
+        threads: i32,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let began = partitions.began?;
+        let at = now.as_millisecond();
+        let mut places = Vec::new();
+        let mut live = Vec::new();
+        let mut is_fresh = true;
+        let mut stuck = Vec::new();
+        for (place, state) in partitions.all() {
+            if state.is_stuck {
+                stuck.extend(partitions.name(place));
+            }
+            if !state.is_live() {
+                continue;
+            }
+            let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
+            let fast = rate(Of::Arrivals, 15_000);
+            let steady = rate(Of::Arrivals, 60_000);
+            is_fresh &= state
+                .series
+                .latest()
+                .is_some_and(|latest| at - latest <= FRESH);
+            places.push(place);
+            live.push(Live {
+                fast,
+                expected: BLEND * fast + (1.0 - BLEND) * steady,
+                consumed: rate(Of::Consumption, 60_000),
+                lag: state.series.lag(),
+                delay: state.series.delay(at),
+                owner: state.owner,
+            });
+        }
+        let latest = live
+            .iter()
+            .zip(&places)
+            .filter(|(live, _)| live.delay > 0.0)
+            .max_by(|a, b| a.0.delay.total_cmp(&b.0.delay));
+        let count = |states: &Vec<_>| i32::try_from(states.len()).unwrap_or(i32::MAX);
+        let seconds = |since: i64| super::real(at - since) / 1000.0;
+        Some(Self {
+            delay: latest.map_or(0.0, |(live, _)| live.delay),
+            latest_partition: latest.and_then(|(_, place)| partitions.name(*place)),
+            consumed: live.iter().map(|live| live.consumed).sum(),
+            busy: Busy::of(partitions, learnt.is_measured(), at),
+            rebalance: partitions.rebalance,
+            stable_for: partitions.stable_since.map(seconds),
+            watched_for: seconds(began),
+            is_fresh,
+            stuck,
+            names: partitions.topics.keys().cloned().collect(),
+            placement: Placement {
+                topics: partitions.topics.values().map(count).collect(),
+                is_even: assignor == Some(Assignor::Even),
+                threads: threads.max(1),
+                live: places,
+            },
+            live,
+        })
+    }
+
+    /// Late partitions whose arrivals alone are more than one consumer has been measured to do: no size helps them.
+    pub(in crate::scaling) fn hot(&self, learnt: &Learnt, objective: f64) -> Vec<(Arc<str>, i32)> {
+        let Some(capacity) = learnt.capacity().filter(|_| learnt.is_measured()) else {
+            return Vec::new();
+        };
+        let is_hot = |live: &Live| live.expected > capacity && live.delay > HOT_SHARE * objective;
+        let live = self.live.iter().zip(&self.placement.live);
+        let hot = live.filter(|(live, _)| is_hot(live));
+        hot.filter_map(|(_, (topic, index))| Some((Arc::clone(self.names.get(*topic)?), *index)))
+            .collect()
+    }
+
+    /// Adds this look to the evidence for scale-downs; a look that is not whole only ages it.
+    pub(in crate::scaling) fn note_loads(
+        &self,
+        what_if: &mut WhatIf,
+        sizes: &[i32],
+        is_whole: bool,
+        now: Timestamp,
+        gap: i64,
+    ) {
+        what_if.about(sizes, &self.placement.live);
+        if is_whole {
+            let at = now.as_millisecond();
+            let weights = self.weights(|live| live.fast);
+            what_if.note_whole(at, gap);
+            what_if.push(at, |size| self.placement.fullest(size, &weights));
+        }
+    }
+
+    /// One weight for each live partition.
+    pub(super) fn weights(&self, weight: impl Fn(&Live) -> f64) -> Vec<f64> {
+        self.live.iter().map(weight).collect()
+    }
+}

@@ -1,0 +1,138 @@
+//! What the law has learnt and must survive a restart: part of the memory in the status. On a grid of thousandths of a
+//! record per second and of milliseconds, so that a restart equals no restart (decision 27).
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::super::memory::{Rate, to_millis};
+use super::super::pacing::later;
+use super::plateau::BACKOFF_MOST;
+use super::{milli, real};
+
+/// The lower bound of the capacity fades by so much in fifteen seconds.
+const FADE: f64 = 0.9995;
+
+/// What the law has learnt. Every field is absent until something has been seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Learnt {
+    /// What one consumer can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+    /// Best consumption of a consumer without a backlog: it can do at least as much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Rate>,
+    /// Seconds between two probes downwards; doubled by each that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_wait: Option<i64>,
+    /// The first scale-down whose worth is not known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down: Option<Down>,
+    /// When a scale-down last turned out not to have paid: for an hour the next ones are dearer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regretted: Option<Timestamp>,
+    /// Throughput of the whole group when it was saturated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<Throughput>,
+    /// More consumers than these brought nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<Plateau>,
+    /// Seconds for which the last plateau was believed; the next one is believed for twice as long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<i64>,
+}
+
+/// What one consumer can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Thousandths of a record per second.
+    pub milli: i64,
+    /// Seen at a consumer that had work all along; else only bracketed from both sides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub measured: bool,
+}
+
+/// A scale-down that is still to be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Down {
+    /// Replicas before.
+    pub from: i32,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// What a saturated group reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Consumers that had partitions.
+    pub consumers: i32,
+    /// Thousandths of a record per second, of all of them.
+    pub milli: i64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// A size beyond which nothing more was gained: something else than consumers is the bottleneck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plateau {
+    /// Replicas.
+    pub replicas: i32,
+    /// Thousandths of a record per second that the group reached.
+    pub milli: i64,
+    /// How long it is believed.
+    pub until: Timestamp,
+}
+
+impl Learnt {
+    /// Records per second that one consumer can do.
+    pub(super) fn capacity(&self) -> Option<f64> {
+        let capacity = self.capacity?;
+        Some(real(capacity.milli) / 1000.0).filter(|rate| *rate > 0.0)
+    }
+
+    pub(super) fn is_measured(&self) -> bool {
+        self.capacity.is_some_and(|capacity| capacity.measured)
+    }
+
+    pub(super) fn set_capacity(&mut self, rate: f64, measured: bool) {
+        self.capacity = Some(Capacity {
+            milli: milli(rate).max(1),
+            measured,
+        });
+    }
+
+    /// Records per second that one consumer has at least been seen to do, faded; 0: nothing seen.
+    pub(super) fn at_least(&self, now: Timestamp) -> f64 {
+        self.at_least.map_or(0.0, |Rate { milli, time }| {
+            let looks = real(now.duration_since(time).as_secs().max(0)) / super::LOOK;
+            real(milli) / 1000.0 * FADE.powf(looks)
+        })
+    }
+
+    pub(super) fn set_at_least(&mut self, rate: f64, now: Timestamp) {
+        self.at_least = Some(Rate {
+            milli: milli(rate),
+            time: to_millis(now),
+        });
+    }
+
+    /// Puts right what a wrong clock left (decision 24): `sane` mends a time that lies in the future.
+    pub(in crate::scaling) fn tidy(&mut self, now: Timestamp, sane: &impl Fn(&mut Timestamp)) {
+        if let Some(plateau) = &mut self.plateau {
+            let longest = later(now, SignedDuration::from_secs(BACKOFF_MOST));
+            plateau.until = plateau.until.min(longest);
+        }
+        if let Some(rate) = &mut self.at_least {
+            sane(&mut rate.time);
+        }
+        if let Some(down) = &mut self.down {
+            sane(&mut down.time);
+        }
+        if let Some(time) = &mut self.regretted {
+            sane(time);
+        }
+        if let Some(throughput) = &mut self.saturated {
+            sane(&mut throughput.time);
+        }
+    }
+}

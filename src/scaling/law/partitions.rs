@@ -1,0 +1,231 @@
+//! What every partition and every member showed lately: offsets, owners, progress. Takes in looks; decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::observation::{Commit, GroupState, Look, Rebalance};
+use super::super::policy::OffsetReset;
+use super::real;
+use super::series::Series;
+
+/// No progress for so many milliseconds, with lag and an owner, is being stuck ...
+const STUCK: i64 = 60_000;
+/// ... or for so many typical gaps between two commits, where those are longer.
+const STUCK_GAPS: f64 = 8.0;
+/// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so long (decision 13).
+const NEW: i64 = 360_000;
+
+/// Partitions and members.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Partitions {
+    pub(super) topics: BTreeMap<Arc<str>, Vec<State>>,
+    pub(super) members: Vec<Member>,
+    /// Since when every look has shown the group stable, in milliseconds.
+    pub(super) stable_since: Option<i64>,
+    pub(super) rebalance: Rebalance,
+    /// When the first look was made.
+    pub(super) began: Option<i64>,
+}
+
+/// A partition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub(super) series: Series,
+    /// When its commit last moved, in milliseconds.
+    pub(super) moved: i64,
+    /// Typical seconds between two moves; 0: it has not moved twice.
+    gap: f64,
+    /// When it was first seen, if that was after the first look and nobody has owned it yet.
+    born: Option<i64>,
+    pub(super) is_stuck: bool,
+    /// Place of its owner among the members.
+    pub(super) owner: Option<usize>,
+}
+
+/// A member and since when it has had the partitions that it has.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    id: Arc<str>,
+    digest: u64,
+    pub(super) since: i64,
+}
+
+impl Partitions {
+    /// Takes in a look, once. `keep`: milliseconds for which offsets are kept.
+    pub(in crate::scaling) fn take(&mut self, look: &Look, reset: OffsetReset, keep: i64) {
+        let at = look.at.as_millisecond();
+        let is_first = self.began.is_none();
+        self.began.get_or_insert(at);
+        self.rebalance = look.group.rebalance.unwrap_or(self.rebalance);
+        if look.group.state == GroupState::Stable {
+            self.stable_since.get_or_insert(at);
+        } else {
+            self.stable_since = None;
+        }
+        self.topics
+            .retain(|name, _| look.topics.iter().any(|t| t.counts && t.name == *name));
+        for topic in look.topics.iter().filter(|t| t.counts) {
+            let Some(partitions) = topic.partitions.as_deref() else {
+                continue;
+            };
+            let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
+            states.resize_with(partitions.len(), || State {
+                moved: at,
+                born: (!is_first).then_some(at),
+                ..State::default()
+            });
+            for (state, partition) in states.iter_mut().zip(partitions) {
+                let committed = match (partition.committed, reset) {
+                    (Commit::At(committed), _) => Some(committed),
+                    (Commit::Absent, OffsetReset::Earliest) => partition.log_start,
+                    (Commit::Absent, OffsetReset::Latest) => None,
+                    (Commit::Unknown, _) => continue,
+                };
+                // What has expired is not waiting to be read; what lies past the end was not read either.
+                let Some(end) = partition
+                    .log_end
+                    .filter(|end| committed.is_none_or(|c| c <= *end))
+                else {
+                    continue;
+                };
+                let committed = committed.map(|c| c.max(partition.log_start.unwrap_or(0)).min(end));
+                state.note(at, end, committed, keep);
+            }
+        }
+        self.take_members(look, at);
+        let is_stable = self.stable_since.is_some();
+        for state in self.topics.values_mut().flatten() {
+            if is_stable
+                && (state.owner.is_some() || state.born.is_some_and(|born| at - born >= NEW))
+            {
+                state.born = None;
+            }
+            state.note_progress(at, self.stable_since);
+        }
+    }
+
+    /// Who owns what, if this very look described a stable group: members hide their partitions while they rebalance.
+    fn take_members(&mut self, look: &Look, at: i64) {
+        let Some(members) = &look.group.members else {
+            return;
+        };
+        let shown = members.list.iter().any(|member| member.partitions > 0);
+        if self.stable_since.is_none() || members.look != look.number || !shown {
+            return;
+        }
+        let mut digests = vec![0u64; members.list.len()];
+        for (name, states) in &mut self.topics {
+            let Some(topic) = look.topics.iter().find(|t| t.name == *name) else {
+                continue;
+            };
+            let salt = name
+                .bytes()
+                .fold(1, |hash: u64, byte| mix(hash, u64::from(byte)));
+            let partitions = topic.partitions.iter().flatten();
+            for (index, (state, partition)) in (0u64..).zip(states.iter_mut().zip(partitions)) {
+                state.owner = partition
+                    .owner
+                    .and_then(|owner| usize::try_from(owner).ok());
+                if let Some(digest) = state.owner.and_then(|owner| digests.get_mut(owner)) {
+                    *digest = digest.wrapping_add(mix(salt, index));
+                }
+            }
+        }
+        let before: BTreeMap<&Arc<str>, (u64, i64)> = self
+            .members
+            .iter()
+            .map(|m| (&m.id, (m.digest, m.since)))
+            .collect();
+        let now = members.list.iter().zip(digests).map(|(member, digest)| {
+            let since = match before.get(&member.id) {
+                Some((same, since)) if *same == digest => *since,
+                _ => at,
+            };
+            Member {
+                id: Arc::clone(&member.id),
+                digest,
+                since,
+            }
+        });
+        self.members = now.collect();
+    }
+
+    /// Bytes that it holds on the heap, without names.
+    #[cfg(test)]
+    pub(in crate::scaling) fn bytes(&self) -> usize {
+        let of = |states: &Vec<State>| -> usize {
+            let series: usize = states.iter().map(|state| state.series.bytes()).sum();
+            states.capacity() * size_of::<State>() + series
+        };
+        let partitions: usize = self.topics.values().map(of).sum();
+        partitions + self.members.capacity() * size_of::<Member>()
+    }
+
+    /// All partitions in order: place of the topic, index, state.
+    pub(super) fn all(&self) -> impl Iterator<Item = ((usize, i32), &State)> {
+        self.topics
+            .values()
+            .enumerate()
+            .flat_map(|(topic, states)| {
+                (0..)
+                    .zip(states)
+                    .map(move |(index, state)| ((topic, index), state))
+            })
+    }
+
+    /// The partition at such a place, by its name.
+    pub(super) fn name(&self, (topic, index): (usize, i32)) -> Option<(Arc<str>, i32)> {
+        let name = self.topics.keys().nth(topic)?;
+        Some((Arc::clone(name), index))
+    }
+}
+
+impl State {
+    fn note(&mut self, at: i64, end: i64, committed: Option<i64>, keep: i64) {
+        let before = self.series.committed();
+        if before.is_some_and(|before| end < before) {
+            // Records that had been read are gone: another topic of that name.
+            self.series.clear();
+        }
+        if before.is_none() || before != committed {
+            if before.is_some() {
+                let gap = real(at - self.moved) / 1000.0;
+                self.gap = if self.gap > 0.0 {
+                    0.8 * self.gap + 0.2 * gap
+                } else {
+                    gap
+                };
+            }
+            self.moved = at;
+            self.is_stuck = false;
+        }
+        self.series.push(at, end, committed, keep);
+    }
+
+    /// A poison pill, or a remainder that no consumer reads: replicas cannot help.
+    fn note_progress(&mut self, at: i64, stable_since: Option<i64>) {
+        let Some(stable_since) = stable_since else {
+            return;
+        };
+        if self.series.lag() <= 0.0 || self.owner.is_none() {
+            return;
+        }
+        let still = at - self.moved.max(stable_since);
+        if still >= STUCK && real(still) >= STUCK_GAPS * self.gap * 1000.0 {
+            self.is_stuck = true;
+        }
+    }
+
+    /// Counts for the demand, and not for the useful counts alone.
+    pub(super) fn is_live(&self) -> bool {
+        !self.is_stuck && self.born.is_none()
+    }
+}
+
+/// One step of a hash that is the same everywhere and always.
+fn mix(hash: u64, value: u64) -> u64 {
+    (hash ^ value)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .rotate_left(29)
+        .wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}

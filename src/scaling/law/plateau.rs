@@ -1,0 +1,117 @@
+//! Scale-ups that bring nothing: where something else than consumers is the bottleneck, the group goes back and stays.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::estimate::Estimate;
+use super::learnt::{Learnt, Plateau, Throughput};
+use super::{MINUTE, milli, real};
+
+/// Less than this share of what the replicas grew by is nothing.
+const INEFFECTIVE: f64 = 0.3;
+/// Two sights of a saturated group are compared within so many seconds.
+const COMPARED_WITHIN: i64 = 3600;
+/// How long a plateau is believed at first, in seconds, and at most; it doubles.
+const BACKOFF: i64 = 1800;
+pub(super) const BACKOFF_MOST: i64 = 14_400;
+
+/// Whether the last scale-up has been judged. Not kept over a restart: an action of a process before is not judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::scaling) enum Judgement {
+    /// There is nothing to judge.
+    #[default]
+    Done,
+    /// The next sight of a saturated group judges it.
+    Open,
+}
+
+/// A scale-up that brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::scaling) struct InVain {
+    /// The size to go back to.
+    pub(in crate::scaling) to: i32,
+    /// What it brought, in percent of the throughput before.
+    pub(in crate::scaling) gained: i64,
+    /// What the members grew by, in percent.
+    pub(in crate::scaling) grown: i64,
+}
+
+/// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now.
+pub(in crate::scaling) fn look(
+    learnt: &mut Learnt,
+    judgement: &mut Judgement,
+    estimate: &Estimate,
+    settled: bool,
+    min: i32,
+    now: Timestamp,
+) -> Option<InVain> {
+    let busy = &estimate.busy;
+    let stable = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
+    if !busy.is_saturated() || !stable {
+        return None;
+    }
+    let mut in_vain = None;
+    if *judgement == Judgement::Open && settled {
+        *judgement = Judgement::Done;
+        if let Some(before) = learnt.saturated
+            && before.consumers > 0
+            && before.consumers < busy.active
+            && before.milli > 0
+            && now.duration_since(before.time).as_secs() < COMPARED_WITHIN
+        {
+            let gained = estimate.consumed / (real(before.milli) / 1000.0) - 1.0;
+            let grown = f64::from(busy.active) / f64::from(before.consumers) - 1.0;
+            if gained < INEFFECTIVE * grown {
+                let threads = estimate.placement.threads;
+                let to = super::super::limit::ceil_div(before.consumers, threads).max(min);
+                believe(learnt, to, milli(estimate.consumed).max(before.milli), now);
+                in_vain = Some(InVain {
+                    to,
+                    gained: milli(gained) / 10,
+                    grown: milli(grown) / 10,
+                });
+            }
+        }
+    }
+    let smaller = learnt
+        .saturated
+        .is_none_or(|before| busy.active <= before.consumers);
+    if in_vain.is_none() && (*judgement == Judgement::Done || smaller) {
+        note(learnt, estimate, now);
+    }
+    in_vain
+}
+
+fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp) {
+    let backoff = learnt.backoff.map_or(BACKOFF, |backoff| {
+        (2 * backoff).clamp(BACKOFF, BACKOFF_MOST)
+    });
+    learnt.backoff = Some(backoff);
+    learnt.plateau = Some(Plateau {
+        replicas,
+        milli,
+        until: super::super::pacing::later(now, SignedDuration::from_secs(backoff)),
+    });
+}
+
+/// Notes what a group reached before it grows, if it was at its limit. One that has just been handed partitions shows the
+/// pause rather than its limit; what it reached before stays.
+pub(in crate::scaling) fn note_before_up(learnt: &mut Learnt, estimate: &Estimate, now: Timestamp) {
+    let steady = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
+    if estimate.busy.is_saturated() || (steady && estimate.busy.is_backlogged()) {
+        note(learnt, estimate, now);
+    }
+}
+
+fn note(learnt: &mut Learnt, estimate: &Estimate, now: Timestamp) {
+    learnt.saturated = Some(Throughput {
+        consumers: estimate.busy.active,
+        milli: milli(estimate.consumed),
+        time: now,
+    });
+}
+
+/// The size beyond which nothing is gained, and until when that is believed. One more try is made after that.
+pub(in crate::scaling) fn cap(learnt: &mut Learnt, now: Timestamp) -> Option<Plateau> {
+    learnt.plateau = learnt.plateau.filter(|plateau| plateau.until > now);
+    learnt.plateau
+}

@@ -1,0 +1,251 @@
+//! What one partition showed lately: end offsets and commits over time. A fixed number of points, dense for the last minute
+//! and thinned with age, so that the time of a past end offset stays known to within a tenth of its age.
+
+use super::real;
+
+/// Most points kept (decision 26): 24 bytes each.
+pub(super) const MOST: usize = 32;
+/// Points younger than this, in milliseconds, are all kept: rates and capacity are taken from them.
+const DENSE: i64 = 76_000;
+/// A rate over less than this, in milliseconds, says nothing.
+const LEAST: i64 = 14_000;
+/// Looks come a little early or late, in milliseconds.
+const SLACK: i64 = 1_000;
+/// No delay is told beyond this, in seconds: what is older is merely very late.
+const OLDEST: f64 = 172_800.0;
+/// Stands for a commit that does not exist.
+const ABSENT: i64 = -1;
+
+/// A point: offsets at a time in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    at: i64,
+    end: i64,
+    committed: i64,
+}
+
+/// Offsets of one partition over time, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Series {
+    points: Vec<Point>,
+}
+
+/// Which of the two offsets.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of {
+    Arrivals,
+    Consumption,
+}
+
+impl Series {
+    /// Adds a look's offsets. An end that went back is a look that crossed another, or a recreated topic; the latter clears
+    /// the series.
+    pub(super) fn push(&mut self, at: i64, end: i64, committed: Option<i64>, keep: i64) {
+        let before = self.points.last().copied();
+        let point = Point {
+            at,
+            end: before.map_or(end, |before| before.end.max(end)),
+            committed: committed.unwrap_or(ABSENT),
+        };
+        if before.is_some_and(|before| before.at >= at) {
+            return;
+        }
+        // Exactly: growing by itself it would hold twice as much.
+        self.points
+            .reserve_exact((MOST + 1).saturating_sub(self.points.len()));
+        self.points.push(point);
+        let expired = self
+            .points
+            .iter()
+            .skip(1)
+            .take_while(|point| point.at < at - keep)
+            .count();
+        if expired > 0 {
+            self.points.drain(..expired);
+        }
+        if self.points.len() > MOST {
+            self.thin(at);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.points.capacity() * size_of::<Point>()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.points.clear();
+    }
+
+    /// Takes away the point that is missed least: the one whose neighbours are closest for their age.
+    fn thin(&mut self, now: i64) {
+        let crowding = |window: &[Point]| match window {
+            [before, point, after] if now - point.at > DENSE => {
+                Some(real(after.at - before.at) / real(now - point.at))
+            }
+            _ => None,
+        };
+        let least = self
+            .points
+            .windows(3)
+            .zip(1..)
+            .filter_map(|(window, index)| Some((crowding(window)?, index)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        // Looks so close together that the last minute alone is full: every other one will do.
+        self.points.remove(least.map_or(1, |(_, index)| index));
+    }
+
+    /// When the last point was added, in milliseconds.
+    pub(super) fn latest(&self) -> Option<i64> {
+        self.points.last().map(|point| point.at)
+    }
+
+    /// The last commit.
+    pub(super) fn committed(&self) -> Option<i64> {
+        self.points
+            .last()
+            .map(|point| point.committed)
+            .filter(|committed| *committed != ABSENT)
+    }
+
+    /// Records not consumed, as last seen.
+    pub(super) fn lag(&self) -> f64 {
+        self.points.last().map_or(0.0, Point::lag)
+    }
+
+    /// Records not consumed at about `when`; `None`: not known so far back.
+    pub(super) fn lag_at(&self, when: i64) -> Option<f64> {
+        let point = self.points.iter().rev().find(|p| p.at <= when + SLACK)?;
+        Some(point.lag())
+    }
+
+    /// Records per second over about the last `window` milliseconds. `None`: there is too little to say.
+    pub(super) fn rate(&self, of: Of, window: i64) -> Option<f64> {
+        let (last, before) = self.points.split_last()?;
+        let from = last.at - window + SLACK;
+        let first = before.iter().rev().find(|p| p.at <= from);
+        let first = first.or(before.first())?;
+        let over = last.at - first.at;
+        if over < window.min(LEAST) {
+            return None;
+        }
+        let value = |point: &Point| match of {
+            Of::Arrivals => point.end,
+            Of::Consumption => point.committed.max(0),
+        };
+        if matches!(of, Of::Consumption) && first.committed == ABSENT {
+            return None;
+        }
+        Some(real((value(last) - value(first)).max(0)) * 1000.0 / real(over))
+    }
+
+    /// Age in seconds of the oldest record that is not consumed: since when the end offset has been past the commit.
+    ///
+    /// Between two looks the arrivals are taken for even; before the first look they are taken for the mean rate since.
+    pub(super) fn delay(&self, now: i64) -> f64 {
+        let [first, .., last] = self.points.as_slice() else {
+            return 0.0;
+        };
+        if last.committed == ABSENT || last.end <= last.committed {
+            return 0.0;
+        }
+        let committed = last.committed;
+        let passed = self.points.partition_point(|p| p.end <= committed);
+        let seconds = |millis: i64| real(millis) / 1000.0;
+        let Some(before) = passed.checked_sub(1).and_then(|i| self.points.get(i)) else {
+            let rate = real(last.end - first.end) / seconds(last.at - first.at).max(1.0);
+            let older = real(first.end - committed) / rate.max(1e-9);
+            return (seconds(now - first.at) + older).min(OLDEST);
+        };
+        let after = self.points.get(passed).unwrap_or(last);
+        let share = real(committed - before.end) / real((after.end - before.end).max(1));
+        let arrived = seconds(before.at) + seconds(after.at - before.at) * share;
+        (seconds(now) - arrived).clamp(0.0, OLDEST)
+    }
+}
+
+impl Point {
+    fn lag(&self) -> f64 {
+        if self.committed == ABSENT {
+            return 0.0;
+        }
+        real((self.end - self.committed).max(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEEP: i64 = 660_000;
+
+    fn series(points: &[(i64, i64, i64)]) -> Series {
+        let mut series = Series::default();
+        for (at, end, committed) in points {
+            series.push(at * 1000, *end, Some(*committed), KEEP);
+        }
+        series
+    }
+
+    #[test]
+    fn the_delay_is_the_age_of_the_oldest_record_that_is_not_consumed() {
+        let series = series(&[(0, 0, 0), (15, 1500, 0), (30, 3000, 0), (45, 4500, 2000)]);
+        // Record 2000 arrived at 20 s.
+        assert!((series.delay(45_000) - 25.0).abs() < 1e-9);
+        assert!((series.delay(50_000) - 30.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_older_than_the_history_is_as_old_as_its_arrivals_say() {
+        let series = series(&[(0, 1000, 0), (15, 2500, 0)]);
+        // 100 records a second, 1000 of them before the first look.
+        assert!((series.delay(15_000) - 25.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_single_look_and_a_group_without_commits_tell_no_delay() {
+        assert!(series(&[(0, 1000, 0)]).delay(0).abs() < 1e-9);
+        let mut none = Series::default();
+        none.push(0, 10, None, KEEP);
+        none.push(15_000, 20, None, KEEP);
+        assert!(none.delay(15_000).abs() < 1e-9);
+        assert_eq!(none.rate(Of::Consumption, 15_000), None);
+    }
+
+    #[test]
+    fn rates_are_taken_over_their_window() {
+        let series = series(&[(0, 0, 0), (15, 1500, 100), (30, 3000, 200), (45, 9000, 300)]);
+        assert_eq!(series.rate(Of::Arrivals, 15_000), Some(400.0));
+        assert_eq!(series.rate(Of::Arrivals, 60_000), Some(200.0));
+        assert_eq!(series.lag_at(30_000), Some(2800.0));
+    }
+
+    proptest! {
+        /// Thinning keeps the delay of a steadily fed partition exact, and of an unsteady one within a sixth and a look.
+        #[test]
+        fn thinning_keeps_the_delay(rates in proptest::collection::vec(0i64..400, 60..300), behind in 1i64..40) {
+            let mut series = Series::default();
+            let mut all: Vec<(i64, i64)> = Vec::new();
+            let mut end = 0;
+            for (look, rate) in (0i64..).zip(&rates) {
+                end += rate * 15;
+                let at = look * 15_000;
+                all.push((at, end));
+                let back = usize::try_from((look - behind).max(0)).unwrap();
+                series.push(at, end, Some(all[back].1), KEEP);
+                prop_assert!(series.points.len() <= MOST);
+            }
+            let now = all.last().unwrap().0;
+            let committed = series.committed().unwrap();
+            if committed < end {
+                // The last look at which the end was no more than the commit.
+                let passed = all.iter().rposition(|(_, e)| *e <= committed).unwrap();
+                let truth = real(now - all[passed].0) / 1000.0;
+                let told = series.delay(now);
+                prop_assert!((told - truth).abs() <= truth / 6.0 + 15.0, "told {told}, is {truth}");
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! When a group has to grow, and to what size: the delay that is predicted for the time at which an action could take
+//! effect, the stall of the action itself included, against the objective.
+
+use jiff::Timestamp;
+
+use super::super::memory::LastAction;
+use super::estimate::{Estimate, Live};
+use super::learnt::Learnt;
+use super::{STALL_SHARE, stall};
+
+/// From a decision to its effect, in seconds: pods, a rebalance, one look.
+const HORIZON: f64 = 75.0;
+/// Acts when the prediction passes this share of the objective.
+const LINE: f64 = 0.85;
+/// Share of the capacity that a scale-up aims at.
+const UTILISATION: f64 = 0.93;
+/// A backlog is to be worked off within so many seconds.
+const DRAIN: f64 = 600.0;
+/// Where no size carries the load: a size is worth it while the fullest consumer's load falls by at least the so manieth
+/// power of what the replicas grow by.
+const ELASTICITY: f64 = 0.3;
+/// Past this share of the objective a healthy partition is freed from its hopeless neighbours.
+const LATE_SHARE: f64 = 0.5;
+/// With the capacity unknown a group grows by at least this factor ...
+const UNKNOWN_GROWTH: f64 = 1.5;
+/// ... or undoes a scale-down that is no older than so many seconds.
+const UNDONE_WITHIN: i64 = 900;
+/// The last minute's growth of a delay is believed only past this share of the objective while the capacity is unknown.
+const SLOPE_SHARE: f64 = 0.2;
+
+/// What the time objective asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::scaling) struct Need {
+    /// The size that carries the load; the largest that still helps, where none does.
+    pub(in crate::scaling) size: i32,
+    /// Replicas that the load would take if partitions did not limit it.
+    pub(in crate::scaling) unlimited: i32,
+    /// Seconds of delay now, of all partitions that replicas can help.
+    pub(in crate::scaling) delay: f64,
+    /// Seconds of delay when an action could take effect.
+    pub(in crate::scaling) predicted: f64,
+    /// Seconds that the action itself would add.
+    pub(in crate::scaling) stall: f64,
+    /// Whether to grow: the size is larger, and waiting would break the objective.
+    pub(in crate::scaling) is_up: bool,
+    /// Some live partition has been unknown for too long.
+    pub(in crate::scaling) is_stale: bool,
+    /// Expected arrivals, records per second.
+    pub(in crate::scaling) arrivals: f64,
+    /// Records per second of one consumer that the size was computed with.
+    pub(in crate::scaling) capacity: Option<f64>,
+}
+
+/// What a group that has `replicas` needs. `sizes`: those worth having, ascending, never empty.
+pub(in crate::scaling) fn need(
+    estimate: &Estimate,
+    learnt: &Learnt,
+    last: Option<LastAction>,
+    sizes: &[i32],
+    replicas: i32,
+    objective: f64,
+    now: Timestamp,
+) -> Need {
+    let known = learnt.capacity();
+    let predicted = predict(estimate, known, objective);
+    let seen = estimate.consumed / f64::from(estimate.busy.active.max(1));
+    let capacity = known.or((estimate.consumed > 0.0).then(|| seen.max(learnt.at_least(now))));
+    let arrivals: f64 = estimate.live.iter().map(|live| live.expected).sum();
+    let mut need = Need {
+        size: replicas,
+        unlimited: replicas,
+        delay: estimate.delay,
+        predicted,
+        stall: 0.0,
+        is_up: false,
+        is_stale: !estimate.is_fresh,
+        arrivals,
+        capacity,
+    };
+    let Some(capacity) = capacity else {
+        return need;
+    };
+    let limit = UTILISATION * capacity;
+    let weights = estimate.weights(weight);
+    need.size = carrying(estimate, &weights, limit, sizes, objective);
+    need.unlimited = need.size.max(whole(
+        weights.iter().sum::<f64>() / limit / f64::from(estimate.placement.threads),
+    ));
+    if known.is_none() {
+        let most = sizes.last().copied().unwrap_or(replicas);
+        let undone = before_probe(last, now).map(|from| from.min(most));
+        need.size = match undone.filter(|from| *from > replicas) {
+            Some(from) => from,
+            None => need.size.max(grown(sizes, replicas)),
+        };
+    }
+    need.stall = stall(estimate.rebalance, need.size - replicas).min(STALL_SHARE * objective);
+    need.is_up =
+        need.size > replicas && estimate.is_fresh && predicted + need.stall > LINE * objective;
+    need
+}
+
+/// Arrivals, and the backlog to be worked off in time.
+fn weight(live: &Live) -> f64 {
+    live.expected + live.lag / DRAIN
+}
+
+/// The smallest size that carries the weights. Where none does, the last one at which growing still paid: a hot partition
+/// buys no idle replicas.
+fn carrying(
+    estimate: &Estimate,
+    weights: &[f64],
+    limit: f64,
+    sizes: &[i32],
+    objective: f64,
+) -> i32 {
+    let placement = &estimate.placement;
+    let mut best: Option<(i32, f64)> = None;
+    for size in sizes {
+        let load = placement.fullest(*size, weights);
+        if load <= limit * 1.0001 {
+            return *size;
+        }
+        let pays = best.is_none_or(|(smaller, more)| {
+            (more / load).ln() / (f64::from(*size) / f64::from(smaller)).ln() >= ELASTICITY
+        });
+        if pays {
+            best = Some((*size, load));
+        }
+    }
+    let Some((best, _)) = best else {
+        return sizes.last().copied().unwrap_or(1);
+    };
+    let is_late =
+        |(live, weight): (&Live, &f64)| live.delay > LATE_SHARE * objective && *weight <= limit;
+    if !estimate.live.iter().zip(weights).any(is_late) {
+        return best;
+    }
+    let freed = sizes
+        .iter()
+        .find(|size| placement.fullest_beside(**size, weights, limit) <= limit);
+    freed.map_or(best, |freed| best.max(*freed))
+}
+
+/// The size before a scale-down that may have been a probe.
+fn before_probe(last: Option<LastAction>, now: Timestamp) -> Option<i32> {
+    let last = last?;
+    let recent = now.duration_since(last.time).as_secs() < UNDONE_WITHIN;
+    (last.from > last.to && recent).then_some(last.from)
+}
+
+/// The first size that is larger by a half; the largest there is, if none is.
+fn grown(sizes: &[i32], replicas: i32) -> i32 {
+    let enough = UNKNOWN_GROWTH * f64::from(replicas.max(1));
+    let first = sizes.iter().find(|size| f64::from(**size) >= enough);
+    first.or(sizes.last()).copied().unwrap_or(replicas)
+}
+
+/// The worst delay at the horizon with the present replicas. Consumers that have a single partition are left out: more
+/// replicas cannot help them.
+fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
+    #[derive(Default, Clone, Copy)]
+    struct Consumer {
+        expected: f64,
+        consumed: f64,
+        delay: f64,
+        partitions: u32,
+    }
+    let members = estimate.busy.saturated.len();
+    let mut consumers = vec![Consumer::default(); members + 1];
+    for live in &estimate.live {
+        // The last place is for those that belong to nobody.
+        let place = live.owner.map_or(members, |owner| owner.min(members));
+        if let Some(consumer) = consumers.get_mut(place) {
+            consumer.expected += live.expected;
+            consumer.consumed += live.consumed;
+            consumer.delay = consumer.delay.max(live.delay);
+            consumer.partitions += 1;
+        }
+    }
+    let nobody = consumers.pop().filter(|nobody| nobody.partitions > 0);
+    let unowned = nobody.map_or(0.0, |nobody| {
+        nobody.delay
+            + if estimate.stable_for.is_some() {
+                HORIZON
+            } else {
+                0.0
+            }
+    });
+    let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
+        let growth = match capacity {
+            _ if consumer.expected <= 0.0 => -1.0,
+            Some(capacity) => {
+                let able = saturated.map_or(capacity, |rate| rate.min(capacity));
+                (1.0 - able / consumer.expected).max(-1.0)
+            }
+            None if consumer.delay > SLOPE_SHARE * objective => {
+                1.0 - consumer.consumed / consumer.expected
+            }
+            None => 0.0,
+        };
+        consumer.delay + HORIZON * growth
+    };
+    consumers
+        .iter()
+        .zip(&estimate.busy.saturated)
+        .filter(|(consumer, _)| consumer.partitions > 1)
+        .map(of_consumer)
+        .fold(unowned, f64::max)
+}
+
+/// Rounded up, within what a replica count can be.
+fn whole(replicas: f64) -> i32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "clamped; a cast saturates besides"
+    )]
+    let whole = replicas.ceil().clamp(0.0, f64::from(i32::MAX)) as i32;
+    whole
+}

@@ -1,0 +1,321 @@
+//! The time objective as its users meet it: consumers that can do so much, in virtual time.
+
+use super::*;
+use crate::scaling::decision::ScaleReason;
+use crate::scaling::law::{Learnt, Plateau};
+
+/// A world whose consumers work: each takes so many records a second, fairly from its partitions, and commits at each look.
+struct Plant {
+    world: World,
+    /// Records per second of one consumer.
+    able: i64,
+    /// Records per second on each partition.
+    arrivals: Vec<i64>,
+    /// Records per second that all of them together can do, where something else is the bottleneck.
+    shared: Option<i64>,
+    stuck: Option<usize>,
+    /// Seconds for which the group still stands still because of the last action.
+    stall: i64,
+}
+
+impl Plant {
+    fn new(partitions: usize, replicas: i32, arrivals: i64) -> Self {
+        let mut world = World::new(partitions, replicas);
+        world.assignor = Some(Assignor::Even);
+        world.policy.objective = Objective::MaxDelay(secs(60));
+        Self {
+            world,
+            able: 200,
+            arrivals: vec![arrivals / i64::try_from(partitions).unwrap(); partitions],
+            shared: None,
+            stuck: None,
+            stall: 0,
+        }
+    }
+
+    fn load(&mut self, arrivals: i64) {
+        let partitions = self.arrivals.len();
+        self.arrivals = vec![arrivals / i64::try_from(partitions).unwrap(); partitions];
+    }
+
+    /// Fifteen seconds of work, and a look. Does what is decided.
+    fn look(&mut self) -> Decision {
+        let consumers = usize::try_from(self.world.replicas).unwrap();
+        for _ in 0..15 {
+            self.second(consumers);
+        }
+        let decision = self.world.look();
+        if scale(&decision).is_some() {
+            self.world.act(&decision);
+            self.stall = 10;
+        }
+        decision
+    }
+
+    fn second(&mut self, consumers: usize) {
+        let stalls = self.stall > 0;
+        self.stall -= i64::from(stalls);
+        let mut able = self.able;
+        if let Some(shared) = self.shared {
+            able = able.min(shared / i64::try_from(consumers.max(1)).unwrap());
+        }
+        for (partition, arrivals) in self.world.partitions.iter_mut().zip(&self.arrivals) {
+            partition.log_end = partition.log_end.map(|end| end + arrivals);
+        }
+        for consumer in (0..consumers).filter(|_| !stalls) {
+            let mut left = able;
+            let mine = (consumer..self.world.partitions.len()).step_by(consumers);
+            let count = i64::try_from(mine.clone().count()).unwrap().max(1);
+            // Fairly, and then whoever still has something.
+            for share in [able / count, able] {
+                for i in mine.clone().filter(|i| self.stuck != Some(*i)) {
+                    let partition = &mut self.world.partitions[i];
+                    let (Some(end), Commit::At(at)) = (partition.log_end, partition.committed)
+                    else {
+                        continue;
+                    };
+                    let taken = (end - at).min(share).min(left);
+                    left -= taken;
+                    partition.committed = Commit::At(at + taken);
+                }
+            }
+        }
+    }
+
+    /// The actions of so many looks.
+    fn run(&mut self, looks: usize) -> Vec<(i32, i32)> {
+        (0..looks).filter_map(|_| scale(&self.look())).collect()
+    }
+
+    fn capacity(&self) -> Option<i64> {
+        let capacity = self.world.state.memory.learnt.capacity;
+        capacity.filter(|c| c.measured).map(|c| c.milli / 1000)
+    }
+}
+
+#[test]
+fn a_load_that_grows_is_met_before_the_objective_is_broken() {
+    let mut plant = Plant::new(24, 4, 700);
+    plant.run(8);
+    plant.load(2100);
+    let mut worst = 0;
+    for _ in 0..80 {
+        let decision = plant.look();
+        worst = worst.max(decision.facts.delay.unwrap().as_secs());
+    }
+    assert!(
+        plant.world.replicas >= 12,
+        "{} replicas",
+        plant.world.replicas
+    );
+    assert!(worst < 75, "{worst} s");
+    assert_eq!(plant.capacity(), Some(200));
+}
+
+#[test]
+fn only_counts_worth_having_are_taken() {
+    let mut plant = Plant::new(17, 2, 300);
+    let mut sizes = Vec::new();
+    for load in [300, 900, 2400, 1500, 600, 3000, 200] {
+        plant.load(load);
+        sizes.extend(plant.run(60).into_iter().map(|(_, to)| to));
+    }
+    assert!(sizes.len() >= 6, "{sizes:?}");
+    assert!(
+        sizes.iter().all(|n| [1, 2, 3, 4, 5, 6, 9, 17].contains(n)),
+        "{sizes:?}"
+    );
+}
+
+#[test]
+fn a_load_that_falls_is_followed_once_that_has_paid() {
+    let mut plant = Plant::new(24, 4, 2100);
+    plant.run(60);
+    let before = plant.world.replicas;
+    plant.load(700);
+    let fallen = plant.world.now;
+    let actions = plant.run(80);
+    assert!(actions.iter().all(|(from, to)| to < from), "{actions:?}");
+    assert!(plant.world.replicas <= 5 && before >= 12);
+    let last = plant.world.state.memory.last.unwrap().time;
+    assert!(last.duration_since(fallen) >= secs(120));
+}
+
+#[test]
+fn the_capacity_is_learnt_only_from_consumers_that_have_work_all_along() {
+    let mut plant = Plant::new(24, 8, 1200);
+    for _ in 0..8 {
+        plant.look();
+    }
+    assert_eq!(plant.capacity(), None, "they keep up: they show the load");
+    let mut stuck = Plant::new(24, 1, 100);
+    stuck.stuck = Some(3);
+    stuck.run(40);
+    assert_eq!(stuck.capacity(), None, "a stuck partition is no backlog");
+}
+
+#[test]
+fn without_a_backlog_the_capacity_is_probed_downwards_and_a_failed_probe_brackets_it() {
+    let mut plant = Plant::new(24, 12, 1500);
+    let mut reasons = Vec::new();
+    for _ in 0..120 {
+        if let Verdict::Scale { why, from, to } = plant.look().verdict {
+            reasons.push((why, from, to));
+        }
+    }
+    assert_eq!(reasons[0], (ScaleReason::ProbingCapacity, 12, 8));
+    // Eight are enough; the next probe is not, and is undone.
+    assert_eq!(reasons[1].0, ScaleReason::ProbingCapacity);
+    assert_eq!(reasons[2].0, ScaleReason::DelayAboveTarget);
+    assert_eq!(plant.world.replicas, 8, "{reasons:?}");
+}
+
+#[test]
+fn a_stuck_partition_buys_no_replicas_and_is_named() {
+    let mut plant = Plant::new(24, 6, 1000);
+    plant.run(20);
+    plant.stuck = Some(5);
+    let before = plant.world.replicas;
+    let mut decision = plant.look();
+    for _ in 0..200 {
+        decision = plant.look();
+    }
+    assert_eq!(
+        decision.facts.stuck_partitions,
+        [(Arc::from("orders"), 5)],
+        "{decision:#?}"
+    );
+    assert!(plant.world.replicas <= before, "{}", plant.world.replicas);
+    plant.stuck = None;
+    assert_eq!(plant.look().facts.stuck_partitions, [], "it moves again");
+}
+
+#[test]
+fn a_hot_partition_buys_no_idle_replicas_and_is_named() {
+    let mut plant = Plant::new(24, 4, 1000);
+    plant.run(40);
+    assert_eq!(plant.capacity(), Some(200));
+    plant.arrivals[2] = 900;
+    let mut decision = plant.look();
+    for _ in 0..120 {
+        decision = plant.look();
+    }
+    assert_eq!(decision.facts.hot_partitions, [(Arc::from("orders"), 2)]);
+    assert!(plant.world.replicas <= 12, "{}", plant.world.replicas);
+}
+
+#[test]
+fn a_scale_up_that_brings_nothing_is_taken_back_and_not_tried_again_for_half_an_hour() {
+    let mut plant = Plant::new(24, 8, 1400);
+    plant.run(40);
+    plant.shared = Some(1000);
+    let mut back = None;
+    for _ in 0..120 {
+        if let Verdict::Scale { from, to, why } = plant.look().verdict
+            && why == ScaleReason::ScalingIneffective
+        {
+            back = Some((from, to, plant.world.now));
+            break;
+        }
+    }
+    let (from, to, at) = back.expect("it should be noticed");
+    assert!(to < from);
+    let decision = plant.look();
+    assert_eq!(decision.facts.plateau, Some(to));
+    while plant.world.now.duration_since(at) < secs(1780) {
+        let decision = plant.look();
+        assert_eq!(scale(&decision).filter(|(from, to)| to > from), None);
+    }
+}
+
+#[test]
+fn a_release_that_makes_consumers_slower_is_noticed() {
+    let mut plant = Plant::new(24, 4, 1400);
+    plant.run(60);
+    assert_eq!(plant.capacity(), Some(200));
+    plant.able = 100;
+    plant.run(60);
+    let capacity = plant.capacity().unwrap();
+    assert!((95..=110).contains(&capacity), "{capacity}");
+    assert_eq!(plant.world.replicas, 24);
+}
+
+#[test]
+fn nothing_goes_down_while_a_partition_is_not_known_and_what_was_seen_before_is_no_evidence() {
+    let mut plant = Plant::new(24, 4, 2100);
+    plant.run(60);
+    plant.load(500);
+    let known = plant.world.partitions[7].log_end;
+    for _ in 0..60 {
+        plant.world.partitions[7].log_end = None;
+        plant.arrivals[7] = 0;
+        let decision = plant.world.look();
+        assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
+    }
+    let Commit::At(committed) = plant.world.partitions[7].committed else {
+        panic!("a commit")
+    };
+    plant.world.partitions[7].log_end = known.map(|end| end.max(committed));
+    let back = plant.world.now;
+    while scale(&plant.look()).is_none() {}
+    assert!(plant.world.now.duration_since(back) >= secs(120));
+}
+
+#[test]
+fn after_a_restart_nothing_goes_down_before_the_evidence_is_fresh_and_what_was_learnt_is_there() {
+    let mut plant = Plant::new(24, 4, 2100);
+    plant.run(60);
+    plant.load(700);
+    plant.run(4);
+    let learnt = plant.world.state.memory.learnt.clone();
+    plant.world.restart();
+    assert_eq!(plant.world.state.memory.learnt, learnt);
+    assert!(learnt.capacity.is_some_and(|c| c.measured));
+    let started = plant.world.now;
+    while scale(&plant.look()).is_none() {}
+    assert!(plant.world.now.duration_since(started) >= secs(120));
+}
+
+#[test]
+fn a_plateau_that_lies_further_ahead_than_any_is_believed_no_longer_than_the_longest() {
+    let mut world = World::new(6, 3);
+    world.policy.objective = Objective::MaxDelay(secs(60));
+    let ahead = world.now.checked_add(secs(40 * 86_400)).unwrap();
+    world.state.memory.learnt = Learnt {
+        plateau: Some(Plateau {
+            replicas: 3,
+            milli: 1000,
+            until: ahead,
+        }),
+        ..Learnt::default()
+    };
+    world.look();
+    let until = world.state.memory.learnt.plateau.unwrap().until;
+    assert!(until.duration_since(world.now) <= secs(14_400));
+}
+
+#[test]
+fn a_group_that_sleeps_wakes_for_a_record() {
+    let mut world = World::new(6, 1);
+    world.policy.objective = Objective::MaxDelay(secs(60));
+    world.policy.min = 0;
+    assert_eq!(world.until_action(60), Some((1, 0)));
+    world.flow(60, 0);
+    let decision = world.until_action(10);
+    assert_eq!(decision, Some((0, 1)));
+}
+
+/// Decision 26: so many bytes for each partition and each group, whatever the time.
+#[test]
+fn history_stays_within_its_bytes() {
+    let mut plant = Plant::new(12, 6, 1000);
+    plant.world.policy.objective = Objective::MaxDelay(secs(86_400));
+    plant.run(2000);
+    let bytes = plant.world.state.history.law.bytes();
+    // 10,000 groups of 12 partitions within 256 MiB.
+    assert!(bytes < 256 * 1024 * 1024 / 10_000, "{bytes}");
+    let mut wide = Plant::new(960, 6, 1920);
+    wide.run(400);
+    let bytes = wide.world.state.history.law.bytes();
+    assert!(bytes < 960 * 1300, "{bytes}");
+}
