@@ -153,13 +153,16 @@ impl Poller {
         if let Some(ReadError::Authentication { .. }) = snapshot.error
             && let Some(refused) = client.note_refusal()
         {
-            if refused.logs_in() {
-                // They read less than those before did, but those have ended.
-                self.disconnect(client, memory).await;
-                snapshot = self.look_with(client, newest, memory, &wanted).await;
-            } else if refused.is_refusal() {
+            if refused.is_refusal() {
                 // What is wrong with those that are written now says more.
                 snapshot.error = Some(refused.error);
+            } else {
+                // They read less than those before did, or have met no answer so far; but those before have ended.
+                self.disconnect(client, memory).await;
+                snapshot = self.look_with(client, newest, memory, &wanted).await;
+                if snapshot.error.is_none() {
+                    client.refused = None;
+                }
             }
         }
         snapshot.renewal = client.refused.as_ref().map(|refused| refused.error.clone());

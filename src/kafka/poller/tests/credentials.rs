@@ -160,6 +160,26 @@ async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
     assert_eq!(rig.look(&watch).await.error, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn new_credentials_that_met_no_answer_are_tried_once_those_before_are_refused() {
+    let double = Double::new(1);
+    set_password(&double, "one");
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&login("one", 1), "g");
+    rig.look(&watch).await;
+    set_password(&double, "two");
+    double.change(|world| world.bootstrap = Mood::Silent);
+    watch.renew(&login("two", 2));
+    assert!(rig.look(&watch).await.renewal.is_some());
+    // The brokers answer again, and have forgotten who was logged in.
+    double.change(|world| {
+        world.bootstrap = Mood::Answers;
+        world.broken = true;
+    });
+    let snapshot = rig.look(&watch).await;
+    assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
+}
+
 /// A user of this password that may not describe some of it.
 fn deny(double: &Double, password: &str, denied: &[&'static str]) {
     let denied = denied.iter().copied().collect();
