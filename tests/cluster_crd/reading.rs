@@ -97,16 +97,16 @@ async fn columns_show_the_decision_and_wide_ones_the_group() {
     assert_eq!(
         words(&narrow),
         [
-            "NAME TARGET REPLICAS DESIRED LAG READY REASON AGE",
-            "example fulfillment 2 3 2700 True CoolingDown AGE",
+            "NAME TARGET REPLICAS DESIRED LAG DELAY READY REASON AGE",
+            "example fulfillment 2 3 2700 42s True CoolingDown AGE",
         ]
     );
     let wide = kubectl(&["get", "cg", "-n", "columns", "-o", "wide"]);
     assert_eq!(
         words(&wide),
         [
-            "NAME TARGET REPLICAS DESIRED LAG READY REASON AGE GROUP STATE PARTITIONS MEMBERS IDLE MIN MAX LAST-SCALE NOT-BEFORE MODE",
-            "example fulfillment 2 3 2700 True CoolingDown AGE shop.fulfillment Stable 6 2 0 1 20 AGE 2096-11-24T14:03:20Z DryRun",
+            "NAME TARGET REPLICAS DESIRED LAG DELAY READY REASON AGE GROUP STATE PARTITIONS MEMBERS IDLE MIN MAX LAST-SCALE NOT-BEFORE MODE",
+            "example fulfillment 2 3 2700 42s True CoolingDown AGE shop.fulfillment Stable 6 2 0 1 20 AGE 2096-11-24T14:03:20Z DryRun",
         ]
     );
 }
@@ -252,7 +252,7 @@ fn status() -> Value {
         "observedGeneration": 1,
         "group": { "id": "shop.fulfillment", "state": "Stable", "protocol": "Classic", "assignor": "range", "members": 2, "idleMembers": 0, "coordinator": 1 },
         "partitions": 6,
-        "lag": { "total": 2700, "max": 900, "maxPartition": "order-events-3", "unknownPartitions": 0 },
+        "lag": { "total": 2700, "max": 900, "maxPartition": "order-events-3", "delay": "42s", "stuckPartitions": ["order-events-5"], "unknownPartitions": 0 },
         "rate": { "produced": "420", "consumed": "390", "perReplica": "210500m" },
         "replicas": { "current": 2, "ready": 2, "desired": 3, "limit": 6, "limitedBy": "Partitions" },
         "decision": { "time": "2025-11-24T14:03:05Z", "action": "Hold", "from": 2, "to": 3, "reason": "CoolingDown", "message": "wants 3", "notBefore": "2096-11-24T14:03:20Z" },
