@@ -15,15 +15,21 @@ use lagrange::scaling::{Observation, Policy, State, decide};
 const LOOKS: u64 = 400;
 
 fn main() {
-    println!("one decision, median of {LOOKS} looks at 15 s");
-    let mut smallest = None;
-    for partitions in [12, 64, 256, 1024] {
-        let median = median_of(partitions);
-        let base = *smallest.get_or_insert(median);
-        println!(
-            "  {partitions:>5} partitions  {median:>10.1?}  x{:.1}",
-            ratio(median, base)
-        );
+    let minute = SignedDuration::from_secs(60);
+    for (name, objective) in [
+        ("lagPerReplica", Objective::LagPerReplica(1000)),
+        ("maxDelay", Objective::MaxDelay(minute)),
+    ] {
+        println!("one decision under {name}, median of {LOOKS} looks at 15 s");
+        let mut smallest = None;
+        for partitions in [12, 64, 256, 1024] {
+            let median = median_of(partitions, objective);
+            let base = *smallest.get_or_insert(median);
+            println!(
+                "  {partitions:>5} partitions  {median:>10.1?}  x{:.1}",
+                ratio(median, base)
+            );
+        }
     }
 }
 
@@ -31,8 +37,8 @@ fn ratio(a: Duration, b: Duration) -> f64 {
     a.as_secs_f64() / b.as_secs_f64()
 }
 
-fn median_of(partitions: i64) -> Duration {
-    let policy = policy();
+fn median_of(partitions: i64, objective: Objective) -> Duration {
+    let policy = policy(objective);
     let mut state = State::default();
     let mut times = Vec::new();
     for look in 1..=LOOKS {
@@ -47,12 +53,12 @@ fn median_of(partitions: i64) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn policy() -> Policy {
+fn policy(objective: Objective) -> Policy {
     Policy {
         subject: 1,
         min: 1,
         max: None,
-        objective: Objective::LagPerReplica(1000),
+        objective,
         pacing: Pacing {
             min_interval: SignedDuration::from_secs(30),
             min_scale_down_interval: SignedDuration::from_secs(120),
@@ -74,11 +80,11 @@ fn observation(partitions: i64, look: u64) -> Observation {
     let now = Timestamp::from_second(1_800_000_000 + seconds).unwrap_or(Timestamp::UNIX_EPOCH);
     let end = seconds * 100;
     let lag = 50 * (1 + look.cast_signed() % 7);
-    let partition = Partition {
+    let partition = |owner: u32| Partition {
         log_start: Some(0),
         log_end: Some(end + lag),
         committed: Commit::At(end),
-        owner: Some(0),
+        owner: Some(owner % 8),
     };
     let count = usize::try_from(partitions).unwrap_or(0);
     let list = (0..8).map(|i| Member {
@@ -95,7 +101,7 @@ fn observation(partitions: i64, look: u64) -> Observation {
             topics: vec![Topic {
                 name: Arc::from("orders"),
                 counts: true,
-                partitions: Some(vec![partition; count]),
+                partitions: Some((0..).take(count).map(partition).collect()),
             }],
             group: Group {
                 state: GroupState::Stable,

@@ -86,7 +86,13 @@ fn words(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
         if decision.action == "Hold" {
             decision.not_before = None;
             // Whether a smaller size is out of the question or would not carry what arrives turns on the lag alone.
-            if decision.reason == HoldReason::ArrivalsTooHigh.as_str() {
+            // And so does, under the time objective, whether fewer would do at this moment.
+            let is_by_delay = status.lag.as_ref().is_some_and(|lag| lag.delay.is_some());
+            let turns = |why: HoldReason| decision.reason == why.as_str();
+            if turns(HoldReason::ArrivalsTooHigh)
+                || turns(HoldReason::DelayTooHigh)
+                || (is_by_delay && turns(HoldReason::GatheringEvidence))
+            {
                 HoldReason::AsDesired
                     .as_str()
                     .clone_into(&mut decision.reason);
@@ -130,7 +136,8 @@ fn without_numbers(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
             max_partition: None,
             delay: lag.delay.as_ref().map(|_| String::new()),
             unknown_partitions: lag.unknown_partitions,
-            stuck_partitions: lag.stuck_partitions.clone(),
+            // The condition says that there are any.
+            stuck_partitions: Vec::new(),
         }),
         ..status.clone()
     }
@@ -144,6 +151,7 @@ fn lag_is_close(stored: Option<&LagStatus>, next: Option<&LagStatus>, grain: Gra
     close(|lag| lag.total)
         && close(|lag| lag.max)
         && is_close(delay(stored), delay(next), grain.delay)
+        && stored.map(|lag| &lag.stuck_partitions) == next.map(|lag| &lag.stuck_partitions)
 }
 
 fn rate_is_close(stored: Option<&RateStatus>, next: Option<&RateStatus>) -> bool {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::api::ConsumerGroup;
-use crate::scaling::Memory;
 
 /// One line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,7 +29,7 @@ pub struct Init {
     pub spec: Spec,
     /// What the last answer gave as its status: the memory that survives a restart.
     #[serde(default)]
-    pub status: Option<Memory>,
+    pub status: Option<serde_json::Value>,
 }
 
 fn protocol() -> i64 {

@@ -15,7 +15,7 @@ use crate::scaling::observation::{
     Rebalance, Rollout, Target, Topic,
 };
 use crate::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
-use crate::scaling::{Policy, State, Verdict, decide};
+use crate::scaling::{Memory, Policy, State, Verdict, decide};
 
 /// Why a line cannot be used. The text says what to write instead.
 #[derive(Debug, Error)]
@@ -54,6 +54,7 @@ const ENDS_BEFORE_COMMITS: f64 = 2.0;
 struct LastEnd {
     t: f64,
     end: i64,
+    is_seen: bool,
 }
 
 /// What has been read and decided so far.
@@ -95,7 +96,13 @@ impl Session {
         }
         *self = Self {
             policy: Some(policy(&init.spec)?),
-            state: State::after_restart(init.status.unwrap_or_default().readable()),
+            // Memory that cannot be read is absent memory.
+            state: State::after_restart(
+                init.status
+                    .and_then(|memory| serde_json::from_value::<Memory>(memory).ok())
+                    .unwrap_or_default()
+                    .readable(),
+            ),
             ..Self::default()
         };
         Ok(())
@@ -144,7 +151,17 @@ impl Session {
             let keys = member.assignment.iter().map(|(t, p)| (t.as_str(), *p));
             owners.extend(keys.map(|key| (key, place)));
         }
-        let mut topics = Vec::new();
+        let gone = self
+            .topics
+            .keys()
+            .filter(|name| !observe.topics.contains_key(*name));
+        let mut topics: Vec<Topic> = gone
+            .map(|name| Topic {
+                name: Arc::from(name.as_str()),
+                counts: true,
+                partitions: None,
+            })
+            .collect();
         for (name, topic) in &observe.topics {
             let ends = self.topics.entry(name.clone()).or_default();
             ends.resize(ends.len().max(count(topic)), LastEnd::default());
@@ -158,6 +175,7 @@ impl Session {
                 partitions: Some(partitions),
             });
         }
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
         Look {
             number: self.number,
             began: now,
@@ -183,6 +201,7 @@ impl LastEnd {
         let mut now = end;
         if let Commit::At(committed) = partition.committed
             && committed > end
+            && self.is_seen
         {
             let per_second = real(committed - self.end) / (t - self.t).max(1.0);
             if real(committed - end) <= per_second * ENDS_BEFORE_COMMITS + 1.0 {
@@ -190,7 +209,11 @@ impl LastEnd {
             }
         }
         partition.log_end = Some(now);
-        *self = Self { t, end: now };
+        *self = Self {
+            t,
+            end: now,
+            is_seen: true,
+        };
     }
 }
 
@@ -222,11 +245,13 @@ fn partitions(
     for line in &topic.partitions {
         let place = usize::try_from(line.p).ok();
         if let Some(partition) = place.and_then(|place| partitions.get_mut(place)) {
-            partition.log_start = line.log_start;
-            partition.log_end = line.log_end;
+            // No offset is negative; one that is says nothing.
+            partition.log_start = line.log_start.filter(|offset| *offset >= 0);
+            partition.log_end = line.log_end.filter(|offset| *offset >= 0);
             partition.committed = match line.committed {
                 Committed::Unknown => Commit::Unknown,
                 Committed::Nothing => Commit::Absent,
+                Committed::At(offset) if offset < 0 => Commit::Unknown,
                 Committed::At(offset) => Commit::At(offset),
             };
         }

@@ -162,3 +162,46 @@ fn time_never_goes_back() {
     );
     assert!(session.take(line(behind(f64::MAX))).is_err());
 }
+
+#[test]
+fn memory_that_cannot_be_read_is_absent_memory() {
+    let mut garbled = init(json!({ "max_delay_s": 60 }));
+    garbled["status"] = json!({ "version": 1, "last": "yesterday" });
+    let mut session = Session::default();
+    session.take(line(garbled)).unwrap();
+    let answer = session.take(line(behind(61.0))).unwrap().unwrap();
+    assert_eq!(answer.status.last, None);
+}
+
+#[test]
+fn a_topic_that_a_line_lacks_is_unknown_and_not_gone() {
+    let mut session = begun(json!({ "max_delay_s": 60 }));
+    session.take(line(behind(61.0))).unwrap();
+    let mut empty = behind(76.0);
+    empty["topics"] = json!({ "other": { "partitions": [
+        { "p": 0, "log_start": 0, "log_end": 10, "committed": 10 } ] } });
+    for t in [76.0, 91.0, 106.0] {
+        empty["t"] = json!(t);
+        let answer = session.take(line(empty.clone())).unwrap().unwrap();
+        assert_eq!(
+            (answer.replicas, answer.reason.as_str()),
+            (None, "LagUnknown")
+        );
+    }
+}
+
+#[test]
+fn offsets_that_cannot_be_are_unknown() {
+    let mut session = begun(json!({ "max_delay_s": 60 }));
+    let mut odd = behind(61.0);
+    odd["topics"]["orders"]["partitions"][0]["log_end"] = json!(-5);
+    odd["topics"]["orders"]["partitions"][0]["committed"] = json!(i64::MAX);
+    odd["topics"]["orders"]["partitions"][1]["log_start"] = json!(i64::MIN);
+    odd["topics"]["orders"]["partitions"][2]["log_end"] = json!(i64::MAX);
+    odd["topics"]["orders"]["partitions"][2]["committed"] = json!(i64::MIN);
+    for t in [61.0, 76.0, 91.0] {
+        odd["t"] = json!(t);
+        let answer = session.take(line(odd.clone())).unwrap().unwrap();
+        assert_eq!(answer.reason, "LagUnknown");
+    }
+}

@@ -28,6 +28,22 @@ pub(super) fn objective(policy: &Policy) -> Option<f64> {
     }
 }
 
+/// Under the time objective no pacing is shorter than what the law's windows need: what an action did must have become
+/// visible in a minute of looks before the next is decided on.
+const LEAST_UP: SignedDuration = SignedDuration::from_secs(30);
+const LEAST_DOWN: SignedDuration = SignedDuration::from_secs(120);
+
+/// The policy that is decided by: under the time objective with no less than the law's own spacing.
+pub(super) fn paced(policy: &Policy) -> Policy {
+    let mut paced = policy.clone();
+    if matches!(policy.objective, Objective::MaxDelay(_)) {
+        let pacing = &mut paced.pacing;
+        pacing.min_interval = pacing.min_interval.max(LEAST_UP);
+        pacing.min_scale_down_interval = pacing.min_scale_down_interval.max(LEAST_DOWN);
+    }
+    paced
+}
+
 /// Takes in what the law learns from an observation, and estimates.
 pub(super) fn take(
     policy: &Policy,
@@ -47,11 +63,8 @@ pub(super) fn take(
     }
     if taken.is_new {
         let twice = delay.as_secs().saturating_mul(2000);
-        law.partitions.take(
-            look,
-            policy.offset_reset,
-            KEPT_AT_LEAST.max(twice) + KEPT_BESIDES,
-        );
+        law.partitions
+            .take(look, policy, KEPT_AT_LEAST.max(twice) + KEPT_BESIDES);
     }
     let now = look.at;
     let estimate = Estimate::new(
@@ -94,6 +107,7 @@ impl Scene<'_> {
             return (Verdict::Hold(wait(HoldReason::LagUnknown)), None);
         };
         if self.no_down().is_none()
+            && !estimate.is_outage
             && let Some(back) = self.in_vain(estimate)
         {
             return back;
@@ -147,6 +161,13 @@ impl Scene<'_> {
     ) -> (Verdict, Option<i32>) {
         if let Some(held) = self.no_down() {
             return held;
+        }
+        if estimate.is_outage {
+            self.trail.push(Step::Said("most partitions do not move, so nothing can be said of what fewer replicas could do"));
+            return (
+                Verdict::Hold(wait(HoldReason::DelayTooHigh)),
+                Some(self.replicas),
+            );
         }
         if let Some((to, why, wait)) = self.to_zero() {
             return self.go_down(to, why, wait);

@@ -26,6 +26,7 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
         now: to_millis(observation.now),
         ..observation.clone()
     };
+    let policy = &by_delay::paced(policy);
     let mut scene = Scene::new(policy, state, observation);
     let (verdict, desired) = scene.verdict();
     let up_blocked = scene.up_blocked();

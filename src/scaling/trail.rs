@@ -274,13 +274,17 @@ impl Step {
                 capacity_milli,
                 is_measured,
                 replicas,
-            } => write!(
-                f,
-                "{} records/s arrive, one consumer {} {}: {replicas}",
-                per_second(*arrivals_milli),
-                if *is_measured { "can do" } else { "does" },
-                per_second(*capacity_milli)
-            ),
+            } => {
+                let (arrive, each) = (per_second(*arrivals_milli), per_second(*capacity_milli));
+                if *is_measured {
+                    write!(
+                        f,
+                        "{arrive} records/s arrive, one consumer can do {each}: {replicas}"
+                    )
+                } else {
+                    write!(f, "{arrive} records/s arrive, one consumer does {each} now")
+                }
+            }
             Self::Stuck { count } => write!(f, "{count} partitions do not move"),
             Self::Replayed { replicas, window } => write!(
                 f,

@@ -29,6 +29,8 @@ pub(super) struct Busy {
     pub(super) count: i32,
     /// Members that have a backlog at this look, whatever they had before.
     backlogged: i32,
+    /// Some member commits so rarely that a minute's throughput says little.
+    pub(super) commits_rarely: bool,
     /// Best consumption of a member that has been steady for two minutes and had arrivals to match.
     steady_best: f64,
 }
@@ -62,29 +64,38 @@ impl Busy {
                 continue;
             };
             // One that has just stopped moving may be getting stuck.
-            let stands = |state: &&State| state.series.lag() > 0.0 && now - state.moved > 30_000;
+            let stands = |state: &&State| {
+                let usual = real(now - state.moved) <= 2000.0 * state.gap.max(super::LOOK);
+                state.series.lag() > 0.0 && !usual
+            };
             if parts.iter().any(stands) {
                 continue;
             }
             let steady = now - member.since.max(stable_since);
-            let sum = |of, window| -> f64 {
-                let rates = parts.iter().map(|state| state.series.rate(of, window));
-                rates.map(|rate| rate.unwrap_or(0.0)).sum()
-            };
-            let consumed = sum(Of::Consumption, window);
-            let arrivals = sum(Of::Arrivals, 60_000);
+            let paces = || parts.iter().map(|state| state.pace(now, window));
+            // Commits that are rare show the pace between them, over as long as that takes.
+            let window = paces().map(|(_, from)| now - from).fold(window, i64::max);
+            let looks = window / 15_000;
+            let rarest = parts.iter().filter(|state| state.commits_rarely());
+            let rarest = rarest.map(|state| state.gap).fold(0.0, f64::max);
+            busy.commits_rarely |= rarest > 0.0;
+            let consumed: f64 = paces().map(|(rate, _)| rate).sum();
+            let rates = parts
+                .iter()
+                .map(|state| state.series.rate(Of::Arrivals, 60_000));
+            let arrivals: f64 = rates.map(|rate| rate.unwrap_or(0.0)).sum();
             if steady >= 120_000 {
                 busy.steady_best = busy.steady_best.max(consumed.min(arrivals));
             }
             let waits: f64 = parts.iter().map(|state| state.series.lag()).sum();
-            let enough = (BACKLOG * arrivals.max(consumed)).max(1.0);
+            let enough = ((BACKLOG + rarest) * arrivals.max(consumed)).max(1.0);
             busy.backlogged += i32::from(waits >= enough);
             let backlogged = (0..=looks).all(|look| {
                 let then = now - look * 15_000;
                 let lag: Option<f64> = parts.iter().map(|s| s.series.lag_at(then)).sum();
                 lag.is_some_and(|lag| lag >= enough)
             });
-            if steady >= window - 1_000 && backlogged {
+            if steady >= window - 1_000 && backlogged && consumed > 0.0 {
                 *saturated = Some(consumed);
                 busy.count += 1;
             }

@@ -33,7 +33,7 @@ const LATE_LEAST: f64 = 10.0;
 const PROBE_LATE: f64 = 0.2;
 /// Seconds between two probes, at first and at most.
 const PROBE: i64 = 300;
-const PROBE_MOST: i64 = 3600;
+pub(super) const PROBE_MOST: i64 = 3600;
 /// A probe has failed if the delay passes this share of the objective within so many seconds.
 const PROBE_FAILED: f64 = 0.35;
 const PROBE_JUDGED: i64 = 600;
@@ -133,7 +133,7 @@ impl Grounds<'_> {
 
     /// Whether the delay is low enough for any scale-down at all.
     pub(in crate::scaling) fn is_calm(&self) -> bool {
-        self.estimate.delay <= LATE_LEAST.max(LATE * self.objective)
+        !self.estimate.is_outage && self.estimate.delay <= LATE_LEAST.max(LATE * self.objective)
     }
 
     /// The smallest size that takes the present load, while there is not enough evidence for it.
@@ -159,7 +159,8 @@ impl Grounds<'_> {
 
     /// One size less, to see what happens, after a time of quiet.
     fn probe(&self, to: i32) -> Option<Smaller> {
-        let quiet = self.estimate.delay < LATE_LEAST.max(PROBE_LATE * self.objective);
+        let quiet = !self.estimate.is_outage
+            && self.estimate.delay < LATE_LEAST.max(PROBE_LATE * self.objective);
         let careful = f64::from(to) >= 0.5 * f64::from(self.replicas) - 1.0;
         if !quiet || !careful {
             return None;

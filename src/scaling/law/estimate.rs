@@ -31,6 +31,8 @@ pub(super) struct Live {
     pub(super) lag: f64,
     /// Age of its oldest unread record, in seconds.
     pub(super) delay: f64,
+    /// The same without what is merely not committed yet, where commits are rare.
+    pub(super) waits: f64,
     /// Place of its owner among the members.
     pub(super) owner: Option<usize>,
 }
@@ -54,6 +56,8 @@ pub(in crate::scaling) struct Estimate {
     pub(in crate::scaling) latest_partition: Option<(Arc<str>, i32)>,
     /// Partitions that do not move although they have lag and an owner.
     pub(in crate::scaling) stuck: Vec<(Arc<str>, i32)>,
+    /// At least half of the partitions do not move: the consumers stand still, not their records.
+    pub(in crate::scaling) is_outage: bool,
     /// The topics, in the order in which [`Placement`] counts them.
     names: Vec<Arc<str>>,
     /// Consumption of all live partitions.
@@ -75,8 +79,11 @@ impl Estimate {
         let mut live = Vec::new();
         let mut is_fresh = true;
         let mut stuck = Vec::new();
+        let mut hopeless = 0;
         for (place, state) in partitions.all() {
-            if state.is_stuck {
+            // One record may be a transaction marker, which nobody reads.
+            hopeless += usize::from(state.is_stuck);
+            if state.is_stuck && state.series.lag() > 1.0 {
                 stuck.extend(partitions.name(place));
             }
             if !state.is_live() {
@@ -90,12 +97,18 @@ impl Estimate {
                 .latest()
                 .is_some_and(|latest| at - latest <= FRESH);
             places.push(place);
+            let delay = state.series.delay(at);
             live.push(Live {
                 fast,
                 expected: BLEND * fast + (1.0 - BLEND) * steady,
-                consumed: rate(Of::Consumption, 60_000),
+                consumed: state.pace(at, 60_000).0,
                 lag: state.series.lag(),
-                delay: state.series.delay(at),
+                delay,
+                waits: if state.commits_rarely() {
+                    (delay - state.gap).max(0.0)
+                } else {
+                    delay
+                },
                 owner: state.owner,
             });
         }
@@ -115,6 +128,7 @@ impl Estimate {
             stable_for: partitions.stable_since.map(seconds),
             watched_for: seconds(began),
             is_fresh,
+            is_outage: hopeless > 0 && hopeless >= live.len(),
             stuck,
             names: partitions.topics.keys().cloned().collect(),
             placement: Placement {
@@ -149,7 +163,8 @@ impl Estimate {
         gap: i64,
     ) {
         what_if.about(sizes, &self.placement.live);
-        if is_whole {
+        // What the others would have to carry is no evidence while most of the load is left out.
+        if is_whole && !self.is_outage {
             let at = now.as_millisecond();
             let weights = self.weights(|live| live.fast);
             what_if.note_whole(at, gap);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::memory::{Rate, to_millis};
 use super::super::pacing::later;
+use super::down::PROBE_MOST;
 use super::plateau::BACKOFF_MOST;
 use super::{milli, real};
 
@@ -118,6 +119,11 @@ impl Learnt {
 
     /// Puts right what a wrong clock left (decision 24): `sane` mends a time that lies in the future.
     pub(in crate::scaling) fn tidy(&mut self, now: Timestamp, sane: &impl Fn(&mut Timestamp)) {
+        // What is not of our making is brought into what can be.
+        self.backoff = self.backoff.map(|backoff| backoff.clamp(0, BACKOFF_MOST));
+        self.probe_wait = self.probe_wait.map(|wait| wait.clamp(0, PROBE_MOST));
+        self.plateau = self.plateau.filter(|plateau| plateau.replicas > 0);
+        self.saturated = self.saturated.filter(|s| s.consumers > 0 && s.milli > 0);
         if let Some(plateau) = &mut self.plateau {
             let longest = later(now, SignedDuration::from_secs(BACKOFF_MOST));
             plateau.until = plateau.until.min(longest);

@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::observation::{Commit, GroupState, Look, Rebalance};
-use super::super::policy::OffsetReset;
+use super::super::policy::{OffsetReset, Policy};
 use super::real;
-use super::series::Series;
+use super::series::{Of, Series};
 
 /// No progress for so many milliseconds, with lag and an owner, is being stuck ...
 const STUCK: i64 = 60_000;
 /// ... or for so many typical gaps between two commits, where those are longer.
 const STUCK_GAPS: f64 = 8.0;
+/// So long where the typical gap is not known, as after a start: some commit every five minutes.
+const STUCK_UNKNOWN: i64 = 360_000;
+/// No gap counts for more seconds than this: idle hours say nothing about how often a consumer commits.
+const GAP_MOST: f64 = 600.0;
+/// Commits are rare from so many seconds between two on: no longer one at each look.
+const RARE: f64 = 24.0;
 /// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so long (decision 13).
 const NEW: i64 = 360_000;
 
@@ -33,8 +39,14 @@ pub(super) struct State {
     pub(super) series: Series,
     /// When its commit last moved, in milliseconds.
     pub(super) moved: i64,
-    /// Typical seconds between two moves; 0: it has not moved twice.
-    gap: f64,
+    /// Typical seconds between two moves while there was something to commit; 0: it has not moved twice.
+    pub(super) gap: f64,
+    /// Since when it has had lag at every look, in milliseconds.
+    waiting: Option<i64>,
+    /// Since when a described, stable group has had no owner for it, in milliseconds.
+    unowned: Option<i64>,
+    /// Looks in a row whose end lay before the last one's.
+    backwards: u8,
     /// When it was first seen, if that was after the first look and nobody has owned it yet.
     born: Option<i64>,
     pub(super) is_stuck: bool,
@@ -52,7 +64,10 @@ pub(super) struct Member {
 
 impl Partitions {
     /// Takes in a look, once. `keep`: milliseconds for which offsets are kept.
-    pub(in crate::scaling) fn take(&mut self, look: &Look, reset: OffsetReset, keep: i64) {
+    pub(in crate::scaling) fn take(&mut self, look: &Look, policy: &Policy, keep: i64) {
+        let reset = policy.offset_reset;
+        // A transaction marker takes an offset that nobody reads (decision 12).
+        let remainder = i64::from(policy.may_hold_markers);
         let at = look.at.as_millisecond();
         let is_first = self.began.is_none();
         self.began.get_or_insert(at);
@@ -88,13 +103,17 @@ impl Partitions {
                 else {
                     continue;
                 };
-                let committed = committed.map(|c| c.max(partition.log_start.unwrap_or(0)).min(end));
+                let committed = committed.map(|c| {
+                    let read = c.max(partition.log_start.unwrap_or(0)).min(end);
+                    if end - read <= remainder { end } else { read }
+                });
                 state.note(at, end, committed, keep);
             }
         }
         self.take_members(look, at);
         let is_stable = self.stable_since.is_some();
         for state in self.topics.values_mut().flatten() {
+            state.note_owner(at, is_stable && !self.members.is_empty());
             if is_stable
                 && (state.owner.is_some() || state.born.is_some_and(|born| at - born >= NEW))
             {
@@ -187,9 +206,22 @@ impl State {
             // Records that had been read are gone: another topic of that name.
             self.series.clear();
         }
+        let went_back = self.series.end().is_some_and(|last| end < last);
+        self.backwards = if went_back {
+            self.backwards.saturating_add(1)
+        } else {
+            0
+        };
+        if self.backwards >= 2 {
+            // Not a look that crossed another: the log was cut, or made anew.
+            self.series.clear();
+            self.backwards = 0;
+        }
+        let previous = self.series.latest().unwrap_or(at);
         if before.is_none() || before != committed {
             if before.is_some() {
-                let gap = real(at - self.moved) / 1000.0;
+                let since = self.moved.max(self.waiting.unwrap_or(previous));
+                let gap = (real(at - since) / 1000.0).min(GAP_MOST);
                 self.gap = if self.gap > 0.0 {
                     0.8 * self.gap + 0.2 * gap
                 } else {
@@ -200,6 +232,19 @@ impl State {
             self.is_stuck = false;
         }
         self.series.push(at, end, committed, keep);
+        self.waiting = (self.series.lag() > 0.0).then_some(self.waiting.unwrap_or(at));
+    }
+
+    /// New partitions wait for their first owner; one that stays without is not helped by replicas.
+    fn note_owner(&mut self, at: i64, is_shown: bool) {
+        if self.owner.is_some() {
+            if self.unowned.take().is_some() {
+                self.is_stuck = false;
+            }
+        } else if is_shown {
+            let since = *self.unowned.get_or_insert(at);
+            self.is_stuck |= at - since >= NEW && self.series.lag() > 0.0;
+        }
     }
 
     /// A poison pill, or a remainder that no consumer reads: replicas cannot help.
@@ -210,10 +255,31 @@ impl State {
         if self.series.lag() <= 0.0 || self.owner.is_none() {
             return;
         }
-        let still = at - self.moved.max(stable_since);
-        if still >= STUCK && real(still) >= STUCK_GAPS * self.gap * 1000.0 {
+        let waiting = self.waiting.unwrap_or(at);
+        let still = at - self.moved.max(stable_since).max(waiting);
+        let least = if self.gap > 0.0 { STUCK } else { STUCK_UNKNOWN };
+        if still >= least && real(still) >= STUCK_GAPS * self.gap * 1000.0 {
             self.is_stuck = true;
         }
+    }
+
+    /// Consumption in records per second over about `window` milliseconds, and since when it was looked at: between moves of
+    /// the commit, or plainly over the window where it has stopped moving.
+    pub(super) fn pace(&self, at: i64, window: i64) -> (f64, i64) {
+        let late = real(at - self.moved) > 2000.0 * self.gap.max(super::LOOK);
+        let plain = || {
+            let rate = self.series.rate(Of::Consumption, window).unwrap_or(0.0);
+            (rate, at - window)
+        };
+        self.series
+            .pace(window)
+            .filter(|_| !late)
+            .unwrap_or_else(plain)
+    }
+
+    /// Whether a look in two sees no commit.
+    pub(super) fn commits_rarely(&self) -> bool {
+        self.gap > RARE
     }
 
     /// Counts for the demand, and not for the useful counts alone.

@@ -46,7 +46,7 @@ pub(in crate::scaling) fn look(
 ) -> Option<InVain> {
     let busy = &estimate.busy;
     let stable = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
-    if !busy.is_saturated() || !stable {
+    if !busy.is_saturated() || !stable || busy.commits_rarely {
         return None;
     }
     let mut in_vain = None;

@@ -38,8 +38,7 @@ pub(super) enum Of {
 }
 
 impl Series {
-    /// Adds a look's offsets. An end that went back is a look that crossed another, or a recreated topic; the latter clears
-    /// the series.
+    /// Adds a look's offsets. An end that went back once is a look that crossed another.
     pub(super) fn push(&mut self, at: i64, end: i64, committed: Option<i64>, keep: i64) {
         let before = self.points.last().copied();
         let point = Point {
@@ -108,6 +107,11 @@ impl Series {
             .filter(|committed| *committed != ABSENT)
     }
 
+    /// The last end offset.
+    pub(super) fn end(&self) -> Option<i64> {
+        self.points.last().map(|point| point.end)
+    }
+
     /// Records not consumed, as last seen.
     pub(super) fn lag(&self) -> f64 {
         self.points.last().map_or(0.0, Point::lag)
@@ -139,9 +143,33 @@ impl Series {
         Some(real((value(last) - value(first)).max(0)) * 1000.0 / real(over))
     }
 
+    /// Records per second between two moves of the commit, the last one and one about `window` milliseconds before it, and
+    /// when the earlier one was seen: consumers that commit once a minute show no pace between two commits. `None`: it has
+    /// not moved twice.
+    pub(super) fn pace(&self, window: i64) -> Option<(f64, i64)> {
+        let moves = || {
+            let pairs = self.points.windows(2).rev();
+            pairs.filter_map(|pair| match pair {
+                [before, after]
+                    if after.committed > before.committed && before.committed != ABSENT =>
+                {
+                    Some(*after)
+                }
+                _ => None,
+            })
+        };
+        let last = moves().next()?;
+        let from = last.at - window + SLACK;
+        let first = moves().skip(1).find(|p| p.at <= from);
+        let first = first.or(moves().skip(1).last())?;
+        let over = real(last.at - first.at) / 1000.0;
+        Some((real(last.committed - first.committed) / over, first.at))
+    }
+
     /// Age in seconds of the oldest record that is not consumed: since when the end offset has been past the commit.
     ///
-    /// Between two looks the arrivals are taken for even; before the first look they are taken for the mean rate since.
+    /// Between two looks the arrivals are taken for even; before the first look they are taken for the mean rate since, and
+    /// without arrivals since for no older than that look: that much is certain.
     pub(super) fn delay(&self, now: i64) -> f64 {
         let [first, .., last] = self.points.as_slice() else {
             return 0.0;
@@ -154,7 +182,11 @@ impl Series {
         let seconds = |millis: i64| real(millis) / 1000.0;
         let Some(before) = passed.checked_sub(1).and_then(|i| self.points.get(i)) else {
             let rate = real(last.end - first.end) / seconds(last.at - first.at).max(1.0);
-            let older = real(first.end - committed) / rate.max(1e-9);
+            let older = if rate > 0.0 {
+                real(first.end - committed) / rate
+            } else {
+                0.0
+            };
             return (seconds(now - first.at) + older).min(OLDEST);
         };
         let after = self.points.get(passed).unwrap_or(last);

@@ -33,7 +33,7 @@ const SLOPE_SHARE: f64 = 0.2;
 pub(in crate::scaling) struct Need {
     /// The size that carries the load; the largest that still helps, where none does.
     pub(in crate::scaling) size: i32,
-    /// Replicas that the load would take if partitions did not limit it.
+    /// Replicas that the load would take if partitions did not limit it; while the capacity is not known, the size.
     pub(in crate::scaling) unlimited: i32,
     /// Seconds of delay now, of all partitions that replicas can help.
     pub(in crate::scaling) delay: f64,
@@ -87,14 +87,17 @@ pub(in crate::scaling) fn need(
         weights.iter().sum::<f64>() / limit / f64::from(estimate.placement.threads),
     ));
     if known.is_none() {
+        // What consumers that keep up do says nothing about how many the load takes.
         let most = sizes.last().copied().unwrap_or(replicas);
         let undone = before_probe(last, now).map(|from| from.min(most));
         need.size = match undone.filter(|from| *from > replicas) {
             Some(from) => from,
             None => need.size.max(grown(sizes, replicas)),
         };
+        need.unlimited = need.size;
     }
-    need.stall = stall(estimate.rebalance, need.size - replicas).min(STALL_SHARE * objective);
+    let joiners = (need.size - replicas).saturating_mul(estimate.placement.threads);
+    need.stall = stall(estimate.rebalance, joiners).min(STALL_SHARE * objective);
     need.is_up =
         need.size > replicas && estimate.is_fresh && predicted + need.stall > LINE * objective;
     need
@@ -174,7 +177,7 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
         if let Some(consumer) = consumers.get_mut(place) {
             consumer.expected += live.expected;
             consumer.consumed += live.consumed;
-            consumer.delay = consumer.delay.max(live.delay);
+            consumer.delay = consumer.delay.max(live.waits);
             consumer.partitions += 1;
         }
     }

@@ -1,12 +1,19 @@
 //! The time objective as its users meet it: consumers that can do so much, in virtual time.
 
+use rstest::rstest;
+
 use super::*;
 use crate::scaling::decision::ScaleReason;
 use crate::scaling::law::{Learnt, Plateau};
 
-/// A world whose consumers work: each takes so many records a second, fairly from its partitions, and commits at each look.
+/// A world whose consumers work: each takes so many records a second, fairly from its partitions, and commits now and then.
 struct Plant {
     world: World,
+    /// What has been read of each partition, committed or not.
+    read: Vec<i64>,
+    /// Seconds between two commits, which fall between looks.
+    commits: i64,
+    seconds: i64,
     /// Records per second of one consumer.
     able: i64,
     /// Records per second on each partition.
@@ -25,6 +32,9 @@ impl Plant {
         world.policy.objective = Objective::MaxDelay(secs(60));
         Self {
             world,
+            read: vec![0; partitions],
+            commits: 5,
+            seconds: 0,
             able: 200,
             arrivals: vec![arrivals / i64::try_from(partitions).unwrap(); partitions],
             shared: None,
@@ -69,15 +79,19 @@ impl Plant {
             // Fairly, and then whoever still has something.
             for share in [able / count, able] {
                 for i in mine.clone().filter(|i| self.stuck != Some(*i)) {
-                    let partition = &mut self.world.partitions[i];
-                    let (Some(end), Commit::At(at)) = (partition.log_end, partition.committed)
-                    else {
+                    let Some(end) = self.world.partitions[i].log_end else {
                         continue;
                     };
-                    let taken = (end - at).min(share).min(left);
+                    let taken = (end - self.read[i]).min(share).min(left);
                     left -= taken;
-                    partition.committed = Commit::At(at + taken);
+                    self.read[i] += taken;
                 }
+            }
+        }
+        self.seconds += 1;
+        if (self.seconds + 2) % self.commits == 0 {
+            for (partition, read) in self.world.partitions.iter_mut().zip(&self.read) {
+                partition.committed = Commit::At(*read);
             }
         }
     }
@@ -318,4 +332,142 @@ fn history_stays_within_its_bytes() {
     wide.run(400);
     let bytes = wide.world.state.history.law.bytes();
     assert!(bytes < 960 * 1300, "{bytes}");
+}
+
+#[test]
+fn a_shorter_pacing_than_the_laws_own_does_not_hurry_it() {
+    let mut plant = Plant::new(24, 2, 3000);
+    plant.world.policy.pacing.min_interval = secs(1);
+    plant.world.policy.pacing.min_scale_down_interval = secs(1);
+    let mut last: Option<(Timestamp, bool)> = None;
+    for look in 0..200 {
+        if look == 60 {
+            plant.load(600);
+        }
+        let Some((from, to)) = scale(&plant.look()) else {
+            continue;
+        };
+        let least = if to > from { secs(30) } else { secs(120) };
+        let now = plant.world.now;
+        assert!(last.is_none_or(|(at, _)| now.duration_since(at) >= least));
+        last = Some((now, to < from));
+    }
+    assert!(
+        last.is_some_and(|(_, down)| down),
+        "it went up and came down"
+    );
+}
+
+#[test]
+fn consumers_that_all_stand_still_are_an_outage_and_nobody_is_taken_away() {
+    let mut plant = Plant::new(24, 4, 2100);
+    plant.run(60);
+    let before = plant.world.replicas;
+    assert!(before >= 12 && plant.capacity() == Some(200));
+    plant.able = 0;
+    for _ in 0..80 {
+        let decision = plant.look();
+        assert_eq!(scale(&decision).filter(|(from, to)| to < from), None);
+    }
+    // An operator that starts in the middle of it knows no better.
+    plant.world.restart();
+    for _ in 0..40 {
+        let decision = plant.look();
+        assert_eq!(scale(&decision).filter(|(from, to)| to < from), None);
+    }
+    assert!(plant.world.replicas >= before);
+}
+
+#[rstest]
+#[case(20)]
+#[case(60)]
+#[case(120)]
+fn commits_that_are_rare_show_no_wrong_capacity(#[case] commits: i64) {
+    let mut plant = Plant::new(12, 6, 600);
+    plant.world.policy.objective = Objective::MaxDelay(secs(600));
+    plant.commits = commits;
+    // They keep up: nothing is measured.
+    plant.run(40);
+    assert_eq!(plant.capacity(), None);
+    // They do not: what they do is measured, between commits.
+    plant.load(2100);
+    plant.run(80);
+    let capacity = plant.capacity().unwrap();
+    assert!((190..=210).contains(&capacity), "{capacity}");
+}
+
+#[test]
+fn idle_hours_make_no_partition_stuck_and_hide_none_that_is() {
+    let mut plant = Plant::new(24, 6, 480);
+    plant.run(40);
+    plant.load(0);
+    plant.run(400);
+    plant.load(480);
+    for _ in 0..8 {
+        assert_eq!(plant.look().facts.stuck_partitions, []);
+    }
+    plant.stuck = Some(3);
+    plant.run(16);
+    let stuck = plant.look().facts.stuck_partitions;
+    assert_eq!(stuck, [(Arc::from("orders"), 3)]);
+}
+
+#[test]
+fn a_partition_that_nobody_reads_buys_no_replicas_for_ever() {
+    let mut plant = Plant::new(12, 2, 240);
+    plant.run(20);
+    plant.world.partitions[7].owner = None;
+    plant.stuck = Some(7);
+    plant.run(40);
+    // For six minutes it may be a new one that is about to be taken; what that has bought is given back.
+    plant.run(200);
+    for _ in 0..200 {
+        plant.look();
+        assert!(plant.world.replicas <= 2, "what is read takes no more");
+    }
+    let named = plant.look().facts.stuck_partitions;
+    assert_eq!(named, [(Arc::from("orders"), 7)]);
+}
+
+#[test]
+fn a_transaction_marker_is_neither_lag_nor_stuck() {
+    let mut world = World::new(6, 2);
+    world.policy.objective = Objective::MaxDelay(secs(20));
+    world.policy.may_hold_markers = true;
+    world.flow(600, 600);
+    world.look();
+    for partition in &mut world.partitions {
+        partition.log_end = partition.log_end.map(|end| end + 1);
+    }
+    for _ in 0..40 {
+        let decision = world.look();
+        assert_eq!(decision.facts.delay, Some(SignedDuration::ZERO));
+        assert_eq!(decision.facts.stuck_partitions, []);
+        assert_eq!(scale(&decision).filter(|(from, to)| to > from), None);
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_begins_anew() {
+    let mut plant = Plant::new(6, 2, 240);
+    plant.run(30);
+    for (partition, read) in plant.world.partitions.iter_mut().zip(&mut plant.read) {
+        partition.log_end = Some(100);
+        partition.committed = Commit::At(100);
+        *read = 100;
+    }
+    plant.run(4);
+    let delay = plant.look().facts.delay.unwrap();
+    assert!(delay < secs(30), "{delay:?}");
+}
+
+#[test]
+fn a_backlog_without_arrivals_is_no_older_than_what_is_certain() {
+    let mut plant = Plant::new(6, 2, 0);
+    for partition in &mut plant.world.partitions {
+        partition.log_end = Some(20_000);
+    }
+    plant.run(2);
+    let decision = plant.look();
+    assert_eq!(decision.facts.delay, Some(secs(30)));
 }
