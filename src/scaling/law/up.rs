@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::super::memory::LastAction;
 use super::estimate::{Estimate, Live};
 use super::learnt::Learnt;
-use super::{STALL_SHARE, stall};
+use super::{LOOK, STALL_SHARE, stall};
 
 /// From a decision to its effect, in seconds: pods, a rebalance, one look.
 const HORIZON: f64 = 75.0;
@@ -182,13 +182,10 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
         }
     }
     let nobody = consumers.pop().filter(|nobody| nobody.partitions > 0);
+    // Commits that go on show an owner that was merely not described.
     let unowned = nobody.map_or(0.0, |nobody| {
-        nobody.delay
-            + if estimate.stable_for.is_some() {
-                HORIZON
-            } else {
-                0.0
-            }
+        let grows = estimate.stable_for.is_some() && members > 0 && nobody.delay > LOOK;
+        nobody.delay + if grows { HORIZON } else { 0.0 }
     });
     let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
         let growth = match capacity {
