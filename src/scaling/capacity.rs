@@ -9,7 +9,7 @@ use super::memory::{LastAction, Memory, Rate, Regret};
 use super::observation::{GroupState, Look, Target};
 use super::policy::Pacing;
 
-/// A group is backlogged while its lag is at least so many seconds of its consumption (`scaling.md`, `sat_s`).
+/// A group is backlogged while its lag is at least so many seconds of its consumption (as in the law of the time objective).
 const BACKLOG_SECS: i64 = 12;
 /// The best consumption fades by a twentieth an hour, so that a release that made consumers slower is believed in time.
 const FADE: SignedDuration = SignedDuration::from_secs(3600);

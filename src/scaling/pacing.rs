@@ -8,8 +8,8 @@ use super::memory::{LastAction, Memory};
 use super::observation::{GroupState, Observation, Rollout};
 use super::policy::Policy;
 
-/// After an action has settled nothing more is done for so long, or for the user's interval if that is shorter
-/// (`scaling.md`, `settle_s`): what it did must become visible first.
+/// After an action has settled nothing more is done for so long, or for the user's interval if that is shorter: what it did
+/// must become visible first.
 pub(super) const LANDING: SignedDuration = SignedDuration::from_secs(30);
 
 /// What an action waits for at this moment.
