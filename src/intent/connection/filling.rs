@@ -1,0 +1,185 @@
+//! Fills a plan in: what keys of objects hold becomes certificates, passwords and tokens, each checked. Pure.
+
+use jiff::Timestamp;
+
+use crate::{
+    api::{CertificateSource, OauthSpec, SaslMechanism, SaslSpec, TlsSpec},
+    kafka::{
+        certificates,
+        secret::Secret,
+        security::{ClientCertificate, PasswordMechanism, Sasl, Tls},
+        token::{aws::AwsCredentials, oidc::OidcConfig},
+    },
+};
+
+use super::{Held, Reference, ReferenceKind, Unusable, source};
+
+/// Authorities of one connection: more than all those that browsers trust.
+const LONGEST_AUTHORITIES: usize = 1 << 19;
+
+/// Fills a plan in.
+pub(super) struct Filling<'a, H> {
+    pub(super) held: &'a H,
+    pub(super) system: Option<&'a Secret>,
+    pub(super) now: Timestamp,
+    pub(super) allow_insecure: bool,
+}
+
+impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
+    fn value(&self, object: &Reference, key: &str) -> Result<Secret, Unusable> {
+        match (self.held)(object, key) {
+            Held::Value(value) if value.bytes().is_empty() => {
+                Err(Unusable::Empty(object.clone(), key.to_owned()))
+            }
+            Held::Value(value) => Ok(value),
+            Held::TooLong(limit) => Err(Unusable::ValueTooLong(
+                object.clone(),
+                key.to_owned(),
+                limit,
+            )),
+            Held::NoKey => Err(Unusable::NoKey(object.clone(), key.to_owned())),
+            Held::NoObject => Err(Unusable::NoObject(object.clone())),
+            Held::Unreadable(why) => Err(Unusable::Unreadable(object.clone(), why)),
+        }
+    }
+
+    /// What one logs in with.
+    fn login(&self, secret: &str, key: &str) -> Result<Secret, Unusable> {
+        let object = in_secret(secret);
+        let value = self.value(&object, key)?;
+        match value.text() {
+            None => Err(Unusable::NotText(object, key.to_owned())),
+            Some(text) if text.ends_with('\n') => Err(Unusable::LineBreak(object, key.to_owned())),
+            Some(_) => Ok(value),
+        }
+    }
+
+    pub(super) fn tls(&self, tls: &TlsSpec) -> Result<Tls, Unusable> {
+        let authorities = match self.authorities(tls.trusted_certificates.as_deref())? {
+            Some(authorities) => authorities,
+            None => self.system.cloned().ok_or(Unusable::NoRoots)?,
+        };
+        let certificate = tls.client_certificate.as_ref().map(|certificate| {
+            let object = in_secret(&certificate.secret_name);
+            let bad = |key: &str| {
+                let (object, key) = (object.clone(), key.to_owned());
+                move |bad| Unusable::Certificate(object, key, bad)
+            };
+            let (chain_key, key_key) =
+                (&*certificate.certificate_key, &*certificate.private_key_key);
+            let chain = self.value(&object, chain_key)?;
+            certificates::check_chain(&chain, self.now).map_err(bad(chain_key))?;
+            let key = self.value(&object, key_key)?;
+            certificates::check_key(&key, &chain).map_err(bad(key_key))?;
+            Ok(ClientCertificate { chain, key })
+        });
+        Ok(Tls {
+            authorities,
+            certificate: certificate.transpose()?,
+        })
+    }
+
+    /// All certificates one after the other; `None`: none are named.
+    fn authorities(
+        &self,
+        sources: Option<&[CertificateSource]>,
+    ) -> Result<Option<Secret>, Unusable> {
+        let mut all = Vec::new();
+        for written in sources.unwrap_or_default() {
+            let Some(object) = source(written) else {
+                continue;
+            };
+            let value = self.value(&object, &written.key)?;
+            certificates::check_authorities(&value, self.now)
+                .map_err(|bad| Unusable::Certificate(object, written.key.clone(), bad))?;
+            all.extend_from_slice(value.bytes());
+            all.push(b'\n');
+            if all.len() > LONGEST_AUTHORITIES {
+                return Err(Unusable::TooLong(LONGEST_AUTHORITIES));
+            }
+        }
+        Ok((!all.is_empty()).then(|| Secret::new(all)))
+    }
+
+    /// `None` cannot come of a plan that was checked.
+    pub(super) fn sasl(&self, sasl: &SaslSpec) -> Result<Option<Sasl>, Unusable> {
+        let mechanism = match sasl.mechanism {
+            SaslMechanism::Plain => PasswordMechanism::Plain,
+            SaslMechanism::ScramSha256 => PasswordMechanism::ScramSha256,
+            SaslMechanism::ScramSha512 => PasswordMechanism::ScramSha512,
+            SaslMechanism::OauthBearer => {
+                let oauth = sasl.oauth.as_ref().map(|oauth| self.oauth(oauth));
+                return Ok(oauth.transpose()?.map(Sasl::Oidc));
+            }
+            SaslMechanism::Gssapi => {
+                let kerberos = sasl.kerberos.as_ref();
+                return Ok(Some(Sasl::Kerberos {
+                    service: kerberos
+                        .map_or("kafka", |kerberos| &kerberos.service_name)
+                        .to_owned(),
+                }));
+            }
+            SaslMechanism::AwsMskIam => {
+                let Some(aws) = &sasl.aws else {
+                    return Ok(None);
+                };
+                let Some(keys) = &aws.credentials_secret else {
+                    return Ok(Some(Sasl::MskIamOfPod {
+                        region: aws.region.clone(),
+                    }));
+                };
+                let value = |key: &str| self.login(&keys.secret_name, key);
+                let access_key_id = value(&keys.access_key_id_key)?;
+                return Ok(Some(Sasl::MskIam {
+                    region: aws.region.clone(),
+                    credentials: AwsCredentials {
+                        access_key_id: access_key_id.text().unwrap_or_default().to_owned(),
+                        secret_access_key: value(&keys.secret_access_key_key)?,
+                        session_token: keys.session_token_key.as_deref().map(value).transpose()?,
+                    },
+                }));
+            }
+        };
+        let username = match (&sasl.username, &sasl.username_secret) {
+            (Some(name), _) => Secret::new(name.as_str()),
+            (None, Some(secret)) => self.login(&secret.secret_name, &secret.key)?,
+            (None, None) => return Ok(None),
+        };
+        let Some(password) = &sasl.password_secret else {
+            return Ok(None);
+        };
+        Ok(Some(Sasl::Password {
+            mechanism,
+            username,
+            password: self.login(&password.secret_name, &password.key)?,
+        }))
+    }
+
+    fn oauth(&self, oauth: &OauthSpec) -> Result<OidcConfig, Unusable> {
+        let secret = &oauth.client_secret;
+        let authorities = self.authorities(oauth.trusted_certificates.as_deref())?;
+        Ok(OidcConfig {
+            token_endpoint: oauth.token_endpoint.clone(),
+            client_id: oauth.client_id.clone(),
+            client_secret: self.login(&secret.secret_name, &secret.key)?,
+            scope: oauth.scope.clone(),
+            extensions: oauth
+                .extensions
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+            trusted_certificates: authorities.map(|authorities| authorities.bytes().to_vec()),
+            allow_insecure: self.allow_insecure,
+            // Whoever opens the client knows what its process allows.
+            allow_local_addresses: false,
+        })
+    }
+}
+
+fn in_secret(name: &str) -> Reference {
+    Reference {
+        kind: ReferenceKind::Secret,
+        name: name.to_owned(),
+    }
+}
