@@ -17,7 +17,6 @@ pub mod stats;
 pub mod token;
 
 mod meaning;
-#[allow(unsafe_code)]
 mod native;
 mod poller;
 mod statistics;

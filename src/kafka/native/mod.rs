@@ -19,6 +19,8 @@
 //!   and given to somebody else.
 //! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one that they lack.
 
+#![allow(unsafe_code)]
+
 mod call;
 mod client;
 mod config;
