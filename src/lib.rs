@@ -7,10 +7,10 @@
 //! | [`scaling`] | the decision; pure | |
 //! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock` |
 //! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure | `api`, `scaling`, and of `kafka` what connects to nothing: `certificates`, `connection`, `interest`, `secret`, `security` and what configures `token` |
-//! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `process::metrics` |
+//! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `recording`, `process::metrics` |
 //! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
 //! | [`recording`] | observations and decisions as JSON lines | `api`, `intent`, `scaling` |
-//! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `api` |
+//! | [`cli`] | one file per subcommand | `process`, `controller`, `recording`, `intent`, `api` |
 //!
 //! `intent` alone turns the resource into a policy, `controller::observe` alone turns a snapshot into an observation; past
 //! those points nothing can be malformed.

@@ -5,9 +5,10 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::recording::{BadLine, Line, Session};
+use crate::recording::{Answer, BadLine, Line, Session};
 
 /// How often another program should ask, in seconds: the interval that the law's windows are made for.
 const INTERVAL: u64 = 15;
@@ -28,6 +29,9 @@ pub(super) struct Decide {
     /// Answer each line at once, the init line too: for another program that drives the decision
     #[arg(long)]
     stream: bool,
+    /// Hold each decision against the recorded one after its observation, and end at the first that differs
+    #[arg(long)]
+    check: bool,
 }
 
 /// Why nothing more could be decided.
@@ -57,6 +61,18 @@ pub(super) enum Failed {
         /// Why.
         source: BadLine,
     },
+    /// Not what the operator decided.
+    #[error("line {number}: {field} was recorded as {told}, and is {here} here")]
+    Differs {
+        /// Which line recorded it, from 1.
+        number: usize,
+        /// The first field that differs.
+        field: String,
+        /// What the operator decided.
+        told: Value,
+        /// What is decided here.
+        here: Value,
+    },
     /// The manifest cannot be managed.
     #[error(transparent)]
     Spec(#[from] BadLine),
@@ -83,6 +99,7 @@ impl Decide {
 
     fn answer(&self, input: impl BufRead, mut output: impl Write) -> Result<(), Failed> {
         let mut session = self.session()?;
+        let mut last = None;
         for (line, number) in input.lines().zip(1..) {
             let line = line.map_err(|source| self.unreadable(source))?;
             if line.trim().is_empty() {
@@ -92,9 +109,13 @@ impl Decide {
             let line: Line = serde_json::from_str(&line).map_err(|error| bad(error.into()))?;
             let is_init = matches!(line, Line::Init(_));
             let is_end = matches!(line, Line::End);
+            if let (true, Line::Decided(told), Some(here)) = (self.check, &line, &last) {
+                same(number, told, here)?;
+            }
             let answer = session.take(line).map_err(bad)?;
             if let Some(answer) = answer {
                 write(&mut output, &answer)?;
+                last = Some(answer);
             } else if is_init && self.stream {
                 let ready = serde_json::json!({ "ok": true, "interval_s": INTERVAL });
                 write(&mut output, &ready)?;
@@ -130,6 +151,19 @@ impl Decide {
             source,
         }
     }
+}
+
+/// Whether the operator decided the same.
+fn same(number: usize, told: &Answer, here: &Answer) -> Result<(), Failed> {
+    let Some((field, told, here)) = told.difference(here) else {
+        return Ok(());
+    };
+    Err(Failed::Differs {
+        number,
+        field,
+        told,
+        here,
+    })
 }
 
 fn write(output: &mut impl Write, line: &impl serde::Serialize) -> Result<(), Failed> {

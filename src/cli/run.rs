@@ -22,6 +22,7 @@ use crate::{
         readiness::{Gate, Liveness, ReadinessBuilder},
         shutdown::{self, Ended, Tasks},
     },
+    recording::{self, Recorder},
 };
 
 /// Connections to Kafka that have not closed by then are left to the end of the process.
@@ -167,6 +168,7 @@ impl Operator {
         );
         self.tasks
             .spawn_vital("Kafka", keep(pool.clone(), failures, self.tasks.clone()));
+        let recorder = self.recorder();
         let namespaces = options.watch_namespaces();
         let setup = Setup {
             client: cluster.client().clone(),
@@ -182,10 +184,28 @@ impl Operator {
                 ambient_identity_namespaces: options
                     .ambient_identity_namespaces(kubernetes::own_namespace()),
             },
+            recorder,
             gates: self.watches,
             tasks: self.tasks,
         };
         controller::start(setup, wakeups);
+    }
+
+    /// Records a group, if one is to be recorded.
+    fn recorder(&self) -> Option<Recorder> {
+        let Options {
+            record,
+            record_limit,
+            ..
+        } = self.options.clone();
+        let record = record?;
+        let limit = record_limit.saturating_mul(1024 * 1024);
+        info!(group = %format_args!("{}/{}", record.namespace, record.name), file = %record.file.display(), "recording");
+        let (recorder, keeper) =
+            recording::recorder(record.namespace, record.name, record.file, limit);
+        self.tasks
+            .spawn("recording", keeper.run(self.tasks.stop().clone()));
+        Some(recorder)
     }
 
     /// Gets as far as work can begin: an API server that answers, serves our resources and lets us list them.

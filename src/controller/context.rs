@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     kafka::{connection::Identity, interest::Key},
     process::metrics::{Metrics, WriteOutcome},
+    recording::Recorder,
     scaling::{Memory, memory::LastAction},
 };
 
@@ -66,6 +67,8 @@ pub(super) struct Context {
     pub(super) kinds: Kinds,
     pub(super) wake: Wake,
     pub(super) secrets: Secrets,
+    /// Of the one group that is recorded.
+    pub(super) recorder: Option<Recorder>,
     managed: Mutex<BTreeMap<Name, Remembered>>,
     failures: Mutex<BTreeMap<Name, u32>>,
     /// The last action on each target, whoever managed it then (decision 28).
@@ -137,6 +140,7 @@ impl Context {
         metrics: Metrics,
         settings: Settings,
         wake: Wake,
+        recorder: Option<Recorder>,
     ) -> Self {
         Self {
             secrets: Secrets::new(
@@ -153,6 +157,7 @@ impl Context {
             clock,
             metrics,
             settings,
+            recorder,
             instance: std::env::var("HOSTNAME").unwrap_or_else(|_| "lagrange".to_owned()),
             seen: Seen::default(),
             kinds: Kinds::default(),

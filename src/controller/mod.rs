@@ -52,6 +52,7 @@ use crate::{
         readiness::{Gate, ReadinessBuilder},
         shutdown::Tasks,
     },
+    recording::Recorder,
 };
 
 pub use context::Settings;
@@ -100,6 +101,8 @@ pub struct Setup {
     pub metrics: Metrics,
     /// What a user chose.
     pub settings: Settings,
+    /// Records what is decided for one group.
+    pub recorder: Option<Recorder>,
     /// What `/readyz` waits for.
     pub gates: Gates,
     /// Where tasks run.
@@ -124,10 +127,12 @@ where
         clock,
         metrics,
         settings,
+        recorder,
         gates,
         tasks,
     } = setup;
-    let context = Arc::new(Context::new(client, kafka, clock, metrics, settings, wake));
+    let context = Context::new(client, kafka, clock, metrics, settings, wake, recorder);
+    let context = Arc::new(context);
     let shared = Arc::new(cluster::Shared {
         context: Arc::clone(&context),
         clusters: cluster::Clusters::default(),

@@ -41,7 +41,7 @@ pub(super) struct Sight<'a> {
 /// Puts together what is known.
 pub(super) fn observation(sight: &Sight<'_>, target: Target) -> Observation {
     Observation {
-        now: sight.now,
+        now: to_millis(sight.now),
         look: look(sight),
         target,
     }
@@ -69,8 +69,8 @@ fn look(sight: &Sight<'_>) -> Result<Look, Blind> {
         .map_err(|_| failed)?;
     Ok(Look {
         number: snapshot.look,
-        began: snapshot.started,
-        at: snapshot.finished,
+        began: to_millis(snapshot.started),
+        at: to_millis(snapshot.finished),
         topics: topics(snapshot, group, counting, sight.reading.isolation),
         group: observed_group(group),
     })
@@ -91,6 +91,11 @@ impl Sight<'_> {
             number: u64::MAX - intervals,
         })
     }
+}
+
+/// Decisions rest on whole milliseconds, so that a recording holds all that they rest on.
+fn to_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 /// The topics that count, and those that are assigned besides: they bear on the limit alone.
@@ -178,9 +183,7 @@ fn observed_group(group: &snapshot::Group) -> Group {
     let description = described(group);
     Group {
         state,
-        assignor: description
-            .and_then(|description| description.assignor.as_deref())
-            .map(Assignor::named),
+        assignor: assignor(group).map(Assignor::named),
         rebalance: rebalance(group),
         members: description.map(|description| Members {
             look: description.look,
@@ -197,16 +200,20 @@ fn member(member: &snapshot::Member) -> Member {
     }
 }
 
+/// The name of the assignor.
+pub(super) fn assignor(group: &snapshot::Group) -> Option<&str> {
+    described(group)?.assignor.as_deref()
+}
+
 fn described(group: &snapshot::Group) -> Option<&snapshot::Description> {
     group.description.as_ref()?.as_ref().ok()
 }
 
 /// How partitions are handed over. An assignor that is not known is taken for the dearest way.
 fn rebalance(group: &snapshot::Group) -> Option<Rebalance> {
-    let assignor = || described(group)?.assignor.as_deref();
     match group.protocol {
         snapshot::Protocol::Consumer => Some(Rebalance::Consumer),
-        snapshot::Protocol::Classic | snapshot::Protocol::Unknown => match assignor()? {
+        snapshot::Protocol::Classic | snapshot::Protocol::Unknown => match assignor(group)? {
             "cooperative-sticky" => Some(Rebalance::Cooperative),
             _ => Some(Rebalance::Eager),
         },

@@ -7,12 +7,13 @@ use jiff::SignedDuration;
 use tracing::debug;
 
 use crate::{
-    api::Mode,
+    api::{ConsumerGroup, Mode},
     intent::Intent,
     kafka::{
         interest::{Interest, Key},
         snapshot::Snapshot,
     },
+    recording::{Turn, Words},
     scaling::{
         Decision, Memory, State, Verdict, decide,
         observation::{Blind, Target},
@@ -131,6 +132,7 @@ pub(super) fn looked(context: &Context, managed: &Managed) -> Option<Arc<Snapsho
 pub(super) fn decided(
     context: &Context,
     managed: &mut Managed,
+    group: &ConsumerGroup,
     intent: &Intent,
     resolved: &Resolved,
     looked: Option<&Snapshot>,
@@ -151,9 +153,27 @@ pub(super) fn decided(
     let number = looked.map(|looked| looked.look);
     let is_silent =
         matches!(observation.look, Err(Blind::Failed { number: other }) if Some(other) != number);
+    let recorder = context.recorder.as_ref().filter(|r| r.is_of(group));
+    let before = recorder.map(|_| (managed.state.memory.clone(), managed.state.is_fresh()));
     let state = std::mem::take(&mut managed.state);
     let (decision, state) = decide(&intent.policy, state, &observation);
     managed.state = state;
+    if let (Some(recorder), Some((before, is_fresh))) = (recorder, before) {
+        let seen = looked.and_then(|looked| looked.groups.get(&intent.reading.id));
+        let state = seen.and_then(|seen| Some(format!("{:?}", seen.state.as_ref().ok()?)));
+        recorder.record(&Turn {
+            group,
+            before,
+            is_fresh,
+            observation: &observation,
+            words: Words {
+                state: state.as_deref(),
+                assignor: seen.and_then(observe::assignor),
+            },
+            decision: &decision,
+            after: &managed.state.memory,
+        });
+    }
     managed.note_idle(&decision, &observation);
     if let Some(reading) = &managed.reading {
         let unsure = managed.idle_since.is_some() && !managed.idle_lasts;

@@ -83,6 +83,7 @@ async fn step(
     let (decision, is_silent) = prepare::decided(
         context,
         managed,
+        &group,
         &intent,
         &resolved,
         looked.as_deref(),

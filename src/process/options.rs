@@ -173,11 +173,39 @@ pub struct Options {
         help_heading = KAFKA,
     )]
     ambient_identity_namespaces: Vec<Option<String>>,
+
+    /// Record what is seen of a ConsumerGroup and decided for it, such as shop/orders=/recordings/orders.jsonl, for lagrange
+    /// decide. Appends; only its owner may read the file
+    #[arg(long, env = "LAGRANGE_RECORD", value_name = "NAMESPACE/NAME=FILE", value_parser = record, help_heading = RECORDING)]
+    pub record: Option<Record>,
+
+    /// Most MiB that the recording takes, 2 to 65536: at half of it FILE becomes FILE.1, in place of the one before
+    #[arg(
+        long,
+        env = "LAGRANGE_RECORD_LIMIT",
+        default_value_t = 64,
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u64).range(2..=65_536),
+        help_heading = RECORDING,
+    )]
+    pub record_limit: u64,
+}
+
+/// Which ConsumerGroup is recorded, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
 }
 
 const PROCESS: &str = "Process";
 const KUBERNETES: &str = "Kubernetes";
 const KAFKA: &str = "Kafka";
+const RECORDING: &str = "Recording";
 
 impl Options {
     /// The namespaces to watch, sorted, each once; empty means all.
@@ -226,6 +254,23 @@ fn namespace(text: &str) -> Result<Option<String>, String> {
                 .to_owned(),
         ),
     }
+}
+
+/// A group and a file.
+fn record(text: &str) -> Result<Record, String> {
+    let parts = text.split_once('=').and_then(|(group, file)| {
+        let (space, name) = group.split_once('/')?;
+        let space = namespace(space).ok()??;
+        let is_named = !name.is_empty() && !name.contains('/');
+        (is_named && !file.is_empty()).then(|| Record {
+            namespace: space,
+            name: name.to_owned(),
+            file: file.into(),
+        })
+    });
+    parts.ok_or_else(|| {
+        "write a ConsumerGroup and a file, such as shop/orders=/recordings/orders.jsonl".to_owned()
+    })
 }
 
 /// Parses durations from `least` to `most`, both inclusive.
@@ -282,6 +327,18 @@ mod tests {
         assert!(options.inline_connections);
         assert!(!options.allow_local_addresses);
         assert_eq!(options.max_connections_per_namespace, 20);
+        assert_eq!((options.record, options.record_limit), (None, 64));
+    }
+
+    #[test]
+    fn a_recording_is_of_one_group_in_one_file() {
+        let options = parse(&["--record=shop/orders.eu=/recordings/a=b.jsonl"]).unwrap();
+        let expected = Record {
+            namespace: "shop".to_owned(),
+            name: "orders.eu".to_owned(),
+            file: "/recordings/a=b.jsonl".into(),
+        };
+        assert_eq!(options.record, Some(expected));
     }
 
     #[rstest]
@@ -336,6 +393,10 @@ mod tests {
         "write a duration from 500ms to 10s"
     )]
     #[case("--concurrency=0", "0 is not in 1..=256")]
+    #[case("--record=orders=/tmp/a", "write a ConsumerGroup and a file")]
+    #[case("--record=/orders=/tmp/a", "write a ConsumerGroup and a file")]
+    #[case("--record=shop/orders=", "write a ConsumerGroup and a file")]
+    #[case("--record-limit=1", "1 is not in 2..=65536")]
     #[case("--allow-local-addresses=yes", "possible values: true, false")]
     #[case("--log-filter=loud", "write a level")]
     fn a_bad_value_is_answered_with_what_to_write(#[case] arg: &str, #[case] advice: &str) {

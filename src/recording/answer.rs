@@ -1,7 +1,10 @@
 //! The lines that are written: what was decided, with its steps, and the memory to go on from.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::time::seconds;
 use crate::scaling::Memory;
 use crate::scaling::decision::{Decision, Verdict};
 
@@ -38,18 +41,36 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What `decision`, made at `t` seconds, leaves in `memory`.
-    pub(super) fn new(t: f64, decision: &Decision, memory: Memory) -> Self {
-        let (replicas, reason, until) = match decision.verdict {
-            Verdict::Scale { to, why, .. } => (Some(to), why.as_str(), None),
-            Verdict::Hold(wait) => (None, wait.why.as_str(), wait.until),
+    /// The first field in which another answer differs, with what this one and the other say.
+    pub fn difference(&self, other: &Self) -> Option<(String, Value, Value)> {
+        let fields = |answer| match serde_json::to_value(answer) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        let (ours, theirs) = (fields(self), fields(other));
+        let named = |name: &String| {
+            let value = |fields: &Map<_, _>| fields.get(name).cloned().unwrap_or_default();
+            (name.clone(), value(&ours), value(&theirs))
+        };
+        let mut all = ours.keys().chain(theirs.keys()).map(named);
+        all.find(|(_, ours, theirs)| ours != theirs)
+    }
+
+    /// What was decided at `now`, with the memory that `decide` left. What is decided counts as done.
+    pub(super) fn new(now: Timestamp, decision: &Decision, memory: &Memory) -> Self {
+        let (replicas, reason, until, status) = match decision.verdict {
+            Verdict::Scale { from, to, why } => {
+                let done = memory.begin(from, to, now).confirm();
+                (Some(to), why.as_str(), None, done)
+            }
+            Verdict::Hold(wait) => (None, wait.why.as_str(), wait.until, memory.clone()),
         };
         let facts = &decision.facts;
         Self {
-            t,
+            t: seconds(now),
             replicas,
             reason: reason.to_owned(),
-            not_before: until.map(super::session::seconds),
+            not_before: until.map(seconds),
             desired: facts.desired,
             limit: facts.limit,
             limited_by: decision.limited_by.map(|by| by.as_str().to_owned()),
@@ -58,7 +79,7 @@ impl Answer {
                 .delay
                 .map(|delay| (delay.as_secs_f64() * 10.0).round() / 10.0),
             trail: decision.trail.0.iter().map(ToString::to_string).collect(),
-            status: memory,
+            status,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Answer;
 use crate::api::ConsumerGroup;
 
 /// One line.
@@ -15,6 +16,8 @@ pub enum Line {
     Init(Box<Init>),
     /// What was seen at one moment.
     Observe(Box<Observe>),
+    /// What the operator decided on the observation before. Says nothing to a decision; held against one on request.
+    Decided(Box<Answer>),
     /// Nothing more will come.
     End,
 }
@@ -30,6 +33,9 @@ pub struct Init {
     /// What the last answer gave as its status: the memory that survives a restart.
     #[serde(default)]
     pub status: Option<serde_json::Value>,
+    /// The same group with other settings, or in another file: what has been seen before stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
 
 fn protocol() -> i64 {
@@ -68,11 +74,29 @@ pub struct Spec {
 pub struct Observe {
     /// Seconds; the only clock. Counted from anywhere, never back.
     pub t: f64,
+    /// Number of the look; equal numbers saw equal data. Default: another look on each line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<u64>,
+    /// When the look began, in seconds; default `t`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<f64>,
+    /// When the last reply arrived, in seconds; default `t`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<f64>,
+    /// The line says all that there is: topics and partitions that it lacks are gone, and no offset is put right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+    /// The memory before this decision, where it is not what the last answer left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<serde_json::Value>,
     /// The workload.
     pub workload: Workload,
     /// Whether Kafka could be read; else `topics` and `group` are absent.
     #[serde(default = "yes")]
     pub kafka_ok: bool,
+    /// With `kafka_ok` false: nothing has been read yet, and nothing has failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_yet: bool,
     /// Topics by name.
     #[serde(default)]
     pub topics: BTreeMap<String, TopicLine>,
@@ -100,8 +124,9 @@ pub struct Workload {
 /// A topic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TopicLine {
-    /// Its partitions. One that could not be read is missing, or has no `log_end`.
-    pub partitions: Vec<PartitionLine>,
+    /// Its partitions. One that could not be read is missing, or has no `log_end`. `null`: how many there are is not known.
+    #[serde(default)]
+    pub partitions: Option<Vec<PartitionLine>>,
     /// How many it has, where the last ones may be missing above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
@@ -111,7 +136,7 @@ pub struct TopicLine {
 }
 
 /// A partition.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PartitionLine {
     /// Its number.
     pub p: u32,
@@ -173,6 +198,9 @@ pub struct GroupLine {
     /// `Classic` or `Consumer` (KIP-848).
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// `Eager`, `Cooperative` or `Consumer`, where that is not what `protocol` and `type` say; `""`: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<String>,
     /// Its members. Absent: not described.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<MemberLine>>,
@@ -197,6 +225,9 @@ pub struct MemberLine {
     pub id: String,
     /// Topic and number of each of its partitions; empty while a classic group rebalances.
     pub assignment: Vec<(String, u32)>,
+    /// How many partitions it has, where those are not all in `assignment`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<usize>,
     /// It has a `group.instance.id`.
     #[serde(rename = "static", skip_serializing_if = "std::ops::Not::not")]
     pub is_static: bool,

@@ -1,5 +1,8 @@
 //! Lines in, decisions out.
 
+mod kept;
+mod round_trip;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 

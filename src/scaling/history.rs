@@ -138,6 +138,11 @@ pub(super) struct LiveLag {
 }
 
 impl History {
+    /// Whether nothing has been observed yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.began.is_none()
+    }
+
     /// Takes in an observation: offsets, members, whether anything is missing.
     pub(super) fn take(&mut self, policy: &Policy, observation: &Observation) -> Taken {
         let now = observation.now;

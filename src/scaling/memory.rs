@@ -26,6 +26,11 @@ impl State {
             history: History::default(),
         }
     }
+
+    /// Whether nothing has been observed yet: all that is known is the memory.
+    pub fn is_fresh(&self) -> bool {
+        self.history.is_empty()
+    }
 }
 
 /// The few numbers that must survive a restart.

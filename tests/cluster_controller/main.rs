@@ -24,6 +24,7 @@ mod neighbours;
 mod offsets;
 mod process;
 mod quiet;
+mod recording;
 mod rollout;
 mod sharing;
 mod spacing;

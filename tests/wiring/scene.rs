@@ -78,6 +78,7 @@ impl Scene {
         };
         change(&mut settings);
         let setup = Setup {
+            recorder: None,
             client: api,
             kafka: Arc::new(self.kafka.seen_by(clock)),
             clock,

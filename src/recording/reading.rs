@@ -1,0 +1,235 @@
+//! Lines into observations: what a line leaves out is unknown, not gone, unless the line says that it is whole. No decision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::line::{Committed, GroupLine, MemberLine, Observe, TopicLine};
+use super::time::{real, time};
+use crate::scaling::observation::{
+    Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
+    Rebalance, Rollout, Target, Topic,
+};
+
+/// An end offset that is older than the commit beside it by up to so many seconds is taken for as new as that: whoever
+/// recorded it read the ends first.
+const ENDS_BEFORE_COMMITS: f64 = 2.0;
+
+/// An end offset and when it was seen, in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastEnd {
+    t: f64,
+    end: i64,
+    is_seen: bool,
+}
+
+/// Reads the lines of one group, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    number: u64,
+    /// The end offsets of each topic as last seen: a partition that is missing in a line is unknown, not gone.
+    topics: BTreeMap<String, Vec<LastEnd>>,
+}
+
+impl Reader {
+    /// What a line says was seen at `now`.
+    pub(super) fn observation(&mut self, observe: &Observe, now: Timestamp) -> Observation {
+        self.number = observe.look.unwrap_or(self.number.wrapping_add(1));
+        let target = Target {
+            replicas: observe.workload.spec_replicas,
+            ready: observe.workload.ready_replicas,
+            rollout: if observe.workload.rollout {
+                Rollout::InProgress
+            } else {
+                Rollout::None
+            },
+        };
+        let look = if observe.kafka_ok {
+            Ok(self.look(observe, now))
+        } else if observe.not_yet {
+            Err(Blind::NotYet)
+        } else {
+            Err(Blind::Failed {
+                number: self.number,
+            })
+        };
+        Observation { now, look, target }
+    }
+
+    fn look(&mut self, observe: &Observe, now: Timestamp) -> Look {
+        let group = observe.group.as_ref();
+        let mut owners: BTreeMap<(&str, u32), u32> = BTreeMap::new();
+        for (place, member) in (0..).zip(group.iter().flat_map(|g| g.members.iter().flatten())) {
+            let keys = member.assignment.iter().map(|(t, p)| (t.as_str(), *p));
+            owners.extend(keys.map(|key| (key, place)));
+        }
+        let when = |told: Option<f64>| told.and_then(time).unwrap_or(now);
+        Look {
+            number: self.number,
+            began: when(observe.began),
+            at: when(observe.at),
+            topics: self.topics(observe, &owners),
+            group: group.map_or(
+                Group {
+                    state: GroupState::Unknown,
+                    assignor: None,
+                    rebalance: None,
+                    members: None,
+                },
+                |group| observed(group, self.number),
+            ),
+        }
+    }
+
+    fn topics(&mut self, observe: &Observe, owners: &BTreeMap<(&str, u32), u32>) -> Vec<Topic> {
+        if observe.whole {
+            self.topics.clear();
+        }
+        let gone = self
+            .topics
+            .keys()
+            .filter(|name| !observe.topics.contains_key(*name));
+        let mut topics: Vec<Topic> = gone
+            .map(|name| Topic {
+                name: Arc::from(name.as_str()),
+                counts: true,
+                partitions: None,
+            })
+            .collect();
+        for (name, topic) in &observe.topics {
+            let ends = self.topics.entry(name.clone()).or_default();
+            let partitions = topic.partitions.as_ref().map(|_| {
+                ends.resize(ends.len().max(count(topic)), LastEnd::default());
+                let mut partitions = partitions(name, topic, ends.len(), owners);
+                if !observe.whole {
+                    for (partition, last) in partitions.iter_mut().zip(ends) {
+                        last.mend(observe.t, partition);
+                    }
+                }
+                partitions
+            });
+            topics.push(Topic {
+                name: Arc::from(name.as_str()),
+                counts: !topic.only_assigned,
+                partitions,
+            });
+        }
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        topics
+    }
+}
+
+impl LastEnd {
+    /// Raises an end that was read a moment before the commit, and remembers it.
+    fn mend(&mut self, t: f64, partition: &mut Partition) {
+        let Some(end) = partition.log_end else { return };
+        let mut now = end;
+        if let Commit::At(committed) = partition.committed
+            && committed > end
+            && self.is_seen
+        {
+            let per_second = real(committed - self.end) / (t - self.t).max(1.0);
+            if real(committed - end) <= per_second * ENDS_BEFORE_COMMITS + 1.0 {
+                now = committed;
+            }
+        }
+        partition.log_end = Some(now);
+        *self = Self {
+            t,
+            end: now,
+            is_seen: true,
+        };
+    }
+}
+
+fn count(topic: &TopicLine) -> usize {
+    let lines = topic.partitions.iter().flatten();
+    let named = lines.map(|line| line.p.saturating_add(1)).max();
+    // A number that no topic has is a slip, and not worth its memory.
+    let most = named
+        .unwrap_or(0)
+        .max(topic.count.unwrap_or(0))
+        .min(1 << 20);
+    usize::try_from(most).unwrap_or(0)
+}
+
+fn partitions(
+    name: &str,
+    topic: &TopicLine,
+    count: usize,
+    owners: &BTreeMap<(&str, u32), u32>,
+) -> Vec<Partition> {
+    let mut partitions: Vec<Partition> = (0..)
+        .take(count)
+        .map(|number| Partition {
+            log_start: None,
+            log_end: None,
+            committed: Commit::Unknown,
+            owner: owners.get(&(name, number)).copied(),
+        })
+        .collect();
+    for line in topic.partitions.iter().flatten() {
+        let place = usize::try_from(line.p).ok();
+        if let Some(partition) = place.and_then(|place| partitions.get_mut(place)) {
+            // No offset is negative; one that is says nothing.
+            partition.log_start = line.log_start.filter(|offset| *offset >= 0);
+            partition.log_end = line.log_end.filter(|offset| *offset >= 0);
+            partition.committed = match line.committed {
+                Committed::Unknown => Commit::Unknown,
+                Committed::Nothing => Commit::Absent,
+                Committed::At(offset) if offset < 0 => Commit::Unknown,
+                Committed::At(offset) => Commit::At(offset),
+            };
+        }
+    }
+    partitions
+}
+
+fn observed(group: &GroupLine, number: u64) -> Group {
+    Group {
+        state: match group.state.as_str() {
+            "Stable" => GroupState::Stable,
+            "Empty" => GroupState::Empty,
+            "Dead" => GroupState::Dead,
+            "PreparingRebalance" | "CompletingRebalance" | "Assigning" | "Reconciling" => {
+                GroupState::Rebalancing
+            }
+            _ => GroupState::Unknown,
+        },
+        assignor: group.protocol.as_deref().map(Assignor::named),
+        rebalance: match group.rebalance.as_deref() {
+            Some("Eager") => Some(Rebalance::Eager),
+            Some("Cooperative") => Some(Rebalance::Cooperative),
+            Some("Consumer") => Some(Rebalance::Consumer),
+            Some(_) => None,
+            None => rebalance(group),
+        },
+        members: group.members.as_ref().map(|members| Members {
+            look: number.saturating_sub(group.described_before),
+            list: members.iter().map(member).collect(),
+        }),
+    }
+}
+
+/// How partitions are handed over, as protocol and type say.
+pub(super) fn rebalance(group: &GroupLine) -> Option<Rebalance> {
+    let protocol = group.protocol.as_deref();
+    let is_consumer = match group.kind.as_deref() {
+        Some(kind) => kind == "Consumer",
+        None => protocol == Some("uniform"),
+    };
+    match protocol {
+        _ if is_consumer => Some(Rebalance::Consumer),
+        Some("cooperative-sticky") => Some(Rebalance::Cooperative),
+        protocol => protocol.map(|_| Rebalance::Eager),
+    }
+}
+
+fn member(line: &MemberLine) -> Member {
+    Member {
+        id: Arc::from(line.id.as_str()),
+        partitions: line.partitions.unwrap_or(line.assignment.len()),
+        is_static: line.is_static,
+    }
+}

@@ -1,0 +1,144 @@
+//! What the operator records of a group replays, at a desk, to what it decided.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::stage::{APP, Stage};
+use crate::support::operator::Operator;
+use crate::support::until::{secs, until};
+
+impl Stage<'_> {
+    async fn recorded(&self, file: &Path) -> Operator {
+        let flag = format!("--record={}/{APP}={}", self.space.name, file.display());
+        Operator::start_with(self.kubernetes, &self.space, &[&flag]).await
+    }
+
+    async fn until_size(&self, replicas: i32) {
+        self.space.until_replicas(APP, replicas, 90).await;
+        self.until_settled(replicas).await;
+    }
+}
+
+fn replay(arguments: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lagrange"))
+        .arg("decide")
+        .args(arguments)
+        .arg(file)
+        .output()
+        .unwrap()
+}
+
+fn lines(text: &str, kind: &str) -> Vec<Value> {
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.filter(|line: &Value| line["type"] == kind).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("app.jsonl");
+    let stage = Stage::new("record").await;
+    let crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 180).await;
+    stage.group(json!({})).await;
+    let operator = stage.recorded(&file).await;
+    stage.until_size(2).await;
+    // The process is another one, the policy another one, the hand another one.
+    operator.kill();
+    stage.kafka.produce(&stage.topic, 400).await;
+    let operator = stage.recorded(&file).await;
+    stage.until_size(6).await;
+    stage
+        .space
+        .edit(
+            APP,
+            json!({ "objective": { "lagPerReplica": 200 }, "maxReplicas": 5 }),
+        )
+        .await;
+    stage
+        .space
+        .annotate(APP, "lagrange.dev/paused", Some("true"))
+        .await;
+    stage.until_reason("Paused").await;
+    stage.space.annotate(APP, "lagrange.dev/paused", None).await;
+    crowd.micros_per_record(0);
+    until(secs(120), "it has come down", || async {
+        match stage.sizes()[..] {
+            [2, 6, ..] if stage.sizes().len() > 2 => Ok(()),
+            ref other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    stage.space.scale(APP, 4).await;
+    stage.space.until_event(APP, "ScaledExternally").await;
+    let (ended, _) = operator.terminate();
+    assert!(ended.success());
+
+    let text = fs::read_to_string(&file).unwrap();
+    let replayed = replay(&["--check"], &file);
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success(), "{said}");
+    // One answer for each decision, each as it was recorded.
+    let decided = lines(&text, "decided");
+    let answers = String::from_utf8(replayed.stdout).unwrap();
+    assert_eq!(answers.lines().count(), decided.len());
+    // What is recorded is what was done and told.
+    let scaled: Vec<i64> = decided
+        .iter()
+        .filter_map(|line| line["replicas"].as_i64())
+        .collect();
+    let sizes: Vec<i64> = stage.sizes().into_iter().map(i64::from).collect();
+    assert_eq!(scaled, sizes);
+    let told = stage.status().await.decision.unwrap();
+    let reasons: Vec<&str> = decided
+        .iter()
+        .filter_map(|line| line["reason"].as_str())
+        .collect();
+    assert!(reasons.contains(&&*told.reason), "{told:?} {reasons:?}");
+    let inits = lines(&text, "init");
+    let anew = inits
+        .iter()
+        .filter(|line| line["continues"] != true)
+        .count();
+    assert_eq!(anew, 2, "one for each process: {inits:?}");
+    assert!(inits.len() >= 4, "{inits:?}");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+
+    // Another decision than was recorded is found.
+    let other = directory.path().join("other.jsonl");
+    fs::write(
+        &other,
+        text.replacen(
+            "\"reason\":\"LagAboveTarget\"",
+            "\"reason\":\"AsDesired\"",
+            1,
+        ),
+    )
+    .unwrap();
+    let replayed = replay(&["--check"], &other);
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert_eq!(replayed.status.code(), Some(1));
+    assert!(
+        said.contains("reason was recorded as \"AsDesired\", and is \"LagAboveTarget\" here"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recording_that_cannot_be_written_is_said_once_and_holds_nothing_up() {
+    let stage = Stage::new("norecord").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 180).await;
+    stage.group(json!({})).await;
+    let operator = stage.recorded(Path::new("/nowhere/app.jsonl")).await;
+    stage.until_size(2).await;
+    let log = operator.log();
+    assert_eq!(log.matches("cannot record: ").count(), 1, "{log}");
+}
