@@ -195,12 +195,10 @@ fn memory_is_new(stored: &Memory, next: &Memory) -> bool {
     };
     let consumers = |learnt: &Learnt| learnt.saturated.map(|s| s.consumers);
     let numbers_are_same = is_same_capacity
-        && is_same_rate(stored.best, next.best)
         && is_same_rate(before.at_least, after.at_least)
         && consumers(before) == consumers(after)
         && is_same_rate(before.saturated.map(rate), after.saturated.map(rate));
     let others = Memory {
-        best: stored.best,
         learnt: Learnt {
             capacity: before.capacity,
             at_least: before.at_least,

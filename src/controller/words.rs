@@ -27,16 +27,6 @@ pub(super) fn message(decision: &Decision, now: Timestamp) -> String {
             unknown,
         }
         .to_string(),
-        Step::Arrivals {
-            milli,
-            capacity_milli,
-            replicas,
-        } => Step::Arrivals {
-            milli: two_digits(milli),
-            capacity_milli: two_digits(capacity_milli),
-            replicas,
-        }
-        .to_string(),
         Step::Delay {
             delay,
             predicted,

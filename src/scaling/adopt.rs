@@ -50,7 +50,6 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         .subject
         .is_some_and(|subject| subject != policy.subject)
     {
-        memory.best = None;
         memory.regret = None;
         memory.learnt = Learnt::default();
         memory.assignor = None;
@@ -72,9 +71,6 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     };
     if let Some(last) = &mut memory.last {
         sane(&mut last.time);
-    }
-    if let Some(best) = &mut memory.best {
-        sane(&mut best.time);
     }
     if let Some(regret) = &mut memory.regret {
         sane(&mut regret.time);

@@ -3,18 +3,17 @@
 use jiff::Timestamp;
 
 use super::adopt::{self, Sight};
-use super::by_delay;
-use super::capacity;
+use super::by_law;
 use super::decision::{Decision, HoldReason, Knowledge, Lag, Notice, ScaleReason, Verdict, Wait};
 use super::demand::{self, Demand};
-use super::history::{self, LiveLag};
+use super::history;
 use super::lag;
-use super::law::Estimate;
+use super::law::{Estimate, LiveLag};
 use super::limit::{Bounds, Shape};
 use super::memory::{Memory, State, to_millis};
 use super::observation::{Assignor, Blind, GroupState, Look, Members, Observation};
 use super::pacing::{Gates, later, wait};
-use super::policy::Policy;
+use super::policy::{Objective, Policy};
 use super::trail::{Step, Trail};
 
 /// Decides for one group.
@@ -26,7 +25,7 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
         now: to_millis(observation.now),
         ..observation.clone()
     };
-    let policy = &by_delay::paced(policy);
+    let policy = &by_law::paced(policy);
     let mut scene = Scene::new(policy, state, observation);
     let (verdict, desired) = scene.verdict();
     let up_blocked = scene.up_blocked();
@@ -96,17 +95,19 @@ impl<'a> Scene<'a> {
         let lag = look
             .map(|l| lag::of_look(l, policy.offset_reset))
             .unwrap_or_default();
-        let live = look.map_or(
-            LiveLag {
-                total: 0,
-                is_stale: true,
-                new_partitions: 0,
-            },
-            |l| history.live_lag(now, l, policy.offset_reset),
+        let estimate = by_law::take(
+            policy,
+            &mut memory,
+            &mut history,
+            observation,
+            bounds.as_ref(),
+            &taken,
         );
+        let live = estimate
+            .as_ref()
+            .map_or(LiveLag::UNKNOWN, Estimate::live_lag);
         if taken.is_other || history.bounds_changed(bounds.as_ref()) {
             history.evidence.clear();
-            history.backlog_since = None;
         }
         let demand = look.zip(bounds.as_ref()).map(|(look, bounds)| {
             let ends = history.sum_of_ends(look);
@@ -117,9 +118,7 @@ impl<'a> Scene<'a> {
             && let Some(look) = look
         {
             if let Some(demand) = demand {
-                history
-                    .evidence
-                    .push(look.at, demand.asked, history.produced_so_far());
+                history.evidence.push(look.at, demand.asked);
             }
             if target.replicas == 0 && memory.slept_at.is_none() {
                 // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of the commits.
@@ -128,19 +127,10 @@ impl<'a> Scene<'a> {
             if assignments_are_shown(look) {
                 history.note_certain_limit(shape.as_ref().map(Shape::certain_limit));
             }
-            capacity::learn(&mut memory, &mut history, look, target, &lag);
             demand::note_quiet(&mut history, look, policy.may_hold_markers);
         }
-        let estimate = by_delay::take(
-            policy,
-            &mut memory,
-            &mut history,
-            observation,
-            bounds.as_ref(),
-            &taken,
-        );
         let gates = Gates::new(policy, &mut memory, &mut history, observation, &mut notices);
-        by_delay::judge(policy, &mut memory, estimate.as_ref(), now);
+        by_law::judge(policy, &mut memory, estimate.as_ref(), now);
         Self {
             policy,
             observation,
@@ -204,45 +194,18 @@ impl<'a> Scene<'a> {
         if self.observation.look == Err(Blind::NotYet) {
             return held(HoldReason::NotYetObserved);
         }
-        let Some(Demand { asked, wanted }) = self.demand else {
+        let Some(demand) = self.demand else {
             return held(HoldReason::LagUnknown);
         };
-        if self.replicas > 0
-            && let Some(objective) = by_delay::objective(self.policy)
-            && let Some(estimate) = self.estimate.take()
-        {
-            let decided = self.by_delay(&estimate, objective);
-            self.estimate = Some(estimate);
-            return decided;
-        }
-        self.explain_demand(asked, wanted);
-        if wanted > self.replicas {
-            let why = if self.replicas == 0 {
-                ScaleReason::WakeUp
-            } else {
-                ScaleReason::LagAboveTarget
-            };
-            let wait = self.brake(wanted).or(self.up_gate());
-            if wait.is_none() {
-                self.memory.regret = capacity::regret(&self.memory, self.policy.pacing, self.now);
+        let estimate = self.estimate.take();
+        let decided = match (self.policy.objective, &estimate) {
+            (Objective::MaxDelay(_), Some(estimate)) if self.replicas > 0 => {
+                self.by_delay(estimate)
             }
-            return (self.unless(wait, wanted, why), Some(wanted));
-        }
-        self.downwards()
-    }
-
-    /// Nothing above asks for more: whether less will do.
-    fn downwards(&mut self) -> (Verdict, Option<i32>) {
-        if let Some(held) = self.no_down() {
-            return held;
-        }
-        if let Some((to, why, wait)) = self.to_zero().or_else(|| self.smaller()) {
-            return self.go_down(to, why, wait);
-        }
-        (
-            Verdict::Hold(wait(HoldReason::AsDesired)),
-            Some(self.replicas),
-        )
+            (_, estimate) => self.by_lag(estimate.as_ref(), demand),
+        };
+        self.estimate = estimate;
+        decided
     }
 
     /// What rules out any smaller size.
@@ -297,81 +260,6 @@ impl<'a> Scene<'a> {
             }
         }
         None
-    }
-
-    /// The smaller count, why, and what it waits for. `None`: no smaller one is in question.
-    fn smaller(&mut self) -> Option<(i32, ScaleReason, Option<Wait>)> {
-        let pacing = self.policy.pacing;
-        let bounds = self.bounds.clone()?;
-        let smallest = bounds.below(self.replicas).next()?;
-        let next = bounds.below(self.replicas).next_back()?;
-        let why = ScaleReason::LagBelowTarget;
-        let length = capacity::down_wait(&self.memory, pacing, self.now);
-        let spacing = self.gates.down(length);
-        let Some(window) = self
-            .history
-            .evidence
-            .window(length)
-            .filter(|w| w.covered >= length)
-        else {
-            let covered = self
-                .history
-                .evidence
-                .window(length)
-                .map(|w| w.covered)
-                .unwrap_or_default();
-            // Would there be anything to go down to, as far as it can be seen?
-            let wanted = self
-                .demand
-                .map_or(self.replicas, |d| d.wanted.max(smallest));
-            if wanted >= self.replicas {
-                return None;
-            }
-            self.trail.push(Step::Evidence {
-                covered,
-                window: length,
-            });
-            let until = later(self.now, length - covered);
-            return Some((
-                next,
-                why,
-                spacing.or(Some(Wait {
-                    why: HoldReason::GatheringEvidence,
-                    until: Some(until),
-                })),
-            ));
-        };
-        if window.peak >= self.replicas || window.peak > bounds.ceiling {
-            return None;
-        }
-        let peak = bounds.at_least(window.peak);
-        let mut candidates = bounds.below(self.replicas).filter(|m| *m >= peak);
-        let Some(best) = capacity::best(&self.memory, self.now) else {
-            let to = candidates.next_back()?;
-            self.trail.push(Step::CapacityUnknown);
-            return Some((to, why, spacing));
-        };
-        let arrivals = window
-            .produced
-            .max(self.history.rates().map_or(0, |(produced, _)| produced));
-        let fits = |m: i32| arrivals <= demand::sustainable(best, m);
-        let largest = candidates.clone().next_back()?;
-        let Some(to) = candidates.find(|m| fits(*m)) else {
-            let capacity_milli = demand::sustainable(best, largest);
-            self.trail.push(Step::Arrivals {
-                milli: arrivals,
-                capacity_milli,
-                replicas: largest,
-            });
-            return Some((largest, why, Some(wait(HoldReason::ArrivalsTooHigh))));
-        };
-        let capacity_milli = demand::sustainable(best, to);
-        self.trail.push(Step::Arrivals {
-            milli: arrivals,
-            capacity_milli,
-            replicas: to,
-        });
-        Some((to, why, spacing))
     }
 
     /// What a scale-up that the lag asks for waits for.

@@ -206,19 +206,17 @@ pub struct Facts {
     pub produced: Option<i64>,
     /// Consumption of all partitions, in thousandths of a record per second.
     pub consumed: Option<i64>,
-    /// Best consumption of one replica under a backlog, in thousandths of a record per second.
-    pub best_per_replica: Option<i64>,
-    /// Under the time objective: what one consumer can do, measured or bracketed, in thousandths of a record per second.
+    /// What one consumer can do, measured or bracketed, in thousandths of a record per second.
     pub capacity: Option<i64>,
-    /// Under the time objective: age of the oldest record that is not consumed and that replicas can help.
+    /// Age of the oldest record that is not consumed and that replicas can help.
     pub delay: Option<SignedDuration>,
     /// Its partition.
     pub delay_partition: Option<(Arc<str>, i32)>,
-    /// Under the time objective: partitions that do not move although they have lag and an owner.
+    /// Partitions that do not move although they have lag and an owner.
     pub stuck_partitions: Vec<(Arc<str>, i32)>,
-    /// Under the time objective: late partitions whose arrivals alone are more than one consumer can do.
+    /// Late partitions whose arrivals alone are more than one consumer can do.
     pub hot_partitions: Vec<(Arc<str>, i32)>,
-    /// Under the time objective: the size beyond which nothing is gained, while that is believed.
+    /// The size beyond which nothing is gained, while that is believed.
     pub plateau: Option<i32>,
     /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`: since when.
     pub overdue: Option<Overdue>,
@@ -231,10 +229,8 @@ pub struct Facts {
 impl Facts {
     /// What one replica of so many threads can do, in thousandths of a record per second.
     pub fn capacity_of_replica(&self, threads: i32) -> Option<i64> {
-        let measured = self
-            .capacity
-            .map(|milli| milli.saturating_mul(i64::from(threads)));
-        measured.or(self.best_per_replica)
+        self.capacity
+            .map(|milli| milli.saturating_mul(i64::from(threads)))
     }
 }
 

@@ -8,8 +8,6 @@ use super::policy::{Objective, Policy};
 
 /// A threshold missed by less than this share asks for nothing new, as with a HorizontalPodAutoscaler.
 const TOLERANCE_PERCENT: i64 = 10;
-/// Fewer replicas must be able to take the arrivals with this much of what they have been seen to do.
-const SUSTAINED_PERCENT: i64 = 90;
 /// A transaction marker takes one offset that no consumer ever reads (decision 12).
 const MARKER: i64 = 1;
 
@@ -98,11 +96,6 @@ pub(super) fn note_quiet(history: &mut History, look: &Look, may_hold_markers: b
     } else {
         history.quiet_since.get_or_insert(look.at);
     }
-}
-
-/// What `replicas` may be expected to take, in thousandths of a record per second.
-pub(super) fn sustainable(best_per_replica: i64, replicas: i32) -> i64 {
-    best_per_replica.saturating_mul(i64::from(replicas)) / 100 * SUSTAINED_PERCENT
 }
 
 #[cfg(test)]

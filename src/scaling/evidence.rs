@@ -1,22 +1,20 @@
-//! What a scale-down may be based on: the peak demand and the arrivals over a window that whole looks cover without a
-//! gap. A fixed number of points, thinned with age by merging, and merging only ever makes the peak higher.
+//! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what the lag asked for, over a
+//! window that whole looks cover without a gap. A fixed number of points, thinned with age by merging, and merging only ever makes the peak higher.
 
 use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
-
-use super::history::milli_rate;
 
 /// Most points kept; older ones are merged in pairs.
 const MOST: usize = 32;
 /// Nothing waits for longer than this, so nothing older is kept.
 const OLDEST: SignedDuration = SignedDuration::from_secs(2 * 3600);
 
-/// Demand and arrivals since the last action, gap or change of shape.
+/// Demand since the last action, gap or change of shape.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Evidence {
     points: VecDeque<Point>,
-    latest: Option<(Timestamp, i64)>,
+    latest: Option<Timestamp>,
     /// Something could not be read since the latest point.
     has_hole: bool,
 }
@@ -26,7 +24,6 @@ pub(super) struct Evidence {
 struct Point {
     at: Timestamp,
     peak: i32,
-    produced: i64,
     /// How long nothing was known before it.
     blind: SignedDuration,
 }
@@ -38,8 +35,6 @@ pub(super) struct Window {
     pub(super) covered: SignedDuration,
     /// Most replicas that the lag asked for in it.
     pub(super) peak: i32,
-    /// Mean arrivals in it, in thousandths of a record per second.
-    pub(super) produced: i64,
 }
 
 impl Evidence {
@@ -52,18 +47,17 @@ impl Evidence {
         self.has_hole = true;
     }
 
-    /// Takes in what a whole look showed: replicas that the lag asks for, and records that have arrived so far.
-    pub(super) fn push(&mut self, at: Timestamp, asked: i32, produced: i64) {
-        let before = self.latest.replace((at, produced));
+    /// Takes in what a whole look showed: replicas that the lag asks for.
+    pub(super) fn push(&mut self, at: Timestamp, asked: i32) {
+        let before = self.latest.replace(at);
         let blind = match before.filter(|_| self.has_hole) {
-            Some((before, _)) => at.duration_since(before),
+            Some(before) => at.duration_since(before),
             None => SignedDuration::ZERO,
         };
         self.has_hole = false;
         self.points.push_back(Point {
             at,
             peak: asked,
-            produced,
             blind,
         });
         while self
@@ -100,7 +94,7 @@ impl Evidence {
 
     /// What the last `length` shows, as of the latest look.
     pub(super) fn window(&self, length: SignedDuration) -> Option<Window> {
-        let (now, produced) = self.latest?;
+        let now = self.latest?;
         // What was seen before a hole of more than half the window says too little about the window.
         let seen = self
             .points
@@ -115,12 +109,10 @@ impl Evidence {
             .rposition(|p| now.duration_since(p.at) >= length)
             .unwrap_or(0)
             .max(seen);
-        let inside = || self.points.iter().skip(first);
-        let start = inside().next()?;
+        let inside = self.points.iter().skip(first);
         Some(Window {
             covered: now.duration_since(oldest.at).min(length),
-            peak: inside().map(|p| p.peak).max()?,
-            produced: milli_rate(produced - start.produced, now.duration_since(start.at)),
+            peak: inside.map(|p| p.peak).max()?,
         })
     }
 }
@@ -141,14 +133,13 @@ mod tests {
     fn a_window_shows_its_own_peak_and_not_an_older_one() {
         let mut evidence = Evidence::default();
         for (t, asked) in [(0, 9), (15, 2), (30, 3), (45, 1), (60, 1)] {
-            evidence.push(at(t), asked, t * 100);
+            evidence.push(at(t), asked);
         }
         assert_eq!(
             evidence.window(secs(30)),
             Some(Window {
                 covered: secs(30),
-                peak: 3,
-                produced: 100_000
+                peak: 3
             })
         );
         assert_eq!(evidence.window(secs(60)).unwrap().peak, 9);
@@ -159,18 +150,18 @@ mod tests {
     fn a_hole_of_more_than_half_the_window_begins_it_anew() {
         let mut evidence = Evidence::default();
         for t in [0, 5, 10, 15, 20, 25] {
-            evidence.push(at(t), 1, 0);
+            evidence.push(at(t), 1);
         }
         assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(20));
         evidence.note_hole();
-        evidence.push(at(40), 1, 0);
+        evidence.push(at(40), 1);
         assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(0));
         assert_eq!(
             evidence.window(secs(30)).unwrap().covered,
             secs(30),
             "exactly half of it is not more than half"
         );
-        evidence.push(at(60), 1, 0);
+        evidence.push(at(60), 1);
         assert_eq!(
             evidence.window(secs(20)).unwrap().covered,
             secs(20),
@@ -181,10 +172,10 @@ mod tests {
     #[test]
     fn hours_of_looks_stay_bounded_and_no_peak_is_lost() {
         let mut evidence = Evidence::default();
-        evidence.push(at(0), 1, 0);
-        evidence.push(at(15), 40, 0);
+        evidence.push(at(0), 1);
+        evidence.push(at(15), 40);
         for look in 2..240 {
-            evidence.push(at(look * 15), 1, 0);
+            evidence.push(at(look * 15), 1);
             assert!(evidence.points.len() <= MOST);
         }
         assert_eq!(evidence.window(secs(3600)).unwrap().peak, 40);

@@ -11,7 +11,7 @@ use super::lag;
 use super::law::{Judgement, Partitions, WhatIf};
 use super::limit::Bounds;
 use super::observation::{Blind, Commit, Look, Members, Observation};
-use super::policy::{OffsetReset, Policy};
+use super::policy::Policy;
 
 /// Rates are taken over so long.
 pub(super) const RATE_WINDOW: SignedDuration = SignedDuration::from_secs(60);
@@ -21,8 +21,6 @@ const RATE_LEAST: SignedDuration = SignedDuration::from_secs(8);
 const RATE_STEP: SignedDuration = SignedDuration::from_secs(4);
 /// Data with a larger gap than this is not one series.
 pub(super) const GAP: SignedDuration = SignedDuration::from_secs(60);
-/// Consumers refresh their metadata every 5 minutes; until then a new partition may have no owner (decision 13).
-const NEW_PARTITION: SignedDuration = SignedDuration::from_secs(360);
 /// `LagKnown` turns False no sooner than this: a coordinator's death takes 9 to 13 s (decision 16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
 /// An unknown partition may be counted with its last value for so long (decision 15).
@@ -48,14 +46,12 @@ pub struct History {
     members: BTreeMap<Arc<str>, u64>,
     /// What a scale-down may be based on.
     pub(super) evidence: Evidence,
-    /// What the time objective goes by.
+    /// What the law goes by.
     pub(super) law: Law,
     /// Nothing arrived, nothing is unread, since then.
     pub(super) quiet_since: Option<Timestamp>,
     /// The certain partition limit and the number of whole looks, up to 2, that showed it.
     pub(super) certain_limit: Option<(i32, u8)>,
-    /// All consumers had work since then.
-    pub(super) backlog_since: Option<Timestamp>,
     pub(super) timers: Timers,
     /// The last action and the bounds that the evidence belongs to.
     action: Option<Timestamp>,
@@ -65,7 +61,7 @@ pub struct History {
     whole_sums: (i64, i64),
 }
 
-/// What the time objective goes by: offsets, owners, loads.
+/// What the law goes by: offsets, owners, loads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Law {
     pub(super) partitions: Partitions,
@@ -98,13 +94,10 @@ struct Missing {
 }
 
 /// A partition as last seen.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     end: Option<i64>,
     committed: Option<i64>,
-    lag: Option<(i64, Timestamp)>,
-    /// Set for partitions that were added while we watched and that nobody has owned yet.
-    new_since: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,17 +117,6 @@ pub(super) struct Taken {
     /// Offsets went back, or partitions or topics changed: what came before is another series.
     pub(super) is_other: bool,
     pub(super) notices: Vec<Notice>,
-}
-
-/// Lag that demand is computed from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LiveLag {
-    /// Records; partitions that are unknown count with their last value.
-    pub(super) total: i64,
-    /// Some partition is unknown and its last value too old to be used.
-    pub(super) is_stale: bool,
-    /// Partitions that are new and belong to nobody yet.
-    pub(super) new_partitions: i32,
 }
 
 impl History {
@@ -161,7 +143,7 @@ impl History {
             taken.is_whole =
                 lag::of_look(look, policy.offset_reset).unknown == 0 && limit_is_known(look);
             if taken.is_new {
-                self.take_look(look, policy.offset_reset, &mut taken);
+                self.take_look(look, &mut taken);
             }
         }
         self.note_missing(now, &taken);
@@ -182,10 +164,9 @@ impl History {
         }
         self.evidence.note_hole();
         self.quiet_since = None;
-        self.backlog_since = None;
     }
 
-    fn take_look(&mut self, look: &Look, reset: OffsetReset, taken: &mut Taken) {
+    fn take_look(&mut self, look: &Look, taken: &mut Taken) {
         self.take_members(look.group.members.as_ref());
         let first = self.topics.is_empty();
         self.forget_other_topics(look, taken);
@@ -208,26 +189,8 @@ impl History {
                     });
                 }
             }
-            let had_some = !seen.is_empty();
-            seen.truncate(partitions.len());
-            for (index, partition) in partitions.iter().enumerate() {
-                let owned =
-                    partition.owner.is_some() || matches!(partition.committed, Commit::At(_));
-                if seen.len() == index {
-                    let new_since = (had_some && !owned).then_some(look.at);
-                    seen.push(Seen {
-                        end: None,
-                        committed: None,
-                        lag: None,
-                        new_since,
-                    });
-                }
-                let Some(seen) = seen.get_mut(index) else {
-                    continue;
-                };
-                if owned {
-                    seen.new_since = None;
-                }
+            seen.resize(partitions.len(), Seen::default());
+            for (seen, partition) in seen.iter_mut().zip(partitions) {
                 if let Some(end) = partition.log_end {
                     let before = seen.end.replace(end).unwrap_or(end);
                     taken.is_other |= end < before;
@@ -236,9 +199,6 @@ impl History {
                 if let Commit::At(committed) = partition.committed {
                     let before = seen.committed.replace(committed).unwrap_or(committed);
                     self.consumed = self.consumed.saturating_add((committed - before).max(0));
-                }
-                if let Some(lag) = lag::of_partition(partition, reset) {
-                    seen.lag = Some((lag, look.at));
                 }
             }
         }
@@ -281,7 +241,6 @@ impl History {
             self.rates.clear();
             self.evidence.clear();
             self.quiet_since = None;
-            self.backlog_since = None;
         }
         self.last_whole = Some(at);
         let crowded = match self.rates.iter().rev().nth(1) {
@@ -316,11 +275,6 @@ impl History {
             milli_rate(last.produced - first.produced, millis),
             milli_rate(last.consumed - first.consumed, millis),
         ))
-    }
-
-    /// Records that arrived since the history began, for rates over longer windows.
-    pub(super) fn produced_so_far(&self) -> i64 {
-        self.produced
     }
 
     /// Sum of the end offsets of the topics that count, each as last seen. `None`: one has never been seen.
@@ -364,31 +318,6 @@ impl History {
         };
     }
 
-    /// The lag that demand is computed from: without new partitions that nobody owns yet, with last values for what is
-    /// unknown for less than a minute.
-    pub(super) fn live_lag(&self, now: Timestamp, look: &Look, reset: OffsetReset) -> LiveLag {
-        let mut live = LiveLag {
-            total: 0,
-            is_stale: false,
-            new_partitions: 0,
-        };
-        for topic in look.topics.iter().filter(|t| t.counts) {
-            let seen = self.topics.get(&topic.name).map_or(&[][..], Vec::as_slice);
-            let Some(partitions) = topic.partitions.as_deref().filter(|p| !p.is_empty()) else {
-                // The topic could not be described: its partitions as last seen.
-                live.is_stale |= seen.is_empty();
-                for partition in seen {
-                    live.add(now, None, Some(partition));
-                }
-                continue;
-            };
-            for (index, partition) in partitions.iter().enumerate() {
-                live.add(now, lag::of_partition(partition, reset), seen.get(index));
-            }
-        }
-        live
-    }
-
     /// Whether the lag is known.
     pub(super) fn knowledge(&self, now: Timestamp) -> Knowledge {
         match self.missing {
@@ -416,26 +345,6 @@ impl History {
     pub(super) fn note_action(&mut self) {
         self.evidence.clear();
         self.quiet_since = None;
-        self.backlog_since = None;
-    }
-}
-
-impl LiveLag {
-    fn add(&mut self, now: Timestamp, lag: Option<i64>, seen: Option<&Seen>) {
-        if seen
-            .and_then(|s| s.new_since)
-            .is_some_and(|since| now.duration_since(since) < NEW_PARTITION)
-        {
-            self.new_partitions = self.new_partitions.saturating_add(1);
-            return;
-        }
-        let last = seen
-            .and_then(|s| s.lag)
-            .filter(|(_, at)| now.duration_since(*at) <= LAST_VALUE);
-        match lag.or(last.map(|(lag, _)| lag)) {
-            Some(lag) => self.total = self.total.saturating_add(lag),
-            None => self.is_stale = true,
-        }
     }
 }
 

@@ -69,10 +69,7 @@ pub struct Memory {
     /// The last partition limit that was known, in replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i32>,
-    /// Best consumption of one replica seen under a backlog, in thousandths of a record per second, and when.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub best: Option<Rate>,
-    /// What the time objective has learnt.
+    /// What the law has learnt.
     #[serde(skip_serializing_if = "is_empty")]
     pub learnt: Learnt,
     /// How long a scale-down must wait because an earlier one had to be undone.

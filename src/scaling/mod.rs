@@ -5,7 +5,8 @@
 
 mod adopt;
 mod by_delay;
-mod capacity;
+mod by_lag;
+mod by_law;
 mod decide;
 pub mod decision;
 mod demand;
@@ -19,6 +20,7 @@ pub mod memory;
 pub mod observation;
 mod pacing;
 pub mod policy;
+mod regret;
 mod told;
 pub mod trail;
 

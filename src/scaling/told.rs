@@ -3,8 +3,7 @@
 use jiff::SignedDuration;
 
 use super::adopt::Sight;
-use super::by_delay;
-use super::capacity;
+use super::by_law;
 use super::decide::Scene;
 use super::decision::{Decision, Facts, HoldReason, LimitedBy, Verdict, Wait};
 use super::lag;
@@ -24,6 +23,11 @@ impl Scene<'_> {
         if self.live.new_partitions > 0 {
             self.trail.push(Step::NewPartitions {
                 count: self.live.new_partitions,
+            });
+        }
+        if self.live.stuck > 0 {
+            self.trail.push(Step::Stuck {
+                count: self.live.stuck,
             });
         }
         if let Objective::LagPerReplica(lag_per_replica) = self.policy.objective {
@@ -141,7 +145,6 @@ impl Scene<'_> {
             }),
             produced: rates.map(|(produced, _)| produced),
             consumed: rates.map(|(_, consumed)| consumed),
-            best_per_replica: capacity::best(&self.memory, self.now),
             capacity: self.memory.learnt.capacity.map(|capacity| capacity.milli),
             delay: self.estimate.as_ref().map(|estimate| {
                 SignedDuration::try_from_secs_f64(estimate.delay).unwrap_or_default()
@@ -153,8 +156,10 @@ impl Scene<'_> {
             hot_partitions: self
                 .estimate
                 .as_ref()
-                .zip(by_delay::objective(self.policy))
-                .map(|(estimate, objective)| estimate.hot(&self.memory.learnt, objective))
+                .map(|estimate| {
+                    let objective = by_law::objective(self.policy, &self.memory.learnt);
+                    estimate.hot(&self.memory.learnt, objective)
+                })
                 .unwrap_or_default(),
             plateau: self.memory.learnt.plateau.map(|plateau| plateau.replicas),
             stuck_partitions: self

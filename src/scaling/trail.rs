@@ -121,15 +121,6 @@ pub enum Step {
         /// For how long.
         waited: SignedDuration,
     },
-    /// What fewer replicas can take, and what arrives.
-    Arrivals {
-        /// Thousandths of a record per second.
-        milli: i64,
-        /// Thousandths of a record per second that `replicas` can take.
-        capacity_milli: i64,
-        /// The smaller count that was looked at.
-        replicas: i32,
-    },
     /// No capacity is known yet, so only one useful count at a time.
     CapacityUnknown,
     /// Evidence that a scale-down needs.
@@ -210,16 +201,6 @@ impl fmt::Display for Step {
                 f,
                 "{what} for {}s, longer than settleTimeout",
                 waited.as_secs()
-            ),
-            Self::Arrivals {
-                milli,
-                capacity_milli,
-                replicas,
-            } => write!(
-                f,
-                "{} records/s arrive, {replicas} replicas have been seen to take {}",
-                per_second(*milli),
-                per_second(*capacity_milli)
             ),
             Self::CapacityUnknown => f.write_str("no backlog seen yet, so one count at a time"),
             Self::Evidence { covered, window } => {

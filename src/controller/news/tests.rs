@@ -14,7 +14,7 @@ fn status() -> Value {
         "rate": { "produced": "1200", "consumed": "1200" },
         "replicas": { "current": 2, "ready": 2, "desired": 2, "limit": 6, "limitedBy": "Partitions" },
         "decision": { "action": "Hold", "reason": "CoolingDown", "message": "lag 1200; wants 3", "notBefore": "2026-11-24T12:00:30Z" },
-        "memory": { "version": 1, "expected": 2, "best": { "milli": 1000, "time": "2026-11-24T12:00:00Z" },
+        "memory": { "version": 1, "expected": 2,
                     "learnt": { "capacity": { "milli": 200_000, "measured": true },
                                 "atLeast": { "milli": 150_000, "time": "2026-11-24T12:00:00Z" },
                                 "saturated": { "consumers": 2, "milli": 400_000, "time": "2026-11-24T12:00:00Z" } } },
@@ -59,11 +59,11 @@ fn nothing_new_is_nothing() {
 #[case("/conditions/0/reason", json!("Other"))]
 #[case("/observedGeneration", json!(2))]
 #[case::memory_of_an_action("/memory/expected", json!(3))]
-#[case::memory_that_moved("/memory/best/milli", json!(1060))]
+#[case::memory_that_moved("/memory/learnt/atLeast/milli", json!(159_000))]
 #[case::capacity_that_moved("/memory/learnt/capacity/milli", json!(189_000))]
 #[case::capacity_that_was_measured("/memory/learnt/capacity/measured", json!(false))]
 #[case::a_saturated_group_that_grew("/memory/learnt/saturated/consumers", json!(3))]
-#[case::memory_that_is_old("/memory/best/time", json!("2026-11-24T12:31:00Z"))]
+#[case::memory_that_is_old("/memory/learnt/atLeast/time", json!("2026-11-24T12:31:00Z"))]
 fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] value: Value) {
     assert_eq!(with(pointer, value), News::Words);
 }
@@ -116,8 +116,7 @@ fn numbers_that_hardly_moved_can_wait(#[case] pointer: &str, #[case] value: Valu
 #[case("/memory/learnt/capacity/milli", json!(191_000))]
 #[case("/memory/learnt/atLeast/milli", json!(149_000))]
 #[case("/memory/learnt/saturated/time", json!("2026-11-24T12:20:00Z"))]
-#[case("/memory/best/milli", json!(1040))]
-#[case("/memory/best/time", json!("2026-11-24T12:20:00Z"))]
+#[case("/memory/learnt/atLeast/time", json!("2026-11-24T12:20:00Z"))]
 fn memory_that_hardly_moved_is_no_news(#[case] pointer: &str, #[case] value: Value) {
     assert_eq!(with(pointer, value), News::None);
 }

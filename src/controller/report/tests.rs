@@ -107,7 +107,6 @@ fn decision() -> Decision {
             idle_members: Some(0),
             produced: Some(1_234_567),
             consumed: Some(1_250),
-            best_per_replica: None,
             capacity: None,
             delay: None,
             delay_partition: None,

@@ -133,7 +133,7 @@ impl Grounds<'_> {
 
     /// Whether the delay is low enough for any scale-down at all.
     pub(in crate::scaling) fn is_calm(&self) -> bool {
-        !self.estimate.is_outage && self.estimate.delay <= LATE_LEAST.max(LATE * self.objective)
+        !self.estimate.is_outage && self.estimate.waits <= LATE_LEAST.max(LATE * self.objective)
     }
 
     /// The smallest size that takes the present load, while there is not enough evidence for it.
@@ -160,7 +160,7 @@ impl Grounds<'_> {
     /// One size less, to see what happens, after a time of quiet.
     fn probe(&self, to: i32) -> Option<Smaller> {
         let quiet = !self.estimate.is_outage
-            && self.estimate.delay < LATE_LEAST.max(PROBE_LATE * self.objective);
+            && self.estimate.waits < LATE_LEAST.max(PROBE_LATE * self.objective);
         let careful = f64::from(to) >= 0.5 * f64::from(self.replicas) - 1.0;
         if !quiet || !careful {
             return None;

@@ -37,6 +37,29 @@ pub(super) struct Live {
     pub(super) owner: Option<usize>,
 }
 
+/// The lag that demand is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::scaling) struct LiveLag {
+    /// Records; partitions that are unknown count with their last value.
+    pub(in crate::scaling) total: i64,
+    /// Some partition is unknown and its last value too old to be used.
+    pub(in crate::scaling) is_stale: bool,
+    /// Partitions that are new and belong to nobody yet.
+    pub(in crate::scaling) new_partitions: i32,
+    /// Partitions that do not move, which are left out.
+    pub(in crate::scaling) stuck: i32,
+}
+
+impl LiveLag {
+    /// Nothing has been read.
+    pub(in crate::scaling) const UNKNOWN: Self = Self {
+        total: 0,
+        is_stale: true,
+        new_partitions: 0,
+        stuck: 0,
+    };
+}
+
 /// What one look says.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Estimate {
@@ -51,9 +74,15 @@ pub(in crate::scaling) struct Estimate {
     pub(super) watched_for: f64,
     /// Every live partition was read within the last minute.
     pub(super) is_fresh: bool,
+    /// Records that wait in partitions that do not move.
+    stuck_lag: f64,
+    /// Partitions that are new and belong to nobody yet.
+    new_partitions: i32,
     /// Age of the oldest unread record of all live partitions, in seconds, and its partition.
     pub(in crate::scaling) delay: f64,
     pub(in crate::scaling) latest_partition: Option<(Arc<str>, i32)>,
+    /// The same without what is merely not committed yet, where commits are rare.
+    pub(super) waits: f64,
     /// Partitions that do not move although they have lag and an owner.
     pub(in crate::scaling) stuck: Vec<(Arc<str>, i32)>,
     /// At least half of the partitions do not move: the consumers stand still, not their records.
@@ -77,7 +106,9 @@ impl Estimate {
         let at = now.as_millisecond();
         let mut places = Vec::new();
         let mut live = Vec::new();
-        let mut is_fresh = true;
+        // A topic of which nothing was ever read has no partitions.
+        let mut is_fresh = partitions.topics.values().all(|states| !states.is_empty());
+        let (mut stuck_lag, mut new_partitions) = (0.0, 0);
         let mut stuck = Vec::new();
         let mut hopeless = 0;
         for (place, state) in partitions.all() {
@@ -87,6 +118,12 @@ impl Estimate {
                 stuck.extend(partitions.name(place));
             }
             if !state.is_live() {
+                new_partitions += i32::from(!state.is_stuck);
+                stuck_lag += if state.is_stuck {
+                    state.series.lag()
+                } else {
+                    0.0
+                };
                 continue;
             }
             let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
@@ -121,6 +158,7 @@ impl Estimate {
         let seconds = |since: i64| super::real(at - since) / 1000.0;
         Some(Self {
             delay: latest.map_or(0.0, |(live, _)| live.delay),
+            waits: live.iter().map(|live| live.waits).fold(0.0, f64::max),
             latest_partition: latest.and_then(|(_, place)| partitions.name(*place)),
             consumed: live.iter().map(|live| live.consumed).sum(),
             busy: Busy::of(partitions, learnt.is_measured(), at),
@@ -128,6 +166,8 @@ impl Estimate {
             stable_for: partitions.stable_since.map(seconds),
             watched_for: seconds(began),
             is_fresh,
+            stuck_lag,
+            new_partitions,
             is_outage: hopeless > 0 && hopeless >= live.len(),
             stuck,
             names: partitions.topics.keys().cloned().collect(),
@@ -139,6 +179,29 @@ impl Estimate {
             },
             live,
         })
+    }
+
+    /// The lag that demand is computed from. Where most partitions do not move, it may be work that takes long: then they
+    /// count.
+    pub(in crate::scaling) fn live_lag(&self) -> LiveLag {
+        let moves: f64 = self.live.iter().map(|live| live.lag).sum();
+        let all = if self.is_outage {
+            moves + self.stuck_lag
+        } else {
+            moves
+        };
+        let stuck = if self.is_outage { 0 } else { self.stuck.len() };
+        LiveLag {
+            total: super::whole(all),
+            is_stale: !self.is_fresh,
+            new_partitions: self.new_partitions,
+            stuck: i32::try_from(stuck).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Records that arrive in a second.
+    pub(in crate::scaling) fn arrivals(&self) -> f64 {
+        self.live.iter().map(|live| live.expected).sum()
     }
 
     /// Late partitions whose arrivals alone are more than one consumer has been measured to do: no size helps them.

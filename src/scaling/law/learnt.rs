@@ -86,12 +86,17 @@ pub struct Plateau {
 
 impl Learnt {
     /// Records per second that one consumer can do.
-    pub(super) fn capacity(&self) -> Option<f64> {
+    pub(in crate::scaling) fn capacity(&self) -> Option<f64> {
         let capacity = self.capacity?;
         Some(real(capacity.milli) / 1000.0).filter(|rate| *rate > 0.0)
     }
 
-    pub(super) fn is_measured(&self) -> bool {
+    /// Seconds in which a replica of so many threads gets through `records`.
+    pub(in crate::scaling) fn seconds_of(&self, records: i64, threads: i32) -> Option<f64> {
+        Some(real(records) / (self.capacity()? * f64::from(threads.max(1))))
+    }
+
+    pub(in crate::scaling) fn is_measured(&self) -> bool {
         self.capacity.is_some_and(|capacity| capacity.measured)
     }
 

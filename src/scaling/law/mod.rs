@@ -1,5 +1,5 @@
-//! The time objective: what a group needs so that no record waits longer than `maxDelay`, weighed against what a
-//! rebalance costs. Pure arithmetic on looks; pacing, bounds and the user's hand are decided elsewhere.
+//! The law: what a group needs so that no record waits longer than `maxDelay`, and how few replicas will do under either
+//! objective, weighed against what a rebalance costs. Pure arithmetic on looks; pacing, bounds and the user's hand are decided elsewhere.
 //!
 //! One look goes through four steps: **take** (offsets, owners), **estimate** (rates, delay, capacity), **recommend** (up,
 //! down), and, once an action is decided on, **note** (what the action will have taught). Rates are records per second,
@@ -18,11 +18,11 @@ mod what_if;
 
 pub(super) use capacity::learn;
 pub(super) use down::{Grounds, Smaller, judge_probe, note_down, note_up};
-pub(super) use estimate::Estimate;
+pub(super) use estimate::{Estimate, LiveLag};
 pub use learnt::{Capacity, Down, Learnt, Plateau, Throughput};
 pub(super) use partitions::Partitions;
 pub(super) use plateau::{Judgement, cap, look as judge, note_before_up};
-pub(super) use up::{Need, need};
+pub(super) use up::{Need, need, unlimited};
 pub(super) use what_if::WhatIf;
 
 use super::observation::Rebalance;
@@ -49,6 +49,12 @@ fn stall(rebalance: Rebalance, joiners: i32) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
 fn real(n: i64) -> f64 {
     n as f64
+}
+
+/// Records that were counted as a real number.
+#[expect(clippy::cast_possible_truncation, reason = "a cast saturates")]
+fn whole(records: f64) -> i64 {
+    records.round() as i64
 }
 
 /// A rate in thousandths, the grid on which what is learnt is kept (decision 27).

@@ -80,13 +80,16 @@ impl Partitions {
         self.topics
             .retain(|name, _| look.topics.iter().any(|t| t.counts && t.name == *name));
         for topic in look.topics.iter().filter(|t| t.counts) {
+            let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
+            let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
             let Some(partitions) = topic.partitions.as_deref() else {
                 continue;
             };
-            let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
+            // What could not be read before is not new for that.
+            let is_new = !is_first && !was_unknown;
             states.resize_with(partitions.len(), || State {
                 moved: at,
-                born: (!is_first).then_some(at),
+                born: is_new.then_some(at),
                 ..State::default()
             });
             for (state, partition) in states.iter_mut().zip(partitions) {

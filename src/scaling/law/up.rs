@@ -65,7 +65,6 @@ pub(in crate::scaling) fn need(
     let predicted = predict(estimate, known, objective);
     let seen = estimate.consumed / f64::from(estimate.busy.active.max(1));
     let capacity = known.or((estimate.consumed > 0.0).then(|| seen.max(learnt.at_least(now))));
-    let arrivals: f64 = estimate.live.iter().map(|live| live.expected).sum();
     let mut need = Need {
         size: replicas,
         unlimited: replicas,
@@ -74,7 +73,7 @@ pub(in crate::scaling) fn need(
         stall: 0.0,
         is_up: false,
         is_stale: !estimate.is_fresh,
-        arrivals,
+        arrivals: estimate.arrivals(),
         capacity,
     };
     let Some(capacity) = capacity else {
@@ -83,9 +82,7 @@ pub(in crate::scaling) fn need(
     let limit = UTILISATION * capacity;
     let weights = estimate.weights(weight);
     need.size = carrying(estimate, &weights, limit, sizes, objective);
-    need.unlimited = need.size.max(whole(
-        weights.iter().sum::<f64>() / limit / f64::from(estimate.placement.threads),
-    ));
+    need.unlimited = need.size.max(unlimited(estimate, capacity));
     if known.is_none() {
         // What consumers that keep up do says nothing about how many the load takes.
         let most = sizes.last().copied().unwrap_or(replicas);
@@ -101,6 +98,12 @@ pub(in crate::scaling) fn need(
     need.is_up =
         need.size > replicas && estimate.is_fresh && predicted + need.stall > LINE * objective;
     need
+}
+
+/// Replicas that the load takes, if partitions did not limit them.
+pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64) -> i32 {
+    let load: f64 = estimate.live.iter().map(weight).sum();
+    whole(load / (UTILISATION * capacity) / f64::from(estimate.placement.threads))
 }
 
 /// Arrivals, and the backlog to be worked off in time.

@@ -4,6 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::scaling::decision::Knowledge;
+use crate::scaling::law::Learnt;
 
 #[rstest]
 #[case::leader_gone(|w: &mut World| w.partitions[2].log_end = None)]
@@ -153,5 +154,5 @@ fn a_changed_subject_forgets_what_was_measured_and_keeps_the_last_action() {
         world.state.memory.last.map(|l| l.time),
         last.map(|l| l.time)
     );
-    assert_eq!(world.state.memory.best, None);
+    assert_eq!(world.state.memory.learnt, Learnt::default());
 }

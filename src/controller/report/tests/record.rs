@@ -1,6 +1,7 @@
 //! What a status keeps: actions, memory, and the patch that writes them.
 
 use super::*;
+use crate::scaling::law::Learnt;
 
 fn decided_to_scale() -> ConsumerGroupStatus {
     ConsumerGroupStatus {
@@ -101,10 +102,13 @@ fn ten_actions_are_kept_newest_first() {
 #[test]
 fn memory_survives_the_status() {
     let memory = Memory {
-        best: Some(Rate {
-            milli: 1_250,
-            time: at("12:00:00.5"),
-        }),
+        learnt: Learnt {
+            at_least: Some(Rate {
+                milli: 1_250,
+                time: at("12:00:00.5"),
+            }),
+            ..Learnt::default()
+        },
         ..acted(true, true, 6, Some(3)).begin(6, 3, at("12:05:00.25"))
     };
     let decision = decision();

@@ -1,0 +1,154 @@
+//! The lag objective: up when the lag asks for more, as a HorizontalPodAutoscaler would; down by the law as soon as the
+//! capacity of a consumer is known, and by one count at a time before.
+//!
+//! A group that keeps up has no lag, so what the lag asks for says nothing about how few will do.
+
+use jiff::Timestamp;
+
+use super::by_law::objective;
+use super::decide::Scene;
+use super::decision::{HoldReason, ScaleReason, Verdict, Wait};
+use super::demand::Demand;
+use super::law::{self, Estimate};
+use super::pacing::{later, wait};
+use super::regret;
+use super::trail::Step;
+
+impl Scene<'_> {
+    /// What the lag asks for, and what stands in its way.
+    pub(super) fn by_lag(
+        &mut self,
+        estimate: Option<&Estimate>,
+        demand: Demand,
+    ) -> (Verdict, Option<i32>) {
+        let Demand { asked, wanted } = demand;
+        let estimate = estimate.filter(|_| self.replicas > 0);
+        if let Some(estimate) = estimate
+            && self.no_down().is_none()
+            && !estimate.is_outage
+            && let Some(back) = self.in_vain(estimate)
+        {
+            return back;
+        }
+        self.explain_demand(asked, wanted);
+        if wanted > self.replicas && !(self.replicas > 0 && self.is_capped(wanted)) {
+            if let Some(until) = estimate.and_then(|estimate| self.drains_until(estimate)) {
+                self.trail.push(Step::Said(
+                    "that is what the last rebalance held up, and this size works it off",
+                ));
+                let settling = Wait {
+                    why: HoldReason::Settling,
+                    until: Some(until),
+                };
+                let verdict = self.unless(Some(settling), wanted, ScaleReason::LagAboveTarget);
+                return (verdict, Some(wanted));
+            }
+            let why = if self.replicas == 0 {
+                ScaleReason::WakeUp
+            } else {
+                ScaleReason::LagAboveTarget
+            };
+            return self.grow(estimate, wanted, why);
+        }
+        let measured = estimate.filter(|_| self.memory.learnt.is_measured());
+        let (Some(estimate), Some(bounds)) = (measured, &self.bounds) else {
+            return self.shrink_unmeasured();
+        };
+        // No smaller than the lag asks for at this moment.
+        let sizes = bounds.sizes().iter().copied();
+        let sizes: Vec<i32> = sizes.filter(|size| *size >= wanted).collect();
+        let decided = self.shrink(estimate, &sizes, ScaleReason::LagBelowTarget);
+        let stays = decided.0 == Verdict::Hold(wait(HoldReason::AsDesired));
+        if stays && wanted < self.replicas {
+            self.explain_load(estimate);
+            return (
+                Verdict::Hold(wait(HoldReason::ArrivalsTooHigh)),
+                Some(self.replicas),
+            );
+        }
+        decided
+    }
+
+    /// Until when the backlog counts as the last action's own, if this size works it off in time and nothing is late:
+    /// growing for it would cost the next rebalance, and the size after that would be found too large again.
+    fn drains_until(&self, estimate: &Estimate) -> Option<Timestamp> {
+        let (memory, now) = (&self.memory, self.now);
+        let last = memory.last.filter(|_| memory.learnt.is_measured())?;
+        let until = later(last.time, self.policy.pacing.settle_timeout);
+        let objective = objective(self.policy, &memory.learnt);
+        let sizes = self.bounds.as_ref()?.sizes();
+        let need = law::need(
+            estimate,
+            &memory.learnt,
+            Some(last),
+            sizes,
+            self.replicas,
+            objective,
+            now,
+        );
+        let drains = need.size <= self.replicas && need.delay <= objective;
+        (until > now && drains).then_some(until)
+    }
+
+    /// Why no smaller size is in question, although the lag asks for none of what there is.
+    fn explain_load(&mut self, estimate: &Estimate) {
+        if let Some(capacity) = self.memory.learnt.capacity() {
+            self.trail.push(Step::Load {
+                arrivals_milli: law::milli(estimate.arrivals()),
+                capacity_milli: law::milli(capacity),
+                is_measured: true,
+                replicas: law::unlimited(estimate, capacity),
+            });
+        }
+    }
+
+    /// One count less after a window in which the lag asked for no more. What one consumer can do is not known yet.
+    fn shrink_unmeasured(&mut self) -> (Verdict, Option<i32>) {
+        if let Some(held) = self.no_down() {
+            return held;
+        }
+        let smaller = self.to_zero().or_else(|| {
+            let (to, wait) = self.one_less()?;
+            Some((to, ScaleReason::LagBelowTarget, wait))
+        });
+        match smaller {
+            Some((to, why, wait)) => self.go_down(to, why, wait),
+            None => (
+                Verdict::Hold(wait(HoldReason::AsDesired)),
+                Some(self.replicas),
+            ),
+        }
+    }
+
+    /// The next smaller count, and what it waits for. `None`: the lag asks for what there is.
+    fn one_less(&mut self) -> Option<(i32, Option<Wait>)> {
+        let next = self.bounds.as_ref()?.below(self.replicas).next_back()?;
+        let length = regret::down_wait(&self.memory, self.policy.pacing, self.now);
+        let spacing = self.gates.down(length);
+        let window = self.history.evidence.window(length);
+        let covered = window.map(|window| window.covered).unwrap_or_default();
+        if covered < length {
+            // Would there be anything to go down to, as far as it can be seen?
+            if self.demand?.wanted.max(next) >= self.replicas {
+                return None;
+            }
+            self.trail.push(Step::Evidence {
+                covered,
+                window: length,
+            });
+            let until = later(self.now, length - covered);
+            let gathering = Wait {
+                why: HoldReason::GatheringEvidence,
+                until: Some(until),
+            };
+            return Some((next, spacing.or(Some(gathering))));
+        }
+        let (bounds, peak) = (self.bounds.as_ref()?, window?.peak);
+        // A ceiling that is not certain brings nobody down (decision 17).
+        if peak > bounds.ceiling || bounds.at_least(peak) > next {
+            return None;
+        }
+        self.trail.push(Step::CapacityUnknown);
+        Some((next, spacing))
+    }
+}
