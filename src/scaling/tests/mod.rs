@@ -2,6 +2,8 @@
 
 mod delay;
 mod hands;
+mod lag;
+mod plant;
 mod promises;
 mod reviewed;
 mod scenarios;

@@ -1,0 +1,155 @@
+//! The lag objective on consumers that can do so much: what the law adds to a threshold.
+
+use super::plant::Plant;
+use super::*;
+use crate::scaling::law::Learnt;
+
+/// Two seconds of work of one consumer, as people choose it.
+fn plant(partitions: usize, replicas: i32, arrivals: i64) -> Plant {
+    let mut plant = Plant::new(partitions, replicas, arrivals);
+    plant.world.policy.objective = Objective::LagPerReplica(2000);
+    plant
+}
+
+/// The same, and what one of its consumers can do has been measured in a rush that is over.
+fn measured(partitions: usize, arrivals: i64) -> Plant {
+    let mut plant = plant(partitions, 1, 3000);
+    plant.run(20);
+    plant.load(arrivals);
+    plant.run(16);
+    assert_eq!(plant.capacity(), Some(200));
+    plant
+}
+
+#[test]
+fn once_a_consumer_was_measured_a_load_that_fell_takes_two_actions_and_not_seven() {
+    let mut plant = measured(24, 3000);
+    assert_eq!(plant.world.replicas, 24);
+    plant.load(300);
+    let actions = plant.run(40);
+    assert_eq!(actions, [(24, 12), (12, 2)]);
+}
+
+#[test]
+fn a_group_that_keeps_up_is_not_shrunk_into_its_next_backlog() {
+    let mut plant = measured(24, 2000);
+    let sizes: Vec<i32> = plant.run(400).into_iter().map(|(_, to)| to).collect();
+    assert!(
+        sizes.len() <= 1 && sizes.iter().all(|n| *n == 12),
+        "{sizes:?}"
+    );
+    let decision = plant.look();
+    assert_eq!(hold(&decision), Some(HoldReason::ArrivalsTooHigh));
+    let trail = decision.trail.to_string();
+    assert!(
+        trail.ends_with("1992 records/s arrive, one consumer can do 200: 11"),
+        "{trail}"
+    );
+}
+
+#[test]
+fn what_a_rebalance_held_up_is_worked_off_and_not_grown_for() {
+    let mut plant = measured(24, 1800);
+    plant.run(60);
+    assert_eq!(plant.world.replicas, 12);
+    // The rebalance stood still for much longer than usual: thirty thousand records wait, where twelve replicas may have 24,000.
+    plant.run(20);
+    plant.world.state.memory.last.as_mut().unwrap().time = plant.world.now;
+    plant.stall = 20;
+    plant.look();
+    let decision = plant.look();
+    assert!(
+        decision.facts.lag.total > 26_000,
+        "{}",
+        decision.facts.lag.total
+    );
+    assert_eq!(hold(&decision), Some(HoldReason::Settling));
+    assert_eq!(decision.facts.desired, Some(24));
+    assert_eq!(plant.run(30), [], "twelve work it off");
+    // What is left are two seconds that are read and not committed.
+    assert!(plant.look().facts.lag.total < 5000);
+}
+
+#[test]
+fn a_backlog_that_this_size_cannot_work_off_is_grown_for_after_an_action_as_well() {
+    let mut plant = measured(24, 1800);
+    plant.run(60);
+    assert_eq!(plant.world.replicas, 12);
+    plant.world.state.memory.last.as_mut().unwrap().time = plant.world.now;
+    plant.load(3500);
+    assert_eq!(plant.run(12), [(12, 24)]);
+}
+
+#[test]
+fn a_stuck_partition_asks_for_nothing() {
+    let mut plant = plant(12, 4, 600);
+    plant.run(12);
+    plant.stuck = Some(7);
+    let actions = plant.run(120);
+    let decision = plant.look();
+    assert!(decision.facts.lag.total > 80_000);
+    assert_eq!(decision.facts.stuck_partitions, [("orders".into(), 7)]);
+    assert!(
+        decision
+            .trail
+            .to_string()
+            .contains("1 partitions do not move"),
+        "{}",
+        decision.trail
+    );
+    assert!(plant.world.replicas <= 6, "{actions:?}");
+}
+
+#[test]
+fn work_that_takes_long_on_every_partition_is_work_and_not_a_fault() {
+    let mut world = World::new(12, 2);
+    world.policy.objective = Objective::LagPerReplica(5);
+    // Nobody commits for a quarter of an hour: each record takes that long.
+    world.set_lag(40);
+    assert_eq!(world.until_action(60), Some((2, 12)));
+    for _ in 0..60 {
+        assert_eq!(scale(&world.look()), None);
+    }
+}
+
+#[test]
+fn a_scale_up_that_brings_nothing_is_taken_back_under_a_lag_too() {
+    let mut plant = plant(24, 4, 700);
+    plant.run(12);
+    plant.shared = Some(900);
+    plant.load(2000);
+    let actions = plant.run(40);
+    let back = actions.iter().find(|(from, to)| to < from);
+    assert!(back.is_some(), "{actions:?}");
+    let plateau = plant.world.state.memory.learnt.plateau.unwrap();
+    assert!(plant.run(20).iter().all(|(_, to)| *to <= plateau.replicas));
+    let decision = plant.look();
+    assert!(
+        decision.trail.to_string().contains("brought nothing"),
+        "{}",
+        decision.trail
+    );
+}
+
+#[test]
+fn after_a_restart_the_capacity_is_known_and_the_window_begins_anew() {
+    let mut plant = measured(24, 2000);
+    let learnt = plant.world.state.memory.learnt.capacity;
+    plant.load(300);
+    plant.look();
+    plant.world.restart();
+    let restarted = plant.world.now;
+    assert_eq!(plant.world.state.memory.learnt.capacity, learnt);
+    let down = (0..60).find_map(|_| scale(&plant.look())).unwrap();
+    assert_eq!(down.1, 2);
+    assert!(plant.world.now.duration_since(restarted) >= secs(120));
+}
+
+#[test]
+fn another_group_inherits_nothing_that_was_measured() {
+    let mut plant = measured(24, 2000);
+    plant.world.policy.subject = 2;
+    plant.world.blind = true;
+    plant.look();
+    assert_eq!(plant.world.state.memory.learnt, Learnt::default());
+}

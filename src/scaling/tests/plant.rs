@@ -1,0 +1,105 @@
+//! Consumers that can do so much, in virtual time: enough of a group for the law to be measured on. No pods, no members that
+//! come late, no noise.
+
+use super::*;
+
+/// A world whose consumers work: each takes so many records a second, fairly from its partitions, and commits now and then.
+pub(super) struct Plant {
+    pub(super) world: World,
+    /// What has been read of each partition, committed or not.
+    pub(super) read: Vec<i64>,
+    /// Seconds between two commits, which fall between looks.
+    pub(super) commits: i64,
+    seconds: i64,
+    /// Records per second of one consumer.
+    pub(super) able: i64,
+    /// Records per second on each partition.
+    pub(super) arrivals: Vec<i64>,
+    /// Records per second that all of them together can do, where something else is the bottleneck.
+    pub(super) shared: Option<i64>,
+    pub(super) stuck: Option<usize>,
+    /// Seconds for which the group still stands still because of the last action.
+    pub(super) stall: i64,
+}
+
+impl Plant {
+    pub(super) fn new(partitions: usize, replicas: i32, arrivals: i64) -> Self {
+        let mut world = World::new(partitions, replicas);
+        world.assignor = Some(Assignor::Even);
+        world.policy.objective = Objective::MaxDelay(secs(60));
+        Self {
+            world,
+            read: vec![0; partitions],
+            commits: 5,
+            seconds: 0,
+            able: 200,
+            arrivals: vec![arrivals / i64::try_from(partitions).unwrap(); partitions],
+            shared: None,
+            stuck: None,
+            stall: 0,
+        }
+    }
+
+    pub(super) fn load(&mut self, arrivals: i64) {
+        let partitions = self.arrivals.len();
+        self.arrivals = vec![arrivals / i64::try_from(partitions).unwrap(); partitions];
+    }
+
+    /// Fifteen seconds of work, and a look. Does what is decided.
+    pub(super) fn look(&mut self) -> Decision {
+        let consumers = usize::try_from(self.world.replicas).unwrap();
+        for _ in 0..15 {
+            self.second(consumers);
+        }
+        let decision = self.world.look();
+        if scale(&decision).is_some() {
+            self.world.act(&decision);
+            self.stall = 10;
+        }
+        decision
+    }
+
+    fn second(&mut self, consumers: usize) {
+        let stalls = self.stall > 0;
+        self.stall -= i64::from(stalls);
+        let mut able = self.able;
+        if let Some(shared) = self.shared {
+            able = able.min(shared / i64::try_from(consumers.max(1)).unwrap());
+        }
+        for (partition, arrivals) in self.world.partitions.iter_mut().zip(&self.arrivals) {
+            partition.log_end = partition.log_end.map(|end| end + arrivals);
+        }
+        for consumer in (0..consumers).filter(|_| !stalls) {
+            let mut left = able;
+            let mine = (consumer..self.world.partitions.len()).step_by(consumers);
+            let count = i64::try_from(mine.clone().count()).unwrap().max(1);
+            // Fairly, and then whoever still has something.
+            for share in [able / count, able] {
+                for i in mine.clone().filter(|i| self.stuck != Some(*i)) {
+                    let Some(end) = self.world.partitions[i].log_end else {
+                        continue;
+                    };
+                    let taken = (end - self.read[i]).min(share).min(left);
+                    left -= taken;
+                    self.read[i] += taken;
+                }
+            }
+        }
+        self.seconds += 1;
+        if (self.seconds + 2) % self.commits == 0 {
+            for (partition, read) in self.world.partitions.iter_mut().zip(&self.read) {
+                partition.committed = Commit::At(*read);
+            }
+        }
+    }
+
+    /// The actions of so many looks.
+    pub(super) fn run(&mut self, looks: usize) -> Vec<(i32, i32)> {
+        (0..looks).filter_map(|_| scale(&self.look())).collect()
+    }
+
+    pub(super) fn capacity(&self) -> Option<i64> {
+        let capacity = self.world.state.memory.learnt.capacity;
+        capacity.filter(|c| c.measured).map(|c| c.milli / 1000)
+    }
+}
