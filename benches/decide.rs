@@ -1,7 +1,10 @@
 //! What a decision costs, as ratios within one run: `make bench`.
 //!
-//! Prints the median of one `decide` for groups of several sizes, each over the smallest one, and memory per group.
+//! Prints the median of one `decide` for groups of several sizes, each over the smallest one; then decides for 10,000 groups
+//! one after the other, on one core, and prints the share of a poll interval that it takes and the memory that they hold.
+//! Exits with 1 if the interval is not enough. Kafka and Kubernetes have no part in it.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,8 +16,12 @@ use lagrange::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange::scaling::{Observation, Policy, State, decide};
 
 const LOOKS: u64 = 400;
+const GROUPS: usize = 10_000;
+/// Looks after which the history of offsets is full: eleven minutes.
+const FULL: u64 = 48;
+const INTERVAL: Duration = Duration::from_secs(15);
 
-fn main() {
+fn main() -> ExitCode {
     let minute = SignedDuration::from_secs(60);
     for (name, objective) in [
         ("lagPerReplica", Objective::LagPerReplica(1000)),
@@ -31,6 +38,52 @@ fn main() {
             );
         }
     }
+    decide_for_many(Objective::MaxDelay(minute))
+}
+
+/// Every group at every look, as the operator does it on one core.
+fn decide_for_many(objective: Objective) -> ExitCode {
+    let policy = policy(objective);
+    let before = resident();
+    let mut states: Vec<State> = std::iter::repeat_with(State::default)
+        .take(GROUPS)
+        .collect();
+    let mut passes = Vec::new();
+    for look in 1..=FULL + 8 {
+        let observation = observation(12, look);
+        let began = Instant::now();
+        for state in &mut states {
+            let (decision, next) = decide(&policy, std::mem::take(state), &observation);
+            std::hint::black_box(decision);
+            *state = next;
+        }
+        if look > FULL {
+            passes.push(began.elapsed());
+        }
+    }
+    let slowest = passes.iter().max().copied().unwrap_or_default();
+    let held = resident().saturating_sub(before);
+    println!(
+        "{GROUPS} groups of 12 partitions under maxDelay, one core: {slowest:.0?} a look (the slowest of {}), {:.1} % of {}s; {} MB, {} kB a group",
+        passes.len(),
+        100.0 * ratio(slowest, INTERVAL),
+        INTERVAL.as_secs(),
+        held / 1024,
+        held / GROUPS,
+    );
+    if slowest < INTERVAL {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Resident memory of this process in kB; 0 where the system does not say.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {

@@ -1,4 +1,4 @@
-//! The law of the time objective, judged from outside: the plant of `tests/law` (Python, without dependencies) drives the
+//! The law, judged from outside: the plant of `tests/law` (Python, without dependencies) drives the
 //! very program over a few of its scenarios and holds each decision against the promises. `make bench-law` runs all of them.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
@@ -43,6 +43,11 @@ fn a_process_that_is_started_anew_every_half_hour_keeps_every_promise() {
 }
 
 #[test]
+fn killed_every_five_minutes_of_a_day_it_costs_hardly_more() {
+    judge(&["--scenarios", "diurnal", "--restart-every", "300", "--cost-at-most", "1.05"]);
+}
+
+#[test]
 fn lag_per_replica_keeps_the_same_promises() {
-    judge(&["--scenarios", "step,obsfault", "--objective", "lag"]);
+    judge(&["--scenarios", "step,obsfault,kill", "--objective", "lag"]);
 }

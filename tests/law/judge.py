@@ -1,10 +1,11 @@
 """Judge a program that speaks the format of docs/decide.md against the plant: promises per decision, figures per scenario.
 
-  python3 judge.py --command "lagrange decide --stream" [--scenarios step,stuck | --random 1-40] [--restart-every S]
+  python3 judge.py --command "lagrange decide --stream" [--scenarios step,stuck | --random 1-40] [--restart-every S [--cost-at-most SHARE]]
                    [--objective delay|lag] [--seed N] [--jobs N]
 
 Promises are checked at every decision of every run; one that is broken ends the run with exit code 1 and says where. With the
-whole catalogue the totals are held against the figures to reach as well.
+whole catalogue the totals are held against the figures to reach as well. With --restart-every the program is killed (kill -9) and
+started again with its last status every S seconds; --cost-at-most also runs it undisturbed and compares the two by J.
 """
 from __future__ import annotations
 
@@ -125,6 +126,7 @@ def main() -> int:
     parser.add_argument("--scenarios", default="")
     parser.add_argument("--random", default="")
     parser.add_argument("--restart-every", type=int, default=0)
+    parser.add_argument("--cost-at-most", type=float, default=0.0)
     parser.add_argument("--objective", choices=["delay", "lag"], default="delay")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
@@ -144,6 +146,12 @@ def main() -> int:
     else:
         found = [job(task) for task in tasks]
     faults = [x["broken"] for x in found if "broken" in x]
+    if args.cost_at_most and not faults:
+        undisturbed = {x["scenario"]: x["result"]["J"] for x in map(job, [(n, args.command, args.seed, 0, args.objective) for n in names])}
+        share = mean([x["result"]["J"] / undisturbed[x["scenario"]] for x in found])
+        print(f"killed every {args.restart_every} s: J {share:.3f} of the same without")
+        if share > args.cost_at_most:
+            faults.append(f"being killed every {args.restart_every} s costs {share:.3f}, above {args.cost_at_most}")
     found = sorted((x for x in found if "broken" not in x), key=lambda x: x["scenario"])
     print(f"{'scenario':12s} {'viol s':>7s} {'replica-h':>9s} {'rescales':>8s} {'stall s':>7s} {'J':>9s} {'/clv':>6s} {'/keda':>6s}")
     for x in found:
