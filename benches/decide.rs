@@ -165,6 +165,7 @@ fn observation(partitions: i64, look: u64) -> Observation {
                     list: list.collect(),
                 }),
             },
+            earlier: Vec::new(),
         }),
         target: Target {
             replicas: 8,

@@ -44,7 +44,14 @@ fn a_process_that_is_started_anew_every_half_hour_keeps_every_promise() {
 
 #[test]
 fn killed_every_five_minutes_of_a_day_it_costs_hardly_more() {
-    judge(&["--scenarios", "diurnal", "--restart-every", "300", "--cost-at-most", "1.05"]);
+    judge(&[
+        "--scenarios",
+        "diurnal",
+        "--restart-every",
+        "300",
+        "--cost-at-most",
+        "1.05",
+    ]);
 }
 
 #[test]

@@ -12,11 +12,11 @@ use crate::{
     kafka::{
         error::ReadError,
         interest::{GroupInterest, Isolation},
-        snapshot::{self, Known, Offset, Snapshot, TopicPartition},
+        snapshot::{self, EndAt, Known, Offset, Snapshot, TopicPartition},
     },
     scaling::observation::{
-        Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
-        Rebalance, Target, Topic,
+        Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
+        Partition, Rebalance, Target, Topic,
     },
 };
 
@@ -73,6 +73,7 @@ fn look(sight: &Sight<'_>) -> Result<Look, Blind> {
         at: to_millis(snapshot.finished),
         topics: topics(snapshot, group, counting, sight.reading.isolation),
         group: observed_group(group),
+        earlier: earlier(group, counting),
     })
 }
 
@@ -138,6 +139,21 @@ fn topics(
         },
     };
     names.into_iter().map(topic).collect()
+}
+
+/// Where partitions of the topics that count ended before the first look.
+fn earlier(group: &snapshot::Group, counting: &[Arc<str>]) -> Vec<Earlier> {
+    let counts = |key: &TopicPartition| counting.binary_search(&key.topic).is_ok();
+    let of = |(key, ends): (&TopicPartition, &Arc<[EndAt]>)| Earlier {
+        topic: Arc::clone(&key.topic),
+        partition: u32::try_from(key.partition).unwrap_or(0),
+        ends: ends
+            .iter()
+            .map(|end| (to_millis(end.at), end.end.get()))
+            .collect(),
+    };
+    let ends = group.earlier.iter().filter(|(key, _)| counts(key));
+    ends.map(of).collect()
 }
 
 fn offsets(

@@ -163,6 +163,7 @@ impl Intent {
                 id: group_id.into(),
                 topics,
                 isolation,
+                max_delay: spec.objective.max_delay.map(crate::api::Duration::as_std),
             },
             source,
             target: spec.scale_target_ref.clone(),

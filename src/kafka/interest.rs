@@ -72,6 +72,8 @@ pub struct GroupInterest {
     pub topics: TopicSelection,
     /// What its consumers read up to.
     pub isolation: Isolation,
+    /// The delay that it is sized for: then its first looks ask how late it has been before them.
+    pub max_delay: Option<Duration>,
 }
 
 /// Up to where consumers read a partition (`isolation.level`).

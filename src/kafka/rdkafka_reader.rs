@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
 use super::connection::Connection;
 use super::error::ReadError;
 use super::meaning::{described, meaning, partition_meaning, trouble};
-use super::native::{Code, Handle};
+use super::native::{Code, Handle, Wanted};
 use super::pool::lock;
 use super::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
@@ -245,34 +246,27 @@ impl ClusterReader for RdkafkaReader {
         position: Position,
     ) -> BoxFuture<'a, Each<TopicPartition, Offset>> {
         async move {
-            let chunks = self
-                .handle
-                .offsets(partitions, position, self.call_timeout)
-                .await;
-            let mut answers = BTreeMap::new();
-            let mut unanswered = ReadError::LeaderUnavailable;
-            for chunk in chunks {
-                match chunk {
-                    Ok(offsets) => {
-                        for (partition, offset) in offsets {
-                            let offset = match offset {
-                                // A leader that is dead: no error, offset -1001 (`kafka.md`, rule 4).
-                                Ok(raw) => Offset::new(raw).ok_or(ReadError::LeaderUnavailable),
-                                Err(code) => Err(partition_meaning(code, &partition)),
-                            };
-                            answers.insert(partition, offset);
-                        }
-                    }
-                    Err(failure) => unanswered = meaning(&failure, "topics"),
-                }
-            }
-            let asked = partitions.as_slice().iter().cloned();
-            asked
-                .map(|partition| {
-                    let answer = answers.remove(&partition);
-                    (partition, answer.unwrap_or_else(|| Err(unanswered.clone())))
-                })
-                .collect()
+            let wanted = Wanted::At(position);
+            // A leader that is dead: no error, offset -1001 (`kafka.md`, rule 4).
+            let meant = |raw| Offset::new(raw).ok_or(ReadError::LeaderUnavailable);
+            self.partition_offsets(partitions, wanted, meant).await
+        }
+        .boxed()
+    }
+
+    fn offsets_at<'a>(
+        &'a self,
+        partitions: &'a LeaderedPartitions,
+        at: Timestamp,
+    ) -> BoxFuture<'a, Each<TopicPartition, Option<Offset>>> {
+        async move {
+            let wanted = Wanted::FirstSince(at);
+            let meant = |raw| match Offset::new(raw) {
+                None if raw == NOTHING_SINCE => Ok(None),
+                None => Err(ReadError::LeaderUnavailable),
+                offset => Ok(offset),
+            };
+            self.partition_offsets(partitions, wanted, meant).await
         }
         .boxed()
     }
@@ -301,7 +295,46 @@ impl ClusterReader for RdkafkaReader {
 /// What an OffsetFetch answers where nothing is committed.
 const NOTHING_COMMITTED: i64 = -1001;
 
+/// What a ListOffsets by timestamp answers where no record is as young as that.
+const NOTHING_SINCE: i64 = -1;
+
 impl RdkafkaReader {
+    /// Asks the leaders, and says what each number means.
+    async fn partition_offsets<T>(
+        &self,
+        partitions: &LeaderedPartitions,
+        wanted: Wanted,
+        meant: impl Fn(i64) -> Known<T>,
+    ) -> Each<TopicPartition, T> {
+        let chunks = self
+            .handle
+            .offsets(partitions, wanted, self.call_timeout)
+            .await;
+        let mut answers = BTreeMap::new();
+        let mut unanswered = ReadError::LeaderUnavailable;
+        for chunk in chunks {
+            match chunk {
+                Ok(offsets) => {
+                    for (partition, offset) in offsets {
+                        let offset = match offset {
+                            Ok(raw) => meant(raw),
+                            Err(code) => Err(partition_meaning(code, &partition)),
+                        };
+                        answers.insert(partition, offset);
+                    }
+                }
+                Err(failure) => unanswered = meaning(&failure, "topics"),
+            }
+        }
+        let asked = partitions.as_slice().iter().cloned();
+        asked
+            .map(|partition| {
+                let answer = answers.remove(&partition);
+                (partition, answer.unwrap_or_else(|| Err(unanswered.clone())))
+            })
+            .collect()
+    }
+
     async fn group_offsets(
         &self,
         on: NodeId,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
 use super::connection::Connection;
 use super::error::ReadError;
@@ -76,6 +77,14 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         partitions: &'a LeaderedPartitions,
         position: Position,
     ) -> BoxFuture<'a, Each<TopicPartition, Offset>>;
+
+    /// The offset of the first record whose timestamp is `at` or later; `None`: there is none. One entry per partition asked
+    /// for.
+    fn offsets_at<'a>(
+        &'a self,
+        partitions: &'a LeaderedPartitions,
+        at: Timestamp,
+    ) -> BoxFuture<'a, Each<TopicPartition, Option<Offset>>>;
 
     /// Why nothing answers: the last reason that was given since something did.
     fn trouble(&self) -> ReadError;

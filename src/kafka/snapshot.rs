@@ -47,6 +47,15 @@ pub struct TopicPartition {
     pub partition: i32,
 }
 
+/// Where a partition ended at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndAt {
+    /// When.
+    pub at: Timestamp,
+    /// One past the last record that had arrived by then.
+    pub end: Offset,
+}
+
 /// A value that one reply may have failed to give.
 pub type Known<T> = Result<T, ReadError>;
 
@@ -113,6 +122,9 @@ pub struct Group {
     pub committed: BTreeMap<TopicPartition, Known<Option<Offset>>>,
     /// When `committed` was answered (before the end offsets of the same look were asked for).
     pub committed_at: Timestamp,
+    /// Where partitions that have been behind since the first looks at a group that is sized by delay ended before those, by
+    /// the timestamps of their records, oldest first; at last what was first seen.
+    pub earlier: BTreeMap<TopicPartition, Arc<[EndAt]>>,
     /// Members and assignor, as of the last description. `Err`: the last try failed and nothing older is kept.
     pub description: Option<Known<Description>>,
     /// The topics that this look resolved, by what somebody asked for: named ones, or those that match, are assigned

@@ -146,6 +146,9 @@ pub struct PartitionLine {
     /// One past the last record.
     #[serde(default)]
     pub log_end: Option<i64>,
+    /// Ends at earlier times, in seconds, oldest first, by the timestamps of records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<(f64, i64)>,
     /// What the group has committed; `null`: nothing. Absent where that is not known.
     #[serde(default, skip_serializing_if = "Committed::is_unknown")]
     pub committed: Committed,

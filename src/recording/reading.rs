@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::line::{Committed, GroupLine, MemberLine, Observe, TopicLine};
 use super::time::{real, time};
 use crate::scaling::observation::{
-    Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
-    Rebalance, Rollout, Target, Topic,
+    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
+    Partition, Rebalance, Rollout, Target, Topic,
 };
 
 /// An end offset that is older than the commit beside it by up to so many seconds is taken for as new as that: whoever
@@ -70,6 +70,7 @@ impl Reader {
             began: when(observe.began),
             at: when(observe.at),
             topics: self.topics(observe, &owners),
+            earlier: earlier(observe),
             group: group.map_or(
                 Group {
                     state: GroupState::Unknown,
@@ -141,6 +142,25 @@ impl LastEnd {
             is_seen: true,
         };
     }
+}
+
+/// What partitions were by the timestamps of their records; what is no time or no offset says nothing.
+fn earlier(observe: &Observe) -> Vec<Earlier> {
+    let of = |(name, topic): (&String, &TopicLine)| -> Vec<Earlier> {
+        let lines = topic.partitions.iter().flatten();
+        let told = lines.filter(|line| !line.earlier.is_empty());
+        told.map(|line| Earlier {
+            topic: Arc::from(name.as_str()),
+            partition: line.p,
+            ends: line
+                .earlier
+                .iter()
+                .filter_map(|(at, end)| Some((time(*at)?, (*end >= 0).then_some(*end)?)))
+                .collect(),
+        })
+        .collect()
+    };
+    observe.topics.iter().flat_map(of).collect()
 }
 
 fn count(topic: &TopicLine) -> usize {

@@ -6,8 +6,8 @@ use super::line::{Committed, GroupLine, MemberLine, Observe, PartitionLine, Topi
 use super::reading::rebalance;
 use super::time::seconds;
 use crate::scaling::observation::{
-    Assignor, Blind, Commit, Group, GroupState, Look, Observation, Partition, Rebalance, Rollout,
-    Topic,
+    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rebalance,
+    Rollout, Topic,
 };
 
 /// Kafka's own words, of which an observation keeps only what they mean.
@@ -46,7 +46,7 @@ impl Observe {
                 began: Some(seconds(look.began)),
                 at: Some(seconds(look.at)),
                 kafka_ok: true,
-                topics: look.topics.iter().map(topic).collect(),
+                topics: topics(look),
                 group: Some(group(look, words)),
                 ..line
             },
@@ -60,6 +60,26 @@ impl Observe {
             },
         }
     }
+}
+
+fn topics(look: &Look) -> BTreeMap<String, TopicLine> {
+    let mut topics: BTreeMap<_, _> = look.topics.iter().map(topic).collect();
+    for Earlier {
+        topic,
+        partition,
+        ends,
+    } in &look.earlier
+    {
+        let lines = topics
+            .get_mut(&**topic)
+            .and_then(|topic| topic.partitions.as_mut());
+        // Lines stand in the order of their numbers, none left out.
+        let place = usize::try_from(*partition).unwrap_or(usize::MAX);
+        if let Some(line) = lines.and_then(|lines| lines.get_mut(place)) {
+            line.earlier = ends.iter().map(|(at, end)| (seconds(*at), *end)).collect();
+        }
+    }
+    topics
 }
 
 fn topic(topic: &Topic) -> (String, TopicLine) {
@@ -77,6 +97,7 @@ fn partition((p, partition): (u32, &Partition)) -> PartitionLine {
         p,
         log_start: partition.log_start,
         log_end: partition.log_end,
+        earlier: Vec::new(),
         committed: match partition.committed {
             Commit::At(offset) => Committed::At(offset),
             Commit::Absent => Committed::Nothing,

@@ -42,6 +42,19 @@ pub struct Look {
     pub topics: Vec<Topic>,
     /// The group.
     pub group: Group,
+    /// Where partitions ended before anybody looked, where that is known and still of use.
+    pub earlier: Vec<Earlier>,
+}
+
+/// Where a partition ended before the first look, by the timestamps of its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its number.
+    pub partition: u32,
+    /// Times and ends, oldest first; no end before the one before it.
+    pub ends: Vec<(Timestamp, i64)>,
 }
 
 /// A topic.

@@ -271,7 +271,12 @@ fn offset(
     match topic {
         Some(topic) if topic.error != 0 => answer.with_error_code(topic.error).with_offset(-1),
         Some(topic) if leader(topic) == Some(id) => {
-            answer.with_offset(if timestamp == -2 { 0 } else { topic.end })
+            // No record is as young as any time.
+            answer.with_offset(match timestamp {
+                -2 => 0,
+                -1 => topic.end,
+                _ => -1,
+            })
         }
         Some(_) => answer.with_error_code(NOT_LEADER).with_offset(-1),
         None => answer.with_error_code(UNKNOWN_TOPIC).with_offset(-1),

@@ -16,10 +16,11 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use kafka_protocol::messages::ApiKey;
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::interest::{Interest, Key};
 use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::reader::ClusterReader;
 use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
@@ -141,6 +142,58 @@ async fn a_look_asks_once_for_each_group_and_little_else() {
         "not even for the group of its own, which it may not describe"
     );
     assert_eq!(others.len() + 1, GROUPS);
+}
+
+/// An interest in a group that is sized for a minute of delay.
+fn sized(id: &str) -> Interest {
+    let mut interest = interest(id, named(&["t"]));
+    interest.group.as_mut().unwrap().max_delay = Some(Duration::from_mins(1));
+    interest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_and_never_again() {
+    const GROUPS: usize = 100;
+    let brokers = brokers(GROUPS).await;
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let (pool, mut wakeups, _failures) = pool(settings());
+    let watches: Vec<_> = (0..GROUPS)
+        .map(|number| {
+            let id = format!("g{number}");
+            pool.watch(&connection, Key::consumer_group("test", &id), sized(&id))
+                .unwrap()
+        })
+        .collect();
+    let known = |snapshot: &Snapshot| {
+        let groups = snapshot.groups.values();
+        groups.filter(|group| group.earlier.len() == 6).count()
+    };
+    let snapshot = loop {
+        wakeups.next().await.unwrap();
+        let snapshot = watches[0].latest().unwrap();
+        if known(&snapshot) == GROUPS {
+            break snapshot;
+        }
+        assert!(snapshot.look < 60, "{snapshot:?}");
+    };
+    let ends = &snapshot.groups["g0"].earlier.values().next().unwrap();
+    let told: Vec<i64> = ends.iter().map(|end| end.end.get()).collect();
+    assert_eq!(told, [100; 5], "no record is as young as any of the times");
+    let asked = brokers.take_asked(ApiKey::ListOffsets);
+    let looks = usize::try_from(snapshot.look).unwrap();
+    // Three brokers; ends each look, starts at least once; groups that are first seen in another look are asked of anew.
+    let most = 3 * (looks + looks.div_ceil(4) + 4 * (looks - 1));
+    assert!(asked <= most, "{asked} in {looks} looks");
+    let began = snapshot.look;
+    while watches[0].latest().unwrap().look < began + 8 {
+        wakeups.next().await.unwrap();
+    }
+    let looks = usize::try_from(watches[0].latest().unwrap().look - began).unwrap();
+    let asked = brokers.take_asked(ApiKey::ListOffsets);
+    assert!(
+        asked <= 3 * (looks + looks.div_ceil(4) + 1),
+        "{asked} in {looks} looks"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

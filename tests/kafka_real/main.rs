@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod earlier;
 mod groups;
 mod offsets;
 mod topics;

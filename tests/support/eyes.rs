@@ -54,6 +54,7 @@ pub fn interest(group: &str, topics: TopicSelection) -> Interest {
             id: group.into(),
             topics,
             isolation: Isolation::ReadUncommitted,
+            max_delay: None,
         }),
     }
 }

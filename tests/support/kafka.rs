@@ -156,10 +156,24 @@ impl Kafka {
 
     /// Creates a topic with so many replicas of each partition. A topic that is still being deleted is waited for.
     pub async fn create_replicated(&self, name: &str, partitions: i32, replicas: i32) {
+        self.create_set(name, partitions, replicas, &[]).await;
+    }
+
+    /// The same, with settings of the topic's own.
+    pub async fn create_set(
+        &self,
+        name: &str,
+        partitions: i32,
+        replicas: i32,
+        settings: &[(&str, &str)],
+    ) {
         let admin = self.admin();
         let options = AdminOptions::new().operation_timeout(Some(secs(10)));
         until(secs(30), "the topic is created", || async {
-            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+            let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+            for (key, value) in settings {
+                topic = topic.set(key, value);
+            }
             match admin
                 .create_topics(&[topic], &options)
                 .await
@@ -255,6 +269,22 @@ impl Kafka {
             let record = FutureRecord::<(), str>::to(topic)
                 .payload("record")
                 .partition(partitions[i % partitions.len()]);
+            producer.send(record, Timeout::After(secs(30)))
+        });
+        for delivery in futures::future::join_all(sent).await {
+            delivery.unwrap();
+        }
+    }
+
+    /// Sends a record with each of these timestamps, in milliseconds, to a partition, one after the other.
+    pub async fn produce_at(&self, topic: &str, partition: i32, timestamps: &[i64]) {
+        let mut config = self.config();
+        let producer: FutureProducer = config.set("linger.ms", "5").create().unwrap();
+        let sent = timestamps.iter().map(|timestamp| {
+            let record = FutureRecord::<(), str>::to(topic)
+                .payload("record")
+                .partition(partition)
+                .timestamp(*timestamp);
             producer.send(record, Timeout::After(secs(30)))
         });
         for delivery in futures::future::join_all(sent).await {

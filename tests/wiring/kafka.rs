@@ -241,6 +241,7 @@ fn describe(name: &str, sight: &Sight, snapshot: &Snapshot) -> (Topic, Group) {
             .map(|index| (at(index), Ok(Some(offset(sight.committed)))))
             .collect(),
         committed_at: snapshot.started,
+        earlier: BTreeMap::new(),
         description: Some(Ok(Description {
             at: snapshot.finished,
             look: snapshot.look,

@@ -43,6 +43,7 @@ fn reading() -> GroupInterest {
         id: "fulfillment".into(),
         topics: TopicSelection::Named(vec!["orders".into()]),
         isolation: Isolation::ReadUncommitted,
+        max_delay: None,
     }
 }
 
@@ -85,6 +86,7 @@ fn seen() -> Snapshot {
             (key("orders", 1), Ok(None)),
         ]),
         committed_at: at(99),
+        earlier: BTreeMap::new(),
         description: Some(Ok(description)),
         topics: BTreeMap::from([(reading().topics, Ok(vec!["orders".into()]))]),
     };

@@ -55,6 +55,7 @@ fn reading() -> GroupInterest {
         id: "fulfillment".into(),
         topics: TopicSelection::Named(vec!["order-events".into()]),
         isolation: Isolation::ReadUncommitted,
+        max_delay: None,
     }
 }
 
@@ -65,6 +66,7 @@ fn seen() -> snapshot::Group {
         coordinator: Some(NodeId(2)),
         committed: BTreeMap::new(),
         committed_at: at("12:00:00"),
+        earlier: BTreeMap::new(),
         description: Some(Ok(snapshot::Description {
             at: at("12:00:00"),
             look: 1,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rdkafka_sys as sys;
 use tokio::sync::oneshot;
 
@@ -33,6 +34,14 @@ const SLICES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 
 /// How long other servers are given to answer after one has refused a login.
 const OTHERS: Duration = Duration::from_millis(1_500);
+
+/// Which offsets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::kafka) enum Wanted {
+    At(Position),
+    /// That of the first record which is no older.
+    FirstSince(Timestamp),
+}
 
 /// The answer to a call that was begun.
 type Answer = oneshot::Receiver<Result<Reply, Failure>>;
@@ -271,11 +280,11 @@ impl Handle {
     pub(in crate::kafka) async fn offsets(
         &self,
         partitions: &LeaderedPartitions,
-        position: Position,
+        wanted: Wanted,
         timeout: Duration,
     ) -> Vec<Result<Offsets, Failure>> {
         let chunks = partitions.as_slice().chunks(OFFSETS_AT_ONCE);
-        let chunks = chunks.map(|chunk| self.offsets_of(chunk, position, timeout));
+        let chunks = chunks.map(|chunk| self.offsets_of(chunk, wanted, timeout));
         // All are begun at once, so that a dead leader costs its timeout once.
         futures::future::join_all(chunks).await
     }
@@ -283,20 +292,22 @@ impl Handle {
     async fn offsets_of(
         &self,
         partitions: &[TopicPartition],
-        position: Position,
+        wanted: Wanted,
         timeout: Duration,
     ) -> Result<Offsets, Failure> {
         let answer = {
             let core = self.core()?;
             let call = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
             let mut options = core.options(call, timeout)?;
-            if position == Position::StableEnd {
+            if wanted == Wanted::At(Position::StableEnd) {
                 options = options.read_committed()?;
             }
             let (client, queue) = (core.client.pointer(), core.queue.pointer());
-            let wanted = match position {
-                Position::Start => EARLIEST,
-                Position::End | Position::StableEnd => LATEST,
+            let wanted = match wanted {
+                Wanted::At(Position::Start) => EARLIEST,
+                Wanted::At(Position::End | Position::StableEnd) => LATEST,
+                // Below zero would be one of the above.
+                Wanted::FirstSince(time) => time.as_millisecond().max(0),
             };
             let list = PartitionList::new(partitions, wanted)?;
             // SAFETY: handle, options and queue are alive during the call; so is the list, which is copied.

@@ -40,6 +40,7 @@ use tokio::task::JoinHandle;
 use super::pool::lock;
 use super::secret::Secret;
 use super::token::TokenSource;
+pub(super) use call::Wanted;
 use client::Client;
 use config::Config;
 use pump::{Mail, News, Pump};

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::error::ReadError;
@@ -65,6 +66,19 @@ impl<'a> Asker<'a> {
         position: Position,
     ) -> Vec<(TopicPartition, Known<Offset>)> {
         let call = async { Ok(self.reader.offsets(partitions, position).await) };
+        self.within(1, call).await.unwrap_or_else(|error| {
+            let unknown = |partition: &TopicPartition| (partition.clone(), Err(error.clone()));
+            partitions.as_slice().iter().map(unknown).collect()
+        })
+    }
+
+    /// The offset of the first record at or after `at` in each of these partitions.
+    pub(super) async fn offsets_at(
+        &self,
+        partitions: &LeaderedPartitions,
+        at: Timestamp,
+    ) -> Vec<(TopicPartition, Known<Option<Offset>>)> {
+        let call = async { Ok(self.reader.offsets_at(partitions, at).await) };
         self.within(1, call).await.unwrap_or_else(|error| {
             let unknown = |partition: &TopicPartition| (partition.clone(), Err(error.clone()));
             partitions.as_slice().iter().map(unknown).collect()

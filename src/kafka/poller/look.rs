@@ -21,6 +21,7 @@ use super::groups::{Sight, Sights, locate};
 use super::memory::Memory;
 use super::offsets::Committed;
 use super::shared::Wanted;
+use super::topics::Described;
 
 /// One look.
 pub(super) struct Look<'a> {
@@ -77,7 +78,9 @@ impl<'a> Look<'a> {
         let described = self.describe_topics(&ask, &selected).await;
         let selected = self.without_internal(selected);
         let committed = self.committed(&ask, &sights, &selected, &described).await;
-        let topics = self.offsets(&ask, described, &committed).await;
+        let Described { reply, beliefs } = described;
+        let topics = self.offsets(&ask, &reply, beliefs, &committed).await;
+        self.earlier(&ask, &reply, &committed, &topics).await;
         let groups = self.groups(sights, selected, committed, &topics);
         self.snapshot(None, topics, groups)
     }
@@ -170,6 +173,9 @@ impl<'a> Look<'a> {
                 coordinator: memory.and_then(|memory| memory.coordinator),
                 committed: offsets.partitions,
                 committed_at: offsets.at,
+                earlier: memory
+                    .map(|memory| memory.earlier.ends())
+                    .unwrap_or_default(),
                 description: memory.and_then(|memory| memory.description.clone()),
                 topics: selected.remove(&id).unwrap_or_default(),
             };

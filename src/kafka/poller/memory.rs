@@ -11,6 +11,7 @@ use super::super::error::ReadError;
 use super::super::reader::TopicLayout;
 use super::super::snapshot::{Description, GroupState, Known, NodeId, Offset, Protocol};
 use super::commits::Commits;
+use super::earlier::Earlier;
 
 /// What a poller remembers of its cluster.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +116,8 @@ pub(super) struct GroupMemory {
     pub(super) existed: bool,
     /// What it was last believed to have committed.
     pub(super) commits: Commits,
+    /// Where its partitions ended before they were first seen.
+    pub(super) earlier: Earlier,
     /// The topics that its members were last seen with.
     pub(super) assigned: BTreeSet<Arc<str>>,
     /// The topics in which it has committed, and when they were read.

@@ -4,6 +4,7 @@
 mod ask;
 mod client;
 mod commits;
+mod earlier;
 mod groups;
 mod look;
 mod memory;

@@ -43,7 +43,8 @@ impl Committed {
     }
 }
 
-fn find<'a>(
+/// A partition in what a look has read.
+pub(super) fn find<'a>(
     topics: &'a BTreeMap<Arc<str>, Topic>,
     partition: &TopicPartition,
 ) -> Option<&'a Partition> {
@@ -206,10 +207,10 @@ impl Look<'_> {
     pub(super) async fn offsets(
         &mut self,
         ask: &Asker<'_>,
-        described: Described,
+        reply: &DescribedTopics,
+        beliefs: BTreeMap<Arc<str>, Belief>,
         committed: &BTreeMap<Arc<str>, Committed>,
     ) -> BTreeMap<Arc<str>, Topic> {
-        let Described { reply, beliefs } = described;
         let stable = self.topics_read_committed(committed);
         let leadered = reply.leadered(|_, leader| !ask.is_down(leader));
         let stable = reply.leadered(|partition, leader| {
@@ -227,7 +228,7 @@ impl Look<'_> {
         for (partition, end) in stable_ends {
             readings.entry(partition).or_default().stable_end = Some(end);
         }
-        self.starts(ask, &reply, &readings, committed).await;
+        self.starts(ask, reply, &readings, committed).await;
         let mut topics = BTreeMap::new();
         let layouts: BTreeMap<_, _> = reply.iter().collect();
         for (name, belief) in beliefs {

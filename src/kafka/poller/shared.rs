@@ -54,6 +54,8 @@ pub(super) struct WantedGroup {
     pub(super) selections: BTreeSet<TopicSelection>,
     pub(super) read_committed: bool,
     pub(super) attentive: bool,
+    /// The shortest delay that somebody sizes it for.
+    pub(super) max_delay: Option<Duration>,
 }
 
 impl Shared {
@@ -200,6 +202,7 @@ impl Shared {
             entry.selections.insert(group.topics.clone());
             entry.read_committed |= group.isolation == Isolation::ReadCommitted;
             entry.attentive |= user.attentive;
+            entry.max_delay = entry.max_delay.into_iter().chain(group.max_delay).min();
         }
         wanted
     }

@@ -12,8 +12,8 @@ use super::super::reading::Reader;
 use super::super::time::time;
 use super::*;
 use crate::scaling::observation::{
-    Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
-    Rebalance, Rollout, Target, Topic,
+    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
+    Partition, Rebalance, Rollout, Target, Topic,
 };
 
 fn a_time() -> impl Strategy<Value = Timestamp> {
@@ -89,14 +89,35 @@ fn a_group(look: u64, members: Option<u32>) -> impl Strategy<Value = Group> {
     )
 }
 
+/// What some of these partitions were before.
+fn earlier(topics: &[Topic], ends: Vec<Vec<(Timestamp, i64)>>) -> Vec<Earlier> {
+    let of = |topic: &Topic| {
+        let name = Arc::clone(&topic.name);
+        let count = topic.partitions.iter().flatten().count();
+        (0..)
+            .take(count)
+            .map(move |partition| (Arc::clone(&name), partition))
+    };
+    let keys = topics.iter().flat_map(of);
+    let told = keys.zip(ends).map(|((topic, partition), ends)| Earlier {
+        topic,
+        partition,
+        ends,
+    });
+    told.filter(|earlier| !earlier.ends.is_empty()).collect()
+}
+
 fn a_look() -> impl Strategy<Value = Look> {
     (any::<u64>(), of(0u32..4)).prop_flat_map(|(number, members)| {
         let topics = topics(members.unwrap_or(0));
         let group = a_group(number, members);
-        (a_time(), a_time(), topics, group).prop_map(move |(began, at, topics, group)| Look {
+        let ends = vec(vec((a_time(), 0i64..i64::MAX), 0..3), 16);
+        let all = (a_time(), a_time(), topics, group, ends);
+        all.prop_map(move |(began, at, topics, group, ends)| Look {
             number,
             began,
             at,
+            earlier: earlier(&topics, ends),
             topics,
             group,
         })

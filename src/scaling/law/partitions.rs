@@ -77,6 +77,15 @@ impl Partitions {
         } else {
             self.stable_since = None;
         }
+        let earlier: BTreeMap<(&str, u32), _> = look
+            .earlier
+            .iter()
+            .map(|earlier| {
+                let ends = earlier.ends.iter();
+                let millis = ends.map(|(at, end)| (at.as_millisecond(), *end));
+                ((&*earlier.topic, earlier.partition), millis)
+            })
+            .collect();
         self.topics
             .retain(|name, _| look.topics.iter().any(|t| t.counts && t.name == *name));
         for topic in look.topics.iter().filter(|t| t.counts) {
@@ -92,7 +101,7 @@ impl Partitions {
                 born: is_new.then_some(at),
                 ..State::default()
             });
-            for (state, partition) in states.iter_mut().zip(partitions) {
+            for (index, (state, partition)) in (0u32..).zip(states.iter_mut().zip(partitions)) {
                 let committed = match (partition.committed, reset) {
                     (Commit::At(committed), _) => Some(committed),
                     (Commit::Absent, OffsetReset::Earliest) => partition.log_start,
@@ -111,6 +120,8 @@ impl Partitions {
                     if end - read <= remainder { end } else { read }
                 });
                 state.note(at, end, committed, keep);
+                let earlier = earlier.get(&(&*topic.name, index)).cloned();
+                state.series.set_earlier(earlier.into_iter().flatten());
             }
         }
         self.take_members(look, at);

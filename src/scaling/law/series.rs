@@ -13,6 +13,8 @@ const LEAST: i64 = 14_000;
 const SLACK: i64 = 1_000;
 /// No delay is told beyond this, in seconds: what is older is merely very late.
 const OLDEST: f64 = 172_800.0;
+/// Most points kept from before the first look.
+const MOST_EARLIER: usize = 8;
 /// Stands for a commit that does not exist.
 const ABSENT: i64 = -1;
 
@@ -28,6 +30,8 @@ struct Point {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Series {
     points: Vec<Point>,
+    /// Times in milliseconds and ends from before the first point, as somebody else saw them: for the delay alone.
+    earlier: Vec<(i64, i64)>,
 }
 
 /// Which of the two offsets.
@@ -70,10 +74,22 @@ impl Series {
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.points.capacity() * size_of::<Point>()
+            + self.earlier.capacity() * size_of::<(i64, i64)>()
     }
 
     pub(super) fn clear(&mut self) {
         self.points.clear();
+        self.earlier = Vec::new();
+    }
+
+    /// Takes in where it ended before the first point, oldest first, instead of what was known of that.
+    pub(super) fn set_earlier(&mut self, ends: impl DoubleEndedIterator<Item = (i64, i64)>) {
+        let first = self.points.first().map_or((0, 0), |p| (p.at, p.end));
+        let before = ends.filter(|(at, end)| *at < first.0 && *end <= first.1);
+        let mut latest: Vec<_> = before.rev().take(MOST_EARLIER).collect();
+        latest.reverse();
+        latest.shrink_to_fit();
+        self.earlier = latest;
     }
 
     /// Takes away the point that is missed least: the one whose neighbours are closest for their age.
@@ -168,30 +184,46 @@ impl Series {
 
     /// Age in seconds of the oldest record that is not consumed: since when the end offset has been past the commit.
     ///
-    /// Between two looks the arrivals are taken for even; before the first look they are taken for the mean rate since, and
-    /// without arrivals since for no older than that look: that much is certain.
+    /// Between two looks the arrivals are taken for even; before all that is known they are taken for the mean rate since,
+    /// and without arrivals since for no older than what is known: that much is certain.
     pub(super) fn delay(&self, now: i64) -> f64 {
-        let [first, .., last] = self.points.as_slice() else {
+        let Some(last) = self.points.last() else {
             return 0.0;
         };
-        if last.committed == ABSENT || last.end <= last.committed {
+        let is_short = self.points.len() + self.earlier.len() < 2;
+        if is_short || last.committed == ABSENT || last.end <= last.committed {
             return 0.0;
         }
         let committed = last.committed;
-        let passed = self.points.partition_point(|p| p.end <= committed);
+        let earlier = self.earlier.iter().copied();
+        let known = || {
+            earlier
+                .clone()
+                .chain(self.points.iter().map(|p| (p.at, p.end)))
+        };
+        let Some(first) = known().next() else {
+            return 0.0;
+        };
+        let (mut before, mut after) = (None, (last.at, last.end));
+        for point in known() {
+            if point.1 > committed {
+                after = point;
+                break;
+            }
+            before = Some(point);
+        }
         let seconds = |millis: i64| real(millis) / 1000.0;
-        let Some(before) = passed.checked_sub(1).and_then(|i| self.points.get(i)) else {
-            let rate = real(last.end - first.end) / seconds(last.at - first.at).max(1.0);
+        let Some(before) = before else {
+            let rate = real(last.end - first.1) / seconds(last.at - first.0).max(1.0);
             let older = if rate > 0.0 {
-                real(first.end - committed) / rate
+                real(first.1 - committed) / rate
             } else {
                 0.0
             };
-            return (seconds(now - first.at) + older).min(OLDEST);
+            return (seconds(now - first.0) + older).min(OLDEST);
         };
-        let after = self.points.get(passed).unwrap_or(last);
-        let share = real(committed - before.end) / real((after.end - before.end).max(1));
-        let arrived = seconds(before.at) + seconds(after.at - before.at) * share;
+        let share = real(committed - before.1) / real((after.1 - before.1).max(1));
+        let arrived = seconds(before.0) + seconds(after.0 - before.0) * share;
         (seconds(now) - arrived).clamp(0.0, OLDEST)
     }
 }
@@ -234,6 +266,40 @@ mod tests {
         let series = series(&[(0, 1000, 0), (15, 2500, 0)]);
         // 100 records a second, 1000 of them before the first look.
         assert!((series.delay(15_000) - 25.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_older_than_the_history_is_as_old_as_the_broker_says() {
+        // 40 records had come 600 s before the first look, 900 by 60 s before it, and none since.
+        let mut series = series(&[(1000, 900, 470), (1015, 900, 470)]);
+        series.set_earlier([(400_000, 40), (940_000, 900)].into_iter());
+        // Half of what came between 400 s and 940 s has been read.
+        assert!((series.delay(1_015_000) - 345.0).abs() < 1e-9);
+        // One look suffices.
+        let mut one = super::Series::default();
+        one.push(1_000_000, 900, Some(40), KEEP);
+        one.set_earlier([(400_000, 40), (940_000, 900)].into_iter());
+        assert!((one.delay(1_000_000) - 600.0).abs() < 1e-9);
+        // Older than all that is known: extrapolated over all of it.
+        let mut old = super::Series::default();
+        old.push(1_000_000, 1_240, Some(0), KEEP);
+        old.set_earlier([(400_000, 40)].into_iter());
+        assert!((old.delay(1_000_000) - 620.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_the_broker_says_is_for_the_time_before_the_first_look_alone() {
+        let mut series = series(&[(1000, 900, 850), (1015, 1900, 950)]);
+        series.set_earlier([(0, 10), (999_000, 2_000), (1_001_000, 890)].into_iter());
+        assert_eq!(series.earlier, [(0, 10)]);
+        // In the history: nothing else counts.
+        assert!((series.delay(1_015_000) - 14.25).abs() < 1e-9);
+        assert!(
+            series.rate(Of::Arrivals, 60_000).unwrap() > 60.0,
+            "it says nothing of rates"
+        );
+        series.clear();
+        assert!(series.earlier.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
 
 mod delay;
+mod earlier;
 mod hands;
 mod lag;
 mod plant;
@@ -17,8 +18,8 @@ use super::decide;
 use super::decision::{Decision, HoldReason, Verdict};
 use super::memory::{Memory, State};
 use super::observation::{
-    Assignor, Blind, Commit, Group, GroupState, Look, Member, Members, Observation, Partition,
-    Rollout, Target, Topic,
+    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
+    Partition, Rollout, Target, Topic,
 };
 use super::policy::{Brake, Objective, OffsetReset, Pacing, Policy};
 
@@ -62,6 +63,7 @@ pub(super) struct World {
     pub(super) static_members: bool,
     pub(super) assignor: Option<Assignor>,
     pub(super) blind: bool,
+    pub(super) earlier: Vec<Earlier>,
     number: u64,
     births: u64,
 }
@@ -91,6 +93,7 @@ impl World {
             static_members: false,
             assignor: Some(Assignor::Range),
             blind: false,
+            earlier: Vec::new(),
             number: 0,
             births: 0,
         }
@@ -157,6 +160,7 @@ impl World {
                     list,
                 }),
             },
+            earlier: self.earlier.clone(),
         };
         Observation {
             now: self.now,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::kafka::connection::Connection;
 use crate::kafka::error::ReadError;
@@ -68,6 +69,8 @@ pub(super) struct World {
     pub(super) password: Option<Secret>,
     /// What who logs in with which password may not describe, as `topic t` or `group g`.
     pub(super) denied: BTreeMap<String, BTreeSet<&'static str>>,
+    /// The times of records and their offsets, in every partition.
+    pub(super) times: Vec<(Timestamp, i64)>,
     pub(super) opened: usize,
     pub(super) closed: usize,
     /// Questions, in order: what, and to which broker (0: any).
@@ -97,6 +100,7 @@ impl Double {
             leaves_after_refusal: false,
             password: None,
             denied: BTreeMap::new(),
+            times: Vec::new(),
             opened: 0,
             closed: 0,
             asked: Vec::new(),
@@ -375,6 +379,32 @@ impl ClusterReader for Double {
                 let known = self
                     .ask(what, leader, |_| Ok(Offset::new(offset).unwrap()))
                     .await;
+                answers.push((partition.clone(), known));
+            }
+            answers
+        };
+        answer.boxed()
+    }
+
+    /// As by the timestamps of `World::times`: so many records had come by each time.
+    fn offsets_at<'a>(
+        &'a self,
+        partitions: &'a LeaderedPartitions,
+        at: Timestamp,
+    ) -> BoxFuture<'a, Each<TopicPartition, Option<Offset>>> {
+        let answer = async move {
+            let mut answers = Vec::new();
+            for partition in partitions.as_slice() {
+                let place = usize::try_from(partition.partition).unwrap();
+                let leader =
+                    |world: &mut World| world.topics[&*partition.topic].partitions[place].0;
+                let leader = self.change(leader);
+                let first = move |world: &World| {
+                    let mut records = world.times.iter();
+                    let found = records.find(|(time, _)| *time >= at);
+                    Ok(found.map(|(_, offset)| Offset::new(*offset).unwrap()))
+                };
+                let known = self.ask("offsets_at", leader, first).await;
                 answers.push((partition.clone(), known));
             }
             answers

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod double;
+mod earlier;
 mod groups;
 mod looks;
 mod pool;

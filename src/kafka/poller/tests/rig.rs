@@ -51,6 +51,7 @@ pub(super) fn interest(id: &str, topics: TopicSelection, seconds: u64) -> Intere
             id: id.into(),
             topics,
             isolation: Isolation::ReadUncommitted,
+            max_delay: None,
         }),
     }
 }
