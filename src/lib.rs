@@ -10,7 +10,8 @@
 //! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `recording`, `process::metrics` |
 //! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
 //! | [`recording`] | observations and decisions as JSON lines | `api`, `intent`, `scaling` |
-//! | [`cli`] | one file per subcommand | `process`, `controller`, `recording`, `intent`, `api` |
+//! | [`simulate`] | a model of topics, consumers and rebalances that runs a load through the decision; pure | `api`, `recording`, `scaling` |
+//! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `simulate`, `recording`, `api` |
 //!
 //! `intent` alone turns the resource into a policy, `controller::observe` alone turns a snapshot into an observation; past
 //! those points nothing can be malformed.
@@ -24,3 +25,4 @@ pub mod kafka;
 pub mod process;
 pub mod recording;
 pub mod scaling;
+pub mod simulate;

@@ -4,6 +4,7 @@ pub mod crd;
 mod decide;
 mod observe;
 mod run;
+mod simulate;
 
 use std::{ffi::OsString, fmt, process::ExitCode};
 
@@ -35,6 +36,8 @@ enum Command {
     Crd(crd::Crd),
     /// Decide on recorded observations, at a desk
     Decide(decide::Decide),
+    /// What would have happened with these settings, and with another autoscaler
+    Simulate(Box<simulate::Simulate>),
 }
 
 /// Does what the arguments of the process say. Exit codes: 0 done, 1 could not, 2 the command line makes no sense.
@@ -44,6 +47,7 @@ pub fn main() -> ExitCode {
             Command::Run(run) => run.run(),
             Command::Crd(crd) => outcome(crd.run()),
             Command::Decide(decide) => outcome(decide.run()),
+            Command::Simulate(simulate) => outcome(simulate.run()),
         },
         Err(error) => refuse(&error),
     }
@@ -127,6 +131,7 @@ mod tests {
     #[case::run("run", &["run"])]
     #[case::crd("crd", &["crd"])]
     #[case::decide("decide", &["decide"])]
+    #[case::simulate("simulate", &["simulate"])]
     fn help_reads_well(#[case] name: &str, #[case] path: &[&str]) {
         let words = ["lagrange"].iter().chain(path).chain(&["--help"]);
         let help = command()

@@ -1,0 +1,291 @@
+//! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files, prints; the model itself is in
+//! [`crate::simulate`].
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, ValueEnum};
+use jiff::SignedDuration;
+use thiserror::Error;
+
+use crate::api::ConsumerGroup;
+use crate::simulate::plant::{Assignor, Parameters};
+use crate::simulate::{BadRival, Load, LoadError, Rival, Setup, SetupError, Trace, report};
+
+/// Columns where nobody says how many there are.
+const WIDTH: usize = 100;
+
+/// What would have happened with these settings, and with another autoscaler
+///
+/// Runs a load through a model of topics, consumers and rebalances, second by second, and lets the code of the operator decide
+/// every 15 seconds as it would in a cluster. --compare runs other autoscalers over the same load. Prints what each cost: time
+/// over the objective, replica hours, rescales. What is modelled, and what is not, is in docs/simulate.md.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("input").required(true))]
+pub(super) struct Simulate {
+    /// ConsumerGroup to simulate, as YAML or JSON; other objects in the file are passed over
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+    /// Load: CSV of time and records per second, or the JSON that Prometheus answers a range query with; - reads standard input
+    #[arg(long, value_name = "FILE", group = "input")]
+    load: Option<PathBuf>,
+    /// Load that is built in
+    #[arg(long, value_name = "NAME", value_enum, group = "input")]
+    trace: Option<Trace>,
+    /// Brings the load's highest value to so many records per second [built-in loads: 65 % of what all consumers can do]
+    #[arg(long, value_name = "RATE", value_parser = above_zero)]
+    peak: Option<f64>,
+    /// Records per second that one consumer can do [built-in loads: 200]
+    #[arg(long, value_name = "RATE", value_parser = above_zero, help_heading = PLANT)]
+    consumer_rate: Option<f64>,
+    /// Partitions of each topic of the manifest [default: as many as the load names; built-in loads: 24]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = PLANT)]
+    partitions: Option<u32>,
+    /// A topic and its partitions; instead of those of the manifest, and once for each
+    #[arg(long, value_name = "NAME=N", value_parser = topic, help_heading = PLANT)]
+    topic: Vec<(String, u32)>,
+    /// How the consumers share partitions, and so how they rebalance [default: range]
+    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = PLANT,
+        long_help = "How the consumers share partitions, and so how they rebalance: range, roundrobin, sticky (all stop), cooperative-sticky, or uniform (KIP-848) [default: range]")]
+    assignor: Option<Assignor>,
+    /// How uneven partitions are: exponent of Zipf's law; 0 is about even [default: 0]
+    #[arg(long, value_name = "EXPONENT", help_heading = PLANT)]
+    skew: Option<f64>,
+    /// Seconds from a pod's creation until it consumes: least, most likely, most [default: 20,30,60]
+    #[arg(long, value_name = "S,S,S", value_parser = three, help_heading = PLANT)]
+    start_seconds: Option<(f64, f64, f64)>,
+    /// Seconds between two commits of a consumer [default: 5]
+    #[arg(long, value_name = "SECONDS", help_heading = PLANT)]
+    commit_interval: Option<i64>,
+    /// Replicas at the start [default: what the load then takes at 70 % of their speed]
+    #[arg(long, value_name = "N", help_heading = PLANT)]
+    initial_replicas: Option<i32>,
+    /// Plant file, YAML or JSON, with any number of the model: faults, pauses, noise. Options go before it
+    #[arg(long, value_name = "FILE", help_heading = PLANT)]
+    plant: Option<PathBuf>,
+    /// Other laws over the same load, such as keda=lagThreshold:100,hpa-cpu=70,static=6; also flink, kpa and numaflow
+    #[arg(long, value_name = "LAWS", value_parser = rivals)]
+    compare: Vec<Rivals>,
+    /// What counts as late [default: the manifest's maxDelay, or 60s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    late_after: Option<Duration>,
+    /// How often Lagrange looks: the pollInterval of the cluster
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15s")]
+    poll_interval: Duration,
+    /// Replaces the process of the operator by a new one every so often; it goes on from the status
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    restart_every: Option<Duration>,
+    /// Seed of all that is drawn; the same seed gives the same output
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// What is printed: a table with plots, JSON, CSV of every 15 seconds, or a picture
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+const PLANT: &str = "Model";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Csv,
+    Svg,
+}
+
+/// One `--compare`.
+#[derive(Debug, Clone)]
+struct Rivals(Vec<Rival>);
+
+/// Why nothing was simulated.
+#[derive(Debug, Error)]
+pub(super) enum Failed {
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and what to write instead.
+        problem: String,
+    },
+    /// A load that cannot be used.
+    #[error("{}: {source}", path.display())]
+    Load {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: LoadError,
+    },
+    /// Parts that do not fit together.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The output is gone.
+    #[error("cannot write: {0}")]
+    Write(io::Error),
+}
+
+impl Simulate {
+    pub(super) fn run(&self) -> Result<(), Failed> {
+        let comparison = self.setup()?.fit()?;
+        for note in &comparison.notes {
+            eprintln!("lagrange: {note}");
+        }
+        let outcomes = comparison.run()?;
+        let text = match self.output {
+            Format::Text => report::text(&comparison, &outcomes, width()),
+            Format::Json => format!("{:#}\n", report::json(&comparison, &outcomes)),
+            Format::Csv => report::csv(&comparison, &outcomes),
+            Format::Svg => report::svg(&comparison, &outcomes),
+        };
+        match io::stdout().lock().write_all(text.as_bytes()) {
+            // Nothing is left to be said to a reader who closed the pipe.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(Failed::Write),
+        }
+    }
+
+    fn setup(&self) -> Result<Setup, Failed> {
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        Ok(Setup {
+            manifest: manifest(&self.manifest)?,
+            load: self.load()?,
+            built_in: self.trace.is_some(),
+            parameters: self.parameters()?,
+            partitions: self.partitions,
+            peak: self.peak,
+            objective: self.late_after.map(seconds),
+            interval: seconds(self.poll_interval),
+            restart_every: self.restart_every.map(seconds),
+            seed: self.seed,
+            rivals: self.compare.iter().flat_map(|r| r.0.clone()).collect(),
+        })
+    }
+
+    fn load(&self) -> Result<Load, Failed> {
+        let (path, load) = match (&self.load, self.trace) {
+            (Some(path), _) if path.as_os_str() == "-" => {
+                let text = io::read_to_string(io::stdin().lock());
+                let path = PathBuf::from("standard input");
+                let text = text.map_err(|source| Failed::Read {
+                    path: path.clone(),
+                    source,
+                })?;
+                (path, Load::parse(&text))
+            }
+            (Some(path), _) => (path.clone(), Load::parse(&read(path)?)),
+            (None, Some(trace)) => (PathBuf::from(trace.as_str()), trace.load()),
+            (None, None) => (PathBuf::from("load"), Err(LoadError::Empty)),
+        };
+        load.map_err(|source| Failed::Load { path, source })
+    }
+
+    /// The plant file, and over it the options.
+    fn parameters(&self) -> Result<Parameters, Failed> {
+        let mut parameters = match &self.plant {
+            None => Parameters::default(),
+            Some(path) => {
+                serde_saphyr::from_str(&read(path)?).map_err(|error| Failed::Content {
+                    path: path.clone(),
+                    problem: format!("not a plant: {error}"),
+                })?
+            }
+        };
+        if !self.topic.is_empty() {
+            parameters.topics = self.topic.iter().cloned().collect();
+        }
+        let p = &mut parameters;
+        p.consumer_rate = self.consumer_rate.unwrap_or(p.consumer_rate);
+        p.assignor = self.assignor.unwrap_or(p.assignor);
+        p.skew = self.skew.unwrap_or(p.skew);
+        p.start_seconds = self.start_seconds.unwrap_or(p.start_seconds);
+        p.commit_interval_seconds = self.commit_interval.unwrap_or(p.commit_interval_seconds);
+        p.initial_replicas = self.initial_replicas.or(p.initial_replicas);
+        Ok(parameters)
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failed> {
+    fs::read_to_string(path).map_err(|source| Failed::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The one ConsumerGroup in a file.
+fn manifest(path: &Path) -> Result<ConsumerGroup, Failed> {
+    let text = read(path)?;
+    let bad = |problem: String| Failed::Content {
+        path: path.to_owned(),
+        problem,
+    };
+    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text)
+        .map_err(|error| bad(format!("not a manifest: {error}")))?;
+    let is_group = |object: &&serde_json::Value| {
+        object.get("kind").and_then(|kind| kind.as_str()) == Some("ConsumerGroup")
+    };
+    let mut groups = objects.iter().filter(is_group);
+    match (groups.next(), groups.next(), objects.len()) {
+        // By way of the text the message knows the line.
+        (Some(_), None, 1) => serde_saphyr::from_str(&text)
+            .map_err(|error| bad(format!("not a ConsumerGroup: {error}"))),
+        (Some(group), None, _) => serde_json::from_value(group.clone())
+            .map_err(|error| bad(format!("not a ConsumerGroup: {error}"))),
+        (None, ..) => Err(bad(
+            "no ConsumerGroup in it (kind: ConsumerGroup)".to_owned()
+        )),
+        (Some(_), Some(_), _) => Err(bad(
+            "more than one ConsumerGroup in it: give a file with the one to simulate".to_owned(),
+        )),
+    }
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    let is_terminal = io::stdout().is_terminal();
+    let size = is_terminal.then(terminal_size::terminal_size).flatten();
+    size.map_or(WIDTH, |(width, _)| width.0.into())
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|n: &f64| *n > 0.0 && n.is_finite());
+    number.ok_or_else(|| "write a number above 0, such as 200".to_owned())
+}
+
+fn topic(text: &str) -> Result<(String, u32), String> {
+    let pair = text.rsplit_once('=').and_then(|(name, partitions)| {
+        let partitions: u32 = partitions.parse().ok()?;
+        (!name.is_empty() && (1..=10_000).contains(&partitions))
+            .then(|| (name.to_owned(), partitions))
+    });
+    pair.ok_or_else(|| "write a topic and its partitions, such as orders=24".to_owned())
+}
+
+fn three(text: &str) -> Result<(f64, f64, f64), String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([least, mode, most]) => Ok((*least, *mode, *most)),
+        _ => Err("write three numbers of seconds, such as 20,30,60".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let read = text.parse::<SignedDuration>().ok();
+    let read = read.and_then(|d| Duration::try_from(d).ok());
+    read.filter(|d| (1..=86_400).contains(&d.as_secs()))
+        .ok_or_else(|| "write a duration from 1s to 24h, such as 90s or 30m".to_owned())
+}
+
+fn rivals(text: &str) -> Result<Rivals, BadRival> {
+    Rival::list(text).map(Rivals)
+}

@@ -1,0 +1,119 @@
+//! KEDA's Kafka scaler, and the HPA that it feeds. From the documentation of `kafka` triggers: an average value per replica,
+//! capped at one replica a partition.
+
+use super::hpa::{Hpa, SYNC};
+use super::options::Options;
+use super::{Answer, Bounds, Law};
+use crate::simulate::number::{count, nearest, real, replicas};
+use crate::simulate::plant::{Phase, Seen};
+
+/// Most replicas where the ScaledObject does not say: KEDA's default.
+const MOST: i32 = 100;
+/// Lag that KEDA wants per replica where nothing is said.
+const THRESHOLD: f64 = 10.0;
+
+/// A ScaledObject with one Kafka trigger.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are KEDA's own switches"
+)]
+struct Keda {
+    threshold: f64,
+    activation: f64,
+    cooldown: i64,
+    even: bool,
+    idle: bool,
+    limited: bool,
+    to_zero: bool,
+    hpa: Hpa,
+    /// When there last was something to do.
+    active_at: Option<i64>,
+}
+
+/// `keda=lagThreshold:100`, with options named as in a ScaledObject.
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+    let options = options.read();
+    let most = bounds.max.unwrap_or(MOST);
+    let keda = Keda {
+        threshold: options
+            .number("lagThreshold", 1.0, 1e15)?
+            .unwrap_or(THRESHOLD),
+        activation: options
+            .number("activationLagThreshold", 0.0, 1e15)?
+            .unwrap_or(0.0),
+        cooldown: options.seconds("cooldownPeriod", 300)?,
+        even: options.switch("ensureEvenDistributionOfPartitions", false)?,
+        idle: options.switch("allowIdleConsumers", false)?,
+        limited: options.switch("limitToPartitionsWithLag", false)?,
+        to_zero: bounds.min == 0,
+        hpa: Hpa::new(&options, bounds.least(), most)?,
+        active_at: None,
+    };
+    options.done()?;
+    if keda.idle && (keda.even || keda.limited) {
+        return Err("allowIdleConsumers excludes ensureEvenDistributionOfPartitions and limitToPartitionsWithLag".to_owned());
+    }
+    Ok(Box::new(keda))
+}
+
+impl Keda {
+    /// The lag that KEDA reports.
+    fn metric(&self, seen: &Seen) -> f64 {
+        let (mut lag, mut partitions, mut behind) = (0.0, 0_usize, 0_usize);
+        let topics = seen.line.topics.values();
+        for partition in topics.flat_map(|topic| &topic.partitions) {
+            let end = partition.log_end.unwrap_or(0);
+            // Without a commit a partition counts as one record behind.
+            let its = Option::<i64>::from(partition.committed).map_or(1, |at| end - at);
+            lag += real(its);
+            partitions += 1;
+            behind += usize::from(its > 0);
+        }
+        if self.even {
+            let divides = |n: &usize| partitions.is_multiple_of(*n);
+            let mut sizes = (1..=partitions).filter(divides);
+            let enough = sizes.find(|n| count(*n) * self.threshold >= lag);
+            lag = count(enough.unwrap_or(partitions)) * self.threshold;
+        }
+        let most = if self.limited { behind } else { partitions };
+        if !self.idle && (lag / self.threshold).floor() > count(most) {
+            lag = count(most) * self.threshold;
+        }
+        lag
+    }
+}
+
+impl Law for Keda {
+    fn interval(&self) -> i64 {
+        SYNC
+    }
+
+    fn decide(&mut self, seen: Seen) -> Answer {
+        if !seen.line.kafka_ok {
+            // FailedGetExternalMetric: nothing changes.
+            return Answer::default();
+        }
+        let t = nearest(seen.line.t);
+        let lag = self.metric(&seen);
+        let current = seen.line.workload.spec_replicas;
+        if lag > self.activation {
+            self.active_at = Some(t);
+        }
+        let active_at = *self.active_at.get_or_insert(t);
+        if self.to_zero && current == 0 {
+            return Answer::replicas((lag > self.activation).then_some(1));
+        }
+        if self.to_zero && t - active_at >= self.cooldown {
+            return Answer::replicas(Some(0));
+        }
+        let there = seen.pods.iter().filter(|p| p.phase != Phase::Terminating);
+        let there = count(there.count().max(1));
+        let proposed = if self.hpa.differs(lag / (self.threshold * there)) {
+            replicas(lag / self.threshold)
+        } else {
+            current
+        };
+        Answer::replicas(Some(self.hpa.step(t, current, proposed)))
+    }
+}

@@ -1,0 +1,78 @@
+//! Lagrange's own law: the operator's `decide`, by way of the very lines that `lagrange decide` reads. Nothing is copied and
+//! nothing approximated.
+
+use super::{Answer, Law, Reason};
+use crate::api::{ConsumerGroup, Mode};
+use crate::recording::{BadLine, Init, Line, PROTOCOL, Session, Spec};
+use crate::scaling::Memory;
+use crate::simulate::plant::Seen;
+
+/// The operator's law, for one group.
+#[derive(Debug)]
+pub(in crate::simulate) struct Lagrange {
+    spec: Spec,
+    session: Session,
+    /// What the status would hold.
+    memory: Memory,
+    interval: i64,
+}
+
+impl Lagrange {
+    /// The law as `manifest` sets it, looking every `interval` seconds. What it decides is done, also where the manifest says
+    /// DryRun.
+    pub(in crate::simulate) fn new(
+        manifest: &ConsumerGroup,
+        interval: i64,
+    ) -> Result<Self, BadLine> {
+        let mut manifest = manifest.clone();
+        manifest.spec.mode = Mode::Auto;
+        let spec = Spec {
+            manifest: Some(Box::new(manifest)),
+            ..Spec::default()
+        };
+        let mut law = Self {
+            spec,
+            session: Session::default(),
+            memory: Memory::default(),
+            interval,
+        };
+        law.begin()?;
+        Ok(law)
+    }
+
+    fn begin(&mut self) -> Result<(), BadLine> {
+        let init = Init {
+            protocol: PROTOCOL,
+            spec: self.spec.clone(),
+            status: serde_json::to_value(&self.memory).ok(),
+        };
+        self.session = Session::default();
+        self.session.take(Line::Init(Box::new(init))).map(|_| ())
+    }
+}
+
+impl Law for Lagrange {
+    fn interval(&self) -> i64 {
+        self.interval
+    }
+
+    fn decide(&mut self, seen: Seen) -> Answer {
+        // The plant's clock never goes back, and the settings have been read: no line can be refused.
+        let Ok(Some(answer)) = self.session.take(Line::Observe(Box::new(seen.line))) else {
+            return Answer::default();
+        };
+        self.memory = answer.status;
+        Answer {
+            replicas: answer.replicas,
+            reason: Some(Reason {
+                name: answer.reason,
+                trail: answer.trail.join("; "),
+            }),
+        }
+    }
+
+    fn restart(&mut self) {
+        // The same settings were taken before.
+        let _ = self.begin();
+    }
+}

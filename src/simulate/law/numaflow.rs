@@ -1,0 +1,82 @@
+//! Numaflow's autoscaler with its defaults: what is pending, over what is processed, against seconds of processing.
+
+use std::collections::VecDeque;
+
+use super::options::Options;
+use super::{Answer, Bounds, Law, totals};
+use crate::simulate::number::{count, nearest, real};
+use crate::simulate::plant::Seen;
+
+#[derive(Debug)]
+struct Numaflow {
+    target: f64,
+    cooldown: i64,
+    lookback: i64,
+    step: i32,
+    least: i32,
+    most: i32,
+    /// Time, commits and what is pending.
+    looks: VecDeque<(i64, f64, f64)>,
+    acted_at: Option<i64>,
+}
+
+/// `numaflow`, with `targetProcessingSeconds`, `cooldownSeconds` and `lookbackSeconds`.
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+    let options = options.read();
+    let numaflow = Numaflow {
+        target: options
+            .number("targetProcessingSeconds", 1.0, 86_400.0)?
+            .unwrap_or(20.0),
+        cooldown: options.seconds("cooldownSeconds", 90)?,
+        lookback: options.seconds("lookbackSeconds", 120)?,
+        step: 2,
+        least: bounds.least(),
+        most: bounds.most(),
+        looks: VecDeque::new(),
+        acted_at: None,
+    };
+    options.done()?;
+    Ok(Box::new(numaflow))
+}
+
+impl Law for Numaflow {
+    fn interval(&self) -> i64 {
+        15
+    }
+
+    fn decide(&mut self, seen: Seen) -> Answer {
+        if !seen.line.kafka_ok {
+            return Answer::default();
+        }
+        let t = nearest(seen.line.t);
+        let (ends, commits, _) = totals(&seen);
+        self.looks
+            .push_back((t, commits, (ends - commits).max(0.0)));
+        self.looks.retain(|(at, ..)| *at >= t - self.lookback);
+        let workload = &seen.line.workload;
+        let (current, ready) = (workload.spec_replicas, workload.ready_replicas);
+        let cools = self.acted_at.is_some_and(|at| t - at < self.cooldown);
+        if cools || ready != current || self.looks.len() < 3 {
+            return Answer::default();
+        }
+        let (Some(first), Some(last)) = (self.looks.front(), self.looks.back()) else {
+            return Answer::default();
+        };
+        let rate = (last.1 - first.1) / real((last.0 - first.0).max(1));
+        let pending: f64 = self.looks.iter().map(|(_, _, pending)| pending).sum();
+        let pending = pending / count(self.looks.len());
+        if rate <= 0.0 || pending <= 0.0 {
+            return Answer::default();
+        }
+        let asked = nearest(pending / rate / self.target * f64::from(ready));
+        let asked = i32::try_from(asked)
+            .unwrap_or(i32::MAX)
+            .clamp(self.least, self.most);
+        let wanted = asked.clamp(current - self.step, current + self.step);
+        if wanted == current {
+            return Answer::default();
+        }
+        self.acted_at = Some(t);
+        Answer::replicas(Some(wanted))
+    }
+}

@@ -1,0 +1,83 @@
+//! A load as Prometheus (and what speaks its API) answers a range query.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Destination, LoadError};
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    result: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    metric: BTreeMap<String, String>,
+    values: Vec<(f64, String)>,
+}
+
+type Column = (Destination, Vec<(f64, f64)>);
+
+/// Reads the answer. A series that says which topic or partition it is of goes there, any other everywhere; they add up.
+pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
+    let not_one = |error: serde_json::Error| {
+        LoadError::Answer(format!(
+            "line {}: not the answer of a range query ({error}); save what /api/v1/query_range returns as it is",
+            error.line()
+        ))
+    };
+    let answer: Answer = serde_json::from_str(text).map_err(not_one)?;
+    if answer.status.as_deref() == Some("error") {
+        return Err(LoadError::Answer(format!(
+            "Prometheus could not answer this query: {}",
+            answer.error.unwrap_or_default()
+        )));
+    }
+    let Some(data) = answer.data else {
+        return Err(LoadError::Answer(
+            "not the answer of a range query, which has data.result; save what /api/v1/query_range returns as it is".to_owned(),
+        ));
+    };
+    if data.result_type != "matrix" {
+        return Err(LoadError::Answer(format!(
+            "a {} and not a matrix: ask /api/v1/query_range with start, end and step, not /api/v1/query",
+            data.result_type
+        )));
+    }
+    let series: Vec<Line> = serde_json::from_value(data.result).map_err(not_one)?;
+    if series.is_empty() {
+        return Err(LoadError::Answer(
+            "the query found nothing; look whether the metric and its labels are written as your exporter has them, and whether it was scraped at that time".to_owned(),
+        ));
+    }
+    Ok(series.into_iter().map(column).collect())
+}
+
+fn column(series: Line) -> Column {
+    let number = series.metric.get("partition").and_then(|p| p.parse().ok());
+    let to = match (series.metric.get("topic"), number) {
+        (Some(topic), Some(number)) => Destination::Partition(topic.clone(), number),
+        (Some(topic), None) => Destination::Topic(topic.clone()),
+        (None, Some(number)) => Destination::Named(u32::to_string(&number)),
+        (None, None) => Destination::Everywhere,
+    };
+    // NaN is a hole, and so is infinity; a rate below 0 is a counter that was reset while it was looked at.
+    let points = series.values.into_iter().filter_map(|(t, value)| {
+        let rate: f64 = value.parse().ok()?;
+        (rate.is_finite() && t.is_finite()).then(|| (t, rate.max(0.0)))
+    });
+    (to, points.collect())
+}

@@ -1,0 +1,153 @@
+//! What arrives where, second by second: the load, shared by partitions, with the noise of real arrivals. It depends on the
+//! load and the seed alone, so that every law meets the same records.
+
+use std::collections::BTreeMap;
+
+use super::parameters::Parameters;
+use super::parts::{List, Partition, PartitionAt, Place as _};
+use crate::simulate::load::{Destination, Load, Reader};
+use crate::simulate::number::{count, real};
+use crate::simulate::random::Random;
+
+/// How far about even partitions are apart.
+const UNEVEN: f64 = 0.05;
+/// No partition gets less than this share of the usual.
+const LEAST: f64 = 0.2;
+/// Slow noise is drawn every so many seconds ...
+const DRIFT_EVERY: i64 = 5;
+/// ... and forgets a tenth each time, so that its share of a deviation keeps the deviation as it is asked for.
+const DRIFT_KEPT: f64 = 0.9;
+const DRIFT_SHARE: f64 = 0.43;
+
+/// What arrives.
+#[derive(Debug)]
+pub(super) struct Arrivals<'a> {
+    readers: Vec<(&'a Destination, Reader<'a>)>,
+    /// What a partition weighs beside the others of its topic, by place.
+    weights: Vec<f64>,
+    /// For each reader the partitions that it goes to, with their shares; made anew when partitions are added.
+    shares: Vec<Vec<(PartitionAt, f64)>>,
+    partitions: usize,
+    random: Random,
+    noise: f64,
+    drift: f64,
+    scatters: bool,
+    rate: f64,
+}
+
+impl<'a> Arrivals<'a> {
+    pub(super) fn new(
+        parameters: &Parameters,
+        load: &'a Load,
+        partitions: &List<Partition>,
+        seed: u64,
+    ) -> Self {
+        let mut random = Random::new(seed, "arrivals");
+        Self {
+            readers: load
+                .series
+                .iter()
+                .map(|series| (&series.to, load.reader(series)))
+                .collect(),
+            weights: weights(parameters.skew, partitions, &mut random),
+            shares: Vec::new(),
+            partitions: 0,
+            random,
+            noise: parameters.noise,
+            drift: 0.0,
+            scatters: parameters.scatter,
+            rate: 0.0,
+        }
+    }
+
+    /// Records per second in the last step.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The second that begins at `t`.
+    pub(super) fn step(&mut self, t: i64, partitions: &mut List<Partition>) {
+        let there = partitions.iter().filter(|p| p.exists).count();
+        if there != self.partitions {
+            self.partitions = there;
+            self.share(partitions);
+        }
+        if t % DRIFT_EVERY == 0 && self.noise > 0.0 {
+            let drawn = self.random.normal(self.noise * DRIFT_SHARE);
+            self.drift = DRIFT_KEPT * self.drift + drawn;
+        }
+        let mut records = vec![0.0; self.weights.len()];
+        self.rate = 0.0;
+        for ((_, reader), shares) in self.readers.iter_mut().zip(&self.shares) {
+            let rate = (reader.rate(real(t) + 0.5) * (1.0 + self.drift)).max(0.0);
+            if !shares.is_empty() {
+                self.rate += rate;
+            }
+            for (place, share) in shares {
+                if let Some(records) = records.get_mut(place.number()) {
+                    *records += rate * share;
+                }
+            }
+        }
+        for (partition, mut records) in partitions.iter_mut().zip(records) {
+            if self.scatters && records > 0.0 {
+                records += self.random.normal(records.sqrt());
+            }
+            partition.arrive(records);
+        }
+    }
+
+    /// Finds out who gets which share of each part of the load.
+    fn share(&mut self, partitions: &List<Partition>) {
+        let is_for = |to: &Destination, partition: &Partition| match to {
+            Destination::Everywhere => true,
+            Destination::Topic(topic) | Destination::Named(topic) => *topic == *partition.topic,
+            Destination::Partition(topic, number) => {
+                *topic == *partition.topic && *number == partition.number
+            }
+        };
+        let shares = self.readers.iter().map(|(to, _)| {
+            let places = partitions.places::<PartitionAt>().zip(&self.weights);
+            let theirs: Vec<(PartitionAt, f64)> = places
+                .filter(|(place, _)| partitions[*place].exists)
+                .filter(|(place, _)| is_for(to, &partitions[*place]))
+                .map(|(place, weight)| (place, *weight))
+                .collect();
+            let all: f64 = theirs.iter().map(|(_, weight)| weight).sum();
+            let of = |(place, weight)| (place, weight / all);
+            theirs.into_iter().map(of).collect()
+        });
+        self.shares = shares.collect();
+    }
+}
+
+/// Within each topic by Zipf's law, in a random order; 1 on average, so that a topic's share goes by its partitions.
+fn weights(skew: f64, partitions: &List<Partition>, random: &mut Random) -> Vec<f64> {
+    let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
+    for partition in partitions.iter() {
+        *topics.entry(&partition.topic).or_default() += 1;
+    }
+    // Partitions stand by topic, and topics in order.
+    let mut all = Vec::new();
+    for partitions in topics.into_values() {
+        let mut weights: Vec<f64> = (1..=partitions)
+            .map(|rank| {
+                if skew > 0.0 {
+                    count(rank).powf(-skew)
+                } else {
+                    (1.0 + random.normal(UNEVEN)).max(LEAST)
+                }
+            })
+            .collect();
+        let sum: f64 = weights.iter().sum();
+        for weight in &mut weights {
+            *weight *= count(partitions) / sum;
+        }
+        for last in (1..weights.len()).rev() {
+            let other = random.whole(0, i64::try_from(last).unwrap_or(0));
+            weights.swap(last, usize::try_from(other).unwrap_or(last));
+        }
+        all.append(&mut weights);
+    }
+    all
+}

@@ -1,0 +1,145 @@
+//! What an operator can see of the plant: the offsets, the group, the workload; late, partly or not at all where the
+//! parameters say so.
+
+use super::Plant;
+use super::parameters::Assignor;
+use super::parts::{ConsumerAt, Phase, Pod};
+use crate::recording::{
+    Committed, GroupLine, MemberLine, Observe, PartitionLine, TopicLine, Workload,
+};
+use crate::simulate::number::{floor, real};
+
+/// How often an end offset is as new as the commit beside it; else it is a second older.
+const FRESH: f64 = 0.7;
+/// Brokers that lead the partitions in turn.
+const BROKERS: u32 = 3;
+
+/// What can be seen at one moment.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// What the operator reads.
+    pub line: Observe,
+    /// The pods, as Kubernetes and its metrics show them.
+    pub pods: Vec<PodSeen>,
+}
+
+/// A pod as it can be seen.
+#[derive(Debug, Clone, Copy)]
+pub struct PodSeen {
+    /// What it is at.
+    pub phase: Phase,
+    /// Seconds since it was created.
+    pub age: i64,
+    /// Share of its CPU request that it uses.
+    pub cpu: f64,
+    /// Share of its time that its consumers work: what an instrumented framework would export. Of those that have a
+    /// partition.
+    pub busy: Option<f64>,
+}
+
+impl Plant<'_> {
+    /// Looks at the plant. `origin`: the time at which the load begins, in seconds.
+    pub fn look(&mut self, origin: f64) -> Seen {
+        let (t, p) = (self.t, self.parameters);
+        let is_away = p.outages.iter().any(|o| o.has(t))
+            || p.coordinator_outages.iter().any(|o| o.has(t))
+            || self.chance.chance(p.failed_looks);
+        let is_running = |pod: &&Pod| pod.phase == Phase::Running;
+        let ready = self.pods.iter().filter(is_running).count();
+        let mut line = Observe {
+            t: origin + real(t),
+            workload: Workload {
+                spec_replicas: self.replicas,
+                ready_replicas: i32::try_from(ready).unwrap_or(i32::MAX),
+                rollout: false,
+            },
+            kafka_ok: !is_away,
+            topics: std::collections::BTreeMap::new(),
+            group: None,
+        };
+        if !is_away {
+            self.look_at_topics(&mut line);
+            line.group = Some(self.look_at_group());
+        }
+        let pods = self.pods.iter().map(|pod| self.look_at_pod(pod)).collect();
+        Seen { line, pods }
+    }
+
+    fn look_at_topics(&mut self, line: &mut Observe) {
+        let (t, p) = (self.t, self.parameters);
+        let away = p.broker_outages.iter();
+        let away: Vec<u32> = away
+            .filter(|outage| (outage.from..outage.to).contains(&t))
+            .map(|outage| outage.broker)
+            .collect();
+        for partition in self.partitions.iter().filter(|p| p.exists) {
+            let topic = line.topics.entry(partition.topic.to_string());
+            let topic = topic.or_insert_with(|| TopicLine {
+                partitions: Vec::new(),
+                count: None,
+                only_assigned: false,
+            });
+            let is_missing = self.chance.chance(p.missing_partitions);
+            if is_missing || away.contains(&(partition.number % BROKERS)) {
+                continue;
+            }
+            let end = if self.chance.chance(FRESH) {
+                partition.arrived
+            } else {
+                partition.arrived_before
+            };
+            let residue = if end > 0.0 { p.residual_lag } else { 0 };
+            let committed = partition.committed;
+            topic.partitions.push(PartitionLine {
+                p: partition.number,
+                log_start: Some(0),
+                log_end: Some(floor(end * p.offsets_per_record) + residue),
+                committed: committed.map_or(Committed::Nothing, |records| {
+                    Committed::At(floor(records * p.offsets_per_record))
+                }),
+            });
+        }
+    }
+
+    fn look_at_group(&self) -> GroupLine {
+        let assignor = self.parameters.assignor;
+        let state = match (self.members.is_empty(), self.is_stable(), assignor) {
+            (true, ..) => "Empty",
+            (false, true, _) => "Stable",
+            (false, false, Assignor::Uniform) => "Reconciling",
+            (false, false, _) => "PreparingRebalance",
+        };
+        // Classic groups show no assignment while they rebalance.
+        let is_hidden = !self.is_stable() && assignor != Assignor::Uniform;
+        let member = |at: &ConsumerAt| {
+            let consumer = &self.consumers[*at];
+            let shown = consumer.partitions.iter().filter(|_| !is_hidden);
+            MemberLine {
+                id: consumer.id.clone(),
+                assignment: shown
+                    .map(|place| &self.partitions[*place])
+                    .map(|partition| (partition.topic.to_string(), partition.number))
+                    .collect(),
+                is_static: self.parameters.static_membership,
+            }
+        };
+        GroupLine {
+            state: state.to_owned(),
+            protocol: Some(assignor.as_str().to_owned()),
+            kind: None,
+            members: Some(self.members.iter().map(member).collect()),
+            described_before: 0,
+        }
+    }
+
+    fn look_at_pod(&self, pod: &Pod) -> PodSeen {
+        let consumers = pod.consumers.iter().map(|at| &self.consumers[*at]);
+        let works = consumers.filter(|c| c.running && !c.partitions.is_empty());
+        PodSeen {
+            phase: pod.phase,
+            age: self.t - pod.created,
+            cpu: pod.cpu,
+            busy: works.map(|c| c.busy.min(1.0)).reduce(f64::max),
+        }
+    }
+}

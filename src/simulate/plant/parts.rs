@@ -1,0 +1,275 @@
+//! What the plant consists of: partitions, consumers and pods, each in a list that hands out its places.
+
+use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+/// So little of a record is none.
+const NOTHING: f64 = 1e-6;
+
+/// A list that only grows. Places are given out by it, so that what stands at one can always be had.
+#[derive(Debug)]
+pub(super) struct List<T>(Vec<T>);
+
+/// A place in the list of partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PartitionAt(usize);
+
+/// A place in the list of consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ConsumerAt(usize);
+
+/// What can be the place of something.
+pub(super) trait Place: Copy {
+    /// What stands there.
+    type Of;
+    /// The place of a number.
+    fn at(place: usize) -> Self;
+    /// Its number.
+    fn number(self) -> usize;
+}
+
+impl Place for PartitionAt {
+    type Of = Partition;
+    fn at(place: usize) -> Self {
+        Self(place)
+    }
+    fn number(self) -> usize {
+        self.0
+    }
+}
+
+impl Place for ConsumerAt {
+    type Of = Consumer;
+    fn at(place: usize) -> Self {
+        Self(place)
+    }
+    fn number(self) -> usize {
+        self.0
+    }
+}
+
+impl<T> List<T> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds one at the end.
+    pub(super) fn push<P: Place<Of = T>>(&mut self, one: T) -> P {
+        self.0.push(one);
+        P::at(self.0.len() - 1)
+    }
+
+    /// Every place.
+    pub(super) fn places<P: Place<Of = T>>(&self) -> impl Iterator<Item = P> + use<T, P> {
+        (0..self.0.len()).map(P::at)
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.0.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
+        self.0.iter_mut()
+    }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "places are given out by a list that only grows"
+)]
+impl<P: Place> Index<P> for List<P::Of> {
+    type Output = P::Of;
+    fn index(&self, place: P) -> &P::Of {
+        &self.0[place.number()]
+    }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "places are given out by a list that only grows"
+)]
+impl<P: Place> IndexMut<P> for List<P::Of> {
+    fn index_mut(&mut self, place: P) -> &mut P::Of {
+        &mut self.0[place.number()]
+    }
+}
+
+/// A partition and how far its group has read it. Amounts are in records and cumulative.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) topic: Arc<str>,
+    pub(super) number: u32,
+    /// Whether it has been created.
+    pub(super) exists: bool,
+    /// Whether the group's consumers have heard of it.
+    pub(super) known: bool,
+    /// Left out of the seconds over the objective: poisoned at some time.
+    pub(super) exempt: bool,
+    /// What has arrived.
+    pub(super) arrived: f64,
+    /// The same a second ago.
+    pub(super) arrived_before: f64,
+    /// What had arrived by each second that still has something unread: the arrival curve.
+    curve: VecDeque<f64>,
+    /// What had arrived before the first of them.
+    read_through: f64,
+    /// Read up to here; goes back where work was lost.
+    pub(super) position: f64,
+    /// Furthest that was read.
+    pub(super) done: f64,
+    pub(super) committed: Option<f64>,
+    pub(super) owner: Option<ConsumerAt>,
+}
+
+impl Partition {
+    pub(super) fn new(topic: Arc<str>, number: u32, exists: bool) -> Self {
+        Self {
+            topic,
+            number,
+            exists,
+            known: exists,
+            exempt: false,
+            arrived: 0.0,
+            arrived_before: 0.0,
+            curve: VecDeque::new(),
+            read_through: 0.0,
+            position: 0.0,
+            done: 0.0,
+            committed: None,
+            owner: None,
+        }
+    }
+
+    /// One more second, in which so many records arrive.
+    pub(super) fn arrive(&mut self, records: f64) {
+        self.arrived_before = self.arrived;
+        self.arrived += records.max(0.0);
+        self.curve.push_back(self.arrived);
+    }
+
+    pub(super) fn unread(&self) -> f64 {
+        self.arrived - self.position
+    }
+
+    /// Takes what has been read off the curve: `read` is told of each second, how many seconds ago it was and how many
+    /// records. Returns how many seconds ago the oldest record arrived that is still unread.
+    pub(super) fn settle(&mut self, mut read: impl FnMut(usize, f64)) -> Option<usize> {
+        self.done = self.done.max(self.position);
+        while let Some(arrived) = self.curve.front().copied() {
+            if arrived > self.done + NOTHING {
+                break;
+            }
+            let records = arrived - self.read_through;
+            if records > 0.0 {
+                read(self.curve.len() - 1, records);
+            }
+            self.read_through = arrived;
+            self.curve.pop_front();
+        }
+        self.curve.len().checked_sub(1)
+    }
+
+    /// Goes on from the last commit, as a new owner does.
+    pub(super) fn seek(&mut self) {
+        if let Some(committed) = self.committed {
+            self.position = committed;
+        }
+    }
+
+    pub(super) fn commit(&mut self) {
+        self.committed = Some(self.position);
+    }
+}
+
+/// A consumer: one member of the group, single-threaded over its partitions.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    /// The coordinator's id for it.
+    pub(super) id: String,
+    /// Records per second at full speed.
+    pub(super) speed: f64,
+    /// Slow noise on it.
+    pub(super) drift: f64,
+    /// Slower until then.
+    pub(super) warm_at: i64,
+    /// Whether its pod runs.
+    pub(super) running: bool,
+    pub(super) partitions: Vec<PartitionAt>,
+    /// Those that it gets anywhere with.
+    pub(super) moving: Vec<PartitionAt>,
+    pub(super) next_commit: i64,
+    /// When its session times out, if it has gone without a word.
+    pub(super) expires: Option<i64>,
+    /// Records per second that it could do now, and did.
+    pub(super) budget: f64,
+    pub(super) processed: f64,
+    /// Share of its time that it works, over the last minute.
+    pub(super) busy: f64,
+    /// Records per second, over the last minute.
+    pub(super) rate: f64,
+}
+
+/// What a pod is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not ready yet.
+    Pending,
+    /// Its consumers are members of the group.
+    Running,
+    /// It is going.
+    Terminating,
+}
+
+/// A pod.
+#[derive(Debug)]
+pub(super) struct Pod {
+    pub(super) number: u64,
+    pub(super) phase: Phase,
+    pub(super) created: i64,
+    pub(super) ready_at: i64,
+    pub(super) gone_at: Option<i64>,
+    /// Share of its CPU request, as metrics-server tells it.
+    pub(super) cpu: f64,
+    pub(super) consumers: Vec<ConsumerAt>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arrival_curve_knows_the_second_of_the_oldest_unread_record() {
+        let mut partition = Partition::new("orders".into(), 0, true);
+        let mut read = Vec::new();
+        partition.arrive(10.0);
+        assert_eq!(partition.settle(|_, _| {}), Some(0));
+        partition.arrive(0.0);
+        partition.arrive(5.0);
+        assert_eq!(partition.settle(|_, _| {}), Some(2));
+        // The last of ten is read: what is left came in this very second.
+        partition.position = 10.0;
+        assert_eq!(partition.settle(|ago, n| read.push((ago, n))), Some(0));
+        partition.arrive(0.0);
+        partition.position = 12.0;
+        assert_eq!(partition.settle(|ago, n| read.push((ago, n))), Some(1));
+        partition.position = 15.0;
+        assert_eq!(partition.settle(|ago, n| read.push((ago, n))), None);
+        assert_eq!(read, [(2, 10.0), (1, 5.0)]);
+    }
+
+    #[test]
+    fn what_was_read_twice_was_late_once() {
+        let mut partition = Partition::new("orders".into(), 0, true);
+        let mut records = 0.0;
+        partition.arrive(10.0);
+        partition.position = 10.0;
+        partition.settle(|_, n| records += n);
+        partition.position = 4.0;
+        partition.arrive(1.0);
+        assert_eq!(partition.settle(|_, n| records += n), Some(0));
+        partition.position = 11.0;
+        partition.settle(|_, n| records += n);
+        assert!((records - 11.0).abs() < 1e-9);
+    }
+}

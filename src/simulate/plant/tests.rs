@@ -1,0 +1,1 @@
+//! The plant's pieces, and what holds for every run.

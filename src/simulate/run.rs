@@ -1,0 +1,121 @@
+//! One law over one load: looks, decisions, and what they led to.
+
+use serde::Serialize;
+
+use super::law::{Law, Reason};
+use super::load::Load;
+use super::plant::{Parameters, Plant, Sample, Score};
+
+/// A sample is taken every so many seconds.
+const SAMPLED_EVERY: i64 = 15;
+
+/// What is the same for every law of a comparison.
+#[derive(Debug)]
+pub(super) struct Course<'a> {
+    /// The plant's numbers.
+    pub(super) parameters: &'a Parameters,
+    /// The load.
+    pub(super) load: &'a Load,
+    /// Consumers in one replica.
+    pub(super) threads: i32,
+    /// Replicas at the start.
+    pub(super) replicas: i32,
+    /// Seconds that no record should wait longer than.
+    pub(super) objective: i64,
+    /// Seed of everything that is drawn.
+    pub(super) seed: u64,
+    /// Each law's process is replaced by a new one every so many seconds.
+    pub(super) restart_every: Option<i64>,
+}
+
+/// A change of the replica count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// Seconds from the start of the load.
+    pub t: i64,
+    /// Replicas before.
+    pub from: i32,
+    /// Replicas after.
+    pub to: i32,
+    /// Why, where the law says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The steps with their numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trail: Option<String>,
+}
+
+/// What became of one law.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The law.
+    pub law: String,
+    /// What it cost.
+    pub score: Score,
+    /// What it did.
+    pub actions: Vec<Action>,
+    /// What happened meanwhile.
+    pub series: Vec<Sample>,
+}
+
+impl Course<'_> {
+    /// Runs one law.
+    pub(super) fn run(&self, name: &str, law: &mut dyn Law) -> Outcome {
+        let mut plant = Plant::new(
+            self.parameters,
+            self.load,
+            self.threads,
+            self.replicas,
+            self.objective,
+            self.seed,
+        );
+        let end = self.load.length;
+        let mut series = Vec::new();
+        let mut actions = Vec::new();
+        let begin = self.parameters.consumers_from_seconds;
+        let mut next = begin + 1;
+        let mut restarts = 0;
+        let mut sampled = 0;
+        while plant.now() < end {
+            plant.run_to(next.min(sampled).min(end));
+            if plant.now() >= sampled {
+                series.push(plant.sample());
+                sampled += SAMPLED_EVERY;
+            }
+            if plant.now() < next || plant.now() >= end {
+                continue;
+            }
+            next = plant.now() + law.interval().max(1);
+            if let Some(every) = self.restart_every
+                && plant.now() / every > restarts
+            {
+                restarts = plant.now() / every;
+                law.restart();
+            }
+            let t = plant.now();
+            let from = plant.replicas();
+            let answer = law.decide(plant.look(self.load.origin));
+            if let Some(to) = answer.replicas.filter(|to| *to != from) {
+                plant.scale(to);
+                let Reason { name, trail } = answer.reason.unwrap_or(Reason {
+                    name: String::new(),
+                    trail: String::new(),
+                });
+                let told = |text: String| Some(text).filter(|text| !text.is_empty());
+                actions.push(Action {
+                    t,
+                    from,
+                    to,
+                    reason: told(name),
+                    trail: told(trail),
+                });
+            }
+        }
+        Outcome {
+            law: name.to_owned(),
+            score: plant.score(),
+            actions,
+            series,
+        }
+    }
+}

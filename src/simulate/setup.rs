@@ -1,0 +1,326 @@
+//! From what the user gives (manifest, load, plant, options) to a comparison that can be run. What does not fit together is told
+//! with what to write instead.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt as _;
+use regex::Regex;
+use thiserror::Error;
+
+use super::law::{BadRival, Bounds, Lagrange, Law, Rival};
+use super::load::{Load, LoadError};
+use super::number::{floor, nearest, real, replicas};
+use super::plant::{Assignor, InvalidParameter, Parameters};
+use super::run::{Course, Outcome};
+use crate::api::ConsumerGroup;
+use crate::recording::BadLine;
+
+/// Share of their speed that the consumers at the start are meant to be used at.
+const USED_AT_START: f64 = 0.7;
+/// Share of what all consumers can do that a built-in load's peak takes.
+const USED_AT_PEAK: f64 = 0.65;
+/// What counts as late where the manifest sets no `maxDelay`, in seconds.
+const OBJECTIVE: i64 = 60;
+/// Partitions and records per second of one consumer that built-in loads are for.
+const BUILT_IN: (u32, f64) = (24, 200.0);
+
+/// What the user gives.
+#[derive(Debug)]
+pub struct Setup {
+    /// The group.
+    pub manifest: ConsumerGroup,
+    /// The load.
+    pub load: Load,
+    /// Whether the load is one that is built in: a shape without a size.
+    pub built_in: bool,
+    /// The plant, without what the fields below say.
+    pub parameters: Parameters,
+    /// Partitions of each topic that has no number of its own.
+    pub partitions: Option<u32>,
+    /// The highest value that the load is brought to.
+    pub peak: Option<f64>,
+    /// What counts as late, in seconds.
+    pub objective: Option<i64>,
+    /// How often Lagrange looks, in seconds.
+    pub interval: i64,
+    /// How often the laws are restarted, in seconds.
+    pub restart_every: Option<i64>,
+    /// Seed.
+    pub seed: u64,
+    /// Laws to compare with.
+    pub rivals: Vec<Rival>,
+}
+
+/// Why there is nothing to run. The text says what to write instead.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// The manifest cannot be managed as it is written.
+    #[error("{0}")]
+    Manifest(#[from] BadLine),
+    /// The load does not fit.
+    #[error("load: {0}")]
+    Load(#[from] LoadError),
+    /// A number of the plant.
+    #[error("plant: {0}")]
+    Parameter(#[from] InvalidParameter),
+    /// A comparison.
+    #[error("compare: {0}")]
+    Rival(#[from] BadRival),
+    /// Nobody says how many partitions a topic has.
+    #[error(
+        "how many partitions has topic {0}? write --partitions N, or --topic {0}=N (kafka-topics.sh --describe shows it)"
+    )]
+    Partitions(String),
+    /// The load says that there are more partitions than were given.
+    #[error(
+        "the load has partition {number} of topic {topic}, which has {partitions}; write --topic {topic}={needs}"
+    )]
+    MorePartitions {
+        /// Topic.
+        topic: String,
+        /// A partition of the load.
+        number: u32,
+        /// Partitions that were given.
+        partitions: u32,
+        /// Partitions that there must be.
+        needs: u32,
+    },
+    /// Nobody says how fast a consumer is.
+    #[error(
+        "how many records per second can one consumer do? write --consumer-rate N: its rate while it had a backlog (docs/simulate.md, \"The consumer's rate\")"
+    )]
+    ConsumerRate,
+}
+
+/// A comparison that can be run.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Name of the group.
+    pub group: String,
+    /// The load.
+    pub load: Load,
+    /// The plant.
+    pub parameters: Parameters,
+    /// Consumers in one replica.
+    pub threads: i32,
+    /// Replicas at the start.
+    pub replicas: i32,
+    /// What counts as late, in seconds.
+    pub objective: i64,
+    /// Whether the manifest says so.
+    pub is_promised: bool,
+    /// Seed.
+    pub seed: u64,
+    /// What the user should know of how the input was taken.
+    pub notes: Vec<String>,
+    manifest: ConsumerGroup,
+    interval: i64,
+    restart_every: Option<i64>,
+    rivals: Vec<Rival>,
+}
+
+impl Setup {
+    /// Fits everything together.
+    pub fn fit(mut self) -> Result<Comparison, SetupError> {
+        // Refuses what the operator would refuse.
+        Lagrange::new(&self.manifest, self.interval)?;
+        let mut notes = Vec::new();
+        self.name_topics(&mut notes)?;
+        if self.parameters.consumer_rate <= 0.0 {
+            if !self.built_in {
+                return Err(SetupError::ConsumerRate);
+            }
+            self.parameters.consumer_rate = BUILT_IN.1;
+        }
+        let parameters = self.parameters.checked()?;
+        let spec = &self.manifest.spec;
+        let threads = spec.threads_per_replica;
+        let partitions: f64 = parameters.topics.values().copied().map(f64::from).sum();
+        let natural = USED_AT_PEAK * partitions * parameters.consumer_rate;
+        let load = match (self.peak, self.built_in) {
+            (Some(peak), _) => self.load.with_peak(peak),
+            (None, true) => self.load.with_peak(natural),
+            (None, false) => self.load,
+        };
+        notes.extend(load.holes().iter().map(|(from, length)| {
+            format!(
+                "the load has no points for {} s from second {}: bridged with a straight line",
+                floor(*length),
+                floor(*from)
+            )
+        }));
+        let first = load.totals().first().map_or(0.0, |(_, rate)| *rate);
+        let per_replica = parameters.consumer_rate * f64::from(threads) * USED_AT_START;
+        let bounds = bounds(&parameters, spec.min_replicas, spec.max_replicas, threads);
+        let most = spec.max_replicas.unwrap_or(i32::MAX).min(bounds.useful);
+        let replicas = parameters.initial_replicas.unwrap_or_else(|| {
+            replicas(first / per_replica)
+                .max(spec.min_replicas.max(1))
+                .min(most)
+        });
+        let promised = spec.objective.max_delay;
+        let promised = promised.map(|d| i64::try_from(d.as_millis() / 1000).unwrap_or(i64::MAX));
+        Ok(Comparison {
+            group: self.manifest.name_any(),
+            threads,
+            replicas,
+            objective: self.objective.or(promised).unwrap_or(OBJECTIVE),
+            is_promised: promised.is_some() && self.objective.is_none(),
+            seed: self.seed,
+            notes,
+            interval: self.interval,
+            restart_every: self.restart_every,
+            rivals: self.rivals,
+            manifest: self.manifest,
+            load,
+            parameters,
+        })
+    }
+
+    /// Finds out which topics there are and how many partitions each has: from options and plant file, else from the manifest,
+    /// else from the load.
+    fn name_topics(&mut self, notes: &mut Vec<String>) -> Result<(), SetupError> {
+        let given: Vec<String> = self.parameters.topics.keys().cloned().collect();
+        let listed = self.manifest.spec.topics.clone().unwrap_or_default();
+        let known = [given, listed].into_iter().find(|names| !names.is_empty());
+        let load = std::mem::replace(
+            &mut self.load,
+            Load {
+                origin: 0.0,
+                length: 0,
+                series: Vec::new(),
+            },
+        );
+        let mut load = load.named(known.as_deref())?;
+        let pattern = self.manifest.spec.topic_pattern.as_deref();
+        let pattern = pattern.and_then(|pattern| Regex::new(&format!("^(?:{pattern})$")).ok());
+        let is_read = |topic: &str| match (&known, &pattern) {
+            (Some(known), _) => known.iter().any(|name| name == topic),
+            (None, Some(pattern)) => pattern.is_match(topic),
+            (None, None) => true,
+        };
+        let left_out = load.keep(is_read);
+        if left_out > 0 {
+            notes.push(format!(
+                "{left_out} series are of topics that the group does not read: left out"
+            ));
+        }
+        if load.series.is_empty() {
+            return Err(LoadError::Name(
+                "all of it is of topics that the group does not read; name the topics of the manifest in the query".to_owned(),
+            )
+            .into());
+        }
+        let loaded = load.topics();
+        self.load = load;
+        let names = known.unwrap_or_else(|| {
+            let named: Vec<String> = loaded.keys().cloned().collect();
+            if named.is_empty() {
+                vec![self.manifest.name_any()]
+            } else {
+                named
+            }
+        });
+        let mut topics = BTreeMap::new();
+        for name in names {
+            let seen = loaded.get(&name).copied().unwrap_or(0);
+            let given = self.parameters.topics.get(&name).copied();
+            let fallback = self.built_in.then_some(BUILT_IN.0);
+            let count = given
+                .or(self.partitions)
+                .or((seen > 0).then_some(seen))
+                .or(fallback)
+                .ok_or_else(|| SetupError::Partitions(name.clone()))?;
+            let added = self.parameters.expansions.iter();
+            let added = added.filter(|e| e.topic == name).map(|e| e.partitions);
+            let most = added.fold(count, u32::max);
+            if seen > most {
+                return Err(SetupError::MorePartitions {
+                    number: seen - 1,
+                    partitions: most,
+                    needs: seen,
+                    topic: name,
+                });
+            }
+            topics.insert(name, count);
+        }
+        self.parameters.topics = topics;
+        Ok(())
+    }
+}
+
+fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> Bounds {
+    let final_counts = parameters
+        .topics
+        .keys()
+        .map(|t| parameters.partitions_of(t));
+    let final_counts: Vec<u32> = final_counts.collect();
+    let consumers = match parameters.assignor {
+        Assignor::Range => final_counts.iter().copied().max().unwrap_or(1),
+        _ => final_counts.iter().sum(),
+    };
+    let first: u32 = parameters.topics.values().sum();
+    let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    let threads = threads.max(1);
+    Bounds {
+        min,
+        max,
+        partitions: whole(first),
+        useful: whole(consumers).saturating_add(threads - 1) / threads,
+    }
+}
+
+impl Comparison {
+    /// Runs Lagrange and all that it is compared with, each for itself.
+    pub fn run(&self) -> Result<Vec<Outcome>, SetupError> {
+        let spec = &self.manifest.spec;
+        let bounds = bounds(
+            &self.parameters,
+            spec.min_replicas,
+            spec.max_replicas,
+            self.threads,
+        );
+        let lagrange = Lagrange::new(&self.manifest, self.interval)?;
+        let mut laws: Vec<(String, Box<dyn Law>)> =
+            vec![("lagrange".to_owned(), Box::new(lagrange))];
+        for rival in &self.rivals {
+            laws.push((rival.name.clone(), rival.law(&bounds)?));
+        }
+        let course = Course {
+            parameters: &self.parameters,
+            load: &self.load,
+            threads: self.threads,
+            replicas: self.replicas,
+            objective: self.objective,
+            seed: self.seed,
+            restart_every: self.restart_every,
+        };
+        let course = &course;
+        Ok(std::thread::scope(|scope| {
+            let runs: Vec<_> = laws
+                .into_iter()
+                .map(|(name, mut law)| scope.spawn(move || course.run(&name, law.as_mut())))
+                .collect();
+            let ended = runs.into_iter().map(std::thread::ScopedJoinHandle::join);
+            ended
+                .map(|run| run.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        }))
+    }
+
+    /// Seconds of the load.
+    pub fn seconds(&self) -> f64 {
+        real(self.load.length)
+    }
+
+    /// Partitions at the start.
+    pub fn partitions(&self) -> u32 {
+        self.parameters.topics.values().sum()
+    }
+
+    /// The load's highest value.
+    pub fn peak(&self) -> i64 {
+        let totals = self.load.totals();
+        nearest(totals.iter().map(|(_, rate)| *rate).fold(0.0, f64::max))
+    }
+}

@@ -1,0 +1,1 @@
+//! A whole comparison, from input to output.
