@@ -36,7 +36,6 @@ enum Command {
     Crd(crd::Crd),
     /// Decide on recorded observations, at a desk
     Decide(decide::Decide),
-    /// What would have happened with these settings, and with another autoscaler
     Simulate(Box<simulate::Simulate>),
 }
 

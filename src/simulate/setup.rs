@@ -10,10 +10,12 @@ use thiserror::Error;
 use super::law::{BadRival, Bounds, Lagrange, Law, Rival};
 use super::load::{Load, LoadError};
 use super::number::{floor, nearest, real, replicas};
-use super::plant::{Assignor, InvalidParameter, Parameters};
+use super::plant::{InvalidParameter, Parameters};
 use super::run::{Course, Outcome};
 use crate::api::ConsumerGroup;
 use crate::recording::BadLine;
+use crate::scaling::limit::{self, Shape};
+use crate::scaling::observation::Assignor;
 
 /// Share of their speed that the consumers at the start are meant to be used at.
 const USED_AT_START: f64 = 0.7;
@@ -135,8 +137,9 @@ impl Setup {
         let parameters = self.parameters.checked()?;
         let spec = &self.manifest.spec;
         let threads = spec.threads_per_replica;
-        let partitions: f64 = parameters.topics.values().copied().map(f64::from).sum();
-        let natural = USED_AT_PEAK * partitions * parameters.consumer_rate;
+        let bounds = bounds(&parameters, spec.min_replicas, spec.max_replicas, threads);
+        let all = parameters.consumer_rate * f64::from(bounds.most_useful) * f64::from(threads);
+        let natural = USED_AT_PEAK * all;
         let load = match (self.peak, self.built_in) {
             (Some(peak), _) => self.load.with_peak(peak),
             (None, true) => self.load.with_peak(natural),
@@ -151,12 +154,10 @@ impl Setup {
         }));
         let first = load.totals().first().map_or(0.0, |(_, rate)| *rate);
         let per_replica = parameters.consumer_rate * f64::from(threads) * USED_AT_START;
-        let bounds = bounds(&parameters, spec.min_replicas, spec.max_replicas, threads);
-        let most = spec.max_replicas.unwrap_or(i32::MAX).min(bounds.useful);
         let replicas = parameters.initial_replicas.unwrap_or_else(|| {
             replicas(first / per_replica)
                 .max(spec.min_replicas.max(1))
-                .min(most)
+                .min(bounds.most_useful)
         });
         let promised = spec.objective.max_delay;
         let promised = promised.map(|d| i64::try_from(d.as_millis() / 1000).unwrap_or(i64::MAX));
@@ -250,23 +251,18 @@ impl Setup {
 }
 
 fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> Bounds {
-    let final_counts = parameters
-        .topics
-        .keys()
-        .map(|t| parameters.partitions_of(t));
-    let final_counts: Vec<u32> = final_counts.collect();
-    let consumers = match parameters.assignor {
-        Assignor::Range => final_counts.iter().copied().max().unwrap_or(1),
-        _ => final_counts.iter().sum(),
-    };
-    let first: u32 = parameters.topics.values().sum();
     let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-    let threads = threads.max(1);
+    let topics = parameters.topics.keys();
+    let at_the_end = topics.map(|topic| whole(parameters.partitions_of(topic)));
+    let assignor = Assignor::named(parameters.assignor.as_str());
+    let shape = Shape::new(at_the_end, Some(assignor), threads);
+    let sizes = limit::Bounds::new(&shape, min, max);
     Bounds {
         min,
         max,
-        partitions: whole(first),
-        useful: whole(consumers).saturating_add(threads - 1) / threads,
+        partitions: whole(parameters.topics.values().sum()),
+        useful: shape.limit(),
+        most_useful: sizes.map_or(1, |sizes| sizes.ceiling),
     }
 }
 

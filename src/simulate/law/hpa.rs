@@ -84,6 +84,10 @@ impl Hpa {
 
     /// What becomes of `proposed` replicas where there are `current`.
     pub(super) fn step(&mut self, t: i64, current: i32, proposed: i32) -> i32 {
+        if self.proposed.is_empty() {
+            // A controller that has just started takes the present size for a proposal.
+            self.proposed.push_back((t, current));
+        }
         let longest = self.up.window.max(self.down.window).max(1);
         self.proposed.retain(|(at, _)| *at > t - longest);
         let within = |window: i64| {
@@ -159,7 +163,9 @@ mod tests {
 
     fn hpa(words: &[&str], min: i32, max: i32) -> Hpa {
         let mut options = Options::default();
-        words.iter().for_each(|word| options.add(word));
+        for word in words {
+            options.add(word);
+        }
         Hpa::new(&options.read(), min, max).unwrap()
     }
 

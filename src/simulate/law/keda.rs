@@ -62,7 +62,7 @@ impl Keda {
     fn metric(&self, seen: &Seen) -> f64 {
         let (mut lag, mut partitions, mut behind) = (0.0, 0_usize, 0_usize);
         let topics = seen.line.topics.values();
-        for partition in topics.flat_map(|topic| &topic.partitions) {
+        for partition in topics.flat_map(|topic| topic.partitions.iter().flatten()) {
             let end = partition.log_end.unwrap_or(0);
             // Without a commit a partition counts as one record behind.
             let its = Option::<i64>::from(partition.committed).map_or(1, |at| end - at);

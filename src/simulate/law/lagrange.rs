@@ -45,6 +45,7 @@ impl Lagrange {
             protocol: PROTOCOL,
             spec: self.spec.clone(),
             status: serde_json::to_value(&self.memory).ok(),
+            continues: false,
         };
         self.session = Session::default();
         self.session.take(Line::Init(Box::new(init))).map(|_| ())

@@ -63,8 +63,10 @@ pub struct Bounds {
     pub max: Option<i32>,
     /// Partitions at the start.
     pub partitions: i32,
-    /// Most consumers that can be given a partition, in replicas, at the end.
+    /// Most replicas that can be given a partition, at the end.
     pub useful: i32,
+    /// The largest count worth having that the bounds allow.
+    pub most_useful: i32,
 }
 
 impl Bounds {
@@ -160,6 +162,7 @@ impl Rival {
             max: None,
             partitions: 1,
             useful: 1,
+            most_useful: 1,
         };
         for rival in &rivals {
             rival.law(&any)?;
@@ -187,7 +190,7 @@ impl Rival {
 /// End offsets and commits of all partitions that are seen, and how many those are.
 fn totals(seen: &Seen) -> (f64, f64, i32) {
     let topics = seen.line.topics.values();
-    let partitions = topics.flat_map(|topic| &topic.partitions);
+    let partitions = topics.flat_map(|topic| topic.partitions.iter().flatten());
     partitions.fold((0.0, 0.0, 0), |(ends, commits, count), partition| {
         let end = partition.log_end.unwrap_or(0);
         let commit = Option::<i64>::from(partition.committed).unwrap_or(0);

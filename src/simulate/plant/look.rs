@@ -48,6 +48,12 @@ impl Plant<'_> {
         let ready = self.pods.iter().filter(is_running).count();
         let mut line = Observe {
             t: origin + real(t),
+            look: None,
+            began: None,
+            at: None,
+            whole: false,
+            status: None,
+            not_yet: false,
             workload: Workload {
                 spec_replicas: self.replicas,
                 ready_replicas: i32::try_from(ready).unwrap_or(i32::MAX),
@@ -75,7 +81,7 @@ impl Plant<'_> {
         for partition in self.partitions.iter().filter(|p| p.exists) {
             let topic = line.topics.entry(partition.topic.to_string());
             let topic = topic.or_insert_with(|| TopicLine {
-                partitions: Vec::new(),
+                partitions: Some(Vec::new()),
                 count: None,
                 only_assigned: false,
             });
@@ -90,7 +96,8 @@ impl Plant<'_> {
             };
             let residue = if end > 0.0 { p.residual_lag } else { 0 };
             let committed = partition.committed;
-            topic.partitions.push(PartitionLine {
+            let partitions = topic.partitions.get_or_insert_default();
+            partitions.push(PartitionLine {
                 p: partition.number,
                 log_start: Some(0),
                 log_end: Some(floor(end * p.offsets_per_record) + residue),
@@ -121,14 +128,14 @@ impl Plant<'_> {
                     .map(|partition| (partition.topic.to_string(), partition.number))
                     .collect(),
                 is_static: self.parameters.static_membership,
+                ..MemberLine::default()
             }
         };
         GroupLine {
             state: state.to_owned(),
             protocol: Some(assignor.as_str().to_owned()),
-            kind: None,
             members: Some(self.members.iter().map(member).collect()),
-            described_before: 0,
+            ..GroupLine::default()
         }
     }
 

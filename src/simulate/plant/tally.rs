@@ -43,7 +43,7 @@ pub(super) struct Tally {
     stalled: f64,
     idle_seconds: f64,
     /// Records by their delay in seconds.
-    delays: Vec<f64>,
+    pub(super) delays: Vec<f64>,
     pub(super) read_again: f64,
 }
 
@@ -198,7 +198,7 @@ impl Plant<'_> {
     /// What the run has cost so far.
     pub fn score(&self) -> Score {
         let tally = &self.tally;
-        let records: f64 = tally.delays.iter().sum();
+        let counted: f64 = tally.delays.iter().sum();
         let late = tally.delays.iter().skip(place(tally.objective) + 1);
         let healthy = self.partitions.iter().filter(|p| !p.exempt);
         let left_over: f64 = healthy.map(|p| p.arrived - p.done).sum();
@@ -211,7 +211,7 @@ impl Plant<'_> {
         let over = 0.5 * (real(tally.late_seconds) + tally.late_share);
         Score {
             late_seconds: tally.late_seconds,
-            late_percent: 100.0 * late.sum::<f64>() / records.max(1.0),
+            late_percent: 100.0 * late.sum::<f64>() / counted.max(1.0),
             replica_hours: tally.pod_seconds / 3600.0,
             mean_replicas: tally.pod_seconds / real(tally.seconds.max(1)),
             rescales: tally.rescales.len(),
@@ -220,9 +220,9 @@ impl Plant<'_> {
             stall_seconds: tally.stalled / count(all),
             idle_hours: tally.idle_seconds / 3600.0,
             max_delay_seconds: tally.longest,
-            p50_delay_seconds: self.waited(0.5 * records),
-            p99_delay_seconds: self.waited(0.99 * records),
-            records,
+            p50_delay_seconds: self.waited(0.5 * counted),
+            p99_delay_seconds: self.waited(0.99 * counted),
+            records: self.partitions.iter().map(|p| p.done).sum(),
             left_over,
             read_again: tally.read_again,
             j: tally.pod_seconds

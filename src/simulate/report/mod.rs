@@ -98,7 +98,7 @@ fn short(value: f64) -> String {
 fn seconds(value: i64) -> String {
     match value {
         v if v < 120 => format!("{v}s"),
-        v if v < 7_200 => format!("{}m{:02}s", v / 60, v % 60),
+        v if v < 3_600 => format!("{}m{:02}s", v / 60, v % 60),
         v => format!("{:.1}h", real(v) / 3600.0),
     }
 }

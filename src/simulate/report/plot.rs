@@ -58,12 +58,13 @@ pub(super) fn plots(comparison: &Comparison, outcomes: &[Outcome], width: usize)
         text.push_str(&panel("load", "records/s", &load, top, 4));
     }
     let replicas = round_up(Show::Replicas.highest(outcomes));
-    let lag = round_up(Show::Lag.highest(outcomes));
     let objective = real(comparison.objective);
-    let delay = round_up(Show::Delay.highest(outcomes).max(objective));
     for outcome in outcomes {
         let _ = writeln!(text, "\n{}", outcome.law);
         let columns = |show: Show| show.columns(outcome, width);
+        // Of their own for each law: beside one that fails, all others would be flat.
+        let lag = round_up(Show::Lag.highest([outcome]));
+        let delay = round_up(Show::Delay.highest([outcome]).max(objective));
         text.push_str(&panel(
             "replicas",
             "",
