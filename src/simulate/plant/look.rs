@@ -104,6 +104,7 @@ impl Plant<'_> {
                 committed: committed.map_or(Committed::Nothing, |records| {
                     Committed::At(floor(records * p.offsets_per_record))
                 }),
+                ..PartitionLine::default()
             });
         }
     }
