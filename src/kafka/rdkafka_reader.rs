@@ -19,7 +19,7 @@ use super::reader::{
     Position, ReaderFactory, Traffic,
 };
 use super::secret::Secret;
-use super::snapshot::{Known, NodeId, Offset, TopicPartition};
+use super::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
 use super::statistics::Statistics;
 
 /// How long bootstrapping may take: long enough for two servers that take a connection and say nothing
@@ -248,7 +248,7 @@ impl ClusterReader for RdkafkaReader {
         async move {
             let wanted = Wanted::At(position);
             // A leader that is dead: no error, offset -1001 (`kafka.md`, rule 4).
-            let meant = |raw| Offset::new(raw).ok_or(ReadError::LeaderUnavailable);
+            let meant = |raw, _| Offset::new(raw).ok_or(ReadError::LeaderUnavailable);
             self.partition_offsets(partitions, wanted, meant).await
         }
         .boxed()
@@ -258,13 +258,17 @@ impl ClusterReader for RdkafkaReader {
         &'a self,
         partitions: &'a LeaderedPartitions,
         at: Timestamp,
-    ) -> BoxFuture<'a, Each<TopicPartition, Option<Offset>>> {
+    ) -> BoxFuture<'a, Each<TopicPartition, Option<EndAt>>> {
         async move {
             let wanted = Wanted::FirstSince(at);
-            let meant = |raw| match Offset::new(raw) {
+            let meant = |raw, timestamp| match Offset::new(raw) {
                 None if raw == NOTHING_SINCE => Ok(None),
                 None => Err(ReadError::LeaderUnavailable),
-                offset => Ok(offset),
+                Some(end) => {
+                    let written = Timestamp::from_millisecond(timestamp).unwrap_or(at);
+                    let at = written.max(at);
+                    Ok(Some(EndAt { at, end }))
+                }
             };
             self.partition_offsets(partitions, wanted, meant).await
         }
@@ -304,7 +308,7 @@ impl RdkafkaReader {
         &self,
         partitions: &LeaderedPartitions,
         wanted: Wanted,
-        meant: impl Fn(i64) -> Known<T>,
+        meant: impl Fn(i64, i64) -> Known<T>,
     ) -> Each<TopicPartition, T> {
         let chunks = self
             .handle
@@ -317,7 +321,7 @@ impl RdkafkaReader {
                 Ok(offsets) => {
                     for (partition, offset) in offsets {
                         let offset = match offset {
-                            Ok(raw) => meant(raw),
+                            Ok((raw, timestamp)) => meant(raw, timestamp),
                             Err(code) => Err(partition_meaning(code, &partition)),
                         };
                         answers.insert(partition, offset);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::connection::Connection;
 use super::error::ReadError;
-use super::snapshot::{GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition};
+use super::snapshot::{EndAt, GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition};
 
 /// Opens readers. The pool keeps one reader per cluster identity.
 pub trait ReaderFactory: fmt::Debug + Send + Sync + 'static {
@@ -78,13 +78,13 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         position: Position,
     ) -> BoxFuture<'a, Each<TopicPartition, Offset>>;
 
-    /// The offset of the first record whose timestamp is `at` or later; `None`: there is none. One entry per partition asked
-    /// for.
+    /// Where the first record is whose timestamp is `at` or later, and that timestamp; `None`: there is none. One entry per
+    /// partition asked for.
     fn offsets_at<'a>(
         &'a self,
         partitions: &'a LeaderedPartitions,
         at: Timestamp,
-    ) -> BoxFuture<'a, Each<TopicPartition, Option<Offset>>>;
+    ) -> BoxFuture<'a, Each<TopicPartition, Option<EndAt>>>;
 
     /// Why nothing answers: the last reason that was given since something did.
     fn trouble(&self) -> ReadError;

@@ -91,7 +91,12 @@ async fn the_broker_says_how_many_records_there_were_at_each_time() {
         let ends = earlier(&snapshot, &group, &topic, partition).unwrap();
         let seen = ends.last().unwrap().0;
         let ages: Vec<i64> = ends.iter().map(|(at, _)| (seen - at) / 1000).collect();
-        assert_eq!(ages, [480, 120, 60, 30, 0]);
+        // Each time that was asked for, and that of the first record since.
+        assert_eq!(ages.len(), 9, "{ages:?}");
+        assert!(
+            [480, 120, 60, 30, 0].iter().all(|age| ages.contains(age)),
+            "{ages:?}"
+        );
         for (at, end) in ends {
             let truth = written.iter().filter(|written| **written < at).count();
             assert_eq!(
@@ -166,7 +171,7 @@ async fn a_topic_with_the_brokers_own_times_says_when_records_arrived() {
     eyes.look().await;
     let snapshot = eyes.look().await;
     let ends = earlier(&snapshot, &group, &topic, 0).unwrap();
-    // All of it came within the last seconds, well within half a minute before the first look.
+    // Nothing until the first record came, well within half a minute before the first look.
     let told: Vec<i64> = ends.iter().map(|(_, end)| *end).collect();
-    assert_eq!(told, [0, 0, 0, 0, 301]);
+    assert_eq!(told, [0, 0, 301]);
 }

@@ -16,7 +16,7 @@ use super::super::reader::{
     Cluster, DescribedGroup, LeaderedPartitions, ListedGroup, Position, TopicLayout,
 };
 use super::super::snapshot::{NodeId, TopicPartition};
-use super::reply::{GroupFailure, Offsets, Reply};
+use super::reply::{Found, GroupFailure, Reply};
 use super::values::{Options, PartitionList, c_string};
 use super::{Code, Core, Failure, Handle, off_thread};
 
@@ -282,7 +282,7 @@ impl Handle {
         partitions: &LeaderedPartitions,
         wanted: Wanted,
         timeout: Duration,
-    ) -> Vec<Result<Offsets, Failure>> {
+    ) -> Vec<Result<Found, Failure>> {
         let chunks = partitions.as_slice().chunks(OFFSETS_AT_ONCE);
         let chunks = chunks.map(|chunk| self.offsets_of(chunk, wanted, timeout));
         // All are begun at once, so that a dead leader costs its timeout once.
@@ -294,7 +294,7 @@ impl Handle {
         partitions: &[TopicPartition],
         wanted: Wanted,
         timeout: Duration,
-    ) -> Result<Offsets, Failure> {
+    ) -> Result<Found, Failure> {
         let answer = {
             let core = self.core()?;
             let call = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;

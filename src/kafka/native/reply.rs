@@ -17,6 +17,10 @@ pub(in crate::kafka) type GroupFailure = Failure;
 /// Partitions with what was answered for each: an offset as it came, or an error's number.
 pub(super) type Offsets = Vec<(TopicPartition, Result<i64, Code>)>;
 
+/// Partitions with what their leaders answered: an offset, and the timestamp of the record there where one was asked for by
+/// its timestamp, both as they came; or an error's number.
+pub(super) type Found = Vec<(TopicPartition, Result<(i64, i64), Code>)>;
+
 /// The answer to a call.
 #[derive(Debug)]
 pub(super) enum Reply {
@@ -24,7 +28,7 @@ pub(super) enum Reply {
     Groups(Vec<ListedGroup>, Vec<Failure>),
     Described(Vec<(Arc<str>, Result<DescribedGroup, GroupFailure>)>),
     Topics(Vec<(Arc<str>, Result<TopicLayout, Failure>)>),
-    Offsets(Offsets),
+    Offsets(Found),
     Committed(Result<Offsets, GroupFailure>),
 }
 
@@ -40,7 +44,7 @@ impl Reply {
                 .any(|(_, group)| !matches!(group, Err(failure) if local(failure.code))),
             Self::Offsets(offsets) => offsets
                 .iter()
-                .any(|(_, offset)| matches!(offset, Ok(offset) if *offset >= 0)),
+                .any(|(_, offset)| matches!(offset, Ok((offset, _)) if *offset >= 0)),
             Self::Committed(offsets) => !matches!(offsets, Err(failure) if local(failure.code)),
         }
     }
@@ -243,7 +247,12 @@ unsafe fn offsets(event: &Event) -> Reply {
         let mut count = 0;
         let infos = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
         let infos = slice(infos, count).iter();
-        let partition = |&info| entry(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info));
+        let partition = |&info| {
+            let (partition, offset) =
+                entry(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info));
+            let timestamp = sys::rd_kafka_ListOffsetsResultInfo_timestamp(info);
+            (partition, offset.map(|offset| (offset, timestamp)))
+        };
         Reply::Offsets(infos.map(partition).collect())
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::error::ReadError;
 use super::super::pool::lock;
 use super::super::reader::{ClusterReader, LeaderedPartitions, Position};
-use super::super::snapshot::{Known, NodeId, Offset, TopicPartition};
+use super::super::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
 
 /// The reader keeps to its own timeout; past it by this much, it has failed to.
 const GRACE: Duration = Duration::from_millis(500);
@@ -72,12 +72,12 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// The offset of the first record at or after `at` in each of these partitions.
+    /// The first record at or after `at` in each of these partitions.
     pub(super) async fn offsets_at(
         &self,
         partitions: &LeaderedPartitions,
         at: Timestamp,
-    ) -> Vec<(TopicPartition, Known<Option<Offset>>)> {
+    ) -> Vec<(TopicPartition, Known<Option<EndAt>>)> {
         let call = async { Ok(self.reader.offsets_at(partitions, at).await) };
         self.within(1, call).await.unwrap_or_else(|error| {
             let unknown = |partition: &TopicPartition| (partition.clone(), Err(error.clone()));

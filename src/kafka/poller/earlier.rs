@@ -62,8 +62,8 @@ enum State {
     Believed(Arc<[EndAt]>),
 }
 
-/// The offset of the first record at or after a time; `None`: there is none.
-type Answers = BTreeMap<Timestamp, BTreeMap<TopicPartition, Known<Option<Offset>>>>;
+/// The first record at or after a time; `None`: there is none.
+type Answers = BTreeMap<Timestamp, BTreeMap<TopicPartition, Known<Option<EndAt>>>>;
 
 /// Which partitions to ask for which times.
 type Questions = BTreeMap<Timestamp, BTreeSet<TopicPartition>>;
@@ -189,12 +189,14 @@ impl Mark {
     }
 
     /// Takes in where it ended at these times. `None`: not asked.
-    fn learn<const N: usize>(&mut self, told: [(Timestamp, Option<&Known<Option<Offset>>>); N]) {
+    fn learn<const N: usize>(&mut self, told: [(Timestamp, Option<&Known<Option<EndAt>>>); N]) {
         if told.iter().all(|(_, answer)| answer.is_none()) {
             return;
         }
-        let ends = told.into_iter().filter_map(|(time, answer)| match answer {
-            Some(Ok(offset)) => Some((time, offset.unwrap_or(self.end))),
+        // Up to the time that was asked for no more had come than before that record; nor until that came.
+        let ends = told.into_iter().filter_map(|(at, answer)| match answer {
+            Some(Ok(Some(first))) => Some([EndAt { at, ..*first }, *first]),
+            Some(Ok(None)) => Some([EndAt { at, end: self.end }; 2]),
             Some(Err(_)) | None => None,
         });
         match self.ends(ends) {
@@ -208,7 +210,7 @@ impl Mark {
         &mut self,
         ends: Arc<[EndAt]>,
         now: (Timestamp, Offset),
-        first: Option<&Known<Option<Offset>>>,
+        first: Option<&Known<Option<EndAt>>>,
     ) {
         let has_arrivals = now.1 > self.check.1;
         match first {
@@ -225,23 +227,36 @@ impl Mark {
         }
     }
 
-    /// The ends, oldest first, never going back, and at last what was seen. `None`: nothing was told.
-    fn ends(&self, told: impl Iterator<Item = (Timestamp, Offset)>) -> Option<Arc<[EndAt]>> {
-        let mut ends: Vec<EndAt> = told.map(|(at, end)| EndAt { at, end }).collect();
-        ends.sort_unstable_by_key(|end| end.at);
+    /// The ends, oldest first, never going back, and at last what was seen; of equal ones the first and the last. `None`:
+    /// nothing was told.
+    fn ends(&self, told: impl Iterator<Item = [EndAt; 2]>) -> Option<Arc<[EndAt]>> {
+        let seen = EndAt {
+            at: self.at,
+            end: self.end,
+        };
+        let mut ends: Vec<EndAt> = told.flatten().filter(|end| end.at < self.at).collect();
         if ends.is_empty() {
             return None;
         }
-        ends.push(EndAt {
-            at: self.at,
-            end: self.end,
-        });
+        ends.push(seen);
+        ends.sort_by_key(|end| end.at);
         let mut most = self.end;
         for end in ends.iter_mut().rev() {
             most = most.min(end.end);
             end.end = most;
         }
-        Some(ends.into())
+        let mut kept: Vec<EndAt> = Vec::with_capacity(ends.len());
+        for end in ends {
+            if let [.., before, last] = kept.as_mut_slice()
+                && before.end == end.end
+                && last.end == end.end
+            {
+                last.at = end.at;
+            } else {
+                kept.push(end);
+            }
+        }
+        Some(kept.into())
     }
 }
 

@@ -14,7 +14,7 @@ const SLACK: i64 = 1_000;
 /// No delay is told beyond this, in seconds: what is older is merely very late.
 const OLDEST: f64 = 172_800.0;
 /// Most points kept from before the first look.
-const MOST_EARLIER: usize = 8;
+const MOST_EARLIER: usize = 10;
 /// Stands for a commit that does not exist.
 const ABSENT: i64 = -1;
 

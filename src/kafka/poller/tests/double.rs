@@ -17,7 +17,9 @@ use crate::kafka::reader::{
 };
 use crate::kafka::secret::Secret;
 use crate::kafka::security::Sasl;
-use crate::kafka::snapshot::{GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition};
+use crate::kafka::snapshot::{
+    EndAt, GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition,
+};
 
 /// What a broker does with questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -391,7 +393,7 @@ impl ClusterReader for Double {
         &'a self,
         partitions: &'a LeaderedPartitions,
         at: Timestamp,
-    ) -> BoxFuture<'a, Each<TopicPartition, Option<Offset>>> {
+    ) -> BoxFuture<'a, Each<TopicPartition, Option<EndAt>>> {
         let answer = async move {
             let mut answers = Vec::new();
             for partition in partitions.as_slice() {
@@ -402,7 +404,10 @@ impl ClusterReader for Double {
                 let first = move |world: &World| {
                     let mut records = world.times.iter();
                     let found = records.find(|(time, _)| *time >= at);
-                    Ok(found.map(|(_, offset)| Offset::new(*offset).unwrap()))
+                    Ok(found.map(|(at, offset)| EndAt {
+                        at: *at,
+                        end: Offset::new(*offset).unwrap(),
+                    }))
                 };
                 let known = self.ask("offsets_at", leader, first).await;
                 answers.push((partition.clone(), known));
