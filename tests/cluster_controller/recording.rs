@@ -142,3 +142,62 @@ async fn a_recording_that_cannot_be_written_is_said_once_and_holds_nothing_up() 
     let log = operator.log();
     assert_eq!(log.matches("cannot record: ").count(), 1, "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_was_late_before_the_operator_came_grows_at_once_and_replays_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("app.jsonl");
+    let stage = Stage::new("late").await;
+    stage.kafka.create_topic(&stage.topic, 6).await;
+    // One record every five seconds for a quarter of an hour, of which nobody has read a half. Nothing arrives any more, so that
+    // without their timestamps the delay would count from the first look.
+    let now = jiff::Timestamp::now().as_millisecond();
+    let written: Vec<i64> = (0..180).rev().map(|age| now - 5000 * age).collect();
+    let mut committed = std::collections::BTreeMap::new();
+    for partition in 0..6 {
+        stage
+            .kafka
+            .produce_at(&stage.topic, partition, &written)
+            .await;
+        committed.insert(partition, 90);
+    }
+    stage
+        .kafka
+        .commit(&stage.topic, &stage.topic, &committed)
+        .await;
+    stage.space.deployment(APP, 1).await;
+    // It would take a minute and a half.
+    let crowd = stage.crowd(&[]);
+    crowd.micros_per_record(150_000);
+    let objective = json!({ "lagPerReplica": null, "maxDelay": "60s" });
+    stage.group(json!({ "objective": objective })).await;
+    let operator = stage.recorded(&file).await;
+    let began = crate::stage::now();
+    until(secs(60), "it grows", || async {
+        match stage.sizes().first() {
+            Some(2..) => Ok(()),
+            other => Err(format!("{other:?} {:?}", stage.status().await)),
+        }
+    })
+    .await;
+    // Looks are 5 s apart. By its own looks alone it would be late after 50 s.
+    let waited = stage.actions()[0].at.duration_since(began);
+    assert!(waited.as_secs() < 20, "{waited:#}");
+    operator.terminate();
+    let text = fs::read_to_string(&file).unwrap();
+    let decided = lines(&text, "decided");
+    let up = decided
+        .iter()
+        .find(|line| line["replicas"].is_i64())
+        .unwrap();
+    assert_eq!(up["reason"], "DelayAboveTarget");
+    // Record 90 is 445 s old.
+    let delay = up["delay_s"].as_f64().unwrap();
+    assert!((430.0..490.0).contains(&delay), "{delay}");
+    let replayed = replay(&["--check"], &file);
+    assert!(
+        replayed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&replayed.stderr)
+    );
+}

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod delay;
 mod earlier;
 mod groups;
 mod offsets;

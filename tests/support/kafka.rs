@@ -134,7 +134,8 @@ impl Kafka {
         self.run("cont", &[&node.to_string()]).await;
     }
 
-    fn config(&self) -> ClientConfig {
+    /// Settings of a client of these brokers.
+    pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap)

@@ -1,0 +1,333 @@
+//! The delay that a decision rests on, against the truth: records carry the time of their creation, and every commit is noted
+//! as it is made. An operator watches from the beginning, and another one is started in the middle. The bound is derived in
+//! `docs/max-delay.md`; this test measures it and fails beyond.
+
+mod cast;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::interest::Key;
+use lagrange::kafka::pool::{Settings, Watch};
+use lagrange::kafka::snapshot::{self, Snapshot, TopicPartition};
+use lagrange::scaling::observation::{
+    Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rollout, Target, Topic,
+};
+use lagrange::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange::scaling::{Policy, State, decide};
+
+use super::support::eyes::{interest, named, pool, settings};
+use super::support::kafka::Kafka;
+use super::support::unique;
+use cast::{Commits, Committed, HABITS, Ledger, PARTITIONS, Written, consume, produce};
+
+/// Between two looks.
+const POLL: Duration = Duration::from_secs(3);
+/// The objective: short, so that what lies before the second start is known in steps of 10, 20 and 120 s.
+const OBJECTIVE: i64 = 20;
+const LASTS: Duration = Duration::from_secs(75);
+const RESTART: Duration = Duration::from_secs(42);
+
+/// What the operator is told of a look.
+fn observation(snapshot: &Snapshot, topic: &str, group: &str) -> Observation {
+    let seen = &snapshot.groups[group];
+    let snapshot::Topic::Present(partitions) = &snapshot.topics[topic] else {
+        panic!("{snapshot:?}")
+    };
+    let key = |partition| TopicPartition {
+        topic: topic.into(),
+        partition,
+    };
+    let partition = |(index, partition): (i32, &snapshot::Partition)| Partition {
+        log_start: partition.start.as_ref().ok().map(|offset| offset.get()),
+        log_end: partition.end.as_ref().ok().map(|offset| offset.get()),
+        committed: match seen.committed[&key(index)] {
+            Ok(Some(offset)) => Commit::At(offset.get()),
+            Ok(None) => Commit::Absent,
+            Err(_) => Commit::Unknown,
+        },
+        owner: None,
+    };
+    let earlier = seen.earlier.iter().map(|(key, ends)| Earlier {
+        topic: Arc::clone(&key.topic),
+        partition: u32::try_from(key.partition).unwrap(),
+        ends: ends.iter().map(|end| (end.at, end.end.get())).collect(),
+    });
+    Observation {
+        now: snapshot.finished,
+        look: Ok(Look {
+            number: snapshot.look,
+            began: snapshot.started,
+            at: snapshot.finished,
+            topics: vec![Topic {
+                name: topic.into(),
+                counts: true,
+                partitions: Some((0..).zip(partitions).map(partition).collect()),
+            }],
+            group: Group {
+                state: GroupState::Stable,
+                assignor: None,
+                rebalance: None,
+                members: None,
+            },
+            earlier: earlier.collect(),
+        }),
+        target: Target {
+            replicas: 1,
+            ready: 1,
+            rollout: Rollout::None,
+        },
+    }
+}
+
+fn policy() -> Policy {
+    let never = SignedDuration::from_hours(1);
+    Policy {
+        subject: 1,
+        min: 1,
+        max: Some(1),
+        objective: Objective::MaxDelay(SignedDuration::from_secs(OBJECTIVE)),
+        pacing: Pacing {
+            min_interval: never,
+            min_scale_down_interval: never,
+            settle_timeout: never,
+            scale_to_zero_delay: never,
+        },
+        threads: 1,
+        offset_reset: OffsetReset::Earliest,
+        may_hold_markers: false,
+        dry_run: false,
+        fallback: None,
+        brake: Brake::default(),
+    }
+}
+
+/// What was told at a look. Times in milliseconds.
+#[derive(Debug, Clone)]
+struct Told {
+    group: usize,
+    began: i64,
+    at: i64,
+    /// Since the look before.
+    gap: i64,
+    /// Number of the look of this operator.
+    look: usize,
+    /// When this operator began.
+    since: i64,
+    delay: f64,
+}
+
+/// An operator that watches all the groups until `end`; what it tells at each look.
+async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) -> Vec<Told> {
+    let (pool, mut wakeups, _failures) = pool(Settings {
+        min_interval: POLL,
+        ..settings()
+    });
+    let connection = Connection::plaintext(kafka.bootstrap.split(',')).unwrap();
+    let watch = |group: &String| -> Watch {
+        let mut interest = interest(group, named(&[topic]));
+        interest.interval = POLL;
+        let seconds = u64::try_from(OBJECTIVE).unwrap();
+        interest.group.as_mut().unwrap().max_delay = Some(Duration::from_secs(seconds));
+        pool.watch(&connection, Key::consumer_group("test", group), interest)
+            .unwrap()
+    };
+    let watches: Vec<Watch> = groups.iter().map(watch).collect();
+    let policy = policy();
+    let mut states = vec![State::default(); groups.len()];
+    let mut told: Vec<Told> = Vec::new();
+    // Number and time of each group's first look.
+    let mut begun: Vec<(usize, i64)> = vec![(0, 0); groups.len()];
+    let mut last = 0;
+    while Instant::now() < end {
+        futures::StreamExt::next(&mut wakeups).await.unwrap();
+        let Some(snapshot) = watches[0].latest() else {
+            continue;
+        };
+        let at = snapshot.finished.as_millisecond();
+        if at == last
+            || !groups
+                .iter()
+                .all(|group| snapshot.groups.contains_key(group.as_str()))
+        {
+            continue;
+        }
+        for (index, (group, state)) in groups.iter().zip(&mut states).enumerate() {
+            let observation = observation(&snapshot, topic, group);
+            let (looks, since) = &mut begun[index];
+            let mut committed = snapshot.groups[group.as_str()].committed.values();
+            if *looks == 0 && committed.any(Result::is_err) {
+                // Nobody knows yet who coordinates it.
+                continue;
+            }
+            *looks += 1;
+            *since = if *looks == 1 { at } else { *since };
+            let (decision, next) = decide(&policy, std::mem::take(state), &observation);
+            *state = next;
+            told.push(Told {
+                group: index,
+                began: snapshot.started.as_millisecond(),
+                at,
+                gap: if last == 0 { 0 } else { at - last },
+                look: *looks,
+                since: *since,
+                delay: decision
+                    .facts
+                    .delay
+                    .map_or(0.0, |delay| delay.as_secs_f64()),
+            });
+        }
+        last = at;
+    }
+    told
+}
+
+fn seconds(millis: i64) -> f64 {
+    SignedDuration::from_millis(millis).as_secs_f64()
+}
+
+/// The least and the most that the delay may truly have been, in seconds, between the beginning and the end of a look: a
+/// commit that is being made counts, or does not.
+fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
+    let reached = |partition: i32, counts: &dyn Fn(&Committed) -> bool| {
+        let made = commits.iter().filter(|commit| counts(commit));
+        made.filter_map(|commit| commit.offsets.get(&partition))
+            .copied()
+            .max()
+            .unwrap_or(0)
+    };
+    let age = |partition: i32, committed: i64| {
+        let created = &written.created[usize::try_from(partition).unwrap()];
+        let oldest = created.get(usize::try_from(committed).unwrap());
+        oldest.map_or(0, |created| (told.at - created).max(0))
+    };
+    let worst = |counts: &dyn Fn(&Committed) -> bool| {
+        (0..PARTITIONS)
+            .map(|p| age(p, reached(p, counts)))
+            .max()
+            .unwrap()
+    };
+    (
+        seconds(worst(&|c| c.begun <= told.at)),
+        seconds(worst(&|c| c.done <= told.began)),
+    )
+}
+
+/// How long before the operator's first look the oldest record was created, or is taken to have been; in seconds.
+fn before(told: &Told, truth: f64) -> f64 {
+    truth.max(told.delay) - seconds(told.at - told.since)
+}
+
+/// How far what was told is from the truth, and how far it may be: in seconds.
+fn error(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
+    let (least, most) = truth(told, written, commits);
+    let error = (least - told.delay).max(told.delay - most).max(0.0);
+    // The oldest record came between two looks, or, where it came before the first of them, between two times that were
+    // asked for then. What is younger than its look is late by how long records take to arrive.
+    let apart = match before(told, most) {
+        ..=0.0 => 0.0,
+        ..=20.0 => 10.0,
+        ..=40.0 => 20.0,
+        _ => 120.0,
+    };
+    let late = seconds(told.at - told.began + written.slowest);
+    (error, seconds(told.gap).max(apart) + late)
+}
+
+fn summary(name: &str, errors: &mut [(f64, f64)]) {
+    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let at = |share: usize| errors[(errors.len() - 1) * share / 100].0;
+    let bound = errors.iter().map(|e| e.1).fold(0.0, f64::max);
+    println!(
+        "{name}: {} looks, error median {:.2} s, p95 {:.2} s, worst {:.2} s; bound {bound:.2} s",
+        errors.len(),
+        at(50),
+        at(95),
+        at(100)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_delay_is_the_age_of_the_oldest_record_not_committed_within_a_look() {
+    let kafka = Kafka::shared().await;
+    let topic = unique("delay");
+    kafka.create_topic(&topic, PARTITIONS).await;
+    let groups: Vec<String> = (0..HABITS.len()).map(|_| unique("delay")).collect();
+    let written = Arc::new(Mutex::new(Written {
+        created: vec![Vec::new(); PARTITIONS as usize],
+        slowest: 0,
+    }));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut threads = vec![produce(
+        kafka,
+        &topic,
+        Ledger(Arc::clone(&written)),
+        Arc::clone(&stop),
+    )];
+    let commits: Vec<Commits> = groups.iter().map(|_| Commits::default()).collect();
+    for ((group, habit), commits) in groups.iter().zip(&HABITS).zip(&commits) {
+        threads.push(consume(
+            kafka,
+            &topic,
+            group,
+            habit,
+            Arc::clone(commits),
+            Arc::clone(&stop),
+        ));
+    }
+    let began = Instant::now();
+    let first = operate(kafka, &topic, &groups, began + LASTS);
+    let second = async {
+        tokio::time::sleep_until((began + RESTART).into()).await;
+        operate(kafka, &topic, &groups, began + LASTS).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    stop.store(true, Ordering::Relaxed);
+    tokio::task::spawn_blocking(|| {
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    })
+    .await
+    .unwrap();
+
+    let ends = kafka.ends(&topic).await;
+    let written = written.lock().unwrap();
+    for (partition, end) in ends {
+        assert_eq!(
+            written.created[usize::try_from(partition).unwrap()].len(),
+            usize::try_from(end).unwrap()
+        );
+    }
+    let judged = |told: &Told| {
+        let commits = commits[told.group].lock().unwrap();
+        let (error, bound) = error(told, &written, &commits);
+        let truth = truth(told, &written, &commits);
+        assert!(
+            error <= bound,
+            "{error:.2} s off, bound {bound:.2} s, truth {truth:?}: {told:?}"
+        );
+        (error, bound)
+    };
+    let is_older = |told: &&Told| {
+        let commits = commits[told.group].lock().unwrap();
+        before(told, truth(told, &written, &commits).1) > 0.0
+    };
+    // One look tells no delay. What was before it is told once that is believed: these looks are 3 s apart, so at the third.
+    let all = first.iter().chain(&second).filter(|told| told.look > 1);
+    let (older, younger): (Vec<&Told>, Vec<&Told>) = all.partition(is_older);
+    let mut steady: Vec<_> = younger.into_iter().map(judged).collect();
+    let older = older.into_iter().filter(|told| told.look > 2);
+    let mut fresh: Vec<_> = older.map(judged).collect();
+    summary("since the first look", &mut steady);
+    summary("from before it", &mut fresh);
+    let delays = |told: &[Told]| told.iter().map(|told| told.delay).fold(0.0, f64::max);
+    assert!(
+        delays(&first) > 60.0 && delays(&second) > 60.0,
+        "somebody was late"
+    );
+    assert!(steady.len() > 100 && fresh.len() > 30);
+}
