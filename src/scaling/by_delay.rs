@@ -34,8 +34,7 @@ impl Scene<'_> {
         );
         self.explain_need(estimate, &need);
         self.is_urgent = need.predicted > objective;
-        let is_capped = self.is_capped(need.size);
-        if need.is_up && !is_capped {
+        if need.is_up && !self.is_capped(need.size) {
             return self.grow(Some(estimate), need.size, ScaleReason::DelayAboveTarget);
         }
         if !need.is_up && need.is_stale && need.size > replicas {

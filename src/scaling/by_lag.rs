@@ -32,7 +32,8 @@ impl Scene<'_> {
         }
         self.explain_demand(asked, wanted);
         if wanted > self.replicas && !(self.replicas > 0 && self.is_capped(wanted)) {
-            if let Some(until) = estimate.and_then(|estimate| self.drains_until(estimate)) {
+            let drains = estimate.and_then(|estimate| self.drains_until(estimate));
+            if let Some(until) = drains.filter(|_| self.up_gate().is_none()) {
                 self.trail.push(Step::Said(
                     "that is what the last rebalance held up, and this size works it off",
                 ));

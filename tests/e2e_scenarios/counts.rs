@@ -122,7 +122,12 @@ async fn twenty_consumers_on_four_partitions_come_down_to_four_and_use_twenty_pa
     .await;
     assert_eq!(idle, Some(20));
     here.space.until_replicas("payments", 4, 120).await;
-    let last = here.space.status("payments").await.last_scale.unwrap();
+    // It is told once it is done, so a moment after it is seen.
+    let last = until(secs(10), "the action is told", || async {
+        let status = here.space.status("payments").await;
+        status.last_scale.clone().ok_or(format!("{status:?}"))
+    })
+    .await;
     assert_eq!(
         (last.from, last.to, last.reason.as_str()),
         (20, 4, "PartitionLimit")

@@ -11,9 +11,11 @@
 )]
 
 mod counts;
+mod day;
 mod delay;
 mod faults;
 mod field;
+mod playback;
 mod protocols;
 mod remains;
 #[path = "../support/mod.rs"]

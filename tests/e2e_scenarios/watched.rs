@@ -50,6 +50,16 @@ impl Watched {
         seen.iter().map(|(_, replicas)| *replicas).collect()
     }
 
+    /// The count at some time and each one after it, with the time since then.
+    pub(crate) fn changes_since(&self, began: Instant) -> Vec<(Duration, i32)> {
+        let seen = self.seen.lock().unwrap();
+        let at_first = seen.iter().rposition(|(at, _)| *at <= began).unwrap_or(0);
+        let changes = seen[at_first..].iter();
+        changes
+            .map(|(at, replicas)| (at.saturating_duration_since(began), *replicas))
+            .collect()
+    }
+
     /// When the last of them was given.
     pub(crate) fn last_change(&self) -> Instant {
         self.seen.lock().unwrap().last().unwrap().0
