@@ -35,8 +35,15 @@ async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_lo
     .await;
     // 100 records a second, of 45 or so that each can do: once that has paid for the rebalance.
     here.space.until_replicas("fulfillment", 3, 360).await;
-    let status = here.space.status("fulfillment").await;
-    assert_eq!(status.last_scale.unwrap().reason, "DelayBelowTarget");
+    // It is told once it is done, so a moment after it is seen.
+    until(secs(10), "the action is told", || async {
+        let last = here.space.status("fulfillment").await.last_scale;
+        match last {
+            Some(last) if last.to == 3 && last.reason == "DelayBelowTarget" => Ok(()),
+            last => Err(format!("{last:?}")),
+        }
+    })
+    .await;
     drop(load);
     assert!(
         watched.distinct().iter().all(|n| [1, 2, 3, 6].contains(n)),
