@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# Faults and load for long, and the unsafe code under a checker. Nobody waits for it: half an hour, and a few minutes more.
+# Faults and load for long, and the unsafe code under a checker. Nobody waits for it: an hour and a half in all.
 #
-#   tests/soak.sh            chaos, then memcheck
+#   tests/soak.sh            day, chaos, then memcheck
+#   tests/soak.sh day        twelve hours of a recorded day in twenty minutes, on a real node with real consumers under the operator
+#                            (tests/e2e_scenarios/day.rs): lateness, scalings, rebalances, and what the simulator had foretold
 #   tests/soak.sh chaos      three secure brokers behind a proxy, random faults, every snapshot checked (tests/kafka_chaos); a summary
 #                            at the end: looks, what was compared, faults, and what the process held at each rest
 #   tests/soak.sh memcheck   reading, logins, refusals, renewals and a little chaos under Valgrind: no read or write outside of
 #                            memory, nothing uninitialised, nothing lost (tests/valgrind.supp names what is not ours)
 #
-# LAGRANGE_CHAOS_SECONDS is how long the chaos goes on (1800), LAGRANGE_CHAOS_SEED chooses the faults: a run prints its own.
+# LAGRANGE_DAY_SECONDS is how long the day takes (1200), LAGRANGE_CHAOS_SECONDS how long the chaos goes on (1800);
+# LAGRANGE_CHAOS_SEED chooses the faults: a run prints its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+day() {
+  LAGRANGE_DAY_SECONDS=${LAGRANGE_DAY_SECONDS:-1200} cargo test --workspace --test e2e_scenarios --features lagrange/e2e -- day:: --nocapture
+}
 
 chaos() {
   LAGRANGE_CHAOS_SECONDS=${LAGRANGE_CHAOS_SECONDS:-1800} cargo test --workspace --test kafka_chaos -- --nocapture
@@ -37,8 +44,8 @@ checked() { # checked TEST [OPTION...]
 }
 
 case ${1:-all} in
-  all) chaos; memcheck ;;
-  chaos | memcheck) "$1" ;;
+  all) day; chaos; memcheck ;;
+  day | chaos | memcheck) "$1" ;;
   -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" ;;
-  *) echo "no '$1': write chaos or memcheck, or nothing for both" >&2; exit 2 ;;
+  *) echo "no '$1': write day, chaos or memcheck, or nothing for all" >&2; exit 2 ;;
 esac

@@ -1,26 +1,33 @@
 //! A recorded day, compressed in time: whether the delay stays under the objective, what that costs, and whether the simulator
-//! has foretold it. Five minutes of it here; `make soak` plays twenty.
+//! foretells it. Five minutes of it here; `make soak` plays twenty.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use kube::api::{Patch, PatchParams};
+use lagrange::api::ConsumerGroup;
+use lagrange::simulate::plant::Parameters;
+use lagrange::simulate::{Load, Outcome, Setup};
 use serde_json::json;
 
 use crate::field::{Consumers, Scenario};
 use crate::playback::{Playback, Rates, Second};
-use crate::support::until::secs;
+use crate::support::until::{secs, until};
 use crate::watched::{Watched, assert_spaced};
 
 /// Requests to a web server at a rocket's launch, by the minute: tests/law/traces/README.md says whose.
 const TRACE: &str = include_str!("../law/traces/nasa_http_jul1995_1min.csv");
-/// A minute of the day takes so many seconds here.
+/// Six in the morning of that day; the launch is at 9:42.
+const FIRST: &str = "1995-07-13T06:00";
+/// A minute of it takes so many seconds here: an hour 100 s.
 const MINUTE: f64 = 60.0 / 36.0;
-/// Records a second for each request a minute: so that the launch takes nearly all that twelve consumers can do.
+/// Records a second for each request a minute: at its busiest it takes nearly all that twelve consumers can do.
 const SCALE: f64 = 1.3;
-const PARTITIONS: i32 = 12;
+const PARTITIONS: usize = 12;
+const REPLICAS: i32 = 2;
 const OBJECTIVE: Duration = Duration::from_secs(60);
 
-/// How long it is played: five minutes, or what a soak asks for.
+/// How long it is played, in seconds.
 fn length() -> usize {
     let seconds = std::env::var("LAGRANGE_DAY_SECONDS").ok();
     seconds.map_or(300, |text| {
@@ -28,16 +35,10 @@ fn length() -> usize {
     })
 }
 
-/// The launch and the hours about it: the rise alone if there is time for no more.
 fn rates(seconds: usize) -> Rates {
-    let first = if seconds <= 300 {
-        "1995-07-13T07:00"
-    } else {
-        "1995-07-13T06:00"
-    };
     let minutes: Vec<f64> = TRACE
         .lines()
-        .skip_while(|line| !line.starts_with(first))
+        .skip_while(|line| !line.starts_with(FIRST))
         .filter_map(|line| line.split_once(',')?.1.parse().ok())
         .collect();
     let at = |second: usize| {
@@ -49,22 +50,21 @@ fn rates(seconds: usize) -> Rates {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recorded_day_is_followed_within_the_objective() {
-    let here = Scenario::new("day", PARTITIONS).await;
+async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
+    let here = Scenario::new("day", i32::try_from(PARTITIONS).unwrap()).await;
+    // As often as the law is made for.
     let patient = Patch::Merge(json!({ "spec": { "pollInterval": "15s" } }));
-    here.space
-        .clusters()
+    let clusters = here.space.clusters();
+    clusters
         .patch("kafka", &PatchParams::default(), &patient)
         .await
         .unwrap();
-    here.consumers(Consumers::new("orders", 3, "20")).await;
+    here.consumers(Consumers::new("orders", REPLICAS, "20"))
+        .await;
     let watched = Watched::deployment(&here.space, "orders");
-    let pacing = json!({});
-    here.sized(
-        "orders",
-        json!({ "objective": { "maxDelay": "60s" }, "pacing": pacing }),
-    )
-    .await;
+    let objective = json!({ "maxDelay": "60s" });
+    here.sized("orders", json!({ "objective": objective, "pacing": {} }))
+        .await;
     here.space
         .until_condition("orders", "Ready", "True/Managed")
         .await;
@@ -72,27 +72,72 @@ async fn a_recorded_day_is_followed_within_the_objective() {
     let rates = rates(length());
     let group = here.group_id("orders");
     let config = here.field.kafka.config();
-    let began = std::time::Instant::now();
-    let seen = Playback::start(&config, &here.topic, &group, 12, rates.clone())
-        .end()
-        .await;
-    let status = here.space.status("orders").await;
+    let began = Instant::now();
+    let play = Playback::start(&config, &here.topic, &group, PARTITIONS, rates.clone());
+    let seen = play.end().await;
     let real = Course::of(&seen, &watched.changes_since(began), rates.length());
-    println!("played {} s: {real:?}", rates.0.len());
-    println!("status: {:?} {:?}", status.rate, status.lag);
+    let able = until(secs(30), "the capacity is known", || async {
+        let rate = here.space.status("orders").await.rate;
+        let milli = rate
+            .as_ref()
+            .and_then(|rate| rate.per_replica.as_deref())
+            .and_then(lagrange::api::milli_of);
+        milli.ok_or(format!("{rate:?}"))
+    })
+    .await;
+    let managed = here.space.groups().get("orders").await.unwrap();
+    let foretold = forecast(managed, &here.topic, &rates, able as f64 / 1000.0);
+    let to: Vec<i32> = foretold.actions.iter().map(|action| action.to).collect();
+    println!(
+        "a recorded day, {} s of it: {real:?}, sizes {:?}; foretold: {:?}, sizes {to:?}",
+        rates.0.len(),
+        watched.counts(),
+        foretold.score
+    );
 
+    let sizes = watched.distinct();
+    let worth_having = [1, 2, 3, 4, 6, 12];
     assert!(
-        watched
-            .distinct()
-            .iter()
-            .all(|n| [1, 2, 3, 4, 6, 12].contains(n)),
+        sizes.iter().all(|n| worth_having.contains(n)),
         "{:?}",
         watched.counts()
     );
     assert_spaced(&watched, &here.space, "orders", secs(30), secs(120)).await;
 }
 
-/// What a course of the day came to.
+/// What the simulator makes of the same load, with consumers as they were measured to be and Pods as they start here.
+fn forecast(group: ConsumerGroup, topic: &str, rates: &Rates, able: f64) -> Outcome {
+    let partitions = u32::try_from(PARTITIONS).unwrap();
+    let setup = Setup {
+        manifest: group,
+        load: Load::parse(&rates.csv()).unwrap(),
+        built_in: false,
+        parameters: Parameters {
+            topics: BTreeMap::from([(topic.to_owned(), partitions)]),
+            initial_replicas: Some(REPLICAS),
+            consumer_rate: able,
+            consumer_noise: 0.0,
+            noise: 0.0,
+            scatter: false,
+            warmup_seconds: 0,
+            commit_interval_seconds: 1,
+            start_seconds: (1.0, 2.0, 4.0),
+            measured: true,
+            ..Parameters::default()
+        },
+        partitions: None,
+        peak: None,
+        objective: None,
+        interval: 15,
+        restart_every: None,
+        seed: 1,
+        rivals: Vec::new(),
+    };
+    let mut outcomes = setup.fit().unwrap().run().unwrap();
+    outcomes.remove(0)
+}
+
+/// What became of the day.
 #[derive(Debug)]
 struct Course {
     late_seconds: usize,
@@ -104,17 +149,15 @@ struct Course {
 
 impl Course {
     fn of(seen: &[Second], changes: &[(Duration, i32)], length: Duration) -> Self {
-        let late = seen.iter().filter(|second| second.delay > OBJECTIVE);
         let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([length]);
-        let replica_seconds: f64 = changes
-            .iter()
-            .zip(ends)
-            .map(|((from, n), to)| f64::from(*n) * (to.saturating_sub(*from)).as_secs_f64())
+        let spans = changes.iter().zip(ends);
+        let replica_seconds: f64 = spans
+            .map(|((from, n), to)| f64::from(*n) * to.saturating_sub(*from).as_secs_f64())
             .sum();
         let turns = seen.windows(2);
         Self {
-            late_seconds: late.count(),
-            longest: seen.iter().map(|second| second.delay).max().unwrap(),
+            late_seconds: seen.iter().filter(|s| s.delay > OBJECTIVE).count(),
+            longest: seen.iter().map(|s| s.delay).max().unwrap(),
             replica_hours: replica_seconds / 3600.0,
             scalings: changes.len() - 1,
             rebalances: turns.filter(|w| w[0].is_stable && !w[1].is_stable).count(),
