@@ -9,7 +9,7 @@ use super::history::{GAP, History, Taken};
 use super::law::{self, Estimate, Grounds, Judgement, Learnt, Smaller};
 use super::limit::Bounds;
 use super::memory::Memory;
-use super::observation::Observation;
+use super::observation::{Observation, Rollout};
 use super::pacing::{LANDING, later, wait};
 use super::policy::{Objective, Policy};
 use super::regret;
@@ -61,6 +61,12 @@ pub(super) fn take(
     bounds: Option<&Bounds>,
     taken: &Taken,
 ) -> Option<Estimate> {
+    let rolled_out =
+        history.timers.rollout.is_some() && observation.target.rollout == Rollout::None;
+    // Under a lag what was measured is kept until the next backlog: a probe that fails makes lag ask for many.
+    if rolled_out && matches!(policy.objective, Objective::MaxDelay(_)) {
+        memory.learnt.doubt();
+    }
     let look = observation.look.as_ref().ok()?;
     let law = &mut history.law;
     if taken.is_other {

@@ -81,9 +81,10 @@ impl Scene<'_> {
         }
         let bounds = self.bounds.as_ref()?;
         // Only a partition count that two whole looks showed, the present one among them, brings a group down.
+        let present = self.shape.as_ref().map(Shape::certain_limit);
         if let Some((certain, 2)) = self.history.certain_limit
             && self.is_whole
-            && n > certain
+            && present.is_some_and(|present| n > present.max(certain))
         {
             // Under an assignor that is not known only what is certain to be idle goes (decision 17).
             let certain = self.policy.max.map_or(certain, |max| max.min(certain));

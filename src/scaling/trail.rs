@@ -202,7 +202,9 @@ impl fmt::Display for Step {
                 "{what} for {}s, longer than settleTimeout",
                 waited.as_secs()
             ),
-            Self::CapacityUnknown => f.write_str("no backlog seen yet, so one count at a time"),
+            Self::CapacityUnknown => {
+                f.write_str("no backlog has shown what a consumer can do, so one count at a time")
+            }
             Self::Evidence { covered, window } => {
                 write!(
                     f,

@@ -154,4 +154,9 @@ pub(in crate::scaling) fn learn(
     if busy.steady_best > learnt.at_least(now) {
         learnt.set_at_least(busy.steady_best, now);
     }
+    // Bracketed from below: while nothing better is known, what was done can be done.
+    let at_least = learnt.at_least(now);
+    if !learnt.is_measured() && learnt.capacity().is_some_and(|known| known < at_least) {
+        learnt.set_capacity(at_least, false);
+    }
 }

@@ -107,6 +107,13 @@ impl Learnt {
         });
     }
 
+    /// Other consumers run from now on: what was measured is where to begin, and no longer what is known.
+    pub(in crate::scaling) fn doubt(&mut self) {
+        if let Some(capacity) = &mut self.capacity {
+            capacity.measured = false;
+        }
+    }
+
     /// Records per second that one consumer has at least been seen to do, faded; 0: nothing seen.
     pub(super) fn at_least(&self, now: Timestamp) -> f64 {
         self.at_least.map_or(0.0, |Rate { milli, time }| {

@@ -154,6 +154,53 @@ fn a_release_that_makes_consumers_slower_is_noticed() {
     assert_eq!(plant.world.replicas, 24);
 }
 
+/// The workload rolls out, and from then on each consumer does so much.
+fn release(plant: &mut Plant, able: i64) {
+    plant.world.rollout = Rollout::InProgress;
+    plant.run(2);
+    (plant.able, plant.stall) = (able, 20);
+    plant.world.rollout = Rollout::None;
+}
+
+#[test]
+fn a_release_that_doubles_the_speed_is_noticed_though_nothing_waits() {
+    let mut plant = Plant::new(24, 4, 3000);
+    plant.run(30);
+    plant.load(1500);
+    plant.run(60);
+    assert_eq!((plant.capacity(), plant.world.replicas), (Some(200), 8));
+    release(&mut plant, 400);
+    let actions = plant.run(240);
+    assert!(plant.world.replicas <= 5, "{actions:?}");
+    let learnt = plant.world.state.memory.learnt.capacity.unwrap();
+    assert!(learnt.milli >= 290_000, "{learnt:?}");
+}
+
+#[test]
+fn a_release_that_changes_nothing_costs_one_try_and_no_lateness() {
+    let mut plant = Plant::new(24, 4, 3000);
+    plant.run(30);
+    plant.load(1500);
+    plant.run(60);
+    release(&mut plant, 200);
+    plant.look();
+    let mut late = 0;
+    let mut actions = Vec::new();
+    for _ in 0..240 {
+        let decision = plant.look();
+        actions.extend(scale(&decision));
+        late = late.max(decision.facts.delay.unwrap().as_secs());
+    }
+    assert!(actions.len() <= 2, "{actions:?}");
+    assert!(late <= 60, "{late}");
+    assert!(
+        plant
+            .capacity()
+            .is_some_and(|each| (190..=205).contains(&each))
+    );
+    assert_eq!(plant.world.replicas, 8);
+}
+
 #[test]
 fn nothing_goes_down_while_a_partition_is_not_known_and_what_was_seen_before_is_no_evidence() {
     let mut plant = Plant::new(24, 4, 2100);

@@ -304,3 +304,17 @@ fn a_static_member_that_left_is_waited_for_until_its_session_ends(#[case] is_sta
     world.look();
     assert!(settled(&world));
 }
+
+#[test]
+fn a_limit_of_before_brings_nobody_down_while_the_present_one_is_hidden_by_a_rebalance() {
+    let mut world = World::new(9, 17);
+    world.policy.min = 17;
+    world.look();
+    world.look();
+    world.group = GroupState::Rebalancing;
+    let fresh = world.partitions[0];
+    world.partitions.resize(17, fresh);
+    for _ in 0..60 {
+        assert_eq!(scale(&world.look()), None);
+    }
+}
