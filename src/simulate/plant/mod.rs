@@ -159,16 +159,20 @@ impl<'a> Plant<'a> {
             if expansion.at != self.t {
                 continue;
             }
-            let within = match self.parameters.metadata_max_age_seconds {
-                0 => self.random.whole(30, 300),
-                age => self.random.whole(0, age),
-            };
-            let found = self.t + within;
-            self.found_at = Some(self.found_at.map_or(found, |at| at.min(found)));
             for partition in self.partitions.iter_mut() {
-                let is_added =
-                    *partition.topic == *expansion.topic && partition.number < expansion.partitions;
-                partition.exists |= is_added;
+                let is_named = *partition.topic == *expansion.topic;
+                let is_added = is_named && partition.number < expansion.partitions;
+                if !is_added || partition.exists {
+                    continue;
+                }
+                partition.exists = true;
+                // Whoever hears of one of them first makes all be found.
+                let within = match self.parameters.metadata_max_age_seconds {
+                    0 => self.random.whole(30, 300),
+                    age => self.random.whole(0, age),
+                };
+                let found = self.t + within;
+                self.found_at = Some(self.found_at.map_or(found, |at| at.min(found)));
             }
         }
         if self.found_at.is_some_and(|at| self.t >= at) {
