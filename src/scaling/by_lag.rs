@@ -9,7 +9,7 @@ use super::by_law::objective;
 use super::decide::Scene;
 use super::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use super::demand::Demand;
-use super::law::{self, Estimate};
+use super::law::{self, Estimate, Need};
 use super::pacing::{later, wait};
 use super::regret;
 use super::trail::Step;
@@ -55,9 +55,14 @@ impl Scene<'_> {
         let (Some(estimate), Some(bounds)) = (measured, &self.bounds) else {
             return self.shrink_unmeasured();
         };
-        // No smaller than the lag asks for at this moment.
+        // No smaller than the lag has lately asked for: where commits are rare it goes up and down with each of them.
+        let window = self.policy.pacing.min_scale_down_interval;
+        let peak = self.history.evidence.window(window).map_or(0, |w| w.peak);
+        // And none that would take longer than the law allows for the backlog of its own rebalance: the lag would undo it.
+        let load = self.load_needs(estimate).map_or(0, |need| need.size);
+        let least = wanted.max(bounds.at_least(peak).max(load).min(self.replicas));
         let sizes = bounds.sizes().iter().copied();
-        let sizes: Vec<i32> = sizes.filter(|size| *size >= wanted).collect();
+        let sizes: Vec<i32> = sizes.filter(|size| *size >= least).collect();
         let decided = self.shrink(estimate, &sizes, ScaleReason::LagBelowTarget);
         let stays = decided.0 == Verdict::Hold(wait(HoldReason::AsDesired));
         if stays && wanted < self.replicas {
@@ -76,19 +81,24 @@ impl Scene<'_> {
         let (memory, now) = (&self.memory, self.now);
         let last = memory.last.filter(|_| memory.learnt.is_measured())?;
         let until = later(last.time, self.policy.pacing.settle_timeout);
-        let objective = objective(self.policy, &memory.learnt);
-        let sizes = self.bounds.as_ref()?.sizes();
-        let need = law::need(
+        let need = self.load_needs(estimate)?;
+        let drains =
+            need.size <= self.replicas && need.delay <= objective(self.policy, &memory.learnt);
+        (until > now && drains).then_some(until)
+    }
+
+    /// What the load and the backlog need, whatever the lag asks for.
+    fn load_needs(&self, estimate: &Estimate) -> Option<Need> {
+        let memory = &self.memory;
+        Some(law::need(
             estimate,
             &memory.learnt,
-            Some(last),
-            sizes,
+            memory.last,
+            self.bounds.as_ref()?.sizes(),
             self.replicas,
-            objective,
-            now,
-        );
-        let drains = need.size <= self.replicas && need.delay <= objective;
-        (until > now && drains).then_some(until)
+            objective(self.policy, &memory.learnt),
+            self.now,
+        ))
     }
 
     /// Why no smaller size is in question, although the lag asks for none of what there is.

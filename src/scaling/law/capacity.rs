@@ -13,6 +13,8 @@ use super::series::Of;
 const BACKLOG: f64 = 12.0;
 /// A sample is taken once in so many milliseconds.
 const SAMPLE_EVERY: i64 = 30_000;
+/// After retention has passed a commit, nothing is learnt from its consumer for so many milliseconds.
+const EXPIRED: i64 = 120_000;
 /// So large a share of saturated consumers is believed against what was possible once.
 const BELIEVED: f64 = 0.3;
 /// A plateau is over when the group gets through so many times as much.
@@ -68,7 +70,8 @@ impl Busy {
                 let usual = real(now - state.moved) <= 2000.0 * state.gap.max(super::LOOK);
                 state.series.lag() > 0.0 && !usual
             };
-            if parts.iter().any(stands) {
+            let expires = |state: &&State| state.expired.is_some_and(|at| now - at <= EXPIRED);
+            if parts.iter().any(|state| stands(state) || expires(state)) {
                 continue;
             }
             let steady = now - member.since.max(stable_since);

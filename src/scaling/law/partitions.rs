@@ -50,6 +50,8 @@ pub(super) struct State {
     /// When it was first seen, if that was after the first look and nobody has owned it yet.
     born: Option<i64>,
     pub(super) is_stuck: bool,
+    /// When retention last took records that had not been read, in milliseconds: that moves it on, and nobody did it.
+    pub(super) expired: Option<i64>,
     /// Place of its owner among the members.
     pub(super) owner: Option<usize>,
 }
@@ -115,8 +117,13 @@ impl Partitions {
                 else {
                     continue;
                 };
+                let start = partition.log_start.unwrap_or(0);
+                let unread = |position: i64| position < start;
+                if committed.is_some_and(unread) || state.series.committed().is_some_and(unread) {
+                    state.expired = Some(at);
+                }
                 let committed = committed.map(|c| {
-                    let read = c.max(partition.log_start.unwrap_or(0)).min(end);
+                    let read = c.max(start).min(end);
                     if end - read <= remainder { end } else { read }
                 });
                 state.note(at, end, committed, keep);

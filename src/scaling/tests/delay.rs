@@ -418,3 +418,25 @@ fn a_backlog_without_arrivals_is_no_older_than_what_is_certain() {
     let decision = plant.look();
     assert_eq!(decision.facts.delay, Some(secs(30)));
 }
+
+#[test]
+fn records_that_expire_unread_teach_nothing_about_the_consumers() {
+    let mut plant = Plant::new(12, 2, 1200);
+    plant.world.policy.objective = Objective::MaxDelay(secs(600));
+    plant.world.policy.max = Some(2);
+    plant.run(100);
+    assert_eq!(plant.capacity(), Some(200));
+    // Ten minutes are kept, in segments of one.
+    for look in 0..80 {
+        for (partition, read) in plant.world.partitions.iter_mut().zip(&mut plant.read) {
+            if look % 4 == 0 {
+                let kept = partition.log_end.unwrap() - 100 * 600;
+                partition.log_start = partition.log_start.max(Some(kept));
+                *read = (*read).max(kept);
+            }
+        }
+        plant.look();
+        let each = plant.capacity().unwrap();
+        assert!((190..=210).contains(&each), "{each} after {look} looks");
+    }
+}

@@ -1,5 +1,7 @@
 //! The lag objective on consumers that can do so much: what the law adds to a threshold.
 
+use rstest::rstest;
+
 use super::plant::Plant;
 use super::*;
 use crate::scaling::law::Learnt;
@@ -153,4 +155,22 @@ fn another_group_inherits_nothing_that_was_measured() {
     plant.world.blind = true;
     plant.look();
     assert_eq!(plant.world.state.memory.learnt, Learnt::default());
+}
+
+#[rstest]
+#[case(5)]
+#[case(20)]
+fn lag_that_goes_up_and_down_with_each_commit_makes_nobody_flap(#[case] commits: i64) {
+    let mut plant = plant(24, 1, 3000);
+    plant.world.policy.objective = Objective::LagPerReplica(1000);
+    plant.commits = commits;
+    plant.run(40);
+    plant.load(1500);
+    plant.run(40);
+    let actions = plant.run(960);
+    assert!(
+        actions.len() <= 8,
+        "{} in four hours: {actions:?}",
+        actions.len()
+    );
 }
