@@ -2,7 +2,7 @@
 //! and the command as a user has it.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::{
     io::Write as _,
@@ -136,12 +136,15 @@ fn laws_that_do_little_cost_the_same_within_two_percent(
 fn the_example_of_the_page_runs_as_it_is_printed() {
     let page = std::fs::read_to_string(here("docs/simulate.md")).expect("the page");
     let (_, rest) = page.split_once("$ lagrange simulate ").expect("a command");
-    let (command, rest) = rest.split_once("\n").expect("its output");
+    let (command, rest) = rest.split_once('\n').expect("its output");
     let words: Vec<String> = command
         .split_whitespace()
-        .map(|word| match word.starts_with("examples/") {
-            true => here(word).display().to_string(),
-            false => word.to_owned(),
+        .map(|word| {
+            if word.starts_with("examples/") {
+                here(word).display().to_string()
+            } else {
+                word.to_owned()
+            }
         })
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

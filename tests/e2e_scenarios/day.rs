@@ -19,8 +19,8 @@ use crate::watched::{Watched, assert_spaced};
 const TRACE: &str = include_str!("../law/traces/nasa_http_jul1995_1min.csv");
 /// Six in the morning of that day; the launch is at 9:42.
 const FIRST: &str = "1995-07-13T06:00";
-/// A minute of it takes so many seconds here: an hour 100 s.
-const MINUTE: f64 = 60.0 / 36.0;
+/// A minute of it takes five thirds of a second here: an hour 100 s.
+const THIRDS: usize = 5;
 /// Records a second for each request a minute: at its busiest it takes nearly all that twelve consumers can do.
 const SCALE: f64 = 1.3;
 /// Records a second that a consumer can do: one takes 20 ms, and a little for the rest.
@@ -44,8 +44,9 @@ fn rates(seconds: usize) -> Rates {
         .filter_map(|line| line.split_once(',')?.1.parse().ok())
         .collect();
     let at = |second: usize| {
-        let minute = second as f64 / MINUTE;
-        let (before, part) = (minute.floor() as usize, minute.fract());
+        // In thirds of a second: whole numbers, so that no minute is missed by rounding.
+        let (before, part) = (second * 3 / THIRDS, second * 3 % THIRDS);
+        let part = f64::from(u32::try_from(part).unwrap()) / 5.0;
         SCALE * (minutes[before] * (1.0 - part) + minutes[before + 1] * part)
     };
     Rates((0..seconds).map(at).collect())
@@ -88,6 +89,24 @@ async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
         foretold.score
     );
 
+    // Where physics forbids it: a launch that comes within seconds is late until Pods have started and the group has rebalanced.
+    assert!(real.late_seconds * 20 <= rates.0.len(), "{real:?}");
+    assert!(real.longest < 2 * OBJECTIVE, "{real:?}");
+    assert!(real.scalings >= 1 && real.rebalances >= 1, "{real:?}");
+    // Nothing rebalances but for what was scaled: a Pod more or less is seen as one or two of them.
+    assert!(real.rebalances <= 3 * real.scalings, "{real:?}");
+    let cost = real.replica_hours / foretold.score.replica_hours;
+    assert!(
+        (0.75..=1.33).contains(&cost),
+        "{real:?} {:?}",
+        foretold.score
+    );
+    let allowed = 2 + rates.0.len() / 300;
+    assert!(
+        real.scalings.abs_diff(foretold.score.rescales) <= allowed,
+        "{real:?} {:?}",
+        foretold.score
+    );
     let sizes = watched.distinct();
     let worth_having = [1, 2, 3, 4, 6, 12];
     assert!(

@@ -36,7 +36,9 @@ impl Rates {
 
     /// As the simulator reads it.
     pub(crate) fn csv(&self) -> String {
-        let lines = (0..).zip(&self.0).map(|(t, rate)| format!("{t},{rate}\n"));
+        // The last second has an end as well.
+        let rates = self.0.iter().chain(self.0.last());
+        let lines = (0..).zip(rates).map(|(t, rate)| format!("{t},{rate}\n"));
         lines.collect()
     }
 }
@@ -112,17 +114,16 @@ fn play(config: &ClientConfig, topic: &str, sent: &Sent, rates: &Rates) {
     let mut config = config.clone();
     let producer: BaseProducer = config.set("linger.ms", "5").create().unwrap();
     let began = Instant::now();
-    let mut next = 0_usize;
-    let mut partitions = sent.lock().unwrap().len();
-    partitions = partitions.max(1);
+    let mut next = 0_u32;
+    let partitions = u32::try_from(sent.lock().unwrap().len()).unwrap();
     while began.elapsed() < rates.length() {
         let due = rates.sent_after(began.elapsed().as_secs_f64());
-        while (next as f64) < due {
+        while f64::from(next) < due {
             let partition = next % partitions;
             let record = BaseRecord::<(), str>::to(topic)
                 .payload("record")
                 .partition(i32::try_from(partition).unwrap());
-            sent.lock().unwrap()[partition].push(Instant::now());
+            sent.lock().unwrap()[partition as usize].push(Instant::now());
             producer.send(record).map_err(|(error, _)| error).unwrap();
             next += 1;
         }
