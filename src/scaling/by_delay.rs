@@ -34,8 +34,16 @@ impl Scene<'_> {
         );
         self.explain_need(estimate, &need);
         self.is_urgent = need.predicted > objective;
-        if need.is_up && !self.is_capped(need.size) {
-            return self.grow(Some(estimate), need.size, ScaleReason::DelayAboveTarget);
+        if need.is_up {
+            let to = self.capped(need.size);
+            if to > replicas {
+                let grown = self.grow(Some(estimate), to, ScaleReason::DelayAboveTarget);
+                if need.is_uneven && matches!(grown.0, Verdict::Scale { .. }) {
+                    let partitions = &mut self.history.law.partitions;
+                    partitions.note_uneven(estimate.unevenness(), now.as_millisecond());
+                }
+                return grown;
+            }
         }
         if !need.is_up && need.is_stale && need.size > replicas {
             return (Verdict::Hold(wait(HoldReason::LagUnknown)), Some(need.size));
@@ -66,6 +74,10 @@ impl Scene<'_> {
                 is_measured: self.memory.learnt.capacity.is_some(),
                 replicas: need.unlimited,
             });
+        } else if need.delay > 0.0 {
+            self.trail.push(Step::Said(
+                "nothing has been committed yet, so nothing can be said of what more replicas could do",
+            ));
         }
         self.demand = Some(Demand {
             asked: need.unlimited,

@@ -31,7 +31,12 @@ impl Scene<'_> {
             return back;
         }
         self.explain_demand(asked, wanted);
-        if wanted > self.replicas && !(self.replicas > 0 && self.is_capped(wanted)) {
+        let to = if self.replicas > 0 && wanted > self.replicas {
+            self.capped(wanted)
+        } else {
+            wanted
+        };
+        if to > self.replicas {
             let drains = estimate.and_then(|estimate| self.drains_until(estimate));
             if let Some(until) = drains.filter(|_| self.up_gate().is_none()) {
                 self.trail.push(Step::Said(
@@ -41,15 +46,15 @@ impl Scene<'_> {
                     why: HoldReason::Settling,
                     until: Some(until),
                 };
-                let verdict = self.unless(Some(settling), wanted, ScaleReason::LagAboveTarget);
-                return (verdict, Some(wanted));
+                let verdict = self.unless(Some(settling), to, ScaleReason::LagAboveTarget);
+                return (verdict, Some(to));
             }
             let why = if self.replicas == 0 {
                 ScaleReason::WakeUp
             } else {
                 ScaleReason::LagAboveTarget
             };
-            return self.grow(estimate, wanted, why);
+            return self.grow(estimate, to, why);
         }
         let measured = estimate.filter(|_| self.memory.learnt.is_measured());
         let (Some(estimate), Some(bounds)) = (measured, &self.bounds) else {

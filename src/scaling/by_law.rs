@@ -111,17 +111,20 @@ pub(super) fn judge(
 }
 
 impl Scene<'_> {
-    /// Whether more than the present size has lately brought nothing.
-    pub(super) fn is_capped(&mut self, size: i32) -> bool {
-        let plateau = law::cap(&mut self.memory.learnt, self.now)
-            .filter(|plateau| size > plateau.replicas.max(self.replicas));
-        if let Some(law::Plateau {
-            replicas, until, ..
-        }) = plateau
-        {
-            self.trail.push(Step::Plateau { replicas, until });
+    /// How far towards `size` the group may grow: no further than growing has lately brought something.
+    pub(super) fn capped(&mut self, size: i32) -> i32 {
+        let Some(plateau) = law::cap(&mut self.memory.learnt, self.now) else {
+            return size;
+        };
+        let known = self.bounds.as_ref().map(|b| b.at_least(plateau.replicas));
+        let most = known.unwrap_or(plateau.replicas).max(self.replicas);
+        if size > most {
+            self.trail.push(Step::Plateau {
+                replicas: plateau.replicas,
+                until: plateau.until,
+            });
         }
-        plateau.is_some()
+        size.min(most)
     }
 
     pub(super) fn grow(
@@ -137,7 +140,9 @@ impl Scene<'_> {
                 let objective = objective(self.policy, &self.memory.learnt);
                 let learnt = &mut self.memory.learnt;
                 law::note_up(learnt, estimate, self.replicas, objective, self.now);
-                law::note_before_up(learnt, estimate, self.now);
+                law::note_undone(learnt, self.memory.last, self.now);
+                let judgement = self.history.law.judgement;
+                law::note_before_up(learnt, judgement, estimate, self.now);
                 self.history.law.judgement = Judgement::Open;
             }
             if !is_measured {
@@ -158,7 +163,11 @@ impl Scene<'_> {
             return held;
         }
         if estimate.is_outage {
-            self.trail.push(Step::Said("most partitions do not move, so nothing can be said of what fewer replicas could do"));
+            self.trail.push(Step::Said(if estimate.stuck.is_empty() {
+                "one record waits in most partitions, and nobody reads it: if producers use transactions, set isolationLevel: ReadCommitted"
+            } else {
+                "most partitions do not move, so nothing can be said of what fewer replicas could do"
+            }));
             return (
                 Verdict::Hold(wait(HoldReason::DelayTooHigh)),
                 Some(self.replicas),
@@ -217,6 +226,7 @@ impl Scene<'_> {
         let gate = self.gates.down(self.policy.pacing.min_scale_down_interval);
         let decided = self.go_down(to, why, gate.or(late));
         if matches!(decided.0, Verdict::Scale { .. }) {
+            self.history.law.judgement = Judgement::Done;
             law::note_down(&mut self.memory.learnt, self.replicas, self.now);
         }
         decided
@@ -234,9 +244,18 @@ impl Scene<'_> {
         if gate.is_some_and(|gate| gate.why != HoldReason::CoolingDown) {
             return None;
         }
-        let min = self.policy.min;
-        let vain = law::judge(learnt, &mut law.judgement, estimate, settled, min, self.now)?;
-        let to = self.bounds.as_ref()?.at_least(vain.to);
+        let bounds = self.bounds.as_ref()?;
+        let sizes = bounds.sizes();
+        let vain = law::judge(
+            learnt,
+            &mut law.judgement,
+            estimate,
+            settled,
+            age,
+            sizes,
+            self.now,
+        )?;
+        let to = bounds.at_least(vain.to);
         if to >= self.replicas {
             return None;
         }

@@ -345,6 +345,7 @@ impl History {
     pub(super) fn note_action(&mut self) {
         self.evidence.clear();
         self.quiet_since = None;
+        self.law.partitions.note_action();
     }
 }
 

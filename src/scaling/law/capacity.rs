@@ -1,8 +1,9 @@
 //! What one consumer can do. It shows it only while it has work waiting all along: one that keeps up shows the load, one
 //! that is stuck or rebalancing shows nothing.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::super::pacing::later;
 use super::estimate::Estimate;
 use super::learnt::Learnt;
 use super::partitions::{Partitions, State};
@@ -15,8 +16,14 @@ const BACKLOG: f64 = 12.0;
 const SAMPLE_EVERY: i64 = 30_000;
 /// After retention has passed a commit, nothing is learnt from its consumer for so many milliseconds.
 const EXPIRED: i64 = 120_000;
+/// So long after it was described a member is taken to own the same, in milliseconds: it is described every two minutes.
+const DESCRIBED: i64 = 150_000;
 /// So large a share of saturated consumers is believed against what was possible once.
 const BELIEVED: f64 = 0.3;
+/// So long after the last sample nobody knows any more: a consumer that has become faster shows it only to who tries.
+const OLD: SignedDuration = SignedDuration::from_hours(6);
+/// A consumer that keeps up and does so many times what was measured shows that it was measured too low.
+const OUTDONE: f64 = 1.1;
 /// A plateau is over when the group gets through so many times as much.
 const BEYOND_PLATEAU: f64 = 1.25;
 
@@ -52,6 +59,7 @@ impl Busy {
             saturated: vec![None; owned.len()],
             ..Self::default()
         };
+        let described = partitions.described.is_some_and(|at| now - at <= DESCRIBED);
         for ((member, parts), saturated) in partitions
             .members
             .iter()
@@ -62,6 +70,9 @@ impl Busy {
                 continue;
             }
             busy.active += 1;
+            if !described {
+                continue;
+            }
             let Some(stable_since) = partitions.stable_since else {
                 continue;
             };
@@ -113,6 +124,12 @@ impl Busy {
         rates.get(rates.len() / 2).copied()
     }
 
+    /// Mean consumption of the saturated.
+    pub(super) fn mean(&self) -> Option<f64> {
+        let sum: f64 = self.saturated.iter().flatten().sum();
+        (self.count > 0).then(|| sum / f64::from(self.count))
+    }
+
     /// Whether at least half of the consumers that have work have a backlog now.
     pub(super) fn is_backlogged(&self) -> bool {
         self.active > 0 && self.backlogged * 2 >= self.active
@@ -152,14 +169,24 @@ pub(in crate::scaling) fn learn(
         let capacity = known.map_or(sample, |known| {
             known + (0.25 + 0.5 * share) * (sample - known)
         });
-        learnt.set_capacity(capacity, true);
+        learnt.set_capacity(capacity, true, now);
     }
     if busy.steady_best > learnt.at_least(now) {
         learnt.set_at_least(busy.steady_best, now);
     }
+    if learnt.is_measured_before(later(now, -OLD)) {
+        learnt.doubt();
+    }
     // Bracketed from below: while nothing better is known, what was done can be done.
     let at_least = learnt.at_least(now);
+    // Measured in worse days: nobody has a backlog, and somebody has been doing more for two minutes.
+    if learnt.is_measured() && busy.count == 0 {
+        let known = learnt.capacity().unwrap_or(0.0);
+        if busy.steady_best > OUTDONE * known {
+            learnt.set_capacity(busy.steady_best, true, now);
+        }
+    }
     if !learnt.is_measured() && learnt.capacity().is_some_and(|known| known < at_least) {
-        learnt.set_capacity(at_least, false);
+        learnt.set_capacity(at_least, false, now);
     }
 }

@@ -12,12 +12,17 @@ use super::what_if::{Trial, WhatIf};
 
 /// Replica-seconds that a pair of a scale-down and a scale-up must save before it pays ...
 const PAIR: f64 = 300.0;
-/// ... and the price of the next pairs after one that did not pay, as a factor.
+/// ... and the price of the next pairs after one that did not pay, as a factor ...
 const REGRET: f64 = 2.0;
-/// How long that lasts, in seconds.
+/// ... to the power of how many in a row did not, up to so many ...
+pub(super) const REGRETS: i32 = 2;
+/// ... each within so many seconds of the one before; so long it lasts.
 const REGRET_FOR: i64 = 3600;
 /// No evidence covers less, in seconds.
 const LEAST_WINDOW: f64 = 120.0;
+/// Nor less than the time in which one consumer gets through so many records, up to an hour of it.
+const RECORDS: f64 = 10.0;
+const RECORDS_FOR: f64 = 3600.0;
 /// Capacity held back in the replay, for slow pods and noise.
 const MARGIN: f64 = 0.02;
 /// The replay stays under this share of the objective ...
@@ -79,7 +84,12 @@ fn pair(learnt: &Learnt, rebalance: Rebalance, replicas: i32, now: Timestamp) ->
     let regretted = learnt
         .regretted
         .is_some_and(|time| now.duration_since(time).as_secs() <= REGRET_FOR);
-    (PAIR + f64::from(replicas) * stop) * if regretted { REGRET } else { 1.0 }
+    let regrets = if regretted {
+        learnt.regrets.unwrap_or(1)
+    } else {
+        0
+    };
+    (PAIR + f64::from(replicas) * stop) * REGRET.powi(regrets)
 }
 
 /// Seconds after which going from `replicas` to `size` has paid (ski rental).
@@ -92,7 +102,11 @@ fn window(
 ) -> f64 {
     let paid = pair(learnt, rebalance, replicas, now) / f64::from((replicas - size).max(1));
     let dear = stall(rebalance, 0) > 0.5 * objective;
-    LEAST_WINDOW.max(if dear { 3.0 * paid } else { paid })
+    let capacity = learnt.capacity();
+    let records = capacity.map_or(0.0, |capacity| (RECORDS / capacity).min(RECORDS_FOR));
+    LEAST_WINDOW
+        .max(records)
+        .max(if dear { 3.0 * paid } else { paid })
 }
 
 /// What a scale-down is decided on.
@@ -229,7 +243,7 @@ pub(in crate::scaling) fn judge_probe(
     let settled = last
         .settled_after
         .is_some_and(|after| age - after >= super::super::pacing::LANDING.as_secs());
-    if learnt.is_measured()
+    if learnt.is_sampled()
         || at_least <= 0.0
         || last.to >= last.from
         || age >= PROBE_JUDGED
@@ -239,9 +253,22 @@ pub(in crate::scaling) fn judge_probe(
     {
         return;
     }
-    learnt.set_capacity(BRACKET * at_least, false);
-    let wait = learnt.probe_wait.unwrap_or(0).max(PROBE);
-    learnt.probe_wait = Some((2 * wait).min(PROBE_MOST));
+    learnt.set_capacity(BRACKET * at_least, false, now);
+}
+
+/// Notes a scale-up that undoes a probe.
+pub(in crate::scaling) fn note_undone(
+    learnt: &mut Learnt,
+    last: Option<LastAction>,
+    now: Timestamp,
+) {
+    let probed = last.is_some_and(|last| {
+        last.to < last.from && now.duration_since(last.time).as_secs() < PROBE_JUDGED
+    });
+    if probed && !learnt.is_measured() {
+        let wait = learnt.probe_wait.unwrap_or(0).max(PROBE);
+        learnt.probe_wait = Some((2 * wait).min(PROBE_MOST));
+    }
 }
 
 /// Notes a scale-down that is about to be tried.
@@ -272,6 +299,58 @@ pub(in crate::scaling) fn note_up(
     let saved = f64::from((down.from - replicas).max(0)) * lasted.as_secs_f64();
     let price = pair(learnt, estimate.rebalance, down.from, now);
     if saved < PAID * price || estimate.delay > objective {
+        let again = learnt
+            .regretted
+            .is_some_and(|time| now.duration_since(time).as_secs() <= REGRET_FOR);
+        let before = if again {
+            learnt.regrets.unwrap_or(1)
+        } else {
+            0
+        };
+        learnt.regrets = Some((before + 1).min(REGRETS));
         learnt.regretted = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn learnt(capacity: f64) -> Learnt {
+        let mut learnt = Learnt::default();
+        learnt.set_capacity(capacity, true, now());
+        learnt
+    }
+
+    fn window_of(learnt: &Learnt) -> f64 {
+        window(learnt, Rebalance::Eager, (24, 12), 60.0, now())
+    }
+
+    #[test]
+    fn a_window_holds_ten_records_of_one_consumer() {
+        assert!((window_of(&learnt(200.0)) - 120.0).abs() < 1e-9);
+        assert!((window_of(&learnt(0.02)) - 500.0).abs() < 1e-9);
+        assert!((window_of(&learnt(0.001)) - 3600.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn each_regret_within_the_hour_doubles_the_price_and_an_hour_later_it_is_forgotten() {
+        let mut learnt = learnt(200.0);
+        let price = |learnt: &Learnt, at| pair(learnt, Rebalance::Eager, 24, at);
+        let plain = price(&learnt, now());
+        for regrets in [Some(1), Some(2)] {
+            learnt.regretted = Some(now());
+            learnt.regrets = regrets;
+            let times = f64::from(1 << regrets.unwrap());
+            assert!((price(&learnt, now()) - times * plain).abs() < 1e-9);
+        }
+        let later = now()
+            .checked_add(jiff::SignedDuration::from_secs(3601))
+            .unwrap();
+        assert!((price(&learnt, later) - plain).abs() < 1e-9);
     }
 }

@@ -8,7 +8,7 @@ use super::super::observation::{Assignor, Rebalance};
 use super::capacity::Busy;
 use super::learnt::Learnt;
 use super::partitions::Partitions;
-use super::placement::Placement;
+use super::placement::{Placement, Spread};
 use super::series::Of;
 use super::what_if::WhatIf;
 
@@ -72,6 +72,10 @@ pub(in crate::scaling) struct Estimate {
     pub(super) stable_for: Option<f64>,
     /// Seconds since the first look of this process.
     pub(super) watched_for: f64,
+    /// How unevenly partitions have lately been handed out.
+    uneven: f64,
+    /// Members were described since the group has been stable.
+    is_described: bool,
     /// Every live partition was read within the last minute.
     pub(super) is_fresh: bool,
     /// Records that wait in partitions that do not move.
@@ -134,7 +138,8 @@ impl Estimate {
                 .latest()
                 .is_some_and(|latest| at - latest <= FRESH);
             places.push(place);
-            let delay = state.series.delay(at);
+            // What was not read has not grown late by that.
+            let delay = state.series.delay(state.series.latest().unwrap_or(at));
             live.push(Live {
                 fast,
                 expected: BLEND * fast + (1.0 - BLEND) * steady,
@@ -165,6 +170,8 @@ impl Estimate {
             rebalance: partitions.rebalance,
             stable_for: partitions.stable_since.map(seconds),
             watched_for: seconds(began),
+            uneven: partitions.uneven(at),
+            is_described: partitions.described.is_some(),
             is_fresh,
             stuck_lag,
             new_partitions,
@@ -231,8 +238,33 @@ impl Estimate {
             let at = now.as_millisecond();
             let weights = self.weights(|live| live.fast);
             what_if.note_whole(at, gap);
-            what_if.push(at, |size| self.placement.fullest(size, &weights));
+            let spread = Spread::new(self.unevenness(), &weights);
+            what_if.push(at, |size| spread.fullest(&self.placement, size));
         }
+    }
+
+    /// What the fullest consumer has, by its owners, for each unit that it would have if partitions were handed out by turns:
+    /// assignors that count partitions put heavy ones together, and keep them there. At least 1; no less than what is
+    /// remembered of it.
+    pub(in crate::scaling) fn unevenness(&self) -> f64 {
+        self.uneven.max(self.uneven_now().unwrap_or(1.0))
+    }
+
+    fn uneven_now(&self) -> Option<f64> {
+        let consumers = self.busy.saturated.len();
+        if !self.placement.is_even || self.stable_for.is_none() || !self.is_described {
+            return None;
+        }
+        let mut loads = vec![0.0; consumers];
+        for live in &self.live {
+            *live.owner.and_then(|owner| loads.get_mut(owner))? += live.expected;
+        }
+        let fullest = loads.into_iter().fold(0.0, f64::max);
+        let weights = self.weights(|live| live.expected);
+        let even = self
+            .placement
+            .fullest_of(i32::try_from(consumers).ok()?, &weights);
+        (even > 0.0).then(|| fullest / even)
     }
 
     /// One weight for each live partition.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::memory::{Rate, to_millis};
 use super::super::pacing::later;
-use super::down::PROBE_MOST;
+use super::down::{PROBE_MOST, REGRETS};
 use super::plateau::BACKOFF_MOST;
 use super::{milli, real};
 
@@ -32,6 +32,9 @@ pub struct Learnt {
     /// When a scale-down last turned out not to have paid: for an hour the next ones are dearer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regretted: Option<Timestamp>,
+    /// How often in a row that was the case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regrets: Option<i32>,
     /// Throughput of the whole group when it was saturated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saturated: Option<Throughput>,
@@ -51,6 +54,9 @@ pub struct Capacity {
     /// Seen at a consumer that had work all along; else only bracketed from both sides.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
+    /// When it was last seen; absent where it is merely bracketed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
 }
 
 /// A scale-down that is still to be judged.
@@ -100,14 +106,28 @@ impl Learnt {
         self.capacity.is_some_and(|capacity| capacity.measured)
     }
 
-    pub(super) fn set_capacity(&mut self, rate: f64, measured: bool) {
+    pub(super) fn set_capacity(&mut self, rate: f64, measured: bool, now: Timestamp) {
         self.capacity = Some(Capacity {
             milli: milli(rate).max(1),
             measured,
+            time: measured.then(|| to_millis(now)),
         });
     }
 
-    /// Other consumers run from now on: what was measured is where to begin, and no longer what is known.
+    /// Whether it was ever seen, if only of other consumers or long ago; else it is bracketed from below, and says nothing of
+    /// what a consumer cannot do.
+    pub(super) fn is_sampled(&self) -> bool {
+        self.capacity
+            .is_some_and(|capacity| capacity.time.is_some())
+    }
+
+    /// Whether the last sample is older than that.
+    pub(super) fn is_measured_before(&self, then: Timestamp) -> bool {
+        let measured = self.capacity.filter(|capacity| capacity.measured);
+        measured.is_some_and(|capacity| capacity.time.is_none_or(|time| time <= then))
+    }
+
+    /// What was measured is where to begin, and no longer what is known: other consumers run from now on, or it is long ago.
     pub(in crate::scaling) fn doubt(&mut self) {
         if let Some(capacity) = &mut self.capacity {
             capacity.measured = false;
@@ -134,11 +154,15 @@ impl Learnt {
         // What is not of our making is brought into what can be.
         self.backoff = self.backoff.map(|backoff| backoff.clamp(0, BACKOFF_MOST));
         self.probe_wait = self.probe_wait.map(|wait| wait.clamp(0, PROBE_MOST));
+        self.regrets = self.regrets.map(|times| times.clamp(1, REGRETS));
         self.plateau = self.plateau.filter(|plateau| plateau.replicas > 0);
         self.saturated = self.saturated.filter(|s| s.consumers > 0 && s.milli > 0);
         if let Some(plateau) = &mut self.plateau {
             let longest = later(now, SignedDuration::from_secs(BACKOFF_MOST));
             plateau.until = plateau.until.min(longest);
+        }
+        if let Some(time) = self.capacity.as_mut().and_then(|c| c.time.as_mut()) {
+            sane(time);
         }
         if let Some(rate) = &mut self.at_least {
             sane(&mut rate.time);

@@ -21,11 +21,18 @@ const RARE: f64 = 24.0;
 /// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so long (decision 13).
 const NEW: i64 = 360_000;
 
+/// For so many milliseconds it is remembered how unevenly partitions were handed out.
+const UNEVEN_FOR: i64 = 3_600_000;
+
 /// Partitions and members.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Partitions {
     pub(super) topics: BTreeMap<Arc<str>, Vec<State>>,
     pub(super) members: Vec<Member>,
+    /// How unevenly heavy partitions have lately been handed out, and until when that is remembered, in milliseconds.
+    uneven: Option<(f64, i64)>,
+    /// When the members were last described, since the last action and since the group has been stable, in milliseconds.
+    pub(super) described: Option<i64>,
     /// Since when every look has shown the group stable, in milliseconds.
     pub(super) stable_since: Option<i64>,
     pub(super) rebalance: Rebalance,
@@ -78,6 +85,7 @@ impl Partitions {
             self.stable_since.get_or_insert(at);
         } else {
             self.stable_since = None;
+            self.described = None;
         }
         let earlier: BTreeMap<(&str, u32), _> = look
             .earlier
@@ -153,6 +161,7 @@ impl Partitions {
         if self.stable_since.is_none() || members.look != look.number || !shown {
             return;
         }
+        self.described = Some(look.at.as_millisecond());
         let mut digests = vec![0u64; members.list.len()];
         for (name, states) in &mut self.topics {
             let Some(topic) = look.topics.iter().find(|t| t.name == *name) else {
@@ -188,6 +197,22 @@ impl Partitions {
             }
         });
         self.members = now.collect();
+    }
+
+    /// Remembers that partitions were handed out so unevenly that a size did not do which would have done otherwise.
+    pub(in crate::scaling) fn note_uneven(&mut self, times: f64, at: i64) {
+        self.uneven = Some((times, at + UNEVEN_FOR));
+    }
+
+    /// What is remembered of that: 1 for nothing.
+    pub(super) fn uneven(&self, at: i64) -> f64 {
+        let known = self.uneven.filter(|(_, until)| *until > at);
+        known.map_or(1.0, |(times, _)| times)
+    }
+
+    /// After an action nobody knows who owns what before it is described anew.
+    pub(in crate::scaling) fn note_action(&mut self) {
+        self.described = None;
     }
 
     /// Bytes that it holds on the heap, without names.
@@ -273,7 +298,8 @@ impl State {
         let Some(stable_since) = stable_since else {
             return;
         };
-        if self.series.lag() <= 0.0 || self.owner.is_none() {
+        let is_read = self.series.latest() == Some(at);
+        if self.series.lag() <= 0.0 || self.owner.is_none() || !is_read {
             return;
         }
         let waiting = self.waiting.unwrap_or(at);

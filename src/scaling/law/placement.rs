@@ -39,7 +39,11 @@ impl Placement {
 
     /// What the fullest consumer carries when `replicas` share the weights of the live partitions.
     pub(super) fn fullest(&self, replicas: i32, weights: &[f64]) -> f64 {
-        let consumers = self.consumers(replicas);
+        self.fullest_of(self.consumers(replicas), weights)
+    }
+
+    /// The same for so many consumers.
+    pub(super) fn fullest_of(&self, consumers: i32, weights: &[f64]) -> f64 {
         let mut loads = vec![0.0; usize::try_from(consumers).unwrap_or(1)];
         for (nth, (partition, weight)) in self.live.iter().zip(weights).enumerate() {
             if let Some(load) = loads.get_mut(self.consumer(nth, *partition, consumers)) {
@@ -74,6 +78,46 @@ impl Placement {
             .map(|(sum, most, others)| sum + others * most)
             .max_by(f64::total_cmp)
             .unwrap_or(0.0)
+    }
+}
+
+/// Weights, and how far from even they are handed out.
+pub(super) struct Spread<'a> {
+    weights: &'a [f64],
+    uneven: f64,
+    /// Sums of the heaviest so many, where they are not handed out evenly.
+    heaviest: Vec<f64>,
+}
+
+impl<'a> Spread<'a> {
+    pub(super) fn new(uneven: f64, weights: &'a [f64]) -> Self {
+        let mut heaviest = if uneven > 1.0 {
+            weights.to_vec()
+        } else {
+            Vec::new()
+        };
+        heaviest.sort_by(|a, b| b.total_cmp(a));
+        let mut sum = 0.0;
+        for weight in &mut heaviest {
+            sum += *weight;
+            *weight = sum;
+        }
+        Self {
+            weights,
+            uneven,
+            heaviest,
+        }
+    }
+
+    /// What the fullest of so many replicas' consumers carries: no more than the heaviest partitions that it can have.
+    pub(super) fn fullest(&self, placement: &Placement, replicas: i32) -> f64 {
+        let even = placement.fullest(replicas, self.weights);
+        let consumers = usize::try_from(placement.consumers(replicas)).unwrap_or(1);
+        let share = self.weights.len().div_ceil(consumers);
+        let most = share
+            .checked_sub(1)
+            .and_then(|last| self.heaviest.get(last));
+        most.map_or(even, |most| (self.uneven * even).min(*most))
     }
 }
 

@@ -8,6 +8,10 @@ use super::{MINUTE, milli, real};
 
 /// Less than this share of what the replicas grew by is nothing.
 const INEFFECTIVE: f64 = 0.3;
+/// A size that gets through so large a share of what the group does is as good.
+const ABOUT: f64 = 0.9;
+/// A group that is not at its limit so long after a scale-up has got something from it.
+const JUDGED_FOR: SignedDuration = SignedDuration::from_secs(900);
 /// Two sights of a saturated group are compared within so many seconds.
 const COMPARED_WITHIN: i64 = 3600;
 /// How long a plateau is believed at first, in seconds, and at most; it doubles.
@@ -35,13 +39,15 @@ pub(in crate::scaling) struct InVain {
     pub(in crate::scaling) grown: i64,
 }
 
-/// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now.
+/// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now; `sizes`: those worth
+/// having, ascending.
 pub(in crate::scaling) fn look(
     learnt: &mut Learnt,
     judgement: &mut Judgement,
     estimate: &Estimate,
     settled: bool,
-    min: i32,
+    age: SignedDuration,
+    sizes: &[i32],
     now: Timestamp,
 ) -> Option<InVain> {
     let busy = &estimate.busy;
@@ -50,6 +56,9 @@ pub(in crate::scaling) fn look(
         return None;
     }
     let mut in_vain = None;
+    if age > JUDGED_FOR {
+        *judgement = Judgement::Done;
+    }
     if *judgement == Judgement::Open && settled {
         *judgement = Judgement::Done;
         if let Some(before) = learnt.saturated
@@ -58,11 +67,18 @@ pub(in crate::scaling) fn look(
             && before.milli > 0
             && now.duration_since(before.time).as_secs() < COMPARED_WITHIN
         {
-            let gained = estimate.consumed / (real(before.milli) / 1000.0) - 1.0;
+            // Who has nothing waiting any more could do as much as the others.
+            let able = busy.mean().unwrap_or(0.0) * f64::from(busy.active);
+            let gained = able.max(estimate.consumed) / (real(before.milli) / 1000.0) - 1.0;
             let grown = f64::from(busy.active) / f64::from(before.consumers) - 1.0;
             if gained < INEFFECTIVE * grown {
-                let threads = estimate.placement.threads;
-                let to = super::super::limit::ceil_div(before.consumers, threads).max(min);
+                let to = enough(
+                    sizes,
+                    estimate.placement.threads,
+                    before,
+                    busy.active,
+                    gained,
+                );
                 believe(learnt, to, milli(estimate.consumed).max(before.milli), now);
                 in_vain = Some(InVain {
                     to,
@@ -81,6 +97,22 @@ pub(in crate::scaling) fn look(
     in_vain
 }
 
+/// The size to go back to: the smallest that gets through about as much, if consumers do as much as they did before. Several
+/// rises may have followed each other before one could be judged, and not all of them were in vain.
+fn enough(sizes: &[i32], threads: i32, before: Throughput, active: i32, gained: f64) -> i32 {
+    let consumers = |size: &i32| size.saturating_mul(threads);
+    let within = |size: &&i32| consumers(size) >= before.consumers && consumers(size) < active;
+    let needed = ABOUT * f64::from(before.consumers) * (1.0 + gained);
+    let mut smaller = sizes.iter().filter(within);
+    let first = smaller
+        .clone()
+        .find(|size| f64::from(consumers(size)) >= needed);
+    first
+        .or(smaller.next_back())
+        .copied()
+        .unwrap_or_else(|| super::super::limit::ceil_div(before.consumers, threads))
+}
+
 fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp) {
     let backoff = learnt.backoff.map_or(BACKOFF, |backoff| {
         (2 * backoff).clamp(BACKOFF, BACKOFF_MOST)
@@ -95,7 +127,20 @@ fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp) {
 
 /// Notes what a group reached before it grows, if it was at its limit. One that has just been handed partitions shows the
 /// pause rather than its limit; what it reached before stays.
-pub(in crate::scaling) fn note_before_up(learnt: &mut Learnt, estimate: &Estimate, now: Timestamp) {
+/// So does what it reached before a scale-up that has not been judged yet: both are judged by it.
+pub(in crate::scaling) fn note_before_up(
+    learnt: &mut Learnt,
+    judgement: Judgement,
+    estimate: &Estimate,
+    now: Timestamp,
+) {
+    let earlier = |before: Throughput| {
+        let age = now.duration_since(before.time);
+        before.consumers < estimate.busy.active && age <= JUDGED_FOR
+    };
+    if judgement == Judgement::Open && learnt.saturated.is_some_and(earlier) {
+        return;
+    }
     let steady = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
     if estimate.busy.is_saturated() || (steady && estimate.busy.is_backlogged()) {
         note(learnt, estimate, now);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::super::memory::LastAction;
 use super::estimate::{Estimate, Live};
 use super::learnt::Learnt;
+use super::placement::Spread;
 use super::{LOOK, STALL_SHARE, stall};
 
 /// From a decision to its effect, in seconds: pods, a rebalance, one look.
@@ -25,8 +26,10 @@ const LATE_SHARE: f64 = 0.5;
 const UNKNOWN_GROWTH: f64 = 1.5;
 /// ... or undoes a scale-down that is no older than so many seconds.
 const UNDONE_WITHIN: i64 = 900;
-/// The last minute's growth of a delay is believed only past this share of the objective while the capacity is unknown.
+/// The last minute's growth of a delay is believed only past this share of the objective while the capacity is not measured ...
 const SLOPE_SHARE: f64 = 0.2;
+/// ... and past so many seconds: a few are what lies between two commits.
+const SLOPE_LEAST: f64 = 10.0;
 
 /// What the time objective asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +46,8 @@ pub(in crate::scaling) struct Need {
     pub(in crate::scaling) stall: f64,
     /// Whether to grow: the size is larger, and waiting would break the objective.
     pub(in crate::scaling) is_up: bool,
+    /// The present size would do, if partitions were handed out by turns.
+    pub(in crate::scaling) is_uneven: bool,
     /// Some live partition has been unknown for too long.
     pub(in crate::scaling) is_stale: bool,
     /// Expected arrivals, records per second.
@@ -62,8 +67,14 @@ pub(in crate::scaling) fn need(
     now: Timestamp,
 ) -> Need {
     let known = learnt.capacity();
-    let predicted = predict(estimate, known, objective);
-    let seen = estimate.consumed / f64::from(estimate.busy.active.max(1));
+    // Between commits that are rare, what is bracketed from below says nothing of what a consumer cannot do.
+    let believed = known.filter(|_| learnt.is_sampled() || !estimate.busy.commits_rarely);
+    let predicted = predict(estimate, believed, objective);
+    let active = match estimate.busy.active {
+        0 => replicas.saturating_mul(estimate.placement.threads),
+        active => active,
+    };
+    let seen = estimate.consumed / f64::from(active.max(1));
     let capacity = known.or((estimate.consumed > 0.0).then(|| seen.max(learnt.at_least(now))));
     let mut need = Need {
         size: replicas,
@@ -72,6 +83,7 @@ pub(in crate::scaling) fn need(
         predicted,
         stall: 0.0,
         is_up: false,
+        is_uneven: false,
         is_stale: !estimate.is_fresh,
         arrivals: estimate.arrivals(),
         capacity,
@@ -81,7 +93,10 @@ pub(in crate::scaling) fn need(
     };
     let limit = UTILISATION * capacity;
     let weights = estimate.weights(weight);
-    need.size = carrying(estimate, &weights, limit, sizes, objective);
+    let uneven = estimate.unevenness();
+    let size = |uneven| carrying(estimate, (&weights, uneven), limit, sizes, objective);
+    need.size = size(uneven);
+    need.is_uneven = need.size > replicas && uneven > 1.0 && size(1.0) <= replicas;
     need.unlimited = need.size.max(unlimited(estimate, capacity));
     if known.is_none() {
         // What consumers that keep up do says nothing about how many the load takes.
@@ -115,15 +130,16 @@ fn weight(live: &Live) -> f64 {
 /// buys no idle replicas.
 fn carrying(
     estimate: &Estimate,
-    weights: &[f64],
+    (weights, uneven): (&[f64], f64),
     limit: f64,
     sizes: &[i32],
     objective: f64,
 ) -> i32 {
     let placement = &estimate.placement;
     let mut best: Option<(i32, f64)> = None;
+    let spread = Spread::new(uneven, weights);
     for size in sizes {
-        let load = placement.fullest(*size, weights);
+        let load = spread.fullest(placement, *size);
         if load <= limit * 1.0001 {
             return *size;
         }
@@ -190,6 +206,7 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
         let grows = estimate.stable_for.is_some() && members > 0 && nobody.delay > LOOK;
         nobody.delay + if grows { HORIZON } else { 0.0 }
     });
+    let slope_from = SLOPE_LEAST.max(SLOPE_SHARE * objective);
     let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
         let growth = match capacity {
             _ if consumer.expected <= 0.0 => -1.0,
@@ -197,9 +214,7 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
                 let able = saturated.map_or(capacity, |rate| rate.min(capacity));
                 (1.0 - able / consumer.expected).max(-1.0)
             }
-            None if consumer.delay > SLOPE_SHARE * objective => {
-                1.0 - consumer.consumed / consumer.expected
-            }
+            None if consumer.delay > slope_from => 1.0 - consumer.consumed / consumer.expected,
             None => 0.0,
         };
         consumer.delay + HORIZON * growth

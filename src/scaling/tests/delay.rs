@@ -143,6 +143,42 @@ fn a_scale_up_that_brings_nothing_is_taken_back_and_not_tried_again_for_half_an_
 }
 
 #[test]
+fn a_load_that_comes_back_is_grown_for_up_to_the_plateau_and_no_further() {
+    let mut plant = Plant::new(24, 8, 1400);
+    plant.run(40);
+    plant.shared = Some(1000);
+    let plateau = loop {
+        if let Some(size) = plant.look().facts.plateau {
+            break size;
+        }
+    };
+    plant.load(200);
+    while plant.world.replicas >= plateau {
+        plant.look();
+    }
+    plant.load(1400);
+    plant.run(24);
+    let learnt = &plant.world.state.memory.learnt;
+    assert!(learnt.plateau.is_some(), "it is believed all along");
+    assert_eq!(plant.world.replicas, plateau);
+}
+
+#[test]
+fn a_capacity_that_was_measured_in_worse_days_is_put_right_by_consumers_that_keep_up() {
+    let mut plant = Plant::new(24, 4, 700);
+    plant.able = 100;
+    plant.run(60);
+    assert_eq!((plant.capacity(), plant.world.replicas), (Some(100), 8));
+    plant.able = 200;
+    plant.load(1100);
+    plant.run(20);
+    assert!(plant.capacity() >= Some(130), "{:?}", plant.capacity());
+    plant.load(700);
+    plant.run(40);
+    assert!(plant.world.replicas <= 6, "{}", plant.world.replicas);
+}
+
+#[test]
 fn a_release_that_makes_consumers_slower_is_noticed() {
     let mut plant = Plant::new(24, 4, 1400);
     plant.run(60);

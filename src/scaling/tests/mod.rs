@@ -1,6 +1,7 @@
 //! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
 
 mod delay;
+mod driven;
 mod earlier;
 mod hands;
 mod lag;
@@ -48,6 +49,13 @@ pub(super) fn policy() -> Policy {
     }
 }
 
+/// How partitions are handed out.
+#[derive(Clone, Copy)]
+pub(super) enum HandsOut {
+    ByTurns,
+    InBlocks,
+}
+
 /// One topic, one group, one workload. Members are always those of the replicas, shared out evenly.
 #[derive(Clone)]
 pub(super) struct World {
@@ -64,6 +72,10 @@ pub(super) struct World {
     pub(super) assignor: Option<Assignor>,
     pub(super) blind: bool,
     pub(super) earlier: Vec<Earlier>,
+    /// How partitions are handed out, whatever the assignor is taken for.
+    pub(super) hands_out: HandsOut,
+    /// Members are not described.
+    pub(super) hides_members: bool,
     number: u64,
     births: u64,
 }
@@ -94,6 +106,8 @@ impl World {
             assignor: Some(Assignor::Range),
             blind: false,
             earlier: Vec::new(),
+            hands_out: HandsOut::ByTurns,
+            hides_members: false,
             number: 0,
             births: 0,
         }
@@ -155,7 +169,7 @@ impl World {
                 state: self.group,
                 rebalance: None,
                 assignor: self.assignor,
-                members: Some(Members {
+                members: (!self.hides_members).then_some(Members {
                     look: self.number,
                     list,
                 }),
@@ -179,11 +193,22 @@ impl World {
         }
     }
 
+    /// The consumer of a partition among so many.
+    pub(super) fn owner(&self, partition: usize, consumers: usize) -> Option<usize> {
+        match self.hands_out {
+            HandsOut::ByTurns => partition.checked_rem(consumers),
+            HandsOut::InBlocks => {
+                partition.checked_div(self.partitions.len().div_ceil(consumers.max(1)))
+            }
+        }
+    }
+
     /// The partitions with their owners, as members of a stable group show them.
     fn owned(&self, consumers: usize) -> Vec<Partition> {
         let mut partitions = self.partitions.clone();
         for (i, partition) in partitions.iter_mut().enumerate() {
-            let owner = i.checked_rem(consumers).and_then(|i| u32::try_from(i).ok());
+            let owner = self.owner(i, consumers);
+            let owner = owner.and_then(|owner| u32::try_from(owner).ok());
             let is_shown = partition.owner.is_some() && self.group == GroupState::Stable;
             partition.owner = owner.filter(|_| is_shown);
         }

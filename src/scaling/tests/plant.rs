@@ -71,11 +71,13 @@ impl Plant {
         }
         for consumer in (0..consumers).filter(|_| !stalls) {
             let mut left = able;
-            let mine = (consumer..self.world.partitions.len()).step_by(consumers);
-            let count = i64::try_from(mine.clone().count()).unwrap().max(1);
+            let all = 0..self.world.partitions.len();
+            let mine = all.filter(|i| self.world.owner(*i, consumers) == Some(consumer));
+            let mine: Vec<usize> = mine.collect();
+            let count = i64::try_from(mine.len()).unwrap().max(1);
             // Fairly, and then whoever still has something.
             for share in [able / count, able] {
-                for i in mine.clone().filter(|i| self.stuck != Some(*i)) {
+                for i in mine.iter().copied().filter(|i| self.stuck != Some(*i)) {
                     let Some(end) = self.world.partitions[i].log_end else {
                         continue;
                     };
