@@ -189,7 +189,13 @@ fn memory_is_new(stored: &Memory, next: &Memory) -> bool {
     };
     let is_same_capacity = match (before.capacity, after.capacity) {
         (Some(old), Some(new)) => {
-            old.measured == new.measured && is_close(Some(old.milli), Some(new.milli), 0)
+            let is_recent = match (old.time, new.time) {
+                (Some(old), Some(new)) => new.duration_since(old) <= MEMORY_AGE,
+                (old, new) => old == new,
+            };
+            is_recent
+                && old.measured == new.measured
+                && is_close(Some(old.milli), Some(new.milli), 0)
         }
         (old, new) => old == new,
     };

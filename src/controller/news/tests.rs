@@ -15,7 +15,7 @@ fn status() -> Value {
         "replicas": { "current": 2, "ready": 2, "desired": 2, "limit": 6, "limitedBy": "Partitions" },
         "decision": { "action": "Hold", "reason": "CoolingDown", "message": "lag 1200; wants 3", "notBefore": "2026-11-24T12:00:30Z" },
         "memory": { "version": 1, "expected": 2,
-                    "learnt": { "capacity": { "milli": 200_000, "measured": true },
+                    "learnt": { "capacity": { "milli": 200_000, "measured": true, "time": "2026-11-24T12:00:00Z" },
                                 "atLeast": { "milli": 150_000, "time": "2026-11-24T12:00:00Z" },
                                 "saturated": { "consumers": 2, "milli": 400_000, "time": "2026-11-24T12:00:00Z" } } },
         "conditions": [{ "type": "Ready", "status": "True", "reason": "Managed", "message": "until 12:00:30Z",
@@ -62,6 +62,7 @@ fn nothing_new_is_nothing() {
 #[case::memory_that_moved("/memory/learnt/atLeast/milli", json!(159_000))]
 #[case::capacity_that_moved("/memory/learnt/capacity/milli", json!(189_000))]
 #[case::capacity_that_was_measured("/memory/learnt/capacity/measured", json!(false))]
+#[case::capacity_that_is_old("/memory/learnt/capacity/time", json!("2026-11-24T12:31:00Z"))]
 #[case::a_saturated_group_that_grew("/memory/learnt/saturated/consumers", json!(3))]
 #[case::memory_that_is_old("/memory/learnt/atLeast/time", json!("2026-11-24T12:31:00Z"))]
 fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] value: Value) {
@@ -115,6 +116,7 @@ fn numbers_that_hardly_moved_can_wait(#[case] pointer: &str, #[case] value: Valu
 #[rstest]
 #[case("/memory/learnt/capacity/milli", json!(191_000))]
 #[case("/memory/learnt/atLeast/milli", json!(149_000))]
+#[case("/memory/learnt/capacity/time", json!("2026-11-24T12:20:00Z"))]
 #[case("/memory/learnt/saturated/time", json!("2026-11-24T12:20:00Z"))]
 #[case("/memory/learnt/atLeast/time", json!("2026-11-24T12:20:00Z"))]
 fn memory_that_hardly_moved_is_no_news(#[case] pointer: &str, #[case] value: Value) {
