@@ -15,7 +15,7 @@ const PAIR: f64 = 300.0;
 /// ... and the price of the next pairs after one that did not pay, as a factor ...
 const REGRET: f64 = 2.0;
 /// ... to the power of how many in a row did not, up to so many ...
-pub(super) const REGRETS: i32 = 2;
+pub(super) const REGRETS: i32 = 3;
 /// ... each within so many seconds of the one before; so long it lasts.
 const REGRET_FOR: i64 = 3600;
 /// No evidence covers less, in seconds.
@@ -342,7 +342,7 @@ mod tests {
         let mut learnt = learnt(200.0);
         let price = |learnt: &Learnt, at| pair(learnt, Rebalance::Eager, 24, at);
         let plain = price(&learnt, now());
-        for regrets in [Some(1), Some(2)] {
+        for regrets in [Some(1), Some(2), Some(3)] {
             learnt.regretted = Some(now());
             learnt.regrets = regrets;
             let times = f64::from(1 << regrets.unwrap());
