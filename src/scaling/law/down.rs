@@ -74,6 +74,13 @@ pub(in crate::scaling) enum Smaller {
     },
 }
 
+/// Scale-downs in a row that did not pay, the last one lately.
+fn regrets(learnt: &Learnt, now: Timestamp) -> i32 {
+    let lately = |time: &Timestamp| now.duration_since(*time).as_secs() <= REGRET_FOR;
+    let last = learnt.regretted.filter(lately);
+    last.map_or(0, |_| learnt.regrets.unwrap_or(1))
+}
+
 /// Replica-seconds that a down and an up that may follow cost at `replicas`.
 fn pair(learnt: &Learnt, rebalance: Rebalance, replicas: i32, now: Timestamp) -> f64 {
     let stop = match rebalance {
@@ -81,15 +88,7 @@ fn pair(learnt: &Learnt, rebalance: Rebalance, replicas: i32, now: Timestamp) ->
         Rebalance::Cooperative => 15.0,
         Rebalance::Eager => 40.0,
     };
-    let regretted = learnt
-        .regretted
-        .is_some_and(|time| now.duration_since(time).as_secs() <= REGRET_FOR);
-    let regrets = if regretted {
-        learnt.regrets.unwrap_or(1)
-    } else {
-        0
-    };
-    (PAIR + f64::from(replicas) * stop) * REGRET.powi(regrets)
+    (PAIR + f64::from(replicas) * stop) * REGRET.powi(regrets(learnt, now))
 }
 
 /// Seconds after which going from `replicas` to `size` has paid (ski rental).
@@ -299,15 +298,7 @@ pub(in crate::scaling) fn note_up(
     let saved = f64::from((down.from - replicas).max(0)) * lasted.as_secs_f64();
     let price = pair(learnt, estimate.rebalance, down.from, now);
     if saved < PAID * price || estimate.delay > objective {
-        let again = learnt
-            .regretted
-            .is_some_and(|time| now.duration_since(time).as_secs() <= REGRET_FOR);
-        let before = if again {
-            learnt.regrets.unwrap_or(1)
-        } else {
-            0
-        };
-        learnt.regrets = Some((before + 1).min(REGRETS));
+        learnt.regrets = Some((regrets(learnt, now) + 1).min(REGRETS));
         learnt.regretted = Some(now);
     }
 }
