@@ -291,7 +291,7 @@ fn users(context: &Context, name: &Name) -> i32 {
         .collect();
     let allowed = claims
         .iter()
-        .filter(|claim| source::identity_of(context, claim).is_some());
+        .filter(|claim| source::is_allowed(context, claim));
     i32::try_from(allowed.count()).unwrap_or(i32::MAX)
 }
 

@@ -19,6 +19,7 @@ use crate::{
 };
 
 use super::{
+    contest,
     error::Problem,
     words::{self, clock},
 };
@@ -49,6 +50,8 @@ pub(super) struct Found<'a> {
     pub(super) refusal: Option<&'a Problem>,
     /// How the latest look went.
     pub(super) looks: Looks,
+    /// The group id, if a ConsumerGroup of another namespace manages that group, too.
+    pub(super) beside: Option<&'a str>,
     /// Whether members have been without a partition for more than one look.
     pub(super) idle_lasts: bool,
     /// Members have a `group.instance.id`, and the target gives every Pod a new name.
@@ -140,10 +143,12 @@ fn ready(found: Found<'_>) -> Said {
     match found.decision.facts.knowledge {
         Knowledge::NotYet => Some(Finding::not_yet_observed(types::READY)),
         Knowledge::Complete | Knowledge::Missing { lasting: true, .. } => {
-            let stale = found.stale.map_or_else(String::new, |why| {
-                format!("Kafka is still read with the credentials before: {why}")
-            });
-            Some(say(types::READY, Status::True, reasons::MANAGED, stale))
+            let but = match (found.stale, found.beside) {
+                (Some(why), _) => format!("Kafka is still read with the credentials before: {why}"),
+                (None, Some(group)) => contest::beside(group),
+                (None, None) => String::new(),
+            };
+            Some(say(types::READY, Status::True, reasons::MANAGED, but))
         }
         Knowledge::Missing { lasting: false, .. } => None,
     }

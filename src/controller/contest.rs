@@ -1,5 +1,7 @@
-//! Who may manage what when several want to (decision 9): claims of ConsumerGroups on targets and groups, and the
-//! HorizontalPodAutoscalers on them. Pure bookkeeping: no client, no clock.
+//! Who may manage what when several want to (decision 9, `docs/decisions/0014`): claims of ConsumerGroups on targets and
+//! groups, and the HorizontalPodAutoscalers on them. Pure bookkeeping: no client, no clock.
+
+mod standing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,14 +20,21 @@ use crate::{
 use super::{
     error::Problem,
     name::{Name, TargetKey},
+    words,
 };
+
+pub(super) use standing::Progress;
+use standing::{Rank, Standing};
+
+/// How much of a group id a message shows: Kafka allows 255 characters, a message has 256.
+const SHOWN: usize = 40;
 
 /// What one ConsumerGroup wants to manage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
     /// The ConsumerGroup.
     pub(super) name: Name,
-    /// The older one wins; of two of the same second, the smaller uid.
+    /// The older one goes first; of two of the same second, the smaller uid.
     pub(super) age: (Timestamp, String),
     /// What it scales.
     pub(super) target: TargetKey,
@@ -60,6 +69,7 @@ impl Claim {
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     by_name: BTreeMap<Name, Claim>,
+    standings: BTreeMap<Name, Standing>,
     targets: BTreeMap<TargetKey, BTreeSet<Name>>,
     groups: BTreeMap<Arc<str>, BTreeSet<Name>>,
     clusters: BTreeMap<Name, BTreeSet<Name>>,
@@ -72,6 +82,41 @@ pub(super) struct Claims {
 pub(super) struct Autoscaler {
     /// The ScaledObject that made it, if KEDA did.
     pub(super) scaled_object: Option<String>,
+}
+
+/// How two claims on the same group id of Kafka are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// They are on two groups, as far as is known.
+    Strangers,
+    /// They are on one group, and one of the two has to wait.
+    Rivals,
+    /// They seem to be on one group, and neither namespace may keep the other from it.
+    Neighbours,
+}
+
+/// Whether a group may be managed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// Nobody goes before it: it has the turn.
+    Turn {
+        /// A ConsumerGroup of another namespace that manages the same group, too.
+        neighbour: Option<Name>,
+    },
+    /// Somebody else goes first.
+    Contested(Contest),
+    /// Somebody else is being tried; that takes a moment.
+    Soon,
+}
+
+/// Who goes first, and what the other is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Contest {
+    pub(super) problem: Problem,
+    /// The ConsumerGroup that goes first; for the log, whose reader may see all namespaces.
+    pub(super) rival: Option<Name>,
+    /// When the rival's turn ends, unless it recovers.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl Claims {
@@ -98,6 +143,8 @@ impl Claims {
                     .or_default()
                     .insert(name.clone());
             }
+            self.standings
+                .insert(name.clone(), Standing::first_sight(group));
             self.by_name.insert(name.clone(), claim);
         }
         concerned.remove(&name);
@@ -109,6 +156,7 @@ impl Claims {
         let Some(claim) = self.by_name.remove(name) else {
             return BTreeSet::new();
         };
+        self.standings.remove(name);
         let mut concerned = take(&mut self.targets, &claim.target, name);
         concerned.append(&mut take(&mut self.groups, &claim.group_id, name));
         if let Some(cluster) = cluster_of(&claim) {
@@ -176,60 +224,217 @@ impl Claims {
         self.by_name.keys()
     }
 
-    /// What keeps `name` from managing what it claims, if anything. `same_cluster` says whether two sources are one Kafka
-    /// cluster that both may use.
-    pub(super) fn verdict(
-        &self,
+    /// Whether `name` may manage what it claims; if it may, nobody who contests that may from now on. `relation` says how two
+    /// claims on one group id are to each other, the asking one first.
+    pub(super) fn ask(
+        &mut self,
         name: &Name,
-        same_cluster: impl Fn(&Claim, &Claim) -> bool,
-    ) -> Option<Problem> {
-        let mine = self.by_name.get(name).filter(|claim| claim.acts)?;
+        now: Timestamp,
+        relation: impl Fn(&Claim, &Claim) -> Relation,
+    ) -> Ruling {
+        let Some(mine) = self.by_name.get(name).filter(|claim| claim.acts) else {
+            return Ruling::Turn { neighbour: None };
+        };
         if let Some((hpa, autoscaler)) = self
             .autoscalers
             .get(&mine.target)
             .and_then(|there| there.iter().next())
         {
-            return Some(by_autoscaler(&mine.target, hpa, autoscaler));
+            let contest = Contest {
+                problem: by_autoscaler(&mine.target, hpa, autoscaler),
+                rival: None,
+                until: None,
+            };
+            return Ruling::Contested(contest);
         }
-        if let Some(winner) = self.oldest(mine, self.targets.get(&mine.target), |_| true) {
-            return Some(Problem::new(
-                reasons::TARGET_CONTESTED,
-                format!(
-                    "ConsumerGroup {} is older and manages {}: delete one of the two; this one takes over when that one goes",
-                    winner.name, mine.target
-                ),
-            ));
-        }
-        let rivals = self.groups.get(&mine.group_id);
-        let winner = self.oldest(mine, rivals, |other| same_cluster(mine, other))?;
-        // Whose group it is stays hidden from other namespaces (decision 34).
-        let who = if winner.name.namespace == mine.name.namespace {
-            format!("ConsumerGroup {}", winner.name)
-        } else {
-            "a ConsumerGroup of another namespace".to_owned()
+        let rank = self.rank(name, now);
+        let mut neighbour = None;
+        let on_target = self.first(mine, rank, self.targets.get(&mine.target), now, |_| true);
+        let first = on_target.map(|rival| (rival, true)).or_else(|| {
+            let rivals = self.groups.get(&mine.group_id);
+            let first = self.first(mine, rank, rivals, now, |other| {
+                relation(mine, other) == Relation::Rivals
+            });
+            if first.is_none() {
+                neighbour = self.neighbour(mine, &relation);
+            }
+            first.map(|rival| (rival, false))
+        });
+        let Some((rival, is_on_target)) = first else {
+            if let Some(standing) = self.standings.get_mut(name) {
+                standing.begin(now);
+            }
+            return Ruling::Turn { neighbour };
         };
-        Some(Problem::new(
-            reasons::GROUP_CONTESTED,
-            format!(
-                "{who} is older and manages group {} of the same Kafka cluster: delete one of the two; this one takes over when that one goes",
-                mine.group_id
-            ),
-        ))
+        let theirs = self.standings.get(&rival.name);
+        // Whether it can be managed will be known in a moment; nobody is told before that it is.
+        let is_soon = match self.rank(&rival.name, now) {
+            Rank::Turn => rank == Rank::Failed && !theirs.is_some_and(|it| it.has_managed(now)),
+            Rank::Former | Rank::Untried | Rank::Failed => true,
+        };
+        let ruling = if is_soon {
+            Ruling::Soon
+        } else {
+            Ruling::Contested(Contest {
+                problem: by_group(mine, rival, theirs, is_on_target),
+                rival: Some(rival.name.clone()),
+                until: theirs.and_then(Standing::ends),
+            })
+        };
+        let rival = rival.name.clone();
+        if let Some(standing) = self.standings.get_mut(name) {
+            standing.wait(rival, now);
+        }
+        ruling
     }
 
-    fn oldest(
+    /// `name` was worked on. Says which others that concerns.
+    pub(super) fn note(
+        &mut self,
+        name: &Name,
+        progress: Progress,
+        now: Timestamp,
+    ) -> BTreeSet<Name> {
+        let concerns =
+            (self.standings.get_mut(name)).is_some_and(|standing| standing.note(progress, now));
+        let Some(claim) = self.by_name.get(name).filter(|_| concerns) else {
+            return BTreeSet::new();
+        };
+        let mut concerned = self.on_target(&claim.target);
+        let on_group = self.groups.get(&claim.group_id);
+        concerned.extend(on_group.into_iter().flatten().cloned());
+        concerned.remove(name);
+        concerned
+    }
+
+    /// Whether `name` may act: it may manage, and its turn has not ended since it asked.
+    pub(super) fn has_turn(&self, name: &Name, now: Timestamp) -> bool {
+        self.standings
+            .get(name)
+            .is_some_and(|standing| standing.has_turn(now))
+    }
+
+    fn rank(&self, name: &Name, now: Timestamp) -> Rank {
+        self.standings
+            .get(name)
+            .map_or(Rank::Failed, |standing| standing.rank(now))
+    }
+
+    /// Of those that go before `mine`, the one that goes first. Whoever cannot be managed goes before nobody, and neither
+    /// does one that waits for a third.
+    fn first(
         &self,
         mine: &Claim,
+        rank: Rank,
         names: Option<&BTreeSet<Name>>,
+        now: Timestamp,
         counts: impl Fn(&Claim) -> bool,
     ) -> Option<&Claim> {
+        let waits = |name: &Name| {
+            let standing = self.standings.get(name);
+            standing
+                .and_then(|standing| standing.waits_for.as_ref())
+                .is_some_and(|other| *other != mine.name && self.has_turn(other, now))
+        };
+        let place = |claim: &Claim| {
+            let theirs = self.rank(&claim.name, now);
+            let goes_before = match theirs {
+                Rank::Turn | Rank::Former => true,
+                Rank::Untried => !waits(&claim.name),
+                Rank::Failed => false,
+            };
+            goes_before.then(|| (theirs, claim.age.clone()))
+        };
+        let here = (rank, mine.age.clone());
         let others = names
             .into_iter()
             .flatten()
+            .filter(|name| **name != mine.name)
             .filter_map(|name| self.by_name.get(name));
         others
-            .filter(|other| other.acts && other.age < mine.age && counts(other))
-            .min_by(|a, b| a.age.cmp(&b.age))
+            .filter(|other| other.acts)
+            .filter_map(|other| Some((place(other)?, other)))
+            .filter(|(place, other)| *place < here && counts(other))
+            .min_by(|(a, _), (b, _)| a.cmp(b))
+            .map(|(_, other)| other)
+    }
+
+    /// One of another namespace that manages what seems to be the same group.
+    fn neighbour(
+        &self,
+        mine: &Claim,
+        relation: &impl Fn(&Claim, &Claim) -> Relation,
+    ) -> Option<Name> {
+        let names = self.groups.get(&mine.group_id).into_iter().flatten();
+        names
+            .filter(|name| name.namespace != mine.name.namespace)
+            .filter(|name| self.standings.get(*name).is_some_and(Standing::manages))
+            .filter_map(|name| self.by_name.get(name))
+            .find(|other| other.acts && relation(mine, other) == Relation::Neighbours)
+            .map(|other| other.name.clone())
+    }
+}
+
+/// What the one that waits is told of the one that goes first.
+fn by_group(
+    mine: &Claim,
+    rival: &Claim,
+    standing: Option<&Standing>,
+    is_on_target: bool,
+) -> Problem {
+    let since = standing
+        .and_then(Standing::since)
+        .map_or_else(String::new, |since| {
+            format!(" since {}", words::instant(since))
+        });
+    let group = shown(&mine.group_id);
+    let (reason, what) = if is_on_target {
+        (reasons::TARGET_CONTESTED, mine.target.to_string())
+    } else {
+        (
+            reasons::GROUP_CONTESTED,
+            format!("group {group} of the same Kafka cluster"),
+        )
+    };
+    let message = if rival.name.namespace == mine.name.namespace {
+        let comes_first = if rival.age < mine.age {
+            "is older and manages"
+        } else {
+            "already manages"
+        };
+        let advice = match standing.and_then(Standing::ends) {
+            Some(until) => format!(
+                "it has trouble, and this one takes over at {} unless that ends",
+                words::clock(until)
+            ),
+            None => "delete one of the two; this one takes over when that one goes".to_owned(),
+        };
+        format!(
+            "ConsumerGroup {} {comes_first} {what}{since}: {advice}",
+            rival.name
+        )
+    } else {
+        // Whose group it is stays hidden from other namespaces (decision 34). They share a KafkaCluster.
+        let cluster = cluster_of(mine).map_or_else(String::new, |name| name.to_string());
+        format!(
+            "a ConsumerGroup of another namespace manages group {group} of KafkaCluster {cluster}{since}: ask the cluster's owner, who finds both in the operator's log, or for a KafkaCluster with your own groupIdPrefixes"
+        )
+    };
+    Problem::new(reason, message)
+}
+
+/// What the one that manages a group beside one of another namespace is told.
+pub(super) fn beside(group_id: &str) -> String {
+    format!(
+        "a ConsumerGroup of another namespace manages group {} of these servers too; each adds replicas for the whole lag: agree on one, or on two group ids",
+        shown(group_id)
+    )
+}
+
+fn shown(group_id: &str) -> String {
+    match group_id.char_indices().nth(SHOWN) {
+        None => group_id.to_owned(),
+        Some((end, _)) => format!("{}…", group_id.get(..end).unwrap_or_default()),
     }
 }
 
@@ -247,7 +452,8 @@ fn by_autoscaler(target: &TargetKey, hpa: &Name, autoscaler: &Autoscaler) -> Pro
     Problem::new(reasons::TARGET_CONTESTED, message)
 }
 
-fn cluster_of(claim: &Claim) -> Option<Name> {
+/// The KafkaCluster that a claim names.
+pub(super) fn cluster_of(claim: &Claim) -> Option<Name> {
     match &claim.source {
         Source::Cluster { namespace, name } => Some(Name::new(namespace, name)),
         Source::Inline(_) => None,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Client, Resource};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -54,6 +54,9 @@ pub(super) type Remembered = Arc<tokio::sync::Mutex<Managed>>;
 /// How long the last action on a target is kept for whoever manages it next.
 const NOTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
+/// How long what brokers said of their cluster is kept after they last said it.
+const CLUSTER_ID_FOR: SignedDuration = SignedDuration::from_hours(1);
+
 /// Shared by all reconciliations.
 pub(super) struct Context {
     pub(super) client: Client,
@@ -73,7 +76,8 @@ pub(super) struct Context {
     failures: Mutex<BTreeMap<Name, u32>>,
     /// The last action on each target, whoever managed it then (decision 28).
     actions: Mutex<BTreeMap<TargetKey, Memory>>,
-    cluster_ids: Mutex<BTreeMap<Identity, Arc<str>>>,
+    /// Which cluster each connection leads to by the word of its brokers, and when they last gave it.
+    cluster_ids: Mutex<BTreeMap<Identity, (Arc<str>, Timestamp)>>,
 }
 
 /// What the watches have seen.
@@ -244,18 +248,36 @@ impl Context {
 
     /// Kafka has said which cluster this is.
     pub(super) fn note_cluster_id(&self, identity: &Identity, id: Option<&Arc<str>>) {
-        if let Some(id) = id {
-            let mut ids = lock(&self.cluster_ids);
-            if ids.get(identity) != Some(id) {
-                ids.insert(identity.clone(), Arc::clone(id));
+        let Some(id) = id else {
+            return;
+        };
+        let now = self.clock.now();
+        let mut ids = lock(&self.cluster_ids);
+        if let Some(known) = ids.get_mut(identity) {
+            if known.0 != *id {
+                known.0 = Arc::clone(id);
             }
+            known.1 = now;
+            return;
         }
+        // Connections come and go; one that is in use is noted anew with each look.
+        ids.retain(|_, (_, at)| now.duration_since(*at) < CLUSTER_ID_FOR);
+        ids.insert(identity.clone(), (Arc::clone(id), now));
     }
 
-    /// Whether two connections lead to one cluster, as far as is known.
+    /// Whether two connections lead to one cluster, as far as is known. Their brokers may lie: this counts only between
+    /// resources of one namespace, which chose those.
     pub(super) fn is_same_cluster(&self, a: &Identity, b: &Identity) -> bool {
         let ids = lock(&self.cluster_ids);
-        a == b || matches!((ids.get(a), ids.get(b)), (Some(a), Some(b)) if a == b)
+        a == b || matches!((ids.get(a), ids.get(b)), (Some((a, _)), Some((b, _))) if a == b)
+    }
+
+    /// How long it is until then, at least a second.
+    pub(super) fn until(&self, then: Timestamp) -> Duration {
+        let left = then.duration_since(self.clock.now());
+        Duration::try_from(left)
+            .unwrap_or_default()
+            .max(Duration::from_secs(1))
     }
 
     /// A call that only reads, under the deadline.

@@ -73,6 +73,12 @@ impl Error {
         }
     }
 
+    /// Whether the API server will say the same again: somebody has to put something right.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Refused { code: 400..500, .. })
+            && ![404, 408, 409, 429].iter().any(|code| self.is(*code))
+    }
+
     pub(super) fn is(&self, status: u16) -> bool {
         matches!(self, Self::Refused { code, .. } if *code == status)
     }

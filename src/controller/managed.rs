@@ -12,7 +12,7 @@ use crate::{
     scaling::{Decision, Memory, Observation, State, memory::LastAction},
 };
 
-use super::{error::Problem, event::Told, looks::Watching, report};
+use super::{error::Problem, event::Told, looks::Watching, name::Name, report};
 
 /// One group.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ pub(super) struct Managed {
     pub(super) idle_lasts: bool,
     /// The target was not scaled when it was to be.
     pub(super) refusal: Option<Refusal>,
+    /// The ConsumerGroup that it waits for.
+    pub(super) rival: Option<Name>,
+    /// The one of another namespace that manages the same group, too.
+    pub(super) neighbour: Option<Name>,
     /// The reason of its last hold, for the count of holds.
     pub(super) held: Option<&'static str>,
 }
@@ -69,6 +73,8 @@ impl Managed {
             idle_since: None,
             idle_lasts: false,
             refusal: None,
+            rival: None,
+            neighbour: None,
             held: None,
         }
     }

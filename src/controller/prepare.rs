@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     api::{ConsumerGroup, Mode},
@@ -22,6 +22,7 @@ use crate::{
 
 use super::{
     act::Action,
+    contest::{Progress, Ruling},
     context::{Context, lock},
     error::Problem,
     managed::{Managed, Reading, Refusal},
@@ -35,19 +36,61 @@ use super::{
 /// A target that cannot be scaled is tried again so much later, or when its resource changes.
 const REFUSED_FOR: Duration = Duration::from_mins(5);
 
-/// Whether somebody else manages the target or the group (decision 9).
-pub(super) fn contested(context: &Context, name: &Name) -> Result<(), Problem> {
-    let same_cluster = |a: &_, b: &_| match (
-        source::identity_of(context, a),
-        source::identity_of(context, b),
-    ) {
-        (Some(a), Some(b)) => context.is_same_cluster(&a, &b),
-        _ => false,
+/// Whether somebody else manages the target or the group (decision 9). Whoever reads the log finds both there.
+pub(super) fn contested(context: &Context, managed: &mut Managed, name: &Name) -> Ruling {
+    let now = context.clock.now();
+    let relation = |mine: &_, other: &_| source::relation(context, mine, other);
+    let ruling = lock(&context.seen.claims).ask(name, now, relation);
+    let (rival, neighbour) = match &ruling {
+        Ruling::Turn { neighbour } => (None, neighbour.clone()),
+        Ruling::Contested(contest) => {
+            if contest.rival.is_none() {
+                // An autoscaler has the target: then this group does not manage it.
+                note_progress(context, name, Progress::Failing);
+            }
+            (contest.rival.clone(), None)
+        }
+        Ruling::Soon => return ruling,
     };
-    match lock(&context.seen.claims).verdict(name, same_cluster) {
-        Some(problem) => Err(problem),
-        None => Ok(()),
+    if let Some(rival) = rival.as_ref().filter(|_| rival != managed.rival) {
+        warn!(group = %name, %rival, "waits for another ConsumerGroup on the same target or group, which goes first");
     }
+    if let Some(neighbour) = neighbour
+        .as_ref()
+        .filter(|_| neighbour != managed.neighbour)
+    {
+        warn!(group = %name, %neighbour, "a ConsumerGroup of another namespace manages the same group of the same servers");
+    }
+    managed.rival = rival;
+    managed.neighbour = neighbour;
+    ruling
+}
+
+/// How it goes with a group that nobody contests.
+pub(super) fn progress(
+    managed: &Managed,
+    intent: &Intent,
+    resolved: &Resolved,
+    looked: Option<&Snapshot>,
+) -> Progress {
+    let Some(looked) = looked else {
+        return Progress::Unknown;
+    };
+    let reading = &intent.reading;
+    if managed.refusal.is_some() || source::trouble(looked, reading, resolved, false).is_some() {
+        Progress::Failing
+    } else if looked.error.is_none() && looked.groups.contains_key(&reading.id) {
+        Progress::Managed
+    } else {
+        Progress::Unknown
+    }
+}
+
+/// Notes how it goes, and has those looked after who wait for this group.
+pub(super) fn note_progress(context: &Context, name: &Name, progress: Progress) {
+    let now = context.clock.now();
+    let concerned = lock(&context.seen.claims).note(name, progress, now);
+    context.wake.groups(concerned);
 }
 
 /// Has Kafka read what the group needs.

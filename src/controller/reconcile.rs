@@ -8,6 +8,7 @@ use crate::{api::ConsumerGroup, intent::Intent, kafka::interest::Key};
 
 use super::{
     act,
+    contest::{Progress, Ruling},
     context::Context,
     error::{Error, Stop},
     managed::Managed,
@@ -16,7 +17,7 @@ use super::{
     view::{View, set_aside},
 };
 
-/// When Secrets that are being read are asked for again, if nothing wakes before.
+/// When what takes a moment is asked for again, Secrets that are being read or another's turn, if nothing wakes before.
 const SOON: Duration = Duration::from_secs(2);
 /// First pause after an error of the API server; doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -34,10 +35,18 @@ pub(super) async fn reconcile(
     let mut managed = remembered.lock().await;
     managed.meet(group);
     let next = match step(&context, &name, &mut managed).await {
-        Err(Stop::Problem(problem)) => set_aside(&context, &mut managed, &problem)
-            .await
-            .map(|()| None),
-        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::Problem(problem)) => {
+            prepare::note_progress(&context, &name, Progress::Failing);
+            set_aside(&context, &mut managed, &problem)
+                .await
+                .map(|()| None)
+        }
+        Err(Stop::Error(error)) => {
+            if error.is_lasting() {
+                prepare::note_progress(&context, &name, Progress::Failing);
+            }
+            Err(error)
+        }
         Ok(next) => Ok(next),
     };
     context.done(&name, &remembered, next.is_ok());
@@ -60,12 +69,21 @@ async fn step(
 ) -> Result<Option<Duration>, Stop> {
     let group = Arc::clone(managed.stored());
     let intent = Intent::of(&group)?;
+    let release = || {
+        let user = Key::consumer_group(&name.namespace, &name.name);
+        context.secrets.release(&user);
+    };
     let located = source::locate(context, &intent.source, &name.namespace, &intent.reading.id)
-        .and_then(|located| prepare::contested(context, name).map(|()| located))
-        .inspect_err(|_| {
-            let user = Key::consumer_group(&name.namespace, &name.name);
-            context.secrets.release(&user);
-        })?;
+        .inspect_err(|_| release())?;
+    match prepare::contested(context, managed, name) {
+        Ruling::Turn { .. } => {}
+        Ruling::Soon => return Ok(Some(SOON)),
+        Ruling::Contested(contest) => {
+            release();
+            set_aside(context, managed, &contest.problem).await?;
+            return Ok(contest.until.map(|until| context.until(until)));
+        }
+    }
     let before = managed.reading.as_ref().map(|reading| &reading.connection);
     let Some(resolved) = source::connect(context, located, name, before)? else {
         return Ok(Some(SOON));
@@ -104,6 +122,8 @@ async fn step(
         Some(action) => view.act(managed, action).await?,
         None => None,
     };
+    let progress = prepare::progress(managed, &intent, &resolved, looked.as_deref());
+    prepare::note_progress(context, name, progress);
     view.report(managed).await?;
     Ok(again.or_else(|| view.until()))
 }

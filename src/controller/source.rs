@@ -9,7 +9,7 @@ use crate::{
     api::{KafkaCluster, NamespacesFrom, condition::reasons},
     intent::{Plan, Source, connection::Unusable},
     kafka::{
-        connection::{Connection, Identity},
+        connection::Connection,
         error::ReadError,
         interest::{GroupInterest, Key, TopicSelection},
         pool::WatchError,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    contest::Claim,
+    contest::{self, Claim, Relation},
     context::{Context, lock},
     error::Problem,
     name::Name,
@@ -168,11 +168,40 @@ fn allows(context: &Context, cluster: &KafkaCluster, namespace: &str, group_id: 
     lets_in && (prefixes.is_empty() || prefixes.iter().any(|prefix| group_id.starts_with(prefix)))
 }
 
-/// What a claim's connection is shared by, if its group may use it.
-pub(super) fn identity_of(context: &Context, claim: &Claim) -> Option<Identity> {
+/// Whether a claim's group may use the cluster that it names.
+pub(super) fn is_allowed(context: &Context, claim: &Claim) -> bool {
+    located(context, claim).is_some()
+}
+
+fn located(context: &Context, claim: &Claim) -> Option<Located> {
     let namespace = &claim.name.namespace;
-    let located = locate(context, &claim.source, namespace, &claim.group_id).ok()?;
-    Some(located.plan.identity(&located.namespace))
+    locate(context, &claim.source, namespace, &claim.group_id).ok()
+}
+
+/// How two claims on one group id are to each other (`docs/decisions/0014`).
+///
+/// Inside a namespace the id that brokers give their cluster counts: whoever wrote both groups chose both brokers. From
+/// another namespace anybody can run a broker that gives any id, and write down anybody's servers; there only an
+/// administrator's word counts, who has let both use one KafkaCluster.
+pub(super) fn relation(context: &Context, mine: &Claim, other: &Claim) -> Relation {
+    let is_same_namespace = mine.name.namespace == other.name.namespace;
+    let by_one_resource = matches!(
+        (contest::cluster_of(mine), contest::cluster_of(other)),
+        (Some(mine), Some(other)) if mine == other
+    );
+    let (Some(mine), Some(other)) = (located(context, mine), located(context, other)) else {
+        return Relation::Strangers;
+    };
+    let identity = |located: &Located| located.plan.identity(&located.namespace);
+    if by_one_resource
+        || is_same_namespace && context.is_same_cluster(&identity(&mine), &identity(&other))
+    {
+        Relation::Rivals
+    } else if !is_same_namespace && mine.plan.servers() == other.plan.servers() {
+        Relation::Neighbours
+    } else {
+        Relation::Strangers
+    }
 }
 
 /// Why Kafka is not read with what is written now, if it is not.

@@ -20,10 +20,11 @@ use crate::{
 use super::{
     act::{self, Action, Outcome},
     conditions::{Found, Looks},
-    context::Context,
+    context::{Context, lock},
     error::{Error, Problem},
     event,
     managed::{Managed, Refusal},
+    name::Name,
     news::{self, Grain},
     notify,
     report::{self, Scene},
@@ -59,6 +60,11 @@ impl View<'_> {
         managed: &mut Managed,
         action: Action,
     ) -> Result<Option<Duration>, Error> {
+        let name = Name::of(&**managed.stored());
+        if !lock(&self.context.seen.claims).has_turn(&name, self.context.clock.now()) {
+            debug!("not acted: another ConsumerGroup has the turn by now");
+            return Ok(Some(AGAIN));
+        }
         let ahead = self.status(managed);
         let outcome =
             act::act(self.context, managed, self.target, self.size, action, ahead).await?;
@@ -153,6 +159,7 @@ impl View<'_> {
                     Some(looked) if looked.error.is_some() => Looks::Failing,
                     _ => Looks::Answered,
                 },
+                beside: managed.neighbour.as_ref().map(|_| &*reading.id),
                 idle_lasts: managed.idle_lasts,
                 fleeting_instances: group.is_some_and(Group::has_static_members)
                     && !self.target.key.keeps_names(),
@@ -171,12 +178,7 @@ impl View<'_> {
         else {
             return None;
         };
-        let left = until.duration_since(self.context.clock.now());
-        Some(
-            Duration::try_from(left)
-                .unwrap_or_default()
-                .max(Duration::from_secs(1)),
-        )
+        Some(self.context.until(until))
     }
 }
 

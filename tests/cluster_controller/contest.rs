@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage, UP, assert_spaced, now};
+use crate::support::kubernetes::Space;
+use crate::support::operator::Operator;
 use crate::support::until::{secs, until};
 
 fn autoscaler() -> Value {
@@ -120,6 +122,149 @@ async fn of_two_on_one_group_the_older_manages() {
         .until_condition("younger", "Ready", "False/GroupContested")
         .await;
     assert_eq!(stage.space.replicas("second").await, 1);
+}
+
+/// An operator of both namespaces.
+async fn operator_of(stage: &Stage<'_>, other: &Space) -> Operator {
+    let flag = format!("--watch-namespace={}", other.name);
+    Operator::start_with(stage.kubernetes, &stage.space, &[&flag]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_groups_of_another_namespace_keep_nobody_from_managing() {
+    let stage = Stage::new("hurt").await;
+    let squat = stage.kubernetes.namespace("squat").await;
+    // The same servers and group id, and a target that does not exist.
+    let nowhere = stage.spec(json!({ "scaleTargetRef": { "name": "nowhere" } }));
+    squat.group("nowhere", nowhere).await;
+    // By another address: another connection to somebody who gives the same cluster id.
+    let elsewhere = stage.kafka.bootstrap.replace("127.0.0.1", "localhost");
+    assert_ne!(elsewhere, stage.kafka.bootstrap);
+    squat.deployment("liar", 1).await;
+    let liar = stage.spec(json!({
+        "scaleTargetRef": { "name": "liar" },
+        "kafka": { "bootstrapServers": elsewhere.split(',').collect::<Vec<_>>() },
+    }));
+    squat.group("liar", liar).await;
+    tokio::time::sleep(secs(1)).await;
+    let _crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.group(json!({})).await;
+    let chronicle = crate::stage::Chronicle::of(&stage.space, APP);
+    let _operator = operator_of(&stage, &squat).await;
+    squat
+        .until_condition("nowhere", "Ready", "False/TargetNotFound")
+        .await;
+    squat.until_condition("liar", "Ready", "True/Managed").await;
+    stage.space.until_replicas(APP, 6, 40).await;
+    stage
+        .space
+        .until_condition(APP, "Ready", "True/Managed")
+        .await;
+    let said = chronicle.condition("Ready");
+    assert!(
+        !said.iter().any(|said| said.contains("Contested")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator_finds_both() {
+    let stage = Stage::new("shared").await;
+    let owner = stage.kubernetes.namespace("owner").await;
+    owner.cluster("main", &stage.kafka.bootstrap).await;
+    let allow =
+        kube::api::Patch::Merge(json!({ "spec": { "allowedNamespaces": { "from": "All" } } }));
+    let parameters = kube::api::PatchParams::default();
+    let _ = owner
+        .clusters()
+        .patch("main", &parameters, &allow)
+        .await
+        .unwrap();
+    let other = stage.kubernetes.namespace("other").await;
+    let reference = json!({ "bootstrapServers": null, "clusterRef": { "name": "main", "namespace": owner.name } });
+    let by_reference = |target| json!({ "kafka": reference, "scaleTargetRef": { "name": target } });
+
+    // Older, and without a target.
+    other.group("older", stage.spec(by_reference("late"))).await;
+    tokio::time::sleep(secs(1)).await;
+    let _crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 600).await;
+    stage.group(by_reference(APP)).await;
+    let watched = [
+        format!("--watch-namespace={}", other.name),
+        format!("--watch-namespace={}", owner.name),
+    ];
+    let flags: Vec<&str> = watched.iter().map(String::as_str).collect();
+    let operator = Operator::start_with(stage.kubernetes, &stage.space, &flags).await;
+    stage.space.until_replicas(APP, 6, 40).await;
+
+    // Its target comes too late, for this process and for the next.
+    other.deployment("late", 1).await;
+    other
+        .until_condition("older", "Ready", "False/GroupContested")
+        .await;
+    let loser = format!("group={}/older", other.name);
+    let winner = format!("rival={}/{APP}", stage.space.name);
+    let log = operator.log();
+    let both = |line: &&str| line.contains(&loser) && line.contains(&winner);
+    assert_eq!(log.lines().filter(both).count(), 1, "{log}");
+    operator.kill();
+    let _next = Operator::start_with(stage.kubernetes, &stage.space, &flags).await;
+    stage.until_settled(6).await;
+    let status = other.status("older").await;
+    let ready = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "Ready")
+        .unwrap();
+    assert_eq!(ready.reason, "GroupContested");
+    assert!(
+        ready.message.contains("ask the cluster's owner"),
+        "{}",
+        ready.message
+    );
+    assert!(
+        !ready.message.contains(stage.space.name.as_str()),
+        "{}",
+        ready.message
+    );
+    assert_eq!(other.replicas("late").await, 1);
+
+    // And when the one that manages goes, the other has its turn.
+    let _ = stage
+        .space
+        .groups()
+        .delete(APP, &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    other
+        .until_condition("older", "Ready", "True/Managed")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_writes_down_how_old_a_group_is() {
+    let stage = Stage::new("age").await;
+    let object = json!({
+        "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup",
+        "metadata": { "name": APP, "uid": "00000000-0000-0000-0000-000000000000",
+            "creationTimestamp": "2000-01-01T00:00:00Z" },
+        "spec": stage.spec(json!({})),
+    });
+    let object = serde_json::from_value(object).unwrap();
+    let created = stage
+        .space
+        .groups()
+        .create(&kube::api::PostParams::default(), &object)
+        .await
+        .unwrap();
+    let (metadata, hour) = (created.metadata, jiff::SignedDuration::from_hours(1));
+    assert_ne!(
+        metadata.uid.as_deref(),
+        Some("00000000-0000-0000-0000-000000000000")
+    );
+    assert!(now().duration_since(metadata.creation_timestamp.unwrap().0) < hour);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

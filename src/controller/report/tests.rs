@@ -140,6 +140,7 @@ fn found(decision: &Decision) -> Found<'_> {
         stale: None,
         refusal: None,
         looks: Looks::Answered,
+        beside: None,
         idle_lasts: false,
         fleeting_instances: false,
         dry_run: false,
