@@ -61,7 +61,7 @@ pub mod reasons {
     pub const TARGET_FORBIDDEN: &str = "TargetForbidden";
     /// Ready, False: somebody else scales the target (decisions 7 and 9).
     pub const TARGET_CONTESTED: &str = "TargetContested";
-    /// Ready, False: an older ConsumerGroup manages the same group of the same Kafka cluster (decision 9).
+    /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster (decision 9).
     pub const GROUP_CONTESTED: &str = "GroupContested";
     /// Ready, False: a group of a kind that has no members to count, or that cannot be read.
     pub const GROUP_TYPE_UNSUPPORTED: &str = "GroupTypeUnsupported";

@@ -224,11 +224,8 @@ async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator
         "{}",
         ready.message
     );
-    assert!(
-        !ready.message.contains(stage.space.name.as_str()),
-        "{}",
-        ready.message
-    );
+    let named = format!("{}/{APP}", stage.space.name);
+    assert!(!ready.message.contains(&named), "{}", ready.message);
     assert_eq!(other.replicas("late").await, 1);
 
     // And when the one that manages goes, the other has its turn.
