@@ -104,8 +104,11 @@ pub(super) enum Ruling {
     },
     /// Somebody else goes first.
     Contested(Contest),
-    /// Somebody else is being tried; that takes a moment.
-    Soon,
+    /// Somebody else is tried first; that takes a moment.
+    Soon {
+        /// Who.
+        rival: Name,
+    },
 }
 
 /// Who goes first, and what the other is told.
@@ -267,12 +270,14 @@ impl Claims {
         };
         let theirs = self.standings.get(&rival.name);
         // Whether it can be managed will be known in a moment; nobody is told before that it is.
+        let has_managed = theirs.is_some_and(|theirs| theirs.has_managed(now));
         let is_soon = match self.rank(&rival.name, now) {
-            Rank::Turn => rank == Rank::Failed && !theirs.is_some_and(|it| it.has_managed(now)),
-            Rank::Former | Rank::Untried | Rank::Failed => true,
+            Rank::Turn => matches!(rank, Rank::Lapsed | Rank::Failed) && !has_managed,
+            Rank::Former | Rank::Lapsed | Rank::Untried | Rank::Failed => true,
         };
         let ruling = if is_soon {
-            Ruling::Soon
+            let rival = rival.name.clone();
+            Ruling::Soon { rival }
         } else {
             Ruling::Contested(Contest {
                 problem: by_group(mine, rival, theirs, is_on_target),
@@ -282,7 +287,7 @@ impl Claims {
         };
         let rival = rival.name.clone();
         if let Some(standing) = self.standings.get_mut(name) {
-            standing.wait(rival, now);
+            standing.wait(rival, has_managed, now);
         }
         ruling
     }
@@ -313,6 +318,12 @@ impl Claims {
             .is_some_and(|standing| standing.has_turn(now))
     }
 
+    fn has_just_failed(&self, name: &Name, now: Timestamp) -> bool {
+        self.standings
+            .get(name)
+            .is_some_and(|standing| standing.has_just_failed(now))
+    }
+
     fn rank(&self, name: &Name, now: Timestamp) -> Rank {
         self.standings
             .get(name)
@@ -339,6 +350,7 @@ impl Claims {
             let theirs = self.rank(&claim.name, now);
             let goes_before = match theirs {
                 Rank::Turn | Rank::Former => true,
+                Rank::Lapsed => !self.has_just_failed(&claim.name, now),
                 Rank::Untried => !waits(&claim.name),
                 Rank::Failed => false,
             };

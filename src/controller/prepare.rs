@@ -50,7 +50,10 @@ pub(super) fn contested(context: &Context, managed: &mut Managed, name: &Name) -
             }
             (contest.rival.clone(), None)
         }
-        Ruling::Soon => return ruling,
+        Ruling::Soon { rival } => {
+            context.wake.groups([rival.clone()]);
+            return ruling;
+        }
     };
     if let Some(rival) = rival.as_ref().filter(|_| rival != managed.rival) {
         warn!(group = %name, %rival, "waits for another ConsumerGroup on the same target or group, which goes first");

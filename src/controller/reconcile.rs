@@ -77,7 +77,7 @@ async fn step(
         .inspect_err(|_| release())?;
     match prepare::contested(context, managed, name) {
         Ruling::Turn { .. } => {}
-        Ruling::Soon => return Ok(Some(SOON)),
+        Ruling::Soon { .. } => return Ok(Some(SOON)),
         Ruling::Contested(contest) => {
             release();
             set_aside(context, managed, &contest.problem).await?;

@@ -397,6 +397,32 @@ async fn a_blip_and_a_kafka_that_is_down_for_all_hand_nothing_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_is_refused_to_both_hands_nothing_over() {
+    let scene = two_of_one_cluster();
+    scene.api.delete("deployments", "shop/orders");
+    let _operator = scene.operator().await;
+    looks(&scene, 4).await;
+    // The older is well again, and waits; then neither is let in for ten minutes.
+    create_deployment(&scene, "shop", "orders");
+    looks(&scene, 4).await;
+    for _ in 0..40 {
+        tokio::time::sleep(crate::scene::INTERVAL).await;
+        scene.kafka.refuse();
+        settle().await;
+    }
+    assert_eq!(
+        scene.condition("mart/orders", "Ready"),
+        "False/AuthenticationFailed"
+    );
+    looks(&scene, 20).await;
+    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
+    assert_eq!(
+        scene.condition("shop/orders", "Ready"),
+        "False/GroupContested"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_older_group_that_is_pointed_at_one_that_is_managed_waits() {
     let scene = two_of_one_cluster();
     scene.api.edit("consumergroups", "shop/orders", |group| {

@@ -13,6 +13,9 @@ use super::Name;
 /// How long one that was managed keeps its claim while it cannot be.
 pub(in crate::controller) const GRACE: SignedDuration = SignedDuration::from_secs(60);
 
+/// How long one that has lost its turn is not tried again before others are: until a look at its target at most.
+const TRIED: SignedDuration = SignedDuration::from_secs(10);
+
 /// How it went with a group when it was last worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) enum Progress {
@@ -42,6 +45,8 @@ pub(super) enum Rank {
     Turn,
     /// It had the turn when this process began, and has not asked for it yet.
     Former,
+    /// It had the turn and lost it by failing, and nobody has managed since.
+    Lapsed,
     /// It has not tried yet.
     Untried,
     /// It was tried, and cannot be managed.
@@ -52,7 +57,10 @@ pub(super) enum Rank {
 pub(super) struct Standing {
     turn: Option<Turn>,
     former: bool,
+    lapsed: bool,
     failed: bool,
+    /// When it was last seen to fail.
+    tried: Option<Timestamp>,
     /// Since when it is managed.
     since: Option<Timestamp>,
     /// Who had the turn when it last asked for it.
@@ -94,7 +102,9 @@ impl Standing {
             Rank::Turn
         } else if self.former {
             Rank::Former
-        } else if self.failed || self.turn.is_some() {
+        } else if self.lapsed || self.turn.is_some() {
+            Rank::Lapsed
+        } else if self.failed {
             Rank::Failed
         } else {
             Rank::Untried
@@ -104,6 +114,12 @@ impl Standing {
     /// Whether it was seen to work and has its turn still.
     pub(super) fn has_managed(&self, now: Timestamp) -> bool {
         self.has_turn(now) && self.turn != Some(Turn::Trying)
+    }
+
+    /// Whether it has failed a moment ago, so that others may try.
+    pub(super) fn has_just_failed(&self, now: Timestamp) -> bool {
+        self.tried
+            .is_some_and(|tried| now.duration_since(tried) < TRIED)
     }
 
     /// Whether it works now.
@@ -133,17 +149,19 @@ impl Standing {
                 self.former = false;
                 self.turn = Some(Turn::Held);
             }
-            rank @ (Rank::Untried | Rank::Failed) => {
-                self.failed = rank == Rank::Failed;
+            rank @ (Rank::Lapsed | Rank::Untried | Rank::Failed) => {
+                self.lapsed = rank == Rank::Lapsed;
                 self.turn = Some(Turn::Trying);
                 self.since = None;
             }
         }
     }
 
-    /// `winner` goes before it.
-    pub(super) fn wait(&mut self, winner: Name, now: Timestamp) {
-        self.failed = self.rank(now) == Rank::Failed;
+    /// `winner` goes before it, which `manages` or is to be tried.
+    pub(super) fn wait(&mut self, winner: Name, manages: bool, now: Timestamp) {
+        let has_lapsed = self.rank(now) == Rank::Lapsed;
+        self.lapsed = has_lapsed && !manages;
+        self.failed |= has_lapsed;
         self.former = false;
         self.turn = None;
         self.since = None;
@@ -152,10 +170,14 @@ impl Standing {
 
     /// It was worked on. Says whether that concerns whoever waits for it.
     pub(super) fn note(&mut self, progress: Progress, now: Timestamp) -> bool {
+        if progress == Progress::Failing {
+            self.tried = Some(now);
+        }
         match (progress, self.turn) {
             // A turn that has ended is not had again by this: somebody else may have it by now.
             (Progress::Managed, Some(_)) if self.has_turn(now) => {
                 self.turn = Some(Turn::Held);
+                self.lapsed = false;
                 self.failed = false;
                 self.since.get_or_insert(now);
                 false
