@@ -255,7 +255,7 @@ impl Claims {
         let first = on_target.map(|rival| (rival, true)).or_else(|| {
             let rivals = self.groups.get(&mine.group_id);
             let first = self.first(mine, rank, rivals, now, |other| {
-                relation(mine, other) == Relation::Rivals
+                may_be_rivals(mine, other) && relation(mine, other) == Relation::Rivals
             });
             if first.is_none() {
                 neighbour = self.neighbour(mine, &relation);
@@ -384,6 +384,13 @@ impl Claims {
             .find(|other| other.acts && relation(mine, other) == Relation::Neighbours)
             .map(|other| other.name.clone())
     }
+}
+
+/// Whether two claims on one group id can contest each other at all: of two namespaces only by one KafkaCluster. Asked first,
+/// since it costs little where somebody has written down the same group id a thousand times.
+fn may_be_rivals(mine: &Claim, other: &Claim) -> bool {
+    mine.name.namespace == other.name.namespace
+        || matches!(mine.source, Source::Cluster { .. }) && mine.source == other.source
 }
 
 /// The KafkaCluster that a claim names.
