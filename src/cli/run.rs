@@ -111,7 +111,9 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
         metrics,
     };
 
-    let listener = http::listen(options.listen_address).map_err(|error| error.to_string())?;
+    let listener = http::listen(options.listen_address)
+        .await
+        .map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     info!(
         version = env!("CARGO_PKG_VERSION"),

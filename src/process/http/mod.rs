@@ -15,15 +15,20 @@ use std::{
 };
 
 use socket2::SockRef;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::connections::{Connections, Limits};
 pub use self::pages::Pages;
 
 /// What a stopping server gives to answers that are under way; a client that holds its connection must not hold us.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a killed process may take to let go of the port. It took up to a fifth of a second on a busy machine.
+const LET_GO: Duration = Duration::from_secs(3);
+/// Pause between two tries.
+const BIND_RETRY: Duration = Duration::from_millis(50);
 
 /// Connections that wait to be accepted. With std's 128 a burst would make a probe's first packet be sent again a second later.
 const BACKLOG: i32 = 1024;
@@ -45,18 +50,33 @@ pub struct ListenError {
     error: io::Error,
 }
 
-/// Takes the port, so that a taken one is known before anything else begins.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    let bound = || {
-        let listener = TcpListener::bind(address)?;
-        let socket = SockRef::from(&listener);
-        socket.listen(BACKLOG)?;
-        // Accepted connections inherit both.
-        socket.set_send_buffer_size(SOCKET_BUFFER)?;
-        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
-        Ok(listener)
-    };
-    bound().map_err(|error| ListenError { address, error })
+/// Takes the port, so that a taken one is known before anything else begins. The process before this one may have been killed a moment
+/// ago and hold it still, so it is tried for a few seconds.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let until = Instant::now() + LET_GO;
+    let mut is_told = false;
+    loop {
+        match bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                if !is_told {
+                    info!(%address, within = ?LET_GO, "waiting for the process that listens on our address to end");
+                    is_told = true;
+                }
+                sleep(BIND_RETRY).await;
+            }
+            bound => return bound.map_err(|error| ListenError { address, error }),
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    let socket = SockRef::from(&listener);
+    socket.listen(BACKLOG)?;
+    // Accepted connections inherit both.
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    Ok(listener)
 }
 
 /// Serves until `stop`, then lets answers under way finish for at most two seconds.

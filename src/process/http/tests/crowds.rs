@@ -61,7 +61,7 @@ impl Server {
             .enable_all()
             .build()
             .unwrap();
-        let listener = listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).unwrap();
+        let listener = bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
         let connections = Connections::new(limits);
@@ -277,7 +277,10 @@ fn requests_in_one_go_whose_answers_nobody_reads_are_given_up() {
 #[test]
 fn a_client_that_never_reads_a_large_answer_is_let_go_and_holds_nobody_up() {
     // Time enough to make the text.
-    let server = Server::with(limits(never(), never(), Duration::from_secs(5)), many_numbers());
+    let server = Server::with(
+        limits(never(), never(), Duration::from_secs(5)),
+        many_numbers(),
+    );
     let mut slow = server.says("GET /metrics HTTP/1.1\r\nHost: it\r\n\r\n");
     assert_eq!(server.get("/metrics"), "HTTP/1.1 200 OK");
     server.until_connected(0);
