@@ -9,7 +9,7 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
 /// Longest input; nothing that is read is longer.
-const LONGEST: usize = 4 << 20;
+const LONGEST: usize = 1 << 20;
 /// Cases without `LAGRANGE_FUZZ_SECONDS`.
 const CASES: u32 = 250;
 /// A case takes microseconds. One that takes so long does not end.
@@ -86,7 +86,7 @@ fn change() -> impl Strategy<Value = Change> {
         6 => (index(), index()).prop_map(|(which, number)| Change::Number(which, number)),
         3 => (index(), index()).prop_map(|(at, text)| Change::Text(at, text)),
         4 => (index(), index()).prop_map(|(which, text)| Change::Word(which, text)),
-        1 => (index(), 1..300_000_usize).prop_map(|(at, length)| Change::Long(at, length)),
+        1 => (index(), 1..100_000_usize).prop_map(|(at, length)| Change::Long(at, length)),
     ]
 }
 
@@ -99,40 +99,40 @@ impl Change {
                     bytes[at] = *byte;
                 }
             }
-            Self::Cut(at) => bytes.truncate(place(at, bytes)),
-            Self::Remove(from, to) => drop(bytes.drain(range(from, to, bytes))),
+            Self::Cut(at) => bytes.truncate(place(*at, bytes)),
+            Self::Remove(from, to) => drop(bytes.drain(range(*from, *to, bytes))),
             Self::Repeat(from, to, times) => {
-                let range = range(from, to, bytes);
+                let range = range(*from, *to, bytes);
                 let times = times.min(&(LONGEST / range.len().max(1))).to_owned();
                 let more = bytes[range.clone()].repeat(times);
                 bytes.splice(range.start..range.start, more);
             }
             Self::Splice(seed, from, to, at) => {
                 let seed = seed.get(seeds);
-                let part = seed[range(from, to, seed)].to_vec();
-                let at = place(at, bytes);
+                let part = seed[range(*from, *to, seed)].to_vec();
+                let at = place(*at, bytes);
                 bytes.splice(at..at, part);
             }
             Self::Nest(at, which, depth) => {
-                let at = place(at, bytes);
+                let at = place(*at, bytes);
                 bytes.splice(at..at, which.get(&BRACKETS).repeat(*depth).into_bytes());
             }
             Self::Number(which, number) => {
-                replace(bytes, which, number.get::<&str>(&NUMBERS), |b| {
+                replace(bytes, *which, number.get::<&str>(&NUMBERS), |b| {
                     b.is_ascii_digit() || *b == b'.' || *b == b'-'
                 });
             }
             Self::Text(at, text) => {
-                let at = place(at, bytes);
+                let at = place(*at, bytes);
                 bytes.splice(at..at, text.get(&TEXTS).bytes());
             }
             Self::Word(which, text) => {
-                replace(bytes, which, text.get::<&str>(&TEXTS), |b| {
+                replace(bytes, *which, text.get::<&str>(&TEXTS), |b| {
                     b.is_ascii_alphanumeric() || *b == b'"' || *b == b'_'
                 });
             }
             Self::Long(at, length) => {
-                let at = place(at, bytes);
+                let at = place(*at, bytes);
                 bytes.splice(at..at, std::iter::repeat_n(b'x', *length));
             }
         }
@@ -140,17 +140,17 @@ impl Change {
     }
 }
 
-fn place(at: &Index, bytes: &[u8]) -> usize {
+fn place(at: Index, bytes: &[u8]) -> usize {
     at.index(bytes.len() + 1)
 }
 
-fn range(from: &Index, to: &Index, bytes: &[u8]) -> std::ops::Range<usize> {
+fn range(from: Index, to: Index, bytes: &[u8]) -> std::ops::Range<usize> {
     let (from, to) = (place(from, bytes), place(to, bytes));
     from.min(to)..from.max(to)
 }
 
 /// Replaces one of the runs of bytes that are `of` a kind.
-fn replace(bytes: &mut Vec<u8>, which: &Index, by: &str, of: impl Fn(&u8) -> bool) {
+fn replace(bytes: &mut Vec<u8>, which: Index, by: &str, of: impl Fn(&u8) -> bool) {
     let mut runs = Vec::new();
     let mut start = None;
     for at in 0..=bytes.len() {

@@ -310,7 +310,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
         for level in 1..12 {
             let before = format!("*a{},", level - 1).repeat(9);
-            text += &format!("a{level}: &a{level} [{before}]\n");
+            text.extend([format!("a{level}: &a{level} ["), before, "]\n".to_owned()]);
         }
         text += "kind: ConsumerGroup\n";
         let error = group_of(Path::new("group.yaml"), &text).unwrap_err();

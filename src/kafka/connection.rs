@@ -337,7 +337,7 @@ mod tests {
                 }
                 // The schema lets 255 characters through.
                 Err(error) if text.len() <= 255 => {
-                    crate::fuzz::assert_is_one_line(&error.to_string())
+                    crate::fuzz::assert_is_one_line(&error.to_string());
                 }
                 Err(_) => {}
             }
