@@ -26,7 +26,7 @@ e2e: ## Run the tests on a real Kubernetes node with real consumers (needs root 
 gssapi: ## Build with Kerberos and log in by a keytab, with a real KDC (librdkafka is built anew; root or the packages krb5-kdc and krb5-admin-server)
 	tests/all.sh environment gssapi
 
-soak: ## Play twelve hours of a recorded day to real consumers, break three real brokers and the way to them at random, then run the tests of Kafka under Valgrind (an hour and a half in all)
+soak: ## Play twelve hours of a recorded day to real consumers, break three real brokers and the way to them at random, mangle what is parsed, kill operators, then run the tests of Kafka under Valgrind (two hours in all)
 	tests/soak.sh
 
 bench: ## Measure what a decision costs, as ratios in one run (builds for release first)

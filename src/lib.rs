@@ -20,6 +20,8 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controller;
+#[cfg(test)]
+mod fuzz;
 pub mod intent;
 pub mod kafka;
 pub mod process;

@@ -170,3 +170,26 @@ fn write(output: &mut impl Write, line: &impl serde::Serialize) -> Result<(), Fa
     serde_json::to_writer(&mut *output, line).map_err(|error| Failed::Write(error.into()))?;
     output.write_all(b"\n").map_err(Failed::Write)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::{assert_is_one_line, fuzz};
+
+    #[test]
+    fn a_mangled_recording_fails_by_a_line_that_says_why() {
+        let recorded = include_str!("../../tests/recordings/morning.jsonl");
+        let some: Vec<&str> = recorded.lines().take(6).collect();
+        let decide = Decide {
+            input: "-".into(),
+            manifest: None,
+            stream: false,
+            check: false,
+        };
+        fuzz(&[some.join("\n")], |bytes| {
+            if let Err(error) = decide.answer(bytes, io::sink()) {
+                assert_is_one_line(&super::super::in_a_line(&error.to_string()));
+            }
+        });
+    }
+}

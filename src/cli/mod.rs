@@ -6,7 +6,12 @@ mod observe;
 mod run;
 mod simulate;
 
-use std::{ffi::OsString, fmt, process::ExitCode};
+use std::{
+    ffi::OsString,
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
@@ -90,9 +95,26 @@ fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
     }
 }
 
-/// Writes the reason of an end to standard error.
+/// Writes the reason of an end to standard error, where there may be nobody to read it.
 fn complain(reason: &str) {
-    eprintln!("lagrange: {reason}");
+    let _ = writeln!(io::stderr(), "lagrange: {}", in_a_line(reason));
+}
+
+/// Longest message, in characters.
+const LONGEST: usize = 2_000;
+
+/// A message as one line that a terminal shows as it is: what was read may be quoted in it.
+fn in_a_line(reason: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let words: Vec<String> = reason
+        .split_whitespace()
+        .map(|word| word.chars().map(shown).collect())
+        .collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
 }
 
 /// clap's message without its usage, and where to look when it gives no advice itself.

@@ -14,6 +14,7 @@ use crate::{
         rdkafka_reader::RdkafkaFactory,
     },
     process::{
+        descriptors,
         http::{self, Pages},
         kubernetes::{self, Access, AccessError, Cluster},
         logging,
@@ -38,6 +39,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> ExitCode {
         logging::init(self.options.log_format, &self.options.log_filter);
+        descriptors::raise_limit();
         let runtimes = (
             workers(),
             Builder::new_current_thread().enable_all().build(),
@@ -109,7 +111,9 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
         metrics,
     };
 
-    let listener = http::listen(options.listen_address).map_err(|error| error.to_string())?;
+    let listener = http::listen(options.listen_address)
+        .await
+        .map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     info!(
         version = env!("CARGO_PKG_VERSION"),

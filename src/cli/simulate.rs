@@ -138,7 +138,7 @@ impl Simulate {
     pub(super) fn run(&self) -> Result<(), Failed> {
         let comparison = self.setup()?.fit()?;
         for note in &comparison.notes {
-            eprintln!("lagrange: {note}");
+            super::complain(note);
         }
         let outcomes = comparison.run()?;
         let text = match self.output {
@@ -223,12 +223,15 @@ fn read(path: &Path) -> Result<String, Failed> {
 
 /// The one ConsumerGroup in a file.
 fn manifest(path: &Path) -> Result<ConsumerGroup, Failed> {
-    let text = read(path)?;
+    group_of(path, &read(path)?)
+}
+
+fn group_of(path: &Path, text: &str) -> Result<ConsumerGroup, Failed> {
     let bad = |problem: String| Failed::Content {
         path: path.to_owned(),
         problem,
     };
-    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text)
+    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(text)
         .map_err(|error| bad(format!("not a manifest: {error}")))?;
     let is_group = |object: &&serde_json::Value| {
         object.get("kind").and_then(|kind| kind.as_str()) == Some("ConsumerGroup")
@@ -236,7 +239,7 @@ fn manifest(path: &Path) -> Result<ConsumerGroup, Failed> {
     let mut groups = objects.iter().filter(is_group);
     match (groups.next(), groups.next(), objects.len()) {
         // By way of the text the message knows the line.
-        (Some(_), None, 1) => serde_saphyr::from_str(&text)
+        (Some(_), None, 1) => serde_saphyr::from_str(text)
             .map_err(|error| bad(format!("not a ConsumerGroup: {error}"))),
         (Some(group), None, _) => serde_json::from_value(group.clone())
             .map_err(|error| bad(format!("not a ConsumerGroup: {error}"))),
@@ -288,4 +291,62 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn rivals(text: &str) -> Result<Rivals, BadRival> {
     Rival::list(text).map(Rivals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::{assert_is_one_line, fuzz};
+    use crate::intent::Intent;
+
+    const EXAMPLES: [&str; 2] = [
+        include_str!("../../examples/max-delay.yaml"),
+        "kind: ConsumerGroup\nspec: &a {b: [*a, *a]}\n---\nkind: Deployment\n",
+    ];
+
+    /// Nine times nine times nine and so on: a few lines that would be gigabytes.
+    #[test]
+    fn a_manifest_that_grows_beyond_measure_is_refused() {
+        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..12 {
+            let before = format!("*a{},", level - 1).repeat(9);
+            text.extend([format!("a{level}: &a{level} ["), before, "]\n".to_owned()]);
+        }
+        text += "kind: ConsumerGroup\n";
+        let error = group_of(Path::new("group.yaml"), &text).unwrap_err();
+        assert_is_one_line(&super::super::in_a_line(&error.to_string()));
+    }
+
+    #[test]
+    fn a_manifest_that_is_nested_beyond_measure_is_refused() {
+        for nest in ["[", "{a: ", "- ", "? ", "!t [", "- - "] {
+            let text = format!("kind: ConsumerGroup\nspec: {}", nest.repeat(100_000));
+            let error = group_of(Path::new("group.yaml"), &text).unwrap_err();
+            assert_is_one_line(&super::super::in_a_line(&error.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_mangled_manifest_fails_by_a_line_that_says_why() {
+        fuzz(&EXAMPLES, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            match group_of(Path::new("group.yaml"), &text) {
+                Ok(group) => drop(Intent::of(&group)),
+                Err(error) => assert_is_one_line(&super::super::in_a_line(&error.to_string())),
+            }
+        });
+    }
+
+    #[test]
+    fn a_mangled_plant_fails_by_a_line_that_says_why() {
+        let plant = "topics: {orders: 24}\nconsumerRate: 200\nassignor: range\nskew: 0.3\nstartSeconds: [20, 30, 60]\n\
+                     commitIntervalSeconds: 5\ninitialReplicas: 2\n";
+        fuzz(&[plant], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            match serde_saphyr::from_str::<Parameters>(&text) {
+                Ok(parameters) => drop(parameters.checked()),
+                Err(error) => assert_is_one_line(&super::super::in_a_line(&error.to_string())),
+            }
+        });
+    }
 }

@@ -275,3 +275,21 @@ fn servers_in_another_order_are_the_same_cluster() {
 fn the_subject_of_a_group_never_changes_between_releases() {
     assert_eq!(intent(json!({})).policy.subject, 7_818_030_205_975_264);
 }
+
+#[test]
+fn a_mangled_resource_fails_by_an_error_alone() {
+    let plain = group(
+        json!({ "topicPattern": "orders\\..*", "pacing": { "minInterval": "1m" }, "maxReplicas": 9 }),
+    );
+    let inline = group(json!({
+        "kafka": { "clusterRef": null, "bootstrapServers": ["kafka:9093", "[fd00::1]"] },
+        "topics": ["orders"], "groupId": "orders", "objective": { "lagPerReplica": null, "maxDelay": "1m" },
+    }));
+    let seeds = [plain, inline].map(|group| serde_json::to_string(&group).unwrap());
+    crate::fuzz::fuzz(&seeds, |bytes| {
+        let Ok(group) = serde_json::from_slice::<ConsumerGroup>(bytes) else {
+            return;
+        };
+        let _ = Intent::of(&group);
+    });
+}

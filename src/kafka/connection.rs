@@ -319,6 +319,31 @@ mod tests {
         assert_eq!(connection.identity().as_str(), identity);
     }
 
+    #[test]
+    fn a_mangled_address_fails_by_an_error_alone_or_reads_back_the_same() {
+        let seeds = [
+            "kafka-0.kafka:9092",
+            "[fd00::1]:9092",
+            "10.0.0.1",
+            "[::ffff:127.0.0.1]:1",
+            "localhost.",
+        ];
+        crate::fuzz::fuzz(&seeds, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            match Servers::parse([&text]) {
+                Ok(servers) => {
+                    let written = servers.to_string();
+                    assert_eq!(Servers::parse([&written]), Ok(servers), "{written}");
+                }
+                // The schema lets 255 characters through.
+                Err(error) if text.len() <= 255 => {
+                    crate::fuzz::assert_is_one_line(&error.to_string());
+                }
+                Err(_) => {}
+            }
+        });
+    }
+
     #[rstest]
     #[case("")]
     #[case("kafka:")]

@@ -41,7 +41,8 @@ impl Statistics {
                 let before = self.requests.insert((name.clone(), api.clone()), total);
                 let more = total.saturating_sub(before.unwrap_or(0));
                 if more > 0 {
-                    *requests.entry(api).or_default() += more;
+                    let sum = requests.entry(api).or_default();
+                    *sum = sum.saturating_add(more);
                 }
             }
         }
@@ -78,6 +79,26 @@ mod tests {
         let second = statistics.take(&report(9, "DOWN"));
         assert_eq!(second.connections, Some(1));
         assert_eq!(second.requests, [("OffsetFetch".into(), 4)]);
+    }
+
+    #[test]
+    fn a_mangled_report_tells_nothing_wrong() {
+        let report = r#"{"name":"x","brokers":{"a:1/1":{"state":"UP","req":{"OffsetFetch":5,"Metadata":1}},
+            "b:1/2":{"state":"DOWN","req":{"OffsetFetch":18446744073709551615}}}}"#;
+        crate::fuzz::fuzz(&[report], |bytes| {
+            let mut statistics = Statistics::default();
+            statistics.take(report);
+            statistics.take(&String::from_utf8_lossy(bytes));
+            statistics.take(report);
+        });
+    }
+
+    #[test]
+    fn numbers_that_no_counter_has_do_not_overflow() {
+        let broker = format!(r#"{{"state":"UP","req":{{"Fetch":{}}}}}"#, u64::MAX);
+        let report = format!(r#"{{"brokers":{{"a":{broker},"b":{broker}}}}}"#);
+        let told = Statistics::default().take(&report);
+        assert_eq!(told.requests, [("Fetch".into(), u64::MAX)]);
     }
 
     #[test]

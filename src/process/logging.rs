@@ -1,7 +1,7 @@
 //! Log lines for people or for machines, on standard error; standard output belongs to what a command prints.
 //! Knows no credential and formats none: who logs a value answers for it.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
 use tracing::error;
@@ -70,11 +70,13 @@ pub fn init(format: LogFormat, filter: &LogFilter) {
                 .location()
                 .map(ToString::to_string)
                 .unwrap_or_default();
-            error!(
-                place,
-                "panic: {}",
-                panic.payload_as_str().unwrap_or("no message")
-            );
+            let text = panic.payload_as_str().unwrap_or("no message");
+            if tracing::enabled!(tracing::Level::ERROR) {
+                error!(place, "panic: {text}");
+            } else {
+                // A silenced log does not silence an end. Nobody may be there to read it.
+                let _ = writeln!(std::io::stderr(), "lagrange: panic at {place}: {text}");
+            }
         }));
     }
 }

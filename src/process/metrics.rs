@@ -66,7 +66,12 @@ impl Metrics {
 
     /// All of it in the OpenMetrics text format.
     pub fn encode(&self) -> String {
-        let mut text = String::new();
+        self.encode_within(0)
+    }
+
+    /// The same, in memory for so many bytes taken at once: a text that grows is copied, and there twice meanwhile.
+    pub fn encode_within(&self, capacity: usize) -> String {
+        let mut text = String::with_capacity(capacity);
         // Writing to a string cannot fail, and neither can our collectors.
         let _ = text::encode(&mut text, &self.series.registry);
         text

@@ -16,6 +16,9 @@ use crate::scaling::observation::{
 /// recorded it read the ends first.
 const ENDS_BEFORE_COMMITS: f64 = 2.0;
 
+/// Partitions of all topics together; more than a whole Kafka cluster usually has, and each takes memory.
+pub(super) const MOST_PARTITIONS: usize = 200_000;
+
 /// An end offset and when it was seen, in seconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct LastEnd {
@@ -55,6 +58,20 @@ impl Reader {
             })
         };
         Observation { now, look, target }
+    }
+
+    /// How many partitions there are once this line has been read.
+    pub(super) fn partitions_with(&self, observe: &Observe) -> usize {
+        let kept = self
+            .topics
+            .iter()
+            .filter(|(name, _)| !observe.whole && !observe.topics.contains_key(*name));
+        let kept = kept.map(|(_, ends)| ends.len());
+        let told = observe.topics.iter().map(|(name, topic)| {
+            let before = self.topics.get(name).filter(|_| !observe.whole);
+            count(topic).max(before.map_or(0, Vec::len))
+        });
+        kept.chain(told).sum()
     }
 
     fn look(&mut self, observe: &Observe, now: Timestamp) -> Look {
@@ -167,11 +184,10 @@ fn count(topic: &TopicLine) -> usize {
     let lines = topic.partitions.iter().flatten();
     let named = lines.map(|line| line.p.saturating_add(1)).max();
     // A number that no topic has is a slip, and not worth its memory.
-    let most = named
-        .unwrap_or(0)
-        .max(topic.count.unwrap_or(0))
-        .min(1 << 20);
-    usize::try_from(most).unwrap_or(0)
+    let most = named.unwrap_or(0).max(topic.count.unwrap_or(0));
+    usize::try_from(most)
+        .unwrap_or(MOST_PARTITIONS)
+        .min(MOST_PARTITIONS)
 }
 
 fn partitions(

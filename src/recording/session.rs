@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::answer::Answer;
 use super::line::{Init, Line, Observe, Spec};
-use super::reading::Reader;
+use super::reading::{MOST_PARTITIONS, Reader};
 use super::time::time;
 use crate::api;
 use crate::intent::{Intent, InvalidSpec};
@@ -35,6 +35,11 @@ pub enum BadLine {
         "spec: min_replicas 0 or more, max_replicas 1 or more and not below it, threads 1 or more"
     )]
     Bounds,
+    /// More partitions than there is memory for.
+    #[error(
+        "topics: {0} partitions are more than the {MOST_PARTITIONS} that are taken; leave out topics that the group does not read"
+    )]
+    Partitions(usize),
     /// A time that goes back, or is none.
     #[error("t: {0} comes before the observation before it, or is no time")]
     Time(f64),
@@ -95,6 +100,10 @@ impl Session {
         let now = time(observe.t)
             .filter(|now| self.last.is_none_or(|last| last <= *now))
             .ok_or(BadLine::Time(observe.t))?;
+        let partitions = self.reader.partitions_with(observe);
+        if partitions > MOST_PARTITIONS {
+            return Err(BadLine::Partitions(partitions));
+        }
         self.last = Some(now);
         let observation = self.reader.observation(observe, now);
         let policy = self.policy.as_ref().ok_or(BadLine::NoInit)?;

@@ -1,5 +1,6 @@
 //! Lines in, decisions out.
 
+mod foreign;
 mod kept;
 mod round_trip;
 

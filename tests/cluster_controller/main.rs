@@ -15,10 +15,12 @@ mod token_server;
 
 mod contest;
 mod credentials;
+mod crowded;
 mod hands;
 mod identity;
 #[cfg(feature = "gssapi")]
 mod kerberos;
+mod killed;
 mod limits;
 mod neighbours;
 mod offsets;

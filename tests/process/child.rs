@@ -52,6 +52,10 @@ impl Home {
         path
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub(crate) fn run(&self, args: &[&str]) -> Running {
         Running::start(self.directory.path(), args)
     }
@@ -102,6 +106,12 @@ impl Running {
             .trim_matches(['"', '/'])
             .parse()
             .unwrap()
+    }
+
+    /// How many files it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let directory = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(directory).unwrap().count()
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -10,7 +10,9 @@ mod child;
 mod real_api_server;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    io::Write as _,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -135,7 +137,127 @@ fn a_taken_port_is_reported_before_anything_else_happens() {
     let (status, log) = home.run(&[&format!("--listen-address={address}")]).ended();
     assert_eq!(status.code(), Some(1));
     assert_last_line(&log, &format!("cannot listen on {address}"));
-    assert_eq!(log.len(), 1, "{log:?}");
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(
+        log[0].contains("waiting for the process that listens on our address"),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn a_port_is_waited_for_that_the_process_before_has_not_let_go_of_yet() {
+    let api = ApiServer::start();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let operator = api.home.run(&[&format!("--listen-address={address}")]);
+    operator.logged("waiting for the process that listens on our address");
+    drop(taken);
+    assert_eq!(operator.pages(), address);
+    assert_eq!(get(address, "/healthz"), (200, "alive\n".to_owned()));
+}
+
+#[test]
+fn it_works_on_and_ends_in_good_order_when_nobody_reads_its_log_any_more() {
+    let api = ApiServer::start();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut child = lagrange()
+        .args([
+            "run",
+            "--log-filter=trace",
+            &format!("--listen-address={address}"),
+        ])
+        .env("HOME", api.home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What is written from now on meets a closed pipe.
+    drop((child.stdout.take(), child.stderr.take()));
+    until(|| TcpStream::connect(address).is_ok(), |is_up| *is_up);
+    assert_eq!(get(address, "/healthz"), (200, "alive\n".to_owned()));
+    api.serves(&["consumergroups", "kafkaclusters"]);
+    until(
+        || get(address, "/readyz").1,
+        |text| text.starts_with("waiting for: watch of ConsumerGroups"),
+    );
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    let status = until(|| child.try_wait().unwrap(), Option::is_some).unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn the_exit_code_says_what_happened_when_nobody_reads_the_reason() {
+    let home = Home::new();
+    for flag in ["--log-filter=info", "--log-filter=off", "--nonsense"] {
+        let mut child = lagrange()
+            .args(["run", "--listen-address=127.0.0.1:0", flag])
+            .env("HOME", home.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        let status = until(|| child.try_wait().unwrap(), Option::is_some).unwrap();
+        let wanted = if flag == "--nonsense" { 2 } else { 1 };
+        assert_eq!(status.code(), Some(wanted), "{flag}: {status}");
+    }
+}
+
+#[test]
+fn a_thousand_half_requests_leave_probes_and_descriptors_alone() {
+    let api = ApiServer::start();
+    let operator = api.home.run(&[]);
+    let pages = operator.pages();
+    lagrange::process::descriptors::raise_limit();
+    let held: Vec<_> = (0..1_100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(pages).unwrap();
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\nHost: it\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(get(pages, "/healthz"), (200, "alive\n".to_owned()));
+    assert_eq!(get(pages, "/readyz").0, 503);
+    assert_eq!(get(pages, "/metrics").0, 200);
+    let open = operator.descriptors();
+    assert!(open < 200, "{open} files are open");
+    drop(held);
+}
+
+#[test]
+fn it_may_open_as_many_files_as_the_administrator_allows() {
+    let api = ApiServer::start();
+    let home = api.home.path().display().to_string();
+    // The soft limit that a login session may have.
+    let script = r#"ulimit -S -n 256; exec "$0" run --listen-address=127.0.0.1:0"#;
+    let mut operator = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_lagrange")])
+        .env_clear()
+        .env("HOME", home)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let limits = || {
+        let text = std::fs::read_to_string(format!("/proc/{}/limits", operator.id())).unwrap();
+        let files = text
+            .lines()
+            .find(|line| line.starts_with("Max open files"))
+            .unwrap();
+        let numbers: Vec<String> = files
+            .split_whitespace()
+            .skip(3)
+            .map(str::to_owned)
+            .collect();
+        (numbers[0].clone(), numbers[1].clone())
+    };
+    until(limits, |(soft, hard)| soft != "256" && soft == hard);
+    operator.kill().unwrap();
+    operator.wait().unwrap();
 }
 
 #[test]

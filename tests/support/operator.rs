@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use super::kubernetes::{Kubernetes, Space};
 use super::until::{secs, until};
 use super::{evidence, me};
+
+/// Where it listens: not where this machine's own outgoing connections come from, which could take the port before it does.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 42);
 
 /// What tests give it, unless they say otherwise.
 const DEFAULTS: [&str; 3] = [
@@ -30,7 +33,7 @@ fn is_given(flag: &str, among: &[&str]) -> bool {
 pub struct Operator {
     child: Child,
     log: PathBuf,
-    port: u16,
+    address: SocketAddr,
     kubeconfig: PathBuf,
     namespace: String,
 }
@@ -83,11 +86,7 @@ impl Operator {
         more: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let address = free_address();
         let log = tempfile::Builder::new()
             .prefix("lagrange-operator-")
             .tempfile()
@@ -100,7 +99,7 @@ impl Operator {
             .arg("run")
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .arg(format!("--watch-namespace={}", space.name))
-            .arg(format!("--listen-address=127.0.0.1:{port}"))
+            .arg(format!("--listen-address={address}"))
             .args(DEFAULTS.iter().filter(|flag| !is_given(flag, more)))
             .args(more)
             .env_clear()
@@ -114,10 +113,15 @@ impl Operator {
         Self {
             child,
             log,
-            port,
+            address,
             kubeconfig: kubeconfig.to_owned(),
             namespace: space.name.clone(),
         }
+    }
+
+    /// Where its pages are.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn pid(&self) -> u32 {
@@ -151,7 +155,7 @@ impl Operator {
     /// The answer to a GET, head and body.
     pub fn get(&self, path: &str) -> String {
         let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            let mut stream = TcpStream::connect(self.address)?;
             stream.set_read_timeout(Some(secs(5)))?;
             write!(
                 stream,
@@ -195,8 +199,14 @@ impl Drop for Operator {
     }
 }
 
+/// An address that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
 /// Ends it with this program even if that is killed and cannot.
-fn tether(child: &Child) {
+pub fn tether(child: &Child) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/tether.sh");
     let mut tether = Command::new(script)
         .args([child.id().to_string(), me()])

@@ -271,3 +271,23 @@ fn whom_the_system_trusts_counts_where_nobody_is_named() {
     let authorities = connection.security().tls.clone().unwrap().authorities;
     assert_eq!(authorities.bytes(), [of_map, b"\n".to_vec()].concat());
 }
+
+#[test]
+fn a_mangled_cluster_fails_by_an_error_alone() {
+    let seeds = [
+        json!({ "bootstrapServers": ["kafka:9093"], "tls": {}, "sasl": scram() }),
+        json!({ "bootstrapServers": ["kafka:9093", "other"], "tls": { "trustedCertificates": [{ "secretName": "ca" }] } }),
+    ]
+    .map(|spec| spec.to_string());
+    crate::fuzz::fuzz(&seeds, |bytes| {
+        let Ok(spec) = serde_json::from_slice(bytes) else {
+            return;
+        };
+        if let Ok(plan) = Plan::of_cluster(&spec) {
+            plan.references();
+            let mangled = Secret::new(bytes.to_vec());
+            let held = |_: &Reference, _: &str| Held::Value(mangled.clone());
+            let _ = plan.connection("shop", held, None, 1, now());
+        }
+    });
+}

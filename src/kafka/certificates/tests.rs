@@ -101,3 +101,36 @@ fn the_system_s_authorities_come_as_pem() {
         assert_eq!(check_authorities(&authorities, now()), Ok(()));
     }
 }
+
+#[test]
+fn a_mangled_certificate_fails_by_an_error_alone() {
+    let Issued { certificate, key } = issued(2020, 2030);
+    let seeds = [
+        certificate.clone() + &key,
+        certificate.clone() + &certificate,
+        key,
+    ];
+    crate::fuzz::fuzz(&seeds, |bytes| {
+        let given = Secret::new(bytes.to_vec());
+        let found = [
+            check_authorities(&given, now()),
+            check_chain(&given, now()),
+            check_key(&given, &given),
+            check_key(&given, &secret(&certificate)),
+        ];
+        for error in found.into_iter().filter_map(Result::err) {
+            crate::fuzz::assert_is_one_line(&error.to_string());
+        }
+    });
+}
+
+#[test]
+fn mangled_der_fails_by_an_error_alone() {
+    let pem = issued(2020, 2030).certificate;
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    crate::fuzz::fuzz(&[der.as_ref()], |bytes| {
+        let given = Secret::new(super::pem(bytes));
+        let _ = check_authorities(&given, now());
+        let _ = check_key(&given, &given);
+    });
+}

@@ -238,6 +238,39 @@ mod tests {
     }
 
     #[test]
+    fn a_mangled_answer_fails_by_an_error_alone() {
+        let token = jwt(r#"{"exp":1795521900,"sub":"orders"}"#);
+        let seeds = [
+            format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600}}"#),
+            r#"{"access_token":"opaque","expires_in":"60"}"#.to_owned(),
+            r#"{"error":"invalid_client","error_description":"no"}"#.to_owned(),
+        ];
+        let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(ASKED);
+        crate::fuzz::fuzz(&seeds, |bytes| {
+            for status in [200, 400, 500] {
+                match read(status, bytes, asked, "shop") {
+                    Ok(token) => {
+                        assert!(lifetime(&token) <= 365 * 24 * 3600);
+                        assert!(token.value().bytes().all(|byte| byte.is_ascii_graphic()));
+                        assert!(!token.principal.contains(char::is_control));
+                    }
+                    Err(error) => crate::fuzz::assert_is_one_line(&error.to_string()),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn mangled_claims_fail_by_an_error_alone() {
+        let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(ASKED);
+        crate::fuzz::fuzz(&[r#"{"exp":1795521900,"sub":"orders"}"#], |bytes| {
+            let claims = URL_SAFE_NO_PAD.encode(bytes);
+            let body = format!(r#"{{"access_token":"a.{claims}.b"}}"#);
+            let _ = read(200, body.as_bytes(), asked, "shop");
+        });
+    }
+
+    #[test]
     fn a_token_that_has_ended_is_refused() {
         let token = jwt(r#"{"exp":1795521599}"#);
         let error = read_ok(&format!(r#"{{"access_token":"{token}"}}"#)).unwrap_err();

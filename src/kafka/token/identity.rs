@@ -225,11 +225,27 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::kafka::token::aws::MskIam;
 
     #[rstest]
     #[case("eu-central-1", "https://sts.eu-central-1.amazonaws.com/")]
     #[case("cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn/")]
     fn a_region_has_a_token_service_of_its_own(#[case] region: &str, #[case] url: &str) {
         assert_eq!(sts(region), url);
+    }
+
+    #[test]
+    fn a_mangled_answer_fails_by_an_error_alone() {
+        let agent = r#"{"AccessKeyId":"ASIA","SecretAccessKey":"s","Token":"t","Expiration":"2026-11-24T12:00:00Z"}"#;
+        let sts = "<AssumeRoleWithWebIdentityResponse><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+                   <SessionToken>t</SessionToken><Expiration>2026-11-24T12:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResponse>";
+        crate::fuzz::fuzz(&[agent, sts], |bytes| {
+            for read in [of_agent, of_sts] {
+                if let Some(lent) = read(bytes) {
+                    let _ = MskIam::new("eu-central-1", &lent.credentials);
+                    let _ = lent.expires.min(SystemTime::now());
+                }
+            }
+        });
     }
 }

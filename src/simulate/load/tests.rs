@@ -187,3 +187,33 @@ fn every_built_in_load_can_be_had_and_lasts_at_least_an_hour() {
         assert!(load.totals().iter().all(|(_, rate)| *rate >= 0.0));
     }
 }
+
+#[test]
+fn a_mangled_load_fails_by_an_error_alone() {
+    let seeds = [
+        "time,orders/0,orders/1,payments\n0,100,3,1\n60,120,4,1\n600,200,5,1e3\n",
+        "2026-03-01T00:00:00Z;100\n2026-03-01T00:10:00Z;200\n",
+        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"topic":"orders","partition":"1"},
+        "values":[[1772323200,"100"],[1772323500,"NaN"],[1772323800,"200"]]},{"metric":{},"values":[[1772323200,"1"],[1772323800,"2"]]}]}}"#,
+    ];
+    crate::fuzz::fuzz(&seeds, |bytes| {
+        let Ok(load) = Load::parse(&String::from_utf8_lossy(bytes)) else {
+            return;
+        };
+        let Ok(load) = load
+            .clone()
+            .named(None)
+            .and(load.named(Some(&topics(&["orders"]))))
+        else {
+            return;
+        };
+        let load = load.with_peak(1000.0);
+        load.topics();
+        load.holes();
+        assert!(
+            load.totals()
+                .iter()
+                .all(|(t, rate)| t.is_finite() && !rate.is_nan())
+        );
+    });
+}

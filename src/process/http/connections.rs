@@ -1,0 +1,375 @@
+//! Who is connected and what each connection does now. Bounded in all and of one address; makes room for a new connection by closing
+//! another one. Reads and writes nothing.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Sockets beyond the bound that have been told to close and have not done so yet.
+const CLOSING: usize = 32;
+
+/// Least time between two lines of the log about the same trouble.
+const TELL: Duration = Duration::from_mins(1);
+
+/// What is granted to clients.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    /// Connections at the same time.
+    pub(super) connections: usize,
+    /// Connections of one address.
+    pub(super) per_peer: usize,
+    /// From the first byte of a request, or from the start of the connection, to the end of the request's head.
+    pub(super) head: Duration,
+    /// Between two requests. Longer than the minute that is Prometheus's default between two scrapes, which share a connection.
+    pub(super) idle: Duration,
+    /// From the end of the head until the kernel has taken the whole answer.
+    pub(super) answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 128,
+            per_peer: 32,
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(90),
+            answer: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It has sent a part of a request, or is new.
+    Head,
+    /// It is kept for another request.
+    Idle,
+    /// Its request is being answered.
+    Answer,
+}
+
+/// All connections. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Connections {
+    limits: Limits,
+    sockets: Arc<Semaphore>,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    entries: BTreeMap<u64, Entry>,
+    /// Closed for others and not told yet.
+    closed: u64,
+    told: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    peer: IpAddr,
+    phase: Phase,
+    since: Instant,
+    close: CancellationToken,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            sockets: Arc::new(Semaphore::new(limits.connections + CLOSING)),
+            limits,
+            table: Arc::default(),
+        }
+    }
+
+    /// Leave to have one more socket. Waits only while those that were told to close are closing.
+    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes the semaphore.
+        self.sockets.clone().acquire_owned().await.ok()
+    }
+
+    /// Takes a connection in, and closes another one if there are too many.
+    pub(super) fn enter(&self, peer: IpAddr, permit: Option<OwnedSemaphorePermit>) -> Seat {
+        let mut table = self.table();
+        if table.of(peer) >= self.limits.per_peer {
+            table.close_one_of(peer);
+        } else if table.entries.len() >= self.limits.connections {
+            table.close_one();
+        }
+        if let Some(closed) = table.news() {
+            warn!(
+                closed,
+                connections = self.limits.connections,
+                per_address = self.limits.per_peer,
+                %peer,
+                "too many connections to the port of /healthz, /readyz and /metrics: those that waited longest are closed; \
+                 let fewer clients reach it, by a NetworkPolicy"
+            );
+        }
+        let id = table.next;
+        table.next += 1;
+        let close = CancellationToken::new();
+        let entry = Entry {
+            peer,
+            phase: Phase::Head,
+            since: Instant::now(),
+            close: close.clone(),
+        };
+        table.entries.insert(id, entry);
+        drop(table);
+        Seat {
+            connections: self.clone(),
+            id,
+            peer,
+            close,
+            _permit: permit,
+        }
+    }
+
+    /// Closes one connection, if there is any that waits.
+    pub(super) fn make_room(&self) {
+        self.table().close_one();
+    }
+
+    /// Closes every connection.
+    pub(super) fn close_all(&self) {
+        for entry in self.table().entries.values() {
+            entry.close.cancel();
+        }
+    }
+
+    /// Whether it has been long enough since the last line.
+    pub(super) fn may_tell(&self) -> bool {
+        self.table().may_tell()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.table().entries.len()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn within(&self, phase: Phase) -> Duration {
+        match phase {
+            Phase::Head => self.limits.head,
+            Phase::Idle => self.limits.idle,
+            Phase::Answer => self.limits.answer,
+        }
+    }
+}
+
+impl Table {
+    fn of(&self, peer: IpAddr) -> usize {
+        self.entries
+            .values()
+            .filter(|entry| entry.peer == peer)
+            .count()
+    }
+
+    /// Of the address that has most of them.
+    fn close_one(&mut self) {
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for entry in self.entries.values() {
+            *counts.entry(entry.peer).or_default() += 1;
+        }
+        let most = counts.values().max().copied();
+        // Among several of these it goes by the time alone.
+        self.close_where(|entry| counts.get(&entry.peer).copied() == most);
+    }
+
+    fn close_one_of(&mut self, peer: IpAddr) {
+        self.close_where(|entry| entry.peer == peer);
+    }
+
+    /// The one that has waited longest; one that is being answered only when none waits.
+    fn close_where(&mut self, may: impl Fn(&Entry) -> bool) {
+        let candidates = self.entries.iter().filter(|(_, entry)| may(entry));
+        let chosen = candidates
+            .min_by_key(|(_, entry)| (entry.phase == Phase::Answer, entry.since))
+            .map(|(id, _)| *id);
+        if let Some(entry) = chosen.and_then(|id| self.entries.remove(&id)) {
+            entry.close.cancel();
+            self.closed += 1;
+        }
+    }
+
+    fn may_tell(&mut self) -> bool {
+        if self.told.is_some_and(|told| told.elapsed() < TELL) {
+            return false;
+        }
+        self.told = Some(Instant::now());
+        true
+    }
+
+    /// How many were closed for others since this was told last, if it is to be told.
+    fn news(&mut self) -> Option<u64> {
+        (self.closed > 0 && self.may_tell()).then(|| std::mem::take(&mut self.closed))
+    }
+}
+
+/// The place of one connection. Empty again when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    connections: Connections,
+    id: u64,
+    peer: IpAddr,
+    close: CancellationToken,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Seat {
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// Cancelled when the connection has to make room.
+    pub(super) fn close(&self) -> &CancellationToken {
+        &self.close
+    }
+
+    /// When what it does now has to be done.
+    pub(super) fn deadline(&self) -> Instant {
+        let table = self.connections.table();
+        match table.entries.get(&self.id) {
+            Some(entry) => entry.since + self.connections.within(entry.phase),
+            None => Instant::now(),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Option<Phase> {
+        let table = self.connections.table();
+        table.entries.get(&self.id).map(|entry| entry.phase)
+    }
+
+    /// It does something else from now on.
+    pub(super) fn enters(&self, phase: Phase) {
+        if let Some(entry) = self.connections.table().entries.get_mut(&self.id) {
+            entry.phase = phase;
+            entry.since = Instant::now();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connections.table().entries.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(connections: usize, per_peer: usize) -> Connections {
+        Connections::new(Limits {
+            connections,
+            per_peer,
+            ..Limits::default()
+        })
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    async fn enter(connections: &Connections, last: u8) -> Seat {
+        tokio::time::advance(Duration::from_millis(1)).await;
+        connections.enter(peer(last), None)
+    }
+
+    fn closed(seats: &[&Seat]) -> Vec<bool> {
+        seats.iter().map(|seat| seat.close.is_cancelled()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_made_by_the_longest_waiting_of_the_address_with_most() {
+        let all = connections(4, 3);
+        let few = enter(&all, 1).await;
+        let many = [
+            enter(&all, 2).await,
+            enter(&all, 2).await,
+            enter(&all, 2).await,
+        ];
+        many[0].enters(Phase::Answer);
+        let probe = enter(&all, 3).await;
+        assert_eq!(
+            closed(&[&few, &many[0], &many[1], &many[2], &probe]),
+            [false, false, true, false, false]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_makes_room_for_itself() {
+        let all = connections(10, 2);
+        let other = enter(&all, 1).await;
+        let mine = [
+            enter(&all, 2).await,
+            enter(&all, 2).await,
+            enter(&all, 2).await,
+        ];
+        assert_eq!(
+            closed(&[&other, &mine[0], &mine[1], &mine[2]]),
+            [false, true, false, false]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_cut_only_when_nobody_waits() {
+        let all = connections(2, 2);
+        let old = enter(&all, 1).await;
+        old.enters(Phase::Answer);
+        let waiting = enter(&all, 1).await;
+        let next = enter(&all, 1).await;
+        assert_eq!(closed(&[&old, &waiting, &next]), [false, true, false]);
+        next.enters(Phase::Answer);
+        let last = enter(&all, 1).await;
+        assert_eq!(closed(&[&old, &next, &last]), [true, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_free_again_when_its_connection_has_gone() {
+        let all = connections(2, 2);
+        drop(enter(&all, 1).await);
+        let seats = [enter(&all, 1).await, enter(&all, 1).await];
+        assert_eq!(closed(&[&seats[0], &seats[1]]), [false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_own_deadline() {
+        let all = connections(2, 2);
+        let seat = enter(&all, 1).await;
+        let left = |seat: &Seat| seat.deadline() - Instant::now();
+        assert_eq!(left(&seat), Duration::from_secs(5));
+        seat.enters(Phase::Answer);
+        assert_eq!(left(&seat), Duration::from_secs(30));
+        seat.enters(Phase::Idle);
+        assert_eq!(left(&seat), Duration::from_secs(90));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sockets_are_bounded_even_while_some_are_closing() {
+        let all = connections(4, 4);
+        let mut permits = Vec::new();
+        for _ in 0..4 + CLOSING {
+            permits.push(all.permit().await);
+        }
+        let more = tokio::time::timeout(Duration::from_secs(1), all.permit()).await;
+        assert!(more.is_err());
+        permits.pop();
+        assert!(all.permit().await.is_some());
+    }
+}

@@ -1,0 +1,91 @@
+//! What stands at which path. Knows no connection.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{
+    connection::Peer,
+    exposition::{Exposition, Slots},
+};
+use crate::process::{
+    metrics::{self, Metrics},
+    readiness::{Liveness, Readiness},
+};
+
+/// What the pages are made of.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    /// Behind `/healthz`.
+    pub liveness: Liveness,
+    /// Behind `/readyz`.
+    pub readiness: Readiness,
+    /// Behind `/metrics`.
+    pub metrics: Metrics,
+}
+
+#[derive(Clone)]
+struct Known {
+    liveness: Liveness,
+    readiness: Readiness,
+    exposition: Exposition,
+    slots: Slots,
+}
+
+pub(super) fn router(pages: Pages) -> Router {
+    let metrics = pages.metrics;
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(exposition))
+        .fallback(hint)
+        .with_state(Known {
+            liveness: pages.liveness,
+            readiness: pages.readiness,
+            exposition: Exposition::new(move |capacity| metrics.encode_within(capacity)),
+            slots: Slots::default(),
+        })
+}
+
+async fn healthz(State(known): State<Known>) -> Response {
+    verdict("alive", known.liveness.check())
+}
+
+async fn readyz(State(known): State<Known>) -> Response {
+    verdict("ready", known.readiness.check())
+}
+
+fn verdict(good: &str, check: Result<(), impl std::fmt::Display>) -> Response {
+    match check {
+        Ok(()) => (StatusCode::OK, format!("{good}\n")).into_response(),
+        Err(bad) => (StatusCode::SERVICE_UNAVAILABLE, format!("{bad}\n")).into_response(),
+    }
+}
+
+async fn exposition(State(known): State<Known>, request: Request) -> Response {
+    let peer = Peer::of(&request);
+    let Some(slot) = known.slots.take(peer) else {
+        let text = "other clients are reading /metrics: try again\n";
+        let retry = [(header::RETRY_AFTER, "5")];
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response();
+    };
+    let Some(text) = known.exposition.text().await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut response = ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response();
+    // Given back when the answer has been written, by the connection that writes it.
+    response.extensions_mut().insert(slot);
+    response
+}
+
+async fn hint(uri: Uri) -> Response {
+    let text = format!(
+        "nothing at {}: there are /healthz, /readyz and /metrics\n",
+        uri.path()
+    );
+    (StatusCode::NOT_FOUND, text).into_response()
+}

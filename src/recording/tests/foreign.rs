@@ -1,0 +1,106 @@
+//! Lines and memory that nobody in their right mind wrote.
+
+use serde_json::{Value, json};
+
+use super::{behind, init, line};
+use crate::fuzz::fuzz;
+use crate::recording::{Line, Session};
+use crate::scaling::Memory;
+
+/// Every field, as a later look finds it.
+fn memory() -> Value {
+    let time = "1970-01-01T00:00:30Z";
+    json!({
+        "version": 1, "subject": 7, "sequence": 3,
+        "pending": { "from": 2, "to": 4, "time": time },
+        "last": { "time": time, "from": 1, "to": 2, "external": true, "confirmed": true, "landed": true, "settledAfter": 30 },
+        "expected": 2, "external": [time, time, time], "contestedUntil": time, "pausedAt": 2,
+        "assignor": "Range", "limit": 4, "regret": { "wait": 300, "time": time }, "sleptAt": 36000,
+    })
+}
+
+/// Memory as decisions leave it, with what they have learnt.
+fn learnt() -> Vec<Value> {
+    let recorded = include_str!("../../../tests/recordings/morning.decisions.jsonl");
+    let answers = recorded
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let memories = answers.filter_map(|answer: Value| answer.get("status").cloned());
+    memories.filter(Value::is_object).step_by(40).collect()
+}
+
+#[test]
+fn mangled_memory_fails_no_decision() {
+    let mut seeds = learnt();
+    assert!(seeds.len() > 3);
+    seeds.push(memory());
+    let seeds: Vec<String> = seeds.iter().map(Value::to_string).collect();
+    fuzz(&seeds, |bytes| {
+        let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+            return;
+        };
+        if let Ok(read) = serde_json::from_value::<Memory>(value.clone()) {
+            let written = serde_json::to_value(&read).unwrap();
+            assert_eq!(serde_json::from_value::<Memory>(written).unwrap(), read);
+        }
+        for spec in [
+            json!({ "lag_per_replica": 1000 }),
+            json!({ "max_delay_s": 60, "min_replicas": 0, "max_replicas": 9 }),
+        ] {
+            let mut begin = init(spec);
+            begin["status"] = value.clone();
+            let mut session = Session::default();
+            session.take(line(begin)).unwrap();
+            for t in [61.0, 76.0, 4_000.0] {
+                session.take(line(behind(t))).unwrap();
+            }
+            let mut observe = behind(4_015.0);
+            observe["status"] = value.clone();
+            session.take(line(observe)).unwrap();
+            session.take(line(behind(4_030.0))).unwrap();
+        }
+    });
+}
+
+#[test]
+fn topics_that_name_more_partitions_than_kafka_has_take_no_memory() {
+    let mut observe = behind(61.0);
+    let topics: serde_json::Map<String, Value> = (0..20_000)
+        .map(|topic| {
+            (
+                topic.to_string(),
+                json!({ "partitions": [], "count": u32::MAX }),
+            )
+        })
+        .collect();
+    observe["topics"] = topics.into();
+    let mut session = Session::default();
+    session
+        .take(line(init(json!({ "lag_per_replica": 1000 }))))
+        .unwrap();
+    let error = session.take(line(observe)).unwrap_err();
+    assert!(error.to_string().contains("partitions"), "{error}");
+}
+
+#[test]
+fn mangled_lines_fail_by_an_error_alone() {
+    let recorded = include_str!("../../../tests/recordings/morning.jsonl");
+    let mut seeds: Vec<String> = recorded.lines().step_by(40).map(str::to_owned).collect();
+    seeds.push(
+        init(json!({ "lag_per_replica": 1000, "pacing": { "minInterval": "5s" } })).to_string(),
+    );
+    seeds.push(behind(61.0).to_string());
+    fuzz(&seeds, |bytes| {
+        let mut session = Session::default();
+        session
+            .take(line(init(json!({ "max_delay_s": 60 }))))
+            .unwrap();
+        let Ok(read) = serde_json::from_slice::<Line>(bytes) else {
+            return;
+        };
+        let _ = session.take(read.clone());
+        let _ = session.take(line(behind(61.0)));
+        let _ = session.take(read);
+        let _ = session.take(line(behind(76.0)));
+    });
+}

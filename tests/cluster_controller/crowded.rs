@@ -1,0 +1,58 @@
+//! Clients that take all they can get from the port of the metrics, while the operator has work to do.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use serde_json::json;
+use socket2::{Domain, Socket, Type};
+
+use crate::stage::{APP, Stage};
+
+/// As many files as a process may often open, with no way to more.
+const FILES: u64 = 1024;
+
+/// Half a request, from one of the addresses of this machine.
+fn half_a_request(address: SocketAddr, source: u8) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, source), 0));
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: it\r\n")
+        .unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_scaled_and_told_of_while_1100_half_requests_are_held_open() {
+    lagrange::process::descriptors::raise_limit();
+    let stage = Stage::new("crowded").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.group(json!({})).await;
+    let operator = stage.operator().await;
+    stage.until_members(1).await;
+    let pid = i32::try_from(operator.pid()).unwrap();
+    rlimit::prlimit(pid, rlimit::Resource::NOFILE, Some((FILES, FILES)), None).unwrap();
+
+    let address = operator.address();
+    let held: Vec<_> = (0..1_100_u16)
+        .map(|number| half_a_request(address, u8::try_from(1 + number % 8).unwrap()))
+        .collect();
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let seen = operator.get(path);
+        assert!(seen.starts_with("HTTP/1.1 200"), "{path}: {seen}");
+    }
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .count();
+    assert!(open < 300, "{open} files are open");
+
+    // Connections that it has to make now get their descriptors, too.
+    stage.kafka.produce(&stage.topic, 1_000).await;
+    stage.space.until_replicas(APP, 6, 60).await;
+    stage.space.until_event(APP, "ScaledUp").await;
+    let seen = operator.get("/healthz");
+    assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+    drop(held);
+}
