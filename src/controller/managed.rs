@@ -34,6 +34,8 @@ pub(super) struct Managed {
     pub(super) idle_lasts: bool,
     /// The target was not scaled when it was to be.
     pub(super) refusal: Option<Refusal>,
+    /// There is too much to be read for it.
+    pub(super) is_too_much: bool,
     /// The reason of its last hold, for the count of holds.
     pub(super) held: Option<&'static str>,
 }
@@ -69,6 +71,7 @@ impl Managed {
             idle_since: None,
             idle_lasts: false,
             refusal: None,
+            is_too_much: false,
             held: None,
         }
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::super::error::ReadError;
+use super::super::foreign;
 use super::super::reader::DescribedGroup;
 use super::super::snapshot::{Description, GroupState, Known, NodeId, Protocol};
 use super::ask::Asker;
@@ -158,6 +160,7 @@ impl Look<'_> {
     }
 
     fn take_listed(&mut self, id: &Arc<str>, sight: &mut Sight, answer: Known<DescribedGroup>) {
+        let limit = self.settings.max_partitions_per_group;
         let Some(memory) = self.memory.groups.get_mut(id) else {
             return;
         };
@@ -167,7 +170,8 @@ impl Look<'_> {
                 sight.state = stated(group.state, group.protocol);
                 let look = self.memory.looks;
                 let at = self.clock.now();
-                memory.accept(self.began, listing, description(group, at, look));
+                let seen = Seen { at, look, listing };
+                seen.take(group, memory, self.began, limit);
             }
             // Listed a moment ago, dead now: the next look will see.
             Ok(_) => {
@@ -185,6 +189,7 @@ impl Look<'_> {
         answers: Vec<(NodeId, Known<DescribedGroup>)>,
         all_live: bool,
     ) {
+        let limit = self.settings.max_partitions_per_group;
         let Some(memory) = self.memory.groups.get_mut(id) else {
             return;
         };
@@ -233,7 +238,8 @@ impl Look<'_> {
         let listing = (group.state, group.protocol);
         let look = self.memory.looks;
         let at = self.clock.now();
-        memory.accept(self.began, listing, description(group, at, look));
+        let seen = Seen { at, look, listing };
+        seen.take(group, memory, self.began, limit);
     }
 }
 
@@ -261,12 +267,37 @@ async fn describe(ask: &Asker<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Ve
         .await
 }
 
-fn description(group: DescribedGroup, at: jiff::Timestamp, look: u64) -> Description {
-    Description {
-        at,
-        look,
-        state: stated(group.state, group.protocol),
-        assignor: group.assignor,
-        members: group.members,
+/// When a description was read, and what the list then said.
+struct Seen {
+    at: jiff::Timestamp,
+    look: u64,
+    listing: Listing,
+}
+
+impl Seen {
+    fn take(self, group: DescribedGroup, memory: &mut GroupMemory, now: Instant, limit: usize) {
+        let state = stated(group.state, group.protocol);
+        let group = match foreign::group(group, limit) {
+            Ok(group) => group,
+            Err(error) => return memory.refuse(now, self.listing, error),
+        };
+        let description = Description {
+            at: self.at,
+            look: self.look,
+            state,
+            assignor: group.assignor,
+            members: group.members,
+        };
+        let members = foreign::number(description.members.len());
+        memory.accept(now, self.listing, description);
+        // While it rebalances, what it is assigned adds up.
+        if memory.assigned.len() > limit {
+            let error = ReadError::TooManyMembers {
+                members,
+                partitions: foreign::number(memory.assigned.len()),
+                limit: foreign::number(limit),
+            };
+            memory.refuse(now, self.listing, error);
+        }
     }
 }
