@@ -77,6 +77,8 @@ pub(super) struct World {
     pub(super) times: Vec<(Timestamp, i64)>,
     pub(super) opened: usize,
     pub(super) closed: usize,
+    /// Partitions of which an offset was asked for, of those that were asked for at once.
+    pub(super) offsets_asked: usize,
     /// Questions, in order: what, and to which broker (0: any).
     pub(super) asked: Vec<(&'static str, i32)>,
 }
@@ -108,6 +110,7 @@ impl Double {
             times: Vec::new(),
             opened: 0,
             closed: 0,
+            offsets_asked: 0,
             asked: Vec::new(),
         };
         let double = Self(Arc::new(Mutex::new(world)), None);
@@ -189,6 +192,7 @@ impl Double {
     ) -> Each<TopicPartition, Offset> {
         self.change(|world| {
             world.asked.push((what, 0));
+            world.offsets_asked += partitions.as_slice().len();
             let offset = |partition: &TopicPartition| {
                 let topic = &world.topics[&*partition.topic];
                 let (_, start, end) = topic.partitions[usize::try_from(partition.partition).unwrap()];
