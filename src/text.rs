@@ -83,7 +83,10 @@ mod tests {
 
     #[rstest]
     #[case("plain, with ümläuts and 日本語", "plain, with ümläuts and 日本語")]
-    #[case("one\n2026-01-01T00:00:00Z  INFO forged", r"one\n2026-01-01T00:00:00Z  INFO forged")]
+    #[case(
+        "one\n2026-01-01T00:00:00Z  INFO forged",
+        r"one\n2026-01-01T00:00:00Z  INFO forged"
+    )]
     #[case("\u{1b}[2Jgone\u{7f}\u{9b}31m", r"\u{1b}[2Jgone\u{7f}\u{9b}31m")]
     #[case("a\u{2028}b\u{202e}c\r\0", r"a\u{2028}b\u{202e}c\r\u{0}")]
     fn what_disrupts_is_written_out(#[case] text: &str, #[case] shown: &str) {
@@ -96,7 +99,10 @@ mod tests {
         let long = format!("{}-0001", "client".repeat(100));
         let other = format!("{}-0002", "client".repeat(100));
         let (long, other) = (clean_id(&long, 64), clean_id(&other, 64));
-        assert!(long.starts_with("client") && long.ends_with("-0001"), "{long}");
+        assert!(
+            long.starts_with("client") && long.ends_with("-0001"),
+            "{long}"
+        );
         assert_ne!(long, other);
         assert_eq!(clean_id("client-1", 64), "client-1");
     }

@@ -8,6 +8,7 @@ mod simulate;
 
 use std::{ffi::OsString, fmt, process::ExitCode};
 
+use crate::text;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
 /// Sizes Kafka consumer groups.
@@ -92,7 +93,7 @@ fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
 
 /// Writes the reason of an end to standard error.
 fn complain(reason: &str) {
-    eprintln!("lagrange: {reason}");
+    eprintln!("lagrange: {}", text::one_line(reason));
 }
 
 /// clap's message without its usage, and where to look when it gives no advice itself.

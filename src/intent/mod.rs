@@ -78,7 +78,7 @@ pub enum InvalidSpec {
     },
     /// A topic cannot be called so.
     #[error(
-        "topics: {topic:?} is no name of a topic: write letters, digits, '.', '_' and '-'; for a pattern use topicPattern"
+        "topics: \"{topic}\" is no name of a topic: write letters, digits, '.', '_' and '-'; for a pattern use topicPattern"
     )]
     TopicName {
         /// What was written.

@@ -124,16 +124,19 @@ pub enum ReadError {
     },
     /// A description has more members, or assigns them more partitions, than are kept.
     #[error(
-        "the brokers tell of {members} members with {partitions} partitions in this group, and {limit} of each are read for \
-         one group: give the operator more memory (its limit, or --memory-limit), if that is true"
+        "the brokers tell of {members} members with {partitions} partitions in this group; {}: give the operator more memory \
+         (its limit, or --memory-limit), if that is true",
+        .bound.words(*.limit)
     )]
     TooManyMembers {
         /// Members.
         members: u32,
         /// Partitions that they have or shall have.
         partitions: u32,
-        /// How many of each are read.
+        /// How many of each may be read.
         limit: u32,
+        /// What sets the limit.
+        bound: Bound,
     },
 }
 
@@ -162,7 +165,9 @@ impl ReadError {
     pub fn is_too_much(&self) -> bool {
         matches!(
             self,
-            Self::TooManyPartitions { .. } | Self::TooManyTopics { .. } | Self::TooManyMembers { .. }
+            Self::TooManyPartitions { .. }
+                | Self::TooManyTopics { .. }
+                | Self::TooManyMembers { .. }
         )
     }
 

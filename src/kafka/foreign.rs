@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::text;
 
-use super::error::ReadError;
+use super::error::{Bound, ReadError};
 use super::reader::DescribedGroup;
 use super::snapshot::{Known, Member, TopicPartition};
 
@@ -40,13 +40,13 @@ pub(super) fn id(id: Arc<str>) -> Arc<str> {
 
 /// A description of no more than `limit` members with no more than `limit` partitions, and as many again that they shall have.
 pub(super) fn group(group: DescribedGroup, limit: usize) -> Known<DescribedGroup> {
-    let assigned = |member: &Member| member.assigned.len().max(target(member).len());
-    let partitions: usize = group.members.iter().map(assigned).sum();
+    let partitions: usize = group.members.iter().map(partitions).sum();
     if group.members.len() > limit || partitions > limit {
         return Err(ReadError::TooManyMembers {
             members: number(group.members.len()),
             partitions: number(partitions),
             limit: number(limit),
+            bound: Bound::Group,
         });
     }
     // One name for all partitions of a topic.
@@ -68,15 +68,18 @@ pub(super) fn group(group: DescribedGroup, limit: usize) -> Known<DescribedGroup
     })
 }
 
-fn target(member: &Member) -> &[TopicPartition] {
-    member.target.as_deref().unwrap_or_default()
+/// How many partitions a member has or shall have.
+pub(super) fn partitions(member: &Member) -> usize {
+    let target = member.target.as_ref().map_or(0, Vec::len);
+    member.assigned.len().max(target)
 }
 
 fn partitions_of(
     partitions: Vec<TopicPartition>,
     names: &mut BTreeSet<Arc<str>>,
 ) -> Vec<TopicPartition> {
-    let may_be = |partition: &TopicPartition| partition.partition >= 0 && is_topic_name(&partition.topic);
+    let may_be =
+        |partition: &TopicPartition| partition.partition >= 0 && is_topic_name(&partition.topic);
     let shared = |partition: TopicPartition| {
         let topic = match names.get(&partition.topic) {
             Some(topic) => Arc::clone(topic),

@@ -11,11 +11,14 @@ use super::connection::Identity;
 use super::interest::TopicSelection;
 use super::pool::lock;
 
-/// A group takes as much as so many partitions besides its own: its history, its member list, its status.
+/// A group takes as much as so many partitions besides its own: its history, its status.
 pub(super) const GROUP: usize = 4;
 
 /// So many names of topics take as much as a partition.
 pub(super) const NAMES: usize = 32;
+
+/// So many partitions that a member is assigned take as much as one that is read; so does a member itself.
+pub(super) const ASSIGNED: usize = 16;
 
 /// A namespace may take three quarters of what the other namespaces leave.
 const SHARE: (usize, usize) = (3, 4);
@@ -28,6 +31,8 @@ const SETTLING: Duration = Duration::from_secs(60);
 pub(super) enum Subject {
     /// The partitions of the topics that are selected for a group.
     Group(Arc<str>, TopicSelection),
+    /// The members of a group, and what they are assigned.
+    Members(Arc<str>),
     /// The names of all topics.
     Names,
 }
@@ -99,10 +104,14 @@ impl Quota {
         for namespace in payers.into_iter().chain(namespaces) {
             let room = granted.room(self.total, namespace);
             if units <= room {
-                granted.put(cluster, subject.clone(), Grant {
-                    namespace: Arc::clone(namespace),
-                    units,
-                });
+                granted.put(
+                    cluster,
+                    subject.clone(),
+                    Grant {
+                        namespace: Arc::clone(namespace),
+                        units,
+                    },
+                );
                 return Ok(());
             }
             left = left.max(room);
@@ -188,7 +197,9 @@ mod tests {
         quota.request(&one, &group("a"), &of("shop"), 500).unwrap();
         let refused = quota.request(&other, &group("b"), &of("shop"), 251);
         assert_eq!(refused, Err(Full { left: 250 }), "of three quarters");
-        quota.request(&other, &group("b"), &of("shop"), 250).unwrap();
+        quota
+            .request(&other, &group("b"), &of("shop"), 250)
+            .unwrap();
         let more = quota.request(&one, &group("a"), &of("shop"), 501);
         assert_eq!(more, Err(Full { left: 500 }));
         assert_eq!(quota.held(&one, &group("a")), None);
@@ -206,14 +217,18 @@ mod tests {
         for number in 0..1_000 {
             let _ = quota.request(&one, &group(&format!("h{number}")), &of("next"), 10);
         }
-        quota.request(&one, &group("orders"), &of("shop"), 45).unwrap();
+        quota
+            .request(&one, &group("orders"), &of("shop"), 45)
+            .unwrap();
     }
 
     #[tokio::test]
     async fn one_reading_is_paid_by_whoever_of_its_namespaces_can() {
         let quota = Quota::new(1_000);
         let one = cluster("one");
-        quota.request(&one, &group("x"), &of("attacker"), 700).unwrap();
+        quota
+            .request(&one, &group("x"), &of("attacker"), 700)
+            .unwrap();
         let both: BTreeSet<Arc<str>> = ["attacker".into(), "shop".into()].into();
         quota.request(&one, &group("orders"), &both, 100).unwrap();
         assert_eq!(quota.held(&one, &group("orders")), Some(100));
@@ -224,7 +239,9 @@ mod tests {
         let quota = Quota::new(1_000);
         let one = cluster("one");
         quota.request(&one, &group("a"), &of("shop"), 700).unwrap();
-        quota.request(&one, &group("b"), &of("shop"), 100).unwrap_err();
+        quota
+            .request(&one, &group("b"), &of("shop"), 100)
+            .unwrap_err();
         quota.retain(&one, |subject| *subject != group("a"));
         quota.request(&one, &group("b"), &of("shop"), 700).unwrap();
     }

@@ -81,7 +81,10 @@ mod tests {
                 thousands(budget.partitions as u64),
                 thousands(budget.partitions_per_group as u64)
             );
-            assert!(documentation.contains(&row), "docs/operations.md lacks {row}");
+            assert!(
+                documentation.contains(&row),
+                "docs/operations.md lacks {row}"
+            );
         }
     }
 

@@ -160,18 +160,33 @@ mod tests {
         let writer = written.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
         let subscriber = Registry::default().with(human(layer).with_ansi(ansi));
-        let foreign = "gone\n2026-11-30T00:00:00Z  INFO lagrange: forged\u{1b}[2J\u{9b}1m\r\u{202e}\u{2028}";
+        let foreign =
+            "gone\n2026-11-30T00:00:00Z  INFO lagrange: forged\u{1b}[2J\u{9b}1m\r\u{202e}\u{2028}";
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!("look", cluster = %foreign).entered();
             tracing::info!(group = %foreign, other = foreign, error = ?foreign, count = 3, "says {foreign}");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let line = text.strip_suffix('\n').unwrap();
-        let own = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[32m"];
-        let bare = own.iter().fold(line.to_owned(), |line, own| line.replace(own, ""));
+        let own = [
+            "\u{1b}[0m",
+            "\u{1b}[1m",
+            "\u{1b}[2m",
+            "\u{1b}[3m",
+            "\u{1b}[32m",
+        ];
+        let bare = own
+            .iter()
+            .fold(line.to_owned(), |line, own| line.replace(own, ""));
         assert!(!bare.contains(text::is_disruptive), "{bare:?}");
-        assert!(bare.contains(r"says gone\n2026") && bare.contains("count=3"), "{bare}");
-        assert!(bare.contains(r"group=gone\n2026") && bare.contains(r"{cluster=gone\n"), "{bare}");
+        assert!(
+            bare.contains(r"says gone\n2026") && bare.contains("count=3"),
+            "{bare}"
+        );
+        assert!(
+            bare.contains(r"group=gone\n2026") && bare.contains(r"{cluster=gone\n"),
+            "{bare}"
+        );
         assert_eq!(ansi, line.contains('\u{1b}'), "{line:?}");
     }
 }

@@ -37,7 +37,11 @@ fn limit_under(root: &Path) -> Option<u64> {
         limits.collect::<Vec<_>>()
     });
     // Version 1 writes no limit as a number that no machine has.
-    machine.into_iter().chain(limits).filter(|bytes| *bytes > 0).min()
+    machine
+        .into_iter()
+        .chain(limits)
+        .filter(|bytes| *bytes > 0)
+        .min()
 }
 
 /// A control group that this process is in.
@@ -58,16 +62,21 @@ fn group(line: &str) -> Option<Group<'_>> {
             file: "memory.max",
         });
     }
-    controllers.split(',').any(|name| name == "memory").then_some(Group {
-        mount: "sys/fs/cgroup/memory",
-        path,
-        file: "memory.limit_in_bytes",
-    })
+    controllers
+        .split(',')
+        .any(|name| name == "memory")
+        .then_some(Group {
+            mount: "sys/fs/cgroup/memory",
+            path,
+            file: "memory.limit_in_bytes",
+        })
 }
 
 /// `MemTotal` of `/proc/meminfo`.
 fn total(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -78,7 +87,10 @@ mod tests {
 
     use super::*;
 
-    const MEMINFO: (&str, &str) = ("proc/meminfo", "MemTotal:        8000000 kB\nMemFree: 1 kB\n");
+    const MEMINFO: (&str, &str) = (
+        "proc/meminfo",
+        "MemTotal:        8000000 kB\nMemFree: 1 kB\n",
+    );
     const MACHINE: u64 = 8_000_000 * 1024;
 
     #[rstest]

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::error::{Bound, ReadError};
-use super::super::foreign::number;
+use super::super::foreign::{self, number};
 use super::super::interest::TopicSelection;
-use super::super::quota::{Full, GROUP, NAMES, Subject};
+use super::super::quota::{ASSIGNED, Full, GROUP, NAMES, Subject};
 use super::super::reader::DescribedTopics;
-use super::super::snapshot::Known;
+use super::super::snapshot::{Known, Member};
 use super::ask::Asker;
 use super::commits::Commits;
 use super::earlier::Earlier;
 use super::look::{Look, Selected};
-use super::memory::{Belief, GroupMemory, Refused};
+use super::memory::{Belief, Refused};
 use super::shared::Wanting;
 use super::topics::{Described, TOPICS_A_CALL};
 
@@ -163,7 +163,7 @@ impl Look<'_> {
 
     /// Room for so many partitions at least.
     fn admit(&self, subject: &Subject, partitions: usize) -> Result<(), Full> {
-        let units = self.units(subject, partitions);
+        let units = partitions.saturating_add(GROUP);
         match self.quota.held(self.cluster, subject) {
             Some(held) if held >= units => Ok(()),
             _ => self.request(subject, units),
@@ -181,12 +181,21 @@ impl Look<'_> {
         (self.quota).request(self.cluster, subject, &wanting.namespaces, units)
     }
 
-    fn units(&self, subject: &Subject, partitions: usize) -> usize {
-        let members = match subject {
-            Subject::Group(id, _) => self.memory.groups.get(id).map_or(0, GroupMemory::members),
-            Subject::Names => 0,
+    /// Has a description taken in, if there is room for it.
+    pub(super) fn admit_members(&self, id: &Arc<str>, members: &[Member]) -> Result<(), ReadError> {
+        let Some(group) = self.wanted.groups.get(id) else {
+            return Ok(());
         };
-        partitions.saturating_add(members).saturating_add(GROUP)
+        let partitions: usize = members.iter().map(foreign::partitions).sum();
+        let units = members.len().saturating_add(partitions / ASSIGNED);
+        let subject = Subject::Members(Arc::clone(id));
+        let admitted = (self.quota).request(self.cluster, &subject, &group.namespaces(), units);
+        admitted.map_err(|Full { left }| ReadError::TooManyMembers {
+            members: number(members.len()),
+            partitions: number(partitions),
+            limit: number(left),
+            bound: Bound::Namespace,
+        })
     }
 
     /// Notes that this is not read, and for how long that stands; a selection that is changed is another one.
@@ -253,7 +262,9 @@ impl Look<'_> {
                     continue;
                 }
                 let subject = Subject::Group(Arc::clone(id), selection.clone());
-                let wanting = wanted.get(id).and_then(|group| group.selections.get(selection));
+                let wanting = wanted
+                    .get(id)
+                    .and_then(|group| group.selections.get(selection));
                 if wanting.is_none_or(|wanting| self.waits(&subject, wanting)) {
                     continue;
                 }
@@ -291,7 +302,12 @@ impl Look<'_> {
         let mut queue: Vec<(usize, Arc<str>)> = claims
             .iter()
             .enumerate()
-            .flat_map(|(place, claim)| claim.topics.iter().map(move |name| (place, Arc::clone(name))))
+            .flat_map(|(place, claim)| {
+                claim
+                    .topics
+                    .iter()
+                    .map(move |name| (place, Arc::clone(name)))
+            })
             .collect();
         queue.reverse();
         loop {
@@ -299,7 +315,10 @@ impl Look<'_> {
             while names.len() < TOPICS_A_CALL
                 && let Some((place, name)) = queue.pop()
             {
-                if claims.get(place).is_none_or(|claim| claim.refused.is_some()) {
+                if claims
+                    .get(place)
+                    .is_none_or(|claim| claim.refused.is_some())
+                {
                     continue;
                 }
                 if asked.insert(Arc::clone(&name)) {
@@ -371,7 +390,7 @@ impl Look<'_> {
     fn admit_partitions(&mut self, claims: &mut [Claim]) {
         for claim in claims.iter_mut().filter(|claim| claim.refused.is_none()) {
             let subject = claim.subject();
-            let units = self.units(&subject, claim.partitions);
+            let units = claim.partitions.saturating_add(GROUP);
             let admitted = if claim.is_known {
                 self.request(&subject, units)
             } else {
@@ -379,8 +398,8 @@ impl Look<'_> {
                 self.admit(&subject, claim.partitions)
             };
             if let Err(Full { left }) = admitted {
-                let besides = units - claim.partitions;
-                let error = claim.too_many(left.saturating_sub(besides), Bound::Namespace, false);
+                let left = left.saturating_sub(GROUP);
+                let error = claim.too_many(left, Bound::Namespace, false);
                 claim.refused = Some(self.refuse(subject, error));
             }
         }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use tokio::time::Instant;
 
-use super::super::error::ReadError;
+use super::super::error::{Bound, ReadError};
 use super::super::foreign;
 use super::super::reader::DescribedGroup;
 use super::super::snapshot::{Description, GroupState, Known, NodeId, Protocol};
@@ -160,7 +159,6 @@ impl Look<'_> {
     }
 
     fn take_listed(&mut self, id: &Arc<str>, sight: &mut Sight, answer: Known<DescribedGroup>) {
-        let limit = self.settings.max_partitions_per_group;
         let Some(memory) = self.memory.groups.get_mut(id) else {
             return;
         };
@@ -168,10 +166,7 @@ impl Look<'_> {
             Ok(group) if group.state != Some(GroupState::Dead) => {
                 let listing = sight.listing.unwrap_or((group.state, group.protocol));
                 sight.state = stated(group.state, group.protocol);
-                let look = self.memory.looks;
-                let at = self.clock.now();
-                let seen = Seen { at, look, listing };
-                seen.take(group, memory, self.began, limit);
+                self.take(id, listing, group);
             }
             // Listed a moment ago, dead now: the next look will see.
             Ok(_) => {
@@ -189,7 +184,6 @@ impl Look<'_> {
         answers: Vec<(NodeId, Known<DescribedGroup>)>,
         all_live: bool,
     ) {
-        let limit = self.settings.max_partitions_per_group;
         let Some(memory) = self.memory.groups.get_mut(id) else {
             return;
         };
@@ -236,10 +230,44 @@ impl Look<'_> {
         }
         sight.candidates = vec![on];
         let listing = (group.state, group.protocol);
-        let look = self.memory.looks;
-        let at = self.clock.now();
-        let seen = Seen { at, look, listing };
-        seen.take(group, memory, self.began, limit);
+        self.take(id, listing, group);
+    }
+
+    /// Takes a description in, if it is not too long.
+    fn take(&mut self, id: &Arc<str>, listing: Listing, group: DescribedGroup) {
+        let state = stated(group.state, group.protocol);
+        let limit = self.settings.max_partitions_per_group;
+        let admitted = foreign::group(group, limit).and_then(|group| {
+            self.admit_members(id, &group.members)?;
+            Ok(group)
+        });
+        let (began, at, look) = (self.began, self.clock.now(), self.memory.looks);
+        let Some(memory) = self.memory.groups.get_mut(id) else {
+            return;
+        };
+        let group = match admitted {
+            Ok(group) => group,
+            Err(error) => return memory.refuse(began, listing, error),
+        };
+        let members = foreign::number(group.members.len());
+        let description = Description {
+            at,
+            look,
+            state,
+            assignor: group.assignor,
+            members: group.members,
+        };
+        memory.accept(began, listing, description);
+        // While it rebalances, what it is assigned adds up.
+        if memory.assigned.len() > limit {
+            let error = ReadError::TooManyMembers {
+                members,
+                partitions: foreign::number(memory.assigned.len()),
+                limit: foreign::number(limit),
+                bound: Bound::Group,
+            };
+            memory.refuse(began, listing, error);
+        }
     }
 }
 
@@ -252,6 +280,7 @@ async fn describe(ask: &Asker<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Ve
         match ask.on(on, ask.reader.describe(on, &ids)).await {
             Ok(groups) => groups
                 .into_iter()
+                .filter(|(id, _)| ids.contains(id))
                 .map(|(id, group)| (on, id, group))
                 .collect(),
             Err(error) => {
@@ -265,39 +294,4 @@ async fn describe(ask: &Asker<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Ve
         .buffer_unordered(DESCRIBE_CALLS)
         .concat()
         .await
-}
-
-/// When a description was read, and what the list then said.
-struct Seen {
-    at: jiff::Timestamp,
-    look: u64,
-    listing: Listing,
-}
-
-impl Seen {
-    fn take(self, group: DescribedGroup, memory: &mut GroupMemory, now: Instant, limit: usize) {
-        let state = stated(group.state, group.protocol);
-        let group = match foreign::group(group, limit) {
-            Ok(group) => group,
-            Err(error) => return memory.refuse(now, self.listing, error),
-        };
-        let description = Description {
-            at: self.at,
-            look: self.look,
-            state,
-            assignor: group.assignor,
-            members: group.members,
-        };
-        let members = foreign::number(description.members.len());
-        memory.accept(now, self.listing, description);
-        // While it rebalances, what it is assigned adds up.
-        if memory.assigned.len() > limit {
-            let error = ReadError::TooManyMembers {
-                members,
-                partitions: foreign::number(memory.assigned.len()),
-                limit: foreign::number(limit),
-            };
-            memory.refuse(now, self.listing, error);
-        }
-    }
 }

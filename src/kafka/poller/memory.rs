@@ -235,14 +235,6 @@ impl GroupMemory {
         self.existed = true;
     }
 
-    /// How many members it has, as far as was last seen.
-    pub(super) fn members(&self) -> usize {
-        match &self.description {
-            Some(Ok(description)) => description.members.len(),
-            _ => 0,
-        }
-    }
-
     /// Whether it has members, as far as was last seen.
     pub(super) fn has_members(&self) -> Known<bool> {
         match &self.description {

@@ -67,6 +67,7 @@ impl Wanted {
                 .groups
                 .get(id)
                 .is_some_and(|group| group.selections.contains_key(selection)),
+            Subject::Members(id) => self.groups.contains_key(id),
             Subject::Names => !self.matching().is_empty(),
         }
     }
@@ -86,6 +87,15 @@ pub(super) struct Wanting {
     pub(super) namespaces: BTreeSet<Arc<str>>,
     /// Of all of them there was too much to be read before.
     pub(super) was_refused: bool,
+}
+
+impl WantedGroup {
+    /// The namespaces that want it.
+    pub(super) fn namespaces(&self) -> BTreeSet<Arc<str>> {
+        let namespaces = self.selections.values();
+        let namespaces = namespaces.flat_map(|wanting| &wanting.namespaces);
+        namespaces.cloned().collect()
+    }
 }
 
 impl Shared {

@@ -139,17 +139,21 @@ impl Look<'_> {
             let Some(memory) = self.memory.groups.get_mut(&id) else {
                 continue;
             };
-            let topics = topics.map(foreign::topic_names).and_then(|topics| {
-                match topics.len() {
+            let topics = topics
+                .map(foreign::topic_names)
+                .and_then(|topics| match topics.len() {
                     many if many > limit => Err(too_many_topics(many, limit)),
                     _ => Ok(topics),
-                }
-            });
+                });
             memory.accept_committed(self.began, topics, self.settings.doubt);
         }
     }
 
-    pub(super) async fn describe_some(&self, ask: &Asker<'_>, names: &[Arc<str>]) -> DescribedTopics {
+    pub(super) async fn describe_some(
+        &self,
+        ask: &Asker<'_>,
+        names: &[Arc<str>],
+    ) -> DescribedTopics {
         let mut answer = Err(ReadError::TimedOut);
         for on in self.live(ask).into_iter().take(DESCRIBE_TRIES) {
             answer = ask.on(on, ask.reader.topics(on, names)).await;

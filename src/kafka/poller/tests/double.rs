@@ -65,6 +65,8 @@ pub(super) struct World {
     pub(super) broken: bool,
     pub(super) panics: bool,
     pub(super) close_hangs: bool,
+    /// Answers have more in them than what was asked for.
+    pub(super) talkative: bool,
     /// A question about many partitions is answered at once, and not one after the other.
     pub(super) quick: bool,
     /// Whoever is refused is the last to get an answer.
@@ -104,6 +106,7 @@ impl Double {
             panics: false,
             close_hangs: false,
             quick: false,
+            talkative: false,
             leaves_after_refusal: false,
             password: None,
             denied: BTreeMap::new(),
@@ -195,7 +198,8 @@ impl Double {
             world.offsets_asked += partitions.as_slice().len();
             let offset = |partition: &TopicPartition| {
                 let topic = &world.topics[&*partition.topic];
-                let (_, start, end) = topic.partitions[usize::try_from(partition.partition).unwrap()];
+                let (_, start, end) =
+                    topic.partitions[usize::try_from(partition.partition).unwrap()];
                 let offset = match position {
                     Position::Start => start,
                     Position::End => end,
@@ -304,7 +308,11 @@ impl ClusterReader for Double {
                         });
                 (Arc::clone(id), group)
             });
-            Ok(described.collect())
+            let others = (0..1_000).filter(|_| world.talkative).map(|number| {
+                let id: Arc<str> = format!("other-{number}").into();
+                (id, Err(ReadError::NotCoordinator))
+            });
+            Ok(described.chain(others).collect())
         };
         self.ask("describe", on.0, answer).boxed()
     }
@@ -341,7 +349,14 @@ impl ClusterReader for Double {
                 });
                 (Arc::clone(name), layout)
             });
-            Ok(DescribedTopics::new(topics.collect()))
+            let others = (0..1_000).filter(|_| world.talkative).map(|number| {
+                let layout = TopicLayout {
+                    leaders: vec![Some(NodeId(1)); 10],
+                    internal: false,
+                };
+                (format!("other-{number}").into(), Ok(layout))
+            });
+            Ok(DescribedTopics::new(topics.chain(others).collect()))
         };
         self.ask("topics", on.0, answer).boxed()
     }
@@ -362,7 +377,14 @@ impl ClusterReader for Double {
                     Ok(offset.and_then(|offset| Offset::new(*offset))),
                 )
             });
-            Ok(offsets.collect())
+            let others = (0..1_000).filter(|_| world.talkative).map(|number| {
+                let partition = TopicPartition {
+                    topic: format!("other-{number}").into(),
+                    partition: number,
+                };
+                (partition, Ok(None))
+            });
+            Ok(offsets.chain(others).collect())
         };
         self.ask("committed", on.0, answer).boxed()
     }

@@ -47,7 +47,9 @@ fn watch(rig: &Rig, namespace: &str, id: &str, topics: TopicSelection) -> Watch 
 fn watch_with(rig: &Rig, namespace: &str, interest: Interest) -> Watch {
     let id = Arc::clone(&interest.group.as_ref().unwrap().id);
     let key = Key::consumer_group(namespace, &id);
-    rig.pool.watch(&connection("kafka:9092"), key, interest).unwrap()
+    rig.pool
+        .watch(&connection("kafka:9092"), key, interest)
+        .unwrap()
 }
 
 /// The next look: all who watch are woken after each.
@@ -107,11 +109,24 @@ async fn a_pattern_on_a_large_cluster_hurts_nobody_but_its_own_group() {
         };
         assert_eq!(refused, Err(expected));
         assert!(snapshot.groups["g"].committed.is_empty());
-        assert_eq!(snapshot.topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["t"]);
+        assert_eq!(
+            snapshot
+                .topics
+                .keys()
+                .map(|name| &**name)
+                .collect::<Vec<_>>(),
+            ["t"]
+        );
     }
     assert_eq!(double.take_asked("committed"), 8, "of the neighbour alone");
     assert_eq!(double.take_asked("topics"), 8, "of the neighbour alone");
-    double.change(|world| assert_eq!(world.offsets_asked, 6 * (8 + 2), "ends, and two times starts"));
+    double.change(|world| {
+        assert_eq!(
+            world.offsets_asked,
+            6 * (8 + 2),
+            "ends, and two times starts"
+        )
+    });
     // Of its own accord, as soon as it asks for less.
     let few = pattern("of-all-0000[0-4]");
     careless.update(interest("g", few.clone(), 15));
@@ -128,8 +143,13 @@ async fn describing_ends_as_soon_as_there_are_certainly_too_many() {
     let _careless = watch(&rig, "careless", "g", all.clone());
     let neighbour = watch(&rig, "shop", "h", t());
     let snapshot = look(&mut rig, &neighbour).await;
-    let Err(ReadError::TooManyPartitions { topics: 10_001, partitions, at_least: true, limit: 15_000, bound: Bound::Group }) =
-        topics(&snapshot, "g", &all)
+    let Err(ReadError::TooManyPartitions {
+        topics: 10_001,
+        partitions,
+        at_least: true,
+        limit: 15_000,
+        bound: Bound::Group,
+    }) = topics(&snapshot, "g", &all)
     else {
         panic!("{:?}", topics(&snapshot, "g", &all));
     };
@@ -142,9 +162,17 @@ async fn describing_ends_as_soon_as_there_are_certainly_too_many() {
     }
     assert_eq!(double.take_asked("topics"), 3, "of the neighbour alone");
     // And then it is looked into again: topics may have gone.
-    double.change(|world| world.topics.retain(|name, _| name == "t" || name.starts_with("of-all-000")));
+    double.change(|world| {
+        world
+            .topics
+            .retain(|name, _| name == "t" || name.starts_with("of-all-000"))
+    });
     let snapshot = look_after(&mut rig, &neighbour, 2).await;
-    assert!(is_read(&snapshot, "g", &all, 100 * 20 + 6), "{:?}", topics(&snapshot, "g", &all));
+    assert!(
+        is_read(&snapshot, "g", &all, 100 * 20 + 6),
+        "{:?}",
+        topics(&snapshot, "g", &all)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +180,13 @@ async fn a_topic_of_more_partitions_than_may_be_is_too_much() {
     let double = large(0);
     double.change(|world| {
         let partitions = vec![(1, 0, 10); 200_000];
-        world.topics.insert("huge".to_owned(), FakeTopic { partitions, internal: false });
+        world.topics.insert(
+            "huge".to_owned(),
+            FakeTopic {
+                partitions,
+                internal: false,
+            },
+        );
     });
     let mut rig = Rig::new(&double, settings(5_000, 20_000));
     let huge = TopicSelection::Named(vec!["huge".into()]);
@@ -195,7 +229,11 @@ async fn when_all_that_can_be_read_is_read_who_comes_last_is_refused() {
         bound: Bound::Namespace,
     };
     assert!(is_read(&snapshot, "g", &ones, 200));
-    assert!(is_read(&snapshot, "j", &ones, 200), "{:?}", topics(&snapshot, "j", &ones));
+    assert!(
+        is_read(&snapshot, "j", &ones, 200),
+        "{:?}",
+        topics(&snapshot, "j", &ones)
+    );
     let left = 999 - 4 - (200 + 4) - (400 + 4) - (200 + 4) - 4;
     assert_eq!(topics(&snapshot, "i", &tens), Err(too_many(left)));
     // It stays so, whoever is asked for first.
@@ -251,7 +289,10 @@ async fn who_cannot_be_read_for_a_moment_is_not_pushed_out() {
     double.change(|world| world.topics = broken);
     let snapshot = look_after(&mut rig, &newcomer, 6).await;
     assert!(is_read(&snapshot, "g", &all, 600));
-    assert!(topics(&snapshot, "h", &pattern("of-all-000[0-2].")).is_err_and(|error| error.is_too_much()));
+    assert!(
+        topics(&snapshot, "h", &pattern("of-all-000[0-2]."))
+            .is_err_and(|error| error.is_too_much())
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +320,9 @@ async fn a_group_of_more_members_than_may_be_is_not_read_and_not_described_each_
     let double = large(0);
     double.change_group(|group| {
         group.state = Some(GroupState::Stable);
-        group.members = (0..1_001).map(|number| member(&format!("m{number}"), &[])).collect();
+        group.members = (0..1_001)
+            .map(|number| member(&format!("m{number}"), &[]))
+            .collect();
     });
     let mut rig = Rig::new(&double, settings(1_000, 10_000));
     let _hostile = watch(&rig, "hostile", "g", t());
@@ -289,6 +332,7 @@ async fn a_group_of_more_members_than_may_be_is_not_read_and_not_described_each_
         members: 1_001,
         partitions: 0,
         limit: 1_000,
+        bound: Bound::Group,
     };
     assert_eq!(described(&snapshot).map(|_| ()), Err(expected.clone()));
     assert_eq!(topics(&snapshot, "g", &t()), Err(expected));
@@ -299,6 +343,54 @@ async fn a_group_of_more_members_than_may_be_is_not_read_and_not_described_each_
     double.change_group(|group| group.members.truncate(3));
     let snapshot = look_after(&mut rig, &neighbour, 12).await;
     assert!(is_read(&snapshot, "g", &t(), 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_take_room_whether_partitions_are_read_or_not() {
+    let double = large(10);
+    let all = pattern("of-all.*");
+    double.change_group(|group| {
+        group.state = Some(GroupState::Stable);
+        group.members = (0..296)
+            .map(|number| member(&format!("m{number}"), &[]))
+            .collect();
+    });
+    // Some 300 for a namespace: 296 for members leave too little for 200 partitions.
+    let mut rig = Rig::new(&double, settings(1_000, 400));
+    let hostile = watch(&rig, "hostile", "g", all.clone());
+    let neighbour = watch(&rig, "shop", "h", t());
+    let snapshot = look(&mut rig, &neighbour).await;
+    let refused = topics(&snapshot, "g", &all);
+    assert!(
+        matches!(
+            refused,
+            Err(ReadError::TooManyPartitions {
+                limit: 0,
+                bound: Bound::Namespace,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(
+        described(&snapshot).map(|description| description.members.len()),
+        Ok(296)
+    );
+    double.change_group(|group| {
+        group
+            .members
+            .extend((0..9).map(|number| member(&format!("n{number}"), &[])))
+    });
+    hostile.attend(true);
+    let snapshot = look(&mut rig, &neighbour).await;
+    let expected = ReadError::TooManyMembers {
+        members: 305,
+        partitions: 0,
+        limit: 290,
+        bound: Bound::Namespace,
+    };
+    assert_eq!(described(&snapshot).map(|_| ()), Err(expected));
+    assert!(is_read(&snapshot, "h", &t(), 6));
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,18 +412,31 @@ async fn what_members_are_said_to_have_is_bounded_too() {
 #[tokio::test(start_paused = true)]
 async fn topics_that_members_are_assigned_beside_those_that_count_are_counted_too() {
     let double = large(100);
-    let of = |topic: &str| (0..20).map(|partition| TopicPartition { topic: topic.into(), partition }).collect::<Vec<_>>();
+    let of = |topic: &str| {
+        (0..20)
+            .map(|partition| TopicPartition {
+                topic: topic.into(),
+                partition,
+            })
+            .collect::<Vec<_>>()
+    };
     double.change_group(|group| {
         group.state = Some(GroupState::Stable);
         let mut all = member("m", &[]);
-        all.assigned = (0..40).flat_map(|number| of(&format!("of-all-{number:05}"))).collect();
+        all.assigned = (0..40)
+            .flat_map(|number| of(&format!("of-all-{number:05}")))
+            .collect();
         group.members = vec![all];
     });
     let mut rig = Rig::new(&double, settings(1_000, 2_000));
     let own = watch(&rig, "shop", "g", t());
     let snapshot = look(&mut rig, &own).await;
     assert!(is_read(&snapshot, "g", &t(), 6));
-    assert_eq!(snapshot.topics.len(), 41, "they bound how many replicas are of use");
+    assert_eq!(
+        snapshot.topics.len(),
+        41,
+        "they bound how many replicas are of use"
+    );
     double.change_group(|group| {
         let foreign = (40..50).flat_map(|number| of(&format!("of-all-{number:05}")));
         group.members[0].assigned.extend(foreign);
@@ -340,8 +445,28 @@ async fn topics_that_members_are_assigned_beside_those_that_count_are_counted_to
     });
     let snapshot = look_after(&mut rig, &own, 2).await;
     let refused = topics(&snapshot, "g", &t());
-    assert!(refused.as_ref().is_err_and(ReadError::is_too_much), "{refused:?}");
+    assert!(
+        refused.as_ref().is_err_and(ReadError::is_too_much),
+        "{refused:?}"
+    );
     assert_eq!(snapshot.topics.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asked_for_is_not_kept() {
+    let double = large(0);
+    double.change(|world| world.talkative = true);
+    let mut rig = Rig::new(&double, Settings::default());
+    let own = watch(&rig, "shop", "g", t());
+    double.take_asked("describe");
+    let snapshot = look_after(&mut rig, &own, 2).await;
+    assert!(is_read(&snapshot, "g", &t(), 6));
+    assert_eq!((snapshot.topics.len(), snapshot.groups.len()), (1, 1));
+    assert_eq!(
+        double.take_asked("describe"),
+        1,
+        "others are looked for nowhere"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,14 +487,26 @@ async fn names_that_no_topic_has_are_left_out() {
     let all = pattern("(?s).*");
     let watch = watch(&rig, "shop", "g", all.clone());
     let committed = self::watch(&rig, "shop", "h", TopicSelection::OfGroup);
-    let names = |snapshot: &Snapshot| snapshot.topics.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
+    let names = |snapshot: &Snapshot| {
+        snapshot
+            .topics
+            .keys()
+            .map(ToString::to_string)
+            .collect::<BTreeSet<_>>()
+    };
     let snapshot = look_after(&mut rig, &committed, 2).await;
-    assert_eq!(names(&snapshot), ["of-all-00000".to_owned(), "t".to_owned()].into());
+    assert_eq!(
+        names(&snapshot),
+        ["of-all-00000".to_owned(), "t".to_owned()].into()
+    );
     assert_eq!(topics(&snapshot, "h", &TopicSelection::OfGroup), Ok(1));
     double.change_group(|group| {
         group.state = Some(GroupState::Stable);
         let mut forger = member(&format!("m{forged}"), &[0, 1, -7, 2]);
-        forger.assigned.push(TopicPartition { topic: forged.into(), partition: 0 });
+        forger.assigned.push(TopicPartition {
+            topic: forged.into(),
+            partition: 0,
+        });
         forger.client_id = forged.into();
         forger.host = long.repeat(100).into();
         forger.instance_id = Some(forged.into());
@@ -378,8 +515,16 @@ async fn names_that_no_topic_has_are_left_out() {
     let snapshot = look(&mut rig, &watch).await;
     let member = &described(&snapshot).unwrap().members[0];
     assert_eq!(member.assigned.len(), 3);
-    for text in [&member.id, &member.client_id, &member.host, member.instance_id.as_ref().unwrap()] {
-        assert!(!text.contains(char::is_control) && text.chars().count() <= 255, "{text:?}");
+    for text in [
+        &member.id,
+        &member.client_id,
+        &member.host,
+        member.instance_id.as_ref().unwrap(),
+    ] {
+        assert!(
+            !text.contains(char::is_control) && text.chars().count() <= 255,
+            "{text:?}"
+        );
     }
     assert_eq!(names(&snapshot).len(), 2);
 }
@@ -411,8 +556,15 @@ async fn names_of_topics_are_kept_as_far_as_there_is_room() {
 async fn memory_does_not_grow_with_what_is_refused() {
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
     };
     let double = large(10_000);
     let mut rig = Rig::new(&double, settings(5_000, 20_000));
