@@ -86,6 +86,17 @@ impl Quota {
         Some(grant.units)
     }
 
+    /// What something is granted to.
+    pub(super) fn subjects(&self, cluster: &Identity) -> BTreeSet<Subject> {
+        let granted = lock(&self.granted);
+        let subjects = granted.by_cluster.get(cluster);
+        subjects
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .cloned()
+            .collect()
+    }
+
     /// Grants `units` in place of what was granted before, on the account of one of these namespaces. If there is no room,
     /// nothing is granted any more: who asks for more last is refused, and nobody else.
     pub(super) fn request(

@@ -71,8 +71,8 @@ async fn a_pattern_on_ten_thousand_topics_leaves_the_neighbours_as_they_are() {
             .insert(format!("of-all-{number:05}"), topic);
     }
     let settings = Settings {
-        max_partitions_per_group: 6_291,
-        max_partitions: 25_165,
+        max_partitions_per_group: 5_033,
+        max_partitions: 20_132,
         ..settings()
     };
     let mut eyes = Eyes::with(settings, &brokers.bootstrap, "g0", named(&["t"]));

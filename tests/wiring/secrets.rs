@@ -66,10 +66,7 @@ async fn a_nul_in_a_password_is_the_fault_of_the_secret_and_not_of_kafka() {
         message.starts_with("Secret user has a NUL character in key password"),
         "{message}"
     );
-    assert!(
-        !message.contains("ker,") && !message.contains("mar"),
-        "{message}"
-    );
+    assert!(!message.contains("mar"), "{message}");
     assert_eq!(
         scene.kafka.password(),
         None,

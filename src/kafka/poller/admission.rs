@@ -26,8 +26,8 @@ struct Claim {
     topics: Vec<Arc<str>>,
     /// Those of them that count.
     counting: usize,
-    /// Something was granted to it before.
-    is_held: bool,
+    /// Nothing was granted to it before this look.
+    is_new: bool,
     /// Partitions of its topics, as far as they have been described.
     partitions: usize,
     /// All of them have been.
@@ -88,7 +88,7 @@ impl Look<'_> {
             let of_group = selected.entry(Arc::clone(id)).or_default();
             for (selection, wanting) in &group.selections {
                 let subject = Subject::Group(Arc::clone(id), selection.clone());
-                let is_new = self.quota.held(self.cluster, &subject).is_none();
+                let is_new = !self.held.contains(&subject);
                 let count = match self.known_refusal(id, &subject, wanting) {
                     Some(error) => Err(error),
                     None if is_new => self.resolve(id, selection, 0).map(|(_, count)| count),
@@ -275,7 +275,7 @@ impl Look<'_> {
                     id: Arc::clone(id),
                     selection: selection.clone(),
                     counting: counting.len(),
-                    is_held: self.quota.held(self.cluster, &subject).is_some(),
+                    is_new: !self.held.contains(&subject),
                     topics: all.into_iter().collect(),
                     partitions: 0,
                     is_known: topics.is_ok(),
@@ -284,7 +284,7 @@ impl Look<'_> {
             }
         }
         claims.sort_by(|a, b| {
-            let key = |claim: &Claim| (!claim.is_held, claim.topics.len());
+            let key = |claim: &Claim| (claim.is_new, claim.topics.len());
             key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
         });
         claims

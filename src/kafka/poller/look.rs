@@ -1,7 +1,7 @@
 //! One look at a cluster, from the first question to the snapshot. The order is that of `kafka.md`: groups, members,
 //! topics, committed offsets, and end offsets last, so that lag is never negative by our own doing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -16,7 +16,7 @@ use super::super::error::ReadError;
 use super::super::foreign;
 use super::super::interest::TopicSelection;
 use super::super::pool::Settings;
-use super::super::quota::Quota;
+use super::super::quota::{Quota, Subject};
 use super::super::reader::{Cluster, ClusterReader, ListedGroup};
 use super::super::snapshot::{Group, Known, NodeId, Protocol, Snapshot, Topic};
 use super::Poller;
@@ -33,6 +33,8 @@ pub(super) struct Look<'a> {
     pub(super) settings: &'a Settings,
     pub(super) quota: &'a Quota,
     pub(super) cluster: &'a Identity,
+    /// What was granted before this look.
+    pub(super) held: BTreeSet<Subject>,
     pub(super) memory: &'a mut Memory,
     pub(super) wanted: &'a Wanted,
     pub(super) began: Instant,
@@ -60,6 +62,7 @@ impl<'a> Look<'a> {
             settings: &poller.settings,
             quota: &poller.quota,
             cluster,
+            held: poller.quota.subjects(cluster),
             memory,
             wanted,
             began: Instant::now(),

@@ -251,6 +251,32 @@ async fn when_all_that_can_be_read_is_read_who_comes_last_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_one_look_those_that_are_read_come_before_newcomers() {
+    let double = large(100);
+    let mut rig = Rig::new(&double, settings(1_000, 1_000));
+    let (few, all) = (pattern("of-all-0000[1-6]"), pattern("of-all-000[0-2].*"));
+    let read = watch(&rig, "shop", "h", all.clone());
+    assert!(is_read(&*look(&mut rig, &read).await, "h", &all, 600));
+    // One topic has more partitions, and somebody comes who wants as much as is left.
+    double.change(|world| {
+        world
+            .topics
+            .get_mut("of-all-00000")
+            .unwrap()
+            .partitions
+            .resize(60, (1, 0, 10))
+    });
+    let newcomer = watch(&rig, "shop", "g", few.clone());
+    let snapshot = look(&mut rig, &newcomer).await;
+    assert!(
+        is_read(&snapshot, "h", &all, 640),
+        "{:?}",
+        topics(&snapshot, "h", &all)
+    );
+    assert!(topics(&snapshot, "g", &few).is_err_and(|error| error.is_too_much()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_restart_those_that_were_read_come_first() {
     let double = large(100);
     let mut rig = Rig::new(&double, settings(1_000, 1_000));
