@@ -67,6 +67,8 @@ pub(super) struct World {
     pub(super) close_hangs: bool,
     /// Answers have more in them than what was asked for.
     pub(super) talkative: bool,
+    /// Topics that nobody describes for now.
+    pub(super) undescribed: BTreeSet<String>,
     /// A question about many partitions is answered at once, and not one after the other.
     pub(super) quick: bool,
     /// Whoever is refused is the last to get an answer.
@@ -106,6 +108,7 @@ impl Double {
             panics: false,
             close_hangs: false,
             quick: false,
+            undescribed: BTreeSet::new(),
             talkative: false,
             leaves_after_refusal: false,
             password: None,
@@ -340,7 +343,12 @@ impl ClusterReader for Double {
         let answer = move |world: &World| {
             let topics = names.iter().map(|name| {
                 let allowed = world.may_describe(self.1.as_ref(), &format!("topic {name}"));
-                let find = |()| world.topics.get(&**name).ok_or(ReadError::UnknownTopic);
+                let find = |()| match world.topics.get(&**name) {
+                    Some(_) if world.undescribed.contains(&**name) => {
+                        Err(ReadError::Other("not now".to_owned()))
+                    }
+                    topic => topic.ok_or(ReadError::UnknownTopic),
+                };
                 let layout = allowed.and_then(find).map(|topic| TopicLayout {
                     leaders: (topic.partitions.iter())
                         .map(|(leader, ..)| (*leader > 0).then_some(NodeId(*leader)))
