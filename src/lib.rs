@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | [`api`] | the custom resources: what users write and read | |
 //! | [`clock`] | the one source of the time | |
+//! | [`text`] | foreign text, made fit to be shown; pure, and anybody may call it | |
 //! | [`scaling`] | the decision; pure | |
-//! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock` |
+//! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock`, `text` |
 //! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure | `api`, `scaling`, and of `kafka` what connects to nothing: `certificates`, `connection`, `interest`, `secret`, `security` and what configures `token` |
 //! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `recording`, `process::metrics` |
 //! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
@@ -28,3 +29,4 @@ pub mod process;
 pub mod recording;
 pub mod scaling;
 pub mod simulate;
+pub mod text;

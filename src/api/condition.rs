@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::text;
+
 /// Longest message in a status (decision 33), in characters.
 pub const MAX_MESSAGE: usize = 256;
 
@@ -67,6 +69,8 @@ pub mod reasons {
     pub const GROUP_TYPE_UNSUPPORTED: &str = "GroupTypeUnsupported";
     /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may (decision 38).
     pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
+    /// Ready, False: the group's topics have more partitions than are read for one group, or than there is memory for.
+    pub const TOO_MANY_PARTITIONS: &str = "TooManyPartitions";
     /// Ready and Connected, False: the resource asks for something that cannot be done; the message says what to write.
     pub const INVALID_SPEC: &str = "InvalidSpec";
 
@@ -208,12 +212,10 @@ pub fn find<'a>(conditions: &'a [Condition], condition: &str) -> Option<&'a Cond
     conditions.iter().find(|one| one.type_ == condition)
 }
 
-/// The message, cut to what the schema lets through ([`MAX_MESSAGE`] characters) with an ellipsis.
+/// The message on one line, cut to what the schema lets through ([`MAX_MESSAGE`] characters) with an ellipsis. What others say
+/// is cleaned where it comes in; a message also has names that users give.
 pub fn bounded_message(message: &str) -> Cow<'_, str> {
-    match message.char_indices().nth(MAX_MESSAGE) {
-        None => Cow::Borrowed(message),
-        Some(_) => Cow::Owned(message.chars().take(MAX_MESSAGE - 1).chain(['…']).collect()),
-    }
+    Cow::Owned(text::clean_to(message, MAX_MESSAGE))
 }
 
 /// Kubernetes keeps times in whole seconds; a finer one would differ from itself after a round trip.
@@ -339,7 +341,9 @@ mod tests {
         fn a_message_of_any_length_and_script_fits(message in "\\PC{0,600}") {
             let bounded = bounded_message(&message);
             prop_assert!(bounded.chars().count() <= MAX_MESSAGE);
-            prop_assert!(message.chars().count() > MAX_MESSAGE || bounded == message);
+            let is_shown_as_it_is = message.chars().count() <= MAX_MESSAGE
+                && !message.contains(text::is_disruptive);
+            prop_assert!(!is_shown_as_it_is || bounded == message);
         }
     }
 }

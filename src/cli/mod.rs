@@ -15,6 +15,8 @@ use std::{
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
+use crate::text;
+
 /// Sizes Kafka consumer groups.
 ///
 /// Lagrange is a Kubernetes operator. Apply one ConsumerGroup beside a consumer Deployment, and it reads the group's lag,
@@ -105,16 +107,8 @@ const LONGEST: usize = 2_000;
 
 /// A message as one line that a terminal shows as it is: what was read may be quoted in it.
 fn in_a_line(reason: &str) -> String {
-    let shown = |c: char| if c.is_control() { ' ' } else { c };
-    let words: Vec<String> = reason
-        .split_whitespace()
-        .map(|word| word.chars().map(shown).collect())
-        .collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    let words: Vec<_> = reason.split_whitespace().collect();
+    text::clean_to(&words.join(" "), LONGEST)
 }
 
 /// clap's message without its usage, and where to look when it gives no advice itself.

@@ -14,10 +14,11 @@ use crate::{
         rdkafka_reader::RdkafkaFactory,
     },
     process::{
+        budget::Budget,
         descriptors,
         http::{self, Pages},
         kubernetes::{self, Access, AccessError, Cluster},
-        logging,
+        logging, memory,
         metrics::Metrics,
         options::Options,
         readiness::{Gate, Liveness, ReadinessBuilder},
@@ -28,6 +29,9 @@ use crate::{
 
 /// Connections to Kafka that have not closed by then are left to the end of the process.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Bytes of memory that are taken for granted where the system does not say: what the chart gives.
+const UNKNOWN_MEMORY: u64 = 256 << 20;
 
 /// Arguments of `lagrange run`.
 #[derive(Args, Debug)]
@@ -156,12 +160,15 @@ impl Operator {
     fn operate(self, cluster: &Cluster) {
         let options = &self.options;
         let clock = Clock::start();
+        let budget = budget(options);
         let (pool, wakeups, failures) = Pool::new(
             clock,
             pool::Settings {
                 call_timeout: options.kafka_timeout,
                 max_clusters_per_namespace: options.max_connections_per_namespace.into(),
                 allow_local_addresses: options.allow_local_addresses,
+                max_partitions: budget.partitions,
+                max_partitions_per_group: budget.partitions_per_group,
                 ..pool::Settings::default()
             },
             Arc::new(RdkafkaFactory {
@@ -227,6 +234,20 @@ impl Operator {
             .await?;
         Ok(cluster)
     }
+}
+
+/// What the memory is for.
+fn budget(options: &Options) -> Budget {
+    let told = options.memory_limit.map(|mebibytes| mebibytes << 20);
+    let memory = told.or_else(memory::limit).unwrap_or(UNKNOWN_MEMORY);
+    let budget = Budget::of(memory);
+    info!(
+        mebibytes = memory >> 20,
+        partitions = budget.partitions,
+        partitions_per_group = budget.partitions_per_group,
+        "memory"
+    );
+    budget
 }
 
 /// Ends with the poller that fails; closes the connections when the process ends.

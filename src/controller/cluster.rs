@@ -151,6 +151,7 @@ fn follow(
     let identity = plan.identity(&name.namespace);
     let interval = cluster.spec.poll_interval.as_std();
     let interest = Interest {
+        was_refused: false,
         interval,
         group: None,
     };

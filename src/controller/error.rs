@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{api::condition::reasons, intent::InvalidSpec, kafka::pool::WatchError};
+use crate::{api::condition::reasons, intent::InvalidSpec, kafka::pool::WatchError, text};
 
 /// A call to the API server that did not do what it should. Tried again after a pause.
 #[derive(Debug, Error)]
@@ -45,17 +45,17 @@ impl Error {
             kube::Error::Api(status) => Self::Refused {
                 call,
                 code: status.code,
-                message: status.message.clone(),
+                message: text::clean(&status.message),
             },
             // There is no such kind.
             kube::Error::Discovery(error) => Self::Refused {
                 call,
                 code: 404,
-                message: error.to_string(),
+                message: text::clean(&error.to_string()),
             },
             other => Self::Broken {
                 call,
-                cause: other.to_string(),
+                cause: text::clean(&other.to_string()),
             },
         }
     }

@@ -38,6 +38,8 @@ pub(super) struct Managed {
     pub(super) rival: Option<Name>,
     /// The one of another namespace that manages the same group, too.
     pub(super) neighbour: Option<Name>,
+    /// There is too much to be read for it.
+    pub(super) is_too_much: bool,
     /// The reason of its last hold, for the count of holds.
     pub(super) held: Option<&'static str>,
 }
@@ -75,6 +77,7 @@ impl Managed {
             refusal: None,
             rival: None,
             neighbour: None,
+            is_too_much: false,
             held: None,
         }
     }

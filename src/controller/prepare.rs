@@ -7,7 +7,10 @@ use jiff::SignedDuration;
 use tracing::{debug, warn};
 
 use crate::{
-    api::{ConsumerGroup, Mode},
+    api::{
+        ConsumerGroup, Mode,
+        condition::{self, reasons, types},
+    },
     intent::Intent,
     kafka::{
         interest::{Interest, Key},
@@ -106,9 +109,14 @@ pub(super) fn read(
 ) -> Result<(), Problem> {
     let identity = resolved.connection.identity();
     let connection = &resolved.connection;
+    let was_refused = match &managed.reading {
+        Some(reading) => reading.interest.was_refused,
+        None => was_refused(managed),
+    };
     let interest = Interest {
         interval: resolved.interval,
         group: Some(intent.reading.clone()),
+        was_refused,
     };
     if let Some(reading) = &mut managed.reading
         && *reading.watch.identity() == identity
@@ -141,6 +149,13 @@ pub(super) fn read(
         since: context.clock.now(),
     });
     Ok(())
+}
+
+/// Whether there was too much to be read for it when its status was last written.
+fn was_refused(managed: &Managed) -> bool {
+    let conditions = managed.status().conditions;
+    let ready = condition::find(&conditions, types::READY);
+    ready.is_some_and(|ready| ready.reason == reasons::TOO_MANY_PARTITIONS)
 }
 
 /// Takes over the last action on the target from whoever managed it before, if that is later than our own.
@@ -199,6 +214,12 @@ pub(super) fn decided(
     let number = looked.map(|looked| looked.look);
     let is_silent =
         matches!(observation.look, Err(Blind::Failed { number: other }) if Some(other) != number);
+    let is_too_much = looked.is_some_and(|looked| source::is_too_much(looked, &intent.reading));
+    if is_too_much && !std::mem::replace(&mut managed.is_too_much, true) {
+        // What was seen of its partitions takes memory that is granted to others now.
+        managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
+    }
+    managed.is_too_much = is_too_much;
     let recorder = context.recorder.as_ref().filter(|r| r.is_of(group));
     let before = recorder.map(|_| (managed.state.memory.clone(), managed.state.is_fresh()));
     let state = std::mem::take(&mut managed.state);

@@ -233,7 +233,10 @@ pub(super) fn trouble(
         category => category,
     };
     Some(match &resolved.cluster {
-        Some(cluster) if resolved.foreign => unreadable_abroad(cluster, reason),
+        // What it selects is its own affair, and for itself to put right.
+        Some(cluster) if resolved.foreign && !error.is_too_much() => {
+            unreadable_abroad(cluster, reason)
+        }
         _ => Problem::new(reason, advice(error, reading)),
     })
 }
@@ -241,6 +244,17 @@ pub(super) fn trouble(
 /// Whether the brokers do not let us in.
 pub(super) fn is_refusal(error: &ReadError) -> bool {
     matches!(error, ReadError::Authentication { .. })
+}
+
+/// Whether there is too much to be read for the group.
+pub(super) fn is_too_much(snapshot: &Snapshot, reading: &GroupInterest) -> bool {
+    too_much(snapshot, reading).is_some()
+}
+
+fn too_much<'a>(snapshot: &'a Snapshot, reading: &GroupInterest) -> Option<&'a ReadError> {
+    let group = snapshot.groups.get(&reading.id)?;
+    let error = group.topics.get(&reading.topics)?.as_ref().err()?;
+    error.is_too_much().then_some(error)
 }
 
 /// Refusals, and topics that the user names and that are not there.
@@ -253,6 +267,9 @@ fn definite<'a>(snapshot: &'a Snapshot, reading: &GroupInterest) -> Option<&'a R
                 | ReadError::Authentication { .. }
         )
     };
+    if let Some(error) = too_much(snapshot, reading) {
+        return Some(error);
+    }
     let group = snapshot.groups.get(&reading.id)?;
     let of_group = group.state.as_ref().err().into_iter().chain(
         group

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-use super::InvalidSpec;
+use super::{InvalidSpec, without_control_characters};
 
 mod filling;
 
@@ -100,9 +100,14 @@ pub enum Unusable {
     NotText(Reference, String),
     /// A password ends with a line break.
     #[error(
-        "{0} has a line break at the end of key {1}, which no login has: write the value without it (printf instead of echo)"
+        "{0} has a line break at the end of key {1}, which no login has: write the value without it (printf instead of echo, or echo -n)"
     )]
     LineBreak(Reference, String),
+    /// A value has a character that no login, certificate or key has.
+    #[error(
+        "{0} has {2} in key {1}, which no password, user name, certificate or key has: write the value anew, as plain text"
+    )]
+    Control(Reference, String, &'static str),
     /// A certificate or key is of no use.
     #[error("{0}, key {1}: {2}")]
     Certificate(Reference, String, BadCertificate),
@@ -139,6 +144,7 @@ impl Unusable {
             | Self::Empty(..)
             | Self::NotText(..)
             | Self::LineBreak(..)
+            | Self::Control(..)
             | Self::Certificate(..)
             | Self::NoRoots => reasons::SECRET_INVALID,
         }
@@ -298,6 +304,22 @@ const KERBEROS: bool = cfg!(feature = "gssapi");
 
 /// The rules of the schema, for objects that are older than it.
 fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), InvalidSpec> {
+    let oauth = sasl.oauth.as_ref();
+    let extensions = oauth.and_then(|oauth| oauth.extensions.as_ref());
+    let written = [
+        ("sasl.username", sasl.username.as_deref()),
+        ("sasl.oauth.clientId", oauth.map(|oauth| &*oauth.client_id)),
+        (
+            "sasl.oauth.scope",
+            oauth.and_then(|oauth| oauth.scope.as_deref()),
+        ),
+    ];
+    let extensions = extensions.into_iter().flatten();
+    let extensions = extensions.flat_map(|(name, value)| [&**name, &**value]);
+    let extensions = extensions.map(|text| ("sasl.oauth.extensions", Some(text)));
+    for (field, text) in written.into_iter().chain(extensions) {
+        without_control_characters(field, text.unwrap_or_default())?;
+    }
     let passwords =
         sasl.password_secret.is_some() && sasl.username.is_some() != sasl.username_secret.is_some();
     let (complete, needs) = match sasl.mechanism {

@@ -21,9 +21,11 @@ use crate::{
     },
     kafka::{
         connection::InvalidConnection,
+        foreign::is_topic_name,
         interest::{GroupInterest, Isolation, TopicPattern, TopicSelection},
     },
     scaling::policy::{Fallback, Objective, OffsetReset, Pacing, Policy},
+    text,
 };
 
 pub use connection::Plan;
@@ -68,6 +70,20 @@ pub enum InvalidSpec {
     /// Neither or both ways to reach Kafka.
     #[error("kafka: set exactly one of clusterRef and bootstrapServers")]
     Kafka,
+    /// A name or text has characters that none has.
+    #[error("{field} has control characters: write it without them")]
+    ControlCharacters {
+        /// Which.
+        field: &'static str,
+    },
+    /// A topic cannot be called so.
+    #[error(
+        "topics: \"{topic}\" is no name of a topic: write letters, digits, '.', '_' and '-'; for a pattern use topicPattern"
+    )]
+    TopicName {
+        /// What was written.
+        topic: String,
+    },
     /// The servers are not usable.
     #[error("kafka.bootstrapServers: {0}")]
     Connection(#[from] InvalidConnection),
@@ -143,6 +159,8 @@ impl Intent {
         let spec = &group.spec;
         let namespace = group.namespace().unwrap_or_default();
         let group_id = spec.group_id.clone().unwrap_or_else(|| group.name_any());
+        // One that librdkafka does not take would fail a question that is about others' groups too.
+        without_control_characters("groupId", &group_id)?;
         let source = source(spec, &namespace)?;
         let policy = policy(
             spec,
@@ -170,6 +188,13 @@ impl Intent {
             mode: spec.mode,
         })
     }
+}
+
+fn without_control_characters(field: &'static str, value: &str) -> Result<(), InvalidSpec> {
+    if value.contains(text::is_disruptive) {
+        return Err(InvalidSpec::ControlCharacters { field });
+    }
+    Ok(())
 }
 
 fn policy(
@@ -259,6 +284,11 @@ fn source(spec: &ConsumerGroupSpec, namespace: &str) -> Result<Source, InvalidSp
 
 fn topics(spec: &ConsumerGroupSpec) -> Result<TopicSelection, InvalidSpec> {
     let named = spec.topics.as_deref().unwrap_or_default();
+    if let Some(topic) = named.iter().find(|topic| !is_topic_name(topic)) {
+        return Err(InvalidSpec::TopicName {
+            topic: text::clean_to(topic, 64),
+        });
+    }
     match &spec.topic_pattern {
         None if named.is_empty() => Ok(TopicSelection::OfGroup),
         None => Ok(TopicSelection::Named(

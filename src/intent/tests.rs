@@ -193,6 +193,11 @@ fn annotations_reach_the_policy_with_the_groups_own_maximum() {
 #[case(json!({ "minReplicas": 0 }), "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is noticed")]
 #[case(json!({ "topicPattern": "orders(" }), "topicPattern is no valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax")]
 #[case(json!({ "topicPattern": r"\w{1000}{1000}" }), "topicPattern is too large once compiled: write one with fewer and smaller repetitions")]
+#[case(json!({ "groupId": "a\nb" }), "groupId has control characters: write it without them")]
+#[case(json!({ "groupId": "a\0b" }), "groupId has control characters: write it without them")]
+#[case(json!({ "topics": ["orders\u{1b}"] }), r#"topics: "orders\u{1b}" is no name of a topic: write letters, digits, '.', '_' and '-'; for a pattern use topicPattern"#)]
+#[case(json!({ "kafka": { "clusterRef": null, "bootstrapServers": ["a:1"], "allowInsecure": true, "sasl": { "mechanism": "PLAIN", "username": "a\0b", "passwordSecret": { "secretName": "s" } } } }),
+    "sasl.username has control characters: write it without them")]
 fn what_cannot_be_done_says_what_to_write(#[case] changes: Value, #[case] message: &str) {
     let error = of(changes).unwrap_err();
     assert_eq!(error.to_string(), message);

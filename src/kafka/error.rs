@@ -92,9 +92,85 @@ pub enum ReadError {
     /// Anything else, with Kafka's name for it.
     #[error("{0}")]
     Other(String),
+    /// The topics that count come to more partitions than are read.
+    #[error(
+        "{topics} topics with {}{partitions} partitions are selected; {}: name its topics, narrow topicPattern, or give \
+         the operator more memory (its limit, or --memory-limit)",
+        if *.at_least { "at least " } else { "" },
+        .bound.words(*.limit)
+    )]
+    TooManyPartitions {
+        /// Topics that are selected.
+        topics: u32,
+        /// Their partitions, as far as they were counted.
+        partitions: u32,
+        /// Counting ended when it was certain that there are too many.
+        at_least: bool,
+        /// How many may be read.
+        limit: u32,
+        /// What sets the limit.
+        bound: Bound,
+    },
+    /// A pattern would be matched against more names than are kept.
+    #[error(
+        "the cluster has {topics} topics, and {limit} names at most are kept for topicPattern: list topics instead, or give \
+         the operator more memory (its limit, or --memory-limit)"
+    )]
+    TooManyTopics {
+        /// Topics of the cluster.
+        topics: u32,
+        /// How many names are kept.
+        limit: u32,
+    },
+    /// A description has more members, or assigns them more partitions, than are kept.
+    #[error(
+        "the brokers tell of {members} members with {partitions} partitions in this group; {}: give the operator more memory \
+         (its limit, or --memory-limit), if that is true",
+        .bound.words(*.limit)
+    )]
+    TooManyMembers {
+        /// Members.
+        members: u32,
+        /// Partitions that they have or shall have.
+        partitions: u32,
+        /// How many of each may be read.
+        limit: u32,
+        /// What sets the limit.
+        bound: Bound,
+    },
+}
+
+/// What sets a limit of partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The most that one group may have.
+    Group,
+    /// What is left for the group's namespace of all that the process may read.
+    Namespace,
+}
+
+impl Bound {
+    fn words(self, limit: u32) -> String {
+        match self {
+            Self::Group => format!("one group may have {limit}"),
+            Self::Namespace => {
+                format!("{limit} are left for this namespace of what the operator can hold")
+            }
+        }
+    }
 }
 
 impl ReadError {
+    /// Whether there is too much to be read, and none of it is.
+    pub fn is_too_much(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyPartitions { .. }
+                | Self::TooManyTopics { .. }
+                | Self::TooManyMembers { .. }
+        )
+    }
+
     /// Reason of conditions and label of metrics: a bounded set.
     pub fn category(&self) -> &'static str {
         match self {
@@ -112,6 +188,9 @@ impl ReadError {
             | Self::Other(_) => "PartitionsUnreadable",
             Self::UnknownTopic => "TopicNotFound",
             Self::GroupType { .. } => "GroupTypeUnsupported",
+            Self::TooManyPartitions { .. }
+            | Self::TooManyTopics { .. }
+            | Self::TooManyMembers { .. } => "TooManyPartitions",
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Interest {
     pub interval: Duration,
     /// The group to read; `None` looks at brokers only.
     pub group: Option<GroupInterest>,
+    /// There was too much to be read for it before this process began: those that were read then come first.
+    pub was_refused: bool,
 }
 
 /// A group, and which of its topics count.

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use super::connection::{Connection, Identity, InvalidConnection};
 use super::interest::{Interest, Key};
 use super::poller::{Poller, Shared};
+use super::quota::Quota;
 use super::reader::ReaderFactory;
 use super::snapshot::Snapshot;
 use super::stats::Observer;
@@ -52,6 +53,11 @@ pub struct Settings {
     pub max_clusters_per_namespace: usize,
     /// Whether loopback and link-local addresses may be connected to (decision 38).
     pub allow_local_addresses: bool,
+    /// How many partitions are read for all groups of all clusters together, each group counting as a few more
+    /// (`docs/decisions/0012`).
+    pub max_partitions: usize,
+    /// How many partitions are read for one group; also how many members.
+    pub max_partitions_per_group: usize,
 }
 
 impl Default for Settings {
@@ -69,6 +75,8 @@ impl Default for Settings {
             linger: Duration::from_secs(15),
             max_clusters_per_namespace: 20,
             allow_local_addresses: false,
+            max_partitions: 100_000,
+            max_partitions_per_group: 25_000,
         }
     }
 }
@@ -83,6 +91,7 @@ struct Inner {
     readers: Arc<dyn ReaderFactory>,
     observer: Arc<dyn Observer>,
     clusters: Clusters,
+    quota: Arc<Quota>,
     wake: mpsc::UnboundedSender<Key>,
     failures: mpsc::UnboundedSender<PollerFailed>,
     tasks: TaskTracker,
@@ -138,6 +147,7 @@ impl Pool {
         let (failures, failed) = mpsc::unbounded_channel();
         let pool = Self(Arc::new(Inner {
             clock,
+            quota: Arc::new(Quota::new(settings.max_partitions)),
             settings: Arc::new(settings),
             readers,
             observer,
@@ -212,6 +222,7 @@ impl Pool {
             readers: Arc::clone(&inner.readers),
             observer: Arc::clone(&inner.observer),
             clusters: Arc::clone(&inner.clusters),
+            quota: Arc::clone(&inner.quota),
             wake: inner.wake.clone(),
             stop: inner.stop.child_token(),
             shared,

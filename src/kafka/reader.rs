@@ -158,6 +158,11 @@ impl DescribedTopics {
         self.topics.extend(other.topics);
     }
 
+    /// Leaves out what is not wanted.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&Arc<str>) -> bool) {
+        self.topics.retain(|(name, _)| wanted(name));
+    }
+
     /// The topics, in the order of the replies.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Known<TopicLayout>)> {
         self.topics.iter().map(|(name, layout)| (name, layout))

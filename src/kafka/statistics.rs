@@ -35,6 +35,9 @@ impl Statistics {
         };
         let mut requests: BTreeMap<String, u64> = BTreeMap::new();
         let mut connections = 0;
+        // Brokers that are not there any more have no more requests to count.
+        self.requests
+            .retain(|(name, _), _| report.brokers.contains_key(name));
         for (name, broker) in report.brokers {
             connections += u64::from(broker.state == "UP");
             for (api, total) in broker.req {

@@ -1,13 +1,23 @@
 //! Log lines for people or for machines, on standard error; standard output belongs to what a command prints.
 //! Knows no credential and formats none: who logs a value answers for it.
 
+use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
-use tracing::error;
+use tracing::{error, field::Field};
 use tracing_subscriber::{
-    EnvFilter, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Registry,
+    field::MakeExt as _,
+    fmt::{
+        FormatFields, Layer,
+        format::{DefaultFields, Format, Writer, debug_fn},
+    },
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
+
+use crate::text;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +68,7 @@ pub fn init(format: LogFormat, filter: &LogFilter) {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Human => registry
-            .with(layer.with_ansi(std::io::stderr().is_terminal()))
+            .with(human(layer).with_ansi(std::io::stderr().is_terminal()))
             .try_init(),
         LogFormat::Json => registry
             .with(layer.json().flatten_event(true).with_span_list(false))
@@ -81,8 +91,30 @@ pub fn init(format: LogFormat, filter: &LogFilter) {
     }
 }
 
+/// Lines for people, each of which stays one, whatever it tells of: the last that stands between foreign text and a terminal.
+fn human<S, W>(
+    layer: Layer<S, DefaultFields, Format, W>,
+) -> Layer<S, impl for<'a> FormatFields<'a> + 'static, Format, W> {
+    layer.fmt_fields(debug_fn(field).delimited(" "))
+}
+
+/// The library's own format, but that it leaves line breaks everywhere and escape sequences in fields as they are.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let value = format!("{value:?}");
+    let value = text::one_line(&value);
+    match field.name() {
+        "message" => write!(writer, "{value}"),
+        name if writer.has_ansi_escapes() => {
+            write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")
+        }
+        name => write!(writer, "{name}={value}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use rstest::rstest;
 
     use super::*;
@@ -105,5 +137,58 @@ mod tests {
     fn a_filter_that_would_log_nothing_by_mistake_is_refused(#[case] text: &str) {
         let error = text.parse::<LogFilter>().unwrap_err();
         assert!(error.starts_with("write a level"), "{error}");
+    }
+
+    /// What a subscriber has written.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[rstest]
+    #[case::file(false)]
+    #[case::terminal(true)]
+    fn a_line_for_people_stays_one_line_whatever_it_tells_of(#[case] ansi: bool) {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let subscriber = Registry::default().with(human(layer).with_ansi(ansi));
+        let foreign =
+            "gone\n2026-11-30T00:00:00Z  INFO lagrange: forged\u{1b}[2J\u{9b}1m\r\u{202e}\u{2028}";
+        tracing::subscriber::with_default(subscriber, || {
+            let _span = tracing::info_span!("look", cluster = %foreign).entered();
+            tracing::info!(group = %foreign, other = foreign, error = ?foreign, count = 3, "says {foreign}");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        let own = [
+            "\u{1b}[0m",
+            "\u{1b}[1m",
+            "\u{1b}[2m",
+            "\u{1b}[3m",
+            "\u{1b}[32m",
+        ];
+        let bare = own
+            .iter()
+            .fold(line.to_owned(), |line, own| line.replace(own, ""));
+        assert!(!bare.contains(text::is_disruptive), "{bare:?}");
+        assert!(
+            bare.contains(r"says gone\n2026") && bare.contains("count=3"),
+            "{bare}"
+        );
+        assert!(
+            bare.contains(r"group=gone\n2026") && bare.contains(r"{cluster=gone\n"),
+            "{bare}"
+        );
+        assert_eq!(ansi, line.contains('\u{1b}'), "{line:?}");
     }
 }

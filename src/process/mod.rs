@@ -1,9 +1,11 @@
 //! What any good server process has. Knows nothing of Kafka or of how replicas are decided.
 
 pub mod descriptors;
+pub mod budget;
 pub mod http;
 pub mod kubernetes;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod options;
 pub mod readiness;

@@ -54,6 +54,17 @@ pub struct Options {
     )]
     pub shutdown_grace: Duration,
 
+    /// MiB of memory that the process may use, 64 to 1048576; how many partitions are read follows from it. Without it what the
+    /// container's control group allows, or the machine has
+    #[arg(
+        long,
+        env = "LAGRANGE_MEMORY_LIMIT",
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u64).range(64..=1_048_576),
+        help_heading = PROCESS,
+    )]
+    pub memory_limit: Option<u64>,
+
     /// Kubeconfig file to use; without it $KUBECONFIG, then ~/.kube/config, then the pod's service account
     #[arg(long, env = "LAGRANGE_KUBECONFIG", value_name = "FILE", help_heading = KUBERNETES)]
     pub kubeconfig: Option<PathBuf>,
@@ -328,6 +339,7 @@ mod tests {
         assert!(!options.allow_local_addresses);
         assert_eq!(options.max_connections_per_namespace, 20);
         assert_eq!((options.record, options.record_limit), (None, 64));
+        assert_eq!(options.memory_limit, None);
     }
 
     #[test]
@@ -397,6 +409,8 @@ mod tests {
     #[case("--record=/orders=/tmp/a", "write a ConsumerGroup and a file")]
     #[case("--record=shop/orders=", "write a ConsumerGroup and a file")]
     #[case("--record-limit=1", "1 is not in 2..=65536")]
+    #[case("--memory-limit=63", "63 is not in 64..=1048576")]
+    #[case("--memory-limit=256Mi", "invalid digit")]
     #[case("--allow-local-addresses=yes", "possible values: true, false")]
     #[case("--log-filter=loud", "write a level")]
     fn a_bad_value_is_answered_with_what_to_write(#[case] arg: &str, #[case] advice: &str) {

@@ -69,10 +69,11 @@ pub(super) fn answer(
             *world.logins.entry(id).or_default() += 1;
             let answer = SaslAuthenticateResponse::default();
             ResponseKind::SaslAuthenticate(if world.refusing.contains(&id) {
-                let words = text("Authentication failed: Invalid username or password");
+                let usual = "Authentication failed: Invalid username or password";
+                let words = world.words.as_deref().unwrap_or(usual);
                 answer
                     .with_error_code(LOGIN_REFUSED)
-                    .with_error_message(Some(words))
+                    .with_error_message(Some(text(words)))
             } else {
                 answer
             })

@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) asked: BTreeMap<i16, usize>,
     /// Brokers that refuse every login; whoever does not want to log in is served.
     pub(crate) refusing: BTreeSet<i32>,
+    /// What they say then, if it is something else than what Kafka says.
+    pub(crate) words: Option<String>,
     /// Logins tried, by broker.
     pub(crate) logins: BTreeMap<i32, usize>,
     /// Requests for metadata that would have had missing topics created.

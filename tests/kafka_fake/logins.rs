@@ -12,7 +12,7 @@ use super::broker::Brokers;
 use super::support::eyes::{Eyes, named, settings};
 
 /// Logs in to these of the brokers, without TLS.
-fn eyes(brokers: &Brokers, servers: &[i32]) -> Eyes {
+pub(crate) fn eyes(brokers: &Brokers, servers: &[i32]) -> Eyes {
     let addresses = &brokers.world().addresses;
     let servers = servers.iter().map(|id| addresses[id].to_string());
     let security = Security {

@@ -9,6 +9,7 @@
 
 mod answers;
 mod broker;
+mod foreign;
 mod logins;
 #[path = "../support/mod.rs"]
 mod support;

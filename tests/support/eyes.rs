@@ -49,6 +49,7 @@ pub fn pool(settings: Settings) -> (Pool, Wakeups, Failures) {
 /// An interest in a group.
 pub fn interest(group: &str, topics: TopicSelection) -> Interest {
     Interest {
+        was_refused: false,
         interval: Duration::from_millis(300),
         group: Some(GroupInterest {
             id: group.into(),

@@ -62,6 +62,8 @@ struct World {
     watches: BTreeMap<u64, (Identity, Key, Interest)>,
     latest: BTreeMap<Identity, (Instant, Snapshot)>,
     listeners: Vec<mpsc::UnboundedSender<Key>>,
+    /// Why nothing is read for the groups.
+    too_much: Option<ReadError>,
     /// What was connected with, in order.
     connections: Vec<Connection>,
 }
@@ -139,6 +141,18 @@ impl Kafka {
         });
     }
 
+    /// From now on looks read nothing for groups, for this reason.
+    pub fn is_too_much(&self, error: Option<ReadError>) {
+        self.world.lock().unwrap().too_much = error;
+    }
+
+    /// The interests of those who watch.
+    pub fn interests(&self) -> Vec<Interest> {
+        let world = self.world.lock().unwrap();
+        let watches = world.watches.values();
+        watches.map(|(_, _, interest)| interest.clone()).collect()
+    }
+
     /// One look that nobody lets in.
     pub fn refuse(&self) {
         self.publish(|snapshot| {
@@ -172,10 +186,12 @@ impl Kafka {
                 let Some(reading) = &interest.group else {
                     continue;
                 };
+                let selected = match &world.too_much {
+                    None => Ok(vec![Arc::clone(&reading.id)]),
+                    Some(error) => Err(error.clone()),
+                };
                 if let Some(group) = snapshot.groups.get_mut(&reading.id) {
-                    group
-                        .topics
-                        .insert(reading.topics.clone(), Ok(vec![Arc::clone(&reading.id)]));
+                    group.topics.insert(reading.topics.clone(), selected);
                 }
             }
             world.latest.insert(identity, (Instant::now(), snapshot));

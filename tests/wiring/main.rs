@@ -20,6 +20,7 @@ mod accidents;
 mod api_server;
 mod contest;
 mod kafka;
+mod limits;
 mod quiet;
 mod scene;
 mod secrets;

@@ -54,6 +54,26 @@ fn connected(scene: &Scene) -> (String, String) {
     )
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_nul_in_a_password_is_the_fault_of_the_secret_and_not_of_kafka() {
+    let scene = scene();
+    scene.api.create("secrets", password("mar\0ker"));
+    let _operator = scene.operator().await;
+    scene.looks(3, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "False/SecretInvalid");
+    let message = scene.message("orders", "Ready");
+    assert!(
+        message.starts_with("Secret user has a NUL character in key password"),
+        "{message}"
+    );
+    assert!(!message.contains("mar"), "{message}");
+    assert_eq!(
+        scene.kafka.password(),
+        None,
+        "nobody tries to log in with it"
+    );
+}
+
 fn password(password: &str) -> serde_json::Value {
     use base64::Engine as _;
     let password = base64::engine::general_purpose::STANDARD.encode(password);

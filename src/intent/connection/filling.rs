@@ -31,6 +31,12 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
             Held::Value(value) if value.bytes().is_empty() => {
                 Err(Unusable::Empty(object.clone(), key.to_owned()))
             }
+            // It would end there for librdkafka, which is in C.
+            Held::Value(value) if value.bytes().contains(&0) => Err(Unusable::Control(
+                object.clone(),
+                key.to_owned(),
+                "a NUL character",
+            )),
             Held::Value(value) => Ok(value),
             Held::TooLong(limit) => Err(Unusable::ValueTooLong(
                 object.clone(),
@@ -49,7 +55,13 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
         let value = self.value(&object, key)?;
         match value.text() {
             None => Err(Unusable::NotText(object, key.to_owned())),
-            Some(text) if text.ends_with('\n') => Err(Unusable::LineBreak(object, key.to_owned())),
+            Some(text) if text.ends_with(['\n', '\r']) => {
+                Err(Unusable::LineBreak(object, key.to_owned()))
+            }
+            // SCRAM allows none (RFC 4013), a bearer's secret neither; a tab in a password of PLAIN works.
+            Some(text) if text.contains(|c: char| c.is_control() && c != '\t') => Err(
+                Unusable::Control(object, key.to_owned(), "a control character"),
+            ),
             Some(_) => Ok(value),
         }
     }

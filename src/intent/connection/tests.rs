@@ -139,6 +139,36 @@ fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
     "Secret user has a line break at the end of key password",
     "SecretInvalid"
 )]
+#[case::line_break_of_another_system(
+    "Secret user/password",
+    b"marker\r\n",
+    "Secret user has a line break at the end of key password",
+    "SecretInvalid"
+)]
+#[case::only_a_line_break(
+    "Secret user/password",
+    b"\n",
+    "Secret user has a line break at the end of key password",
+    "SecretInvalid"
+)]
+#[case::nul(
+    "Secret user/password",
+    b"mar\0ker",
+    "Secret user has a NUL character in key password",
+    "SecretInvalid"
+)]
+#[case::two_lines(
+    "Secret user/password",
+    b"marker\nmarker",
+    "Secret user has a control character in key password",
+    "SecretInvalid"
+)]
+#[case::escape(
+    "Secret user/password",
+    b"marker\x1b[2J",
+    "Secret user has a control character in key password",
+    "SecretInvalid"
+)]
 fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
     #[case] object: &str,
     #[case] value: &[u8],

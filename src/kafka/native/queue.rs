@@ -6,6 +6,8 @@ use std::ptr::{self, NonNull};
 
 use rdkafka_sys as sys;
 
+use crate::text::clean;
+
 use super::client::Client;
 use super::values::{numbers, text};
 use super::{Code, Failure};
@@ -130,7 +132,7 @@ impl Event {
             let code = numbers::rd_kafka_event_error(self.pointer());
             (code != 0).then(|| Failure {
                 code: Code(code),
-                message: text(sys::rd_kafka_event_error_string(self.pointer())),
+                message: clean(&text(sys::rd_kafka_event_error_string(self.pointer()))),
             })
         }
     }
@@ -158,7 +160,7 @@ impl Event {
                 &raw mut line,
                 &raw mut level,
             );
-            (told == 0).then(|| (level, text(facility), text(line)))
+            (told == 0).then(|| (level, text(facility), clean(&text(line))))
         }
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use rdkafka_sys as sys;
 use zeroize::Zeroizing;
 
+use crate::text::clean;
+
 use super::super::secret::Secret;
 use super::super::snapshot::{NodeId, TopicPartition};
 use super::client::Client;
@@ -89,7 +91,7 @@ pub(super) unsafe fn failure(error: *const sys::rd_kafka_error_t) -> Option<Fail
         let code = numbers::rd_kafka_error_code(error);
         (code != 0).then(|| Failure {
             code: Code(code),
-            message: text(sys::rd_kafka_error_string(error)),
+            message: clean(&text(sys::rd_kafka_error_string(error))),
         })
     }
 }

@@ -227,7 +227,7 @@ impl Poller {
             return Err(error);
         }
         let mut memory = memory.for_rehearsal(cluster.brokers, now);
-        let look = Look::new(&self.clock, &self.settings, &mut memory, wanted);
+        let look = Look::new(self, &mut memory, wanted);
         let snapshot = look.at(reader).await;
         let lost = rights.lost_in(&snapshot);
         snapshot.error.or(lost).map_or(Ok(memory.brokers), Err)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
-use super::super::error::ReadError;
+use super::super::error::{Bound, ReadError};
+use super::super::foreign;
 use super::super::reader::DescribedGroup;
 use super::super::snapshot::{Description, GroupState, Known, NodeId, Protocol};
 use super::ask::Asker;
@@ -165,9 +166,7 @@ impl Look<'_> {
             Ok(group) if group.state != Some(GroupState::Dead) => {
                 let listing = sight.listing.unwrap_or((group.state, group.protocol));
                 sight.state = stated(group.state, group.protocol);
-                let look = self.memory.looks;
-                let at = self.clock.now();
-                memory.accept(self.began, listing, description(group, at, look));
+                self.take(id, listing, group);
             }
             // Listed a moment ago, dead now: the next look will see.
             Ok(_) => {
@@ -231,9 +230,44 @@ impl Look<'_> {
         }
         sight.candidates = vec![on];
         let listing = (group.state, group.protocol);
-        let look = self.memory.looks;
-        let at = self.clock.now();
-        memory.accept(self.began, listing, description(group, at, look));
+        self.take(id, listing, group);
+    }
+
+    /// Takes a description in, if it is not too long.
+    fn take(&mut self, id: &Arc<str>, listing: Listing, group: DescribedGroup) {
+        let state = stated(group.state, group.protocol);
+        let limit = self.settings.max_partitions_per_group;
+        let admitted = foreign::group(group, limit).and_then(|group| {
+            self.admit_members(id, &group.members)?;
+            Ok(group)
+        });
+        let (began, at, look) = (self.began, self.clock.now(), self.memory.looks);
+        let Some(memory) = self.memory.groups.get_mut(id) else {
+            return;
+        };
+        let group = match admitted {
+            Ok(group) => group,
+            Err(error) => return memory.refuse(began, listing, error),
+        };
+        let members = foreign::number(group.members.len());
+        let description = Description {
+            at,
+            look,
+            state,
+            assignor: group.assignor,
+            members: group.members,
+        };
+        memory.accept(began, listing, description);
+        // While it rebalances, what it is assigned adds up.
+        if memory.assigned.len() > limit {
+            let error = ReadError::TooManyMembers {
+                members,
+                partitions: foreign::number(memory.assigned.len()),
+                limit: foreign::number(limit),
+                bound: Bound::Group,
+            };
+            memory.refuse(began, listing, error);
+        }
     }
 }
 
@@ -246,6 +280,7 @@ async fn describe(ask: &Asker<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Ve
         match ask.on(on, ask.reader.describe(on, &ids)).await {
             Ok(groups) => groups
                 .into_iter()
+                .filter(|(id, _)| ids.contains(id))
                 .map(|(id, group)| (on, id, group))
                 .collect(),
             Err(error) => {
@@ -259,14 +294,4 @@ async fn describe(ask: &Asker<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Ve
         .buffer_unordered(DESCRIBE_CALLS)
         .concat()
         .await
-}
-
-fn description(group: DescribedGroup, at: jiff::Timestamp, look: u64) -> Description {
-    Description {
-        at,
-        look,
-        state: stated(group.state, group.protocol),
-        assignor: group.assignor,
-        members: group.members,
-    }
 }

@@ -1,7 +1,7 @@
 //! One look at a cluster, from the first question to the snapshot. The order is that of `kafka.md`: groups, members,
 //! topics, committed offsets, and end offsets last, so that lag is never negative by our own doing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -11,11 +11,15 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 
+use super::super::connection::Identity;
 use super::super::error::ReadError;
+use super::super::foreign;
 use super::super::interest::TopicSelection;
 use super::super::pool::Settings;
+use super::super::quota::{Quota, Subject};
 use super::super::reader::{Cluster, ClusterReader, ListedGroup};
 use super::super::snapshot::{Group, Known, NodeId, Protocol, Snapshot, Topic};
+use super::Poller;
 use super::ask::Asker;
 use super::groups::{Sight, Sights, locate};
 use super::memory::Memory;
@@ -27,6 +31,10 @@ use super::topics::Described;
 pub(super) struct Look<'a> {
     pub(super) clock: &'a Clock,
     pub(super) settings: &'a Settings,
+    pub(super) quota: &'a Quota,
+    pub(super) cluster: &'a Identity,
+    /// What was granted before this look.
+    pub(super) held: BTreeSet<Subject>,
     pub(super) memory: &'a mut Memory,
     pub(super) wanted: &'a Wanted,
     pub(super) began: Instant,
@@ -40,18 +48,21 @@ pub(super) type Lists = BTreeMap<NodeId, Vec<ListedGroup>>;
 pub(super) type Selected = BTreeMap<Arc<str>, BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>>;
 
 impl<'a> Look<'a> {
-    pub(super) fn new(
-        clock: &'a Clock,
-        settings: &'a Settings,
-        memory: &'a mut Memory,
-        wanted: &'a Wanted,
-    ) -> Self {
+    pub(super) fn new(poller: &'a Poller, memory: &'a mut Memory, wanted: &'a Wanted) -> Self {
+        let (clock, cluster) = (&poller.clock, poller.shared.identity());
         memory.looks += 1;
         let groups = &wanted.groups;
         memory.groups.retain(|id, _| groups.contains_key(id));
+        memory.refused.retain(|subject, _| wanted.wants(subject));
+        poller
+            .quota
+            .retain(cluster, |subject| wanted.wants(subject));
         Self {
             clock,
-            settings,
+            settings: &poller.settings,
+            quota: &poller.quota,
+            cluster,
+            held: poller.quota.subjects(cluster),
             memory,
             wanted,
             began: Instant::now(),
@@ -74,8 +85,8 @@ impl<'a> Look<'a> {
         };
         let mut sights = locate(&lists, self.memory, self.wanted);
         self.describe_groups(&ask, &mut sights).await;
-        let selected = self.select_topics(&ask, &sights).await;
-        let described = self.describe_topics(&ask, &selected).await;
+        let mut selected = self.select_topics(&ask, &sights).await;
+        let described = self.describe_topics(&ask, &mut selected).await;
         let selected = self.without_internal(selected);
         let committed = self.committed(&ask, &sights, &selected, &described).await;
         let Described { reply, beliefs } = described;
@@ -119,7 +130,8 @@ impl<'a> Look<'a> {
     }
 
     fn know(&mut self, cluster: Cluster) {
-        self.memory.cluster_id = cluster.id.or(self.memory.cluster_id.take());
+        let id = cluster.id.map(foreign::id);
+        self.memory.cluster_id = id.or(self.memory.cluster_id.take());
         self.memory.brokers = cluster.brokers;
     }
 
@@ -132,7 +144,13 @@ impl<'a> Look<'a> {
         let answered = answers
             .into_iter()
             .filter_map(|(on, list)| Some((on, list.ok()?)));
-        answered.collect()
+        let wanted = answered.map(|(on, mut list)| {
+            // A large cluster has many more.
+            list.retain(|group| self.wanted.groups.contains_key(&group.id));
+            list.shrink_to_fit();
+            (on, list)
+        });
+        wanted.collect()
     }
 
     /// The brokers that have answered all that they were asked in this look, beginning with another one each look.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::error::ReadError;
+use super::super::quota::Subject;
 use super::super::reader::TopicLayout;
 use super::super::snapshot::{Description, GroupState, Known, NodeId, Offset, Protocol};
 use super::commits::Commits;
@@ -23,6 +24,15 @@ pub(super) struct Memory {
     pub(super) names: Option<(Instant, Known<BTreeSet<Arc<str>>>)>,
     pub(super) topics: BTreeMap<Arc<str>, TopicMemory>,
     pub(super) groups: BTreeMap<Arc<str>, GroupMemory>,
+    /// What there was too much of to be read.
+    pub(super) refused: BTreeMap<Subject, Refused>,
+}
+
+/// A selection that is not read, and until when it is not looked into again.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    pub(super) error: ReadError,
+    pub(super) until: Instant,
 }
 
 impl Memory {
@@ -132,7 +142,12 @@ pub(super) type Listing = (Option<GroupState>, Protocol);
 impl GroupMemory {
     /// Whether members have to be read though nobody asked for them.
     pub(super) fn description_due(&self, listing: Listing, oldest: Instant) -> bool {
-        let failed = !matches!(self.description, Some(Ok(_)));
+        // One that is too long is not asked for sooner for that.
+        let failed = match &self.description {
+            Some(Ok(_)) => false,
+            Some(Err(error)) => !error.is_too_much(),
+            None => true,
+        };
         match self.described {
             Some((at, before)) => {
                 failed || listing.0.is_none() || before != listing || at <= oldest
@@ -159,6 +174,14 @@ impl GroupMemory {
         }
         self.described = Some((at, listing));
         self.description = Some(Ok(description));
+    }
+
+    /// Takes in that a description is too long, or, with the ones before it, names more than `limit` topics: nothing of it is
+    /// kept, nor of what was older.
+    pub(super) fn refuse(&mut self, at: Instant, listing: Listing, error: ReadError) {
+        self.assigned.clear();
+        self.described = Some((at, listing));
+        self.description = Some(Err(error));
     }
 
     /// Takes a failed description in: what is older stays.

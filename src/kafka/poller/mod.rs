@@ -1,6 +1,7 @@
 //! One task per cluster: when to look, and what to do about a cluster that cannot be reached. What one look does is
 //! [`look`]'s.
 
+mod admission;
 mod ask;
 mod client;
 mod commits;
@@ -30,6 +31,7 @@ use super::connection::Connection;
 use super::error::ReadError;
 use super::interest::Key;
 use super::pool::{Clusters, Settings, lock};
+use super::quota::Quota;
 use super::reader::ReaderFactory;
 use super::snapshot::{Snapshot, Topic};
 use super::stats::Observer;
@@ -57,6 +59,7 @@ pub(super) struct Poller {
     pub(super) readers: Arc<dyn ReaderFactory>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clusters: Clusters,
+    pub(super) quota: Arc<Quota>,
     pub(super) wake: mpsc::UnboundedSender<Key>,
     pub(super) stop: CancellationToken,
     pub(super) shared: Arc<Shared>,
@@ -107,6 +110,7 @@ impl Poller {
             };
             self.publish(snapshot);
         }
+        self.quota.retain(self.shared.identity(), |_| false);
         close(client.reading).await;
         self.observer.forgotten(self.shared.identity());
     }
@@ -201,7 +205,7 @@ impl Poller {
         wanted: &Wanted,
     ) -> Snapshot {
         let open = client.reader(&*self.readers, connection).await;
-        let look = Look::new(&self.clock, &self.settings, memory, wanted);
+        let look = Look::new(self, memory, wanted);
         match open {
             Ok(reader) => look.at(&*reader).await,
             Err(error) => look.failed(error),
@@ -255,7 +259,10 @@ fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
             .committed
             .values()
             .filter_map(|value| value.as_ref().err());
-        committed.chain(group.state.as_ref().err())
+        let selections = group.topics.values();
+        let too_much = selections.filter_map(|topics| topics.as_ref().err());
+        let too_much = too_much.filter(|error| error.is_too_much());
+        committed.chain(group.state.as_ref().err()).chain(too_much)
     });
     let whole = snapshot.error.iter().chain(&snapshot.renewal);
     let all = whole.chain(topics).chain(groups);

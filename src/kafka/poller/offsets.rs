@@ -148,7 +148,10 @@ impl Look<'_> {
                 .map(|partition| (partition, Err(unanswered.clone())))
                 .collect();
             for (partition, value) in answer.into_iter().flatten() {
-                all.insert(partition, value);
+                // A broker may tell of others as well.
+                if let Some(asked) = all.get_mut(&partition) {
+                    *asked = value;
+                }
             }
             let committed = Committed {
                 at: clock.now(),

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::super::connection::{Connection, Identity};
 use super::super::interest::{Interest, Isolation, Key, TopicSelection};
 use super::super::pool::lock;
+use super::super::quota::Subject;
 use super::super::snapshot::Snapshot;
 
 /// Shared by the poller of one cluster and all watches on it.
@@ -51,11 +52,50 @@ pub(super) struct Wanted {
 /// What is wanted of one group.
 #[derive(Debug, Default)]
 pub(super) struct WantedGroup {
-    pub(super) selections: BTreeSet<TopicSelection>,
+    pub(super) selections: BTreeMap<TopicSelection, Wanting>,
     pub(super) read_committed: bool,
     pub(super) attentive: bool,
     /// The shortest delay that somebody sizes it for.
     pub(super) max_delay: Option<Duration>,
+}
+
+impl Wanted {
+    /// Whether somebody wants this still.
+    pub(super) fn wants(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Group(id, selection) => self
+                .groups
+                .get(id)
+                .is_some_and(|group| group.selections.contains_key(selection)),
+            Subject::Members(id) => self.groups.contains_key(id),
+            Subject::Names => !self.matching().is_empty(),
+        }
+    }
+
+    /// The namespaces that match the names of all topics against a pattern.
+    pub(super) fn matching(&self) -> BTreeSet<Arc<str>> {
+        let selections = self.groups.values().flat_map(|group| &group.selections);
+        let patterns = selections.filter(|(s, _)| matches!(s, TopicSelection::Pattern(_)));
+        let namespaces = patterns.flat_map(|(_, wanting)| &wanting.namespaces);
+        namespaces.cloned().collect()
+    }
+}
+
+/// Who wants a selection of topics.
+#[derive(Debug)]
+pub(super) struct Wanting {
+    pub(super) namespaces: BTreeSet<Arc<str>>,
+    /// Of all of them there was too much to be read before.
+    pub(super) was_refused: bool,
+}
+
+impl WantedGroup {
+    /// The namespaces that want it.
+    pub(super) fn namespaces(&self) -> BTreeSet<Arc<str>> {
+        let namespaces = self.selections.values();
+        let namespaces = namespaces.flat_map(|wanting| &wanting.namespaces);
+        namespaces.cloned().collect()
+    }
 }
 
 impl Shared {
@@ -199,7 +239,15 @@ impl Shared {
                 continue;
             };
             let entry = wanted.groups.entry(Arc::clone(&group.id)).or_default();
-            entry.selections.insert(group.topics.clone());
+            let wanting = entry
+                .selections
+                .entry(group.topics.clone())
+                .or_insert_with(|| Wanting {
+                    namespaces: BTreeSet::new(),
+                    was_refused: true,
+                });
+            wanting.namespaces.insert(Arc::clone(&user.key.namespace));
+            wanting.was_refused &= user.interest.was_refused;
             entry.read_committed |= group.isolation == Isolation::ReadCommitted;
             entry.attentive |= user.attentive;
             entry.max_delay = entry.max_delay.into_iter().chain(group.max_delay).min();

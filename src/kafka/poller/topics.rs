@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::error::ReadError;
+use super::super::foreign;
 use super::super::interest::TopicSelection;
 use super::super::reader::DescribedTopics;
 use super::super::snapshot::Known;
+use super::admission::too_many_topics;
 use super::ask::Asker;
 use super::groups::Sights;
 use super::look::{Look, Selected};
@@ -27,27 +29,38 @@ pub(super) struct Described {
 }
 
 impl Look<'_> {
-    /// The topics that each group's selections come to.
+    /// The topics that each group's selections come to, where those are not too many.
     pub(super) async fn select_topics(&mut self, ask: &Asker<'_>, sights: &Sights) -> Selected {
         self.list_names(ask).await;
         self.read_committed_topics(ask, sights).await;
-        let mut selected = Selected::new();
-        for (id, group) in &self.wanted.groups {
-            let of_group = group.selections.iter().map(|selection| {
-                let topics = match selection {
-                    TopicSelection::Named(names) => Ok(names.iter().cloned().collect()),
-                    TopicSelection::Pattern(pattern) => self.names().map(|names| {
-                        let matching = names.iter().filter(|name| pattern.matches(name));
-                        matching.cloned().collect()
-                    }),
-                    TopicSelection::OfGroup => self.of_group(id),
-                };
-                let sorted = topics.map(|topics: BTreeSet<Arc<str>>| Vec::from_iter(topics));
-                (selection.clone(), sorted)
-            });
-            selected.insert(Arc::clone(id), of_group.collect());
+        self.admit_names().await
+    }
+
+    /// The topics of a selection in order, of which no more than `most` are named, and how many there are.
+    pub(super) fn resolve(
+        &self,
+        id: &str,
+        selection: &TopicSelection,
+        most: usize,
+    ) -> Known<(Vec<Arc<str>>, usize)> {
+        let first = |topics: &BTreeSet<Arc<str>>| {
+            let names = topics.iter().take(most).cloned().collect();
+            (names, topics.len())
+        };
+        match selection {
+            TopicSelection::Named(names) => Ok(first(&names.iter().cloned().collect())),
+            TopicSelection::OfGroup => self.of_group(id).map(first),
+            TopicSelection::Pattern(pattern) => {
+                let (mut names, mut count) = (Vec::new(), 0);
+                for name in self.names()?.iter().filter(|name| pattern.matches(name)) {
+                    count += 1;
+                    if names.len() < most {
+                        names.push(Arc::clone(name));
+                    }
+                }
+                Ok((names, count))
+            }
         }
-        selected
     }
 
     fn names(&self) -> Known<&BTreeSet<Arc<str>>> {
@@ -59,44 +72,40 @@ impl Look<'_> {
     }
 
     /// The topics that a group's members are assigned; without members, those in which it has committed.
-    fn of_group(&self, id: &str) -> Known<BTreeSet<Arc<str>>> {
+    fn of_group(&self, id: &str) -> Known<&BTreeSet<Arc<str>>> {
         let memory = self.memory.groups.get(id).ok_or(ReadError::NotYetRead)?;
         if memory.has_members()? {
             if memory.assigned.is_empty() {
                 return Err(ReadError::AssignmentUnknown);
             }
-            return Ok(memory.assigned.clone());
+            return Ok(&memory.assigned);
         }
         match &memory.committed {
-            Some((_, topics)) => topics.clone(),
+            Some((_, Ok(topics))) => Ok(topics),
+            Some((_, Err(error))) => Err(error.clone()),
             None => Err(ReadError::NotYetRead),
         }
     }
 
     /// Lists the names of all topics, now and then, if somebody has a pattern.
     async fn list_names(&mut self, ask: &Asker<'_>) {
-        let selections = self
-            .wanted
-            .groups
-            .values()
-            .flat_map(|group| &group.selections);
-        if !selections
-            .into_iter()
-            .any(|s| matches!(s, TopicSelection::Pattern(_)))
-        {
+        if self.wanted.matching().is_empty() {
             self.memory.names = None;
             return;
         }
         let fresh = self.memory.names.as_ref().is_some_and(|(at, names)| {
-            names.is_ok() && self.began.duration_since(*at) < self.settings.names_every
+            let is_told = names.as_ref().err().is_none_or(ReadError::is_too_much);
+            is_told && self.began.duration_since(*at) < self.settings.names_every
         });
         if fresh {
             return;
         }
         let names = ask.any(ask.reader.topic_names()).await;
+        let names = names.map(foreign::topic_names);
+        let names = names.and_then(|names| self.admit_list(names));
         match (&mut self.memory.names, names) {
             // An old list is better than none; it is asked for again in the next look.
-            (Some((_, Ok(_))), Err(_)) => {}
+            (Some((_, Ok(_))), Err(error)) if !error.is_too_much() => {}
             (memory, names) => *memory = Some((self.began, names)),
         }
     }
@@ -109,9 +118,10 @@ impl Look<'_> {
             let described = memory.described.map(|(at, _)| at);
             let read = match &memory.committed {
                 Some((at, Ok(_))) => Some(*at),
+                Some((at, Err(error))) if error.is_too_much() => Some(*at),
                 _ => None,
             };
-            let due = wanted.selections.contains(&TopicSelection::OfGroup)
+            let due = wanted.selections.contains_key(&TopicSelection::OfGroup)
                 && memory.has_members() == Ok(false)
                 && (read.is_none() || read < described);
             let on = sight.candidates.first()?;
@@ -124,56 +134,26 @@ impl Look<'_> {
         let calls: Vec<_> = calls.collect();
         let answers = stream::iter(calls).buffer_unordered(OFFSET_FETCHES);
         let answers: Vec<_> = answers.collect().await;
+        let limit = self.settings.max_partitions_per_group;
         for (id, topics) in answers {
             let Some(memory) = self.memory.groups.get_mut(&id) else {
                 continue;
             };
+            let topics = topics
+                .map(foreign::topic_names)
+                .and_then(|topics| match topics.len() {
+                    many if many > limit => Err(too_many_topics(many, limit)),
+                    _ => Ok(topics),
+                });
             memory.accept_committed(self.began, topics, self.settings.doubt);
         }
     }
 
-    /// Describes every topic that counts, and every one that is assigned.
-    pub(super) async fn describe_topics(
-        &mut self,
+    pub(super) async fn describe_some(
+        &self,
         ask: &Asker<'_>,
-        selected: &Selected,
-    ) -> Described {
-        let counting = selected
-            .values()
-            .flat_map(BTreeMap::values)
-            .flatten()
-            .flatten();
-        let assigned = self
-            .memory
-            .groups
-            .values()
-            .flat_map(|group| &group.assigned);
-        let names: BTreeSet<Arc<str>> = counting.chain(assigned).cloned().collect();
-        let names = Vec::from_iter(names);
-        self.memory
-            .topics
-            .retain(|name, _| names.binary_search(name).is_ok());
-        let mut reply = DescribedTopics::default();
-        for some in names.chunks(TOPICS_A_CALL) {
-            reply.extend(self.describe_some(ask, some).await);
-        }
-        let mut beliefs = BTreeMap::new();
-        for (name, layout) in reply.iter() {
-            let memory = self.memory.topics.entry(Arc::clone(name)).or_default();
-            beliefs.insert(Arc::clone(name), memory.accept(layout));
-            if layout == &Err(ReadError::UnknownTopic) {
-                // Deleted: a list of names that still has it is too old.
-                self.memory.names = None;
-            }
-        }
-        for name in names {
-            let unanswered = Belief::Unknown(ReadError::UnknownTopic);
-            beliefs.entry(name).or_insert(unanswered);
-        }
-        Described { reply, beliefs }
-    }
-
-    async fn describe_some(&self, ask: &Asker<'_>, names: &[Arc<str>]) -> DescribedTopics {
+        names: &[Arc<str>],
+    ) -> DescribedTopics {
         let mut answer = Err(ReadError::TimedOut);
         for on in self.live(ask).into_iter().take(DESCRIBE_TRIES) {
             answer = ask.on(on, ask.reader.topics(on, names)).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Destination, LoadError};
+use crate::text;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -43,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
     if answer.status.as_deref() == Some("error") {
         return Err(LoadError::Answer(format!(
             "Prometheus could not answer this query: {}",
-            answer.error.unwrap_or_default()
+            text::clean(&answer.error.unwrap_or_default())
         )));
     }
     let Some(data) = answer.data else {
@@ -54,7 +55,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
     if data.result_type != "matrix" {
         return Err(LoadError::Answer(format!(
             "a {} and not a matrix: ask /api/v1/query_range with start, end and step, not /api/v1/query",
-            data.result_type
+            text::clean(&data.result_type)
         )));
     }
     let series: Vec<Line> = serde_json::from_value(data.result).map_err(not_one)?;

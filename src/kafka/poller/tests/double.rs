@@ -65,6 +65,12 @@ pub(super) struct World {
     pub(super) broken: bool,
     pub(super) panics: bool,
     pub(super) close_hangs: bool,
+    /// Answers have more in them than what was asked for.
+    pub(super) talkative: bool,
+    /// Topics that nobody describes for now.
+    pub(super) undescribed: BTreeSet<String>,
+    /// A question about many partitions is answered at once, and not one after the other.
+    pub(super) quick: bool,
     /// Whoever is refused is the last to get an answer.
     pub(super) leaves_after_refusal: bool,
     /// Who logs in needs this, or one of those in `denied`. Whoever is in stays in.
@@ -75,6 +81,8 @@ pub(super) struct World {
     pub(super) times: Vec<(Timestamp, i64)>,
     pub(super) opened: usize,
     pub(super) closed: usize,
+    /// Partitions of which an offset was asked for, of those that were asked for at once.
+    pub(super) offsets_asked: usize,
     /// Questions, in order: what, and to which broker (0: any).
     pub(super) asked: Vec<(&'static str, i32)>,
 }
@@ -99,12 +107,16 @@ impl Double {
             broken: false,
             panics: false,
             close_hangs: false,
+            quick: false,
+            undescribed: BTreeSet::new(),
+            talkative: false,
             leaves_after_refusal: false,
             password: None,
             denied: BTreeMap::new(),
             times: Vec::new(),
             opened: 0,
             closed: 0,
+            offsets_asked: 0,
             asked: Vec::new(),
         };
         let double = Self(Arc::new(Mutex::new(world)), None);
@@ -174,6 +186,32 @@ impl Double {
             }
             Mood::Hangs => std::future::pending().await,
         }
+    }
+}
+
+impl Double {
+    fn offsets_at_once(
+        &self,
+        partitions: &LeaderedPartitions,
+        what: &'static str,
+        position: Position,
+    ) -> Each<TopicPartition, Offset> {
+        self.change(|world| {
+            world.asked.push((what, 0));
+            world.offsets_asked += partitions.as_slice().len();
+            let offset = |partition: &TopicPartition| {
+                let topic = &world.topics[&*partition.topic];
+                let (_, start, end) =
+                    topic.partitions[usize::try_from(partition.partition).unwrap()];
+                let offset = match position {
+                    Position::Start => start,
+                    Position::End => end,
+                    Position::StableEnd => end - 1,
+                };
+                (partition.clone(), Ok(Offset::new(offset).unwrap()))
+            };
+            partitions.as_slice().iter().map(offset).collect()
+        })
     }
 }
 
@@ -273,7 +311,11 @@ impl ClusterReader for Double {
                         });
                 (Arc::clone(id), group)
             });
-            Ok(described.collect())
+            let others = (0..1_000).filter(|_| world.talkative).map(|number| {
+                let id: Arc<str> = format!("other-{number}").into();
+                (id, Err(ReadError::NotCoordinator))
+            });
+            Ok(described.chain(others).collect())
         };
         self.ask("describe", on.0, answer).boxed()
     }
@@ -301,7 +343,12 @@ impl ClusterReader for Double {
         let answer = move |world: &World| {
             let topics = names.iter().map(|name| {
                 let allowed = world.may_describe(self.1.as_ref(), &format!("topic {name}"));
-                let find = |()| world.topics.get(&**name).ok_or(ReadError::UnknownTopic);
+                let find = |()| match world.topics.get(&**name) {
+                    Some(_) if world.undescribed.contains(&**name) => {
+                        Err(ReadError::Other("not now".to_owned()))
+                    }
+                    topic => topic.ok_or(ReadError::UnknownTopic),
+                };
                 let layout = allowed.and_then(find).map(|topic| TopicLayout {
                     leaders: (topic.partitions.iter())
                         .map(|(leader, ..)| (*leader > 0).then_some(NodeId(*leader)))
@@ -310,7 +357,14 @@ impl ClusterReader for Double {
                 });
                 (Arc::clone(name), layout)
             });
-            Ok(DescribedTopics::new(topics.collect()))
+            let others = (0..1_000).filter(|_| world.talkative).map(|number| {
+                let layout = TopicLayout {
+                    leaders: vec![Some(NodeId(1)); 10],
+                    internal: false,
+                };
+                (format!("other-{number}").into(), Ok(layout))
+            });
+            Ok(DescribedTopics::new(topics.chain(others).collect()))
         };
         self.ask("topics", on.0, answer).boxed()
     }
@@ -331,7 +385,14 @@ impl ClusterReader for Double {
                     Ok(offset.and_then(|offset| Offset::new(*offset))),
                 )
             });
-            Ok(offsets.collect())
+            let others = (0..1_000).filter(|_| world.talkative).map(|number| {
+                let partition = TopicPartition {
+                    topic: format!("other-{number}").into(),
+                    partition: number,
+                };
+                (partition, Ok(None))
+            });
+            Ok(offsets.chain(others).collect())
         };
         self.ask("committed", on.0, answer).boxed()
     }
@@ -360,6 +421,9 @@ impl ClusterReader for Double {
             Position::StableEnd => "stable_end",
         };
         let answer = async move {
+            if self.change(|world| world.quick) {
+                return self.offsets_at_once(partitions, what, position);
+            }
             let mut answers = Vec::new();
             for partition in partitions.as_slice() {
                 let find = |world: &World| {

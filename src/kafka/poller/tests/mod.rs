@@ -4,6 +4,7 @@ mod credentials;
 mod double;
 mod earlier;
 mod groups;
+mod limits;
 mod looks;
 mod pool;
 mod rig;

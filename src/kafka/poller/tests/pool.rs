@@ -38,6 +38,7 @@ async fn a_look_wakes_exactly_those_who_watch_its_cluster() {
     let _b = rig.watch_as("b", interest("b", t(), 15));
     let key = Key::kafka_cluster("shop", "main");
     let only_brokers = Interest {
+        was_refused: false,
         interval: Duration::from_secs(15),
         group: None,
     };

@@ -46,6 +46,7 @@ pub(super) fn login(password: &str, revision: u64) -> Connection {
 /// An interest in `id`, looked at every `seconds`.
 pub(super) fn interest(id: &str, topics: TopicSelection, seconds: u64) -> Interest {
     Interest {
+        was_refused: false,
         interval: Duration::from_secs(seconds),
         group: Some(GroupInterest {
             id: id.into(),

@@ -1,0 +1,125 @@
+//! Foreign text, made fit to be shown in a condition, an event, a log line or a terminal. Pure; knows nothing of where it
+//! comes from.
+//!
+//! What brokers, the API server and other servers say is cleaned where it comes in, once. Names that are needed to ask for
+//! something stay as they are.
+
+use std::borrow::Cow;
+
+/// Most characters of a foreign text that are kept.
+pub const MOST: usize = 512;
+
+/// Whether a character changes how the text around it is shown: control characters (C0 with ESC and line breaks, DEL, C1), the
+/// separators of lines and paragraphs, and the marks that turn the direction of writing.
+pub fn is_disruptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The text with such characters written out, as `\n` and `\u{1b}`: one line, whatever it was.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_disruptive) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(escaped(text).collect())
+}
+
+/// The same, of at most [`MOST`] characters.
+pub fn clean(text: &str) -> String {
+    clean_to(text, MOST)
+}
+
+/// The same, of at most `most` characters, the last of them an ellipsis if it was cut.
+pub fn clean_to(text: &str, most: usize) -> String {
+    // A text has at most as many characters as bytes.
+    if text.len() <= most
+        && let Cow::Borrowed(text) = one_line(text)
+    {
+        return text.to_owned();
+    }
+    let mut kept: String = escaped(text).take(most + 1).collect();
+    if kept.chars().count() > most {
+        kept.pop();
+        kept.pop();
+        kept.push('…');
+    }
+    kept
+}
+
+/// An identifier of at most `most` characters. Of one that is longer both ends are kept: what tells two apart is at either.
+pub fn clean_id(id: &str, most: usize) -> String {
+    let length = escaped(id).take(most + 1).count();
+    if length <= most {
+        return one_line(id).into_owned();
+    }
+    let half = most.saturating_sub(1) / 2;
+    let mut tail: Vec<char> = id
+        .chars()
+        .rev()
+        .take(half)
+        .flat_map(|c| escape(c).collect::<Vec<_>>().into_iter().rev())
+        .take(half)
+        .collect();
+    tail.reverse();
+    escaped(id).take(half).chain(['…']).chain(tail).collect()
+}
+
+fn escaped(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(escape)
+}
+
+fn escape(c: char) -> impl Iterator<Item = char> {
+    let written_out = is_disruptive(c).then(|| c.escape_default());
+    let plain = written_out.is_none().then_some(c);
+    written_out.into_iter().flatten().chain(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("plain, with ümläuts and 日本語", "plain, with ümläuts and 日本語")]
+    #[case(
+        "one\n2026-01-01T00:00:00Z  INFO forged",
+        r"one\n2026-01-01T00:00:00Z  INFO forged"
+    )]
+    #[case("\u{1b}[2Jgone\u{7f}\u{9b}31m", r"\u{1b}[2Jgone\u{7f}\u{9b}31m")]
+    #[case("a\u{2028}b\u{202e}c\r\0", r"a\u{2028}b\u{202e}c\r\u{0}")]
+    fn what_disrupts_is_written_out(#[case] text: &str, #[case] shown: &str) {
+        assert_eq!(clean(text), shown);
+        assert_eq!(one_line(text), shown);
+    }
+
+    #[test]
+    fn of_an_identifier_both_ends_stay() {
+        let long = format!("{}-0001", "client".repeat(100));
+        let other = format!("{}-0002", "client".repeat(100));
+        let (long, other) = (clean_id(&long, 64), clean_id(&other, 64));
+        assert!(
+            long.starts_with("client") && long.ends_with("-0001"),
+            "{long}"
+        );
+        assert_ne!(long, other);
+        assert_eq!(clean_id("client-1", 64), "client-1");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_disrupts_any_more_and_all_is_bounded(text in ".{0,200}|(?s:\\PC|[\u{0}-\u{9f}]|[\u{2020}-\u{2070}]){0,80}", most in 1_usize..100) {
+            for shown in [clean_to(&text, most), clean_id(&text, most)] {
+                prop_assert!(!shown.contains(is_disruptive), "{shown:?}");
+                prop_assert!(shown.chars().count() <= most, "{shown:?}");
+            }
+            prop_assert!(!one_line(&text).contains(is_disruptive));
+            let clean = clean(&text);
+            prop_assert_eq!(super::clean(&clean), clean.clone(), "what is clean stays");
+            if text.chars().count() <= most && !text.contains(is_disruptive) {
+                prop_assert_eq!(clean_to(&text, most), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Brokers that say more than can be held, or what is made to be shown.
+
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::error::ReadError;
+use lagrange::kafka::interest::{Key, TopicPattern, TopicSelection};
+use lagrange::kafka::pool::Settings;
+
+use super::broker::FakeTopic;
+use super::support::eyes::{Eyes, interest, lag, named, settings};
+
+const FORGED: &str = "no\n2026-11-30T00:00:00Z  INFO lagrange: forged \u{1b}[2J\u{9b}31m\r";
+
+fn pattern(source: &str) -> TopicSelection {
+    TopicSelection::Pattern(TopicPattern::new(source).unwrap())
+}
+
+fn is_clean(text: &str) -> bool {
+    !text.contains(lagrange::text::is_disruptive) && text.chars().count() < 800
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_broker_says_of_a_login_forges_no_line() {
+    let brokers = super::brokers(1).await;
+    brokers.world().refusing.extend([1, 2, 3]);
+    brokers.world().words = Some(format!("{FORGED}{}", "x".repeat(10_000)));
+    let mut eyes = super::logins::eyes(&brokers, &[1]);
+    let error = eyes.look().await.error.clone().unwrap();
+    assert!(
+        matches!(error, ReadError::Authentication { .. }),
+        "{error:?}"
+    );
+    let text = error.to_string();
+    assert!(is_clean(&text) && text.contains(r"no\n2026"), "{text:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_broker_says_of_a_group_forges_no_line() {
+    let brokers = super::brokers(1).await;
+    brokers.world().groups.get_mut("g0").unwrap().kind = FORGED;
+    let mut eyes = super::eyes(&brokers);
+    let error = eyes.look().await.groups["g0"].state.clone().unwrap_err();
+    assert!(matches!(error, ReadError::GroupType { .. }), "{error:?}");
+    assert!(is_clean(&error.to_string()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_whose_names_are_none_are_not_read() {
+    let brokers = super::brokers(1).await;
+    for name in [FORGED, "a b", "x\u{2028}y", &"x".repeat(300)] {
+        brokers.topic(name, 1);
+    }
+    let mut eyes = Eyes::on(&brokers.bootstrap, "g0", pattern("(?s).*"));
+    let snapshot = eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    let names: Vec<_> = snapshot.topics.keys().map(|name| &**name).collect();
+    assert_eq!(names, ["t"]);
+}
+
+/// Where there were bounds on neither, this took half a gigabyte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_on_ten_thousand_topics_leaves_the_neighbours_as_they_are() {
+    let brokers = super::brokers(2).await;
+    for number in 0..10_000 {
+        let topic = FakeTopic {
+            leaders: [1, 2, 3].into_iter().cycle().take(20).collect(),
+            end: 100,
+            error: 0,
+        };
+        brokers
+            .world()
+            .topics
+            .insert(format!("of-all-{number:05}"), topic);
+    }
+    let settings = Settings {
+        max_partitions_per_group: 5_033,
+        max_partitions: 20_132,
+        ..settings()
+    };
+    let mut eyes = Eyes::with(settings, &brokers.bootstrap, "g0", named(&["t"]));
+    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let all = pattern(".*");
+    let _careless = eyes
+        .pool
+        .watch(
+            &connection,
+            Key::consumer_group("careless", "g1"),
+            interest("g1", all.clone()),
+        )
+        .unwrap();
+    let before = resident();
+    let refused = |s: &lagrange::kafka::snapshot::Snapshot| {
+        let topics = s.groups.get("g1").and_then(|group| group.topics.get(&all));
+        matches!(
+            topics,
+            Some(Err(ReadError::TooManyPartitions { topics: 10_001, .. }))
+        )
+    };
+    let known = |s: &lagrange::kafka::snapshot::Snapshot| assert_eq!(lag(s, "g0", "t"), Some(60));
+    eyes.until_checked("refused", refused, known).await;
+    for _ in 0..20 {
+        let snapshot = eyes.look().await;
+        known(&snapshot);
+        assert!(refused(&snapshot));
+        assert!(snapshot.groups["g1"].committed.is_empty());
+    }
+    // Names and partitions of all topics are in one answer, which librdkafka takes apart.
+    let grown = resident().saturating_sub(before);
+    println!("{grown} kB");
+    assert!(grown < 160 * 1024, "{grown} kB");
+}
+
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}

@@ -1,0 +1,108 @@
+//! Groups of which there is too much to be read.
+
+use lagrange::kafka::error::{Bound, ReadError};
+use serde_json::json;
+
+use crate::{
+    kafka::Sight,
+    scene::{Scene, cluster, deployment, group_of_cluster},
+};
+
+fn too_many() -> ReadError {
+    ReadError::TooManyPartitions {
+        topics: 10_000,
+        partitions: 6_300,
+        at_least: true,
+        limit: 6_291,
+        bound: Bound::Group,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_of_too_many_partitions_says_so_and_keeps_its_size() {
+    let scene = Scene::of(5);
+    let _operator = scene.operator().await;
+    scene.looks(12, 0).await;
+    let size = scene.replicas("orders");
+    assert!(size < 5, "with nothing to do it shrinks: {size}");
+    scene.kafka.is_too_much(Some(too_many()));
+    scene.looks(1, 0).await;
+    assert_eq!(
+        scene.condition("orders", "Ready"),
+        "False/TooManyPartitions"
+    );
+    assert_eq!(
+        scene.message("orders", "Ready"),
+        "10000 topics with at least 6300 partitions are selected; one group may have 6291: name its topics, narrow \
+         topicPattern, or give the operator more memory (its limit, or --memory-limit)"
+    );
+    scene.looks(60, 0).await;
+    assert_eq!(scene.replicas("orders"), size, "for a quarter of an hour");
+    assert_eq!(
+        scene.condition("orders", "LagKnown"),
+        "False/PartitionsUnreadable"
+    );
+    let interests = scene.kafka.interests();
+    assert!(
+        interests.iter().all(|interest| !interest.was_refused),
+        "{interests:?}"
+    );
+    scene.kafka.is_too_much(None);
+    scene.looks(2, 0).await;
+    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
+    assert_eq!(
+        scene.replicas("orders"),
+        size,
+        "what was seen before counts no more"
+    );
+    scene.looks(20, 0).await;
+    assert_eq!(scene.replicas("orders"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_knows_which_groups_were_refused() {
+    let scene = Scene::of(3);
+    let operator = scene.operator().await;
+    scene.kafka.is_too_much(Some(too_many()));
+    scene.looks(2, 0).await;
+    assert_eq!(
+        scene.condition("orders", "Ready"),
+        "False/TooManyPartitions"
+    );
+    scene.api.kill(operator.client);
+    // What the first one watches, for as long as the test lasts, was not refused when it began.
+    let _next = scene.operator().await;
+    let interests = scene.kafka.interests();
+    let refused: Vec<_> = interests
+        .iter()
+        .map(|interest| interest.was_refused)
+        .collect();
+    assert_eq!(refused, [false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_group_selects_on_a_cluster_of_another_namespace_is_its_own_to_know() {
+    let scene = Scene::empty();
+    let mut workload = deployment("orders", 1);
+    workload["metadata"]["namespace"] = json!("shop");
+    scene.api.create("deployments", workload);
+    let all = json!({ "from": "All" });
+    scene.api.create("kafkaclusters", cluster("main", all));
+    let reference = json!({ "name": "main", "namespace": "kafka" });
+    let group = group_of_cluster("orders", "shop", reference);
+    scene.api.create("consumergroups", group);
+    let _operator = scene.operator().await;
+    scene.kafka.is_too_much(Some(too_many()));
+    scene.look(Sight::behind(6, 1, 0)).await;
+    let message = scene.message("shop/orders", "Ready");
+    assert!(
+        message.starts_with("10000 topics with at least"),
+        "{message}"
+    );
+    let cluster = scene.api.get("kafkaclusters", "kafka/main");
+    let connected = &cluster["status"]["conditions"][0];
+    assert_eq!(
+        connected["status"], "True",
+        "the cluster is read: {connected}"
+    );
+}
