@@ -8,8 +8,8 @@ use crate::{api::ConsumerGroup, intent::Intent, kafka::interest::Key};
 
 use super::{
     act,
-    context::Context,
-    error::{Error, Stop},
+    context::{Context, lock},
+    error::{Error, Problem, Stop},
     managed::Managed,
     name::Name,
     prepare, source, target,
@@ -59,13 +59,15 @@ async fn step(
     managed: &mut Managed,
 ) -> Result<Option<Duration>, Stop> {
     let group = Arc::clone(managed.stored());
+    let user = Key::consumer_group(&name.namespace, &name.name);
+    if let Some(why) = lock(&context.seen.unreadable_groups).get(name) {
+        context.secrets.release(&user);
+        return Err(Problem::unreadable_spec(why).into());
+    }
     let intent = Intent::of(&group)?;
     let located = source::locate(context, &intent.source, &name.namespace, &intent.reading.id)
         .and_then(|located| prepare::contested(context, name).map(|()| located))
-        .inspect_err(|_| {
-            let user = Key::consumer_group(&name.namespace, &name.name);
-            context.secrets.release(&user);
-        })?;
+        .inspect_err(|_| context.secrets.release(&user))?;
     let before = managed.reading.as_ref().map(|reading| &reading.connection);
     let Some(resolved) = source::connect(context, located, name, before)? else {
         return Ok(Some(SOON));
@@ -73,7 +75,8 @@ async fn step(
     let target = target::address(context, &intent.target, &name.namespace).await?;
     let size = target::see(context, &target).await?;
     // Last of what may fail: to begin reading makes a look for everybody on that cluster.
-    prepare::read(context, name, managed, &intent, &resolved)?;
+    prepare::read(context, name, managed, &intent, &resolved)
+        .inspect_err(|_| context.secrets.unmake(&user))?;
     prepare::inherit(context, managed, &target);
     if managed.is_surprised_by(size.target.replicas) {
         act::look_up(context, managed).await?;

@@ -21,6 +21,7 @@ mod identity;
 mod kerberos;
 mod limits;
 mod neighbours;
+mod objects;
 mod offsets;
 mod process;
 mod quiet;

@@ -20,6 +20,7 @@ mod accidents;
 mod api_server;
 mod contest;
 mod kafka;
+mod objects;
 mod quiet;
 mod scene;
 mod secrets;

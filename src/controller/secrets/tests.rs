@@ -1,6 +1,10 @@
 //! How many objects are watched, and until when.
 
-use std::{convert::Infallible, future::pending, sync::atomic::AtomicUsize};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use http::{Request, Response};
 use kube::client::Body;
