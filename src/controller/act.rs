@@ -150,7 +150,7 @@ pub(super) async fn write_status(
     };
     let request =
         requests(stored).patch_subresource("status", &stored.name_any(), &parameters, &patch);
-    let written = answers::read(&context.client, request, object::consumer_group);
+    let written = answers::read(&context.api, request, object::consumer_group);
     let mut written = context.write("status", "write the status", written).await?;
     // A status is all that was written, on the very version that is stored.
     if written.unreadable.is_some() {
@@ -165,7 +165,7 @@ pub(super) async fn look_up(context: &Context, managed: &mut Managed) -> Result<
     const CALL: &str = "get the ConsumerGroup";
     let stored = managed.stored();
     let request = requests(stored).get(&stored.name_any(), &GetParams::default());
-    let asked = answers::read(&context.client, request, object::consumer_group);
+    let asked = answers::read(&context.api, request, object::consumer_group);
     let now = context.read(CALL, asked).await?;
     if let Some(cause) = now.unreadable {
         return Err(Error::Broken { call: CALL, cause });

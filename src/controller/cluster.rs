@@ -113,7 +113,7 @@ pub(super) async fn reconcile(
         };
         let request = requests.patch_subresource("status", &name.name, &parameters, &patch);
         let request = request.map_err(kube::Error::BuildRequest);
-        let written = async { answers::nothing(&context.client, request?).await };
+        let written = async { answers::nothing(&context.api, request?).await };
         match context.write("status", "write the status", written).await {
             Ok(()) => {
                 if let Some(happening) = told(&stored, &next) {

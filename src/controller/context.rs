@@ -24,6 +24,7 @@ use crate::{
 };
 
 use super::{
+    answers::ApiServer,
     contest::Claims,
     error::Error,
     looks::Clusters,
@@ -59,7 +60,7 @@ const NOTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// Shared by all reconciliations.
 pub(super) struct Context {
-    pub(super) client: Client,
+    pub(super) api: ApiServer,
     pub(super) kafka: Arc<dyn Clusters>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -154,9 +155,10 @@ impl Context {
         wake: Wake,
         recorder: Option<Recorder>,
     ) -> Self {
+        let api = ApiServer::new(client);
         Self {
             secrets: Secrets::new(
-                client.clone(),
+                api.clone(),
                 wake.clone(),
                 settings
                     .ambient_identity_namespaces
@@ -164,7 +166,7 @@ impl Context {
                     .cloned()
                     .collect(),
             ),
-            client,
+            api,
             kafka,
             clock,
             metrics,

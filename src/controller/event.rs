@@ -123,7 +123,7 @@ pub(super) async fn tell<K>(
             let request = requests.create(&PostParams::default(), body);
             request.map_err(kube::Error::BuildRequest)
         });
-    let created = async { answers::nothing(&context.client, request?).await };
+    let created = async { answers::nothing(&context.api, request?).await };
     let created = context.write("event", "create event", created);
     if let Err(error) = created.await {
         warn!("{error}");

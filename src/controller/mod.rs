@@ -228,7 +228,7 @@ impl House {
         };
         for namespace in scopes {
             let source = Source {
-                client: self.context.client.clone(),
+                api: self.context.api.clone(),
                 path: K::url_path(&(), namespace.map(String::as_str)),
                 fields: None,
             };
@@ -246,7 +246,7 @@ impl House {
             return;
         }
         let source = Source {
-            client: self.context.client.clone(),
+            api: self.context.api.clone(),
             path: Namespace::url_path(&(), None),
             fields: None,
         };

@@ -13,7 +13,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret as SecretObject};
-use kube::{Client, Resource as _};
+use kube::Resource as _;
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
 };
 
 use super::{
+    answers::ApiServer,
     context::{Wake, lock},
     watch::follow::{self, Source},
 };
@@ -52,7 +53,7 @@ const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
 /// All objects that are in use.
 pub(super) struct Secrets {
-    client: Client,
+    api: ApiServer,
     wake: Wake,
     state: Mutex<State>,
     /// Grows with every change of an object.
@@ -153,10 +154,10 @@ enum Missing {
 }
 
 impl Secrets {
-    pub(super) fn new(client: Client, wake: Wake, own_identity: BTreeSet<String>) -> Self {
+    pub(super) fn new(api: ApiServer, wake: Wake, own_identity: BTreeSet<String>) -> Self {
         Self {
             own_identity,
-            client,
+            api,
             wake,
             state: Mutex::default(),
             revision: Arc::new(AtomicU64::new(1)),
@@ -363,7 +364,7 @@ impl Secrets {
             failing: None,
         };
         let source = Source {
-            client: self.client.clone(),
+            api: self.api.clone(),
             path: match reference.kind {
                 ReferenceKind::Secret => SecretObject::url_path(&(), Some(namespace)),
                 ReferenceKind::ConfigMap => ConfigMap::url_path(&(), Some(namespace)),

@@ -77,7 +77,7 @@ impl Kinds {
         };
         let found = context.read(
             "discover the target's kind",
-            discovery::pinned_kind(&context.client, gvk),
+            discovery::pinned_kind(&context.api.client, gvk),
         );
         let (resource, capabilities) = match found.await {
             Ok(found) => found,
@@ -226,7 +226,7 @@ pub(super) async fn look_up(context: &Context, target: &Addressed) -> Result<(),
         return Ok(());
     };
     let request = target.requests().get(&key.name, &GetParams::default());
-    let asked = answers::read(&context.client, request, workload::read);
+    let asked = answers::read(&context.api, request, workload::read);
     let object = context
         .read("get the target", asked)
         .await
@@ -283,7 +283,7 @@ fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<Sight, 
 /// The scale of the target, read now.
 pub(super) async fn scale(context: &Context, target: &Addressed) -> Result<Scale, Stop> {
     let request = target.requests().get_subresource("scale", &target.key.name);
-    let asked = answers::read(&context.client, request, scale_of);
+    let asked = answers::read(&context.api, request, scale_of);
     match context.read(GET_SCALE, asked).await {
         Ok(scale) => {
             lock(&context.unreadable_scales).remove(&target.key);
@@ -325,7 +325,7 @@ async fn lasting(context: &Context, target: &Addressed, error: Error) -> Stop {
     if since.elapsed() < TARGET_FAILS_FOR {
         let request = target.requests().get(&key.name, &GetParams::default());
         let asked = async {
-            answers::nothing(&context.client, request.map_err(kube::Error::BuildRequest)?).await
+            answers::nothing(&context.api, request.map_err(kube::Error::BuildRequest)?).await
         };
         if context.read("get the target", asked).await.is_err() {
             return error.into();
@@ -361,7 +361,7 @@ pub(super) async fn set_replicas(
     };
     let request =
         (target.requests()).patch_subresource("scale", &target.key.name, &parameters, &patch);
-    let written = answers::read(&context.client, request, scale_of);
+    let written = answers::read(&context.api, request, scale_of);
     let scale = context.write("scale", "scale the target", written).await?;
     note_version(context, target, scale.metadata.resource_version.as_deref());
     Ok(scale)
@@ -372,7 +372,7 @@ pub(super) async fn last_manager(context: &Context, target: &Addressed) -> Optio
     let request = target
         .requests()
         .get(&target.key.name, &GetParams::default());
-    let asked = answers::read(&context.client, request, |text| manager::of_replicas(text));
+    let asked = answers::read(&context.api, request, |text| manager::of_replicas(text));
     match context.read("get the target", asked).await {
         Ok(manager) => manager,
         Err(error) => {

@@ -5,7 +5,7 @@ pub(super) mod bounded;
 pub(super) mod cutter;
 pub(super) mod object;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream::BoxStream};
 use http::{Response, StatusCode};
@@ -19,7 +19,7 @@ use kube::{
 };
 use serde::Deserialize;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
@@ -29,8 +29,8 @@ use self::cutter::{Cut, Cutter};
 pub(super) const LARGEST: usize = 10 << 20;
 /// An object up to this is read without asking anybody.
 const SMALL: usize = 256 << 10;
-/// So many that are larger are read at the same time, in the whole process.
-static LARGER: Semaphore = Semaphore::const_new(2);
+/// So many that are larger are read at the same time.
+const LARGER_AT_ONCE: usize = 2;
 /// What is read of a refusal.
 const LONGEST_REFUSAL: usize = 64 << 10;
 /// What is shown of one, in characters.
@@ -42,6 +42,27 @@ const GOES_ON_WITHIN: Duration = Duration::from_secs(30);
 pub(super) type Ready = http::Request<Vec<u8>>;
 
 type Chunk = Result<Bytes, kube::Error>;
+
+/// The API server. Clones read large objects one after the other.
+#[derive(Clone)]
+pub(super) struct ApiServer {
+    pub(super) client: Client,
+    larger: Arc<Semaphore>,
+}
+
+impl ApiServer {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            larger: Arc::new(Semaphore::new(LARGER_AT_ONCE)),
+        }
+    }
+
+    /// Leave to hold a large object; nobody closes the semaphore, so that it is always given.
+    async fn leave(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.larger).acquire_owned().await.ok()
+    }
+}
 
 /// The body of an answer, piece by piece.
 struct Pieces(BoxStream<'static, Chunk>);
@@ -72,8 +93,8 @@ fn broken(what: String) -> kube::Error {
     kube::Error::Service(what.into())
 }
 
-async fn send(client: &Client, request: Ready) -> kube::Result<Pieces> {
-    let response = client.send(request.map(Body::from)).await?;
+async fn send(api: &ApiServer, request: Ready) -> kube::Result<Pieces> {
+    let response = api.client.send(request.map(Body::from)).await?;
     if response.status().is_success() {
         return Ok(pieces(response));
     }
@@ -166,12 +187,12 @@ pub(super) fn is(error: &kube::Error, code: u16) -> bool {
 struct Buffer {
     bytes: Vec<u8>,
     is_too_large: bool,
-    large: Option<SemaphorePermit<'static>>,
+    large: Option<OwnedSemaphorePermit>,
 }
 
 impl Buffer {
     /// Takes a piece in; of what is too large the beginning stays.
-    async fn add(&mut self, piece: &[u8]) {
+    async fn add(&mut self, api: &ApiServer, piece: &[u8]) {
         if self.is_too_large {
             return;
         }
@@ -183,7 +204,7 @@ impl Buffer {
             return;
         }
         if self.bytes.len() + piece.len() > SMALL && self.large.is_none() {
-            self.large = LARGER.acquire().await.ok();
+            self.large = api.leave().await;
         }
         self.bytes.extend_from_slice(piece);
     }
@@ -211,28 +232,28 @@ impl Answer {
 }
 
 /// Asks for one object.
-pub(super) async fn one(client: &Client, request: Ready) -> kube::Result<Answer> {
-    let mut pieces = send(client, request).await?;
+pub(super) async fn one(api: &ApiServer, request: Ready) -> kube::Result<Answer> {
+    let mut pieces = send(api, request).await?;
     let mut buffer = Buffer::default();
     while let Some(piece) = pieces.next(GOES_ON_WITHIN).await? {
-        buffer.add(&piece).await;
+        buffer.add(api, &piece).await;
     }
     Ok(Answer(buffer))
 }
 
 /// Asks for one object and reads it.
 pub(super) async fn read<T>(
-    client: &Client,
+    api: &ApiServer,
     request: Result<Ready, kube::core::request::Error>,
     read: impl FnOnce(&str) -> Result<T, String>,
 ) -> kube::Result<T> {
-    let answer = one(client, request.map_err(kube::Error::BuildRequest)?).await?;
+    let answer = one(api, request.map_err(kube::Error::BuildRequest)?).await?;
     read(answer.text()?).map_err(broken)
 }
 
 /// Asks for something whose answer says nothing new.
-pub(super) async fn nothing(client: &Client, request: Ready) -> kube::Result<()> {
-    let mut pieces = send(client, request).await?;
+pub(super) async fn nothing(api: &ApiServer, request: Ready) -> kube::Result<()> {
+    let mut pieces = send(api, request).await?;
     while pieces.next(GOES_ON_WITHIN).await?.is_some() {}
     Ok(())
 }
@@ -250,14 +271,14 @@ pub(super) struct End {
 
 /// Asks for one page of a list; `each` hears of every item as it arrives.
 pub(super) async fn page(
-    client: &Client,
+    api: &ApiServer,
     path: &str,
     parameters: &ListParams,
     mut each: impl FnMut(Cut<'_>) + Send,
 ) -> kube::Result<End> {
     let request = Request::new(path).list(parameters);
     let request = request.map_err(kube::Error::BuildRequest)?;
-    let mut pieces = timeout(GOES_ON_WITHIN, send(client, request))
+    let mut pieces = timeout(GOES_ON_WITHIN, send(api, request))
         .await
         .unwrap_or_else(|_| Err(broken("it said nothing".to_owned())))?;
     let mut cutter = Cutter::new(LARGEST);
@@ -265,7 +286,7 @@ pub(super) async fn page(
     while let Some(piece) = pieces.next(GOES_ON_WITHIN).await? {
         if cutter.held() > SMALL {
             if large.is_none() {
-                large = LARGER.acquire().await.ok();
+                large = api.leave().await;
             }
         } else {
             large = None;
@@ -285,13 +306,13 @@ pub(super) async fn page(
 
 /// All items of a list, page by page.
 pub(super) async fn all(
-    client: &Client,
+    api: &ApiServer,
     path: &str,
     mut parameters: ListParams,
     mut each: impl FnMut(Cut<'_>) + Send,
 ) -> kube::Result<()> {
     loop {
-        let end = page(client, path, &parameters, &mut each).await?;
+        let end = page(api, path, &parameters, &mut each).await?;
         if end.token.is_none() {
             return Ok(());
         }
@@ -301,6 +322,7 @@ pub(super) async fn all(
 
 /// A watch that is open.
 pub(super) struct Lines {
+    api: ApiServer,
     pieces: Pieces,
     /// What has come and is not yet looked at.
     rest: Bytes,
@@ -311,7 +333,7 @@ pub(super) struct Lines {
 
 /// Opens a watch on which something comes within `silence`, be it its end.
 pub(super) async fn watch(
-    client: &Client,
+    api: &ApiServer,
     path: &str,
     parameters: &WatchParams,
     version: &str,
@@ -324,10 +346,11 @@ pub(super) async fn watch(
         http::header::ACCEPT_ENCODING,
         http::HeaderValue::from_static("identity"),
     );
-    let pieces = timeout(silence, send(client, request))
+    let pieces = timeout(silence, send(api, request))
         .await
         .unwrap_or_else(|_| Err(broken("it said nothing".to_owned())))?;
     Ok(Lines {
+        api: api.clone(),
         pieces,
         rest: Bytes::new(),
         line: Buffer::default(),
@@ -359,7 +382,7 @@ impl Lines {
             let length = end.unwrap_or(self.rest.len());
             // Taken away only once it is in the buffer: the future may be dropped while it waits there.
             let piece = self.rest.slice(..length);
-            self.line.add(&piece).await;
+            self.line.add(&self.api, &piece).await;
             let _ = self.rest.split_to(length + usize::from(end.is_some()));
             if end.is_some() && !self.line.bytes.is_empty() {
                 self.is_told = true;

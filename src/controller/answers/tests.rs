@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use super::*;
 
 /// An API server that answers everything with this.
-fn answering(code: u16, body: impl Into<Vec<u8>>) -> Client {
+fn answering(code: u16, body: impl Into<Vec<u8>>) -> ApiServer {
     let body: Vec<u8> = body.into();
     let service = tower::service_fn(move |_: http::Request<Body>| {
         let response = Response::builder().status(code);
         let response = response.body(Body::from(body.clone())).unwrap();
         async { Ok::<_, Infallible>(response) }
     });
-    Client::new(service, "default")
+    ApiServer::new(Client::new(service, "default"))
 }
 
 fn request() -> Result<Ready, kube::core::request::Error> {
@@ -51,9 +51,10 @@ async fn a_refusal_is_one_line_of_bounded_length() {
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_not_read() {
     let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(LARGEST));
-    let read = read(&answering(200, large), request(), |_| Ok(())).await;
+    let api = answering(200, large);
+    let read = read(&api, request(), |_| Ok(())).await;
     assert!(words(&read.unwrap_err()).contains("10485760"));
-    assert_eq!(LARGER.available_permits(), 2);
+    assert_eq!(api.larger.available_permits(), 2);
 }
 
 #[tokio::test]

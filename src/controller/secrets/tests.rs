@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use kube::client::Body;
+use kube::{Client, client::Body};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -43,7 +43,11 @@ fn secrets() -> (Secrets, Arc<AtomicUsize>) {
     let (groups, _) = mpsc::unbounded_channel();
     let (clusters, _) = mpsc::unbounded_channel();
     let wake = Wake { groups, clusters };
-    let secrets = Secrets::new(Client::new(service, "default"), wake, BTreeSet::new());
+    let secrets = Secrets::new(
+        ApiServer::new(Client::new(service, "default")),
+        wake,
+        BTreeSet::new(),
+    );
     (secrets, open)
 }
 

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use kube::{
-    Client,
     api::{ListParams, WatchParams},
     core::Status,
 };
@@ -13,7 +12,7 @@ use tracing::debug;
 
 use crate::controller::{
     answers::{
-        self,
+        self, ApiServer,
         cutter::Cut,
         object::{Item, Line},
     },
@@ -37,7 +36,7 @@ const SHORTEST: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(in crate::controller) struct Source {
     /// The API server.
-    pub(in crate::controller) client: Client,
+    pub(in crate::controller) api: ApiServer,
     /// Path of the collection.
     pub(in crate::controller) path: String,
     /// Which objects of it.
@@ -112,8 +111,7 @@ impl Follow {
         parameters.field_selector.clone_from(&self.source.fields);
         loop {
             let each = |cut: Cut<'_>| ear.sees(Item::of(cut));
-            let end =
-                answers::page(&self.source.client, &self.source.path, &parameters, each).await?;
+            let end = answers::page(&self.source.api, &self.source.path, &parameters, each).await?;
             match (end.token, end.resource_version) {
                 (None, Some(version)) => return Ok(version),
                 (None, None) => {
@@ -132,8 +130,8 @@ impl Follow {
         }
         let mut failing: Option<Instant> = None;
         loop {
-            let Source { client, path, .. } = &self.source;
-            let opened = answers::watch(client, path, &parameters, &version, SILENCE).await;
+            let Source { api, path, .. } = &self.source;
+            let opened = answers::watch(api, path, &parameters, &version, SILENCE).await;
             let since = Instant::now();
             let end = match opened {
                 Ok(mut lines) => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use kube::client::Body;
+use kube::{Client, client::Body};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ fn followed(
         async { Ok::<_, Infallible>(response.unwrap()) }
     });
     let source = Source {
-        client: Client::new(service, "default"),
+        api: ApiServer::new(Client::new(service, "default")),
         path: "/apis/x".to_owned(),
         fields: None,
     };
