@@ -65,6 +65,9 @@ async fn a_deployment_that_cannot_be_read_is_not_absent_and_not_scaled() {
     scene.api.edit("deployments", "orders", |deployment| {
         deployment["spec"]["replicas"] = json!(1);
     });
+    scene
+        .api
+        .edit("deployments", "orders", crate::api_server::follow);
     scene.looks(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
     assert_eq!(operator.number(unreadable), 0);

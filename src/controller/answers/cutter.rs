@@ -1,6 +1,8 @@
 //! Cuts the answer to a list into its items while it arrives, so that no more than one of them is held at a time, however many
 //! there are and whatever is in them. Follows brackets and quotes alone: what an item says is read by somebody else. Pure.
 
+use super::{BEGINNING, SMALL};
+
 /// One item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) enum Cut<'a> {
@@ -10,8 +12,6 @@ pub(in crate::controller) enum Cut<'a> {
     TooLarge(&'a [u8]),
 }
 
-/// So much of an item that is too large is kept, in which its name may stand.
-const BEGINNING: usize = 4 << 10;
 /// Longest `metadata` of a list. A token to go on with is a few hundred bytes.
 const LONGEST_METADATA: usize = 64 << 10;
 /// Keys of a list are shorter.
@@ -195,7 +195,7 @@ impl Cutter {
             each(Cut::Whole(&self.kept));
         }
         self.kept.clear();
-        self.kept.shrink_to(super::SMALL);
+        self.kept.shrink_to(SMALL);
     }
 }
 

@@ -29,6 +29,8 @@ use self::cutter::{Cut, Cutter};
 pub(super) const LARGEST: usize = 10 << 20;
 /// An object up to this is read without asking anybody.
 const SMALL: usize = 256 << 10;
+/// So much of an object that is not read is kept: its name may stand there.
+const BEGINNING: usize = 4 << 10;
 /// So many that are larger are read at the same time.
 const LARGER_AT_ONCE: usize = 2;
 /// What is read of a refusal.
@@ -198,7 +200,9 @@ impl Buffer {
         }
         if self.bytes.len() + piece.len() > LARGEST {
             self.is_too_large = true;
-            self.bytes.truncate(SMALL);
+            self.bytes.truncate(BEGINNING);
+            let room = BEGINNING - self.bytes.len();
+            self.bytes.extend(piece.iter().take(room));
             self.bytes.shrink_to_fit();
             self.large = None;
             return;
