@@ -372,7 +372,7 @@ pub(super) async fn last_manager(context: &Context, target: &Addressed) -> Optio
     let request = target
         .requests()
         .get(&target.key.name, &GetParams::default());
-    let asked = answers::read(&context.api, request, |text| manager::of_replicas(text));
+    let asked = answers::read(&context.api, request, manager::of_replicas);
     match context.read("get the target", asked).await {
         Ok(manager) => manager,
         Err(error) => {

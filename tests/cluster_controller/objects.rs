@@ -119,10 +119,8 @@ async fn objects_of_any_depth_in_another_namespace_keep_nobody_from_being_manage
         .await;
     stage.until_reason("Paused").await;
     assert!(operator.get("/readyz").starts_with("HTTP/1.1 200"));
-    assert_eq!(
-        operator.metric_sum("lagrange_unreadable_objects", "kind"),
-        0.0
-    );
+    let unreadable = operator.metric_sum("lagrange_unreadable_objects", "kind");
+    assert!(unreadable < 0.5, "{unreadable}");
 }
 
 async fn strange_deployment_again(client: &Client, namespace: &str) {

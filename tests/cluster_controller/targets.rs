@@ -59,7 +59,7 @@ async fn a_stateful_set_is_scaled() {
 }
 
 /// Defines a kind of the test's own that can be scaled.
-async fn readers(stage: &Stage<'_>) -> Api<DynamicObject> {
+fn readers(stage: &Stage<'_>) -> Api<DynamicObject> {
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -105,7 +105,7 @@ async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
     let stage = Stage::new("custom").await;
     let _crowd = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
-    let readers = readers(&stage).await;
+    let readers = readers(&stage);
     let reader = json!({
         "apiVersion": "test.lagrange.dev/v1", "kind": "Reader",
         "metadata": { "name": "reader" }, "spec": { "replicas": 1 },
@@ -247,7 +247,7 @@ async fn a_target_that_may_not_be_scaled_is_said_to_be_and_tried_again_when_the_
 async fn a_scale_that_cannot_be_read_is_said_with_the_words_of_the_api_server() {
     let stage = Stage::new("scaleless").await;
     let _crowd = stage.set(6, 1).await;
-    let readers = readers(&stage).await;
+    let readers = readers(&stage);
     let create = |name: &str, spec: serde_json::Value| {
         let reader = json!({ "apiVersion": "test.lagrange.dev/v1", "kind": "Reader",
             "metadata": { "name": name }, "spec": spec });

@@ -88,16 +88,9 @@ fn read_map<'de, 'a, A: MapAccess<'de>>(
 
 /// Takes so much and what each value costs out of the room that is left, if it is there.
 fn takes(room: &Cell<usize>, bytes: usize) -> bool {
-    match room.get().checked_sub(bytes.saturating_add(EACH)) {
-        Some(left) => {
-            room.set(left);
-            true
-        }
-        None => {
-            room.set(0);
-            false
-        }
-    }
+    let left = room.get().checked_sub(bytes.saturating_add(EACH));
+    room.set(left.unwrap_or(0));
+    left.is_some()
 }
 
 /// A value within an object.

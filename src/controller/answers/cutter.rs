@@ -28,6 +28,10 @@ enum Keeping {
 
 /// The state between two pieces of the answer.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "where one is in a text: each of them may hold with each other"
+)]
 pub(in crate::controller) struct Cutter {
     largest: usize,
     /// Brackets that are open.

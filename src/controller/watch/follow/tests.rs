@@ -85,14 +85,13 @@ enum Answer {
     Hangs(String),
 }
 
+/// When something was asked, and whether it was a watch.
+type Asked = Arc<Mutex<Vec<(Instant, bool)>>>;
+
 /// Follows while `answer` answers the n-th list or watch.
 fn followed(
     answer: impl Fn(bool, usize, &str) -> Answer + Clone + Send + 'static,
-) -> (
-    Witness,
-    Arc<Mutex<Vec<(Instant, bool)>>>,
-    tokio::task::JoinHandle<()>,
-) {
+) -> (Witness, Asked, tokio::task::JoinHandle<()>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let calls = Arc::clone(&asked);
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -165,9 +164,12 @@ async fn lists_that_fail_are_a_handful_in_forty_seconds_and_one_that_works_heals
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_ends_at_once_is_not_opened_over_and_over() {
-    let (witness, asked, _following) = followed(|watches, _, _| match watches {
-        false => list(&[]),
-        true => Answer::Says(200, String::new()),
+    let (witness, asked, _following) = followed(|watches, _, _| {
+        if watches {
+            Answer::Says(200, String::new())
+        } else {
+            list(&[])
+        }
     });
     sleep(Duration::from_secs(40)).await;
     let calls = asked.lock().unwrap().len();
@@ -281,10 +283,8 @@ async fn a_line_that_is_no_event_or_has_no_end_hides_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_says_what_is_wrong_for_minutes_begins_anew_with_a_list() {
-    let (witness, _asked, _following) = followed(|watches, _, _| match watches {
-        false => list(&[]),
-        true => refusal(500),
-    });
+    let (witness, _asked, _following) =
+        followed(|watches, _, _| if watches { refusal(500) } else { list(&[]) });
     sleep(Duration::from_mins(3)).await;
     assert_eq!(witness.count(|heard| *heard == Heard::Listed), 1);
     assert_eq!(
@@ -322,13 +322,12 @@ proptest! {
         for (number, odd) in garbage.iter().enumerate() {
             items.extend([odd.clone(), object(&format!("listed-{number}"))]);
             for event in [odd.clone(), json!({ "type": "ADDED", "object": odd }), json!({ "type": "ADDED", "object": object(&format!("told-{number}")) })] {
-                lines.push_str(&format!("{event}\n"));
+                lines.extend([event.to_string(), "\n".to_owned()]);
             }
         }
         let witness = runtime.block_on(async {
-            let (witness, _asked, _following) = followed(move |watches, _, _| match watches {
-                false => list(&items),
-                true => Answer::Hangs(lines.clone()),
+            let (witness, _asked, _following) = followed(move |watches, _, _| {
+                if watches { Answer::Hangs(lines.clone()) } else { list(&items) }
             });
             sleep(Duration::from_secs(1)).await;
             witness
