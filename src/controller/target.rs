@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Mutex, time::Duration};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{
     Resource as _,
-    api::{ApiResource, DynamicObject, GetParams, GroupVersionKind, Patch, PatchParams, Request},
+    api::{
+        ApiResource, DynamicObject, GetParams, GroupVersionKind, ListParams, Patch, PatchParams,
+        Request,
+    },
     discovery::{self, Scope},
 };
 use serde::Deserialize;
@@ -17,7 +20,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::{
-    api::{ScaleTargetRef, condition::reasons},
+    api::{ConsumerGroup, ScaleTargetRef, condition::reasons},
     scaling::observation::{Rollout, Target},
 };
 
@@ -30,8 +33,6 @@ use super::{
     workload::{self, Kind},
 };
 
-/// What was asked, in errors.
-const GET_SCALE: &str = "get the target's scale";
 /// A scale that cannot be read for so long is said to be so, if the rest of the target can be read.
 const SCALE_FAILS_FOR: Duration = Duration::from_secs(10);
 /// The same if the rest cannot be read either: then it may be the API server.
@@ -282,36 +283,55 @@ fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<Sight, 
 
 /// The scale of the target, read now.
 pub(super) async fn scale(context: &Context, target: &Addressed) -> Result<Scale, Stop> {
-    let request = target.requests().get_subresource("scale", &target.key.name);
+    let error = match read_scale(context, target).await {
+        Err(Stop::Error(error)) => error,
+        answered => return answered,
+    };
+    if !is_its_own(context, target).await {
+        return Err(error.into());
+    }
+    // Once more: what has just been found to work may have come back in between.
+    match read_scale(context, target).await {
+        Err(Stop::Error(error)) => Err(Problem::new(
+            reasons::TARGET_UNREADABLE,
+            format!(
+                "the scale of {} cannot be read: set its spec.replicas, or correct the scale subresource of its definition. {}",
+                target.key,
+                error.says()
+            ),
+        )
+        .into()),
+        answered => answered,
+    }
+}
+
+async fn read_scale(context: &Context, target: &Addressed) -> Result<Scale, Stop> {
+    let request = (target.requests()).get_subresource("scale", &target.key.name);
     let asked = answers::read(&context.api, request, scale_of);
-    match context.read(GET_SCALE, asked).await {
+    let read = context.read("get the target's scale", asked).await;
+    let error = match read {
         Ok(scale) => {
             lock(&context.unreadable_scales).remove(&target.key);
-            Ok(scale)
+            return Ok(scale);
         }
-        Err(error) => {
-            if error.is(404) && watched(&target.key).is_none() {
-                // The kind itself may have gone, or have another plural by now.
-                let resource = &target.resource;
-                let gvk = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
-                context.kinds.forget(&gvk);
-            }
-            match target_problem(error, &target.key.to_string()) {
-                Stop::Error(error) => Err(lasting(context, target, error).await),
-                stop @ Stop::Problem(_) => Err(stop),
-            }
-        }
+        Err(error) => error,
+    };
+    if error.is(404) && watched(&target.key).is_none() {
+        // The kind itself may have gone, or have another plural by now.
+        let resource = &target.resource;
+        let gvk = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+        context.kinds.forget(&gvk);
     }
+    Err(target_problem(error, &target.key.to_string()))
 }
 
 fn scale_of(text: &str) -> Result<Scale, String> {
     serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))
 }
 
-/// What it means that a scale could not be read for a reason that may pass. That of one target is its user's to put right: it has
-/// lasted, and the target itself can be read. While the API server cannot do that either, nothing is said of the target for
-/// minutes: short outages change no condition.
-async fn lasting(context: &Context, target: &Addressed, error: Error) -> Stop {
+/// Whether a scale that could not be read, for a reason that may pass, is the trouble of this one target: it has lasted, and the
+/// target itself can be read, or after minutes at least something else. Short outages of the API server change no condition.
+async fn is_its_own(context: &Context, target: &Addressed) -> bool {
     let key = &target.key;
     let now = Instant::now();
     let since = {
@@ -320,22 +340,17 @@ async fn lasting(context: &Context, target: &Addressed, error: Error) -> Stop {
         *all.entry(key.clone()).or_insert(now)
     };
     if since.elapsed() < SCALE_FAILS_FOR {
-        return error.into();
+        return false;
     }
-    if since.elapsed() < TARGET_FAILS_FOR {
-        let request = target.requests().get(&key.name, &GetParams::default());
-        let asked = async {
-            answers::nothing(&context.api, request.map_err(kube::Error::BuildRequest)?).await
-        };
-        if context.read("get the target", asked).await.is_err() {
-            return error.into();
-        }
-    }
-    Problem::new(
-        reasons::TARGET_UNREADABLE,
-        format!("the scale of {key} cannot be read: set its spec.replicas, or correct the scale subresource of its definition. {}", error.says()),
-    )
-    .into()
+    let request = if since.elapsed() < TARGET_FAILS_FOR {
+        target.requests().get(&key.name, &GetParams::default())
+    } else {
+        let groups = ConsumerGroup::url_path(&(), Some(&key.namespace));
+        Request::new(groups).list(&ListParams::default().limit(1))
+    };
+    let request = request.map_err(kube::Error::BuildRequest);
+    let asked = async { answers::nothing(&context.api, request?).await };
+    context.read("get something else", asked).await.is_ok()
 }
 
 /// Replicas that a scale asks for.

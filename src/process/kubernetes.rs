@@ -230,10 +230,11 @@ impl Cluster {
         self.client.list_api_group_resources(GROUP_VERSION).await
     }
 
-    async fn list_one(&self, path: &str) -> Result<serde_json::Value, kube::Error> {
+    /// What it says is not read: it may be anything.
+    async fn list_one(&self, path: &str) -> Result<String, kube::Error> {
         let request = Request::new(path).list(&ListParams::default().limit(1));
         self.client
-            .request(request.map_err(kube::Error::BuildRequest)?)
+            .request_text(request.map_err(kube::Error::BuildRequest)?)
             .await
     }
 
