@@ -61,6 +61,8 @@ pub mod reasons {
     pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
     /// Ready, False: Lagrange has no right to scale the target.
     pub const TARGET_FORBIDDEN: &str = "TargetForbidden";
+    /// Ready, False: the target is there, and the API server or Lagrange cannot read it or its scale.
+    pub const TARGET_UNREADABLE: &str = "TargetUnreadable";
     /// Ready, False: somebody else scales the target (decisions 7 and 9).
     pub const TARGET_CONTESTED: &str = "TargetContested";
     /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster (decision 9).

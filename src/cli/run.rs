@@ -151,8 +151,11 @@ impl Operator {
         let Some(reached) = stop.run_until_cancelled(self.reach()).await else {
             return Ok(());
         };
-        self.operate(&reached?);
-        stop.cancelled().await;
+        let cluster = reached?;
+        let definitions = self.definitions.clone();
+        self.operate(&cluster);
+        stop.run_until_cancelled(cluster.keep_an_eye_on_definitions(&definitions))
+            .await;
         Ok(())
     }
 

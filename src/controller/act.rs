@@ -2,8 +2,8 @@
 //! may die, time out, or find that somebody else was faster; what then holds is said where it happens. Decides nothing.
 
 use kube::{
-    Api, ResourceExt as _,
-    api::{Patch, PatchParams},
+    Resource as _, ResourceExt as _,
+    api::{GetParams, Patch, PatchParams, Request},
 };
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    answers::{self, object},
     context::Context,
     error::{Error, Problem, Stop, target_problem},
     event::REPORTER,
@@ -143,37 +144,41 @@ pub(super) async fn write_status(
         "metadata": { "resourceVersion": stored.resource_version(), "uid": stored.uid() },
         "status": change,
     }));
-    let name = stored.name_any();
-    let api = api(context, stored);
     let parameters = PatchParams {
         field_manager: Some(REPORTER.to_owned()),
         ..PatchParams::default()
     };
-    let written = api.patch_status(&name, &parameters, &patch);
-    let written = context.write("status", "write the status", written).await?;
-    managed.meet(written.into());
+    let request =
+        requests(stored).patch_subresource("status", &stored.name_any(), &parameters, &patch);
+    let written = answers::read(&context.api, request, object::consumer_group);
+    let mut written = context.write("status", "write the status", written).await?;
+    // A status is all that was written, on the very version that is stored.
+    if written.unreadable.is_some() {
+        written.object.spec.clone_from(&stored.spec);
+    }
+    managed.meet(written.object.into());
     Ok(())
 }
 
 /// Reads the resource as it is now.
 pub(super) async fn look_up(context: &Context, managed: &mut Managed) -> Result<(), Error> {
+    const CALL: &str = "get the ConsumerGroup";
     let stored = managed.stored();
-    let api = api(context, stored);
-    let name = stored.name_any();
-    let now = context
-        .read("get the ConsumerGroup", api.get(&name))
-        .await?;
-    if managed.is(&now) {
-        managed.meet(now.into());
+    let request = requests(stored).get(&stored.name_any(), &GetParams::default());
+    let asked = answers::read(&context.api, request, object::consumer_group);
+    let now = context.read(CALL, asked).await?;
+    if let Some(cause) = now.unreadable {
+        return Err(Error::Broken { call: CALL, cause });
+    }
+    if managed.is(&now.object) {
+        managed.meet(now.object.into());
     }
     Ok(())
 }
 
-fn api(context: &Context, group: &ConsumerGroup) -> Api<ConsumerGroup> {
-    Api::namespaced(
-        context.client.clone(),
-        &group.namespace().unwrap_or_default(),
-    )
+fn requests(group: &ConsumerGroup) -> Request {
+    let namespace = group.namespace().unwrap_or_default();
+    Request::new(ConsumerGroup::url_path(&(), Some(&namespace)))
 }
 
 /// Statuses are made of texts, numbers and lists of them, so that this cannot fail.

@@ -8,8 +8,8 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use kube::{
-    Api, ResourceExt as _,
-    api::{Patch, PatchParams},
+    Resource as _, ResourceExt as _,
+    api::{Patch, PatchParams, Request},
     runtime::controller,
 };
 use serde_json::json;
@@ -28,6 +28,7 @@ use crate::{
 };
 
 use super::{
+    answers,
     context::{Context, lock},
     error::{Error, Problem},
     event::{self, Happening, REPORTER, Told},
@@ -105,14 +106,16 @@ pub(super) async fn reconcile(
             "metadata": { "resourceVersion": cluster.resource_version(), "uid": cluster.uid() },
             "status": change,
         }));
-        let api: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &name.namespace);
+        let requests = Request::new(KafkaCluster::url_path(&(), Some(&name.namespace)));
         let parameters = PatchParams {
             field_manager: Some(REPORTER.to_owned()),
             ..PatchParams::default()
         };
-        let written = api.patch_status(&name.name, &parameters, &patch);
+        let request = requests.patch_subresource("status", &name.name, &parameters, &patch);
+        let request = request.map_err(kube::Error::BuildRequest);
+        let written = async { answers::nothing(&context.api, request?).await };
         match context.write("status", "write the status", written).await {
-            Ok(_) => {
+            Ok(()) => {
                 if let Some(happening) = told(&stored, &next) {
                     event::tell(context, &mut followed.told, &*cluster, None, happening).await;
                 }
@@ -139,6 +142,9 @@ fn follow(
     cluster: &KafkaCluster,
     followed: &mut Followed,
 ) -> Result<Followup, Problem> {
+    if let Some(why) = lock(&context.seen.unreadable_clusters).get(name) {
+        return Err(Problem::unreadable_spec(why));
+    }
     let plan = Plan::of_cluster(&cluster.spec)?;
     let user = Key::kafka_cluster(&name.namespace, &name.name);
     let now = context.clock.now();
@@ -169,7 +175,8 @@ fn follow(
         _ => {
             followed.watch = None;
             followed.failing = None;
-            let watch = context.kafka.watch(&connection, user, interest)?;
+            let watch = context.kafka.watch(&connection, user.clone(), interest);
+            let watch = watch.inspect_err(|_| context.secrets.unmake(&user))?;
             followed.watch = Some((connection, interval, watch));
         }
     }

@@ -8,8 +8,11 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use kube::{Client, Resource};
-use tokio::{sync::mpsc, time::timeout};
+use kube::Client;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use crate::{
     api::{ConsumerGroup, KafkaCluster},
@@ -21,6 +24,7 @@ use crate::{
 };
 
 use super::{
+    answers::ApiServer,
     contest::Claims,
     error::Error,
     looks::Clusters,
@@ -28,7 +32,7 @@ use super::{
     name::{Name, TargetKey},
     secrets::Secrets,
     target::Kinds,
-    workload::{self, Read},
+    workload::{self, Workload},
 };
 
 /// What a user of the process chose.
@@ -59,7 +63,7 @@ const CLUSTER_ID_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Shared by all reconciliations.
 pub(super) struct Context {
-    pub(super) client: Client,
+    pub(super) api: ApiServer,
     pub(super) kafka: Arc<dyn Clusters>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -78,6 +82,8 @@ pub(super) struct Context {
     actions: Mutex<BTreeMap<TargetKey, Memory>>,
     /// Which cluster each connection leads to by the word of its brokers, and when they last gave it.
     cluster_ids: Mutex<BTreeMap<Identity, (Arc<str>, Timestamp)>>,
+    /// Targets whose scale cannot be read, and since when.
+    pub(super) unreadable_scales: Mutex<BTreeMap<TargetKey, Instant>>,
 }
 
 /// What the watches have seen.
@@ -90,24 +96,31 @@ pub(super) struct Seen {
     pub(super) workloads: Mutex<BTreeMap<TargetKey, workload::Seen>>,
     /// The version that a workload has had at least, by an answer to ourselves: its watch may be behind that.
     pub(super) at_least: Mutex<BTreeMap<TargetKey, u64>>,
+    /// Workloads that are there and cannot be read, and why.
+    pub(super) unreadable_workloads: Mutex<BTreeMap<TargetKey, String>>,
+    /// ConsumerGroups whose specification cannot be read, and why.
+    pub(super) unreadable_groups: Mutex<BTreeMap<Name, String>>,
+    /// The same of KafkaClusters.
+    pub(super) unreadable_clusters: Mutex<BTreeMap<Name, String>>,
     /// Kinds that we may not watch.
     pub(super) forbidden: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Seen {
     /// Takes in a workload; says whether it has changed.
-    pub(super) fn workload<K>(&self, key: &TargetKey, object: &K, read: Read<K>) -> bool
-    where
-        K: Resource<DynamicType = ()>,
-    {
+    pub(super) fn workload(
+        &self,
+        key: &TargetKey,
+        kind: workload::Kind,
+        object: &workload::Object,
+    ) -> bool {
         let mut all = lock(&self.workloads);
         let before = all.get(key).map(|seen| seen.workload);
-        let Some(workload) = read(object, before.as_ref()) else {
-            return false;
-        };
-        let version = workload::version(object.meta());
+        let workload = Workload::of(kind, object, before.as_ref());
+        let version = workload::version(object.metadata.resource_version.as_deref());
         all.insert(key.clone(), workload::Seen { workload, version });
-        before != Some(workload)
+        let was_unreadable = lock(&self.unreadable_workloads).remove(key).is_some();
+        before != Some(workload) || was_unreadable
     }
 }
 
@@ -146,9 +159,10 @@ impl Context {
         wake: Wake,
         recorder: Option<Recorder>,
     ) -> Self {
+        let api = ApiServer::new(client);
         Self {
             secrets: Secrets::new(
-                client.clone(),
+                api.clone(),
                 wake.clone(),
                 settings
                     .ambient_identity_namespaces
@@ -156,7 +170,7 @@ impl Context {
                     .cloned()
                     .collect(),
             ),
-            client,
+            api,
             kafka,
             clock,
             metrics,
@@ -170,6 +184,7 @@ impl Context {
             failures: Mutex::default(),
             actions: Mutex::default(),
             cluster_ids: Mutex::default(),
+            unreadable_scales: Mutex::default(),
         }
     }
 

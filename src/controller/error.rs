@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::{api::condition::reasons, intent::InvalidSpec, kafka::pool::WatchError, text};
 
+use super::answers;
+
 /// A call to the API server that did not do what it should. Tried again after a pause.
 #[derive(Debug, Error)]
 pub(super) enum Error {
@@ -55,8 +57,22 @@ impl Error {
             },
             other => Self::Broken {
                 call,
-                cause: text::clean(&other.to_string()),
+                cause: answers::words(other),
             },
+        }
+    }
+
+    /// What happened, as the end of a message.
+    pub(super) fn says(&self) -> String {
+        match self {
+            Self::Refused { code, message, .. } => format!("The API server says {code} {message}"),
+            Self::TimedOut { within, .. } => {
+                format!(
+                    "The API server does not answer within {} s",
+                    within.as_secs_f64()
+                )
+            }
+            Self::Broken { cause, .. } => format!("Its answer cannot be read: {cause}"),
         }
     }
 
@@ -99,6 +115,18 @@ impl Problem {
             reason,
             message: message.into(),
         }
+    }
+}
+
+impl Problem {
+    /// The specification of one of our own objects is not one that this version knows.
+    pub(super) fn unreadable_spec(why: &str) -> Self {
+        Self::new(
+            reasons::INVALID_SPEC,
+            format!(
+                "the spec cannot be read ({why}): correct it, or run the version of Lagrange that the resource definitions are of"
+            ),
+        )
     }
 }
 

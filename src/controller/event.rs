@@ -13,15 +13,15 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{
-    Api, Resource, ResourceExt as _,
-    api::{ObjectMeta, PostParams},
+    Resource, ResourceExt as _,
+    api::{ObjectMeta, PostParams, Request},
 };
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::text;
 
-use super::{context::Context, name::TargetKey};
+use super::{answers, context::Context, name::TargetKey};
 
 /// What events and field managers call us.
 pub(super) const REPORTER: &str = "lagrange.dev/operator";
@@ -118,9 +118,15 @@ pub(super) async fn tell<K>(
         target,
         happening,
     );
-    let api: Api<Event> = Api::namespaced(context.client.clone(), &namespace);
-    let parameters = PostParams::default();
-    let created = context.write("event", "create event", api.create(&parameters, &event));
+    let requests = Request::new(Event::url_path(&(), Some(&namespace)));
+    let request = serde_json::to_vec(&event)
+        .map_err(kube::Error::SerdeError)
+        .and_then(|body| {
+            let request = requests.create(&PostParams::default(), body);
+            request.map_err(kube::Error::BuildRequest)
+        });
+    let created = async { answers::nothing(&context.api, request?).await };
+    let created = context.write("event", "create event", created);
     if let Err(error) = created.await {
         warn!("{error}");
     }

@@ -4,6 +4,7 @@
 //! a group: a look at its cluster, its target, its own generation or annotations, whoever contests it, and a timer.
 
 mod act;
+mod answers;
 mod cluster;
 mod conditions;
 mod contest;
@@ -28,11 +29,16 @@ mod watch;
 mod words;
 mod workload;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use futures::{Stream, StreamExt as _, future::ready, stream::pending};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::Namespace,
+};
 use kube::{
-    Api, Client, Resource,
+    Client, Resource,
     core::NamespaceResourceScope,
     runtime::{
         Config, Controller,
@@ -58,10 +64,12 @@ use crate::{
 pub use context::Settings;
 pub use looks::{Clusters, Watching};
 
+use answers::object;
 use context::{Context, Wake};
 use name::Name;
 use sinks::Stock;
-use watch::{Sink, Watch};
+use watch::{Read, Sink, Watch, follow::Source};
+use workload::Kind as WorkloadKind;
 
 /// What must be seen before the controller works, as `/readyz` names it.
 #[derive(Debug)]
@@ -163,35 +171,41 @@ impl House {
     ) -> Needed {
         let context = || Arc::clone(&self.context);
         let scopes = self.context.settings.namespaces.len().max(1);
-        let watch = |kind, gate| Watch::new(kind, gate, scopes);
+        let metrics = || self.context.metrics.clone();
+        let watch = |kind, gate| Watch::new(kind, gate, scopes, metrics());
         let targets = "groups that scale one say TargetForbidden";
         let selects = signal::Sender::new(false);
 
         let watches = vec![
-            self.follow(
+            self.follow::<ConsumerGroup, _>(
                 watch("ConsumerGroups", gates.groups),
+                object::consumer_group,
                 &sinks::groups(context(), Arc::clone(groups)),
             ),
-            self.follow(
+            self.follow::<KafkaCluster, _>(
                 watch("KafkaClusters", gates.clusters),
+                object::kafka_cluster,
                 &sinks::clusters(Arc::clone(shared), Arc::clone(clusters), selects.clone()),
             ),
-            self.follow(
+            self.follow::<Deployment, _>(
                 watch("Deployments", gates.deployments).without(targets),
-                &sinks::deployments(context()),
+                workload::read,
+                &sinks::workloads(context(), WorkloadKind::Deployment),
             ),
-            self.follow(
+            self.follow::<StatefulSet, _>(
                 watch("StatefulSets", gates.stateful_sets).without(targets),
-                &sinks::stateful_sets(context()),
+                workload::read,
+                &sinks::workloads(context(), WorkloadKind::StatefulSet),
             ),
-            self.follow(
+            self.follow::<HorizontalPodAutoscaler, _>(
                 watch("HorizontalPodAutoscalers", gates.autoscalers)
                     .without("one that scales the same target goes unnoticed"),
+                object::autoscaler,
                 &sinks::autoscalers(context()),
             ),
         ];
         gates.namespaces.open();
-        let namespaces = Watch::new("Namespaces", gates.namespaces, 1)
+        let namespaces = Watch::new("Namespaces", gates.namespaces, 1, metrics())
             .without("allowedNamespaces.from: Selector lets nobody in");
         self.follow_namespaces(namespaces.clone(), &selects);
         Needed {
@@ -201,25 +215,24 @@ impl House {
         }
     }
 
-    fn follow<K>(&self, watch: Watch, sink: &Sink<K>) -> Watch
+    fn follow<K, T>(&self, watch: Watch, read: Read<T>, sink: &Sink<T>) -> Watch
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        T: 'static,
     {
-        let client = || self.context.client.clone();
         let namespaces = &self.context.settings.namespaces;
-        let apis: Vec<Api<K>> = if namespaces.is_empty() {
-            vec![Api::all(client())]
+        let scopes = if namespaces.is_empty() {
+            vec![None]
         } else {
-            let api = |namespace: &String| Api::namespaced(client(), namespace);
-            namespaces.iter().map(api).collect()
+            namespaces.iter().map(Some).collect()
         };
-        for api in apis {
-            let following = watch.clone().follow(api, Arc::clone(sink));
+        for namespace in scopes {
+            let source = Source {
+                api: self.context.api.clone(),
+                path: K::url_path(&(), namespace.map(String::as_str)),
+                fields: None,
+            };
+            let following = watch.clone().follow(source, read, Arc::clone(sink));
             self.spawn_until_stopped(format!("watch of {}", watch.kind), following);
         }
         watch
@@ -232,13 +245,18 @@ impl House {
             watch.skip();
             return;
         }
-        let api = Api::all(self.context.client.clone());
+        let source = Source {
+            api: self.context.api.clone(),
+            path: Namespace::url_path(&(), None),
+            fields: None,
+        };
+        let read: Read<BTreeMap<String, String>> = object::labels;
         let sink = sinks::namespaces(Arc::clone(&self.context));
         let mut selected = selects.subscribe();
         self.spawn_until_stopped("watch of Namespaces".to_owned(), async move {
             // Fails only when the sender, the watch of KafkaClusters, is gone: then the process ends.
             let _ = selected.wait_for(|selects| *selects).await;
-            watch.follow(api, sink).await;
+            watch.follow(source, read, sink).await;
         });
     }
 

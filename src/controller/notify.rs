@@ -129,8 +129,12 @@ pub(super) fn of_problem(stored: &ConsumerGroupStatus, problem: &Problem) -> Opt
     let contested = [reasons::TARGET_CONTESTED, reasons::GROUP_CONTESTED];
     let was = condition::find(&stored.conditions, types::READY);
     let is_new = was.is_none_or(|was| was.reason != problem.reason);
-    (is_new && contested.contains(&problem.reason))
-        .then(|| Happening::warning("TargetContested", OBSERVE, problem.message.clone()).flapping())
+    let event = match problem.reason {
+        reason if contested.contains(&reason) => "TargetContested",
+        reasons::TARGET_UNREADABLE => "TargetUnreadable",
+        _ => return None,
+    };
+    is_new.then(|| Happening::warning(event, OBSERVE, problem.message.clone()).flapping())
 }
 
 /// The message of a condition that says `status`, for one of these reasons if there are any, and did not before.

@@ -9,8 +9,8 @@ use crate::{api::ConsumerGroup, intent::Intent, kafka::interest::Key};
 use super::{
     act,
     contest::{Progress, Ruling},
-    context::Context,
-    error::{Error, Stop},
+    context::{Context, lock},
+    error::{Error, Problem, Stop},
     managed::Managed,
     name::Name,
     prepare, source, target,
@@ -68,11 +68,13 @@ async fn step(
     managed: &mut Managed,
 ) -> Result<Option<Duration>, Stop> {
     let group = Arc::clone(managed.stored());
-    let intent = Intent::of(&group)?;
-    let release = || {
-        let user = Key::consumer_group(&name.namespace, &name.name);
+    let user = Key::consumer_group(&name.namespace, &name.name);
+    if let Some(why) = lock(&context.seen.unreadable_groups).get(name) {
         context.secrets.release(&user);
-    };
+        return Err(Problem::unreadable_spec(why).into());
+    }
+    let intent = Intent::of(&group)?;
+    let release = || context.secrets.release(&user);
     let located = source::locate(context, &intent.source, &name.namespace, &intent.reading.id)
         .inspect_err(|_| release())?;
     match prepare::contested(context, managed, name) {
@@ -91,7 +93,8 @@ async fn step(
     let target = target::address(context, &intent.target, &name.namespace).await?;
     let size = target::see(context, &target).await?;
     // Last of what may fail: to begin reading makes a look for everybody on that cluster.
-    prepare::read(context, name, managed, &intent, &resolved)?;
+    prepare::read(context, name, managed, &intent, &resolved)
+        .inspect_err(|_| context.secrets.unmake(&user))?;
     prepare::inherit(context, managed, &target);
     if managed.is_surprised_by(size.target.replicas) {
         act::look_up(context, managed).await?;

@@ -2,28 +2,18 @@
 //! whoever uses it is woken when it changes. Every connection is made here, so that here is who may log in as the operator itself
 //! (decision 36). Nothing of what they hold leaves this file but inside [`Secret`]s.
 
+mod values;
+mod watching;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Debug,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 
-use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret as SecretObject};
-use kube::{
-    Api, Client, Resource,
-    core::NamespaceResourceScope,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event},
-    },
-};
-use serde::de::DeserializeOwned;
+use kube::Resource as _;
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
@@ -34,16 +24,18 @@ use crate::{
     kafka::{
         certificates,
         connection::{Connection, Identity},
-        interest::{Key, Kind},
+        interest::Key,
         secret::Secret,
     },
 };
 
 use super::{
+    answers::ApiServer,
     context::{Wake, lock},
-    name::Name,
-    watch::{RELIST_AFTER, WATCH_TIMEOUT, is_forbidden},
+    watch::follow::{self, Source},
 };
+use values::{Budget, Kept, Values};
+use watching::Watching;
 
 /// An object that has not been told of for so long is said to be unreadable. Until then nothing is said: the API server may be
 /// restarting.
@@ -52,12 +44,16 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const MOST_OBJECTS: usize = 64;
 /// Values that are longer are no credentials: nothing is kept of them.
 const LONGEST_VALUE: usize = 1 << 18;
+/// Bytes of all values of one namespace that are kept at most.
+const MOST_BYTES: usize = 1 << 22;
+/// What had no room is read once more after so long.
+const AGAIN: Duration = Duration::from_mins(1);
 /// A connection is made anew after so long though nothing has changed: certificates expire.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
 /// All objects that are in use.
 pub(super) struct Secrets {
-    client: Client,
+    api: ApiServer,
     wake: Wake,
     state: Mutex<State>,
     /// Grows with every change of an object.
@@ -79,6 +75,8 @@ pub(super) struct Chosen {
 struct State {
     objects: BTreeMap<ObjectName, Object>,
     uses: BTreeMap<Key, Use>,
+    /// What is kept of each namespace.
+    budgets: BTreeMap<Arc<str>, Budget>,
     made: BTreeMap<Identity, Made>,
 }
 
@@ -88,8 +86,19 @@ type ObjectName = (Arc<str>, Reference);
 /// An object that somebody uses.
 struct Object {
     shared: Arc<Shared>,
+    /// The keys that are read.
+    keys: BTreeSet<String>,
     since: Instant,
     watch: JoinHandle<()>,
+}
+
+impl Object {
+    /// Whether it is worth reading once more: something was left out because others had taken the room.
+    fn could_be_kept(&self) -> bool {
+        let lacks =
+            matches!(&lock(&self.shared.seen).0, Seen::Present(values) if values.lack_room());
+        lacks && self.since.elapsed() >= AGAIN
+    }
 }
 
 impl Drop for Object {
@@ -113,6 +122,8 @@ enum Seen {
     Nothing,
     Forbidden,
     Absent,
+    /// It is there and cannot be read.
+    Unreadable,
     Present(Arc<Values>),
 }
 
@@ -120,7 +131,8 @@ enum Seen {
 #[derive(Clone, PartialEq, Eq)]
 struct Use {
     identity: Identity,
-    objects: BTreeSet<ObjectName>,
+    /// And the keys of each.
+    objects: BTreeMap<ObjectName, BTreeSet<String>>,
 }
 
 /// A connection that was made, or not, and who uses it.
@@ -142,10 +154,10 @@ enum Missing {
 }
 
 impl Secrets {
-    pub(super) fn new(client: Client, wake: Wake, own_identity: BTreeSet<String>) -> Self {
+    pub(super) fn new(api: ApiServer, wake: Wake, own_identity: BTreeSet<String>) -> Self {
         Self {
             own_identity,
-            client,
+            api,
             wake,
             state: Mutex::default(),
             revision: Arc::new(AtomicU64::new(1)),
@@ -204,7 +216,10 @@ impl Secrets {
             identity: identity.clone(),
             objects: references
                 .iter()
-                .map(|reference| (Arc::clone(namespace), reference.clone()))
+                .map(|(reference, keys)| {
+                    let name = (Arc::clone(namespace), reference.clone());
+                    (name, keys.clone())
+                })
                 .collect(),
         };
         if state.is_full_for(namespace, &uses.objects) {
@@ -217,7 +232,7 @@ impl Secrets {
         self.follow(&mut state, user, Some(uses));
         let mut seen = BTreeMap::new();
         let mut revision = 0;
-        for reference in references {
+        for reference in references.into_keys() {
             let name = (Arc::clone(namespace), reference);
             let Some(object) = state.objects.get(&name) else {
                 return Err(Missing::NotYet);
@@ -239,9 +254,13 @@ impl Secrets {
         let held = |reference: &Reference, key: &str| match seen.get(reference) {
             Some(Seen::Present(values)) => match values.get(key) {
                 None => Held::NoKey,
-                Some(None) => Held::TooLong(LONGEST_VALUE),
-                Some(Some(value)) => Held::Value(value.clone()),
+                Some(Kept::TooLong) => Held::TooLong(LONGEST_VALUE),
+                Some(Kept::TooMuch) => Held::TooMuch(MOST_BYTES),
+                Some(Kept::Value(value)) => Held::Value(value.clone()),
             },
+            Some(Seen::Unreadable) => {
+                Held::Unreadable("it is there, and its data is not what it should be".into())
+            }
             Some(Seen::Absent) => Held::NoObject,
             Some(Seen::Forbidden) => Held::Unreadable(
                 "grant Lagrange list and watch on it (chart value secrets.namespaces)".into(),
@@ -270,28 +289,26 @@ impl Secrets {
 
     fn follow(&self, state: &mut State, user: &Key, uses: Option<Use>) {
         let before = state.uses.get(user).cloned();
-        if before == uses {
+        let again = |name| (state.objects.get(name)).is_some_and(Object::could_be_kept);
+        if before == uses && !before.iter().any(|uses| uses.objects.keys().any(again)) {
             return;
         }
-        let none = BTreeSet::new();
+        let none = BTreeMap::new();
         let objects = uses.as_ref().map_or(&none, |uses| &uses.objects);
-        for name in objects {
-            let object = state
-                .objects
-                .entry(name.clone())
-                .or_insert_with(|| self.watch(name));
-            lock(&object.shared.users).insert(user.clone());
+        for (name, keys) in objects {
+            self.use_object(state, name, keys, user);
         }
         if let Some(before) = &before {
-            for name in before.objects.difference(objects) {
-                state.leave(name, user);
-            }
-            if let Some(made) = state.made.get_mut(&before.identity) {
-                made.users.remove(user);
-                // It holds what the objects held.
-                if made.users.is_empty() {
-                    state.made.remove(&before.identity);
+            for name in before.objects.keys() {
+                if !objects.contains_key(name) {
+                    state.leave(name, user);
                 }
+            }
+            if uses
+                .as_ref()
+                .is_none_or(|uses| uses.identity != before.identity)
+            {
+                state.unmake(&before.identity, user);
             }
         }
         match uses {
@@ -300,37 +317,86 @@ impl Secrets {
         };
     }
 
-    fn watch(&self, (namespace, reference): &ObjectName) -> Object {
-        let shared = Arc::new(Shared::default());
+    /// Sees to it that these keys of an object are read.
+    fn use_object(
+        &self,
+        state: &mut State,
+        name: &ObjectName,
+        keys: &BTreeSet<String>,
+        user: &Key,
+    ) {
+        let (mut keys, mut users) = (keys.clone(), BTreeSet::new());
+        if let Some(object) = state.objects.get(name) {
+            if keys.is_subset(&object.keys) && !object.could_be_kept() {
+                lock(&object.shared.users).insert(user.clone());
+                return;
+            }
+            // Of keys that nobody has used nothing is kept: it is read once more, by all of its users' keys.
+            keys.extend(object.keys.iter().cloned());
+            users.clone_from(&lock(&object.shared.users));
+        }
+        users.insert(user.clone());
+        let budget = state.budgets.entry(Arc::clone(&name.0)).or_default();
+        let object = self.watch(name, keys, users, budget.clone());
+        state.objects.insert(name.clone(), object);
+    }
+
+    fn watch(
+        &self,
+        (namespace, reference): &ObjectName,
+        keys: BTreeSet<String>,
+        users: BTreeSet<Key>,
+        budget: Budget,
+    ) -> Object {
+        let shared = Arc::new(Shared {
+            users: Mutex::new(users),
+            ..Shared::default()
+        });
         let watching = Watching {
             shared: Arc::clone(&shared),
             wake: self.wake.clone(),
             revision: Arc::clone(&self.revision),
+            kind: reference.kind,
+            name: reference.name.clone(),
+            keys: keys.clone(),
+            budget,
+            is_there: false,
+            failing: None,
         };
-        let (client, name) = (self.client.clone(), reference.name.clone());
-        let watch = match reference.kind {
-            ReferenceKind::Secret => {
-                let api = Api::namespaced(client, namespace);
-                tokio::spawn(watching.follow(api, name, of_secret))
-            }
-            ReferenceKind::ConfigMap => {
-                let api = Api::namespaced(client, namespace);
-                tokio::spawn(watching.follow(api, name, of_config_map))
-            }
+        let source = Source {
+            api: self.api.clone(),
+            path: match reference.kind {
+                ReferenceKind::Secret => SecretObject::url_path(&(), Some(namespace)),
+                ReferenceKind::ConfigMap => ConfigMap::url_path(&(), Some(namespace)),
+            },
+            fields: Some(format!("metadata.name={}", reference.name)),
         };
         Object {
             shared,
+            keys,
             since: Instant::now(),
-            watch,
+            watch: tokio::spawn(follow::follow(source, watching)),
+        }
+    }
+
+    /// `user` cannot read with the connection that was made for it: it need not be kept.
+    pub(super) fn unmake(&self, user: &Key) {
+        let mut state = lock(&self.state);
+        if let Some(identity) = state.uses.get(user).map(|uses| uses.identity.clone()) {
+            state.unmake(&identity, user);
         }
     }
 }
 
 impl State {
     /// Whether the namespace has as many objects watched as it may, without these.
-    fn is_full_for(&self, namespace: &Arc<str>, objects: &BTreeSet<ObjectName>) -> bool {
+    fn is_full_for(
+        &self,
+        namespace: &Arc<str>,
+        objects: &BTreeMap<ObjectName, BTreeSet<String>>,
+    ) -> bool {
         let more = objects
-            .iter()
+            .keys()
             .filter(|name| !self.objects.contains_key(*name))
             .count();
         let watched = self
@@ -352,129 +418,21 @@ impl State {
         };
         if unused {
             self.objects.remove(name);
-        }
-    }
-}
-
-/// Follows one object.
-struct Watching {
-    shared: Arc<Shared>,
-    wake: Wake,
-    revision: Arc<AtomicU64>,
-}
-
-impl Watching {
-    async fn follow<K>(self, api: Api<K>, name: String, read: fn(K) -> Values)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
-    {
-        loop {
-            self.follow_until_it_fails_for_long(&api, &name, read).await;
-        }
-    }
-
-    /// A watch that fails for minutes begins anew, with a list: one whose version the server has no more would fail for ever.
-    async fn follow_until_it_fails_for_long<K>(
-        &self,
-        api: &Api<K>,
-        name: &str,
-        read: fn(K) -> Values,
-    ) where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
-    {
-        let config = watcher::Config::default()
-            .fields(&format!("metadata.name={name}"))
-            .timeout(WATCH_TIMEOUT);
-        let mut events = watcher::watcher(api.clone(), config)
-            .default_backoff()
-            .boxed();
-        let mut listed = false;
-        let mut failing: Option<Instant> = None;
-        while let Some(event) = events.next().await {
-            if event.is_ok() {
-                failing = None;
-            }
-            match event {
-                Ok(Event::Init) => listed = false,
-                Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                    listed = true;
-                    self.note(Seen::Present(Arc::new(read(object))));
-                }
-                Ok(Event::Delete(_)) => self.note(Seen::Absent),
-                Ok(Event::InitDone) if !listed => self.note(Seen::Absent),
-                Ok(Event::InitDone) => {}
-                Err(error) => {
-                    let since = *failing.get_or_insert_with(Instant::now);
-                    // What was seen before still holds, as far as anybody knows.
-                    if is_forbidden(&error) && !self.has_seen() {
-                        self.note(Seen::Forbidden);
-                    }
-                    if since.elapsed() >= RELIST_AFTER {
-                        // Its words may quote what the object holds.
-                        tracing::warn!(name, "an object with credentials cannot be followed");
-                        return;
-                    }
-                }
+            if !self.objects.keys().any(|(of, _)| *of == name.0) {
+                self.budgets.remove(&name.0);
             }
         }
     }
 
-    fn has_seen(&self) -> bool {
-        matches!(lock(&self.shared.seen).0, Seen::Present(_) | Seen::Absent)
-    }
-
-    fn note(&self, seen: Seen) {
-        {
-            let mut before = lock(&self.shared.seen);
-            let same = match (&before.0, &seen) {
-                (Seen::Present(before), Seen::Present(now)) => before == now,
-                (Seen::Absent, Seen::Absent) | (Seen::Forbidden, Seen::Forbidden) => true,
-                _ => false,
-            };
-            if same {
-                return;
-            }
-            let revision = self.revision.fetch_add(1, Ordering::Relaxed) + 1;
-            *before = (seen, revision);
-        }
-        for user in lock(&self.shared.users).iter() {
-            match user.kind {
-                Kind::ConsumerGroup => self.wake.groups([Name::from(user)]),
-                Kind::KafkaCluster => self.wake.cluster(Name::from(user)),
+    /// A connection that nobody uses any more goes: it holds what the objects held.
+    fn unmake(&mut self, identity: &Identity, user: &Key) {
+        if let Some(made) = self.made.get_mut(identity) {
+            made.users.remove(user);
+            if made.users.is_empty() {
+                self.made.remove(identity);
             }
         }
     }
-}
-
-/// What the keys of an object hold; `None`: too much.
-type Values = BTreeMap<String, Option<Secret>>;
-
-fn of_secret(object: SecretObject) -> Values {
-    let data = object.data.unwrap_or_default().into_iter();
-    data.map(|(key, value)| (key, bounded(value.0))).collect()
-}
-
-fn of_config_map(object: ConfigMap) -> Values {
-    let binary = object.binary_data.unwrap_or_default().into_iter();
-    let binary = binary.map(|(key, value)| (key, bounded(value.0)));
-    let text = object.data.unwrap_or_default().into_iter();
-    let text = text.map(|(key, value)| (key, bounded(value.into_bytes())));
-    binary.chain(text).collect()
-}
-
-fn bounded(value: Vec<u8>) -> Option<Secret> {
-    let secret = Secret::new(value);
-    (secret.bytes().len() <= LONGEST_VALUE).then_some(secret)
 }
 
 #[cfg(test)]

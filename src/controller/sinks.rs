@@ -6,14 +6,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
-    autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::Namespace,
-};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::{
     Resource, ResourceExt as _,
-    core::DeserializeGuard,
     runtime::{
         reflector::{self, ObjectRef, Store, store::Writer},
         watcher::Event,
@@ -25,12 +20,17 @@ use tracing::warn;
 use crate::api::{ConsumerGroup, KafkaCluster, NamespacesFrom, ScaleTargetRef};
 
 use super::{
+    answers::object::Ours,
     cluster,
     context::{Context, lock},
     name::{Name, TargetKey},
     watch::{Change, Sink},
-    workload::{Read, Workload},
+    workload::{self, Kind},
 };
+
+/// As logs and metrics name them.
+const GROUPS: &str = "ConsumerGroups";
+const CLUSTERS: &str = "KafkaClusters";
 
 /// A store that several watches write, each its own namespace.
 pub(super) struct Stock<K: Resource<DynamicType = ()> + Clone + 'static> {
@@ -57,6 +57,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Stock<K> {
         self.store.clone()
     }
 
+    /// The object, as everybody shares it.
+    fn get(&self, name: &Name) -> Option<Arc<K>> {
+        let reference = ObjectRef::new(&name.name).within(&name.namespace);
+        self.store.get(&reference)
+    }
+
     /// Puts it there; says whether what a user writes has changed.
     fn put(&self, object: K) -> bool {
         let name = Name::of(&object);
@@ -72,8 +78,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Stock<K> {
 
     fn take(&self, name: &Name) {
         lock(&self.told).remove(name);
-        let reference = ObjectRef::new(&name.name).within(&name.namespace);
-        if let Some(object) = self.store.get(&reference) {
+        if let Some(object) = self.get(name) {
             lock(&self.writer).apply_watcher_event(&Event::Delete((*object).clone()));
         }
     }
@@ -89,44 +94,75 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Stock<K> {
     }
 }
 
-/// ConsumerGroups. One that cannot be read is as good as none: it is not managed, and does not stop the others.
+/// ConsumerGroups. One whose specification cannot be read claims nothing and says so itself; one of which nothing can be read is
+/// as good as none.
 pub(super) fn groups(
     context: Arc<Context>,
     stock: Arc<Stock<ConsumerGroup>>,
-) -> Sink<DeserializeGuard<ConsumerGroup>> {
+) -> Sink<Ours<ConsumerGroup>> {
     let gone = {
         let (context, stock) = (Arc::clone(&context), Arc::clone(&stock));
         move |name: Name| {
             stock.take(&name);
             let concerned = lock(&context.seen.claims).remove(&name);
+            note(
+                &context,
+                GROUPS,
+                &context.seen.unreadable_groups,
+                &name,
+                None,
+            );
             context.forget(&name);
             context.wake.groups(concerned);
             context.wake_clusters();
         }
     };
     Arc::new(move |change| match change {
-        Change::Applied(guard) => {
-            let name = Name::of(&guard);
-            match guard.0 {
-                Ok(group) => {
-                    let concerned = lock(&context.seen.claims).apply(&group);
-                    let changed = stock.put(group);
-                    context.wake.groups(concerned);
-                    if changed {
-                        context.wake.groups([name]);
-                        context.wake_clusters();
-                    }
-                }
-                Err(invalid) => {
-                    warn!(group = %name, "cannot be read and is not managed: {}", invalid.error);
-                    context.metrics.reconcile_error("Unreadable");
-                    gone(name);
-                }
+        Change::Applied(name, Ours { object, unreadable }) => {
+            let concerned = if unreadable.is_some() {
+                lock(&context.seen.claims).remove(&name)
+            } else {
+                lock(&context.seen.claims).apply(&object)
+            };
+            note(
+                &context,
+                GROUPS,
+                &context.seen.unreadable_groups,
+                &name,
+                unreadable,
+            );
+            let changed = stock.put(object);
+            context.wake.groups(concerned);
+            if changed {
+                context.wake.groups([name]);
+                context.wake_clusters();
             }
         }
-        Change::Deleted(name) => gone(name),
+        Change::Unreadable(name, _) | Change::Deleted(name) => gone(name),
         Change::Listed | Change::Forbidden => {}
     })
+}
+
+/// Notes whether the specification of one of ours can be read.
+fn note(
+    context: &Context,
+    kind: &'static str,
+    all: &Mutex<BTreeMap<Name, String>>,
+    name: &Name,
+    unreadable: Option<String>,
+) {
+    let mut all = lock(all);
+    let Some(why) = unreadable else {
+        if all.remove(name).is_some() {
+            context.metrics.unreadable_objects(kind, -1);
+        }
+        return;
+    };
+    if !all.contains_key(name) {
+        context.metrics.unreadable_objects(kind, 1);
+        warn!(kind, object = %name, "its spec cannot be read: {why}");
+    }
+    all.insert(name.clone(), why);
 }
 
 /// KafkaClusters. `selects` turns true when one of them selects namespaces by their labels.
@@ -134,7 +170,7 @@ pub(super) fn clusters(
     shared: Arc<cluster::Shared>,
     stock: Arc<Stock<KafkaCluster>>,
     selects: watch::Sender<bool>,
-) -> Sink<DeserializeGuard<KafkaCluster>> {
+) -> Sink<Ours<KafkaCluster>> {
     let context = Arc::clone(&shared.context);
     let wake_users = {
         let context = Arc::clone(&context);
@@ -152,79 +188,84 @@ pub(super) fn clusters(
         move |name: Name| {
             stock.take(&name);
             lock(&context.seen.clusters).remove(&name);
+            note(
+                &context,
+                CLUSTERS,
+                &context.seen.unreadable_clusters,
+                &name,
+                None,
+            );
             shared.forget(&name);
             wake_users(&name);
         }
     };
     Arc::new(move |change| match change {
-        Change::Applied(guard) => {
-            let name = Name::of(&guard);
-            match guard.0 {
-                Ok(cluster) => {
-                    if cluster.spec.allowed_namespaces.from == NamespacesFrom::Selector {
-                        selects.send_replace(true);
-                    }
-                    let shared = Arc::new(cluster.clone());
-                    lock(&context.seen.clusters).insert(name.clone(), shared);
-                    if stock.put(cluster) {
-                        context.wake.cluster(name.clone());
-                        wake_users(&name);
-                    }
-                }
-                Err(invalid) => {
-                    warn!(cluster = %name, "cannot be read and is not used: {}", invalid.error);
-                    context.metrics.reconcile_error("Unreadable");
-                    gone(name);
-                }
+        Change::Applied(name, Ours { object, unreadable }) => {
+            if object.spec.allowed_namespaces.from == NamespacesFrom::Selector {
+                selects.send_replace(true);
+            }
+            let is_readable = unreadable.is_none();
+            note(
+                &context,
+                CLUSTERS,
+                &context.seen.unreadable_clusters,
+                &name,
+                unreadable,
+            );
+            let changed = stock.put(object);
+            let mut clusters = lock(&context.seen.clusters);
+            match stock.get(&name).filter(|_| is_readable) {
+                Some(cluster) => clusters.insert(name.clone(), cluster),
+                None => clusters.remove(&name),
+            };
+            drop(clusters);
+            if changed {
+                context.wake.cluster(name.clone());
+                wake_users(&name);
             }
         }
-        Change::Deleted(name) => gone(name),
+        Change::Unreadable(name, _) | Change::Deleted(name) => gone(name),
         Change::Listed | Change::Forbidden => {}
     })
 }
 
-/// Deployments.
-pub(super) fn deployments(context: Arc<Context>) -> Sink<Deployment> {
-    workloads(context, "Deployment", Workload::of_deployment)
-}
-
-/// StatefulSets.
-pub(super) fn stateful_sets(context: Arc<Context>) -> Sink<StatefulSet> {
-    workloads(context, "StatefulSet", Workload::of_stateful_set)
-}
-
-fn workloads<K: Resource<DynamicType = ()> + 'static>(
-    context: Arc<Context>,
-    kind: &'static str,
-    read: Read<K>,
-) -> Sink<K> {
+/// Deployments or StatefulSets.
+pub(super) fn workloads(context: Arc<Context>, kind: Kind) -> Sink<workload::Object> {
     let key = move |name: &Name| {
         let reference = ScaleTargetRef {
             api_version: "apps/v1".to_owned(),
-            kind: kind.to_owned(),
+            kind: kind.as_str().to_owned(),
             name: name.name.to_string(),
         };
         TargetKey::of(&reference, &name.namespace)
     };
     Arc::new(move |change| {
         let (key, changed) = match change {
-            Change::Applied(object) => {
-                let key = key(&Name::of(&object));
-                let changed = context.seen.workload(&key, &object, read);
+            Change::Applied(name, object) => {
+                let key = key(&name);
+                let changed = context.seen.workload(&key, kind, &object);
                 (key, changed)
+            }
+            // It is there, and nobody knows how large: not the same as absent.
+            Change::Unreadable(name, why) => {
+                let key = key(&name);
+                lock(&context.seen.workloads).remove(&key);
+                let before = lock(&context.seen.unreadable_workloads).insert(key.clone(), why);
+                (key, before.is_none())
             }
             Change::Deleted(name) => {
                 let key = key(&name);
                 lock(&context.seen.at_least).remove(&key);
                 let there = lock(&context.seen.workloads).remove(&key).is_some();
-                (key, there)
+                let unreadable = lock(&context.seen.unreadable_workloads).remove(&key);
+                (key, there || unreadable.is_some())
             }
             Change::Listed => {
-                lock(&context.seen.forbidden).remove(kind);
+                lock(&context.seen.forbidden).remove(kind.as_str());
                 return;
             }
             Change::Forbidden => {
-                lock(&context.seen.forbidden).insert(kind);
+                lock(&context.seen.forbidden).insert(kind.as_str());
                 return;
             }
         };
@@ -239,37 +280,42 @@ fn workloads<K: Resource<DynamicType = ()> + 'static>(
 pub(super) fn autoscalers(context: Arc<Context>) -> Sink<HorizontalPodAutoscaler> {
     Arc::new(move |change| {
         let concerned = match change {
-            Change::Applied(hpa) => lock(&context.seen.claims).apply_autoscaler(&hpa),
-            Change::Deleted(name) => lock(&context.seen.claims).remove_autoscaler(&name),
+            Change::Applied(_, hpa) => lock(&context.seen.claims).apply_autoscaler(&hpa),
+            Change::Unreadable(name, _) | Change::Deleted(name) => {
+                lock(&context.seen.claims).remove_autoscaler(&name)
+            }
             Change::Listed | Change::Forbidden => return,
         };
         context.wake.groups(concerned);
     })
 }
 
-/// Namespaces and their labels.
-pub(super) fn namespaces(context: Arc<Context>) -> Sink<Namespace> {
+/// Namespaces and their labels. One that cannot be read is let in by nobody who selects by labels.
+pub(super) fn namespaces(context: Arc<Context>) -> Sink<BTreeMap<String, String>> {
     Arc::new(move |change| {
+        let mut all = lock(&context.seen.namespaces);
         let name = match change {
-            Change::Applied(namespace) => {
-                let name = namespace.name_any();
-                let labels = namespace.labels().clone();
-                let mut all = lock(&context.seen.namespaces);
-                if all.get(&name) == Some(&labels) {
+            Change::Applied(Name { name, .. }, labels) => {
+                if all.get(&*name) == Some(&labels) {
                     return;
                 }
-                all.insert(name.clone(), labels);
+                all.insert(name.to_string(), labels);
+                name
+            }
+            Change::Unreadable(Name { name, .. }, _) => {
+                all.remove(&*name);
                 name
             }
             Change::Deleted(name) => {
-                lock(&context.seen.namespaces).remove(&*name.name);
+                all.remove(&*name.name);
                 return;
             }
             Change::Listed | Change::Forbidden => return,
         };
+        drop(all);
         let groups: Vec<Name> = lock(&context.seen.claims)
             .names()
-            .filter(|group| *group.namespace == *name)
+            .filter(|group| group.namespace == name)
             .cloned()
             .collect();
         context.wake.groups(groups);

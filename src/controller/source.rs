@@ -79,7 +79,15 @@ pub(super) fn locate(
     let foreign = cluster_namespace != namespace;
     let found = cluster.filter(|cluster| !foreign || allows(context, cluster, namespace, group_id));
     let Some(cluster) = found else {
-        return Err(if foreign {
+        let unreadable = lock(&context.seen.unreadable_clusters).contains_key(&key);
+        return Err(if unreadable && !foreign {
+            Problem::new(
+                reasons::INVALID_SPEC,
+                format!(
+                    "KafkaCluster {name} cannot be read: its status says what is wrong with it"
+                ),
+            )
+        } else if foreign {
             Problem::new(
                 reasons::CLUSTER_NOT_ALLOWED,
                 format!(

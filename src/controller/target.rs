@@ -1,47 +1,42 @@
 //! Any scalable target through its scale subresource: what it has, who last changed it, and the one write. Decides nothing.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt::Debug,
-    sync::Mutex,
-};
+mod manager;
+mod pods;
 
-use k8s_openapi::{
-    api::{
-        apps::v1::{Deployment, StatefulSet},
-        autoscaling::v1::Scale,
-        core::v1::Pod,
-    },
-    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
-    core::NamespaceResourceScope,
+    Resource as _,
+    api::{
+        ApiResource, DynamicObject, GetParams, GroupVersionKind, ListParams, Patch, PatchParams,
+        Request,
+    },
     discovery::{self, Scope},
 };
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::{
-    api::{ScaleTargetRef, condition::reasons},
+    api::{ConsumerGroup, ScaleTargetRef, condition::reasons},
     scaling::observation::{Rollout, Target},
 };
 
 use super::{
+    answers::{self, one_line},
     context::{Context, lock},
     error::{Error, Problem, Stop, target_problem},
     event::REPORTER,
     name::TargetKey,
-    workload::{self, Read, Workload},
+    workload::{self, Kind},
 };
 
-const DEPLOYMENT: &str = "Deployment";
-const STATEFUL_SET: &str = "StatefulSet";
-
-/// How the pods of one template are told from those of another.
-const TEMPLATE_LABELS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
+/// A scale that cannot be read for so long is said to be so, if the rest of the target can be read.
+const SCALE_FAILS_FOR: Duration = Duration::from_secs(10);
+/// The same if the rest cannot be read either: then it may be the API server.
+const TARGET_FAILS_FOR: Duration = Duration::from_mins(2);
 
 /// A target by its reference.
 #[derive(Debug, Clone)]
@@ -53,8 +48,12 @@ pub(super) struct Addressed {
 }
 
 impl Addressed {
-    fn api(&self, client: &Client) -> Api<DynamicObject> {
-        Api::namespaced_with(client.clone(), &self.key.namespace, &self.resource)
+    /// Requests for objects of its kind.
+    fn requests(&self) -> Request {
+        Request::new(DynamicObject::url_path(
+            &self.resource,
+            Some(&self.key.namespace),
+        ))
     }
 }
 
@@ -79,7 +78,7 @@ impl Kinds {
         };
         let found = context.read(
             "discover the target's kind",
-            discovery::pinned_kind(&context.client, gvk),
+            discovery::pinned_kind(&context.api.client, gvk),
         );
         let (resource, capabilities) = match found.await {
             Ok(found) => found,
@@ -114,8 +113,8 @@ pub(super) async fn address(
 ) -> Result<Addressed, Stop> {
     let key = TargetKey::of(reference, namespace);
     let resource = match watched(&key) {
-        Some(DEPLOYMENT) => ApiResource::erase::<Deployment>(&()),
-        Some(_) => ApiResource::erase::<StatefulSet>(&()),
+        Some(Kind::Deployment) => ApiResource::erase::<Deployment>(&()),
+        Some(Kind::StatefulSet) => ApiResource::erase::<StatefulSet>(&()),
         None => context.kinds.find(context, &gvk(reference)).await?,
     };
     Ok(Addressed {
@@ -134,12 +133,39 @@ fn gvk(reference: &ScaleTargetRef) -> GroupVersionKind {
 }
 
 /// The kind, if it is one that is watched.
-fn watched(key: &TargetKey) -> Option<&'static str> {
-    match (key.group.as_str(), key.kind.as_str()) {
-        ("apps", DEPLOYMENT) => Some(DEPLOYMENT),
-        ("apps", STATEFUL_SET) => Some(STATEFUL_SET),
-        _ => None,
-    }
+fn watched(key: &TargetKey) -> Option<Kind> {
+    let kinds = [Kind::Deployment, Kind::StatefulSet];
+    kinds
+        .into_iter()
+        .find(|kind| key.group == "apps" && key.kind == kind.as_str())
+}
+
+/// A scale, as far as it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Scale {
+    metadata: Versioned,
+    spec: Option<Wanted>,
+    status: Option<Found>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Versioned {
+    resource_version: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Wanted {
+    replicas: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Found {
+    replicas: i32,
+    selector: Option<String>,
 }
 
 /// A target as it is now.
@@ -153,7 +179,7 @@ pub(super) struct Sight {
 impl Sight {
     /// Whether this scale is of the version that was seen, as far as that can be told.
     pub(super) fn is_of(&self, scale: &Scale) -> bool {
-        let version = workload::version(&scale.metadata);
+        let version = workload::version(scale.metadata.resource_version.as_deref());
         self.version.is_none_or(|seen| seen == version)
     }
 }
@@ -170,7 +196,7 @@ pub(super) async fn see(context: &Context, target: &Addressed) -> Result<Sight, 
     let replicas = replicas(&scale);
     let status = scale.status.unwrap_or_default();
     let (ready, rollout) = match status.selector.as_deref().filter(|s| !s.is_empty()) {
-        Some(selector) => pods(context, &target.key, selector).await?,
+        Some(selector) => pods::of(context, &target.key, selector).await?,
         None => None,
     }
     .unwrap_or((status.replicas, Rollout::None));
@@ -196,39 +222,29 @@ fn is_behind(context: &Context, key: &TargetKey) -> bool {
 
 /// Reads the target itself where its watch is behind, or has stopped telling.
 pub(super) async fn look_up(context: &Context, target: &Addressed) -> Result<(), Stop> {
-    match watched(&target.key) {
-        Some(DEPLOYMENT) => look_up_as(context, target, Workload::of_deployment).await,
-        Some(_) => look_up_as(context, target, Workload::of_stateful_set).await,
-        None => Ok(()),
-    }
-}
-
-async fn look_up_as<K>(context: &Context, target: &Addressed, read: Read<K>) -> Result<(), Stop>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug,
-{
     let key = &target.key;
-    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
+    let Some(kind) = watched(key) else {
+        return Ok(());
+    };
+    let request = target.requests().get(&key.name, &GetParams::default());
+    let asked = answers::read(&context.api, request, workload::read);
     let object = context
-        .read("get the target", api.get(&key.name))
+        .read("get the target", asked)
         .await
         .map_err(|error| target_problem(error, &key.to_string()))?;
-    context.seen.workload(key, &object, read);
-    note_version(context, target, object.meta());
+    context.seen.workload(key, kind, &object);
+    note_version(context, target, object.metadata.resource_version.as_deref());
     Ok(())
 }
 
 /// The API server has told us this version of the target.
-fn note_version(context: &Context, target: &Addressed, meta: &ObjectMeta) {
+fn note_version(context: &Context, target: &Addressed, version: Option<&str>) {
     if watched(&target.key).is_some() {
-        lock(&context.seen.at_least).insert(target.key.clone(), workload::version(meta));
+        lock(&context.seen.at_least).insert(target.key.clone(), workload::version(version));
     }
 }
 
-fn see_watched(context: &Context, key: &TargetKey, kind: &'static str) -> Result<Sight, Problem> {
+fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<Sight, Problem> {
     if let Some(workload::Seen { workload, version }) =
         lock(&context.seen.workloads).get(key).copied()
     {
@@ -243,7 +259,14 @@ fn see_watched(context: &Context, key: &TargetKey, kind: &'static str) -> Result
             version: Some(version),
         });
     }
-    if lock(&context.seen.forbidden).contains(&kind) {
+    if let Some(why) = lock(&context.seen.unreadable_workloads).get(key) {
+        return Err(Problem::new(
+            reasons::TARGET_UNREADABLE,
+            format!("{key} is there and cannot be read, so that it is left as it is: {why}"),
+        ));
+    }
+    if lock(&context.seen.forbidden).contains(kind.as_str()) {
+        let kind = kind.as_str();
         return Err(Problem::new(
             reasons::TARGET_FORBIDDEN,
             format!("Lagrange may not watch kind {kind}: grant list and watch on it"),
@@ -258,72 +281,76 @@ fn see_watched(context: &Context, key: &TargetKey, kind: &'static str) -> Result
     ))
 }
 
-/// Ready pods and whether they are being replaced; `None` if pods may not be listed.
-async fn pods(
-    context: &Context,
-    key: &TargetKey,
-    selector: &str,
-) -> Result<Option<(i32, Rollout)>, Stop> {
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &key.namespace);
-    let parameters = ListParams::default().labels(selector);
-    let pods = match context
-        .read("list the target's pods", api.list(&parameters))
-        .await
-    {
-        Ok(pods) => pods.items,
-        Err(Error::Refused { code: 403, .. }) => return Ok(None),
-        Err(error) => return Err(Stop::Error(error)),
-    };
-    let staying = pods
-        .iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    let templates: BTreeSet<&String> = staying
-        .clone()
-        .filter_map(|pod| {
-            TEMPLATE_LABELS
-                .iter()
-                .find_map(|label| pod.labels().get(*label))
-        })
-        .collect();
-    let ready = staying.filter(|pod| is_ready(pod)).count();
-    let rollout = if templates.len() > 1 {
-        Rollout::InProgress
-    } else {
-        Rollout::None
-    };
-    Ok(Some((i32::try_from(ready).unwrap_or(i32::MAX), rollout)))
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
 /// The scale of the target, read now.
 pub(super) async fn scale(context: &Context, target: &Addressed) -> Result<Scale, Stop> {
-    let api = target.api(&context.client);
-    let name = &target.key.name;
-    match context
-        .read("get the target's scale", api.get_scale(name))
-        .await
-    {
-        Ok(scale) => Ok(scale),
-        Err(error) => {
-            if error.is(404) && watched(&target.key).is_none() {
-                // The kind itself may have gone, or have another plural by now.
-                let resource = &target.resource;
-                let gvk = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
-                context.kinds.forget(&gvk);
-            }
-            Err(target_problem(error, &target.key.to_string()))
-        }
+    let error = match read_scale(context, target).await {
+        Err(Stop::Error(error)) => error,
+        answered => return answered,
+    };
+    if !is_its_own(context, target).await {
+        return Err(error.into());
     }
+    // Once more: what has just been found to work may have come back in between.
+    match read_scale(context, target).await {
+        Err(Stop::Error(error)) => Err(Problem::new(
+            reasons::TARGET_UNREADABLE,
+            format!(
+                "the scale of {} cannot be read: set its spec.replicas, or correct the scale subresource of its definition. {}",
+                target.key,
+                error.says()
+            ),
+        )
+        .into()),
+        answered => answered,
+    }
+}
+
+async fn read_scale(context: &Context, target: &Addressed) -> Result<Scale, Stop> {
+    let request = (target.requests()).get_subresource("scale", &target.key.name);
+    let asked = answers::read(&context.api, request, scale_of);
+    let read = context.read("get the target's scale", asked).await;
+    let error = match read {
+        Ok(scale) => {
+            lock(&context.unreadable_scales).remove(&target.key);
+            return Ok(scale);
+        }
+        Err(error) => error,
+    };
+    if error.is(404) && watched(&target.key).is_none() {
+        // The kind itself may have gone, or have another plural by now.
+        let resource = &target.resource;
+        let gvk = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+        context.kinds.forget(&gvk);
+    }
+    Err(target_problem(error, &target.key.to_string()))
+}
+
+fn scale_of(text: &str) -> Result<Scale, String> {
+    serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))
+}
+
+/// Whether a scale that could not be read, for a reason that may pass, is the trouble of this one target: it has lasted, and the
+/// target itself can be read, or after minutes at least something else. Short outages of the API server change no condition.
+async fn is_its_own(context: &Context, target: &Addressed) -> bool {
+    let key = &target.key;
+    let now = Instant::now();
+    let since = {
+        let mut all = lock(&context.unreadable_scales);
+        all.retain(|_, since: &mut Instant| now.duration_since(*since) < Duration::from_hours(1));
+        *all.entry(key.clone()).or_insert(now)
+    };
+    if since.elapsed() < SCALE_FAILS_FOR {
+        return false;
+    }
+    let request = if since.elapsed() < TARGET_FAILS_FOR {
+        target.requests().get(&key.name, &GetParams::default())
+    } else {
+        let groups = ConsumerGroup::url_path(&(), Some(&key.namespace));
+        Request::new(groups).list(&ListParams::default().limit(1))
+    };
+    let request = request.map_err(kube::Error::BuildRequest);
+    let asked = async { answers::nothing(&context.api, request?).await };
+    context.read("get something else", asked).await.is_ok()
 }
 
 /// Replicas that a scale asks for.
@@ -347,42 +374,25 @@ pub(super) async fn set_replicas(
         field_manager: Some(REPORTER.to_owned()),
         ..PatchParams::default()
     };
-    let api = target.api(&context.client);
-    let written = api.patch_scale(&target.key.name, &parameters, &patch);
+    let request =
+        (target.requests()).patch_subresource("scale", &target.key.name, &parameters, &patch);
+    let written = answers::read(&context.api, request, scale_of);
     let scale = context.write("scale", "scale the target", written).await?;
-    note_version(context, target, &scale.metadata);
+    note_version(context, target, scale.metadata.resource_version.as_deref());
     Ok(scale)
 }
 
 /// Who last set the target's replicas, if that can be told.
 pub(super) async fn last_manager(context: &Context, target: &Addressed) -> Option<String> {
-    let api = target.api(&context.client);
-    let object = match context
-        .read("get the target", api.get(&target.key.name))
-        .await
-    {
-        Ok(object) => object,
+    let request = target
+        .requests()
+        .get(&target.key.name, &GetParams::default());
+    let asked = answers::read(&context.api, request, manager::of_replicas);
+    match context.read("get the target", asked).await {
+        Ok(manager) => manager,
         Err(error) => {
             warn!("cannot tell who scaled {}: {error}", target.key);
-            return None;
+            None
         }
-    };
-    let fields = object.metadata.managed_fields.unwrap_or_default();
-    manager_of_replicas(&fields)
-}
-
-/// The manager that owns `spec.replicas`: of several, the one that wrote last.
-fn manager_of_replicas(fields: &[ManagedFieldsEntry]) -> Option<String> {
-    let owns = |entry: &&ManagedFieldsEntry| {
-        entry
-            .fields_v1
-            .as_ref()
-            .and_then(|fields| fields.0.get("f:spec")?.get("f:replicas"))
-            .is_some()
-    };
-    let latest = fields
-        .iter()
-        .filter(owns)
-        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    latest.and_then(|entry| entry.manager.clone())
+    }
 }

@@ -1,16 +1,14 @@
-//! What a Deployment or StatefulSet tells about its size and its rollout. Pure: one object in, a few numbers out.
+//! What a Deployment or StatefulSet tells about its size and its rollout. Pure: one object in, a few numbers out. The rest of
+//! the object is skipped.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use k8s_openapi::{
-    api::{
-        apps::v1::{Deployment, StatefulSet},
-        core::v1::PodTemplateSpec,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::scaling::observation::{Rollout, Target};
+
+use super::answers::one_line;
 
 /// A workload as a watch last showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +27,106 @@ pub(super) struct Seen {
     pub(super) version: u64,
 }
 
-/// How a kind is read; the second is what was seen of it before.
-pub(super) type Read<K> = fn(&K, Option<&Workload>) -> Option<Workload>;
-
 /// The version of an object as a number that grows; 0 where there is none.
-pub(super) fn version(meta: &ObjectMeta) -> u64 {
-    let version = meta.resource_version.as_ref();
+pub(super) fn version(version: Option<&str>) -> u64 {
     version
         .and_then(|version| version.parse().ok())
         .unwrap_or(0)
+}
+
+/// A Deployment or StatefulSet, as far as it is read.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Object {
+    pub(super) metadata: Metadata,
+    spec: Spec,
+    #[serde(default)]
+    status: Option<Status>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata {
+    #[serde(default)]
+    pub(super) resource_version: Option<String>,
+    #[serde(default)]
+    generation: Option<i64>,
+    #[serde(default)]
+    deletion_timestamp: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default)]
+    replicas: Option<i32>,
+    /// Of a Deployment.
+    #[serde(default)]
+    paused: Option<bool>,
+    template: Template,
+    /// Of a StatefulSet.
+    #[serde(default)]
+    update_strategy: Option<Strategy>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Strategy {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    rolling_update: Option<Rolling>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Rolling {
+    #[serde(default)]
+    partition: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    observed_generation: Option<i64>,
+    replicas: Option<i32>,
+    ready_replicas: Option<i32>,
+    updated_replicas: Option<i32>,
+    current_revision: Option<String>,
+    update_revision: Option<String>,
+}
+
+/// A pod template, as a number. Compared only within this process: an API server writes the same template in the same words.
+#[derive(Debug, Clone, Copy)]
+struct Template(u64);
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?;
+        let mut hasher = DefaultHasher::new();
+        text.get().hash(&mut hasher);
+        Ok(Self(hasher.finish()))
+    }
+}
+
+/// Which of the two an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Deployment,
+    StatefulSet,
+}
+
+impl Kind {
+    /// As references name it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+}
+
+/// Reads either.
+pub(super) fn read(text: &str) -> Result<Object, String> {
+    serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))
 }
 
 /// How far a controller has come with what the user wants.
@@ -52,55 +141,46 @@ struct Progress {
 }
 
 impl Workload {
-    /// From a Deployment; `before` is what the watch showed last.
-    pub(super) fn of_deployment(deployment: &Deployment, before: Option<&Self>) -> Option<Self> {
-        let spec = deployment.spec.as_ref()?;
-        let status = deployment.status.clone().unwrap_or_default();
+    /// From an object; `before` is what the watch showed last.
+    pub(super) fn of(kind: Kind, object: &Object, before: Option<&Self>) -> Self {
+        let (spec, metadata) = (&object.spec, &object.metadata);
+        let status = object.status.clone().unwrap_or_default();
         let existing = status.replicas.unwrap_or(0);
-        let progress = Progress {
-            is_observed: status.observed_generation >= deployment.metadata.generation,
-            replaces: spec.paused != Some(true),
-            old_pods: existing - status.updated_replicas.unwrap_or(0),
-        };
-        Some(Self::new(
-            spec.replicas,
-            status.ready_replicas,
-            template(&spec.template),
-            deployment.metadata.deletion_timestamp.is_some(),
-            progress,
-            before,
-        ))
-    }
-
-    /// From a StatefulSet; `before` is what the watch showed last.
-    pub(super) fn of_stateful_set(set: &StatefulSet, before: Option<&Self>) -> Option<Self> {
-        let spec = set.spec.as_ref()?;
-        let status = set.status.clone().unwrap_or_default();
-        let strategy = spec.update_strategy.clone().unwrap_or_default();
-        let partition = strategy
-            .rolling_update
-            .and_then(|rolling| rolling.partition)
-            .unwrap_or(0);
-        let revised = status.current_revision != status.update_revision;
-        // Pods below `partition` keep the old template for as long as the user likes: that is no rollout.
-        let wanted = (status.replicas - partition).max(0);
-        let progress = Progress {
-            is_observed: status.observed_generation >= set.metadata.generation,
-            replaces: strategy.type_.as_deref() != Some("OnDelete"),
-            old_pods: if revised {
-                wanted - status.updated_replicas.unwrap_or(0)
-            } else {
-                0
+        let updated = status.updated_replicas.unwrap_or(0);
+        let is_observed = status.observed_generation >= metadata.generation;
+        let progress = match kind {
+            Kind::Deployment => Progress {
+                is_observed,
+                replaces: spec.paused != Some(true),
+                old_pods: existing.saturating_sub(updated),
             },
+            Kind::StatefulSet => {
+                let strategy = spec.update_strategy.as_ref();
+                let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
+                let partition = rolling.and_then(|rolling| rolling.partition).unwrap_or(0);
+                let revised = status.current_revision != status.update_revision;
+                // Pods below `partition` keep the old template for as long as the user likes: that is no rollout.
+                let wanted = existing.saturating_sub(partition).max(0);
+                Progress {
+                    is_observed,
+                    replaces: strategy.and_then(|strategy| strategy.kind.as_deref())
+                        != Some("OnDelete"),
+                    old_pods: if revised {
+                        wanted.saturating_sub(updated)
+                    } else {
+                        0
+                    },
+                }
+            }
         };
-        Some(Self::new(
+        Self::new(
             spec.replicas,
             status.ready_replicas,
-            template(&spec.template),
-            set.metadata.deletion_timestamp.is_some(),
+            spec.template.0,
+            metadata.deletion_timestamp.is_some(),
             progress,
             before,
-        ))
+        )
     }
 
     fn new(
@@ -136,15 +216,6 @@ impl Workload {
             template,
         }
     }
-}
-
-fn template(template: &PodTemplateSpec) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    // Compared only within this process. What cannot be written as JSON cannot have come as JSON.
-    serde_json::to_string(template)
-        .unwrap_or_default()
-        .hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! How to connect, as the user wrote it, and with what: Secrets and ConfigMaps are named first, and filled in by whoever has
 //! read them. Pure.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -69,6 +73,8 @@ pub enum Held {
     Value(Secret),
     /// More than these bytes.
     TooLong(usize),
+    /// Together with what else the namespace names, more than these bytes.
+    TooMuch(usize),
     /// The object has no such key.
     NoKey,
     /// There is no such object.
@@ -121,6 +127,11 @@ pub enum Unusable {
         "the connections of this namespace name more than {0} Secrets and ConfigMaps: share a KafkaCluster"
     )]
     TooManyObjects(usize),
+    /// What the namespace names is too large.
+    #[error(
+        "the connections of this namespace name more than {0} bytes in Secrets and ConfigMaps: name the certificates that the brokers need, or share a KafkaCluster"
+    )]
+    TooManyBytes(usize),
     /// The namespace may not log in as the operator itself (decision 36).
     #[error(
         "sasl: namespace {0} may not log in as the operator itself: name a Secret, or have it added to --ambient-identity-namespaces (chart value ambientIdentity.namespaces)"
@@ -136,7 +147,7 @@ impl Unusable {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
-            Self::TooManyObjects(_) => reasons::TOO_MANY_CONNECTIONS,
+            Self::TooManyObjects(_) | Self::TooManyBytes(_) => reasons::TOO_MANY_CONNECTIONS,
             Self::IdentityNotAllowed(_) => reasons::IDENTITY_NOT_ALLOWED,
             Self::TooLong(_)
             | Self::NoKey(..)
@@ -222,35 +233,39 @@ impl Plan {
         })
     }
 
-    /// The objects that have a part of it.
-    pub fn references(&self) -> BTreeSet<Reference> {
-        let mut references = BTreeSet::new();
-        let mut secret = |name: &str| {
-            references.insert(Reference {
-                kind: ReferenceKind::Secret,
-                name: name.to_owned(),
-            });
+    /// The objects that have a part of it, and the keys of each that are read.
+    pub fn references(&self) -> BTreeMap<Reference, BTreeSet<String>> {
+        let mut references: BTreeMap<Reference, BTreeSet<String>> = BTreeMap::new();
+        let mut add = |kind, name: &str, key: &str| {
+            let name = name.to_owned();
+            let keys = references.entry(Reference { kind, name }).or_default();
+            keys.insert(key.to_owned());
         };
+        let mut secret = |name: &str, key: &str| add(ReferenceKind::Secret, name, key);
         if let Some(certificate) = self
             .tls
             .as_ref()
             .and_then(|tls| tls.client_certificate.as_ref())
         {
-            secret(&certificate.secret_name);
+            secret(&certificate.secret_name, &certificate.certificate_key);
+            secret(&certificate.secret_name, &certificate.private_key_key);
         }
         if let Some(sasl) = &self.sasl {
             if let Some(username) = &sasl.username_secret {
-                secret(&username.secret_name);
+                secret(&username.secret_name, &username.key);
             }
             if let Some(password) = &sasl.password_secret {
-                secret(&password.secret_name);
+                secret(&password.secret_name, &password.key);
             }
             if let Some(oauth) = &sasl.oauth {
-                secret(&oauth.client_secret.secret_name);
+                secret(&oauth.client_secret.secret_name, &oauth.client_secret.key);
             }
             let aws = sasl.aws.as_ref();
-            if let Some(key) = aws.and_then(|aws| aws.credentials_secret.as_ref()) {
-                secret(&key.secret_name);
+            if let Some(aws) = aws.and_then(|aws| aws.credentials_secret.as_ref()) {
+                let keys = [&aws.access_key_id_key, &aws.secret_access_key_key];
+                for key in keys.into_iter().chain(&aws.session_token_key) {
+                    secret(&aws.secret_name, key);
+                }
             }
         }
         let of_brokers = self
@@ -259,8 +274,11 @@ impl Plan {
             .and_then(|tls| tls.trusted_certificates.as_ref());
         let oauth = self.sasl.as_ref().and_then(|sasl| sasl.oauth.as_ref());
         let of_server = oauth.and_then(|oauth| oauth.trusted_certificates.as_ref());
-        let sources = of_brokers.into_iter().chain(of_server).flatten();
-        references.extend(sources.filter_map(source));
+        for named in of_brokers.into_iter().chain(of_server).flatten() {
+            if let Some(Reference { kind, name }) = source(named) {
+                add(kind, &name, &named.key);
+            }
+        }
         references
     }
 

@@ -19,6 +19,9 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(220);
 /// Pause between two looks for something that is not there yet.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether the resource definitions are still there.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// How often a wait that goes on is logged again.
 const REMIND: Duration = Duration::from_mins(1);
 
@@ -150,6 +153,34 @@ impl Cluster {
         }
     }
 
+    /// Tells `gate` for ever whether both resource definitions are still served: they may be deleted and made anew. An API server
+    /// that does not answer says nothing about them.
+    pub async fn keep_an_eye_on_definitions(&self, gate: &Gate) {
+        let mut absent: Option<String> = None;
+        loop {
+            sleep(LOOK_AGAIN).await;
+            let now = match self.ask(self.discovery()).await {
+                Ok(served) => missing(&served),
+                Err(Asked::Absent) => missing(&APIResourceList::default()),
+                Err(Asked::Refused(_) | Asked::NoAnswer(_)) => continue,
+            };
+            if now == absent {
+                continue;
+            }
+            match &now {
+                None => {
+                    info!("resource definitions are served again");
+                    gate.open();
+                }
+                Some(missing) => {
+                    warn!("resource definitions are gone: {missing}");
+                    gate.close(missing.clone());
+                }
+            }
+            absent = now;
+        }
+    }
+
     /// Makes sure that our resources may be listed where they will be watched; a watch that is refused would only retry.
     pub async fn permissions(&self, namespaces: &[&str]) -> Result<(), AccessError> {
         let scopes: Vec<String> = match namespaces {
@@ -199,10 +230,11 @@ impl Cluster {
         self.client.list_api_group_resources(GROUP_VERSION).await
     }
 
-    async fn list_one(&self, path: &str) -> Result<serde_json::Value, kube::Error> {
+    /// What it says is not read: it may be anything.
+    async fn list_one(&self, path: &str) -> Result<String, kube::Error> {
         let request = Request::new(path).list(&ListParams::default().limit(1));
         self.client
-            .request(request.map_err(kube::Error::BuildRequest)?)
+            .request_text(request.map_err(kube::Error::BuildRequest)?)
             .await
     }
 

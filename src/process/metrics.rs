@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text},
-    metrics::{counter::Counter, family::Family, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 use tokio::time::Instant;
@@ -41,6 +41,7 @@ struct Series {
     reconcile: Histogram,
     reconcile_errors: Family<ByCategory, Counter>,
     api_writes: Family<ByWrite, Counter>,
+    unreadable_objects: Family<ByKind, Gauge>,
 }
 
 impl Metrics {
@@ -57,6 +58,7 @@ impl Metrics {
             reconcile: Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
             reconcile_errors: Family::default(),
             api_writes: Family::default(),
+            unreadable_objects: Family::default(),
         };
         series.register();
         Self {
@@ -139,6 +141,14 @@ impl Metrics {
             .inc();
     }
 
+    /// So many more objects of a kind cannot be read, or fewer.
+    pub fn unreadable_objects(&self, kind: &'static str, more: i64) {
+        self.series
+            .unreadable_objects
+            .get_or_create(&ByKind { kind })
+            .inc_by(more);
+    }
+
     /// Something was written to Kubernetes. `kind` is what: `status`, `scale`, `event`.
     pub fn api_write(&self, kind: &'static str, outcome: WriteOutcome) {
         self.series
@@ -206,6 +216,11 @@ impl Series {
             "Writes to the Kubernetes API, by kind of write and outcome",
             self.api_writes.clone(),
         );
+        registry.register(
+            "unreadable_objects",
+            "Kubernetes objects that are there and cannot be read, by kind; the log names each once",
+            self.unreadable_objects.clone(),
+        );
     }
 }
 
@@ -258,6 +273,11 @@ struct ByReason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCategory {
     category: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

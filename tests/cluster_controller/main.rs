@@ -23,6 +23,7 @@ mod kerberos;
 mod killed;
 mod limits;
 mod neighbours;
+mod objects;
 mod offsets;
 mod process;
 mod quiet;

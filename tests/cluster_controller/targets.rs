@@ -58,11 +58,8 @@ async fn a_stateful_set_is_scaled() {
     assert!(related.starts_with("replicas 1 -> 2"), "{related}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
-    let stage = Stage::new("custom").await;
-    let _crowd = stage.set(6, 1).await;
-    stage.kafka.produce(&stage.topic, 180).await;
+/// Defines a kind of the test's own that can be scaled.
+fn readers(stage: &Stage<'_>) -> Api<DynamicObject> {
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -78,7 +75,8 @@ async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
                 "schema": { "openAPIV3Schema": {
                     "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
                 "subresources": { "status": {}, "scale": {
-                    "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas" } },
+                    "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas",
+                    "labelSelectorPath": ".status.selector" } },
             }],
         },
     });
@@ -95,11 +93,19 @@ async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
         "--timeout=30s",
     ]);
     let kind = GroupVersionKind::gvk("test.lagrange.dev", "v1", "Reader");
-    let readers: Api<DynamicObject> = Api::namespaced_with(
+    Api::namespaced_with(
         stage.space.client.clone(),
         &stage.space.name,
         &ApiResource::from_gvk_with_plural(&kind, "readers"),
-    );
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
+    let stage = Stage::new("custom").await;
+    let _crowd = stage.set(6, 1).await;
+    stage.kafka.produce(&stage.topic, 180).await;
+    let readers = readers(&stage);
     let reader = json!({
         "apiVersion": "test.lagrange.dev/v1", "kind": "Reader",
         "metadata": { "name": "reader" }, "spec": { "replicas": 1 },
@@ -234,4 +240,72 @@ async fn a_target_that_may_not_be_scaled_is_said_to_be_and_tried_again_when_the_
         .space
         .until_condition(APP, "Ready", "True/Managed")
         .await;
+}
+
+/// What its scale cannot be made of: the API server answers 500, and 400 to a list by its selector.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scale_that_cannot_be_read_is_said_with_the_words_of_the_api_server() {
+    let stage = Stage::new("scaleless").await;
+    let _crowd = stage.set(6, 1).await;
+    let readers = readers(&stage);
+    let create = |name: &str, spec: serde_json::Value| {
+        let reader = json!({ "apiVersion": "test.lagrange.dev/v1", "kind": "Reader",
+            "metadata": { "name": name }, "spec": spec });
+        let reader: DynamicObject = serde_json::from_value(reader).unwrap();
+        let readers = readers.clone();
+        async move {
+            until(secs(30), "the kind is served", || async {
+                let created = readers
+                    .create(&kube::api::PostParams::default(), &reader)
+                    .await;
+                created.map(|_| ()).map_err(|error| error.to_string())
+            })
+            .await;
+        }
+    };
+    create("empty", json!({})).await;
+    create("odd", json!({ "replicas": 1 })).await;
+    let patch = Patch::Merge(json!({ "status": { "replicas": 1, "selector": "no selector (" } }));
+    readers
+        .patch_status("odd", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    for name in ["empty", "odd"] {
+        let reference =
+            json!({ "apiVersion": "test.lagrange.dev/v1", "kind": "Reader", "name": name });
+        let spec = stage.spec(json!({ "groupId": name, "scaleTargetRef": reference }));
+        stage.space.group(name, spec).await;
+    }
+    let _operator = stage.operator().await;
+    for (name, says) in [
+        ("empty", "The API server says 500"),
+        ("odd", "The API server says 400"),
+    ] {
+        stage
+            .space
+            .until_condition(name, "Ready", "False/TargetUnreadable")
+            .await;
+        let note = stage.space.until_event(name, "TargetUnreadable").await;
+        assert!(note.contains(says), "{note}");
+    }
+    let patch = Patch::Merge(json!({ "spec": { "replicas": 1 } }));
+    readers
+        .patch("empty", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    // Tried again within a minute.
+    until(secs(90), "it is well again", || async {
+        let seen = stage.space.condition("empty", "Ready").await;
+        if seen.contains("TargetUnreadable") {
+            Err(seen)
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    let told = stage.space.events("empty").await;
+    let told = told
+        .iter()
+        .filter(|(reason, _)| reason == "TargetUnreadable");
+    assert_eq!(told.count(), 1);
 }

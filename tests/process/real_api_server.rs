@@ -32,6 +32,43 @@ fn it_becomes_ready_when_the_definitions_are_applied_and_needs_rights_to_list_th
     kube("kubectl", &["apply", "-f", definitions]);
     until(|| get(pages, "/readyz"), |(status, _)| *status == 200);
 
+    // Gone, and made anew: told both ways, by the definitions and by the watches.
+    kube("kubectl", &["delete", "-f", definitions]);
+    let (_, text) = until(
+        || get(pages, "/readyz"),
+        |(_, text)| {
+            text.contains("resource definitions (consumergroups.lagrange.dev and")
+                && text.contains(
+                    "watch of ConsumerGroups (the API server serves no ConsumerGroups (HTTP 404)",
+                )
+                && text.contains("watch of KafkaClusters (")
+        },
+    );
+    assert!(!text.contains("watch of Deployments"), "{text}");
+    kube("kubectl", &["apply", "-f", definitions]);
+    until(|| get(pages, "/readyz"), |(status, _)| *status == 200);
+    operator.logged("resource definitions are served again");
+    let group = r#"{"apiVersion":"lagrange.dev/v1alpha1","kind":"ConsumerGroup","metadata":{"name":"late"},"spec":{
+        "scaleTargetRef":{"name":"late"},"kafka":{"clusterRef":{"name":"none"}},"objective":{"lagPerReplica":1}}}"#;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), group).unwrap();
+    kube("kubectl", &["create", "-f", file.path().to_str().unwrap()]);
+    until(
+        || {
+            kube(
+                "kubectl",
+                &[
+                    "get",
+                    "consumergroups",
+                    "late",
+                    "-o",
+                    "jsonpath={.status.conditions[0].reason}",
+                ],
+            )
+        },
+        |reason| reason == "ClusterNotFound",
+    );
+
     operator.signal("TERM");
     let (status, log) = operator.ended();
     assert!(status.success(), "{status} {log:#?}");

@@ -56,6 +56,8 @@ struct World {
     objects: BTreeMap<Key, Value>,
     log: Vec<(u64, &'static str, Key, Value)>,
     seen: Vec<Seen>,
+    /// How often each kind was listed.
+    lists: BTreeMap<String, u32>,
     planned: Vec<Planned>,
     dead: BTreeSet<u32>,
     clients: u32,
@@ -112,6 +114,16 @@ impl ApiServer {
             fault,
             times,
         });
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn forgive(&self) {
+        self.world().planned.clear();
+    }
+
+    /// How often a kind was listed.
+    pub fn lists(&self, plural: &str) -> u32 {
+        self.world().lists.get(plural).copied().unwrap_or(0)
     }
 
     /// Nobody may list or watch this kind.
@@ -239,6 +251,10 @@ impl ApiServer {
             .is_some_and(|watch| watch == "true" || watch == "1")
         {
             return self.watch(&path, &query);
+        }
+        if parts.method == Method::GET {
+            let plural = path.rsplit('/').next().unwrap_or_default().to_owned();
+            *self.world().lists.entry(plural).or_default() += 1;
         }
         let (status, answer) = match fault {
             Some(Fault::Status(code)) => (code, refusal(code, "planned")),

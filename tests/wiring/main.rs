@@ -21,6 +21,7 @@ mod api_server;
 mod contest;
 mod kafka;
 mod limits;
+mod objects;
 mod quiet;
 mod scene;
 mod secrets;

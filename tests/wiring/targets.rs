@@ -235,9 +235,23 @@ async fn a_group_that_cannot_be_read_does_not_stop_the_others() {
             "metadata": { "name": "broken" }, "spec": { "scaleTargetRef": 7 },
         }),
     );
-    let _operator = scene.operator().await;
+    let operator = scene.operator().await;
     scene.looks(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
+    assert_eq!(scene.condition("broken", "Ready"), "False/InvalidSpec");
+    let said = scene.message("broken", "Ready");
+    assert!(said.starts_with("the spec cannot be read ("), "{said}");
+    let unreadable = r#"lagrange_unreadable_objects{kind="ConsumerGroups"}"#;
+    assert_eq!(operator.number(unreadable), 1);
+    scene
+        .api
+        .create("deployments", crate::scene::deployment("broken", 1));
+    scene.api.edit("consumergroups", "broken", |broken| {
+        broken["spec"] = group("broken")["spec"].clone();
+    });
+    scene.look_at(&[("broken", Sight::behind(6, 1, 0))]).await;
+    assert_eq!(scene.condition("broken", "Ready"), "True/Managed");
+    assert_eq!(operator.number(unreadable), 0);
 }
 
 #[tokio::test(start_paused = true)]

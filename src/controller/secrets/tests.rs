@@ -1,9 +1,13 @@
 //! How many objects are watched, and until when.
 
-use std::{convert::Infallible, future::pending, sync::atomic::AtomicUsize};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use http::{Request, Response};
-use kube::client::Body;
+use kube::{Client, client::Body};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -39,7 +43,11 @@ fn secrets() -> (Secrets, Arc<AtomicUsize>) {
     let (groups, _) = mpsc::unbounded_channel();
     let (clusters, _) = mpsc::unbounded_channel();
     let wake = Wake { groups, clusters };
-    let secrets = Secrets::new(Client::new(service, "default"), wake, BTreeSet::new());
+    let secrets = Secrets::new(
+        ApiServer::new(Client::new(service, "default")),
+        wake,
+        BTreeSet::new(),
+    );
     (secrets, open)
 }
 

@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn deployment(change: Value) -> Deployment {
+fn deployment(change: Value) -> Object {
     let mut deployment = json!({
         "metadata": { "name": "app", "generation": 3 },
         "spec": { "replicas": 4, "selector": {}, "template": { "metadata": { "labels": { "v": "1" } } } },
         "status": { "observedGeneration": 3, "replicas": 4, "readyReplicas": 4, "updatedReplicas": 4 },
     });
     merge(&mut deployment, change);
-    serde_json::from_value(deployment).unwrap()
+    read(&deployment.to_string()).unwrap()
 }
 
-fn stateful_set(change: Value) -> StatefulSet {
+fn stateful_set(change: Value) -> Object {
     let mut set = json!({
         "metadata": { "name": "app", "generation": 3 },
         "spec": { "replicas": 4, "selector": {}, "serviceName": "x", "template": { "metadata": {} } },
@@ -23,7 +23,7 @@ fn stateful_set(change: Value) -> StatefulSet {
                     "currentRevision": "a", "updateRevision": "a" },
     });
     merge(&mut set, change);
-    serde_json::from_value(set).unwrap()
+    read(&set.to_string()).unwrap()
 }
 
 fn merge(target: &mut Value, change: Value) {
@@ -37,8 +37,8 @@ fn merge(target: &mut Value, change: Value) {
     }
 }
 
-fn rolls(workload: Option<Workload>) -> bool {
-    workload.unwrap().target.rollout == Rollout::InProgress
+fn rolls(workload: Workload) -> bool {
+    workload.target.rollout == Rollout::InProgress
 }
 
 #[rstest]
@@ -53,7 +53,7 @@ fn a_deployment_rolls_while_pods_of_another_template_are_left(
     #[case] expected: bool,
 ) {
     assert_eq!(
-        rolls(Workload::of_deployment(&deployment(change), None)),
+        rolls(Workload::of(Kind::Deployment, &deployment(change), None)),
         expected
     );
 }
@@ -79,42 +79,42 @@ fn a_stateful_set_rolls_while_pods_of_another_revision_are_left(
     #[case] expected: bool,
 ) {
     assert_eq!(
-        rolls(Workload::of_stateful_set(&stateful_set(change), None)),
+        rolls(Workload::of(Kind::StatefulSet, &stateful_set(change), None)),
         expected
     );
 }
 
 #[test]
 fn a_specification_that_its_controller_has_not_seen_rolls_only_with_another_template() {
-    let before = Workload::of_deployment(&deployment(json!({})), None);
+    let before = Workload::of(Kind::Deployment, &deployment(json!({})), None);
     let scaled = deployment(json!({ "metadata": { "generation": 4 }, "spec": { "replicas": 9 } }));
-    let scaled = Workload::of_deployment(&scaled, before.as_ref());
+    let scaled = Workload::of(Kind::Deployment, &scaled, Some(&before));
     assert!(!rolls(scaled));
-    assert_eq!(scaled.unwrap().target.replicas, 9);
+    assert_eq!(scaled.target.replicas, 9);
 
     let other = json!({
         "metadata": { "generation": 5 },
         "spec": { "template": { "metadata": { "labels": { "v": "2" } } } },
     });
-    let other = Workload::of_deployment(&deployment(other), scaled.as_ref());
+    let other = Workload::of(Kind::Deployment, &deployment(other), Some(&scaled));
     assert!(rolls(other));
     let again = json!({
         "metadata": { "generation": 6 },
         "spec": { "replicas": 2, "template": { "metadata": { "labels": { "v": "2" } } } },
     });
-    let again = Workload::of_deployment(&deployment(again), other.as_ref());
+    let again = Workload::of(Kind::Deployment, &deployment(again), Some(&other));
     assert!(rolls(again), "a scale in between does not end it");
 }
 
 #[test]
 fn what_is_not_said_is_one_replica_wanted_and_none_ready() {
     let young = deployment(json!({ "spec": { "replicas": null }, "status": null }));
-    let target = Workload::of_deployment(&young, None).unwrap().target;
+    let target = Workload::of(Kind::Deployment, &young, None).target;
     assert_eq!((target.replicas, target.ready), (1, 0));
 }
 
 #[test]
 fn one_that_is_being_deleted_is_going() {
     let going = deployment(json!({ "metadata": { "deletionTimestamp": "2026-11-24T12:00:00Z" } }));
-    assert!(Workload::of_deployment(&going, None).unwrap().is_going);
+    assert!(Workload::of(Kind::Deployment, &going, None).is_going);
 }

@@ -43,6 +43,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
                 key.to_owned(),
                 limit,
             )),
+            Held::TooMuch(limit) => Err(Unusable::TooManyBytes(limit)),
             Held::NoKey => Err(Unusable::NoKey(object.clone(), key.to_owned())),
             Held::NoObject => Err(Unusable::NoObject(object.clone())),
             Held::Unreadable(why) => Err(Unusable::Unreadable(object.clone(), why)),

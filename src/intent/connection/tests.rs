@@ -73,7 +73,7 @@ fn every_object_that_has_a_part_is_named() {
         "tokenEndpoint": "https://login/token", "clientId": "c", "clientSecret": { "secretName": "client" },
         "trustedCertificates": [{ "configMapName": "login-ca" }] } });
     let references = plan(&tls, &sasl, false).unwrap().references();
-    let names: Vec<_> = references.iter().map(ToString::to_string).collect();
+    let names: Vec<_> = references.keys().map(ToString::to_string).collect();
     assert_eq!(
         names,
         [

@@ -1,0 +1,77 @@
+//! Foreign words, and answers that are larger than anything has a right to be.
+
+use std::convert::Infallible;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// An API server that answers everything with this.
+fn answering(code: u16, body: impl Into<Vec<u8>>) -> ApiServer {
+    let body: Vec<u8> = body.into();
+    let service = tower::service_fn(move |_: http::Request<Body>| {
+        let response = Response::builder().status(code);
+        let response = response.body(Body::from(body.clone())).unwrap();
+        async { Ok::<_, Infallible>(response) }
+    });
+    ApiServer::new(Client::new(service, "default"))
+}
+
+fn request() -> Result<Ready, kube::core::request::Error> {
+    Request::new("/apis/x").get("a", &kube::api::GetParams::default())
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_line_of_bounded_length() {
+    let long = "x".repeat(1 << 20);
+    let body = format!(
+        r#"{{"kind":"Status","message":"no\nsuch\u001b[31m {long}","reason":"Odd","code":500,"details":{}}}"#,
+        "[".repeat(1000) + &"]".repeat(1000)
+    );
+    let error = nothing(&answering(500, body), request().unwrap())
+        .await
+        .unwrap_err();
+    let words = words(&error);
+    assert!(is(&error, 500));
+    assert!(
+        words.starts_with("HTTP 500 no such [31m xxx") || words.starts_with("HTTP 500 {"),
+        "{words}"
+    );
+    assert!(
+        words.chars().count() < 320 && !words.contains('\n'),
+        "{words}"
+    );
+    let error = nothing(&answering(404, "404 page not found\n"), request().unwrap()).await;
+    assert_eq!(
+        super::words(&error.unwrap_err()),
+        "HTTP 404 404 page not found"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_read() {
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(LARGEST));
+    let api = answering(200, large);
+    let read = read(&api, request(), |_| Ok(())).await;
+    assert!(words(&read.unwrap_err()).contains("10485760"));
+    assert_eq!(api.larger.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn large_objects_wait_for_each_other_and_all_are_read() {
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(1 << 20));
+    let client = answering(200, large.clone());
+    let all = (0..20).map(|_| read(&client, request(), |text| Ok(text.len())));
+    let all = futures::future::join_all(all).await;
+    assert!(all.into_iter().all(|length| length.unwrap() == large.len()));
+}
+
+proptest! {
+    #[test]
+    fn any_words_become_one_line(text in "[\\x00-\\x7f\\u{80}-\\u{9f}\\PC]{0,600}") {
+        let line = one_line(&text);
+        prop_assert!(line.chars().count() <= LONGEST_MESSAGE + 1);
+        prop_assert!(!line.chars().any(char::is_control));
+        prop_assert!(!line.contains("  "));
+    }
+}

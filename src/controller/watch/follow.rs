@@ -1,0 +1,317 @@
+//! Lists, watches, and begins anew: the loop under every watch. kube's own is not used, since it reads a page as a whole and one
+//! object that cannot be read fails all of it (`docs/decisions/0010`). Says what it sees to an [`Ear`]; knows nothing of gates.
+
+use std::time::Duration;
+
+use kube::{
+    api::{ListParams, WatchParams},
+    core::Status,
+};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::debug;
+
+use crate::controller::{
+    answers::{
+        self, ApiServer,
+        cutter::Cut,
+        object::{Item, Line},
+    },
+    name::Name,
+};
+
+/// Load balancers drop what is silent for four minutes.
+const WATCH_TIMEOUT: u32 = 200;
+/// A watch that has not even ended by then is dead.
+const SILENCE: Duration = Duration::from_secs(WATCH_TIMEOUT as u64 + 5);
+/// Objects in one answer of a list.
+const PAGE: u32 = 100;
+/// A watch that has failed over and over for so long begins anew, with a list.
+const RELIST_AFTER: Duration = Duration::from_mins(3);
+/// A watch that has stood for so long works, though nothing has come.
+const STANDS_AFTER: Duration = Duration::from_secs(10);
+/// One that ends sooner, with nothing told, was no watch.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+/// What is followed.
+#[derive(Clone)]
+pub(in crate::controller) struct Source {
+    /// The API server.
+    pub(in crate::controller) api: ApiServer,
+    /// Path of the collection.
+    pub(in crate::controller) path: String,
+    /// Which objects of it.
+    pub(in crate::controller) fields: Option<String>,
+}
+
+/// Hears of everything that happens.
+pub(in crate::controller) trait Ear: Send {
+    /// A list begins: what is there will be told again.
+    fn begins(&mut self);
+    /// An object is there, perhaps changed, perhaps not to be read.
+    fn sees(&mut self, item: Item<'_>);
+    /// An object is gone.
+    fn gone(&mut self, name: Name);
+    /// All that is there has been told.
+    fn listed(&mut self);
+    /// It does not work. It is tried again.
+    fn fails(&mut self, error: &kube::Error);
+    /// It still does not; when to say so again, if that is before the next try.
+    fn still_fails(&mut self) -> Option<Instant>;
+    /// It works.
+    fn heals(&mut self);
+}
+
+/// Follows for ever.
+pub(in crate::controller) async fn follow(source: Source, mut ear: impl Ear) {
+    let mut follow = Follow {
+        source,
+        pause: Pause::default(),
+        lists_fail: false,
+    };
+    loop {
+        match follow.list(&mut ear).await {
+            Ok(version) => {
+                if std::mem::take(&mut follow.lists_fail) {
+                    ear.heals();
+                }
+                ear.listed();
+                follow.watch(version, &mut ear).await;
+            }
+            Err(error) => {
+                follow.lists_fail = true;
+                ear.fails(&error);
+                follow.rest(&mut ear, Some(&error)).await;
+            }
+        }
+    }
+}
+
+struct Follow {
+    source: Source,
+    pause: Pause,
+    /// The trouble that there is was one with lists: a list ends it.
+    lists_fail: bool,
+}
+
+/// How a watch ended.
+enum End {
+    /// As it should, or the connection broke.
+    Over,
+    /// The version is too old.
+    Gone,
+    /// It said what is wrong.
+    Failed(kube::Error),
+}
+
+impl Follow {
+    /// Tells what is there; the version at which that was so.
+    async fn list(&self, ear: &mut impl Ear) -> kube::Result<String> {
+        ear.begins();
+        let mut parameters = ListParams::default().limit(PAGE);
+        parameters.field_selector.clone_from(&self.source.fields);
+        loop {
+            let each = |cut: Cut<'_>| ear.sees(Item::of(cut));
+            let end = answers::page(&self.source.api, &self.source.path, &parameters, each).await?;
+            match (end.token, end.resource_version) {
+                (None, Some(version)) => return Ok(version),
+                (None, None) => {
+                    return Err(kube::Error::Service("the list has no version".into()));
+                }
+                (token, _) => parameters.continue_token = token,
+            }
+        }
+    }
+
+    /// Tells what changes from `version` on. Returns when a list is needed.
+    async fn watch(&mut self, mut version: String, ear: &mut impl Ear) {
+        let mut parameters = WatchParams::default().timeout(WATCH_TIMEOUT);
+        if let Some(fields) = &self.source.fields {
+            parameters = parameters.fields(fields);
+        }
+        let mut failing: Option<Instant> = None;
+        loop {
+            let Source { api, path, .. } = &self.source;
+            let opened = answers::watch(api, path, &parameters, &version, SILENCE).await;
+            let since = Instant::now();
+            let end = match opened {
+                Ok(mut lines) => {
+                    let mut works = false;
+                    let end = Self::listen(&mut lines, &mut version, ear, &mut works).await;
+                    if works || since.elapsed() >= SHORTEST {
+                        self.pause.reset();
+                    }
+                    if works {
+                        failing = None;
+                    }
+                    end
+                }
+                // Of a kind that is served no more, what there is now is nothing: the list finds out.
+                Err(error) if answers::is(&error, 410) || answers::is(&error, 404) => End::Gone,
+                Err(error) => End::Failed(error),
+            };
+            match end {
+                End::Over => {
+                    if self.pause.failures > 0 || since.elapsed() < SHORTEST {
+                        self.rest(ear, None).await;
+                    }
+                }
+                End::Gone => {
+                    debug!(path = self.source.path, "watching anew, with a list");
+                    if self.pause.failures > 0 || since.elapsed() < SHORTEST {
+                        self.rest(ear, None).await;
+                    }
+                    return;
+                }
+                End::Failed(error) => {
+                    let since = *failing.get_or_insert_with(Instant::now);
+                    ear.fails(&error);
+                    self.rest(ear, Some(&error)).await;
+                    if since.elapsed() >= RELIST_AFTER {
+                        debug!(path = self.source.path, "watching anew, with a list");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hears a watch out. `works` turns true when something has come, or it has stood for a while.
+    async fn listen(
+        lines: &mut answers::Lines,
+        version: &mut String,
+        ear: &mut impl Ear,
+        works: &mut bool,
+    ) -> End {
+        let stands = Instant::now() + STANDS_AFTER;
+        loop {
+            let next = if *works {
+                lines.next().await
+            } else {
+                let Ok(next) = timeout(stands - Instant::now(), lines.next()).await else {
+                    *works = true;
+                    ear.heals();
+                    continue;
+                };
+                next
+            };
+            let cut = match next {
+                Ok(Some(cut)) => cut,
+                Ok(None) => return End::Over,
+                Err(error) => {
+                    debug!("a watch broke off: {}", answers::words(&error));
+                    return End::Over;
+                }
+            };
+            let event = match Event::of(cut) {
+                Event::Error(status) if status.code == 410 => return End::Gone,
+                Event::Error(status) => return End::Failed(kube::Error::Api(status.boxed())),
+                event => event,
+            };
+            if !std::mem::replace(works, true) {
+                ear.heals();
+            }
+            let (item, deleted) = match event {
+                Event::There(item) => (item, false),
+                Event::Deleted(item) => (item, true),
+                Event::Bookmark(item) => {
+                    if let Some(newer) = &item.version {
+                        version.clone_from(newer);
+                    }
+                    continue;
+                }
+                Event::Error(_) => continue,
+            };
+            if let Some(newer) = &item.version {
+                version.clone_from(newer);
+            }
+            match (item.name.clone(), deleted) {
+                (Some(name), true) => ear.gone(name),
+                // What is gone is found out by what is left.
+                (None, true) => return End::Gone,
+                (_, false) => ear.sees(item),
+            }
+        }
+    }
+
+    /// Waits before the next try, longer each time.
+    async fn rest(&mut self, ear: &mut impl Ear, error: Option<&kube::Error>) {
+        let longest = match error {
+            // A kind that is made known is looked at soon.
+            Some(error) if answers::is(error, 404) => Pause::LONGEST_UNKNOWN,
+            _ => Pause::LONGEST,
+        };
+        let until = Instant::now() + self.pause.next(longest);
+        while let Some(at) = ear.still_fails().filter(|at| *at < until) {
+            sleep_until(at).await;
+        }
+        sleep(until.saturating_duration_since(Instant::now())).await;
+    }
+}
+
+enum Event<'a> {
+    There(Item<'a>),
+    Deleted(Item<'a>),
+    Bookmark(Item<'a>),
+    Error(Status),
+}
+
+impl<'a> Event<'a> {
+    fn of(line: Cut<'a>) -> Self {
+        let text = match line {
+            Cut::Whole(text) => text,
+            Cut::TooLarge(beginning) => {
+                let item = Item::of(Cut::TooLarge(beginning));
+                let deleted = br#"{"type":"DELETED""#;
+                return if beginning.starts_with(deleted) {
+                    Self::Deleted(item)
+                } else {
+                    Self::There(item)
+                };
+            }
+        };
+        let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
+            return Self::There(Item::of(Cut::Whole(b"")));
+        };
+        let object = line.object.get();
+        let item = || Item::of(Cut::Whole(object.as_bytes()));
+        match line.event.as_str() {
+            "DELETED" => Self::Deleted(item()),
+            "BOOKMARK" => Self::Bookmark(Item {
+                name: None,
+                version: answers::object::version(object),
+                text: Ok(object),
+            }),
+            "ERROR" => Self::Error(answers::status(object)),
+            _ => Self::There(item()),
+        }
+    }
+}
+
+/// How long to wait before the next try: twice as long each time, and half of it by chance, so that many do not try at once.
+#[derive(Debug, Default)]
+struct Pause {
+    failures: u32,
+}
+
+impl Pause {
+    const FIRST: Duration = Duration::from_millis(800);
+    const LONGEST: Duration = Duration::from_secs(30);
+    const LONGEST_UNKNOWN: Duration = Duration::from_secs(4);
+
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    fn next(&mut self, longest: Duration) -> Duration {
+        use std::hash::{BuildHasher as _, RandomState};
+        let whole = Self::FIRST
+            .saturating_mul(1_u32 << self.failures.min(10))
+            .min(longest);
+        self.failures = self.failures.saturating_add(1);
+        let half = u64::try_from(whole.as_millis() / 2).unwrap_or(0).max(1);
+        Duration::from_millis(half + RandomState::new().hash_one(0) % half)
+    }
+}
+
+#[cfg(test)]
+mod tests;
