@@ -67,6 +67,9 @@ pub mod reasons {
     pub const GROUP_TYPE_UNSUPPORTED: &str = "GroupTypeUnsupported";
     /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may (decision 38).
     pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
+    /// Ready, LagKnown and Connected, False: the cluster has more brokers than the operator connects to; the message says which limit
+    /// it is.
+    pub const TOO_MANY_BROKERS: &str = "TooManyBrokers";
     /// Ready and Connected, False: the resource asks for something that cannot be done; the message says what to write.
     pub const INVALID_SPEC: &str = "InvalidSpec";
 

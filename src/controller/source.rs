@@ -209,9 +209,12 @@ pub(super) fn trouble(
     })
 }
 
-/// Whether the brokers do not let us in.
+/// Whether the brokers do not let us in, or are more than we connect to.
 pub(super) fn is_refusal(error: &ReadError) -> bool {
-    matches!(error, ReadError::Authentication { .. })
+    matches!(
+        error,
+        ReadError::Authentication { .. } | ReadError::TooManyBrokers { .. }
+    )
 }
 
 /// Refusals, and topics that the user names and that are not there.

@@ -4,6 +4,7 @@ use rdkafka_sys::rd_kafka_resp_err_t as kafka;
 
 use super::error::ReadError;
 use super::native::{Code, Failure};
+use super::rdkafka_reader::LARGEST_ANSWER;
 use super::reader::DescribedGroup;
 use super::snapshot::{GroupState, Known, Protocol, TopicPartition};
 
@@ -39,6 +40,9 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
             failure.message
         );
         return ReadError::Authentication { detail };
+    }
+    if let Some(error) = too_large(&failure.message) {
+        return error;
     }
     let Ok(code) = e::try_from(failure.code.0) else {
         return ReadError::Other(failure.message.clone());
@@ -81,12 +85,73 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
             detail: without_ticket(&failure.message)
                 .unwrap_or_else(|| format!("{}{}", refusal(&failure.message), failure.message)),
         },
+        e::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE => no_resources(&failure.message),
+        // Whose message says no more than its name.
+        e::RD_KAFKA_RESP_ERR__BAD_MSG if failure.message == Failure::new(failure.code).message => {
+            ReadError::Other(format!(
+                "the answer cannot be read: it is larger than {LARGEST_ANSWER} bytes, or none of Kafka's"
+            ))
+        }
         _ => ReadError::Other(failure.message.clone()),
     }
 }
 
+/// The system gives no thread for another broker.
+pub(super) fn out_of_threads() -> ReadError {
+    no_resources("no thread for another broker")
+}
+
+fn no_resources(what: &str) -> ReadError {
+    ReadError::Unreachable {
+        detail: format!(
+            "the operator is out of threads, descriptors or memory ({what}): give its Pod more of them (the kubelet's podPidsLimit, \
+             resources.limits), or lower --max-brokers-per-cluster"
+        ),
+    }
+}
+
+/// What a frame of a size beyond all answers is: a broker's that means harm, or no frame, but the first bytes that another protocol
+/// sends.
+fn too_large(message: &str) -> Option<ReadError> {
+    let (server, told) = message.split_once(": Receive failed: Invalid response size ")?;
+    let (size, _) = told.split_once(' ')?;
+    let size: i32 = size.parse().ok()?;
+    let bytes = u32::try_from(size).ok().filter(|bytes| {
+        let first = bytes.to_be_bytes();
+        // TLS says (0x15, 0x03, version) that it does not understand; HTTP and the like begin with words.
+        let is_alert = matches!(first, [0x15..=0x16, 0x03, ..]);
+        let is_text = first
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+        !is_alert && !is_text
+    })?;
+    Some(ReadError::AnswerTooLarge {
+        server: server.to_owned(),
+        bytes,
+        limit: LARGEST_ANSWER,
+    })
+}
+
+/// Brokers beyond what librdkafka reads of (10,000). It does not say that the answer that it could not read is of brokers, which
+/// are the first thing in it.
+fn unreadably_many_brokers(errors: &[Failure]) -> Option<usize> {
+    let is_metadata = errors.iter().any(|failure| {
+        let place = failure.message.split_once("parse failure for Metadata v");
+        let place = place.and_then(|(_, place)| place.split_once(" at ")?.1.split_once('/'));
+        place.is_some_and(|(at, _)| at.parse::<u32>().is_ok_and(|at| at < 32))
+    });
+    let mut counts = errors.iter().filter_map(|failure| {
+        let (_, told) = failure.message.split_once("ApiArrayCnt ")?;
+        told.strip_suffix(" out of range")?.parse::<usize>().ok()
+    });
+    counts.next().filter(|_| is_metadata)
+}
+
 /// Why nothing answers, by what librdkafka told meanwhile: a refused login says more than a connection that failed.
-pub(super) fn trouble(errors: &[Failure]) -> ReadError {
+pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
+    if let Some(brokers) = unreadably_many_brokers(errors) {
+        return ReadError::TooManyBrokers { brokers, limit };
+    }
     let meanings: Vec<_> = errors
         .iter()
         .map(|failure| meaning(failure, "the cluster"))
@@ -96,7 +161,9 @@ pub(super) fn trouble(errors: &[Failure]) -> ReadError {
     let refused = |error: &ReadError| {
         matches!(
             error,
-            ReadError::Authentication { .. } | ReadError::Authorization { .. }
+            ReadError::Authentication { .. }
+                | ReadError::Authorization { .. }
+                | ReadError::AnswerTooLarge { .. }
         )
     };
     let unreachable = |error: &ReadError| matches!(error, ReadError::Unreachable { .. });
@@ -158,6 +225,9 @@ fn advice(failure: &Failure) -> String {
         "; is Kafka listening there?"
     } else if message.contains("SSL connection closed by peer") {
         "; that port seems to be one without tls"
+    } else if message.contains(" bytes: ") {
+        // Of `bounds.c`: an answer that is late.
+        "; is the network slow, or do too many clusters answer at length?"
     } else if ["Send failed", "Receive failed", "Disconnected"]
         .iter()
         .any(|lost| message.contains(lost))

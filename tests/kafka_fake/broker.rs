@@ -25,6 +25,14 @@ pub(crate) enum Mischief {
     Drop,
     /// Half of the answer is sent, and the connection is closed.
     Half,
+    /// An answer of `size` bytes is begun, as its first four bytes say. So many bytes of it are sent, `at_once` at a time with a
+    /// `pause` before each, and nothing more.
+    Begin {
+        size: i32,
+        sent: usize,
+        at_once: usize,
+        pause: Duration,
+    },
     /// Each of these at random: one request in this many is dropped, one in three of them is delayed a little.
     Chaos(u32),
 }
@@ -67,6 +75,12 @@ pub(crate) struct World {
     pub(crate) refusing: BTreeSet<i32>,
     /// Logins tried, by broker.
     pub(crate) logins: BTreeMap<i32, usize>,
+    /// Brokers that are named besides, from this number on. All of them are the first one.
+    pub(crate) named: std::ops::Range<i32>,
+    /// Those are others in each answer.
+    pub(crate) is_restless: bool,
+    /// Connections that are open.
+    pub(crate) open: usize,
     /// Requests for metadata that would have had missing topics created.
     pub(crate) would_create: usize,
 }
@@ -136,7 +150,11 @@ async fn serve(id: i32, listener: TcpListener, world: Arc<Mutex<World>>) {
     while let Ok((stream, _)) = listener.accept().await {
         let world = Arc::clone(&world);
         // A connection ends when the client or some mischief ends it.
-        connections.spawn(async move { drop(converse(id, stream, &world).await) });
+        connections.spawn(async move {
+            world.lock().unwrap().open += 1;
+            drop(converse(id, stream, &world).await);
+            world.lock().unwrap().open -= 1;
+        });
     }
 }
 
@@ -162,6 +180,33 @@ async fn converse(id: i32, mut stream: TcpStream, world: &Mutex<World>) -> std::
             Some(Mischief::Silence) => std::future::pending().await,
             Some(Mischief::Drop) => return Ok(()),
             Some(Mischief::Half) => return stream.write_all(&reply[..reply.len() / 2]).await,
+            Some(Mischief::Begin {
+                size,
+                mut sent,
+                at_once,
+                pause,
+            }) => {
+                let (mut answers, mut sender) = stream.into_split();
+                let send = async {
+                    sender.write_all(&size.to_be_bytes()).await?;
+                    while sent > 0 {
+                        tokio::time::sleep(pause).await;
+                        let piece = sent.min(at_once);
+                        sender.write_all(&vec![0; piece]).await?;
+                        sent -= piece;
+                    }
+                    std::future::pending().await
+                };
+                // What the client sends meanwhile is read, so that it is seen when it closes.
+                let gone = async {
+                    while answers.read(&mut [0; 1024]).await? > 0 {}
+                    Ok(())
+                };
+                return tokio::select! {
+                    end = send => end,
+                    end = gone => end,
+                };
+            }
             Some(Mischief::Chaos(one_in)) => match (random >> 16) % one_in {
                 0 => return Ok(()),
                 1..=2 => tokio::time::sleep(Duration::from_millis(u64::from(random >> 23))).await,

@@ -1,0 +1,398 @@
+//! Which brokers and which answers librdkafka may take in, for `bounds.c`, which asks here from librdkafka's own threads. A client
+//! is known by its opaque, which is a number; clients that were not made by this room are not bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::super::bounds::Bounds;
+use super::super::pool::lock;
+use super::Failure;
+
+/// A cluster of up to so many brokers may use the threads that larger ones may not.
+const FEW_BROKERS: usize = 16;
+
+/// An answer of up to so many bytes is received without being asked for: each connection may hold one.
+const UNBOUNDED_FRAME: usize = 16 << 10;
+
+/// An answer of up to so many bytes may use the memory that larger ones may not.
+const SMALL_FRAME: usize = 1 << 20;
+
+/// How long an answer may take to come once it is let in, and how long it may wait for that. Nobody waits longer for it: see
+/// `SOCKET_TIMEOUT` of the reader.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Refused brokers that are counted. A cluster is closed long before it has named so many.
+const COUNTED: usize = 20_000;
+
+static TABLE: Mutex<Table> = Mutex::new(Table::new());
+
+struct Table {
+    last: usize,
+    /// Threads that librdkafka runs, for whomever.
+    threads: usize,
+    /// Bytes of frames that were let in.
+    held: usize,
+    clients: BTreeMap<usize, Client>,
+    /// By the address of the buffer, which lives as long as its entry here.
+    frames: BTreeMap<usize, Frame>,
+}
+
+struct Client {
+    bounds: Bounds,
+    /// Brokers that it has learnt of and that have a thread, those that are ending included.
+    brokers: usize,
+    refused: BTreeSet<i32>,
+    why: Option<Why>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::kafka) enum Why {
+    /// The cluster has more brokers than one may.
+    Cluster,
+    /// All clusters together have as many as they may.
+    Process,
+    /// The system gives no thread.
+    NoThread,
+}
+
+/// Brokers that a client was not let connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::kafka) struct Refused {
+    pub(in crate::kafka) why: Why,
+    /// How many brokers the cluster has named, those that were let in included.
+    pub(in crate::kafka) brokers: usize,
+}
+
+struct Frame {
+    client: usize,
+    size: usize,
+    is_admitted: bool,
+    since: Instant,
+}
+
+impl Table {
+    const fn new() -> Self {
+        Self {
+            last: 0,
+            threads: 0,
+            held: 0,
+            clients: BTreeMap::new(),
+            frames: BTreeMap::new(),
+        }
+    }
+
+    fn admit_broker(&mut self, client: usize, id: i32) -> bool {
+        let Some(client) = self.clients.get_mut(&client) else {
+            return true;
+        };
+        if id < 0 {
+            // It has none of the numbers that brokers have, and librdkafka would not find it again.
+            return false;
+        }
+        let all = client.bounds.threads;
+        let room = if client.brokers < FEW_BROKERS {
+            all
+        } else {
+            all - all / 4
+        };
+        let why = if client.brokers >= client.bounds.brokers_per_cluster {
+            Why::Cluster
+        } else if self.threads >= room {
+            Why::Process
+        } else {
+            client.brokers += 1;
+            return true;
+        };
+        client.refuse(id, why);
+        false
+    }
+
+    fn broker_not_added(&mut self, client: usize, for_want_of_a_thread: bool) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.brokers = client.brokers.saturating_sub(1);
+            if for_want_of_a_thread {
+                client.why = Some(Why::NoThread);
+            }
+        }
+    }
+
+    fn thread_ended(&mut self, client_of_broker: usize) {
+        self.threads = self.threads.saturating_sub(1);
+        if let Some(client) = self.clients.get_mut(&client_of_broker) {
+            client.brokers = client.brokers.saturating_sub(1);
+        }
+    }
+
+    fn admit_frame(&mut self, client: usize, key: usize, size: usize, now: Instant) -> bool {
+        let Some(Client { bounds, .. }) = self.clients.get(&client) else {
+            return true;
+        };
+        let all = bounds.answer_bytes;
+        if self.frames.get(&key).is_some_and(|frame| frame.is_admitted) {
+            return true;
+        }
+        let others = self.frames.values();
+        let own: usize = others
+            .filter(|frame| frame.client == client && frame.is_admitted)
+            .map(|frame| frame.size)
+            .sum();
+        let room = if size <= SMALL_FRAME {
+            all
+        } else {
+            all - all / 3
+        };
+        // One answer of each client, however large, or several within its third.
+        let is_fair = own == 0 || own.saturating_add(size) <= all / 3;
+        let is_admitted = is_fair && self.held.saturating_add(size) <= room;
+        let frame = self.frames.entry(key).or_insert(Frame {
+            client,
+            size,
+            is_admitted: false,
+            since: now,
+        });
+        if is_admitted {
+            frame.is_admitted = true;
+            frame.since = now;
+            self.held += size;
+        }
+        is_admitted
+    }
+
+    fn late(&self, key: usize, now: Instant) -> Option<&'static CStr> {
+        let frame = self.frames.get(&key)?;
+        let is_late = now.saturating_duration_since(frame.since) > FRAME_TIMEOUT;
+        is_late.then_some(if frame.is_admitted {
+            c"it does not come to an end within 5 s"
+        } else {
+            c"no room for it within 5 s"
+        })
+    }
+
+    fn frame_freed(&mut self, key: usize) {
+        if let Some(frame) = self.frames.remove(&key)
+            && frame.is_admitted
+        {
+            self.held = self.held.saturating_sub(frame.size);
+        }
+    }
+}
+
+impl Client {
+    fn refuse(&mut self, id: i32, why: Why) {
+        if self.refused.len() < COUNTED {
+            self.refused.insert(id);
+        }
+        // The first reason is what to act upon.
+        self.why.get_or_insert(why);
+    }
+}
+
+/// A client's place in the table. To be given up after the client has ended.
+#[derive(Debug)]
+pub(super) struct Bounded(usize);
+
+impl Bounded {
+    pub(super) fn new(bounds: Bounds) -> Result<Self, Failure> {
+        // SAFETY: compares addresses; has no precondition.
+        if !unsafe { lagrange_is_bounded() } {
+            return Err(Failure::invalid(
+                "this program was linked without the bounds of Kafka clients (build.rs of lagrange)",
+            ));
+        }
+        let mut table = lock(&TABLE);
+        table.last += 1;
+        let number = table.last;
+        let client = Client {
+            bounds,
+            brokers: 0,
+            refused: BTreeSet::new(),
+            why: None,
+        };
+        table.clients.insert(number, client);
+        Ok(Self(number))
+    }
+
+    /// What the client's configuration has to name as its opaque: no pointer.
+    pub(super) fn opaque(&self) -> *mut c_void {
+        ptr::without_provenance_mut(self.0)
+    }
+
+    /// Whether the client has not been let connect to all of its brokers.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        let table = lock(&TABLE);
+        let client = table.clients.get(&self.0)?;
+        Some(Refused {
+            why: client.why?,
+            brokers: client.brokers + client.refused.len(),
+        })
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        lock(&TABLE).clients.remove(&self.0);
+    }
+}
+
+unsafe extern "C" {
+    /// Whether librdkafka's calls are led through `bounds.c`.
+    fn lagrange_is_bounded() -> bool;
+}
+
+// What `bounds.c` asks. Pointers are numbers here and are never followed; nothing here can panic while it holds the lock.
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_admit_broker(client: *mut c_void, id: i32) -> bool {
+    lock(&TABLE).admit_broker(client.addr(), id)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_broker_not_added(client: *mut c_void, for_want_of_a_thread: bool) {
+    lock(&TABLE).broker_not_added(client.addr(), for_want_of_a_thread);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_thread_begins() {
+    lock(&TABLE).threads += 1;
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_thread_ended(client_of_broker: *mut c_void) {
+    lock(&TABLE).thread_ended(client_of_broker.addr());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_unbounded_frame() -> usize {
+    UNBOUNDED_FRAME
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_admit_frame(client: *mut c_void, frame: *const c_void, size: usize) -> bool {
+    lock(&TABLE).admit_frame(client.addr(), frame.addr(), size, Instant::now())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_frame_is_late(frame: *const c_void) -> *const c_char {
+    let late = lock(&TABLE).late(frame.addr(), Instant::now());
+    late.map_or(ptr::null(), CStr::as_ptr)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn lagrange_frame_freed(frame: *const c_void) {
+    lock(&TABLE).frame_freed(frame.addr());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        brokers_per_cluster: 20,
+        threads: 40,
+        answer_bytes: 48 << 20,
+    };
+
+    fn table(clients: usize) -> Table {
+        let mut table = Table::new();
+        for number in 1..=clients {
+            let client = Client {
+                bounds: BOUNDS,
+                brokers: 0,
+                refused: BTreeSet::new(),
+                why: None,
+            };
+            table.clients.insert(number, client);
+        }
+        table
+    }
+
+    /// Lets a client have as many of these brokers as it may; gives how many those are.
+    fn add(table: &mut Table, client: usize, ids: std::ops::Range<i32>) -> usize {
+        let mut added = 0;
+        for id in ids {
+            if table.admit_broker(client, id) {
+                table.threads += 1;
+                added += 1;
+            }
+        }
+        added
+    }
+
+    #[test]
+    fn a_cluster_has_as_many_brokers_as_one_may() {
+        let mut table = table(1);
+        assert_eq!(add(&mut table, 1, 0..50), 20);
+        assert_eq!(table.clients[&1].why, Some(Why::Cluster));
+        assert_eq!(table.clients[&1].refused.len(), 30);
+        // One of them goes, another comes.
+        table.thread_ended(1);
+        assert_eq!(add(&mut table, 1, 50..60), 1);
+        assert_eq!(add(&mut table, 1, -5..0), 0, "no broker has such a number");
+    }
+
+    #[test]
+    fn all_clusters_together_have_room_and_small_ones_the_last_of_it() {
+        let mut table = table(4);
+        assert_eq!(add(&mut table, 1, 0..20), 20);
+        assert_eq!(
+            add(&mut table, 2, 0..20),
+            16,
+            "three quarters are used, and it is no small one by now"
+        );
+        assert_eq!(table.clients[&2].why, Some(Why::Process));
+        assert_eq!(add(&mut table, 3, 0..3), 3);
+        assert_eq!(add(&mut table, 4, 0..3), 1, "all are used");
+        // Whose client it is not is not ours to bound.
+        assert_eq!(add(&mut table, 9, 0..100), 100);
+    }
+
+    #[test]
+    fn what_does_not_begin_gives_its_place_back() {
+        let mut table = table(1);
+        for id in 0..100 {
+            assert!(table.admit_broker(1, id));
+            table.broker_not_added(1, id == 99);
+        }
+        assert_eq!(table.clients[&1].brokers, 0);
+        assert_eq!(table.clients[&1].why, Some(Why::NoThread));
+    }
+
+    #[test]
+    fn answers_share_the_memory_for_them() {
+        let mut table = table(9);
+        let now = Instant::now();
+        let mut admit = |client, key, mib: usize| table.admit_frame(client, key, mib << 20, now);
+        assert!(admit(1, 10, 16));
+        assert!(admit(1, 10, 16), "it is let in already");
+        assert!(!admit(1, 11, 1), "a client has its third");
+        assert!(admit(2, 20, 16));
+        assert!(!admit(3, 30, 2), "the last third is for small ones");
+        assert!(admit(3, 31, 1));
+        assert!(admit(7, 1, 1_000), "whose client it is not");
+        table.frame_freed(10);
+        assert!(table.admit_frame(3, 30, 2 << 20, now));
+        assert_eq!(table.held, 19 << 20);
+        for key in [11, 20, 30, 31] {
+            table.frame_freed(key);
+            table.frame_freed(key);
+        }
+        assert_eq!((table.held, table.frames.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_answer_is_late_when_it_does_not_come_or_does_not_fit() {
+        let mut table = table(2);
+        let now = Instant::now();
+        assert!(table.admit_frame(1, 10, 16 << 20, now));
+        assert!(!table.admit_frame(1, 11, 16 << 20, now));
+        assert_eq!(table.late(10, now + FRAME_TIMEOUT), None);
+        let later = now + FRAME_TIMEOUT + Duration::from_secs(1);
+        let why = |key| table.late(key, later).and_then(|why| why.to_str().ok());
+        assert_eq!(why(10), Some("it does not come to an end within 5 s"));
+        assert_eq!(why(11), Some("no room for it within 5 s"));
+        assert_eq!(why(12), None);
+    }
+}
