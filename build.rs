@@ -6,11 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What of librdkafka `bounds.c` stands before.
-const WRAPPED: [&str; 6] = [
+const WRAPPED: [&str; 5] = [
     "rd_buf_destroy",
     "rd_kafka_broker_update",
     "rd_kafka_transport_framed_recv",
-    "rd_kafka_transport_io_serve",
     "rd_kafka_transport_recv",
     "thrd_create",
 ];

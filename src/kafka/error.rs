@@ -43,8 +43,8 @@ pub enum ReadError {
     },
     /// A broker has begun an answer that is larger than any that is asked for.
     #[error(
-        "{server} answers with {bytes} bytes, and at most {limit} are read: is it a Kafka broker? For a cluster of hundreds of \
-         thousands of partitions, name topics instead of writing a topicPattern"
+        "{server} answers with {bytes} bytes, and at most {limit} are read: is it a Kafka broker? If so, and the cluster is very \
+         large, name topics instead of writing a topicPattern"
     )]
     AnswerTooLarge {
         /// Who answers so.

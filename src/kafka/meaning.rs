@@ -114,7 +114,8 @@ fn no_resources(what: &str) -> ReadError {
 /// sends.
 fn too_large(message: &str) -> Option<ReadError> {
     let (server, told) = message.split_once(": Receive failed: Invalid response size ")?;
-    let (size, _) = told.split_once(' ')?;
+    let (size, limit) = told.split_once(" (0..")?;
+    let (limit, _) = limit.split_once(')')?;
     let size: i32 = size.parse().ok()?;
     let bytes = u32::try_from(size).ok().filter(|bytes| {
         let first = bytes.to_be_bytes();
@@ -128,7 +129,7 @@ fn too_large(message: &str) -> Option<ReadError> {
     Some(ReadError::AnswerTooLarge {
         server: server.to_owned(),
         bytes,
-        limit: LARGEST_ANSWER,
+        limit: limit.parse().ok()?,
     })
 }
 
@@ -225,9 +226,8 @@ fn advice(failure: &Failure) -> String {
         "; is Kafka listening there?"
     } else if message.contains("SSL connection closed by peer") {
         "; that port seems to be one without tls"
-    } else if message.contains(" bytes: ") {
-        // Of `bounds.c`: an answer that is late.
-        "; is the network slow, or do too many clusters answer at length?"
+    } else if message.contains("Unsolicited answer") {
+        "; is it a Kafka broker?"
     } else if ["Send failed", "Receive failed", "Disconnected"]
         .iter()
         .any(|lost| message.contains(lost))

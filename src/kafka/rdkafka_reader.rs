@@ -38,9 +38,8 @@ const SETUP_TIMEOUT: &str = "2500";
 const SOCKET_TIMEOUT: &str = "5000";
 
 /// The largest answer that is read, in bytes. The largest that is asked for is the list of all topics, for a `topicPattern`: it
-/// describes each partition, by 26 bytes and 12 for each replica and in-sync replica, so that 200,000 partitions of three replicas
-/// are 10 MB.
-pub(super) const LARGEST_ANSWER: u32 = 16 << 20;
+/// describes each partition, by 18 bytes and 8 for each replica: 240,000 partitions of three replicas.
+pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
 
 /// How often librdkafka counts what it sent, in milliseconds.
 const STATISTICS_INTERVAL: &str = "5000";
@@ -112,15 +111,17 @@ impl RdkafkaReader {
 
     fn too_many(&self) -> Option<ReadError> {
         let limit = self.bounds.brokers_per_cluster;
-        let brokers = self.named.load(Ordering::Relaxed);
-        if brokers > limit {
+        let named = self.named.load(Ordering::Relaxed);
+        if named > limit {
+            let brokers = named;
             return Some(ReadError::TooManyBrokers { brokers, limit });
         }
         let Refused { why, brokers } = self.handle.refused()?;
         Some(match why {
+            // It has named these, though not all at once.
             Why::Cluster => ReadError::TooManyBrokers { brokers, limit },
             Why::Process => ReadError::NoRoomForBrokers {
-                brokers,
+                brokers: if named == 0 { brokers } else { named },
                 limit: self.bounds.threads,
             },
             Why::NoThread => out_of_threads(),

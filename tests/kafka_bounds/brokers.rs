@@ -5,10 +5,11 @@ use std::time::Duration;
 use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::pool::Watch;
+use lagrange::kafka::reader::ClusterReader;
 use rstest::rstest;
 
 use super::taken::{Most, Taken, until};
-use super::{ALONE, brokers, pool, watch};
+use super::{ALONE, brokers, pool, reader, watch};
 
 /// Threads beside those of brokers: of the runtime, of clients, and of what this program measures by.
 const OTHERS: usize = 60;
@@ -93,21 +94,21 @@ async fn brokers_that_are_others_in_each_answer_take_no_more() {
         world.is_restless = true;
     }
     let before = Taken::now();
-    let (pool, mut wakeups, _failures) = pool(Bounds::default());
     let most = Most::watch();
-    let _watch = watch(&pool, "restless", &restless);
-    for _ in 0..3 {
-        let look = futures::StreamExt::next(&mut wakeups);
-        let look = tokio::time::timeout(Duration::from_mins(2), look).await;
-        look.expect("a look in two minutes").unwrap();
+    let reader = reader(&restless, Bounds::default()).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        let answer = reader.bootstrap().await;
+        refused += usize::from(answer.is_err_and(|error| error.is_too_many_brokers()));
     }
+    assert!(refused > 10, "{refused}");
     let most = most.so_far();
     println!("{before:?}, at most {most:?}");
     assert!(
         most.threads < before.threads + 300 + OTHERS,
         "{before:?} {most:?}"
     );
-    assert!(pool.shutdown(Duration::from_secs(20)).await);
+    reader.close().await;
     until("all threads end", || {
         Taken::now().threads < before.threads + OTHERS
     })

@@ -28,7 +28,7 @@ use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::{Failures, Pool, Wakeups, Watch};
-use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
+use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::stats::Unobserved;
 
 use broker::Brokers;
@@ -67,4 +67,16 @@ async fn brokers(count: i32) -> Brokers {
     brokers.topic("t", 6);
     brokers.group("g", 1);
     brokers
+}
+
+async fn reader(brokers: &Brokers, bounds: Bounds) -> RdkafkaReader {
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let factory = RdkafkaFactory {
+        call_timeout: std::env::var("T").map_or(settings().call_timeout, |n| {
+            std::time::Duration::from_secs(n.parse().unwrap())
+        }),
+        allow_local_addresses: true,
+        bounds,
+    };
+    RdkafkaReader::open(&connection, &factory).await.unwrap()
 }

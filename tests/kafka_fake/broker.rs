@@ -25,9 +25,12 @@ pub(crate) enum Mischief {
     Drop,
     /// Half of the answer is sent, and the connection is closed.
     Half,
-    /// An answer of `size` bytes is begun, as its first four bytes say. So many bytes of it are sent, `at_once` at a time with a
-    /// `pause` before each, and nothing more.
+    /// This is answered, after the four bytes of its size and the four of the correlation.
+    Instead(&'static [u8]),
+    /// An answer of `size` bytes is begun, as its first four bytes say, and so many bytes of it are sent, `at_once` at a time with a
+    /// `pause` before each, and nothing more. If it is `unsolicited`, it follows the answer.
     Begin {
+        unsolicited: bool,
         size: i32,
         sent: usize,
         at_once: usize,
@@ -79,8 +82,8 @@ pub(crate) struct World {
     pub(crate) named: std::ops::Range<i32>,
     /// Those are others in each answer.
     pub(crate) is_restless: bool,
-    /// Connections that are open.
-    pub(crate) open: usize,
+    /// Connections that have ended.
+    pub(crate) ended: usize,
     /// Requests for metadata that would have had missing topics created.
     pub(crate) would_create: usize,
 }
@@ -151,9 +154,8 @@ async fn serve(id: i32, listener: TcpListener, world: Arc<Mutex<World>>) {
         let world = Arc::clone(&world);
         // A connection ends when the client or some mischief ends it.
         connections.spawn(async move {
-            world.lock().unwrap().open += 1;
             drop(converse(id, stream, &world).await);
-            world.lock().unwrap().open -= 1;
+            world.lock().unwrap().ended += 1;
         });
     }
 }
@@ -180,7 +182,15 @@ async fn converse(id: i32, mut stream: TcpStream, world: &Mutex<World>) -> std::
             Some(Mischief::Silence) => std::future::pending().await,
             Some(Mischief::Drop) => return Ok(()),
             Some(Mischief::Half) => return stream.write_all(&reply[..reply.len() / 2]).await,
+            Some(Mischief::Instead(answer)) => {
+                let size = i32::try_from(answer.len() + 4).unwrap();
+                stream.write_all(&size.to_be_bytes()).await?;
+                stream.write_all(&reply[4..8]).await?;
+                stream.write_all(answer).await?;
+                continue;
+            }
             Some(Mischief::Begin {
+                unsolicited,
                 size,
                 mut sent,
                 at_once,
@@ -188,7 +198,13 @@ async fn converse(id: i32, mut stream: TcpStream, world: &Mutex<World>) -> std::
             }) => {
                 let (mut answers, mut sender) = stream.into_split();
                 let send = async {
+                    if unsolicited {
+                        sender.write_all(&reply).await?;
+                    }
                     sender.write_all(&size.to_be_bytes()).await?;
+                    if !unsolicited {
+                        sender.write_all(&reply[4..8]).await?;
+                    }
                     while sent > 0 {
                         tokio::time::sleep(pause).await;
                         let piece = sent.min(at_once);

@@ -23,7 +23,6 @@
 WRAPPED(rd_buf_destroy);
 WRAPPED(rd_kafka_broker_update);
 WRAPPED(rd_kafka_transport_framed_recv);
-WRAPPED(rd_kafka_transport_io_serve);
 WRAPPED(rd_kafka_transport_recv);
 WRAPPED(thrd_create);
 
@@ -34,9 +33,16 @@ extern void lagrange_broker_not_added(void *client, _Bool for_want_of_a_thread);
 extern void lagrange_thread_begins(void);
 extern void lagrange_thread_ended(void *client_of_broker);
 extern size_t lagrange_unbounded_frame(void);
-extern _Bool lagrange_admit_frame(void *client, const void *frame, size_t size);
-extern const char *lagrange_frame_is_late(const void *frame);
+extern size_t lagrange_largest_frame(void *client, int kind);
+extern _Bool lagrange_admit_frame(void *client, const void *frame, size_t size, int kind);
 extern void lagrange_frame_freed(const void *frame);
+
+/* Of lagrange_largest_frame(): the client is not bounded. */
+#define UNBOUNDED ((size_t)-1)
+
+/* Kinds of answers: the API key of the question, but for these. */
+#define UNSOLICITED (-1)
+#define ALL_TOPICS (-2)
 
 /* How long a connection waits before it asks again whether it may receive, in microseconds. */
 #define PAUSE_US 10000
@@ -47,7 +53,6 @@ extern void lagrange_frame_freed(const void *frame);
 _Bool lagrange_is_bounded(void) {
         return REAL(rd_buf_destroy) && REAL(rd_kafka_broker_update) &&
                REAL(rd_kafka_transport_framed_recv) &&
-               REAL(rd_kafka_transport_io_serve) &&
                REAL(rd_kafka_transport_recv) && REAL(thrd_create);
 }
 
@@ -145,47 +150,64 @@ void __wrap_rd_kafka_broker_update(rd_kafka_t *rk,
 
 /* ---- Frames: answers, which librdkafka receives whole before it reads them ---- */
 
-static void *client_of(const rd_kafka_transport_t *rktrans) {
-        return rd_kafka_opaque(rktrans->rktrans_rkb->rkb_rk);
-}
-
 static _Bool is_bounded(const rd_buf_t *rbuf) {
         return rbuf->rbuf_size > lagrange_unbounded_frame();
 }
 
-/* The memory of the frame is allocated by now, and untouched: until it is filled, it takes none. */
+static int kind_of(const rd_kafka_broker_t *rkb, const rd_kafka_buf_t *rkbuf) {
+        const rd_kafka_buf_t *request;
+
+        TAILQ_FOREACH(request, &rkb->rkb_waitresps.rkbq_bufs, rkbuf_link) {
+                if (request->rkbuf_corrid != rkbuf->rkbuf_reshdr.CorrId)
+                        continue;
+                return request->rkbuf_reqhdr.ApiKey == RD_KAFKAP_Metadata &&
+                                       request->rkbuf_u.Metadata.all_topics
+                           ? ALL_TOPICS
+                           : request->rkbuf_reqhdr.ApiKey;
+        }
+        return UNSOLICITED;
+}
+
+/*
+ * The memory of the frame is allocated by now, and untouched: until it is filled, it takes none. One that does not come to an end, or
+ * that waits too long, goes with its question: librdkafka closes the connection when that times out.
+ */
 ssize_t __wrap_rd_kafka_transport_recv(rd_kafka_transport_t *rktrans,
                                        rd_buf_t *rbuf,
                                        char *errstr,
                                        size_t errstr_size) {
-        if (is_bounded(rbuf) && !lagrange_admit_frame(client_of(rktrans), rbuf,
-                                                      rbuf->rbuf_size)) {
-                rd_usleep(PAUSE_US, NULL);
-                return 0; /* as if nothing had come yet */
+        const rd_kafka_broker_t *rkb = rktrans->rktrans_rkb;
+        const rd_kafka_buf_t *rkbuf  = rkb->rkb_recv_buf;
+
+        /* Frames of other kinds are rd_kafka_transport_framed_recv()'s. */
+        if (rkbuf && rbuf == &rkbuf->rkbuf_buf && is_bounded(rbuf)) {
+                void *client   = rd_kafka_opaque(rkb->rkb_rk);
+                int kind       = kind_of(rkb, rkbuf);
+                size_t largest = lagrange_largest_frame(client, kind);
+
+                if (rbuf->rbuf_size > largest) {
+                        /* In librdkafka's words where it is too large. */
+                        if (kind == UNSOLICITED)
+                                rd_snprintf(errstr, errstr_size,
+                                            "Unsolicited answer of %" PRIusz
+                                            " bytes",
+                                            rbuf->rbuf_size);
+                        else
+                                rd_snprintf(errstr, errstr_size,
+                                            "Invalid response size %" PRIusz
+                                            " (0..%" PRIusz ")",
+                                            rbuf->rbuf_size, largest);
+                        return -1;
+                }
+                if (largest != UNBOUNDED &&
+                    !lagrange_admit_frame(client, rbuf, rbuf->rbuf_size,
+                                          kind)) {
+                        rd_usleep(PAUSE_US, NULL);
+                        return 0; /* as if nothing had come yet */
+                }
         }
         return REAL(rd_kafka_transport_recv)(rktrans, rbuf, errstr,
                                              errstr_size);
-}
-
-/* A broker that has long ceased to send, or that has waited too long, is never asked to receive. Its thread passes here once a
- * second. */
-int __wrap_rd_kafka_transport_io_serve(rd_kafka_transport_t *rktrans,
-                                       rd_kafka_q_t *rkq,
-                                       int timeout_ms) {
-        rd_kafka_broker_t *rkb      = rktrans->rktrans_rkb;
-        const rd_kafka_buf_t *rkbuf = rkb->rkb_recv_buf;
-        const char *why             = NULL;
-
-        if (rkbuf && is_bounded(&rkbuf->rkbuf_buf))
-                why = lagrange_frame_is_late(&rkbuf->rkbuf_buf);
-        if (why) {
-                rd_kafka_broker_fail(rkb, LOG_ERR,
-                                     RD_KAFKA_RESP_ERR__TRANSPORT,
-                                     "Answer of %" PRIusz " bytes: %s",
-                                     rkbuf->rkbuf_totlen, why);
-                return 1;
-        }
-        return REAL(rd_kafka_transport_io_serve)(rktrans, rkq, timeout_ms);
 }
 
 /* The last that is done with a frame, whether it was read, was of no use or its connection broke. */

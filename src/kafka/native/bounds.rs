@@ -1,10 +1,10 @@
 //! Which brokers and which answers librdkafka may take in, for `bounds.c`, which asks here from librdkafka's own threads. A client
 //! is known by its opaque, which is a number; clients that were not made by this room are not bounded.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CStr, c_char, c_void};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::{c_int, c_void};
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use super::super::bounds::Bounds;
@@ -17,15 +17,38 @@ const FEW_BROKERS: usize = 16;
 /// An answer of up to so many bytes is received without being asked for: each connection may hold one.
 const UNBOUNDED_FRAME: usize = 16 << 10;
 
+/// Kinds of answers, for `bounds.c`: the API key of the question, or one of these.
+const UNSOLICITED: c_int = -1;
+const ALL_TOPICS: c_int = -2;
+
+/// How many times its size an answer takes at most: itself, what librdkafka makes of it, and our copy. Nobody needs as much of an
+/// answer that means no harm.
+fn unfolded(kind: c_int) -> usize {
+    match kind {
+        // `rd_kafka_parse_Metadata` has four times the answer's size, and gives up beyond. Of it the names are copied.
+        ALL_TOPICS => 5,
+        // DescribeGroups and ConsumerGroupDescribe: four bytes for a partition that a member has, for which librdkafka makes twice
+        // an entry of 64 bytes and a copy of the topic's name.
+        15 | 69 => 64,
+        // Listed groups, offsets, and the replicas of partitions, each with a name of its broker.
+        _ => 24,
+    }
+}
+
 /// An answer of up to so many bytes may use the memory that larger ones may not.
 const SMALL_FRAME: usize = 1 << 20;
 
-/// How long an answer may take to come once it is let in, and how long it may wait for that. Nobody waits longer for it: see
-/// `SOCKET_TIMEOUT` of the reader.
-const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long what is made of an answer is taken to be there once the answer itself is freed.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Refused brokers that are counted. A cluster is closed long before it has named so many.
 const COUNTED: usize = 20_000;
+
+/// An allocation of more bytes has a mapping of its own, which is given back with it. Without being told, glibc raises this with each
+/// large allocation that is freed, to 32 MiB, and then keeps what large answers took, for each of the threads that received one.
+const OWN_MAPPING: libc::c_int = 256 << 10;
+
+static GIVE_BACK: Once = Once::new();
 
 static TABLE: Mutex<Table> = Mutex::new(Table::new());
 
@@ -33,11 +56,13 @@ struct Table {
     last: usize,
     /// Threads that librdkafka runs, for whomever.
     threads: usize,
-    /// Bytes of frames that were let in.
+    /// Bytes that the frames that were let in take.
     held: usize,
     clients: BTreeMap<usize, Client>,
     /// By the address of the buffer, which lives as long as its entry here.
     frames: BTreeMap<usize, Frame>,
+    /// Those that are freed, since when.
+    lingering: VecDeque<(Instant, Frame)>,
 }
 
 struct Client {
@@ -68,9 +93,8 @@ pub(in crate::kafka) struct Refused {
 
 struct Frame {
     client: usize,
-    size: usize,
+    cost: usize,
     is_admitted: bool,
-    since: Instant,
 }
 
 impl Table {
@@ -81,6 +105,7 @@ impl Table {
             held: 0,
             clients: BTreeMap::new(),
             frames: BTreeMap::new(),
+            lingering: VecDeque::new(),
         }
     }
 
@@ -104,6 +129,8 @@ impl Table {
             Why::Process
         } else {
             client.brokers += 1;
+            // There was no room for it before.
+            client.refused.remove(&id);
             return true;
         };
         client.refuse(id, why);
@@ -126,56 +153,70 @@ impl Table {
         }
     }
 
-    fn admit_frame(&mut self, client: usize, key: usize, size: usize, now: Instant) -> bool {
-        let Some(Client { bounds, .. }) = self.clients.get(&client) else {
-            return true;
-        };
-        let all = bounds.answer_bytes;
+    /// The largest answer of a kind that is received.
+    fn largest_frame(&self, client: usize, kind: c_int) -> usize {
+        match self.clients.get(&client) {
+            None => usize::MAX,
+            Some(_) if kind == UNSOLICITED => 0,
+            Some(client) => client.bounds.for_large() / unfolded(kind),
+        }
+    }
+
+    fn admit_frame(
+        &mut self,
+        client: usize,
+        key: usize,
+        size: usize,
+        kind: c_int,
+        now: Instant,
+    ) -> bool {
         if self.frames.get(&key).is_some_and(|frame| frame.is_admitted) {
             return true;
         }
-        let others = self.frames.values();
-        let own: usize = others
+        self.forget(now);
+        let Some(Client { bounds, .. }) = self.clients.get(&client) else {
+            return true;
+        };
+        let lingering = self.lingering.iter().map(|(_, frame)| frame);
+        let all = self.frames.values().chain(lingering);
+        let own: usize = all
             .filter(|frame| frame.client == client && frame.is_admitted)
-            .map(|frame| frame.size)
+            .map(|frame| frame.cost)
             .sum();
         let room = if size <= SMALL_FRAME {
-            all
+            bounds.answer_bytes
         } else {
-            all - all / 3
+            bounds.for_large()
         };
-        // One answer of each client, however large, or several within its third.
-        let is_fair = own == 0 || own.saturating_add(size) <= all / 3;
-        let is_admitted = is_fair && self.held.saturating_add(size) <= room;
+        let cost = size.saturating_mul(unfolded(kind));
+        // One answer of each client, however large, or several within its quarter.
+        let is_fair = own == 0 || own.saturating_add(cost) <= bounds.answer_bytes / 4;
+        let is_admitted = is_fair && self.held.saturating_add(cost) <= room;
         let frame = self.frames.entry(key).or_insert(Frame {
             client,
-            size,
+            cost,
             is_admitted: false,
-            since: now,
         });
         if is_admitted {
             frame.is_admitted = true;
-            frame.since = now;
-            self.held += size;
+            self.held += cost;
         }
         is_admitted
     }
 
-    fn late(&self, key: usize, now: Instant) -> Option<&'static CStr> {
-        let frame = self.frames.get(&key)?;
-        let is_late = now.saturating_duration_since(frame.since) > FRAME_TIMEOUT;
-        is_late.then_some(if frame.is_admitted {
-            c"it does not come to an end within 5 s"
-        } else {
-            c"no room for it within 5 s"
-        })
-    }
-
-    fn frame_freed(&mut self, key: usize) {
+    fn frame_freed(&mut self, key: usize, now: Instant) {
         if let Some(frame) = self.frames.remove(&key)
             && frame.is_admitted
         {
-            self.held = self.held.saturating_sub(frame.size);
+            self.lingering.push_back((now, frame));
+        }
+    }
+
+    /// Gives back what those took that were freed a while ago.
+    fn forget(&mut self, now: Instant) {
+        let is_gone = |since: Instant| now.saturating_duration_since(since) >= LINGER;
+        while let Some((_, frame)) = self.lingering.pop_front_if(|(since, _)| is_gone(*since)) {
+            self.held = self.held.saturating_sub(frame.cost);
         }
     }
 }
@@ -202,6 +243,10 @@ impl Bounded {
                 "this program was linked without the bounds of Kafka clients (build.rs of lagrange)",
             ));
         }
+        GIVE_BACK.call_once(|| {
+            // SAFETY: has no precondition. That it fails would cost memory alone.
+            unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING) };
+        });
         let mut table = lock(&TABLE);
         table.last += 1;
         let number = table.last;
@@ -270,29 +315,34 @@ extern "C" fn lagrange_unbounded_frame() -> usize {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn lagrange_admit_frame(client: *mut c_void, frame: *const c_void, size: usize) -> bool {
-    lock(&TABLE).admit_frame(client.addr(), frame.addr(), size, Instant::now())
+extern "C" fn lagrange_largest_frame(client: *mut c_void, kind: c_int) -> usize {
+    lock(&TABLE).largest_frame(client.addr(), kind)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn lagrange_frame_is_late(frame: *const c_void) -> *const c_char {
-    let late = lock(&TABLE).late(frame.addr(), Instant::now());
-    late.map_or(ptr::null(), CStr::as_ptr)
+extern "C" fn lagrange_admit_frame(
+    client: *mut c_void,
+    frame: *const c_void,
+    size: usize,
+    kind: c_int,
+) -> bool {
+    lock(&TABLE).admit_frame(client.addr(), frame.addr(), size, kind, Instant::now())
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn lagrange_frame_freed(frame: *const c_void) {
-    lock(&TABLE).frame_freed(frame.addr());
+    lock(&TABLE).frame_freed(frame.addr(), Instant::now());
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::rdkafka_reader::LARGEST_ANSWER;
     use super::*;
 
     const BOUNDS: Bounds = Bounds {
         brokers_per_cluster: 20,
         threads: 40,
-        answer_bytes: 48 << 20,
+        answer_bytes: 72 << 20,
     };
 
     fn table(clients: usize) -> Table {
@@ -364,35 +414,44 @@ mod tests {
     fn answers_share_the_memory_for_them() {
         let mut table = table(9);
         let now = Instant::now();
-        let mut admit = |client, key, mib: usize| table.admit_frame(client, key, mib << 20, now);
-        assert!(admit(1, 10, 16));
-        assert!(admit(1, 10, 16), "it is let in already");
-        assert!(!admit(1, 11, 1), "a client has its third");
-        assert!(admit(2, 20, 16));
-        assert!(!admit(3, 30, 2), "the last third is for small ones");
-        assert!(admit(3, 31, 1));
-        assert!(admit(7, 1, 1_000), "whose client it is not");
-        table.frame_freed(10);
-        assert!(table.admit_frame(3, 30, 2 << 20, now));
-        assert_eq!(table.held, 19 << 20);
-        for key in [11, 20, 30, 31] {
-            table.frame_freed(key);
-            table.frame_freed(key);
+        let later = now + LINGER;
+        let mut admit =
+            |client, key, mib: usize, at| table.admit_frame(client, key, mib << 20, ALL_TOPICS, at);
+        assert!(admit(1, 10, 6, now));
+        assert!(admit(1, 10, 6, now), "it is let in already");
+        assert!(!admit(1, 11, 1, now), "a client has its quarter");
+        assert!(admit(2, 20, 4, now));
+        assert!(!admit(3, 30, 2, now), "the last quarter is for small ones");
+        assert!(admit(3, 31, 1, now));
+        assert!(admit(19, 1, 1_000, now), "whose client it is not");
+        table.frame_freed(10, now);
+        let admit = |table: &mut Table, client, key, mib: usize, at| {
+            table.admit_frame(client, key, mib << 20, ALL_TOPICS, at)
+        };
+        assert!(
+            !admit(&mut table, 4, 40, 5, now),
+            "what was made of it is there"
+        );
+        assert!(!admit(&mut table, 3, 30, 3, later), "it has had its turn");
+        assert!(admit(&mut table, 4, 40, 5, later));
+        assert_eq!(table.held, (4 + 1 + 5) * 5 << 20);
+        for key in [11, 20, 30, 31, 40] {
+            table.frame_freed(key, later);
+            table.frame_freed(key, later);
         }
+        table.forget(later + LINGER);
         assert_eq!((table.held, table.frames.len()), (0, 0));
     }
 
     #[test]
-    fn an_answer_is_late_when_it_does_not_come_or_does_not_fit() {
-        let mut table = table(2);
-        let now = Instant::now();
-        assert!(table.admit_frame(1, 10, 16 << 20, now));
-        assert!(!table.admit_frame(1, 11, 16 << 20, now));
-        assert_eq!(table.late(10, now + FRAME_TIMEOUT), None);
-        let later = now + FRAME_TIMEOUT + Duration::from_secs(1);
-        let why = |key| table.late(key, later).and_then(|why| why.to_str().ok());
-        assert_eq!(why(10), Some("it does not come to an end within 5 s"));
-        assert_eq!(why(11), Some("no room for it within 5 s"));
-        assert_eq!(why(12), None);
+    fn the_largest_answer_is_as_large_as_what_is_made_of_it_lets_it_be() {
+        let table = table(1);
+        let largest = |kind| table.largest_frame(1, kind);
+        let of_reader = usize::try_from(LARGEST_ANSWER).unwrap();
+        assert!(largest(ALL_TOPICS) > of_reader, "with the default");
+        assert!(largest(16) > 2 << 20);
+        assert!(largest(15) > 512 << 10);
+        assert_eq!(largest(UNSOLICITED), 0);
+        assert_eq!(table.largest_frame(2, UNSOLICITED), usize::MAX);
     }
 }
