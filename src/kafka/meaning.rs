@@ -287,13 +287,13 @@ mod tests {
          keytab, its krb5.conf and sasl.kerberos.serviceName"
     )]
     fn trouble_says_what_to_check(#[case] code: kafka, #[case] message: &str, #[case] text: &str) {
-        assert_eq!(trouble(&[failure(code, message)]).to_string(), text);
+        assert_eq!(trouble(&[failure(code, message)], 300).to_string(), text);
     }
 
     #[test]
     fn trouble_that_librdkafka_does_not_tell_is_guessed() {
         let text = "no broker answered: no answer: wrong protocol or port?";
-        assert_eq!(trouble(&[]).to_string(), text);
+        assert_eq!(trouble(&[], 300).to_string(), text);
     }
 
     #[rstest]
@@ -330,5 +330,73 @@ mod tests {
         );
         let kind = "connect".to_owned();
         assert_eq!(described("c", &other), Err(ReadError::GroupType { kind }));
+    }
+
+    #[rstest]
+    #[case::large(
+        99_000_000,
+        "k:1/1 answers with 99000000 bytes, and at most 10485760 are read"
+    )]
+    #[case::negative(-5, "Invalid response size -5")]
+    // "HTTP", and TLS that says that it is not spoken to in TLS.
+    #[case::http(0x4854_5450, "wrong protocol or port (tls, sasl)?")]
+    #[case::tls(0x1503_0300, "wrong protocol or port (tls, sasl)?")]
+    fn a_size_beyond_all_answers_is_an_answer_or_another_protocol(
+        #[case] size: i32,
+        #[case] expected: &str,
+    ) {
+        let message = format!(
+            "k:1/1: Receive failed: Invalid response size {size} (0..10485760): increase receive.message.max.bytes"
+        );
+        let errors = [failure(kafka::RD_KAFKA_RESP_ERR__BAD_MSG, &message)];
+        let text = trouble(&errors, 300).to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[rstest]
+    #[case::brokers("Metadata v12(flex)", "13/600123", true)]
+    #[case::topics("Metadata v12(flex)", "81234/600123", false)]
+    #[case::groups("ListGroups v4(flex)", "13/600123", false)]
+    fn brokers_that_librdkafka_does_not_read_are_too_many(
+        #[case] api: &str,
+        #[case] at: &str,
+        #[case] brokers: bool,
+    ) {
+        let lines = [
+            format!(
+                "k:1/1: Protocol parse failure for {api} at {at} (f:1) (incorrect broker.version.fallback?)"
+            ),
+            "k:1/1: ApiArrayCnt 12000 out of range".to_owned(),
+        ];
+        let errors = lines.map(|line| failure(kafka::RD_KAFKA_RESP_ERR__BAD_MSG, &line));
+        let expected = ReadError::TooManyBrokers {
+            brokers: 12_000,
+            limit: 300,
+        };
+        assert_eq!(trouble(&errors, 300) == expected, brokers);
+    }
+
+    #[test]
+    fn every_message_is_short_enough_for_a_condition() {
+        let longest = [
+            out_of_threads(),
+            ReadError::TooManyBrokers {
+                brokers: 10_000,
+                limit: 10_000,
+            },
+            ReadError::NoRoomForBrokers {
+                brokers: 10_000,
+                limit: 10_000,
+            },
+            ReadError::AnswerTooLarge {
+                server: "kafka-0.kafka.shop.svc:9092/100".to_owned(),
+                bytes: u32::MAX,
+                limit: u32::MAX,
+            },
+        ];
+        for error in longest {
+            let text = error.to_string();
+            assert!(text.len() <= crate::api::condition::MAX_MESSAGE, "{text}");
+        }
     }
 }

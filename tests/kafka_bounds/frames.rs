@@ -142,10 +142,7 @@ async fn a_large_answer_that_nobody_has_asked_for_ends_the_connection() {
 async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
     let _alone = ALONE.lock().await;
     let metadata = unfolding(10 * MIB - 1024);
-    let clusters: Vec<_> = futures::future::join_all(
-        (0..std::env::var("N").map_or(6, |n| n.parse().unwrap())).map(|_| brokers(1)),
-    )
-    .await;
+    let clusters: Vec<_> = futures::future::join_all((0..6).map(|_| brokers(1))).await;
     let readers = clusters
         .iter()
         .map(|brokers| reader(brokers, Bounds::default()));
@@ -164,13 +161,13 @@ async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
     let before = Taken::now();
     let most = Most::watch();
     let names = readers.iter().map(|reader| reader.topic_names());
-    for answer in futures::future::join_all(names).await {
-        println!("{:?}", answer.map(|names| names.len()));
-    }
+    let answers = futures::future::join_all(names).await;
+    // Others wait for their turn, and longer than a question may.
+    assert!(answers.iter().any(Result::is_ok), "{answers:?}");
     let most = most.so_far();
     println!("{} bytes, {before:?}, at most {most:?}", metadata.len());
     assert!(
-        most.memory < before.memory + 80 * 1024,
+        most.memory < before.memory + 128 * 1024,
         "{before:?} {most:?}"
     );
     for reader in &readers {

@@ -1,7 +1,10 @@
 //! Which brokers and which answers librdkafka may take in, for `bounds.c`, which asks here from librdkafka's own threads. A client
 //! is known by its opaque, which is a number; clients that were not made by this room are not bounded.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::{Mutex, Once};
@@ -38,7 +41,8 @@ fn unfolded(kind: c_int) -> usize {
 /// An answer of up to so many bytes may use the memory that larger ones may not.
 const SMALL_FRAME: usize = 1 << 20;
 
-/// How long what is made of an answer is taken to be there once the answer itself is freed.
+/// How long what is made of an answer is taken to be there once the answer itself is freed: as long as its client reads metadata, and
+/// at least this long.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Refused brokers that are counted. A cluster is closed long before it has named so many.
@@ -61,8 +65,8 @@ struct Table {
     clients: BTreeMap<usize, Client>,
     /// By the address of the buffer, which lives as long as its entry here.
     frames: BTreeMap<usize, Frame>,
-    /// Those that are freed, since when.
-    lingering: VecDeque<(Instant, Frame)>,
+    /// Those that are freed.
+    lingering: Vec<Lingering>,
 }
 
 struct Client {
@@ -71,6 +75,8 @@ struct Client {
     brokers: usize,
     refused: BTreeSet<i32>,
     why: Option<Why>,
+    /// Metadata that is being read, by its number: [`Reading`].
+    reading: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +103,14 @@ struct Frame {
     is_admitted: bool,
 }
 
+/// A frame that is freed, though perhaps not what was made of it.
+struct Lingering {
+    frame: Frame,
+    since: Instant,
+    /// What its client was reading then.
+    reading: Option<usize>,
+}
+
 impl Table {
     const fn new() -> Self {
         Self {
@@ -105,7 +119,7 @@ impl Table {
             held: 0,
             clients: BTreeMap::new(),
             frames: BTreeMap::new(),
-            lingering: VecDeque::new(),
+            lingering: Vec::new(),
         }
     }
 
@@ -177,7 +191,7 @@ impl Table {
         let Some(Client { bounds, .. }) = self.clients.get(&client) else {
             return true;
         };
-        let lingering = self.lingering.iter().map(|(_, frame)| frame);
+        let lingering = self.lingering.iter().map(|one| &one.frame);
         let all = self.frames.values().chain(lingering);
         let own: usize = all
             .filter(|frame| frame.client == client && frame.is_admitted)
@@ -208,16 +222,33 @@ impl Table {
         if let Some(frame) = self.frames.remove(&key)
             && frame.is_admitted
         {
-            self.lingering.push_back((now, frame));
+            let reading = (self.clients.get(&frame.client)).and_then(|client| client.reading);
+            self.lingering.push(Lingering {
+                frame,
+                since: now,
+                reading,
+            });
         }
     }
 
     /// Gives back what those took that were freed a while ago.
     fn forget(&mut self, now: Instant) {
-        let is_gone = |since: Instant| now.saturating_duration_since(since) >= LINGER;
-        while let Some((_, frame)) = self.lingering.pop_front_if(|(since, _)| is_gone(*since)) {
-            self.held = self.held.saturating_sub(frame.cost);
-        }
+        let Self {
+            clients,
+            lingering,
+            held,
+            ..
+        } = self;
+        lingering.retain(|one| {
+            let client = clients.get(&one.frame.client);
+            let is_read =
+                one.reading.is_some() && one.reading == client.and_then(|client| client.reading);
+            let is_there = is_read || now.saturating_duration_since(one.since) < LINGER;
+            if !is_there {
+                *held = held.saturating_sub(one.frame.cost);
+            }
+            is_there
+        });
     }
 }
 
@@ -255,6 +286,7 @@ impl Bounded {
             brokers: 0,
             refused: BTreeSet::new(),
             why: None,
+            reading: None,
         };
         table.clients.insert(number, client);
         Ok(Self(number))
@@ -263,6 +295,20 @@ impl Bounded {
     /// What the client's configuration has to name as its opaque: no pointer.
     pub(super) fn opaque(&self) -> *mut c_void {
         ptr::without_provenance_mut(self.0)
+    }
+
+    /// Says that metadata is read, until this is dropped: what librdkafka has made of it is there as long.
+    pub(super) fn reading(&self) -> Reading {
+        let mut table = lock(&TABLE);
+        table.last += 1;
+        let number = table.last;
+        if let Some(client) = table.clients.get_mut(&self.0) {
+            client.reading = Some(number);
+        }
+        Reading {
+            client: self.0,
+            number,
+        }
     }
 
     /// Whether the client has not been let connect to all of its brokers.
@@ -279,6 +325,21 @@ impl Bounded {
 impl Drop for Bounded {
     fn drop(&mut self) {
         lock(&TABLE).clients.remove(&self.0);
+    }
+}
+
+/// Metadata is being read.
+pub(super) struct Reading {
+    client: usize,
+    number: usize,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(client) = lock(&TABLE).clients.get_mut(&self.client) {
+            // Another one may have begun meanwhile: it counts from there on.
+            client.reading = client.reading.filter(|number| *number != self.number);
+        }
     }
 }
 
@@ -332,126 +393,4 @@ extern "C" fn lagrange_admit_frame(
 #[unsafe(no_mangle)]
 extern "C" fn lagrange_frame_freed(frame: *const c_void) {
     lock(&TABLE).frame_freed(frame.addr(), Instant::now());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::super::rdkafka_reader::LARGEST_ANSWER;
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds {
-        brokers_per_cluster: 20,
-        threads: 40,
-        answer_bytes: 72 << 20,
-    };
-
-    fn table(clients: usize) -> Table {
-        let mut table = Table::new();
-        for number in 1..=clients {
-            let client = Client {
-                bounds: BOUNDS,
-                brokers: 0,
-                refused: BTreeSet::new(),
-                why: None,
-            };
-            table.clients.insert(number, client);
-        }
-        table
-    }
-
-    /// Lets a client have as many of these brokers as it may; gives how many those are.
-    fn add(table: &mut Table, client: usize, ids: std::ops::Range<i32>) -> usize {
-        let mut added = 0;
-        for id in ids {
-            if table.admit_broker(client, id) {
-                table.threads += 1;
-                added += 1;
-            }
-        }
-        added
-    }
-
-    #[test]
-    fn a_cluster_has_as_many_brokers_as_one_may() {
-        let mut table = table(1);
-        assert_eq!(add(&mut table, 1, 0..50), 20);
-        assert_eq!(table.clients[&1].why, Some(Why::Cluster));
-        assert_eq!(table.clients[&1].refused.len(), 30);
-        // One of them goes, another comes.
-        table.thread_ended(1);
-        assert_eq!(add(&mut table, 1, 50..60), 1);
-        assert_eq!(add(&mut table, 1, -5..0), 0, "no broker has such a number");
-    }
-
-    #[test]
-    fn all_clusters_together_have_room_and_small_ones_the_last_of_it() {
-        let mut table = table(4);
-        assert_eq!(add(&mut table, 1, 0..20), 20);
-        assert_eq!(
-            add(&mut table, 2, 0..20),
-            16,
-            "three quarters are used, and it is no small one by now"
-        );
-        assert_eq!(table.clients[&2].why, Some(Why::Process));
-        assert_eq!(add(&mut table, 3, 0..3), 3);
-        assert_eq!(add(&mut table, 4, 0..3), 1, "all are used");
-        // Whose client it is not is not ours to bound.
-        assert_eq!(add(&mut table, 9, 0..100), 100);
-    }
-
-    #[test]
-    fn what_does_not_begin_gives_its_place_back() {
-        let mut table = table(1);
-        for id in 0..100 {
-            assert!(table.admit_broker(1, id));
-            table.broker_not_added(1, id == 99);
-        }
-        assert_eq!(table.clients[&1].brokers, 0);
-        assert_eq!(table.clients[&1].why, Some(Why::NoThread));
-    }
-
-    #[test]
-    fn answers_share_the_memory_for_them() {
-        let mut table = table(9);
-        let now = Instant::now();
-        let later = now + LINGER;
-        let mut admit =
-            |client, key, mib: usize, at| table.admit_frame(client, key, mib << 20, ALL_TOPICS, at);
-        assert!(admit(1, 10, 6, now));
-        assert!(admit(1, 10, 6, now), "it is let in already");
-        assert!(!admit(1, 11, 1, now), "a client has its quarter");
-        assert!(admit(2, 20, 4, now));
-        assert!(!admit(3, 30, 2, now), "the last quarter is for small ones");
-        assert!(admit(3, 31, 1, now));
-        assert!(admit(19, 1, 1_000, now), "whose client it is not");
-        table.frame_freed(10, now);
-        let admit = |table: &mut Table, client, key, mib: usize, at| {
-            table.admit_frame(client, key, mib << 20, ALL_TOPICS, at)
-        };
-        assert!(
-            !admit(&mut table, 4, 40, 5, now),
-            "what was made of it is there"
-        );
-        assert!(!admit(&mut table, 3, 30, 3, later), "it has had its turn");
-        assert!(admit(&mut table, 4, 40, 5, later));
-        assert_eq!(table.held, (4 + 1 + 5) * 5 << 20);
-        for key in [11, 20, 30, 31, 40] {
-            table.frame_freed(key, later);
-            table.frame_freed(key, later);
-        }
-        table.forget(later + LINGER);
-        assert_eq!((table.held, table.frames.len()), (0, 0));
-    }
-
-    #[test]
-    fn the_largest_answer_is_as_large_as_what_is_made_of_it_lets_it_be() {
-        let table = table(1);
-        let largest = |kind| table.largest_frame(1, kind);
-        let of_reader = usize::try_from(LARGEST_ANSWER).unwrap();
-        assert!(largest(ALL_TOPICS) > of_reader, "with the default");
-        assert!(largest(16) > 2 << 20);
-        assert!(largest(15) > 512 << 10);
-        assert_eq!(largest(UNSOLICITED), 0);
-        assert_eq!(table.largest_frame(2, UNSOLICITED), usize::MAX);
-    }
 }

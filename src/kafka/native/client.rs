@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::super::snapshot::NodeId;
 use super::super::token::Token;
-use super::bounds::{Bounded, Refused};
+use super::bounds::{Bounded, Reading, Refused};
 use super::config::Config;
 use super::values::{MESSAGE, NO_RESOURCES, milliseconds, name_of, numbers, shared, text};
 use super::{Code, Failure};
@@ -74,6 +74,11 @@ impl Client {
 
     pub(super) fn pointer(&self) -> *mut sys::rd_kafka_t {
         self.handle.as_ptr()
+    }
+
+    /// To be held while metadata is asked for and read.
+    pub(super) fn reading(&self) -> Reading {
+        self.bounded.reading()
     }
 
     /// The brokers that it was not let connect to, if there are any.
