@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lagrange::clock::Clock;
+use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::{Connection, Servers};
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::{Pool, Settings};
@@ -151,6 +152,7 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
     let readers = RdkafkaFactory {
         call_timeout: settings.call_timeout,
         allow_local_addresses: true,
+        bounds: Bounds::default(),
     };
     let observer = Arc::clone(&told) as Arc<dyn Observer>;
     let (pool, mut wakeups, _failures) =

@@ -73,6 +73,9 @@ pub mod reasons {
     pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
     /// Ready, False: the group's topics have more partitions than are read for one group, or than there is memory for.
     pub const TOO_MANY_PARTITIONS: &str = "TooManyPartitions";
+    /// Ready, LagKnown and Connected, False: the cluster has more brokers than the operator connects to; the message says which limit
+    /// it is.
+    pub const TOO_MANY_BROKERS: &str = "TooManyBrokers";
     /// Ready and Connected, False: the resource asks for something that cannot be done; the message says what to write.
     pub const INVALID_SPEC: &str = "InvalidSpec";
 

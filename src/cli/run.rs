@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     controller::{self, Gates, Setup},
     kafka::{
+        bounds::Bounds,
         pool::{self, PollerFailed, Pool},
         rdkafka_reader::RdkafkaFactory,
     },
@@ -145,6 +146,16 @@ struct Operator {
     tasks: Tasks,
 }
 
+/// The bounds on all clusters, for clusters of up to so many brokers: two of them have to fit.
+fn kafka_bounds(brokers_per_cluster: usize) -> Bounds {
+    let default = Bounds::default();
+    Bounds {
+        brokers_per_cluster,
+        threads: default.threads.max(2 * brokers_per_cluster),
+        ..default
+    }
+}
+
 impl Operator {
     async fn run(self) -> Result<(), AccessError> {
         let stop = self.tasks.stop().clone();
@@ -177,6 +188,7 @@ impl Operator {
             Arc::new(RdkafkaFactory {
                 call_timeout: options.kafka_timeout,
                 allow_local_addresses: options.allow_local_addresses,
+                bounds: kafka_bounds(options.max_brokers_per_cluster.into()),
             }),
             Arc::new(self.metrics.clone()),
         );

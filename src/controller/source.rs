@@ -249,9 +249,12 @@ pub(super) fn trouble(
     })
 }
 
-/// Whether the brokers do not let us in.
+/// Whether the brokers do not let us in, or are more than we connect to.
 pub(super) fn is_refusal(error: &ReadError) -> bool {
-    matches!(error, ReadError::Authentication { .. })
+    matches!(
+        error,
+        ReadError::Authentication { .. } | ReadError::TooManyBrokers { .. }
+    )
 }
 
 /// Whether there is too much to be read for the group.

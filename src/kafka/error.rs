@@ -19,6 +19,41 @@ pub enum ReadError {
         /// The broker's or librdkafka's words, and what to check.
         detail: String,
     },
+    /// The cluster has more brokers than one may.
+    #[error(
+        "the cluster names {brokers} brokers, and at most {limit} are connected to: is it the right one? \
+         If so, run the operator with a larger --max-brokers-per-cluster"
+    )]
+    TooManyBrokers {
+        /// How many it names.
+        brokers: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// All clusters together have as many brokers as they may.
+    #[error(
+        "there is no room for the {brokers} brokers of the cluster: the brokers of all clusters take the {limit} threads that the \
+         operator may have for them; use fewer clusters, or run another operator for some of the namespaces"
+    )]
+    NoRoomForBrokers {
+        /// How many the cluster has, as far as it is known.
+        brokers: usize,
+        /// How many threads there may be.
+        limit: usize,
+    },
+    /// A broker has begun an answer that is larger than any that is asked for.
+    #[error(
+        "{server} answers with {bytes} bytes, and at most {limit} are read: is it a Kafka broker? If so, and the cluster is very \
+         large, name topics instead of writing a topicPattern"
+    )]
+    AnswerTooLarge {
+        /// Who answers so.
+        server: String,
+        /// How large it is, as it says.
+        bytes: u32,
+        /// How large it may be.
+        limit: u32,
+    },
     /// An ACL is missing.
     #[error("not authorised to describe {resource}: grant Describe on it")]
     Authorization {
@@ -171,10 +206,21 @@ impl ReadError {
         )
     }
 
+    /// Whether the cluster has more brokers than may be connected to, so that none of it is read.
+    pub fn is_too_many_brokers(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyBrokers { .. } | Self::NoRoomForBrokers { .. }
+        )
+    }
+
     /// Reason of conditions and label of metrics: a bounded set.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut => "KafkaUnreachable",
+            Self::Unreachable { .. } | Self::TimedOut | Self::AnswerTooLarge { .. } => {
+                "KafkaUnreachable"
+            }
+            Self::TooManyBrokers { .. } | Self::NoRoomForBrokers { .. } => "TooManyBrokers",
             Self::Authentication { .. } => "AuthenticationFailed",
             Self::Authorization { .. } | Self::FewerRights { .. } => "AuthorizationFailed",
             Self::CoordinatorUnavailable

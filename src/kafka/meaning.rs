@@ -4,6 +4,7 @@ use rdkafka_sys::rd_kafka_resp_err_t as kafka;
 
 use super::error::ReadError;
 use super::native::{Code, Failure};
+use super::rdkafka_reader::LARGEST_ANSWER;
 use super::reader::DescribedGroup;
 use super::snapshot::{GroupState, Known, Protocol, TopicPartition};
 
@@ -39,6 +40,9 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
             failure.message
         );
         return ReadError::Authentication { detail };
+    }
+    if let Some(error) = too_large(&failure.message) {
+        return error;
     }
     let Ok(code) = e::try_from(failure.code.0) else {
         return ReadError::Other(failure.message.clone());
@@ -81,12 +85,74 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
             detail: without_ticket(&failure.message)
                 .unwrap_or_else(|| format!("{}{}", refusal(&failure.message), failure.message)),
         },
+        e::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE => no_resources(&failure.message),
+        // Whose message says no more than its name.
+        e::RD_KAFKA_RESP_ERR__BAD_MSG if failure.message == Failure::new(failure.code).message => {
+            ReadError::Other(format!(
+                "the answer cannot be read: it is larger than {LARGEST_ANSWER} bytes, or none of Kafka's"
+            ))
+        }
         _ => ReadError::Other(failure.message.clone()),
     }
 }
 
+/// The system gives no thread for another broker.
+pub(super) fn out_of_threads() -> ReadError {
+    no_resources("no thread for another broker")
+}
+
+fn no_resources(what: &str) -> ReadError {
+    ReadError::Unreachable {
+        detail: format!(
+            "the operator is out of threads, descriptors or memory ({what}): give its Pod more of them (the kubelet's podPidsLimit, \
+             resources.limits), or lower --max-brokers-per-cluster"
+        ),
+    }
+}
+
+/// What a frame of a size beyond all answers is: a broker's that means harm, or no frame, but the first bytes that another protocol
+/// sends.
+fn too_large(message: &str) -> Option<ReadError> {
+    let (server, told) = message.split_once(": Receive failed: Invalid response size ")?;
+    let (size, limit) = told.split_once(" (0..")?;
+    let (limit, _) = limit.split_once(')')?;
+    let size: i32 = size.parse().ok()?;
+    let bytes = u32::try_from(size).ok().filter(|bytes| {
+        let first = bytes.to_be_bytes();
+        // TLS says (0x15, 0x03, version) that it does not understand; HTTP and the like begin with words.
+        let is_alert = matches!(first, [0x15..=0x16, 0x03, ..]);
+        let is_text = first
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+        !is_alert && !is_text
+    })?;
+    Some(ReadError::AnswerTooLarge {
+        server: server.to_owned(),
+        bytes,
+        limit: limit.parse().ok()?,
+    })
+}
+
+/// Brokers beyond what librdkafka reads of (10,000). It does not say that the answer that it could not read is of brokers, which
+/// are the first thing in it.
+fn unreadably_many_brokers(errors: &[Failure]) -> Option<usize> {
+    let is_metadata = errors.iter().any(|failure| {
+        let place = failure.message.split_once("parse failure for Metadata v");
+        let place = place.and_then(|(_, place)| place.split_once(" at ")?.1.split_once('/'));
+        place.is_some_and(|(at, _)| at.parse::<u32>().is_ok_and(|at| at < 32))
+    });
+    let mut counts = errors.iter().filter_map(|failure| {
+        let (_, told) = failure.message.split_once("ApiArrayCnt ")?;
+        told.strip_suffix(" out of range")?.parse::<usize>().ok()
+    });
+    counts.next().filter(|_| is_metadata)
+}
+
 /// Why nothing answers, by what librdkafka told meanwhile: a refused login says more than a connection that failed.
-pub(super) fn trouble(errors: &[Failure]) -> ReadError {
+pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
+    if let Some(brokers) = unreadably_many_brokers(errors) {
+        return ReadError::TooManyBrokers { brokers, limit };
+    }
     let meanings: Vec<_> = errors
         .iter()
         .map(|failure| meaning(failure, "the cluster"))
@@ -96,7 +162,9 @@ pub(super) fn trouble(errors: &[Failure]) -> ReadError {
     let refused = |error: &ReadError| {
         matches!(
             error,
-            ReadError::Authentication { .. } | ReadError::Authorization { .. }
+            ReadError::Authentication { .. }
+                | ReadError::Authorization { .. }
+                | ReadError::AnswerTooLarge { .. }
         )
     };
     let unreachable = |error: &ReadError| matches!(error, ReadError::Unreachable { .. });
@@ -158,6 +226,8 @@ fn advice(failure: &Failure) -> String {
         "; is Kafka listening there?"
     } else if message.contains("SSL connection closed by peer") {
         "; that port seems to be one without tls"
+    } else if message.contains("Unsolicited answer") {
+        "; is it a Kafka broker?"
     } else if ["Send failed", "Receive failed", "Disconnected"]
         .iter()
         .any(|lost| message.contains(lost))
@@ -217,13 +287,13 @@ mod tests {
          keytab, its krb5.conf and sasl.kerberos.serviceName"
     )]
     fn trouble_says_what_to_check(#[case] code: kafka, #[case] message: &str, #[case] text: &str) {
-        assert_eq!(trouble(&[failure(code, message)]).to_string(), text);
+        assert_eq!(trouble(&[failure(code, message)], 300).to_string(), text);
     }
 
     #[test]
     fn trouble_that_librdkafka_does_not_tell_is_guessed() {
         let text = "no broker answered: no answer: wrong protocol or port?";
-        assert_eq!(trouble(&[]).to_string(), text);
+        assert_eq!(trouble(&[], 300).to_string(), text);
     }
 
     #[rstest]
@@ -260,5 +330,73 @@ mod tests {
         );
         let kind = "connect".to_owned();
         assert_eq!(described("c", &other), Err(ReadError::GroupType { kind }));
+    }
+
+    #[rstest]
+    #[case::large(
+        99_000_000,
+        "k:1/1 answers with 99000000 bytes, and at most 10485760 are read"
+    )]
+    #[case::negative(-5, "Invalid response size -5")]
+    // "HTTP", and TLS that says that it is not spoken to in TLS.
+    #[case::http(0x4854_5450, "wrong protocol or port (tls, sasl)?")]
+    #[case::tls(0x1503_0300, "wrong protocol or port (tls, sasl)?")]
+    fn a_size_beyond_all_answers_is_an_answer_or_another_protocol(
+        #[case] size: i32,
+        #[case] expected: &str,
+    ) {
+        let message = format!(
+            "k:1/1: Receive failed: Invalid response size {size} (0..10485760): increase receive.message.max.bytes"
+        );
+        let errors = [failure(kafka::RD_KAFKA_RESP_ERR__BAD_MSG, &message)];
+        let text = trouble(&errors, 300).to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[rstest]
+    #[case::brokers("Metadata v12(flex)", "13/600123", true)]
+    #[case::topics("Metadata v12(flex)", "81234/600123", false)]
+    #[case::groups("ListGroups v4(flex)", "13/600123", false)]
+    fn brokers_that_librdkafka_does_not_read_are_too_many(
+        #[case] api: &str,
+        #[case] at: &str,
+        #[case] brokers: bool,
+    ) {
+        let lines = [
+            format!(
+                "k:1/1: Protocol parse failure for {api} at {at} (f:1) (incorrect broker.version.fallback?)"
+            ),
+            "k:1/1: ApiArrayCnt 12000 out of range".to_owned(),
+        ];
+        let errors = lines.map(|line| failure(kafka::RD_KAFKA_RESP_ERR__BAD_MSG, &line));
+        let expected = ReadError::TooManyBrokers {
+            brokers: 12_000,
+            limit: 300,
+        };
+        assert_eq!(trouble(&errors, 300) == expected, brokers);
+    }
+
+    #[test]
+    fn every_message_is_short_enough_for_a_condition() {
+        let longest = [
+            out_of_threads(),
+            ReadError::TooManyBrokers {
+                brokers: 10_000,
+                limit: 10_000,
+            },
+            ReadError::NoRoomForBrokers {
+                brokers: 10_000,
+                limit: 10_000,
+            },
+            ReadError::AnswerTooLarge {
+                server: "kafka-0.kafka.shop.svc:9092/100".to_owned(),
+                bytes: u32::MAX,
+                limit: u32::MAX,
+            },
+        ];
+        for error in longest {
+            let text = error.to_string();
+            assert!(text.len() <= crate::api::condition::MAX_MESSAGE, "{text}");
+        }
     }
 }

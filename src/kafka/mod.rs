@@ -3,6 +3,7 @@
 //! [`pool`] is the door: [`Pool::watch`](pool::Pool::watch) says what one resource wants to know of a cluster; one poller per
 //! cluster looks for all of them at once and leaves a [`Snapshot`](snapshot::Snapshot).
 
+pub mod bounds;
 pub mod certificates;
 pub mod connection;
 pub mod error;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::bounds::Bounds;
 use super::connection::Connection;
 use super::error::ReadError;
-use super::meaning::{described, meaning, partition_meaning, trouble};
-use super::native::{Code, Handle, Wanted};
+use super::meaning::{described, meaning, out_of_threads, partition_meaning, trouble};
+use super::native::{Code, Handle, Refused, Wanted, Why};
 use super::pool::lock;
 use super::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
@@ -35,6 +37,10 @@ const SETUP_TIMEOUT: &str = "2500";
 /// behind a connection that was cut silently would stay unreadable.
 const SOCKET_TIMEOUT: &str = "5000";
 
+/// The largest answer that is read, in bytes. The largest that is asked for is the list of all topics, for a `topicPattern`: it
+/// describes each partition, by 18 bytes and 8 for each replica: 240,000 partitions of three replicas.
+pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
+
 /// How often librdkafka counts what it sent, in milliseconds.
 const STATISTICS_INTERVAL: &str = "5000";
 
@@ -45,6 +51,8 @@ pub struct RdkafkaFactory {
     pub call_timeout: Duration,
     /// Whether loopback and link-local addresses may be connected to (decision 38).
     pub allow_local_addresses: bool,
+    /// What the clusters may make the process hold.
+    pub bounds: Bounds,
 }
 
 impl ReaderFactory for RdkafkaFactory {
@@ -66,6 +74,9 @@ pub struct RdkafkaReader {
     handle: Handle,
     servers: usize,
     call_timeout: Duration,
+    bounds: Bounds,
+    /// How many brokers the cluster has last said that it has.
+    named: AtomicUsize,
     statistics: Mutex<Statistics>,
 }
 
@@ -78,15 +89,43 @@ impl RdkafkaReader {
         let local = factory.allow_local_addresses;
         let tokens = connection.security().tokens(local);
         let tokens = tokens.map_err(|detail| ReadError::Authentication { detail })?;
-        match Handle::open(properties, tokens, local).await {
+        match Handle::open(properties, tokens, local, factory.bounds).await {
             Ok(handle) => Ok(Self {
                 handle,
                 servers: connection.servers(),
                 call_timeout: factory.call_timeout,
+                bounds: factory.bounds,
+                named: AtomicUsize::new(0),
                 statistics: Mutex::default(),
             }),
-            Err(failure) => Err(ReadError::Other(failure.message)),
+            Err(failure) => Err(meaning(&failure, "the cluster")),
         }
+    }
+
+    /// The cluster, unless it has more brokers than it may.
+    fn bounded(&self, mut cluster: Cluster) -> Known<Cluster> {
+        cluster.brokers.dedup();
+        self.named.store(cluster.brokers.len(), Ordering::Relaxed);
+        self.too_many().map_or(Ok(cluster), Err)
+    }
+
+    fn too_many(&self) -> Option<ReadError> {
+        let limit = self.bounds.brokers_per_cluster;
+        let named = self.named.load(Ordering::Relaxed);
+        if named > limit {
+            let brokers = named;
+            return Some(ReadError::TooManyBrokers { brokers, limit });
+        }
+        let Refused { why, brokers } = self.handle.refused()?;
+        Some(match why {
+            // It has named these, though not all at once.
+            Why::Cluster => ReadError::TooManyBrokers { brokers, limit },
+            Why::Process => ReadError::NoRoomForBrokers {
+                brokers: if named == 0 { brokers } else { named },
+                limit: self.bounds.threads,
+            },
+            Why::NoThread => out_of_threads(),
+        })
     }
 }
 
@@ -108,6 +147,14 @@ fn properties_of_all() -> Vec<(&'static str, String)> {
         ("socket.timeout.ms", own(SOCKET_TIMEOUT)),
         ("socket.connection.setup.timeout.ms", own(SETUP_TIMEOUT)),
         ("api.version.request.timeout.ms", own(SETUP_TIMEOUT)),
+        // The largest answer that is asked for.
+        ("receive.message.max.bytes", LARGEST_ANSWER.to_string()),
+        // Nothing is ever fetched; but it must not be more than may be received.
+        ("fetch.max.bytes", own("1000000")),
+        // What the kernel keeps of an answer that is not let in yet, for each connection: it counts as the container's memory.
+        ("socket.receive.buffer.bytes", own("65536")),
+        // A cluster that cannot be reached is begun anew by the poller. librdkafka would do so without end, and with more threads.
+        ("metadata.recovery.strategy", own("none")),
         // A broker that comes back is connected to by the next look. How often one that cannot be reached at all is tried
         // is the poller's affair: it closes the client in between.
         ("reconnect.backoff.max.ms", own("1000")),
@@ -122,7 +169,7 @@ impl ClusterReader for RdkafkaReader {
         async {
             let answer = self.handle.bootstrap(self.servers, BOOTSTRAP_TIMEOUT).await;
             match answer {
-                Ok(cluster) => Ok(cluster),
+                Ok(cluster) => self.bounded(cluster),
                 Err(_) => Err(self.trouble()),
             }
         }
@@ -132,7 +179,8 @@ impl ClusterReader for RdkafkaReader {
     fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>> {
         async move {
             let answer = self.handle.cluster(on, self.call_timeout).await;
-            answer.map_err(|failure| meaning(&failure, "the cluster"))
+            let cluster = answer.map_err(|failure| meaning(&failure, "the cluster"))?;
+            self.bounded(cluster)
         }
         .boxed()
     }
@@ -276,7 +324,9 @@ impl ClusterReader for RdkafkaReader {
     }
 
     fn trouble(&self) -> ReadError {
-        trouble(&self.handle.errors())
+        let errors = self.handle.errors();
+        self.too_many()
+            .unwrap_or_else(|| trouble(&errors, self.bounds.brokers_per_cluster))
     }
 
     fn traffic(&self) -> Traffic {

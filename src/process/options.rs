@@ -173,6 +173,18 @@ pub struct Options {
     )]
     pub max_connections_per_namespace: u16,
 
+    /// How many brokers a Kafka cluster may have, 1 to 10000: each of them takes a thread and up to four descriptors, and all clusters
+    /// together have 1000 threads, or twice as many as this. Beyond it a cluster is not read, and says TooManyBrokers
+    #[arg(
+        long,
+        env = "LAGRANGE_MAX_BROKERS_PER_CLUSTER",
+        default_value_t = 300,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..=10_000),
+        help_heading = KAFKA,
+    )]
+    pub max_brokers_per_cluster: u16,
+
     /// Namespace whose connections may log in as the operator itself: by the AWS role of its pod, or its keytab; repeat the
     /// flag or separate by commas, empty for none. Without it the operator's own namespace. Elsewhere a Secret is needed
     #[arg(
@@ -338,6 +350,7 @@ mod tests {
         assert!(options.inline_connections);
         assert!(!options.allow_local_addresses);
         assert_eq!(options.max_connections_per_namespace, 20);
+        assert_eq!(options.max_brokers_per_cluster, 300);
         assert_eq!((options.record, options.record_limit), (None, 64));
         assert_eq!(options.memory_limit, None);
     }
@@ -405,6 +418,7 @@ mod tests {
         "write a duration from 500ms to 10s"
     )]
     #[case("--concurrency=0", "0 is not in 1..=256")]
+    #[case("--max-brokers-per-cluster=0", "0 is not in 1..=10000")]
     #[case("--record=orders=/tmp/a", "write a ConsumerGroup and a file")]
     #[case("--record=/orders=/tmp/a", "write a ConsumerGroup and a file")]
     #[case("--record=shop/orders=", "write a ConsumerGroup and a file")]

@@ -39,6 +39,7 @@ use faults::{BROKERS, Faults};
 use guests::Guests;
 use judge::Judge;
 use lagrange::clock::Clock;
+use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups};
 use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
 use lagrange::kafka::stats::Unobserved;
@@ -152,6 +153,7 @@ fn pool(clock: Clock) -> (Pool, Wakeups, Failures) {
     let readers = RdkafkaFactory {
         call_timeout: settings.call_timeout,
         allow_local_addresses: settings.allow_local_addresses,
+        bounds: Bounds::default(),
     };
     Pool::new(clock, settings, Arc::new(readers), Arc::new(Unobserved))
 }

@@ -165,7 +165,19 @@ fn metadata(request: &MetadataRequest, world: &mut World) -> ResponseKind {
             .with_host(text(&address.ip().to_string()))
             .with_port(i32::from(address.port()))
     });
-    let brokers = brokers.collect();
+    let mut brokers: Vec<_> = brokers.collect();
+    let first = world.addresses.values().next().copied();
+    let named = world.named.clone().zip(first.into_iter().cycle());
+    brokers.extend(named.map(|(id, address)| {
+        metadata_response::MetadataResponseBroker::default()
+            .with_node_id(BrokerId(id))
+            .with_host(text(&address.ip().to_string()))
+            .with_port(i32::from(address.port()))
+    }));
+    if world.is_restless {
+        let more = i32::try_from(world.named.len()).unwrap();
+        world.named = world.named.end..world.named.end + more;
+    }
     let names: Vec<String> = match &request.topics {
         Some(topics) => {
             let names = topics.iter().filter_map(|topic| topic.name.as_ref());

@@ -25,6 +25,17 @@ pub(crate) enum Mischief {
     Drop,
     /// Half of the answer is sent, and the connection is closed.
     Half,
+    /// This is answered, after the four bytes of its size and the four of the correlation.
+    Instead(&'static [u8]),
+    /// An answer of `size` bytes is begun, as its first four bytes say, and so many bytes of it are sent, `at_once` at a time with a
+    /// `pause` before each, and nothing more. If it is `unsolicited`, it follows the answer.
+    Begin {
+        unsolicited: bool,
+        size: i32,
+        sent: usize,
+        at_once: usize,
+        pause: Duration,
+    },
     /// Each of these at random: one request in this many is dropped, one in three of them is delayed a little.
     Chaos(u32),
 }
@@ -69,6 +80,12 @@ pub(crate) struct World {
     pub(crate) words: Option<String>,
     /// Logins tried, by broker.
     pub(crate) logins: BTreeMap<i32, usize>,
+    /// Brokers that are named besides, from this number on. All of them are the first one.
+    pub(crate) named: std::ops::Range<i32>,
+    /// Those are others in each answer.
+    pub(crate) is_restless: bool,
+    /// Connections that have ended.
+    pub(crate) ended: usize,
     /// Requests for metadata that would have had missing topics created.
     pub(crate) would_create: usize,
 }
@@ -138,7 +155,10 @@ async fn serve(id: i32, listener: TcpListener, world: Arc<Mutex<World>>) {
     while let Ok((stream, _)) = listener.accept().await {
         let world = Arc::clone(&world);
         // A connection ends when the client or some mischief ends it.
-        connections.spawn(async move { drop(converse(id, stream, &world).await) });
+        connections.spawn(async move {
+            drop(converse(id, stream, &world).await);
+            world.lock().unwrap().ended += 1;
+        });
     }
 }
 
@@ -164,6 +184,47 @@ async fn converse(id: i32, mut stream: TcpStream, world: &Mutex<World>) -> std::
             Some(Mischief::Silence) => std::future::pending().await,
             Some(Mischief::Drop) => return Ok(()),
             Some(Mischief::Half) => return stream.write_all(&reply[..reply.len() / 2]).await,
+            Some(Mischief::Instead(answer)) => {
+                let size = i32::try_from(answer.len() + 4).unwrap();
+                stream.write_all(&size.to_be_bytes()).await?;
+                stream.write_all(&reply[4..8]).await?;
+                stream.write_all(answer).await?;
+                continue;
+            }
+            Some(Mischief::Begin {
+                unsolicited,
+                size,
+                mut sent,
+                at_once,
+                pause,
+            }) => {
+                let (mut answers, mut sender) = stream.into_split();
+                let send = async {
+                    if unsolicited {
+                        sender.write_all(&reply).await?;
+                    }
+                    sender.write_all(&size.to_be_bytes()).await?;
+                    if !unsolicited {
+                        sender.write_all(&reply[4..8]).await?;
+                    }
+                    while sent > 0 {
+                        tokio::time::sleep(pause).await;
+                        let piece = sent.min(at_once);
+                        sender.write_all(&vec![0; piece]).await?;
+                        sent -= piece;
+                    }
+                    std::future::pending().await
+                };
+                // What the client sends meanwhile is read, so that it is seen when it closes.
+                let gone = async {
+                    while answers.read(&mut [0; 1024]).await? > 0 {}
+                    Ok(())
+                };
+                return tokio::select! {
+                    end = send => end,
+                    end = gone => end,
+                };
+            }
             Some(Mischief::Chaos(one_in)) => match (random >> 16) % one_in {
                 0 => return Ok(()),
                 1..=2 => tokio::time::sleep(Duration::from_millis(u64::from(random >> 23))).await,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kafka_protocol::messages::ApiKey;
+use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::{Interest, Key};
@@ -378,6 +379,7 @@ async fn reader(brokers: &Brokers) -> Arc<RdkafkaReader> {
     let factory = RdkafkaFactory {
         call_timeout: settings().call_timeout,
         allow_local_addresses: true,
+        bounds: Bounds::default(),
     };
     Arc::new(RdkafkaReader::open(&connection, &factory).await.unwrap())
 }

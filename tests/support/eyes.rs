@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lagrange::clock::Clock;
+use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::interest::{GroupInterest, Interest, Isolation, Key, TopicSelection};
 use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch};
@@ -37,6 +38,7 @@ pub fn pool(settings: Settings) -> (Pool, Wakeups, Failures) {
     let readers = RdkafkaFactory {
         call_timeout: settings.call_timeout,
         allow_local_addresses: settings.allow_local_addresses,
+        bounds: Bounds::default(),
     };
     Pool::new(
         Clock::start(),

@@ -123,7 +123,9 @@ impl Handle {
             let (mut slice, longest) = SLICES;
             let mut refused = None;
             loop {
+                let reading = core.client.reading();
                 let answer = ask(&core, slice);
+                drop(reading);
                 let now = Instant::now();
                 slice = (slice * 2).min(longest);
                 if refused.is_none() && core.news.login_refused(1) {

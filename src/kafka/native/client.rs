@@ -10,13 +10,18 @@ use zeroize::Zeroizing;
 
 use super::super::snapshot::NodeId;
 use super::super::token::Token;
+use super::bounds::{Bounded, Reading, Refused};
 use super::config::Config;
-use super::values::{MESSAGE, milliseconds, name_of, numbers, shared, text};
+use super::values::{MESSAGE, NO_RESOURCES, milliseconds, name_of, numbers, shared, text};
 use super::{Code, Failure};
 
 /// A client handle.
 #[derive(Debug)]
-pub(super) struct Client(NonNull<sys::rd_kafka_t>);
+pub(super) struct Client {
+    handle: NonNull<sys::rd_kafka_t>,
+    /// Dropped after the client has ended, with all its threads.
+    bounded: Bounded,
+}
 
 // SAFETY: librdkafka's handles may be used and destroyed from any thread.
 unsafe impl Send for Client {}
@@ -24,7 +29,7 @@ unsafe impl Send for Client {}
 unsafe impl Sync for Client {}
 
 impl Client {
-    pub(super) fn new(config: Config) -> Result<Self, Failure> {
+    pub(super) fn new(config: Config, bounded: Bounded) -> Result<Self, Failure> {
         let mut message = [0; MESSAGE];
         // SAFETY: the configuration is ours and alive; the buffer outlives the call.
         let client = unsafe {
@@ -36,15 +41,23 @@ impl Client {
             )
         };
         match NonNull::new(client) {
-            Some(client) => {
+            Some(handle) => {
                 // A client that was made owns its configuration.
                 std::mem::forget(config);
-                let client = Self(client);
+                let client = Self { handle, bounded };
                 client.end_group();
                 Ok(client)
             }
-            // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
-            None => Err(Failure::invalid(&unsafe { text(message.as_ptr()) })),
+            None => {
+                // SAFETY: has no precondition; gives a code of librdkafka's own.
+                let code = unsafe { sys::rd_kafka_last_error() } as i32;
+                // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
+                let message = unsafe { text(message.as_ptr()) };
+                Err(match code {
+                    NO_RESOURCES => Failure::out_of_resources(&message),
+                    _ => Failure::invalid(&message),
+                })
+            }
         }
     }
 
@@ -60,7 +73,17 @@ impl Client {
     }
 
     pub(super) fn pointer(&self) -> *mut sys::rd_kafka_t {
-        self.0.as_ptr()
+        self.handle.as_ptr()
+    }
+
+    /// To be held while metadata is asked for and read.
+    pub(super) fn reading(&self) -> Reading {
+        self.bounded.reading()
+    }
+
+    /// The brokers that it was not let connect to, if there are any.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.bounded.refused()
     }
 
     /// Metadata from whichever broker is connected first. Blocks for `timeout`.

@@ -9,6 +9,7 @@ use rdkafka_sys as sys;
 use super::super::connection::is_local_address;
 use super::super::secret::Secret;
 use super::Failure;
+use super::bounds::Bounded;
 use super::values::{MESSAGE, c_string, secret_c_string};
 
 /// A configuration that has not become a client yet.
@@ -50,6 +51,12 @@ impl Config {
         Err(Failure::invalid(&format!(
             "librdkafka does not take what is given for {name}"
         )))
+    }
+
+    /// Says which client it becomes, for `bounds.c`. Callbacks get it too, and do not look at it.
+    pub(super) fn set_opaque(&mut self, bounded: &Bounded) {
+        // SAFETY: the configuration is ours and alive; the opaque is a number that nobody follows.
+        unsafe { sys::rd_kafka_conf_set_opaque(self.0.as_ptr(), bounded.opaque()) };
     }
 
     /// Has librdkafka say why it does not trust a broker's certificate: by itself it tells only that it does not.

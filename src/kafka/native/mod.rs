@@ -17,10 +17,13 @@
 //! * The handle ends in this order, on a thread that may block: the pump has ended, io events are switched off, the queue
 //!   is destroyed, the handle is destroyed, the fd is closed. librdkafka can never write into a descriptor that was closed
 //!   and given to somebody else.
+//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`bounds`] has not let in. That rests on functions of
+//!   librdkafka that it does not promise (docs/decisions/0011), and that `bounds.c` stands before: the only C of ours.
 //! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one that they lack.
 
 #![allow(unsafe_code)]
 
+mod bounds;
 mod call;
 mod client;
 mod config;
@@ -37,9 +40,12 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::bounds::Bounds;
 use super::pool::lock;
 use super::secret::Secret;
 use super::token::TokenSource;
+use bounds::Bounded;
+pub(super) use bounds::{Refused, Why};
 pub(super) use call::Wanted;
 use client::Client;
 use config::Config;
@@ -75,6 +81,14 @@ impl Failure {
         Self {
             code: Code(values::DESTROYED),
             message: "the client is closed".to_owned(),
+        }
+    }
+
+    /// The system gives no thread, descriptor or memory.
+    fn out_of_resources(message: &str) -> Self {
+        Self {
+            code: Code(values::NO_RESOURCES),
+            message: message.to_owned(),
         }
     }
 
@@ -122,7 +136,9 @@ fn off_thread<T: Send + 'static>(
     };
     match std::thread::Builder::new().name(name.to_owned()).spawn(run) {
         Ok(_) => Ok(result),
-        Err(error) => Err(Failure::invalid(&format!("cannot start a thread: {error}"))),
+        Err(error) => Err(Failure::out_of_resources(&format!(
+            "cannot start a thread: {error}"
+        ))),
     }
 }
 
@@ -134,15 +150,17 @@ impl Handle {
         properties: Vec<(&'static str, Secret)>,
         tokens: Option<Arc<dyn TokenSource>>,
         local_addresses: bool,
+        bounds: Bounds,
     ) -> Result<Self, Failure> {
         let logs_in_by_token = tokens.is_some();
         let opened = off_thread("kafka-open", move || {
-            Core::new(&properties, logs_in_by_token, local_addresses)
+            Core::new(&properties, logs_in_by_token, local_addresses, bounds)
         })?;
         let core = Arc::new(opened.await.map_err(|_| Failure::closed())??);
         let (pump_gone, gone) = channel();
-        let pump = Pump::new(Arc::clone(&core), tokens, pump_gone)
-            .map_err(|error| Failure::invalid(&format!("cannot watch an eventfd: {error}")))?;
+        let pump = Pump::new(Arc::clone(&core), tokens, pump_gone).map_err(|error| {
+            Failure::out_of_resources(&format!("cannot watch an eventfd: {error}"))
+        })?;
         Ok(Self {
             running: Mutex::new(Some(Running {
                 core,
@@ -165,6 +183,11 @@ impl Handle {
         self.core()
             .map(|core| core.news.errors())
             .unwrap_or_default()
+    }
+
+    /// The brokers that it was not let connect to, if there are any.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.core().ok()?.client.refused()
     }
 
     /// The newest statistics that were not taken yet, as librdkafka's JSON.
@@ -229,8 +252,11 @@ impl Core {
         properties: &[(&'static str, Secret)],
         logs_in_by_token: bool,
         local_addresses: bool,
+        bounds: Bounds,
     ) -> Result<Self, Failure> {
+        let bounded = Bounded::new(bounds)?;
         let mut config = Config::new(logs_in_by_token)?;
+        config.set_opaque(&bounded);
         for (name, value) in properties {
             config.set(name, value)?;
         }
@@ -238,9 +264,10 @@ impl Core {
         if !local_addresses {
             config.refuse_local_addresses();
         }
-        let client = Client::new(config)?;
-        let wake = Wake::new()
-            .map_err(|error| Failure::invalid(&format!("cannot make an eventfd: {error}")))?;
+        let client = Client::new(config, bounded)?;
+        let wake = Wake::new().map_err(|error| {
+            Failure::out_of_resources(&format!("cannot make an eventfd: {error}"))
+        })?;
         let queue = Queue::of(&client, &wake)?;
         Ok(Self {
             queue,

@@ -29,8 +29,12 @@ const LOGIN_REFUSED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTHENTI
 const NOT_CONNECTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
 const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32;
 
-/// The facility under which librdkafka logs why a certificate is not trusted.
+const OUT_OF_RESOURCES: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE as i32;
+const UNREADABLE: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
+
+/// The facilities under which librdkafka logs why a certificate is not trusted, and what of an answer it cannot read.
 const DISTRUST: &str = "SSLCERTVRFY";
+const PROTOCOL: &str = "PROTOERR";
 
 /// Servers that have to refuse a login before it counts as refused, where there are so many: one that starts refuses for a moment
 /// whom it knows, since users stand in the log that it is still reading. More would only be knocked at in vain.
@@ -120,7 +124,8 @@ impl News {
             return;
         };
         tracing::debug!(code = failure.code.0, message = %failure.message, "Kafka client error");
-        if event.is_fatal() {
+        // A client that could not start all of its threads leaves something behind with each that it tries to start again.
+        if event.is_fatal() || failure.code.0 == OUT_OF_RESOURCES {
             self.fatal.store(true, Ordering::Relaxed);
         }
         self.note_refusal(&failure);
@@ -296,15 +301,21 @@ impl Pump {
     }
 }
 
-/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as an error. But for one thing:
-/// why a certificate is not trusted is only logged.
+/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as an error. But for two things:
+/// why a certificate is not trusted, and why an answer cannot be read, are only logged.
 fn log(event: &Event) -> Option<Failure> {
     let (level, facility, line) = event.log()?;
     tracing::debug!(level, facility, "librdkafka: {line}");
+    let (_, line) = line.split_once("]: ").unwrap_or(("", &line));
+    if facility == PROTOCOL {
+        return Some(Failure {
+            code: Code(UNREADABLE),
+            message: line.to_owned(),
+        });
+    }
     if facility != DISTRUST {
         return None;
     }
-    let (_, line) = line.split_once("]: ").unwrap_or(("", &line));
     let (certificate, why) = line.split_once("verification callback failed: ")?;
     Some(Failure {
         code: Code(NOT_TRUSTED),

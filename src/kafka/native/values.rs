@@ -16,6 +16,8 @@ use super::client::Client;
 use super::{Code, Failure};
 
 pub(super) const DESTROYED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__DESTROY as i32;
+pub(super) const NO_RESOURCES: i32 =
+    sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE as i32;
 pub(super) const INVALID_ARGUMENT: i32 =
     sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__INVALID_ARG as i32;
 

@@ -110,9 +110,13 @@ impl<'a> Look<'a> {
             return Err(ask.reader.trouble());
         }
         for on in self.live(ask) {
-            if let Ok(cluster) = ask.on(on, ask.reader.cluster(on)).await {
-                self.know(cluster);
-                break;
+            match ask.on(on, ask.reader.cluster(on)).await {
+                Ok(cluster) => {
+                    self.know(cluster);
+                    break;
+                }
+                Err(error) if error.is_too_many_brokers() => return Err(error),
+                Err(_) => {}
             }
         }
         let known = &self.memory.brokers;

@@ -49,7 +49,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Least pause after a login that was refused, however many groups wait for it: brokers lock out whoever knocks too often. New
-/// credentials are tried at once.
+/// credentials are tried at once. Also after a cluster of too many brokers, of which each try starts threads for as many as it may.
 const LOGIN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The poller of one cluster.
@@ -71,8 +71,8 @@ struct Pace {
     last: Option<Instant>,
     /// Looks in a row that read nothing.
     failures: u32,
-    /// The last look could not log in.
-    login_refused: bool,
+    /// Nothing is better for being tried again soon: the last look could not log in, or found more brokers than there may be.
+    is_patient: bool,
     /// When the last user left.
     unused_since: Option<Instant>,
 }
@@ -103,7 +103,10 @@ impl Poller {
                 () = self.stop.cancelled() => break,
                 snapshot = self.look(&mut client, &mut memory) => snapshot,
             };
-            pace.login_refused = matches!(snapshot.error, Some(ReadError::Authentication { .. }));
+            pace.is_patient = matches!(
+                snapshot.error,
+                Some(ReadError::Authentication { .. } | ReadError::TooManyBrokers { .. })
+            );
             pace.failures = match snapshot.error {
                 None => 0,
                 Some(_) => pace.failures.saturating_add(1),
@@ -130,7 +133,7 @@ impl Poller {
             }
             0 => last + interval,
             _ if self.shared.is_renewed() => last + self.settings.min_gap,
-            _ if pace.login_refused => last + scattered(LOGIN_PAUSE),
+            _ if pace.is_patient => last + scattered(LOGIN_PAUSE),
             failures => last + pause(failures).max(self.settings.min_gap),
         }
     }

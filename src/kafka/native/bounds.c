@@ -1,0 +1,236 @@
+/*
+ * Stands before a few functions of librdkafka that other files of librdkafka call (the linker's --wrap, see build.rs), and asks
+ * bounds.rs whether they may: whatever a Kafka cluster answers, it makes librdkafka neither start more threads nor hold more of
+ * its answers than bounds.rs lets it. Why: docs/decisions/0011.
+ *
+ * Every function here has the type of the one that it stands before, by __typeof__ and librdkafka's own headers: where a new
+ * librdkafka declares one of them otherwise, or lays out what is read here otherwise, this does not compile, or follows.
+ */
+
+#include "rd.h"
+#include "rdkafka_int.h"
+#include "rdkafka_broker.h"
+#include "rdkafka_buf.h"
+#include "rdkafka_transport.h"
+#include "rdkafka_transport_int.h"
+
+/* Weak: a binary that reads no Kafka is not linked with --wrap, and has nothing to call. lagrange_is_bounded() tells. */
+#define REAL(function) __real_##function
+#define WRAPPED(function)                                                      \
+        extern __typeof__(function) REAL(function) __attribute__((weak));      \
+        __typeof__(function) __wrap_##function
+
+WRAPPED(rd_buf_destroy);
+WRAPPED(rd_kafka_broker_update);
+WRAPPED(rd_kafka_transport_framed_recv);
+WRAPPED(rd_kafka_transport_recv);
+WRAPPED(thrd_create);
+
+/* What bounds.rs decides. A client is known by its opaque, a number that stands for it; others' clients have pointers there, or
+ * none, and are not bounded. */
+extern _Bool lagrange_admit_broker(void *client, int32_t id);
+extern void lagrange_broker_not_added(void *client, _Bool for_want_of_a_thread);
+extern void lagrange_thread_begins(void);
+extern void lagrange_thread_ended(void *client_of_broker);
+extern size_t lagrange_unbounded_frame(void);
+extern size_t lagrange_largest_frame(void *client, int kind);
+extern _Bool lagrange_admit_frame(void *client, const void *frame, size_t size, int kind);
+extern void lagrange_frame_freed(const void *frame);
+
+/* Of lagrange_largest_frame(): the client is not bounded. */
+#define UNBOUNDED ((size_t)-1)
+
+/* Kinds of answers: the API key of the question, but for these. */
+#define UNSOLICITED (-1)
+#define ALL_TOPICS (-2)
+
+/* How long a connection waits before it asks again whether it may receive, in microseconds. */
+#define PAUSE_US 10000
+
+/* The largest token of a login outside of Kafka's own frames: that of Kerberos is 64 KiB at most. */
+#define MAX_LOGIN_FRAME (64 * 1024)
+
+_Bool lagrange_is_bounded(void) {
+        return REAL(rd_buf_destroy) && REAL(rd_kafka_broker_update) &&
+               REAL(rd_kafka_transport_framed_recv) &&
+               REAL(rd_kafka_transport_recv) && REAL(thrd_create);
+}
+
+/* ---- Brokers, and the thread that each of them has ---- */
+
+/* The client for which this thread is about to start the thread of a broker that it has learnt of. */
+static _Thread_local void *adding;
+
+struct start {
+        thrd_start_t main;
+        void *arg;
+        void *client_of_broker;
+};
+
+static int run(void *arg) {
+        struct start start = *(struct start *)arg;
+        int result;
+
+        free(arg);
+        result = start.main(start.arg);
+        lagrange_thread_ended(start.client_of_broker);
+        return result;
+}
+
+int __wrap_thrd_create(thrd_t *thread, thrd_start_t main, void *arg) {
+        struct start *start = malloc(sizeof(*start));
+        int result;
+
+        if (!start)
+                return thrd_nomem;
+        start->main             = main;
+        start->arg              = arg;
+        start->client_of_broker = adding;
+        lagrange_thread_begins();
+        result = REAL(thrd_create)(thread, run, start);
+        if (result == thrd_success) {
+                /* From here on it is the thread that gives back. */
+                adding = NULL;
+        } else {
+                lagrange_thread_ended(NULL);
+                free(start);
+        }
+        return result;
+}
+
+static int nothing(void *arg) {
+        (void)arg;
+        return 0;
+}
+
+/* rd_kafka_broker_add() leaks a pipe and a broker where it cannot start a thread. */
+static _Bool can_start_a_thread(void) {
+        thrd_t thread;
+
+        return REAL(thrd_create)(&thread, nothing, NULL) == thrd_success &&
+               thrd_join(thread, NULL) == thrd_success;
+}
+
+static _Bool is_known(rd_kafka_t *rk, int32_t id) {
+        rd_kafka_broker_t *rkb;
+
+        rd_kafka_rdlock(rk);
+        rkb = rd_kafka_broker_find_by_nodeid(rk, id);
+        rd_kafka_rdunlock(rk);
+        if (!rkb)
+                return 0;
+        rd_kafka_broker_destroy(rkb); /* gives back a reference */
+        return 1;
+}
+
+/* Every broker that an answer tells of passes here. */
+void __wrap_rd_kafka_broker_update(rd_kafka_t *rk,
+                                   rd_kafka_secproto_t proto,
+                                   const struct rd_kafka_metadata_broker *mdb,
+                                   rd_kafka_broker_t **rkbp) {
+        void *client = rd_kafka_opaque(rk);
+
+        if (!is_known(rk, mdb->id)) {
+                if (rkbp)
+                        *rkbp = NULL;
+                if (!lagrange_admit_broker(client, mdb->id))
+                        return;
+                if (!can_start_a_thread()) {
+                        lagrange_broker_not_added(client, 1);
+                        return;
+                }
+                adding = client;
+        }
+        REAL(rd_kafka_broker_update)(rk, proto, mdb, rkbp);
+        if (adding) {
+                adding = NULL;
+                lagrange_broker_not_added(client, 0);
+        }
+}
+
+/* ---- Frames: answers, which librdkafka receives whole before it reads them ---- */
+
+static _Bool is_bounded(const rd_buf_t *rbuf) {
+        return rbuf->rbuf_size > lagrange_unbounded_frame();
+}
+
+static int kind_of(const rd_kafka_broker_t *rkb, const rd_kafka_buf_t *rkbuf) {
+        const rd_kafka_buf_t *request;
+
+        TAILQ_FOREACH(request, &rkb->rkb_waitresps.rkbq_bufs, rkbuf_link) {
+                if (request->rkbuf_corrid != rkbuf->rkbuf_reshdr.CorrId)
+                        continue;
+                return request->rkbuf_reqhdr.ApiKey == RD_KAFKAP_Metadata &&
+                                       request->rkbuf_u.Metadata.all_topics
+                           ? ALL_TOPICS
+                           : request->rkbuf_reqhdr.ApiKey;
+        }
+        return UNSOLICITED;
+}
+
+/*
+ * The memory of the frame is allocated by now, and untouched: until it is filled, it takes none. One that does not come to an end, or
+ * that waits too long, goes with its question: librdkafka closes the connection when that times out.
+ */
+ssize_t __wrap_rd_kafka_transport_recv(rd_kafka_transport_t *rktrans,
+                                       rd_buf_t *rbuf,
+                                       char *errstr,
+                                       size_t errstr_size) {
+        const rd_kafka_broker_t *rkb = rktrans->rktrans_rkb;
+        const rd_kafka_buf_t *rkbuf  = rkb->rkb_recv_buf;
+
+        /* Frames of other kinds are rd_kafka_transport_framed_recv()'s. */
+        if (rkbuf && rbuf == &rkbuf->rkbuf_buf && is_bounded(rbuf)) {
+                void *client   = rd_kafka_opaque(rkb->rkb_rk);
+                int kind       = kind_of(rkb, rkbuf);
+                size_t largest = lagrange_largest_frame(client, kind);
+
+                if (rbuf->rbuf_size > largest) {
+                        /* In librdkafka's words where it is too large. */
+                        if (kind == UNSOLICITED)
+                                rd_snprintf(errstr, errstr_size,
+                                            "Unsolicited answer of %" PRIusz
+                                            " bytes",
+                                            rbuf->rbuf_size);
+                        else
+                                rd_snprintf(errstr, errstr_size,
+                                            "Invalid response size %" PRIusz
+                                            " (0..%" PRIusz ")",
+                                            rbuf->rbuf_size, largest);
+                        return -1;
+                }
+                if (largest != UNBOUNDED &&
+                    !lagrange_admit_frame(client, rbuf, rbuf->rbuf_size,
+                                          kind)) {
+                        rd_usleep(PAUSE_US, NULL);
+                        return 0; /* as if nothing had come yet */
+                }
+        }
+        return REAL(rd_kafka_transport_recv)(rktrans, rbuf, errstr,
+                                             errstr_size);
+}
+
+/* The last that is done with a frame, whether it was read, was of no use or its connection broke. */
+void __wrap_rd_buf_destroy(rd_buf_t *rbuf) {
+        if (is_bounded(rbuf))
+                lagrange_frame_freed(rbuf);
+        REAL(rd_buf_destroy)(rbuf);
+}
+
+/* Logins of before Kafka 1.0, which any broker may ask for. */
+int __wrap_rd_kafka_transport_framed_recv(rd_kafka_transport_t *rktrans,
+                                          rd_kafka_buf_t **rkbufp,
+                                          char *errstr,
+                                          size_t errstr_size) {
+        int result = REAL(rd_kafka_transport_framed_recv)(rktrans, rkbufp,
+                                                          errstr, errstr_size);
+
+        if (result == 0 && rktrans->rktrans_recv_buf &&
+            rktrans->rktrans_recv_buf->rkbuf_totlen > MAX_LOGIN_FRAME) {
+                rd_snprintf(errstr, errstr_size,
+                            "Invalid frame size %" PRIusz,
+                            rktrans->rktrans_recv_buf->rkbuf_totlen);
+                return -1;
+        }
+        return result;
+}

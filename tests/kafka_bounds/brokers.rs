@@ -1,0 +1,149 @@
+//! Thousands of brokers.
+
+use std::time::Duration;
+
+use lagrange::kafka::bounds::Bounds;
+use lagrange::kafka::error::ReadError;
+use lagrange::kafka::pool::Watch;
+use lagrange::kafka::reader::ClusterReader;
+use rstest::rstest;
+
+use super::taken::{Most, Taken, until};
+use super::{ALONE, brokers, pool, reader, watch};
+
+/// Threads beside those of brokers: of the runtime, of clients, and of what this program measures by.
+const OTHERS: usize = 60;
+
+fn error(watch: &Watch) -> Option<ReadError> {
+    watch.latest()?.error.clone()
+}
+
+fn reads(watch: &Watch) -> bool {
+    let latest = watch.latest();
+    latest.is_some_and(|latest| latest.error.is_none() && latest.groups.contains_key("g"))
+}
+
+#[rstest]
+#[case::more_than_there_may_be(3_000)]
+#[case::more_than_librdkafka_reads(12_000)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_too_many_brokers_says_so_and_takes_little(#[case] named: i32) {
+    let _alone = ALONE.lock().await;
+    let (good, bad) = (brokers(1).await, brokers(1).await);
+    bad.world().named = 2..named + 1;
+    let (pool, _wakeups, _failures) = pool(Bounds::default());
+    let good = watch(&pool, "good", &good);
+    until("the good cluster is read", || reads(&good)).await;
+    let before = Taken::now();
+    let most = Most::watch();
+    let bad = watch(&pool, "bad", &bad);
+    until("a look at the bad one", || error(&bad).is_some()).await;
+    assert_eq!(
+        error(&bad).unwrap(),
+        ReadError::TooManyBrokers {
+            brokers: usize::try_from(named).unwrap(),
+            limit: 300
+        }
+    );
+    assert_eq!(error(&bad).unwrap().category(), "TooManyBrokers");
+    let look = good.latest().unwrap().look;
+    until("the good one is read on", || {
+        reads(&good) && good.latest().unwrap().look > look
+    })
+    .await;
+    until("its threads end", || {
+        Taken::now().threads < before.threads + OTHERS
+    })
+    .await;
+    let most = most.so_far();
+    println!("{named} brokers: {before:?}, at most {most:?}");
+    assert!(
+        most.threads < before.threads + 300 + OTHERS,
+        "{before:?} {most:?}"
+    );
+    assert!(
+        most.descriptors < before.descriptors + 3 * 300 + OTHERS,
+        "{before:?} {most:?}"
+    );
+    assert!(
+        most.memory < before.memory + 64 * 1024,
+        "{before:?} {most:?}"
+    );
+    assert!(pool.shutdown(Duration::from_secs(10)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_as_many_brokers_as_there_may_be_is_read() {
+    let _alone = ALONE.lock().await;
+    let many = brokers(1).await;
+    many.world().named = 2..301;
+    let (pool, _wakeups, _failures) = pool(Bounds::default());
+    let watch = watch(&pool, "many", &many);
+    until("it is read", || reads(&watch)).await;
+    assert_eq!(watch.latest().unwrap().brokers.len(), 300);
+    assert!(pool.shutdown(Duration::from_secs(10)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_that_are_others_in_each_answer_take_no_more() {
+    let _alone = ALONE.lock().await;
+    let restless = brokers(1).await;
+    {
+        let mut world = restless.world();
+        world.named = 2..202;
+        world.is_restless = true;
+    }
+    let before = Taken::now();
+    let most = Most::watch();
+    let reader = reader(&restless, Bounds::default()).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        let answer = reader.bootstrap().await;
+        refused += usize::from(answer.is_err_and(|error| error.is_too_many_brokers()));
+    }
+    assert!(refused > 10, "{refused}");
+    let most = most.so_far();
+    println!("{before:?}, at most {most:?}");
+    assert!(
+        most.threads < before.threads + 300 + OTHERS,
+        "{before:?} {most:?}"
+    );
+    reader.close().await;
+    until("all threads end", || {
+        Taken::now().threads < before.threads + OTHERS
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_clusters_share_what_threads_there_are() {
+    let _alone = ALONE.lock().await;
+    let bounds = Bounds {
+        threads: 100,
+        ..Bounds::default()
+    };
+    let (large, small) = (brokers(1).await, brokers(3).await);
+    large.world().named = 2..201;
+    let before = Taken::now();
+    let (pool, _wakeups, _failures) = pool(bounds);
+    let most = Most::watch();
+    let large = watch(&pool, "large", &large);
+    until("a look at the large one", || error(&large).is_some()).await;
+    let told = error(&large).unwrap();
+    assert_eq!(
+        told,
+        ReadError::NoRoomForBrokers {
+            brokers: 200,
+            limit: 100
+        }
+    );
+    assert_eq!(told.category(), "TooManyBrokers");
+    let small = watch(&pool, "small", &small);
+    until("the small one is read", || reads(&small)).await;
+    let most = most.so_far();
+    assert!(
+        most.threads < before.threads + 100 + OTHERS,
+        "{before:?} {most:?}"
+    );
+    assert!(pool.shutdown(Duration::from_secs(10)).await);
+}

@@ -1,0 +1,82 @@
+//! Brokers that would have the operator start a thread for each of thousands, or hold more of their answers than it has memory:
+//! what it says of them, what it takes meanwhile, and that other clusters go on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test say what they expect by unwrapping it"
+)]
+
+#[path = "../kafka_fake/answers.rs"]
+mod answers;
+#[path = "../kafka_fake/broker.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with tests/kafka_fake, which misbehaves in more ways"
+)]
+mod broker;
+mod brokers;
+mod frames;
+#[path = "../support/mod.rs"]
+mod support;
+mod taken;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lagrange::clock::Clock;
+use lagrange::kafka::bounds::Bounds;
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::interest::Key;
+use lagrange::kafka::pool::{Failures, Pool, Wakeups, Watch};
+use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
+use lagrange::kafka::stats::Unobserved;
+
+use broker::Brokers;
+use support::eyes::{interest, named, settings};
+
+/// What is bounded is the process's, so that no test has another one beside it.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// An operator's pool of clusters, as these bounds let it.
+fn pool(bounds: Bounds) -> (Pool, Wakeups, Failures) {
+    let settings = settings();
+    let readers = RdkafkaFactory {
+        call_timeout: settings.call_timeout,
+        allow_local_addresses: true,
+        bounds,
+    };
+    Pool::new(
+        Clock::start(),
+        settings,
+        Arc::new(readers),
+        Arc::new(Unobserved),
+    )
+}
+
+/// Has a cluster looked at for the group `g`, of topic `t`.
+fn watch(pool: &Pool, name: &str, brokers: &Brokers) -> Watch {
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let key = Key::consumer_group("test", name);
+    pool.watch(&connection, key, interest("g", named(&["t"])))
+        .unwrap()
+}
+
+/// So many brokers, a topic `t` of 6 partitions, and a group `g` with a lag of 60.
+async fn brokers(count: i32) -> Brokers {
+    let brokers = Brokers::start(count).await;
+    brokers.topic("t", 6);
+    brokers.group("g", 1);
+    brokers
+}
+
+async fn reader(brokers: &Brokers, bounds: Bounds) -> RdkafkaReader {
+    let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
+    let factory = RdkafkaFactory {
+        // Long enough for the largest answer in a build for tests.
+        call_timeout: Duration::from_secs(10),
+        allow_local_addresses: true,
+        bounds,
+    };
+    RdkafkaReader::open(&connection, &factory).await.unwrap()
+}
