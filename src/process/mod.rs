@@ -1,7 +1,7 @@
 //! What any good server process has. Knows nothing of Kafka or of how replicas are decided.
 
-pub mod descriptors;
 pub mod budget;
+pub mod descriptors;
 pub mod http;
 pub mod kubernetes;
 pub mod logging;

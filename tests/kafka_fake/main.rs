@@ -8,6 +8,10 @@
 )]
 
 mod answers;
+#[allow(
+    dead_code,
+    reason = "shared with other test programs, which misbehave in more ways"
+)]
 mod broker;
 mod foreign;
 mod logins;
