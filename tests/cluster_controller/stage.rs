@@ -10,6 +10,8 @@ use kube::runtime::watcher::watch_object;
 use lagrange::api::{ConsumerGroup, ConsumerGroupStatus};
 use serde_json::{Value, json};
 
+pub(crate) use crate::support::merge;
+
 use crate::support::audit::{self, Action};
 use crate::support::crowd::Crowd;
 use crate::support::kafka::Kafka;
@@ -274,20 +276,4 @@ impl Drop for Chronicle {
 /// The time, as the API server on this machine has it.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
-}
-
-/// JSON merge patch.
-pub(crate) fn merge(base: &mut Value, change: Value) {
-    match (base, change) {
-        (Value::Object(base), Value::Object(change)) => {
-            for (key, value) in change {
-                if value.is_null() {
-                    base.remove(&key);
-                } else {
-                    merge(base.entry(key).or_insert(Value::Null), value);
-                }
-            }
-        }
-        (base, change) => *base = change,
-    }
 }

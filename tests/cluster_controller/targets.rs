@@ -183,20 +183,7 @@ fn without_scale(stage: &Stage<'_>) -> PathBuf {
     stage
         .kubernetes
         .kubectl(&["apply", "-f", file.to_str().unwrap()]);
-    let token = stage
-        .kubernetes
-        .kubectl(&["create", "token", "weak", "--namespace", namespace]);
-
-    let admin = std::fs::read_to_string(&stage.kubernetes.kubeconfig).unwrap();
-    let user = json!([{ "name": "admin", "user": { "token": token } }]);
-    let lines = admin.lines().map(|line| {
-        if line.starts_with("users:") {
-            format!("users: {user}")
-        } else {
-            line.to_owned()
-        }
-    });
-    let kubeconfig = lines.collect::<Vec<_>>().join("\n");
+    let kubeconfig = stage.kubernetes.kubeconfig_of(namespace, "weak");
     stage
         .kubernetes
         .file(&format!("{namespace}.kubeconfig"), &kubeconfig)

@@ -130,6 +130,21 @@ impl Kubernetes {
         path
     }
 
+    /// A kubeconfig for what a ServiceAccount may do, by a token of it.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> String {
+        let token = self.kubectl(&["create", "token", account, "--namespace", namespace]);
+        let user = json!([{ "name": "admin", "user": { "token": token } }]);
+        let admin = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let lines = admin.lines().map(|line| {
+            if line.starts_with("users:") {
+                format!("users: {user}")
+            } else {
+                line.to_owned()
+            }
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     pub fn load_image(&self, tar: &str) {
         self.script("load-image", &[tar]);
     }

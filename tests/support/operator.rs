@@ -86,6 +86,28 @@ impl Operator {
         more: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lagrange"));
+        command.env_clear().envs(environment.iter().copied());
+        let access = format!("--kubeconfig={}", kubeconfig.display());
+        let scope = format!("--watch-namespace={}", space.name);
+        let flags = [&[&*access, &*scope], more].concat();
+        Self::launch(command, kubeconfig, &space.name, &flags)
+    }
+
+    /// Starts `command` with the operator's arguments behind its own, and waits until it is ready: a wrapper may confine it.
+    /// `flags` say how it gets to the API server; `kubeconfig` and `namespace` are for what is shown when a test fails.
+    pub async fn start_by(
+        command: Command,
+        kubeconfig: &Path,
+        namespace: &str,
+        flags: &[&str],
+    ) -> Self {
+        let operator = Self::launch(command, kubeconfig, namespace, flags);
+        operator.until_ready().await;
+        operator
+    }
+
+    fn launch(mut command: Command, kubeconfig: &Path, namespace: &str, flags: &[&str]) -> Self {
         let address = free_address();
         let log = tempfile::Builder::new()
             .prefix("lagrange-operator-")
@@ -95,15 +117,11 @@ impl Operator {
             .unwrap()
             .1;
         let output = File::create(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_lagrange"))
+        let child = command
             .arg("run")
-            .arg(format!("--kubeconfig={}", kubeconfig.display()))
-            .arg(format!("--watch-namespace={}", space.name))
             .arg(format!("--listen-address={address}"))
-            .args(DEFAULTS.iter().filter(|flag| !is_given(flag, more)))
-            .args(more)
-            .env_clear()
-            .envs(environment.iter().copied())
+            .args(DEFAULTS.iter().filter(|flag| !is_given(flag, flags)))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
@@ -115,7 +133,7 @@ impl Operator {
             log,
             address,
             kubeconfig: kubeconfig.to_owned(),
-            namespace: space.name.clone(),
+            namespace: namespace.to_owned(),
         }
     }
 
@@ -126,6 +144,11 @@ impl Operator {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// `kill -9`, and waits until it has ended.

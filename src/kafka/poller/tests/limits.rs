@@ -310,7 +310,10 @@ async fn who_cannot_be_read_for_a_moment_is_not_pushed_out() {
     assert!(is_read(&*look(&mut rig, &read).await, "g", &all, 600));
     // Nobody describes its topics for a while, and others want to be read.
     double.change(|world| {
-        let topics = world.topics.keys().filter(|name| name.as_str() < "of-all-00030");
+        let topics = world
+            .topics
+            .keys()
+            .filter(|name| name.as_str() < "of-all-00030");
         world.undescribed = topics.cloned().collect();
     });
     let others = pattern("of-all-0003.");

@@ -1,0 +1,121 @@
+//! One operator under the chart's limits, ten groups of one namespace that it looks after, and a user of another namespace who
+//! does the worst of all that is bounded at once: objects, brokers, answers, partitions, claims, requests.
+//! `LAGRANGE_HOSTILE_SECONDS` says for how long.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test say what they expect by unwrapping it"
+)]
+
+#[path = "../kafka_fake/answers.rs"]
+mod answers;
+#[path = "../kafka_fake/broker.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with tests/kafka_fake, which misbehaves in more ways"
+)]
+mod broker;
+mod confined;
+mod mallory;
+mod shop;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use confined::Confined;
+use mallory::Mallory;
+use shop::Shop;
+use support::kafka::Kafka;
+use support::kubernetes::Kubernetes;
+use support::until::{secs, until};
+
+/// How long all of it goes on.
+fn lasting() -> Duration {
+    let asked = std::env::var("LAGRANGE_HOSTILE_SECONDS").ok();
+    secs(asked.map_or(75, |seconds| seconds.parse().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_user_of_one_namespace_takes_nothing_from_the_groups_of_another() {
+    lagrange::process::descriptors::raise_limit();
+    let (kubernetes, kafka) = tokio::join!(Kubernetes::own(), Kafka::shared());
+    // What is older wins a contest, so the squatter comes first.
+    let mut mallory = Mallory::new(&kubernetes).await;
+    mallory.squat(&kafka.bootstrap, &shop::group_ids()).await;
+    mallory.write_what_keeps_others_from_being_read().await;
+    mallory.run_brokers().await;
+    let shop = Shop::open(&kubernetes, kafka).await;
+
+    let mut confined = Confined::start(&kubernetes, &shop.space.name, &[]).await;
+    shop.until_managed().await;
+    let storm = mallory.storm(confined.operator.address());
+    mallory.until_told(&confined).await;
+
+    // From here on all of it goes on at once.
+    let cluster = &kafka.bootstrap;
+    let polls = || confined.polls(cluster);
+    let (began, before) = (Instant::now(), polls());
+    let mut settled = None;
+    let (mut seen, mut seen_at, mut longest) = (before, Instant::now(), Duration::ZERO);
+    let mut next = 0;
+    while began.elapsed() < lasting() {
+        let now = polls();
+        if now > seen {
+            longest = longest.max(seen_at.elapsed());
+            (seen, seen_at) = (now, Instant::now());
+        }
+        if began.elapsed() > lasting() / 3 && settled.is_none() {
+            settled = Some(confined.memory.resident());
+        }
+        // One group after the other gets work, and grows by it.
+        if next < shop::GROUPS && began.elapsed() > lasting() / 12 * u32::try_from(next).unwrap() {
+            shop.rush(next).await;
+            next += 1;
+        }
+        for path in ["/healthz", "/readyz"] {
+            let answer = confined.operator.get(path);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let looks = seen - before;
+    let (ended, peak) = (confined.memory.resident(), confined.memory.peak());
+    println!(
+        "{looks} looks in {:?}, the longest pause {longest:?}; memory {} MiB after a third, {} MiB at the end, {} MiB at most of {} MiB; {}",
+        began.elapsed(),
+        settled.unwrap() >> 20,
+        ended >> 20,
+        peak >> 20,
+        confined.limit >> 20,
+        storm.done(),
+    );
+    shop.until_grown().await;
+    storm.stop().await;
+
+    assert!(confined.operator.ended().is_none(), "it has ended");
+    assert_eq!(confined.memory.kills(), 0, "killed for want of memory");
+    let due = began.elapsed().as_secs() / confined::INTERVAL;
+    assert!(looks + 2 >= due, "{looks} of {due} looks");
+    assert!(longest < secs(2 * confined::INTERVAL + 5), "{longest:?}");
+    assert!(ended < settled.unwrap() + (24 << 20), "memory grows");
+    let log = confined.operator.log();
+    assert!(!log.contains("panicked"), "{log}");
+    // No line was forged.
+    let forged: Vec<_> = log.lines().filter(|line| !is_line(line)).collect();
+    assert!(forged.is_empty(), "{forged:?}");
+    for secret in mallory.secrets() {
+        assert!(!log.contains(secret), "a secret is in the log");
+    }
+    until(secs(60), "all of the shop's groups are well", || async {
+        shop.all_well().await
+    })
+    .await;
+}
+
+/// Whether a line of the log is one of its own: it begins with the time of this year.
+fn is_line(line: &str) -> bool {
+    let year = jiff::Timestamp::now().strftime("%Y-").to_string();
+    line.starts_with(&year) && !line.contains('\u{1b}')
+}
