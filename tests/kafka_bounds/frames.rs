@@ -148,7 +148,7 @@ async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
         .iter()
         .map(|brokers| reader(brokers, Bounds::default()));
     let readers = futures::future::join_all(readers).await;
-    let bootstraps = readers.iter().map(|reader| reader.bootstrap());
+    let bootstraps = readers.iter().map(ClusterReader::bootstrap);
     for answer in futures::future::join_all(bootstraps).await {
         answer.unwrap();
     }
@@ -161,7 +161,7 @@ async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
     }
     let before = Taken::now();
     let most = Most::watch();
-    let names = readers.iter().map(|reader| reader.topic_names());
+    let names = readers.iter().map(ClusterReader::topic_names);
     let answers = futures::future::join_all(names).await;
     // Others wait for their turn, and longer than a question may.
     assert!(answers.iter().any(Result::is_ok), "{answers:?}");
