@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What of librdkafka `bounds.c` stands before.
 const WRAPPED: [&str; 5] = [
@@ -16,51 +16,48 @@ const WRAPPED: [&str; 5] = [
 
 const SOURCE: &str = "src/kafka/native/bounds.c";
 
-fn main() {
+fn main() -> Result<(), String> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={SOURCE}");
-    let build = PathBuf::from(variable("DEP_RDKAFKA_ROOT")).join("build");
+    let root = env::var("DEP_RDKAFKA_ROOT")
+        .map_err(|error| format!("rdkafka-sys does not say where it was built: {error}"))?;
+    let build = PathBuf::from(root).join("build");
     let cache = build.join("CMakeCache.txt");
-    let cache = fs::read_to_string(&cache).unwrap_or_else(|error| {
-        panic!("cannot read {}, which says where librdkafka's headers are (build with the feature cmake-build of rdkafka): {error}", cache.display())
-    });
+    let cache = fs::read_to_string(&cache).map_err(|error| {
+        let cache = cache.display();
+        format!("{cache}, which says where librdkafka's headers are (feature cmake-build): {error}")
+    })?;
     let of_cmake = |name: &str| {
         let mut lines = cache.lines();
         let value = lines.find_map(|line| line.strip_prefix(name)?.split_once('='));
         value.map(|(_, value)| PathBuf::from(value))
     };
-    let Some(sources) = of_cmake("RdKafka_SOURCE_DIR:") else {
-        panic!("librdkafka's CMakeCache.txt does not say where its sources are");
-    };
-    let mut shim = cc::Build::new();
-    shim.file(SOURCE)
-        .flag("-std=gnu11")
-        .flag("-Werror")
-        .define("LIBRDKAFKA_STATICLIB", None);
-    // Headers of others: their warnings are not ours.
+    let sources = of_cmake("RdKafka_SOURCE_DIR:")
+        .ok_or("CMakeCache.txt does not say where librdkafka's sources are")?;
     let headers = [
         Some(sources.join("src")),
         Some(build.join("generated/dummy")),
         of_cmake("OPENSSL_INCLUDE_DIR:"),
     ];
+    let mut shim = cc::Build::new();
+    shim.file(SOURCE)
+        .flag("-std=gnu11")
+        .flag("-Werror")
+        .define("LIBRDKAFKA_STATICLIB", None);
     for directory in headers.into_iter().flatten() {
-        shim.flag("-isystem").flag(existing(&directory));
+        if !directory.is_dir() {
+            return Err(format!(
+                "{} is no directory: remove librdkafka's build (cargo clean -p rdkafka-sys) and build again",
+                directory.display()
+            ));
+        }
+        // Headers of others: their warnings are not ours.
+        shim.flag("-isystem").flag(&directory);
     }
-    shim.compile("lagrange_bounds");
+    shim.try_compile("lagrange_bounds")
+        .map_err(|error| format!("{SOURCE} does not fit this librdkafka: {error}"))?;
     for function in WRAPPED {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }
-}
-
-fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-fn existing(directory: &Path) -> &str {
-    assert!(
-        directory.is_dir(),
-        "{} is no directory: remove librdkafka's build (cargo clean -p rdkafka-sys) and build again",
-        directory.display()
-    );
-    directory.to_str().expect("a path in UTF-8")
+    Ok(())
 }

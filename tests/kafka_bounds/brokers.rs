@@ -147,3 +147,50 @@ async fn all_clusters_share_what_threads_there_are() {
     );
     assert!(pool.shutdown(Duration::from_secs(10)).await);
 }
+
+/// What the one below runs in a process of its own, which has address space for a few threads only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a process with little address space"]
+async fn in_little_space() {
+    let many = brokers(1).await;
+    many.world().named = 2..201;
+    let mut descriptors = Vec::new();
+    for _ in 0..10 {
+        let reader = reader(&many, Bounds::default()).await;
+        let error = reader.bootstrap().await.unwrap_err().to_string();
+        assert!(error.contains("out of threads"), "{error}");
+        reader.close().await;
+        descriptors.push(Taken::now().descriptors);
+    }
+    assert!(
+        descriptors[9] <= descriptors[0] + 4,
+        "they leak: {descriptors:?}"
+    );
+    println!("no thread could be made");
+}
+
+#[test]
+fn where_no_thread_can_be_made_nothing_leaks_and_it_is_said() {
+    // A thread takes 8 MiB of it, as its stack.
+    let output = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -s 8192 && ulimit -v 1000000 && exec \"$0\" \"$@\"",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "brokers::in_little_space",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && told.contains("no thread could be made"),
+        "{told}\n{errors}"
+    );
+}

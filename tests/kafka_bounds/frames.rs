@@ -93,6 +93,7 @@ async fn answers_that_do_not_end_share_the_memory_for_them_and_give_it_back() {
     reader.close().await;
 }
 
+/// By librdkafka, when the question times out: what is let in is given back, or the next answer would wait for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_too_slowly_ends_the_connection() {
     let _alone = ALONE.lock().await;
@@ -147,7 +148,7 @@ async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
         .iter()
         .map(|brokers| reader(brokers, Bounds::default()));
     let readers = futures::future::join_all(readers).await;
-    let bootstraps = readers.iter().map(|reader| reader.bootstrap());
+    let bootstraps = readers.iter().map(ClusterReader::bootstrap);
     for answer in futures::future::join_all(bootstraps).await {
         answer.unwrap();
     }
@@ -160,7 +161,7 @@ async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
     }
     let before = Taken::now();
     let most = Most::watch();
-    let names = readers.iter().map(|reader| reader.topic_names());
+    let names = readers.iter().map(ClusterReader::topic_names);
     let answers = futures::future::join_all(names).await;
     // Others wait for their turn, and longer than a question may.
     assert!(answers.iter().any(Result::is_ok), "{answers:?}");

@@ -31,7 +31,7 @@ impl Taken {
 
 /// Watches what is taken at most.
 pub(crate) struct Most {
-    most: Arc<[AtomicUsize; 3]>,
+    values: Arc<[AtomicUsize; 3]>,
     stop: Arc<AtomicBool>,
     watching: Option<JoinHandle<()>>,
 }
@@ -53,7 +53,7 @@ impl Most {
             }
         });
         Self {
-            most,
+            values: most,
             stop,
             watching: Some(watching),
         }
@@ -61,7 +61,7 @@ impl Most {
 
     /// So far.
     pub(crate) fn so_far(&self) -> Taken {
-        let [threads, descriptors, memory] = &*self.most;
+        let [threads, descriptors, memory] = &*self.values;
         Taken {
             threads: threads.load(Ordering::Relaxed),
             descriptors: descriptors.load(Ordering::Relaxed),

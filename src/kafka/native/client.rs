@@ -40,25 +40,21 @@ impl Client {
                 message.len(),
             )
         };
-        match NonNull::new(client) {
-            Some(handle) => {
-                // A client that was made owns its configuration.
-                std::mem::forget(config);
-                let client = Self { handle, bounded };
-                client.end_group();
-                Ok(client)
-            }
-            None => {
-                // SAFETY: has no precondition; gives a code of librdkafka's own.
-                let code = unsafe { sys::rd_kafka_last_error() } as i32;
-                // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
-                let message = unsafe { text(message.as_ptr()) };
-                Err(match code {
-                    NO_RESOURCES => Failure::out_of_resources(&message),
-                    _ => Failure::invalid(&message),
-                })
-            }
-        }
+        let Some(handle) = NonNull::new(client) else {
+            // SAFETY: has no precondition; gives a code of librdkafka's own.
+            let code = unsafe { sys::rd_kafka_last_error() } as i32;
+            // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
+            let message = unsafe { text(message.as_ptr()) };
+            return Err(match code {
+                NO_RESOURCES => Failure::out_of_resources(&message),
+                _ => Failure::invalid(&message),
+            });
+        };
+        // A client that was made owns its configuration.
+        std::mem::forget(config);
+        let client = Self { handle, bounded };
+        client.end_group();
+        Ok(client)
     }
 
     /// Ends the membership that never began. Otherwise librdkafka asks who coordinates the group: twice a second for ever where it
