@@ -125,7 +125,7 @@ async fn a_pattern_on_a_large_cluster_hurts_nobody_but_its_own_group() {
             world.offsets_asked,
             6 * (8 + 2),
             "ends, and two times starts"
-        )
+        );
     });
     // Of its own accord, as soon as it asks for less.
     let few = pattern("of-all-0000[0-4]");
@@ -165,7 +165,7 @@ async fn describing_ends_as_soon_as_there_are_certainly_too_many() {
     double.change(|world| {
         world
             .topics
-            .retain(|name, _| name == "t" || name.starts_with("of-all-000"))
+            .retain(|name, _| name == "t" || name.starts_with("of-all-000"));
     });
     let snapshot = look_after(&mut rig, &neighbour, 2).await;
     assert!(
@@ -264,7 +264,7 @@ async fn in_one_look_those_that_are_read_come_before_newcomers() {
             .get_mut("of-all-00000")
             .unwrap()
             .partitions
-            .resize(60, (1, 0, 10))
+            .resize(60, (1, 0, 10));
     });
     let newcomer = watch(&rig, "shop", "g", few.clone());
     let snapshot = look(&mut rig, &newcomer).await;
@@ -310,7 +310,10 @@ async fn who_cannot_be_read_for_a_moment_is_not_pushed_out() {
     assert!(is_read(&*look(&mut rig, &read).await, "g", &all, 600));
     // Nobody describes its topics for a while, and others want to be read.
     double.change(|world| {
-        let topics = world.topics.keys().filter(|name| **name < *"of-all-00030");
+        let topics = world
+            .topics
+            .keys()
+            .filter(|name| name.as_str() < "of-all-00030");
         world.undescribed = topics.cloned().collect();
     });
     let others = pattern("of-all-0003.");
@@ -408,7 +411,7 @@ async fn members_take_room_whether_partitions_are_read_or_not() {
     double.change_group(|group| {
         group
             .members
-            .extend((0..9).map(|number| member(&format!("n{number}"), &[])))
+            .extend((0..9).map(|number| member(&format!("n{number}"), &[])));
     });
     hostile.attend(true);
     let snapshot = look(&mut rig, &neighbour).await;
