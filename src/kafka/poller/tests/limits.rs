@@ -125,7 +125,7 @@ async fn a_pattern_on_a_large_cluster_hurts_nobody_but_its_own_group() {
             world.offsets_asked,
             6 * (8 + 2),
             "ends, and two times starts"
-        )
+        );
     });
     // Of its own accord, as soon as it asks for less.
     let few = pattern("of-all-0000[0-4]");
@@ -165,7 +165,7 @@ async fn describing_ends_as_soon_as_there_are_certainly_too_many() {
     double.change(|world| {
         world
             .topics
-            .retain(|name, _| name == "t" || name.starts_with("of-all-000"))
+            .retain(|name, _| name == "t" || name.starts_with("of-all-000"));
     });
     let snapshot = look_after(&mut rig, &neighbour, 2).await;
     assert!(
@@ -264,7 +264,7 @@ async fn in_one_look_those_that_are_read_come_before_newcomers() {
             .get_mut("of-all-00000")
             .unwrap()
             .partitions
-            .resize(60, (1, 0, 10))
+            .resize(60, (1, 0, 10));
     });
     let newcomer = watch(&rig, "shop", "g", few.clone());
     let snapshot = look(&mut rig, &newcomer).await;
@@ -411,7 +411,7 @@ async fn members_take_room_whether_partitions_are_read_or_not() {
     double.change_group(|group| {
         group
             .members
-            .extend((0..9).map(|number| member(&format!("n{number}"), &[])))
+            .extend((0..9).map(|number| member(&format!("n{number}"), &[])));
     });
     hostile.attend(true);
     let snapshot = look(&mut rig, &neighbour).await;
