@@ -16,8 +16,8 @@ use crate::scaling::observation::{
 /// recorded it read the ends first.
 const ENDS_BEFORE_COMMITS: f64 = 2.0;
 
-/// Partitions of all topics together; more than a whole Kafka cluster usually has, and each takes memory.
-pub(super) const MOST_PARTITIONS: usize = 200_000;
+/// Partitions of all topics together: each takes memory and, on each line, time.
+pub(super) const MOST_PARTITIONS: usize = 20_000;
 
 /// An end offset and when it was seen, in seconds.
 #[derive(Debug, Clone, Copy, Default)]

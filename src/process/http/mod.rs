@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use socket2::SockRef;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -82,18 +83,17 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `stop`, then lets answers under way finish for at most two seconds.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) -> io::Result<()> {
     let connections = Connections::new(Limits::default());
-    serve_among(connections, listener, pages, stop).await
+    serve_among(connections, listener, pages::router(pages), stop).await
 }
 
 async fn serve_among(
     connections: Connections,
     listener: TcpListener,
-    pages: Pages,
+    router: Router,
     stop: CancellationToken,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router = pages::router(pages);
     let tasks = TaskTracker::new();
     while let Some((stream, seat)) = stop
         .run_until_cancelled(accept(&listener, &connections))

@@ -38,15 +38,20 @@ struct Known {
 
 pub(super) fn router(pages: Pages) -> Router {
     let metrics = pages.metrics;
+    let exposition = Exposition::new(move |capacity| metrics.encode_within(capacity));
+    routes(pages.liveness, pages.readiness, exposition)
+}
+
+pub(super) fn routes(liveness: Liveness, readiness: Readiness, exposition: Exposition) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(exposition))
+        .route("/metrics", get(numbers))
         .fallback(hint)
         .with_state(Known {
-            liveness: pages.liveness,
-            readiness: pages.readiness,
-            exposition: Exposition::new(move |capacity| metrics.encode_within(capacity)),
+            liveness,
+            readiness,
+            exposition,
             slots: Slots::default(),
         })
 }
@@ -66,7 +71,7 @@ fn verdict(good: &str, check: Result<(), impl std::fmt::Display>) -> Response {
     }
 }
 
-async fn exposition(State(known): State<Known>, request: Request) -> Response {
+async fn numbers(State(known): State<Known>, request: Request) -> Response {
     let peer = Peer::of(&request);
     let Some(slot) = known.slots.take(peer) else {
         let text = "other clients are reading /metrics: try again\n";

@@ -12,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::process::http::exposition::Exposition;
 
 /// How long anything may take that takes milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,17 +46,15 @@ struct Server {
 
 impl Server {
     fn start(limits: Limits) -> Self {
-        Self::with(limits, Metrics::new())
+        Self::with(limits, 0)
     }
 
-    fn with(limits: Limits, metrics: Metrics) -> Self {
+    /// A server whose `/metrics` is so many bytes long.
+    fn with(limits: Limits, length: usize) -> Self {
         let mut gates = ReadinessBuilder::default();
         gates.gate("Kubernetes API server").open();
-        let pages = Pages {
-            liveness: Liveness::default(),
-            readiness: gates.build(),
-            metrics,
-        };
+        let exposition = Exposition::new(move |_| "x".repeat(length) + "# EOF\n");
+        let router = pages::routes(Liveness::default(), gates.build(), exposition);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -65,7 +64,7 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
         let connections = Connections::new(limits);
-        let serving = serve_among(connections.clone(), listener, pages, stop.clone());
+        let serving = serve_among(connections.clone(), listener, router, stop.clone());
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             connections,
@@ -158,14 +157,8 @@ fn one(stream: &mut TcpStream) -> String {
     head + &String::from_utf8(body).unwrap()
 }
 
-/// A text of 20 MB and more.
-fn many_numbers() -> Metrics {
-    let metrics = Metrics::new();
-    for cluster in 0..16_000 {
-        metrics.cluster(&format!("{cluster:0>1400}")).connections(1);
-    }
-    metrics
-}
+/// What ten thousand groups come to.
+const LARGE: usize = 20 * 1024 * 1024;
 
 const HALF: &str = "GET /metrics HTTP/1.1\r\nHost: it\r\n";
 const WHOLE: &str = "GET /healthz HTTP/1.1\r\nHost: it\r\n\r\n";
@@ -276,11 +269,8 @@ fn requests_in_one_go_whose_answers_nobody_reads_are_given_up() {
 
 #[test]
 fn a_client_that_never_reads_a_large_answer_is_let_go_and_holds_nobody_up() {
-    // Time enough to make the text.
-    let server = Server::with(
-        limits(never(), never(), Duration::from_secs(5)),
-        many_numbers(),
-    );
+    // Time enough to read it for those that do.
+    let server = Server::with(limits(never(), never(), Duration::from_secs(5)), LARGE);
     let mut slow = server.says("GET /metrics HTTP/1.1\r\nHost: it\r\n\r\n");
     assert_eq!(server.get("/metrics"), "HTTP/1.1 200 OK");
     server.until_connected(0);
@@ -291,7 +281,7 @@ fn a_client_that_never_reads_a_large_answer_is_let_go_and_holds_nobody_up() {
 
 #[test]
 fn clients_that_never_read_hold_a_few_answers_and_the_rest_is_told_to_come_again() {
-    let server = Server::with(limits(never(), never(), never()), many_numbers());
+    let server = Server::with(limits(never(), never(), never()), LARGE);
     let request = "GET /metrics HTTP/1.1\r\nHost: it\r\n\r\n";
     let slow: Vec<_> = (0..20).map(|_| server.says(request)).collect();
     let answer = |mut stream: &TcpStream| {
@@ -317,7 +307,7 @@ fn clients_that_never_read_hold_a_few_answers_and_the_rest_is_told_to_come_again
         )
         .unwrap();
     let text = rest(&mut other);
-    assert!(text.len() > 20 * 1024 * 1024, "{} bytes", text.len());
+    assert!(text.len() > LARGE, "{} bytes", text.len());
     assert!(text.ends_with("# EOF\n"));
     // They have gone, and their places are free again.
     drop(slow);
@@ -384,7 +374,7 @@ fn a_long_head_is_refused_before_it_ends(#[case] sent: String) {
 
 #[test]
 fn it_stops_in_time_with_clients_that_wait_and_clients_that_do_not_read() {
-    let server = Server::with(limits(never(), never(), never()), many_numbers());
+    let server = Server::with(limits(never(), never(), never()), LARGE);
     let _half = server.says(HALF);
     let mut idle = server.says(WHOLE);
     one(&mut idle);
