@@ -27,9 +27,10 @@ const ANNOTATED: usize = 330;
 const HALF_REQUESTS: u16 = 1_100;
 /// Brokers that one cluster advertises.
 const ADVERTISED: i32 = 3_000;
-/// What a cluster has for a pattern that means all of it.
-const TOPICS: usize = 10_000;
-const PARTITIONS: usize = 20;
+/// What a cluster has for a pattern that means all of it: more than the operator can hold, and no more than the double can tell
+/// of in time.
+const TOPICS: usize = 2_500;
+const PARTITIONS: usize = 4;
 /// Connections that send the beginning of an answer of 99 MB each.
 const HUGE: usize = 12;
 
@@ -186,11 +187,12 @@ impl Mallory {
             self.send("POST", "api/v1", "secrets", secret.to_string())
                 .await
                 .unwrap();
-            let mut change = json!({ "groupId": name, "kafka": { "bootstrapServers": [brokers.bootstrap] },
-                "scaleTargetRef": { "name": name } });
-            crate::support::merge(&mut change, topics);
+            let mut spec = self.spec(json!({ "groupId": name,
+                "kafka": { "bootstrapServers": [brokers.bootstrap] },
+                "scaleTargetRef": { "name": name } }));
+            crate::support::merge(&mut spec, topics);
             self.space.deployment(name, 1).await;
-            self.group(name, change).await;
+            self.space.group(name, spec).await;
         }
         self.brokers = vec![crowd, all, huge, forger];
     }
