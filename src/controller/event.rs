@@ -2,6 +2,7 @@
 //! per event, never a series: a series keeps the first note, and ours carry numbers.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -183,8 +184,10 @@ fn unique_name(name: &str, now: Timestamp) -> String {
 }
 
 /// At most [`MAX_NOTE`] bytes, cut between characters.
-fn cut(note: String) -> String {
-    let mut note = text::one_line(&note).into_owned();
+fn cut(mut note: String) -> String {
+    if let Cow::Owned(one_line) = text::one_line(&note) {
+        note = one_line;
+    }
     if note.len() > MAX_NOTE {
         let end = (0..=MAX_NOTE - '…'.len_utf8())
             .rev()

@@ -81,12 +81,11 @@ fn partitions_of(
     let may_be =
         |partition: &TopicPartition| partition.partition >= 0 && is_topic_name(&partition.topic);
     let shared = |partition: TopicPartition| {
-        let topic = match names.get(&partition.topic) {
-            Some(topic) => Arc::clone(topic),
-            None => {
-                names.insert(Arc::clone(&partition.topic));
-                partition.topic
-            }
+        let topic = if let Some(topic) = names.get(&partition.topic) {
+            Arc::clone(topic)
+        } else {
+            names.insert(Arc::clone(&partition.topic));
+            partition.topic
         };
         TopicPartition { topic, ..partition }
     };

@@ -1,5 +1,9 @@
 //! How many partitions the process reads, and for whom: what has been granted to which group of which cluster. Pure
 //! bookkeeping, shared by all pollers (`docs/decisions/0012`).
+#![allow(
+    clippy::mutable_key_type,
+    reason = "a compiled pattern compares by its source"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

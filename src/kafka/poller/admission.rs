@@ -1,5 +1,9 @@
 //! Which of what is wanted is read. A selection that comes to more partitions than one group may have, or than there is room
 //! for, is refused before any offset is asked for, and as soon as that is certain (`docs/decisions/0012`).
+#![allow(
+    clippy::mutable_key_type,
+    reason = "a compiled pattern compares by its source"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
