@@ -7,7 +7,6 @@ use crate::kafka::interest::TopicSelection;
 use crate::kafka::pool::Settings;
 use crate::kafka::snapshot::{Description, GroupState, Known, Snapshot, TopicPartition};
 
-use super::super::double::Double;
 use super::super::rig::{Rig, interest, member, t};
 use super::{is_read, large, look, look_after, pattern, settings, topics, watch};
 
