@@ -1,6 +1,6 @@
 # `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-integration e2e gssapi soak bench bench-law bench-kafka measure lint deny crds clean
+.PHONY: help demo build test test-unit test-integration hostile e2e gssapi soak bench bench-law bench-kafka measure lint deny crds clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test-unit: ## Run the unit and property tests (under a minute on a warm tree)
 
 test-integration: ## Run the tests against a real broker and a real API server
 	tests/all.sh environment integration
+
+hostile: ## Run the operator under the chart's limits against a user who does the worst that one namespace allows (needs root)
+	tests/all.sh environment hostile
 
 e2e: ## Run the tests on a real Kubernetes node with real consumers (needs root or Docker)
 	tests/all.sh environment end-to-end

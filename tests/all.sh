@@ -3,7 +3,7 @@
 #
 #   tests/all.sh               all of them
 #   tests/all.sh LEVEL...      only these, in this order:
-#                              format lint unit docs environment chart environment-check integration end-to-end
+#                              format lint unit docs environment chart environment-check integration hostile end-to-end
 #   tests/all.sh gssapi        what needs a build with Kerberos; no part of all of them
 #
 # A level that this machine cannot run is named at the end as NOT RUN; with CI=true that is a failure.
@@ -58,7 +58,17 @@ environment-check() { tests/env/check.sh; }
 
 chart() { run_tests "$(test_names 'chart*')"; }
 
-integration() { run_tests "$(test_names '*' | grep -v -e '^chart' -e '^e2e')"; }
+integration() { run_tests "$(test_names '*' | grep -v -e '^chart' -e '^e2e' -e '^hostile')"; }
+
+# An operator under the chart's limits, and a user who does the worst that one namespace allows.
+hostile() {
+  local cannot
+  if cannot=$(no_control_groups); then
+    skip "hostile" "$cannot"
+  else
+    run_tests "$(test_names 'hostile')"
+  fi
+}
 
 end-to-end() {
   local cannot
@@ -125,6 +135,14 @@ no_real_node() {
   if [ "$(id -u)" = 0 ]; then echo "needs Docker: the node of our own wants cgroup v1"; else echo "needs root or Docker"; fi
 }
 
+# Says why a process cannot be confined here; fails when it can.
+no_control_groups() {
+  if [ "$(id -u)" != 0 ]; then echo "needs root, to make control groups and to change the user"; return; fi
+  if ! command -v setpriv > /dev/null; then echo "needs setpriv of util-linux"; return; fi
+  if [ -w /sys/fs/cgroup/memory ] || grep -qw memory /sys/fs/cgroup/cgroup.controllers 2> /dev/null; then return 1; fi
+  echo "needs the control groups of memory"
+}
+
 choose_node() {
   if [ "$(id -u)" = 0 ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then return; fi
   export LAGRANGE_CLUSTER=${LAGRANGE_CLUSTER:-kind}
@@ -136,11 +154,11 @@ skip() { not_run+=("$1 ($2)"); }
 # --- the run -------------------------------------------------------------------------------------------------------------
 
 levels=("$@")
-if [ ${#levels[@]} = 0 ]; then levels=(format lint unit docs environment chart environment-check integration end-to-end); fi
+if [ ${#levels[@]} = 0 ]; then levels=(format lint unit docs environment chart environment-check integration hostile end-to-end); fi
 for level in "${levels[@]}"; do
   case $level in
-    format | lint | unit | docs | environment | chart | environment-check | integration | end-to-end | gssapi) ;;
-    *) echo "no level '$level': write format, lint, unit, docs, environment, chart, environment-check, integration, end-to-end or gssapi" >&2; exit 2 ;;
+    format | lint | unit | docs | environment | chart | environment-check | integration | hostile | end-to-end | gssapi) ;;
+    *) echo "no level '$level': write format, lint, unit, docs, environment, chart, environment-check, integration, hostile, end-to-end or gssapi" >&2; exit 2 ;;
   esac
 done
 choose_node
