@@ -64,5 +64,5 @@ case ${1:-all} in
   all) day; chaos; fuzz; kills; hostile; memcheck ;;
   day | chaos | fuzz | kills | hostile | memcheck) "$1" ;;
   -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" ;;
-  *) echo "no '$1': write day, chaos, fuzz, kills or memcheck, or nothing for all" >&2; exit 2 ;;
+  *) echo "no '$1': write day, chaos, fuzz, kills, hostile or memcheck, or nothing for all" >&2; exit 2 ;;
 esac

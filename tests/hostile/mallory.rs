@@ -17,7 +17,6 @@ use socket2::{Domain, Socket, Type};
 use tokio::task::JoinSet;
 
 use crate::broker::{Brokers, Mischief};
-use crate::confined::Confined;
 use crate::shop::until_reason;
 use crate::support::kubernetes::{Kubernetes, Space};
 
@@ -34,7 +33,8 @@ const PARTITIONS: usize = 4;
 /// Connections that send the beginning of an answer of 99 MB each.
 const HUGE: usize = 12;
 
-const PASSWORD: &str = "correct-horse-battery";
+/// What is never to be read in a log.
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
 
 pub(crate) struct Mallory {
     space: Space,
@@ -122,7 +122,7 @@ impl Mallory {
         let annotated = (0..ANNOTATED).map(|number| {
             let group = json!({ "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup",
                 "metadata": { "name": format!("large-{number}"), "annotations": { "note": large } },
-                "spec": self.spec(json!({ "scaleTargetRef": { "name": "nowhere" } })) });
+                "spec": spec(json!({ "scaleTargetRef": { "name": "nowhere" } })) });
             self.send("POST", OURS, "consumergroups", group.to_string())
         });
         let mut sent = futures::stream::iter(annotated).buffer_unordered(4);
@@ -187,18 +187,18 @@ impl Mallory {
             self.send("POST", "api/v1", "secrets", secret.to_string())
                 .await
                 .unwrap();
-            let mut spec = self.spec(json!({ "groupId": name,
+            let mut of_group = spec(json!({ "groupId": name,
                 "kafka": { "bootstrapServers": [brokers.bootstrap] },
                 "scaleTargetRef": { "name": name } }));
-            crate::support::merge(&mut spec, topics);
+            crate::support::merge(&mut of_group, topics);
             self.space.deployment(name, 1).await;
-            self.space.group(name, spec).await;
+            self.space.group(name, of_group).await;
         }
         self.brokers = vec![crowd, all, huge, forger];
     }
 
     /// Waits until the operator has met what it is to be bounded by, so that nothing is measured that does not happen.
-    pub(crate) async fn until_told(&self, confined: &Confined) {
+    pub(crate) async fn until_told(&self) {
         for (name, reason) in [
             ("crowd", "TooManyBrokers"),
             ("all", "TooManyPartitions"),
@@ -207,12 +207,6 @@ impl Mallory {
         ] {
             until_reason(&self.space, name, reason).await;
         }
-        let _ = confined;
-    }
-
-    /// What is never to be read in a log.
-    pub(crate) fn secrets(&self) -> [&'static str; 1] {
-        [PASSWORD]
     }
 
     /// What goes on until it is stopped.
@@ -224,16 +218,8 @@ impl Mallory {
         storm
     }
 
-    fn spec(&self, change: Value) -> Value {
-        let mut spec = json!({ "scaleTargetRef": { "name": "app" },
-            "kafka": { "bootstrapServers": ["127.0.0.1:1"] }, "topics": ["t"],
-            "objective": { "lagPerReplica": 100 } });
-        crate::support::merge(&mut spec, change);
-        spec
-    }
-
     async fn group(&self, name: &str, change: Value) {
-        self.space.group(name, self.spec(change)).await;
+        self.space.group(name, spec(change)).await;
     }
 
     /// A request whose body is text: what this test cannot parse either.
@@ -246,6 +232,14 @@ impl Mallory {
     ) -> kube::Result<String> {
         send(&self.space, method, api, what, body).await
     }
+}
+
+fn spec(change: Value) -> Value {
+    let mut spec = json!({ "scaleTargetRef": { "name": "app" },
+        "kafka": { "bootstrapServers": ["127.0.0.1:1"] }, "topics": ["t"],
+        "objective": { "lagPerReplica": 100 } });
+    crate::support::merge(&mut spec, change);
+    spec
 }
 
 const OURS: &str = "apis/lagrange.dev/v1alpha1";
