@@ -105,9 +105,9 @@ fn complain(reason: &str) {
 /// Longest message, in characters.
 const LONGEST: usize = 2_000;
 
-/// A message as one line that a terminal shows as it is: what was read may be quoted in it.
+/// A message as one line that a terminal shows as it is: what was read may be quoted in it, and YAML's errors draw the place.
 fn in_a_line(reason: &str) -> String {
-    let words: Vec<_> = reason.split_whitespace().collect();
+    let words: Vec<&str> = reason.split_whitespace().collect();
     text::clean_to(&words.join(" "), LONGEST)
 }
 

@@ -16,8 +16,8 @@ use crate::scaling::observation::{
 /// recorded it read the ends first.
 const ENDS_BEFORE_COMMITS: f64 = 2.0;
 
-/// Partitions of all topics together: each takes memory and, on each line, time.
-pub(super) const MOST_PARTITIONS: usize = 20_000;
+/// Partitions that are taken without being named one by one: a few bytes can count any number.
+const MOST_PARTITIONS: usize = 20_000;
 
 /// An end offset and when it was seen, in seconds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +31,8 @@ struct LastEnd {
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     number: u64,
+    /// Most partitions that a line has named.
+    named: usize,
     /// The end offsets of each topic as last seen: a partition that is missing in a line is unknown, not gone.
     topics: BTreeMap<String, Vec<LastEnd>>,
 }
@@ -60,18 +62,20 @@ impl Reader {
         Observation { now, look, target }
     }
 
-    /// How many partitions there are once this line has been read.
-    pub(super) fn partitions_with(&self, observe: &Observe) -> usize {
-        let kept = self
-            .topics
-            .iter()
-            .filter(|(name, _)| !observe.whole && !observe.topics.contains_key(*name));
+    /// How many partitions there are once this line has been read, if those are too many.
+    pub(super) fn too_many(&mut self, observe: &Observe) -> Option<usize> {
+        let lines = observe.topics.values();
+        let named = lines.map(|topic| topic.partitions.iter().flatten().count());
+        self.named = self.named.max(named.sum());
+        let is_kept = |name: &String| !observe.whole && !observe.topics.contains_key(name);
+        let kept = self.topics.iter().filter(|(name, _)| is_kept(name));
         let kept = kept.map(|(_, ends)| ends.len());
         let told = observe.topics.iter().map(|(name, topic)| {
             let before = self.topics.get(name).filter(|_| !observe.whole);
             count(topic).max(before.map_or(0, Vec::len))
         });
-        kept.chain(told).sum()
+        let all: usize = kept.chain(told).sum();
+        (all > at_most(self.named)).then_some(all)
     }
 
     fn look(&mut self, observe: &Observe, now: Timestamp) -> Look {
@@ -182,12 +186,16 @@ fn earlier(observe: &Observe) -> Vec<Earlier> {
 
 fn count(topic: &TopicLine) -> usize {
     let lines = topic.partitions.iter().flatten();
-    let named = lines.map(|line| line.p.saturating_add(1)).max();
+    let most = lines.clone().map(|line| line.p.saturating_add(1)).max();
+    let most = most.unwrap_or(0).max(topic.count.unwrap_or(0));
     // A number that no topic has is a slip, and not worth its memory.
-    let most = named.unwrap_or(0).max(topic.count.unwrap_or(0));
-    usize::try_from(most)
-        .unwrap_or(MOST_PARTITIONS)
-        .min(MOST_PARTITIONS)
+    let bound = at_most(lines.count());
+    usize::try_from(most).unwrap_or(bound).min(bound)
+}
+
+/// Partitions that are taken where a line names so many: each takes memory and, on each line, time.
+fn at_most(named: usize) -> usize {
+    MOST_PARTITIONS.max(named.saturating_mul(2))
 }
 
 fn partitions(

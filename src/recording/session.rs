@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::answer::Answer;
 use super::line::{Init, Line, Observe, Spec};
-use super::reading::{MOST_PARTITIONS, Reader};
+use super::reading::Reader;
 use super::time::time;
 use crate::api;
 use crate::intent::{Intent, InvalidSpec};
@@ -35,9 +35,9 @@ pub enum BadLine {
         "spec: min_replicas 0 or more, max_replicas 1 or more and not below it, threads 1 or more"
     )]
     Bounds,
-    /// More partitions than there is memory for.
+    /// Many more partitions than are named.
     #[error(
-        "topics: {0} partitions are more than the {MOST_PARTITIONS} that are taken; leave out topics that the group does not read"
+        "topics: {0} partitions, and few of them are named; correct a count or number that no topic has"
     )]
     Partitions(usize),
     /// A time that goes back, or is none.
@@ -100,8 +100,7 @@ impl Session {
         let now = time(observe.t)
             .filter(|now| self.last.is_none_or(|last| last <= *now))
             .ok_or(BadLine::Time(observe.t))?;
-        let partitions = self.reader.partitions_with(observe);
-        if partitions > MOST_PARTITIONS {
+        if let Some(partitions) = self.reader.too_many(observe) {
             return Err(BadLine::Partitions(partitions));
         }
         self.last = Some(now);

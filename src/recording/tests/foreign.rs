@@ -83,6 +83,21 @@ fn topics_that_name_more_partitions_than_kafka_has_take_no_memory() {
 }
 
 #[test]
+fn as_many_partitions_are_taken_as_are_named() {
+    let mut observe = behind(61.0);
+    let partitions: Vec<Value> = (0..30_000)
+        .map(|p| json!({ "p": p, "log_start": 0, "log_end": 9, "committed": 9 }))
+        .collect();
+    observe["topics"]["orders"]["partitions"] = partitions.into();
+    let mut session = Session::default();
+    session
+        .take(line(init(json!({ "lag_per_replica": 1000 }))))
+        .unwrap();
+    let answer = session.take(line(observe)).unwrap().unwrap();
+    assert_eq!(answer.limit, Some(30_000));
+}
+
+#[test]
 fn mangled_lines_fail_by_an_error_alone() {
     let recorded = include_str!("../../../tests/recordings/morning.jsonl");
     let mut seeds: Vec<String> = recorded.lines().step_by(40).map(str::to_owned).collect();
