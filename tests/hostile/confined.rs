@@ -100,6 +100,9 @@ fn as_installed(kubernetes: &Kubernetes) -> String {
     let account = ["templates/serviceaccount.yaml", "templates/rbac.yaml"];
     let mut arguments = vec!["template", NAMESPACE, chart, "--namespace", NAMESPACE];
     arguments.extend(account.iter().flat_map(|file| ["--show-only", file]));
+    // A kind of the users' own, that an administrator has let be scaled.
+    let more = "scaleTargets[0].group=test.lagrange.dev,scaleTargets[0].resource=blanks";
+    arguments.extend(["--set", more]);
     let manifests = kubernetes.file("account.yaml", &kubernetes.helm(&arguments));
     kubernetes.kubectl(&["create", "namespace", NAMESPACE]);
     kubernetes.kubectl(&[
