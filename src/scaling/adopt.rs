@@ -71,6 +71,9 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     };
     if let Some(last) = &mut memory.last {
         sane(&mut last.time);
+        // It cannot have taken longer than there was time for; a wait is built on it.
+        let age = now.duration_since(last.time).as_secs().max(0);
+        last.settled_after = last.settled_after.map(|after| after.clamp(0, age));
     }
     if let Some(regret) = &mut memory.regret {
         sane(&mut regret.time);

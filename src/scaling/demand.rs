@@ -67,7 +67,7 @@ fn by_lag(lag: i64, per_replica: i64, replicas: i32) -> i32 {
 fn unread_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
     match (memory.slept_at, ends) {
         (None, _) => live_lag,
-        (Some(slept_at), Some(ends)) if ends >= slept_at => ends - slept_at,
+        (Some(slept_at), Some(ends)) if ends >= slept_at => ends.saturating_sub(slept_at),
         (Some(_), Some(ends)) => ends,
         (Some(_), None) => 0,
     }

@@ -1,5 +1,6 @@
 //! Lines and memory that nobody in their right mind wrote.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{behind, init, line};
@@ -60,6 +61,28 @@ fn mangled_memory_fails_no_decision() {
             session.take(line(behind(4_030.0))).unwrap();
         }
     });
+}
+
+/// A number of seconds far below 0 overflowed in the law, and one far above held the group for ever.
+#[rstest]
+#[case(i64::MIN, 0)]
+#[case(i64::MAX, 30)]
+fn a_time_to_settle_that_no_action_takes_is_put_right(#[case] written: i64, #[case] taken: i64) {
+    let mut observe = behind(61.0);
+    observe["status"] = memory();
+    observe["status"]["pending"] = Value::Null;
+    observe["status"]["pausedAt"] = Value::Null;
+    observe["status"]["last"] = json!({ "time": "1970-01-01T00:00:31Z", "from": 6, "to": 2, "landed": true, "settledAfter": written });
+    observe["status"]["learnt"] =
+        json!({ "atLeast": { "milli": 175_083, "time": "1970-01-01T00:00:30Z" } });
+    observe["status"]["sleptAt"] = i64::MIN.into();
+    let mut session = Session::default();
+    session
+        .take(line(init(json!({ "max_delay_s": 60 }))))
+        .unwrap();
+    session.take(line(behind(46.0))).unwrap();
+    let answer = session.take(line(observe)).unwrap().unwrap();
+    assert_eq!(answer.status.last.unwrap().settled_after, Some(taken));
 }
 
 #[test]
