@@ -146,13 +146,12 @@ struct Operator {
     tasks: Tasks,
 }
 
-/// The bounds on all clusters, for clusters of up to so many brokers: two of them have to fit.
-fn kafka_bounds(brokers_per_cluster: usize) -> Bounds {
-    let default = Bounds::default();
+/// The bounds on all clusters, for clusters of up to so many brokers: one of them has to fit beside small ones.
+fn kafka_bounds(brokers_per_cluster: usize, budget: &Budget) -> Bounds {
     Bounds {
         brokers_per_cluster,
-        threads: default.threads.max(2 * brokers_per_cluster),
-        ..default
+        threads: budget.threads.max(brokers_per_cluster * 3 / 2),
+        ..Bounds::default()
     }
 }
 
@@ -188,7 +187,7 @@ impl Operator {
             Arc::new(RdkafkaFactory {
                 call_timeout: options.kafka_timeout,
                 allow_local_addresses: options.allow_local_addresses,
-                bounds: kafka_bounds(options.max_brokers_per_cluster.into()),
+                bounds: kafka_bounds(options.max_brokers_per_cluster.into(), &budget),
             }),
             Arc::new(self.metrics.clone()),
         );

@@ -173,8 +173,9 @@ pub struct Options {
     )]
     pub max_connections_per_namespace: u16,
 
-    /// How many brokers a Kafka cluster may have, 1 to 10000: each of them takes a thread and up to four descriptors, and all clusters
-    /// together have 1000 threads, or twice as many as this. Beyond it a cluster is not read, and says TooManyBrokers
+    /// How many brokers a Kafka cluster may have, 1 to 10000: each of them takes a thread (100 KiB) and up to four descriptors.
+    /// All clusters together have as many threads as an eighth of the memory holds, or half as many again as this. Beyond it
+    /// a cluster is not read, and says TooManyBrokers
     #[arg(
         long,
         env = "LAGRANGE_MAX_BROKERS_PER_CLUSTER",

@@ -13,6 +13,7 @@
 
 mod agreement;
 mod helm;
+mod memory;
 mod operator;
 mod permissions;
 mod refusals;

@@ -1,0 +1,46 @@
+//! The chart's limit of memory follows from what the operator lets itself be made to hold.
+
+use lagrange::kafka::bounds::Bounds;
+use lagrange::process::budget::{Budget, PARTITION, THREAD};
+use serde_json::Value;
+
+use crate::helm::file;
+
+const MIB: u64 = 1 << 20;
+
+/// What is not bounded by a number that the code has: measured, and rounded up.
+const PROCESS: u64 = 30;
+const OBJECTS: u64 = 30;
+
+#[test]
+fn the_limit_of_memory_holds_all_that_is_bounded_at_once_and_the_documentation_says_so() {
+    let values: Value = serde_saphyr::from_str(&file("charts/lagrange/values.yaml")).unwrap();
+    let limit = values["resources"]["limits"]["memory"].as_str().unwrap();
+    let limit: u64 = limit.strip_suffix("Mi").unwrap().parse().unwrap();
+    let brokers = values["kafka"]["maxBrokersPerCluster"].as_u64().unwrap();
+
+    let budget = Budget::of(limit * MIB);
+    let partitions = (budget.partitions as u64 * PARTITION).div_ceil(MIB);
+    let answers = (Bounds::default().answer_bytes as u64).div_ceil(MIB);
+    let threads = (budget.threads as u64).max(brokers * 3 / 2);
+    let clients = (threads * THREAD).div_ceil(MIB);
+    let all = partitions + answers + clients + PROCESS + OBJECTS;
+    assert!(all < limit, "{all} of {limit} MiB");
+
+    let page = file("docs/operations.md");
+    for (what, mebibytes) in [
+        ("partitions", partitions),
+        ("answers of brokers, with what is made of them", answers),
+        ("threads of Kafka's clients", clients),
+        ("the process itself", PROCESS),
+        (
+            "objects of the API server that are being read, the port of the pages",
+            OBJECTS,
+        ),
+        ("left", limit - all),
+    ] {
+        let row = format!("| {what} | {mebibytes} |");
+        assert!(page.contains(&row), "docs/operations.md lacks {row}");
+    }
+    assert!(page.contains(&format!("limits memory to {limit} MiB")));
+}
