@@ -43,8 +43,8 @@ pub enum ReadError {
     },
     /// A broker has begun an answer that is larger than any that is asked for.
     #[error(
-        "{server} answers with {bytes} bytes, and at most {limit} are read: is it a Kafka broker? If so, and the cluster is very \
-         large, name topics instead of writing a topicPattern"
+        "{server} answers with {bytes} bytes, and at most {limit} are read: is it a Kafka broker? A cluster of more than \
+         240,000 partitions of three replicas is too large to be read"
     )]
     AnswerTooLarge {
         /// Who answers so.

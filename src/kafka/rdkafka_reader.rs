@@ -152,7 +152,7 @@ fn properties_of_all() -> Vec<(&'static str, String)> {
         // Nothing is ever fetched; but it must not be more than may be received.
         ("fetch.max.bytes", own("1000000")),
         // What the kernel keeps of an answer that is not let in yet, for each connection: it counts as the container's memory.
-        ("socket.receive.buffer.bytes", own("65536")),
+        ("socket.receive.buffer.bytes", own("131072")),
         // A cluster that cannot be reached is begun anew by the poller. librdkafka would do so without end, and with more threads.
         ("metadata.recovery.strategy", own("none")),
         // A broker that comes back is connected to by the next look. How often one that cannot be reached at all is tried

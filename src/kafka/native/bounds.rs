@@ -43,7 +43,7 @@ const SMALL_FRAME: usize = 1 << 20;
 
 /// How long what is made of an answer is taken to be there once the answer itself is freed: as long as its client reads metadata, and
 /// at least this long.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_millis(200);
 
 /// Refused brokers that are counted. A cluster is closed long before it has named so many.
 const COUNTED: usize = 20_000;
@@ -191,12 +191,14 @@ impl Table {
         let Some(Client { bounds, .. }) = self.clients.get(&client) else {
             return true;
         };
+        let admitted = self.frames.values().filter(|frame| frame.is_admitted);
+        let own = |frame: &&Frame| frame.client == client;
+        let receiving: usize = admitted.filter(own).map(|frame| frame.cost).sum();
+        // What is made of a client's earlier answers is in the way of others, but not in its own: it asks again when the time of a
+        // question is over, and then each answer would wait for the one before.
         let lingering = self.lingering.iter().map(|one| &one.frame);
-        let all = self.frames.values().chain(lingering);
-        let own: usize = all
-            .filter(|frame| frame.client == client && frame.is_admitted)
-            .map(|frame| frame.cost)
-            .sum();
+        let lingering: usize = lingering.filter(own).map(|frame| frame.cost).sum();
+        let held = self.held.saturating_sub(lingering);
         let room = if size <= SMALL_FRAME {
             bounds.answer_bytes
         } else {
@@ -204,8 +206,8 @@ impl Table {
         };
         let cost = size.saturating_mul(unfolded(kind));
         // One answer of each client, however large, or several within its quarter.
-        let is_fair = own == 0 || own.saturating_add(cost) <= bounds.answer_bytes / 4;
-        let is_admitted = is_fair && self.held.saturating_add(cost) <= room;
+        let is_fair = receiving == 0 || receiving.saturating_add(cost) <= bounds.answer_bytes / 4;
+        let is_admitted = is_fair && held.saturating_add(cost) <= room;
         let frame = self.frames.entry(key).or_insert(Frame {
             client,
             cost,

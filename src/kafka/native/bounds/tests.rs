@@ -88,6 +88,11 @@ fn answers_share_the_memory_for_them() {
     assert!(admit(3, 31, 1, now));
     assert!(admit(19, 1, 1_000, now), "whose client it is not");
     table.frame_freed(10, now);
+    assert!(
+        table.admit_frame(1, 12, 5 << 20, ALL_TOPICS, now),
+        "what was made of its own is not in its way"
+    );
+    table.frame_freed(12, now);
     let admit = |table: &mut Table, client, key, mib: usize, at| {
         table.admit_frame(client, key, mib << 20, ALL_TOPICS, at)
     };
