@@ -235,3 +235,9 @@ pub(crate) fn assert_is_one_line(message: &str) {
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(message.len() <= 4_096, "{} bytes: {message}", message.len());
 }
+
+/// A file of the repository. Read and not included, since the build of the image has none but the sources.
+pub(crate) fn file(path: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(path).unwrap()
+}

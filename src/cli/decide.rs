@@ -174,11 +174,11 @@ fn write(output: &mut impl Write, line: &impl serde::Serialize) -> Result<(), Fa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::{assert_is_one_line, fuzz};
+    use crate::fuzz::{assert_is_one_line, file, fuzz};
 
     #[test]
     fn a_mangled_recording_fails_by_a_line_that_says_why() {
-        let recorded = include_str!("../../tests/recordings/morning.jsonl");
+        let recorded = file("tests/recordings/morning.jsonl");
         let some: Vec<&str> = recorded.lines().take(6).collect();
         let decide = Decide {
             input: "-".into(),

@@ -296,13 +296,15 @@ fn rivals(text: &str) -> Result<Rivals, BadRival> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::{assert_is_one_line, fuzz};
+    use crate::fuzz::{assert_is_one_line, file, fuzz};
     use crate::intent::Intent;
 
-    const EXAMPLES: [&str; 2] = [
-        include_str!("../../examples/max-delay.yaml"),
-        "kind: ConsumerGroup\nspec: &a {b: [*a, *a]}\n---\nkind: Deployment\n",
-    ];
+    fn examples() -> [String; 2] {
+        [
+            file("examples/max-delay.yaml"),
+            "kind: ConsumerGroup\nspec: &a {b: [*a, *a]}\n---\nkind: Deployment\n".to_owned(),
+        ]
+    }
 
     /// Nine times nine times nine and so on: a few lines that would be gigabytes.
     #[test]
@@ -328,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_mangled_manifest_fails_by_a_line_that_says_why() {
-        fuzz(&EXAMPLES, |bytes| {
+        fuzz(&examples(), |bytes| {
             let text = String::from_utf8_lossy(bytes);
             match group_of(Path::new("group.yaml"), &text) {
                 Ok(group) => drop(Intent::of(&group)),

@@ -46,10 +46,18 @@ fn arguments(values: &str) -> Vec<String> {
 
 #[test]
 fn every_flag_of_the_operator_has_a_value() {
-    // A Pod has a ServiceAccount, help is for people, and a recording is made for a while: by extraArgs and a volume.
+    // A Pod has a ServiceAccount, its memory is what resources.limits says, help is for people, and a recording is made for a
+    // while: by extraArgs and a volume.
     let mut expected = flags();
     assert!(expected.len() > 5);
-    for without in ["help", "kubeconfig", "context", "record", "record-limit"] {
+    for without in [
+        "help",
+        "kubeconfig",
+        "context",
+        "memory-limit",
+        "record",
+        "record-limit",
+    ] {
         assert!(expected.remove(without), "{without}");
     }
     let given =
@@ -214,6 +222,7 @@ fn exposition() -> String {
     cluster.polled(Duration::from_secs(1));
     cluster.requested("ListOffsets", 1);
     cluster.connections(1);
+    metrics.unreadable_objects("Deployment", 1);
     metrics.scaled(Direction::Up);
     metrics.held("CoolingDown");
     metrics.settled(Duration::from_secs(1));

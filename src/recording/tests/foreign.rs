@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{behind, init, line};
-use crate::fuzz::fuzz;
+use crate::fuzz::{file, fuzz};
 use crate::recording::{Line, Session};
 use crate::scaling::Memory;
 
@@ -22,7 +22,7 @@ fn memory() -> Value {
 
 /// Memory as decisions leave it, with what they have learnt.
 fn learnt() -> Vec<Value> {
-    let recorded = include_str!("../../../tests/recordings/morning.decisions.jsonl");
+    let recorded = file("tests/recordings/morning.decisions.jsonl");
     let answers = recorded
         .lines()
         .map(|line| serde_json::from_str(line).unwrap());
@@ -122,7 +122,7 @@ fn as_many_partitions_are_taken_as_are_named() {
 
 #[test]
 fn mangled_lines_fail_by_an_error_alone() {
-    let recorded = include_str!("../../../tests/recordings/morning.jsonl");
+    let recorded = file("tests/recordings/morning.jsonl");
     let mut seeds: Vec<String> = recorded.lines().step_by(40).map(str::to_owned).collect();
     seeds.push(
         init(json!({ "lag_per_replica": 1000, "pacing": { "minInterval": "5s" } })).to_string(),
