@@ -148,9 +148,41 @@ async fn all_clusters_share_what_threads_there_are() {
     assert!(pool.shutdown(Duration::from_secs(10)).await);
 }
 
-/// What the one below runs in a process of its own, which has address space for a few threads only.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a process with little address space"]
+/// Says to a process of this program that it is the one with little address space.
+const LITTLE_SPACE: &str = "LAGRANGE_TEST_LITTLE_SPACE";
+
+#[test]
+fn where_no_thread_can_be_made_nothing_leaks_and_it_is_said() {
+    if std::env::var_os(LITTLE_SPACE).is_some() {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        return runtime.block_on(in_little_space());
+    }
+    // A thread takes 8 MiB of it, as its stack.
+    let output = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -s 8192 && ulimit -v 1000000 && exec \"$0\" \"$@\"",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "brokers::where_no_thread_can_be_made_nothing_leaks_and_it_is_said",
+            "--nocapture",
+        ])
+        .env(LITTLE_SPACE, "yes")
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && told.contains("no thread could be made"),
+        "{told}\n{errors}"
+    );
+}
+
+/// What that process does.
 async fn in_little_space() {
     let many = brokers(1).await;
     many.world().named = 2..201;
@@ -167,30 +199,4 @@ async fn in_little_space() {
         "they leak: {descriptors:?}"
     );
     println!("no thread could be made");
-}
-
-#[test]
-fn where_no_thread_can_be_made_nothing_leaks_and_it_is_said() {
-    // A thread takes 8 MiB of it, as its stack.
-    let output = std::process::Command::new("sh")
-        .args([
-            "-c",
-            "ulimit -s 8192 && ulimit -v 1000000 && exec \"$0\" \"$@\"",
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "brokers::in_little_space",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env("MALLOC_ARENA_MAX", "1")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && told.contains("no thread could be made"),
-        "{told}\n{errors}"
-    );
 }
