@@ -83,6 +83,8 @@ pub mod reasons {
     pub const ALL_PARTITIONS_READ: &str = "AllPartitionsRead";
     /// LagKnown, False: at least one partition could not be read.
     pub const PARTITIONS_UNREADABLE: &str = "PartitionsUnreadable";
+    /// LagKnown, False: consumers read partitions for which nothing has been committed.
+    pub const NOTHING_COMMITTED: &str = "NothingCommitted";
     /// LagKnown, False: what is known is too old.
     pub const STALE: &str = "Stale";
 
@@ -94,7 +96,7 @@ pub mod reasons {
     pub const GROUP_REBALANCING: &str = "GroupRebalancing";
     /// AbleToScale, False: the workload is rolling out.
     pub const ROLLOUT_IN_PROGRESS: &str = "RolloutInProgress";
-    /// AbleToScale, False: fewer replicas are ready than are wanted.
+    /// AbleToScale, False: fewer replicas are ready than are wanted, and the others do no work either.
     pub const REPLICAS_NOT_READY: &str = "ReplicasNotReady";
     /// AbleToScale, False: the lag is not known.
     pub const LAG_UNKNOWN: &str = "LagUnknown";
@@ -129,6 +131,12 @@ pub mod reasons {
     pub const STATIC_MEMBERSHIP: &str = "StaticMembership";
     /// Healthy, False: replicas are ready, and none of them has joined the group (decision 4).
     pub const GROUP_MISSING: &str = "GroupMissing";
+    /// AbleToScale and Healthy, False: the last scale-up has brought the group no member, though its replicas are ready.
+    pub const MEMBERS_MISSING: &str = "MembersMissing";
+    /// Healthy, False: the group has members that are not of this target, and they take partitions.
+    pub const MEMBERS_FOREIGN: &str = "MembersForeign";
+    /// Healthy, False: the group hands out its partitions anew again and again, and not because of its size.
+    pub const REBALANCING_OFTEN: &str = "RebalancingOften";
 
     /// Connected, True: the cluster answers.
     pub const BROKERS_REACHABLE: &str = "BrokersReachable";

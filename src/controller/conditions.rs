@@ -183,6 +183,12 @@ fn lag_known(found: Found<'_>) -> Said {
                     reasons::STALE,
                     format!("no look at Kafka since {since}; the size is held"),
                 ),
+                None if facts.nothing_committed.is_some() => (
+                    reasons::NOTHING_COMMITTED,
+                    format!(
+                        "records are read since {since}, and the group has committed nothing: the lag is only seen in offsets that are committed to Kafka. Commit them, or scale this group by something else; the size is held"
+                    ),
+                ),
                 None => (
                     reasons::PARTITIONS_UNREADABLE,
                     unreadable(found.decision, &since),
@@ -211,8 +217,14 @@ fn unreadable(decision: &Decision, since: &str) -> String {
         .take(3)
         .map(|(topic, partition)| format!("{topic}-{partition}"))
         .collect();
+    let why = match usize::try_from(lag.unknown) {
+        Ok(unknown) if unknown == decision.facts.uncommitted => {
+            format!("read since {since} without a commit")
+        }
+        _ => format!("not readable since {since}"),
+    };
     format!(
-        "{} cannot be read since {since}: {}{}; unknown is not zero, so the size is held",
+        "{} {why}: {}{}; unknown is not zero, so no scale-down",
         match lag.unknown {
             1 => "1 partition".to_owned(),
             n => format!("{n} partitions"),
@@ -270,10 +282,19 @@ fn able_to_scale(found: Found<'_>) -> Finding {
             reasons::ROLLOUT_IN_PROGRESS,
             before("the workload replaces its pods"),
         ),
-        HoldReason::ReplicasNotReady => (
-            reasons::REPLICAS_NOT_READY,
-            "fewer replicas are ready than wanted".to_owned(),
-        ),
+        HoldReason::ReplicasNotReady => {
+            let (ready, current) = (found.decision.facts.ready, found.decision.facts.current);
+            (
+                reasons::REPLICAS_NOT_READY,
+                match until {
+                    Some(_) => before(&format!("{ready} of {current} replicas are ready")),
+                    None => format!(
+                        "{ready} of {current} replicas are ready, and none that the last scale-up added: look at its Pods"
+                    ),
+                },
+            )
+        }
+        HoldReason::MembersMissing => (reasons::MEMBERS_MISSING, nobody_joined(found.decision)),
         HoldReason::GroupMissing => (
             reasons::REPLICAS_NOT_READY,
             "replicas are ready, and none of them has joined the group".to_owned(),
@@ -281,7 +302,8 @@ fn able_to_scale(found: Found<'_>) -> Finding {
         HoldReason::LagUnknown
         | HoldReason::AsDesired
         | HoldReason::ArrivalsTooHigh
-        | HoldReason::DelayTooHigh => (
+        | HoldReason::DelayTooHigh
+        | HoldReason::RebalancingOften => (
             reasons::LAG_UNKNOWN,
             "no scale-up on a lag that is not known".to_owned(),
         ),
@@ -292,6 +314,37 @@ fn able_to_scale(found: Found<'_>) -> Finding {
         HoldReason::Paused => (reasons::PAUSED, paused(found.decision)),
     };
     able(Status::False, reason, message)
+}
+
+fn nobody_joined(decision: &Decision) -> String {
+    let facts = &decision.facts;
+    format!(
+        "{} replicas are ready, the group has {}, and the last scale-up brought none: are these Pods in this group? Check spec.groupId and the consumers' logs",
+        facts.ready,
+        count(facts.members.unwrap_or_default(), "member")
+    )
+}
+
+fn foreign(decision: &Decision) -> String {
+    let facts = &decision.facts;
+    let limit = match facts.limit {
+        Some(limit) => format!(", which leaves room for {limit} replicas"),
+        None => String::new(),
+    };
+    format!(
+        "{} of the group's {} are not of this target's {} replicas, and take partitions{limit}: another workload uses the same group id, or threadsPerReplica is too low",
+        facts.foreign_members,
+        count(facts.members.unwrap_or_default(), "member"),
+        facts.current,
+    )
+}
+
+/// A number of things.
+fn count(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
 }
 
 fn paused(decision: &Decision) -> String {
@@ -371,6 +424,17 @@ fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
             ),
         ));
     }
+    let backlogged = &facts.backlogged;
+    if !backlogged.partitions.is_empty() {
+        let named = named(&backlogged.partitions);
+        return Some((
+            reasons::HOT_PARTITION,
+            format!(
+                "{}% of the records that wait are in {named}: a partition has one consumer, so more replicas do not help; spread the keys or make consumers faster",
+                backlogged.percent
+            ),
+        ));
+    }
     let plateau = facts.plateau?;
     Some((
         reasons::SCALING_INEFFECTIVE,
@@ -393,10 +457,36 @@ fn healthy(found: Found<'_>) -> Said {
             ),
         ));
     }
+    if facts.members_missing {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::MEMBERS_MISSING,
+            nobody_joined(found.decision),
+        ));
+    }
+    if let Some(times) = facts.rebalances {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::REBALANCING_OFTEN,
+            format!(
+                "{times} rebalances in ten minutes that no scaling and no rollout explains: look for consumers that restart, or take longer than max.poll.interval.ms; no scale-down until they end"
+            ),
+        ));
+    }
     if facts.knowledge == Knowledge::Complete
         && let Some((reason, message)) = unhelped(found.decision)
     {
         return Some(say(types::HEALTHY, Status::False, reason, message));
+    }
+    if facts.foreign_members > 0 && facts.knowledge != Knowledge::NotYet {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::MEMBERS_FOREIGN,
+            foreign(found.decision),
+        ));
     }
     match (facts.knowledge, facts.idle_members) {
         (Knowledge::NotYet, _) => Some(Finding::not_yet_observed(types::HEALTHY)),

@@ -54,6 +54,7 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         memory.learnt = Learnt::default();
         memory.assignor = None;
         memory.limit = None;
+        memory.before_up = None;
         // Another target has another size, and nobody has changed that.
         memory.expected = None;
         memory.external.clear();

@@ -11,6 +11,7 @@ use super::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use super::demand::Demand;
 use super::law::{self, Estimate, Need};
 use super::pacing::{later, wait};
+use super::policy::Objective;
 use super::regret;
 use super::trail::Step;
 
@@ -32,7 +33,8 @@ impl Scene<'_> {
         }
         self.explain_demand(asked, wanted);
         let to = if self.replicas > 0 && wanted > self.replicas {
-            self.capped(wanted)
+            let capped = self.capped(wanted);
+            estimate.map_or(capped, |estimate| self.shortening(estimate, capped))
         } else {
             wanted
         };
@@ -80,15 +82,44 @@ impl Scene<'_> {
         decided
     }
 
-    /// Until when the backlog counts as the last action's own, if this size works it off in time and nothing is late:
+    /// How far towards `size` growing shortens anybody's backlog: a partition has one consumer, whatever the size.
+    fn shortening(&mut self, estimate: &Estimate, size: i32) -> i32 {
+        let Some(bounds) = &self.bounds else {
+            return size;
+        };
+        let enough = estimate.enough_for_backlog(bounds.sizes(), self.replicas, size);
+        if enough < size
+            && let Objective::LagPerReplica(per_replica) = self.policy.objective
+        {
+            self.backlogged = estimate.backlogged(per_replica);
+            self.trail.push(Step::NoneShorter {
+                replicas: enough,
+                asked: size,
+            });
+        }
+        enough
+    }
+
+    /// Until when the backlog counts as what the last rebalance held up, if this size works it off in time and nothing is late:
     /// growing for it would cost the next rebalance, and the size after that would be found too large again.
     fn drains_until(&self, estimate: &Estimate) -> Option<Timestamp> {
         let (memory, now) = (&self.memory, self.now);
-        let last = memory.last.filter(|_| memory.learnt.is_measured())?;
-        let until = later(last.time, self.policy.pacing.settle_timeout);
+        let last = memory.last.map(|last| last.time);
+        // Whoever caused the rebalance: a release and a pod that was replaced hold records up as well.
+        let disturbed = self.history.membership.disturbed;
+        let held_up = last.max(disturbed);
+        let held_up = held_up.filter(|_| memory.learnt.is_measured())?;
+        let timeout = self.policy.pacing.settle_timeout;
+        let until = later(held_up, timeout);
+        // A release stops the group once for each pod; our own action does it once.
+        let patience = if Some(held_up) == disturbed {
+            timeout.as_secs_f64()
+        } else {
+            0.0
+        };
         let need = self.load_needs(estimate)?;
-        let drains =
-            need.size <= self.replicas && need.delay <= objective(self.policy, &memory.learnt);
+        let drains = need.size <= self.replicas
+            && need.delay <= objective(self.policy, &memory.learnt).max(patience);
         (until > now && drains).then_some(until)
     }
 

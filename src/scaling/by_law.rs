@@ -85,7 +85,7 @@ pub(super) fn take(
         &law.partitions,
         &memory.learnt,
         memory.assignor,
-        policy.threads,
+        (policy.threads, history.membership.foreign()),
         now,
     )?;
     if taken.is_new {

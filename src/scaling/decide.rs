@@ -8,8 +8,9 @@ use super::decision::{Decision, HoldReason, Knowledge, Lag, Notice, ScaleReason,
 use super::demand::{self, Demand};
 use super::history;
 use super::lag;
-use super::law::{Estimate, LiveLag};
+use super::law::{Backlogged, Estimate, LiveLag};
 use super::limit::{Bounds, Shape};
+use super::membership::Membership;
 use super::memory::{Memory, State, to_millis};
 use super::observation::{Assignor, Blind, GroupState, Look, Members, Observation};
 use super::pacing::{Gates, later, wait};
@@ -21,12 +22,14 @@ use super::trail::{Step, Trail};
 /// The returned state goes into the next call, whatever becomes of the decision; an action itself is recorded by
 /// [`Memory::begin`] and [`Memory::confirm`].
 pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Decision, State) {
-    let observation = &Observation {
+    let mut observation = Observation {
         now: to_millis(observation.now),
         ..observation.clone()
     };
+    let mut state = state;
     let policy = &by_law::paced(policy);
-    let mut scene = Scene::new(policy, state, observation);
+    state.history.read_offsets(policy, &mut observation);
+    let mut scene = Scene::new(policy, state, &observation);
     let (verdict, desired) = scene.verdict();
     let up_blocked = scene.up_blocked();
     let (decision, state) = scene.finish(verdict, desired, up_blocked);
@@ -55,6 +58,8 @@ pub(super) struct Scene<'a> {
     /// The time objective is about to be broken.
     pub(super) is_urgent: bool,
     pub(super) gates: Gates,
+    /// Partitions whose backlog no size shortens.
+    pub(super) backlogged: Backlogged,
     pub(super) notices: Vec<Notice>,
     pub(super) trail: Trail,
 }
@@ -79,14 +84,14 @@ impl<'a> Scene<'a> {
         if acted || history.action_changed(memory.last.map(|l| l.time)) {
             history.note_action();
         }
-        let taken = history.take(policy, observation);
+        let taken = history.take(policy, &memory, observation);
         notices.extend(taken.notices.iter().cloned());
         let look = observation.look.as_ref().ok();
 
         memory.assignor = look.and_then(|l| l.group.assignor).or(memory.assignor);
         let shape = look
             .filter(|l| history::limit_is_known(l))
-            .map(|l| shape_of(l, memory.assignor, policy.threads));
+            .map(|l| shape_of(l, &history.membership, memory.assignor, policy.threads));
         if let Some(shape) = &shape {
             memory.limit = Some(shape.limit());
         }
@@ -111,7 +116,15 @@ impl<'a> Scene<'a> {
         }
         let demand = look.zip(bounds.as_ref()).map(|(look, bounds)| {
             let ends = history.sum_of_ends(look);
-            demand::of(policy, &memory, bounds, target.replicas, live.total, ends)
+            demand::of(
+                policy,
+                &memory,
+                bounds,
+                target.replicas,
+                live.total,
+                ends,
+                look,
+            )
         });
         if taken.is_new
             && taken.is_whole
@@ -149,6 +162,7 @@ impl<'a> Scene<'a> {
             estimate,
             is_urgent: false,
             gates,
+            backlogged: Backlogged::default(),
             notices,
             trail: Trail::default(),
         }
@@ -213,6 +227,12 @@ impl<'a> Scene<'a> {
         if !self.is_whole || self.group_unknown() {
             return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), None));
         }
+        if self.history.membership.storm(self.now).is_some() {
+            return Some((
+                Verdict::Hold(wait(HoldReason::RebalancingOften)),
+                Some(self.replicas),
+            ));
+        }
         // Without members nothing is consumed, whatever the lag says.
         let wait = self.gates.without_members()?;
         Some((Verdict::Hold(wait), Some(self.replicas)))
@@ -267,7 +287,7 @@ impl<'a> Scene<'a> {
         self.gates.up(
             self.knowledge,
             self.live.is_stale || self.group_unknown(),
-            self.history.whole_looks,
+            self.history.looks,
             self.is_urgent,
         )
     }
@@ -314,11 +334,17 @@ fn bounds_of(policy: &Policy, shape: Option<&Shape>, known: Option<i32>) -> Opti
     Bounds::new(shape.or(last.as_ref())?, policy.min, policy.max)
 }
 
-fn shape_of(look: &Look, assignor: Option<Assignor>, threads: i32) -> Shape {
-    let counts = look
-        .topics
-        .iter()
-        .filter_map(|t| t.partitions.as_ref())
-        .map(|p| i32::try_from(p.len()).unwrap_or(i32::MAX));
-    Shape::new(counts, assignor, threads)
+fn shape_of(
+    look: &Look,
+    membership: &Membership,
+    assignor: Option<Assignor>,
+    threads: i32,
+) -> Shape {
+    let counts = |is_read: bool| {
+        let topics = look.topics.iter();
+        let topics = topics.filter(move |t| (t.counts || membership.reads(&t.name)) == is_read);
+        let partitions = topics.filter_map(|t| t.partitions.as_ref());
+        partitions.map(|p| i32::try_from(p.len()).unwrap_or(i32::MAX))
+    };
+    Shape::new(counts(true), assignor, threads).beside(counts(false), membership.foreign())
 }

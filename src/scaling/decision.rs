@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::law::Backlogged;
 use super::trail::Trail;
 
 /// What to do and why.
@@ -122,12 +123,16 @@ pub enum HoldReason {
     ReplicasNotReady,
     /// Replicas are ready and the group has no members.
     GroupMissing,
+    /// The last scale-up has brought no member, though its replicas are ready.
+    MembersMissing,
     /// A scale-down waits for evidence that covers its window.
     GatheringEvidence,
     /// The arrivals are more than fewer replicas have been seen to take.
     ArrivalsTooHigh,
     /// Fewer replicas would do, but records wait for too long at this moment.
     DelayTooHigh,
+    /// Fewer replicas might do, but the group keeps handing out its partitions anew, and not because of its size.
+    RebalancingOften,
     /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
     ScalingDisabled,
     /// A pausing annotation.
@@ -149,9 +154,11 @@ impl HoldReason {
             Self::RolloutInProgress => "RolloutInProgress",
             Self::ReplicasNotReady => "ReplicasNotReady",
             Self::GroupMissing => "GroupMissing",
+            Self::MembersMissing => "MembersMissing",
             Self::GatheringEvidence => "GatheringEvidence",
             Self::ArrivalsTooHigh => "ArrivalsTooHigh",
             Self::DelayTooHigh => "DelayTooHigh",
+            Self::RebalancingOften => "RebalancingOften",
             Self::ScalingDisabled => "ScalingDisabled",
             Self::Paused => "Paused",
             Self::TargetContested => "TargetContested",
@@ -216,12 +223,24 @@ pub struct Facts {
     pub stuck_partitions: Vec<(Arc<str>, i32)>,
     /// Late partitions whose arrivals alone are more than one consumer can do.
     pub hot_partitions: Vec<(Arc<str>, i32)>,
+    /// Under `lagPerReplica`: partitions whose backlog no size shortens, where the lag asks for more replicas.
+    pub backlogged: Backlogged,
     /// The size beyond which nothing is gained, while that is believed.
     pub plateau: Option<i32>,
     /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`: since when.
     pub overdue: Option<Overdue>,
     /// Ready replicas and a group without members, for longer than `settleTimeout` (decision 4).
     pub group_missing: bool,
+    /// The last scale-up has brought no member, though its replicas are ready.
+    pub members_missing: bool,
+    /// Members that are not of the target, and take partitions of what it reads.
+    pub foreign_members: usize,
+    /// Rebalances of the last ten minutes that neither an action nor a rollout explains, where they are many.
+    pub rebalances: Option<usize>,
+    /// Partitions that are read and have no commit, so that their lag is not known.
+    pub uncommitted: usize,
+    /// The same, where nothing at all has been committed: since when.
+    pub nothing_committed: Option<Timestamp>,
     /// Whether the next look should describe the members (decision 22).
     pub wants_members: bool,
 }

@@ -28,9 +28,16 @@ pub(super) fn of(
     replicas: i32,
     live_lag: i64,
     ends: Option<i64>,
+    look: &Look,
 ) -> Demand {
     let lag = if replicas == 0 {
-        unread_while_asleep(memory, live_lag, ends)
+        let come = come_while_asleep(memory, live_lag, ends);
+        // Somebody else may have moved the commits since: what lies before them is nothing to do.
+        if is_committed(look) {
+            come.min(live_lag)
+        } else {
+            come
+        }
     } else {
         live_lag
     };
@@ -64,13 +71,26 @@ fn by_lag(lag: i64, per_replica: i64, replicas: i32) -> i32 {
 /// What has come since the group fell asleep. A remainder that was there then does not count, and a commit that has
 /// expired meanwhile hides nothing. End offsets that went back: the topic was recreated, so all of it is new. What cannot
 /// be summed up wakes nobody before it can.
-fn unread_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
+fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
     match (memory.slept_at, ends) {
         (None, _) => live_lag,
         (Some(slept_at), Some(ends)) if ends >= slept_at => ends.saturating_sub(slept_at),
         (Some(_), Some(ends)) => ends,
         (Some(_), None) => 0,
     }
+}
+
+/// Whether every partition that counts has a commit within its log.
+fn is_committed(look: &Look) -> bool {
+    let mut topics = look.topics.iter().filter(|topic| topic.counts);
+    topics.all(|topic| {
+        let partitions = topic.partitions.as_deref();
+        partitions.is_some_and(|partitions| {
+            partitions.iter().all(
+                |p| matches!((p.committed, p.log_end), (Commit::At(at), Some(end)) if at <= end),
+            )
+        })
+    })
 }
 
 /// Notes since when nothing has come and nothing is unread: no offset moved since the look before, and every partition

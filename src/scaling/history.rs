@@ -10,7 +10,10 @@ use super::evidence::Evidence;
 use super::lag;
 use super::law::{Judgement, Partitions, WhatIf};
 use super::limit::Bounds;
+use super::membership::Membership;
+use super::memory::Memory;
 use super::observation::{Blind, Commit, Look, Members, Observation};
+use super::offsets::Offsets;
 use super::policy::Policy;
 
 /// Rates are taken over so long.
@@ -33,8 +36,8 @@ pub struct History {
     pub(super) began: Option<Timestamp>,
     /// The last look that was taken in, failed ones included.
     last_number: Option<u64>,
-    /// Looks that were whole, up to 2.
-    pub(super) whole_looks: u8,
+    /// Looks in which something could be read, up to 2.
+    pub(super) looks: u8,
     last_whole: Option<Timestamp>,
     topics: BTreeMap<Arc<str>, Vec<Seen>>,
     /// Cumulative records since the history began, one point per whole look of the last minute or so.
@@ -53,6 +56,8 @@ pub struct History {
     /// The certain partition limit and the number of whole looks, up to 2, that showed it.
     pub(super) certain_limit: Option<(i32, u8)>,
     pub(super) timers: Timers,
+    pub(super) membership: Membership,
+    pub(super) offsets: Offsets,
     /// The last action and the bounds that the evidence belongs to.
     action: Option<Timestamp>,
     bounds: Option<(i32, i32)>,
@@ -85,6 +90,7 @@ pub(super) struct Timers {
     pub(super) unsettled_group: Option<Timestamp>,
     pub(super) rollout: Option<Timestamp>,
     pub(super) no_members: Option<Timestamp>,
+    pub(super) not_ready: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,8 +131,21 @@ impl History {
         self.began.is_none()
     }
 
+    /// Puts into the observation what its offsets mean.
+    pub(super) fn read_offsets(&mut self, policy: &Policy, observation: &mut Observation) {
+        if let Ok(look) = &mut observation.look {
+            let is_new = self.last_number != Some(look.number);
+            self.offsets.read(policy, look, is_new);
+        }
+    }
+
     /// Takes in an observation: offsets, members, whether anything is missing.
-    pub(super) fn take(&mut self, policy: &Policy, observation: &Observation) -> Taken {
+    pub(super) fn take(
+        &mut self,
+        policy: &Policy,
+        memory: &Memory,
+        observation: &Observation,
+    ) -> Taken {
         let now = observation.now;
         self.began.get_or_insert(now);
         let number = match &observation.look {
@@ -140,6 +159,10 @@ impl History {
         };
         self.last_number = Some(number);
         if let Ok(look) = &observation.look {
+            if taken.is_new {
+                self.looks = self.looks.saturating_add(1).min(2);
+                self.membership.take(policy, memory, observation);
+            }
             taken.is_whole =
                 lag::of_look(look, policy.offset_reset).unknown == 0 && limit_is_known(look);
             if taken.is_new {
@@ -208,7 +231,6 @@ impl History {
         }
         let sums = (self.produced, self.consumed);
         if taken.is_whole {
-            self.whole_looks = self.whole_looks.saturating_add(1).min(2);
             self.moved = std::mem::replace(&mut self.whole_sums, sums) != sums;
             self.note_rate(look.at);
         }

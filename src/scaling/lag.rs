@@ -15,7 +15,7 @@ const NAMED_UNKNOWN: usize = 8;
 /// |---|---|
 /// | at c, log start <= c <= end | end - c |
 /// | before the log start | end - log start: what has expired is not waiting to be read |
-/// | past the end | unknown: somebody committed it, or the topic was recreated |
+/// | past the end | unknown: somebody committed it, or the topic was recreated; 0 where the partition is empty, see `offsets` |
 /// | nothing | latest: 0, the consumers begin at the end; earliest: end - log start |
 /// | unknown, or no end offset | unknown |
 pub fn of_partition(partition: &Partition, reset: OffsetReset) -> Option<i64> {

@@ -5,8 +5,12 @@ use super::observation::Assignor;
 /// Partition counts of the topics that count, and how they are handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
-    /// Partitions of each topic, >= 1 each.
+    /// Partitions of each topic that the target reads, >= 1 each.
     topics: Vec<i32>,
+    /// Partitions of each topic that members of the group have besides, and that the target does not read as far as can be seen.
+    others: Vec<i32>,
+    /// Members of somebody else, who take partitions of these topics as well.
+    foreign: i32,
     /// How they are handed out; `None`: never seen.
     assignor: Option<Assignor>,
     /// Consumers in one replica, >= 1.
@@ -22,12 +26,24 @@ impl Shape {
     ) -> Self {
         Self {
             topics: topics.into_iter().filter(|p| *p > 0).collect(),
+            others: Vec::new(),
+            foreign: 0,
             assignor,
             threads: threads.max(1),
         }
     }
 
-    /// Partitions of all topics.
+    /// The same where the target shares its group with readers of other topics, and with members of somebody else.
+    #[must_use]
+    pub fn beside(self, others: impl IntoIterator<Item = i32>, foreign: i32) -> Self {
+        Self {
+            others: others.into_iter().filter(|p| *p > 0).collect(),
+            foreign: foreign.max(0),
+            ..self
+        }
+    }
+
+    /// Partitions of all topics that the target reads.
     pub fn partitions(&self) -> i32 {
         self.topics.iter().fold(0, |sum, p| sum.saturating_add(*p))
     }
@@ -37,21 +53,33 @@ impl Shape {
     }
 
     /// Most replicas that are sure to be given a partition each: what a scale-up is bound by. An assignor that is not
-    /// known is taken for range.
+    /// known is taken for range. Each member of somebody else takes a consumer's place; one replica is always allowed.
     pub fn limit(&self) -> i32 {
-        let consumers = match self.assignor {
+        let consumers = self.consumers();
+        let beside = consumers.saturating_sub(self.foreign).max(consumers.min(1));
+        ceil_div(beside, self.threads)
+    }
+
+    /// The same without the members of somebody else, who may leave at any time.
+    pub fn own_limit(&self) -> i32 {
+        ceil_div(self.consumers(), self.threads)
+    }
+
+    fn consumers(&self) -> i32 {
+        match self.assignor {
             Some(Assignor::Even) => self.partitions(),
             Some(Assignor::Range | Assignor::Other) | None => self.largest(),
-        };
-        ceil_div(consumers, self.threads)
+        }
     }
 
     /// Most replicas that could be given a partition each: more than these are idle for certain, so this is what brings
     /// a group down.
     pub fn certain_limit(&self) -> i32 {
+        // Who reads the other topics is seen of those alone who have a partition of them.
+        let topics = self.topics.iter().chain(&self.others).copied();
         let consumers = match self.assignor {
-            Some(Assignor::Range) => self.largest(),
-            Some(Assignor::Even | Assignor::Other) | None => self.partitions(),
+            Some(Assignor::Range) => topics.max().unwrap_or(0),
+            Some(Assignor::Even | Assignor::Other) | None => topics.fold(0, i32::saturating_add),
         };
         ceil_div(consumers, self.threads)
     }
@@ -66,7 +94,8 @@ impl Shape {
 
     /// The largest share per topic (range), or of all topics together. A count is worth having if any of them falls.
     fn shares(&self, replicas: i32) -> Vec<i32> {
-        let consumers = replicas.saturating_mul(self.threads).max(1);
+        let own = replicas.saturating_mul(self.threads).max(1);
+        let consumers = own.saturating_add(self.foreign);
         match self.assignor {
             Some(Assignor::Even) => vec![ceil_div(self.partitions(), consumers)],
             Some(Assignor::Range | Assignor::Other) | None => self
@@ -115,7 +144,8 @@ impl Bounds {
             return None;
         }
         let top = max.unwrap_or(limit).min(limit);
-        let min = min.min(top);
+        // Members of somebody else take nothing away from what the user asks for.
+        let min = min.min(max.unwrap_or(min)).min(shape.own_limit());
         let useful = shape.useful();
         let ceiling = useful
             .iter()

@@ -54,6 +54,9 @@ pub struct Memory {
     /// The replica count that we take for granted: the one last seen or made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<i32>,
+    /// The group before the last scale-up of ours, by which is seen whether that brought anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_up: Option<BeforeUp>,
     /// When somebody else changed the replicas, the latest three (decision 7).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<Timestamp>,
@@ -125,6 +128,15 @@ pub struct LastAction {
     /// How long it took until the group had settled, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_after: Option<i64>,
+}
+
+/// The group before a scale-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeUp {
+    /// Members.
+    pub members: i32,
+    /// Replicas that were ready or at work.
+    pub working: i32,
 }
 
 /// A rate and when it was measured.

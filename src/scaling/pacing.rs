@@ -26,8 +26,10 @@ pub(super) struct Gates {
     settling: Option<Wait>,
     /// One of these has taken longer than `settleTimeout`, so that one action in each `settleTimeout` is let through.
     pub(super) overdue: Option<Overdue>,
-    /// Fewer replicas are ready than wanted.
-    not_ready: bool,
+    /// Fewer replicas are ready than wanted, and the others do not work either.
+    not_ready: Option<Wait>,
+    /// The last scale-up has brought no member.
+    pub(super) nobody_joined: bool,
     /// Ready replicas, and no members.
     no_members: bool,
     /// The same for longer than `settleTimeout`.
@@ -60,9 +62,13 @@ impl Gates {
             target.rollout == Rollout::InProgress,
             now,
         );
+        let working = history.membership.working(policy).max(target.ready);
+        let idle = working < target.replicas;
+        let since_idle = timer(&mut history.timers.not_ready, idle, now);
         let no_members = memberless && target.ready > 0;
         let since_missing = timer(&mut history.timers.no_members, no_members, now);
 
+        let has_settled = is_settled(policy, memory, history, observation);
         let in_flight = memory
             .last
             .as_mut()
@@ -70,7 +76,7 @@ impl Gates {
             .and_then(|last| {
                 if (last.landed || last.external)
                     && look.is_some_and(|look| look.began >= last.time)
-                    && is_settled(policy, history, observation)
+                    && has_settled
                 {
                     let after = now.duration_since(last.time).max(SignedDuration::ZERO);
                     last.settled_after = Some(after.as_secs());
@@ -96,6 +102,19 @@ impl Gates {
         let rollout = until_timeout(since_rollout, HoldReason::RolloutInProgress);
         let rebalance = until_timeout(since_group, HoldReason::GroupRebalancing);
         let settling = until_timeout(in_flight, HoldReason::Settling);
+        // More of what does not come buys nothing.
+        let before = memory.before_up.map(|before| before.working);
+        let none_came = memory.last.is_some_and(|last| {
+            !last.external && last.to > last.from && before.is_some_and(|before| working <= before)
+        });
+        let not_ready = if none_came {
+            since_idle.map(|_| wait(HoldReason::ReplicasNotReady))
+        } else {
+            until_timeout(since_idle, HoldReason::ReplicasNotReady)
+        };
+        let joined = history
+            .membership
+            .nobody_joined(policy, memory, observation);
         Self {
             now,
             rollout,
@@ -103,7 +122,8 @@ impl Gates {
             blind: rebalance.filter(|_| state == GroupState::Unknown),
             settling,
             overdue,
-            not_ready: target.ready < target.replicas,
+            not_ready,
+            nobody_joined: joined.is_some() && settling.is_none(),
             no_members,
             members_missing: since_missing.is_some_and(|since| later(since, timeout) <= now),
             last: memory.last,
@@ -127,7 +147,7 @@ impl Gates {
         &self,
         knowledge: Knowledge,
         is_stale: bool,
-        whole_looks: u8,
+        looks: u8,
         is_urgent: bool,
     ) -> Option<Wait> {
         if knowledge == Knowledge::NotYet {
@@ -138,10 +158,12 @@ impl Gates {
         }
         self.unsettled()
             .or(self.no_members.then_some(wait(HoldReason::GroupMissing)))
-            .or(self.not_ready.then_some(wait(HoldReason::ReplicasNotReady)))
+            .or(self.not_ready)
+            .or(self
+                .nobody_joined
+                .then_some(wait(HoldReason::MembersMissing)))
             .or_else(|| self.spacing(self.min_interval, is_urgent))
-            .or((self.last.is_none() && whole_looks < 2)
-                .then_some(wait(HoldReason::GatheringEvidence)))
+            .or((self.last.is_none() && looks < 2).then_some(wait(HoldReason::GatheringEvidence)))
     }
 
     /// Ready replicas, and a group without members: permits nothing that rests on the lag.
@@ -152,7 +174,7 @@ impl Gates {
     /// What an up waits for that does not depend on the lag: a bound, or a pause at a size.
     pub(super) fn bound_up(&self) -> Option<Wait> {
         self.unsettled()
-            .or(self.not_ready.then_some(wait(HoldReason::ReplicasNotReady)))
+            .or(self.not_ready)
             .or_else(|| self.spacing(self.min_interval, false))
     }
 
@@ -220,10 +242,15 @@ fn timer(since: &mut Option<Timestamp>, lasts: bool, now: Timestamp) -> Option<T
     }
 }
 
-/// Settled (decision 4): ready replicas = wanted, group state settled, no member younger than one look, members at
-/// least as many as replicas or partitions can make. Static members that left stay members until their session ends
-/// (decision 21), so those are waited for as well.
-fn is_settled(policy: &Policy, history: &History, observation: &Observation) -> bool {
+/// Settled (decision 4): as many replicas ready or at work as wanted, group state settled, no member younger than one look,
+/// members at least as many as replicas or partitions can make, and after a scale-down no more than that: static members that
+/// left stay members until their session ends (decision 21), and others until their grace period has.
+fn is_settled(
+    policy: &Policy,
+    memory: &Memory,
+    history: &History,
+    observation: &Observation,
+) -> bool {
     let target = observation.target;
     let Ok(look) = &observation.look else {
         return false;
@@ -233,7 +260,9 @@ fn is_settled(policy: &Policy, history: &History, observation: &Observation) -> 
         GroupState::Empty | GroupState::Dead => target.replicas == 0,
         GroupState::Rebalancing | GroupState::Unknown => false,
     };
-    if target.ready != target.replicas || target.rollout == Rollout::InProgress || !state_settled {
+    let working = history.membership.working(policy).max(target.ready);
+    let has_come = working >= target.replicas && target.ready <= target.replicas;
+    if !has_come || target.rollout == Rollout::InProgress || !state_settled {
         return false;
     }
     if target.replicas == 0 {
@@ -242,17 +271,19 @@ fn is_settled(policy: &Policy, history: &History, observation: &Observation) -> 
     let Some(members) = &look.group.members else {
         return false;
     };
-    let consumers =
-        usize::try_from(target.replicas.saturating_mul(policy.threads)).unwrap_or(usize::MAX);
+    let own = target.replicas.saturating_mul(policy.threads);
+    let consumers = own.saturating_add(history.membership.foreign());
+    let consumers = usize::try_from(consumers).unwrap_or(usize::MAX);
     let partitions: usize = look
         .topics
         .iter()
         .filter_map(|t| t.partitions.as_ref().map(Vec::len))
         .sum();
-    let departed = !members.list.iter().any(|m| m.is_static) || members.list.len() <= consumers;
+    let is_down = memory.last.is_some_and(|last| last.to < last.from);
+    let waits = is_down || members.list.iter().any(|m| m.is_static);
     // Described in this very look: an older description shows the group before the action.
     members.look == look.number
-        && departed
+        && (!waits || members.list.len() <= consumers)
         && members.list.len() >= consumers.min(partitions)
         && !history.has_young_members(members)
 }

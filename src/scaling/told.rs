@@ -8,7 +8,7 @@ use super::decide::Scene;
 use super::decision::{Decision, Facts, HoldReason, LimitedBy, Verdict, Wait};
 use super::lag;
 use super::limit::Shape;
-use super::memory::State;
+use super::memory::{BeforeUp, State};
 use super::observation::{Blind, GroupState};
 use super::pacing::wait;
 use super::policy::Objective;
@@ -118,6 +118,11 @@ impl Scene<'_> {
         if self.replicas > 0 && !sleeps {
             self.memory.slept_at = None;
         }
+        if let Verdict::Scale { from, to, .. } = verdict
+            && to > from
+        {
+            self.memory.before_up = self.before_up();
+        }
         if let Some(overdue) = self.gates.overdue {
             let waited = self.now.duration_since(overdue.since);
             self.trail.push(Step::Overdue {
@@ -161,6 +166,7 @@ impl Scene<'_> {
                     estimate.hot(&self.memory.learnt, objective)
                 })
                 .unwrap_or_default(),
+            backlogged: std::mem::take(&mut self.backlogged),
             plateau: self.memory.learnt.plateau.map(|plateau| plateau.replicas),
             stuck_partitions: self
                 .estimate
@@ -169,6 +175,11 @@ impl Scene<'_> {
                 .unwrap_or_default(),
             overdue: self.gates.overdue,
             group_missing: self.gates.members_missing,
+            members_missing: self.gates.nobody_joined,
+            foreign_members: usize::try_from(self.history.membership.foreign()).unwrap_or(0),
+            rebalances: self.history.membership.storm(self.now),
+            nothing_committed: self.history.offsets.nothing_committed(),
+            uncommitted: self.history.offsets.unknown(),
             wants_members: self.wants_members(verdict),
             lag: self.lag.clone(),
         };
@@ -188,6 +199,17 @@ impl Scene<'_> {
                 history: self.history,
             },
         )
+    }
+
+    /// The group as it is, for a scale-up to be judged by.
+    fn before_up(&self) -> Option<BeforeUp> {
+        let look = self.observation.look.as_ref().ok()?;
+        let members = look.group.members.as_ref()?.list.len();
+        let ready = self.observation.target.ready;
+        Some(BeforeUp {
+            members: i32::try_from(members).unwrap_or(i32::MAX),
+            working: self.history.membership.working(self.policy).max(ready),
+        })
     }
 
     /// Members are described on each look while an action is near or has not settled (decision 22).

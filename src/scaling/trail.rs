@@ -85,6 +85,13 @@ pub enum Step {
         /// How long that is believed.
         until: Timestamp,
     },
+    /// Beyond a size nobody's backlog is shorter.
+    NoneShorter {
+        /// That size.
+        replicas: i32,
+        /// The size that was asked for.
+        asked: i32,
+    },
     /// What the last scale-up brought.
     InVain {
         /// Throughput, in percent.
@@ -195,6 +202,10 @@ impl fmt::Display for Step {
                 by: LimitedBy::MinReplicas,
                 at,
             } => write!(f, "minReplicas asks for {at}"),
+            Self::NoneShorter { replicas, asked } => write!(
+                f,
+                "{replicas}: with {asked} no consumer would have fewer records waiting"
+            ),
             Self::NotBefore(at) => write!(f, "next action not before {}", clock(*at)),
             Self::AtMostUntil(at) => write!(f, "waits until {} at most", clock(*at)),
             Self::Overdue { what, waited } => write!(

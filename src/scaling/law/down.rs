@@ -126,7 +126,9 @@ impl Grounds<'_> {
     /// The smallest size that would do, or what is still missing.
     pub(in crate::scaling) fn smaller(&self) -> Option<Smaller> {
         let below = || self.sizes.iter().copied().filter(|m| *m < self.replicas);
-        if let Some(capacity) = self.learnt.capacity() {
+        // What a consumer was seen to do without a backlog is less than it can do, and enough to show what will do.
+        let at_least = Some(self.learnt.at_least(self.now)).filter(|rate| *rate > 0.0);
+        if let Some(capacity) = self.learnt.capacity().or(at_least) {
             let windows = below().map(|to| (to, self.window(to)));
             let holds = |(to, window): &(i32, f64)| {
                 self.since_action().is_none_or(|since| since >= *window)

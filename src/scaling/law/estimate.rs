@@ -14,11 +14,23 @@ use super::what_if::WhatIf;
 
 /// Weight of the last look against the last minute in the rate that is predicted with: one alone is late or nervous.
 const BLEND: f64 = 0.35;
-/// A partition that has been unknown for longer permits no scale-up, in milliseconds (decision 15).
+/// A partition that has been unknown for longer counts for nothing, in milliseconds (decision 15).
 const FRESH: i64 = 60_000;
 
 /// A partition is called hot from this share of the objective on.
 const HOT_SHARE: f64 = 0.5;
+
+/// A backlog so many times as large is hardly larger.
+const HARDLY_MORE: f64 = 1.1;
+
+/// Partitions with a backlog that no size shortens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlogged {
+    /// The partitions.
+    pub partitions: Vec<(Arc<str>, i32)>,
+    /// Their share of all records that wait, in percent.
+    pub percent: i64,
+}
 
 /// A live partition.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +52,9 @@ pub(super) struct Live {
 /// The lag that demand is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) struct LiveLag {
-    /// Records; partitions that are unknown count with their last value.
+    /// Records; partitions that are unknown count with their last value for a minute, and with nothing after that.
     pub(in crate::scaling) total: i64,
-    /// Some partition is unknown and its last value too old to be used.
+    /// No partition is known, and their last values are too old to be used.
     pub(in crate::scaling) is_stale: bool,
     /// Partitions that are new and belong to nobody yet.
     pub(in crate::scaling) new_partitions: i32,
@@ -76,8 +88,8 @@ pub(in crate::scaling) struct Estimate {
     uneven: f64,
     /// Members were described since the group has been stable.
     is_described: bool,
-    /// Every live partition was read within the last minute.
-    pub(super) is_fresh: bool,
+    /// Something is known: what was not read within the last minute is left out, so that the rest is a lower bound.
+    pub(super) is_known: bool,
     /// Records that wait in partitions that do not move.
     stuck_lag: f64,
     /// Partitions that are new and belong to nobody yet.
@@ -103,7 +115,7 @@ impl Estimate {
         partitions: &Partitions,
         learnt: &Learnt,
         assignor: Option<Assignor>,
-        threads: i32,
+        (threads, foreign): (i32, i32),
         now: Timestamp,
     ) -> Option<Self> {
         let began = partitions.began?;
@@ -111,7 +123,7 @@ impl Estimate {
         let mut places = Vec::new();
         let mut live = Vec::new();
         // A topic of which nothing was ever read has no partitions.
-        let mut is_fresh = partitions.topics.values().all(|states| !states.is_empty());
+        let mut is_whole = partitions.topics.values().all(|states| !states.is_empty());
         let (mut stuck_lag, mut new_partitions) = (0.0, 0);
         let mut stuck = Vec::new();
         let mut hopeless = 0;
@@ -133,10 +145,14 @@ impl Estimate {
             let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
             let fast = rate(Of::Arrivals, 15_000);
             let steady = rate(Of::Arrivals, 60_000);
-            is_fresh &= state
+            if state
                 .series
                 .latest()
-                .is_some_and(|latest| at - latest <= FRESH);
+                .is_none_or(|latest| at - latest > FRESH)
+            {
+                is_whole = false;
+                continue;
+            }
             places.push(place);
             // What was not read has not grown late by that.
             let delay = state.series.delay(state.series.latest().unwrap_or(at));
@@ -172,7 +188,7 @@ impl Estimate {
             watched_for: seconds(began),
             uneven: partitions.uneven(at),
             is_described: partitions.described.is_some(),
-            is_fresh,
+            is_known: is_whole || !live.is_empty(),
             stuck_lag,
             new_partitions,
             is_outage: hopeless > 0 && hopeless >= live.len(),
@@ -182,6 +198,7 @@ impl Estimate {
                 topics: partitions.topics.values().map(count).collect(),
                 is_even: assignor == Some(Assignor::Even),
                 threads: threads.max(1),
+                foreign: foreign.max(0),
                 live: places,
             },
             live,
@@ -200,7 +217,7 @@ impl Estimate {
         let stuck = if self.is_outage { 0 } else { self.stuck.len() };
         LiveLag {
             total: super::whole(all),
-            is_stale: !self.is_fresh,
+            is_stale: !self.is_known,
             new_partitions: self.new_partitions,
             stuck: i32::try_from(stuck).unwrap_or(i32::MAX),
         }
@@ -221,6 +238,45 @@ impl Estimate {
         let hot = live.filter(|(live, _)| is_hot(live));
         hot.filter_map(|(_, (topic, index))| Some((Arc::clone(self.names.get(*topic)?), *index)))
             .collect()
+    }
+
+    /// The smallest of `sizes` from `replicas` on at which no consumer has more records waiting than at `most`, or hardly
+    /// more: a size beyond it shortens nobody's backlog.
+    pub(in crate::scaling) fn enough_for_backlog(
+        &self,
+        sizes: &[i32],
+        replicas: i32,
+        most: i32,
+    ) -> i32 {
+        // Where most partitions do not move, nobody can say whose backlog is whose.
+        if self.is_outage {
+            return most;
+        }
+        let weights = self.weights(|live| live.lag);
+        let spread = Spread::new(self.unevenness(), &weights);
+        let backlog = |size: i32| spread.fullest(&self.placement, size);
+        let enough = HARDLY_MORE * backlog(most);
+        let between = sizes.iter().copied();
+        std::iter::once(replicas)
+            .chain(between.filter(|size| (replicas..most).contains(size)))
+            .find(|size| backlog(*size) <= enough)
+            .unwrap_or(most)
+    }
+
+    /// Partitions that have more than so many records waiting, and their share of all of them in percent.
+    pub(in crate::scaling) fn backlogged(&self, records: i64) -> Backlogged {
+        let beyond = |live: &Live| live.lag > super::real(records);
+        let all: f64 = self.live.iter().map(|live| live.lag).sum();
+        let theirs = self.live.iter().filter(|live| beyond(live));
+        let share = theirs.map(|live| live.lag).sum::<f64>() / all.max(1.0);
+        let places = self.live.iter().zip(&self.placement.live);
+        let places = places.filter(|(live, _)| beyond(live));
+        let named = places
+            .filter_map(|(_, (topic, index))| Some((Arc::clone(self.names.get(*topic)?), *index)));
+        Backlogged {
+            partitions: named.collect(),
+            percent: super::whole(100.0 * share),
+        }
     }
 
     /// Adds this look to the evidence for scale-downs; a look that is not whole only ages it.

@@ -18,6 +18,7 @@ mod what_if;
 
 pub(super) use capacity::learn;
 pub(super) use down::{Grounds, Smaller, judge_probe, note_down, note_undone, note_up};
+pub use estimate::Backlogged;
 pub(super) use estimate::{Estimate, LiveLag};
 pub use learnt::{Capacity, Down, Learnt, Plateau, Throughput};
 pub(super) use partitions::Partitions;

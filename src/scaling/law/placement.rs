@@ -11,6 +11,8 @@ pub(in crate::scaling) struct Placement {
     pub(super) is_even: bool,
     /// Consumers in one replica, >= 1.
     pub(super) threads: i32,
+    /// Consumers of somebody else that share the partitions, >= 0.
+    pub(super) foreign: i32,
     /// The live partitions: topic and index, in order.
     pub(super) live: Vec<(usize, i32)>,
 }
@@ -34,7 +36,8 @@ impl Placement {
     }
 
     fn consumers(&self, replicas: i32) -> i32 {
-        replicas.saturating_mul(self.threads).max(1)
+        let own = replicas.saturating_mul(self.threads).max(1);
+        own.saturating_add(self.foreign)
     }
 
     /// What the fullest consumer carries when `replicas` share the weights of the live partitions.
@@ -137,6 +140,7 @@ mod tests {
             topics: topics.to_vec(),
             is_even,
             threads: 1,
+            foreign: 0,
             live,
         }
     }

@@ -74,7 +74,7 @@ pub(in crate::scaling) fn look(
             if gained < INEFFECTIVE * grown {
                 let to = enough(
                     sizes,
-                    estimate.placement.threads,
+                    (estimate.placement.threads, estimate.placement.foreign),
                     before,
                     busy.active,
                     gained,
@@ -99,18 +99,23 @@ pub(in crate::scaling) fn look(
 
 /// The size to go back to: the smallest that gets through about as much, if consumers do as much as they did before. Several
 /// rises may have followed each other before one could be judged, and not all of them were in vain.
-fn enough(sizes: &[i32], threads: i32, before: Throughput, active: i32, gained: f64) -> i32 {
-    let consumers = |size: &i32| size.saturating_mul(threads);
+fn enough(
+    sizes: &[i32],
+    (threads, foreign): (i32, i32),
+    before: Throughput,
+    active: i32,
+    gained: f64,
+) -> i32 {
+    let consumers = |size: &i32| size.saturating_mul(threads).saturating_add(foreign);
     let within = |size: &&i32| consumers(size) >= before.consumers && consumers(size) < active;
     let needed = ABOUT * f64::from(before.consumers) * (1.0 + gained);
     let mut smaller = sizes.iter().filter(within);
     let first = smaller
         .clone()
         .find(|size| f64::from(consumers(size)) >= needed);
-    first
-        .or(smaller.next_back())
-        .copied()
-        .unwrap_or_else(|| super::super::limit::ceil_div(before.consumers, threads))
+    first.or(smaller.next_back()).copied().unwrap_or_else(|| {
+        super::super::limit::ceil_div((before.consumers - foreign).max(1), threads)
+    })
 }
 
 fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp) {

@@ -48,7 +48,7 @@ pub(in crate::scaling) struct Need {
     pub(in crate::scaling) is_up: bool,
     /// The present size would do, if partitions were handed out by turns.
     pub(in crate::scaling) is_uneven: bool,
-    /// Some live partition has been unknown for too long.
+    /// Every partition has been unknown for too long.
     pub(in crate::scaling) is_stale: bool,
     /// Expected arrivals, records per second.
     pub(in crate::scaling) arrivals: f64,
@@ -84,7 +84,7 @@ pub(in crate::scaling) fn need(
         stall: 0.0,
         is_up: false,
         is_uneven: false,
-        is_stale: !estimate.is_fresh,
+        is_stale: !estimate.is_known,
         arrivals: estimate.arrivals(),
         capacity,
     };
@@ -111,14 +111,15 @@ pub(in crate::scaling) fn need(
     let joiners = (need.size - replicas).saturating_mul(estimate.placement.threads);
     need.stall = stall(estimate.rebalance, joiners).min(STALL_SHARE * objective);
     need.is_up =
-        need.size > replicas && estimate.is_fresh && predicted + need.stall > LINE * objective;
+        need.size > replicas && estimate.is_known && predicted + need.stall > LINE * objective;
     need
 }
 
 /// Replicas that the load takes, if partitions did not limit them.
 pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64) -> i32 {
     let load: f64 = estimate.live.iter().map(weight).sum();
-    whole(load / (UTILISATION * capacity) / f64::from(estimate.placement.threads))
+    let own = load / (UTILISATION * capacity) - f64::from(estimate.placement.foreign);
+    whole(own / f64::from(estimate.placement.threads))
 }
 
 /// Arrivals, and the backlog to be worked off in time.

@@ -5,6 +5,7 @@ mod driven;
 mod earlier;
 mod hands;
 mod lag;
+mod membership;
 mod plant;
 mod promises;
 mod reviewed;
@@ -76,7 +77,7 @@ pub(super) struct World {
     pub(super) hands_out: HandsOut,
     /// Members are not described.
     pub(super) hides_members: bool,
-    number: u64,
+    pub(super) number: u64,
     births: u64,
 }
 
@@ -257,6 +258,13 @@ impl World {
         let memory: Memory = serde_json::from_str(&text).unwrap();
         assert_eq!(memory, self.state.memory, "memory survives being written");
         self.state = State::after_restart(memory.readable());
+    }
+
+    /// So many looks in which nothing is done.
+    pub(super) fn run(&mut self, looks: usize) {
+        for _ in 0..looks {
+            assert_eq!(scale(&self.look()), None);
+        }
     }
 
     /// Looks until something is to be done, and does it. Gives up after `looks`.

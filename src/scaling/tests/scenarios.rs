@@ -218,7 +218,7 @@ fn no_action_while_something_is_under_way_until_its_timeout_which_is_reported(
 fn pods_that_never_get_ready_permit_no_up() {
     let mut world = World::new(12, 1).lag(3000);
     assert_eq!(world.until_action(4), Some((1, 3)));
-    world.ready = 1;
+    (world.ready, world.members) = (1, Some(1));
     world.set_lag(100_000);
     for _ in 0..60 {
         assert_eq!(scale(&world.look()), None);

@@ -76,7 +76,7 @@ fn a_gap_of_two_looks_and_twenty_seconds_is_told() {
 }
 
 #[test]
-fn an_up_may_use_a_last_value_for_a_minute() {
+fn an_up_uses_a_last_value_for_a_minute_and_the_other_partitions_after_that() {
     let mut world = World::new(6, 1).lag(500);
     world.look();
     world.look();
@@ -94,7 +94,25 @@ fn an_up_may_use_a_last_value_for_a_minute() {
         assert_eq!(scale(&late.look()), None);
     }
     late.group = GroupState::Stable;
+    let mut dark = late.clone();
     let decision = late.look();
+    assert_eq!(scale(&decision), Some((1, 6)), "{decision:#?}");
+    assert!(
+        decision
+            .trail
+            .to_string()
+            .starts_with("lag 10000 and 1 partitions unknown")
+    );
+
+    for partition in &mut dark.partitions {
+        partition.log_end = None;
+    }
+    dark.group = GroupState::Rebalancing;
+    for _ in 0..5 {
+        dark.look();
+    }
+    dark.group = GroupState::Stable;
+    let decision = dark.look();
     assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
     assert_eq!(decision.up_blocked.unwrap().why, HoldReason::LagUnknown);
 }

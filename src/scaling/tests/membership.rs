@@ -1,0 +1,318 @@
+//! Groups that are not the target's alone, members that do not come, and rebalances of no known cause.
+
+use super::*;
+use crate::scaling::decision::ScaleReason;
+
+/// A group of which members of somebody else are a part: of the topic `orders`, or of another one.
+struct Shared {
+    world: World,
+    /// Members besides the target's; they have the partitions of the last places.
+    foreign: usize,
+    /// Partitions of another topic, which the foreign members read instead of `orders`.
+    elsewhere: usize,
+    /// The target's own members; `None`: one for each replica.
+    own: Option<usize>,
+    births: u64,
+}
+
+impl Shared {
+    fn new(partitions: usize, replicas: i32, foreign: usize) -> Self {
+        Self {
+            world: World::new(partitions, replicas),
+            foreign,
+            elsewhere: 0,
+            own: None,
+            births: 0,
+        }
+    }
+
+    fn observation(&self) -> Observation {
+        let own = self
+            .own
+            .unwrap_or(usize::try_from(self.world.replicas).unwrap());
+        let mut observation = self.world.observation();
+        let look = observation.look.as_mut().unwrap();
+        let all = own + self.foreign;
+        let member = |place: usize| -> Arc<str> {
+            if place < own {
+                format!("own-{place}-{}", self.births).into()
+            } else {
+                format!("other-{}", place - own).into()
+            }
+        };
+        let mut list: Vec<Member> = (0..all)
+            .map(|place| Member {
+                id: member(place),
+                partitions: 0,
+                is_static: false,
+            })
+            .collect();
+        let readers = if self.elsewhere > 0 { own } else { all };
+        let mut own_to = |places: std::ops::Range<usize>, partitions: &mut [Partition]| {
+            for (i, partition) in partitions.iter_mut().enumerate() {
+                let place = places.start + i % places.len().max(1);
+                partition.owner = (!places.is_empty()).then(|| u32::try_from(place).unwrap());
+                if let Some(member) = list.get_mut(place) {
+                    member.partitions += 1;
+                }
+            }
+        };
+        own_to(0..readers, look.topics[0].partitions.as_mut().unwrap());
+        if self.elsewhere > 0 {
+            let mut partitions = vec![self.world.partitions[0]; self.elsewhere];
+            own_to(own..all, &mut partitions);
+            look.topics.push(Topic {
+                name: Arc::from("refunds"),
+                counts: false,
+                partitions: Some(partitions),
+            });
+        }
+        look.group.members.as_mut().unwrap().list = list;
+        observation
+    }
+
+    fn look(&mut self) -> Decision {
+        self.world.now = self.world.now.checked_add(secs(15)).unwrap();
+        self.world.number += 1;
+        let observation = self.observation();
+        let state = self.world.state.clone();
+        let (decision, state) = decide(&self.world.policy, state, &observation);
+        self.world.state = state;
+        if scale(&decision).is_some() {
+            self.world.act(&decision);
+            self.births += 1;
+        }
+        decision
+    }
+
+    /// The actions of so many looks.
+    fn run(&mut self, looks: usize) -> Vec<(i32, i32)> {
+        (0..looks).filter_map(|_| scale(&self.look())).collect()
+    }
+}
+
+#[rstest::rstest]
+#[case(Assignor::Range)]
+#[case(Assignor::Even)]
+fn topics_that_other_members_of_the_group_read_do_not_raise_the_limit(#[case] assignor: Assignor) {
+    let mut shared = Shared::new(4, 2, 3);
+    shared.elsewhere = 12;
+    shared.world.assignor = Some(assignor);
+    shared.world.set_lag(100_000);
+    assert_eq!(shared.run(40), [(2, 4)]);
+    let decision = shared.look();
+    assert_eq!(decision.facts.limit, Some(4));
+    assert_eq!(decision.facts.foreign_members, 0, "they take nothing away");
+}
+
+#[rstest::rstest]
+#[case(Assignor::Range)]
+#[case(Assignor::Even)]
+fn topics_that_the_target_reads_besides_raise_the_limit(#[case] assignor: Assignor) {
+    let mut shared = Shared::new(4, 2, 0);
+    shared.world.assignor = Some(assignor);
+    shared.world.set_lag(1_000_000);
+    let mut observation = shared.observation();
+    let look = observation.look.as_mut().unwrap();
+    let mut partition = look.topics[0].partitions.as_ref().unwrap()[0];
+    partition.owner = Some(0);
+    look.topics.push(Topic {
+        name: Arc::from("refunds"),
+        counts: false,
+        partitions: Some(vec![partition; 12]),
+    });
+    let (decision, _) = decide(&shared.world.policy, State::default(), &observation);
+    let limit = if assignor == Assignor::Even { 16 } else { 12 };
+    assert_eq!(decision.facts.limit, Some(limit));
+}
+
+#[test]
+fn members_of_somebody_else_take_partitions_and_are_told() {
+    let mut shared = Shared::new(12, 2, 8);
+    shared.world.set_lag(100_000);
+    assert_eq!(shared.run(40), [(2, 4)]);
+    let decision = shared.look();
+    assert_eq!(decision.facts.foreign_members, 8);
+    assert_eq!(decision.facts.limit, Some(4));
+    // They leave.
+    shared.foreign = 0;
+    shared.world.set_lag(100_000);
+    assert_eq!(
+        shared.run(3),
+        [],
+        "what is seen for less than a minute may be a restart"
+    );
+    assert_eq!(shared.run(40), [(4, 12)]);
+    assert_eq!(shared.look().facts.foreign_members, 0);
+}
+
+#[test]
+fn members_of_somebody_else_bring_nobody_down_and_undercut_no_min_replicas() {
+    let mut shared = Shared::new(12, 6, 0);
+    shared.world.policy.min = 6;
+    shared.world.set_lag(6000);
+    shared.run(10);
+    shared.foreign = 12;
+    for _ in 0..60 {
+        assert_eq!(scale(&shared.look()), None);
+    }
+    assert_eq!(shared.look().facts.limit, Some(1));
+    shared.world.resize(2);
+    assert_eq!(shared.run(40), [(2, 6)]);
+}
+
+#[test]
+fn a_size_beside_members_of_somebody_else_counts_what_they_take() {
+    let mut shared = Shared::new(12, 1, 8);
+    shared.world.policy.max = Some(3);
+    shared.world.set_lag(100_000);
+    assert_eq!(
+        shared.run(40),
+        [],
+        "among 11 somebody has two of 12, as among 9"
+    );
+    shared.world.policy.max = Some(4);
+    assert_eq!(shared.run(40), [(1, 4)]);
+}
+
+#[test]
+fn after_the_first_scale_up_that_brings_no_member_it_stops_and_asks() {
+    let mut shared = Shared::new(12, 1, 2);
+    shared.own = Some(0);
+    shared.world.set_lag(3000);
+    assert_eq!(shared.run(2), [(1, 3)]);
+    shared.world.set_lag(100_000);
+    let mut decision = shared.look();
+    for _ in 0..19 {
+        assert_eq!(hold(&decision), Some(HoldReason::Settling));
+        decision = shared.look();
+    }
+    for _ in 0..100 {
+        assert_eq!(hold(&decision), Some(HoldReason::MembersMissing));
+        assert!(decision.facts.members_missing);
+        assert_eq!(decision.up_blocked.unwrap().why, HoldReason::MembersMissing);
+        decision = shared.look();
+    }
+    // The group id was mended: they join.
+    shared.own = None;
+    assert_eq!(
+        shared.run(40),
+        [(3, 11)],
+        "one of the two was taken for the target's until now"
+    );
+    let decision = shared.look();
+    assert!(!decision.facts.members_missing);
+    assert_eq!(decision.facts.foreign_members, 2);
+}
+
+#[test]
+fn a_restart_forgets_nothing_of_a_scale_up_that_brought_no_member() {
+    let mut shared = Shared::new(12, 1, 2);
+    shared.own = Some(0);
+    shared.world.set_lag(3000);
+    assert_eq!(shared.run(2), [(1, 3)]);
+    shared.world.set_lag(100_000);
+    shared.world.restart();
+    assert_eq!(shared.run(100), []);
+    assert_eq!(hold(&shared.look()), Some(HoldReason::MembersMissing));
+}
+
+#[test]
+fn pods_that_work_count_whatever_they_say_of_themselves() {
+    let mut world = World::new(12, 1).lag(3000);
+    assert_eq!(world.until_action(4), Some((1, 3)));
+    world.ready = 0;
+    world.set_lag(100_000);
+    assert_eq!(world.until_action(8), Some((3, 12)));
+}
+
+#[test]
+fn one_pod_that_never_comes_slows_growth_and_does_not_end_it() {
+    let mut world = World::new(24, 4);
+    world.run(8);
+    (world.ready, world.members) = (3, Some(3));
+    world.set_lag(8000);
+    let began = world.now;
+    assert_eq!(world.until_action(60), Some((4, 8)));
+    let waited = world.now.duration_since(began);
+    assert!(waited >= secs(285) && waited <= secs(315), "{waited:?}");
+    (world.ready, world.members) = (7, Some(7));
+    world.set_lag(100_000);
+    let began = world.now;
+    assert_eq!(world.until_action(60), Some((8, 24)));
+    assert!(
+        world.now.duration_since(began) >= secs(285),
+        "one action in each settleTimeout"
+    );
+}
+
+#[test]
+fn a_scale_down_has_settled_when_the_leavers_have_left() {
+    let mut world = World::new(12, 12);
+    assert_eq!(world.until_action(40), Some((12, 6)));
+    world.members = Some(12);
+    for _ in 0..19 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::Settling));
+    }
+    world.members = None;
+    world.look();
+    assert!(world.state.memory.last.unwrap().settled_after.is_some());
+}
+
+#[test]
+fn a_group_that_is_thrown_about_is_told_and_not_made_smaller() {
+    let mut world = World::new(12, 12).lag(12_000);
+    let mut told = 0;
+    for look in 0..200 {
+        if look == 40 {
+            world.set_lag(0);
+        }
+        world.group = if look % 9 == 0 {
+            GroupState::Rebalancing
+        } else {
+            GroupState::Stable
+        };
+        let decision = world.look();
+        assert_eq!(scale(&decision), None);
+        told += usize::from(decision.facts.rebalances.is_some_and(|times| times >= 4));
+    }
+    assert!(told > 150, "{told}");
+    assert_eq!(hold(&world.look()), Some(HoldReason::RebalancingOften));
+    world.group = GroupState::Stable;
+    assert_eq!(world.until_action(80), Some((12, 6)));
+}
+
+#[test]
+fn a_release_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off() {
+    use super::plant::Plant;
+    let mut plant = Plant::new(12, 6, 780);
+    plant.world.policy.objective = Objective::LagPerReplica(2000);
+    // A backlog shows what a consumer can do.
+    plant.stall = 60;
+    plant.run(80);
+    assert_eq!(plant.capacity(), Some(200));
+    assert_eq!(plant.world.replicas, 6);
+    for _ in 0..4 {
+        plant.world.rollout = Rollout::InProgress;
+        plant.world.group = GroupState::Rebalancing;
+        plant.stall = 60;
+        assert_eq!(plant.run(4), []);
+        plant.world.rollout = Rollout::None;
+        plant.world.resize(6);
+        for _ in 0..56 {
+            let decision = plant.look();
+            assert_eq!(scale(&decision), None, "{decision:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_last_action_is_no_scale_up_for_ever() {
+    let mut shared = Shared::new(6, 6, 0);
+    let decision = (0..60).map(|_| shared.look()).find(|d| scale(d).is_some());
+    let Some(Verdict::Scale { why, .. }) = decision.map(|d| d.verdict) else {
+        panic!("it goes down")
+    };
+    assert_eq!(why, ScaleReason::LagBelowTarget);
+    assert!(!shared.look().facts.members_missing);
+}
