@@ -303,6 +303,7 @@ fn able_to_scale(found: Found<'_>) -> Finding {
         | HoldReason::AsDesired
         | HoldReason::ArrivalsTooHigh
         | HoldReason::DelayTooHigh
+        | HoldReason::RecordsInHand
         | HoldReason::RebalancingOften => (
             reasons::LAG_UNKNOWN,
             "no scale-up on a lag that is not known".to_owned(),

@@ -32,6 +32,8 @@ impl Scene<'_> {
             objective,
             now,
         );
+        let learnt = &self.memory.learnt;
+        let need = law::sooner(need, estimate, learnt, &sizes, replicas, objective);
         self.explain_need(estimate, &need);
         self.is_urgent = need.predicted > objective;
         if need.is_up {

@@ -3,9 +3,9 @@
 //!
 //! A group that keeps up has no lag, so what the lag asks for says nothing about how few will do.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::by_law::objective;
+use super::by_law::{objective, seconds};
 use super::decide::Scene;
 use super::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use super::demand::Demand;
@@ -14,6 +14,9 @@ use super::pacing::{later, wait};
 use super::policy::Objective;
 use super::regret;
 use super::trail::Step;
+
+/// No evidence is kept for longer than two hours.
+const LONGEST_EVIDENCE: SignedDuration = SignedDuration::from_secs(7000);
 
 impl Scene<'_> {
     /// What the lag asks for, and what stands in its way.
@@ -151,7 +154,7 @@ impl Scene<'_> {
 
     /// One count less after a window in which the lag asked for no more. What one consumer can do is not known yet.
     fn shrink_unmeasured(&mut self) -> (Verdict, Option<i32>) {
-        if let Some(held) = self.no_down() {
+        if let Some(held) = self.no_down().or_else(|| self.records_in_hand()) {
             return held;
         }
         let smaller = self.to_zero().or_else(|| {
@@ -170,7 +173,11 @@ impl Scene<'_> {
     /// The next smaller count, and what it waits for. `None`: the lag asks for what there is.
     fn one_less(&mut self) -> Option<(i32, Option<Wait>)> {
         let next = self.bounds.as_ref()?.below(self.replicas).next_back()?;
-        let length = regret::down_wait(&self.memory, self.policy.pacing, self.now);
+        let rebalance = self.history.law.partitions.rebalance;
+        let sizes = (self.replicas, next);
+        let dear = law::dear(&self.memory.learnt, rebalance, sizes, self.now);
+        let least = regret::down_wait(&self.memory, self.policy.pacing, self.now);
+        let length = least.max(seconds(dear)).min(LONGEST_EVIDENCE);
         let spacing = self.gates.down(length);
         let window = self.history.evidence.window(length);
         let covered = window.map(|window| window.covered).unwrap_or_default();

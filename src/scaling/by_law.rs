@@ -77,8 +77,14 @@ pub(super) fn take(
             Objective::MaxDelay(delay) => delay.as_secs().saturating_mul(2000),
             Objective::LagPerReplica(_) => 0,
         };
-        law.partitions
-            .take(look, policy, KEPT_AT_LEAST.max(twice) + KEPT_BESIDES);
+        let keep = KEPT_AT_LEAST.max(twice) + KEPT_BESIDES;
+        let longest = memory.learnt.longest(look.at);
+        law.partitions.take(look, policy, keep, longest);
+        if let Some(pause) = law.partitions.pause.take() {
+            memory.learnt.note_pause(pause, look.at);
+        }
+        let worked = std::mem::take(&mut law.partitions.longest);
+        memory.learnt.note_longest(worked, look.at);
     }
     let now = look.at;
     let estimate = Estimate::new(
@@ -173,6 +179,9 @@ impl Scene<'_> {
                 Some(self.replicas),
             );
         }
+        if let Some(held) = self.records_in_hand() {
+            return held;
+        }
         if let Some((to, why, wait)) = self.to_zero() {
             return self.go_down(to, why, wait);
         }
@@ -234,6 +243,9 @@ impl Scene<'_> {
 
     /// Goes back where the last scale-up brought nothing.
     pub(super) fn in_vain(&mut self, estimate: &Estimate) -> Option<(Verdict, Option<i32>)> {
+        if self.records_in_hand().is_some() {
+            return None;
+        }
         let gate = self.gates.down(self.policy.pacing.min_scale_down_interval);
         let age = self.memory.last.map_or(SignedDuration::MAX, |last| {
             self.now.duration_since(last.time)

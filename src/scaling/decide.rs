@@ -238,6 +238,15 @@ impl<'a> Scene<'a> {
         Some((Verdict::Hold(wait), Some(self.replicas)))
     }
 
+    /// Consumers may have records in hand that take long, and that whoever loses them leaves to be done again.
+    pub(super) fn records_in_hand(&self) -> Option<(Verdict, Option<i32>)> {
+        let is_any = self.history.law.partitions.in_hand() > 0;
+        is_any.then_some((
+            Verdict::Hold(wait(HoldReason::RecordsInHand)),
+            Some(self.replicas),
+        ))
+    }
+
     pub(super) fn go_down(
         &mut self,
         to: i32,

@@ -131,6 +131,8 @@ pub enum HoldReason {
     ArrivalsTooHigh,
     /// Fewer replicas would do, but records wait for too long at this moment.
     DelayTooHigh,
+    /// Fewer replicas might do, but consumers may have records in hand that take long, and would do them again.
+    RecordsInHand,
     /// Fewer replicas might do, but the group keeps handing out its partitions anew, and not because of its size.
     RebalancingOften,
     /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
@@ -158,6 +160,7 @@ impl HoldReason {
             Self::GatheringEvidence => "GatheringEvidence",
             Self::ArrivalsTooHigh => "ArrivalsTooHigh",
             Self::DelayTooHigh => "DelayTooHigh",
+            Self::RecordsInHand => "RecordsInHand",
             Self::RebalancingOften => "RebalancingOften",
             Self::ScalingDisabled => "ScalingDisabled",
             Self::Paused => "Paused",

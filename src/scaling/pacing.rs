@@ -12,6 +12,9 @@ use super::policy::Policy;
 /// must become visible first.
 pub(super) const LANDING: SignedDuration = SignedDuration::from_secs(30);
 
+/// After an action some commit is waited for no longer than this; file sinks commit every ten minutes.
+const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(900);
+
 /// What an action waits for at this moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gates {
@@ -34,7 +37,11 @@ pub(super) struct Gates {
     no_members: bool,
     /// The same for longer than `settleTimeout`.
     pub(super) members_missing: bool,
+    /// Nothing has been committed since the last action, and something waits.
+    uncommitted: Option<Wait>,
     last: Option<LastAction>,
+    /// Seconds that moved partitions of this group stand still beyond what is usual.
+    excess: SignedDuration,
     began: Timestamp,
     min_interval: SignedDuration,
     settle_timeout: SignedDuration,
@@ -126,7 +133,9 @@ impl Gates {
             nobody_joined: joined.is_some() && settling.is_none(),
             no_members,
             members_missing: since_missing.is_some_and(|since| later(since, timeout) <= now),
+            uncommitted: uncommitted(memory, history, now),
             last: memory.last,
+            excess: SignedDuration::try_from_secs_f64(memory.learnt.excess()).unwrap_or_default(),
             began: history.began.unwrap_or(now),
             min_interval: policy.pacing.min_interval,
             settle_timeout: timeout,
@@ -163,6 +172,7 @@ impl Gates {
                 .nobody_joined
                 .then_some(wait(HoldReason::MembersMissing)))
             .or_else(|| self.spacing(self.min_interval, is_urgent))
+            .or(self.uncommitted)
             .or((self.last.is_none() && looks < 2).then_some(wait(HoldReason::GatheringEvidence)))
     }
 
@@ -191,6 +201,7 @@ impl Gates {
         let fresh = later(self.began, interval);
         self.unsettled()
             .or_else(|| self.spacing(interval.max(self.min_interval), false))
+            .or(self.uncommitted)
             .or((self.last.is_none() && fresh > self.now).then_some(Wait {
                 why: HoldReason::GatheringEvidence,
                 until: Some(fresh),
@@ -207,12 +218,10 @@ impl Gates {
         };
         let landed = last
             .settled_after
-            .filter(|_| !last.external && !is_urgent)
+            .filter(|_| !last.external && (!is_urgent || !self.excess.is_zero()))
             .map_or(last.time, |after| {
-                later(
-                    later(last.time, SignedDuration::from_secs(after)),
-                    LANDING.min(interval),
-                )
+                let settled = later(last.time, SignedDuration::from_secs(after));
+                later(settled, LANDING.min(interval) + self.excess)
             });
         let until = later(last.time, interval).max(landed);
         (until > self.now).then_some(Wait {
@@ -220,6 +229,23 @@ impl Gates {
             until: Some(until),
         })
     }
+}
+
+/// Where commits are rare or state is restored, what an action has done is not seen before some commit has moved, and another
+/// one might lose what is not committed: for a while nothing more is done.
+fn uncommitted(memory: &Memory, history: &History, now: Timestamp) -> Option<Wait> {
+    let last = memory.last.filter(|last| last.to > 0 && last.from > 0)?;
+    let until = later(last.time, COMMITS_AWAITED);
+    let partitions = &history.law.partitions;
+    let learnt = &memory.learnt;
+    if !partitions.commits_rarely() && learnt.excess() <= 0.0 && learnt.longest(now) <= 0.0 {
+        return None;
+    }
+    let waits = until > now && !partitions.has_moved_since(last.time.as_millisecond());
+    (waits && partitions.is_behind()).then_some(Wait {
+        why: HoldReason::Settling,
+        until: Some(until),
+    })
 }
 
 /// A hold without a known end.

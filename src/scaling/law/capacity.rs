@@ -82,7 +82,9 @@ impl Busy {
                 state.series.lag() > 0.0 && !usual
             };
             let expires = |state: &&State| state.expired.is_some_and(|at| now - at <= EXPIRED);
-            if parts.iter().any(|state| stands(state) || expires(state)) {
+            let went_on = |state: &&State| state.resumed.is_some_and(|at| now - at < window);
+            let shows_less = |state: &State| stands(&state) || expires(&state) || went_on(&state);
+            if parts.iter().any(|state| shows_less(state)) {
                 continue;
             }
             let steady = now - member.since.max(stable_since);

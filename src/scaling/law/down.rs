@@ -88,6 +88,8 @@ fn pair(learnt: &Learnt, rebalance: Rebalance, replicas: i32, now: Timestamp) ->
         Rebalance::Cooperative => 15.0,
         Rebalance::Eager => 40.0,
     };
+    // What was learnt of this group: what it restores, and what it does again of the record in hand.
+    let stop = stop + learnt.excess() + learnt.longest(now) / 2.0;
     (PAIR + f64::from(replicas) * stop) * REGRET.powi(regrets(learnt, now))
 }
 
@@ -100,12 +102,25 @@ fn window(
     now: Timestamp,
 ) -> f64 {
     let paid = pair(learnt, rebalance, replicas, now) / f64::from((replicas - size).max(1));
-    let dear = stall(rebalance, 0) > 0.5 * objective;
+    let dear = stall(rebalance, 0) + learnt.excess() > 0.5 * objective;
     let capacity = learnt.capacity();
     let records = capacity.map_or(0.0, |capacity| (RECORDS / capacity).min(RECORDS_FOR));
     LEAST_WINDOW
         .max(records)
         .max(if dear { 3.0 * paid } else { paid })
+}
+
+/// The same for a group whose rebalances were seen to cost more than a rebalance does anywhere; 0 for others.
+pub(in crate::scaling) fn dear(
+    learnt: &Learnt,
+    rebalance: Rebalance,
+    (replicas, size): (i32, i32),
+    now: Timestamp,
+) -> f64 {
+    if learnt.excess() <= 0.0 && learnt.longest(now) <= 0.0 {
+        return 0.0;
+    }
+    pair(learnt, rebalance, replicas, now) / f64::from((replicas - size).max(1))
 }
 
 /// What a scale-down is decided on.
@@ -181,7 +196,7 @@ impl Grounds<'_> {
             return None;
         }
         let wait = PROBE.max(self.learnt.probe_wait.unwrap_or(0));
-        let window = f64::from(i32::try_from(wait).unwrap_or(i32::MAX));
+        let window = f64::from(i32::try_from(wait).unwrap_or(i32::MAX)).max(self.dear(to));
         let watched = self.estimate.watched_for;
         let covered = watched.min(self.since_action().unwrap_or(watched));
         if covered >= window {
@@ -193,6 +208,12 @@ impl Grounds<'_> {
                 window,
             })
         }
+    }
+
+    /// What is tried has to pay as well where this group's rebalances are dear.
+    fn dear(&self, to: i32) -> f64 {
+        let sizes = (self.replicas, to);
+        dear(self.learnt, self.estimate.rebalance, sizes, self.now)
     }
 
     fn window(&self, to: i32) -> f64 {
@@ -207,7 +228,7 @@ impl Grounds<'_> {
     }
 
     fn trial(&self, capacity: f64, window: f64) -> Trial {
-        let stall = stall(self.estimate.rebalance, 0);
+        let stall = stall(self.estimate.rebalance, 0) + self.learnt.excess();
         let calm = (CALM * self.objective).max(stall + 0.2 * self.objective);
         Trial {
             window,

@@ -13,6 +13,17 @@ use super::{milli, real};
 /// The lower bound of the capacity fades by so much in fifteen seconds.
 const FADE: f64 = 0.9995;
 
+/// So many seconds between the loss of a partition and the next commit are nothing of note: a rebalance, a commit, two looks.
+const USUAL_PAUSE: f64 = 60.0;
+/// Longest pause that is believed, in seconds.
+const PAUSE_MOST: i64 = 900;
+/// From so many seconds on a record takes long ...
+const LONG: f64 = 60.0;
+/// ... no more than so many are believed ...
+const LONGEST: f64 = 14_400.0;
+/// ... and that for a day.
+const LONGEST_FOR: SignedDuration = SignedDuration::from_hours(24);
+
 /// What the law has learnt. Every field is absent until something has been seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -41,9 +52,24 @@ pub struct Learnt {
     /// More consumers than these brought nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plateau: Option<Plateau>,
+    /// Seconds from the loss of a partition to its new owner's first commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Seconds>,
+    /// The longest time for which a consumer was at one record, or at those between two commits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest: Option<Seconds>,
     /// Seconds for which the last plateau was believed; the next one is believed for twice as long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<i64>,
+}
+
+/// A duration that was seen, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// When it was last seen.
+    pub time: Timestamp,
 }
 
 /// What one consumer can do.
@@ -149,6 +175,39 @@ impl Learnt {
         });
     }
 
+    /// Seconds that moved partitions stand still beyond what a rebalance of this kind takes anywhere: state that is restored,
+    /// work that was not committed.
+    pub(in crate::scaling) fn excess(&self) -> f64 {
+        self.pause
+            .map_or(0.0, |pause| (real(pause.seconds) - USUAL_PAUSE).max(0.0))
+    }
+
+    /// Notes what a hand-over took, in seconds.
+    pub(in crate::scaling) fn note_pause(&mut self, seconds: f64, now: Timestamp) {
+        let before = self.pause.map_or(seconds, |pause| real(pause.seconds));
+        let seconds = super::whole(0.5 * before + 0.5 * seconds);
+        self.pause = Some(Seconds {
+            seconds,
+            time: to_millis(now),
+        });
+    }
+
+    /// The longest time that a consumer has lately been at work between two commits, in seconds, where that is long.
+    pub(in crate::scaling) fn longest(&self, now: Timestamp) -> f64 {
+        let lately = |longest: &Seconds| now.duration_since(longest.time) <= LONGEST_FOR;
+        self.longest.filter(lately).map_or(0.0, |l| real(l.seconds))
+    }
+
+    /// Notes for how long a consumer was at work between two commits, in seconds.
+    pub(in crate::scaling) fn note_longest(&mut self, seconds: f64, now: Timestamp) {
+        if seconds >= LONG && seconds >= self.longest(now) {
+            self.longest = Some(Seconds {
+                seconds: super::whole(seconds.min(LONGEST)),
+                time: to_millis(now),
+            });
+        }
+    }
+
     /// Puts right what a wrong clock left (decision 24): `sane` mends a time that lies in the future.
     pub(in crate::scaling) fn tidy(&mut self, now: Timestamp, sane: &impl Fn(&mut Timestamp)) {
         // What is not of our making is brought into what can be.
@@ -157,6 +216,14 @@ impl Learnt {
         self.regrets = self.regrets.map(|times| times.clamp(1, REGRETS));
         self.plateau = self.plateau.filter(|plateau| plateau.replicas > 0);
         self.saturated = self.saturated.filter(|s| s.consumers > 0 && s.milli > 0);
+        if let Some(pause) = &mut self.pause {
+            pause.seconds = pause.seconds.clamp(0, PAUSE_MOST);
+            sane(&mut pause.time);
+        }
+        if let Some(longest) = &mut self.longest {
+            longest.seconds = longest.seconds.clamp(0, super::whole(LONGEST));
+            sane(&mut longest.time);
+        }
         if let Some(plateau) = &mut self.plateau {
             let longest = later(now, SignedDuration::from_secs(BACKOFF_MOST));
             plateau.until = plateau.until.min(longest);

@@ -13,16 +13,18 @@ mod partitions;
 mod placement;
 mod plateau;
 mod series;
+mod sooner;
 mod up;
 mod what_if;
 
 pub(super) use capacity::learn;
-pub(super) use down::{Grounds, Smaller, judge_probe, note_down, note_undone, note_up};
+pub(super) use down::{Grounds, Smaller, dear, judge_probe, note_down, note_undone, note_up};
 pub use estimate::Backlogged;
 pub(super) use estimate::{Estimate, LiveLag};
-pub use learnt::{Capacity, Down, Learnt, Plateau, Throughput};
+pub use learnt::{Capacity, Down, Learnt, Plateau, Seconds, Throughput};
 pub(super) use partitions::Partitions;
 pub(super) use plateau::{Judgement, cap, look as judge, note_before_up};
+pub(super) use sooner::sooner;
 pub(super) use up::{Need, need, unlimited};
 pub(super) use what_if::WhatIf;
 

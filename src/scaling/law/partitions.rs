@@ -21,6 +21,15 @@ const RARE: f64 = 24.0;
 /// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so long (decision 13).
 const NEW: i64 = 360_000;
 
+/// A partition that has an owner and has not moved since this process began may have a record in hand that takes long; so
+/// long that is believed, in milliseconds.
+const IN_HAND: i64 = 3_600_000;
+/// A standstill that the same owner ended was work; the next one is believed for so many times as long.
+const LONGER: f64 = 1.5;
+/// A partition that another consumer has got is waited for so many milliseconds, and for no more than so many partitions.
+const HANDED_FOR: i64 = 900_000;
+const HANDED_MOST: usize = 512;
+
 /// For so many milliseconds it is remembered how unevenly partitions were handed out.
 const UNEVEN_FOR: i64 = 3_600_000;
 
@@ -35,9 +44,19 @@ pub(in crate::scaling) struct Partitions {
     pub(super) described: Option<i64>,
     /// Since when every look has shown the group stable, in milliseconds.
     pub(super) stable_since: Option<i64>,
-    pub(super) rebalance: Rebalance,
+    pub(in crate::scaling) rebalance: Rebalance,
     /// When the first look was made.
     pub(super) began: Option<i64>,
+    /// Since when the group has not been stable, until its members are described again.
+    unstable_since: Option<i64>,
+    /// Seconds from the loss of a partition to the first commit of its new owner, of those handed over lately.
+    pauses: Vec<f64>,
+    /// What the last hand-over took, once it is over: until nine in ten of its partitions were committed for again.
+    pub(in crate::scaling) pause: Option<f64>,
+    /// The longest standstill, in seconds, that the same owner has ended in a stable group.
+    pub(in crate::scaling) longest: f64,
+    /// When a commit last moved.
+    last_move: Option<i64>,
 }
 
 /// A partition.
@@ -59,6 +78,14 @@ pub(super) struct State {
     pub(super) is_stuck: bool,
     /// When retention last took records that had not been read, in milliseconds: that moves it on, and nobody did it.
     pub(super) expired: Option<i64>,
+    /// Since when it has belonged to another consumer that has committed nothing yet, in milliseconds.
+    handed: Option<i64>,
+    /// When it last went on after a standstill, in milliseconds: before that its consumer showed less than it can do.
+    pub(super) resumed: Option<i64>,
+    /// It may have a record in hand that takes long, for all that is known of it.
+    pub(super) is_in_hand: bool,
+    /// How long its commit stood before it last moved, in milliseconds.
+    moved_after: i64,
     /// Place of its owner among the members.
     pub(super) owner: Option<usize>,
 }
@@ -73,7 +100,14 @@ pub(super) struct Member {
 
 impl Partitions {
     /// Takes in a look, once. `keep`: milliseconds for which offsets are kept.
-    pub(in crate::scaling) fn take(&mut self, look: &Look, policy: &Policy, keep: i64) {
+    /// `longest`: the longest standstill, in seconds, that is known to have been work.
+    pub(in crate::scaling) fn take(
+        &mut self,
+        look: &Look,
+        policy: &Policy,
+        keep: i64,
+        longest: f64,
+    ) {
         let reset = policy.offset_reset;
         // A transaction marker takes an offset that nobody reads (decision 12).
         let remainder = i64::from(policy.may_hold_markers);
@@ -86,7 +120,10 @@ impl Partitions {
         } else {
             self.stable_since = None;
             self.described = None;
+            self.unstable_since.get_or_insert(at);
         }
+        let stable_since = self.stable_since;
+        let mut passed = Vec::new();
         let earlier: BTreeMap<(&str, u32), _> = look
             .earlier
             .iter()
@@ -134,7 +171,9 @@ impl Partitions {
                     let read = c.max(start).min(end);
                     if end - read <= remainder { end } else { read }
                 });
-                state.note(at, end, committed, keep);
+                if let Some(moved) = state.note(at, end, committed, keep, stable_since) {
+                    passed.push(moved);
+                }
                 let earlier = earlier.get(&(&*topic.name, index)).cloned();
                 state.series.set_earlier(earlier.into_iter().flatten());
             }
@@ -148,8 +187,68 @@ impl Partitions {
             {
                 state.born = None;
             }
-            state.note_progress(at, self.stable_since);
+            state.note_progress(at, self.stable_since, longest);
         }
+        self.note_passed(at, &passed);
+    }
+
+    /// What the commits that moved say of hand-overs and of standstills.
+    fn note_passed(&mut self, at: i64, passed: &[Moved]) {
+        for moved in passed {
+            self.last_move = Some(at);
+            self.longest = self.longest.max(moved.worked);
+            if let Some(pause) = moved.pause
+                && self.pauses.len() < HANDED_MOST
+            {
+                self.pauses.push(pause);
+            }
+        }
+        let mut is_open = false;
+        for state in self.topics.values_mut().flatten() {
+            let Some(since) = state.handed else { continue };
+            if state.series.lag() <= 0.0 {
+                state.handed = None;
+            } else if at - since >= HANDED_FOR {
+                state.handed = None;
+                if self.pauses.len() < HANDED_MOST {
+                    self.pauses.push(real(HANDED_FOR) / 1000.0);
+                }
+            } else {
+                is_open = true;
+            }
+        }
+        if !is_open && !self.pauses.is_empty() {
+            self.pauses.sort_by(f64::total_cmp);
+            let place = self.pauses.len() * 9 / 10;
+            self.pause = self.pauses.get(place.min(self.pauses.len() - 1)).copied();
+            self.pauses.clear();
+        }
+    }
+
+    /// Whether some commit has moved since then.
+    pub(in crate::scaling) fn has_moved_since(&self, then: i64) -> bool {
+        self.last_move.is_some_and(|at| at > then)
+    }
+
+    /// Whether the consumers of some partition commit less than once between two looks.
+    pub(in crate::scaling) fn commits_rarely(&self) -> bool {
+        let mut states = self.topics.values().flatten();
+        states.any(|state| state.owner.is_some() && state.commits_rarely())
+    }
+
+    /// Whether something waits in a partition that has an owner.
+    pub(in crate::scaling) fn is_behind(&self) -> bool {
+        let mut states = self.topics.values().flatten();
+        states.any(|state| state.owner.is_some() && state.series.lag() > 0.0)
+    }
+
+    /// Partitions that may have a record in hand that takes long: to take them from their consumers might undo it.
+    pub(in crate::scaling) fn in_hand(&self) -> usize {
+        self.topics
+            .values()
+            .flatten()
+            .filter(|s| s.is_in_hand)
+            .count()
     }
 
     /// Who owns what, if this very look described a stable group: members hide their partitions while they rebalance.
@@ -162,6 +261,8 @@ impl Partitions {
             return;
         }
         self.described = Some(look.at.as_millisecond());
+        let since = self.unstable_since.take().unwrap_or(at);
+        let known: Vec<Arc<str>> = self.members.iter().map(|m| Arc::clone(&m.id)).collect();
         let mut digests = vec![0u64; members.list.len()];
         for (name, states) in &mut self.topics {
             let Some(topic) = look.topics.iter().find(|t| t.name == *name) else {
@@ -172,9 +273,16 @@ impl Partitions {
                 .fold(1, |hash: u64, byte| mix(hash, u64::from(byte)));
             let partitions = topic.partitions.iter().flatten();
             for (index, (state, partition)) in (0u64..).zip(states.iter_mut().zip(partitions)) {
+                let before = state.owner.and_then(|owner| known.get(owner));
                 state.owner = partition
                     .owner
                     .and_then(|owner| usize::try_from(owner).ok());
+                let now = state.owner.and_then(|owner| members.list.get(owner));
+                if let (Some(before), Some(now)) = (before, now)
+                    && *before != now.id
+                {
+                    state.handed.get_or_insert(since);
+                }
                 if let Some(digest) = state.owner.and_then(|owner| digests.get_mut(owner)) {
                     *digest = digest.wrapping_add(mix(salt, index));
                 }
@@ -245,8 +353,25 @@ impl Partitions {
     }
 }
 
+/// A commit that has moved.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    /// Seconds for which its owner had it in hand; 0 where somebody else may have had it in between.
+    worked: f64,
+    /// Seconds since another consumer lost it, where this is the first commit since.
+    pause: Option<f64>,
+}
+
 impl State {
-    fn note(&mut self, at: i64, end: i64, committed: Option<i64>, keep: i64) {
+    fn note(
+        &mut self,
+        at: i64,
+        end: i64,
+        committed: Option<i64>,
+        keep: i64,
+        stable_since: Option<i64>,
+    ) -> Option<Moved> {
+        let mut passed = None;
         let before = self.series.committed();
         if before.is_some_and(|before| end < before) {
             // Records that had been read are gone: another topic of that name.
@@ -267,7 +392,22 @@ impl State {
         if before.is_none() || before != committed {
             if before.is_some() {
                 let since = self.moved.max(self.waiting.unwrap_or(previous));
-                let gap = (real(at - since) / 1000.0).min(GAP_MOST);
+                let stood = real(at - since) / 1000.0;
+                let is_same = stable_since.is_some_and(|stable| stable <= since);
+                let pause = self.handed.take();
+                passed = Some(Moved {
+                    worked: if is_same && pause.is_none() {
+                        stood
+                    } else {
+                        0.0
+                    },
+                    pause: pause.map(|handed| real(at - handed) / 1000.0),
+                });
+                self.moved_after = at - since;
+                if stood > 2.0 * self.gap.max(super::LOOK) {
+                    self.resumed = Some(at);
+                }
+                let gap = stood.min(GAP_MOST);
                 self.gap = if self.gap > 0.0 {
                     0.8 * self.gap + 0.2 * gap
                 } else {
@@ -279,6 +419,7 @@ impl State {
         }
         self.series.push(at, end, committed, keep);
         self.waiting = (self.series.lag() > 0.0).then_some(self.waiting.unwrap_or(at));
+        passed
     }
 
     /// New partitions wait for their first owner; one that stays without is not helped by replicas.
@@ -294,7 +435,10 @@ impl State {
     }
 
     /// A poison pill, or a remainder that no consumer reads: replicas cannot help.
-    fn note_progress(&mut self, at: i64, stable_since: Option<i64>) {
+    fn note_progress(&mut self, at: i64, stable_since: Option<i64>, longest: f64) {
+        let is_open = self.gap <= 0.0 && self.owner.is_some() && self.series.lag() > 0.0;
+        let stands_for = at - self.moved.max(self.waiting.unwrap_or(at));
+        self.is_in_hand = is_open && (STUCK..IN_HAND).contains(&stands_for);
         let Some(stable_since) = stable_since else {
             return;
         };
@@ -305,7 +449,8 @@ impl State {
         let waiting = self.waiting.unwrap_or(at);
         let still = at - self.moved.max(stable_since).max(waiting);
         let least = if self.gap > 0.0 { STUCK } else { STUCK_UNKNOWN };
-        if still >= least && real(still) >= STUCK_GAPS * self.gap * 1000.0 {
+        let usual = (STUCK_GAPS * self.gap).max(LONGER * longest);
+        if still >= least && real(still) >= usual * 1000.0 {
             self.is_stuck = true;
         }
     }
@@ -318,10 +463,17 @@ impl State {
             let rate = self.series.rate(Of::Consumption, window).unwrap_or(0.0);
             (rate, at - window)
         };
-        self.series
-            .pace(window)
-            .filter(|_| !late)
-            .unwrap_or_else(plain)
+        // One commit of many minutes is all of their work, and none of the last minute's.
+        let between = || {
+            let over = window.max(self.moved_after);
+            let rate = self.series.rate(Of::Consumption, over).unwrap_or(0.0);
+            (rate, at - over)
+        };
+        match self.series.pace(window).filter(|_| !late) {
+            Some(pace) => pace,
+            None if !late && self.commits_rarely() => between(),
+            None => plain(),
+        }
     }
 
     /// Whether a look in two sees no commit.

@@ -10,13 +10,13 @@ use super::placement::Spread;
 use super::{LOOK, STALL_SHARE, stall};
 
 /// From a decision to its effect, in seconds: pods, a rebalance, one look.
-const HORIZON: f64 = 75.0;
+pub(super) const HORIZON: f64 = 75.0;
 /// Acts when the prediction passes this share of the objective.
-const LINE: f64 = 0.85;
+pub(super) const LINE: f64 = 0.85;
 /// Share of the capacity that a scale-up aims at.
 const UTILISATION: f64 = 0.93;
 /// A backlog is to be worked off within so many seconds.
-const DRAIN: f64 = 600.0;
+pub(super) const DRAIN: f64 = 600.0;
 /// Where no size carries the load: a size is worth it while the fullest consumer's load falls by at least the so manieth
 /// power of what the replicas grow by.
 const ELASTICITY: f64 = 0.3;
@@ -109,7 +109,8 @@ pub(in crate::scaling) fn need(
         need.unlimited = need.size;
     }
     let joiners = (need.size - replicas).saturating_mul(estimate.placement.threads);
-    need.stall = stall(estimate.rebalance, joiners).min(STALL_SHARE * objective);
+    let stall = stall(estimate.rebalance, joiners) + learnt.excess();
+    need.stall = stall.min(STALL_SHARE * objective);
     need.is_up =
         need.size > replicas && estimate.is_known && predicted + need.stall > LINE * objective;
     need
@@ -186,6 +187,7 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
     struct Consumer {
         expected: f64,
         consumed: f64,
+        lag: f64,
         delay: f64,
         partitions: u32,
     }
@@ -197,6 +199,7 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
         if let Some(consumer) = consumers.get_mut(place) {
             consumer.expected += live.expected;
             consumer.consumed += live.consumed;
+            consumer.lag += live.lag;
             consumer.delay = consumer.delay.max(live.waits);
             consumer.partitions += 1;
         }
@@ -209,13 +212,20 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
     });
     let slope_from = SLOPE_LEAST.max(SLOPE_SHARE * objective);
     let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
+        // What is read next came as fast as the backlog did, which may be faster than what comes now.
+        let backlog = if consumer.delay > slope_from {
+            consumer.lag / consumer.delay
+        } else {
+            0.0
+        };
+        let came = consumer.expected.max(backlog);
         let growth = match capacity {
-            _ if consumer.expected <= 0.0 => -1.0,
+            _ if came <= 0.0 => -1.0,
             Some(capacity) => {
                 let able = saturated.map_or(capacity, |rate| rate.min(capacity));
-                (1.0 - able / consumer.expected).max(-1.0)
+                (1.0 - able / came).max(-1.0)
             }
-            None if consumer.delay > slope_from => 1.0 - consumer.consumed / consumer.expected,
+            None if consumer.delay > slope_from => 1.0 - consumer.consumed / came,
             None => 0.0,
         };
         consumer.delay + HORIZON * growth

@@ -20,6 +20,8 @@ pub(super) struct Plant {
     pub(super) stuck: Option<usize>,
     /// Seconds for which the group still stands still because of the last action.
     pub(super) stall: i64,
+    /// Seconds for which it stands still after each action.
+    pub(super) restores: i64,
 }
 
 impl Plant {
@@ -37,6 +39,7 @@ impl Plant {
             shared: None,
             stuck: None,
             stall: 0,
+            restores: 10,
         }
     }
 
@@ -54,7 +57,7 @@ impl Plant {
         let decision = self.world.look();
         if scale(&decision).is_some() {
             self.world.act(&decision);
-            self.stall = 10;
+            self.stall = self.restores;
         }
         decision
     }

@@ -13,7 +13,8 @@ use crate::scaling::law::Learnt;
 #[case::all_brokers_gone(|w: &mut World| w.blind = true)]
 #[case::topic_gone(|w: &mut World| w.partitions.clear())]
 fn what_is_missing_never_scales_down_and_recovers_by_itself(#[case] lose: fn(&mut World)) {
-    let mut world = World::new(6, 6).lag(60);
+    let mut world = World::new(6, 6);
+    world.flow(600, 600);
     for _ in 0..4 {
         world.look();
     }

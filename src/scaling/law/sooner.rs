@@ -1,0 +1,109 @@
+//! Growing further or sooner than the load alone asks for: where records wait longer than was promised and more consumers
+//! would read them soon, and where a backlog that is let build could not be worked off by any size.
+
+use super::estimate::Estimate;
+use super::learnt::Learnt;
+use super::placement::Spread;
+use super::up::{DRAIN, HORIZON, LINE, Need};
+
+/// What a second counts in which records wait for longer than was promised, in replica-seconds: as much as a replica for a
+/// minute, the price by which the catalogue of scenarios is judged.
+const LATE: f64 = 60.0;
+/// A size that was taken for a backlog is kept for no less than so many seconds: until evidence for a smaller one is there.
+const KEPT: f64 = 300.0;
+/// A backlog counts as one from this share of the objective on ...
+const BUILDS: f64 = 0.1;
+/// ... and from so many seconds on.
+const BUILDS_LEAST: f64 = 10.0;
+
+/// What a group needs under the time objective, with what is late weighed against what more replicas cost.
+pub(in crate::scaling) fn sooner(
+    mut need: Need,
+    estimate: &Estimate,
+    learnt: &Learnt,
+    sizes: &[i32],
+    replicas: i32,
+    objective: f64,
+) -> Need {
+    let Some(capacity) = learnt.capacity().filter(|_| learnt.is_measured()) else {
+        return need;
+    };
+    if estimate.is_outage || !estimate.is_known {
+        return need;
+    }
+    let drain = Drain::new(estimate, capacity);
+    if need.predicted > objective {
+        let least = need.size.max(replicas);
+        let cost = |size: i32| drain.cost(size, replicas, need.predicted, objective);
+        let larger = sizes.iter().copied().filter(|size| *size > least);
+        let best = std::iter::once(least)
+            .chain(larger)
+            .min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
+        if let Some(best) = best.filter(|best| *best > need.size && *best > replicas) {
+            need.size = best;
+            need.unlimited = need.unlimited.max(best);
+            need.is_up = true;
+        }
+    }
+    if !need.is_up
+        && need.size > replicas
+        && need.delay > BUILDS_LEAST.max(BUILDS * objective)
+        && drain.is_tight(sizes, replicas, objective)
+    {
+        need.is_up = true;
+    }
+    need
+}
+
+/// How backlogs are worked off at each size.
+struct Drain<'a> {
+    estimate: &'a Estimate,
+    capacity: f64,
+    backlog: Vec<f64>,
+    arrivals: Vec<f64>,
+}
+
+impl<'a> Drain<'a> {
+    fn new(estimate: &'a Estimate, capacity: f64) -> Self {
+        Self {
+            estimate,
+            capacity,
+            backlog: estimate.weights(|live| live.lag),
+            arrivals: estimate.weights(|live| live.expected),
+        }
+    }
+
+    fn fullest(&self, weights: &[f64], size: i32) -> f64 {
+        Spread::new(self.estimate.unevenness(), weights).fullest(&self.estimate.placement, size)
+    }
+
+    /// Seconds until the fullest consumer has worked its backlog off; no more than an hour.
+    fn seconds(&self, size: i32) -> f64 {
+        let spare = self.capacity - self.fullest(&self.arrivals, size);
+        let backlog = self.fullest(&self.backlog, size);
+        if backlog <= 0.0 {
+            return 0.0;
+        }
+        (backlog / spare.max(1e-9)).min(3600.0)
+    }
+
+    /// Replica-seconds that a size costs, what is late by then counted in.
+    fn cost(&self, size: i32, replicas: i32, predicted: f64, objective: f64) -> f64 {
+        let drains = self.seconds(size);
+        let late = drains * (1.0 - objective / predicted).max(0.0);
+        let starts = if size > replicas { HORIZON } else { 0.0 };
+        f64::from(size) * (starts + drains).max(KEPT) + LATE * late
+    }
+
+    /// Whether the load is more than the present size can do, and what it leaves until records are as old as was promised
+    /// could not be worked off by the largest size in time.
+    fn is_tight(&self, sizes: &[i32], replicas: i32, objective: f64) -> bool {
+        let Some(most) = sizes.last().filter(|most| **most > replicas) else {
+            return false;
+        };
+        let load = self.fullest(&self.arrivals, *most);
+        let spare = self.capacity - load;
+        let built = LINE * objective * load;
+        self.fullest(&self.arrivals, replicas) > self.capacity && spare * DRAIN < built
+    }
+}
