@@ -83,6 +83,9 @@ pub(super) fn take(
         if let Some(pause) = law.partitions.pause.take() {
             memory.learnt.note_pause(pause, look.at);
         }
+        if std::mem::take(&mut law.partitions.found_waits) {
+            memory.learnt.capacity = None;
+        }
         let worked = std::mem::take(&mut law.partitions.longest);
         memory.learnt.note_longest(worked, look.at);
     }

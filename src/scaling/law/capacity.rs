@@ -103,12 +103,14 @@ impl Busy {
             if steady >= 120_000 {
                 busy.steady_best = busy.steady_best.max(consumed.min(arrivals));
             }
-            let waits: f64 = parts.iter().map(|state| state.series.lag()).sum();
+            let waits: f64 = parts.iter().map(|state| state.lag()).sum();
             let enough = ((BACKLOG + rarest) * arrivals.max(consumed)).max(1.0);
             busy.backlogged += i32::from(waits >= enough);
             let backlogged = (0..=looks).all(|look| {
                 let then = now - look * 15_000;
-                let lag: Option<f64> = parts.iter().map(|s| s.series.lag_at(then)).sum();
+                let waits_on = |state: &&State| state.series.lag() - state.lag();
+                let lag_at = |s: &&State| Some(s.series.lag_at(then)? - waits_on(s));
+                let lag: Option<f64> = parts.iter().map(lag_at).sum();
                 lag.is_some_and(|lag| lag >= enough)
             });
             if steady >= window - 1_000 && backlogged && consumed > 0.0 {

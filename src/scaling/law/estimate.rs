@@ -156,11 +156,12 @@ impl Estimate {
             places.push(place);
             // What was not read has not grown late by that.
             let delay = state.series.delay(state.series.latest().unwrap_or(at));
+            let delay = (delay - state.wait).max(0.0);
             live.push(Live {
                 fast,
                 expected: BLEND * fast + (1.0 - BLEND) * steady,
                 consumed: state.pace(at, 60_000).0,
-                lag: state.series.lag(),
+                lag: state.lag(),
                 delay,
                 waits: if state.commits_rarely() {
                     (delay - state.gap).max(0.0)

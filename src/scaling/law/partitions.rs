@@ -30,6 +30,12 @@ const LONGER: f64 = 1.5;
 const HANDED_FOR: i64 = 900_000;
 const HANDED_MOST: usize = 512;
 
+/// A delay of more than a minute that has varied by no more than so many seconds ...
+const LEVEL: f64 = 20.0;
+const LEVEL_FROM: f64 = 60.0;
+/// ... for so many milliseconds, while records are read, is a wait on purpose. A backlog grows or falls.
+const LEVEL_FOR: i64 = 600_000;
+
 /// For so many milliseconds it is remembered how unevenly partitions were handed out.
 const UNEVEN_FOR: i64 = 3_600_000;
 
@@ -57,6 +63,8 @@ pub(in crate::scaling) struct Partitions {
     pub(in crate::scaling) longest: f64,
     /// When a commit last moved.
     last_move: Option<i64>,
+    /// Some partition has just been found to wait on purpose: what its consumer did until now was no measure.
+    pub(in crate::scaling) found_waits: bool,
 }
 
 /// A partition.
@@ -82,6 +90,10 @@ pub(super) struct State {
     handed: Option<i64>,
     /// When it last went on after a standstill, in milliseconds: before that its consumer showed less than it can do.
     pub(super) resumed: Option<i64>,
+    /// The least and the greatest delay since the first look at which it was about the same, in seconds, and that look.
+    level: Option<(f64, f64, i64)>,
+    /// Seconds for which its records wait at any size: a topic for retries waits on purpose.
+    pub(super) wait: f64,
     /// It may have a record in hand that takes long, for all that is known of it.
     pub(super) is_in_hand: bool,
     /// How long its commit stood before it last moved, in milliseconds.
@@ -188,6 +200,9 @@ impl Partitions {
                 state.born = None;
             }
             state.note_progress(at, self.stable_since, longest);
+            let waited = state.wait > 0.0;
+            state.note_wait(at);
+            self.found_waits |= state.wait > 0.0 && !waited;
         }
         self.note_passed(at, &passed);
     }
@@ -453,6 +468,36 @@ impl State {
         if still >= least && real(still) >= usual * 1000.0 {
             self.is_stuck = true;
         }
+    }
+
+    /// Whether its records wait as long whatever is done: their age stays the same while they are read.
+    fn note_wait(&mut self, at: i64) {
+        let delay = self.series.delay(at);
+        let moves =
+            self.owner.is_some() && real(at - self.moved) <= 2000.0 * self.gap.max(super::LOOK);
+        if delay < LEVEL_FROM || !moves || self.commits_rarely() {
+            self.level = None;
+            self.wait = 0.0;
+            return;
+        }
+        let (least, most, since) = match self.level {
+            Some((least, most, since)) if most.max(delay) - least.min(delay) <= LEVEL => {
+                (least.min(delay), most.max(delay), since)
+            }
+            _ => (delay, delay, at),
+        };
+        self.level = Some((least, most, since));
+        if at - since >= LEVEL_FOR {
+            self.wait = least;
+        } else if delay > self.wait + LEVEL || delay < self.wait - LEVEL {
+            self.wait = 0.0;
+        }
+    }
+
+    /// Records that wait and could be read: without those that wait on purpose.
+    pub(super) fn lag(&self) -> f64 {
+        let rate = self.series.rate(Of::Arrivals, 60_000).unwrap_or(0.0);
+        (self.series.lag() - self.wait * rate).max(0.0)
     }
 
     /// Consumption in records per second over about `window` milliseconds, and since when it was looked at: between moves of

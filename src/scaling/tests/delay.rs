@@ -513,7 +513,11 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
         }
     };
     done(&mut plant, 1);
-    assert_eq!(plant.run(70), []);
+    plant.run(70);
+    assert!(
+        plant.world.replicas >= 6,
+        "it has paid for the jobs that are begun anew"
+    );
     done(&mut plant, 2);
     plant.world.restart();
     assert_eq!(plant.run(70), []);
@@ -587,4 +591,25 @@ fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
     assert!(before < 6);
     assert_eq!(plant.world.replicas, 6);
     assert!(worst < secs(200), "{worst:?}");
+}
+
+#[rstest]
+#[case(Objective::MaxDelay(secs(60)))]
+#[case(Objective::LagPerReplica(1000))]
+fn records_that_wait_on_purpose_ask_for_nothing(#[case] objective: Objective) {
+    // Twelve partitions for retries, which are read ten minutes after they were written, beside twelve others.
+    let mut plant = Plant::new(24, 3, 0);
+    plant.world.policy.objective = objective;
+    plant.arrivals = [vec![30; 12], vec![5; 12]].concat();
+    for partition in plant.world.partitions.iter_mut().skip(12) {
+        partition.log_end = Some(3000);
+    }
+    plant.held_back = vec![(12..24, 3000)];
+    plant.run(160);
+    let mut sizes = 0;
+    for _ in 0..160 {
+        plant.look();
+        sizes += plant.world.replicas;
+    }
+    assert!(sizes <= 160 * 5, "{} at the mean", sizes / 160);
 }

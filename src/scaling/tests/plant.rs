@@ -20,6 +20,8 @@ pub(super) struct Plant {
     pub(super) stuck: Option<usize>,
     /// Seconds for which the group still stands still because of the last action.
     pub(super) stall: i64,
+    /// Partitions whose last so many records are not read.
+    pub(super) held_back: Vec<(std::ops::Range<usize>, i64)>,
     /// Seconds for which it stands still after each action.
     pub(super) restores: i64,
 }
@@ -39,6 +41,7 @@ impl Plant {
             shared: None,
             stuck: None,
             stall: 0,
+            held_back: Vec::new(),
             restores: 10,
         }
     }
@@ -84,7 +87,9 @@ impl Plant {
                     let Some(end) = self.world.partitions[i].log_end else {
                         continue;
                     };
-                    let taken = (end - self.read[i]).min(share).min(left);
+                    let held_back = self.held_back.iter().find(|(of, _)| of.contains(&i));
+                    let end = end - held_back.map_or(0, |(_, records)| *records);
+                    let taken = (end - self.read[i]).min(share).min(left).max(0);
                     left -= taken;
                     self.read[i] += taken;
                 }
