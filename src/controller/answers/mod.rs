@@ -149,7 +149,8 @@ pub(super) fn status(said: &str) -> Status {
 /// What an error of the API server or of the way there says, for a person.
 pub(super) fn words(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
-        return format!("HTTP {} {}", status.code, status.message);
+        // Not all of them are of our own reading: kube has its own for what it discovers.
+        return text::clean(&format!("HTTP {} {}", status.code, status.message));
     }
     // The innermost error says what happened; the outer ones say that it happened to us.
     let mut innermost: &dyn std::error::Error = error;
