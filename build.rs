@@ -6,9 +6,10 @@ use std::fs;
 use std::path::PathBuf;
 
 /// What of librdkafka `bounds.c` stands before.
-const WRAPPED: [&str; 5] = [
+const WRAPPED: [&str; 6] = [
     "rd_buf_destroy",
     "rd_kafka_broker_update",
+    "rd_kafka_parse_Metadata_admin",
     "rd_kafka_transport_framed_recv",
     "rd_kafka_transport_recv",
     "thrd_create",

@@ -159,6 +159,9 @@ pub(super) fn answer(
 }
 
 fn metadata(request: &MetadataRequest, world: &mut World) -> ResponseKind {
+    if world.is_empty {
+        return ResponseKind::Metadata(MetadataResponse::default());
+    }
     let brokers = world.addresses.iter().map(|(id, address)| {
         metadata_response::MetadataResponseBroker::default()
             .with_node_id(BrokerId(*id))

@@ -202,6 +202,21 @@ async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_a
     );
 }
 
+/// A broker that was starved for seconds was fenced by its controller and named nobody: librdkafka aborted the whole process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_names_no_broker_for_a_while_does_not_crash_the_client() {
+    let brokers = brokers(1).await;
+    let mut eyes = eyes(&brokers);
+    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    brokers.world().is_empty = true;
+    for _ in 0..3 {
+        check(&*eyes.look().await);
+    }
+    brokers.world().is_empty = false;
+    eyes.until("known again", |s| lag(s, "g0", "t") == Some(60))
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_denies_being_one_does_not_crash_the_client() {
     let brokers = brokers(1).await;

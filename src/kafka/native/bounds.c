@@ -11,6 +11,7 @@
 #include "rdkafka_int.h"
 #include "rdkafka_broker.h"
 #include "rdkafka_buf.h"
+#include "rdkafka_metadata.h"
 #include "rdkafka_transport.h"
 #include "rdkafka_transport_int.h"
 
@@ -22,6 +23,7 @@
 
 WRAPPED(rd_buf_destroy);
 WRAPPED(rd_kafka_broker_update);
+WRAPPED(rd_kafka_parse_Metadata_admin);
 WRAPPED(rd_kafka_transport_framed_recv);
 WRAPPED(rd_kafka_transport_recv);
 WRAPPED(thrd_create);
@@ -52,6 +54,7 @@ extern void lagrange_frame_freed(const void *frame);
 
 _Bool lagrange_is_bounded(void) {
         return REAL(rd_buf_destroy) && REAL(rd_kafka_broker_update) &&
+               REAL(rd_kafka_parse_Metadata_admin) &&
                REAL(rd_kafka_transport_framed_recv) &&
                REAL(rd_kafka_transport_recv) && REAL(thrd_create);
 }
@@ -146,6 +149,30 @@ void __wrap_rd_kafka_broker_update(rd_kafka_t *rk,
                 adding = NULL;
                 lagrange_broker_not_added(client, 0);
         }
+}
+
+/* ---- Metadata that DescribeCluster and DescribeTopics have asked for ---- */
+
+/*
+ * Both hand on the error that is in the answer, which says where it could not be read, and not the one that this returns. An answer
+ * that can be read and is of no use, since it names neither a broker nor a topic or says what else is wrong, has none: they
+ * report success without a result, and librdkafka aborts the process. While the client ends, this returns nothing without an error.
+ */
+rd_kafka_resp_err_t
+__wrap_rd_kafka_parse_Metadata_admin(rd_kafka_broker_t *rkb,
+                                     rd_kafka_buf_t *rkbuf,
+                                     rd_list_t *request_topics,
+                                     rd_kafka_metadata_internal_t **mdip) {
+        rd_kafka_resp_err_t err;
+
+        *mdip = NULL;
+        err   = REAL(rd_kafka_parse_Metadata_admin)(rkb, rkbuf,
+                                                    request_topics, mdip);
+        if (!err && !*mdip)
+                err = RD_KAFKA_RESP_ERR__DESTROY;
+        if (err && !rkbuf->rkbuf_err)
+                rkbuf->rkbuf_err = err;
+        return err;
 }
 
 /* ---- Frames: answers, which librdkafka receives whole before it reads them ---- */
