@@ -12,8 +12,7 @@ fn one_of_a_crowd(name: &str) -> serde_json::Value {
     group
 }
 
-/// Once each claim that came or went woke all that contested the same, and each call took a place in a queue without a bound: 330
-/// groups and one that came and went filled it faster than it was worked off, by half a megabyte a second.
+/// Once each claim that came or went woke all that contested the same: these were 1,220 reconciliations.
 #[tokio::test(start_paused = true)]
 async fn a_group_that_comes_and_goes_among_hundreds_makes_work_of_its_own_alone() {
     const CROWD: usize = 60;
