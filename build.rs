@@ -6,9 +6,12 @@ use std::fs;
 use std::path::PathBuf;
 
 /// What of librdkafka `bounds.c` stands before.
-const WRAPPED: [&str; 5] = [
+const WRAPPED: [&str; 8] = [
     "rd_buf_destroy",
+    "rd_kafka_ListGroupsRequest",
     "rd_kafka_broker_update",
+    "rd_kafka_buf_new_shadow",
+    "rd_kafka_parse_Metadata_admin",
     "rd_kafka_transport_framed_recv",
     "rd_kafka_transport_recv",
     "thrd_create",

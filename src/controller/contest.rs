@@ -122,23 +122,20 @@ pub(super) struct Contest {
 }
 
 impl Claims {
-    /// `group` is there, perhaps changed. Says which others that concerns.
+    /// `group` is there, perhaps changed. Says which others that concerns: those that waited for what it claimed before. A new claim
+    /// takes the turn from nobody, so that whoever makes claims wakes nobody by it.
     pub(super) fn apply(&mut self, group: &ConsumerGroup) -> BTreeSet<Name> {
         let name = Name::of(group);
         let claim = Claim::of(group);
         if self.by_name.get(&name) == claim.as_ref() {
             return BTreeSet::new();
         }
-        let mut concerned = self.remove(&name);
+        let concerned = self.remove(&name);
         if let Some(claim) = claim {
-            let all = [
-                self.targets.entry(claim.target.clone()).or_default(),
-                self.groups.entry(Arc::clone(&claim.group_id)).or_default(),
-            ];
-            for names in all {
-                names.insert(name.clone());
-                concerned.extend(names.iter().cloned());
-            }
+            let target = self.targets.entry(claim.target.clone()).or_default();
+            target.insert(name.clone());
+            let on_group = self.groups.entry(Arc::clone(&claim.group_id)).or_default();
+            on_group.insert(name.clone());
             if let Some(cluster) = cluster_of(&claim) {
                 self.clusters
                     .entry(cluster)
@@ -147,9 +144,8 @@ impl Claims {
             }
             self.standings
                 .insert(name.clone(), Standing::first_sight(group));
-            self.by_name.insert(name.clone(), claim);
+            self.by_name.insert(name, claim);
         }
-        concerned.remove(&name);
         concerned
     }
 
@@ -158,13 +154,31 @@ impl Claims {
         let Some(claim) = self.by_name.remove(name) else {
             return BTreeSet::new();
         };
-        self.standings.remove(name);
-        let mut concerned = take(&mut self.targets, &claim.target, name);
-        concerned.append(&mut take(&mut self.groups, &claim.group_id, name));
+        let managed = (self.standings.remove(name)).is_some_and(|standing| standing.manages());
+        take(&mut self.targets, &claim.target, name);
+        take(&mut self.groups, &claim.group_id, name);
         if let Some(cluster) = cluster_of(&claim) {
             take(&mut self.clusters, &cluster, name);
         }
-        concerned
+        self.concerned(&claim, managed)
+    }
+
+    /// Whom it concerns that a claim has gone, or does not work: those that wait for it and, if it `managed`, those of other namespaces
+    /// that were told so. Never all that contest the same: they may be thousands, and claims come and go as fast as anybody likes.
+    fn concerned(&self, claim: &Claim, managed: bool) -> BTreeSet<Name> {
+        let waits = |name: &&Name| {
+            let standing = self.standings.get(*name);
+            standing.and_then(|standing| standing.waits_for.as_ref()) == Some(&claim.name)
+        };
+        let is_told = |name: &&Name| {
+            managed
+                && name.namespace != claim.name.namespace
+                && self.standings.get(*name).is_some_and(Standing::manages)
+        };
+        let on_target = self.targets.get(&claim.target).into_iter().flatten();
+        let on_group = self.groups.get(&claim.group_id).into_iter().flatten();
+        let on_group = on_group.filter(|name| waits(name) || is_told(name));
+        on_target.filter(waits).chain(on_group).cloned().collect()
     }
 
     /// A HorizontalPodAutoscaler is there, perhaps changed. Says which groups that concerns.
@@ -299,16 +313,13 @@ impl Claims {
         progress: Progress,
         now: Timestamp,
     ) -> BTreeSet<Name> {
-        let concerns =
-            (self.standings.get_mut(name)).is_some_and(|standing| standing.note(progress, now));
-        let Some(claim) = self.by_name.get(name).filter(|_| concerns) else {
+        let Some(standing) = self.standings.get_mut(name) else {
             return BTreeSet::new();
         };
-        let mut concerned = self.on_target(&claim.target);
-        let on_group = self.groups.get(&claim.group_id);
-        concerned.extend(on_group.into_iter().flatten().cloned());
-        concerned.remove(name);
-        concerned
+        let managed = standing.manages();
+        let concerns = standing.note(progress, now);
+        let claim = self.by_name.get(name).filter(|_| concerns);
+        claim.map_or_else(BTreeSet::new, |claim| self.concerned(claim, managed))
     }
 
     /// Whether `name` may act: it may manage, and its turn has not ended since it asked.
@@ -401,21 +412,14 @@ pub(super) fn cluster_of(claim: &Claim) -> Option<Name> {
     }
 }
 
-/// Takes `name` out of the set at `key`; what is left there is concerned.
-fn take<K: Ord + Clone>(
-    map: &mut BTreeMap<K, BTreeSet<Name>>,
-    key: &K,
-    name: &Name,
-) -> BTreeSet<Name> {
-    let Some(names) = map.get_mut(key) else {
-        return BTreeSet::new();
-    };
-    names.remove(name);
-    if names.is_empty() {
-        map.remove(key);
-        return BTreeSet::new();
+/// Takes `name` out of the set at `key`.
+fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Name>>, key: &K, name: &Name) {
+    if let Some(names) = map.get_mut(key) {
+        names.remove(name);
+        if names.is_empty() {
+            map.remove(key);
+        }
     }
-    names.clone()
 }
 
 #[cfg(test)]

@@ -9,10 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     api::{ConsumerGroup, KafkaCluster},
@@ -32,6 +29,7 @@ use super::{
     name::{Name, TargetKey},
     secrets::Secrets,
     target::Kinds,
+    wake::Wake,
     workload::{self, Workload},
 };
 
@@ -121,26 +119,6 @@ impl Seen {
         all.insert(key.clone(), workload::Seen { workload, version });
         let was_unreadable = lock(&self.unreadable_workloads).remove(key).is_some();
         before != Some(workload) || was_unreadable
-    }
-}
-
-/// Wakes resources.
-#[derive(Debug, Clone)]
-pub(super) struct Wake {
-    pub(super) groups: mpsc::UnboundedSender<Name>,
-    pub(super) clusters: mpsc::UnboundedSender<Name>,
-}
-
-impl Wake {
-    /// Has these groups looked after. Nobody listens only when the process is ending.
-    pub(super) fn groups(&self, names: impl IntoIterator<Item = Name>) {
-        for name in names {
-            let _ = self.groups.send(name);
-        }
-    }
-
-    pub(super) fn cluster(&self, name: Name) {
-        let _ = self.clusters.send(name);
     }
 }
 

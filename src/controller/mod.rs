@@ -25,6 +25,7 @@ mod sinks;
 mod source;
 mod target;
 mod view;
+mod wake;
 mod watch;
 mod words;
 mod workload;
@@ -47,7 +48,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, watch as signal};
+use tokio::sync::watch as signal;
 
 use crate::{
     api::{ConsumerGroup, KafkaCluster},
@@ -65,9 +66,10 @@ pub use context::Settings;
 pub use looks::{Clusters, Watching};
 
 use answers::object;
-use context::{Context, Wake};
+use context::Context;
 use name::Name;
 use sinks::Stock;
+use wake::Wake;
 use watch::{Read, Sink, Watch, follow::Source};
 use workload::Kind as WorkloadKind;
 
@@ -123,12 +125,8 @@ pub fn start<S>(setup: Setup, wakeups: S)
 where
     S: Stream<Item = Key> + Send + 'static,
 {
-    let (wake_groups, groups_woken) = mpsc::unbounded_channel();
-    let (wake_clusters, clusters_woken) = mpsc::unbounded_channel();
-    let wake = Wake {
-        groups: wake_groups,
-        clusters: wake_clusters,
-    };
+    let wake = Wake::default();
+    let (groups_woken, clusters_woken) = (wake.woken_groups(), wake.woken_clusters());
     let Setup {
         client,
         kafka,
@@ -151,8 +149,8 @@ where
     let needed = house.watch_all(gates, &shared, &group_stock, &cluster_stock);
 
     house.forward(wakeups);
-    house.run_groups(group_stock, needed.clone(), receive(groups_woken));
-    house.run_clusters(shared, cluster_stock, needed, receive(clusters_woken));
+    house.run_groups(group_stock, needed.clone(), groups_woken);
+    house.run_clusters(shared, cluster_stock, needed, clusters_woken);
 }
 
 struct House {
@@ -402,12 +400,4 @@ impl Needed {
             self.namespaces.wait_until_synced().await;
         }
     }
-}
-
-fn receive<T: Send + 'static>(
-    receiver: mpsc::UnboundedReceiver<T>,
-) -> impl Stream<Item = T> + Send {
-    futures::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|item| (item, receiver))
-    })
 }

@@ -31,7 +31,8 @@ use crate::{
 
 use super::{
     answers::ApiServer,
-    context::{Wake, lock},
+    context::lock,
+    wake::Wake,
     watch::follow::{self, Source},
 };
 use values::{Budget, Kept, Values};

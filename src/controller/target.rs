@@ -22,10 +22,11 @@ use tracing::warn;
 use crate::{
     api::{ConsumerGroup, ScaleTargetRef, condition::reasons},
     scaling::observation::{Rollout, Target},
+    text,
 };
 
 use super::{
-    answers::{self, one_line},
+    answers,
     context::{Context, lock},
     error::{Error, Problem, Stop, target_problem},
     event::REPORTER,
@@ -326,7 +327,7 @@ async fn read_scale(context: &Context, target: &Addressed) -> Result<Scale, Stop
 }
 
 fn scale_of(text: &str) -> Result<Scale, String> {
-    serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))
+    serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))
 }
 
 /// Whether a scale that could not be read, for a reason that may pass, is the trouble of this one target: it has lasted, and the

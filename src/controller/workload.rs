@@ -6,9 +6,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::scaling::observation::{Rollout, Target};
-
-use super::answers::one_line;
+use crate::{
+    scaling::observation::{Rollout, Target},
+    text,
+};
 
 /// A workload as a watch last showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +127,7 @@ impl Kind {
 
 /// Reads either.
 pub(super) fn read(text: &str) -> Result<Object, String> {
-    serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))
+    serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))
 }
 
 /// How far a controller has come with what the user wants.

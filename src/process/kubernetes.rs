@@ -12,6 +12,8 @@ use kube::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::text;
+
 use super::readiness::Gate;
 
 /// A connection on which nothing has come for so long is dead. Longer than any watch that is asked for.
@@ -343,12 +345,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 /// One line of bounded length.
 fn short(text: &str) -> String {
-    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = words.char_indices().nth(300) {
-        words.truncate(cut);
-        words.push('…');
-    }
-    words
+    text::clean(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

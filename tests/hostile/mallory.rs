@@ -386,6 +386,13 @@ impl Storm {
     }
 }
 
+/// A test that fails ends: the runtime waits for what it cannot abort.
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 fn half_a_request(address: SocketAddr, source: Ipv4Addr) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;

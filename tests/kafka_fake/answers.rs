@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use kafka_protocol::messages::{
     ApiVersionsResponse, BrokerId, ConsumerGroupDescribeResponse, DescribeGroupsResponse,
     FindCoordinatorResponse, GroupId, ListGroupsResponse, ListOffsetsResponse, MetadataRequest,
@@ -159,6 +160,9 @@ pub(super) fn answer(
 }
 
 fn metadata(request: &MetadataRequest, world: &mut World) -> ResponseKind {
+    if world.is_empty {
+        return ResponseKind::Metadata(MetadataResponse::default());
+    }
     let brokers = world.addresses.iter().map(|(id, address)| {
         metadata_response::MetadataResponseBroker::default()
             .with_node_id(BrokerId(*id))
@@ -236,7 +240,8 @@ fn described(id: i32, group: &GroupId, world: &World) -> describe_groups_respons
                 describe_groups_response::DescribedGroupMember::default()
                     .with_member_id(text("member-1"))
                     .with_client_id(text("app"))
-                    .with_client_host(text("/10.0.0.1")),
+                    .with_client_host(text("/10.0.0.1"))
+                    .with_member_assignment(Bytes::from_static(world.assignment)),
             ]),
         Some(_) => answer.with_error_code(NOT_COORDINATOR),
         None => answer.with_group_state(text("Dead")),

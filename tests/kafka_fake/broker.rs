@@ -84,6 +84,10 @@ pub(crate) struct World {
     pub(crate) named: std::ops::Range<i32>,
     /// Those are others in each answer.
     pub(crate) is_restless: bool,
+    /// Metadata names neither a broker nor a topic, as of a cluster whose brokers are all fenced.
+    pub(crate) is_empty: bool,
+    /// What every member is assigned, as the one that leads its group wrote it down.
+    pub(crate) assignment: &'static [u8],
     /// Connections that have ended.
     pub(crate) ended: usize,
     /// Requests for metadata that would have had missing topics created.

@@ -202,6 +202,56 @@ async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_a
     );
 }
 
+/// A broker that was starved for seconds was fenced by its controller and named nobody: librdkafka aborted the whole process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_names_no_broker_for_a_while_does_not_crash_the_client() {
+    let brokers = brokers(1).await;
+    let mut eyes = eyes(&brokers);
+    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    brokers.world().is_empty = true;
+    for _ in 0..3 {
+        check(&*eyes.look().await);
+    }
+    brokers.world().is_empty = false;
+    eyes.until("known again", |s| lag(s, "g0", "t") == Some(60))
+        .await;
+}
+
+#[rstest]
+#[case::empty(b"")]
+#[case::no_count(&[0; 7])]
+#[case::a_count_without_end(&[0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 7])]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_groups_that_is_none_does_not_crash_the_client(#[case] answer: &'static [u8]) {
+    let brokers = brokers(1).await;
+    let instead = Mischief::Instead(answer);
+    (brokers.world().mischief).insert(ApiKey::ListGroups as i16, instead);
+    let mut eyes = eyes(&brokers);
+    for _ in 0..3 {
+        check(&*eyes.look().await);
+    }
+    brokers.world().mischief.clear();
+    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+}
+
+/// Any consumer that leads its group writes down what it likes.
+#[rstest]
+#[case::too_short_for_a_version(&[7])]
+#[case::a_version_alone(&[0, 1])]
+#[case::topics_without_end(&[0, 1, 127, 255, 255, 255])]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assignment_that_is_none_does_not_crash_the_client(#[case] assignment: &'static [u8]) {
+    let brokers = brokers(1).await;
+    brokers.world().assignment = assignment;
+    let mut eyes = eyes(&brokers);
+    for _ in 0..3 {
+        check(&*eyes.look().await);
+    }
+    assert!(brokers.take_asked(ApiKey::DescribeGroups) > 0);
+    brokers.world().assignment = b"";
+    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_denies_being_one_does_not_crash_the_client() {
     let brokers = brokers(1).await;

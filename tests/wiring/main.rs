@@ -19,6 +19,7 @@
 mod accidents;
 mod api_server;
 mod contest;
+mod crowd;
 mod kafka;
 mod limits;
 mod objects;

@@ -23,6 +23,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::text;
+
 use self::cutter::{Cut, Cutter};
 
 /// The largest object that is read. etcd takes 1.5 MiB of one; `<` and control characters are six times as long in JSON.
@@ -35,8 +37,6 @@ const BEGINNING: usize = 4 << 10;
 const LARGER_AT_ONCE: usize = 2;
 /// What is read of a refusal.
 const LONGEST_REFUSAL: usize = 64 << 10;
-/// What is shown of one, in characters.
-const LONGEST_MESSAGE: usize = 300;
 /// An answer that has begun goes on within this time.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(30);
 
@@ -140,43 +140,24 @@ pub(super) fn status(said: &str) -> Status {
     let read: Refusal = serde_json::from_str(said).unwrap_or_default();
     Status {
         code: read.code.unwrap_or_default(),
-        message: one_line(&read.message.unwrap_or_else(|| said.to_owned())),
-        reason: one_line(&read.reason.unwrap_or_default()),
+        message: text::clean(read.message.as_deref().unwrap_or(said).trim()),
+        reason: text::clean(&read.reason.unwrap_or_default()),
         ..Status::default()
     }
-}
-
-/// Foreign words as they may stand in a log, a condition or a page: one line, nothing that a terminal obeys, of bounded length.
-pub(super) fn one_line(text: &str) -> String {
-    let visible = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut line = String::new();
-    let mut length = 0;
-    for c in visible {
-        if c == ' ' && (line.is_empty() || line.ends_with(' ')) {
-            continue;
-        }
-        if length == LONGEST_MESSAGE {
-            line.push('…');
-            break;
-        }
-        line.push(c);
-        length += 1;
-    }
-    line.truncate(line.trim_end().len());
-    line
 }
 
 /// What an error of the API server or of the way there says, for a person.
 pub(super) fn words(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
-        return format!("HTTP {} {}", status.code, status.message);
+        // Not all of them are of our own reading: kube has its own for what it discovers.
+        return text::clean(&format!("HTTP {} {}", status.code, status.message));
     }
     // The innermost error says what happened; the outer ones say that it happened to us.
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    one_line(&innermost.to_string())
+    text::clean(&innermost.to_string())
 }
 
 /// Whether the API server answered with this status.

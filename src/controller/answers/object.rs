@@ -15,16 +15,18 @@ use serde::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-use crate::api::{
-    ConsumerGroup, GROUP, KafkaCluster,
-    annotations::{PAUSE_PREFIX, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT},
+use crate::{
+    api::{
+        ConsumerGroup, GROUP, KafkaCluster,
+        annotations::{PAUSE_PREFIX, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT},
+    },
+    text,
 };
 
 use super::{
     super::name::Name,
     bounded::{self, Bounds},
     cutter::Cut,
-    one_line,
 };
 
 /// Of an annotation's value, in characters. Whatever is longer is no value that is understood.
@@ -97,7 +99,7 @@ impl<'a> Item<'a> {
                 version: metadata.resource_version,
                 text: Ok(text),
             },
-            Err(error) => nameless(one_line(&error.to_string())),
+            Err(error) => nameless(text::clean(&error.to_string())),
         }
     }
 }
@@ -271,7 +273,7 @@ where
     S: DeserializeOwned,
     T: DeserializeOwned + Default,
 {
-    let said = |error: serde_json::Error| one_line(&error.to_string());
+    let said = |error: serde_json::Error| text::clean(&error.to_string());
     let parts: Parts<'_> = serde_json::from_str(text).map_err(said)?;
     let spec = match parts.spec {
         Some(spec) => serde_json::from_str::<S>(spec.get()).map_err(said),
@@ -356,7 +358,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Each<T, F> {
 /// Reads a HorizontalPodAutoscaler: what it scales, and the ScaledObject that made it.
 pub(in crate::controller) fn autoscaler(text: &str) -> Result<HorizontalPodAutoscaler, String> {
     let read: Autoscaler =
-        serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))?;
     let target = read.spec.scale_target_ref;
     let parts = [&target.kind, &target.name];
     let version = target.api_version.as_ref();
@@ -402,7 +404,7 @@ pub(in crate::controller) fn labels(text: &str) -> Result<BTreeMap<String, Strin
         labels: Option<BTreeMap<String, String>>,
     }
     let read: Labelled =
-        serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))?;
     let labels = read.metadata.labels.unwrap_or_default();
     if labels.len() > MOST_LABELS {
         return Err(format!("it has more than {MOST_LABELS} labels"));

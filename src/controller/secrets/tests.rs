@@ -9,7 +9,6 @@ use std::{
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::*;
 
@@ -40,12 +39,9 @@ fn secrets() -> (Secrets, Arc<AtomicUsize>) {
             pending::<Result<Response<Body>, Infallible>>().await
         }
     });
-    let (groups, _) = mpsc::unbounded_channel();
-    let (clusters, _) = mpsc::unbounded_channel();
-    let wake = Wake { groups, clusters };
     let secrets = Secrets::new(
         ApiServer::new(Client::new(service, "default")),
-        wake,
+        Wake::default(),
         BTreeSet::new(),
     );
     (secrets, open)

@@ -17,8 +17,9 @@ use crate::{intent::connection::ReferenceKind, kafka::interest::Kind};
 use super::{
     super::{
         answers::{self, object::Item},
-        context::{Wake, lock},
+        context::lock,
         name::Name,
+        wake::Wake,
         watch::follow::Ear,
     },
     Seen, Shared,

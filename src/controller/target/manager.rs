@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::controller::answers::{object::Each, one_line};
+use crate::{controller::answers::object::Each, text};
 
 /// The manager that owns `spec.replicas`, if there is one.
 pub(super) fn of_replicas(text: &str) -> Result<Option<String>, String> {
     let object: Managed =
-        serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))?;
     Ok(object.metadata.managed_fields.and_then(|manager| manager.0))
 }
 
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for ManagerOfReplicas {
         };
         deserializer.deserialize_seq(Each(each, PhantomData))?;
         let manager = latest.and_then(|(_, manager)| manager);
-        Ok(Self(manager.map(|manager| one_line(&manager))))
+        Ok(Self(manager.map(|manager| text::clean(&manager))))
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
             r#"{{"metadata":{{"managedFields":[{}]}}}}"#,
             entries.join(",")
         );
-        assert_eq!(of_replicas(&object).unwrap().as_deref(), Some("a hand"));
+        assert_eq!(of_replicas(&object).unwrap().as_deref(), Some(r"a\nhand"));
         let none = json!({ "metadata": { "name": "a" } }).to_string();
         assert_eq!(of_replicas(&none).unwrap(), None);
     }

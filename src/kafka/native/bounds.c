@@ -7,10 +7,14 @@
  * librdkafka declares one of them otherwise, or lays out what is read here otherwise, this does not compile, or follows.
  */
 
+#include <stdatomic.h>
+
 #include "rd.h"
 #include "rdkafka_int.h"
 #include "rdkafka_broker.h"
 #include "rdkafka_buf.h"
+#include "rdkafka_metadata.h"
+#include "rdkafka_request.h"
 #include "rdkafka_transport.h"
 #include "rdkafka_transport_int.h"
 
@@ -22,6 +26,9 @@
 
 WRAPPED(rd_buf_destroy);
 WRAPPED(rd_kafka_broker_update);
+WRAPPED(rd_kafka_ListGroupsRequest);
+WRAPPED(rd_kafka_buf_new_shadow);
+WRAPPED(rd_kafka_parse_Metadata_admin);
 WRAPPED(rd_kafka_transport_framed_recv);
 WRAPPED(rd_kafka_transport_recv);
 WRAPPED(thrd_create);
@@ -52,6 +59,9 @@ extern void lagrange_frame_freed(const void *frame);
 
 _Bool lagrange_is_bounded(void) {
         return REAL(rd_buf_destroy) && REAL(rd_kafka_broker_update) &&
+               REAL(rd_kafka_ListGroupsRequest) &&
+               REAL(rd_kafka_buf_new_shadow) &&
+               REAL(rd_kafka_parse_Metadata_admin) &&
                REAL(rd_kafka_transport_framed_recv) &&
                REAL(rd_kafka_transport_recv) && REAL(thrd_create);
 }
@@ -146,6 +156,104 @@ void __wrap_rd_kafka_broker_update(rd_kafka_t *rk,
                 adding = NULL;
                 lagrange_broker_not_added(client, 0);
         }
+}
+
+/* ---- Metadata that DescribeCluster and DescribeTopics have asked for ---- */
+
+/*
+ * Both hand on the error that is in the answer, which says where it could not be read, and not the one that this returns. An answer
+ * that can be read and is of no use, since it names neither a broker nor a topic or says what else is wrong, has none: they
+ * report success without a result, and librdkafka aborts the process. While the client ends, this returns nothing without an error.
+ */
+rd_kafka_resp_err_t
+__wrap_rd_kafka_parse_Metadata_admin(rd_kafka_broker_t *rkb,
+                                     rd_kafka_buf_t *rkbuf,
+                                     rd_list_t *request_topics,
+                                     rd_kafka_metadata_internal_t **mdip) {
+        rd_kafka_resp_err_t err;
+
+        *mdip = NULL;
+        err   = REAL(rd_kafka_parse_Metadata_admin)(rkb, rkbuf,
+                                                    request_topics, mdip);
+        if (!err && !*mdip)
+                err = RD_KAFKA_RESP_ERR__DESTROY;
+        if (err && !rkbuf->rkbuf_err)
+                rkbuf->rkbuf_err = err;
+        return err;
+}
+
+/* ---- Groups: what reading them would not survive ---- */
+
+/* Whom librdkafka has told of a list of groups. */
+static _Atomic(rd_kafka_resp_cb_t *) told_of_list;
+
+/* Whether an answer begins as a list of groups does. Nothing of it is taken. */
+static _Bool begins_as_list(rd_kafka_buf_t *reply) {
+        const int log_decode_errors = 0;
+        rd_slice_t before           = reply->rkbuf_reader;
+        rd_kafka_resp_err_t err     = reply->rkbuf_err;
+        int32_t number;
+        int16_t code;
+        _Bool begins = 0;
+
+        if (rd_kafka_buf_ApiVersion(reply) >= 1)
+                rd_kafka_buf_read_i32(reply, &number); /* throttle time */
+        rd_kafka_buf_read_i16(reply, &code);
+        rd_kafka_buf_read_arraycnt(reply, &number, RD_KAFKAP_GROUPS_MAX);
+        begins = 1;
+err_parse:
+        reply->rkbuf_reader = before;
+        reply->rkbuf_err    = err;
+        return begins;
+}
+
+static void on_list(rd_kafka_t *rk,
+                    rd_kafka_broker_t *rkb,
+                    rd_kafka_resp_err_t err,
+                    rd_kafka_buf_t *reply,
+                    rd_kafka_buf_t *request,
+                    void *opaque) {
+        if (!err && reply && !begins_as_list(reply))
+                err = RD_KAFKA_RESP_ERR__BAD_MSG;
+        atomic_load(&told_of_list)(rk, rkb, err, reply, request, opaque);
+}
+
+/* ListConsumerGroups writes to lists that it has not made where it cannot read as far as the number of groups. */
+rd_kafka_error_t *
+__wrap_rd_kafka_ListGroupsRequest(rd_kafka_broker_t *rkb,
+                                  int16_t max_ApiVersion,
+                                  const char **states,
+                                  size_t states_cnt,
+                                  const char **types,
+                                  size_t types_cnt,
+                                  rd_kafka_replyq_t replyq,
+                                  rd_kafka_resp_cb_t *resp_cb,
+                                  void *opaque) {
+        rd_kafka_resp_cb_t *before = NULL;
+
+        /* The admin client's is always the same one. Of another caller's, of which we have none, nothing is known. */
+        if (atomic_compare_exchange_strong(&told_of_list, &before, resp_cb) ||
+            before == resp_cb)
+                resp_cb = on_list;
+        return REAL(rd_kafka_ListGroupsRequest)(
+            rkb, max_ApiVersion, states, states_cnt, types, types_cnt, replyq,
+            resp_cb, opaque);
+}
+
+/*
+ * What a member is assigned, as whoever leads the group has written it down. DescribeConsumerGroups takes one that is too short for
+ * its version for a success without a result, and librdkafka aborts the process; so it is read as version 0 of nothing.
+ */
+rd_kafka_buf_t *__wrap_rd_kafka_buf_new_shadow(const void *ptr,
+                                               size_t size,
+                                               void (*free_cb)(void *)) {
+        static const char nothing[sizeof(int16_t) + sizeof(int32_t)];
+
+        if (size < sizeof(int16_t) && !free_cb) {
+                ptr  = nothing;
+                size = sizeof(nothing);
+        }
+        return REAL(rd_kafka_buf_new_shadow)(ptr, size, free_cb);
 }
 
 /* ---- Frames: answers, which librdkafka receives whole before it reads them ---- */
