@@ -81,6 +81,9 @@ impl<'a> Scene<'a> {
             history.law = history::Law::default();
         }
         let (sight, acted) = adopt::adopt(policy, &mut memory, target.replicas, now, &mut notices);
+        if acted && let Some(last) = memory.last.filter(|last| last.to > last.from) {
+            memory.before_up = history.membership.before_up(last.from);
+        }
         if acted || history.action_changed(memory.last.map(|l| l.time)) {
             history.note_action();
         }
@@ -226,6 +229,10 @@ impl<'a> Scene<'a> {
     pub(super) fn no_down(&self) -> Option<(Verdict, Option<i32>)> {
         if !self.is_whole || self.group_unknown() {
             return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), None));
+        }
+        if self.gates.nobody_joined {
+            let held = Verdict::Hold(wait(HoldReason::MembersMissing));
+            return Some((held, Some(self.replicas)));
         }
         if self.history.membership.storm(self.now).is_some() {
             return Some((

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::memory::{LastAction, Memory};
+use super::memory::{BeforeUp, LastAction, Memory};
 use super::observation::{GroupState, Look, Members, Observation, Rollout};
 use super::pacing::later;
 use super::policy::Policy;
@@ -84,6 +84,15 @@ impl Membership {
         own.max(0) / policy.threads.max(1)
     }
 
+    /// The group as it was last seen, for a scale-up of so many replicas to be judged by. `None`: it has not been seen.
+    pub(super) fn before_up(&self, from: i32) -> Option<BeforeUp> {
+        let members = i32::try_from(self.known.len()).ok().filter(|n| *n > 0)?;
+        Some(BeforeUp {
+            members,
+            working: from,
+        })
+    }
+
     /// Members of the group, where they should have become more by the last action, and its pods are ready, and nobody has
     /// joined.
     pub(super) fn nobody_joined(
@@ -93,7 +102,7 @@ impl Membership {
         observation: &Observation,
     ) -> Option<i32> {
         let target = observation.target;
-        let is_open = |last: &LastAction| !last.external && last.settled_after.is_none();
+        let is_open = |last: &LastAction| last.settled_after.is_none();
         let last = memory
             .last
             .filter(|last| last.to > last.from)

@@ -241,8 +241,8 @@ impl Estimate {
             .collect()
     }
 
-    /// The smallest of `sizes` from `replicas` on at which no consumer has more records waiting than at `most`, or hardly
-    /// more: a size beyond it shortens nobody's backlog.
+    /// The smallest of `sizes` from `replicas` on at which no consumer has more to read than at `most`, or hardly more: a size
+    /// beyond it shortens nobody's backlog.
     pub(in crate::scaling) fn enough_for_backlog(
         &self,
         sizes: &[i32],
@@ -253,7 +253,8 @@ impl Estimate {
         if self.is_outage {
             return most;
         }
-        let weights = self.weights(|live| live.lag);
+        // What arrives until the next look takes the consumer's time from what waits already.
+        let weights = self.weights(|live| live.lag + super::LOOK * live.expected);
         let spread = Spread::new(self.unevenness(), &weights);
         let backlog = |size: i32| spread.fullest(&self.placement, size);
         let enough = HARDLY_MORE * backlog(most);

@@ -218,6 +218,18 @@ fn a_restart_forgets_nothing_of_a_scale_up_that_brought_no_member() {
 }
 
 #[test]
+fn a_size_that_somebody_else_made_and_that_brought_no_member_is_asked_about_too() {
+    let mut shared = Shared::new(6, 1, 2);
+    shared.own = Some(0);
+    shared.run(1);
+    shared.world.resize(6);
+    shared.world.set_lag(100_000);
+    shared.run(24);
+    let decision = shared.look();
+    assert_eq!(hold(&decision), Some(HoldReason::MembersMissing), "{decision:#?}");
+}
+
+#[test]
 fn pods_that_work_count_whatever_they_say_of_themselves() {
     let mut world = World::new(12, 1).lag(3000);
     assert_eq!(world.until_action(4), Some((1, 3)));
