@@ -77,6 +77,8 @@ pub(super) struct World {
     pub(super) password: Option<Secret>,
     /// What who logs in with which password may not describe, as `topic t` or `group g`.
     pub(super) denied: BTreeMap<String, BTreeSet<&'static str>>,
+    /// Whoever was let in before may describe nothing any more: the first so many that logged in.
+    pub(super) ended: usize,
     /// The times of records and their offsets, in every partition.
     pub(super) times: Vec<(Timestamp, i64)>,
     pub(super) opened: usize,
@@ -87,9 +89,13 @@ pub(super) struct World {
     pub(super) asked: Vec<(&'static str, i32)>,
 }
 
-/// The cluster, and what somebody has logged in with.
+/// The cluster, and who has logged in.
 #[derive(Debug, Clone)]
-pub(super) struct Double(pub(super) Arc<Mutex<World>>, Option<Secret>);
+pub(super) struct Double(pub(super) Arc<Mutex<World>>, Login);
+
+/// What somebody has logged in with, and how many did before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Login(Option<Secret>, usize);
 
 impl Double {
     /// Three brokers, a topic `t` of `partitions` partitions from 0 to 10, and a group `g` on broker 1 that has read 7 of
@@ -113,13 +119,14 @@ impl Double {
             leaves_after_refusal: false,
             password: None,
             denied: BTreeMap::new(),
+            ended: 0,
             times: Vec::new(),
             opened: 0,
             closed: 0,
             offsets_asked: 0,
             asked: Vec::new(),
         };
-        let double = Self(Arc::new(Mutex::new(world)), None);
+        let double = Self(Arc::new(Mutex::new(world)), Login::default());
         double.group("g", 1, partitions);
         double
     }
@@ -231,9 +238,12 @@ impl World {
         self.password.as_ref() == who || who.is_some_and(is_denied_some)
     }
 
-    fn may_describe(&self, who: Option<&Secret>, what: &str) -> Known<()> {
-        let denied = who.and_then(|who| self.denied.get(who.text()?));
-        if denied.is_some_and(|denied| denied.contains(what)) {
+    fn may_describe(&self, who: &Login, what: &str) -> Known<()> {
+        let Login(password, before) = who;
+        let denied = password
+            .as_ref()
+            .and_then(|who| self.denied.get(who.text()?));
+        if *before < self.ended || denied.is_some_and(|denied| denied.contains(what)) {
             return Err(ReadError::Authorization {
                 resource: what.to_owned(),
             });
@@ -242,7 +252,7 @@ impl World {
     }
 
     /// The group as the broker `on` sees it, for who may describe it.
-    fn coordinated(&self, who: Option<&Secret>, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
+    fn coordinated(&self, who: &Login, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
         self.may_describe(who, &format!("group {id}"))?;
         match self.groups.get(id) {
             Some(FakeGroup {
@@ -259,7 +269,7 @@ impl World {
 impl ClusterReader for Double {
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
         let answer = |world: &World| {
-            if world.knows(self.1.as_ref()) {
+            if world.knows(self.1.0.as_ref()) {
                 Ok(world.cluster())
             } else {
                 Err(ReadError::TimedOut)
@@ -281,7 +291,7 @@ impl ClusterReader for Double {
                 .filter(|(_, group)| group.listed.contains(&on.0))
                 .filter(|(id, _)| {
                     let group = format!("group {id}");
-                    world.may_describe(self.1.as_ref(), &group).is_ok()
+                    world.may_describe(&self.1, &group).is_ok()
                 });
             let listed = listed.map(|(id, group)| ListedGroup {
                 id: id.as_str().into(),
@@ -300,15 +310,14 @@ impl ClusterReader for Double {
     ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
         let answer = move |world: &World| {
             let described = groups.iter().map(|id| {
-                let group =
-                    world
-                        .coordinated(self.1.as_ref(), on.0, id)
-                        .map(|group| DescribedGroup {
-                            state: group.map_or(Some(GroupState::Dead), |group| group.state),
-                            protocol: group.map_or(Protocol::Classic, |group| group.protocol),
-                            assignor: group.map(|_| "range".into()),
-                            members: group.map(|group| group.members.clone()).unwrap_or_default(),
-                        });
+                let group = world
+                    .coordinated(&self.1, on.0, id)
+                    .map(|group| DescribedGroup {
+                        state: group.map_or(Some(GroupState::Dead), |group| group.state),
+                        protocol: group.map_or(Protocol::Classic, |group| group.protocol),
+                        assignor: group.map(|_| "range".into()),
+                        members: group.map(|group| group.members.clone()).unwrap_or_default(),
+                    });
                 (Arc::clone(id), group)
             });
             let others = (0..1_000).filter(|_| world.talkative).map(|number| {
@@ -327,7 +336,7 @@ impl ClusterReader for Double {
                 .keys()
                 .filter(|name| {
                     let topic = format!("topic {name}");
-                    world.may_describe(self.1.as_ref(), &topic).is_ok()
+                    world.may_describe(&self.1, &topic).is_ok()
                 })
                 .map(|name| name.as_str().into())
                 .collect())
@@ -342,7 +351,7 @@ impl ClusterReader for Double {
     ) -> BoxFuture<'a, Known<DescribedTopics>> {
         let answer = move |world: &World| {
             let topics = names.iter().map(|name| {
-                let allowed = world.may_describe(self.1.as_ref(), &format!("topic {name}"));
+                let allowed = world.may_describe(&self.1, &format!("topic {name}"));
                 let find = |()| match world.topics.get(&**name) {
                     Some(_) if world.undescribed.contains(&**name) => {
                         Err(ReadError::Other("not now".to_owned()))
@@ -376,7 +385,7 @@ impl ClusterReader for Double {
         partitions: &'a [TopicPartition],
     ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>> {
         let answer = move |world: &World| {
-            let group = world.coordinated(self.1.as_ref(), on.0, group)?;
+            let group = world.coordinated(&self.1, on.0, group)?;
             let offsets = partitions.iter().map(|partition| {
                 let key = (partition.topic.to_string(), partition.partition);
                 let offset = group.and_then(|group| group.committed.get(&key));
@@ -403,7 +412,7 @@ impl ClusterReader for Double {
         group: &'a str,
     ) -> BoxFuture<'a, Known<BTreeSet<Arc<str>>>> {
         let answer = move |world: &World| {
-            let group = world.coordinated(self.1.as_ref(), on.0, group)?;
+            let group = world.coordinated(&self.1, on.0, group)?;
             let committed = group.into_iter().flat_map(|group| group.committed.keys());
             Ok(committed.map(|(topic, _)| topic.as_str().into()).collect())
         };
@@ -483,7 +492,7 @@ impl ClusterReader for Double {
 
     fn trouble(&self) -> ReadError {
         let refused = |world: &mut World| {
-            let refused = !world.knows(self.1.as_ref());
+            let refused = !world.knows(self.1.0.as_ref());
             if refused && world.leaves_after_refusal {
                 world.bootstrap = Mood::Silent;
             }
@@ -524,15 +533,17 @@ impl ReaderFactory for Double {
         connection: &'a Connection,
     ) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>> {
         async {
-            self.change(|world| {
+            let before = self.change(|world| {
                 world.opened += 1;
                 world.broken = false;
+                world.opened - 1
             });
             let password = match &connection.security().sasl {
                 Some(Sasl::Password { password, .. }) => Some(password.clone()),
                 _ => None,
             };
-            Ok(Arc::new(Self(Arc::clone(&self.0), password)) as Arc<dyn ClusterReader>)
+            let login = Login(password, before);
+            Ok(Arc::new(Self(Arc::clone(&self.0), login)) as Arc<dyn ClusterReader>)
         }
         .boxed()
     }
