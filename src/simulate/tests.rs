@@ -229,11 +229,11 @@ fn several_seeds_give_each_figure_as_mean_and_range_and_the_rest_of_the_first() 
     let lagrange = &json["laws"][0];
     assert_eq!(
         lagrange["least"]["maxDelaySeconds"],
-        *delays.iter().min().unwrap() as f64
+        number::real(*delays.iter().min().unwrap())
     );
     assert_eq!(
         lagrange["most"]["maxDelaySeconds"],
-        *delays.iter().max().unwrap() as f64
+        number::real(*delays.iter().max().unwrap())
     );
     assert_eq!(lagrange["scores"][2]["maxDelaySeconds"], delays[2]);
     assert_eq!(lagrange["score"], lagrange["scores"][0]);

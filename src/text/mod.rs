@@ -71,7 +71,11 @@ pub fn clean_id(id: &str, most: usize) -> String {
 }
 
 /// A count of things in words: `1 partition`, `2 partitions`.
-pub fn counted<N: fmt::Display + PartialEq + From<u8>>(n: N, one: &str, more: &str) -> String {
+pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
+    n: N,
+    one: &str,
+    more: &str,
+) -> String {
     let noun = if n == N::from(1) { one } else { more };
     format!("{n} {noun}")
 }
