@@ -1,6 +1,6 @@
 # `make` lists what there is. Long things are scripts with a --help of their own; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-integration hostile e2e gssapi soak bench bench-law bench-kafka measure lint deny crds clean
+.PHONY: help demo build test test-unit test-integration hostile e2e gssapi soak bench bench-law bench-kafka measure lint deny crds figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ deny: ## Install cargo-deny (minutes) and check licences, bans and sources of al
 crds: ## Write crds/ and docs/reference/api.md anew from src/api
 	UPDATE=1 cargo test --lib -- committed_definitions committed_reference
 	UPDATE=1 cargo test --test chart -- chart_brings_the_committed_definitions readme_has_the_table_of_values
+
+figures: ## Write the figures of README.md and docs/simulate.md anew from what their examples print (minutes)
+	UPDATE=1 cargo test --test simulate -- the_pages_print
 
 clean: ## Delete what was built here; downloads and the built Kubernetes stay in ~/.cache/lagrange
 	cargo clean

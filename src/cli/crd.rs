@@ -1,6 +1,6 @@
 //! `lagrange crd`: the resource definitions as YAML on standard output. Needs no cluster and no network.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -52,7 +52,14 @@ pub enum Error {
 impl Crd {
     /// Prints the definitions.
     pub fn run(&self) -> Result<(), Error> {
-        let mut out = io::stdout().lock();
+        match self.print(&mut io::stdout().lock()) {
+            // Nothing is left to be said to a reader who closed the pipe.
+            Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+
+    fn print(&self, out: &mut impl Write) -> Result<(), Error> {
         let wanted = |definition: &CustomResourceDefinition| {
             self.only
                 .is_none_or(|kind| kind.plural() == definition.spec.names.plural)

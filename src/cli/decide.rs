@@ -1,6 +1,6 @@
 //! `lagrange decide`: observations in, decisions out, as JSON lines. The very code that the operator decides with.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 
@@ -8,7 +8,9 @@ use clap::Args;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::manifest::{self, Unusable};
 use crate::recording::{Answer, BadLine, Line, Session};
+use crate::text;
 
 /// How often another program should ask, in seconds: the interval that the law's windows are made for.
 const INTERVAL: u64 = 15;
@@ -29,7 +31,8 @@ pub(super) struct Decide {
     /// Answer each line at once, the init line too: for another program that drives the decision
     #[arg(long)]
     stream: bool,
-    /// Hold each decision against the recorded one after its observation, and end at the first that differs
+    /// Hold each decision against the recorded one after its observation, and end at the first that differs; say how many there
+    /// were, and fail if there are none
     #[arg(long)]
     check: bool,
 }
@@ -37,22 +40,9 @@ pub(super) struct Decide {
 /// Why nothing more could be decided.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
-    /// A file that cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A manifest that is none.
-    #[error("{}: not a ConsumerGroup: {source}", path.display())]
-    Manifest {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: Box<serde_saphyr::Error>,
-    },
+    /// A file that cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// A line that cannot be used.
     #[error("line {number}: {source}")]
     Line {
@@ -73,6 +63,11 @@ pub(super) enum Failed {
         /// What is decided here.
         here: Value,
     },
+    /// Nothing was decided when this was recorded.
+    #[error(
+        "nothing to check: no line of the type decided after an observation; lagrange run --record writes one for each decision"
+    )]
+    NothingToCheck,
     /// The manifest cannot be managed.
     #[error(transparent)]
     Spec(#[from] BadLine),
@@ -100,17 +95,19 @@ impl Decide {
     fn answer(&self, input: impl BufRead, mut output: impl Write) -> Result<(), Failed> {
         let mut session = self.session()?;
         let mut last = None;
+        let mut checked = 0_u64;
         for (line, number) in input.lines().zip(1..) {
             let line = line.map_err(|source| self.unreadable(source))?;
             if line.trim().is_empty() {
                 continue;
             }
             let bad = |source| Failed::Line { number, source };
-            let line: Line = serde_json::from_str(&line).map_err(|error| bad(error.into()))?;
+            let line = Line::read(&line).map_err(bad)?;
             let is_init = matches!(line, Line::Init(_));
             let is_end = matches!(line, Line::End);
             if let (true, Line::Decided(told), Some(here)) = (self.check, &line, &last) {
                 same(number, told, here)?;
+                checked += 1;
             }
             let answer = session.take(line).map_err(bad)?;
             if let Some(answer) = answer {
@@ -127,29 +124,31 @@ impl Decide {
                 break;
             }
         }
-        output.flush().map_err(Failed::Write)
+        output.flush().map_err(Failed::Write)?;
+        match checked {
+            _ if !self.check => Ok(()),
+            0 => Err(Failed::NothingToCheck),
+            n => {
+                let decisions = text::counted(n, "decision", "decisions");
+                super::complain(&format!("{decisions} checked, none differs"));
+                Ok(())
+            }
+        }
     }
 
     fn session(&self) -> Result<Session, Failed> {
         let Some(path) = &self.manifest else {
             return Ok(Session::default());
         };
-        let text = fs::read_to_string(path).map_err(|source| Failed::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let manifest = serde_saphyr::from_str(&text).map_err(|source| Failed::Manifest {
-            path: path.clone(),
-            source: Box::new(source),
-        })?;
+        let manifest = manifest::parsed(path, manifest::group)?;
         Ok(Session::of_manifest(manifest)?)
     }
 
     fn unreadable(&self, source: io::Error) -> Failed {
-        Failed::Read {
+        Failed::Unusable(Unusable::Read {
             path: self.input.clone(),
             source,
-        }
+        })
     }
 }
 

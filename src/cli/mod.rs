@@ -2,7 +2,9 @@
 
 pub mod crd;
 mod decide;
+mod manifest;
 mod observe;
+mod progress;
 mod run;
 mod simulate;
 
@@ -59,9 +61,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help names the environment variables without their values: what it prints should not depend on where.
+/// Help names the environment variables without their values: what it prints should not depend on where. A value that begins
+/// with a minus is a value, and refused as one.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommand("run", |run| run.mut_args(|arg| arg.hide_env_values(true)))
+    let mut command = Cli::command();
+    for name in ["run", "decide", "simulate"] {
+        command = command.mut_subcommand(name, |command| {
+            command.mut_args(|arg| {
+                let names = arg.get_value_names().unwrap_or_default();
+                let is_any = names
+                    .iter()
+                    .any(|name| matches!(name.as_str(), "DURATION" | "S,S,S"));
+                let is_option = !arg.is_positional() && arg.get_action().takes_values();
+                arg.hide_env_values(true)
+                    .allow_negative_numbers(is_option && !is_any)
+                    .allow_hyphen_values(is_any)
+            })
+        });
+    }
+    command
 }
 
 fn parse(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
@@ -162,6 +180,16 @@ mod tests {
     #[case(&["run", "--concurrency=0"])]
     #[case(&["run", "--pollinterval=3s"])]
     #[case(&["run", "--inline-connections=maybe"])]
+    #[case(&["run", "--api-timeout", "-5s"])]
+    #[case(&["simulate", "--skew", "lots"])]
+    #[case(&["simulate", "--commit-interval", "-5"])]
+    #[case(&["simulate", "--initial-replicas", "-1"])]
+    #[case(&["simulate", "--consumer-rate", "-200"])]
+    #[case(&["simulate", "--start-seconds", "-1,2,3"])]
+    #[case(&["simulate", "--seed", "-1"])]
+    #[case(&["simulate", "--seeds", "0"])]
+    #[case(&["simulate", "--partitions", "many"])]
+    #[case(&["simulate", "--late-after", "-1m"])]
     #[case(&["walk"])]
     #[case(&["run", "extra"])]
     fn a_mistake_is_answered_in_one_line(#[case] args: &[&str]) {

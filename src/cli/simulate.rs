@@ -1,16 +1,17 @@
 //! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files, prints; the model itself is in
 //! [`crate::simulate`].
 
-use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use jiff::SignedDuration;
 use thiserror::Error;
 
-use crate::api::ConsumerGroup;
+use super::manifest::{self, Unusable};
+use super::progress::Progress;
+use crate::process::values::whole;
 use crate::simulate::plant::{Assignor, Parameters};
 use crate::simulate::{BadRival, Load, LoadError, Rival, Setup, SetupError, Trace, report};
 
@@ -41,7 +42,7 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "RATE", value_parser = above_zero, help_heading = PLANT)]
     consumer_rate: Option<f64>,
     /// Partitions of each topic of the manifest [default: as many as the load names; built-in loads: 24]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = PLANT)]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=10_000), help_heading = PLANT)]
     partitions: Option<u32>,
     /// A topic and its partitions; instead of those of the manifest, and once for each
     #[arg(long, value_name = "NAME=N", value_parser = topic, help_heading = PLANT)]
@@ -51,16 +52,16 @@ pub(super) struct Simulate {
         long_help = "How the consumers share partitions, and so how they rebalance: range, roundrobin, sticky (all stop), cooperative-sticky, or uniform (KIP-848) [default: range]")]
     assignor: Option<Assignor>,
     /// How uneven partitions are: exponent of Zipf's law; 0 is about even [default: 0]
-    #[arg(long, value_name = "EXPONENT", help_heading = PLANT)]
+    #[arg(long, value_name = "EXPONENT", value_parser = number, help_heading = PLANT)]
     skew: Option<f64>,
     /// Seconds from a pod's creation until it consumes: least, most likely, most [default: 20,30,60]
     #[arg(long, value_name = "S,S,S", value_parser = three, help_heading = PLANT)]
     start_seconds: Option<(f64, f64, f64)>,
     /// Seconds between two commits of a consumer [default: 5]
-    #[arg(long, value_name = "SECONDS", help_heading = PLANT)]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<i64>(1..=3_600), help_heading = PLANT)]
     commit_interval: Option<i64>,
     /// Replicas at the start [default: what the load then takes at 70 % of their speed]
-    #[arg(long, value_name = "N", help_heading = PLANT)]
+    #[arg(long, value_name = "N", value_parser = whole::<i32>(0..=10_000), help_heading = PLANT)]
     initial_replicas: Option<i32>,
     /// Plant file, YAML or JSON, with any number of the model: faults, pauses, noise. Options go before it
     #[arg(long, value_name = "FILE", help_heading = PLANT)]
@@ -78,8 +79,11 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     restart_every: Option<Duration>,
     /// Seed of all that is drawn; the same seed gives the same output
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX), default_value_t = 1)]
     seed: u64,
+    /// So many runs, each with the seed after the one before: figures are their mean and range, the rest is of the first
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1_000), default_value_t = 1)]
+    seeds: u64,
     /// What is printed: a table with plots, JSON, CSV of every 15 seconds, or a picture
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -102,22 +106,9 @@ struct Rivals(Vec<Rival>);
 /// Why nothing was simulated.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
-    /// A file that cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file that is not what it should be.
-    #[error("{}: {problem}", path.display())]
-    Content {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong, and what to write instead.
-        problem: String,
-    },
+    /// A file that cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// A load that cannot be used.
     #[error("{}: {source}", path.display())]
     Load {
@@ -140,7 +131,9 @@ impl Simulate {
         for note in &comparison.notes {
             super::complain(note);
         }
-        let outcomes = comparison.run()?;
+        let progress = Progress::over(comparison.work());
+        let outcomes = comparison.run(&|seconds| progress.passed(seconds))?;
+        drop(progress);
         let text = match self.output {
             Format::Text => report::text(&comparison, &outcomes, width()),
             Format::Json => format!("{:#}\n", report::json(&comparison, &outcomes)),
@@ -157,7 +150,7 @@ impl Simulate {
     fn setup(&self) -> Result<Setup, Failed> {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Ok(Setup {
-            manifest: manifest(&self.manifest)?,
+            manifest: manifest::parsed(&self.manifest, manifest::group)?,
             load: self.load()?,
             built_in: self.trace.is_some(),
             parameters: self.parameters()?,
@@ -167,6 +160,7 @@ impl Simulate {
             interval: seconds(self.poll_interval),
             restart_every: self.restart_every.map(seconds),
             seed: self.seed,
+            seeds: self.seeds,
             rivals: self.compare.iter().flat_map(|r| r.0.clone()).collect(),
         })
     }
@@ -176,13 +170,13 @@ impl Simulate {
             (Some(path), _) if path.as_os_str() == "-" => {
                 let text = io::read_to_string(io::stdin().lock());
                 let path = PathBuf::from("standard input");
-                let text = text.map_err(|source| Failed::Read {
+                let text = text.map_err(|source| Unusable::Read {
                     path: path.clone(),
                     source,
                 })?;
                 (path, Load::parse(&text))
             }
-            (Some(path), _) => (path.clone(), Load::parse(&read(path)?)),
+            (Some(path), _) => (path.clone(), Load::parse(&manifest::read(path)?)),
             (None, Some(trace)) => (PathBuf::from(trace.as_str()), trace.load()),
             (None, None) => (PathBuf::from("load"), Err(LoadError::Empty)),
         };
@@ -193,12 +187,9 @@ impl Simulate {
     fn parameters(&self) -> Result<Parameters, Failed> {
         let mut parameters = match &self.plant {
             None => Parameters::default(),
-            Some(path) => {
-                serde_saphyr::from_str(&read(path)?).map_err(|error| Failed::Content {
-                    path: path.clone(),
-                    problem: format!("not a plant: {error}"),
-                })?
-            }
+            Some(path) => manifest::parsed(path, |text| {
+                manifest::document(text).map_err(|problem| format!("not a plant: {problem}"))
+            })?,
         };
         if !self.topic.is_empty() {
             parameters.topics = self.topic.iter().cloned().collect();
@@ -211,44 +202,6 @@ impl Simulate {
         p.commit_interval_seconds = self.commit_interval.unwrap_or(p.commit_interval_seconds);
         p.initial_replicas = self.initial_replicas.or(p.initial_replicas);
         Ok(parameters)
-    }
-}
-
-fn read(path: &Path) -> Result<String, Failed> {
-    fs::read_to_string(path).map_err(|source| Failed::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// The one ConsumerGroup in a file.
-fn manifest(path: &Path) -> Result<ConsumerGroup, Failed> {
-    group_of(path, &read(path)?)
-}
-
-fn group_of(path: &Path, text: &str) -> Result<ConsumerGroup, Failed> {
-    let bad = |problem: String| Failed::Content {
-        path: path.to_owned(),
-        problem,
-    };
-    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| bad(format!("not a manifest: {error}")))?;
-    let is_group = |object: &&serde_json::Value| {
-        object.get("kind").and_then(|kind| kind.as_str()) == Some("ConsumerGroup")
-    };
-    let mut groups = objects.iter().filter(is_group);
-    match (groups.next(), groups.next(), objects.len()) {
-        // By way of the text the message knows the line.
-        (Some(_), None, 1) => serde_saphyr::from_str(text)
-            .map_err(|error| bad(format!("not a ConsumerGroup: {error}"))),
-        (Some(group), None, _) => serde_json::from_value(group.clone())
-            .map_err(|error| bad(format!("not a ConsumerGroup: {error}"))),
-        (None, ..) => Err(bad(
-            "no ConsumerGroup in it (kind: ConsumerGroup)".to_owned()
-        )),
-        (Some(_), Some(_), _) => Err(bad(
-            "more than one ConsumerGroup in it: give a file with the one to simulate".to_owned(),
-        )),
     }
 }
 
@@ -265,6 +218,11 @@ fn above_zero(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "write a number above 0, such as 200".to_owned())
 }
 
+fn number(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|n: &f64| n.is_finite());
+    number.ok_or_else(|| "write a number such as 0.8".to_owned())
+}
+
 fn topic(text: &str) -> Result<(String, u32), String> {
     let pair = text.rsplit_once('=').and_then(|(name, partitions)| {
         let partitions: u32 = partitions.parse().ok()?;
@@ -275,10 +233,11 @@ fn topic(text: &str) -> Result<(String, u32), String> {
 }
 
 fn three(text: &str) -> Result<(f64, f64, f64), String> {
-    let numbers: Option<Vec<f64>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    let seconds = |part: &str| part.trim().parse().ok().filter(|n: &f64| *n >= 0.0);
+    let numbers: Option<Vec<f64>> = text.split(',').map(seconds).collect();
     match numbers.as_deref() {
         Some([least, mode, most]) => Ok((*least, *mode, *most)),
-        _ => Err("write three numbers of seconds, such as 20,30,60".to_owned()),
+        _ => Err("write three numbers of seconds, 0 or more, such as 20,30,60".to_owned()),
     }
 }
 
@@ -291,64 +250,4 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn rivals(text: &str) -> Result<Rivals, BadRival> {
     Rival::list(text).map(Rivals)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fuzz::{assert_is_one_line, file, fuzz};
-    use crate::intent::Intent;
-
-    fn examples() -> [String; 2] {
-        [
-            file("examples/max-delay.yaml"),
-            "kind: ConsumerGroup\nspec: &a {b: [*a, *a]}\n---\nkind: Deployment\n".to_owned(),
-        ]
-    }
-
-    /// Nine times nine times nine and so on: a few lines that would be gigabytes.
-    #[test]
-    fn a_manifest_that_grows_beyond_measure_is_refused() {
-        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
-        for level in 1..12 {
-            let before = format!("*a{},", level - 1).repeat(9);
-            text.extend([format!("a{level}: &a{level} ["), before, "]\n".to_owned()]);
-        }
-        text += "kind: ConsumerGroup\n";
-        let error = group_of(Path::new("group.yaml"), &text).unwrap_err();
-        assert_is_one_line(&super::super::in_a_line(&error.to_string()));
-    }
-
-    #[test]
-    fn a_manifest_that_is_nested_beyond_measure_is_refused() {
-        for nest in ["[", "{a: ", "- ", "? ", "!t [", "- - "] {
-            let text = format!("kind: ConsumerGroup\nspec: {}", nest.repeat(100_000));
-            let error = group_of(Path::new("group.yaml"), &text).unwrap_err();
-            assert_is_one_line(&super::super::in_a_line(&error.to_string()));
-        }
-    }
-
-    #[test]
-    fn a_mangled_manifest_fails_by_a_line_that_says_why() {
-        fuzz(&examples(), |bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            match group_of(Path::new("group.yaml"), &text) {
-                Ok(group) => drop(Intent::of(&group)),
-                Err(error) => assert_is_one_line(&super::super::in_a_line(&error.to_string())),
-            }
-        });
-    }
-
-    #[test]
-    fn a_mangled_plant_fails_by_a_line_that_says_why() {
-        let plant = "topics: {orders: 24}\nconsumerRate: 200\nassignor: range\nskew: 0.3\nstartSeconds: [20, 30, 60]\n\
-                     commitIntervalSeconds: 5\ninitialReplicas: 2\n";
-        fuzz(&[plant], |bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            match serde_saphyr::from_str::<Parameters>(&text) {
-                Ok(parameters) => drop(parameters.checked()),
-                Err(error) => assert_is_one_line(&super::super::in_a_line(&error.to_string())),
-            }
-        });
-    }
 }

@@ -70,6 +70,16 @@ pub enum Sasl {
     },
 }
 
+impl Sasl {
+    /// Whether it is by tokens that end, of which a connection shows the first.
+    pub(super) const fn is_by_token(&self) -> bool {
+        match self {
+            Self::Oidc(_) | Self::MskIam { .. } | Self::MskIamOfPod { .. } => true,
+            Self::Password { .. } | Self::Kerberos { .. } => false,
+        }
+    }
+}
+
 /// How name and password are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordMechanism {

@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod options;
 pub mod readiness;
 pub mod shutdown;
+pub mod values;

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args};
 use jiff::SignedDuration;
 
 use super::logging::{LogFilter, LogFormat};
+use super::values::whole;
 
 /// Flags of `lagrange run`; a flag wins over its environment variable.
 #[derive(Args, Clone, Debug)]
@@ -60,7 +61,7 @@ pub struct Options {
         long,
         env = "LAGRANGE_MEMORY_LIMIT",
         value_name = "MIB",
-        value_parser = clap::value_parser!(u64).range(64..=1_048_576),
+        value_parser = whole::<u64>(64..=1_048_576),
         help_heading = PROCESS,
     )]
     pub memory_limit: Option<u64>,
@@ -103,7 +104,7 @@ pub struct Options {
         env = "LAGRANGE_CONCURRENCY",
         default_value_t = 16,
         value_name = "COUNT",
-        value_parser = clap::value_parser!(u16).range(1..=256),
+        value_parser = whole::<u16>(1..=256),
         help_heading = KUBERNETES,
     )]
     pub concurrency: u16,
@@ -168,7 +169,7 @@ pub struct Options {
         env = "LAGRANGE_MAX_CONNECTIONS_PER_NAMESPACE",
         default_value_t = 20,
         value_name = "COUNT",
-        value_parser = clap::value_parser!(u16).range(1..=1000),
+        value_parser = whole::<u16>(1..=1000),
         help_heading = KAFKA,
     )]
     pub max_connections_per_namespace: u16,
@@ -181,7 +182,7 @@ pub struct Options {
         env = "LAGRANGE_MAX_BROKERS_PER_CLUSTER",
         default_value_t = 300,
         value_name = "COUNT",
-        value_parser = clap::value_parser!(u16).range(1..=10_000),
+        value_parser = whole::<u16>(1..=10_000),
         help_heading = KAFKA,
     )]
     pub max_brokers_per_cluster: u16,
@@ -209,7 +210,7 @@ pub struct Options {
         env = "LAGRANGE_RECORD_LIMIT",
         default_value_t = 64,
         value_name = "MIB",
-        value_parser = clap::value_parser!(u64).range(2..=65_536),
+        value_parser = whole::<u64>(2..=65_536),
         help_heading = RECORDING,
     )]
     pub record_limit: u64,
@@ -418,14 +419,14 @@ mod tests {
         "--kafka-timeout=99999999999999999999h",
         "write a duration from 500ms to 10s"
     )]
-    #[case("--concurrency=0", "0 is not in 1..=256")]
-    #[case("--max-brokers-per-cluster=0", "0 is not in 1..=10000")]
+    #[case("--concurrency=0", "write a whole number from 1 to 256")]
+    #[case("--max-brokers-per-cluster=0", "write a whole number from 1 to 10000")]
     #[case("--record=orders=/tmp/a", "write a ConsumerGroup and a file")]
     #[case("--record=/orders=/tmp/a", "write a ConsumerGroup and a file")]
     #[case("--record=shop/orders=", "write a ConsumerGroup and a file")]
-    #[case("--record-limit=1", "1 is not in 2..=65536")]
-    #[case("--memory-limit=63", "63 is not in 64..=1048576")]
-    #[case("--memory-limit=256Mi", "invalid digit")]
+    #[case("--record-limit=1", "write a whole number from 2 to 65536")]
+    #[case("--memory-limit=63", "write a whole number from 64 to 1048576")]
+    #[case("--memory-limit=256Mi", "write a whole number from 64 to 1048576")]
     #[case("--allow-local-addresses=yes", "possible values: true, false")]
     #[case("--log-filter=loud", "write a level")]
     fn a_bad_value_is_answered_with_what_to_write(#[case] arg: &str, #[case] advice: &str) {

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::Answer;
+use super::{Answer, BadLine};
 use crate::api::ConsumerGroup;
+use crate::text::{clean, mistake};
 
 /// One line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +22,31 @@ pub enum Line {
     Decided(Box<Answer>),
     /// Nothing more will come.
     End,
+}
+
+impl Line {
+    /// Reads a line.
+    pub fn read(text: &str) -> Result<Self, BadLine> {
+        serde_json::from_str(text).map_err(|error| BadLine::Format(problem(text, &error)))
+    }
+}
+
+/// What is wrong with a line that cannot be read: in which field, and what to write there.
+fn problem(text: &str, error: &serde_json::Error) -> String {
+    let Ok(line) = serde_json::from_str::<Value>(text) else {
+        let words = mistake::words(&error.to_string());
+        return format!("no JSON, {words} at column {}", error.column());
+    };
+    let found = match line.get("type").and_then(Value::as_str) {
+        Some("init") => mistake::read::<Init>(&line).map(drop),
+        Some("observe") => mistake::read::<Observe>(&line).map(drop),
+        Some("decided") => mistake::read::<Answer>(&line).map(drop),
+        Some(other) => Err(format!("type: {} is not known", clean(other))),
+        None if line.is_object() => Err("type is missing".to_owned()),
+        None => Err("write an object".to_owned()),
+    };
+    // A line is read by way of its type, which does not know the fields any better.
+    found.map_or_else(|problem| problem, |()| mistake::words(&error.to_string()))
 }
 
 /// What the group is sized for.

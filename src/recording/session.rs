@@ -17,7 +17,7 @@ use crate::scaling::{Memory, Policy, State, decide};
 pub enum BadLine {
     /// Not a line of this format.
     #[error("not a line of this format: {0}")]
-    Json(#[from] serde_json::Error),
+    Format(String),
     /// An observation before the settings.
     #[error("the first line has to be an init line, unless --manifest is given")]
     NoInit,
@@ -40,6 +40,14 @@ pub enum BadLine {
         "topics: {0} partitions, and few of them are named; correct a count or number that no topic has"
     )]
     Partitions(usize),
+    /// A workload of fewer replicas than none.
+    #[error("workload.{field}: {replicas} is not possible; write 0 or more")]
+    Replicas {
+        /// Which count.
+        field: &'static str,
+        /// What it says.
+        replicas: i32,
+    },
     /// A time that goes back, or is none.
     #[error("t: {0} comes before the observation before it, or is no time")]
     Time(f64),
@@ -100,6 +108,14 @@ impl Session {
         let now = time(observe.t)
             .filter(|now| self.last.is_none_or(|last| last <= *now))
             .ok_or(BadLine::Time(observe.t))?;
+        let workload = &observe.workload;
+        let counts = [
+            ("spec_replicas", workload.spec_replicas),
+            ("ready_replicas", workload.ready_replicas),
+        ];
+        if let Some((field, replicas)) = counts.into_iter().find(|(_, count)| *count < 0) {
+            return Err(BadLine::Replicas { field, replicas });
+        }
         if let Some(partitions) = self.reader.too_many(observe) {
             return Err(BadLine::Partitions(partitions));
         }

@@ -155,6 +155,50 @@ fn what_cannot_be_used_says_what_to_write(#[case] first: Value, #[case] says: &s
     assert!(error.to_string().starts_with(says), "{error}");
 }
 
+#[rstest]
+#[case::wanted("spec_replicas", -2)]
+#[case::ready("ready_replicas", -1)]
+fn a_workload_of_fewer_replicas_than_none_is_refused(#[case] field: &str, #[case] replicas: i32) {
+    let mut session = begun(json!({ "max_delay_s": 60 }));
+    let mut odd = behind(61.0);
+    odd["workload"][field] = json!(replicas);
+    let error = session.take(line(odd)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("workload.{field}: {replicas} is not possible; write 0 or more")
+    );
+}
+
+/// Regression: `invalid type: string "x", expected f64 at line 1 column 28`.
+#[rstest]
+#[case(r#"{"type":"observe","t":"soon"}"#, "t: write a number, not \"soon\"")]
+#[case(
+    r#"{"type":"observe","t":1,"workload":{"spec_replicas":1}}"#,
+    "workload: ready_replicas is missing"
+)]
+#[case(r#"{"type":"observe","t":1,"workload":{"spec_replicas":1,"ready_replicas":1},"topics":{"a":{"partitions":[{"p":-1}]}}}"#,
+    "topics.a.partitions[0].p: -1 is not possible; write a whole number from 0 to 4294967295")]
+#[case(
+    r#"{"type":"init","spec":{"min_replicas":1.5}}"#,
+    "spec.min_replicas: write a whole number, not 1.5"
+)]
+#[case(r#"{"type":"init"}"#, "spec is missing")]
+#[case(r#"{"type":"look"}"#, "type: look is not known")]
+#[case(r#"{"t":1}"#, "type is missing")]
+#[case("5", "write an object")]
+#[case(
+    r#"{"type":"observe","#,
+    "no JSON, it ends within a value at column 18"
+)]
+#[case("time,rate", "no JSON, expected ident at column 2")]
+fn a_line_that_cannot_be_read_says_which_field_and_what_to_write(
+    #[case] text: &str,
+    #[case] says: &str,
+) {
+    let error = Line::read(text).unwrap_err().to_string();
+    assert_eq!(error, format!("not a line of this format: {says}"));
+}
+
 #[test]
 fn time_never_goes_back() {
     let mut session = begun(json!({ "max_delay_s": 60 }));

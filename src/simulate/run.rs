@@ -46,21 +46,26 @@ pub struct Action {
 }
 
 /// What became of one law.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The law.
     pub law: String,
-    /// What it cost.
-    pub score: Score,
-    /// What it did.
+    /// What it cost, with each seed.
+    pub scores: Vec<Score>,
+    /// What it did with the first.
     pub actions: Vec<Action>,
     /// What happened meanwhile.
     pub series: Vec<Sample>,
 }
 
 impl Course<'_> {
-    /// Runs one law.
-    pub(super) fn run(&self, name: &str, law: &mut dyn Law) -> Outcome {
+    /// Runs one law. `passed` is told how many more seconds are done.
+    pub(super) fn run(
+        &self,
+        name: &str,
+        law: &mut dyn Law,
+        passed: &(dyn Fn(i64) + Sync),
+    ) -> Outcome {
         let mut plant = Plant::new(
             self.parameters,
             self.load,
@@ -77,7 +82,9 @@ impl Course<'_> {
         let mut restarts = 0;
         let mut sampled = 0;
         while plant.now() < end {
+            let before = plant.now();
             plant.run_to(next.min(sampled).min(end));
+            passed(plant.now() - before);
             if plant.now() >= sampled {
                 series.push(plant.sample());
                 sampled += SAMPLED_EVERY;
@@ -113,7 +120,7 @@ impl Course<'_> {
         }
         Outcome {
             law: name.to_owned(),
-            score: plant.score(),
+            scores: vec![plant.score()],
             actions,
             series,
         }

@@ -2,13 +2,15 @@
 //! with what to write instead.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use kube::ResourceExt as _;
 use regex::Regex;
 use thiserror::Error;
 
 use super::law::{BadRival, Bounds, Lagrange, Law, Rival};
-use super::load::{Load, LoadError};
+use super::load::{Destination, Load, LoadError};
 use super::number::{floor, nearest, real, replicas};
 use super::plant::{InvalidParameter, Parameters};
 use super::run::{Course, Outcome};
@@ -16,6 +18,7 @@ use crate::api::ConsumerGroup;
 use crate::recording::BadLine;
 use crate::scaling::limit::{self, Shape};
 use crate::scaling::observation::Assignor;
+use crate::text::{counted, span};
 
 /// Share of their speed that the consumers at the start are meant to be used at.
 const USED_AT_START: f64 = 0.7;
@@ -47,8 +50,10 @@ pub struct Setup {
     pub interval: i64,
     /// How often the laws are restarted, in seconds.
     pub restart_every: Option<i64>,
-    /// Seed.
+    /// Seed of the first run.
     pub seed: u64,
+    /// How many runs there are, each with the seed after the one before.
+    pub seeds: u64,
     /// Laws to compare with.
     pub rivals: Vec<Rival>,
 }
@@ -111,8 +116,10 @@ pub struct Comparison {
     pub objective: i64,
     /// Whether the manifest says so.
     pub is_promised: bool,
-    /// Seed.
+    /// Seed of the first run.
     pub seed: u64,
+    /// How many runs there are, each with the seed after the one before.
+    pub seeds: u64,
     /// What the user should know of how the input was taken.
     pub notes: Vec<String>,
     manifest: ConsumerGroup,
@@ -147,9 +154,9 @@ impl Setup {
         };
         notes.extend(load.holes().iter().map(|(from, length)| {
             format!(
-                "the load has no points for {} s from second {}: bridged with a straight line",
-                floor(*length),
-                floor(*from)
+                "the load has no points for {}, {} after its start: bridged with a straight line",
+                span(floor(*length)),
+                span(floor(*from))
             )
         }));
         let first = load.totals().first().map_or(0.0, |(_, rate)| *rate);
@@ -168,6 +175,7 @@ impl Setup {
             objective: self.objective.or(promised).unwrap_or(OBJECTIVE),
             is_promised: promised.is_some() && self.objective.is_none(),
             seed: self.seed,
+            seeds: self.seeds.max(1),
             notes,
             interval: self.interval,
             restart_every: self.restart_every,
@@ -192,19 +200,26 @@ impl Setup {
                 series: Vec::new(),
             },
         );
-        let mut load = load.named(known.as_deref())?;
         let pattern = self.manifest.spec.topic_pattern.as_deref();
         let pattern = pattern.and_then(|pattern| Regex::new(&format!("^(?:{pattern})$")).ok());
+        let only = load.only_name().map(ToOwned::to_owned);
+        let mut load = load.named(known.as_deref())?;
         let is_read = |topic: &str| match (&known, &pattern) {
             (Some(known), _) => known.iter().any(|name| name == topic),
             (None, Some(pattern)) => pattern.is_match(topic),
             (None, None) => true,
         };
+        let is_for_all =
+            matches!(load.series.as_slice(), [one] if one.to == Destination::Everywhere);
+        if let Some(name) = only.filter(|name| is_for_all && !is_read(name) && !is_measure(name)) {
+            notes.push(format!(
+                "the load's only column is called {name}, which is no topic of the group: taken for the load of all its topics"
+            ));
+        }
         let left_out = load.keep(is_read);
         if left_out > 0 {
-            notes.push(format!(
-                "{left_out} series are of topics that the group does not read: left out"
-            ));
+            let series = counted(left_out, "series is of a topic", "series are of topics");
+            notes.push(format!("{series} that the group does not read: left out"));
         }
         if load.series.is_empty() {
             return Err(LoadError::Name(
@@ -250,6 +265,22 @@ impl Setup {
     }
 }
 
+/// Whether a column's name says what is measured, and not of which topic.
+fn is_measure(name: &str) -> bool {
+    const WORDS: [&str; 7] = [
+        "rate",
+        "load",
+        "value",
+        "records",
+        "messages",
+        "throughput",
+        "total",
+    ];
+    let name = name.to_lowercase();
+    let word = name.split(|c: char| !c.is_ascii_alphanumeric()).next();
+    word.is_some_and(|word| WORDS.contains(&word))
+}
+
 fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> Bounds {
     let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let topics = parameters.topics.keys();
@@ -267,41 +298,85 @@ fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> 
 }
 
 impl Comparison {
-    /// Runs Lagrange and all that it is compared with, each for itself.
-    pub fn run(&self) -> Result<Vec<Outcome>, SetupError> {
-        let spec = &self.manifest.spec;
-        let bounds = bounds(
-            &self.parameters,
-            spec.min_replicas,
-            spec.max_replicas,
-            self.threads,
-        );
-        let lagrange = Lagrange::new(&self.manifest, self.interval)?;
-        let mut laws: Vec<(String, Box<dyn Law>)> =
-            vec![("lagrange".to_owned(), Box::new(lagrange))];
-        for rival in &self.rivals {
-            laws.push((rival.name.clone(), rival.law(&bounds)?));
+    /// Runs Lagrange and all that it is compared with, each for itself, with each seed. `passed` is told, by any thread, how many
+    /// more seconds of the [`Self::work`] are done.
+    pub fn run(&self, passed: &(dyn Fn(i64) + Sync)) -> Result<Vec<Outcome>, SetupError> {
+        let laws = 1 + self.rivals.len();
+        // Refused before anything runs, so that no run can be.
+        for law in 0..laws {
+            self.law(law)?;
         }
-        let course = Course {
+        let jobs: Vec<(usize, u64)> = (0..self.seeds)
+            .flat_map(|run| (0..laws).map(move |law| (law, self.seed.wrapping_add(run))))
+            .collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some(&(law, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let (name, mut made) = self.law(law)?;
+                let mut outcome = self.course(seed).run(&name, made.as_mut(), passed);
+                if seed != self.seed {
+                    outcome.actions = Vec::new();
+                    outcome.series = Vec::new();
+                }
+                done.push((law, seed, outcome));
+            }
+            Ok::<_, SetupError>(done)
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let done: Result<Vec<_>, SetupError> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.min(jobs.len()))
+                .map(|_| scope.spawn(work))
+                .collect();
+            let ended = workers.into_iter().map(ScopedJoinHandle::join);
+            ended
+                .map(|run| run.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let mut done: Vec<_> = done?.into_iter().flatten().collect();
+        done.sort_by_key(|(law, seed, _)| (seed.wrapping_sub(self.seed), *law));
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        for (law, _, outcome) in done {
+            match outcomes.get_mut(law) {
+                Some(first) => first.scores.extend(outcome.scores),
+                None => outcomes.push(outcome),
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Seconds of load that all runs come to together.
+    pub fn work(&self) -> i64 {
+        let runs = u64::try_from(1 + self.rivals.len()).unwrap_or(u64::MAX);
+        let runs = i64::try_from(runs.saturating_mul(self.seeds)).unwrap_or(i64::MAX);
+        self.load.length.saturating_mul(runs)
+    }
+
+    /// The name of a law, and the law: Lagrange's first, then the others.
+    fn law(&self, place: usize) -> Result<(String, Box<dyn Law>), SetupError> {
+        let Some(rival) = place
+            .checked_sub(1)
+            .and_then(|place| self.rivals.get(place))
+        else {
+            let lagrange = Lagrange::new(&self.manifest, self.interval)?;
+            return Ok(("lagrange".to_owned(), Box::new(lagrange)));
+        };
+        let spec = &self.manifest.spec;
+        let (min, max) = (spec.min_replicas, spec.max_replicas);
+        let bounds = bounds(&self.parameters, min, max, self.threads);
+        Ok((rival.name.clone(), rival.law(&bounds)?))
+    }
+
+    fn course(&self, seed: u64) -> Course<'_> {
+        Course {
             parameters: &self.parameters,
             load: &self.load,
             threads: self.threads,
             replicas: self.replicas,
             objective: self.objective,
-            seed: self.seed,
+            seed,
             restart_every: self.restart_every,
-        };
-        let course = &course;
-        Ok(std::thread::scope(|scope| {
-            let runs: Vec<_> = laws
-                .into_iter()
-                .map(|(name, mut law)| scope.spawn(move || course.run(&name, law.as_mut())))
-                .collect();
-            let ended = runs.into_iter().map(std::thread::ScopedJoinHandle::join);
-            ended
-                .map(|run| run.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        }))
+        }
     }
 
     /// Seconds of the load.

@@ -116,6 +116,30 @@ fn notes_say_what_comes_next_and_what_is_doubtful(#[case] name: &str, #[case] va
     });
 }
 
+/// Knative has ConsumerGroups and Koperator has KafkaClusters too: a short name may be theirs.
+#[test]
+fn commands_that_are_shown_name_resources_in_full_and_in_their_namespace() {
+    let shown = format!("{}\n{}", notes(""), template(MONITORING).unwrap());
+    let commands: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| Some(line.split_once("kubectl ")?.1))
+        .filter(|command| !command.starts_with("apply"))
+        .filter(|command| !command.contains(" rollout status deployment/"))
+        .collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        assert!(
+            command.contains(" consumergroups.lagrange.dev "),
+            "{command}"
+        );
+        assert!(
+            command.starts_with("-n ") || command.ends_with(" -A"),
+            "{command}"
+        );
+    }
+    assert!(!shown.contains("describe consumergroup "));
+}
+
 #[rstest]
 #[case("")]
 #[case(WATCH_NAMESPACES)]

@@ -86,7 +86,7 @@ async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
         "a recorded day, {} s of it: {real:?}, sizes {:?}; foretold: {:?}, sizes {to:?}",
         rates.0.len(),
         watched.counts(),
-        foretold.score
+        foretold.scores[0]
     );
 
     // Where physics forbids it: a launch that comes within seconds is late until Pods have started and the group has rebalanced.
@@ -95,17 +95,17 @@ async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
     assert!(real.scalings >= 1 && real.rebalances >= 1, "{real:?}");
     // Nothing rebalances but for what was scaled: a Pod more or less is seen as one or two of them.
     assert!(real.rebalances <= 3 * real.scalings, "{real:?}");
-    let cost = real.replica_hours / foretold.score.replica_hours;
+    let cost = real.replica_hours / foretold.scores[0].replica_hours;
     assert!(
         (0.8..=1.25).contains(&cost),
         "{real:?} {:?}",
-        foretold.score
+        foretold.scores[0]
     );
     let allowed = 2 + rates.0.len() / 300;
     assert!(
-        real.scalings.abs_diff(foretold.score.rescales) <= allowed,
+        real.scalings.abs_diff(foretold.scores[0].rescales) <= allowed,
         "{real:?} {:?}",
-        foretold.score
+        foretold.scores[0]
     );
     let sizes = watched.distinct();
     let worth_having = [1, 2, 3, 4, 6, 12];
@@ -143,9 +143,10 @@ fn forecast(group: ConsumerGroup, topic: &str, rates: &Rates) -> Outcome {
         interval: 15,
         restart_every: None,
         seed: 1,
+        seeds: 1,
         rivals: Vec::new(),
     };
-    let mut outcomes = setup.fit().unwrap().run().unwrap();
+    let mut outcomes = setup.fit().unwrap().run(&|_| ()).unwrap();
     outcomes.remove(0)
 }
 

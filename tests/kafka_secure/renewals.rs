@@ -1,13 +1,17 @@
 //! Credentials that change while they are in use.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::security::{PasswordMechanism, Security};
 
-use super::scene::{Scene, USER, connection, login, login_as, trusting};
+use super::scene::{Scene, USER, by_token, connection, login, login_as, trusting};
 use super::support::eyes::{Eyes, brief, lag};
 use super::support::kafka::Kafka;
 use super::support::secure::{Listener, Tokens};
 use super::support::until::{secs, until};
+use super::token_server::{Server, answer};
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 
@@ -98,6 +102,38 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
     }
     let look = eyes.watch.latest().unwrap().look;
     until_read_throughout(&mut eyes, &scene.name, |snapshot| snapshot.look > look + 5).await;
+}
+
+/// Regression: an authorizer that looks at the first token of a connection denied everything once that had ended, for as long as the
+/// connections lived, and the advice was to grant Describe.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ends_while_its_connections_live_is_followed_by_new_ones_without_a_gap() {
+    const LIVES: u64 = 15;
+    let kafka = Arc::new(Kafka::secure(1, Tokens::Ending, &[]).await);
+    let scene = Scene::open(&kafka).await;
+    let signer = Arc::clone(&kafka);
+    let server = Server::start_slow(move |_| {
+        let signer = Arc::clone(&signer);
+        async move {
+            let token = signer
+                .token("lagrange", i64::try_from(LIVES).unwrap())
+                .await;
+            let grant = format!(
+                r#"{{ "access_token": "{token}", "token_type": "Bearer", "expires_in": {LIVES} }}"#
+            );
+            answer(200, &grant)
+        }
+    })
+    .await;
+    let security = Security {
+        tls: trusting(&kafka.tls("ca.crt")),
+        sasl: by_token(&server),
+    };
+    let mut eyes = scene.eyes(&scene.connection(Listener::SaslSsl, security).await);
+    scene.until_read(&mut eyes).await;
+    // Twice, and a little more.
+    let until = Instant::now() + secs(5 * LIVES / 2);
+    until_read_throughout(&mut eyes, &scene.name, |_| Instant::now() > until).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,8 @@ impl Listener {
 pub enum Tokens {
     /// Signed by `signing_key`: RS256, kid `test`, `iss` [`ISSUER`], `aud` [`AUDIENCE`].
     Jwt,
+    /// The same, and nobody may do anything any more on a connection whose first token has ended.
+    Ending,
     /// Presigned URLs, as Amazon MSK has them.
     Msk,
 }
@@ -52,8 +54,10 @@ impl Kafka {
     /// Secure brokers of the test's own, with more broker properties (`KEY=VALUE`); ended when this is dropped.
     pub async fn secure(nodes: u32, tokens: Tokens, properties: &'static [&'static str]) -> Self {
         let mut more = vec!["--secure"];
-        if tokens == Tokens::Msk {
-            more.extend(["--oauth", "msk"]);
+        match tokens {
+            Tokens::Jwt => {}
+            Tokens::Ending => more.extend(["--oauth", "ending"]),
+            Tokens::Msk => more.extend(["--oauth", "msk"]),
         }
         more.extend(properties.iter().flat_map(|it| ["--property", it]));
         tokio::task::spawn_blocking(move || Self::start_now(nodes, &more))

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::super::connection::Connection;
 use super::super::error::ReadError;
 use super::super::reader::{ClusterReader, ReaderFactory};
+use super::super::security::Sasl;
 use super::super::snapshot::{Known, NodeId, Snapshot};
 use super::ask::Asker;
 use super::look::Look;
@@ -127,6 +128,18 @@ impl Client {
             rights,
             refusals: 0,
         });
+    }
+
+    /// Whether the token of the connections may have ended: all that could be read with them a moment ago is refused at once. Some authorizers look at the token that a connection has shown, and not every broker asks for a newer one
+    /// (`connections.max.reauth.ms`).
+    pub(super) fn may_be_outlived(&self, snapshot: &Snapshot) -> bool {
+        let (Some(reading), Some(good)) = (&self.reading, &self.good) else {
+            return false;
+        };
+        let sasl = &reading.connection.security().sasl;
+        sasl.as_ref().is_some_and(Sasl::is_by_token)
+            && good.connection == reading.connection
+            && good.rights.is_all_denied_in(snapshot)
     }
 
     /// Nobody has let us in with credentials that worked before. Gives the newer ones, for want of which they were used.

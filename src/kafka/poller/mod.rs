@@ -157,7 +157,16 @@ impl Poller {
         self.renew(client, &newest, memory, &wanted).await;
         let started = Instant::now();
         let connection = client.best(&newest);
-        let mut snapshot = self.look_with(client, connection, memory, &wanted).await;
+        let mut snapshot = self
+            .look_with(client, connection.clone(), memory, &wanted)
+            .await;
+        if snapshot.error.is_none() && client.may_be_outlived(&snapshot) {
+            tracing::info!(cluster = %self.shared.identity(), "connects anew: all that could be read is refused, maybe since the token has ended");
+            self.disconnect(client, memory).await;
+            // Listed for somebody who might not see any.
+            memory.names = None;
+            snapshot = self.look_with(client, connection, memory, &wanted).await;
+        }
         if let Some(ReadError::Authentication { .. }) = snapshot.error
             && let Some(refused) = client.note_refusal()
         {

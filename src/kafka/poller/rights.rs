@@ -37,6 +37,32 @@ impl Rights {
         }
     }
 
+    /// Whether a look was refused all topics of it, or all groups. Where that begins in the middle of a look, what was asked for
+    /// before, of the other kind, was still read.
+    pub(super) fn is_all_denied_in(&self, snapshot: &Snapshot) -> bool {
+        // Who may not describe a topic or group is not always told that it is there: what is missing says nothing.
+        let topics = self
+            .topics
+            .iter()
+            .map(|name| match snapshot.topics.get(name)? {
+                Topic::Present(partitions) => {
+                    let mut ends = partitions.iter().map(|partition| &partition.end);
+                    Some(ends.any(|end| matches!(end, Err(ReadError::Authorization { .. }))))
+                }
+                topic => is_denied_topic(topic).then_some(true),
+            });
+        let groups = self.groups.iter().map(|id| {
+            let group = snapshot.groups.get(id)?;
+            match group.state {
+                _ if is_denied_group(group, id) => Some(true),
+                Ok(_) => Some(false),
+                Err(_) => None,
+            }
+        });
+        let is_all = |told: Vec<bool>| !told.is_empty() && !told.contains(&false);
+        is_all(topics.flatten().collect()) || is_all(groups.flatten().collect())
+    }
+
     /// What of it a look with other credentials was not allowed to read.
     pub(super) fn lost_in(&self, snapshot: &Snapshot) -> Option<ReadError> {
         let is_denied = |name: &Arc<str>| snapshot.topics.get(name).is_some_and(is_denied_topic);

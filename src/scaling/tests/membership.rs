@@ -226,7 +226,11 @@ fn a_size_that_somebody_else_made_and_that_brought_no_member_is_asked_about_too(
     shared.world.set_lag(100_000);
     shared.run(24);
     let decision = shared.look();
-    assert_eq!(hold(&decision), Some(HoldReason::MembersMissing), "{decision:#?}");
+    assert_eq!(
+        hold(&decision),
+        Some(HoldReason::MembersMissing),
+        "{decision:#?}"
+    );
 }
 
 #[test]

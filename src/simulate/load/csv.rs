@@ -3,6 +3,7 @@
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{Destination, LoadError};
+use crate::text::counted;
 
 /// Seconds since 1970 are below this until the year 5138; milliseconds since 1970 are above it since 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
@@ -57,9 +58,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
     for (line, number) in lines {
         let fields = fields(line);
         if fields.len() != names.len() {
-            let (has, needs) = (fields.len(), names.len());
-            let problem =
-                format!("{has} fields, and the first line has {needs}: give each as many");
+            let has = counted(fields.len(), "field", "fields");
+            let needs = names.len();
+            let problem = format!("{has}, and the first line has {needs}: give each as many");
             return Err(bad(number, &problem));
         }
         let mut fields = fields.into_iter();

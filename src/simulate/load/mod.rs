@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::number::floor;
+use crate::text::span;
 
 /// Shortest load that is worth a run, in seconds.
 const SHORTEST: f64 = 300.0;
@@ -71,7 +72,7 @@ pub enum LoadError {
     )]
     Empty,
     /// Too short or too long.
-    #[error("it lasts {0} s; give a load of 5 minutes to 100 days, times in seconds")]
+    #[error("it lasts {}; give a load of 5 minutes to 100 days, times in seconds", span(*.0))]
     Length(i64),
     /// A name that means nothing here.
     #[error("{0}")]
@@ -174,6 +175,19 @@ impl Load {
         Ok(self)
     }
 
+    /// The name of the only column, where it may be that of a topic.
+    pub fn only_name(&self) -> Option<&str> {
+        match self.series.as_slice() {
+            [
+                Series {
+                    to: Destination::Named(name),
+                    ..
+                },
+            ] => Some(name),
+            _ => None,
+        }
+    }
+
     /// Topics that the load names, and how many partitions it knows of each.
     pub fn topics(&self) -> BTreeMap<String, u32> {
         let mut topics = BTreeMap::new();
@@ -274,9 +288,12 @@ fn destination(
     if topics.is_some() && is_topic(name) {
         return Ok(Destination::Topic(name.to_owned()));
     }
+    let is_partition = name
+        .rsplit_once('/')
+        .is_some_and(|(topic, number)| !topic.is_empty() && number.parse::<u32>().is_ok());
     match topics {
-        // The only column is the load of all, whatever it is called.
-        _ if !many => Ok(Destination::Everywhere),
+        // The only column is the load of all, whatever it is called, unless it is a partition of another topic.
+        _ if !many && !is_partition => Ok(Destination::Everywhere),
         None => Ok(Destination::Topic(name.to_owned())),
         Some(topics) => Err(LoadError::Name(format!(
             "column {name}: name it after a topic ({}), or a partition ({}/0); or give --topic {name}=PARTITIONS",

@@ -36,8 +36,9 @@ type Column = (Destination, Vec<(f64, f64)>);
 pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
     let not_one = |error: serde_json::Error| {
         LoadError::Answer(format!(
-            "line {}: not the answer of a range query ({error}); save what /api/v1/query_range returns as it is",
-            error.line()
+            "line {}: not the answer of a range query ({}); save what /api/v1/query_range returns as it is",
+            error.line(),
+            text::mistake::words(&error.to_string())
         ))
     };
     let answer: Answer = serde_json::from_str(text).map_err(not_one)?;
@@ -58,7 +59,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
             text::clean(&data.result_type)
         )));
     }
-    let series: Vec<Line> = serde_json::from_value(data.result).map_err(not_one)?;
+    let series: Vec<Line> = text::mistake::read(&data.result).map_err(|problem| {
+        LoadError::Answer(format!(
+            "not the answer of a range query (data.result{problem}); save what /api/v1/query_range returns as it is"
+        ))
+    })?;
     if series.is_empty() {
         return Err(LoadError::Answer(
             "the query found nothing; look whether the metric and its labels are written as your exporter has them, and whether it was scraped at that time".to_owned(),

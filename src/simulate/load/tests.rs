@@ -46,7 +46,15 @@ fn a_load_is_understood_however_it_is_written(#[case] text: &str) {
 #[rstest]
 #[case("", "no load in it; write lines of time")]
 #[case("hello", "line 1: write a time and records per second")]
-#[case("0,100\n60,200\n", "it lasts 60 s; give a load of 5 minutes")]
+#[case("0,100\n60,200\n", "it lasts 1 minute; give a load of 5 minutes")]
+#[case(
+    "0,100\n59999940,200\n",
+    "it lasts 694 days 10 hours; give a load of 5 minutes to 100 days"
+)]
+#[case(
+    r#"{"data":{"resultType":"matrix","result":[{"values":[["now","1"]]}]}}"#,
+    "not the answer of a range query (data.result[0].values[0][0]: write a number, not \"now\")"
+)]
 #[case(
     "0,100\n600,1.5K\n",
     "line 2: \"1.5K\" is no number; write records per second"
@@ -57,7 +65,7 @@ fn a_load_is_understood_however_it_is_written(#[case] text: &str) {
     "line 2: \"soon\" is no time; write seconds, or a date"
 )]
 #[case("0,100\n600,200\n300,5\n", "line 3: its time does not come after")]
-#[case("0,100\n600\n", "line 2: 1 fields, and the first line has 2")]
+#[case("0,100\n600\n", "line 2: 1 field, and the first line has 2")]
 #[case(
     "0,100,5\n600,1,2\n",
     "line 1: with several columns the first line has to name them"

@@ -2,6 +2,7 @@
 //! what a picture needs.
 
 mod axis;
+mod figures;
 mod plot;
 mod svg;
 mod table;
@@ -17,8 +18,19 @@ use super::{Comparison, Outcome};
 pub use svg::svg;
 pub use table::text;
 
+/// Columns of the narrowest terminal that anything is fitted to.
+const NARROWEST: usize = 40;
+
 /// All of it as JSON, for programs.
 pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value {
+    let laws = outcomes.iter().map(|outcome| {
+        let mut law = figures::json(outcome);
+        law.insert("law".to_owned(), outcome.law.clone().into());
+        law.insert("actions".to_owned(), json!(outcome.actions));
+        law.insert("series".to_owned(), json!(outcome.series));
+        law
+    });
+    let laws: Vec<_> = laws.collect();
     json!({
         "group": comparison.group,
         "start": comparison.load.is_dated().then(|| date(comparison, 0)),
@@ -27,13 +39,14 @@ pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value 
         "initialReplicas": comparison.replicas,
         "threadsPerReplica": comparison.threads,
         "seed": comparison.seed,
+        "seeds": comparison.seeds,
         "plant": comparison.parameters,
         "notes": comparison.notes,
-        "laws": outcomes,
+        "laws": laws,
     })
 }
 
-/// Every sample of every law as CSV.
+/// Every sample of every law as CSV, with the first seed.
 pub fn csv(comparison: &Comparison, outcomes: &[Outcome]) -> String {
     let mut text = String::from("law,time,load,replicas,ready,lag,delay\n");
     for outcome in outcomes {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Show, round_up, times};
+use super::table::cut;
 use super::{clock, short};
 use crate::simulate::number::{count, nearest, place, real};
 use crate::simulate::{Comparison, Outcome};
@@ -50,7 +51,7 @@ fn real_line(line: usize) -> i64 {
 
 /// The load, and what each law made of it, in columns of text.
 pub(super) fn plots(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
-    let width = width.clamp(60, 200) - LEFT;
+    let width = width.clamp(super::NARROWEST, 200) - LEFT;
     let mut text = String::new();
     if let Some(first) = outcomes.first() {
         let load = Show::Load.columns(first, width);
@@ -60,7 +61,7 @@ pub(super) fn plots(comparison: &Comparison, outcomes: &[Outcome], width: usize)
     let replicas = round_up(Show::Replicas.highest(outcomes));
     let objective = real(comparison.objective);
     for outcome in outcomes {
-        let _ = writeln!(text, "\n{}", outcome.law);
+        let _ = writeln!(text, "\n{}", cut(&outcome.law, width + LEFT));
         let columns = |show: Show| show.columns(outcome, width);
         // Of their own for each law: beside one that fails, all others would be flat.
         let lag = round_up(Show::Lag.highest([outcome]));
@@ -88,7 +89,7 @@ fn axis(comparison: &Comparison, width: usize) -> String {
         let label = clock(comparison, t);
         let at = place(at);
         let used = line.chars().count();
-        let fits = at + label.chars().count() <= width + LEFT / 2;
+        let fits = at + label.chars().count() <= width;
         if fits && (used < at || used == 0) {
             line.push_str(&" ".repeat(at.saturating_sub(used)));
             line.push_str(&label);

@@ -1,27 +1,40 @@
-//! The same plots as a picture: load, replicas, lag and delay over time, one line for each law.
+//! The same plots as a picture: load, replicas, lag and delay over time, one line for each law. It follows the reader's light or
+//! dark, and says in words what it shows.
 
 use std::fmt::Write as _;
 
 use super::axis::{Show, round_up, times};
-use super::{clock, short};
-use crate::simulate::number::{count, real};
+use super::table::wrapped;
+use super::{clock, seconds, short};
+use crate::simulate::number::{count, floor, place, real};
 use crate::simulate::{Comparison, Outcome};
 
 /// Sizes in pixels.
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 20.0;
-const TOP: f64 = 64.0;
+/// Half of the last label of the axis of times reaches into it.
+const RIGHT: f64 = 50.0;
 const PANEL: f64 = 130.0;
 const GAP: f64 = 34.0;
+const LINE: f64 = 18.0;
+/// Width of a character at most, in the legend and in the title.
+const CHARACTER: f64 = 7.5;
+const WIDE_CHARACTER: f64 = 9.5;
+/// A mark of the legend, and the room after an entry.
+const MARK: f64 = 24.0;
 /// Points of a line at most.
 const POINTS: usize = 900;
-/// Colours that people tell apart who see few of them (Okabe and Ito).
+/// Colours that people tell apart who see few of them (Okabe and Ito), on white and on black; their own last one is black.
 const COLOURS: [&str; 7] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8560c4",
 ];
+/// Degrees of hue from one further colour to the next: the golden angle, which never comes back to where it was.
+const GOLDEN: f64 = 137.508;
 
-/// The picture.
+const STYLE: &str = ".back{fill:#ffffff}.ink{fill:#1f2328}.note{fill:#59636e}.grid{stroke:#d8dde3}.late{stroke:#818b96}.load{stroke:#59636e}\n\
+    @media (prefers-color-scheme: dark){.back{fill:#0d1117}.ink{fill:#f0f6fc}.note{fill:#9198a1}.grid{stroke:#30363d}.load{stroke:#9198a1}}";
+
+/// The picture, of the runs with the first seed.
 pub fn svg(comparison: &Comparison, outcomes: &[Outcome]) -> String {
     let panels = [
         (Show::Load, "load, records/s"),
@@ -29,11 +42,6 @@ pub fn svg(comparison: &Comparison, outcomes: &[Outcome]) -> String {
         (Show::Lag, "lag, records"),
         (Show::Delay, "delay, seconds"),
     ];
-    let height = TOP + 4.0 * (PANEL + GAP) + 10.0;
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
-    );
     let title = format!(
         "{}: {} h, {} partitions ({})",
         comparison.group,
@@ -41,39 +49,121 @@ pub fn svg(comparison: &Comparison, outcomes: &[Outcome]) -> String {
         comparison.partitions(),
         comparison.parameters.assignor.as_str()
     );
-    let _ = writeln!(
-        text,
-        "<text x=\"{LEFT}\" y=\"22\" font-size=\"15\">{}</text>",
-        escaped(&title)
+    let mut y = 4.0;
+    let mut head = String::new();
+    for line in in_pieces(&title, characters(WIDTH - LEFT - RIGHT, WIDE_CHARACTER)) {
+        y += LINE;
+        let line = escaped(&line);
+        let _ = writeln!(
+            head,
+            "<text class=\"ink\" x=\"{LEFT}\" y=\"{y:.0}\" font-size=\"15\">{line}</text>"
+        );
+    }
+    y = legend(&mut head, comparison, outcomes, y + LINE);
+    let top = y + GAP;
+    let height = top + 4.0 * (PANEL + GAP) + 10.0;
+    let laws: Vec<&str> = outcomes
+        .iter()
+        .map(|outcome| outcome.law.as_str())
+        .collect();
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
+         role=\"img\" aria-labelledby=\"title description\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <title id=\"title\">{}</title>\n\
+         <desc id=\"description\">The load, and replicas, lag and delay over time under {}. What waits longer than {} is late.</desc>\n\
+         <style>{STYLE}</style>\n<rect class=\"back\" width=\"100%\" height=\"100%\"/>\n",
+        escaped(&title),
+        escaped(&laws.join(", ")),
+        seconds(comparison.objective),
     );
-    legend(&mut text, outcomes);
+    text.push_str(&head);
     for (place, (show, name)) in panels.into_iter().enumerate() {
-        let top = TOP + count(place) * (PANEL + GAP);
+        let top = top + count(place) * (PANEL + GAP);
         panel(&mut text, comparison, outcomes, show, name, top);
     }
     text.push_str("</svg>\n");
     text
 }
 
-fn colour(place: usize) -> &'static str {
-    COLOURS
-        .get(place % COLOURS.len())
-        .copied()
-        .unwrap_or("#000000")
+/// The colour of a law; no other has it.
+fn colour(place: usize) -> String {
+    let beyond = place.saturating_sub(COLOURS.len());
+    COLOURS.get(place).map_or_else(
+        || {
+            format!(
+                "hsl({:.1}, 60%, 50%)",
+                (20.0 + count(beyond) * GOLDEN) % 360.0
+            )
+        },
+        |colour| (*colour).to_owned(),
+    )
 }
 
-fn legend(text: &mut String, outcomes: &[Outcome]) {
-    let mut x = LEFT;
-    for (place, outcome) in outcomes.iter().enumerate() {
-        let colour = colour(place);
+/// How the line of a law is drawn: through, and where there are more than are easily told apart by colour, in dashes.
+fn dashes(place: usize) -> &'static str {
+    match place / COLOURS.len() % 3 {
+        0 => "",
+        1 => " stroke-dasharray=\"7 3\"",
+        _ => " stroke-dasharray=\"2 3\"",
+    }
+}
+
+/// A mark and a name for each law, and for what counts as late, in as many lines as it takes. Gives where it ends.
+fn legend(text: &mut String, comparison: &Comparison, outcomes: &[Outcome], first: f64) -> f64 {
+    let late = if comparison.is_promised {
+        "maxDelay"
+    } else {
+        "late after"
+    };
+    let late = format!("{late} {}", seconds(comparison.objective));
+    let laws = outcomes.iter().enumerate().map(|(place, outcome)| {
+        let stroke = format!(
+            "stroke=\"{}\" stroke-width=\"3\"{}",
+            colour(place),
+            dashes(place)
+        );
+        (stroke, outcome.law.clone())
+    });
+    let late = ("class=\"late\" stroke-dasharray=\"5 4\"".to_owned(), late);
+    let (mut x, mut y) = (LEFT, first);
+    for (stroke, name) in laws.chain([late]) {
+        let most = characters(WIDTH - LEFT - RIGHT - MARK, CHARACTER);
+        let lines = wrapped(&name, most).into_iter();
+        let lines: Vec<String> = lines.flat_map(|line| in_pieces(&line, most)).collect();
+        let widest = lines.iter().map(|line| line.chars().count()).max();
+        let width = MARK + CHARACTER * count(widest.unwrap_or(0));
+        if x > LEFT && x + width > WIDTH - RIGHT {
+            (x, y) = (LEFT, y + LINE);
+        }
         let _ = writeln!(
             text,
-            "<rect x=\"{x:.0}\" y=\"34\" width=\"18\" height=\"4\" fill=\"{colour}\"/><text x=\"{:.0}\" y=\"41\">{}</text>",
-            x + 24.0,
-            escaped(&outcome.law)
+            "<line x1=\"{x:.0}\" y1=\"{at:.0}\" x2=\"{:.0}\" y2=\"{at:.0}\" {stroke}/>",
+            x + 18.0,
+            at = y - 4.0
         );
-        x += 48.0 + 7.0 * count(outcome.law.chars().count());
+        for (place, line) in lines.iter().enumerate() {
+            y += if place > 0 { LINE } else { 0.0 };
+            let _ = writeln!(
+                text,
+                "<text class=\"ink\" x=\"{:.0}\" y=\"{y:.0}\">{}</text>",
+                x + MARK,
+                escaped(line)
+            );
+        }
+        x += width + MARK;
     }
+    y
+}
+
+/// How many characters fit.
+fn characters(room: f64, each: f64) -> usize {
+    place(floor(room / each))
+}
+
+/// A text in pieces of at most so many characters.
+fn in_pieces(text: &str, most: usize) -> Vec<String> {
+    let all: Vec<char> = text.chars().collect();
+    all.chunks(most.max(1)).map(String::from_iter).collect()
 }
 
 fn panel(
@@ -93,14 +183,14 @@ fn panel(
     };
     let _ = writeln!(
         text,
-        "<text x=\"{LEFT}\" y=\"{:.0}\" fill=\"#555555\">{name}</text>",
+        "<text class=\"note\" x=\"{LEFT}\" y=\"{:.0}\">{name}</text>",
         top - 5.0
     );
     for share in [0.0, 0.5, 1.0] {
         let y = bottom - share * PANEL;
         let _ = writeln!(
             text,
-            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{:.0}\" y2=\"{y:.1}\" stroke=\"#dddddd\"/><text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555555\">{}</text>",
+            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{:.0}\" y2=\"{y:.1}\" class=\"grid\"/><text class=\"note\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT + width,
             LEFT - 6.0,
             y + 4.0,
@@ -111,7 +201,7 @@ fn panel(
         let x = LEFT + width * real(t) / comparison.seconds();
         let _ = writeln!(
             text,
-            "<line x1=\"{x:.1}\" y1=\"{top:.0}\" x2=\"{x:.1}\" y2=\"{bottom:.0}\" stroke=\"#eeeeee\"/><text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#555555\">{}</text>",
+            "<line x1=\"{x:.1}\" y1=\"{top:.0}\" x2=\"{x:.1}\" y2=\"{bottom:.0}\" class=\"grid\"/><text class=\"note\" x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>",
             bottom + 14.0,
             clock(comparison, t)
         );
@@ -120,7 +210,7 @@ fn panel(
         let y = bottom - objective / highest * PANEL;
         let _ = writeln!(
             text,
-            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{:.0}\" y2=\"{y:.1}\" stroke=\"#888888\" stroke-dasharray=\"5 4\"/>",
+            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{:.0}\" y2=\"{y:.1}\" class=\"late\" stroke-dasharray=\"5 4\"/>",
             LEFT + width
         );
     }
@@ -149,14 +239,14 @@ fn panel(
             let _ = write!(path, "{x:.1} {y:.1}");
             last = Some(y);
         }
-        let colour = if show == Show::Load {
-            "#555555"
+        let stroke = if show == Show::Load {
+            "class=\"load\"".to_owned()
         } else {
-            colour(place)
+            format!("stroke=\"{}\"{}", colour(place), dashes(place))
         };
         let _ = writeln!(
             text,
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.3\" stroke-linejoin=\"round\"/>"
+            "<path d=\"{path}\" fill=\"none\" {stroke} stroke-width=\"1.3\" stroke-linejoin=\"round\"/>"
         );
     }
 }
@@ -165,4 +255,17 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_laws_have_a_colour_in_common() {
+        let colours: BTreeSet<String> = (0..300).map(colour).collect();
+        assert_eq!(colours.len(), 300);
+    }
 }

@@ -1,19 +1,25 @@
-//! The table for people: what each law cost, what Lagrange did and why.
+//! The table for people: what each law cost, what Lagrange did and why. No line is wider than the terminal.
 
 use std::fmt::Write as _;
 
-use super::{clock, plot, seconds, short, thousands};
+use super::{clock, figures, plot, seconds, short, thousands};
 use crate::simulate::number::{nearest, real};
 use crate::simulate::{Comparison, Outcome};
+use crate::text::counted;
 
 /// Actions that are listed; the JSON has all of them.
 const LISTED: usize = 30;
+/// Columns between two laws.
+const GAP: usize = 2;
+/// Columns of a law's name before it goes on in another line.
+const HEAD: usize = 24;
 
-/// What is shown on a terminal, in lines of at most about `width` columns.
+/// What is shown on a terminal, in lines of at most `width` columns.
 pub fn text(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
-    let mut text = heading(comparison);
+    let width = width.max(super::NARROWEST);
+    let mut text = heading(comparison, width);
     text.push('\n');
-    text.push_str(&scores(comparison, outcomes));
+    text.push_str(&scores(comparison, outcomes, width));
     text.push('\n');
     text.push_str(&plot::plots(comparison, outcomes, width));
     if let Some(first) = outcomes.first() {
@@ -23,7 +29,7 @@ pub fn text(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> Stri
     text
 }
 
-fn heading(comparison: &Comparison) -> String {
+fn heading(comparison: &Comparison, width: usize) -> String {
     let parameters = &comparison.parameters;
     let topics = parameters.topics.iter();
     let topics: Vec<String> = topics.map(|(name, n)| format!("{name} {n}")).collect();
@@ -47,65 +53,157 @@ fn heading(comparison: &Comparison) -> String {
     } else {
         format!("late after {objective}")
     };
+    let seeds = match comparison.seeds {
+        1 => format!("seed {}", comparison.seed),
+        runs => format!(
+            "mean and range of {runs} runs, seeds {} to {}",
+            comparison.seed,
+            comparison.seed.wrapping_add(runs - 1)
+        ),
+    };
+    let load = [
+        format!("{}: {length} of load{from}", comparison.group),
+        format!("at most {} records/s", thousands(comparison.peak())),
+        late,
+    ];
+    let plant = [
+        format!(
+            "partitions: {} ({})",
+            topics.join(", "),
+            parameters.assignor.as_str()
+        ),
+        format!(
+            "consumers: {} records/s each{threads}",
+            short(parameters.consumer_rate)
+        ),
+        format!(
+            "{} at the start",
+            counted(comparison.replicas, "replica", "replicas")
+        ),
+        seeds,
+    ];
+    filled(&load, width) + &filled(&plant, width)
+}
+
+/// Parts with semicolons between, in as few lines as they fit into.
+fn filled(parts: &[String], width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for (place, part) in parts.iter().enumerate() {
+        let end = if place + 1 < parts.len() { ";" } else { "" };
+        for word in format!("{part}{end}").split(' ') {
+            let used = lines.last().map_or(0, |line| line.chars().count());
+            let fits = used + 1 + word.chars().count() <= width;
+            match lines.last_mut() {
+                Some(line) if used == 0 => line.push_str(word),
+                Some(line) if fits => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+    }
+    let lines: Vec<String> = lines.iter().map(|line| cut(line, width)).collect();
+    lines.join("\n") + "\n"
+}
+
+/// A column of the table.
+struct Column {
+    /// The law, in lines.
+    head: Vec<String>,
+    values: Vec<String>,
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        let lines = self.head.iter().chain(&self.values);
+        lines.map(|line| line.chars().count()).max().unwrap_or(0)
+    }
+}
+
+/// A column for each law; those that do not fit beside the others stand below them.
+fn scores(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
+    let figures = figures::figures(comparison.objective);
+    let names: Vec<String> = figures.iter().map(|figure| figure.name.clone()).collect();
+    let room = names.iter().map(|name| name.chars().count()).max();
+    let room = room.unwrap_or(0);
+    let columns = outcomes.iter().map(|outcome| Column {
+        head: head(&outcome.law, width - room - GAP),
+        values: figures.iter().map(|figure| figure.of(outcome)).collect(),
+    });
+    let columns: Vec<Column> = columns.collect();
     let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "{}: {length} of load{from}, at most {} records/s; {late}",
-        comparison.group,
-        thousands(comparison.peak())
-    );
-    let _ = writeln!(
-        text,
-        "partitions: {} ({}); consumers: {} records/s each{threads}; {} replicas at the start; seed {}",
-        topics.join(", "),
-        parameters.assignor.as_str(),
-        short(parameters.consumer_rate),
-        comparison.replicas,
-        comparison.seed,
-    );
+    let mut rest = columns.as_slice();
+    while !rest.is_empty() {
+        let mut used = room;
+        let fitting = rest.iter().take_while(|column| {
+            used += GAP + column.width();
+            used <= width
+        });
+        let (beside, below) = rest.split_at(fitting.count().clamp(1, rest.len()));
+        rest = below;
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&beside_each_other(&names, room, beside));
+    }
+    text.push_str(&left_over(comparison, outcomes, width));
     text
 }
 
-fn scores(comparison: &Comparison, outcomes: &[Outcome]) -> String {
-    let names = outcomes.iter().map(|outcome| outcome.law.chars().count());
-    let room = names.max().unwrap_or(0).max(8);
-    let late = format!("s > {}", seconds(comparison.objective));
-    let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "{:<room$} {late:>8} {:>7} {:>10} {:>9} {:>9} {:>8} {:>7} {:>10} {:>10}",
-        "law", "late %", "replica h", "replicas", "rescales", "stall s", "idle h", "max delay", "J"
-    );
-    for outcome in outcomes {
-        let score = &outcome.score;
-        let _ = writeln!(
-            text,
-            "{:<room$} {:>8} {:>7.2} {:>10.1} {:>9.1} {:>9} {:>8} {:>7.1} {:>10} {:>10}",
-            outcome.law,
-            thousands(score.late_seconds),
-            score.late_percent,
-            score.replica_hours,
-            score.mean_replicas,
-            score.rescales,
-            thousands(nearest(score.stall_seconds)),
-            score.idle_hours,
-            seconds(score.max_delay_seconds),
-            thousands(nearest(score.j)),
-        );
+/// The name of a law in lines: one, unless it has many options.
+fn head(law: &str, room: usize) -> Vec<String> {
+    let lines = wrapped(law, HEAD.min(room));
+    lines.iter().map(|line| cut(line, room)).collect()
+}
+
+/// A text in lines of at most `most` characters, broken after commas alone.
+pub(super) fn wrapped(text: &str, most: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for part in text.split_inclusive(',') {
+        let used = lines.last().map_or(0, |line| line.chars().count());
+        let fits = used + part.chars().count() <= most;
+        match lines.last_mut() {
+            Some(line) if fits || used == 0 => line.push_str(part),
+            _ => lines.push(part.to_owned()),
+        }
     }
-    let left = outcomes
-        .iter()
-        .filter(|outcome| outcome.score.left_over >= 1.0);
-    for outcome in left {
-        let over = outcome.score.left_over / comparison.parameters.consumer_rate;
-        // A second of work is always on its way.
-        if over > 60.0 {
-            let _ = writeln!(
-                text,
-                "{}: {} records were unread at the end",
-                outcome.law,
-                thousands(nearest(outcome.score.left_over))
-            );
+    lines
+}
+
+fn beside_each_other(names: &[String], room: usize, columns: &[Column]) -> String {
+    let heads = columns.iter().map(|column| column.head.len()).max();
+    let heads = heads.unwrap_or(0);
+    let mut text = String::new();
+    for line in 0..heads + names.len() {
+        let name = line.checked_sub(heads).and_then(|place| names.get(place));
+        let name = name.map_or("law", |name| name.as_str());
+        // The names of the laws end above the figures.
+        let name = if line + 1 < heads { "" } else { name };
+        let mut row = format!("{name:<room$}");
+        for column in columns {
+            let above = heads - column.head.len();
+            let mut cells = column.head.iter().chain(&column.values);
+            let cell = line.checked_sub(above).and_then(|place| cells.nth(place));
+            let cell = cell.map_or("", |cell| cell.as_str());
+            let space = GAP + column.width();
+            let _ = write!(row, "{cell:>space$}");
+        }
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    text
+}
+
+/// What was unread at the end, with the first seed.
+fn left_over(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        let records = outcome.scores.first().map_or(0.0, |score| score.left_over);
+        // A minute of work is always on its way.
+        if records / comparison.parameters.consumer_rate > 60.0 {
+            let (law, records) = (&outcome.law, thousands(nearest(records)));
+            let line = format!("{law}: {records} records were unread at the end");
+            text.push_str(&filled(&[line], width));
         }
     }
     text
@@ -113,18 +211,22 @@ fn scores(comparison: &Comparison, outcomes: &[Outcome]) -> String {
 
 fn actions(comparison: &Comparison, outcome: &Outcome, width: usize) -> String {
     let mut text = String::new();
+    let seed = match comparison.seeds {
+        1 => String::new(),
+        _ => format!(" with seed {}", comparison.seed),
+    };
     if outcome.actions.is_empty() {
-        let _ = writeln!(text, "{} did nothing", outcome.law);
+        let _ = writeln!(text, "{} did nothing{seed}", outcome.law);
         return text;
     }
-    let _ = writeln!(text, "what {} did", outcome.law);
+    let _ = writeln!(text, "what {} did{seed}", outcome.law);
     for action in outcome.actions.iter().take(LISTED) {
         let change = format!("{} → {}", action.from, action.to);
         let reason = action.reason.as_deref().unwrap_or_default();
         let trail = action.trail.as_deref().unwrap_or_default();
         let when = clock(comparison, action.t);
         let line = format!("{when:>11}  {change:<8} {reason:<18} {trail}");
-        let _ = writeln!(text, "{}", cut(&line, width.max(100)));
+        let _ = writeln!(text, "{}", cut(&line, width));
     }
     let more = outcome.actions.len().saturating_sub(LISTED);
     if more > 0 {
@@ -138,11 +240,11 @@ fn actions(comparison: &Comparison, outcome: &Outcome, width: usize) -> String {
 }
 
 /// A line that fits, or its beginning.
-fn cut(line: &str, width: usize) -> String {
+pub(super) fn cut(line: &str, width: usize) -> String {
     if line.chars().count() <= width {
         return line.trim_end().to_owned();
     }
-    let mut kept: String = line.chars().take(width - 1).collect();
+    let mut kept: String = line.chars().take(width.saturating_sub(1)).collect();
     kept.push('…');
     kept
 }

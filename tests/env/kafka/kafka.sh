@@ -7,7 +7,8 @@
 #     --pod-address IP                 a second listener at this address of this machine, for Pods
 #                                      (`kubernetes/kube.sh host-address STATE` says it; the cluster must be up)
 #     --secure                         an authorizer, TLS and SASL beside the plaintext listener; see below
-#     --oauth msk                      with --secure: OAUTHBEARER takes the presigned URLs of Amazon MSK instead of JWTs
+#     --oauth msk|ending               with --secure: OAUTHBEARER takes the presigned URLs of Amazon MSK instead of JWTs; or nobody
+#                                      may do anything any more on a connection whose first JWT has ended
 #     --behind ADDRESS,...             with --secure: who comes to sasl-ssl is sent on to these addresses, one for each node,
 #                                      where a proxy passes connections on to what `bootstrap STATE sasl-ssl` prints
 #     --kerberos                       with --secure: a KDC too (Debian's krb5-kdc), and SASL has GSSAPI
@@ -156,7 +157,7 @@ format_node() { # format_node NODE CLUSTER_ID
   local d=$STATE/node$1 flags users=()
   mapfile -t flags < <(logging "$d/format.log")
   [ -z "$secure" ] || mapfile -t users < <(scram_users)
-  "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath" kafka.tools.StorageTool format -t "$2" -c "$d/server.properties" ${users[@]+"${users[@]}"} > "$d/format.out" 2>&1
+  "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath$tools" kafka.tools.StorageTool format -t "$2" -c "$d/server.properties" ${users[@]+"${users[@]}"} > "$d/format.out" 2>&1
 }
 start_node() { # start_node NODE: wants fetch to have been called
   local d=$STATE/node$1 flags
@@ -212,7 +213,7 @@ up() {
     esac
   done
   [[ $nodes =~ ^[1-9]$ ]] || die "--nodes wants a number from 1 to 9, not $nodes"
-  [[ $oauth = @(jwt|msk) ]] || die "--oauth wants jwt or msk, not $oauth"
+  [[ $oauth = @(jwt|msk|ending) ]] || die "--oauth wants jwt, msk or ending, not $oauth"
   [ "$oauth" = jwt ] || [ -n "$secure" ] || die "--oauth is for brokers with --secure"
   [[ ${#behind[@]} = 0 || (-n $secure && ${#behind[@]} = "$nodes") ]] || die "--behind wants --secure, and one address for each node"
   [ -z "$kerberos" ] || [ -n "$secure" ] || die "--kerberos is for brokers with --secure"

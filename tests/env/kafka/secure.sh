@@ -148,7 +148,7 @@ broker_name() { tr 'a-z-' 'A-Z_' <<< "$1"; } # broker_name DOOR
 secure_properties() {
   local door name scram=,SCRAM-SHA-256,SCRAM-SHA-512 bearer=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
   ! early || scram='' bearer=${bearer/OAuthBearerV/secured.OAuthBearerV}
-  [ "$oauth" = jwt ] || bearer=MskTokens
+  [ "$oauth" != msk ] || bearer=MskTokens
   cat << END
 # Of the listeners only the plaintext one and the controllers' let anybody in without a name.
 super.users=User:ANONYMOUS
@@ -168,6 +168,8 @@ sasl.oauthbearer.jwks.endpoint.url=file://$STATE/oauth/jwks.json
 sasl.oauthbearer.expected.issuer=$issuer
 sasl.oauthbearer.expected.audience=$audience
 END
+  # Later lines of a file of properties go before earlier ones.
+  [ "$oauth" != ending ] || printf '%s\n' authorizer.class.name=EndingTokens 'principal.builder.class=EndingTokens$Principals'
   for door in sasl-plaintext sasl-ssl wrong-host; do
     name=$(broker_name "$door")
     cat << END

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use rstest::rstest;
 
 use super::double::{Double, Mood};
-use super::rig::{Rig, committed, interest, login, t};
+use super::rig::{Rig, by_token, committed, interest, login, t};
 
 fn set_password(double: &Double, password: &str) {
     double.change(|world| world.password = Some(Secret::new(password)));
@@ -278,4 +278,86 @@ async fn a_new_user_that_may_read_less_is_better_than_one_that_is_gone() {
         snapshot.groups["g"].state,
         Err(ReadError::Authorization { .. })
     ));
+}
+
+/// Regression: a token that ended on connections that lived on was answered with the advice to grant Describe, for ever.
+#[rstest]
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_all_at_once_by_token_is_read_over_new_connections_in_the_same_look(
+    #[values(t(), TopicSelection::Pattern(TopicPattern::new("t.*").unwrap()), TopicSelection::OfGroup)]
+    topics: TopicSelection,
+) {
+    let double = Double::new(1);
+    let settings = Settings {
+        names_every: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    let mut rig = Rig::new(&double, settings);
+    let watch = rig.watch_with(&by_token(), "g");
+    watch.update(interest("g", topics, 15));
+    rig.look(&watch).await;
+    for opened in 1..=3 {
+        rig.look(&watch).await;
+        assert_eq!(double.change(|world| world.opened), opened);
+        double.change(|world| world.ended = world.opened);
+        let snapshot = rig.look(&watch).await;
+        assert_eq!(committed(&snapshot), [Ok(Some(7))]);
+        assert!(matches!(snapshot.topics["t"], Topic::Present(_)));
+    }
+    assert_eq!(double.change(|world| world.opened - world.closed), 1);
+}
+
+#[rstest]
+#[case::a_right_that_was_taken_back(by_token(), usize::MAX, 2)]
+#[case::no_token(login("one", 1), 1, 1)]
+#[tokio::test(start_paused = true)]
+async fn rights_that_are_gone_are_asked_for_once_over_new_connections_and_only_by_token(
+    #[case] connection: crate::kafka::connection::Connection,
+    #[case] ended: usize,
+    #[case] opened: usize,
+) {
+    let double = Double::new(1);
+    if opened == 1 {
+        set_password(&double, "one");
+    }
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&connection, "g");
+    rig.look(&watch).await;
+    double.change(|world| world.ended = ended);
+    for _ in 0..10 {
+        let snapshot = rig.look(&watch).await;
+        assert_eq!(snapshot.error, None);
+        assert!(matches!(
+            snapshot.groups["g"].state,
+            Err(ReadError::Authorization { .. })
+        ));
+    }
+    assert_eq!(double.change(|world| world.opened), opened);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_gone_while_others_stay_is_no_reason_to_connect_anew() {
+    let double = Double::new(1);
+    double.group("h", 2, 1);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch_with(&by_token(), "g");
+    let beside = rig.watch_with(&by_token(), "h");
+    beside.update(interest("h", t(), 15));
+    while watch.latest().is_none_or(|look| look.groups.len() < 2) {
+        rig.look(&watch).await;
+    }
+    double.change(|world| {
+        let group = world.groups.get_mut("h").unwrap();
+        group.listed.clear();
+        group.error = Some(ReadError::Authorization {
+            resource: "group h".to_owned(),
+        });
+    });
+    for _ in 0..5 {
+        rig.look(&watch).await;
+    }
+    let snapshot = watch.latest().unwrap();
+    assert!(snapshot.groups["h"].state.is_err());
+    assert_eq!(committed(&snapshot), [Ok(Some(7))]);
+    assert_eq!(double.change(|world| world.opened), 1);
 }

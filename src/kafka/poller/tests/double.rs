@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) password: Option<Secret>,
     /// What who logs in with which password may not describe, as `topic t` or `group g`.
     pub(super) denied: BTreeMap<String, BTreeSet<&'static str>>,
+    /// Whoever was let in before may describe nothing any more: the first so many that logged in.
+    pub(super) ended: usize,
     /// The times of records and their offsets, in every partition.
     pub(super) times: Vec<(Timestamp, i64)>,
     pub(super) opened: usize,
@@ -80,9 +82,13 @@ pub(super) struct World {
     pub(super) asked: Vec<(&'static str, i32)>,
 }
 
-/// The cluster, and what somebody has logged in with.
+/// The cluster, and who has logged in.
 #[derive(Debug, Clone)]
-pub(super) struct Double(pub(super) Arc<Mutex<World>>, Option<Secret>);
+pub(super) struct Double(pub(super) Arc<Mutex<World>>, Login);
+
+/// What somebody has logged in with, and how many did before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Login(Option<Secret>, usize);
 
 impl Double {
     /// Three brokers, a topic `t` of `partitions` partitions from 0 to 10, and a group `g` on broker 1 that has read 7 of
@@ -106,13 +112,14 @@ impl Double {
             leaves_after_refusal: false,
             password: None,
             denied: BTreeMap::new(),
+            ended: 0,
             times: Vec::new(),
             opened: 0,
             closed: 0,
             offsets_asked: 0,
             asked: Vec::new(),
         };
-        let double = Self(Arc::new(Mutex::new(world)), None);
+        let double = Self(Arc::new(Mutex::new(world)), Login::default());
         double.group("g", 1, partitions);
         double
     }
@@ -198,9 +205,12 @@ impl World {
         self.password.as_ref() == who || who.is_some_and(is_denied_some)
     }
 
-    fn may_describe(&self, who: Option<&Secret>, what: &str) -> Known<()> {
-        let denied = who.and_then(|who| self.denied.get(who.text()?));
-        if denied.is_some_and(|denied| denied.contains(what)) {
+    fn may_describe(&self, who: &Login, what: &str) -> Known<()> {
+        let Login(password, before) = who;
+        let denied = password
+            .as_ref()
+            .and_then(|who| self.denied.get(who.text()?));
+        if *before < self.ended || denied.is_some_and(|denied| denied.contains(what)) {
             return Err(ReadError::Authorization {
                 resource: what.to_owned(),
             });
@@ -209,7 +219,7 @@ impl World {
     }
 
     /// The group as the broker `on` sees it, for who may describe it.
-    fn coordinated(&self, who: Option<&Secret>, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
+    fn coordinated(&self, who: &Login, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
         self.may_describe(who, &format!("group {id}"))?;
         match self.groups.get(id) {
             Some(FakeGroup {

@@ -43,6 +43,18 @@ pub(super) fn login(password: &str, revision: u64) -> Connection {
     Connection::new(servers, security, "shop", revision)
 }
 
+/// A login to one cluster by tokens.
+pub(super) fn by_token() -> Connection {
+    let security = Security {
+        tls: None,
+        sasl: Some(Sasl::MskIamOfPod {
+            region: "eu-central-1".to_owned(),
+        }),
+    };
+    let servers = Servers::parse(["kafka:9092"]).unwrap();
+    Connection::new(servers, security, "shop", 1)
+}
+
 /// An interest in `id`, looked at every `seconds`.
 pub(super) fn interest(id: &str, topics: TopicSelection, seconds: u64) -> Interest {
     Interest {

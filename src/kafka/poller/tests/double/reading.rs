@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Double, Mood, World};
+use super::{Double, Login, Mood, World};
 use crate::kafka::connection::Connection;
 use crate::kafka::error::ReadError;
 use crate::kafka::reader::{
@@ -46,7 +46,7 @@ impl Double {
 impl ClusterReader for Double {
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
         let answer = |world: &World| {
-            if world.knows(self.1.as_ref()) {
+            if world.knows(self.1.0.as_ref()) {
                 Ok(world.cluster())
             } else {
                 Err(ReadError::TimedOut)
@@ -68,7 +68,7 @@ impl ClusterReader for Double {
                 .filter(|(_, group)| group.listed.contains(&on.0))
                 .filter(|(id, _)| {
                     let group = format!("group {id}");
-                    world.may_describe(self.1.as_ref(), &group).is_ok()
+                    world.may_describe(&self.1, &group).is_ok()
                 });
             let listed = listed.map(|(id, group)| ListedGroup {
                 id: id.as_str().into(),
@@ -87,15 +87,14 @@ impl ClusterReader for Double {
     ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
         let answer = move |world: &World| {
             let described = groups.iter().map(|id| {
-                let group =
-                    world
-                        .coordinated(self.1.as_ref(), on.0, id)
-                        .map(|group| DescribedGroup {
-                            state: group.map_or(Some(GroupState::Dead), |group| group.state),
-                            protocol: group.map_or(Protocol::Classic, |group| group.protocol),
-                            assignor: group.map(|_| "range".into()),
-                            members: group.map(|group| group.members.clone()).unwrap_or_default(),
-                        });
+                let group = world
+                    .coordinated(&self.1, on.0, id)
+                    .map(|group| DescribedGroup {
+                        state: group.map_or(Some(GroupState::Dead), |group| group.state),
+                        protocol: group.map_or(Protocol::Classic, |group| group.protocol),
+                        assignor: group.map(|_| "range".into()),
+                        members: group.map(|group| group.members.clone()).unwrap_or_default(),
+                    });
                 (Arc::clone(id), group)
             });
             let others = (0..1_000).filter(|_| world.talkative).map(|number| {
@@ -114,7 +113,7 @@ impl ClusterReader for Double {
                 .keys()
                 .filter(|name| {
                     let topic = format!("topic {name}");
-                    world.may_describe(self.1.as_ref(), &topic).is_ok()
+                    world.may_describe(&self.1, &topic).is_ok()
                 })
                 .map(|name| name.as_str().into())
                 .collect())
@@ -129,7 +128,7 @@ impl ClusterReader for Double {
     ) -> BoxFuture<'a, Known<DescribedTopics>> {
         let answer = move |world: &World| {
             let topics = names.iter().map(|name| {
-                let allowed = world.may_describe(self.1.as_ref(), &format!("topic {name}"));
+                let allowed = world.may_describe(&self.1, &format!("topic {name}"));
                 let find = |()| match world.topics.get(&**name) {
                     Some(_) if world.undescribed.contains(&**name) => {
                         Err(ReadError::Other("not now".to_owned()))
@@ -163,7 +162,7 @@ impl ClusterReader for Double {
         partitions: &'a [TopicPartition],
     ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>> {
         let answer = move |world: &World| {
-            let group = world.coordinated(self.1.as_ref(), on.0, group)?;
+            let group = world.coordinated(&self.1, on.0, group)?;
             let offsets = partitions.iter().map(|partition| {
                 let key = (partition.topic.to_string(), partition.partition);
                 let offset = group.and_then(|group| group.committed.get(&key));
@@ -190,7 +189,7 @@ impl ClusterReader for Double {
         group: &'a str,
     ) -> BoxFuture<'a, Known<BTreeSet<Arc<str>>>> {
         let answer = move |world: &World| {
-            let group = world.coordinated(self.1.as_ref(), on.0, group)?;
+            let group = world.coordinated(&self.1, on.0, group)?;
             let committed = group.into_iter().flat_map(|group| group.committed.keys());
             Ok(committed.map(|(topic, _)| topic.as_str().into()).collect())
         };
@@ -270,7 +269,7 @@ impl ClusterReader for Double {
 
     fn trouble(&self) -> ReadError {
         let refused = |world: &mut World| {
-            let refused = !world.knows(self.1.as_ref());
+            let refused = !world.knows(self.1.0.as_ref());
             if refused && world.leaves_after_refusal {
                 world.bootstrap = Mood::Silent;
             }
@@ -311,15 +310,17 @@ impl ReaderFactory for Double {
         connection: &'a Connection,
     ) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>> {
         async {
-            self.change(|world| {
+            let before = self.change(|world| {
                 world.opened += 1;
                 world.broken = false;
+                world.opened - 1
             });
             let password = match &connection.security().sasl {
                 Some(Sasl::Password { password, .. }) => Some(password.clone()),
                 _ => None,
             };
-            Ok(Arc::new(Self(Arc::clone(&self.0), password)) as Arc<dyn ClusterReader>)
+            let login = Login(password, before);
+            Ok(Arc::new(Self(Arc::clone(&self.0), login)) as Arc<dyn ClusterReader>)
         }
         .boxed()
     }

@@ -4,7 +4,13 @@
 //! What brokers, the API server and other servers say is cleaned where it comes in, once. Names that are needed to ask for
 //! something stay as they are.
 
+pub mod mistake;
+
 use std::borrow::Cow;
+use std::fmt;
+
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
+use jiff::{RoundMode, Span, SpanRound, Unit};
 
 /// Most characters of a foreign text that are kept.
 pub const MOST: usize = 512;
@@ -64,6 +70,41 @@ pub fn clean_id(id: &str, most: usize) -> String {
     escaped(id).take(half).chain(['…']).chain(tail).collect()
 }
 
+/// A count of things in words: `1 partition`, `2 partitions`.
+pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
+    n: N,
+    one: &str,
+    more: &str,
+) -> String {
+    let noun = if n == N::from(1) { one } else { more };
+    format!("{n} {noun}")
+}
+
+/// Seconds in the two largest units that they come to: `694 days 10 hours`, `1 minute`.
+pub fn span(seconds: i64) -> String {
+    const PRINTER: SpanPrinter = SpanPrinter::new()
+        .designator(Designator::Verbose)
+        .spacing(Spacing::BetweenUnitsAndDesignators);
+    let smallest = match seconds {
+        s if s >= 86_400 => Unit::Hour,
+        s if s >= 3_600 => Unit::Minute,
+        _ => Unit::Second,
+    };
+    let round = SpanRound::new()
+        .largest(Unit::Day)
+        .smallest(smallest)
+        .mode(RoundMode::Trunc)
+        .days_are_24_hours();
+    let span = Span::new()
+        .try_seconds(seconds)
+        .and_then(|span| span.round(round));
+    // Beyond 19,998 years, which nobody simulates.
+    span.map_or_else(
+        |_| format!("{seconds} seconds"),
+        |span| PRINTER.span_to_string(&span),
+    )
+}
+
 fn escaped(text: &str) -> impl Iterator<Item = char> {
     text.chars().flat_map(escape)
 }
@@ -92,6 +133,25 @@ mod tests {
     fn what_disrupts_is_written_out(#[case] text: &str, #[case] shown: &str) {
         assert_eq!(clean(text), shown);
         assert_eq!(one_line(text), shown);
+    }
+
+    #[rstest]
+    #[case(0, "0 seconds")]
+    #[case(1, "1 second")]
+    #[case(59, "59 seconds")]
+    #[case(60, "1 minute")]
+    #[case(3_661, "1 hour 1 minute")]
+    #[case(86_400, "1 day")]
+    #[case(59_999_940, "694 days 10 hours")]
+    fn seconds_are_told_in_the_units_that_people_use(#[case] seconds: i64, #[case] text: &str) {
+        assert_eq!(span(seconds), text);
+    }
+
+    #[test]
+    fn one_thing_is_told_in_the_singular() {
+        assert_eq!(counted(1_usize, "replica", "replicas"), "1 replica");
+        assert_eq!(counted(2_usize, "replica", "replicas"), "2 replicas");
+        assert_eq!(counted(0, "replica", "replicas"), "0 replicas");
     }
 
     #[test]
