@@ -90,7 +90,10 @@ impl Scene<'_> {
         let Some(bounds) = &self.bounds else {
             return size;
         };
-        let enough = estimate.enough_for_backlog(bounds.sizes(), self.replicas, size);
+        let learnt = &self.memory.learnt;
+        let capacity = learnt.capacity().filter(|_| learnt.is_measured());
+        let sizes = bounds.sizes();
+        let enough = law::enough_for_backlog(estimate, capacity, sizes, self.replicas, size);
         if enough < size
             && let Objective::LagPerReplica(per_replica) = self.policy.objective
         {

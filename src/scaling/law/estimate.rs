@@ -20,9 +20,6 @@ const FRESH: i64 = 60_000;
 /// A partition is called hot from this share of the objective on.
 const HOT_SHARE: f64 = 0.5;
 
-/// A backlog so many times as large is hardly larger.
-const HARDLY_MORE: f64 = 1.1;
-
 /// Partitions with a backlog that no size shortens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backlogged {
@@ -239,30 +236,6 @@ impl Estimate {
         let hot = live.filter(|(live, _)| is_hot(live));
         hot.filter_map(|(_, (topic, index))| Some((Arc::clone(self.names.get(*topic)?), *index)))
             .collect()
-    }
-
-    /// The smallest of `sizes` from `replicas` on at which no consumer has more to read than at `most`, or hardly more: a size
-    /// beyond it shortens nobody's backlog.
-    pub(in crate::scaling) fn enough_for_backlog(
-        &self,
-        sizes: &[i32],
-        replicas: i32,
-        most: i32,
-    ) -> i32 {
-        // Where most partitions do not move, nobody can say whose backlog is whose.
-        if self.is_outage {
-            return most;
-        }
-        // What arrives until the next look takes the consumer's time from what waits already.
-        let weights = self.weights(|live| live.lag + super::LOOK * live.expected);
-        let spread = Spread::new(self.unevenness(), &weights);
-        let backlog = |size: i32| spread.fullest(&self.placement, size);
-        let enough = HARDLY_MORE * backlog(most);
-        let between = sizes.iter().copied();
-        std::iter::once(replicas)
-            .chain(between.filter(|size| (replicas..most).contains(size)))
-            .find(|size| backlog(*size) <= enough)
-            .unwrap_or(most)
     }
 
     /// Partitions that have more than so many records waiting, and their share of all of them in percent.

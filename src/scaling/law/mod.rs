@@ -24,7 +24,7 @@ pub(super) use estimate::{Estimate, LiveLag};
 pub use learnt::{Capacity, Down, Learnt, Plateau, Seconds, Throughput};
 pub(super) use partitions::Partitions;
 pub(super) use plateau::{Judgement, cap, look as judge, note_before_up};
-pub(super) use sooner::sooner;
+pub(super) use sooner::{enough_for_backlog, sooner};
 pub(super) use up::{Need, need, unlimited};
 pub(super) use what_if::WhatIf;
 

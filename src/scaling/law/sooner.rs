@@ -1,6 +1,7 @@
 //! Growing further or sooner than the load alone asks for: where records wait longer than was promised and more consumers
 //! would read them soon, and where a backlog that is let build could not be worked off by any size.
 
+use super::LOOK;
 use super::estimate::Estimate;
 use super::learnt::Learnt;
 use super::placement::Spread;
@@ -15,6 +16,11 @@ const KEPT: f64 = 300.0;
 const BUILDS: f64 = 0.1;
 /// ... and from so many seconds on.
 const BUILDS_LEAST: f64 = 10.0;
+
+/// Work so many times as much is hardly more.
+const HARDLY_MORE: f64 = 1.1;
+/// A backlog that takes so many seconds is never done.
+const NEVER: f64 = 86_400.0;
 
 /// What a group needs under the time objective, with what is late weighed against what more replicas cost.
 pub(in crate::scaling) fn sooner(
@@ -55,6 +61,34 @@ pub(in crate::scaling) fn sooner(
     need
 }
 
+/// The smallest of `sizes` from `replicas` on at which the fullest consumer is done with its backlog as soon as at `most`, or
+/// hardly later: a size beyond it shortens nobody's. `capacity`: if it is measured.
+pub(in crate::scaling) fn enough_for_backlog(
+    estimate: &Estimate,
+    capacity: Option<f64>,
+    sizes: &[i32],
+    replicas: i32,
+    most: i32,
+) -> i32 {
+    // Where most partitions do not move, nobody can say whose backlog is whose.
+    if estimate.is_outage {
+        return most;
+    }
+    let drain = Drain::new(estimate, capacity.unwrap_or(1.0));
+    let work = |size: i32| match capacity {
+        Some(_) => drain.work(size),
+        None => drain.fullest(&drain.work_of_a_while(), size),
+    };
+    let least = work(most);
+    let later = if capacity.is_some() { LOOK } else { 0.0 };
+    let enough = (HARDLY_MORE * least).max(least + later);
+    let between = sizes.iter().copied();
+    std::iter::once(replicas)
+        .chain(between.filter(|size| (replicas..most).contains(size)))
+        .find(|size| work(*size) <= enough)
+        .unwrap_or(most)
+}
+
 /// How backlogs are worked off at each size.
 struct Drain<'a> {
     estimate: &'a Estimate,
@@ -85,6 +119,24 @@ impl<'a> Drain<'a> {
             return 0.0;
         }
         (backlog / spare.max(1e-9)).min(3600.0)
+    }
+
+    /// The same for comparing sizes, of which none may carry the load: then the more is missing, the worse.
+    fn work(&self, size: i32) -> f64 {
+        let spare = self.capacity - self.fullest(&self.arrivals, size);
+        let backlog = self.fullest(&self.backlog, size);
+        if spare > 0.0 {
+            (backlog / spare).min(NEVER)
+        } else {
+            NEVER * (1.0 - spare / self.capacity)
+        }
+    }
+
+    /// What there is to read within the time in which a backlog is to be worked off.
+    fn work_of_a_while(&self) -> Vec<f64> {
+        let each = self.backlog.iter().zip(&self.arrivals);
+        each.map(|(backlog, arrivals)| backlog + DRAIN * arrivals)
+            .collect()
     }
 
     /// Replica-seconds that a size costs, what is late by then counted in.

@@ -174,3 +174,39 @@ fn lag_that_goes_up_and_down_with_each_commit_makes_nobody_flap(#[case] commits:
         actions.len()
     );
 }
+
+#[test]
+fn more_replicas_than_partitions_with_work_are_not_bought() {
+    // 1,000 records behind on one partition of twelve, none on the others, and nothing arrives.
+    let mut world = World::new(12, 1);
+    world.policy.objective = Objective::LagPerReplica(50);
+    world.look();
+    world.partitions[3].log_end = Some(1000);
+    for _ in 0..10 {
+        let decision = world.look();
+        assert_eq!(scale(&decision), None, "{decision:#?}");
+    }
+    let backlogged = world.look().facts.backlogged;
+    assert_eq!(backlogged.partitions, [(Arc::from("orders"), 3)]);
+    assert_eq!(backlogged.percent, 100);
+
+    // Two of them: two consumers have something to do.
+    let mut world = World::new(12, 1);
+    world.policy.objective = Objective::LagPerReplica(50);
+    world.look();
+    for partition in [0, 6] {
+        world.partitions[partition].log_end = Some(500);
+    }
+    assert_eq!(world.until_action(10), Some((1, 2)));
+}
+
+#[test]
+fn a_hot_partition_is_freed_of_its_neighbours() {
+    use super::plant::Plant;
+    let mut plant = Plant::new(12, 3, 0);
+    plant.world.policy.objective = Objective::LagPerReplica(1000);
+    plant.arrivals = [vec![150], vec![20; 11]].concat();
+    plant.run(80);
+    assert!(plant.world.replicas >= 6, "{}", plant.world.replicas);
+    assert!(plant.look().facts.lag.total < 6000);
+}
