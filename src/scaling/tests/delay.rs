@@ -568,8 +568,8 @@ fn what_is_late_and_would_be_read_soon_by_more_asks_for_more() {
     for partition in &mut plant.world.partitions {
         partition.log_end = Some(17_000 / 6);
     }
-    let first = (0..).find(|_| plant.look().facts.current == 6).unwrap();
-    assert!(first <= 9, "{first} looks");
+    let grown = (0..10).any(|_| plant.look().facts.current == 6);
+    assert!(grown, "not within ten looks");
 }
 
 #[test]
