@@ -169,6 +169,7 @@ sasl.oauthbearer.expected.issuer=$issuer
 sasl.oauthbearer.expected.audience=$audience
 END
   # Later lines of a file of properties go before earlier ones.
+  # shellcheck disable=SC2016 # a class within a class
   [ "$oauth" != ending ] || printf '%s\n' authorizer.class.name=EndingTokens 'principal.builder.class=EndingTokens$Principals'
   for door in sasl-plaintext sasl-ssl wrong-host; do
     name=$(broker_name "$door")
