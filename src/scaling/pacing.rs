@@ -112,7 +112,8 @@ impl Gates {
         // More of what does not come buys nothing.
         let before = memory.before_up.map(|before| before.working);
         let none_came = memory.last.is_some_and(|last| {
-            last.to > last.from && before.is_some_and(|before| working <= before)
+            let is_open = last.to > last.from && last.settled_after.is_none();
+            is_open && before.is_some_and(|before| working <= before)
         });
         let not_ready = if none_came {
             since_idle.map(|_| wait(HoldReason::ReplicasNotReady))

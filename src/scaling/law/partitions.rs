@@ -24,7 +24,9 @@ const NEW: i64 = 360_000;
 /// A partition that has an owner and has not moved since this process began may have a record in hand that takes long; so
 /// long that is believed, in milliseconds.
 const IN_HAND: i64 = 3_600_000;
-/// A standstill that the same owner ended was work; the next one is believed for so many times as long.
+/// A standstill that the same owner ended with no more than so many records was work at them ...
+const AT_ONCE: i64 = 10;
+/// ... and the next one is believed for so many times as long.
 const LONGER: f64 = 1.5;
 /// A partition that another consumer has got is waited for so many milliseconds, and for no more than so many partitions.
 const HANDED_FOR: i64 = 900_000;
@@ -409,9 +411,14 @@ impl State {
                 let since = self.moved.max(self.waiting.unwrap_or(previous));
                 let stood = real(at - since) / 1000.0;
                 let is_same = stable_since.is_some_and(|stable| stable <= since);
+                // Many at once are what an outage held up, or a batch.
+                let records = committed
+                    .zip(before)
+                    .map_or(0, |(now, before)| now - before);
+                let is_long = is_same && (1..=AT_ONCE).contains(&records);
                 let pause = self.handed.take();
                 passed = Some(Moved {
-                    worked: if is_same && pause.is_none() {
+                    worked: if is_long && pause.is_none() {
                         stood
                     } else {
                         0.0

@@ -529,6 +529,17 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
 }
 
 #[test]
+fn an_outage_is_no_record_that_takes_long() {
+    let mut plant = Plant::new(12, 6, 600);
+    plant.run(20);
+    plant.able = 0;
+    plant.run(40);
+    plant.able = 200;
+    plant.run(40);
+    assert_eq!(plant.world.state.memory.learnt.longest, None);
+}
+
+#[test]
 fn a_group_that_restores_state_learns_what_its_rebalances_cost_and_avoids_them() {
     let moves = |restores: i64| {
         let mut plant = Plant::new(12, 3, 900);

@@ -263,6 +263,18 @@ fn one_pod_that_never_comes_slows_growth_and_does_not_end_it() {
 }
 
 #[test]
+fn pods_that_came_and_went_slow_growth_and_do_not_end_it() {
+    let mut world = World::new(24, 4).lag(8000);
+    assert_eq!(world.until_action(4), Some((4, 8)));
+    world.run(8);
+    assert!(world.state.memory.last.unwrap().settled_after.is_some());
+    // A node is gone, and with it as many as had been added.
+    (world.ready, world.members) = (4, Some(4));
+    world.set_lag(100_000);
+    assert_eq!(world.until_action(60), Some((8, 24)));
+}
+
+#[test]
 fn a_scale_down_has_settled_when_the_leavers_have_left() {
     let mut world = World::new(12, 12);
     assert_eq!(world.until_action(40), Some((12, 6)));
