@@ -1,5 +1,7 @@
 //! A whole comparison, from input to output.
 
+mod habits;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 

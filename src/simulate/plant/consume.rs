@@ -101,7 +101,7 @@ impl Plant<'_> {
                 let unread = partition.unread();
                 let is_read = is_enough || unread <= share;
                 if is_read {
-                    partition.position = partition.arrived;
+                    partition.read_all();
                     budget -= unread;
                 }
                 !is_read

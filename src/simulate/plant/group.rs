@@ -163,7 +163,7 @@ impl Plant<'_> {
     fn give_all_up(&mut self) {
         for member in &self.members {
             let consumer = &self.consumers[*member];
-            if consumer.expires.is_none() {
+            if consumer.expires.is_none() && self.parameters.commits_on_revoke {
                 for place in &consumer.partitions {
                     self.partitions[*place].commit();
                 }
@@ -247,7 +247,7 @@ impl Plant<'_> {
                 Some(owner) => {
                     let is_there =
                         self.members.contains(&owner) && self.consumers[owner].expires.is_none();
-                    if is_there {
+                    if is_there && self.parameters.commits_on_revoke {
                         self.partitions[place].commit();
                     }
                     self.partitions[place].owner = None;
@@ -269,9 +269,16 @@ impl Plant<'_> {
     }
 
     fn own(&mut self, place: PartitionAt, member: ConsumerAt) {
+        let restores = self.parameters.restore_seconds;
         let partition = &mut self.partitions[place];
+        if restores > 0 && partition.had.is_some_and(|had| had != member) {
+            partition.restored_at = Some(self.t + restores);
+        }
+        partition.had = Some(member);
         partition.owner = Some(member);
+        let back = partition.position;
         partition.seek();
+        self.tally.read_again += (back - partition.position).max(0.0);
     }
 
     /// Whether some partition has nobody, or somebody who is gone.

@@ -44,8 +44,7 @@ impl Plant<'_> {
         let is_away = p.outages.iter().any(|o| o.has(t))
             || p.coordinator_outages.iter().any(|o| o.has(t))
             || self.chance.chance(p.failed_looks);
-        let is_running = |pod: &&Pod| pod.phase == Phase::Running;
-        let ready = self.pods.iter().filter(is_running).count();
+        let ready = self.ready();
         let mut line = Observe {
             t: origin + real(t),
             look: None,
@@ -57,7 +56,7 @@ impl Plant<'_> {
             workload: Workload {
                 spec_replicas: self.replicas,
                 ready_replicas: i32::try_from(ready).unwrap_or(i32::MAX),
-                rollout: false,
+                rollout: self.is_rolling(),
             },
             kafka_ok: !is_away,
             topics: std::collections::BTreeMap::new(),

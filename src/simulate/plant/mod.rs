@@ -8,6 +8,7 @@ mod arrivals;
 mod assign;
 mod consume;
 mod group;
+mod habits;
 mod look;
 pub mod parameters;
 mod parts;
@@ -57,6 +58,8 @@ pub struct Plant<'a> {
     /// Members that work, and whether that has to be found out anew.
     active: Vec<ConsumerAt>,
     is_changed: bool,
+    /// Pods that a release has still to replace.
+    outdated: Vec<u64>,
     tally: Tally,
 }
 
@@ -76,7 +79,10 @@ impl<'a> Plant<'a> {
             for number in 0..parameters.partitions_of(topic) {
                 let mut partition = Partition::new(Arc::clone(&name), number, number < *first);
                 let is_stuck = |s: &parameters::Stuck| s.topic == *topic && s.partition == number;
-                partition.exempt = parameters.stuck.iter().any(is_stuck);
+                let waits = parameters.waits.get(topic).copied().unwrap_or(0);
+                partition.waits = usize::try_from(waits).unwrap_or(0);
+                // Nobody is late who waits on purpose.
+                partition.exempt = parameters.stuck.iter().any(is_stuck) || waits > 0;
                 partitions.push::<PartitionAt>(partition);
             }
         }
@@ -99,6 +105,7 @@ impl<'a> Plant<'a> {
             found_at: None,
             active: Vec::new(),
             is_changed: true,
+            outdated: Vec::new(),
             tally: Tally::new(objective),
         };
         if parameters.consumers_from_seconds == 0 {
@@ -140,7 +147,10 @@ impl<'a> Plant<'a> {
             }
         }
         self.move_pods();
+        self.release();
         self.time_members_out();
+        self.throw_out();
+        self.restore();
         self.expand();
         let stuck = &self.parameters.stuck;
         self.is_changed |= stuck.iter().any(|s| s.from == self.t || s.to == self.t);
@@ -208,7 +218,8 @@ impl<'a> Plant<'a> {
             });
             let consumer = &mut self.consumers[owner];
             consumer.partitions.push(place);
-            if !is_stuck {
+            let restores = partition.restored_at.is_some_and(|at| self.t < at);
+            if !is_stuck && !restores {
                 consumer.moving.push(place);
             }
         }

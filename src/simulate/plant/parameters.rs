@@ -111,6 +111,21 @@ pub struct Parameters {
     pub offsets_per_record: f64,
     /// Lag of each partition that never goes away.
     pub residual_lag: i64,
+    /// When all pods are replaced, one after the other.
+    pub releases: Vec<i64>,
+    /// Members of somebody else in the group, who take partitions as the others do.
+    pub foreign_members: u32,
+    /// How often the group rebalances of itself, as where members exceed `max.poll.interval.ms`; 0: never.
+    pub rebalance_every_seconds: i64,
+    /// How long a consumer does not read a partition that another one had before.
+    pub restore_seconds: i64,
+    /// Whether consumers commit what they have read before they lose a partition; else it is read again.
+    pub commits_on_revoke: bool,
+    /// Topics whose records are read no sooner than so many seconds after they came, as those for retries. They are left out of
+    /// the seconds over the objective.
+    pub waits: BTreeMap<String, i64>,
+    /// A pod with so many records behind calls itself unready; absent: it is ready when it runs.
+    pub unready_from_lag: Option<f64>,
 }
 
 /// Partitions that are added to a topic.
@@ -276,6 +291,13 @@ impl Default for Parameters {
             broker_outages: Vec::new(),
             offsets_per_record: 1.0,
             residual_lag: 0,
+            releases: Vec::new(),
+            foreign_members: 0,
+            rebalance_every_seconds: 0,
+            restore_seconds: 0,
+            commits_on_revoke: true,
+            waits: BTreeMap::new(),
+            unready_from_lag: None,
         }
     }
 }
@@ -347,7 +369,7 @@ impl Parameters {
         ]
     }
 
-    fn times(&self) -> [(&'static str, f64, f64, f64); 20] {
+    fn times(&self) -> [(&'static str, f64, f64, f64); 24] {
         let member = self.cooperative_per_member_seconds;
         let replicas = f64::from(self.initial_replicas.unwrap_or(0));
         let metadata = real(self.metadata_max_age_seconds);
@@ -390,6 +412,25 @@ impl Parameters {
             ("slowRecordSeconds", self.slow_record_seconds, 0.0, 3600.0),
             ("metadataMaxAgeSeconds", metadata, 0.0, YEAR),
             ("consumersFromSeconds", from, 0.0, YEAR),
+            (
+                "foreignMembers",
+                f64::from(self.foreign_members),
+                0.0,
+                10_000.0,
+            ),
+            (
+                "rebalanceEverySeconds",
+                real(self.rebalance_every_seconds),
+                0.0,
+                YEAR,
+            ),
+            ("restoreSeconds", real(self.restore_seconds), 0.0, 86_400.0),
+            (
+                "unreadyFromLag",
+                self.unready_from_lag.unwrap_or(1.0),
+                1.0,
+                1e12,
+            ),
         ]
     }
 
@@ -415,6 +456,18 @@ impl Parameters {
         for expansion in &self.expansions {
             if !self.topics.contains_key(&expansion.topic) {
                 return Err(unknown("expansions", &expansion.topic));
+            }
+        }
+        for (topic, seconds) in &self.waits {
+            if !self.topics.contains_key(topic) {
+                return Err(unknown("waits", topic));
+            }
+            if !(0..=86_400).contains(seconds) {
+                return Err(InvalidParameter {
+                    field: "waits",
+                    value: format!("{topic}: {seconds}"),
+                    bounds: "0 to 86400 seconds".to_owned(),
+                });
             }
         }
         for stuck in &self.stuck {

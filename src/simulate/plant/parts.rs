@@ -104,7 +104,7 @@ pub(super) struct Partition {
     pub(super) exists: bool,
     /// Whether the group's consumers have heard of it.
     pub(super) known: bool,
-    /// Left out of the seconds over the objective: poisoned at some time.
+    /// Left out of the seconds over the objective: poisoned at some time, or read late on purpose.
     pub(super) exempt: bool,
     /// What has arrived.
     pub(super) arrived: f64,
@@ -120,6 +120,11 @@ pub(super) struct Partition {
     pub(super) done: f64,
     pub(super) committed: Option<f64>,
     pub(super) owner: Option<ConsumerAt>,
+    /// Who had it last, and when its present owner has restored what it needs.
+    pub(super) had: Option<ConsumerAt>,
+    pub(super) restored_at: Option<i64>,
+    /// Its records are read no sooner than so many seconds after they came.
+    pub(super) waits: usize,
 }
 
 impl Partition {
@@ -138,6 +143,9 @@ impl Partition {
             done: 0.0,
             committed: None,
             owner: None,
+            had: None,
+            restored_at: None,
+            waits: 0,
         }
     }
 
@@ -148,8 +156,22 @@ impl Partition {
         self.curve.push_back(self.arrived);
     }
 
+    /// What can be read and has not been.
     pub(super) fn unread(&self) -> f64 {
-        self.arrived - self.position
+        if self.waits == 0 {
+            return self.arrived - self.position;
+        }
+        let old = self.curve.len().checked_sub(self.waits + 1);
+        let readable = old.and_then(|place| self.curve.get(place)).copied();
+        (readable.unwrap_or(self.read_through) - self.position).max(0.0)
+    }
+
+    /// Reads all that can be read.
+    pub(super) fn read_all(&mut self) {
+        self.position = match self.waits {
+            0 => self.arrived,
+            _ => self.position + self.unread(),
+        };
     }
 
     /// Takes what has been read off the curve: `read` is told of each second, how many seconds ago it was and how many

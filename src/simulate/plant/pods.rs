@@ -28,10 +28,12 @@ impl Plant<'_> {
             // They have been there for long.
             self.consumers[consumer].warm_at = self.t;
         }
+        self.boot_others();
         let assignor = self.parameters.assignor;
         for (partition, owner) in assign(assignor, &self.partitions, &self.consumers, &self.members)
         {
             self.partitions[partition].owner = Some(owner);
+            self.partitions[partition].had = Some(owner);
         }
         self.is_changed = true;
     }
@@ -44,23 +46,9 @@ impl Plant<'_> {
         let speed = parameters.consumer_rate * spread.max(SLOWEST);
         let ready_at = self.t + wait;
         let number = self.pods_so_far;
-        let consumers = (0..self.threads).map(|_| {
-            self.consumers.push(Consumer {
-                id: format!("{:012x}", self.random.bits() >> 16),
-                speed,
-                drift: 0.0,
-                warm_at: ready_at + parameters.warmup_seconds,
-                running: false,
-                partitions: Vec::new(),
-                moving: Vec::new(),
-                next_commit: 0,
-                expires: None,
-                budget: 0.0,
-                processed: 0.0,
-                busy: 0.0,
-                rate: 0.0,
-            })
-        });
+        let warm_at = ready_at + parameters.warmup_seconds;
+        let consumers = (0..self.threads).map(|_| self.consumer(speed, warm_at));
+        let consumers = consumers.collect();
         Pod {
             number,
             phase: Phase::Pending,
@@ -68,11 +56,30 @@ impl Plant<'_> {
             ready_at,
             gone_at: None,
             cpu: 0.0,
-            consumers: consumers.collect(),
+            consumers,
         }
     }
 
-    fn start(&mut self) {
+    /// A consumer that has not joined.
+    pub(super) fn consumer(&mut self, speed: f64, warm_at: i64) -> ConsumerAt {
+        self.consumers.push(Consumer {
+            id: format!("{:012x}", self.random.bits() >> 16),
+            speed,
+            drift: 0.0,
+            warm_at,
+            running: false,
+            partitions: Vec::new(),
+            moving: Vec::new(),
+            next_commit: 0,
+            expires: None,
+            budget: 0.0,
+            processed: 0.0,
+            busy: 0.0,
+            rate: 0.0,
+        })
+    }
+
+    pub(super) fn start(&mut self) {
         let (least, mode, most) = self.parameters.start_seconds;
         let mut wait = nearest(self.random.triangular(least, mode, most));
         let needs_node = |most: usize| self.pods.len() >= most;
@@ -83,7 +90,7 @@ impl Plant<'_> {
         self.pods.push(pod);
     }
 
-    fn join(&mut self, consumer: ConsumerAt) {
+    pub(super) fn join(&mut self, consumer: ConsumerAt) {
         let commit = self
             .random
             .whole(1, self.parameters.commit_interval_seconds);
@@ -128,7 +135,7 @@ impl Plant<'_> {
         }
     }
 
-    fn terminate(&mut self, number: u64) {
+    pub(super) fn terminate(&mut self, number: u64) {
         let Some(pod) = self.pods.iter_mut().find(|pod| pod.number == number) else {
             return;
         };
@@ -146,7 +153,7 @@ impl Plant<'_> {
             consumer.running = false;
             for place in &consumer.partitions {
                 let partition = &mut self.partitions[*place];
-                if parameters.leaves_group {
+                if parameters.leaves_group && parameters.commits_on_revoke {
                     partition.commit();
                 } else {
                     let back = partition.committed.unwrap_or(0.0);

@@ -1,0 +1,122 @@
+//! Groups with habits that people report from production: what they cost, and what must not happen to them.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// A group of `orders` with 12 partitions under range, eager rebalances of 8 s, pods of 30 s, one law and one seed.
+fn group(spec: Value, load: &str, change: impl FnOnce(&mut Parameters)) -> Outcome {
+    let mut setup = setup(spec, load);
+    setup.partitions = Some(12);
+    setup.parameters.eager_seconds = 8.0;
+    setup.parameters.start_seconds = (25.0, 30.0, 40.0);
+    change(&mut setup.parameters);
+    let mut outcomes = setup.fit().unwrap().run(&|_| ()).unwrap();
+    outcomes.remove(0)
+}
+
+fn sizes(outcome: &Outcome) -> Vec<i32> {
+    outcome.actions.iter().map(|action| action.to).collect()
+}
+
+#[test]
+fn releases_make_a_backlog_and_ask_for_nothing() {
+    let spec = json!({ "objective": { "lagPerReplica": 2000 } });
+    let outcome = group(spec, "0,780\n21600,780\n", |p| {
+        p.initial_replicas = Some(6);
+        p.releases = (1..12).map(|n| n * 1800).collect();
+    });
+    assert!(outcome.actions.len() <= 4, "{:?}", sizes(&outcome));
+}
+
+#[test]
+fn beside_members_of_somebody_else_it_grows_no_further_than_they_leave() {
+    let outcome = group(json!({}), "0,200\n600,200\n660,2600\n5400,2600\n", |p| {
+        p.initial_replicas = Some(1);
+        p.foreign_members = 8;
+    });
+    assert_eq!(
+        sizes(&outcome).iter().max(),
+        Some(&4),
+        "{:?}",
+        sizes(&outcome)
+    );
+}
+
+#[test]
+fn a_group_that_restores_state_is_moved_seldom() {
+    let waves = (0..16).map(|n| format!("{},{}\n", n * 1200, if n % 2 == 0 { 500 } else { 1300 }));
+    let load: String = waves.collect();
+    let actions = |restores| {
+        let outcome = group(json!({ "objective": { "maxDelay": "5m" } }), &load, |p| {
+            p.restore_seconds = restores;
+        });
+        outcome.actions.len()
+    };
+    let (plain, dear) = (actions(0), actions(240));
+    assert!(dear <= 8 && dear <= plain, "{dear}, and {plain} without");
+}
+
+#[test]
+fn commits_that_are_rare_and_lost_do_not_throw_a_group_about() {
+    let outcome = group(json!({}), "0,150\n21600,150\n", |p| {
+        p.initial_replicas = Some(1);
+        p.commit_interval_seconds = 600;
+        p.commits_on_revoke = false;
+    });
+    let read_again = outcome.scores[0].read_again / (150.0 * 21_600.0);
+    assert!(outcome.actions.len() <= 8, "{:?}", sizes(&outcome));
+    assert!(read_again < 0.15, "{read_again}");
+}
+
+#[test]
+fn a_group_that_is_thrown_about_keeps_its_size() {
+    let outcome = group(json!({}), "0,800\n10800,800\n", |p| {
+        p.initial_replicas = Some(6);
+        p.rebalance_every_seconds = 45;
+    });
+    assert!(outcome.actions.len() <= 2, "{:?}", sizes(&outcome));
+}
+
+#[test]
+fn a_topic_for_retries_asks_for_nothing() {
+    let topics = json!({ "topics": ["orders", "retries"] });
+    let outcome = group(
+        topics,
+        "time,orders,retries\n0,360,60\n21600,360,60\n",
+        |p| {
+            p.initial_replicas = Some(3);
+            p.waits = BTreeMap::from([("retries".to_owned(), 600)]);
+        },
+    );
+    assert!(
+        outcome.scores[0].replica_hours < 24.0,
+        "{:?} {:?}",
+        outcome.scores,
+        sizes(&outcome)
+    );
+    assert!(
+        outcome.series.last().unwrap().replicas <= 4,
+        "{:?}",
+        sizes(&outcome)
+    );
+}
+
+#[test]
+fn pods_that_are_unready_while_they_are_busy_do_not_hold_the_group() {
+    let spec = json!({ "objective": { "lagPerReplica": 1000 } });
+    let outcome = group(spec, "0,100\n600,100\n660,900\n5400,900\n", |p| {
+        p.initial_replicas = Some(1);
+        p.unready_from_lag = Some(800.0);
+    });
+    assert!(
+        sizes(&outcome).iter().max() >= Some(&6),
+        "{:?}",
+        sizes(&outcome)
+    );
+    assert!(
+        outcome.scores[0].max_delay_seconds < 300,
+        "{:?}",
+        outcome.scores
+    );
+}
