@@ -104,7 +104,7 @@ fn a_partition_that_is_missing_or_has_no_end_is_unknown_and_not_gone() {
     let answer = session.take(line(holed)).unwrap().unwrap();
     assert_eq!(answer.limit, Some(4));
     assert!(
-        answer.trail[0].contains("1 partitions unknown"),
+        answer.trail[0].contains("1 partition unknown"),
         "{:?}",
         answer.trail
     );

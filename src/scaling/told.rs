@@ -113,6 +113,12 @@ impl Scene<'_> {
         {
             self.trail.push(Step::CommitPastEnd { topic, partition });
         }
+        let pause = self.memory.learnt.pause;
+        if let Some(pause) = pause.filter(|_| self.memory.learnt.excess() > 0.0) {
+            self.trail.push(Step::Pause {
+                lasts: SignedDuration::from_secs(pause.seconds),
+            });
+        }
         let sleeps = matches!(verdict, Verdict::Scale { to: 0, .. })
             || self.memory.last.is_some_and(|l| l.to == 0);
         if self.replicas > 0 && !sleeps {

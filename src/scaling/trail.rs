@@ -92,6 +92,11 @@ pub enum Step {
         /// The size that was asked for.
         asked: i32,
     },
+    /// Moved partitions stand still for longer than elsewhere.
+    Pause {
+        /// Until nine in ten were committed for again.
+        lasts: SignedDuration,
+    },
     /// What the last scale-up brought.
     InVain {
         /// Throughput, in percent.
@@ -167,7 +172,7 @@ impl fmt::Display for Step {
         match self {
             Self::Lag { total, unknown: 0 } => write!(f, "lag {total}"),
             Self::Lag { total, unknown } => {
-                write!(f, "lag {total} and {unknown} partitions unknown")
+                write!(f, "lag {total} and {} unknown", partitions(*unknown))
             }
             Self::Demand {
                 replicas,
@@ -206,6 +211,11 @@ impl fmt::Display for Step {
                 f,
                 "{replicas}: with {asked} no consumer would have fewer records waiting"
             ),
+            Self::Pause { lasts } => write!(
+                f,
+                "what moves stands still for {}s in this group",
+                lasts.as_secs()
+            ),
             Self::NotBefore(at) => write!(f, "next action not before {}", clock(*at)),
             Self::AtMostUntil(at) => write!(f, "waits until {} at most", clock(*at)),
             Self::Overdue { what, waited } => write!(
@@ -224,6 +234,7 @@ impl fmt::Display for Step {
                     window.as_secs()
                 )
             }
+            Self::NewPartitions { count: 1 } => f.write_str("1 new partition has no owner yet"),
             Self::NewPartitions { count } => write!(f, "{count} new partitions have no owner yet"),
             Self::CommitPastEnd { topic, partition } => {
                 write!(
@@ -260,7 +271,7 @@ impl Step {
                 )?;
                 match unknown {
                     0 => Ok(()),
-                    unknown => write!(f, ", {unknown} partitions unknown"),
+                    unknown => write!(f, ", {} unknown", partitions(*unknown)),
                 }
             }
             Self::Load {
@@ -279,6 +290,7 @@ impl Step {
                     write!(f, "{arrive} records/s arrive, one consumer does {each} now")
                 }
             }
+            Self::Stuck { count: 1 } => f.write_str("1 partition does not move"),
             Self::Stuck { count } => write!(f, "{count} partitions do not move"),
             Self::Replayed { replicas, window } => write!(
                 f,
@@ -296,6 +308,14 @@ impl Step {
             ),
             _ => Ok(()),
         }
+    }
+}
+
+/// A number of partitions.
+fn partitions(n: i32) -> String {
+    match n {
+        1 => "1 partition".to_owned(),
+        n => format!("{n} partitions"),
     }
 }
 

@@ -550,15 +550,15 @@ fn a_group_that_restores_state_learns_what_its_rebalances_cost_and_avoids_them()
             plant.load(if (look / 60) % 2 == 0 { 450 } else { 1150 });
             actions += usize::from(scale(&plant.look()).is_some());
         }
-        (
-            actions,
-            plant.world.state.memory.learnt.pause,
-            plant.capacity(),
-        )
+        let pause = plant.world.state.memory.learnt.pause;
+        let told = plant.look().trail.to_string();
+        (actions, pause, plant.capacity(), told)
     };
-    let (usual, pause, _) = moves(10);
+    let (usual, pause, _, told) = moves(10);
+    assert!(!told.contains("stands still"), "{told}");
     assert!(pause.is_none_or(|pause| pause.seconds <= 60), "{pause:?}");
-    let (dear, pause, capacity) = moves(240);
+    let (dear, pause, capacity, told) = moves(240);
+    assert!(told.contains("what moves stands still for"), "{told}");
     assert!(
         pause.is_some_and(|pause| (150..=400).contains(&pause.seconds)),
         "{pause:?}"

@@ -96,7 +96,7 @@ fn a_stuck_partition_asks_for_nothing() {
         decision
             .trail
             .to_string()
-            .contains("1 partitions do not move"),
+            .contains("1 partition does not move"),
         "{}",
         decision.trail
     );

@@ -102,7 +102,7 @@ fn an_up_uses_a_last_value_for_a_minute_and_the_other_partitions_after_that() {
         decision
             .trail
             .to_string()
-            .starts_with("lag 10000 and 1 partitions unknown")
+            .starts_with("lag 10000 and 1 partition unknown")
     );
 
     for partition in &mut dark.partitions {
