@@ -17,7 +17,7 @@ const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(180);
 /// nobody: `max.poll.interval.ms` takes the partition from an owner that stands still after five minutes.
 const UNREADABLE_AFTER: SignedDuration = SignedDuration::from_secs(600);
 /// No more offsets than this are believed to be an aborted transaction's.
-const UNREADABLE_AT_MOST: i64 = 1000;
+pub(super) const UNREADABLE_AT_MOST: i64 = 1000;
 
 /// What has to be remembered of partitions whose offsets do not say enough.
 #[derive(Debug, Clone, Default)]

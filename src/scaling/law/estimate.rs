@@ -127,7 +127,7 @@ impl Estimate {
         for (place, state) in partitions.all() {
             // One record may be a transaction marker, which nobody reads.
             hopeless += usize::from(state.is_stuck);
-            if state.is_stuck && state.series.lag() > 1.0 {
+            if state.is_stuck && !state.is_silent && state.series.lag() > 1.0 {
                 stuck.extend(partitions.name(place));
             }
             if !state.is_live() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::observation::{Commit, GroupState, Look, Rebalance};
+use super::super::offsets::UNREADABLE_AT_MOST;
 use super::super::policy::{OffsetReset, Policy};
 use super::real;
 use super::series::{Of, Series};
@@ -98,6 +99,10 @@ pub(super) struct State {
     pub(super) wait: f64,
     /// It may have a record in hand that takes long, for all that is known of it.
     pub(super) is_in_hand: bool,
+    /// When its end last moved, in milliseconds.
+    grew: i64,
+    /// What is left of it may be an aborted transaction's, which nobody reads: nothing has come for a while.
+    pub(super) is_silent: bool,
     /// How long its commit stood before it last moved, in milliseconds.
     moved_after: i64,
     /// Place of its owner among the members.
@@ -202,6 +207,9 @@ impl Partitions {
                 state.born = None;
             }
             state.note_progress(at, self.stable_since, longest);
+            state.is_silent = policy.may_hold_markers
+                && at - state.grew >= STUCK
+                && state.series.lag() <= real(UNREADABLE_AT_MOST);
             let waited = state.wait > 0.0;
             state.note_wait(at);
             self.found_waits |= state.wait > 0.0 && !waited;
@@ -404,6 +412,9 @@ impl State {
             // Not a look that crossed another: the log was cut, or made anew.
             self.series.clear();
             self.backwards = 0;
+        }
+        if self.series.end() != Some(end) {
+            self.grew = at;
         }
         let previous = self.series.latest().unwrap_or(at);
         if before.is_none() || before != committed {

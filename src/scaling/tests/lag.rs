@@ -210,3 +210,89 @@ fn a_hot_partition_is_freed_of_its_neighbours() {
     assert!(plant.world.replicas >= 6, "{}", plant.world.replicas);
     assert!(plant.look().facts.lag.total < 6000);
 }
+
+#[test]
+fn what_an_aborted_transaction_leaves_keeps_nobody_awake_and_is_no_alarm() {
+    let mut world = World::new(3, 1);
+    world.policy.min = 0;
+    world.policy.may_hold_markers = true;
+    for _ in 0..20 {
+        world.flow(900, 900);
+        world.look();
+    }
+    // Two offsets and a marker that nobody can read.
+    world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + 3);
+    let began = world.now;
+    let slept = loop {
+        let decision = world.look();
+        assert_eq!(decision.facts.stuck_partitions, [], "{decision:#?}");
+        if let Some(to) = scale(&decision) {
+            break to;
+        }
+        assert!(world.now.duration_since(began) < secs(1200));
+    };
+    assert_eq!(slept, (1, 0));
+    assert!(
+        world.now.duration_since(began) >= secs(900),
+        "ten minutes, and five of quiet"
+    );
+    // Without the isolation level it may be records.
+    let mut world = World::new(3, 1);
+    world.policy.min = 0;
+    world.flow(900, 900);
+    world.look();
+    world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + 3);
+    world.run(100);
+}
+
+#[test]
+fn asleep_a_commit_at_the_end_is_nothing_to_do() {
+    let mut world = World::new(3, 0);
+    world.policy.min = 0;
+    world.run(4);
+    // Somebody else moves the commits along.
+    world.flow(900, 900);
+    world.run(20);
+    world.flow(3, 0);
+    assert_eq!(scale(&world.look()), Some((0, 1)));
+}
+
+#[test]
+fn what_is_read_and_never_committed_is_unknown() {
+    for reset in [OffsetReset::Latest, OffsetReset::Earliest] {
+        let mut world = World::new(4, 4);
+        world.policy.offset_reset = reset;
+        let mut end = 0;
+        for look in 0..60 {
+            end += 1500;
+            for partition in &mut world.partitions {
+                partition.log_end = Some(end);
+                partition.committed = Commit::Absent;
+            }
+            let decision = world.look();
+            assert_eq!(scale(&decision), None, "{decision:#?}");
+            if look > 14 {
+                assert_eq!(decision.facts.uncommitted, 4);
+                assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
+                assert!(decision.facts.nothing_committed.is_some());
+            }
+        }
+        // The first commits: it is known again.
+        for partition in &mut world.partitions {
+            partition.committed = Commit::At(end);
+        }
+        assert_eq!(world.look().facts.uncommitted, 0);
+    }
+}
+
+#[test]
+fn a_commit_past_the_end_of_an_empty_partition_holds_nobody() {
+    let mut world = World::new(8, 2).lag(8000);
+    world.partitions[5] = Partition {
+        log_start: Some(0),
+        log_end: Some(0),
+        committed: Commit::At(51_234),
+        owner: Some(0),
+    };
+    assert_eq!(world.until_action(4), Some((2, 8)));
+}
