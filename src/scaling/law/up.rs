@@ -225,6 +225,10 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
                 let able = saturated.map_or(capacity, |rate| rate.min(capacity));
                 (1.0 - able / came).max(-1.0)
             }
+            // What is late when nothing comes any more is late, however soon it is read.
+            None if consumer.delay > slope_from && consumer.expected <= 0.0 => {
+                (1.0 - consumer.consumed / came).max(-1.0)
+            }
             None if consumer.delay > slope_from => 1.0 - consumer.consumed / came,
             None => 0.0,
         };
