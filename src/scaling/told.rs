@@ -113,12 +113,7 @@ impl Scene<'_> {
         {
             self.trail.push(Step::CommitPastEnd { topic, partition });
         }
-        let pause = self.memory.learnt.pause;
-        if let Some(pause) = pause.filter(|_| self.memory.learnt.excess() > 0.0) {
-            self.trail.push(Step::Pause {
-                lasts: SignedDuration::from_secs(pause.seconds),
-            });
-        }
+        self.explain_pause();
         let sleeps = matches!(verdict, Verdict::Scale { to: 0, .. })
             || self.memory.last.is_some_and(|l| l.to == 0);
         if self.replicas > 0 && !sleeps {
@@ -205,6 +200,16 @@ impl Scene<'_> {
                 history: self.history,
             },
         )
+    }
+
+    /// What was learnt of this group's hand-overs, where that is more than is usual.
+    fn explain_pause(&mut self) {
+        let learnt = &self.memory.learnt;
+        if let Some(pause) = learnt.pause.filter(|_| learnt.excess() > 0.0) {
+            self.trail.push(Step::Pause {
+                lasts: SignedDuration::from_secs(pause.seconds),
+            });
+        }
     }
 
     /// The group as it is, for a scale-up to be judged by.
