@@ -112,7 +112,9 @@ impl Scene<'_> {
         let (memory, now) = (&self.memory, self.now);
         let last = memory.last.map(|last| last.time);
         // Whoever caused the rebalance: a release and a pod that was replaced hold records up as well.
+        // One that does not end is no excuse for long.
         let disturbed = self.history.membership.disturbed;
+        let disturbed = disturbed.filter(|_| self.gates.overdue.is_none());
         let held_up = last.max(disturbed);
         let held_up = held_up.filter(|_| memory.learnt.is_measured())?;
         let timeout = self.policy.pacing.settle_timeout;

@@ -335,6 +335,20 @@ fn a_release_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off() {
 }
 
 #[test]
+fn a_release_that_does_not_end_excuses_no_backlog_for_ever() {
+    use super::plant::Plant;
+    let mut plant = Plant::new(12, 6, 780);
+    plant.world.policy.objective = Objective::LagPerReplica(2000);
+    plant.stall = 60;
+    plant.run(80);
+    assert_eq!(plant.capacity(), Some(200));
+    plant.world.rollout = Rollout::InProgress;
+    plant.run(18);
+    plant.stall = 60;
+    assert_eq!(plant.run(6), [(6, 12)], "longer than settleTimeout");
+}
+
+#[test]
 fn the_last_action_is_no_scale_up_for_ever() {
     let mut shared = Shared::new(6, 6, 0);
     let decision = (0..60).map(|_| shared.look()).find(|d| scale(d).is_some());
