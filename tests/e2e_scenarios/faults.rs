@@ -154,13 +154,10 @@ async fn a_rollout_that_does_not_end_is_waited_for_until_its_timeout_is_reported
     .await;
     assert!(told.contains("RolloutInProgress since"), "{told}");
 
-    // One action is let through. Its Pods cannot start either, so no other follows it.
+    // One action is let through, up to what the partitions can feed.
     here.space.until_replicas("fulfillment", 6, 60).await;
     let waited = watched.last_change() - broken_at;
     assert!(waited >= secs(20), "only {waited:?} waited for");
-    here.space
-        .until_condition("fulfillment", "AbleToScale", "False/ReplicasNotReady")
-        .await;
 
     // What was wrong is put right: all consumers start.
     here.space.image("fulfillment", IMAGE).await;
