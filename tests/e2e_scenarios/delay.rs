@@ -34,7 +34,8 @@ async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_lo
     })
     .await;
     // 100 records a second, of 45 or so that each can do: once that has paid for the rebalance.
-    here.space.until_replicas("fulfillment", 3, 360).await;
+    // Another scenario may kill the operator meanwhile, and the evidence begins anew.
+    here.space.until_replicas("fulfillment", 3, 600).await;
     // It is told once it is done, so a moment after it is seen.
     until(secs(10), "the action is told", || async {
         let last = here.space.status("fulfillment").await.last_scale;
