@@ -401,8 +401,8 @@ fn a_second_signal_ends_it_at_once() {
     let api = ApiServer::start();
     let operator = api.home.run(&["--shutdown-grace=60s"]);
     let _held = half_a_request(operator.pages());
-    operator.signal("TERM");
-    operator.logged("asked to stop");
+    // Two kinds, one right after the other: two of one kind might be seen as one, and it may end before a second comes.
+    operator.signal("INT");
     operator.signal("TERM");
     let (status, log) = operator.ended();
     assert_eq!(status.code(), Some(128 + 15), "{log:?}");
