@@ -10,6 +10,7 @@ mod plant;
 mod promises;
 mod reviewed;
 mod scenarios;
+mod shapes;
 mod unknowns;
 
 use std::sync::Arc;

@@ -1,0 +1,155 @@
+//! Shapes of real groups: records that take long, state that is restored, records that wait on purpose, backlogs that no size
+//! could work off.
+
+use rstest::rstest;
+
+use super::plant::Plant;
+use super::*;
+
+/// Jobs of 20 minutes in four of twelve partitions, one each and more behind it.
+fn jobs(replicas: i32, objective: Objective) -> Plant {
+    let mut plant = Plant::new(12, replicas, 0);
+    plant.world.policy.objective = objective;
+    for partition in plant.world.partitions.iter_mut().take(4) {
+        partition.log_end = Some(6);
+    }
+    plant
+}
+
+#[rstest]
+#[case(Objective::LagPerReplica(10))]
+#[case(Objective::MaxDelay(secs(14_400)))]
+fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
+    let mut plant = jobs(12, objective);
+    plant.able = 0;
+    assert_eq!(plant.run(76), []);
+    let decision = plant.look();
+    assert_eq!(
+        hold(&decision),
+        Some(HoldReason::RecordsInHand),
+        "{decision:#?}"
+    );
+    // The first jobs end after 20 minutes; a restart forgets no more than it must.
+    let done = |plant: &mut Plant, jobs: i64| {
+        for (read, partition) in plant
+            .read
+            .iter_mut()
+            .zip(&mut plant.world.partitions)
+            .take(4)
+        {
+            *read = jobs;
+            partition.committed = Commit::At(jobs);
+        }
+    };
+    done(&mut plant, 1);
+    plant.run(70);
+    assert!(
+        plant.world.replicas >= 6,
+        "it has paid for the jobs that are begun anew"
+    );
+    done(&mut plant, 2);
+    plant.world.restart();
+    assert_eq!(plant.run(70), []);
+    let longest = plant.world.state.memory.learnt.longest;
+    assert!(
+        longest.is_some_and(|longest| longest.seconds >= 1000),
+        "{longest:?}"
+    );
+}
+
+#[test]
+fn an_outage_is_no_record_that_takes_long() {
+    let mut plant = Plant::new(12, 6, 600);
+    plant.run(20);
+    plant.able = 0;
+    plant.run(40);
+    plant.able = 200;
+    plant.run(40);
+    assert_eq!(plant.world.state.memory.learnt.longest, None);
+}
+
+#[test]
+fn a_group_that_restores_state_learns_what_its_rebalances_cost_and_avoids_them() {
+    let moves = |restores: i64| {
+        let mut plant = Plant::new(12, 3, 900);
+        plant.restores = restores;
+        let mut actions = 0;
+        for look in 0..480 {
+            // A load between two sizes.
+            plant.load(if (look / 60) % 2 == 0 { 450 } else { 1150 });
+            actions += usize::from(scale(&plant.look()).is_some());
+        }
+        let pause = plant.world.state.memory.learnt.pause;
+        let told = plant.look().trail.to_string();
+        (actions, pause, plant.capacity(), told)
+    };
+    let (usual, pause, _, told) = moves(10);
+    assert!(!told.contains("stands still"), "{told}");
+    assert!(pause.is_none_or(|pause| pause.seconds <= 60), "{pause:?}");
+    let (dear, pause, capacity, told) = moves(240);
+    assert!(told.contains("what moves stands still for"), "{told}");
+    assert!(
+        pause.is_some_and(|pause| (150..=400).contains(&pause.seconds)),
+        "{pause:?}"
+    );
+    assert!(dear * 2 <= usual, "{dear} against {usual}");
+    assert!(
+        capacity.is_none_or(|capacity| capacity >= 150),
+        "{capacity:?}"
+    );
+}
+
+#[test]
+fn what_is_late_and_would_be_read_soon_by_more_asks_for_more() {
+    // 17,000 records behind, nothing arrives, one consumer does 50 a second: 340 s with one, 57 s with six.
+    let mut plant = Plant::new(6, 1, 0);
+    plant.able = 50;
+    plant.world.assignor = Some(Assignor::Range);
+    for partition in &mut plant.world.partitions {
+        partition.log_end = Some(17_000 / 6);
+    }
+    let grown = (0..10).any(|_| plant.look().facts.current == 6);
+    assert!(grown, "not within ten looks");
+}
+
+#[test]
+fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
+    // Two topics of six and two partitions under range: the first two of six consumers have two each, and next to no room.
+    let mut plant = Plant::new(6, 3, 0);
+    plant.world.assignor = Some(Assignor::Range);
+    plant.world.policy.objective = Objective::MaxDelay(secs(300));
+    plant.world.hands_out = HandsOut::InBlocks;
+    plant.arrivals = vec![110; 6];
+    plant.run(60);
+    let before = plant.world.replicas;
+    // Each of six can do 200: 195 leave 5 a second to work a backlog off.
+    plant.arrivals = vec![195; 6];
+    let mut worst = secs(0);
+    for _ in 0..240 {
+        worst = worst.max(plant.look().facts.delay.unwrap_or_default());
+    }
+    assert!(before < 6);
+    assert_eq!(plant.world.replicas, 6);
+    assert!(worst < secs(200), "{worst:?}");
+}
+
+#[rstest]
+#[case(Objective::MaxDelay(secs(60)))]
+#[case(Objective::LagPerReplica(1000))]
+fn records_that_wait_on_purpose_ask_for_nothing(#[case] objective: Objective) {
+    // Twelve partitions for retries, which are read ten minutes after they were written, beside twelve others.
+    let mut plant = Plant::new(24, 3, 0);
+    plant.world.policy.objective = objective;
+    plant.arrivals = [vec![30; 12], vec![5; 12]].concat();
+    for partition in plant.world.partitions.iter_mut().skip(12) {
+        partition.log_end = Some(3000);
+    }
+    plant.held_back = vec![(12..24, 3000)];
+    plant.run(160);
+    let mut sizes = 0;
+    for _ in 0..160 {
+        plant.look();
+        sizes += plant.world.replicas;
+    }
+    assert!(sizes <= 160 * 5, "{} at the mean", sizes / 160);
+}
