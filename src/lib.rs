@@ -10,7 +10,7 @@
 //! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure | `api`, `scaling`, and of `kafka` what connects to nothing: `certificates`, `connection`, `interest`, `secret`, `security` and what configures `token` |
 //! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `recording`, `process::metrics` |
 //! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
-//! | [`recording`] | observations and decisions as JSON lines | `api`, `intent`, `scaling` |
+//! | [`recording`] | observations and decisions as JSON lines | `api`, `intent`, `scaling`, and of `kafka` the patterns of `interest` |
 //! | [`simulate`] | a model of topics, consumers and rebalances that runs a load through the decision; pure | `api`, `recording`, `scaling` |
 //! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `simulate`, `recording`, `api` |
 //!

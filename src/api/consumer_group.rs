@@ -60,6 +60,13 @@ pub struct ConsumerGroupSpec {
     #[schemars(length(min = 1, max = 256))]
     pub topic_pattern: Option<String>,
 
+    /// Topics of the group whose records wait on purpose, such as topics for retries: a regular expression that the whole name
+    /// must match. What waits there asks for no replicas and is no delay. These topics count for the partition limit like
+    /// the others, and with minReplicas: 0 records in them wake the group and keep it awake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub delayed_topic_pattern: Option<String>,
+
     /// Never fewer replicas than this. 0: the group sleeps when there is nothing to do; needs topics or topicPattern.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 10_000))]

@@ -11,12 +11,12 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     kafka::{
         error::ReadError,
-        interest::{GroupInterest, Isolation},
+        interest::{GroupInterest, Isolation, TopicPattern},
         snapshot::{self, EndAt, Known, Offset, Snapshot, TopicPartition},
     },
     scaling::observation::{
         Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-        Partition, Rebalance, Target, Topic,
+        Partition, Rebalance, Target, Topic, TopicRole,
     },
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Sight<'a> {
     pub(super) snapshot: Option<&'a Snapshot>,
     /// What is read for this group.
     pub(super) reading: &'a GroupInterest,
+    /// Topics whose records wait on purpose.
+    pub(super) delayed: Option<&'a TopicPattern>,
     /// How often its cluster should be looked at.
     pub(super) interval: SignedDuration,
     /// Since when this has been read.
@@ -71,7 +73,7 @@ fn look(sight: &Sight<'_>) -> Result<Look, Blind> {
         number: snapshot.look,
         began: to_millis(snapshot.started),
         at: to_millis(snapshot.finished),
-        topics: topics(snapshot, group, counting, sight.reading.isolation),
+        topics: topics(sight, snapshot, group, counting),
         group: observed_group(group),
         earlier: earlier(group, counting),
     })
@@ -101,11 +103,22 @@ fn to_millis(at: Timestamp) -> Timestamp {
 
 /// The topics that count, and those that are assigned besides: they bear on the limit alone.
 fn topics(
+    sight: &Sight<'_>,
     snapshot: &Snapshot,
     group: &snapshot::Group,
     counting: &[Arc<str>],
-    isolation: Isolation,
 ) -> Vec<Topic> {
+    let isolation = sight.reading.isolation;
+    let role = |name: &Arc<str>| {
+        // Sorted: a pattern may match thousands.
+        if counting.binary_search(name).is_err() {
+            TopicRole::Assigned
+        } else if sight.delayed.is_some_and(|pattern| pattern.matches(name)) {
+            TopicRole::Delayed
+        } else {
+            TopicRole::Counted
+        }
+    };
     let members = described(group).map_or(&[][..], |description| &description.members);
     let assigned: BTreeMap<&TopicPartition, u32> = (0..)
         .zip(members)
@@ -117,8 +130,7 @@ fn topics(
         .collect();
     let topic = |name: &Arc<str>| Topic {
         name: Arc::clone(name),
-        // Sorted: a pattern may match thousands.
-        counts: counting.binary_search(name).is_ok(),
+        role: role(name),
         partitions: match snapshot.topics.get(name) {
             Some(snapshot::Topic::Present(partitions)) => Some(
                 (0..)

@@ -204,6 +204,7 @@ pub(super) fn decided(
         now,
         snapshot: looked,
         reading: &intent.reading,
+        delayed: intent.delayed.as_ref(),
         interval: SignedDuration::try_from(resolved.interval).unwrap_or(SignedDuration::MAX),
         since: managed
             .reading

@@ -39,6 +39,8 @@ pub struct Intent {
     pub reading: GroupInterest,
     /// Where Kafka is.
     pub source: Source,
+    /// Topics whose records wait on purpose.
+    pub delayed: Option<TopicPattern>,
     /// What to scale; it is in the resource's own namespace.
     pub target: ScaleTargetRef,
     /// Whether decisions are acted on.
@@ -131,19 +133,27 @@ pub enum InvalidSpec {
         "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is noticed"
     )]
     NothingToWake,
+    /// No topic is left to scale by.
+    #[error(
+        "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a topic, or write a narrower pattern"
+    )]
+    AllDelayed,
     /// The pattern is no regular expression.
     #[error(
-        "topicPattern is no valid regular expression ({problem}): see https://docs.rs/regex/latest/regex/#syntax"
+        "{field} is no valid regular expression ({problem}): see https://docs.rs/regex/latest/regex/#syntax"
     )]
     Pattern {
+        /// Which.
+        field: &'static str,
         /// What is wrong with it.
         problem: String,
     },
     /// The pattern would need too much memory.
-    #[error(
-        "topicPattern is too large once compiled: write one with fewer and smaller repetitions"
-    )]
-    PatternTooLarge,
+    #[error("{field} is too large once compiled: write one with fewer and smaller repetitions")]
+    PatternTooLarge {
+        /// Which.
+        field: &'static str,
+    },
 }
 
 impl InvalidSpec {
@@ -171,6 +181,7 @@ impl Intent {
         if policy.min == 0 && topics == TopicSelection::OfGroup {
             return Err(InvalidSpec::NothingToWake);
         }
+        let delayed = delayed(spec, &topics)?;
         let isolation = match spec.isolation_level {
             IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
             IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
@@ -184,6 +195,7 @@ impl Intent {
                 max_delay: spec.objective.max_delay.map(crate::api::Duration::as_std),
             },
             source,
+            delayed,
             target: spec.scale_target_ref.clone(),
             mode: spec.mode,
         })
@@ -298,14 +310,37 @@ fn topics(spec: &ConsumerGroupSpec) -> Result<TopicSelection, InvalidSpec> {
                 .collect(),
         )),
         Some(_) if !named.is_empty() => Err(InvalidSpec::Topics),
-        Some(pattern) => match TopicPattern::new(pattern) {
-            Ok(pattern) => Ok(TopicSelection::Pattern(pattern)),
-            Err(regex::Error::CompiledTooBig(_)) => Err(InvalidSpec::PatternTooLarge),
-            Err(error) => Err(InvalidSpec::Pattern {
-                problem: last_line(&error.to_string()),
-            }),
-        },
+        Some(text) => pattern("topicPattern", text).map(TopicSelection::Pattern),
     }
+}
+
+fn delayed(
+    spec: &ConsumerGroupSpec,
+    topics: &TopicSelection,
+) -> Result<Option<TopicPattern>, InvalidSpec> {
+    let Some(text) = &spec.delayed_topic_pattern else {
+        return Ok(None);
+    };
+    let delayed = pattern("delayedTopicPattern", text)?;
+    let all_match = match topics {
+        TopicSelection::Named(topics) => topics.iter().all(|topic| delayed.matches(topic)),
+        TopicSelection::Pattern(counted) => *counted == delayed,
+        TopicSelection::OfGroup => false,
+    };
+    if all_match {
+        return Err(InvalidSpec::AllDelayed);
+    }
+    Ok(Some(delayed))
+}
+
+fn pattern(field: &'static str, text: &str) -> Result<TopicPattern, InvalidSpec> {
+    TopicPattern::new(text).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => InvalidSpec::PatternTooLarge { field },
+        error => InvalidSpec::Pattern {
+            field,
+            problem: last_line(&error.to_string()),
+        },
+    })
 }
 
 /// The crate draws the pattern with a caret under its fault, on several lines; a condition has room for the last one.

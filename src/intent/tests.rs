@@ -48,6 +48,7 @@ fn the_least_that_can_be_written_has_the_documented_defaults() {
         policy,
         reading,
         source,
+        delayed,
         target,
         mode,
     } = intent(json!({}));
@@ -81,7 +82,7 @@ fn the_least_that_can_be_written_has_the_documented_defaults() {
         (target.api_version.as_str(), target.kind.as_str()),
         ("apps/v1", "Deployment")
     );
-    assert_eq!(mode, Mode::Auto);
+    assert_eq!((mode, delayed), (Mode::Auto, None));
 }
 
 #[test]
@@ -90,6 +91,7 @@ fn everything_that_can_be_written_arrives() {
         policy,
         reading,
         source,
+        delayed,
         target,
         mode,
     } = intent(json!({
@@ -97,6 +99,7 @@ fn everything_that_can_be_written_arrives() {
         "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "worker" },
         "kafka": { "clusterRef": null, "bootstrapServers": ["kafka-0.kafka:9092"] },
         "topics": ["order-events", "returns"],
+        "delayedTopicPattern": "return.*",
         "minReplicas": 0,
         "maxReplicas": 20,
         "pacing": { "minInterval": "1m", "minScaleDownInterval": "10m", "settleTimeout": "3m", "scaleToZeroDelay": "1h30m" },
@@ -131,6 +134,7 @@ fn everything_that_can_be_written_arrives() {
         TopicSelection::Named(vec!["order-events".into(), "returns".into()])
     );
     assert_eq!(reading.isolation, Isolation::ReadCommitted);
+    assert_eq!(delayed, Some(TopicPattern::new("return.*").unwrap()));
     let Source::Inline(plan) = source else {
         panic!("{source:?}");
     };
@@ -190,6 +194,9 @@ fn annotations_reach_the_policy_with_the_groups_own_maximum() {
 #[case(json!({ "fallback": { "replicas": 0 } }), "fallback.replicas: 0 is not possible; write 1 or more")]
 #[case(json!({ "minReplicas": 6, "maxReplicas": 5 }), "minReplicas 6 is above maxReplicas 5: lower minReplicas or raise maxReplicas")]
 #[case(json!({ "topics": ["a"], "topicPattern": "b.*" }), "topics and topicPattern exclude each other: list the topics, or give a pattern for their names")]
+#[case(json!({ "delayedTopicPattern": "(" }), "delayedTopicPattern is no valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax")]
+#[case(json!({ "topics": ["a"], "delayedTopicPattern": ".*" }), "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a topic, or write a narrower pattern")]
+#[case(json!({ "topicPattern": "a.*", "delayedTopicPattern": "a.*" }), "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a topic, or write a narrower pattern")]
 #[case(json!({ "minReplicas": 0 }), "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is noticed")]
 #[case(json!({ "topicPattern": "orders(" }), "topicPattern is no valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax")]
 #[case(json!({ "topicPattern": r"\w{1000}{1000}" }), "topicPattern is too large once compiled: write one with fewer and smaller repetitions")]

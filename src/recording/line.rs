@@ -160,6 +160,9 @@ pub struct TopicLine {
     /// Its lag does not count; it bears on the partition limit alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_assigned: bool,
+    /// Its records wait on purpose: they ask for no replicas.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delayed: bool,
 }
 
 /// A partition.

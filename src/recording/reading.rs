@@ -7,9 +7,10 @@ use jiff::Timestamp;
 
 use super::line::{Committed, GroupLine, MemberLine, Observe, TopicLine};
 use super::time::{real, time};
+use crate::kafka::interest::TopicPattern;
 use crate::scaling::observation::{
     Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-    Partition, Rebalance, Rollout, Target, Topic,
+    Partition, Rebalance, Rollout, Target, Topic, TopicRole,
 };
 
 /// An end offset that is older than the commit beside it by up to so many seconds is taken for as new as that: whoever
@@ -35,6 +36,8 @@ pub(super) struct Reader {
     named: usize,
     /// The end offsets of each topic as last seen: a partition that is missing in a line is unknown, not gone.
     topics: BTreeMap<String, Vec<LastEnd>>,
+    /// Topics whose records wait on purpose, as the settings say.
+    pub(super) delayed: Option<TopicPattern>,
 }
 
 impl Reader {
@@ -104,6 +107,15 @@ impl Reader {
         }
     }
 
+    /// What a topic bears on that a line does not say more of.
+    fn role(&self, topic: &str) -> TopicRole {
+        if self.delayed.as_ref().is_some_and(|p| p.matches(topic)) {
+            TopicRole::Delayed
+        } else {
+            TopicRole::Counted
+        }
+    }
+
     fn topics(&mut self, observe: &Observe, owners: &BTreeMap<(&str, u32), u32>) -> Vec<Topic> {
         if observe.whole {
             self.topics.clear();
@@ -115,7 +127,7 @@ impl Reader {
         let mut topics: Vec<Topic> = gone
             .map(|name| Topic {
                 name: Arc::from(name.as_str()),
-                counts: true,
+                role: self.role(name),
                 partitions: None,
             })
             .collect();
@@ -133,7 +145,13 @@ impl Reader {
             });
             topics.push(Topic {
                 name: Arc::from(name.as_str()),
-                counts: !topic.only_assigned,
+                role: if topic.only_assigned {
+                    TopicRole::Assigned
+                } else if topic.delayed {
+                    TopicRole::Delayed
+                } else {
+                    self.role(name)
+                },
                 partitions,
             });
         }

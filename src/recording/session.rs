@@ -9,6 +9,7 @@ use super::reading::Reader;
 use super::time::time;
 use crate::api;
 use crate::intent::{Intent, InvalidSpec};
+use crate::kafka::interest::TopicPattern;
 use crate::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use crate::scaling::{Memory, Policy, State, decide};
 
@@ -69,10 +70,9 @@ impl Session {
             manifest: Some(Box::new(manifest)),
             ..Spec::default()
         };
-        Ok(Self {
-            policy: Some(policy(&spec)?),
-            ..Self::default()
-        })
+        let mut session = Self::default();
+        session.set(&spec)?;
+        Ok(session)
     }
 
     /// Takes in a line. An observation gives an answer.
@@ -88,19 +88,27 @@ impl Session {
         if init.protocol != super::PROTOCOL {
             return Err(BadLine::Protocol(init.protocol));
         }
-        let policy = policy(&init.spec)?;
         // Memory that cannot be read is absent memory.
         let memory = init.status.map(memory);
         if init.continues && self.policy.is_some() {
-            self.policy = Some(policy);
+            self.set(&init.spec)?;
             self.state.memory = memory.unwrap_or(std::mem::take(&mut self.state.memory));
             return Ok(());
         }
-        *self = Self {
-            policy: Some(policy),
+        let mut begun = Self {
             state: State::after_restart(memory.unwrap_or_default().readable()),
             ..Self::default()
         };
+        begun.set(&init.spec)?;
+        *self = begun;
+        Ok(())
+    }
+
+    /// Takes the settings over, if they can be used.
+    fn set(&mut self, spec: &Spec) -> Result<(), BadLine> {
+        let (policy, delayed) = settings(spec)?;
+        self.policy = Some(policy);
+        self.reader.delayed = delayed;
         Ok(())
     }
 
@@ -143,11 +151,19 @@ fn memory(value: serde_json::Value) -> Memory {
     serde_json::from_value(value).unwrap_or_default()
 }
 
-/// The settings as a policy.
-fn policy(spec: &Spec) -> Result<Policy, BadLine> {
-    if let Some(manifest) = &spec.manifest {
-        return Ok(Intent::of(manifest)?.policy);
+/// The settings as a policy, and the topics whose records wait on purpose.
+fn settings(spec: &Spec) -> Result<(Policy, Option<TopicPattern>), BadLine> {
+    match &spec.manifest {
+        Some(manifest) => {
+            let intent = Intent::of(manifest)?;
+            Ok((intent.policy, intent.delayed))
+        }
+        None => Ok((policy(spec)?, None)),
     }
+}
+
+/// The settings without a manifest as a policy.
+fn policy(spec: &Spec) -> Result<Policy, BadLine> {
     let objective = match (spec.lag_per_replica, spec.max_delay_s) {
         (Some(lag), _) if lag >= 1 => Objective::LagPerReplica(lag),
         (None, Some(delay)) if (1.0..=86_400.0).contains(&delay) => {

@@ -7,7 +7,7 @@ use super::reading::rebalance;
 use super::time::seconds;
 use crate::scaling::observation::{
     Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rebalance,
-    Rollout, Topic,
+    Rollout, Topic, TopicRole,
 };
 
 /// Kafka's own words, of which an observation keeps only what they mean.
@@ -87,7 +87,8 @@ fn topic(topic: &Topic) -> (String, TopicLine) {
     let line = TopicLine {
         partitions: partitions.map(|all| (0..).zip(all).map(partition).collect()),
         count: None,
-        only_assigned: !topic.counts,
+        only_assigned: topic.role == TopicRole::Assigned,
+        delayed: topic.role == TopicRole::Delayed,
     };
     (topic.name.to_string(), line)
 }

@@ -138,7 +138,8 @@ impl<'a> Scene<'a> {
             }
             if target.replicas == 0 && memory.slept_at.is_none() {
                 // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of the commits.
-                memory.slept_at = history.sum_of_ends(look).map(|ends| ends - lag.total);
+                let unread = lag.total.saturating_add(lag::delayed(look, policy.offset_reset));
+                memory.slept_at = history.sum_of_ends(look).map(|ends| ends - unread);
             }
             if assignments_are_shown(look) {
                 history.note_certain_limit(shape.as_ref().map(Shape::certain_limit));
@@ -358,7 +359,7 @@ fn shape_of(
 ) -> Shape {
     let counts = |is_read: bool| {
         let topics = look.topics.iter();
-        let topics = topics.filter(move |t| (t.counts || membership.reads(&t.name)) == is_read);
+        let topics = topics.filter(move |t| (t.is_own() || membership.reads(&t.name)) == is_read);
         let partitions = topics.filter_map(|t| t.partitions.as_ref());
         partitions.map(|p| i32::try_from(p.len()).unwrap_or(i32::MAX))
     };

@@ -1,6 +1,7 @@
 //! Objective -> replicas wanted; and whether there is nothing at all to do.
 
 use super::history::History;
+use super::lag;
 use super::limit::Bounds;
 use super::memory::Memory;
 use super::observation::{Commit, Look};
@@ -30,22 +31,30 @@ pub(super) fn of(
     ends: Option<i64>,
     look: &Look,
 ) -> Demand {
-    let lag = if replicas == 0 {
-        let come = come_while_asleep(memory, live_lag, ends);
+    // Records that wait on purpose are read by whoever is awake: asleep, they ask for one replica.
+    let delayed = if replicas == 0 {
+        lag::delayed(look, policy.offset_reset)
+    } else {
+        0
+    };
+    let (lag, least) = if replicas == 0 {
+        let all = live_lag.saturating_add(delayed);
+        let come = come_while_asleep(memory, all, ends);
         // Somebody else may have moved the commits since: what lies before them is nothing to do.
-        if is_committed(look) {
-            come.min(live_lag)
+        let come = if is_committed(look) {
+            come.min(all)
         } else {
             come
-        }
+        };
+        ((come - delayed).max(0), i32::from(come > 0))
     } else {
-        live_lag
+        (live_lag, 0)
     };
     let asked = match policy.objective {
-        Objective::LagPerReplica(per_replica) => by_lag(lag, per_replica, replicas),
+        Objective::LagPerReplica(per_replica) => by_lag(lag, per_replica, replicas).max(least),
         // Awake, the law says it from the delay; what a group that wakes up can do is not known before it does it.
         Objective::MaxDelay(_) if replicas > 0 => replicas,
-        Objective::MaxDelay(_) => i32::from(lag > 0),
+        Objective::MaxDelay(_) => least,
     };
     let wanted = match bounds.at_least(asked) {
         // A count that is not worth having is left alone while it is what the lag asks for, and a ceiling that is not
@@ -80,9 +89,9 @@ fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
     }
 }
 
-/// Whether every partition that counts has a commit within its log.
+/// Whether every partition that is the target's has a commit within its log.
 fn is_committed(look: &Look) -> bool {
-    let mut topics = look.topics.iter().filter(|topic| topic.counts);
+    let mut topics = look.topics.iter().filter(|topic| topic.is_own());
     topics.all(|topic| {
         let partitions = topic.partitions.as_deref();
         partitions.is_some_and(|partitions| {
@@ -95,11 +104,15 @@ fn is_committed(look: &Look) -> bool {
 
 /// Notes since when nothing has come and nothing is unread: no offset moved since the look before, and every partition
 /// that holds records has a commit at its end, or one marker before it where there may be markers. Nothing else tells a
-/// marker from a record that takes long.
+/// marker from a record that takes long. Where records wait on purpose, the last one is none.
 pub(super) fn note_quiet(history: &mut History, look: &Look, may_hold_markers: bool) {
-    let remainder = if may_hold_markers { MARKER } else { 0 };
     let moved = history.moved();
-    let all_read = look.topics.iter().filter(|t| t.counts).all(|topic| {
+    let all_read = look.topics.iter().filter(|t| t.is_own()).all(|topic| {
+        let remainder = if may_hold_markers && topic.is_counted() {
+            MARKER
+        } else {
+            0
+        };
         topic
             .partitions
             .iter()

@@ -193,7 +193,7 @@ impl History {
         self.take_members(look.group.members.as_ref());
         let first = self.topics.is_empty();
         self.forget_other_topics(look, taken);
-        for topic in look.topics.iter().filter(|t| t.counts) {
+        for topic in look.topics.iter().filter(|t| t.is_counted()) {
             let Some(partitions) = topic.partitions.as_deref() else {
                 continue;
             };
@@ -240,7 +240,7 @@ impl History {
     fn forget_other_topics(&mut self, look: &Look, taken: &mut Taken) {
         let before = self.topics.len();
         self.topics
-            .retain(|name, _| look.topics.iter().any(|t| t.counts && t.name == *name));
+            .retain(|name, _| look.topics.iter().any(|t| t.is_counted() && t.name == *name));
         taken.is_other |= self.topics.len() != before;
     }
 
@@ -299,9 +299,16 @@ impl History {
         ))
     }
 
-    /// Sum of the end offsets of the topics that count, each as last seen. `None`: one has never been seen.
+    /// Sum of the end offsets of the target's topics, each as last seen. `None`: one has never been seen, or cannot be seen
+    /// now where records wait on purpose.
     pub(super) fn sum_of_ends(&self, look: &Look) -> Option<i64> {
-        let ends = look.topics.iter().filter(|t| t.counts).map(|topic| {
+        let ends = look.topics.iter().filter(|t| t.is_own()).map(|topic| {
+            if !topic.is_counted() {
+                let mut partitions = topic.partitions.as_deref()?.iter();
+                return partitions.try_fold(0i64, |sum, partition| {
+                    Some(sum.saturating_add(partition.log_end?))
+                });
+            }
             let seen = self
                 .topics
                 .get(&topic.name)

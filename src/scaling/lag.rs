@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::decision::Lag;
-use super::observation::{Commit, Look, Partition};
+use super::observation::{Commit, Look, Partition, TopicRole};
 use super::policy::OffsetReset;
 
 /// How many unknown partitions are named.
@@ -35,7 +35,7 @@ pub fn of_partition(partition: &Partition, reset: OffsetReset) -> Option<i64> {
 pub(super) fn past_its_end(look: &Look) -> Option<(Arc<str>, i32)> {
     let past =
         |p: &Partition| matches!((p.committed, p.log_end), (Commit::At(c), Some(end)) if c > end);
-    look.topics.iter().filter(|t| t.counts).find_map(|topic| {
+    look.topics.iter().filter(|t| t.is_counted()).find_map(|topic| {
         let index = topic.partitions.as_deref()?.iter().position(past)?;
         Some((Arc::clone(&topic.name), i32::try_from(index).ok()?))
     })
@@ -44,7 +44,7 @@ pub(super) fn past_its_end(look: &Look) -> Option<(Arc<str>, i32)> {
 /// Sums up a look over the topics that count. A topic that could not be read counts as one unknown partition.
 pub(super) fn of_look(look: &Look, reset: OffsetReset) -> Lag {
     let mut lag = Lag::default();
-    for topic in look.topics.iter().filter(|t| t.counts) {
+    for topic in look.topics.iter().filter(|t| t.is_counted()) {
         match topic.partitions.as_deref() {
             None | Some([]) => unknown(&mut lag, &topic.name, 0),
             Some(partitions) => {
@@ -58,6 +58,14 @@ pub(super) fn of_look(look: &Look, reset: OffsetReset) -> Lag {
         }
     }
     lag
+}
+
+/// Records that are known to wait in topics where they do so on purpose.
+pub(super) fn delayed(look: &Look, reset: OffsetReset) -> i64 {
+    let delayed = look.topics.iter().filter(|t| t.role == TopicRole::Delayed);
+    let partitions = delayed.flat_map(|t| t.partitions.iter().flatten());
+    let lags = partitions.filter_map(|partition| of_partition(partition, reset));
+    lags.fold(0, i64::saturating_add)
 }
 
 fn add(lag: &mut Lag, topic: &Arc<str>, index: i32, records: i64) {

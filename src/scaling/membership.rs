@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::memory::{BeforeUp, LastAction, Memory};
-use super::observation::{GroupState, Look, Members, Observation, Rollout};
+use super::observation::{GroupState, Look, Members, Observation, Rollout, Topic};
 use super::pacing::later;
 use super::policy::Policy;
 
@@ -33,7 +33,7 @@ pub(super) struct Membership {
     /// When a member was last described that had not been there before.
     joined: Option<Timestamp>,
     known: BTreeSet<Arc<str>>,
-    /// Topics that do not count for the lag, of which some member has a partition beside one of a topic that counts: the
+    /// Topics that nobody has named, of which some member has a partition beside one of a topic that is the target's: the
     /// target reads them.
     shared: BTreeSet<Arc<str>>,
     /// When rebalances began that no action and no rollout explains.
@@ -73,7 +73,7 @@ impl Membership {
         self.foreign
     }
 
-    /// Whether the target reads a topic that does not count for the lag.
+    /// Whether the target reads a topic that nobody has named.
     pub(super) fn reads(&self, topic: &Arc<str>) -> bool {
         self.shared.contains(topic)
     }
@@ -158,8 +158,8 @@ impl Membership {
     /// `all_ours`: no member can be somebody else's.
     fn note_shared(&mut self, look: &Look, all_ours: bool) {
         self.shared
-            .retain(|name| look.topics.iter().any(|t| !t.counts && t.name == *name));
-        if look.topics.iter().all(|topic| topic.counts) {
+            .retain(|name| look.topics.iter().any(|t| !t.is_own() && t.name == *name));
+        if look.topics.iter().all(Topic::is_own) {
             return;
         }
         let readers: BTreeSet<u32> = owners(look, true).map(|(_, owner)| owner).collect();
@@ -256,9 +256,9 @@ fn elsewhere(look: &Look, members: &Members, shared: &BTreeSet<Arc<str>>) -> i32
     i32::try_from(others.count()).unwrap_or(i32::MAX)
 }
 
-/// Topics and owners of their partitions; of those that count for the lag, or of the others.
-fn owners(look: &Look, counts: bool) -> impl Iterator<Item = (&Arc<str>, u32)> {
-    let topics = look.topics.iter().filter(move |t| t.counts == counts);
+/// Topics and owners of their partitions; of those that are the target's to read, or of the others.
+fn owners(look: &Look, is_own: bool) -> impl Iterator<Item = (&Arc<str>, u32)> {
+    let topics = look.topics.iter().filter(move |t| t.is_own() == is_own);
     topics.flat_map(|topic| {
         let partitions = topic.partitions.iter().flatten();
         partitions.filter_map(|partition| Some((&topic.name, partition.owner?)))

@@ -62,10 +62,35 @@ pub struct Earlier {
 pub struct Topic {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether its lag counts. A topic that is only assigned counts for the partition limit alone.
-    pub counts: bool,
+    /// What it bears on.
+    pub role: TopicRole,
     /// Its partitions by index; `None`: they could not be read at all, so everything about it is unknown.
     pub partitions: Option<Vec<Partition>>,
+}
+
+/// What a topic bears on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TopicRole {
+    /// Its lag asks for replicas.
+    #[default]
+    Counted,
+    /// Its records wait on purpose, in a topic for retries: its lag asks for no replicas. It counts for the partition limit,
+    /// and records in it keep the group awake.
+    Delayed,
+    /// Some member is assigned it, and the user has not named it: it counts for the partition limit alone.
+    Assigned,
+}
+
+impl Topic {
+    /// Whether its lag asks for replicas.
+    pub fn is_counted(&self) -> bool {
+        self.role == TopicRole::Counted
+    }
+
+    /// Whether it is the target's to read.
+    pub fn is_own(&self) -> bool {
+        self.role != TopicRole::Assigned
+    }
 }
 
 /// A partition. All offsets are >= 0.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::observation::{Commit, GroupState, Look, Partition};
+use super::observation::{Commit, GroupState, Look, Partition, Topic};
 use super::policy::{OffsetReset, Policy};
 
 /// With `Earliest` the whole log is taken for unread until the first commit. So long after the records began to be read, a
@@ -16,6 +16,8 @@ const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(180);
 /// What is left of a partition after so long without a new record or a commit, and with an owner all along, can be read by
 /// nobody: `max.poll.interval.ms` takes the partition from an owner that stands still after five minutes.
 const UNREADABLE_AFTER: SignedDuration = SignedDuration::from_secs(600);
+/// The same where records wait on purpose: longer than any delay that retries are usually given.
+const DELAYED_AT_MOST: SignedDuration = SignedDuration::from_secs(3600);
 /// No more offsets than this are believed to be an aborted transaction's.
 pub(super) const UNREADABLE_AT_MOST: i64 = 1000;
 
@@ -57,13 +59,15 @@ impl Offsets {
             .map(|since| look.at.duration_since(since));
         self.unknown = 0;
         let overdue = nothing_for.is_some_and(|lasts| lasts >= COMMITS_AWAITED);
-        for topic in look.topics.iter_mut().filter(|topic| topic.counts) {
+        for topic in look.topics.iter_mut().filter(|topic| topic.is_own()) {
+            let (is_counted, unreadable_after) = (topic.is_counted(), unreadable_after(topic));
             for (index, partition) in topic.partitions.iter_mut().flatten().enumerate() {
                 if is_empty(partition) && matches!(partition.committed, Commit::At(_)) {
                     partition.committed = partition.log_end.map_or(Commit::Unknown, Commit::At);
                 }
                 let place = (Arc::clone(&topic.name), index);
-                if let Some(seen) = self.uncommitted.get(&place)
+                if is_counted
+                    && let Some(seen) = self.uncommitted.get(&place)
                     && partition.committed == Commit::Absent
                     && partition.log_end.is_some_and(|end| end > seen.end)
                     && (policy.offset_reset == OffsetReset::Latest || overdue)
@@ -72,7 +76,7 @@ impl Offsets {
                     self.unknown += 1;
                 }
                 if let Some(left) = self.left.get(&place)
-                    && look.at.duration_since(left.since) >= UNREADABLE_AFTER
+                    && look.at.duration_since(left.since) >= unreadable_after
                     && partition.committed == Commit::At(left.committed)
                     && partition.log_end == Some(left.end)
                 {
@@ -108,14 +112,14 @@ impl Offsets {
         let before = std::mem::take(self);
         let mut is_read = false;
         let mut is_committed = false;
-        for topic in look.topics.iter().filter(|topic| topic.counts) {
+        for topic in look.topics.iter().filter(|topic| topic.is_own()) {
             for (index, partition) in topic.partitions.iter().flatten().enumerate() {
                 let place = || (Arc::clone(&topic.name), index);
                 let Some(end) = partition.log_end else {
                     continue;
                 };
                 match partition.committed {
-                    Commit::Absent if partition.owner.is_some() => {
+                    Commit::Absent if partition.owner.is_some() && topic.is_counted() => {
                         let seen = before.uncommitted.get(&place()).copied();
                         // An end that went back is another topic of that name.
                         let seen = seen
@@ -148,6 +152,15 @@ impl Offsets {
         }
         self.nothing_committed =
             (is_read && !is_committed).then(|| before.nothing_committed.unwrap_or(look.at));
+    }
+}
+
+/// How long what is left of a topic's partition has to stand before it counts as something that nobody can read.
+fn unreadable_after(topic: &Topic) -> SignedDuration {
+    if topic.is_counted() {
+        UNREADABLE_AFTER
+    } else {
+        DELAYED_AT_MOST
     }
 }
 

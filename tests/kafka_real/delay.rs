@@ -64,7 +64,7 @@ fn observation(snapshot: &Snapshot, topic: &str, group: &str) -> Observation {
             at: snapshot.finished,
             topics: vec![Topic {
                 name: topic.into(),
-                counts: true,
+                role: TopicRole::Counted,
                 partitions: Some((0..).zip(partitions).map(partition).collect()),
             }],
             group: Group {

@@ -120,10 +120,28 @@ fn observe_at(now: i64, snapshot: Option<&Snapshot>, reading: &GroupInterest) ->
         now: at(now),
         snapshot,
         reading,
+        delayed: None,
         interval: SignedDuration::from_secs(15),
         since: at(95),
     };
     observation(&sight, TARGET)
+}
+
+#[test]
+fn a_topic_is_delayed_if_the_pattern_matches_it_and_it_is_one_of_those_that_count() {
+    let pattern = TopicPattern::new("orders|audit").unwrap();
+    let snapshot = seen();
+    let sight = Sight {
+        now: at(101),
+        snapshot: Some(&snapshot),
+        reading: &reading(),
+        delayed: Some(&pattern),
+        interval: SignedDuration::from_secs(15),
+        since: at(95),
+    };
+    let look = observation(&sight, TARGET).look.unwrap();
+    let roles: Vec<_> = look.topics.iter().map(|topic| topic.role).collect();
+    assert_eq!(roles, [TopicRole::Assigned, TopicRole::Delayed]);
 }
 
 fn look_at(snapshot: &Snapshot) -> Look {
@@ -135,7 +153,7 @@ fn group(snapshot: &mut Snapshot) -> &mut snapshot::Group {
 }
 
 fn commit_of(look: &Look, index: usize) -> Commit {
-    let orders = look.topics.iter().find(|topic| topic.counts).unwrap();
+    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
     orders.partitions.as_ref().unwrap()[index].committed
 }
 
@@ -146,8 +164,7 @@ fn a_look_becomes_what_decide_is_told() {
     let [audit, orders] = look.topics.as_slice() else {
         panic!("{look:?}")
     };
-    assert!(!audit.counts, "assigned, and bears on the limit alone");
-    assert!(orders.counts);
+    assert_eq!((audit.role, orders.role), (TopicRole::Assigned, TopicRole::Counted));
     let first = Partition {
         log_start: Some(5),
         log_end: Some(100),
@@ -179,7 +196,7 @@ fn an_end_that_was_not_read_is_unknown_and_not_zero(#[case] error: ReadError) {
     let topic = snapshot::Topic::Present(partitions);
     seen.topics.insert("orders".into(), topic);
     let look = look_at(&seen);
-    let orders = look.topics.iter().find(|topic| topic.counts).unwrap();
+    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
     assert_eq!(orders.partitions.as_ref().unwrap()[0].log_end, None);
 }
 
@@ -215,7 +232,7 @@ fn a_topic_that_was_not_read_is_unknown_as_a_whole(#[case] topic: Option<snapsho
         seen.topics.insert("orders".into(), topic);
     }
     let look = look_at(&seen);
-    let orders = look.topics.iter().find(|topic| topic.counts).unwrap();
+    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
     assert_eq!(orders.partitions, None);
 }
 
@@ -273,7 +290,7 @@ fn a_group_that_reads_committed_records_ends_at_the_last_stable_one() {
         ..reading()
     };
     let look = observe_at(101, Some(&seen), &reading).look.unwrap();
-    let orders = look.topics.iter().find(|topic| topic.counts).unwrap();
+    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
     let ends: Vec<_> = orders
         .partitions
         .iter()

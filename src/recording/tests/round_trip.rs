@@ -13,7 +13,7 @@ use super::super::time::time;
 use super::*;
 use crate::scaling::observation::{
     Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-    Partition, Rebalance, Rollout, Target, Topic,
+    Partition, Rebalance, Rollout, Target, Topic, TopicRole,
 };
 
 fn a_time() -> impl Strategy<Value = Timestamp> {
@@ -39,12 +39,13 @@ fn a_partition(members: u32) -> impl Strategy<Value = Partition> {
 }
 
 fn topics(members: u32) -> impl Strategy<Value = Vec<Topic>> {
-    let topic = (any::<bool>(), of(vec(a_partition(members), 0..5)));
+    let roles = vec![TopicRole::Counted, TopicRole::Delayed, TopicRole::Assigned];
+    let topic = (select(roles), of(vec(a_partition(members), 0..5)));
     (btree_set("[a-z.]{1,6}", 0..4), vec(topic, 4)).prop_map(|(names, topics)| {
         let named = names.into_iter().zip(topics);
-        let topic = |(name, (counts, partitions)): (String, _)| Topic {
+        let topic = |(name, (role, partitions)): (String, _)| Topic {
             name: name.into(),
-            counts,
+            role,
             partitions,
         };
         named.map(topic).collect()

@@ -153,8 +153,8 @@ impl Partitions {
             })
             .collect();
         self.topics
-            .retain(|name, _| look.topics.iter().any(|t| t.counts && t.name == *name));
-        for topic in look.topics.iter().filter(|t| t.counts) {
+            .retain(|name, _| look.topics.iter().any(|t| t.is_counted() && t.name == *name));
+        for topic in look.topics.iter().filter(|t| t.is_counted()) {
             let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
             let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
             let Some(partitions) = topic.partitions.as_deref() else {

@@ -63,7 +63,7 @@ impl Shared {
             own_to(own..all, &mut partitions);
             look.topics.push(Topic {
                 name: Arc::from("refunds"),
-                counts: false,
+                role: TopicRole::Assigned,
                 partitions: Some(partitions),
             });
         }
@@ -118,7 +118,7 @@ fn topics_that_the_target_reads_besides_raise_the_limit(#[case] assignor: Assign
     partition.owner = Some(0);
     look.topics.push(Topic {
         name: Arc::from("refunds"),
-        counts: false,
+        role: TopicRole::Assigned,
         partitions: Some(vec![partition; 12]),
     });
     let (decision, _) = decide(&shared.world.policy, State::default(), &observation);

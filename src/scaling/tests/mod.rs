@@ -22,7 +22,7 @@ use super::decision::{Decision, HoldReason, Verdict};
 use super::memory::{Memory, State};
 use super::observation::{
     Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-    Partition, Rollout, Target, Topic,
+    Partition, Rollout, Target, Topic, TopicRole,
 };
 use super::policy::{Brake, Objective, OffsetReset, Pacing, Policy};
 
@@ -164,7 +164,7 @@ impl World {
             at: self.now,
             topics: vec![Topic {
                 name: Arc::from("orders"),
-                counts: true,
+                role: TopicRole::Counted,
                 partitions: Some(self.owned(consumers)),
             }],
             group: Group {

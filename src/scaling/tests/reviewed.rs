@@ -23,7 +23,7 @@ fn with_unnamed(world: &World, partitions: usize) -> Observation {
         ];
         look.topics.push(Topic {
             name: Arc::from("unnamed"),
-            counts: false,
+            role: TopicRole::Assigned,
             partitions: Some(all),
         });
     }

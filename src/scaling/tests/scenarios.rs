@@ -383,7 +383,7 @@ fn an_unknown_assignor_bounds_ups_at_the_largest_topic_and_causes_no_down() {
     let other = Topic {
         name: Arc::from("payments"),
         partitions: small.partitions.map(|p| p[..6].to_vec()),
-        counts: true,
+        role: TopicRole::Counted,
     };
     let mut state = State::default();
     for look in 1..60 {

@@ -83,6 +83,7 @@ impl Plant<'_> {
                 partitions: Some(Vec::new()),
                 count: None,
                 only_assigned: false,
+                delayed: false,
             });
             let is_missing = self.chance.chance(p.missing_partitions);
             if is_missing || away.contains(&(partition.number % BROKERS)) {
