@@ -138,7 +138,9 @@ impl<'a> Scene<'a> {
             }
             if target.replicas == 0 && memory.slept_at.is_none() {
                 // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of the commits.
-                let unread = lag.total.saturating_add(lag::delayed(look, policy.offset_reset));
+                let unread = lag
+                    .total
+                    .saturating_add(lag::delayed(look, policy.offset_reset));
                 memory.slept_at = history.sum_of_ends(look).map(|ends| ends - unread);
             }
             if assignments_are_shown(look) {

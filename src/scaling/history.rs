@@ -239,8 +239,11 @@ impl History {
     /// Topics that no longer count are another series, unless they are merely unreadable.
     fn forget_other_topics(&mut self, look: &Look, taken: &mut Taken) {
         let before = self.topics.len();
-        self.topics
-            .retain(|name, _| look.topics.iter().any(|t| t.is_counted() && t.name == *name));
+        self.topics.retain(|name, _| {
+            look.topics
+                .iter()
+                .any(|t| t.is_counted() && t.name == *name)
+        });
         taken.is_other |= self.topics.len() != before;
     }
 

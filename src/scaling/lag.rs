@@ -35,10 +35,13 @@ pub fn of_partition(partition: &Partition, reset: OffsetReset) -> Option<i64> {
 pub(super) fn past_its_end(look: &Look) -> Option<(Arc<str>, i32)> {
     let past =
         |p: &Partition| matches!((p.committed, p.log_end), (Commit::At(c), Some(end)) if c > end);
-    look.topics.iter().filter(|t| t.is_counted()).find_map(|topic| {
-        let index = topic.partitions.as_deref()?.iter().position(past)?;
-        Some((Arc::clone(&topic.name), i32::try_from(index).ok()?))
-    })
+    look.topics
+        .iter()
+        .filter(|t| t.is_counted())
+        .find_map(|topic| {
+            let index = topic.partitions.as_deref()?.iter().position(past)?;
+            Some((Arc::clone(&topic.name), i32::try_from(index).ok()?))
+        })
 }
 
 /// Sums up a look over the topics that count. A topic that could not be read counts as one unknown partition.

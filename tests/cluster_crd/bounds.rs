@@ -211,6 +211,7 @@ async fn the_largest_consumer_group_is_accepted(#[case] topics: Value) {
         "objective": { "lagPerReplica": 1_000_000_000_000_i64 },
         "pacing": { "minInterval": "00024h", "minScaleDownInterval": "086399s0999ms", "settleTimeout": "86400000ms", "scaleToZeroDelay": "23h59m59s" },
         "threadsPerReplica": 1_000,
+        "delayedTopicPattern": "d".repeat(256),
         "fallback": { "replicas": 10_000, "after": "24h" },
     }));
     object["spec"]

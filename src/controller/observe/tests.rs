@@ -11,7 +11,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     kafka::{
-        interest::TopicSelection,
+        interest::{TopicPattern, TopicSelection},
         snapshot::{Description, NodeId, Protocol},
     },
     scaling::observation::Rollout,
@@ -164,7 +164,10 @@ fn a_look_becomes_what_decide_is_told() {
     let [audit, orders] = look.topics.as_slice() else {
         panic!("{look:?}")
     };
-    assert_eq!((audit.role, orders.role), (TopicRole::Assigned, TopicRole::Counted));
+    assert_eq!(
+        (audit.role, orders.role),
+        (TopicRole::Assigned, TopicRole::Counted)
+    );
     let first = Partition {
         log_start: Some(5),
         log_end: Some(100),

@@ -10,6 +10,7 @@ use super::learnt::Learnt;
 use super::partitions::Partitions;
 use super::placement::{Placement, Spread};
 use super::series::Of;
+use super::surge;
 use super::what_if::WhatIf;
 
 /// Weight of the last look against the last minute in the rate that is predicted with: one alone is late or nervous.
@@ -36,6 +37,8 @@ pub(super) struct Live {
     pub(super) fast: f64,
     /// Arrivals to predict with.
     pub(super) expected: f64,
+    /// The same where the load has just risen: then what came before says nothing.
+    pub(super) surging: f64,
     pub(super) consumed: f64,
     pub(super) lag: f64,
     /// Age of its oldest unread record, in seconds.
@@ -119,6 +122,7 @@ impl Estimate {
         let at = now.as_millisecond();
         let mut places = Vec::new();
         let mut live = Vec::new();
+        let surge = surge::of(partitions.all().map(|(_, state)| &state.series));
         // A topic of which nothing was ever read has no partitions.
         let mut is_whole = partitions.topics.values().all(|states| !states.is_empty());
         let (mut stuck_lag, mut new_partitions) = (0.0, 0);
@@ -154,9 +158,11 @@ impl Estimate {
             // What was not read has not grown late by that.
             let delay = state.series.delay(state.series.latest().unwrap_or(at));
             let delay = (delay - state.wait).max(0.0);
+            let expected = BLEND * fast + (1.0 - BLEND) * steady;
             live.push(Live {
                 fast,
-                expected: BLEND * fast + (1.0 - BLEND) * steady,
+                expected,
+                surging: surge.map_or(expected, |surge| surge.arrivals(&state.series, expected)),
                 consumed: state.pace(at, 60_000).0,
                 lag: state.lag(),
                 delay,

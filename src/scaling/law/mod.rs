@@ -14,6 +14,7 @@ mod placement;
 mod plateau;
 mod series;
 mod sooner;
+mod surge;
 mod up;
 mod what_if;
 

@@ -29,6 +29,9 @@ const IN_HAND: i64 = 3_600_000;
 const AT_ONCE: i64 = 10;
 /// ... and the next one is believed for so many times as long.
 const LONGER: f64 = 1.5;
+/// Who loses a partition commits what it had in hand: for so many milliseconds after an action a commit does not show that
+/// records are read again.
+const HANDS_OVER: i64 = 60_000;
 /// A partition that another consumer has got is waited for so many milliseconds, and for no more than so many partitions.
 const HANDED_FOR: i64 = 900_000;
 const HANDED_MOST: usize = 512;
@@ -66,6 +69,9 @@ pub(in crate::scaling) struct Partitions {
     pub(in crate::scaling) longest: f64,
     /// When a commit last moved.
     last_move: Option<i64>,
+    /// The last look, and the last one before an action, in milliseconds.
+    looked: i64,
+    acted: Option<i64>,
     /// Some partition has just been found to wait on purpose: what its consumer did until now was no measure.
     pub(in crate::scaling) found_waits: bool,
 }
@@ -142,6 +148,8 @@ impl Partitions {
             self.unstable_since.get_or_insert(at);
         }
         let stable_since = self.stable_since;
+        self.looked = at;
+        let hands_over = self.acted.is_some_and(|acted| at - acted <= HANDS_OVER);
         let mut passed = Vec::new();
         let earlier: BTreeMap<(&str, u32), _> = look
             .earlier
@@ -152,8 +160,11 @@ impl Partitions {
                 ((&*earlier.topic, earlier.partition), millis)
             })
             .collect();
-        self.topics
-            .retain(|name, _| look.topics.iter().any(|t| t.is_counted() && t.name == *name));
+        self.topics.retain(|name, _| {
+            look.topics
+                .iter()
+                .any(|t| t.is_counted() && t.name == *name)
+        });
         for topic in look.topics.iter().filter(|t| t.is_counted()) {
             let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
             let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
@@ -190,7 +201,13 @@ impl Partitions {
                     let read = c.max(start).min(end);
                     if end - read <= remainder { end } else { read }
                 });
-                if let Some(moved) = state.note(at, end, committed, keep, stable_since) {
+                if let Some(moved) = state.note(
+                    at,
+                    end,
+                    committed,
+                    keep,
+                    stable_since.filter(|_| !hands_over),
+                ) {
                     passed.push(moved);
                 }
                 let earlier = earlier.get(&(&*topic.name, index)).cloned();
@@ -346,6 +363,7 @@ impl Partitions {
     /// After an action nobody knows who owns what before it is described anew.
     pub(in crate::scaling) fn note_action(&mut self) {
         self.described = None;
+        self.acted = Some(self.looked);
     }
 
     /// Bytes that it holds on the heap, without names.
@@ -448,7 +466,7 @@ impl State {
                 };
             }
             self.moved = at;
-            self.is_stuck = false;
+            self.is_stuck &= stable_since.is_none();
         }
         self.series.push(at, end, committed, keep);
         self.waiting = (self.series.lag() > 0.0).then_some(self.waiting.unwrap_or(at));

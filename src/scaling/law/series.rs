@@ -159,6 +159,25 @@ impl Series {
         Some(real((value(last) - value(first)).max(0)) * 1000.0 / real(over))
     }
 
+    /// Records that arrived between each two looks, the last ones first, and seconds between them.
+    pub(super) fn arrived(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.points.windows(2).rev().map(|pair| match pair {
+            [before, after] => (
+                real(after.end - before.end),
+                real(after.at - before.at) / 1000.0,
+            ),
+            _ => (0.0, 0.0),
+        })
+    }
+
+    /// Arrivals in records per second over the last so many looks. `None`: there are not as many.
+    pub(super) fn rate_of_looks(&self, looks: usize) -> Option<f64> {
+        let last = self.points.last()?;
+        let first = self.points.iter().rev().nth(looks)?;
+        let over = last.at - first.at;
+        (over > 0).then(|| real(last.end - first.end) * 1000.0 / real(over))
+    }
+
     /// Records per second between two moves of the commit, the last one and one about `window` milliseconds before it, and
     /// when the earlier one was seen: consumers that commit once a minute show no pace between two commits. `None`: it has
     /// not moved twice.

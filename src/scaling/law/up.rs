@@ -13,6 +13,8 @@ use super::{LOOK, STALL_SHARE, stall};
 pub(super) const HORIZON: f64 = 75.0;
 /// Acts when the prediction passes this share of the objective.
 pub(super) const LINE: f64 = 0.85;
+/// The same for what one look or two say of a load that has just risen.
+const SURGE_LINE: f64 = 1.0;
 /// Share of the capacity that a scale-up aims at.
 const UTILISATION: f64 = 0.93;
 /// A backlog is to be worked off within so many seconds.
@@ -69,7 +71,8 @@ pub(in crate::scaling) fn need(
     let known = learnt.capacity();
     // Between commits that are rare, what is bracketed from below says nothing of what a consumer cannot do.
     let believed = known.filter(|_| learnt.is_sampled() || !estimate.busy.commits_rarely);
-    let predicted = predict(estimate, believed, objective);
+    let predicted = predict(estimate, believed, objective, |live| live.expected);
+    let surging = predict(estimate, believed, objective, |live| live.surging);
     let active = match estimate.busy.active {
         0 => replicas.saturating_mul(estimate.placement.threads),
         active => active,
@@ -111,8 +114,10 @@ pub(in crate::scaling) fn need(
     let joiners = (need.size - replicas).saturating_mul(estimate.placement.threads);
     let stall = stall(estimate.rebalance, joiners) + learnt.excess();
     need.stall = stall.min(STALL_SHARE * objective);
-    need.is_up =
-        need.size > replicas && estimate.is_known && predicted + need.stall > LINE * objective;
+    let breaks = |predicted: f64, line: f64| predicted + need.stall > line * objective;
+    need.is_up = need.size > replicas
+        && estimate.is_known
+        && (breaks(predicted, LINE) || breaks(surging, SURGE_LINE));
     need
 }
 
@@ -125,7 +130,7 @@ pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64) -> i32 {
 
 /// Arrivals, and the backlog to be worked off in time.
 fn weight(live: &Live) -> f64 {
-    live.expected + live.lag / DRAIN
+    live.surging + live.lag / DRAIN
 }
 
 /// The smallest size that carries the weights. Where none does, the last one at which growing still paid: a hot partition
@@ -180,9 +185,14 @@ fn grown(sizes: &[i32], replicas: i32) -> i32 {
     first.or(sizes.last()).copied().unwrap_or(replicas)
 }
 
-/// The worst delay at the horizon with the present replicas. Consumers that have a single partition are left out: more
+/// The worst delay at the horizon with the present replicas, if that much arrives at each partition. Consumers that have a single partition are left out: more
 /// replicas cannot help them.
-fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
+fn predict(
+    estimate: &Estimate,
+    capacity: Option<f64>,
+    objective: f64,
+    arrivals: impl Fn(&Live) -> f64,
+) -> f64 {
     #[derive(Default, Clone, Copy)]
     struct Consumer {
         expected: f64,
@@ -197,7 +207,7 @@ fn predict(estimate: &Estimate, capacity: Option<f64>, objective: f64) -> f64 {
         // The last place is for those that belong to nobody.
         let place = live.owner.map_or(members, |owner| owner.min(members));
         if let Some(consumer) = consumers.get_mut(place) {
-            consumer.expected += live.expected;
+            consumer.expected += arrivals(live);
             consumer.consumed += live.consumed;
             consumer.lag += live.lag;
             consumer.delay = consumer.delay.max(live.waits);

@@ -1,6 +1,7 @@
 //! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
 
 mod delay;
+mod delayed;
 mod driven;
 mod earlier;
 mod hands;
@@ -76,6 +77,8 @@ pub(super) struct World {
     pub(super) earlier: Vec<Earlier>,
     /// How partitions are handed out, whatever the assignor is taken for.
     pub(super) hands_out: HandsOut,
+    /// The partitions from here on are those of a topic whose records wait on purpose.
+    pub(super) delayed_from: Option<usize>,
     /// Members are not described.
     pub(super) hides_members: bool,
     pub(super) number: u64,
@@ -109,6 +112,7 @@ impl World {
             blind: false,
             earlier: Vec::new(),
             hands_out: HandsOut::ByTurns,
+            delayed_from: None,
             hides_members: false,
             number: 0,
             births: 0,
@@ -162,11 +166,7 @@ impl World {
             number: self.number,
             began: self.now,
             at: self.now,
-            topics: vec![Topic {
-                name: Arc::from("orders"),
-                role: TopicRole::Counted,
-                partitions: Some(self.owned(consumers)),
-            }],
+            topics: self.topics(consumers),
             group: Group {
                 state: self.group,
                 rebalance: None,
@@ -193,6 +193,20 @@ impl World {
                 rollout: self.rollout,
             },
         }
+    }
+
+    fn topics(&self, consumers: usize) -> Vec<Topic> {
+        let mut counted = self.owned(consumers);
+        let delayed = self.delayed_from.map(|from| counted.split_off(from));
+        let topic = |name, role, partitions| Topic {
+            name: Arc::from(name),
+            role,
+            partitions: Some(partitions),
+        };
+        let delayed = delayed.map(|all| topic("orders-retry", TopicRole::Delayed, all));
+        std::iter::once(topic("orders", TopicRole::Counted, counted))
+            .chain(delayed)
+            .collect()
     }
 
     /// The consumer of a partition among so many.

@@ -58,6 +58,52 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
 }
 
 #[test]
+fn idle_is_idle_whatever_consumers_have_been_seen_to_do() {
+    // Each of twelve has been seen to do 12.5 records a second, and what it can do is not known. Then nothing comes any more.
+    let mut plant = Plant::new(12, 12, 150);
+    assert_eq!(plant.run(16), []);
+    assert_eq!(plant.capacity(), None);
+    plant.load(0);
+    let began = plant.world.now;
+    let actions = plant.run(40);
+    assert_eq!(actions.last().map(|(_, to)| *to), Some(1), "{actions:?}");
+    assert!(actions.len() <= 2, "{actions:?}");
+    assert!(plant.world.now.duration_since(began) <= secs(600));
+}
+
+#[test]
+fn a_load_that_jumps_is_met_by_one_action() {
+    // From 12 records a second to 155, 40 for one consumer: eight are needed to work off what comes until they have started.
+    let mut plant = Plant::new(8, 1, 8);
+    plant.able = 40;
+    plant.run(20);
+    plant.load(155);
+    let actions = plant.run(12);
+    assert_eq!(actions.first(), Some(&(1, 8)), "{actions:?}");
+}
+
+#[test]
+fn what_the_loser_of_a_stuck_partition_commits_does_not_make_it_move() {
+    let mut plant = Plant::new(12, 6, 900);
+    plant.run(10);
+    plant.stuck = Some(3);
+    plant.run(20);
+    plant.load(60);
+    // Our own action hands the partition over; its loser commits one record more.
+    let mut handed = false;
+    for _ in 0..120 {
+        let decision = plant.look();
+        if let Some((from, to)) = scale(&decision) {
+            assert!(to < from, "{decision:#?}");
+            plant.read[3] += 1;
+            handed = true;
+        }
+    }
+    assert!(handed);
+    assert!(plant.world.replicas <= 2);
+}
+
+#[test]
 fn an_outage_is_no_record_that_takes_long() {
     let mut plant = Plant::new(12, 6, 600);
     plant.run(20);

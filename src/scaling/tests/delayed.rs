@@ -1,0 +1,96 @@
+//! Topics of which the user has said that their records wait on purpose.
+
+use rstest::rstest;
+
+use super::plant::Plant;
+use super::*;
+use crate::scaling::decision::ScaleReason;
+
+/// Twelve partitions that are read at once, and twelve whose records are read ten minutes after they were written.
+fn retries(replicas: i32) -> Plant {
+    let mut plant = Plant::new(24, replicas, 0);
+    plant.world.delayed_from = Some(12);
+    plant.arrivals = [vec![30; 12], vec![5; 12]].concat();
+    for partition in plant.world.partitions.iter_mut().skip(12) {
+        partition.log_end = Some(3000);
+    }
+    plant.held_back = vec![(12..24, 3000)];
+    plant
+}
+
+#[rstest]
+#[case(Objective::MaxDelay(secs(60)))]
+#[case(Objective::LagPerReplica(10_000))]
+fn they_ask_for_nothing_from_the_first_look_on(#[case] objective: Objective) {
+    let mut plant = retries(3);
+    plant.world.policy.objective = objective;
+    for _ in 0..160 {
+        let decision = plant.look();
+        assert!(decision.facts.current <= 3, "{decision:#?}");
+        // 36,000 of them wait.
+        assert!(decision.facts.lag.total < 30_000, "{decision:#?}");
+    }
+}
+
+#[test]
+fn they_count_for_the_limit() {
+    let mut plant = retries(3);
+    assert_eq!(plant.look().facts.limit, Some(24));
+    plant.world.assignor = Some(Assignor::Range);
+    assert_eq!(plant.look().facts.limit, Some(12));
+}
+
+/// A group that may sleep, with one record that waits on purpose.
+fn sleepy(replicas: i32) -> World {
+    let mut world = World::new(4, replicas);
+    world.policy.min = 0;
+    world.delayed_from = Some(2);
+    world
+}
+
+#[rstest]
+#[case(Objective::MaxDelay(secs(60)))]
+#[case(Objective::LagPerReplica(10))]
+fn a_record_in_them_wakes_one_replica(#[case] objective: Objective) {
+    let mut world = sleepy(1);
+    world.policy.objective = objective;
+    assert_eq!(world.until_action(60), Some((1, 0)));
+    world.run(10);
+    world.partitions[3].log_end = Some(500);
+    let decision = world.look();
+    assert!(
+        matches!(
+            decision.verdict,
+            Verdict::Scale {
+                from: 0,
+                to: 1,
+                why: ScaleReason::WakeUp
+            }
+        ),
+        "{decision:#?}"
+    );
+}
+
+#[rstest]
+#[case(false)]
+#[case(true)]
+fn a_record_in_them_keeps_the_group_awake(#[case] transactions: bool) {
+    let mut world = sleepy(1);
+    world.policy.may_hold_markers = transactions;
+    world.partitions[3].log_end = Some(1);
+    world.run(120);
+    world.partitions[3].committed = Commit::At(1);
+    assert_eq!(world.until_action(60), Some((1, 0)));
+}
+
+#[test]
+fn what_nobody_can_read_of_them_keeps_nobody_awake_for_more_than_an_hour() {
+    let mut world = sleepy(1);
+    world.policy.may_hold_markers = true;
+    world.partitions[3].log_end = Some(1);
+    world.run(240);
+    assert_eq!(world.until_action(30), Some((1, 0)));
+    for _ in 0..60 {
+        assert_eq!(scale(&world.look()), None);
+    }
+}
