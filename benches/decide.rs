@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use lagrange::scaling::observation::{
     Assignor, Commit, Group, GroupState, Look, Member, Members, Partition, Rollout, Target, Topic,
+    TopicRole,
 };
 use lagrange::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange::scaling::{Observation, Policy, State, decide};
@@ -153,7 +154,7 @@ fn observation(partitions: i64, look: u64) -> Observation {
             at: now,
             topics: vec![Topic {
                 name: Arc::from("orders"),
-                counts: true,
+                role: TopicRole::Counted,
                 partitions: Some((0..).take(count).map(partition).collect()),
             }],
             group: Group {

@@ -118,16 +118,8 @@ impl<'a> Scene<'a> {
             history.evidence.clear();
         }
         let demand = look.zip(bounds.as_ref()).map(|(look, bounds)| {
-            let ends = history.sum_of_ends(look);
-            demand::of(
-                policy,
-                &memory,
-                bounds,
-                target.replicas,
-                live.total,
-                ends,
-                look,
-            )
+            let (replicas, ends) = (target.replicas, history.sum_of_ends(look));
+            demand::of(policy, &memory, bounds, replicas, live.total, ends, look)
         });
         if taken.is_new
             && taken.is_whole
@@ -138,10 +130,7 @@ impl<'a> Scene<'a> {
             }
             if target.replicas == 0 && memory.slept_at.is_none() {
                 // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of the commits.
-                let unread = lag
-                    .total
-                    .saturating_add(lag::delayed(look, policy.offset_reset));
-                memory.slept_at = history.sum_of_ends(look).map(|ends| ends - unread);
+                memory.slept_at = demand::read_so_far(&history, look, policy.offset_reset);
             }
             if assignments_are_shown(look) {
                 history.note_certain_limit(shape.as_ref().map(Shape::certain_limit));

@@ -5,7 +5,7 @@ use super::lag;
 use super::limit::Bounds;
 use super::memory::Memory;
 use super::observation::{Commit, Look};
-use super::policy::{Objective, Policy};
+use super::policy::{Objective, OffsetReset, Policy};
 
 /// A threshold missed by less than this share asks for nothing new, as with a HorizontalPodAutoscaler.
 const TOLERANCE_PERCENT: i64 = 10;
@@ -87,6 +87,13 @@ fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
         (Some(_), Some(ends)) => ends,
         (Some(_), None) => 0,
     }
+}
+
+/// The sum of the ends less what has not been read.
+pub(super) fn read_so_far(history: &History, look: &Look, reset: OffsetReset) -> Option<i64> {
+    let unread = lag::of_look(look, reset).total;
+    let unread = unread.saturating_add(lag::delayed(look, reset));
+    Some(history.sum_of_ends(look)? - unread)
 }
 
 /// Whether every partition that is the target's has a commit within its log.

@@ -15,6 +15,7 @@ use lagrange::kafka::pool::{Settings, Watch};
 use lagrange::kafka::snapshot::{self, Snapshot, TopicPartition};
 use lagrange::scaling::observation::{
     Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rollout, Target, Topic,
+    TopicRole,
 };
 use lagrange::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange::scaling::{Policy, State, decide};

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::pacing::later;
 use super::estimate::Estimate;
 use super::learnt::Learnt;
-use super::partitions::{Partitions, State};
+use super::partition::State;
+use super::partitions::Partitions;
 use super::real;
 use super::series::Of;
 

@@ -9,6 +9,7 @@ mod capacity;
 mod down;
 mod estimate;
 mod learnt;
+mod partition;
 mod partitions;
 mod placement;
 mod plateau;
