@@ -28,6 +28,8 @@ const LATE_SHARE: f64 = 0.5;
 const UNKNOWN_GROWTH: f64 = 1.5;
 /// ... or undoes a scale-down that is no older than so many seconds.
 const UNDONE_WITHIN: i64 = 900;
+/// For so many seconds after an action the last minute's consumption is that of a rebalance.
+const REBALANCED_FOR: i64 = 120;
 /// The last minute's growth of a delay is believed only past this share of the objective while the capacity is not measured ...
 const SLOPE_SHARE: f64 = 0.2;
 /// ... and past so many seconds: a few are what lies between two commits.
@@ -71,8 +73,12 @@ pub(in crate::scaling) fn need(
     let known = learnt.capacity();
     // Between commits that are rare, what is bracketed from below says nothing of what a consumer cannot do.
     let believed = known.filter(|_| learnt.is_sampled() || !estimate.busy.commits_rarely);
-    let predicted = predict(estimate, believed, objective, |live| live.expected);
-    let surging = predict(estimate, believed, objective, |live| live.surging);
+    let able = Able {
+        capacity: believed,
+        at_least: seen_before(learnt, last, now),
+    };
+    let predicted = predict(estimate, able, objective, |live| live.expected);
+    let surging = predict(estimate, able, objective, |live| live.surging);
     let active = match estimate.busy.active {
         0 => replicas.saturating_mul(estimate.placement.threads),
         active => active,
@@ -171,6 +177,23 @@ fn carrying(
     freed.map_or(best, |freed| best.max(*freed))
 }
 
+/// What is known of one consumer, in records per second.
+#[derive(Clone, Copy)]
+struct Able {
+    capacity: Option<f64>,
+    /// What it was seen to do before the last action, while what it does now is what the rebalance has left it time for.
+    at_least: f64,
+}
+
+fn seen_before(learnt: &Learnt, last: Option<LastAction>, now: Timestamp) -> f64 {
+    let lasts = |last: LastAction| now.duration_since(last.time).as_secs() < REBALANCED_FOR;
+    if last.is_some_and(lasts) {
+        learnt.at_least(now)
+    } else {
+        0.0
+    }
+}
+
 /// The size before a scale-down that may have been a probe.
 fn before_probe(last: Option<LastAction>, now: Timestamp) -> Option<i32> {
     let last = last?;
@@ -189,7 +212,7 @@ fn grown(sizes: &[i32], replicas: i32) -> i32 {
 /// replicas cannot help them.
 fn predict(
     estimate: &Estimate,
-    capacity: Option<f64>,
+    able: Able,
     objective: f64,
     arrivals: impl Fn(&Live) -> f64,
 ) -> f64 {
@@ -229,7 +252,9 @@ fn predict(
             0.0
         };
         let came = consumer.expected.max(backlog);
-        let growth = match capacity {
+        // Consumption alone shows no more than what was left to do after a rebalance.
+        let consumed = consumer.consumed.max(able.at_least);
+        let growth = match able.capacity {
             _ if came <= 0.0 => -1.0,
             Some(capacity) => {
                 let able = saturated.map_or(capacity, |rate| rate.min(capacity));
@@ -237,9 +262,9 @@ fn predict(
             }
             // What is late when nothing comes any more is late, however soon it is read.
             None if consumer.delay > slope_from && consumer.expected <= 0.0 => {
-                (1.0 - consumer.consumed / came).max(-1.0)
+                (1.0 - consumed / came).max(-1.0)
             }
-            None if consumer.delay > slope_from => 1.0 - consumer.consumed / came,
+            None if consumer.delay > slope_from => (1.0 - consumed / came).max(-1.0),
             None => 0.0,
         };
         consumer.delay + HORIZON * growth

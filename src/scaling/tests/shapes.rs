@@ -83,6 +83,16 @@ fn a_load_that_jumps_is_met_by_one_action() {
 }
 
 #[test]
+fn what_a_scale_down_held_up_does_not_undo_it() {
+    // Leavers are missed after 45 s, and what a consumer can do is not known.
+    let mut plant = Plant::new(12, 6, 0);
+    plant.arrivals = [vec![100], vec![10; 11]].concat();
+    plant.restores = 45;
+    let actions = plant.run(25);
+    assert_eq!(actions, [(6, 4)]);
+}
+
+#[test]
 fn what_the_loser_of_a_stuck_partition_commits_does_not_make_it_move() {
     let mut plant = Plant::new(12, 6, 900);
     plant.run(10);
