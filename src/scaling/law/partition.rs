@@ -25,7 +25,7 @@ const LONGER: f64 = 1.5;
 /// A delay of more than a minute that has varied by no more than so many seconds ...
 const LEVEL: f64 = 20.0;
 const LEVEL_FROM: f64 = 60.0;
-/// ... for so many milliseconds, while records are read, is a wait on purpose. A backlog grows or falls.
+/// ... for so many milliseconds, while records are read, may be a wait on purpose. A backlog grows or falls.
 const LEVEL_FOR: i64 = 600_000;
 
 /// A partition.
@@ -177,8 +177,8 @@ impl State {
         }
     }
 
-    /// Whether its records wait as long whatever is done: their age stays the same while they are read.
-    pub(super) fn note_wait(&mut self, at: i64) {
+    /// Since when its delay has been about the same while it is read, and how long that is.
+    pub(super) fn note_level(&mut self, at: i64) {
         let delay = self.series.delay(at);
         let moves =
             self.owner.is_some() && real(at - self.moved) <= 2000.0 * self.gap.max(super::LOOK);
@@ -187,18 +187,27 @@ impl State {
             self.wait = 0.0;
             return;
         }
-        let (least, most, since) = match self.level {
+        self.level = Some(match self.level {
             Some((least, most, since)) if most.max(delay) - least.min(delay) <= LEVEL => {
                 (least.min(delay), most.max(delay), since)
             }
             _ => (delay, delay, at),
-        };
-        self.level = Some((least, most, since));
-        if at - since >= LEVEL_FOR {
-            self.wait = least;
-        } else if delay > self.wait + LEVEL || delay < self.wait - LEVEL {
+        });
+        if delay > self.wait + LEVEL || delay < self.wait - LEVEL {
             self.wait = 0.0;
         }
+    }
+
+    /// Seconds for which its records have waited alike for a while.
+    pub(super) fn waits_alike(&self, at: i64) -> Option<f64> {
+        let level = self.level.filter(|(_, _, since)| at - since >= LEVEL_FOR);
+        level.map(|(least, _, _)| least)
+    }
+
+    /// Whether its records are read as they come.
+    pub(super) fn is_read_at_once(&self, at: i64) -> bool {
+        let comes = self.owner.is_some() && at - self.grew <= STUCK;
+        comes && !self.is_stuck && self.series.delay(at) < LEVEL_FROM
     }
 
     /// Records that wait and could be read: without those that wait on purpose.

@@ -16,6 +16,9 @@ const HANDS_OVER: i64 = 60_000;
 const HANDED_FOR: i64 = 900_000;
 const HANDED_MOST: usize = 512;
 
+/// Partitions of a topic wait alike if their delays differ by no more than so many seconds.
+const ALIKE: f64 = 40.0;
+
 /// For so many milliseconds it is remembered how unevenly partitions were handed out.
 const UNEVEN_FOR: i64 = 3_600_000;
 
@@ -162,11 +165,30 @@ impl Partitions {
             state.is_silent = policy.may_hold_markers
                 && at - state.grew >= STUCK
                 && state.series.lag() <= real(UNREADABLE_AT_MOST);
-            let waited = state.wait > 0.0;
-            state.note_wait(at);
-            self.found_waits |= state.wait > 0.0 && !waited;
+            state.note_level(at);
         }
+        self.note_waits(at);
         self.note_passed(at, &passed);
+    }
+
+    /// Which topics wait on purpose: all that is unread of one has waited alike for a while, and another one is read as it
+    /// comes. Consumers that just carry their load keep a backlog of the same age too: not of a whole topic alone.
+    fn note_waits(&mut self, at: i64) {
+        let is_read = |states: &Vec<State>| states.iter().any(|state| state.is_read_at_once(at));
+        let read: Vec<bool> = self.topics.values().map(is_read).collect();
+        let read_topics = read.iter().filter(|is_read| **is_read).count();
+        for (states, is_read) in self.topics.values_mut().zip(read) {
+            let others = read_topics - usize::from(is_read);
+            if others == 0 || !wait_alike(states, at) {
+                continue;
+            }
+            for state in states {
+                if let Some(waits) = state.waits_alike(at) {
+                    self.found_waits |= state.wait <= 0.0;
+                    state.wait = waits;
+                }
+            }
+        }
     }
 
     /// What the commits that moved say of hand-overs and of standstills.
@@ -329,6 +351,22 @@ impl Partitions {
         let name = self.topics.keys().nth(topic)?;
         Some((Arc::clone(name), index))
     }
+}
+
+/// Whether all that is unread in these partitions has waited alike for a while.
+fn wait_alike(states: &[State], at: i64) -> bool {
+    let unread = states.iter().filter(|state| state.series.lag() > 0.0);
+    let unread = unread.filter(|state| state.owner.is_some() && !state.is_stuck);
+    let waits: Option<Vec<f64>> = unread.map(|state| state.waits_alike(at)).collect();
+    let Some(waits) = waits.filter(|waits| !waits.is_empty()) else {
+        return false;
+    };
+    let (least, most) = waits
+        .iter()
+        .fold((f64::MAX, 0.0_f64), |(least, most), wait| {
+            (least.min(*wait), most.max(*wait))
+        });
+    most - least <= ALIKE
 }
 
 /// One step of a hash that is the same everywhere and always.

@@ -9,7 +9,7 @@ use crate::scaling::decision::ScaleReason;
 /// Twelve partitions that are read at once, and twelve whose records are read ten minutes after they were written.
 fn retries(replicas: i32) -> Plant {
     let mut plant = Plant::new(24, replicas, 0);
-    plant.world.delayed_from = Some(12);
+    plant.world.second = Some((12, TopicRole::Delayed));
     plant.arrivals = [vec![30; 12], vec![5; 12]].concat();
     for partition in plant.world.partitions.iter_mut().skip(12) {
         partition.log_end = Some(3000);
@@ -44,7 +44,7 @@ fn they_count_for_the_limit() {
 fn sleepy(replicas: i32) -> World {
     let mut world = World::new(4, replicas);
     world.policy.min = 0;
-    world.delayed_from = Some(2);
+    world.second = Some((2, TopicRole::Delayed));
     world
 }
 

@@ -77,8 +77,8 @@ pub(super) struct World {
     pub(super) earlier: Vec<Earlier>,
     /// How partitions are handed out, whatever the assignor is taken for.
     pub(super) hands_out: HandsOut,
-    /// The partitions from here on are those of a topic whose records wait on purpose.
-    pub(super) delayed_from: Option<usize>,
+    /// The partitions from here on are those of a second topic.
+    pub(super) second: Option<(usize, TopicRole)>,
     /// Members are not described.
     pub(super) hides_members: bool,
     pub(super) number: u64,
@@ -112,7 +112,7 @@ impl World {
             blind: false,
             earlier: Vec::new(),
             hands_out: HandsOut::ByTurns,
-            delayed_from: None,
+            second: None,
             hides_members: false,
             number: 0,
             births: 0,
@@ -197,15 +197,17 @@ impl World {
 
     fn topics(&self, consumers: usize) -> Vec<Topic> {
         let mut counted = self.owned(consumers);
-        let delayed = self.delayed_from.map(|from| counted.split_off(from));
+        let second = self
+            .second
+            .map(|(from, role)| (role, counted.split_off(from)));
         let topic = |name, role, partitions| Topic {
             name: Arc::from(name),
             role,
             partitions: Some(partitions),
         };
-        let delayed = delayed.map(|all| topic("orders-retry", TopicRole::Delayed, all));
+        let second = second.map(|(role, all)| topic("orders-retry", role, all));
         std::iter::once(topic("orders", TopicRole::Counted, counted))
-            .chain(delayed)
+            .chain(second)
             .collect()
     }
 

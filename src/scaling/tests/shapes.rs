@@ -195,6 +195,7 @@ fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
 fn records_that_wait_on_purpose_ask_for_nothing(#[case] objective: Objective) {
     // Twelve partitions for retries, which are read ten minutes after they were written, beside twelve others.
     let mut plant = Plant::new(24, 3, 0);
+    plant.world.second = Some((12, TopicRole::Counted));
     plant.world.policy.objective = objective;
     plant.arrivals = [vec![30; 12], vec![5; 12]].concat();
     for partition in plant.world.partitions.iter_mut().skip(12) {

@@ -101,6 +101,21 @@ fn a_topic_for_retries_asks_for_nothing(
 }
 
 #[test]
+fn consumers_that_just_carry_their_load_are_not_taken_for_waiting_ones() {
+    // Topics of six and two partitions: two of six consumers have one of each, and next to no room. What they have is unread
+    // for about as long all along.
+    let spec = json!({ "topics": ["a", "b"], "objective": { "maxDelay": "5m" } });
+    let load = "time,a,b\n0,300,60\n1800,300,60\n1860,750,140\n18000,750,140\n";
+    let outcome = group(spec, load, |p| {
+        p.initial_replicas = Some(3);
+        p.topics = BTreeMap::from([("a".to_owned(), 6), ("b".to_owned(), 2)]);
+    });
+    let loaded = outcome.actions.iter().filter(|action| action.t > 1860);
+    let loaded: Vec<i32> = loaded.map(|action| action.to).collect();
+    assert_eq!(loaded, [6]);
+}
+
+#[test]
 fn pods_that_are_unready_while_they_are_busy_do_not_hold_the_group() {
     let spec = json!({ "objective": { "lagPerReplica": 1000 } });
     let outcome = group(spec, "0,100\n600,100\n660,900\n5400,900\n", |p| {
