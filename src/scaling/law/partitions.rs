@@ -171,8 +171,8 @@ impl Partitions {
         self.note_passed(at, &passed);
     }
 
-    /// Which topics wait on purpose: all that is unread of one has waited alike for a while, and another one is read as it
-    /// comes. Consumers that just carry their load keep a backlog of the same age too: not of a whole topic alone.
+    /// Which topics wait on purpose: all that is unread of one, in half of its partitions or more, has waited alike for a
+    /// while, and another one is read as it comes. Consumers that just carry their load keep a backlog of the same age too: not of a whole topic alone.
     fn note_waits(&mut self, at: i64) {
         let is_read = |states: &Vec<State>| states.iter().any(|state| state.is_read_at_once(at));
         let read: Vec<bool> = self.topics.values().map(is_read).collect();
@@ -353,12 +353,13 @@ impl Partitions {
     }
 }
 
-/// Whether all that is unread in these partitions has waited alike for a while.
+/// Whether at least half of these partitions have something unread, and all of that has waited alike for a while.
 fn wait_alike(states: &[State], at: i64) -> bool {
-    let unread = states.iter().filter(|state| state.series.lag() > 0.0);
-    let unread = unread.filter(|state| state.owner.is_some() && !state.is_stuck);
+    let read = states.iter().filter(|s| s.owner.is_some() && !s.is_stuck);
+    let unread = read.clone().filter(|state| state.series.lag() > 0.0);
     let waits: Option<Vec<f64>> = unread.map(|state| state.waits_alike(at)).collect();
-    let Some(waits) = waits.filter(|waits| !waits.is_empty()) else {
+    let Some(waits) = waits.filter(|waits| !waits.is_empty() && 2 * waits.len() >= read.count())
+    else {
         return false;
     };
     let (least, most) = waits

@@ -17,6 +17,8 @@ const BUILDS: f64 = 0.1;
 /// ... and from so many seconds on.
 const BUILDS_LEAST: f64 = 10.0;
 
+/// What is behind is all that there is to do if no more than this share of what is read comes.
+const REST: f64 = 0.1;
 /// Work so many times as much is hardly more.
 const HARDLY_MORE: f64 = 1.1;
 /// A backlog that takes so many seconds is never done.
@@ -31,7 +33,10 @@ pub(in crate::scaling) fn sooner(
     replicas: i32,
     objective: f64,
 ) -> Need {
-    let Some(capacity) = learnt.capacity().filter(|_| learnt.is_measured()) else {
+    // Where next to nothing comes, consumers that are behind do what they can.
+    let is_rest = estimate.arrivals() <= REST * estimate.consumed && need.delay > BUILDS_LEAST;
+    let measured = learnt.capacity().filter(|_| learnt.is_measured());
+    let Some(capacity) = measured.or(need.capacity.filter(|_| is_rest)) else {
         return need;
     };
     if estimate.is_outage || !estimate.is_known {
@@ -40,7 +45,16 @@ pub(in crate::scaling) fn sooner(
     let drain = Drain::new(estimate, capacity);
     if need.predicted > objective {
         let least = need.size.max(replicas);
-        let cost = |size: i32| drain.cost(size, replicas, need.predicted, objective);
+        let cost = |size: i32| {
+            let (starts, drains) = drain.times(size, replicas);
+            let late = if is_rest {
+                // All of it gets older until the last of it is read.
+                (need.delay + starts + drains - objective).max(0.0)
+            } else {
+                drains * (1.0 - objective / need.predicted).max(0.0)
+            };
+            f64::from(size) * (starts + drains).max(KEPT) + LATE * late
+        };
         let larger = sizes.iter().copied().filter(|size| *size > least);
         let best = std::iter::once(least)
             .chain(larger)
@@ -139,12 +153,10 @@ impl<'a> Drain<'a> {
             .collect()
     }
 
-    /// Replica-seconds that a size costs, what is late by then counted in.
-    fn cost(&self, size: i32, replicas: i32, predicted: f64, objective: f64) -> f64 {
-        let drains = self.seconds(size);
-        let late = drains * (1.0 - objective / predicted).max(0.0);
+    /// Seconds until a size works, and from then on until the backlog is worked off.
+    fn times(&self, size: i32, replicas: i32) -> (f64, f64) {
         let starts = if size > replicas { HORIZON } else { 0.0 };
-        f64::from(size) * (starts + drains).max(KEPT) + LATE * late
+        (starts, self.seconds(size))
     }
 
     /// Whether the load is more than the present size can do, and what it leaves until records are as old as was promised

@@ -101,6 +101,20 @@ fn a_topic_for_retries_asks_for_nothing(
 }
 
 #[test]
+fn a_backlog_that_nothing_adds_to_is_shared_by_as_many_as_shorten_it() {
+    // 17,000 records before the first look, and none after it: 340 s for one consumer, 57 s for six.
+    let spec = json!({ "objective": { "maxDelay": "60s" } });
+    let outcome = group(spec, "0,283\n60,0\n900,0\n", |p| {
+        p.initial_replicas = Some(1);
+        p.consumers_from_seconds = 61;
+        p.topics = BTreeMap::from([("orders".to_owned(), 6)]);
+        p.consumer_rate = 50.0;
+    });
+    let first = outcome.actions.first().map(|action| action.to);
+    assert_eq!(first, Some(6), "{:?}", sizes(&outcome));
+}
+
+#[test]
 fn consumers_that_just_carry_their_load_are_not_taken_for_waiting_ones() {
     // Topics of six and two partitions: two of six consumers have one of each, and next to no room. What they have is unread
     // for about as long all along.
