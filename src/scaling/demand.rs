@@ -31,30 +31,11 @@ pub(super) fn of(
     ends: Option<i64>,
     look: &Look,
 ) -> Demand {
-    // Records that wait on purpose are read by whoever is awake: asleep, they ask for one replica.
-    let delayed = if replicas == 0 {
-        lag::delayed(look, policy.offset_reset)
-    } else {
-        0
-    };
-    let (lag, least) = if replicas == 0 {
-        let all = live_lag.saturating_add(delayed);
-        let come = come_while_asleep(memory, all, ends);
-        // Somebody else may have moved the commits since: what lies before them is nothing to do.
-        let come = if is_committed(look) {
-            come.min(all)
-        } else {
-            come
-        };
-        ((come - delayed).max(0), i32::from(come > 0))
-    } else {
-        (live_lag, 0)
-    };
     let asked = match policy.objective {
-        Objective::LagPerReplica(per_replica) => by_lag(lag, per_replica, replicas).max(least),
-        // Awake, the law says it from the delay; what a group that wakes up can do is not known before it does it.
-        Objective::MaxDelay(_) if replicas > 0 => replicas,
-        Objective::MaxDelay(_) => least,
+        _ if replicas == 0 => asked_asleep(policy, memory, live_lag, ends, look),
+        Objective::LagPerReplica(per_replica) => by_lag(live_lag, per_replica, replicas),
+        // The law says it from the delay.
+        Objective::MaxDelay(_) => replicas,
     };
     let wanted = match bounds.at_least(asked) {
         // A count that is not worth having is left alone while it is what the lag asks for, and a ceiling that is not
@@ -64,6 +45,33 @@ pub(super) fn of(
         size => size,
     };
     Demand { asked, wanted }
+}
+
+/// What a group that sleeps is woken for. Records that wait on purpose are read by whoever is awake: they ask for one replica.
+fn asked_asleep(
+    policy: &Policy,
+    memory: &Memory,
+    live_lag: i64,
+    ends: Option<i64>,
+    look: &Look,
+) -> i32 {
+    let delayed = lag::delayed(look, policy.offset_reset);
+    let unread = live_lag.saturating_add(delayed);
+    let come = come_while_asleep(memory, unread, ends);
+    // Somebody else may have moved the commits since: what lies before them is nothing to do.
+    let come = if is_committed(look) {
+        come.min(unread)
+    } else {
+        come
+    };
+    let least = i32::from(come > 0);
+    match policy.objective {
+        Objective::LagPerReplica(per_replica) => {
+            by_lag((come - delayed).max(0), per_replica, 0).max(least)
+        }
+        // What it can do is not known before it does it.
+        Objective::MaxDelay(_) => least,
+    }
 }
 
 /// `ceil(lag / per_replica)`; the present count if the lag is within a tenth of what that is for.

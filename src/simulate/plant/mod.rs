@@ -14,17 +14,19 @@ pub mod parameters;
 mod parts;
 mod pods;
 mod tally;
+mod validation;
 
 use std::sync::Arc;
 
 use self::arrivals::Arrivals;
 use self::group::Rebalance;
 pub use self::look::{PodSeen, Seen};
-pub use self::parameters::{Assignor, InvalidParameter, Parameters};
+pub use self::parameters::{Assignor, Parameters};
 pub use self::parts::Phase;
 use self::parts::{Consumer, ConsumerAt, List, Partition, PartitionAt, Pod};
 use self::tally::Tally;
 pub use self::tally::{Rescale, Sample, Score};
+pub use self::validation::InvalidParameter;
 
 use super::load::Load;
 use super::random::Random;

@@ -122,6 +122,7 @@ fn consumers_that_just_carry_their_load_are_not_taken_for_waiting_ones() {
     let load = "time,a,b\n0,300,60\n1800,300,60\n1860,750,140\n18000,750,140\n";
     let outcome = group(spec, load, |p| {
         p.initial_replicas = Some(3);
+        p.eager_per_member_seconds = 0.0;
         p.topics = BTreeMap::from([("a".to_owned(), 6), ("b".to_owned(), 2)]);
     });
     let loaded = outcome.actions.iter().filter(|action| action.t > 1860);
