@@ -155,13 +155,15 @@ impl Supervisor {
         stop.cancel();
         tracker.close();
         let ended = tokio::select! {
-            () = tracker.wait() => {
-                debug!("every task has ended");
-                Ended::Orderly
-            }
+            // In this order: a second signal that has come counts, also when the last task has ended with it.
+            biased;
             Some(signal) = signals.next() => {
                 warn!(%signal, "asked again to stop, ending at once");
                 Ended::AtOnce(signal)
+            }
+            () = tracker.wait() => {
+                debug!("every task has ended");
+                Ended::Orderly
             }
             () = sleep(grace.saturating_sub(RESERVE)) => {
                 let names = running.names();
