@@ -19,7 +19,7 @@ ARG TARGETPLATFORM
 ARG FEATURES=
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target,id=lagrange-target-$TARGETPLATFORM,sharing=locked \
-    touch src/lib.rs \
+    touch src/lib.rs crates/*/src/lib.rs \
  && cargo build --release --locked --bin lagrange --features "$FEATURES" \
  && install -D target/release/lagrange /out/lagrange
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use lagrange::scaling::observation::{
+use lagrange_core::scaling::observation::{
     Assignor, Commit, Group, GroupState, Look, Member, Members, Partition, Rollout, Target, Topic,
     TopicRole,
 };
-use lagrange::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
-use lagrange::scaling::{Observation, Policy, State, decide};
+use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange_core::scaling::{Observation, Policy, State, decide};
 
 const LOOKS: u64 = 400;
 const GROUPS: usize = 10_000;

@@ -1,32 +1,25 @@
 //! Lagrange sizes Kafka consumer groups. One way through the house: **observe, decide, act, report**.
 //!
+//! What is pure is a crate of its own, [`lagrange_core`]: the resources, the decision, recordings and the simulator. This one
+//! is the operator around it.
+//!
 //! | room | what it does | may call |
 //! |---|---|---|
-//! | [`api`] | the custom resources: what users write and read | |
 //! | [`clock`] | the one source of the time | |
-//! | [`text`] | foreign text, made fit to be shown; pure, and anybody may call it | |
-//! | [`scaling`] | the decision; pure | |
-//! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock`, `text` |
-//! | [`intent`] | what the user wrote, as a policy and as what is to be read; pure | `api`, `scaling`, and of `kafka` what connects to nothing: `certificates`, `connection`, `interest`, `secret`, `security` and what configures `token` |
-//! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `api`, `clock`, `intent`, `kafka`, `scaling`, `recording`, `process::metrics` |
-//! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | `clock` |
-//! | [`recording`] | observations and decisions as JSON lines | `api`, `intent`, `scaling`, and of `kafka` the patterns of `interest` |
-//! | [`simulate`] | a model of topics, consumers and rebalances that runs a load through the decision; pure | `api`, `recording`, `scaling` |
-//! | [`cli`] | one file per subcommand | `process`, `controller`, `intent`, `simulate`, `recording`, `api` |
+//! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock` |
+//! | [`credentials`] | a connection from what Secrets and ConfigMaps hold; pure | of `kafka` what connects to nothing: `certificates`, `connection`, `secret`, `security` and what configures `token` |
+//! | [`recording`] | records a group while the operator works | |
+//! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `clock`, `credentials`, `kafka`, `recording`, `process` |
+//! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | |
+//! | [`cli`] | one file per subcommand | `clock`, `controller`, `kafka`, `process`, `recording` |
 //!
-//! `intent` alone turns the resource into a policy, `controller::observe` alone turns a snapshot into an observation; past
-//! those points nothing can be malformed.
+//! `lagrange_core::intent` alone turns the resource into a policy, `controller::observe` alone turns a snapshot into an
+//! observation; past those points nothing can be malformed.
 
-pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controller;
-#[cfg(test)]
-mod fuzz;
-pub mod intent;
+pub mod credentials;
 pub mod kafka;
 pub mod process;
 pub mod recording;
-pub mod scaling;
-pub mod simulate;
-pub mod text;

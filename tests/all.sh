@@ -84,7 +84,7 @@ end-to-end() {
 # A build with Kerberos: librdkafka once more, and MIT's and Cyrus's libraries, before the first test runs.
 gssapi() {
   cargo clippy --workspace --all-targets --features lagrange/gssapi -- --deny warnings
-  cargo test --workspace --lib --features lagrange/gssapi -- kafka intent
+  cargo test --workspace --lib --features lagrange/gssapi -- kafka intent credentials
   cargo test --workspace --features lagrange/gssapi --test cluster_controller -- identity kerberos
 }
 

@@ -8,10 +8,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use lagrange::{
-    api::{ConsumerGroup, KafkaCluster},
-    intent::Intent,
-};
+use lagrange_core::api::{ConsumerGroup, KafkaCluster};
+use lagrange_core::intent::Intent;
 use serde_json::Value;
 
 use support::kubernetes::Kubernetes;

@@ -242,7 +242,7 @@ fn numbers_below(after: &str) -> Vec<String> {
 #[test]
 fn the_page_names_every_field_of_a_plant_file() {
     let page = std::fs::read_to_string(here("docs/simulate.md")).expect("the page");
-    let all = lagrange::simulate::plant::Parameters::default();
+    let all = lagrange_core::simulate::plant::Parameters::default();
     let Ok(Value::Object(fields)) = serde_json::to_value(all) else {
         panic!("an object");
     };

@@ -28,7 +28,7 @@ chaos() {
 }
 
 fuzz() {
-  LAGRANGE_FUZZ_SECONDS=${LAGRANGE_FUZZ_SECONDS:-300} cargo test --lib -- mangled --nocapture
+  LAGRANGE_FUZZ_SECONDS=${LAGRANGE_FUZZ_SECONDS:-300} cargo test --workspace --lib -- mangled --nocapture
 }
 
 kills() {

@@ -23,13 +23,15 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use lagrange::clock::Clock;
 use lagrange::kafka::bounds::Bounds;
-use lagrange::kafka::connection::{Connection, Servers};
+use lagrange::kafka::connection::Connection;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::{Pool, Settings};
 use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security, Tls};
 use lagrange::kafka::stats::Observer;
+use lagrange_core::intent::servers::Servers;
+
 use support::eyes::{interest, lag, named, settings};
 use support::kafka::Kafka;
 use support::secure::{Listener, Tokens};

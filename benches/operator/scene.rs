@@ -88,7 +88,7 @@ async fn until_read(space: &Space, groups: usize) {
             .list(&ListParams::default())
             .await
             .map_err(|e| e.to_string())?;
-        let is_known = |status: &lagrange::api::ConsumerGroupStatus| {
+        let is_known = |status: &lagrange_core::api::ConsumerGroupStatus| {
             status
                 .conditions
                 .iter()

@@ -4,9 +4,8 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use lagrange_core::api;
 use serde_json::Value;
-
-use crate::api;
 
 /// Prints the CustomResourceDefinitions, as `kubectl apply -f -` takes them.
 #[derive(Args, Clone, Debug)]

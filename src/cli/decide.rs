@@ -5,12 +5,12 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use lagrange_core::recording::{Answer, BadLine, Line, Session};
+use lagrange_core::text;
 use serde_json::Value;
 use thiserror::Error;
 
 use super::manifest::{self, Unusable};
-use crate::recording::{Answer, BadLine, Line, Session};
-use crate::text;
 
 /// How often another program should ask, in seconds: the interval that the law's windows are made for.
 const INTERVAL: u64 = 15;
@@ -173,7 +173,7 @@ fn write(output: &mut impl Write, line: &impl serde::Serialize) -> Result<(), Fa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::{assert_is_one_line, file, fuzz};
+    use lagrange_fuzz::{assert_is_one_line, file, fuzz};
 
     #[test]
     fn a_mangled_recording_fails_by_a_line_that_says_why() {

@@ -5,13 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lagrange_core::api::{self, ConsumerGroup};
+use lagrange_core::text::{clean, mistake};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
 use thiserror::Error;
-
-use crate::api::{self, ConsumerGroup};
-use crate::text::{clean, mistake};
 
 /// The kind that is looked for.
 const KIND: &str = "ConsumerGroup";
@@ -154,9 +153,9 @@ mod tests {
 
     use super::super::in_a_line;
     use super::*;
-    use crate::fuzz::{assert_is_one_line, file, fuzz};
-    use crate::intent::Intent;
-    use crate::simulate::plant::Parameters;
+    use lagrange_core::intent::Intent;
+    use lagrange_core::simulate::plant::Parameters;
+    use lagrange_fuzz::{assert_is_one_line, file, fuzz};
 
     /// The manifest of an example, with `from` replaced by `to`.
     fn with(from: &str, to: &str) -> String {

@@ -16,8 +16,7 @@ use std::{
 };
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
-
-use crate::text;
+use lagrange_core::text;
 
 /// Sizes Kafka consumer groups.
 ///

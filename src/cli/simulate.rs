@@ -1,5 +1,5 @@
 //! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files, prints; the model itself is in
-//! [`crate::simulate`].
+//! [`lagrange_core::simulate`].
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use jiff::SignedDuration;
+use lagrange_core::simulate::plant::{Assignor, Parameters};
+use lagrange_core::simulate::{BadRival, Load, LoadError, Rival, Setup, SetupError, Trace, report};
 use thiserror::Error;
 
 use super::manifest::{self, Unusable};
 use super::progress::Progress;
 use crate::process::values::whole;
-use crate::simulate::plant::{Assignor, Parameters};
-use crate::simulate::{BadRival, Load, LoadError, Rival, Setup, SetupError, Trace, report};
 
 /// Columns where nobody says how many there are.
 const WIDTH: usize = 100;

@@ -5,13 +5,9 @@ use kube::{
     Resource as _, ResourceExt as _,
     api::{GetParams, Patch, PatchParams, Request},
 };
+use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
 use serde_json::{Value, json};
 use tracing::{info, warn};
-
-use crate::{
-    api::{ConsumerGroup, ConsumerGroupStatus},
-    process::metrics::Direction,
-};
 
 use super::{
     answers::{self, object},
@@ -22,6 +18,7 @@ use super::{
     report,
     target::{self, Addressed, Sight},
 };
+use crate::process::metrics::Direction;
 
 /// A change of replicas that was decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,20 +12,10 @@ use kube::{
     api::{Patch, PatchParams, Request},
     runtime::controller,
 };
+use lagrange_core::api::condition::{Finding, Status, reasons, types};
+use lagrange_core::api::{KafkaCluster, KafkaClusterStatus, NamespacesFrom, condition};
+use lagrange_core::intent::Plan;
 use serde_json::json;
-
-use crate::{
-    api::{
-        KafkaCluster, KafkaClusterStatus, NamespacesFrom,
-        condition::{self, Finding, Status, reasons, types},
-    },
-    intent::{Plan, connection::Unusable},
-    kafka::{
-        connection::Connection,
-        interest::{Interest, Key},
-        snapshot::Snapshot,
-    },
-};
 
 use super::{
     answers,
@@ -38,6 +28,10 @@ use super::{
     secrets::Chosen,
     source,
 };
+use crate::credentials::{self, Unusable};
+use crate::kafka::connection::Connection;
+use crate::kafka::interest::{Interest, Key};
+use crate::kafka::snapshot::Snapshot;
 
 /// A cluster that does not answer is said to be so after this long, and two looks (decision 16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
@@ -154,7 +148,7 @@ fn follow(
     let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
         return Ok((None, None));
     };
-    let identity = plan.identity(&name.namespace);
+    let identity = credentials::identity(&plan, &name.namespace);
     let interval = cluster.spec.poll_interval.as_std();
     let interest = Interest {
         was_refused: false,

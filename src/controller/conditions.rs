@@ -4,19 +4,11 @@ mod healthy;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
-use crate::{
-    api::condition::{
-        self, Finding, Status,
-        reasons::{self, NOT_YET_OBSERVED},
-        types,
-    },
-    scaling::{
-        Decision,
-        decision::{HoldReason, Knowledge, LimitedBy, Wait},
-        trail::Step,
-    },
-};
+use lagrange_core::api::condition::{self, reasons::NOT_YET_OBSERVED};
+use lagrange_core::api::condition::{Finding, Status, reasons, types};
+use lagrange_core::scaling::Decision;
+use lagrange_core::scaling::decision::{HoldReason, Knowledge, LimitedBy, Wait};
+use lagrange_core::scaling::trail::Step;
 
 use super::{contest, error::Problem, words::clock};
 use healthy::{healthy, nobody_joined};

@@ -12,11 +12,8 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
-
-use crate::{
-    api::{ConsumerGroup, Mode},
-    intent::{Intent, Source},
-};
+use lagrange_core::api::{ConsumerGroup, Mode};
+use lagrange_core::intent::{Intent, Source};
 
 use super::{
     error::Problem,

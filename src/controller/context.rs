@@ -9,16 +9,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
+use lagrange_core::api::{ConsumerGroup, KafkaCluster};
+use lagrange_core::scaling::Memory;
+use lagrange_core::scaling::memory::LastAction;
 use tokio::time::{Instant, timeout};
-
-use crate::{
-    api::{ConsumerGroup, KafkaCluster},
-    clock::Clock,
-    kafka::{connection::Identity, interest::Key},
-    process::metrics::{Metrics, WriteOutcome},
-    recording::Recorder,
-    scaling::{Memory, memory::LastAction},
-};
 
 use super::{
     answers::ApiServer,
@@ -32,6 +26,11 @@ use super::{
     wake::Wake,
     workload::{self, Workload},
 };
+use crate::clock::Clock;
+use crate::kafka::connection::Identity;
+use crate::kafka::interest::Key;
+use crate::process::metrics::{Metrics, WriteOutcome};
+use crate::recording::Recorder;
 
 /// What a user of the process chose.
 #[derive(Debug, Clone)]

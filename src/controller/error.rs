@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use lagrange_core::api::condition::reasons;
+use lagrange_core::intent::InvalidSpec;
+use lagrange_core::text;
 use thiserror::Error;
 
-use crate::{api::condition::reasons, intent::InvalidSpec, kafka::pool::WatchError, text};
-
 use super::answers;
+use crate::kafka::pool::WatchError;
 
 /// A call to the API server that did not do what it should. Tried again after a pause.
 #[derive(Debug, Error)]

@@ -17,10 +17,9 @@ use kube::{
     Resource, ResourceExt as _,
     api::{ObjectMeta, PostParams, Request},
 };
+use lagrange_core::text;
 use tokio::time::Instant;
 use tracing::{info, warn};
-
-use crate::text;
 
 use super::{answers, context::Context, name::TargetKey};
 

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
+use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
+use lagrange_core::scaling::memory::LastAction;
+use lagrange_core::scaling::{Decision, Memory, Observation, State};
 use tokio::time::Instant;
 
-use crate::{
-    api::{ConsumerGroup, ConsumerGroupStatus},
-    kafka::{connection::Connection, interest::Interest},
-    scaling::{Decision, Memory, Observation, State, memory::LastAction},
-};
-
 use super::{error::Problem, event::Told, looks::Watching, name::Name, report};
+use crate::kafka::connection::Connection;
+use crate::kafka::interest::Interest;
 
 /// One group.
 #[derive(Debug)]

@@ -50,17 +50,13 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
-use crate::{
-    api::{ConsumerGroup, KafkaCluster},
-    clock::Clock,
-    kafka::interest::{Key, Kind},
-    process::{
-        metrics::Metrics,
-        readiness::{Gate, ReadinessBuilder},
-        shutdown::Tasks,
-    },
-    recording::Recorder,
-};
+use crate::clock::Clock;
+use crate::kafka::interest::{Key, Kind};
+use crate::process::metrics::Metrics;
+use crate::process::readiness::{Gate, ReadinessBuilder};
+use crate::process::shutdown::Tasks;
+use crate::recording::Recorder;
+use lagrange_core::api::{ConsumerGroup, KafkaCluster};
 
 pub use context::Settings;
 pub use looks::{Clusters, Watching};

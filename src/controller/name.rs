@@ -3,11 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use kube::{Resource, ResourceExt as _, runtime::reflector::ObjectRef};
+use lagrange_core::api::{ConsumerGroup, KafkaCluster, ScaleTargetRef};
 
-use crate::{
-    api::{ConsumerGroup, KafkaCluster, ScaleTargetRef},
-    kafka::interest::Key,
-};
+use crate::kafka::interest::Key;
 
 /// Namespace and name of an object whose kind is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-
-use crate::{
-    api::{ConsumerGroupStatus, LagStatus, RateStatus, condition::types, milli_of},
-    scaling::{
-        Memory,
-        decision::HoldReason,
-        law::{Learnt, Throughput},
-        memory::Rate,
-    },
-};
+use lagrange_core::api::condition::types;
+use lagrange_core::api::{ConsumerGroupStatus, LagStatus, RateStatus, milli_of};
+use lagrange_core::scaling::Memory;
+use lagrange_core::scaling::decision::HoldReason;
+use lagrange_core::scaling::law::{Learnt, Throughput};
+use lagrange_core::scaling::memory::Rate;
 
 use super::{report, words};
 

@@ -3,22 +3,17 @@
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-
-use crate::{
-    api::{
-        ConsumerGroup, ConsumerGroupStatus, DecisionStatus, Mode, ScaleRecord,
-        condition::{self, reasons, types},
-    },
-    process::metrics::{ConditionStatus, GroupInfo, GroupNumbers},
-    scaling::{
-        Decision, Verdict,
-        decision::{Knowledge, Notice},
-    },
+use lagrange_core::api::condition::{reasons, types};
+use lagrange_core::api::{
+    ConsumerGroup, ConsumerGroupStatus, DecisionStatus, Mode, ScaleRecord, condition,
 };
+use lagrange_core::scaling::decision::{Knowledge, Notice};
+use lagrange_core::scaling::{Decision, Verdict};
 
 use super::{
     context::Context, error::Problem, event::Happening, managed::Managed, report, view::View,
 };
+use crate::process::metrics::{ConditionStatus, GroupInfo, GroupNumbers};
 
 /// The reason of the event that names who changed the replicas.
 pub(super) const SCALED_EXTERNALLY: &str = "ScaledExternally";

@@ -7,18 +7,14 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-
-use crate::{
-    kafka::{
-        error::ReadError,
-        interest::{GroupInterest, Isolation, TopicPattern},
-        snapshot::{self, EndAt, Known, Offset, Snapshot, TopicPartition},
-    },
-    scaling::observation::{
-        Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-        Partition, Rebalance, Target, Topic, TopicRole,
-    },
+use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicPattern};
+use lagrange_core::scaling::observation::{
+    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
+    Partition, Rebalance, Target, Topic, TopicRole,
 };
+
+use crate::kafka::error::ReadError;
+use crate::kafka::snapshot::{self, EndAt, Known, Offset, Snapshot, TopicPartition};
 
 /// What a look older than two intervals is late by before it counts as none.
 const LATE: SignedDuration = SignedDuration::from_secs(5);

@@ -4,24 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
+use lagrange_core::api::condition::{reasons, types};
+use lagrange_core::api::{ConsumerGroup, Mode, condition};
+use lagrange_core::intent::Intent;
+use lagrange_core::recording::Words;
+use lagrange_core::scaling::observation::{Blind, Target};
+use lagrange_core::scaling::{Decision, Memory, State, Verdict, decide};
 use tracing::{debug, warn};
-
-use crate::{
-    api::{
-        ConsumerGroup, Mode,
-        condition::{self, reasons, types},
-    },
-    intent::Intent,
-    kafka::{
-        interest::{Interest, Key},
-        snapshot::Snapshot,
-    },
-    recording::{Turn, Words},
-    scaling::{
-        Decision, Memory, State, Verdict, decide,
-        observation::{Blind, Target},
-    },
-};
 
 use super::{
     act::Action,
@@ -35,6 +24,9 @@ use super::{
     target::Addressed,
     words,
 };
+use crate::kafka::interest::{Interest, Key};
+use crate::kafka::snapshot::Snapshot;
+use crate::recording::Turn;
 
 /// A target that cannot be scaled is tried again so much later, or when its resource changes.
 const REFUSED_FOR: Duration = Duration::from_mins(5);

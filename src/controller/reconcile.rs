@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::controller};
-
-use crate::{api::ConsumerGroup, intent::Intent, kafka::interest::Key};
+use lagrange_core::api::ConsumerGroup;
+use lagrange_core::intent::Intent;
 
 use super::{
     act,
@@ -16,6 +16,7 @@ use super::{
     prepare, source, target,
     view::{View, set_aside},
 };
+use crate::kafka::interest::Key;
 
 /// When what takes a moment is asked for again, Secrets that are being read or another's turn, if nothing wakes before.
 const SOON: Duration = Duration::from_secs(2);

@@ -2,29 +2,23 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::{Map, Value};
-
-use crate::{
-    api::{
-        ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
-        ReplicasStatus, ScaleRecord, condition::bounded_message, milli_quantity,
-    },
-    kafka::{
-        interest::GroupInterest,
-        snapshot::{self, Protocol},
-    },
-    scaling::{
-        Decision, Memory, Policy, Verdict,
-        decision::{Knowledge, Wait},
-        memory::LastAction,
-    },
+use lagrange_core::api::condition::bounded_message;
+use lagrange_core::api::{
+    ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
+    ReplicasStatus, ScaleRecord, milli_quantity,
 };
+use lagrange_core::intent::topics::GroupInterest;
+use lagrange_core::scaling::decision::{Knowledge, Wait};
+use lagrange_core::scaling::memory::LastAction;
+use lagrange_core::scaling::{Decision, Memory, Policy, Verdict};
+use serde_json::{Map, Value};
 
 use super::{
     conditions::{self, Found},
     error::Problem,
     words::{self, two_digits},
 };
+use crate::kafka::snapshot::{self, Protocol};
 
 /// `notBefore` moves only by more than this: what a wait ends at is known no better.
 const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);

@@ -14,20 +14,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret as SecretObject};
 use kube::Resource as _;
+use lagrange_core::intent::Plan;
+use lagrange_core::intent::connection::{Reference, ReferenceKind};
 use tokio::{task::JoinHandle, time::Instant};
-
-use crate::{
-    intent::{
-        Plan,
-        connection::{Held, Reference, ReferenceKind, Unusable},
-    },
-    kafka::{
-        certificates,
-        connection::{Connection, Identity},
-        interest::Key,
-        secret::Secret,
-    },
-};
 
 use super::{
     answers::ApiServer,
@@ -35,6 +24,11 @@ use super::{
     wake::Wake,
     watch::follow::{self, Source},
 };
+use crate::credentials::{self, Held, Unusable};
+use crate::kafka::certificates;
+use crate::kafka::connection::{Connection, Identity};
+use crate::kafka::interest::Key;
+use crate::kafka::secret::Secret;
 use values::{Budget, Kept, Values};
 use watching::Watching;
 
@@ -184,7 +178,7 @@ impl Secrets {
             Err(Missing::NotYet) => None,
             Err(Missing::Unusable(unusable)) => Some(unusable),
         };
-        let identity = plan.identity(namespace);
+        let identity = credentials::identity(plan, namespace);
         match (
             before.filter(|before| before.identity() == identity),
             unusable,
@@ -212,7 +206,7 @@ impl Secrets {
             return Err(Missing::Unusable(unusable));
         }
         let references = plan.references();
-        let identity = plan.identity(namespace);
+        let identity = credentials::identity(plan, namespace);
         let uses = Use {
             identity: identity.clone(),
             objects: references
@@ -268,7 +262,8 @@ impl Secrets {
             ),
             Some(Seen::Nothing) | None => Held::Unreadable("the API server does not say".into()),
         };
-        let connection = plan.connection(namespace, held, self.system.as_ref(), revision, now);
+        let connection =
+            credentials::connection(plan, namespace, held, self.system.as_ref(), revision, now);
         if !seen.is_empty() {
             let users = state.made.remove(&identity).map(|made| made.users);
             let mut made = Made {

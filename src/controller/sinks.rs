@@ -14,10 +14,9 @@ use kube::{
         watcher::Event,
     },
 };
+use lagrange_core::api::{ConsumerGroup, KafkaCluster, NamespacesFrom, ScaleTargetRef};
 use tokio::sync::watch;
 use tracing::warn;
-
-use crate::api::{ConsumerGroup, KafkaCluster, NamespacesFrom, ScaleTargetRef};
 
 use super::{
     answers::object::Ours,

@@ -4,18 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::core::{Selector, SelectorExt as _};
-
-use crate::{
-    api::{KafkaCluster, NamespacesFrom, condition::reasons},
-    intent::{Plan, Source, connection::Unusable},
-    kafka::{
-        connection::Connection,
-        error::ReadError,
-        interest::{GroupInterest, Key, TopicSelection},
-        pool::WatchError,
-        snapshot::{Snapshot, Topic},
-    },
-};
+use lagrange_core::api::condition::reasons;
+use lagrange_core::api::{KafkaCluster, NamespacesFrom};
+use lagrange_core::intent::topics::{GroupInterest, TopicSelection};
+use lagrange_core::intent::{Plan, Source};
 
 use super::{
     contest::{self, Claim, Relation},
@@ -24,6 +16,12 @@ use super::{
     name::Name,
     secrets::Chosen,
 };
+use crate::credentials::{self, Unusable};
+use crate::kafka::connection::Connection;
+use crate::kafka::error::ReadError;
+use crate::kafka::interest::Key;
+use crate::kafka::pool::WatchError;
+use crate::kafka::snapshot::{Snapshot, Topic};
 
 /// A Kafka cluster that a group may use.
 #[derive(Debug, Clone)]
@@ -200,7 +198,7 @@ pub(super) fn relation(context: &Context, mine: &Claim, other: &Claim) -> Relati
     let (Some(mine), Some(other)) = (located(context, mine), located(context, other)) else {
         return Relation::Strangers;
     };
-    let identity = |located: &Located| located.plan.identity(&located.namespace);
+    let identity = |located: &Located| credentials::identity(&located.plan, &located.namespace);
     if by_one_resource
         || is_same_namespace && context.is_same_cluster(&identity(&mine), &identity(&other))
     {

@@ -14,16 +14,14 @@ use kube::{
     },
     discovery::{self, Scope},
 };
+use lagrange_core::api::condition::reasons;
+use lagrange_core::api::{ConsumerGroup, ScaleTargetRef};
+use lagrange_core::scaling::observation::{Rollout, Target};
+use lagrange_core::text;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::warn;
-
-use crate::{
-    api::{ConsumerGroup, ScaleTargetRef, condition::reasons},
-    scaling::observation::{Rollout, Target},
-    text,
-};
 
 use super::{
     answers,

@@ -3,19 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use lagrange_core::api::condition::reasons;
+use lagrange_core::api::{ConsumerGroupStatus, Mode};
+use lagrange_core::intent::Intent;
+use lagrange_core::scaling::decision::{Knowledge, Wait};
+use lagrange_core::scaling::policy::Objective;
+use lagrange_core::scaling::{Decision, Verdict};
 use tokio::time::Instant;
 use tracing::debug;
-
-use crate::{
-    api::{ConsumerGroupStatus, Mode, condition::reasons},
-    intent::Intent,
-    kafka::snapshot::{Group, Snapshot},
-    scaling::{
-        Decision, Verdict,
-        decision::{Knowledge, Wait},
-        policy::Objective,
-    },
-};
 
 use super::{
     act::{self, Action, Outcome},
@@ -31,6 +26,7 @@ use super::{
     source::{self, Resolved},
     target::{self, Addressed, Sight},
 };
+use crate::kafka::snapshot::{Group, Snapshot};
 
 /// A lag that moves by less than one in so many of what its replicas are for is not news.
 const LAG_GRAIN: i64 = 20;

@@ -4,11 +4,8 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-
-use crate::scaling::{
-    Decision,
-    trail::{Step, Trail},
-};
+use lagrange_core::scaling::Decision;
+use lagrange_core::scaling::trail::{Step, Trail};
 
 /// `n` with two significant digits.
 pub(super) fn two_digits(n: i64) -> i64 {

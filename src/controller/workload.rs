@@ -3,13 +3,10 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use lagrange_core::scaling::observation::{Rollout, Target};
+use lagrange_core::text;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-
-use crate::{
-    scaling::observation::{Rollout, Target},
-    text,
-};
 
 /// A workload as a watch last showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::text;
+use lagrange_core::intent::topics::is_topic_name;
+use lagrange_core::text;
 
 use super::error::{Bound, ReadError};
 use super::reader::DescribedGroup;
@@ -12,12 +13,6 @@ use super::snapshot::{Known, Member, TopicPartition};
 
 /// Characters of an id or address that are kept; Kafka's own ids of members have up to 40 more than their client's.
 const LONGEST_ID: usize = 255;
-
-/// Whether a topic may be called so (Kafka's `Topic.validate`).
-pub fn is_topic_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
-}
 
 /// Those that may be names of topics.
 pub(super) fn topic_names(names: BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {

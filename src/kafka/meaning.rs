@@ -396,7 +396,10 @@ mod tests {
         ];
         for error in longest {
             let text = error.to_string();
-            assert!(text.len() <= crate::api::condition::MAX_MESSAGE, "{text}");
+            assert!(
+                text.len() <= lagrange_core::api::condition::MAX_MESSAGE,
+                "{text}"
+            );
         }
     }
 }

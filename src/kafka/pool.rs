@@ -9,20 +9,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{FutureExt, Stream};
+use lagrange_core::intent::servers::InvalidConnection;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
-
-use super::connection::{Connection, Identity, InvalidConnection};
+use super::connection::{Connection, Identity};
 use super::interest::{Interest, Key};
 use super::poller::{Poller, Shared};
 use super::quota::Quota;
 use super::reader::ReaderFactory;
 use super::snapshot::Snapshot;
 use super::stats::Observer;
+use crate::clock::Clock;
 
 /// How clusters are looked at. The defaults are what the law's windows are made for.
 #[derive(Debug, Clone)]

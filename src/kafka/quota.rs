@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lagrange_core::intent::topics::TopicSelection;
 use tokio::time::Instant;
 
 use super::connection::Identity;
-use super::interest::TopicSelection;
 use super::pool::lock;
 
 /// A group takes as much as so many partitions besides its own: its history, its status.

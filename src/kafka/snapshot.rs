@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use lagrange_core::intent::topics::TopicSelection;
 
 use super::error::ReadError;
-use super::interest::TopicSelection;
 
 /// The id of a broker (`node.id`), as the cluster's metadata gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

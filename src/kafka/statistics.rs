@@ -88,7 +88,7 @@ mod tests {
     fn a_mangled_report_tells_nothing_wrong() {
         let report = r#"{"name":"x","brokers":{"a:1/1":{"state":"UP","req":{"OffsetFetch":5,"Metadata":1}},
             "b:1/2":{"state":"DOWN","req":{"OffsetFetch":18446744073709551615}}}}"#;
-        crate::fuzz::fuzz(&[report], |bytes| {
+        lagrange_fuzz::fuzz(&[report], |bytes| {
             let mut statistics = Statistics::default();
             statistics.take(report);
             statistics.take(&String::from_utf8_lossy(bytes));

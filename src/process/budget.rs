@@ -81,7 +81,7 @@ mod tests {
     /// The table of `docs/operations.md`.
     #[test]
     fn the_documentation_has_these_numbers() {
-        let documentation = crate::fuzz::file("docs/operations.md");
+        let documentation = lagrange_fuzz::file("docs/operations.md");
         for mebibytes in [128_u64, 256, 512, 1_024, 4_096] {
             let budget = Budget::of(mebibytes << 20);
             let row = format!(

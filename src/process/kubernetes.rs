@@ -9,10 +9,9 @@ use kube::{
     api::{ListParams, Request},
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
+use lagrange_core::text;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
-
-use crate::text;
 
 use super::readiness::Gate;
 

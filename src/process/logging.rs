@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
+use lagrange_core::text;
 use tracing::{Level, Metadata, Subscriber, error, field::Field};
 use tracing_subscriber::{
     EnvFilter, Registry,
@@ -18,8 +19,6 @@ use tracing_subscriber::{
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
-
-use crate::text;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

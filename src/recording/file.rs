@@ -5,7 +5,8 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::line::Line;
+use lagrange_core::recording::Line;
+
 use super::recorder::Entry;
 
 /// Owner only: what a group reads and how far is nobody else's business.

@@ -4,13 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use kube::ResourceExt as _;
+use lagrange_core::api::ConsumerGroup;
+use lagrange_core::recording::{Answer, Init, Line, Observe, Spec, Words};
+use lagrange_core::scaling::{Decision, Memory, Observation};
 use tokio::sync::mpsc;
-
-use super::answer::Answer;
-use super::line::{Init, Line, Observe, Spec};
-use super::writing::Words;
-use crate::api::ConsumerGroup;
-use crate::scaling::{Decision, Memory, Observation};
 
 /// Annotations that bear on a decision begin so; others are nobody's business.
 const ANNOTATIONS: &str = "lagrange.dev/";
@@ -94,7 +91,7 @@ impl Told {
         let is_same = self.manifest.as_deref() == Some(&manifest);
         let manifest = Box::new(manifest);
         let head = Init {
-            protocol: super::PROTOCOL,
+            protocol: lagrange_core::recording::PROTOCOL,
             spec: Spec {
                 manifest: Some(manifest.clone()),
                 ..Spec::default()

@@ -1,19 +1,19 @@
-//! Lines in, decisions out.
+//! What is recorded, and what becomes of the file.
 
-mod foreign;
-mod kept;
-mod round_trip;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
+use lagrange_core::api::ConsumerGroup;
+use lagrange_core::recording::{Answer, Line, Reader, Session, Words, time};
+use lagrange_core::scaling::observation::Observation;
+use lagrange_core::scaling::{Policy, State, Verdict, decide};
 use rstest::rstest;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
-use super::*;
-use crate::scaling::memory::LastAction;
-
-fn init(spec: impl Into<Value>) -> Value {
-    let spec = spec.into();
-    json!({ "type": "init", "protocol": 1, "spec": spec, "status": null })
-}
+use super::file::Recording;
+use super::recorder::{Entry, Recorder, Turn};
 
 /// Four partitions, 600 records a second, two consumers that do 200 each.
 fn behind(t: f64) -> Value {
@@ -35,221 +35,300 @@ fn line(value: Value) -> Line {
     serde_json::from_value(value).unwrap()
 }
 
-fn begun(spec: Value) -> Session {
-    let mut session = Session::default();
-    session.take(line(init(spec))).unwrap();
-    session
+/// An operator in small: decides on what it is told, and records.
+struct Desk {
+    group: ConsumerGroup,
+    state: State,
+    reader: Reader,
+    recorder: Recorder,
+    entries: mpsc::Receiver<Entry>,
 }
 
-#[test]
-fn an_observation_is_answered_with_a_decision_its_steps_and_the_memory() {
-    let mut session = begun(json!({ "min_replicas": 1, "lag_per_replica": 1000 }));
-    let first = session.take(line(behind(61.0))).unwrap().unwrap();
-    assert_eq!((first.replicas, first.lag), (None, 11_829));
-    let second = session.take(line(behind(76.0))).unwrap().unwrap();
-    assert_eq!(second.replicas, Some(4));
-    assert_eq!(second.reason, "LagAboveTarget");
-    assert!(second.trail[0].contains("lag 11829"), "{:?}", second.trail);
-    assert_eq!(second.status.last.unwrap().to, 4);
-}
-
-#[test]
-fn memory_goes_from_one_session_to_the_next() {
-    let mut session = begun(json!({ "lag_per_replica": 1000 }));
-    session.take(line(behind(61.0))).unwrap();
-    let acted = session.take(line(behind(76.0))).unwrap().unwrap();
-    let mut next = Session::default();
-    let mut first = init(json!({ "lag_per_replica": 1000 }));
-    first["status"] = serde_json::to_value(&acted.status).unwrap();
-    next.take(line(first)).unwrap();
-    // Still so much behind, and nothing is done so soon after the action that the other session has told of.
-    let mut shown = behind(100.0);
-    shown["workload"]["spec_replicas"] = json!(4);
-    let answer = next.take(line(shown)).unwrap().unwrap();
-    assert_eq!(answer.replicas, None, "{answer:?}");
-    let landed = acted.status.last.map(|last| LastAction {
-        landed: true,
-        ..last
-    });
-    assert_eq!(answer.status.last, landed);
-}
-
-#[test]
-fn a_manifest_takes_the_place_of_the_numbers() {
-    let manifest = json!({
+fn group(lag: i64) -> ConsumerGroup {
+    let value = json!({
         "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup",
-        "metadata": { "name": "orders", "namespace": "shop" },
+        "metadata": { "name": "orders", "namespace": "shop", "uid": "1", "managedFields": [],
+            "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "SECRET", "lagrange.dev/paused-scale-in": "true" } },
         "spec": { "scaleTargetRef": { "name": "orders" }, "kafka": { "clusterRef": { "name": "main" } },
-                  "maxReplicas": 3, "objective": { "lagPerReplica": 1000 } },
+                  "objective": { "lagPerReplica": lag } },
     });
-    let mut session = begun(json!({ "manifest": manifest }));
-    session.take(line(behind(61.0))).unwrap();
-    let answer = session.take(line(behind(76.0))).unwrap().unwrap();
-    assert_eq!(answer.limited_by.as_deref(), Some("MaxReplicas"));
-    assert_eq!(
-        answer.replicas, None,
-        "3 of 4 partitions are not worth a rebalance: 2, 1, 1"
-    );
+    serde_json::from_value(value).unwrap()
+}
+
+impl Desk {
+    fn new() -> Self {
+        let (sender, entries) = mpsc::channel(64);
+        Self {
+            group: group(1000),
+            state: State::default(),
+            reader: Reader::default(),
+            recorder: Recorder::new("shop".to_owned(), "orders".to_owned(), sender),
+            entries,
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        lagrange_core::intent::Intent::of(&self.group)
+            .unwrap()
+            .policy
+    }
+
+    /// Decides on one look, and does what was decided if it `acts`.
+    fn see(&mut self, t: f64, replicas: i32, acts: bool) -> Verdict {
+        let mut value = behind(t);
+        value["workload"]["spec_replicas"] = json!(replicas);
+        value["workload"]["ready_replicas"] = json!(replicas);
+        let Line::Observe(observe) = line(value) else {
+            panic!()
+        };
+        let observation: Observation = self.reader.observation(&observe, time(t).unwrap());
+        let (before, is_fresh) = (self.state.memory.clone(), self.state.is_fresh());
+        let state = std::mem::take(&mut self.state);
+        let (decision, state) = decide(&self.policy(), state, &observation);
+        self.state = state;
+        self.recorder.record(&Turn {
+            group: &self.group,
+            before,
+            is_fresh,
+            observation: &observation,
+            words: Words::default(),
+            decision: &decision,
+            after: &self.state.memory,
+        });
+        if let (true, Verdict::Scale { from, to, .. }) = (acts, decision.verdict) {
+            // A moment later, as a call to the API server takes.
+            let begun = self.state.memory.begin(from, to, time(t + 0.1).unwrap());
+            self.state.memory = begun.confirm();
+        }
+        decision.verdict
+    }
+
+    fn entries(&mut self) -> Vec<Entry> {
+        std::iter::from_fn(|| self.entries.try_recv().ok()).collect()
+    }
+}
+
+/// Replays lines; returns how many decisions were the same as recorded, and the first that was not.
+fn replayed(text: &str) -> (usize, Option<String>) {
+    let mut session = Session::default();
+    let (mut last, mut same) = (None, 0);
+    for line in text.lines() {
+        let line: Line = serde_json::from_str(line).unwrap();
+        if let Line::Decided(told) = &line {
+            let here: &Answer = last.as_ref().unwrap();
+            if let Some(difference) = told.difference(here) {
+                return (same, Some(format!("{difference:?}")));
+            }
+            same += 1;
+        }
+        last = session.take(line).unwrap().or(last);
+    }
+    (same, None)
+}
+
+fn text(entries: &[Entry]) -> String {
+    let lines = entries.iter().flat_map(|entry| &entry.lines);
+    lines
+        .map(|line| serde_json::to_string(line).unwrap() + "\n")
+        .collect()
 }
 
 #[test]
-fn a_partition_that_is_missing_or_has_no_end_is_unknown_and_not_gone() {
-    let mut session = begun(json!({ "max_delay_s": 60 }));
-    session.take(line(behind(61.0))).unwrap();
-    let mut holed = behind(76.0);
-    holed["topics"]["orders"]["partitions"]
-        .as_array_mut()
-        .unwrap()
-        .pop();
-    let answer = session.take(line(holed)).unwrap().unwrap();
-    assert_eq!(answer.limit, Some(4));
-    assert!(
-        answer.trail[0].contains("1 partition unknown"),
-        "{:?}",
-        answer.trail
-    );
-    let mut unread = behind(91.0);
-    unread["kafka_ok"] = json!(false);
-    let answer = session.take(line(unread)).unwrap().unwrap();
-    assert_eq!(
-        (answer.replicas, answer.reason.as_str()),
-        (None, "LagUnknown")
-    );
-}
-
-#[test]
-fn an_end_that_was_read_before_the_commit_is_raised_to_it_and_one_far_behind_is_not() {
-    let mut session = begun(json!({ "max_delay_s": 60 }));
-    session.take(line(behind(61.0))).unwrap();
-    let with = |t: f64, committed: i64| {
-        let mut observed = behind(t);
-        observed["topics"]["orders"]["partitions"][0]["log_end"] = json!(10_744);
-        observed["topics"]["orders"]["partitions"][0]["committed"] = json!(committed);
-        line(observed)
+fn a_recording_replays_to_the_decisions_that_were_made() {
+    let mut desk = Desk::new();
+    desk.see(61.0, 2, true);
+    // Refused: what was decided was not done, and the memory says so.
+    assert!(matches!(
+        desk.see(76.0, 2, false),
+        Verdict::Scale { to: 4, .. }
+    ));
+    assert!(matches!(
+        desk.see(91.0, 2, true),
+        Verdict::Scale { to: 4, .. }
+    ));
+    // Seen by 100 ms later than it was decided on.
+    desk.see(106.0, 4, true);
+    desk.group = group(500);
+    desk.see(121.0, 4, true);
+    // The process is another one.
+    desk.state = State::after_restart(desk.state.memory.clone());
+    desk.see(136.0, 4, true);
+    desk.see(151.0, 4, true);
+    let entries = desk.entries();
+    let text = text(&entries);
+    assert_eq!(replayed(&text), (7, None));
+    let init = |entry: &Entry| match entry.lines.first() {
+        Some(Line::Init(init)) => Some(init.continues),
+        _ => None,
     };
-    // 100 records a second arrive; the end may be two seconds old.
-    let answer = session.take(with(76.0, 10_900)).unwrap().unwrap();
-    assert!(
-        !answer
-            .trail
-            .iter()
-            .any(|step| step.contains("past its end"))
-    );
-    let answer = session.take(with(91.0, 99_000)).unwrap().unwrap();
-    assert!(
-        answer
-            .trail
-            .iter()
-            .any(|step| step.contains("past its end"))
-    );
-}
-
-#[rstest]
-#[case::no_objective(init(json!({ "min_replicas": 1 })), "spec: give max_delay_s")]
-#[case::bounds(init(json!({ "max_delay_s": 60, "min_replicas": 3, "max_replicas": 2 })), "spec: min_replicas")]
-#[case::delay(init(json!({ "max_delay_s": 0.5 })), "spec: give max_delay_s")]
-#[case::protocol(json!({ "type": "init", "protocol": 2, "spec": {} }), "protocol 2 is not known")]
-#[case::no_init(behind(1.0), "the first line has to be an init line")]
-fn what_cannot_be_used_says_what_to_write(#[case] first: Value, #[case] says: &str) {
-    let error = Session::default().take(line(first)).unwrap_err();
-    assert!(error.to_string().starts_with(says), "{error}");
-}
-
-#[rstest]
-#[case::wanted("spec_replicas", -2)]
-#[case::ready("ready_replicas", -1)]
-fn a_workload_of_fewer_replicas_than_none_is_refused(#[case] field: &str, #[case] replicas: i32) {
-    let mut session = begun(json!({ "max_delay_s": 60 }));
-    let mut odd = behind(61.0);
-    odd["workload"][field] = json!(replicas);
-    let error = session.take(line(odd)).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        format!("workload.{field}: {replicas} is not possible; write 0 or more")
-    );
-}
-
-/// Regression: `invalid type: string "x", expected f64 at line 1 column 28`.
-#[rstest]
-#[case(r#"{"type":"observe","t":"soon"}"#, "t: write a number, not \"soon\"")]
-#[case(
-    r#"{"type":"observe","t":1,"workload":{"spec_replicas":1}}"#,
-    "workload: ready_replicas is missing"
-)]
-#[case(r#"{"type":"observe","t":1,"workload":{"spec_replicas":1,"ready_replicas":1},"topics":{"a":{"partitions":[{"p":-1}]}}}"#,
-    "topics.a.partitions[0].p: -1 is not possible; write a whole number from 0 to 4294967295")]
-#[case(
-    r#"{"type":"init","spec":{"min_replicas":1.5}}"#,
-    "spec.min_replicas: write a whole number, not 1.5"
-)]
-#[case(r#"{"type":"init"}"#, "spec is missing")]
-#[case(r#"{"type":"look"}"#, "type: look is not known")]
-#[case(r#"{"t":1}"#, "type is missing")]
-#[case("5", "write an object")]
-#[case(
-    r#"{"type":"observe","#,
-    "no JSON, it ends within a value at column 18"
-)]
-#[case("time,rate", "no JSON, expected ident at column 2")]
-fn a_line_that_cannot_be_read_says_which_field_and_what_to_write(
-    #[case] text: &str,
-    #[case] says: &str,
-) {
-    let error = Line::read(text).unwrap_err().to_string();
-    assert_eq!(error, format!("not a line of this format: {says}"));
+    let begun: Vec<_> = entries.iter().map(init).collect();
+    let expected = [Some(false), None, None, None, Some(true), Some(false), None];
+    assert_eq!(begun, expected);
 }
 
 #[test]
-fn time_never_goes_back() {
-    let mut session = begun(json!({ "max_delay_s": 60 }));
-    session.take(line(behind(61.0))).unwrap();
-    let error = session.take(line(behind(60.0))).unwrap_err();
+fn a_recording_holds_of_the_resource_what_bears_on_decisions_alone() {
+    let mut desk = Desk::new();
+    desk.see(61.0, 2, true);
+    let text = text(&desk.entries());
     assert!(
-        error.to_string().starts_with("t: 60 comes before"),
+        !text.contains("SECRET") && !text.contains("managedFields") && !text.contains("uid"),
+        "{text}"
+    );
+    assert!(text.contains("lagrange.dev/paused-scale-in"), "{text}");
+}
+
+#[test]
+fn a_decision_that_differs_is_found_with_its_field() {
+    let mut desk = Desk::new();
+    desk.see(61.0, 2, true);
+    desk.see(76.0, 2, true);
+    let text = text(&desk.entries()).replace("LagAboveTarget", "LagBelowTarget");
+    let (same, difference) = replayed(&text);
+    assert_eq!(same, 1);
+    assert!(difference.unwrap().contains("LagBelowTarget"));
+}
+
+struct Kept {
+    directory: tempfile::TempDir,
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("orders.jsonl")
+    }
+
+    fn before(&self) -> PathBuf {
+        self.directory.path().join("orders.jsonl.1")
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_recording_stays_within_its_limit_and_its_two_files_replay_as_one() {
+    let kept = Kept::new();
+    let mut desk = Desk::new();
+    let limit = 64 * 1024;
+    let mut recording = Recording::new(kept.path(), limit);
+    let mut t = 61.0;
+    let mut replicas = 2;
+    while !kept.before().exists() {
+        if let Verdict::Scale { to, .. } = desk.see(t, replicas, true) {
+            replicas = to;
+        }
+        t += 15.0;
+        for entry in desk.entries() {
+            recording.write(entry).unwrap();
+        }
+    }
+    for _ in 0..5 {
+        desk.see(t, replicas, true);
+        t += 15.0;
+        for entry in desk.entries() {
+            recording.write(entry).unwrap();
+        }
+    }
+    let (older, newer) = (
+        fs::read_to_string(kept.before()).unwrap(),
+        fs::read_to_string(kept.path()).unwrap(),
+    );
+    assert!(older.len() as u64 <= limit / 2, "{}", older.len());
+    assert!(newer.starts_with(r#"{"type":"init""#), "{newer}");
+    let (same, difference) = replayed(&(older.clone() + &newer));
+    assert_eq!(difference, None);
+    assert_eq!(
+        same,
+        (older + &newer).matches(r#""type":"decided""#).count()
+    );
+    // Full once more: what is oldest goes.
+    while fs::read_to_string(kept.before())
+        .unwrap()
+        .contains(r#""t":61.0"#)
+    {
+        desk.see(t, replicas, true);
+        t += 15.0;
+        for entry in desk.entries() {
+            recording.write(entry).unwrap();
+        }
+    }
+    assert_eq!(fs::read_dir(kept.directory.path()).unwrap().count(), 2);
+    assert_eq!((mode(&kept.path()), mode(&kept.before())), (0o600, 0o600));
+}
+
+#[test]
+fn a_line_that_was_cut_off_is_taken_back_and_a_file_that_others_may_read_is_closed_to_them() {
+    let kept = Kept::new();
+    fs::write(kept.path(), "{\"type\":\"end\"}\n{\"type\":\"obs").unwrap();
+    fs::set_permissions(kept.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    let mut desk = Desk::new();
+    desk.see(61.0, 2, true);
+    let mut recording = Recording::new(kept.path(), 1 << 20);
+    for entry in desk.entries() {
+        recording.write(entry).unwrap();
+    }
+    let text = fs::read_to_string(kept.path()).unwrap();
+    assert!(
+        text.starts_with("{\"type\":\"end\"}\n{\"type\":\"init\""),
+        "{text}"
+    );
+    assert_eq!(mode(&kept.path()), 0o600);
+}
+
+#[test]
+fn after_lost_lines_a_recording_begins_anew() {
+    let kept = Kept::new();
+    let mut desk = Desk::new();
+    let mut recording = Recording::new(kept.path(), 1 << 20);
+    for t in [61.0, 76.0, 91.0] {
+        desk.see(t, 2, true);
+    }
+    let mut entries = desk.entries();
+    entries.remove(1);
+    for entry in entries {
+        recording.write(entry).unwrap();
+    }
+    let text = fs::read_to_string(kept.path()).unwrap();
+    let inits: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains(r#""type":"init""#))
+        .collect();
+    assert_eq!(inits.len(), 2);
+    assert!(!inits[1].contains("continues"), "{}", inits[1]);
+}
+
+#[rstest]
+#[case::directory(|path: &Path| fs::create_dir(path).unwrap())]
+#[case::link(|path: &Path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap())]
+#[case::pipe(|path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success()))]
+fn what_is_no_file_is_refused_and_nobody_waits_for_it(#[case] make: fn(&Path)) {
+    let kept = Kept::new();
+    make(&kept.path());
+    let mut desk = Desk::new();
+    desk.see(61.0, 2, true);
+    let mut recording = Recording::new(kept.path(), 1 << 20);
+    for entry in desk.entries() {
+        recording.write(entry).unwrap_err();
+    }
+}
+
+#[test]
+fn a_look_that_is_larger_than_half_of_the_limit_is_refused_with_what_to_do() {
+    let kept = Kept::new();
+    let mut desk = Desk::new();
+    desk.see(61.0, 2, true);
+    let mut recording = Recording::new(kept.path(), 512);
+    let error = recording.write(desk.entries().remove(0)).unwrap_err();
+    assert!(
+        error.to_string().contains("raise --record-limit"),
         "{error}"
     );
-    assert!(session.take(line(behind(f64::MAX))).is_err());
-}
-
-#[test]
-fn memory_that_cannot_be_read_is_absent_memory() {
-    let mut garbled = init(json!({ "max_delay_s": 60 }));
-    garbled["status"] = json!({ "version": 1, "last": "yesterday" });
-    let mut session = Session::default();
-    session.take(line(garbled)).unwrap();
-    let answer = session.take(line(behind(61.0))).unwrap().unwrap();
-    assert_eq!(answer.status.last, None);
-}
-
-#[test]
-fn a_topic_that_a_line_lacks_is_unknown_and_not_gone() {
-    let mut session = begun(json!({ "max_delay_s": 60 }));
-    session.take(line(behind(61.0))).unwrap();
-    let mut empty = behind(76.0);
-    empty["topics"] = json!({ "other": { "partitions": [
-        { "p": 0, "log_start": 0, "log_end": 10, "committed": 10 } ] } });
-    for t in [76.0, 91.0, 106.0] {
-        empty["t"] = json!(t);
-        let answer = session.take(line(empty.clone())).unwrap().unwrap();
-        assert_eq!(
-            (answer.replicas, answer.reason.as_str()),
-            (None, "LagUnknown")
-        );
-    }
-}
-
-#[test]
-fn offsets_that_cannot_be_are_unknown() {
-    let mut session = begun(json!({ "max_delay_s": 60 }));
-    let mut odd = behind(61.0);
-    odd["topics"]["orders"]["partitions"][0]["log_end"] = json!(-5);
-    odd["topics"]["orders"]["partitions"][0]["committed"] = json!(i64::MAX);
-    odd["topics"]["orders"]["partitions"][1]["log_start"] = json!(i64::MIN);
-    odd["topics"]["orders"]["partitions"][2]["log_end"] = json!(i64::MAX);
-    odd["topics"]["orders"]["partitions"][2]["committed"] = json!(i64::MIN);
-    for t in [61.0, 76.0, 91.0] {
-        odd["t"] = json!(t);
-        let answer = session.take(line(odd.clone())).unwrap().unwrap();
-        assert_eq!(answer.reason, "LagUnknown");
-    }
 }

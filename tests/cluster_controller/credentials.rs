@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams};
-use lagrange::api::condition::find;
+use lagrange_core::api::condition::find;
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Chronicle, Stage};

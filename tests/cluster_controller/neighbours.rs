@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
-use lagrange::api::condition::find;
+use lagrange_core::api::condition::find;
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};

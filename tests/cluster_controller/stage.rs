@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, PostParams};
 use kube::runtime::watcher::watch_object;
-use lagrange::api::{ConsumerGroup, ConsumerGroupStatus};
+use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
 use serde_json::{Value, json};
 
 pub(crate) use crate::support::merge;

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
-use lagrange::api;
+use lagrange_core::api;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -222,7 +222,7 @@ async fn the_largest_consumer_group_is_accepted(#[case] topics: Value) {
     assert_eq!(accepted.status, 201, "{}", accepted.body);
     let read: api::ConsumerGroup =
         serde_json::from_value(accepted.body).expect("what the server accepts can be read");
-    lagrange::intent::Intent::of(&read).expect("what the server accepts can be managed");
+    lagrange_core::intent::Intent::of(&read).expect("what the server accepts can be managed");
 }
 
 #[rstest]

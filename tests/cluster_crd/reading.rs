@@ -1,7 +1,7 @@
 //! What a user sees of a resource: defaults, columns, `kubectl explain`; and that a status of another version is no obstacle.
 
 use http::Method;
-use lagrange::api::{self, ConsumerGroup, Duration, Mode, NamespacesFrom};
+use lagrange_core::api::{self, ConsumerGroup, Duration, Mode, NamespacesFrom};
 use serde_json::{Value, json};
 
 use crate::objects::{cluster, group};

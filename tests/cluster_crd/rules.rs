@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lagrange::api;
+use lagrange_core::api;
 use rstest::rstest;
 use serde_json::{Value, json};
 

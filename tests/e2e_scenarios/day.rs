@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kube::api::{Patch, PatchParams};
-use lagrange::api::ConsumerGroup;
-use lagrange::simulate::plant::Parameters;
-use lagrange::simulate::{Load, Outcome, Setup};
+use lagrange_core::api::ConsumerGroup;
+use lagrange_core::simulate::plant::Parameters;
+use lagrange_core::simulate::{Load, Outcome, Setup};
 use serde_json::json;
 
 use crate::field::{Consumers, Scenario};

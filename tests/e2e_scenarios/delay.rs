@@ -24,7 +24,7 @@ async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_lo
     until(secs(180), "the backlog shows the capacity", || async {
         let status = here.space.status("fulfillment").await;
         let each = status.rate.clone().and_then(|rate| rate.per_replica);
-        let milli = each.as_deref().and_then(lagrange::api::milli_of);
+        let milli = each.as_deref().and_then(lagrange_core::api::milli_of);
         // A record takes 20 ms and a little.
         if milli.is_some_and(|milli| (35_000..=51_000).contains(&milli)) {
             Ok(())

@@ -1,6 +1,6 @@
 //! Those who are to notice nothing: ten groups on a real broker, with real members that stand in for their Pods.
 
-use lagrange::api::condition::find;
+use lagrange_core::api::condition::find;
 use serde_json::json;
 
 use crate::support::crowd::{Crowd, IDLE};

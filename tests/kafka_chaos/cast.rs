@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lagrange::kafka::interest::{Interest, TopicSelection};
+use lagrange::kafka::interest::Interest;
+use lagrange_core::intent::topics::TopicSelection;
 
 use super::support::eyes::{interest, named};
 use super::support::unique;

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use jiff::SignedDuration;
-use lagrange::kafka::interest::TopicSelection;
 use lagrange::kafka::pool::{Failures, Wakeups, Watch};
 use lagrange::kafka::snapshot::{
     Group, GroupState, NodeId, Offset, Snapshot, Topic, TopicPartition,
 };
+use lagrange_core::intent::topics::TopicSelection;
 
 use super::RECOVERY;
 use super::cast::{Cast, Role};

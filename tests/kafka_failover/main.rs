@@ -15,13 +15,15 @@ use std::time::{Duration, Instant};
 
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::{Key, TopicSelection};
+use lagrange::kafka::interest::Key;
 use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange_core::intent::topics::TopicSelection;
 use rstest::rstest;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
 use support::eyes::{Eyes, brief, interest, lag, named, pool, settings};
 use support::kafka::Kafka;
 use support::unique;
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The brokers, for one test at a time; all of them serve.
 async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {

@@ -2,8 +2,9 @@
 
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::{Key, TopicPattern, TopicSelection};
+use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::Settings;
+use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 
 use super::broker::FakeTopic;
 use super::support::eyes::{Eyes, interest, lag, named, settings};
@@ -15,7 +16,7 @@ fn pattern(source: &str) -> TopicSelection {
 }
 
 fn is_clean(text: &str) -> bool {
-    !text.contains(lagrange::text::is_disruptive) && text.chars().count() < 800
+    !text.contains(lagrange_core::text::is_disruptive) && text.chars().count() < 800
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lagrange::kafka::connection::{Connection, Servers};
+use lagrange::kafka::connection::Connection;
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
+use lagrange_core::intent::servers::Servers;
 use rstest::rstest;
 
 use super::broker::Brokers;

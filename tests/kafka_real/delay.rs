@@ -13,12 +13,12 @@ use lagrange::kafka::connection::Connection;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::{Settings, Watch};
 use lagrange::kafka::snapshot::{self, Snapshot, TopicPartition};
-use lagrange::scaling::observation::{
+use lagrange_core::scaling::observation::{
     Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rollout, Target, Topic,
     TopicRole,
 };
-use lagrange::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
-use lagrange::scaling::{Policy, State, decide};
+use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange_core::scaling::{Policy, State, decide};
 
 use super::support::eyes::{interest, named, pool, settings};
 use super::support::kafka::Kafka;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use lagrange::kafka::interest::TopicSelection;
 use lagrange::kafka::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
+use lagrange_core::intent::topics::TopicSelection;
 use rstest::rstest;
 
 use super::support::eyes::{Eyes, lag, named, settings};

@@ -1,8 +1,8 @@
 //! Topics that come, go, grow and come back.
 
 use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::{TopicPattern, TopicSelection};
 use lagrange::kafka::snapshot::{Snapshot, Topic};
+use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 
 use super::support::eyes::{Eyes, lag, named, settings};
 use super::support::kafka::Kafka;

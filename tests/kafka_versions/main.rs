@@ -11,12 +11,11 @@
 #[path = "../support/ground.rs"]
 mod ground;
 
-use ground::{scene, support, token_server};
-
 use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::{Key, TopicSelection};
+use lagrange::kafka::interest::Key;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
 use lagrange::kafka::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
+use lagrange_core::intent::topics::TopicSelection;
 use rstest::rstest;
 use scene::{
     Scene, USER, assert_says, by_token, login, refused, showing, token_endpoint, trusting,
@@ -25,6 +24,8 @@ use support::eyes::{Eyes, brief, interest, lag, named, settings};
 use support::kafka::Kafka;
 use support::members::Members;
 use support::secure::Listener;
+
+use ground::{scene, support, token_server};
 
 /// A version, and what it offers.
 #[derive(Debug, Clone, Copy)]

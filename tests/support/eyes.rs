@@ -7,11 +7,12 @@ use futures::StreamExt;
 use lagrange::clock::Clock;
 use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::{GroupInterest, Interest, Isolation, Key, TopicSelection};
+use lagrange::kafka::interest::{Interest, Key};
 use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch};
 use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
 use lagrange::kafka::snapshot::{Snapshot, Topic, TopicPartition};
 use lagrange::kafka::stats::Unobserved;
+use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicSelection};
 
 /// A pool, a watch on one group, and what the last look saw.
 pub struct Eyes {

@@ -9,7 +9,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt as _};
-use lagrange::api::{ConsumerGroup, ConsumerGroupStatus, KafkaCluster};
+use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus, KafkaCluster};
 use serde_json::{Value, json};
 
 use super::until::{secs, until};

@@ -4,11 +4,12 @@
     reason = "what they return is a field of Security as it is"
 )]
 
-use lagrange::kafka::connection::{Connection, Servers};
+use lagrange::kafka::connection::Connection;
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{ClientCertificate, PasswordMechanism, Sasl, Security, Tls};
 use lagrange::kafka::snapshot::Snapshot;
 use lagrange::kafka::token::oidc::OidcConfig;
+use lagrange_core::intent::servers::Servers;
 
 use crate::support::eyes::{Eyes, lag, named, settings};
 use crate::support::kafka::Kafka;

@@ -1,7 +1,7 @@
 //! What can be scaled, and what its state means for acting (decision 6).
 
 use http::Method;
-use lagrange::scaling::Memory;
+use lagrange_core::scaling::Memory;
 use serde_json::{Value, json};
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lagrange::api::{ConsumerGroup, ConsumerGroupStatus, DecisionStatus, ScaleRecord};
+use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus, DecisionStatus, ScaleRecord};
 
 use crate::{
     load::Load,

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use lagrange::api::DecisionStatus;
+use lagrange_core::api::DecisionStatus;
 
 use crate::{
     load::Load,

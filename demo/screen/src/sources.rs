@@ -3,7 +3,7 @@
 use std::{io::Read, process::Command, sync::mpsc::Sender, time::Duration};
 
 use jiff::Timestamp;
-use lagrange::api::ConsumerGroup;
+use lagrange_core::api::ConsumerGroup;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{Args, feed::Feed};

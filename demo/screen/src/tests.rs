@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lagrange::api::ConsumerGroup;
+use lagrange_core::api::ConsumerGroup;
 use rstest::rstest;
 
 use crate::{

@@ -17,13 +17,12 @@ use kube::{
     client::Body,
     core::Status,
 };
+use lagrange_core::text;
 use serde::Deserialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-
-use crate::text;
 
 use self::cutter::{Cut, Cutter};
 

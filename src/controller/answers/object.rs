@@ -9,19 +9,16 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
+use lagrange_core::api::annotations::{
+    PAUSE_PREFIX, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT,
+};
+use lagrange_core::api::{ConsumerGroup, GROUP, KafkaCluster};
+use lagrange_core::text;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::{Value, json, value::RawValue};
-
-use crate::{
-    api::{
-        ConsumerGroup, GROUP, KafkaCluster,
-        annotations::{PAUSE_PREFIX, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT},
-    },
-    text,
-};
 
 use super::{
     super::name::Name,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use lagrange_core::api::condition::{Finding, Status, reasons, types};
+use lagrange_core::scaling::Decision;
+use lagrange_core::scaling::decision::Knowledge;
+
 use super::super::words;
 use super::{Found, Said, say};
-use crate::{
-    api::condition::{Finding, Status, reasons, types},
-    scaling::{Decision, decision::Knowledge},
-};
 
 /// What no number of replicas helps.
 fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {

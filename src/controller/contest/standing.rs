@@ -2,11 +2,8 @@
 //! clock, and nothing of other claims.
 
 use jiff::{SignedDuration, Timestamp};
-
-use crate::api::{
-    ConsumerGroup,
-    condition::{self, reasons, types},
-};
+use lagrange_core::api::condition::{reasons, types};
+use lagrange_core::api::{ConsumerGroup, condition};
 
 use super::Name;
 

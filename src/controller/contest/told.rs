@@ -1,6 +1,6 @@
 //! What whoever waits is told, and by which reason. Words alone.
 
-use crate::api::condition::reasons;
+use lagrange_core::api::condition::reasons;
 
 use super::{
     super::{error::Problem, words},

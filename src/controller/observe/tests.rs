@@ -6,16 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
+use lagrange_core::scaling::observation::Rollout;
 use rstest::rstest;
 
 use super::*;
-use crate::{
-    kafka::{
-        interest::{TopicPattern, TopicSelection},
-        snapshot::{Description, NodeId, Protocol},
-    },
-    scaling::observation::Rollout,
-};
+use crate::kafka::snapshot::{Description, NodeId, Protocol};
 
 const TARGET: Target = Target {
     replicas: 2,

@@ -4,26 +4,20 @@ mod record;
 
 use std::collections::BTreeMap;
 
+use lagrange_core::api::condition::{MAX_MESSAGE, find, types};
+use lagrange_core::intent::topics::{Isolation, TopicSelection};
+use lagrange_core::scaling::decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason};
+use lagrange_core::scaling::law::Backlogged;
+use lagrange_core::scaling::memory::Rate;
+use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange_core::scaling::trail::{Step, Trail};
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::{
-    api::condition::{MAX_MESSAGE, find, types},
-    controller::conditions::Looks,
-    kafka::{
-        interest::{Isolation, TopicSelection},
-        snapshot::{GroupState, NodeId},
-    },
-    scaling::{
-        decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason},
-        law::Backlogged,
-        memory::Rate,
-        policy::{Brake, Objective, OffsetReset, Pacing},
-        trail::{Step, Trail},
-    },
-};
+use crate::controller::conditions::Looks;
+use crate::kafka::snapshot::{GroupState, NodeId};
 
 fn at(text: &str) -> Timestamp {
     format!("2026-11-24T{text}Z").parse().unwrap()

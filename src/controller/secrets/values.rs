@@ -11,11 +11,11 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lagrange_core::intent::connection::ReferenceKind;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::{intent::connection::ReferenceKind, kafka::secret::Secret};
-
 use super::{LONGEST_VALUE, MOST_BYTES};
+use crate::kafka::secret::Secret;
 
 /// Bytes that are kept of one namespace. Clones count together.
 #[derive(Debug, Clone, Default)]

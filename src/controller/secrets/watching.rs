@@ -10,9 +10,8 @@ use std::{
     time::Duration,
 };
 
+use lagrange_core::intent::connection::ReferenceKind;
 use tokio::time::Instant;
-
-use crate::{intent::connection::ReferenceKind, kafka::interest::Kind};
 
 use super::{
     super::{
@@ -25,6 +24,7 @@ use super::{
     Seen, Shared,
     values::{Budget, Values},
 };
+use crate::kafka::interest::Kind;
 
 /// A watch that has failed for so long is said to.
 const SAID_AFTER: Duration = Duration::from_mins(3);

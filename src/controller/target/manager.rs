@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 
+use lagrange_core::text;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::{controller::answers::object::Each, text};
+use crate::controller::answers::object::Each;
 
 /// The manager that owns `spec.replicas`, if there is one.
 pub(super) fn of_replicas(text: &str) -> Result<Option<String>, String> {

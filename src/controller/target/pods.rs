@@ -4,18 +4,15 @@ use std::{collections::BTreeSet, marker::PhantomData};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource as _, api::ListParams};
+use lagrange_core::api::condition::reasons;
+use lagrange_core::scaling::observation::Rollout;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use crate::{
-    api::condition::reasons,
-    controller::{
-        answers::{self, cutter::Cut, object::Each},
-        context::Context,
-        error::{Error, Problem, Stop},
-        name::TargetKey,
-    },
-    scaling::observation::Rollout,
-};
+use crate::controller::answers::object::Each;
+use crate::controller::answers::{self, cutter::Cut};
+use crate::controller::context::Context;
+use crate::controller::error::{Error, Problem, Stop};
+use crate::controller::name::TargetKey;
 
 /// Pods in one answer.
 const PAGE: u32 = 100;

@@ -110,7 +110,7 @@ fn a_mangled_certificate_fails_by_an_error_alone() {
         certificate.clone() + &certificate,
         key,
     ];
-    crate::fuzz::fuzz(&seeds, |bytes| {
+    lagrange_fuzz::fuzz(&seeds, |bytes| {
         let given = Secret::new(bytes.to_vec());
         let found = [
             check_authorities(&given, now()),
@@ -119,7 +119,7 @@ fn a_mangled_certificate_fails_by_an_error_alone() {
             check_key(&given, &secret(&certificate)),
         ];
         for error in found.into_iter().filter_map(Result::err) {
-            crate::fuzz::assert_is_one_line(&error.to_string());
+            lagrange_fuzz::assert_is_one_line(&error.to_string());
         }
     });
 }
@@ -128,7 +128,7 @@ fn a_mangled_certificate_fails_by_an_error_alone() {
 fn mangled_der_fails_by_an_error_alone() {
     let pem = issued(2020, 2030).certificate;
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
-    crate::fuzz::fuzz(&[der.as_ref()], |bytes| {
+    lagrange_fuzz::fuzz(&[der.as_ref()], |bytes| {
         let given = Secret::new(super::pem(bytes));
         let _ = check_authorities(&given, now());
         let _ = check_key(&given, &given);

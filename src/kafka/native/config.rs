@@ -4,9 +4,9 @@ use std::ffi::{c_char, c_int, c_void};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::{self, NonNull};
 
+use lagrange_core::intent::servers::is_local_address;
 use rdkafka_sys as sys;
 
-use super::super::connection::is_local_address;
 use super::super::secret::Secret;
 use super::Failure;
 use super::bounds::Bounded;

@@ -4,9 +4,8 @@ use std::ffi::c_int;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
+use lagrange_core::text::clean;
 use rdkafka_sys as sys;
-
-use crate::text::clean;
 
 use super::client::Client;
 use super::values::{numbers, text};

@@ -5,10 +5,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lagrange_core::text::clean;
 use rdkafka_sys as sys;
 use zeroize::Zeroizing;
-
-use crate::text::clean;
 
 use super::super::secret::Secret;
 use super::super::snapshot::{NodeId, TopicPartition};

@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lagrange_core::intent::topics::TopicSelection;
+
 use super::super::error::{Bound, ReadError};
 use super::super::foreign::{self, number};
-use super::super::interest::TopicSelection;
 use super::super::quota::{ASSIGNED, Full, GROUP, NAMES, Subject};
 use super::super::reader::DescribedTopics;
 use super::super::snapshot::{Known, Member};

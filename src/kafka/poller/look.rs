@@ -7,14 +7,12 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
+use lagrange_core::intent::topics::TopicSelection;
 use tokio::time::Instant;
-
-use crate::clock::Clock;
 
 use super::super::connection::Identity;
 use super::super::error::ReadError;
 use super::super::foreign;
-use super::super::interest::TopicSelection;
 use super::super::pool::Settings;
 use super::super::quota::{Quota, Subject};
 use super::super::reader::{Cluster, ClusterReader, ListedGroup};
@@ -26,6 +24,7 @@ use super::memory::Memory;
 use super::offsets::Committed;
 use super::shared::Wanted;
 use super::topics::Described;
+use crate::clock::Clock;
 
 /// One look.
 pub(super) struct Look<'a> {

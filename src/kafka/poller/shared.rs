@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lagrange_core::intent::topics::{Isolation, TopicSelection};
 use tokio::sync::Notify;
 
 use super::super::connection::{Connection, Identity};
-use super::super::interest::{Interest, Isolation, Key, TopicSelection};
+use super::super::interest::{Interest, Key};
 use super::super::pool::lock;
 use super::super::quota::Subject;
 use super::super::snapshot::Snapshot;

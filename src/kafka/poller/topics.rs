@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::{StreamExt, stream};
+use lagrange_core::intent::topics::TopicSelection;
+
 use super::super::error::ReadError;
 use super::super::foreign;
-use super::super::interest::TopicSelection;
 use super::super::reader::DescribedTopics;
 use super::super::snapshot::Known;
 use super::admission::too_many_topics;
@@ -14,7 +16,6 @@ use super::groups::Sights;
 use super::look::{Look, Selected};
 use super::memory::Belief;
 use super::offsets::OFFSET_FETCHES;
-use futures::{StreamExt, stream};
 
 /// Brokers that are asked for topics, one after the other, before the look goes on without.
 const DESCRIBE_TRIES: usize = 3;

@@ -246,7 +246,7 @@ mod tests {
             r#"{"error":"invalid_client","error_description":"no"}"#.to_owned(),
         ];
         let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(ASKED);
-        crate::fuzz::fuzz(&seeds, |bytes| {
+        lagrange_fuzz::fuzz(&seeds, |bytes| {
             for status in [200, 400, 500] {
                 match read(status, bytes, asked, "shop") {
                     Ok(token) => {
@@ -254,7 +254,7 @@ mod tests {
                         assert!(token.value().bytes().all(|byte| byte.is_ascii_graphic()));
                         assert!(!token.principal.contains(char::is_control));
                     }
-                    Err(error) => crate::fuzz::assert_is_one_line(&error.to_string()),
+                    Err(error) => lagrange_fuzz::assert_is_one_line(&error.to_string()),
                 }
             }
         });
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn mangled_claims_fail_by_an_error_alone() {
         let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(ASKED);
-        crate::fuzz::fuzz(&[r#"{"exp":1795521900,"sub":"orders"}"#], |bytes| {
+        lagrange_fuzz::fuzz(&[r#"{"exp":1795521900,"sub":"orders"}"#], |bytes| {
             let claims = URL_SAFE_NO_PAD.encode(bytes);
             let body = format!(r#"{{"access_token":"a.{claims}.b"}}"#);
             let _ = read(200, body.as_bytes(), asked, "shop");

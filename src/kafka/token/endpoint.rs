@@ -15,6 +15,7 @@ use http::{HeaderValue, Request, Uri, request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use lagrange_core::intent::servers::is_local_address;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
@@ -24,7 +25,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use super::super::connection::is_local_address;
 use super::{InvalidOidc, TokenError};
 
 /// From the look-up of the name to the last byte of the answer.

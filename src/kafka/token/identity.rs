@@ -239,7 +239,7 @@ mod tests {
         let agent = r#"{"AccessKeyId":"ASIA","SecretAccessKey":"s","Token":"t","Expiration":"2026-11-24T12:00:00Z"}"#;
         let sts = "<AssumeRoleWithWebIdentityResponse><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
                    <SessionToken>t</SessionToken><Expiration>2026-11-24T12:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResponse>";
-        crate::fuzz::fuzz(&[agent, sts], |bytes| {
+        lagrange_fuzz::fuzz(&[agent, sts], |bytes| {
             for read in [of_agent, of_sts] {
                 if let Some(lent) = read(bytes) {
                     let _ = MskIam::new("eu-central-1", &lent.credentials);

@@ -1,7 +1,8 @@
 //! What a status keeps: actions, memory, and the patch that writes them.
 
+use lagrange_core::scaling::law::Learnt;
+
 use super::*;
-use crate::scaling::law::Learnt;
 
 fn decided_to_scale() -> ConsumerGroupStatus {
     ConsumerGroupStatus {

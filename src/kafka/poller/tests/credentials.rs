@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::kafka::error::ReadError;
-use crate::kafka::interest::{TopicPattern, TopicSelection};
-use crate::kafka::pool::Settings;
-use crate::kafka::secret::Secret;
-use crate::kafka::snapshot::Topic;
 use futures::StreamExt;
+use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 use rstest::rstest;
 
 use super::double::{Double, Mood};
 use super::rig::{Rig, by_token, committed, interest, login, t};
+use crate::kafka::error::ReadError;
+use crate::kafka::pool::Settings;
+use crate::kafka::secret::Secret;
+use crate::kafka::snapshot::Topic;
 
 fn set_password(double: &Double, password: &str) {
     double.change(|world| world.password = Some(Secret::new(password)));

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::kafka::error::ReadError;
-use crate::kafka::interest::TopicSelection;
-use crate::kafka::pool::Settings;
-use crate::kafka::snapshot::{GroupState, NodeId, Protocol, Snapshot};
+use lagrange_core::intent::topics::TopicSelection;
 use rstest::rstest;
 
 use super::double::{Double, FakeGroup, Mood};
 use super::rig::{Rig, committed, member, t};
+use crate::kafka::error::ReadError;
+use crate::kafka::pool::Settings;
+use crate::kafka::snapshot::{GroupState, NodeId, Protocol, Snapshot};
 
 fn state(snapshot: &Snapshot) -> Result<GroupState, ReadError> {
     snapshot.groups["g"].state.clone()

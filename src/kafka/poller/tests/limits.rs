@@ -4,13 +4,14 @@ mod told;
 
 use std::sync::Arc;
 
-use crate::kafka::error::{Bound, ReadError};
-use crate::kafka::interest::{Interest, Key, TopicPattern, TopicSelection};
-use crate::kafka::pool::{Settings, Watch};
-use crate::kafka::snapshot::{Known, Snapshot, Topic};
+use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 
 use super::double::{Double, FakeTopic};
 use super::rig::{Rig, connection, interest, t};
+use crate::kafka::error::{Bound, ReadError};
+use crate::kafka::interest::{Interest, Key};
+use crate::kafka::pool::{Settings, Watch};
+use crate::kafka::snapshot::{Known, Snapshot, Topic};
 
 /// A cluster with `t`, which `h` and `g` read, and so many topics besides, of 20 partitions each.
 fn large(topics: usize) -> Double {

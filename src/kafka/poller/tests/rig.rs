@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use lagrange_core::intent::servers::Servers;
+use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicSelection};
 use tokio::time::Instant;
 
+use super::double::Double;
 use crate::clock::Clock;
-use crate::kafka::connection::{Connection, Servers};
-use crate::kafka::interest::{GroupInterest, Interest, Isolation, Key, TopicSelection};
+use crate::kafka::connection::Connection;
+use crate::kafka::interest::{Interest, Key};
 use crate::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch};
 use crate::kafka::secret::Secret;
 use crate::kafka::security::{PasswordMechanism, Sasl, Security};
 use crate::kafka::snapshot::{Known, Member, Offset, Snapshot, Topic, TopicPartition};
 use crate::kafka::stats::Unobserved;
-
-use super::double::Double;
 
 /// A pool over a double.
 pub(super) struct Rig {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::kafka::error::ReadError;
-use crate::kafka::interest::{Isolation, TopicPattern, TopicSelection};
-use crate::kafka::pool::Settings;
-use crate::kafka::snapshot::{GroupState, Protocol, Snapshot, Topic};
+use lagrange_core::intent::topics::{Isolation, TopicPattern, TopicSelection};
 
 use super::super::topics::TOPICS_A_CALL;
 use super::double::{Double, FakeTopic};
 use super::rig::{Rig, committed, ends, interest, member, t};
+use crate::kafka::error::ReadError;
+use crate::kafka::pool::Settings;
+use crate::kafka::snapshot::{GroupState, Protocol, Snapshot, Topic};
 
 fn resize(double: &Double, partitions: usize) {
     double.change(|world| {

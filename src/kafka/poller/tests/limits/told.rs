@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::kafka::error::{Bound, ReadError};
-use crate::kafka::interest::TopicSelection;
-use crate::kafka::pool::Settings;
-use crate::kafka::snapshot::{Description, GroupState, Known, Snapshot, TopicPartition};
+use lagrange_core::intent::topics::TopicSelection;
 
 use super::super::rig::{Rig, interest, member, t};
 use super::{is_read, large, look, look_after, pattern, settings, topics, watch};
+use crate::kafka::error::{Bound, ReadError};
+use crate::kafka::pool::Settings;
+use crate::kafka::snapshot::{Description, GroupState, Known, Snapshot, TopicPartition};
 
 fn described(snapshot: &Snapshot) -> Known<&Description> {
     match snapshot.groups["g"].description.as_ref().unwrap() {

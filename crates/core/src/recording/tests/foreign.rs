@@ -1,10 +1,10 @@
 //! Lines and memory that nobody in their right mind wrote.
 
+use lagrange_fuzz::{file, fuzz};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{behind, init, line};
-use crate::fuzz::{file, fuzz};
 use crate::recording::{Line, Session};
 use crate::scaling::Memory;
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// Seconds as a time.
-pub(super) fn time(t: f64) -> Option<Timestamp> {
+pub fn time(t: f64) -> Option<Timestamp> {
     let millis = (t * 1000.0).round();
     // What is no number, or too large for a time, is none.
     #[expect(clippy::cast_possible_truncation, reason = "saturates, and is refused")]

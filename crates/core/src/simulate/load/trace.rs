@@ -1,11 +1,10 @@
 //! Loads that are built in: recorded ones and simple shapes. Where they come from, and their licences: `traces/README.md`.
 
-use clap::ValueEnum;
-
 use super::{Load, LoadError};
 
 /// A load that is built in. All of them are shapes: their highest value is what `--peak` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Trace {
     /// One day, eight to one between noon and night
     Day,
@@ -24,6 +23,17 @@ pub enum Trace {
 }
 
 impl Trace {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Day,
+        Self::Step,
+        Self::Spikes,
+        Self::Nasa,
+        Self::Taxi,
+        Self::Tweets,
+        Self::Completions,
+    ];
+
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -57,7 +57,7 @@ impl Answer {
     }
 
     /// What was decided at `now`, with the memory that `decide` left. What is decided counts as done.
-    pub(super) fn new(now: Timestamp, decision: &Decision, memory: &Memory) -> Self {
+    pub fn new(now: Timestamp, decision: &Decision, memory: &Memory) -> Self {
         let (replicas, reason, until, status) = match decision.verdict {
             Verdict::Scale { from, to, why } => {
                 let done = memory.begin(from, to, now).confirm();

@@ -6,7 +6,9 @@
 
 mod brake;
 pub mod connection;
+pub mod servers;
 mod subject;
+pub mod topics;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,19 +16,16 @@ use jiff::SignedDuration;
 use kube::ResourceExt as _;
 use thiserror::Error;
 
-use crate::{
-    api::{
-        self, AutoOffsetReset, ConsumerGroup, ConsumerGroupSpec, IsolationLevel, Mode,
-        ScaleTargetRef, condition::reasons,
-    },
-    kafka::{
-        connection::InvalidConnection,
-        foreign::is_topic_name,
-        interest::{GroupInterest, Isolation, TopicPattern, TopicSelection},
-    },
-    scaling::policy::{Fallback, Objective, OffsetReset, Pacing, Policy},
-    text,
+use crate::api::condition::reasons;
+use crate::api::{
+    AutoOffsetReset, ConsumerGroup, ConsumerGroupSpec, IsolationLevel, Mode, ScaleTargetRef,
 };
+use crate::intent::servers::InvalidConnection;
+use crate::intent::topics::{
+    GroupInterest, Isolation, TopicPattern, TopicSelection, is_topic_name,
+};
+use crate::scaling::policy::{Fallback, Objective, OffsetReset, Pacing, Policy};
+use crate::{api, text};
 
 pub use connection::Plan;
 

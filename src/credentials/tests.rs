@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lagrange_core::intent::InvalidSpec;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -37,75 +38,24 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-#[rstest]
-#[case::plain_without_tls(json!(null), json!({ "mechanism": "PLAIN", "username": "u", "passwordSecret": { "secretName": "s" } }))]
-#[case::token_over_http(json!({}), json!({ "mechanism": "OAUTHBEARER", "oauth": {
-    "tokenEndpoint": "http://login/token", "clientId": "c", "clientSecret": { "secretName": "s" } } }))]
-fn what_shows_a_password_or_token_to_the_network_has_to_be_allowed(
-    #[case] tls: Value,
-    #[case] sasl: Value,
-) {
-    let refused = plan(&tls, &sasl, false);
-    assert_eq!(refused, Err(InvalidSpec::Insecure));
-    plan(&tls, &sasl, true).unwrap();
-}
-
-#[rstest]
-#[case(json!({ "mechanism": "PLAIN", "username": "u" }))]
-#[case(json!({ "mechanism": "SCRAM-SHA-256", "passwordSecret": { "secretName": "s" } }))]
-#[case(json!({ "mechanism": "OAUTHBEARER" }))]
-#[case(json!({ "mechanism": "AWS_MSK_IAM" }))]
-fn a_login_that_lacks_something_is_refused(#[case] sasl: Value) {
-    let refused = plan(&json!({}), &sasl, false);
-    assert!(
-        matches!(refused, Err(InvalidSpec::Sasl { .. })),
-        "{refused:?}"
-    );
-}
-
-#[test]
-fn every_object_that_has_a_part_is_named() {
-    let tls = json!({
-        "trustedCertificates": [{ "secretName": "ca" }, { "configMapName": "old-ca", "key": "bundle" }],
-        "clientCertificate": { "secretName": "user" },
-    });
-    let sasl = json!({ "mechanism": "OAUTHBEARER", "oauth": {
-        "tokenEndpoint": "https://login/token", "clientId": "c", "clientSecret": { "secretName": "client" },
-        "trustedCertificates": [{ "configMapName": "login-ca" }] } });
-    let references = plan(&tls, &sasl, false).unwrap().references();
-    let names: Vec<_> = references.keys().map(ToString::to_string).collect();
-    assert_eq!(
-        names,
-        [
-            "Secret ca",
-            "Secret client",
-            "Secret user",
-            "ConfigMap login-ca",
-            "ConfigMap old-ca"
-        ]
-    );
-}
-
 #[test]
 fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
     let scram = plan(&json!(null), &scram(), false).unwrap();
     let connect = |password: &str, revision| {
         let objects = [("Secret user/password", password.as_bytes().to_vec())].into();
-        scram
-            .connection("shop", held(&objects), None, revision, now())
-            .unwrap()
+        connection(&scram, "shop", held(&objects), None, revision, now()).unwrap()
     };
     let (one, two) = (connect("one", 1), connect("two", 2));
     assert_eq!(one.identity(), two.identity());
     assert_ne!(one, two);
-    assert_eq!(one.identity(), scram.identity("shop"));
+    assert_eq!(one.identity(), identity(&scram, "shop"));
     assert_ne!(
-        scram.identity("shop"),
-        scram.identity("bank"),
+        identity(&scram, "shop"),
+        identity(&scram, "bank"),
         "another Secret of that name"
     );
     let plaintext = plan(&json!(null), &json!(null), false).unwrap();
-    assert_eq!(plaintext.identity("shop"), plaintext.identity("bank"));
+    assert_eq!(identity(&plaintext, "shop"), identity(&plaintext, "bank"));
 }
 
 #[rstest]
@@ -177,8 +127,7 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
 ) {
     let objects = [(object, value.to_vec())].into();
     let plan = plan(&json!(null), &scram(), false).unwrap();
-    let error = plan
-        .connection("shop", held(&objects), None, 1, now())
+    let error = connection(&plan, "shop", held(&objects), None, 1, now())
         .unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with(says), "{text}");
@@ -186,44 +135,12 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
     assert_eq!(error.category(), category);
 }
 
-#[rstest]
-#[case::a_role(json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1" } }), true)]
-#[case::a_key(json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1", "credentialsSecret": { "secretName": "s" } } }), false)]
-#[case::a_password(scram(), false)]
-fn a_login_that_names_no_secret_is_by_the_operators_own_identity(
-    #[case] sasl: Value,
-    #[case] own: bool,
-) {
-    let plan = plan(&json!({}), &sasl, false).unwrap();
-    assert_eq!(plan.is_by_own_identity(), own);
-    assert_eq!(plan.references().is_empty(), own);
-    assert_ne!(
-        plan.identity("lagrange"),
-        plan.identity("shop"),
-        "who may use it is a matter of the namespace"
-    );
-}
-
-#[rstest]
-#[case(json!({ "mechanism": "GSSAPI" }))]
-#[case(json!({ "mechanism": "GSSAPI", "kerberos": { "serviceName": "broker" } }))]
-fn kerberos_is_the_operators_own_identity_in_builds_that_have_it(#[case] sasl: Value) {
-    // A ticket is no password: it needs no TLS.
-    let own = plan(&json!(null), &sasl, false).map(|plan| plan.is_by_own_identity());
-    let expected = if KERBEROS {
-        Ok(true)
-    } else {
-        Err(InvalidSpec::NoKerberos)
-    };
-    assert_eq!(own, expected);
-}
-
 #[test]
 fn who_may_not_log_in_as_the_operator_is_told_what_to_do() {
     let error = Unusable::IdentityNotAllowed("n".repeat(63).into());
     assert_eq!(error.category(), "IdentityNotAllowed");
     let text = error.to_string();
-    let longest = crate::api::condition::MAX_MESSAGE;
+    let longest = lagrange_core::api::condition::MAX_MESSAGE;
     assert!(
         text.len() <= longest && text.contains("ambientIdentity.namespaces"),
         "{text}"
@@ -259,8 +176,7 @@ fn authorities_are_as_many_as_fill_half_a_mebibyte_and_no_more() {
         .map(|(name, value)| (&**name, value.clone()))
         .collect();
     let connect = |names: &[&str]| {
-        trusting(names)
-            .connection("shop", held(&objects), None, 1, now())
+        connection(&trusting(names), "shop", held(&objects), None, 1, now())
             .map(|connection| connection.security().tls.clone().unwrap().authorities)
     };
     let both = connect(&["a", "b"]).unwrap();
@@ -277,7 +193,8 @@ fn whom_the_system_trusts_counts_where_nobody_is_named() {
     let objects = BTreeMap::new();
     let system = Secret::new("the system's");
     let connect = |system| {
-        plan(&json!({}), &json!(null), false).unwrap().connection(
+        connection(
+            &plan(&json!({}), &json!(null), false).unwrap(),
             "shop",
             held(&objects),
             system,
@@ -285,9 +202,9 @@ fn whom_the_system_trusts_counts_where_nobody_is_named() {
             now(),
         )
     };
-    let connection = connect(Some(&system)).unwrap();
+    let by_system = connect(Some(&system)).unwrap();
     assert_eq!(
-        connection.security().tls.clone().unwrap().authorities,
+        by_system.security().tls.clone().unwrap().authorities,
         system
     );
     let error = connect(None).unwrap_err();
@@ -295,10 +212,16 @@ fn whom_the_system_trusts_counts_where_nobody_is_named() {
     // Those that are named stand alone.
     let of_map = authorities(2 << 10);
     let objects = [("ConfigMap a/ca.crt", of_map.clone())].into();
-    let connection = trusting(&["a"])
-        .connection("shop", held(&objects), Some(&system), 1, now())
-        .unwrap();
-    let authorities = connection.security().tls.clone().unwrap().authorities;
+    let trusting = connection(
+        &trusting(&["a"]),
+        "shop",
+        held(&objects),
+        Some(&system),
+        1,
+        now(),
+    )
+    .unwrap();
+    let authorities = trusting.security().tls.clone().unwrap().authorities;
     assert_eq!(authorities.bytes(), [of_map, b"\n".to_vec()].concat());
 }
 
@@ -309,7 +232,7 @@ fn a_mangled_cluster_fails_by_an_error_alone() {
         json!({ "bootstrapServers": ["kafka:9093", "other"], "tls": { "trustedCertificates": [{ "secretName": "ca" }] } }),
     ]
     .map(|spec| spec.to_string());
-    crate::fuzz::fuzz(&seeds, |bytes| {
+    lagrange_fuzz::fuzz(&seeds, |bytes| {
         let Ok(spec) = serde_json::from_slice(bytes) else {
             return;
         };
@@ -317,7 +240,7 @@ fn a_mangled_cluster_fails_by_an_error_alone() {
             plan.references();
             let mangled = Secret::new(bytes.to_vec());
             let held = |_: &Reference, _: &str| Held::Value(mangled.clone());
-            let _ = plan.connection("shop", held, None, 1, now());
+            let _ = connection(&plan, "shop", held, None, 1, now());
         }
     });
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::line::{Committed, GroupLine, MemberLine, Observe, TopicLine};
 use super::time::{real, time};
-use crate::kafka::interest::TopicPattern;
+use crate::intent::topics::TopicPattern;
 use crate::scaling::observation::{
     Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
     Partition, Rebalance, Rollout, Target, Topic, TopicRole,
@@ -30,7 +30,7 @@ struct LastEnd {
 
 /// Reads the lines of one group, one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub struct Reader {
     number: u64,
     /// Most partitions that a line has named.
     named: usize,
@@ -42,7 +42,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// What a line says was seen at `now`.
-    pub(super) fn observation(&mut self, observe: &Observe, now: Timestamp) -> Observation {
+    pub fn observation(&mut self, observe: &Observe, now: Timestamp) -> Observation {
         self.number = observe.look.unwrap_or(self.number.wrapping_add(1));
         let target = Target {
             replicas: observe.workload.spec_replicas,

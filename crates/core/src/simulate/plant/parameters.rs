@@ -202,14 +202,15 @@ pub struct BrokerOutage {
 }
 
 /// How partitions are handed out, and with which pauses.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Assignor {
     /// Topic by topic; eager.
     #[default]
     Range,
     /// Over all topics in turn; eager.
-    #[value(name = "roundrobin")]
+    #[cfg_attr(feature = "clap", value(name = "roundrobin"))]
     #[serde(rename = "roundrobin")]
     RoundRobin,
     /// Even, with few moves; eager.

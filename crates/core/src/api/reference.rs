@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::definitions;
 
 const HEAD: &str = "\
-<!-- Written by `make crds` from src/api; edit there. -->
+<!-- Written by `make crds` from crates/core/src/api; edit there. -->
 
 # API reference
 
@@ -21,16 +21,23 @@ Durations are written as `90s`, `1m30s` or `2h`; their units are h, m, s and ms,
 /// `make crds` sets UPDATE.
 #[test]
 fn committed_reference_is_what_the_types_say() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/api.md");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/reference/api.md"
+    );
     let text = reference();
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference")).unwrap();
+        std::fs::create_dir_all(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/reference"
+        ))
+        .unwrap();
         std::fs::write(path, &text).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == text,
-        "docs/reference/api.md is not what src/api says: run `make crds`"
+        "docs/reference/api.md is not what crates/core/src/api says: run `make crds`"
     );
 }
 

@@ -8,8 +8,8 @@ use super::line::{Init, Line, Observe, Spec};
 use super::reading::Reader;
 use super::time::time;
 use crate::api;
+use crate::intent::topics::TopicPattern;
 use crate::intent::{Intent, InvalidSpec};
-use crate::kafka::interest::TopicPattern;
 use crate::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use crate::scaling::{Memory, Policy, State, decide};
 

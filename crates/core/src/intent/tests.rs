@@ -298,7 +298,7 @@ fn a_mangled_resource_fails_by_an_error_alone() {
         "topics": ["orders"], "groupId": "orders", "objective": { "lagPerReplica": null, "maxDelay": "1m" },
     }));
     let seeds = [plain, inline].map(|group| serde_json::to_string(&group).unwrap());
-    crate::fuzz::fuzz(&seeds, |bytes| {
+    lagrange_fuzz::fuzz(&seeds, |bytes| {
         let Ok(group) = serde_json::from_slice::<ConsumerGroup>(bytes) else {
             return;
         };

@@ -1,6 +1,5 @@
 //! Loads as people have them.
 
-use clap::ValueEnum as _;
 use rstest::rstest;
 
 use super::trace::Trace;
@@ -184,7 +183,7 @@ fn a_peak_scales_the_whole_load() {
 
 #[test]
 fn every_built_in_load_can_be_had_and_lasts_at_least_an_hour() {
-    for trace in Trace::value_variants() {
+    for trace in Trace::ALL {
         let load = trace.load().unwrap();
         assert!(
             load.length >= 3600,
@@ -204,7 +203,7 @@ fn a_mangled_load_fails_by_an_error_alone() {
         r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"topic":"orders","partition":"1"},
         "values":[[1772323200,"100"],[1772323500,"NaN"],[1772323800,"200"]]},{"metric":{},"values":[[1772323200,"1"],[1772323800,"2"]]}]}}"#,
     ];
-    crate::fuzz::fuzz(&seeds, |bytes| {
+    lagrange_fuzz::fuzz(&seeds, |bytes| {
         let Ok(load) = Load::parse(&String::from_utf8_lossy(bytes)) else {
             return;
         };

@@ -1,33 +1,13 @@
-//! How to connect, as the user wrote it, and with what: Secrets and ConfigMaps are named first, and filled in by whoever has
-//! read them. Pure.
+//! How to connect, as the user wrote it: checked, and with the Secrets and ConfigMaps that have a part of it. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use jiff::Timestamp;
-use thiserror::Error;
-
-use crate::{
-    api::{
-        CertificateSource, KafkaClusterSpec, KafkaSource, SaslMechanism, SaslSpec, TlsSpec,
-        condition::reasons,
-    },
-    kafka::{
-        certificates::BadCertificate,
-        connection::{Connection, Identity, Servers, identity},
-        secret::Secret,
-        security::Security,
-    },
-};
-
+use super::servers::Servers;
 use super::{InvalidSpec, without_control_characters};
-
-mod filling;
-
-use filling::Filling;
+use crate::api::{
+    CertificateSource, KafkaClusterSpec, KafkaSource, SaslMechanism, SaslSpec, TlsSpec,
+};
 
 /// A connection as it is written, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,102 +43,6 @@ impl fmt::Display for Reference {
             ReferenceKind::ConfigMap => "ConfigMap",
         };
         write!(f, "{kind} {}", self.name)
-    }
-}
-
-/// What a key of an object holds, as far as it can be said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
-    /// This.
-    Value(Secret),
-    /// More than these bytes.
-    TooLong(usize),
-    /// Together with what else the namespace names, more than these bytes.
-    TooMuch(usize),
-    /// The object has no such key.
-    NoKey,
-    /// There is no such object.
-    NoObject,
-    /// The object cannot be read; why, and what to do.
-    Unreadable(Arc<str>),
-}
-
-/// Why a connection cannot be made of what there is. The texts name objects and keys, and never what they hold.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Unusable {
-    /// An object is not there.
-    #[error("{0} does not exist: create it, or correct the name")]
-    NoObject(Reference),
-    /// An object may not be read.
-    #[error("{0} cannot be read: {1}")]
-    Unreadable(Reference, Arc<str>),
-    /// An object lacks a key.
-    #[error("{0} has no key {1}: add it, or name another")]
-    NoKey(Reference, String),
-    /// A value is no credential.
-    #[error("{0} has more than {2} bytes in key {1}: no credentials are so long")]
-    ValueTooLong(Reference, String, usize),
-    /// A value is empty.
-    #[error("{0} has nothing in key {1}")]
-    Empty(Reference, String),
-    /// A password is no text.
-    #[error("{0} has something other than text in key {1}")]
-    NotText(Reference, String),
-    /// A password ends with a line break.
-    #[error(
-        "{0} has a line break at the end of key {1}, which no login has: write the value without it (printf instead of echo, or echo -n)"
-    )]
-    LineBreak(Reference, String),
-    /// A value has a character that no login, certificate or key has.
-    #[error(
-        "{0} has {2} in key {1}, which no password, user name, certificate or key has: write the value anew, as plain text"
-    )]
-    Control(Reference, String, &'static str),
-    /// A certificate or key is of no use.
-    #[error("{0}, key {1}: {2}")]
-    Certificate(Reference, String, BadCertificate),
-    /// The authorities are too many.
-    #[error(
-        "trustedCertificates: all together have more than {0} bytes: name those that the brokers need"
-    )]
-    TooLong(usize),
-    /// The namespace names too many objects.
-    #[error(
-        "the connections of this namespace name more than {0} Secrets and ConfigMaps: share a KafkaCluster"
-    )]
-    TooManyObjects(usize),
-    /// What the namespace names is too large.
-    #[error(
-        "the connections of this namespace name more than {0} bytes in Secrets and ConfigMaps: name the certificates that the brokers need, or share a KafkaCluster"
-    )]
-    TooManyBytes(usize),
-    /// The namespace may not log in as the operator itself (decision 36).
-    #[error(
-        "sasl: namespace {0} may not log in as the operator itself: name a Secret, or have it added to --ambient-identity-namespaces (chart value ambientIdentity.namespaces)"
-    )]
-    IdentityNotAllowed(Arc<str>),
-    /// Nobody vouches for the brokers.
-    #[error("tls: the operator's system trusts nobody: name trustedCertificates")]
-    NoRoots,
-}
-
-impl Unusable {
-    /// The reason that conditions, events and metrics give.
-    pub const fn category(&self) -> &'static str {
-        match self {
-            Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
-            Self::TooManyObjects(_) | Self::TooManyBytes(_) => reasons::TOO_MANY_CONNECTIONS,
-            Self::IdentityNotAllowed(_) => reasons::IDENTITY_NOT_ALLOWED,
-            Self::TooLong(_)
-            | Self::NoKey(..)
-            | Self::ValueTooLong(..)
-            | Self::Empty(..)
-            | Self::NotText(..)
-            | Self::LineBreak(..)
-            | Self::Control(..)
-            | Self::Certificate(..)
-            | Self::NoRoots => reasons::SECRET_INVALID,
-        }
     }
 }
 
@@ -205,13 +89,23 @@ impl Plan {
         &self.servers
     }
 
-    /// The name under which a client is shared by all resources of `namespace` that write the same.
-    pub fn identity(&self, namespace: &str) -> Identity {
-        identity(&self.servers, &self.origin(namespace))
+    /// How the brokers are verified, where it is encrypted.
+    pub fn tls(&self) -> Option<&TlsSpec> {
+        self.tls.as_ref()
+    }
+
+    /// How one logs in, if one does.
+    pub fn sasl(&self) -> Option<&SaslSpec> {
+        self.sasl.as_ref()
+    }
+
+    /// Whether passwords and tokens may be shown to the network.
+    pub fn allows_insecure(&self) -> bool {
+        self.allow_insecure
     }
 
     /// Where the credentials come from. Plaintext without a login is the same from everywhere.
-    fn origin(&self, namespace: &str) -> String {
+    pub fn origin(&self, namespace: &str) -> String {
         match (&self.tls, &self.sasl) {
             (None, None) => String::new(),
             (tls, sasl) => format!("{namespace} {tls:?} {sasl:?} {}", self.allow_insecure),
@@ -275,44 +169,11 @@ impl Plan {
         let oauth = self.sasl.as_ref().and_then(|sasl| sasl.oauth.as_ref());
         let of_server = oauth.and_then(|oauth| oauth.trusted_certificates.as_ref());
         for named in of_brokers.into_iter().chain(of_server).flatten() {
-            if let Some(Reference { kind, name }) = source(named) {
+            if let Some(Reference { kind, name }) = Reference::to(named) {
                 add(kind, &name, &named.key);
             }
         }
         references
-    }
-
-    /// The connection, with what the objects hold. `system` are the authorities that count where none are named. `revision` grows
-    /// with each change of an object.
-    pub fn connection(
-        &self,
-        namespace: &str,
-        held: impl Fn(&Reference, &str) -> Held,
-        system: Option<&Secret>,
-        revision: u64,
-        now: Timestamp,
-    ) -> Result<Connection, Unusable> {
-        let filling = Filling {
-            held: &held,
-            system,
-            now,
-            allow_insecure: self.allow_insecure,
-        };
-        let security = Security {
-            tls: self.tls.as_ref().map(|tls| filling.tls(tls)).transpose()?,
-            sasl: self
-                .sasl
-                .as_ref()
-                .and_then(|sasl| filling.sasl(sasl).transpose())
-                .transpose()?,
-        };
-        let servers = self.servers.clone();
-        Ok(Connection::new(
-            servers,
-            security,
-            &self.origin(namespace),
-            revision,
-        ))
     }
 }
 
@@ -367,16 +228,19 @@ fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), Invalid
     Ok(())
 }
 
-fn source(source: &CertificateSource) -> Option<Reference> {
-    let (kind, name) = match (&source.secret_name, &source.config_map_name) {
-        (Some(name), _) => (ReferenceKind::Secret, name),
-        (None, Some(name)) => (ReferenceKind::ConfigMap, name),
-        (None, None) => return None,
-    };
-    Some(Reference {
-        kind,
-        name: name.clone(),
-    })
+impl Reference {
+    /// The object that a source of certificates names, if it names one.
+    pub fn to(source: &CertificateSource) -> Option<Self> {
+        let (kind, name) = match (&source.secret_name, &source.config_map_name) {
+            (Some(name), _) => (ReferenceKind::Secret, name),
+            (None, Some(name)) => (ReferenceKind::ConfigMap, name),
+            (None, None) => return None,
+        };
+        Some(Self {
+            kind,
+            name: name.clone(),
+        })
+    }
 }
 
 #[cfg(test)]

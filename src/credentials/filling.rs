@@ -1,18 +1,15 @@
 //! Fills a plan in: what keys of objects hold becomes certificates, passwords and tokens, each checked. Pure.
 
 use jiff::Timestamp;
+use lagrange_core::api::{CertificateSource, OauthSpec, SaslMechanism, SaslSpec, TlsSpec};
+use lagrange_core::intent::connection::{Reference, ReferenceKind};
 
-use crate::{
-    api::{CertificateSource, OauthSpec, SaslMechanism, SaslSpec, TlsSpec},
-    kafka::{
-        certificates,
-        secret::Secret,
-        security::{ClientCertificate, PasswordMechanism, Sasl, Tls},
-        token::{aws::AwsCredentials, oidc::OidcConfig},
-    },
-};
-
-use super::{Held, Reference, ReferenceKind, Unusable, source};
+use super::{Held, Unusable};
+use crate::kafka::certificates;
+use crate::kafka::secret::Secret;
+use crate::kafka::security::{ClientCertificate, PasswordMechanism, Sasl, Tls};
+use crate::kafka::token::aws::AwsCredentials;
+use crate::kafka::token::oidc::OidcConfig;
 
 /// Authorities of one connection: more than all those that browsers trust.
 const LONGEST_AUTHORITIES: usize = 1 << 19;
@@ -99,7 +96,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
     ) -> Result<Option<Secret>, Unusable> {
         let mut all = Vec::new();
         for written in sources.unwrap_or_default() {
-            let Some(object) = source(written) else {
+            let Some(object) = Reference::to(written) else {
                 continue;
             };
             let value = self.value(&object, &written.key)?;

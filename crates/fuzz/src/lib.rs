@@ -1,6 +1,14 @@
 //! Mangled input for the tests of whatever reads bytes that others wrote. A few hundred cases for each parser, or as many as
 //! `LAGRANGE_FUZZ_SECONDS` gives time for (`tests/soak.sh fuzz`); what fails is made as small as it goes.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics"
+)]
+
 use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
@@ -178,7 +186,7 @@ fn mangled(seeds: &[Vec<u8>], (seed, changes): &(Index, Vec<Change>)) -> Vec<u8>
 }
 
 /// Runs `check` on each seed, and on what comes of them. It fails by a panic, by taking for ever, and by taking memory without end.
-pub(crate) fn fuzz(seeds: &[impl AsRef<[u8]>], check: impl Fn(&[u8])) {
+pub fn fuzz(seeds: &[impl AsRef<[u8]>], check: impl Fn(&[u8])) {
     let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.as_ref().to_vec()).collect();
     for seed in &seeds {
         check(seed);
@@ -231,13 +239,14 @@ fn peak_memory() -> u64 {
 }
 
 /// Fails if a message is not one line of decent length that a terminal shows as it is.
-pub(crate) fn assert_is_one_line(message: &str) {
+pub fn assert_is_one_line(message: &str) {
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(message.len() <= 4_096, "{} bytes: {message}", message.len());
 }
 
 /// A file of the repository. Read and not included, since the build of the image has none but the sources.
-pub(crate) fn file(path: &str) -> String {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+pub fn file(path: &str) -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let path = std::path::Path::new(root).join(path);
     std::fs::read_to_string(path).unwrap()
 }

@@ -1,0 +1,148 @@
+//! Which topics of a group count, and how they are read. Plain data.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::{Regex, RegexBuilder};
+
+/// A group, and which of its topics count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupInterest {
+    /// `group.id`.
+    pub id: Arc<str>,
+    /// Its topics.
+    pub topics: TopicSelection,
+    /// What its consumers read up to.
+    pub isolation: Isolation,
+    /// The delay that it is sized for: then its first looks ask how late it has been before them.
+    pub max_delay: Option<Duration>,
+}
+
+/// Up to where consumers read a partition (`isolation.level`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isolation {
+    /// To its end.
+    ReadUncommitted,
+    /// To its last stable offset: the first record of the oldest open transaction.
+    ReadCommitted,
+}
+
+/// Which topics of a group count.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicSelection {
+    /// These.
+    Named(Vec<Arc<str>>),
+    /// All whose whole name matches, internal topics left out.
+    Pattern(TopicPattern),
+    /// Those that its members are assigned; those that it has committed while it has no members (decision 19).
+    OfGroup,
+}
+
+/// A regular expression that a topic's whole name has to match.
+#[derive(Clone)]
+pub struct TopicPattern {
+    source: Arc<str>,
+    regex: Regex,
+}
+
+/// Compiled size that a pattern may have: a few thousand states, far above any that is meant for topic names.
+const PATTERN_SIZE_LIMIT: usize = 256 * 1024;
+
+impl TopicPattern {
+    /// Compiles `source`, anchored at both ends.
+    ///
+    /// ```
+    /// let pattern = lagrange_core::intent::topics::TopicPattern::new(r"orders\..*")?;
+    /// assert!(pattern.matches("orders.eu"));
+    /// assert!(!pattern.matches("preorders.eu"));
+    /// # Ok::<(), regex::Error>(())
+    /// ```
+    pub fn new(source: &str) -> Result<Self, regex::Error> {
+        // Compiled alone first: `a)(b` is balanced only inside our own parentheses.
+        RegexBuilder::new(source)
+            .size_limit(PATTERN_SIZE_LIMIT)
+            .build()?;
+        let regex = RegexBuilder::new(&format!("^(?:{source})$"))
+            .size_limit(PATTERN_SIZE_LIMIT)
+            .build()?;
+        Ok(Self {
+            source: source.into(),
+            regex,
+        })
+    }
+
+    /// Whether the whole of `topic` matches.
+    pub fn matches(&self, topic: &str) -> bool {
+        self.regex.is_match(topic)
+    }
+
+    /// What the user wrote.
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+}
+
+impl fmt::Debug for TopicPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl PartialEq for TopicPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for TopicPattern {}
+
+impl PartialOrd for TopicPattern {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TopicPattern {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.source.cmp(&other.source)
+    }
+}
+
+/// Whether a topic may be called so (Kafka's `Topic.validate`).
+pub fn is_topic_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("orders", "orders", true)]
+    #[case("orders", "orders2", false)]
+    #[case("orders", "my-orders", false)]
+    #[case("a|b", "b", true)]
+    #[case("a|b", "ab", false)]
+    #[case(r"orders\..*", "orders.eu", true)]
+    #[case(r"(?i)ORDERS", "orders", true)]
+    fn a_pattern_matches_the_whole_name(
+        #[case] pattern: &str,
+        #[case] topic: &str,
+        #[case] matches: bool,
+    ) {
+        assert_eq!(TopicPattern::new(pattern).unwrap().matches(topic), matches);
+    }
+
+    #[rstest]
+    #[case("(")]
+    #[case("a)(b")]
+    #[case(r"\w{1000}{1000}")]
+    fn a_pattern_that_is_broken_or_huge_is_refused(#[case] pattern: &str) {
+        TopicPattern::new(pattern).unwrap_err();
+    }
+}
