@@ -1,16 +1,18 @@
 //! The time objective: up when the delay that is predicted passes the line, down by the law.
 
-use super::by_law::{objective, seconds};
-use super::decide::Scene;
-use super::decision::{HoldReason, ScaleReason, Verdict};
-use super::demand::Demand;
-use super::law::{self, Estimate, Need};
-use super::pacing::wait;
-use super::trail::Step;
+use crate::scaling::by_law::objective;
+use crate::scaling::decide::Scene;
+use crate::scaling::measure::estimate::Estimate;
+use crate::scaling::number::{self, seconds};
+use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, wait};
+use crate::scaling::output::trail::Step;
+use crate::scaling::plan::backlog;
+use crate::scaling::plan::delay_target::{self, Need};
+use crate::scaling::plan::lag_target::Demand;
 
 impl Scene<'_> {
     /// What the time objective asks for, and what stands in its way.
-    pub(super) fn by_delay(&mut self, estimate: &Estimate) -> (Verdict, Option<i32>) {
+    pub(in crate::scaling) fn by_delay(&mut self, estimate: &Estimate) -> (Verdict, Option<i32>) {
         let objective = objective(self.policy, &self.memory.learnt);
         let (now, replicas) = (self.now, self.replicas);
         let Some(sizes) = self.bounds.as_ref().map(|bounds| bounds.sizes().to_vec()) else {
@@ -23,7 +25,7 @@ impl Scene<'_> {
             return back;
         }
         let memory = &self.memory;
-        let need = law::need(
+        let need = delay_target::need(
             estimate,
             &memory.learnt,
             memory.last,
@@ -33,7 +35,7 @@ impl Scene<'_> {
             now,
         );
         let learnt = &self.memory.learnt;
-        let need = law::sooner(need, estimate, learnt, &sizes, replicas, objective);
+        let need = backlog::sooner(need, estimate, learnt, &sizes, replicas, objective);
         self.explain_need(estimate, &need);
         self.is_urgent = need.predicted > objective;
         if need.is_up {
@@ -71,8 +73,8 @@ impl Scene<'_> {
         }
         if let Some(capacity) = need.capacity {
             self.trail.push(Step::Load {
-                arrivals_milli: law::milli(need.arrivals),
-                capacity_milli: law::milli(capacity),
+                arrivals_milli: number::milli(need.arrivals),
+                capacity_milli: number::milli(capacity),
                 is_measured: self.memory.learnt.capacity.is_some(),
                 replicas: need.unlimited,
             });

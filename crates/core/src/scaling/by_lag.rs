@@ -5,22 +5,23 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::by_law::{objective, seconds};
-use super::decide::Scene;
-use super::decision::{HoldReason, ScaleReason, Verdict, Wait};
-use super::demand::Demand;
-use super::law::{self, Estimate, Need};
-use super::pacing::{later, wait};
-use super::policy::Objective;
-use super::regret;
-use super::trail::Step;
+use crate::scaling::by_law::objective;
+use crate::scaling::decide::Scene;
+use crate::scaling::input::policy::Objective;
+use crate::scaling::measure::estimate::Estimate;
+use crate::scaling::number::{self, later, seconds};
+use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait, wait};
+use crate::scaling::output::trail::Step;
+use crate::scaling::plan::delay_target::{self, Need};
+use crate::scaling::plan::lag_target::Demand;
+use crate::scaling::plan::{backlog, flap_backoff, scale_down};
 
 /// No evidence is kept for longer than two hours.
 const LONGEST_EVIDENCE: SignedDuration = SignedDuration::from_secs(7000);
 
 impl Scene<'_> {
     /// What the lag asks for, and what stands in its way.
-    pub(super) fn by_lag(
+    pub(in crate::scaling) fn by_lag(
         &mut self,
         estimate: Option<&Estimate>,
         demand: Demand,
@@ -93,7 +94,7 @@ impl Scene<'_> {
         let learnt = &self.memory.learnt;
         let capacity = learnt.capacity().filter(|_| learnt.is_measured());
         let sizes = bounds.sizes();
-        let enough = law::enough_for_backlog(estimate, capacity, sizes, self.replicas, size);
+        let enough = backlog::enough_for_backlog(estimate, capacity, sizes, self.replicas, size);
         if enough < size
             && let Objective::LagPerReplica(per_replica) = self.policy.objective
         {
@@ -134,7 +135,7 @@ impl Scene<'_> {
     /// What the load and the backlog need, whatever the lag asks for.
     fn load_needs(&self, estimate: &Estimate) -> Option<Need> {
         let memory = &self.memory;
-        Some(law::need(
+        Some(delay_target::need(
             estimate,
             &memory.learnt,
             memory.last,
@@ -149,10 +150,10 @@ impl Scene<'_> {
     fn explain_load(&mut self, estimate: &Estimate) {
         if let Some(capacity) = self.memory.learnt.capacity() {
             self.trail.push(Step::Load {
-                arrivals_milli: law::milli(estimate.arrivals()),
-                capacity_milli: law::milli(capacity),
+                arrivals_milli: number::milli(estimate.arrivals()),
+                capacity_milli: number::milli(capacity),
                 is_measured: true,
-                replicas: law::unlimited(estimate, capacity),
+                replicas: delay_target::unlimited(estimate, capacity),
             });
         }
     }
@@ -180,8 +181,8 @@ impl Scene<'_> {
         let next = self.bounds.as_ref()?.below(self.replicas).next_back()?;
         let rebalance = self.history.law.partitions.rebalance;
         let sizes = (self.replicas, next);
-        let dear = law::dear(&self.memory.learnt, rebalance, sizes, self.now);
-        let least = regret::down_wait(&self.memory, self.policy.pacing, self.now);
+        let dear = scale_down::dear(&self.memory.learnt, rebalance, sizes, self.now);
+        let least = flap_backoff::down_wait(&self.memory, self.policy.pacing, self.now);
         let length = least.max(seconds(dear)).min(LONGEST_EVIDENCE);
         let spacing = self.gates.down(length);
         let window = self.history.evidence.window(length);

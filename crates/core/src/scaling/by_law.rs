@@ -3,17 +3,21 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide::Scene;
-use super::decision::{HoldReason, ScaleReason, Verdict, Wait};
-use super::history::{GAP, History, Taken};
-use super::law::{self, Estimate, Grounds, Judgement, Learnt, Smaller};
-use super::limit::Bounds;
-use super::memory::Memory;
-use super::observation::{Observation, Rollout};
-use super::pacing::{LANDING, later, wait};
-use super::policy::{Objective, Policy};
-use super::regret;
-use super::trail::Step;
+use crate::scaling::decide::Scene;
+use crate::scaling::input::observation::{Observation, Rollout};
+use crate::scaling::input::policy::{Objective, Policy};
+use crate::scaling::measure::capacity;
+use crate::scaling::measure::estimate::Estimate;
+use crate::scaling::measure::history::{GAP, History, Judgement, Taken};
+use crate::scaling::number::{later, seconds};
+use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait, wait};
+use crate::scaling::output::trail::Step;
+use crate::scaling::plan::limits::Bounds;
+use crate::scaling::plan::scale_down::{self, Grounds, Smaller};
+use crate::scaling::plan::{flap_backoff, ineffective};
+use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::memory::Memory;
+use crate::scaling::tuning::LANDING;
 
 /// Offsets are kept for twice the objective and a minute, and for no less than eleven minutes.
 const KEPT_AT_LEAST: i64 = 600_000;
@@ -26,7 +30,7 @@ const JUDGED_AFTER: SignedDuration = SignedDuration::from_secs(90);
 const CALM_UNDER_LAG: f64 = 60.0;
 
 /// Seconds of delay that the objective allows.
-pub(super) fn objective(policy: &Policy, learnt: &Learnt) -> f64 {
+pub(in crate::scaling) fn objective(policy: &Policy, learnt: &Learnt) -> f64 {
     match policy.objective {
         Objective::MaxDelay(delay) => delay.as_secs_f64(),
         Objective::LagPerReplica(lag) => {
@@ -42,7 +46,7 @@ const LEAST_UP: SignedDuration = SignedDuration::from_secs(30);
 const LEAST_DOWN: SignedDuration = SignedDuration::from_secs(120);
 
 /// The policy that is decided by: under the time objective with no less than the law's own spacing.
-pub(super) fn paced(policy: &Policy) -> Policy {
+pub(in crate::scaling) fn paced(policy: &Policy) -> Policy {
     let mut paced = policy.clone();
     if matches!(policy.objective, Objective::MaxDelay(_)) {
         let pacing = &mut paced.pacing;
@@ -53,7 +57,7 @@ pub(super) fn paced(policy: &Policy) -> Policy {
 }
 
 /// Takes in what the law learns from an observation, and estimates.
-pub(super) fn take(
+pub(in crate::scaling) fn take(
     policy: &Policy,
     memory: &mut Memory,
     history: &mut History,
@@ -98,7 +102,7 @@ pub(super) fn take(
         now,
     )?;
     if taken.is_new {
-        law::learn(&mut memory.learnt, &mut law.next_sample, &estimate, now);
+        capacity::learn(&mut memory.learnt, &mut law.next_sample, &estimate, now);
         let gap = i64::try_from(GAP.as_millis()).unwrap_or(i64::MAX);
         estimate.note_loads(&mut law.what_if, bounds?.sizes(), taken.is_whole, now, gap);
     }
@@ -106,7 +110,7 @@ pub(super) fn take(
 }
 
 /// Judges the last action, once it is known whether it has settled.
-pub(super) fn judge(
+pub(in crate::scaling) fn judge(
     policy: &Policy,
     memory: &mut Memory,
     estimate: Option<&Estimate>,
@@ -115,14 +119,14 @@ pub(super) fn judge(
     // Under a lag nothing is probed: the size goes down by one count at a time until the capacity is known.
     if let (Some(estimate), Objective::MaxDelay(_)) = (estimate, policy.objective) {
         let objective = objective(policy, &memory.learnt);
-        law::judge_probe(&mut memory.learnt, estimate, memory.last, objective, now);
+        scale_down::judge_probe(&mut memory.learnt, estimate, memory.last, objective, now);
     }
 }
 
 impl Scene<'_> {
     /// How far towards `size` the group may grow: no further than growing has lately brought something.
-    pub(super) fn capped(&mut self, size: i32) -> i32 {
-        let Some(plateau) = law::cap(&mut self.memory.learnt, self.now) else {
+    pub(in crate::scaling) fn capped(&mut self, size: i32) -> i32 {
+        let Some(plateau) = ineffective::cap(&mut self.memory.learnt, self.now) else {
             return size;
         };
         let known = self.bounds.as_ref().map(|b| b.at_least(plateau.replicas));
@@ -136,7 +140,7 @@ impl Scene<'_> {
         size.min(most)
     }
 
-    pub(super) fn grow(
+    pub(in crate::scaling) fn grow(
         &mut self,
         estimate: Option<&Estimate>,
         to: i32,
@@ -148,21 +152,22 @@ impl Scene<'_> {
             if let Some(estimate) = estimate {
                 let objective = objective(self.policy, &self.memory.learnt);
                 let learnt = &mut self.memory.learnt;
-                law::note_up(learnt, estimate, self.replicas, objective, self.now);
-                law::note_undone(learnt, self.memory.last, self.now);
+                scale_down::note_up(learnt, estimate, self.replicas, objective, self.now);
+                scale_down::note_undone(learnt, self.memory.last, self.now);
                 let judgement = self.history.law.judgement;
-                law::note_before_up(learnt, judgement, estimate, self.now);
+                ineffective::note_before_up(learnt, judgement, estimate, self.now);
                 self.history.law.judgement = Judgement::Open;
             }
             if !is_measured {
-                self.memory.regret = regret::after_up(&self.memory, self.policy.pacing, self.now);
+                self.memory.regret =
+                    flap_backoff::after_up(&self.memory, self.policy.pacing, self.now);
             }
         }
         (self.unless(wait, to, why), Some(to))
     }
 
     /// Whether fewer will do. `sizes`: those to choose from, ascending; `below`: why, if one of them does.
-    pub(super) fn shrink(
+    pub(in crate::scaling) fn shrink(
         &mut self,
         estimate: &Estimate,
         sizes: &[i32],
@@ -239,13 +244,16 @@ impl Scene<'_> {
         let decided = self.go_down(to, why, gate.or(late));
         if matches!(decided.0, Verdict::Scale { .. }) {
             self.history.law.judgement = Judgement::Done;
-            law::note_down(&mut self.memory.learnt, self.replicas, self.now);
+            scale_down::note_down(&mut self.memory.learnt, self.replicas, self.now);
         }
         decided
     }
 
     /// Goes back where the last scale-up brought nothing.
-    pub(super) fn in_vain(&mut self, estimate: &Estimate) -> Option<(Verdict, Option<i32>)> {
+    pub(in crate::scaling) fn in_vain(
+        &mut self,
+        estimate: &Estimate,
+    ) -> Option<(Verdict, Option<i32>)> {
         if self.records_in_hand().is_some() {
             return None;
         }
@@ -261,7 +269,7 @@ impl Scene<'_> {
         }
         let bounds = self.bounds.as_ref()?;
         let sizes = bounds.sizes();
-        let vain = law::judge(
+        let vain = ineffective::look(
             learnt,
             &mut law.judgement,
             estimate,
@@ -281,8 +289,4 @@ impl Scene<'_> {
         let why = ScaleReason::ScalingIneffective;
         Some(self.go_down(to, why, None))
     }
-}
-
-pub(super) fn seconds(seconds: f64) -> SignedDuration {
-    SignedDuration::try_from_secs_f64(seconds.clamp(-1e9, 1e9)).unwrap_or_default()
 }

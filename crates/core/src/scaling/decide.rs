@@ -2,20 +2,47 @@
 
 use jiff::Timestamp;
 
-use super::adopt::{self, Sight};
-use super::by_law;
-use super::decision::{Decision, HoldReason, Knowledge, Lag, Notice, ScaleReason, Verdict, Wait};
-use super::demand::{self, Demand};
-use super::history;
-use super::lag;
-use super::law::{Backlogged, Estimate, LiveLag};
-use super::limit::{Bounds, Shape};
-use super::membership::Membership;
-use super::memory::{Memory, State, to_millis};
-use super::observation::{Assignor, Blind, GroupState, Look, Members, Observation};
-use super::pacing::{Gates, later, wait};
-use super::policy::{Objective, Policy};
-use super::trail::{Step, Trail};
+use crate::scaling::by_law;
+use crate::scaling::gate::pacing::Gates;
+use crate::scaling::input::observation::{Assignor, Blind, GroupState, Look, Members, Observation};
+use crate::scaling::input::policy::{Objective, Policy};
+use crate::scaling::measure::estimate::{Backlogged, Estimate, LiveLag};
+use crate::scaling::measure::history::{self, History};
+use crate::scaling::measure::lag;
+use crate::scaling::measure::membership::Membership;
+use crate::scaling::measure::replica_changes::{self, Sight};
+use crate::scaling::number::{later, to_millis};
+use crate::scaling::output::decision::{
+    Decision, HoldReason, Knowledge, Lag, Notice, ScaleReason, Verdict, Wait, wait,
+};
+use crate::scaling::output::trail::{Step, Trail};
+use crate::scaling::plan::lag_target::{self, Demand};
+use crate::scaling::plan::limits::{Bounds, Shape};
+use crate::scaling::state::memory::Memory;
+
+/// What `decide` hands from one call to the next.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Survives restarts.
+    pub memory: Memory,
+    /// Rebuilt from looks, bounded.
+    pub history: History,
+}
+
+impl State {
+    /// The state of a process that has just started and found `memory` in the status.
+    pub fn after_restart(memory: Memory) -> Self {
+        Self {
+            memory,
+            history: History::default(),
+        }
+    }
+
+    /// Whether nothing has been observed yet: all that is known is the memory.
+    pub fn is_fresh(&self) -> bool {
+        self.history.is_empty()
+    }
+}
 
 /// Decides for one group.
 ///
@@ -37,31 +64,31 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
 }
 
 /// Everything that one decision is made from.
-pub(super) struct Scene<'a> {
-    pub(super) policy: &'a Policy,
-    pub(super) observation: &'a Observation,
-    pub(super) now: Timestamp,
-    pub(super) replicas: i32,
-    pub(super) memory: Memory,
-    pub(super) history: history::History,
-    pub(super) sight: Sight,
+pub(in crate::scaling) struct Scene<'a> {
+    pub(in crate::scaling) policy: &'a Policy,
+    pub(in crate::scaling) observation: &'a Observation,
+    pub(in crate::scaling) now: Timestamp,
+    pub(in crate::scaling) replicas: i32,
+    pub(in crate::scaling) memory: Memory,
+    pub(in crate::scaling) history: history::History,
+    pub(in crate::scaling) sight: Sight,
     /// The partition counts, when every topic gave them.
-    pub(super) shape: Option<Shape>,
-    pub(super) bounds: Option<Bounds>,
-    pub(super) knowledge: Knowledge,
-    pub(super) is_whole: bool,
-    pub(super) lag: Lag,
-    pub(super) live: LiveLag,
-    pub(super) demand: Option<Demand>,
+    pub(in crate::scaling) shape: Option<Shape>,
+    pub(in crate::scaling) bounds: Option<Bounds>,
+    pub(in crate::scaling) knowledge: Knowledge,
+    pub(in crate::scaling) is_whole: bool,
+    pub(in crate::scaling) lag: Lag,
+    pub(in crate::scaling) live: LiveLag,
+    pub(in crate::scaling) demand: Option<Demand>,
     /// Under the time objective: what this look says.
-    pub(super) estimate: Option<Estimate>,
+    pub(in crate::scaling) estimate: Option<Estimate>,
     /// The time objective is about to be broken.
-    pub(super) is_urgent: bool,
-    pub(super) gates: Gates,
+    pub(in crate::scaling) is_urgent: bool,
+    pub(in crate::scaling) gates: Gates,
     /// Partitions whose backlog no size shortens.
-    pub(super) backlogged: Backlogged,
-    pub(super) notices: Vec<Notice>,
-    pub(super) trail: Trail,
+    pub(in crate::scaling) backlogged: Backlogged,
+    pub(in crate::scaling) notices: Vec<Notice>,
+    pub(in crate::scaling) trail: Trail,
 }
 
 impl<'a> Scene<'a> {
@@ -80,7 +107,8 @@ impl<'a> Scene<'a> {
             history.evidence.clear();
             history.law = history::Law::default();
         }
-        let (sight, acted) = adopt::adopt(policy, &mut memory, target.replicas, now, &mut notices);
+        let (sight, acted) =
+            replica_changes::adopt(policy, &mut memory, target.replicas, now, &mut notices);
         if acted && let Some(last) = memory.last.filter(|last| last.to > last.from) {
             memory.before_up = history.membership.before_up(last.from);
         }
@@ -119,7 +147,7 @@ impl<'a> Scene<'a> {
         }
         let demand = look.zip(bounds.as_ref()).map(|(look, bounds)| {
             let (replicas, ends) = (target.replicas, history.sum_of_ends(look));
-            demand::of(policy, &memory, bounds, replicas, live.total, ends, look)
+            lag_target::of(policy, &memory, bounds, replicas, live.total, ends, look)
         });
         if taken.is_new
             && taken.is_whole
@@ -130,12 +158,12 @@ impl<'a> Scene<'a> {
             }
             if target.replicas == 0 && memory.slept_at.is_none() {
                 // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of the commits.
-                memory.slept_at = demand::read_so_far(&history, look, policy.offset_reset);
+                memory.slept_at = lag_target::read_so_far(&history, look, policy.offset_reset);
             }
             if assignments_are_shown(look) {
                 history.note_certain_limit(shape.as_ref().map(Shape::certain_limit));
             }
-            demand::note_quiet(&mut history, look, policy.may_hold_markers);
+            lag_target::note_quiet(&mut history, look, policy.may_hold_markers);
         }
         let gates = Gates::new(policy, &mut memory, &mut history, observation, &mut notices);
         by_law::judge(policy, &mut memory, estimate.as_ref(), now);
@@ -218,7 +246,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What rules out any smaller size.
-    pub(super) fn no_down(&self) -> Option<(Verdict, Option<i32>)> {
+    pub(in crate::scaling) fn no_down(&self) -> Option<(Verdict, Option<i32>)> {
         if !self.is_whole || self.group_unknown() {
             return Some((Verdict::Hold(wait(HoldReason::LagUnknown)), None));
         }
@@ -238,7 +266,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Consumers may have records in hand that take long, and that whoever loses them leaves to be done again.
-    pub(super) fn records_in_hand(&self) -> Option<(Verdict, Option<i32>)> {
+    pub(in crate::scaling) fn records_in_hand(&self) -> Option<(Verdict, Option<i32>)> {
         let is_any = self.history.law.partitions.in_hand() > 0;
         is_any.then_some((
             Verdict::Hold(wait(HoldReason::RecordsInHand)),
@@ -246,7 +274,7 @@ impl<'a> Scene<'a> {
         ))
     }
 
-    pub(super) fn go_down(
+    pub(in crate::scaling) fn go_down(
         &mut self,
         to: i32,
         why: ScaleReason,
@@ -265,7 +293,7 @@ impl<'a> Scene<'a> {
     }
 
     /// To sleep, and what that waits for. `None`: there is something to do, or the user wants somebody awake.
-    pub(super) fn to_zero(&self) -> Option<(i32, ScaleReason, Option<Wait>)> {
+    pub(in crate::scaling) fn to_zero(&self) -> Option<(i32, ScaleReason, Option<Wait>)> {
         let pacing = self.policy.pacing;
         if self.policy.min == 0
             && self.replicas > 0
@@ -291,7 +319,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What a scale-up that the lag asks for waits for.
-    pub(super) fn up_gate(&self) -> Option<Wait> {
+    pub(in crate::scaling) fn up_gate(&self) -> Option<Wait> {
         self.gates.up(
             self.knowledge,
             self.live.is_stale || self.group_unknown(),
@@ -300,14 +328,19 @@ impl<'a> Scene<'a> {
         )
     }
 
-    pub(super) fn group_unknown(&self) -> bool {
+    pub(in crate::scaling) fn group_unknown(&self) -> bool {
         self.observation
             .look
             .as_ref()
             .map_or(true, |l| l.group.state == GroupState::Unknown)
     }
 
-    pub(super) fn unless(&mut self, wait: Option<Wait>, to: i32, why: ScaleReason) -> Verdict {
+    pub(in crate::scaling) fn unless(
+        &mut self,
+        wait: Option<Wait>,
+        to: i32,
+        why: ScaleReason,
+    ) -> Verdict {
         match wait {
             Some(wait) => {
                 if let Some(until) = wait.until {

@@ -2,35 +2,38 @@
 //!
 //! Pure: no async, no clock, no I/O, no kube, no rdkafka, no randomness. It is told the time inside the observation,
 //! so hours of cooldown are tested in microseconds.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`input`] | what is decided on: the policy, and what was observed |
+//! | [`state`] | the few numbers that survive a restart |
+//! | [`measure`] | what was seen lately, and what follows from it: rates, delay, capacity, lag |
+//! | [`plan`] | the size that an objective asks for, within the limits |
+//! | [`gate`] | what comes before the objective, and when an action may happen |
+//! | [`output`] | the decision, with its numbers and steps |
 
-mod adopt;
 mod by_delay;
 mod by_lag;
 mod by_law;
 mod decide;
-pub mod decision;
-mod demand;
-mod evidence;
-mod given;
-pub mod history;
-pub mod lag;
-pub mod law;
-pub mod limit;
-mod membership;
-pub mod memory;
-pub mod observation;
-mod offsets;
-mod pacing;
-pub mod policy;
-mod regret;
-mod told;
-pub mod trail;
+mod gate;
+pub mod input;
+pub mod measure;
+mod number;
+pub mod output;
+pub mod plan;
+pub mod state;
+mod tuning;
 
-pub use decide::decide;
-pub use decision::{Decision, Verdict};
-pub use memory::{Memory, State};
-pub use observation::Observation;
-pub use policy::Policy;
+pub use decide::{State, decide};
+pub use input::observation::{self, Observation};
+pub use input::policy::{self, Policy};
+pub use measure::estimate::Backlogged;
+pub use output::decision::{self, Decision, Verdict};
+pub use output::trail;
+pub use plan::limits;
+pub use state::learnt::{Capacity, Down, Learnt, Plateau, Seconds, Throughput};
+pub use state::memory::{self, Memory};
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::plant::{InvalidParameter, Parameters};
 use super::run::{Course, Outcome};
 use crate::api::ConsumerGroup;
 use crate::recording::BadLine;
-use crate::scaling::limit::{self, Shape};
+use crate::scaling::limits::{self, Shape};
 use crate::scaling::observation::Assignor;
 use crate::text::{counted, span};
 
@@ -287,7 +287,7 @@ fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> 
     let at_the_end = topics.map(|topic| whole(parameters.partitions_of(topic)));
     let assignor = Assignor::named(parameters.assignor.as_str());
     let shape = Shape::new(at_the_end, Some(assignor), threads);
-    let sizes = limit::Bounds::new(&shape, min, max);
+    let sizes = limits::Bounds::new(&shape, min, max);
     Bounds {
         min,
         max,

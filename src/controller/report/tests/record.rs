@@ -1,6 +1,6 @@
 //! What a status keeps: actions, memory, and the patch that writes them.
 
-use lagrange_core::scaling::law::Learnt;
+use lagrange_core::scaling::Learnt;
 
 use super::*;
 

@@ -2,10 +2,10 @@
 
 use rstest::rstest;
 
-use super::plant::Plant;
 use super::*;
-use crate::scaling::decision::ScaleReason;
-use crate::scaling::law::{Learnt, Plateau};
+use crate::scaling::output::decision::ScaleReason;
+use crate::scaling::state::learnt::{Learnt, Plateau};
+use crate::scaling::tests::plant::Plant;
 
 #[test]
 fn a_load_that_grows_is_met_before_the_objective_is_broken() {

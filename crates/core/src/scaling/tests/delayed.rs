@@ -2,9 +2,9 @@
 
 use rstest::rstest;
 
-use super::plant::Plant;
 use super::*;
-use crate::scaling::decision::ScaleReason;
+use crate::scaling::output::decision::ScaleReason;
+use crate::scaling::tests::plant::Plant;
 
 /// Twelve partitions that are read at once, and twelve whose records are read ten minutes after they were written.
 fn retries(replicas: i32) -> Plant {

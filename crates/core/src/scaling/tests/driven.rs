@@ -2,9 +2,9 @@
 
 use rstest::rstest;
 
-use super::plant::Plant;
 use super::*;
-use crate::scaling::decision::ScaleReason;
+use crate::scaling::output::decision::ScaleReason;
+use crate::scaling::tests::plant::Plant;
 
 /// The scale-ups that were found to have brought nothing, in so many looks.
 fn in_vain(plant: &mut Plant, looks: usize) -> Vec<(i32, i32)> {

@@ -1,7 +1,7 @@
 //! Right after a start, before there is history: the broker's word on how late a group has been.
 
 use super::*;
-use crate::scaling::decision::ScaleReason;
+use crate::scaling::output::decision::ScaleReason;
 
 /// Six partitions with 4,000 unread records each, 40 a second arriving and 40 being read, which two replicas keep up with; and a
 /// process that has just started. `late`: since how many seconds the group has been behind, by the timestamps of records.

@@ -1,8 +1,8 @@
 //! The examples of the design about hands: ours, and those of others.
 
 use super::*;
-use crate::scaling::decision::Notice;
-use crate::scaling::policy::Pause;
+use crate::scaling::input::policy::Pause;
+use crate::scaling::output::decision::Notice;
 
 #[test]
 fn zero_by_hand_means_off_and_zero_by_us_is_restored() {

@@ -2,9 +2,9 @@
 
 use rstest::rstest;
 
-use super::plant::Plant;
 use super::*;
-use crate::scaling::law::Learnt;
+use crate::scaling::state::learnt::Learnt;
+use crate::scaling::tests::plant::Plant;
 
 /// Two seconds of work of one consumer, as people choose it.
 fn plant(partitions: usize, replicas: i32, arrivals: i64) -> Plant {
@@ -202,7 +202,7 @@ fn more_replicas_than_partitions_with_work_are_not_bought() {
 
 #[test]
 fn a_hot_partition_is_freed_of_its_neighbours() {
-    use super::plant::Plant;
+    use crate::scaling::tests::plant::Plant;
     let mut plant = Plant::new(12, 3, 0);
     plant.world.policy.objective = Objective::LagPerReplica(1000);
     plant.arrivals = [vec![150], vec![20; 11]].concat();

@@ -1,7 +1,7 @@
 //! Groups that are not the target's alone, members that do not come, and rebalances of no known cause.
 
 use super::*;
-use crate::scaling::decision::ScaleReason;
+use crate::scaling::output::decision::ScaleReason;
 
 /// A group of which members of somebody else are a part: of the topic `orders`, or of another one.
 struct Shared {
@@ -312,7 +312,7 @@ fn a_group_that_is_thrown_about_is_told_and_not_made_smaller() {
 
 #[test]
 fn a_release_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off() {
-    use super::plant::Plant;
+    use crate::scaling::tests::plant::Plant;
     let mut plant = Plant::new(12, 6, 780);
     plant.world.policy.objective = Objective::LagPerReplica(2000);
     // A backlog shows what a consumer can do.
@@ -336,7 +336,7 @@ fn a_release_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off() {
 
 #[test]
 fn a_release_that_does_not_end_excuses_no_backlog_for_ever() {
-    use super::plant::Plant;
+    use crate::scaling::tests::plant::Plant;
     let mut plant = Plant::new(12, 6, 780);
     plant.world.policy.objective = Objective::LagPerReplica(2000);
     plant.stall = 60;

@@ -18,20 +18,21 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide;
-use super::decision::{Decision, HoldReason, Verdict};
-use super::memory::{Memory, State};
-use super::observation::{
+use crate::scaling::decide;
+use crate::scaling::decide::State;
+use crate::scaling::input::observation::{
     Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
     Partition, Rollout, Target, Topic, TopicRole,
 };
-use super::policy::{Brake, Objective, OffsetReset, Pacing, Policy};
+use crate::scaling::input::policy::{Brake, Objective, OffsetReset, Pacing, Policy};
+use crate::scaling::output::decision::{Decision, HoldReason, Verdict};
+use crate::scaling::state::memory::Memory;
 
-pub(super) fn secs(seconds: i64) -> SignedDuration {
+pub(in crate::scaling) fn secs(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
 }
 
-pub(super) fn policy() -> Policy {
+pub(in crate::scaling) fn policy() -> Policy {
     Policy {
         subject: 1,
         min: 1,
@@ -54,39 +55,39 @@ pub(super) fn policy() -> Policy {
 
 /// How partitions are handed out.
 #[derive(Clone, Copy)]
-pub(super) enum HandsOut {
+pub(in crate::scaling) enum HandsOut {
     ByTurns,
     InBlocks,
 }
 
 /// One topic, one group, one workload. Members are always those of the replicas, shared out evenly.
 #[derive(Clone)]
-pub(super) struct World {
-    pub(super) policy: Policy,
-    pub(super) state: State,
-    pub(super) now: Timestamp,
-    pub(super) replicas: i32,
-    pub(super) ready: i32,
-    pub(super) rollout: Rollout,
-    pub(super) partitions: Vec<Partition>,
-    pub(super) group: GroupState,
-    pub(super) members: Option<usize>,
-    pub(super) static_members: bool,
-    pub(super) assignor: Option<Assignor>,
-    pub(super) blind: bool,
-    pub(super) earlier: Vec<Earlier>,
+pub(in crate::scaling) struct World {
+    pub(in crate::scaling) policy: Policy,
+    pub(in crate::scaling) state: State,
+    pub(in crate::scaling) now: Timestamp,
+    pub(in crate::scaling) replicas: i32,
+    pub(in crate::scaling) ready: i32,
+    pub(in crate::scaling) rollout: Rollout,
+    pub(in crate::scaling) partitions: Vec<Partition>,
+    pub(in crate::scaling) group: GroupState,
+    pub(in crate::scaling) members: Option<usize>,
+    pub(in crate::scaling) static_members: bool,
+    pub(in crate::scaling) assignor: Option<Assignor>,
+    pub(in crate::scaling) blind: bool,
+    pub(in crate::scaling) earlier: Vec<Earlier>,
     /// How partitions are handed out, whatever the assignor is taken for.
-    pub(super) hands_out: HandsOut,
+    pub(in crate::scaling) hands_out: HandsOut,
     /// The partitions from here on are those of a second topic.
-    pub(super) second: Option<(usize, TopicRole)>,
+    pub(in crate::scaling) second: Option<(usize, TopicRole)>,
     /// Members are not described.
-    pub(super) hides_members: bool,
-    pub(super) number: u64,
+    pub(in crate::scaling) hides_members: bool,
+    pub(in crate::scaling) number: u64,
     births: u64,
 }
 
 impl World {
-    pub(super) fn new(partitions: usize, replicas: i32) -> Self {
+    pub(in crate::scaling) fn new(partitions: usize, replicas: i32) -> Self {
         let partition = Partition {
             log_start: Some(0),
             log_end: Some(0),
@@ -120,12 +121,12 @@ impl World {
     }
 
     /// Sets the lag of the whole topic, spread evenly, by moving the ends.
-    pub(super) fn lag(mut self, lag: i64) -> Self {
+    pub(in crate::scaling) fn lag(mut self, lag: i64) -> Self {
         self.set_lag(lag);
         self
     }
 
-    pub(super) fn set_lag(&mut self, lag: i64) {
+    pub(in crate::scaling) fn set_lag(&mut self, lag: i64) {
         let count = i64::try_from(self.partitions.len()).unwrap();
         for (i, p) in (0..).zip(&mut self.partitions) {
             let share = lag / count + i64::from(i < lag % count);
@@ -139,7 +140,7 @@ impl World {
     }
 
     /// So many records arrive and so many are read, over the whole topic.
-    pub(super) fn flow(&mut self, arrive: i64, read: i64) {
+    pub(in crate::scaling) fn flow(&mut self, arrive: i64, read: i64) {
         let count = i64::try_from(self.partitions.len()).unwrap();
         for p in &mut self.partitions {
             let (Some(end), Commit::At(committed)) = (p.log_end, p.committed) else {
@@ -151,7 +152,7 @@ impl World {
         }
     }
 
-    pub(super) fn observation(&self) -> Observation {
+    pub(in crate::scaling) fn observation(&self) -> Observation {
         let consumers = self
             .members
             .unwrap_or_else(|| usize::try_from(self.replicas * self.policy.threads).unwrap());
@@ -212,7 +213,7 @@ impl World {
     }
 
     /// The consumer of a partition among so many.
-    pub(super) fn owner(&self, partition: usize, consumers: usize) -> Option<usize> {
+    pub(in crate::scaling) fn owner(&self, partition: usize, consumers: usize) -> Option<usize> {
         match self.hands_out {
             HandsOut::ByTurns => partition.checked_rem(consumers),
             HandsOut::InBlocks => {
@@ -234,24 +235,24 @@ impl World {
     }
 
     /// Time passes and the next look is made.
-    pub(super) fn after(&mut self, seconds: i64) -> Decision {
+    pub(in crate::scaling) fn after(&mut self, seconds: i64) -> Decision {
         self.now = self.now.checked_add(secs(seconds)).unwrap();
         self.number += 1;
         self.decide()
     }
 
-    pub(super) fn look(&mut self) -> Decision {
+    pub(in crate::scaling) fn look(&mut self) -> Decision {
         self.after(15)
     }
 
-    pub(super) fn decide(&mut self) -> Decision {
+    pub(in crate::scaling) fn decide(&mut self) -> Decision {
         let (decision, state) = decide(&self.policy, self.state.clone(), &self.observation());
         self.state = state;
         decision
     }
 
     /// Does what was decided, and all goes well at once.
-    pub(super) fn act(&mut self, decision: &Decision) {
+    pub(in crate::scaling) fn act(&mut self, decision: &Decision) {
         let Verdict::Scale { from, to, .. } = decision.verdict else {
             panic!("nothing to do: {decision:#?}")
         };
@@ -259,7 +260,7 @@ impl World {
         self.resize(to);
     }
 
-    pub(super) fn resize(&mut self, to: i32) {
+    pub(in crate::scaling) fn resize(&mut self, to: i32) {
         (self.replicas, self.ready) = (to, to);
         self.group = if to > 0 {
             GroupState::Stable
@@ -270,7 +271,7 @@ impl World {
     }
 
     /// A new process finds what the status holds.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::scaling) fn restart(&mut self) {
         let text = serde_json::to_string(&self.state.memory).unwrap();
         let memory: Memory = serde_json::from_str(&text).unwrap();
         assert_eq!(memory, self.state.memory, "memory survives being written");
@@ -278,14 +279,14 @@ impl World {
     }
 
     /// So many looks in which nothing is done.
-    pub(super) fn run(&mut self, looks: usize) {
+    pub(in crate::scaling) fn run(&mut self, looks: usize) {
         for _ in 0..looks {
             assert_eq!(scale(&self.look()), None);
         }
     }
 
     /// Looks until something is to be done, and does it. Gives up after `looks`.
-    pub(super) fn until_action(&mut self, looks: usize) -> Option<(i32, i32)> {
+    pub(in crate::scaling) fn until_action(&mut self, looks: usize) -> Option<(i32, i32)> {
         for _ in 0..looks {
             let decision = self.look();
             if let Verdict::Scale { from, to, .. } = decision.verdict {
@@ -297,14 +298,14 @@ impl World {
     }
 }
 
-pub(super) fn scale(decision: &Decision) -> Option<(i32, i32)> {
+pub(in crate::scaling) fn scale(decision: &Decision) -> Option<(i32, i32)> {
     match decision.verdict {
         Verdict::Scale { from, to, .. } => Some((from, to)),
         Verdict::Hold(_) => None,
     }
 }
 
-pub(super) fn hold(decision: &Decision) -> Option<HoldReason> {
+pub(in crate::scaling) fn hold(decision: &Decision) -> Option<HoldReason> {
     match decision.verdict {
         Verdict::Scale { .. } => None,
         Verdict::Hold(wait) => Some(wait.why),

@@ -4,30 +4,30 @@
 use super::*;
 
 /// A world whose consumers work: each takes so many records a second, fairly from its partitions, and commits now and then.
-pub(super) struct Plant {
-    pub(super) world: World,
+pub(in crate::scaling) struct Plant {
+    pub(in crate::scaling) world: World,
     /// What has been read of each partition, committed or not.
-    pub(super) read: Vec<i64>,
+    pub(in crate::scaling) read: Vec<i64>,
     /// Seconds between two commits, which fall between looks.
-    pub(super) commits: i64,
+    pub(in crate::scaling) commits: i64,
     seconds: i64,
     /// Records per second of one consumer.
-    pub(super) able: i64,
+    pub(in crate::scaling) able: i64,
     /// Records per second on each partition.
-    pub(super) arrivals: Vec<i64>,
+    pub(in crate::scaling) arrivals: Vec<i64>,
     /// Records per second that all of them together can do, where something else is the bottleneck.
-    pub(super) shared: Option<i64>,
-    pub(super) stuck: Option<usize>,
+    pub(in crate::scaling) shared: Option<i64>,
+    pub(in crate::scaling) stuck: Option<usize>,
     /// Seconds for which the group still stands still because of the last action.
-    pub(super) stall: i64,
+    pub(in crate::scaling) stall: i64,
     /// Partitions whose last so many records are not read.
-    pub(super) held_back: Vec<(std::ops::Range<usize>, i64)>,
+    pub(in crate::scaling) held_back: Vec<(std::ops::Range<usize>, i64)>,
     /// Seconds for which it stands still after each action.
-    pub(super) restores: i64,
+    pub(in crate::scaling) restores: i64,
 }
 
 impl Plant {
-    pub(super) fn new(partitions: usize, replicas: i32, arrivals: i64) -> Self {
+    pub(in crate::scaling) fn new(partitions: usize, replicas: i32, arrivals: i64) -> Self {
         let mut world = World::new(partitions, replicas);
         world.assignor = Some(Assignor::Even);
         world.policy.objective = Objective::MaxDelay(secs(60));
@@ -46,13 +46,13 @@ impl Plant {
         }
     }
 
-    pub(super) fn load(&mut self, arrivals: i64) {
+    pub(in crate::scaling) fn load(&mut self, arrivals: i64) {
         let partitions = self.arrivals.len();
         self.arrivals = vec![arrivals / i64::try_from(partitions).unwrap(); partitions];
     }
 
     /// Fifteen seconds of work, and a look. Does what is decided.
-    pub(super) fn look(&mut self) -> Decision {
+    pub(in crate::scaling) fn look(&mut self) -> Decision {
         let consumers = usize::try_from(self.world.replicas).unwrap();
         for _ in 0..15 {
             self.second(consumers);
@@ -104,11 +104,11 @@ impl Plant {
     }
 
     /// The actions of so many looks.
-    pub(super) fn run(&mut self, looks: usize) -> Vec<(i32, i32)> {
+    pub(in crate::scaling) fn run(&mut self, looks: usize) -> Vec<(i32, i32)> {
         (0..looks).filter_map(|_| scale(&self.look())).collect()
     }
 
-    pub(super) fn capacity(&self) -> Option<i64> {
+    pub(in crate::scaling) fn capacity(&self) -> Option<i64> {
         let capacity = self.world.state.memory.learnt.capacity;
         capacity.filter(|c| c.measured).map(|c| c.milli / 1000)
     }

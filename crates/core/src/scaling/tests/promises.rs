@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::scaling::decision::ScaleReason;
-use crate::scaling::policy::{Fallback, Pause};
+use crate::scaling::input::policy::{Fallback, Pause};
+use crate::scaling::output::decision::ScaleReason;
 
 /// Something that happens between two looks.
 #[derive(Debug, Clone)]

@@ -3,8 +3,8 @@
 use rstest::rstest;
 
 use super::*;
-use crate::scaling::decision::{Notice, ScaleReason};
-use crate::scaling::policy::{Fallback, Pause};
+use crate::scaling::input::policy::{Fallback, Pause};
+use crate::scaling::output::decision::{Notice, ScaleReason};
 
 /// A topic that the group is assigned and that the user did not name.
 fn with_unnamed(world: &World, partitions: usize) -> Observation {

@@ -3,8 +3,9 @@
 use rstest::rstest;
 
 use super::*;
-use crate::scaling::decision::{LimitedBy, Notice, ScaleReason};
-use crate::scaling::policy::Fallback;
+use crate::scaling::input::policy::Fallback;
+use crate::scaling::output::decision::{Notice, ScaleReason};
+use crate::scaling::plan::limits::LimitedBy;
 
 #[rstest]
 #[case(1001, 2)]

@@ -3,8 +3,8 @@
 
 use rstest::rstest;
 
-use super::plant::Plant;
 use super::*;
+use crate::scaling::tests::plant::Plant;
 
 /// Jobs of 20 minutes in four of twelve partitions, one each and more behind it.
 fn jobs(replicas: i32, objective: Objective) -> Plant {

@@ -3,8 +3,8 @@
 use rstest::rstest;
 
 use super::*;
-use crate::scaling::decision::Knowledge;
-use crate::scaling::law::Learnt;
+use crate::scaling::output::decision::Knowledge;
+use crate::scaling::state::learnt::Learnt;
 
 #[rstest]
 #[case::leader_gone(|w: &mut World| w.partitions[2].log_end = None)]

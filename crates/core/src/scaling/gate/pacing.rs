@@ -1,0 +1,304 @@
+//! When an action may happen: spacing, settling, rebalances, rollouts. Every wait has an end, and says which.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::input::observation::{GroupState, Observation, Rollout};
+use crate::scaling::input::policy::Policy;
+use crate::scaling::measure::history::History;
+use crate::scaling::number::later;
+use crate::scaling::output::decision::{HoldReason, Knowledge, Notice, Overdue, Wait, wait};
+use crate::scaling::state::memory::{LastAction, Memory};
+use crate::scaling::tuning::LANDING;
+
+/// After an action some commit is waited for no longer than this; file sinks commit every ten minutes.
+const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(900);
+
+/// What an action waits for at this moment.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scaling) struct Gates {
+    now: Timestamp,
+    /// A rollout.
+    rollout: Option<Wait>,
+    /// A rebalance.
+    rebalance: Option<Wait>,
+    /// The same, where the group's state is not known.
+    blind: Option<Wait>,
+    /// The last action's settling.
+    settling: Option<Wait>,
+    /// One of these has taken longer than `settleTimeout`, so that one action in each `settleTimeout` is let through.
+    pub(in crate::scaling) overdue: Option<Overdue>,
+    /// Fewer replicas are ready than wanted, and the others do not work either.
+    not_ready: Option<Wait>,
+    /// The last scale-up has brought no member.
+    pub(in crate::scaling) nobody_joined: bool,
+    /// Ready replicas, and no members.
+    no_members: bool,
+    /// The same for longer than `settleTimeout`.
+    pub(in crate::scaling) members_missing: bool,
+    /// Nothing has been committed since the last action, and something waits.
+    uncommitted: Option<Wait>,
+    last: Option<LastAction>,
+    /// Seconds that moved partitions of this group stand still beyond what is usual.
+    excess: SignedDuration,
+    began: Timestamp,
+    min_interval: SignedDuration,
+    settle_timeout: SignedDuration,
+}
+
+impl Gates {
+    /// Looks at group and workload, keeps the timers in `history`, and notes in `memory` that the last action settled.
+    pub(in crate::scaling) fn new(
+        policy: &Policy,
+        memory: &mut Memory,
+        history: &mut History,
+        observation: &Observation,
+        notices: &mut Vec<Notice>,
+    ) -> Self {
+        let Observation { now, target, .. } = *observation;
+        let timeout = policy.pacing.settle_timeout;
+        let look = observation.look.as_ref().ok();
+        let state = look.map_or(GroupState::Unknown, |l| l.group.state);
+        let memberless = matches!(state, GroupState::Empty | GroupState::Dead);
+
+        let rebalancing = matches!(state, GroupState::Rebalancing | GroupState::Unknown);
+        let since_group = timer(&mut history.timers.unsettled_group, rebalancing, now);
+        let since_rollout = timer(
+            &mut history.timers.rollout,
+            target.rollout == Rollout::InProgress,
+            now,
+        );
+        let working = history.membership.working(policy).max(target.ready);
+        let idle = working < target.replicas;
+        let since_idle = timer(&mut history.timers.not_ready, idle, now);
+        let no_members = memberless && target.ready > 0;
+        let since_missing = timer(&mut history.timers.no_members, no_members, now);
+
+        let has_settled = is_settled(policy, memory, history, observation);
+        let in_flight = memory
+            .last
+            .as_mut()
+            .filter(|l| l.settled_after.is_none())
+            .and_then(|last| {
+                if (last.landed || last.external)
+                    && look.is_some_and(|look| look.began >= last.time)
+                    && has_settled
+                {
+                    let after = now.duration_since(last.time).max(SignedDuration::ZERO);
+                    last.settled_after = Some(after.as_secs());
+                    notices.push(Notice::Settled { after });
+                    return None;
+                }
+                Some(last.time)
+            });
+
+        let mut overdue = None;
+        let mut until_timeout = |since: Option<Timestamp>, why| {
+            let since = since?;
+            let until = later(since, timeout);
+            if until <= now {
+                overdue = overdue.or(Some(Overdue { what: why, since }));
+                return None;
+            }
+            Some(Wait {
+                why,
+                until: Some(until),
+            })
+        };
+        let rollout = until_timeout(since_rollout, HoldReason::RolloutInProgress);
+        let rebalance = until_timeout(since_group, HoldReason::GroupRebalancing);
+        let settling = until_timeout(in_flight, HoldReason::Settling);
+        // More of what does not come buys nothing.
+        let before = memory.before_up.map(|before| before.working);
+        let none_came = memory.last.is_some_and(|last| {
+            let is_open = last.to > last.from && last.settled_after.is_none();
+            is_open && before.is_some_and(|before| working <= before)
+        });
+        let not_ready = if none_came {
+            since_idle.map(|_| wait(HoldReason::ReplicasNotReady))
+        } else {
+            until_timeout(since_idle, HoldReason::ReplicasNotReady)
+        };
+        let joined = history
+            .membership
+            .nobody_joined(policy, memory, observation);
+        Self {
+            now,
+            rollout,
+            rebalance: rebalance.filter(|_| state != GroupState::Unknown),
+            blind: rebalance.filter(|_| state == GroupState::Unknown),
+            settling,
+            overdue,
+            not_ready,
+            nobody_joined: joined.is_some() && settling.is_none(),
+            no_members,
+            members_missing: since_missing.is_some_and(|since| later(since, timeout) <= now),
+            uncommitted: uncommitted(memory, history, now),
+            last: memory.last,
+            excess: SignedDuration::try_from_secs_f64(memory.learnt.excess()).unwrap_or_default(),
+            began: history.began.unwrap_or(now),
+            min_interval: policy.pacing.min_interval,
+            settle_timeout: timeout,
+        }
+    }
+
+    /// What blocks either direction.
+    fn unsettled(&self) -> Option<Wait> {
+        self.rollout
+            .or(self.rebalance)
+            .or(self.blind)
+            .or(self.settling)
+    }
+
+    /// What a scale-up waits for.
+    /// `is_urgent`: the objective is about to be broken, so it does not wait for what the last action did to become visible.
+    pub(in crate::scaling) fn up(
+        &self,
+        knowledge: Knowledge,
+        is_stale: bool,
+        looks: u8,
+        is_urgent: bool,
+    ) -> Option<Wait> {
+        if knowledge == Knowledge::NotYet {
+            return Some(wait(HoldReason::NotYetObserved));
+        }
+        if is_stale {
+            return Some(wait(HoldReason::LagUnknown));
+        }
+        self.unsettled()
+            .or(self.no_members.then_some(wait(HoldReason::GroupMissing)))
+            .or(self.not_ready)
+            .or(self
+                .nobody_joined
+                .then_some(wait(HoldReason::MembersMissing)))
+            .or_else(|| self.spacing(self.min_interval, is_urgent))
+            .or(self.uncommitted)
+            .or((self.last.is_none() && looks < 2).then_some(wait(HoldReason::GatheringEvidence)))
+    }
+
+    /// Ready replicas, and a group without members: permits nothing that rests on the lag.
+    pub(in crate::scaling) fn without_members(&self) -> Option<Wait> {
+        self.no_members.then_some(wait(HoldReason::GroupMissing))
+    }
+
+    /// What an up waits for that does not depend on the lag: a bound, or a pause at a size.
+    pub(in crate::scaling) fn bound_up(&self) -> Option<Wait> {
+        self.unsettled()
+            .or(self.not_ready)
+            .or_else(|| self.spacing(self.min_interval, false))
+    }
+
+    /// What the fallback waits for: the same, but for what cannot be known while Kafka cannot be read.
+    pub(in crate::scaling) fn fallback(&self) -> Option<Wait> {
+        self.rollout
+            .or(self.rebalance)
+            .or(self.settling)
+            .or_else(|| self.spacing(self.min_interval, false))
+    }
+
+    /// What a scale-down waits for, evidence apart. `interval` is the least time since any action.
+    pub(in crate::scaling) fn down(&self, interval: SignedDuration) -> Option<Wait> {
+        let fresh = later(self.began, interval);
+        self.unsettled()
+            .or_else(|| self.spacing(interval.max(self.min_interval), false))
+            .or(self.uncommitted)
+            .or((self.last.is_none() && fresh > self.now).then_some(Wait {
+                why: HoldReason::GatheringEvidence,
+                until: Some(fresh),
+            }))
+    }
+
+    fn spacing(&self, interval: SignedDuration, is_urgent: bool) -> Option<Wait> {
+        let last = self.last?;
+        // Where a timeout let this through: one action in each settleTimeout.
+        let interval = if self.overdue.is_some() {
+            interval.max(self.settle_timeout)
+        } else {
+            interval
+        };
+        let landed = last
+            .settled_after
+            .filter(|_| !last.external && (!is_urgent || !self.excess.is_zero()))
+            .map_or(last.time, |after| {
+                let settled = later(last.time, SignedDuration::from_secs(after));
+                later(settled, LANDING.min(interval) + self.excess)
+            });
+        let until = later(last.time, interval).max(landed);
+        (until > self.now).then_some(Wait {
+            why: HoldReason::CoolingDown,
+            until: Some(until),
+        })
+    }
+}
+
+/// Where commits are rare or state is restored, what an action has done is not seen before some commit has moved, and another
+/// one might lose what is not committed: for a while nothing more is done.
+fn uncommitted(memory: &Memory, history: &History, now: Timestamp) -> Option<Wait> {
+    let last = memory.last.filter(|last| last.to > 0 && last.from > 0)?;
+    let until = later(last.time, COMMITS_AWAITED);
+    let partitions = &history.law.partitions;
+    let learnt = &memory.learnt;
+    if !partitions.commits_rarely() && learnt.excess() <= 0.0 && learnt.longest(now) <= 0.0 {
+        return None;
+    }
+    let waits = until > now && !partitions.has_moved_since(last.time.as_millisecond());
+    (waits && partitions.is_behind()).then_some(Wait {
+        why: HoldReason::Settling,
+        until: Some(until),
+    })
+}
+
+/// Since when `lasts` has been true.
+fn timer(since: &mut Option<Timestamp>, lasts: bool, now: Timestamp) -> Option<Timestamp> {
+    if lasts {
+        Some(*since.get_or_insert(now))
+    } else {
+        *since = None;
+        None
+    }
+}
+
+/// Settled (decision 4): as many replicas ready or at work as wanted, group state settled, no member younger than one look,
+/// members at least as many as replicas or partitions can make, and after a scale-down no more than that: static members that
+/// left stay members until their session ends (decision 21), and others until their grace period has.
+fn is_settled(
+    policy: &Policy,
+    memory: &Memory,
+    history: &History,
+    observation: &Observation,
+) -> bool {
+    let target = observation.target;
+    let Ok(look) = &observation.look else {
+        return false;
+    };
+    let state_settled = match look.group.state {
+        GroupState::Stable => target.replicas > 0,
+        GroupState::Empty | GroupState::Dead => target.replicas == 0,
+        GroupState::Rebalancing | GroupState::Unknown => false,
+    };
+    let working = history.membership.working(policy).max(target.ready);
+    let has_come = working >= target.replicas && target.ready <= target.replicas;
+    if !has_come || target.rollout == Rollout::InProgress || !state_settled {
+        return false;
+    }
+    if target.replicas == 0 {
+        return true;
+    }
+    let Some(members) = &look.group.members else {
+        return false;
+    };
+    let own = target.replicas.saturating_mul(policy.threads);
+    let consumers = own.saturating_add(history.membership.foreign());
+    let consumers = usize::try_from(consumers).unwrap_or(usize::MAX);
+    let partitions: usize = look
+        .topics
+        .iter()
+        .filter_map(|t| t.partitions.as_ref().map(Vec::len))
+        .sum();
+    let is_down = memory.last.is_some_and(|last| last.to < last.from);
+    let waits = is_down || members.list.iter().any(|m| m.is_static);
+    // Described in this very look: an older description shows the group before the action.
+    members.look == look.number
+        && (!waits || members.list.len() <= consumers)
+        && members.list.len() >= consumers.min(partitions)
+        && !history.has_young_members(members)
+}

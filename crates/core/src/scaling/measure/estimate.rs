@@ -1,0 +1,311 @@
+//! What one look says: rates, lag and delay of each live partition, and how busy each consumer is.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::scaling::input::observation::{Assignor, Rebalance};
+use crate::scaling::measure::load_history::WhatIf;
+use crate::scaling::measure::partitions::Partitions;
+use crate::scaling::measure::placement::{Placement, Spread};
+use crate::scaling::measure::saturation::Busy;
+use crate::scaling::measure::series::Of;
+use crate::scaling::measure::surge;
+use crate::scaling::state::learnt::Learnt;
+
+/// Weight of the last look against the last minute in the rate that is predicted with: one alone is late or nervous.
+const BLEND: f64 = 0.35;
+/// A partition that has been unknown for longer counts for nothing, in milliseconds (decision 15).
+const FRESH: i64 = 60_000;
+
+/// A partition is called hot from this share of the objective on.
+const HOT_SHARE: f64 = 0.5;
+
+/// Partitions with a backlog that no size shortens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlogged {
+    /// The partitions.
+    pub partitions: Vec<(Arc<str>, i32)>,
+    /// Their share of all records that wait, in percent.
+    pub percent: i64,
+}
+
+/// A live partition.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scaling) struct Live {
+    /// Arrivals over the last look.
+    pub(in crate::scaling) fast: f64,
+    /// Arrivals to predict with.
+    pub(in crate::scaling) expected: f64,
+    /// The same where the load has just risen: then what came before says nothing.
+    pub(in crate::scaling) surging: f64,
+    pub(in crate::scaling) consumed: f64,
+    pub(in crate::scaling) lag: f64,
+    /// Age of its oldest unread record, in seconds.
+    pub(in crate::scaling) delay: f64,
+    /// The same without what is merely not committed yet, where commits are rare.
+    pub(in crate::scaling) waits: f64,
+    /// Place of its owner among the members.
+    pub(in crate::scaling) owner: Option<usize>,
+}
+
+/// The lag that demand is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::scaling) struct LiveLag {
+    /// Records; partitions that are unknown count with their last value for a minute, and with nothing after that.
+    pub(in crate::scaling) total: i64,
+    /// No partition is known, and their last values are too old to be used.
+    pub(in crate::scaling) is_stale: bool,
+    /// Partitions that are new and belong to nobody yet.
+    pub(in crate::scaling) new_partitions: i32,
+    /// Partitions that do not move, which are left out.
+    pub(in crate::scaling) stuck: i32,
+}
+
+impl LiveLag {
+    /// Nothing has been read.
+    pub(in crate::scaling) const UNKNOWN: Self = Self {
+        total: 0,
+        is_stale: true,
+        new_partitions: 0,
+        stuck: 0,
+    };
+}
+
+/// What one look says.
+#[derive(Debug, Clone)]
+pub(in crate::scaling) struct Estimate {
+    /// One entry for each of [`Placement::live`].
+    pub(in crate::scaling) live: Vec<Live>,
+    pub(in crate::scaling) placement: Placement,
+    pub(in crate::scaling) busy: Busy,
+    pub(in crate::scaling) rebalance: Rebalance,
+    /// Since when the group has been stable, in seconds before now.
+    pub(in crate::scaling) stable_for: Option<f64>,
+    /// Seconds since the first look of this process.
+    pub(in crate::scaling) watched_for: f64,
+    /// How unevenly partitions have lately been handed out.
+    uneven: f64,
+    /// Members were described since the group has been stable.
+    is_described: bool,
+    /// Something is known: what was not read within the last minute is left out, so that the rest is a lower bound.
+    pub(in crate::scaling) is_known: bool,
+    /// Records that wait in partitions that do not move.
+    stuck_lag: f64,
+    /// Partitions that are new and belong to nobody yet.
+    new_partitions: i32,
+    /// Age of the oldest unread record of all live partitions, in seconds, and its partition.
+    pub(in crate::scaling) delay: f64,
+    pub(in crate::scaling) latest_partition: Option<(Arc<str>, i32)>,
+    /// The same without what is merely not committed yet, where commits are rare.
+    pub(in crate::scaling) waits: f64,
+    /// Partitions that do not move although they have lag and an owner.
+    pub(in crate::scaling) stuck: Vec<(Arc<str>, i32)>,
+    /// At least half of the partitions do not move: the consumers stand still, not their records.
+    pub(in crate::scaling) is_outage: bool,
+    /// The topics, in the order in which [`Placement`] counts them.
+    names: Vec<Arc<str>>,
+    /// Consumption of all live partitions.
+    pub(in crate::scaling) consumed: f64,
+}
+
+impl Estimate {
+    /// The estimate as of `now`. `None`: nothing has been read.
+    pub(in crate::scaling) fn new(
+        partitions: &Partitions,
+        learnt: &Learnt,
+        assignor: Option<Assignor>,
+        (threads, foreign): (i32, i32),
+        now: Timestamp,
+    ) -> Option<Self> {
+        let began = partitions.began?;
+        let at = now.as_millisecond();
+        let mut places = Vec::new();
+        let mut live = Vec::new();
+        let surge = surge::of(partitions.all().map(|(_, state)| &state.series));
+        // A topic of which nothing was ever read has no partitions.
+        let mut is_whole = partitions.topics.values().all(|states| !states.is_empty());
+        let (mut stuck_lag, mut new_partitions) = (0.0, 0);
+        let mut stuck = Vec::new();
+        let mut hopeless = 0;
+        for (place, state) in partitions.all() {
+            // One record may be a transaction marker, which nobody reads.
+            hopeless += usize::from(state.is_stuck);
+            if state.is_stuck && !state.is_silent && state.series.lag() > 1.0 {
+                stuck.extend(partitions.name(place));
+            }
+            if !state.is_live() {
+                new_partitions += i32::from(!state.is_stuck);
+                stuck_lag += if state.is_stuck {
+                    state.series.lag()
+                } else {
+                    0.0
+                };
+                continue;
+            }
+            let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
+            let fast = rate(Of::Arrivals, 15_000);
+            let steady = rate(Of::Arrivals, 60_000);
+            if state
+                .series
+                .latest()
+                .is_none_or(|latest| at - latest > FRESH)
+            {
+                is_whole = false;
+                continue;
+            }
+            places.push(place);
+            // What was not read has not grown late by that.
+            let delay = state.series.delay(state.series.latest().unwrap_or(at));
+            let delay = (delay - state.wait).max(0.0);
+            let expected = BLEND * fast + (1.0 - BLEND) * steady;
+            live.push(Live {
+                fast,
+                expected,
+                surging: surge.map_or(expected, |surge| surge.arrivals(&state.series, expected)),
+                consumed: state.pace(at, 60_000).0,
+                lag: state.lag(),
+                delay,
+                waits: if state.commits_rarely() {
+                    (delay - state.gap).max(0.0)
+                } else {
+                    delay
+                },
+                owner: state.owner,
+            });
+        }
+        let latest = live
+            .iter()
+            .zip(&places)
+            .filter(|(live, _)| live.delay > 0.0)
+            .max_by(|a, b| a.0.delay.total_cmp(&b.0.delay));
+        let count = |states: &Vec<_>| i32::try_from(states.len()).unwrap_or(i32::MAX);
+        let seconds = |since: i64| crate::scaling::number::real(at - since) / 1000.0;
+        Some(Self {
+            delay: latest.map_or(0.0, |(live, _)| live.delay),
+            waits: live.iter().map(|live| live.waits).fold(0.0, f64::max),
+            latest_partition: latest.and_then(|(_, place)| partitions.name(*place)),
+            consumed: live.iter().map(|live| live.consumed).sum(),
+            busy: Busy::of(partitions, learnt.is_measured(), at),
+            rebalance: partitions.rebalance,
+            stable_for: partitions.stable_since.map(seconds),
+            watched_for: seconds(began),
+            uneven: partitions.uneven(at),
+            is_described: partitions.described.is_some(),
+            is_known: is_whole || !live.is_empty(),
+            stuck_lag,
+            new_partitions,
+            is_outage: hopeless > 0 && hopeless >= live.len(),
+            stuck,
+            names: partitions.topics.keys().cloned().collect(),
+            placement: Placement {
+                topics: partitions.topics.values().map(count).collect(),
+                is_even: assignor == Some(Assignor::Even),
+                threads: threads.max(1),
+                foreign: foreign.max(0),
+                live: places,
+            },
+            live,
+        })
+    }
+
+    /// The lag that demand is computed from. Where most partitions do not move, it may be work that takes long: then they
+    /// count.
+    pub(in crate::scaling) fn live_lag(&self) -> LiveLag {
+        let moves: f64 = self.live.iter().map(|live| live.lag).sum();
+        let all = if self.is_outage {
+            moves + self.stuck_lag
+        } else {
+            moves
+        };
+        let stuck = if self.is_outage { 0 } else { self.stuck.len() };
+        LiveLag {
+            total: crate::scaling::number::whole(all),
+            is_stale: !self.is_known,
+            new_partitions: self.new_partitions,
+            stuck: i32::try_from(stuck).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Records that arrive in a second.
+    pub(in crate::scaling) fn arrivals(&self) -> f64 {
+        self.live.iter().map(|live| live.expected).sum()
+    }
+
+    /// Late partitions whose arrivals alone are more than one consumer has been measured to do: no size helps them.
+    pub(in crate::scaling) fn hot(&self, learnt: &Learnt, objective: f64) -> Vec<(Arc<str>, i32)> {
+        let Some(capacity) = learnt.capacity().filter(|_| learnt.is_measured()) else {
+            return Vec::new();
+        };
+        let is_hot = |live: &Live| live.expected > capacity && live.delay > HOT_SHARE * objective;
+        let live = self.live.iter().zip(&self.placement.live);
+        let hot = live.filter(|(live, _)| is_hot(live));
+        hot.filter_map(|(_, (topic, index))| Some((Arc::clone(self.names.get(*topic)?), *index)))
+            .collect()
+    }
+
+    /// Partitions that have more than so many records waiting, and their share of all of them in percent.
+    pub(in crate::scaling) fn backlogged(&self, records: i64) -> Backlogged {
+        let beyond = |live: &Live| live.lag > crate::scaling::number::real(records);
+        let all: f64 = self.live.iter().map(|live| live.lag).sum();
+        let theirs = self.live.iter().filter(|live| beyond(live));
+        let share = theirs.map(|live| live.lag).sum::<f64>() / all.max(1.0);
+        let places = self.live.iter().zip(&self.placement.live);
+        let places = places.filter(|(live, _)| beyond(live));
+        let named = places
+            .filter_map(|(_, (topic, index))| Some((Arc::clone(self.names.get(*topic)?), *index)));
+        Backlogged {
+            partitions: named.collect(),
+            percent: crate::scaling::number::whole(100.0 * share),
+        }
+    }
+
+    /// Adds this look to the evidence for scale-downs; a look that is not whole only ages it.
+    pub(in crate::scaling) fn note_loads(
+        &self,
+        what_if: &mut WhatIf,
+        sizes: &[i32],
+        is_whole: bool,
+        now: Timestamp,
+        gap: i64,
+    ) {
+        what_if.about(sizes, &self.placement.live);
+        // What the others would have to carry is no evidence while most of the load is left out.
+        if is_whole && !self.is_outage {
+            let at = now.as_millisecond();
+            let weights = self.weights(|live| live.fast);
+            what_if.note_whole(at, gap);
+            let spread = Spread::new(self.unevenness(), &weights);
+            what_if.push(at, |size| spread.fullest(&self.placement, size));
+        }
+    }
+
+    /// What the fullest consumer has, by its owners, for each unit that it would have if partitions were handed out by turns:
+    /// assignors that count partitions put heavy ones together, and keep them there. At least 1; no less than what is
+    /// remembered of it.
+    pub(in crate::scaling) fn unevenness(&self) -> f64 {
+        self.uneven.max(self.uneven_now().unwrap_or(1.0))
+    }
+
+    fn uneven_now(&self) -> Option<f64> {
+        let consumers = self.busy.saturated.len();
+        if !self.placement.is_even || self.stable_for.is_none() || !self.is_described {
+            return None;
+        }
+        let mut loads = vec![0.0; consumers];
+        for live in &self.live {
+            *live.owner.and_then(|owner| loads.get_mut(owner))? += live.expected;
+        }
+        let fullest = loads.into_iter().fold(0.0, f64::max);
+        let weights = self.weights(|live| live.expected);
+        let even = self
+            .placement
+            .fullest_of(i32::try_from(consumers).ok()?, &weights);
+        (even > 0.0).then(|| fullest / even)
+    }
+
+    /// One weight for each live partition.
+    pub(in crate::scaling) fn weights(&self, weight: impl Fn(&Live) -> f64) -> Vec<f64> {
+        self.live.iter().map(weight).collect()
+    }
+}

@@ -1,0 +1,412 @@
+//! What is rebuilt from looks after a restart: bounded, thinned with age, never written anywhere.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::input::observation::{Blind, Commit, Look, Members, Observation};
+use crate::scaling::input::policy::Policy;
+use crate::scaling::measure::lag;
+use crate::scaling::measure::lag_peaks::Evidence;
+use crate::scaling::measure::load_history::WhatIf;
+use crate::scaling::measure::membership::Membership;
+use crate::scaling::measure::offsets::Offsets;
+use crate::scaling::measure::partitions::Partitions;
+use crate::scaling::output::decision::{Knowledge, Notice};
+use crate::scaling::plan::limits::Bounds;
+use crate::scaling::state::memory::Memory;
+
+/// Rates are taken over so long.
+pub(in crate::scaling) const RATE_WINDOW: SignedDuration = SignedDuration::from_secs(60);
+/// A rate over less than this says nothing.
+const RATE_LEAST: SignedDuration = SignedDuration::from_secs(8);
+/// Points of the rate series are at least so far apart, which bounds it.
+const RATE_STEP: SignedDuration = SignedDuration::from_secs(4);
+/// Data with a larger gap than this is not one series.
+pub(in crate::scaling) const GAP: SignedDuration = SignedDuration::from_secs(60);
+/// `LagKnown` turns False no sooner than this: a coordinator's death takes 9 to 13 s (decision 16).
+const LASTING: SignedDuration = SignedDuration::from_secs(20);
+/// An unknown partition may be counted with its last value for so long (decision 15).
+const LAST_VALUE: SignedDuration = SignedDuration::from_secs(60);
+
+/// What was seen lately.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// When the first observation was made.
+    pub(in crate::scaling) began: Option<Timestamp>,
+    /// The last look that was taken in, failed ones included.
+    last_number: Option<u64>,
+    /// Looks in which something could be read, up to 2.
+    pub(in crate::scaling) looks: u8,
+    last_whole: Option<Timestamp>,
+    topics: BTreeMap<Arc<str>, Vec<Seen>>,
+    /// Cumulative records since the history began, one point per whole look of the last minute or so.
+    rates: VecDeque<RatePoint>,
+    produced: i64,
+    consumed: i64,
+    missing: Option<Missing>,
+    /// The look in which each member was first described.
+    members: BTreeMap<Arc<str>, u64>,
+    /// What a scale-down may be based on.
+    pub(in crate::scaling) evidence: Evidence,
+    /// What the law goes by.
+    pub(in crate::scaling) law: Law,
+    /// Nothing arrived, nothing is unread, since then.
+    pub(in crate::scaling) quiet_since: Option<Timestamp>,
+    /// The certain partition limit and the number of whole looks, up to 2, that showed it.
+    pub(in crate::scaling) certain_limit: Option<(i32, u8)>,
+    pub(in crate::scaling) timers: Timers,
+    pub(in crate::scaling) membership: Membership,
+    pub(in crate::scaling) offsets: Offsets,
+    /// The last action and the bounds that the evidence belongs to.
+    action: Option<Timestamp>,
+    bounds: Option<(i32, i32)>,
+    /// Whether any offset moved between the last two whole looks.
+    moved: bool,
+    whole_sums: (i64, i64),
+}
+
+/// What the law goes by: offsets, owners, loads.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Law {
+    pub(in crate::scaling) partitions: Partitions,
+    pub(in crate::scaling) what_if: WhatIf,
+    /// The next sample of the capacity, not before, in milliseconds.
+    pub(in crate::scaling) next_sample: i64,
+    pub(in crate::scaling) judgement: Judgement,
+}
+
+#[cfg(test)]
+impl Law {
+    /// Bytes that it holds on the heap.
+    pub(in crate::scaling) fn bytes(&self) -> usize {
+        self.partitions.bytes() + self.what_if.bytes()
+    }
+}
+
+/// Whether the last scale-up has been judged. Not kept over a restart: an action of a process before is not judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::scaling) enum Judgement {
+    /// There is nothing to judge.
+    #[default]
+    Done,
+    /// The next sight of a saturated group judges it.
+    Open,
+}
+
+/// Since when something lasts that is waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::scaling) struct Timers {
+    pub(in crate::scaling) unsettled_group: Option<Timestamp>,
+    pub(in crate::scaling) rollout: Option<Timestamp>,
+    pub(in crate::scaling) no_members: Option<Timestamp>,
+    pub(in crate::scaling) not_ready: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    since: Timestamp,
+    looks: u8,
+}
+
+/// A partition as last seen.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    end: Option<i64>,
+    committed: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RatePoint {
+    at: Timestamp,
+    produced: i64,
+    consumed: i64,
+}
+
+/// What one observation added.
+#[derive(Debug, Default)]
+pub(in crate::scaling) struct Taken {
+    /// A look that had not been taken in before.
+    pub(in crate::scaling) is_new: bool,
+    /// Every partition of every topic that counts was read.
+    pub(in crate::scaling) is_whole: bool,
+    /// Offsets went back, or partitions or topics changed: what came before is another series.
+    pub(in crate::scaling) is_other: bool,
+    pub(in crate::scaling) notices: Vec<Notice>,
+}
+
+impl History {
+    /// Whether nothing has been observed yet.
+    pub(in crate::scaling) fn is_empty(&self) -> bool {
+        self.began.is_none()
+    }
+
+    /// Puts into the observation what its offsets mean.
+    pub(in crate::scaling) fn read_offsets(
+        &mut self,
+        policy: &Policy,
+        observation: &mut Observation,
+    ) {
+        if let Ok(look) = &mut observation.look {
+            let is_new = self.last_number != Some(look.number);
+            self.offsets.read(policy, look, is_new);
+        }
+    }
+
+    /// Takes in an observation: offsets, members, whether anything is missing.
+    pub(in crate::scaling) fn take(
+        &mut self,
+        policy: &Policy,
+        memory: &Memory,
+        observation: &Observation,
+    ) -> Taken {
+        let now = observation.now;
+        self.began.get_or_insert(now);
+        let number = match &observation.look {
+            Ok(look) => look.number,
+            Err(Blind::Failed { number }) => *number,
+            Err(Blind::NotYet) => return Taken::default(),
+        };
+        let mut taken = Taken {
+            is_new: self.last_number != Some(number),
+            ..Taken::default()
+        };
+        self.last_number = Some(number);
+        if let Ok(look) = &observation.look {
+            if taken.is_new {
+                self.looks = self.looks.saturating_add(1).min(2);
+                self.membership.take(policy, memory, observation);
+            }
+            taken.is_whole =
+                lag::of_look(look, policy.offset_reset).unknown == 0 && limit_is_known(look);
+            if taken.is_new {
+                self.take_look(look, &mut taken);
+            }
+        }
+        self.note_missing(now, &taken);
+        taken
+    }
+
+    fn note_missing(&mut self, now: Timestamp, taken: &Taken) {
+        if taken.is_whole {
+            self.missing = None;
+            return;
+        }
+        let missing = self.missing.get_or_insert(Missing {
+            since: now,
+            looks: 0,
+        });
+        if taken.is_new {
+            missing.looks = missing.looks.saturating_add(1);
+        }
+        self.evidence.note_hole();
+        self.quiet_since = None;
+    }
+
+    fn take_look(&mut self, look: &Look, taken: &mut Taken) {
+        self.take_members(look.group.members.as_ref());
+        let first = self.topics.is_empty();
+        self.forget_other_topics(look, taken);
+        for topic in look.topics.iter().filter(|t| t.is_counted()) {
+            let Some(partitions) = topic.partitions.as_deref() else {
+                continue;
+            };
+            taken.is_other |= !first && !self.topics.contains_key(&topic.name);
+            let seen = self.topics.entry(Arc::clone(&topic.name)).or_default();
+            if !first && !seen.is_empty() && seen.len() != partitions.len() {
+                taken.is_other = true;
+                if let (Ok(from), Ok(to)) =
+                    (i32::try_from(seen.len()), i32::try_from(partitions.len()))
+                    && from < to
+                {
+                    taken.notices.push(Notice::PartitionsAdded {
+                        topic: Arc::clone(&topic.name),
+                        from,
+                        to,
+                    });
+                }
+            }
+            seen.resize(partitions.len(), Seen::default());
+            for (seen, partition) in seen.iter_mut().zip(partitions) {
+                if let Some(end) = partition.log_end {
+                    let before = seen.end.replace(end).unwrap_or(end);
+                    taken.is_other |= end < before;
+                    self.produced = self.produced.saturating_add((end - before).max(0));
+                }
+                if let Commit::At(committed) = partition.committed {
+                    let before = seen.committed.replace(committed).unwrap_or(committed);
+                    self.consumed = self.consumed.saturating_add((committed - before).max(0));
+                }
+            }
+        }
+        if taken.is_other {
+            self.rates.clear();
+            self.quiet_since = None;
+        }
+        let sums = (self.produced, self.consumed);
+        if taken.is_whole {
+            self.moved = std::mem::replace(&mut self.whole_sums, sums) != sums;
+            self.note_rate(look.at);
+        }
+    }
+
+    /// Topics that no longer count are another series, unless they are merely unreadable.
+    fn forget_other_topics(&mut self, look: &Look, taken: &mut Taken) {
+        let before = self.topics.len();
+        self.topics.retain(|name, _| {
+            look.topics
+                .iter()
+                .any(|t| t.is_counted() && t.name == *name)
+        });
+        taken.is_other |= self.topics.len() != before;
+    }
+
+    fn take_members(&mut self, members: Option<&Members>) {
+        let Some(members) = members else { return };
+        self.members
+            .retain(|id, _| members.list.iter().any(|m| m.id == *id));
+        for member in &members.list {
+            self.members
+                .entry(Arc::clone(&member.id))
+                .or_insert(members.look);
+        }
+    }
+
+    fn note_rate(&mut self, at: Timestamp) {
+        if self
+            .last_whole
+            .is_some_and(|last| at.duration_since(last) > GAP)
+        {
+            self.rates.clear();
+            self.evidence.clear();
+            self.quiet_since = None;
+        }
+        self.last_whole = Some(at);
+        let crowded = match self.rates.iter().rev().nth(1) {
+            Some(before) => at.duration_since(before.at) < RATE_STEP,
+            None => false,
+        };
+        if crowded {
+            self.rates.pop_back();
+        }
+        self.rates.push_back(RatePoint {
+            at,
+            produced: self.produced,
+            consumed: self.consumed,
+        });
+        while self
+            .rates
+            .get(1)
+            .is_some_and(|second| at.duration_since(second.at) >= RATE_WINDOW)
+        {
+            self.rates.pop_front();
+        }
+    }
+
+    /// Arrivals and consumption over the last minute, in thousandths of a record per second.
+    pub(in crate::scaling) fn rates(&self) -> Option<(i64, i64)> {
+        let (first, last) = (self.rates.front()?, self.rates.back()?);
+        let millis = last.at.duration_since(first.at);
+        if millis < RATE_LEAST {
+            return None;
+        }
+        Some((
+            milli_rate(last.produced - first.produced, millis),
+            milli_rate(last.consumed - first.consumed, millis),
+        ))
+    }
+
+    /// Sum of the end offsets of the target's topics, each as last seen. `None`: one has never been seen, or cannot be seen
+    /// now where records wait on purpose.
+    pub(in crate::scaling) fn sum_of_ends(&self, look: &Look) -> Option<i64> {
+        let ends = look.topics.iter().filter(|t| t.is_own()).map(|topic| {
+            if !topic.is_counted() {
+                let mut partitions = topic.partitions.as_deref()?.iter();
+                return partitions.try_fold(0i64, |sum, partition| {
+                    Some(sum.saturating_add(partition.log_end?))
+                });
+            }
+            let seen = self
+                .topics
+                .get(&topic.name)
+                .filter(|seen| !seen.is_empty())?;
+            seen.iter().try_fold(0i64, |sum, partition| {
+                Some(sum.saturating_add(partition.end?))
+            })
+        });
+        ends.into_iter()
+            .try_fold(0i64, |sum, topic| Some(sum.saturating_add(topic?)))
+    }
+
+    /// Whether any offset moved between the last two whole looks.
+    pub(in crate::scaling) fn moved(&self) -> bool {
+        self.moved
+    }
+
+    /// Whether the last action is another one than at the last call.
+    pub(in crate::scaling) fn action_changed(&mut self, last: Option<Timestamp>) -> bool {
+        std::mem::replace(&mut self.action, last) != last
+    }
+
+    /// Whether the bounds are others than at the last call.
+    pub(in crate::scaling) fn bounds_changed(&mut self, bounds: Option<&Bounds>) -> bool {
+        let Some(bounds) = bounds else { return false };
+        let now = (bounds.floor, bounds.ceiling);
+        self.bounds.replace(now).is_some_and(|before| before != now)
+    }
+
+    /// Counts the whole looks that showed this certain limit.
+    pub(in crate::scaling) fn note_certain_limit(&mut self, limit: Option<i32>) {
+        let Some(limit) = limit else { return };
+        self.certain_limit = match self.certain_limit {
+            Some((before, seen)) if before == limit => Some((limit, seen.saturating_add(1).min(2))),
+            _ => Some((limit, 1)),
+        };
+    }
+
+    /// Whether the lag is known.
+    pub(in crate::scaling) fn knowledge(&self, now: Timestamp) -> Knowledge {
+        match self.missing {
+            None if self.last_number.is_none() => Knowledge::NotYet,
+            None => Knowledge::Complete,
+            Some(Missing { since, looks }) => {
+                let lasts = now.duration_since(since);
+                // A reader that has stopped answering altogether makes no second look.
+                let lasting = (looks >= 2 && lasts >= LASTING) || lasts >= LAST_VALUE;
+                Knowledge::Missing { since, lasting }
+            }
+        }
+    }
+
+    /// Whether some member was first described in the latest description: younger than one look.
+    pub(in crate::scaling) fn has_young_members(&self, members: &Members) -> bool {
+        members.list.iter().any(|m| {
+            self.members
+                .get(&m.id)
+                .is_none_or(|first| *first >= members.look)
+        })
+    }
+
+    /// An action begins another series: what a size did says nothing about another size.
+    pub(in crate::scaling) fn note_action(&mut self) {
+        self.evidence.clear();
+        self.quiet_since = None;
+        self.law.partitions.note_action();
+    }
+}
+
+/// Whether every topic, those too that only bound the parallelism, has a partition count.
+pub(in crate::scaling) fn limit_is_known(look: &Look) -> bool {
+    !look.topics.is_empty()
+        && look
+            .topics
+            .iter()
+            .all(|t| t.partitions.as_ref().is_some_and(|p| !p.is_empty()))
+}
+
+/// Records over a time, in thousandths of a record per second.
+pub(in crate::scaling) fn milli_rate(records: i64, over: SignedDuration) -> i64 {
+    let millis = i64::try_from(over.as_millis()).unwrap_or(i64::MAX).max(1);
+    records.max(0).saturating_mul(1_000_000) / millis
+}

@@ -1,0 +1,184 @@
+//! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what the lag asked for, over a
+//! window that whole looks cover without a gap. A fixed number of points, thinned with age by merging, and merging only ever makes the peak higher.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// Most points kept; older ones are merged in pairs.
+const MOST: usize = 32;
+/// Nothing waits for longer than this, so nothing older is kept.
+const OLDEST: SignedDuration = SignedDuration::from_secs(2 * 3600);
+
+/// Demand since the last action, gap or change of shape.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Evidence {
+    points: VecDeque<Point>,
+    latest: Option<Timestamp>,
+    /// Something could not be read since the latest point.
+    has_hole: bool,
+}
+
+/// From its time until the next point's.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    at: Timestamp,
+    peak: i32,
+    /// How long nothing was known before it.
+    blind: SignedDuration,
+}
+
+/// What a window shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::scaling) struct Window {
+    /// How much of the window is covered: at most its length.
+    pub(in crate::scaling) covered: SignedDuration,
+    /// Most replicas that the lag asked for in it.
+    pub(in crate::scaling) peak: i32,
+}
+
+impl Evidence {
+    pub(in crate::scaling) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A look in which something was unknown, or that did not come.
+    pub(in crate::scaling) fn note_hole(&mut self) {
+        self.has_hole = true;
+    }
+
+    /// Takes in what a whole look showed: replicas that the lag asks for.
+    pub(in crate::scaling) fn push(&mut self, at: Timestamp, asked: i32) {
+        let before = self.latest.replace(at);
+        let blind = match before.filter(|_| self.has_hole) {
+            Some(before) => at.duration_since(before),
+            None => SignedDuration::ZERO,
+        };
+        self.has_hole = false;
+        self.points.push_back(Point {
+            at,
+            peak: asked,
+            blind,
+        });
+        while self
+            .points
+            .get(1)
+            .is_some_and(|second| at.duration_since(second.at) >= OLDEST)
+        {
+            self.points.pop_front();
+        }
+        if self.points.len() > MOST {
+            self.thin();
+        }
+    }
+
+    /// Merges the older half in pairs.
+    fn thin(&mut self) {
+        let newer = self.points.split_off(MOST / 2);
+        let mut merged = VecDeque::with_capacity(MOST);
+        let mut older = self.points.iter().copied();
+        while let Some(first) = older.next() {
+            let second = older.next().unwrap_or(first);
+            // What comes before a hole stays before it.
+            let begins = if second.blind > first.blind {
+                second
+            } else {
+                first
+            };
+            let peak = first.peak.max(second.peak);
+            merged.push_back(Point { peak, ..begins });
+        }
+        merged.extend(newer);
+        self.points = merged;
+    }
+
+    /// What the last `length` shows, as of the latest look.
+    pub(in crate::scaling) fn window(&self, length: SignedDuration) -> Option<Window> {
+        let now = self.latest?;
+        // What was seen before a hole of more than half the window says too little about the window.
+        let seen = self
+            .points
+            .iter()
+            .rposition(|p| p.blind > length / 2)
+            .unwrap_or(0);
+        let oldest = self.points.get(seen)?;
+        // The point under way when the window began belongs to it.
+        let first = self
+            .points
+            .iter()
+            .rposition(|p| now.duration_since(p.at) >= length)
+            .unwrap_or(0)
+            .max(seen);
+        let inside = self.points.iter().skip(first);
+        Some(Window {
+            covered: now.duration_since(oldest.at).min(length),
+            peak: inside.map(|p| p.peak).max()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn secs(seconds: i64) -> SignedDuration {
+        SignedDuration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_window_shows_its_own_peak_and_not_an_older_one() {
+        let mut evidence = Evidence::default();
+        for (t, asked) in [(0, 9), (15, 2), (30, 3), (45, 1), (60, 1)] {
+            evidence.push(at(t), asked);
+        }
+        assert_eq!(
+            evidence.window(secs(30)),
+            Some(Window {
+                covered: secs(30),
+                peak: 3
+            })
+        );
+        assert_eq!(evidence.window(secs(60)).unwrap().peak, 9);
+        assert_eq!(evidence.window(secs(600)).unwrap().covered, secs(60));
+    }
+
+    #[test]
+    fn a_hole_of_more_than_half_the_window_begins_it_anew() {
+        let mut evidence = Evidence::default();
+        for t in [0, 5, 10, 15, 20, 25] {
+            evidence.push(at(t), 1);
+        }
+        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(20));
+        evidence.note_hole();
+        evidence.push(at(40), 1);
+        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(0));
+        assert_eq!(
+            evidence.window(secs(30)).unwrap().covered,
+            secs(30),
+            "exactly half of it is not more than half"
+        );
+        evidence.push(at(60), 1);
+        assert_eq!(
+            evidence.window(secs(20)).unwrap().covered,
+            secs(20),
+            "looks that are far apart are no hole"
+        );
+    }
+
+    #[test]
+    fn hours_of_looks_stay_bounded_and_no_peak_is_lost() {
+        let mut evidence = Evidence::default();
+        evidence.push(at(0), 1);
+        evidence.push(at(15), 40);
+        for look in 2..240 {
+            evidence.push(at(look * 15), 1);
+            assert!(evidence.points.len() <= MOST);
+        }
+        assert_eq!(evidence.window(secs(3600)).unwrap().peak, 40);
+        assert_eq!(evidence.window(secs(120)).unwrap().peak, 1);
+    }
+}

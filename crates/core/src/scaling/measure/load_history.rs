@@ -1,0 +1,245 @@
+//! What the fullest consumer would have had to carry at each size, look by look: the evidence for a scale-down. It is
+//! replayed as a queue before a smaller size is taken.
+
+use std::collections::VecDeque;
+
+use crate::scaling::number::real;
+
+/// Looks younger than this are kept one by one, in milliseconds.
+const FINE: i64 = 20 * 60_000;
+/// Most points kept; older ones are merged in pairs.
+const MOST: usize = 160;
+/// Nothing older is kept, in milliseconds.
+const OLDEST: i64 = 3 * 3_600_000;
+
+/// Loads of the fullest consumer over time, for each size.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct WhatIf {
+    sizes: Vec<i32>,
+    live: Vec<(usize, i32)>,
+    points: VecDeque<Point>,
+    /// When a whole look was last seen, in milliseconds.
+    last_whole: Option<i64>,
+}
+
+/// Loads from the time of the point before it until its own, in the order of the sizes.
+#[derive(Debug, Clone)]
+struct Point {
+    at: i64,
+    loads: Box<[f32]>,
+}
+
+/// What a smaller size has to stand.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scaling) struct Trial {
+    /// Seconds to replay.
+    pub(in crate::scaling) window: f64,
+    /// Records per second of one consumer.
+    pub(in crate::scaling) capacity: f64,
+    /// Seconds for which its own rebalance would stop it.
+    pub(in crate::scaling) stall: f64,
+    /// Most seconds of work that may wait at any time ...
+    pub(in crate::scaling) most: f64,
+    /// ... and at the end.
+    pub(in crate::scaling) left: f64,
+    /// Largest mean share of the capacity.
+    pub(in crate::scaling) utilisation: f64,
+}
+
+impl WhatIf {
+    pub(in crate::scaling) fn clear(&mut self) {
+        self.points.clear();
+    }
+
+    /// Other sizes or other partitions: what was seen is about something else.
+    pub(in crate::scaling) fn about(&mut self, sizes: &[i32], live: &[(usize, i32)]) {
+        if self.sizes != sizes || self.live != live {
+            self.points.clear();
+            self.sizes = sizes.to_vec();
+            self.live = live.to_vec();
+        }
+    }
+
+    /// A gap in what is known longer than `gap` milliseconds is no evidence.
+    pub(in crate::scaling) fn note_whole(&mut self, at: i64, gap: i64) {
+        if self.last_whole.is_some_and(|last| at - last > gap) {
+            self.points.clear();
+        }
+        self.last_whole = Some(at);
+    }
+
+    /// Adds a whole look: the load of the fullest consumer at each size.
+    pub(in crate::scaling) fn push(&mut self, at: i64, load: impl Fn(i32) -> f64) {
+        #[expect(clippy::cast_possible_truncation, reason = "seven digits are plenty")]
+        let loads = self.sizes.iter().map(|size| load(*size) as f32).collect();
+        // Exactly: growing by itself it would hold twice as much.
+        self.points
+            .reserve_exact((MOST + 1).saturating_sub(self.points.len()));
+        self.points.push_back(Point { at, loads });
+        while self.points.front().is_some_and(|p| p.at < at - OLDEST) {
+            self.points.pop_front();
+        }
+        if self.points.len() > MOST {
+            self.merge(at);
+        }
+    }
+
+    /// Merges the two neighbours that are closest for their age.
+    fn merge(&mut self, now: i64) {
+        let at = |index: usize| self.points.get(index).map_or(now, |point| point.at);
+        let crowding =
+            |index: usize| real(at(index + 1) - at(index - 1)) / real(now - at(index - 1)).max(1.0);
+        let place = (1..self.points.len().saturating_sub(1))
+            .take_while(|index| now - at(*index) > FINE)
+            .min_by(|a, b| crowding(*a).total_cmp(&crowding(*b)))
+            .unwrap_or(1);
+        let start = at(place - 1);
+        let Some(first) = self.points.remove(place) else {
+            return;
+        };
+        let Some(second) = self.points.get_mut(place) else {
+            return;
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "a share")]
+        let share = (real(first.at - start) / real(second.at - start).max(1.0)) as f32;
+        for (load, earlier) in second.loads.iter_mut().zip(&first.loads) {
+            *load += share * (earlier - *load);
+        }
+    }
+
+    /// Seconds that are covered without a gap.
+    pub(in crate::scaling) fn covered(&self, now: i64) -> f64 {
+        self.points
+            .front()
+            .map_or(0.0, |point| real(now - point.at) / 1000.0)
+    }
+
+    /// Whether the load of the last look at this size would be within `limit`.
+    pub(in crate::scaling) fn latest(&self, size: i32) -> Option<f64> {
+        let place = self.sizes.iter().position(|s| *s == size)?;
+        self.points
+            .back()?
+            .loads
+            .get(place)
+            .map(|load| f64::from(*load))
+    }
+
+    /// Whether `size` would have kept the delay calm over the whole window, its own rebalance included: a fluid queue at
+    /// the fullest consumer. `false` as well where the window is not covered.
+    pub(in crate::scaling) fn holds(&self, size: i32, now: i64, trial: Trial) -> bool {
+        let Some(place) = self.sizes.iter().position(|s| *s == size) else {
+            return false;
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "hours in milliseconds")]
+        let begin = now - (trial.window * 1000.0) as i64;
+        let Some(before) = self.points.iter().rposition(|p| p.at <= begin) else {
+            return false;
+        };
+        let mut points = self.points.iter().skip(before);
+        let Some(mut previous) = points.next().map(|point| point.at) else {
+            return false;
+        };
+        let mut waiting: Option<f64> = None;
+        let mut carried = 0.0;
+        for point in points {
+            let load = f64::from(point.loads.get(place).copied().unwrap_or(f32::MAX));
+            let seconds = real(point.at - previous) / 1000.0;
+            previous = point.at;
+            let queue = waiting.unwrap_or(trial.stall * load);
+            let queue = (queue + (load - trial.capacity) * seconds).max(0.0);
+            if queue > trial.most * trial.capacity {
+                return false;
+            }
+            carried += load * seconds;
+            waiting = Some(queue);
+        }
+        waiting.is_some_and(|queue| queue <= trial.left * trial.capacity)
+            && carried <= trial.utilisation * trial.capacity * trial.window
+    }
+
+    /// Bytes that it holds on the heap.
+    #[cfg(test)]
+    pub(in crate::scaling) fn bytes(&self) -> usize {
+        let loads = self.points.len() * self.sizes.len() * size_of::<f32>();
+        let live = self.live.capacity() * size_of::<(usize, i32)>();
+        self.points.capacity() * size_of::<Point>() + loads + live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRIAL: Trial = Trial {
+        window: 120.0,
+        capacity: 100.0,
+        stall: 0.0,
+        most: 30.0,
+        left: 15.0,
+        utilisation: 0.96,
+    };
+
+    fn series(loads: impl IntoIterator<Item = f64>) -> (WhatIf, i64) {
+        let mut series = WhatIf::default();
+        series.about(&[2], &[]);
+        let mut now = 0;
+        for (look, load) in (0i64..).zip(loads) {
+            now = look * 15_000;
+            series.push(now, |_| load);
+        }
+        (series, now)
+    }
+
+    #[test]
+    fn a_size_that_would_have_carried_the_window_holds() {
+        let (series, now) = series([90.0; 9]);
+        assert!(series.holds(2, now, TRIAL));
+        assert!(!series.holds(3, now, TRIAL), "a size that is not in it");
+    }
+
+    #[test]
+    fn a_window_that_is_not_covered_proves_nothing() {
+        let (series, now) = series([10.0; 8]);
+        assert!(!series.holds(2, now, TRIAL));
+    }
+
+    #[test]
+    fn a_burst_that_would_have_queued_for_too_long_refuses_the_size() {
+        let mut loads = vec![10.0; 9];
+        loads[3] = 250.0;
+        let (calm, now) = series(loads.clone());
+        assert!(calm.holds(2, now, TRIAL), "22 seconds of work at most");
+        loads[4] = 250.0;
+        let (busy, now) = series(loads);
+        assert!(!busy.holds(2, now, TRIAL), "45 seconds of work");
+    }
+
+    #[test]
+    fn its_own_rebalance_is_part_of_the_trial() {
+        let (series, now) = series([60.0; 9]);
+        let stalls = |stall| series.holds(2, now, Trial { stall, ..TRIAL });
+        assert!(stalls(20.0));
+        assert!(!stalls(70.0));
+    }
+
+    #[test]
+    fn merging_keeps_what_was_carried_and_stays_bounded() {
+        let loads = (0..720).map(|look| if look % 3 == 0 { 120.0 } else { 60.0 });
+        let (series, now) = series(loads);
+        assert!(series.points.len() <= MOST);
+        let hours = Trial {
+            window: 3.0 * 3600.0 - 30.0,
+            utilisation: 0.81,
+            ..TRIAL
+        };
+        assert!(
+            series.holds(2, now, hours),
+            "80 records a second at the mean"
+        );
+        let less = Trial {
+            utilisation: 0.79,
+            ..hours
+        };
+        assert!(!series.holds(2, now, less));
+    }
+}

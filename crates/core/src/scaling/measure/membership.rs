@@ -1,0 +1,271 @@
+//! Whose consumers the members of a group are: those of the target, or of somebody else who uses the same group id. And the
+//! rebalances that the target's size has not caused.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::input::observation::{GroupState, Look, Members, Observation, Rollout, Topic};
+use crate::scaling::input::policy::Policy;
+use crate::scaling::number::later;
+use crate::scaling::state::memory::{BeforeUp, LastAction, Memory};
+
+/// A number of members other than the target's consumers is believed when it has been seen for so long: pods that restart
+/// join once more before the member that they were is missed.
+const BELIEVED_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// So many rebalances of no known cause ...
+const OFTEN: usize = 4;
+/// ... within this time are a storm.
+const OFTEN_WITHIN: SignedDuration = SignedDuration::from_secs(600);
+
+/// What the members of a group showed.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Membership {
+    /// Members beyond the target's own consumers that take part in what the target reads.
+    foreign: i32,
+    /// The number that was seen last, and since when, while it is another one.
+    seen: Option<(i32, Timestamp)>,
+    /// Some look has counted.
+    is_counted: bool,
+    /// Members that have partitions, when the group was last seen settled.
+    with_partitions: Option<i32>,
+    /// When a member was last described that had not been there before.
+    joined: Option<Timestamp>,
+    known: BTreeSet<Arc<str>>,
+    /// Topics that nobody has named, of which some member has a partition beside one of a topic that is the target's: the
+    /// target reads them.
+    shared: BTreeSet<Arc<str>>,
+    /// When rebalances began that no action and no rollout explains.
+    rebalances: VecDeque<Timestamp>,
+    /// The group was settled at the last look.
+    was_stable: bool,
+    /// When the last of these rebalances, or the last rollout, was over.
+    pub(in crate::scaling) disturbed: Option<Timestamp>,
+    was_disturbed: bool,
+}
+
+impl Membership {
+    /// Takes in a look, once.
+    pub(in crate::scaling) fn take(
+        &mut self,
+        policy: &Policy,
+        memory: &Memory,
+        observation: &Observation,
+    ) {
+        let Ok(look) = &observation.look else { return };
+        self.note_rebalance(policy, memory, look, observation);
+        let members = look.group.members.as_ref();
+        self.note_members(look);
+        let shown = members.filter(|members| {
+            is_at_rest(policy, memory, look, members, observation)
+                && self.nobody_joined(policy, memory, observation).is_none()
+        });
+        let consumers = observation.target.replicas.saturating_mul(policy.threads);
+        let all = shown.map(|members| i32::try_from(members.list.len()).unwrap_or(i32::MAX));
+        self.note_shared(look, all.is_some_and(|all| all <= consumers));
+        match (shown, all) {
+            (Some(members), Some(all)) => {
+                let elsewhere = elsewhere(look, members, &self.shared);
+                self.count((all - elsewhere - consumers).max(0), look.at);
+            }
+            _ => self.seen = None,
+        }
+    }
+
+    /// Members of somebody else, as far as they take partitions of what the target reads.
+    pub(in crate::scaling) fn foreign(&self) -> i32 {
+        self.foreign
+    }
+
+    /// Whether the target reads a topic that nobody has named.
+    pub(in crate::scaling) fn reads(&self, topic: &Arc<str>) -> bool {
+        self.shared.contains(topic)
+    }
+
+    /// Replicas that work: those whose consumers have partitions, whatever their pods say of themselves.
+    pub(in crate::scaling) fn working(&self, policy: &Policy) -> i32 {
+        let own = self.with_partitions.unwrap_or(0) - self.foreign;
+        own.max(0) / policy.threads.max(1)
+    }
+
+    /// The group as it was last seen, for a scale-up of so many replicas to be judged by. `None`: it has not been seen.
+    pub(in crate::scaling) fn before_up(&self, from: i32) -> Option<BeforeUp> {
+        let members = i32::try_from(self.known.len()).ok().filter(|n| *n > 0)?;
+        Some(BeforeUp {
+            members,
+            working: from,
+        })
+    }
+
+    /// Members of the group, where they should have become more by the last action, and its pods are ready, and nobody has
+    /// joined.
+    pub(in crate::scaling) fn nobody_joined(
+        &self,
+        policy: &Policy,
+        memory: &Memory,
+        observation: &Observation,
+    ) -> Option<i32> {
+        let target = observation.target;
+        let is_open = |last: &LastAction| last.settled_after.is_none();
+        let last = memory
+            .last
+            .filter(|last| last.to > last.from)
+            .filter(is_open)?;
+        let before = memory.before_up?;
+        let look = observation.look.as_ref().ok()?;
+        let members = look.group.members.as_ref()?;
+        let members = i32::try_from(members.list.len()).unwrap_or(i32::MAX);
+        let partitions = look
+            .topics
+            .iter()
+            .flat_map(|t| t.partitions.iter().flatten());
+        let partitions = i32::try_from(partitions.count()).unwrap_or(i32::MAX);
+        let consumers = target.replicas.saturating_mul(policy.threads);
+        let expected = consumers.saturating_add(self.foreign).min(partitions);
+        let is_missing = look.group.state == GroupState::Stable
+            && target.ready == target.replicas
+            && target.replicas == last.to
+            && members <= before.members
+            && members < expected
+            && self.joined.is_none_or(|joined| joined < last.time);
+        is_missing.then_some(members)
+    }
+
+    /// How many rebalances of no known cause there were in the last ten minutes, if they are a storm.
+    pub(in crate::scaling) fn storm(&self, now: Timestamp) -> Option<usize> {
+        let lately = |at: &&Timestamp| now.duration_since(**at) <= OFTEN_WITHIN;
+        Some(self.rebalances.iter().filter(lately).count()).filter(|count| *count >= OFTEN)
+    }
+
+    fn note_members(&mut self, look: &Look) {
+        let Some(members) = &look.group.members else {
+            return;
+        };
+        if members.look != look.number {
+            return;
+        }
+        let is_new = |id: &Arc<str>| !self.known.contains(id);
+        if !self.known.is_empty() && members.list.iter().any(|member| is_new(&member.id)) {
+            self.joined = Some(look.at);
+        }
+        self.known = members
+            .list
+            .iter()
+            .map(|member| Arc::clone(&member.id))
+            .collect();
+        if look.group.state == GroupState::Stable {
+            let with = members.list.iter().filter(|member| member.partitions > 0);
+            self.with_partitions = Some(i32::try_from(with.count()).unwrap_or(i32::MAX));
+        }
+    }
+
+    /// `all_ours`: no member can be somebody else's.
+    fn note_shared(&mut self, look: &Look, all_ours: bool) {
+        self.shared
+            .retain(|name| look.topics.iter().any(|t| !t.is_own() && t.name == *name));
+        if look.topics.iter().all(Topic::is_own) {
+            return;
+        }
+        let readers: BTreeSet<u32> = owners(look, true).map(|(_, owner)| owner).collect();
+        for (topic, owner) in owners(look, false) {
+            if (all_ours || readers.contains(&owner)) && !self.shared.contains(topic) {
+                self.shared.insert(Arc::clone(topic));
+            }
+        }
+    }
+
+    fn note_rebalance(
+        &mut self,
+        policy: &Policy,
+        memory: &Memory,
+        look: &Look,
+        observation: &Observation,
+    ) {
+        let now = look.at;
+        let acted = is_in_flight(policy, memory, observation.now);
+        let rolls = observation.target.rollout == Rollout::InProgress;
+        let rebalances = look.group.state == GroupState::Rebalancing;
+        if rebalances && self.was_stable && !acted && !rolls {
+            self.rebalances.push_back(now);
+            if self.rebalances.len() > 2 * OFTEN {
+                self.rebalances.pop_front();
+            }
+        }
+        match look.group.state {
+            GroupState::Stable => self.was_stable = true,
+            GroupState::Rebalancing | GroupState::Empty | GroupState::Dead => {
+                self.was_stable = false;
+            }
+            GroupState::Unknown => {}
+        }
+        let is_disturbed = rolls || (rebalances && !acted);
+        if is_disturbed || (self.was_disturbed && self.was_stable) {
+            self.disturbed = Some(now);
+        }
+        self.was_disturbed = is_disturbed || (self.was_disturbed && !self.was_stable);
+    }
+
+    /// One count of members beyond the target's consumers.
+    fn count(&mut self, foreign: i32, at: Timestamp) {
+        if foreign == self.foreign {
+            self.seen = None;
+        } else if !self.is_counted {
+            self.foreign = foreign;
+        } else {
+            let same = self.seen.filter(|(seen, _)| *seen == foreign);
+            let (_, since) = *self.seen.insert(same.unwrap_or((foreign, at)));
+            if at.duration_since(since) >= BELIEVED_AFTER {
+                self.foreign = foreign;
+                self.seen = None;
+            }
+        }
+        self.is_counted = true;
+    }
+}
+
+/// Whether the members that this look shows are there to stay: leavers are members until their pods have ended, and
+/// newcomers take a while to join.
+fn is_at_rest(
+    policy: &Policy,
+    memory: &Memory,
+    look: &Look,
+    members: &Members,
+    observation: &Observation,
+) -> bool {
+    let target = observation.target;
+    look.group.state == GroupState::Stable
+        && members.look == look.number
+        && target.rollout == Rollout::None
+        && target.ready == target.replicas
+        && !is_in_flight(policy, memory, observation.now)
+}
+
+/// Whether the last action has not settled, and may still do so.
+fn is_in_flight(policy: &Policy, memory: &Memory, now: Timestamp) -> bool {
+    let timeout = policy.pacing.settle_timeout;
+    memory
+        .last
+        .is_some_and(|last| last.settled_after.is_none() && later(last.time, timeout) > now)
+}
+
+/// Members that have partitions, and none of a topic that the target reads: they take nothing from it.
+fn elsewhere(look: &Look, members: &Members, shared: &BTreeSet<Arc<str>>) -> i32 {
+    let reads = |topic: &Arc<str>| shared.contains(topic);
+    let readers: BTreeSet<u32> = owners(look, true)
+        .chain(owners(look, false).filter(|(topic, _)| reads(topic)))
+        .map(|(_, owner)| owner)
+        .collect();
+    let listed = (0u32..).zip(&members.list);
+    let others = listed.filter(|(place, m)| m.partitions > 0 && !readers.contains(place));
+    i32::try_from(others.count()).unwrap_or(i32::MAX)
+}
+
+/// Topics and owners of their partitions; of those that are the target's to read, or of the others.
+fn owners(look: &Look, is_own: bool) -> impl Iterator<Item = (&Arc<str>, u32)> {
+    let topics = look.topics.iter().filter(move |t| t.is_own() == is_own);
+    topics.flat_map(|topic| {
+        let partitions = topic.partitions.iter().flatten();
+        partitions.filter_map(|partition| Some((&topic.name, partition.owner?)))
+    })
+}

@@ -1,0 +1,18 @@
+//! What was seen lately, and what follows from it. Rates are records per second, times are seconds, weights are records per
+//! second of one partition.
+
+pub(in crate::scaling) mod capacity;
+pub mod estimate;
+pub mod history;
+pub mod lag;
+pub(in crate::scaling) mod lag_peaks;
+pub(in crate::scaling) mod load_history;
+pub(in crate::scaling) mod membership;
+pub(in crate::scaling) mod offsets;
+mod partition;
+pub(in crate::scaling) mod partitions;
+pub(in crate::scaling) mod placement;
+pub(in crate::scaling) mod replica_changes;
+pub(in crate::scaling) mod saturation;
+mod series;
+mod surge;

@@ -1,0 +1,171 @@
+//! What the offsets of a look mean, before anything is computed from them: a commit in an empty partition, partitions that
+//! consumers read and never commit, and what an aborted transaction leaves behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Topic};
+use crate::scaling::input::policy::{OffsetReset, Policy};
+
+/// With `Earliest` the whole log is taken for unread until the first commit. So long after the records began to be read, a
+/// group that has committed nothing at all does not tell what it has read: batches that are committed when they are full take
+/// a minute or two.
+const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(180);
+/// What is left of a partition after so long without a new record or a commit, and with an owner all along, can be read by
+/// nobody: `max.poll.interval.ms` takes the partition from an owner that stands still after five minutes.
+const UNREADABLE_AFTER: SignedDuration = SignedDuration::from_secs(600);
+/// The same where records wait on purpose: longer than any delay that retries are usually given.
+const DELAYED_AT_MOST: SignedDuration = SignedDuration::from_secs(3600);
+/// No more offsets than this are believed to be an aborted transaction's.
+pub(in crate::scaling) const UNREADABLE_AT_MOST: i64 = 1000;
+
+/// What has to be remembered of partitions whose offsets do not say enough.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Offsets {
+    /// Partitions that are read and have no commit.
+    uncommitted: BTreeMap<(Arc<str>, usize), Uncommitted>,
+    /// Partitions of which little is left.
+    left: BTreeMap<(Arc<str>, usize), Left>,
+    /// Since when records have been read without any commit of the whole group.
+    nothing_committed: Option<Timestamp>,
+    unknown: usize,
+}
+
+/// A partition with an owner and without a commit.
+#[derive(Debug, Clone, Copy)]
+struct Uncommitted {
+    /// Its end when it was first seen so.
+    end: i64,
+}
+
+/// What is left of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Left {
+    end: i64,
+    committed: i64,
+    since: Timestamp,
+}
+
+impl Offsets {
+    /// Puts into the look what its offsets mean. `is_new`: this look has not been taken in before.
+    pub(in crate::scaling) fn read(&mut self, policy: &Policy, look: &mut Look, is_new: bool) {
+        if is_new {
+            self.take(policy, look);
+        }
+        let nothing_for = self
+            .nothing_committed
+            .map(|since| look.at.duration_since(since));
+        self.unknown = 0;
+        let overdue = nothing_for.is_some_and(|lasts| lasts >= COMMITS_AWAITED);
+        for topic in look.topics.iter_mut().filter(|topic| topic.is_own()) {
+            let (is_counted, unreadable_after) = (topic.is_counted(), unreadable_after(topic));
+            for (index, partition) in topic.partitions.iter_mut().flatten().enumerate() {
+                if is_empty(partition) && matches!(partition.committed, Commit::At(_)) {
+                    partition.committed = partition.log_end.map_or(Commit::Unknown, Commit::At);
+                }
+                let place = (Arc::clone(&topic.name), index);
+                if is_counted
+                    && let Some(seen) = self.uncommitted.get(&place)
+                    && partition.committed == Commit::Absent
+                    && partition.log_end.is_some_and(|end| end > seen.end)
+                    && (policy.offset_reset == OffsetReset::Latest || overdue)
+                {
+                    partition.committed = Commit::Unknown;
+                    self.unknown += 1;
+                }
+                if let Some(left) = self.left.get(&place)
+                    && look.at.duration_since(left.since) >= unreadable_after
+                    && partition.committed == Commit::At(left.committed)
+                    && partition.log_end == Some(left.end)
+                {
+                    partition.committed = Commit::At(left.end);
+                }
+            }
+        }
+    }
+
+    /// Partitions of the last look whose lag is not known because nothing has been committed for them.
+    pub(in crate::scaling) fn unknown(&self) -> usize {
+        self.unknown
+    }
+
+    /// Since when consumers have read records without committing anything, where the lag is not known for that.
+    pub(in crate::scaling) fn nothing_committed(&self) -> Option<Timestamp> {
+        self.nothing_committed.filter(|_| self.unknown > 0)
+    }
+
+    fn take(&mut self, policy: &Policy, look: &Look) {
+        match look.group.state {
+            GroupState::Stable => {}
+            // What they have in hand stays theirs until it is known that they have lost it.
+            GroupState::Rebalancing | GroupState::Unknown => {
+                self.left.clear();
+                return;
+            }
+            GroupState::Empty | GroupState::Dead => {
+                *self = Self::default();
+                return;
+            }
+        }
+        let before = std::mem::take(self);
+        let mut is_read = false;
+        let mut is_committed = false;
+        for topic in look.topics.iter().filter(|topic| topic.is_own()) {
+            for (index, partition) in topic.partitions.iter().flatten().enumerate() {
+                let place = || (Arc::clone(&topic.name), index);
+                let Some(end) = partition.log_end else {
+                    continue;
+                };
+                match partition.committed {
+                    Commit::Absent if partition.owner.is_some() && topic.is_counted() => {
+                        let seen = before.uncommitted.get(&place()).copied();
+                        // An end that went back is another topic of that name.
+                        let seen = seen
+                            .filter(|seen| seen.end <= end)
+                            .unwrap_or(Uncommitted { end });
+                        is_read |= end > seen.end;
+                        self.uncommitted.insert(place(), seen);
+                    }
+                    Commit::At(committed) => {
+                        is_committed = true;
+                        let left = end - committed;
+                        if policy.may_hold_markers
+                            && partition.owner.is_some()
+                            && (1..=UNREADABLE_AT_MOST).contains(&left)
+                        {
+                            let now = Left {
+                                end,
+                                committed,
+                                since: look.at,
+                            };
+                            let same = before.left.get(&place()).copied();
+                            let same =
+                                same.filter(|same| (same.end, same.committed) == (end, committed));
+                            self.left.insert(place(), same.unwrap_or(now));
+                        }
+                    }
+                    Commit::Absent | Commit::Unknown => {}
+                }
+            }
+        }
+        self.nothing_committed =
+            (is_read && !is_committed).then(|| before.nothing_committed.unwrap_or(look.at));
+    }
+}
+
+/// How long what is left of a topic's partition has to stand before it counts as something that nobody can read.
+fn unreadable_after(topic: &Topic) -> SignedDuration {
+    if topic.is_counted() {
+        UNREADABLE_AFTER
+    } else {
+        DELAYED_AT_MOST
+    }
+}
+
+/// Whether a partition holds no record, whatever has been committed for it.
+fn is_empty(partition: &Partition) -> bool {
+    partition.log_end == Some(0)
+        || (partition.log_end.is_some() && partition.log_start == partition.log_end)
+}

@@ -1,0 +1,379 @@
+//! What every partition and every member showed lately: offsets, owners, progress. Takes in looks; decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::scaling::input::observation::{Commit, GroupState, Look, Rebalance};
+use crate::scaling::input::policy::{OffsetReset, Policy};
+use crate::scaling::measure::offsets::UNREADABLE_AT_MOST;
+use crate::scaling::measure::partition::{Moved, NEW, STUCK, State};
+use crate::scaling::number::real;
+
+/// Who loses a partition commits what it had in hand: for so many milliseconds after an action a commit does not show that
+/// records are read again.
+const HANDS_OVER: i64 = 60_000;
+/// A partition that another consumer has got is waited for so many milliseconds, and for no more than so many partitions.
+const HANDED_FOR: i64 = 900_000;
+const HANDED_MOST: usize = 512;
+
+/// Partitions of a topic wait alike if their delays differ by no more than so many seconds.
+const ALIKE: f64 = 40.0;
+
+/// For so many milliseconds it is remembered how unevenly partitions were handed out.
+const UNEVEN_FOR: i64 = 3_600_000;
+
+/// Partitions and members.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Partitions {
+    pub(in crate::scaling) topics: BTreeMap<Arc<str>, Vec<State>>,
+    pub(in crate::scaling) members: Vec<Member>,
+    /// How unevenly heavy partitions have lately been handed out, and until when that is remembered, in milliseconds.
+    uneven: Option<(f64, i64)>,
+    /// When the members were last described, since the last action and since the group has been stable, in milliseconds.
+    pub(in crate::scaling) described: Option<i64>,
+    /// Since when every look has shown the group stable, in milliseconds.
+    pub(in crate::scaling) stable_since: Option<i64>,
+    pub(in crate::scaling) rebalance: Rebalance,
+    /// When the first look was made.
+    pub(in crate::scaling) began: Option<i64>,
+    /// Since when the group has not been stable, until its members are described again.
+    unstable_since: Option<i64>,
+    /// Seconds from the loss of a partition to the first commit of its new owner, of those handed over lately.
+    pauses: Vec<f64>,
+    /// What the last hand-over took, once it is over: until nine in ten of its partitions were committed for again.
+    pub(in crate::scaling) pause: Option<f64>,
+    /// The longest standstill, in seconds, that the same owner has ended in a stable group.
+    pub(in crate::scaling) longest: f64,
+    /// When a commit last moved.
+    last_move: Option<i64>,
+    /// The last look, and the last one before an action, in milliseconds.
+    looked: i64,
+    acted: Option<i64>,
+    /// Some partition has just been found to wait on purpose: what its consumer did until now was no measure.
+    pub(in crate::scaling) found_waits: bool,
+}
+
+/// A member and since when it has had the partitions that it has.
+#[derive(Debug, Clone)]
+pub(in crate::scaling) struct Member {
+    id: Arc<str>,
+    digest: u64,
+    pub(in crate::scaling) since: i64,
+}
+
+impl Partitions {
+    /// Takes in a look, once. `keep`: milliseconds for which offsets are kept.
+    /// `longest`: the longest standstill, in seconds, that is known to have been work.
+    pub(in crate::scaling) fn take(
+        &mut self,
+        look: &Look,
+        policy: &Policy,
+        keep: i64,
+        longest: f64,
+    ) {
+        let reset = policy.offset_reset;
+        // A transaction marker takes an offset that nobody reads (decision 12).
+        let remainder = i64::from(policy.may_hold_markers);
+        let at = look.at.as_millisecond();
+        let is_first = self.began.is_none();
+        self.began.get_or_insert(at);
+        self.rebalance = look.group.rebalance.unwrap_or(self.rebalance);
+        if look.group.state == GroupState::Stable {
+            self.stable_since.get_or_insert(at);
+        } else {
+            self.stable_since = None;
+            self.described = None;
+            self.unstable_since.get_or_insert(at);
+        }
+        let stable_since = self.stable_since;
+        self.looked = at;
+        let hands_over = self.acted.is_some_and(|acted| at - acted <= HANDS_OVER);
+        let mut passed = Vec::new();
+        let earlier: BTreeMap<(&str, u32), _> = look
+            .earlier
+            .iter()
+            .map(|earlier| {
+                let ends = earlier.ends.iter();
+                let millis = ends.map(|(at, end)| (at.as_millisecond(), *end));
+                ((&*earlier.topic, earlier.partition), millis)
+            })
+            .collect();
+        self.topics.retain(|name, _| {
+            look.topics
+                .iter()
+                .any(|t| t.is_counted() && t.name == *name)
+        });
+        for topic in look.topics.iter().filter(|t| t.is_counted()) {
+            let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
+            let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
+            let Some(partitions) = topic.partitions.as_deref() else {
+                continue;
+            };
+            // What could not be read before is not new for that.
+            let is_new = !is_first && !was_unknown;
+            states.resize_with(partitions.len(), || State {
+                moved: at,
+                born: is_new.then_some(at),
+                ..State::default()
+            });
+            for (index, (state, partition)) in (0u32..).zip(states.iter_mut().zip(partitions)) {
+                let committed = match (partition.committed, reset) {
+                    (Commit::At(committed), _) => Some(committed),
+                    (Commit::Absent, OffsetReset::Earliest) => partition.log_start,
+                    (Commit::Absent, OffsetReset::Latest) => None,
+                    (Commit::Unknown, _) => continue,
+                };
+                // What has expired is not waiting to be read; what lies past the end was not read either.
+                let Some(end) = partition
+                    .log_end
+                    .filter(|end| committed.is_none_or(|c| c <= *end))
+                else {
+                    continue;
+                };
+                let start = partition.log_start.unwrap_or(0);
+                let unread = |position: i64| position < start;
+                if committed.is_some_and(unread) || state.series.committed().is_some_and(unread) {
+                    state.expired = Some(at);
+                }
+                let committed = committed.map(|c| {
+                    let read = c.max(start).min(end);
+                    if end - read <= remainder { end } else { read }
+                });
+                if let Some(moved) = state.note(
+                    at,
+                    end,
+                    committed,
+                    keep,
+                    stable_since.filter(|_| !hands_over),
+                ) {
+                    passed.push(moved);
+                }
+                let earlier = earlier.get(&(&*topic.name, index)).cloned();
+                state.series.set_earlier(earlier.into_iter().flatten());
+            }
+        }
+        self.take_members(look, at);
+        let is_stable = self.stable_since.is_some();
+        for state in self.topics.values_mut().flatten() {
+            state.note_owner(at, is_stable && !self.members.is_empty());
+            if is_stable
+                && (state.owner.is_some() || state.born.is_some_and(|born| at - born >= NEW))
+            {
+                state.born = None;
+            }
+            state.note_progress(at, self.stable_since, longest);
+            state.is_silent = policy.may_hold_markers
+                && at - state.grew >= STUCK
+                && state.series.lag() <= real(UNREADABLE_AT_MOST);
+            state.note_level(at);
+        }
+        self.note_waits(at);
+        self.note_passed(at, &passed);
+    }
+
+    /// Which topics wait on purpose: all that is unread of one, in half of its partitions or more, has waited alike for a
+    /// while, and another one is read as it comes. Consumers that just carry their load keep a backlog of the same age too: not of a whole topic alone.
+    fn note_waits(&mut self, at: i64) {
+        let is_read = |states: &Vec<State>| states.iter().any(|state| state.is_read_at_once(at));
+        let read: Vec<bool> = self.topics.values().map(is_read).collect();
+        let read_topics = read.iter().filter(|is_read| **is_read).count();
+        for (states, is_read) in self.topics.values_mut().zip(read) {
+            let others = read_topics - usize::from(is_read);
+            if others == 0 || !wait_alike(states, at) {
+                continue;
+            }
+            for state in states {
+                if let Some(waits) = state.waits_alike(at) {
+                    self.found_waits |= state.wait <= 0.0;
+                    state.wait = waits;
+                }
+            }
+        }
+    }
+
+    /// What the commits that moved say of hand-overs and of standstills.
+    fn note_passed(&mut self, at: i64, passed: &[Moved]) {
+        for moved in passed {
+            self.last_move = Some(at);
+            self.longest = self.longest.max(moved.worked);
+            if let Some(pause) = moved.pause
+                && self.pauses.len() < HANDED_MOST
+            {
+                self.pauses.push(pause);
+            }
+        }
+        let mut is_open = false;
+        for state in self.topics.values_mut().flatten() {
+            let Some(since) = state.handed else { continue };
+            if state.series.lag() <= 0.0 {
+                state.handed = None;
+            } else if at - since >= HANDED_FOR {
+                state.handed = None;
+                if self.pauses.len() < HANDED_MOST {
+                    self.pauses.push(real(HANDED_FOR) / 1000.0);
+                }
+            } else {
+                is_open = true;
+            }
+        }
+        if !is_open && !self.pauses.is_empty() {
+            self.pauses.sort_by(f64::total_cmp);
+            let place = self.pauses.len() * 9 / 10;
+            self.pause = self.pauses.get(place.min(self.pauses.len() - 1)).copied();
+            self.pauses.clear();
+        }
+    }
+
+    /// Whether some commit has moved since then.
+    pub(in crate::scaling) fn has_moved_since(&self, then: i64) -> bool {
+        self.last_move.is_some_and(|at| at > then)
+    }
+
+    /// Whether the consumers of some partition commit less than once between two looks.
+    pub(in crate::scaling) fn commits_rarely(&self) -> bool {
+        let mut states = self.topics.values().flatten();
+        states.any(|state| state.owner.is_some() && state.commits_rarely())
+    }
+
+    /// Whether something waits in a partition that has an owner.
+    pub(in crate::scaling) fn is_behind(&self) -> bool {
+        let mut states = self.topics.values().flatten();
+        states.any(|state| state.owner.is_some() && state.series.lag() > 0.0)
+    }
+
+    /// Partitions that may have a record in hand that takes long: to take them from their consumers might undo it.
+    pub(in crate::scaling) fn in_hand(&self) -> usize {
+        self.topics
+            .values()
+            .flatten()
+            .filter(|s| s.is_in_hand)
+            .count()
+    }
+
+    /// Who owns what, if this very look described a stable group: members hide their partitions while they rebalance.
+    fn take_members(&mut self, look: &Look, at: i64) {
+        let Some(members) = &look.group.members else {
+            return;
+        };
+        let shown = members.list.iter().any(|member| member.partitions > 0);
+        if self.stable_since.is_none() || members.look != look.number || !shown {
+            return;
+        }
+        self.described = Some(look.at.as_millisecond());
+        let since = self.unstable_since.take().unwrap_or(at);
+        let known: Vec<Arc<str>> = self.members.iter().map(|m| Arc::clone(&m.id)).collect();
+        let mut digests = vec![0u64; members.list.len()];
+        for (name, states) in &mut self.topics {
+            let Some(topic) = look.topics.iter().find(|t| t.name == *name) else {
+                continue;
+            };
+            let salt = name
+                .bytes()
+                .fold(1, |hash: u64, byte| mix(hash, u64::from(byte)));
+            let partitions = topic.partitions.iter().flatten();
+            for (index, (state, partition)) in (0u64..).zip(states.iter_mut().zip(partitions)) {
+                let before = state.owner.and_then(|owner| known.get(owner));
+                state.owner = partition
+                    .owner
+                    .and_then(|owner| usize::try_from(owner).ok());
+                let now = state.owner.and_then(|owner| members.list.get(owner));
+                if let (Some(before), Some(now)) = (before, now)
+                    && *before != now.id
+                {
+                    state.handed.get_or_insert(since);
+                }
+                if let Some(digest) = state.owner.and_then(|owner| digests.get_mut(owner)) {
+                    *digest = digest.wrapping_add(mix(salt, index));
+                }
+            }
+        }
+        let before: BTreeMap<&Arc<str>, (u64, i64)> = self
+            .members
+            .iter()
+            .map(|m| (&m.id, (m.digest, m.since)))
+            .collect();
+        let now = members.list.iter().zip(digests).map(|(member, digest)| {
+            let since = match before.get(&member.id) {
+                Some((same, since)) if *same == digest => *since,
+                _ => at,
+            };
+            Member {
+                id: Arc::clone(&member.id),
+                digest,
+                since,
+            }
+        });
+        self.members = now.collect();
+    }
+
+    /// Remembers that partitions were handed out so unevenly that a size did not do which would have done otherwise.
+    pub(in crate::scaling) fn note_uneven(&mut self, times: f64, at: i64) {
+        self.uneven = Some((times, at + UNEVEN_FOR));
+    }
+
+    /// What is remembered of that: 1 for nothing.
+    pub(in crate::scaling) fn uneven(&self, at: i64) -> f64 {
+        let known = self.uneven.filter(|(_, until)| *until > at);
+        known.map_or(1.0, |(times, _)| times)
+    }
+
+    /// After an action nobody knows who owns what before it is described anew.
+    pub(in crate::scaling) fn note_action(&mut self) {
+        self.described = None;
+        self.acted = Some(self.looked);
+    }
+
+    /// Bytes that it holds on the heap, without names.
+    #[cfg(test)]
+    pub(in crate::scaling) fn bytes(&self) -> usize {
+        let of = |states: &Vec<State>| -> usize {
+            let series: usize = states.iter().map(|state| state.series.bytes()).sum();
+            states.capacity() * size_of::<State>() + series
+        };
+        let partitions: usize = self.topics.values().map(of).sum();
+        partitions + self.members.capacity() * size_of::<Member>()
+    }
+
+    /// All partitions in order: place of the topic, index, state.
+    pub(in crate::scaling) fn all(&self) -> impl Iterator<Item = ((usize, i32), &State)> {
+        self.topics
+            .values()
+            .enumerate()
+            .flat_map(|(topic, states)| {
+                (0..)
+                    .zip(states)
+                    .map(move |(index, state)| ((topic, index), state))
+            })
+    }
+
+    /// The partition at such a place, by its name.
+    pub(in crate::scaling) fn name(&self, (topic, index): (usize, i32)) -> Option<(Arc<str>, i32)> {
+        let name = self.topics.keys().nth(topic)?;
+        Some((Arc::clone(name), index))
+    }
+}
+
+/// Whether at least half of these partitions have something unread, and all of that has waited alike for a while.
+fn wait_alike(states: &[State], at: i64) -> bool {
+    let read = states.iter().filter(|s| s.owner.is_some() && !s.is_stuck);
+    let unread = read.clone().filter(|state| state.series.lag() > 0.0);
+    let waits: Option<Vec<f64>> = unread.map(|state| state.waits_alike(at)).collect();
+    let Some(waits) = waits.filter(|waits| !waits.is_empty() && 2 * waits.len() >= read.count())
+    else {
+        return false;
+    };
+    let (least, most) = waits
+        .iter()
+        .fold((f64::MAX, 0.0_f64), |(least, most), wait| {
+            (least.min(*wait), most.max(*wait))
+        });
+    most - least <= ALIKE
+}
+
+/// One step of a hash that is the same everywhere and always.
+fn mix(hash: u64, value: u64) -> u64 {
+    (hash ^ value)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .rotate_left(29)
+        .wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}

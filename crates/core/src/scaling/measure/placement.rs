@@ -1,0 +1,182 @@
+//! Which consumer gets which partition when `n` replicas share them, as far as the assignor lets it be foreseen.
+
+use std::cmp::Ordering;
+
+/// The partitions that count, and how they are handed out.
+#[derive(Debug, Clone)]
+pub(in crate::scaling) struct Placement {
+    /// Partitions of each topic, by its place in name order.
+    pub(in crate::scaling) topics: Vec<i32>,
+    /// Over all topics at once; else topic by topic, in contiguous blocks.
+    pub(in crate::scaling) is_even: bool,
+    /// Consumers in one replica, >= 1.
+    pub(in crate::scaling) threads: i32,
+    /// Consumers of somebody else that share the partitions, >= 0.
+    pub(in crate::scaling) foreign: i32,
+    /// The live partitions: topic and index, in order.
+    pub(in crate::scaling) live: Vec<(usize, i32)>,
+}
+
+impl Placement {
+    /// The consumer of the `nth` live partition among so many.
+    fn consumer(&self, nth: usize, (topic, index): (usize, i32), consumers: i32) -> usize {
+        let place = if self.is_even {
+            i32::try_from(nth).unwrap_or(i32::MAX) % consumers
+        } else {
+            let partitions = self.topics.get(topic).copied().unwrap_or(1);
+            let (base, extra) = (partitions / consumers, partitions % consumers);
+            let cut = extra * (base + 1);
+            if index < cut {
+                index / (base + 1)
+            } else {
+                extra + (index - cut) / base.max(1)
+            }
+        };
+        usize::try_from(place.min(consumers - 1)).unwrap_or(0)
+    }
+
+    fn consumers(&self, replicas: i32) -> i32 {
+        let own = replicas.saturating_mul(self.threads).max(1);
+        own.saturating_add(self.foreign)
+    }
+
+    /// What the fullest consumer carries when `replicas` share the weights of the live partitions.
+    pub(in crate::scaling) fn fullest(&self, replicas: i32, weights: &[f64]) -> f64 {
+        self.fullest_of(self.consumers(replicas), weights)
+    }
+
+    /// The same for so many consumers.
+    pub(in crate::scaling) fn fullest_of(&self, consumers: i32, weights: &[f64]) -> f64 {
+        let mut loads = vec![0.0; usize::try_from(consumers).unwrap_or(1)];
+        for (nth, (partition, weight)) in self.live.iter().zip(weights).enumerate() {
+            if let Some(load) = loads.get_mut(self.consumer(nth, *partition, consumers)) {
+                *load += weight;
+            }
+        }
+        loads.into_iter().max_by(f64::total_cmp).unwrap_or(0.0)
+    }
+
+    /// The same for the consumers that have a partition within `limit`, where one above it takes no more of its consumer
+    /// than its heaviest neighbour: what a healthy partition beside a hopeless one needs.
+    pub(in crate::scaling) fn fullest_beside(
+        &self,
+        replicas: i32,
+        weights: &[f64],
+        limit: f64,
+    ) -> f64 {
+        let consumers = self.consumers(replicas);
+        // Sum and largest of the healthy, number of the others.
+        let mut loads = vec![(0.0, 0.0_f64, 0.0); usize::try_from(consumers).unwrap_or(1)];
+        for (nth, (partition, weight)) in self.live.iter().zip(weights).enumerate() {
+            let Some((sum, most, others)) =
+                loads.get_mut(self.consumer(nth, *partition, consumers))
+            else {
+                continue;
+            };
+            if weight.total_cmp(&limit) == Ordering::Greater {
+                *others += 1.0;
+            } else {
+                *sum += weight;
+                *most = most.max(*weight);
+            }
+        }
+        // A consumer of nothing but hopeless partitions has a `most` of 0.
+        loads
+            .into_iter()
+            .map(|(sum, most, others)| sum + others * most)
+            .max_by(f64::total_cmp)
+            .unwrap_or(0.0)
+    }
+}
+
+/// Weights, and how far from even they are handed out.
+pub(in crate::scaling) struct Spread<'a> {
+    weights: &'a [f64],
+    uneven: f64,
+    /// Sums of the heaviest so many, where they are not handed out evenly.
+    heaviest: Vec<f64>,
+}
+
+impl<'a> Spread<'a> {
+    pub(in crate::scaling) fn new(uneven: f64, weights: &'a [f64]) -> Self {
+        let mut heaviest = if uneven > 1.0 {
+            weights.to_vec()
+        } else {
+            Vec::new()
+        };
+        heaviest.sort_by(|a, b| b.total_cmp(a));
+        let mut sum = 0.0;
+        for weight in &mut heaviest {
+            sum += *weight;
+            *weight = sum;
+        }
+        Self {
+            weights,
+            uneven,
+            heaviest,
+        }
+    }
+
+    /// What the fullest of so many replicas' consumers carries: no more than the heaviest partitions that it can have.
+    pub(in crate::scaling) fn fullest(&self, placement: &Placement, replicas: i32) -> f64 {
+        let even = placement.fullest(replicas, self.weights);
+        let consumers = usize::try_from(placement.consumers(replicas)).unwrap_or(1);
+        let share = self.weights.len().div_ceil(consumers);
+        let most = share
+            .checked_sub(1)
+            .and_then(|last| self.heaviest.get(last));
+        most.map_or(even, |most| (self.uneven * even).min(*most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn placement(topics: &[i32], is_even: bool) -> Placement {
+        let live = topics
+            .iter()
+            .enumerate()
+            .flat_map(|(topic, count)| (0..*count).map(move |index| (topic, index)))
+            .collect();
+        Placement {
+            topics: topics.to_vec(),
+            is_even,
+            threads: 1,
+            foreign: 0,
+            live,
+        }
+    }
+
+    #[rstest]
+    // Range: 7 on 3 are 0 1 2, 3 4, 5 6.
+    #[case(&[7], false, 3, &[1.0, 1.0, 1.0, 5.0, 5.0, 1.0, 1.0], 10.0)]
+    // Round robin: 0 3 6, 1 4, 2 5.
+    #[case(&[7], true, 3, &[1.0, 1.0, 1.0, 5.0, 5.0, 1.0, 1.0], 7.0)]
+    // Topic by topic: the second topic's only partition goes to the first consumer as well.
+    #[case(&[2, 1], false, 2, &[4.0, 4.0, 1.0], 5.0)]
+    #[case(&[2, 1], true, 2, &[4.0, 4.0, 1.0], 5.0)]
+    #[case(&[4], false, 9, &[1.0, 2.0, 3.0, 4.0], 4.0)]
+    fn the_fullest_consumer_carries(
+        #[case] topics: &[i32],
+        #[case] even: bool,
+        #[case] replicas: i32,
+        #[case] weights: &[f64],
+        #[case] expected: f64,
+    ) {
+        let fullest = placement(topics, even).fullest(replicas, weights);
+        assert!((fullest - expected).abs() < 1e-9, "{fullest}");
+    }
+
+    #[test]
+    fn a_hopeless_partition_takes_no_more_than_its_heaviest_neighbour() {
+        let placement = placement(&[4], false);
+        let weights = [900.0, 50.0, 60.0, 60.0];
+        let beside = |n| placement.fullest_beside(n, &weights, 100.0);
+        assert!((beside(2) - 120.0).abs() < 1e-9);
+        assert!((beside(1) - 230.0).abs() < 1e-9);
+        assert!((beside(4) - 60.0).abs() < 1e-9);
+    }
+}

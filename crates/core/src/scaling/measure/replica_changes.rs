@@ -1,0 +1,175 @@
+//! Compares the replicas that are with those that we take for granted: whether our own action has landed, and whether
+//! somebody else has acted (decisions 1, 7, 8).
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::input::policy::{Pause, Policy};
+use crate::scaling::number::to_millis;
+use crate::scaling::output::decision::Notice;
+use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::memory::{LastAction, Memory, VERSION};
+
+/// A watch may show the replicas from before our own write for so long.
+const WATCH_LAG: SignedDuration = SignedDuration::from_secs(10);
+/// A time in memory that lies further ahead is read as now (decision 24).
+const AHEAD: SignedDuration = SignedDuration::from_secs(60);
+/// So many changes by somebody else ...
+const CONTESTED: usize = 3;
+/// ... within this time ...
+const CONTESTED_WITHIN: SignedDuration = SignedDuration::from_secs(600);
+/// ... and we stand back for so long (decision 7).
+const STAND_BACK: SignedDuration = SignedDuration::from_secs(1800);
+
+/// What the replicas of the target say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::scaling) enum Sight {
+    /// They are as we take for granted.
+    AsExpected,
+    /// Our own write may not have reached the watch.
+    NotLanded,
+}
+
+/// Brings memory and target together.
+pub(in crate::scaling) fn adopt(
+    policy: &Policy,
+    memory: &mut Memory,
+    replicas: i32,
+    now: Timestamp,
+    notices: &mut Vec<Notice>,
+) -> (Sight, bool) {
+    tidy(policy, memory, now);
+    let before = memory.last.map(|l| (l.time, l.to));
+    let sight = compare(memory, replicas, now, policy.dry_run, notices);
+    note_pause(policy, memory, replicas, now);
+    (sight, before != memory.last.map(|l| (l.time, l.to)))
+}
+
+/// Puts right what an older version, a changed resource or a wrong clock left.
+fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
+    memory.version = VERSION;
+    if memory
+        .subject
+        .is_some_and(|subject| subject != policy.subject)
+    {
+        memory.regret = None;
+        memory.learnt = Learnt::default();
+        memory.assignor = None;
+        memory.limit = None;
+        memory.before_up = None;
+        // Another target has another size, and nobody has changed that.
+        memory.expected = None;
+        memory.external.clear();
+    }
+    memory.subject = Some(policy.subject);
+    if memory.pending.is_some() {
+        // Whoever wrote it is gone: nobody knows whether it was done, so it counts.
+        *memory = memory.unknown();
+    }
+    let ahead = now.checked_add(AHEAD).unwrap_or(Timestamp::MAX);
+    let sane = |time: &mut Timestamp| {
+        if *time > ahead {
+            *time = now;
+        }
+    };
+    if let Some(last) = &mut memory.last {
+        sane(&mut last.time);
+        // It cannot have taken longer than there was time for; a wait is built on it.
+        let age = now.duration_since(last.time).as_secs().max(0);
+        last.settled_after = last.settled_after.map(|after| after.clamp(0, age));
+    }
+    if let Some(regret) = &mut memory.regret {
+        sane(&mut regret.time);
+    }
+    memory.learnt.tidy(now, &sane);
+    memory.external.iter_mut().for_each(sane);
+    let longest = now.checked_add(STAND_BACK).unwrap_or(Timestamp::MAX);
+    memory.contested_until = memory
+        .contested_until
+        .map(|until| until.min(longest))
+        .filter(|until| *until > now);
+}
+
+fn compare(
+    memory: &mut Memory,
+    replicas: i32,
+    now: Timestamp,
+    dry_run: bool,
+    notices: &mut Vec<Notice>,
+) -> Sight {
+    let Some(expected) = memory.expected else {
+        memory.expected = Some(replicas);
+        return Sight::AsExpected;
+    };
+    if let Some(last) = memory
+        .last
+        .as_mut()
+        .filter(|last| !last.landed && !last.external)
+    {
+        if replicas == last.to {
+            last.landed = true;
+            memory.expected = Some(replicas);
+            return Sight::AsExpected;
+        } else if replicas == last.from {
+            if now.duration_since(last.time) < WATCH_LAG {
+                return Sight::NotLanded;
+            }
+            if !last.confirmed {
+                // It was never done; it counts as an action all the same.
+                last.landed = true;
+                memory.expected = Some(replicas);
+                return Sight::AsExpected;
+            }
+        }
+    }
+    if replicas != expected {
+        notices.push(Notice::ScaledExternally {
+            from: expected,
+            to: replicas,
+        });
+        memory.expected = Some(replicas);
+        memory.last = Some(LastAction {
+            time: now,
+            from: expected,
+            to: replicas,
+            external: true,
+            confirmed: true,
+            landed: true,
+            settled_after: None,
+        });
+        memory
+            .external
+            .retain(|at| now.duration_since(*at) < CONTESTED_WITHIN);
+        if dry_run {
+            return Sight::AsExpected;
+        }
+        memory.external.push(now);
+        if memory.external.len() >= CONTESTED {
+            memory.contested_until = now.checked_add(STAND_BACK).ok();
+            memory.external.clear();
+        }
+    }
+    Sight::AsExpected
+}
+
+/// Taking `paused-replicas` away counts as an action (decision 10).
+fn note_pause(policy: &Policy, memory: &mut Memory, replicas: i32, now: Timestamp) {
+    let paused_at = match policy.brake.pause {
+        Some(Pause::At(at)) => Some(at),
+        _ => None,
+    };
+    if memory.paused_at.is_some() && paused_at.is_none() {
+        // Off by hand stays off.
+        let by_us = |last: LastAction| !last.external && last.to == 0;
+        let is_off = replicas == 0 && !memory.last.is_some_and(by_us);
+        memory.last = Some(LastAction {
+            time: to_millis(now),
+            from: replicas,
+            to: replicas,
+            external: is_off,
+            confirmed: true,
+            landed: true,
+            settled_after: Some(0),
+        });
+    }
+    memory.paused_at = paused_at;
+}

@@ -1,0 +1,132 @@
+//! How busy the consumers are.
+
+use crate::scaling::measure::partition::State;
+use crate::scaling::measure::partitions::Partitions;
+use crate::scaling::measure::series::Of;
+use crate::scaling::number::real;
+use crate::scaling::tuning::LOOK;
+
+/// So many seconds of work waiting at every look is a backlog.
+const BACKLOG: f64 = 12.0;
+/// After retention has passed a commit, nothing is learnt from its consumer for so many milliseconds.
+const EXPIRED: i64 = 120_000;
+/// So long after it was described a member is taken to own the same, in milliseconds: it is described every two minutes.
+const DESCRIBED: i64 = 150_000;
+
+/// How busy the consumers are.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Busy {
+    /// For each member: its consumption, if it was saturated.
+    pub(in crate::scaling) saturated: Vec<Option<f64>>,
+    /// Members that have a partition which is not stuck.
+    pub(in crate::scaling) active: i32,
+    /// Members that were saturated.
+    pub(in crate::scaling) count: i32,
+    /// Members that have a backlog at this look, whatever they had before.
+    backlogged: i32,
+    /// Some member commits so rarely that a minute's throughput says little.
+    pub(in crate::scaling) commits_rarely: bool,
+    /// Best consumption of a member that has been steady for two minutes and had arrivals to match.
+    pub(in crate::scaling) steady_best: f64,
+}
+
+impl Busy {
+    pub(in crate::scaling) fn of(partitions: &Partitions, is_measured: bool, now: i64) -> Self {
+        // A first sample is wanted soon.
+        let looks = if is_measured { 4 } else { 2 };
+        let window = looks * 15_000;
+        let mut owned: Vec<Vec<&State>> = vec![Vec::new(); partitions.members.len()];
+        for (_, state) in partitions.all().filter(|(_, state)| !state.is_stuck) {
+            if let Some(parts) = state.owner.and_then(|owner| owned.get_mut(owner)) {
+                parts.push(state);
+            }
+        }
+        let mut busy = Self {
+            saturated: vec![None; owned.len()],
+            ..Self::default()
+        };
+        let described = partitions.described.is_some_and(|at| now - at <= DESCRIBED);
+        for ((member, parts), saturated) in partitions
+            .members
+            .iter()
+            .zip(&owned)
+            .zip(&mut busy.saturated)
+        {
+            if parts.is_empty() {
+                continue;
+            }
+            busy.active += 1;
+            if !described {
+                continue;
+            }
+            let Some(stable_since) = partitions.stable_since else {
+                continue;
+            };
+            // One that has just stopped moving may be getting stuck.
+            let stands = |state: &&State| {
+                let usual = real(now - state.moved) <= 2000.0 * state.gap.max(LOOK);
+                state.series.lag() > 0.0 && !usual
+            };
+            let expires = |state: &&State| state.expired.is_some_and(|at| now - at <= EXPIRED);
+            let went_on = |state: &&State| state.resumed.is_some_and(|at| now - at < window);
+            let shows_less = |state: &State| stands(&state) || expires(&state) || went_on(&state);
+            if parts.iter().any(|state| shows_less(state)) {
+                continue;
+            }
+            let steady = now - member.since.max(stable_since);
+            let paces = || parts.iter().map(|state| state.pace(now, window));
+            // Commits that are rare show the pace between them, over as long as that takes.
+            let window = paces().map(|(_, from)| now - from).fold(window, i64::max);
+            let looks = window / 15_000;
+            let rarest = parts.iter().filter(|state| state.commits_rarely());
+            let rarest = rarest.map(|state| state.gap).fold(0.0, f64::max);
+            busy.commits_rarely |= rarest > 0.0;
+            let consumed: f64 = paces().map(|(rate, _)| rate).sum();
+            let rates = parts
+                .iter()
+                .map(|state| state.series.rate(Of::Arrivals, 60_000));
+            let arrivals: f64 = rates.map(|rate| rate.unwrap_or(0.0)).sum();
+            if steady >= 120_000 {
+                busy.steady_best = busy.steady_best.max(consumed.min(arrivals));
+            }
+            let waits: f64 = parts.iter().map(|state| state.lag()).sum();
+            let enough = ((BACKLOG + rarest) * arrivals.max(consumed)).max(1.0);
+            busy.backlogged += i32::from(waits >= enough);
+            let backlogged = (0..=looks).all(|look| {
+                let then = now - look * 15_000;
+                let waits_on = |state: &&State| state.series.lag() - state.lag();
+                let lag_at = |s: &&State| Some(s.series.lag_at(then)? - waits_on(s));
+                let lag: Option<f64> = parts.iter().map(lag_at).sum();
+                lag.is_some_and(|lag| lag >= enough)
+            });
+            if steady >= window - 1_000 && backlogged && consumed > 0.0 {
+                *saturated = Some(consumed);
+                busy.count += 1;
+            }
+        }
+        busy
+    }
+
+    /// Median consumption of the saturated (the upper one of two).
+    pub(in crate::scaling) fn median(&self) -> Option<f64> {
+        let mut rates: Vec<f64> = self.saturated.iter().copied().flatten().collect();
+        rates.sort_by(f64::total_cmp);
+        rates.get(rates.len() / 2).copied()
+    }
+
+    /// Mean consumption of the saturated.
+    pub(in crate::scaling) fn mean(&self) -> Option<f64> {
+        let sum: f64 = self.saturated.iter().flatten().sum();
+        (self.count > 0).then(|| sum / f64::from(self.count))
+    }
+
+    /// Whether at least half of the consumers that have work have a backlog now.
+    pub(in crate::scaling) fn is_backlogged(&self) -> bool {
+        self.active > 0 && self.backlogged * 2 >= self.active
+    }
+
+    /// Whether at least half of the consumers that have work were saturated.
+    pub(in crate::scaling) fn is_saturated(&self) -> bool {
+        self.active > 0 && self.count * 2 >= self.active
+    }
+}

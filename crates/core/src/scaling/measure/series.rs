@@ -1,0 +1,377 @@
+//! What one partition showed lately: end offsets and commits over time. A fixed number of points, dense for the last minute
+//! and thinned with age, so that the time of a past end offset stays known to within a tenth of its age.
+
+use crate::scaling::number::real;
+
+/// Most points kept (decision 26): 24 bytes each.
+pub(in crate::scaling) const MOST: usize = 32;
+/// Points younger than this, in milliseconds, are all kept: rates and capacity are taken from them.
+const DENSE: i64 = 76_000;
+/// A rate over less than this, in milliseconds, says nothing.
+const LEAST: i64 = 14_000;
+/// Looks come a little early or late, in milliseconds.
+const SLACK: i64 = 1_000;
+/// No delay is told beyond this, in seconds: what is older is merely very late.
+const OLDEST: f64 = 172_800.0;
+/// Most points kept from before the first look.
+const MOST_EARLIER: usize = 10;
+/// Stands for a commit that does not exist.
+const ABSENT: i64 = -1;
+
+/// A point: offsets at a time in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    at: i64,
+    end: i64,
+    committed: i64,
+}
+
+/// Offsets of one partition over time, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(in crate::scaling) struct Series {
+    points: Vec<Point>,
+    /// Times in milliseconds and ends from before the first point, as somebody else saw them: for the delay alone.
+    earlier: Vec<(i64, i64)>,
+}
+
+/// Which of the two offsets.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scaling) enum Of {
+    Arrivals,
+    Consumption,
+}
+
+impl Series {
+    /// Adds a look's offsets. An end that went back once is a look that crossed another.
+    pub(in crate::scaling) fn push(
+        &mut self,
+        at: i64,
+        end: i64,
+        committed: Option<i64>,
+        keep: i64,
+    ) {
+        let before = self.points.last().copied();
+        let point = Point {
+            at,
+            end: before.map_or(end, |before| before.end.max(end)),
+            committed: committed.unwrap_or(ABSENT),
+        };
+        if before.is_some_and(|before| before.at >= at) {
+            return;
+        }
+        // Exactly: growing by itself it would hold twice as much.
+        self.points
+            .reserve_exact((MOST + 1).saturating_sub(self.points.len()));
+        self.points.push(point);
+        let expired = self
+            .points
+            .iter()
+            .skip(1)
+            .take_while(|point| point.at < at - keep)
+            .count();
+        if expired > 0 {
+            self.points.drain(..expired);
+        }
+        if self.points.len() > MOST {
+            self.thin(at);
+        }
+    }
+
+    #[cfg(test)]
+    pub(in crate::scaling) fn bytes(&self) -> usize {
+        self.points.capacity() * size_of::<Point>()
+            + self.earlier.capacity() * size_of::<(i64, i64)>()
+    }
+
+    pub(in crate::scaling) fn clear(&mut self) {
+        self.points.clear();
+        self.earlier = Vec::new();
+    }
+
+    /// Takes in where it ended before the first point, oldest first, instead of what was known of that.
+    pub(in crate::scaling) fn set_earlier(
+        &mut self,
+        ends: impl DoubleEndedIterator<Item = (i64, i64)>,
+    ) {
+        let first = self.points.first().map_or((0, 0), |p| (p.at, p.end));
+        let before = ends.filter(|(at, end)| *at < first.0 && *end <= first.1);
+        let mut latest: Vec<_> = before.rev().take(MOST_EARLIER).collect();
+        latest.reverse();
+        latest.shrink_to_fit();
+        self.earlier = latest;
+    }
+
+    /// Takes away the point that is missed least: the one whose neighbours are closest for their age.
+    fn thin(&mut self, now: i64) {
+        let crowding = |window: &[Point]| match window {
+            [before, point, after] if now - point.at > DENSE => {
+                Some(real(after.at - before.at) / real(now - point.at))
+            }
+            _ => None,
+        };
+        let least = self
+            .points
+            .windows(3)
+            .zip(1..)
+            .filter_map(|(window, index)| Some((crowding(window)?, index)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        // Looks so close together that the last minute alone is full: every other one will do.
+        self.points.remove(least.map_or(1, |(_, index)| index));
+    }
+
+    /// When the last point was added, in milliseconds.
+    pub(in crate::scaling) fn latest(&self) -> Option<i64> {
+        self.points.last().map(|point| point.at)
+    }
+
+    /// The last commit.
+    pub(in crate::scaling) fn committed(&self) -> Option<i64> {
+        self.points
+            .last()
+            .map(|point| point.committed)
+            .filter(|committed| *committed != ABSENT)
+    }
+
+    /// The last end offset.
+    pub(in crate::scaling) fn end(&self) -> Option<i64> {
+        self.points.last().map(|point| point.end)
+    }
+
+    /// Records not consumed, as last seen.
+    pub(in crate::scaling) fn lag(&self) -> f64 {
+        self.points.last().map_or(0.0, Point::lag)
+    }
+
+    /// Records not consumed at about `when`; `None`: not known so far back.
+    pub(in crate::scaling) fn lag_at(&self, when: i64) -> Option<f64> {
+        let point = self.points.iter().rev().find(|p| p.at <= when + SLACK)?;
+        Some(point.lag())
+    }
+
+    /// Records per second over about the last `window` milliseconds. `None`: there is too little to say.
+    pub(in crate::scaling) fn rate(&self, of: Of, window: i64) -> Option<f64> {
+        let (last, before) = self.points.split_last()?;
+        let from = last.at - window + SLACK;
+        let first = before.iter().rev().find(|p| p.at <= from);
+        let first = first.or(before.first())?;
+        let over = last.at - first.at;
+        if over < window.min(LEAST) {
+            return None;
+        }
+        let value = |point: &Point| match of {
+            Of::Arrivals => point.end,
+            Of::Consumption => point.committed.max(0),
+        };
+        if matches!(of, Of::Consumption) && first.committed == ABSENT {
+            return None;
+        }
+        Some(real((value(last) - value(first)).max(0)) * 1000.0 / real(over))
+    }
+
+    /// Records that arrived between each two looks, the last ones first, and seconds between them.
+    pub(in crate::scaling) fn arrived(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.points.windows(2).rev().map(|pair| match pair {
+            [before, after] => (
+                real(after.end - before.end),
+                real(after.at - before.at) / 1000.0,
+            ),
+            _ => (0.0, 0.0),
+        })
+    }
+
+    /// Arrivals in records per second over the last so many looks. `None`: there are not as many.
+    pub(in crate::scaling) fn rate_of_looks(&self, looks: usize) -> Option<f64> {
+        let last = self.points.last()?;
+        let first = self.points.iter().rev().nth(looks)?;
+        let over = last.at - first.at;
+        (over > 0).then(|| real(last.end - first.end) * 1000.0 / real(over))
+    }
+
+    /// Records per second between two moves of the commit, the last one and one about `window` milliseconds before it, and
+    /// when the earlier one was seen: consumers that commit once a minute show no pace between two commits. `None`: it has
+    /// not moved twice.
+    pub(in crate::scaling) fn pace(&self, window: i64) -> Option<(f64, i64)> {
+        let moves = || {
+            let pairs = self.points.windows(2).rev();
+            pairs.filter_map(|pair| match pair {
+                [before, after]
+                    if after.committed > before.committed && before.committed != ABSENT =>
+                {
+                    Some(*after)
+                }
+                _ => None,
+            })
+        };
+        let last = moves().next()?;
+        let from = last.at - window + SLACK;
+        let first = moves().skip(1).find(|p| p.at <= from);
+        let first = first.or(moves().skip(1).last())?;
+        let over = real(last.at - first.at) / 1000.0;
+        Some((real(last.committed - first.committed) / over, first.at))
+    }
+
+    /// Age in seconds of the oldest record that is not consumed: since when the end offset has been past the commit.
+    ///
+    /// Between two looks the arrivals are taken for even; before all that is known they are taken for the mean rate since,
+    /// and without arrivals since for no older than what is known: that much is certain.
+    pub(in crate::scaling) fn delay(&self, now: i64) -> f64 {
+        let Some(last) = self.points.last() else {
+            return 0.0;
+        };
+        let is_short = self.points.len() + self.earlier.len() < 2;
+        if is_short || last.committed == ABSENT || last.end <= last.committed {
+            return 0.0;
+        }
+        let committed = last.committed;
+        let earlier = self.earlier.iter().copied();
+        let known = || {
+            earlier
+                .clone()
+                .chain(self.points.iter().map(|p| (p.at, p.end)))
+        };
+        let Some(first) = known().next() else {
+            return 0.0;
+        };
+        let (mut before, mut after) = (None, (last.at, last.end));
+        for point in known() {
+            if point.1 > committed {
+                after = point;
+                break;
+            }
+            before = Some(point);
+        }
+        let seconds = |millis: i64| real(millis) / 1000.0;
+        let Some(before) = before else {
+            let rate = real(last.end - first.1) / seconds(last.at - first.0).max(1.0);
+            let older = if rate > 0.0 {
+                real(first.1 - committed) / rate
+            } else {
+                0.0
+            };
+            return (seconds(now - first.0) + older).min(OLDEST);
+        };
+        let share = real(committed - before.1) / real((after.1 - before.1).max(1));
+        let arrived = seconds(before.0) + seconds(after.0 - before.0) * share;
+        (seconds(now) - arrived).clamp(0.0, OLDEST)
+    }
+}
+
+impl Point {
+    fn lag(&self) -> f64 {
+        if self.committed == ABSENT {
+            return 0.0;
+        }
+        real((self.end - self.committed).max(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEEP: i64 = 660_000;
+
+    fn series(points: &[(i64, i64, i64)]) -> Series {
+        let mut series = Series::default();
+        for (at, end, committed) in points {
+            series.push(at * 1000, *end, Some(*committed), KEEP);
+        }
+        series
+    }
+
+    #[test]
+    fn the_delay_is_the_age_of_the_oldest_record_that_is_not_consumed() {
+        let series = series(&[(0, 0, 0), (15, 1500, 0), (30, 3000, 0), (45, 4500, 2000)]);
+        // Record 2000 arrived at 20 s.
+        assert!((series.delay(45_000) - 25.0).abs() < 1e-9);
+        assert!((series.delay(50_000) - 30.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_older_than_the_history_is_as_old_as_its_arrivals_say() {
+        let series = series(&[(0, 1000, 0), (15, 2500, 0)]);
+        // 100 records a second, 1000 of them before the first look.
+        assert!((series.delay(15_000) - 25.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_older_than_the_history_is_as_old_as_the_broker_says() {
+        // 40 records had come 600 s before the first look, 900 by 60 s before it, and none since.
+        let mut series = series(&[(1000, 900, 470), (1015, 900, 470)]);
+        series.set_earlier([(400_000, 40), (940_000, 900)].into_iter());
+        // Half of what came between 400 s and 940 s has been read.
+        assert!((series.delay(1_015_000) - 345.0).abs() < 1e-9);
+        // One look suffices.
+        let mut one = super::Series::default();
+        one.push(1_000_000, 900, Some(40), KEEP);
+        one.set_earlier([(400_000, 40), (940_000, 900)].into_iter());
+        assert!((one.delay(1_000_000) - 600.0).abs() < 1e-9);
+        // Older than all that is known: extrapolated over all of it.
+        let mut old = super::Series::default();
+        old.push(1_000_000, 1_240, Some(0), KEEP);
+        old.set_earlier([(400_000, 40)].into_iter());
+        assert!((old.delay(1_000_000) - 620.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_the_broker_says_is_for_the_time_before_the_first_look_alone() {
+        let mut series = series(&[(1000, 900, 850), (1015, 1900, 950)]);
+        series.set_earlier([(0, 10), (999_000, 2_000), (1_001_000, 890)].into_iter());
+        assert_eq!(series.earlier, [(0, 10)]);
+        // In the history: nothing else counts.
+        assert!((series.delay(1_015_000) - 14.25).abs() < 1e-9);
+        assert!(
+            series.rate(Of::Arrivals, 60_000).unwrap() > 60.0,
+            "it says nothing of rates"
+        );
+        series.clear();
+        assert!(series.earlier.is_empty());
+    }
+
+    #[test]
+    fn a_single_look_and_a_group_without_commits_tell_no_delay() {
+        assert!(series(&[(0, 1000, 0)]).delay(0).abs() < 1e-9);
+        let mut none = Series::default();
+        none.push(0, 10, None, KEEP);
+        none.push(15_000, 20, None, KEEP);
+        assert!(none.delay(15_000).abs() < 1e-9);
+        assert_eq!(none.rate(Of::Consumption, 15_000), None);
+    }
+
+    #[test]
+    fn rates_are_taken_over_their_window() {
+        let series = series(&[(0, 0, 0), (15, 1500, 100), (30, 3000, 200), (45, 9000, 300)]);
+        assert_eq!(series.rate(Of::Arrivals, 15_000), Some(400.0));
+        assert_eq!(series.rate(Of::Arrivals, 60_000), Some(200.0));
+        assert_eq!(series.lag_at(30_000), Some(2800.0));
+    }
+
+    proptest! {
+        /// Thinning keeps the delay of a steadily fed partition exact, and of an unsteady one within a sixth and a look.
+        #[test]
+        fn thinning_keeps_the_delay(rates in proptest::collection::vec(0i64..400, 60..300), behind in 1i64..40) {
+            let mut series = Series::default();
+            let mut all: Vec<(i64, i64)> = Vec::new();
+            let mut end = 0;
+            for (look, rate) in (0i64..).zip(&rates) {
+                end += rate * 15;
+                let at = look * 15_000;
+                all.push((at, end));
+                let back = usize::try_from((look - behind).max(0)).unwrap();
+                series.push(at, end, Some(all[back].1), KEEP);
+                prop_assert!(series.points.len() <= MOST);
+            }
+            let now = all.last().unwrap().0;
+            let committed = series.committed().unwrap();
+            if committed < end {
+                // The last look at which the end was no more than the commit.
+                let passed = all.iter().rposition(|(_, e)| *e <= committed).unwrap();
+                let truth = real(now - all[passed].0) / 1000.0;
+                let told = series.delay(now);
+                prop_assert!((told - truth).abs() <= truth / 6.0 + 15.0, "told {told}, is {truth}");
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A load that has just risen: then the mean of the last minute is that of two loads, and a size that is chosen by it is found
+//! too small before its pods have started.
+
+use crate::scaling::measure::series::Series;
+
+/// Looks that are compared, the last one among them: those of the last minute.
+const LOOKS: usize = 5;
+/// The load has risen if each look since shows more than so many times the most that one showed before ...
+const RISEN: f64 = 2.0;
+/// ... by so many standard deviations of what is counted: few records vary by chance.
+const CHANCE: f64 = 3.0;
+/// The first look has seen only a part of it: what it shows more than was expected is taken so many times.
+const FIRST_LOOK: f64 = 1.5;
+
+/// A load that has risen within the last minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::scaling) struct Surge {
+    /// How many of the last looks show it.
+    looks: usize,
+}
+
+/// What the looks of the last minute say of all partitions together. `None`: the load has not risen, or there are too few to
+/// say.
+pub(in crate::scaling) fn of<'a>(series: impl Iterator<Item = &'a Series>) -> Option<Surge> {
+    // Records and seconds from look to look, the last one first.
+    let mut looks = [(0.0_f64, 0.0_f64); LOOKS];
+    for series in series {
+        for (look, (records, seconds)) in looks.iter_mut().zip(series.arrived()) {
+            look.0 += records;
+            look.1 = look.1.max(seconds);
+        }
+    }
+    let known = looks.iter().take_while(|(_, seconds)| *seconds > 0.0);
+    let known = known.count();
+    // One look before it alone may have been an idle one.
+    (1..known.saturating_sub(1)).find_map(|since| {
+        let (after, before) = looks.get(..known)?.split_at(since);
+        let most = before.iter().map(|(records, seconds)| records / seconds);
+        let most = most.fold(0.0, f64::max);
+        let is_more = |(records, seconds): &(f64, f64)| {
+            let usual = RISEN * most * seconds;
+            *records > usual + CHANCE * usual.max(1.0).sqrt()
+        };
+        after.iter().all(is_more).then_some(Surge { looks: since })
+    })
+}
+
+impl Surge {
+    /// Arrivals at a partition, in records per second, where `expected` is the mean of the last minute.
+    pub(in crate::scaling) fn arrivals(self, series: &Series, expected: f64) -> f64 {
+        let Some(since) = series.rate_of_looks(self.looks) else {
+            return expected;
+        };
+        if self.looks > 1 {
+            return since;
+        }
+        (expected + FIRST_LOOK * (since - expected)).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Looks each 15 s with so many records between them.
+    fn series(arrived: &[i64]) -> Series {
+        let (mut at, mut end) = (0, 0);
+        let mut series = Series::default();
+        series.push(at, end, Some(0), 660_000);
+        for records in arrived {
+            at += 15_000;
+            end += records;
+            series.push(at, end, Some(0), 660_000);
+        }
+        series
+    }
+
+    #[rstest]
+    #[case::steady(&[1500, 1500, 1500, 1500], None)]
+    #[case::the_first_look(&[1500, 1500, 1500, 9000], Some(1))]
+    #[case::the_second_look(&[1500, 1500, 9000, 9000], Some(2))]
+    #[case::a_part_and_a_whole_look(&[1500, 1500, 3500, 9000], Some(1))]
+    #[case::by_a_half(&[1500, 1500, 1500, 2250], None)]
+    #[case::by_chance(&[2, 1, 2, 6], None)]
+    #[case::one_burst_a_minute(&[0, 0, 9000, 0, 0, 0, 9000], None)]
+    #[case::from_nothing(&[0, 0, 0, 9000], Some(1))]
+    #[case::over(&[1500, 9000, 9000, 1500], None)]
+    #[case::too_few_looks(&[1500, 9000], None)]
+    fn a_load_has_risen(#[case] arrived: &[i64], #[case] looks: Option<usize>) {
+        let series = series(arrived);
+        let surge = of(std::iter::once(&series));
+        assert_eq!(surge.map(|surge| surge.looks), looks);
+    }
+
+    #[test]
+    fn partitions_are_summed_up() {
+        let (steady, rising) = (series(&[9000; 4]), series(&[300, 300, 300, 3000]));
+        assert_eq!(of([&rising].into_iter()), Some(Surge { looks: 1 }));
+        assert_eq!(of([&steady, &rising].into_iter()), None);
+    }
+
+    #[test]
+    fn the_first_look_counts_for_more_than_it_shows() {
+        let first = series(&[150, 150, 150, 1500]);
+        let surge = of(std::iter::once(&first)).unwrap();
+        assert!((surge.arrivals(&first, 40.0) - 130.0).abs() < 1e-9);
+        let second = series(&[150, 150, 1500, 1500]);
+        let surge = of(std::iter::once(&second)).unwrap();
+        assert!((surge.arrivals(&second, 40.0) - 100.0).abs() < 1e-9);
+    }
+}

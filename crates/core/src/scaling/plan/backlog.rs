@@ -1,0 +1,173 @@
+//! Growing further or sooner than the load alone asks for: where records wait longer than was promised and more consumers
+//! would read them soon, and where a backlog that is let build could not be worked off by any size.
+
+use crate::scaling::measure::estimate::Estimate;
+use crate::scaling::measure::placement::Spread;
+use crate::scaling::plan::delay_target::{DRAIN, HORIZON, LINE, Need};
+use crate::scaling::state::learnt::Learnt;
+use crate::scaling::tuning::LOOK;
+
+/// What a second counts in which records wait for longer than was promised, in replica-seconds: as much as a replica for a
+/// minute, the price by which the catalogue of scenarios is judged.
+const LATE: f64 = 60.0;
+/// A size that was taken for a backlog is kept for no less than so many seconds: until evidence for a smaller one is there.
+const KEPT: f64 = 300.0;
+/// A backlog counts as one from this share of the objective on ...
+const BUILDS: f64 = 0.1;
+/// ... and from so many seconds on.
+const BUILDS_LEAST: f64 = 10.0;
+
+/// What is behind is all that there is to do if no more than this share of what is read comes.
+const REST: f64 = 0.1;
+/// Work so many times as much is hardly more.
+const HARDLY_MORE: f64 = 1.1;
+/// A backlog that takes so many seconds is never done.
+const NEVER: f64 = 86_400.0;
+
+/// What a group needs under the time objective, with what is late weighed against what more replicas cost.
+pub(in crate::scaling) fn sooner(
+    mut need: Need,
+    estimate: &Estimate,
+    learnt: &Learnt,
+    sizes: &[i32],
+    replicas: i32,
+    objective: f64,
+) -> Need {
+    // Where next to nothing comes, consumers that are behind do what they can.
+    let is_rest = estimate.arrivals() <= REST * estimate.consumed && need.delay > BUILDS_LEAST;
+    let measured = learnt.capacity().filter(|_| learnt.is_measured());
+    let Some(capacity) = measured.or(need.capacity.filter(|_| is_rest)) else {
+        return need;
+    };
+    if estimate.is_outage || !estimate.is_known {
+        return need;
+    }
+    let drain = Drain::new(estimate, capacity);
+    if need.predicted > objective {
+        let least = need.size.max(replicas);
+        let cost = |size: i32| {
+            let (starts, drains) = drain.times(size, replicas);
+            let late = if is_rest {
+                // All of it gets older until the last of it is read.
+                (need.delay + starts + drains - objective).max(0.0)
+            } else {
+                drains * (1.0 - objective / need.predicted).max(0.0)
+            };
+            f64::from(size) * (starts + drains).max(KEPT) + LATE * late
+        };
+        let larger = sizes.iter().copied().filter(|size| *size > least);
+        let best = std::iter::once(least)
+            .chain(larger)
+            .min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
+        if let Some(best) = best.filter(|best| *best > need.size && *best > replicas) {
+            need.size = best;
+            need.unlimited = need.unlimited.max(best);
+            need.is_up = true;
+        }
+    }
+    if !need.is_up
+        && need.size > replicas
+        && need.delay > BUILDS_LEAST.max(BUILDS * objective)
+        && drain.is_tight(sizes, replicas, objective)
+    {
+        need.is_up = true;
+    }
+    need
+}
+
+/// The smallest of `sizes` from `replicas` on at which the fullest consumer is done with its backlog as soon as at `most`, or
+/// hardly later: a size beyond it shortens nobody's. `capacity`: if it is measured.
+pub(in crate::scaling) fn enough_for_backlog(
+    estimate: &Estimate,
+    capacity: Option<f64>,
+    sizes: &[i32],
+    replicas: i32,
+    most: i32,
+) -> i32 {
+    // Where most partitions do not move, nobody can say whose backlog is whose.
+    if estimate.is_outage {
+        return most;
+    }
+    let drain = Drain::new(estimate, capacity.unwrap_or(1.0));
+    let work = |size: i32| match capacity {
+        Some(_) => drain.work(size),
+        None => drain.fullest(&drain.work_of_a_while(), size),
+    };
+    let least = work(most);
+    let later = if capacity.is_some() { LOOK } else { 0.0 };
+    let enough = (HARDLY_MORE * least).max(least + later);
+    let between = sizes.iter().copied();
+    std::iter::once(replicas)
+        .chain(between.filter(|size| (replicas..most).contains(size)))
+        .find(|size| work(*size) <= enough)
+        .unwrap_or(most)
+}
+
+/// How backlogs are worked off at each size.
+struct Drain<'a> {
+    estimate: &'a Estimate,
+    capacity: f64,
+    backlog: Vec<f64>,
+    arrivals: Vec<f64>,
+}
+
+impl<'a> Drain<'a> {
+    fn new(estimate: &'a Estimate, capacity: f64) -> Self {
+        Self {
+            estimate,
+            capacity,
+            backlog: estimate.weights(|live| live.lag),
+            arrivals: estimate.weights(|live| live.expected),
+        }
+    }
+
+    fn fullest(&self, weights: &[f64], size: i32) -> f64 {
+        Spread::new(self.estimate.unevenness(), weights).fullest(&self.estimate.placement, size)
+    }
+
+    /// Seconds until the fullest consumer has worked its backlog off; no more than an hour.
+    fn seconds(&self, size: i32) -> f64 {
+        let spare = self.capacity - self.fullest(&self.arrivals, size);
+        let backlog = self.fullest(&self.backlog, size);
+        if backlog <= 0.0 {
+            return 0.0;
+        }
+        (backlog / spare.max(1e-9)).min(3600.0)
+    }
+
+    /// The same for comparing sizes, of which none may carry the load: then the more is missing, the worse.
+    fn work(&self, size: i32) -> f64 {
+        let spare = self.capacity - self.fullest(&self.arrivals, size);
+        let backlog = self.fullest(&self.backlog, size);
+        if spare > 0.0 {
+            (backlog / spare).min(NEVER)
+        } else {
+            NEVER * (1.0 - spare / self.capacity)
+        }
+    }
+
+    /// What there is to read within the time in which a backlog is to be worked off.
+    fn work_of_a_while(&self) -> Vec<f64> {
+        let each = self.backlog.iter().zip(&self.arrivals);
+        each.map(|(backlog, arrivals)| backlog + DRAIN * arrivals)
+            .collect()
+    }
+
+    /// Seconds until a size works, and from then on until the backlog is worked off.
+    fn times(&self, size: i32, replicas: i32) -> (f64, f64) {
+        let starts = if size > replicas { HORIZON } else { 0.0 };
+        (starts, self.seconds(size))
+    }
+
+    /// Whether the load is more than the present size can do, and what it leaves until records are as old as was promised
+    /// could not be worked off by the largest size in time.
+    fn is_tight(&self, sizes: &[i32], replicas: i32, objective: f64) -> bool {
+        let Some(most) = sizes.last().filter(|most| **most > replicas) else {
+            return false;
+        };
+        let load = self.fullest(&self.arrivals, *most);
+        let spare = self.capacity - load;
+        let built = LINE * objective * load;
+        self.fullest(&self.arrivals, replicas) > self.capacity && spare * DRAIN < built
+    }
+}

@@ -1,0 +1,289 @@
+//! When a group has to grow, and to what size: the delay that is predicted for the time at which an action could take
+//! effect, the stall of the action itself included, against the objective.
+
+use jiff::Timestamp;
+
+use crate::scaling::measure::estimate::{Estimate, Live};
+use crate::scaling::measure::placement::Spread;
+use crate::scaling::plan::rebalance_cost::{STALL_SHARE, stall};
+use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::memory::LastAction;
+use crate::scaling::tuning::LOOK;
+
+/// From a decision to its effect, in seconds: pods, a rebalance, one look.
+pub(in crate::scaling) const HORIZON: f64 = 75.0;
+/// Acts when the prediction passes this share of the objective.
+pub(in crate::scaling) const LINE: f64 = 0.85;
+/// The same for what one look or two say of a load that has just risen.
+const SURGE_LINE: f64 = 1.0;
+/// Share of the capacity that a scale-up aims at.
+const UTILISATION: f64 = 0.93;
+/// A backlog is to be worked off within so many seconds.
+pub(in crate::scaling) const DRAIN: f64 = 600.0;
+/// Where no size carries the load: a size is worth it while the fullest consumer's load falls by at least the so manieth
+/// power of what the replicas grow by.
+const ELASTICITY: f64 = 0.3;
+/// Past this share of the objective a healthy partition is freed from its hopeless neighbours.
+const LATE_SHARE: f64 = 0.5;
+/// With the capacity unknown a group grows by at least this factor ...
+const UNKNOWN_GROWTH: f64 = 1.5;
+/// ... or undoes a scale-down that is no older than so many seconds.
+const UNDONE_WITHIN: i64 = 900;
+/// For so many seconds after an action the last minute's consumption is that of a rebalance.
+const REBALANCED_FOR: i64 = 120;
+/// The last minute's growth of a delay is believed only past this share of the objective while the capacity is not measured ...
+const SLOPE_SHARE: f64 = 0.2;
+/// ... and past so many seconds: a few are what lies between two commits.
+const SLOPE_LEAST: f64 = 10.0;
+
+/// What the time objective asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::scaling) struct Need {
+    /// The size that carries the load; the largest that still helps, where none does.
+    pub(in crate::scaling) size: i32,
+    /// Replicas that the load would take if partitions did not limit it; while the capacity is not known, the size.
+    pub(in crate::scaling) unlimited: i32,
+    /// Seconds of delay now, of all partitions that replicas can help.
+    pub(in crate::scaling) delay: f64,
+    /// Seconds of delay when an action could take effect.
+    pub(in crate::scaling) predicted: f64,
+    /// Seconds that the action itself would add.
+    pub(in crate::scaling) stall: f64,
+    /// Whether to grow: the size is larger, and waiting would break the objective.
+    pub(in crate::scaling) is_up: bool,
+    /// The present size would do, if partitions were handed out by turns.
+    pub(in crate::scaling) is_uneven: bool,
+    /// Every partition has been unknown for too long.
+    pub(in crate::scaling) is_stale: bool,
+    /// Expected arrivals, records per second.
+    pub(in crate::scaling) arrivals: f64,
+    /// Records per second of one consumer that the size was computed with.
+    pub(in crate::scaling) capacity: Option<f64>,
+}
+
+/// What a group that has `replicas` needs. `sizes`: those worth having, ascending, never empty.
+pub(in crate::scaling) fn need(
+    estimate: &Estimate,
+    learnt: &Learnt,
+    last: Option<LastAction>,
+    sizes: &[i32],
+    replicas: i32,
+    objective: f64,
+    now: Timestamp,
+) -> Need {
+    let known = learnt.capacity();
+    // Between commits that are rare, what is bracketed from below says nothing of what a consumer cannot do.
+    let believed = known.filter(|_| learnt.is_sampled() || !estimate.busy.commits_rarely);
+    let able = Able {
+        capacity: believed,
+        at_least: seen_before(learnt, last, now),
+    };
+    let predicted = predict(estimate, able, objective, |live| live.expected);
+    let surging = predict(estimate, able, objective, |live| live.surging);
+    let active = match estimate.busy.active {
+        0 => replicas.saturating_mul(estimate.placement.threads),
+        active => active,
+    };
+    let seen = estimate.consumed / f64::from(active.max(1));
+    let capacity = known.or((estimate.consumed > 0.0).then(|| seen.max(learnt.at_least(now))));
+    let mut need = Need {
+        size: replicas,
+        unlimited: replicas,
+        delay: estimate.delay,
+        predicted,
+        stall: 0.0,
+        is_up: false,
+        is_uneven: false,
+        is_stale: !estimate.is_known,
+        arrivals: estimate.arrivals(),
+        capacity,
+    };
+    let Some(capacity) = capacity else {
+        return need;
+    };
+    let limit = UTILISATION * capacity;
+    let weights = estimate.weights(weight);
+    let uneven = estimate.unevenness();
+    let size = |uneven| carrying(estimate, (&weights, uneven), limit, sizes, objective);
+    need.size = size(uneven);
+    need.is_uneven = need.size > replicas && uneven > 1.0 && size(1.0) <= replicas;
+    need.unlimited = need.size.max(unlimited(estimate, capacity));
+    if known.is_none() {
+        // What consumers that keep up do says nothing about how many the load takes.
+        let most = sizes.last().copied().unwrap_or(replicas);
+        let undone = before_probe(last, now).map(|from| from.min(most));
+        need.size = match undone.filter(|from| *from > replicas) {
+            Some(from) => from,
+            None => need.size.max(grown(sizes, replicas)),
+        };
+        need.unlimited = need.size;
+    }
+    let joiners = (need.size - replicas).saturating_mul(estimate.placement.threads);
+    let stall = stall(estimate.rebalance, joiners) + learnt.excess();
+    need.stall = stall.min(STALL_SHARE * objective);
+    let breaks = |predicted: f64, line: f64| predicted + need.stall > line * objective;
+    need.is_up = need.size > replicas
+        && estimate.is_known
+        && (breaks(predicted, LINE) || breaks(surging, SURGE_LINE));
+    need
+}
+
+/// Replicas that the load takes, if partitions did not limit them.
+pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64) -> i32 {
+    let load: f64 = estimate.live.iter().map(weight).sum();
+    let own = load / (UTILISATION * capacity) - f64::from(estimate.placement.foreign);
+    whole(own / f64::from(estimate.placement.threads))
+}
+
+/// Arrivals, and the backlog to be worked off in time.
+fn weight(live: &Live) -> f64 {
+    live.surging + live.lag / DRAIN
+}
+
+/// The smallest size that carries the weights. Where none does, the last one at which growing still paid: a hot partition
+/// buys no idle replicas.
+fn carrying(
+    estimate: &Estimate,
+    (weights, uneven): (&[f64], f64),
+    limit: f64,
+    sizes: &[i32],
+    objective: f64,
+) -> i32 {
+    let placement = &estimate.placement;
+    let mut best: Option<(i32, f64)> = None;
+    let spread = Spread::new(uneven, weights);
+    for size in sizes {
+        let load = spread.fullest(placement, *size);
+        if load <= limit * 1.0001 {
+            return *size;
+        }
+        let pays = best.is_none_or(|(smaller, more)| {
+            (more / load).ln() / (f64::from(*size) / f64::from(smaller)).ln() >= ELASTICITY
+        });
+        if pays {
+            best = Some((*size, load));
+        }
+    }
+    let Some((best, _)) = best else {
+        return sizes.last().copied().unwrap_or(1);
+    };
+    let is_late =
+        |(live, weight): (&Live, &f64)| live.delay > LATE_SHARE * objective && *weight <= limit;
+    if !estimate.live.iter().zip(weights).any(is_late) {
+        return best;
+    }
+    let freed = sizes
+        .iter()
+        .find(|size| placement.fullest_beside(**size, weights, limit) <= limit);
+    freed.map_or(best, |freed| best.max(*freed))
+}
+
+/// What is known of one consumer, in records per second.
+#[derive(Clone, Copy)]
+struct Able {
+    capacity: Option<f64>,
+    /// What it was seen to do before the last action, while what it does now is what the rebalance has left it time for.
+    at_least: f64,
+}
+
+fn seen_before(learnt: &Learnt, last: Option<LastAction>, now: Timestamp) -> f64 {
+    let lasts = |last: LastAction| now.duration_since(last.time).as_secs() < REBALANCED_FOR;
+    if last.is_some_and(lasts) {
+        learnt.at_least(now)
+    } else {
+        0.0
+    }
+}
+
+/// The size before a scale-down that may have been a probe.
+fn before_probe(last: Option<LastAction>, now: Timestamp) -> Option<i32> {
+    let last = last?;
+    let recent = now.duration_since(last.time).as_secs() < UNDONE_WITHIN;
+    (last.from > last.to && recent).then_some(last.from)
+}
+
+/// The first size that is larger by a half; the largest there is, if none is.
+fn grown(sizes: &[i32], replicas: i32) -> i32 {
+    let enough = UNKNOWN_GROWTH * f64::from(replicas.max(1));
+    let first = sizes.iter().find(|size| f64::from(**size) >= enough);
+    first.or(sizes.last()).copied().unwrap_or(replicas)
+}
+
+/// The worst delay at the horizon with the present replicas, if that much arrives at each partition. Consumers that have a single partition are left out: more
+/// replicas cannot help them.
+fn predict(
+    estimate: &Estimate,
+    able: Able,
+    objective: f64,
+    arrivals: impl Fn(&Live) -> f64,
+) -> f64 {
+    #[derive(Default, Clone, Copy)]
+    struct Consumer {
+        expected: f64,
+        consumed: f64,
+        lag: f64,
+        delay: f64,
+        partitions: u32,
+    }
+    let members = estimate.busy.saturated.len();
+    let mut consumers = vec![Consumer::default(); members + 1];
+    for live in &estimate.live {
+        // The last place is for those that belong to nobody.
+        let place = live.owner.map_or(members, |owner| owner.min(members));
+        if let Some(consumer) = consumers.get_mut(place) {
+            consumer.expected += arrivals(live);
+            consumer.consumed += live.consumed;
+            consumer.lag += live.lag;
+            consumer.delay = consumer.delay.max(live.waits);
+            consumer.partitions += 1;
+        }
+    }
+    let nobody = consumers.pop().filter(|nobody| nobody.partitions > 0);
+    // Commits that go on show an owner that was merely not described.
+    let unowned = nobody.map_or(0.0, |nobody| {
+        let grows = estimate.stable_for.is_some() && members > 0 && nobody.delay > LOOK;
+        nobody.delay + if grows { HORIZON } else { 0.0 }
+    });
+    let slope_from = SLOPE_LEAST.max(SLOPE_SHARE * objective);
+    let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
+        // What is read next came as fast as the backlog did, which may be faster than what comes now.
+        let backlog = if consumer.delay > slope_from {
+            consumer.lag / consumer.delay
+        } else {
+            0.0
+        };
+        let came = consumer.expected.max(backlog);
+        // Consumption alone shows no more than what was left to do after a rebalance.
+        let consumed = consumer.consumed.max(able.at_least);
+        let growth = match able.capacity {
+            _ if came <= 0.0 => -1.0,
+            Some(capacity) => {
+                let able = saturated.map_or(capacity, |rate| rate.min(capacity));
+                (1.0 - able / came).max(-1.0)
+            }
+            // What is late when nothing comes any more is late, however soon it is read.
+            None if consumer.delay > slope_from && consumer.expected <= 0.0 => {
+                (1.0 - consumed / came).max(-1.0)
+            }
+            None if consumer.delay > slope_from => (1.0 - consumed / came).max(-1.0),
+            None => 0.0,
+        };
+        consumer.delay + HORIZON * growth
+    };
+    consumers
+        .iter()
+        .zip(&estimate.busy.saturated)
+        .filter(|(consumer, _)| consumer.partitions > 1)
+        .map(of_consumer)
+        .fold(unowned, f64::max)
+}
+
+/// Rounded up, within what a replica count can be.
+fn whole(replicas: f64) -> i32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "clamped; a cast saturates besides"
+    )]
+    let whole = replicas.ceil().clamp(0.0, f64::from(i32::MAX)) as i32;
+    whole
+}

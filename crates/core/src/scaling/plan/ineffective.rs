@@ -1,0 +1,158 @@
+//! Scale-ups that bring nothing: where something else than consumers is the bottleneck, the group goes back and stays.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::measure::estimate::Estimate;
+use crate::scaling::measure::history::Judgement;
+use crate::scaling::number::{milli, real};
+use crate::scaling::state::learnt::{Learnt, Plateau, Throughput};
+use crate::scaling::tuning::{BACKOFF_MOST, MINUTE};
+
+/// Less than this share of what the replicas grew by is nothing.
+const INEFFECTIVE: f64 = 0.3;
+/// A size that gets through so large a share of what the group does is as good.
+const ABOUT: f64 = 0.9;
+/// A group that is not at its limit so long after a scale-up has got something from it.
+const JUDGED_FOR: SignedDuration = SignedDuration::from_secs(900);
+/// Two sights of a saturated group are compared within so many seconds.
+const COMPARED_WITHIN: i64 = 3600;
+/// How long a plateau is believed at first, in seconds; it doubles.
+const BACKOFF: i64 = 1800;
+
+/// A scale-up that brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::scaling) struct InVain {
+    /// The size to go back to.
+    pub(in crate::scaling) to: i32,
+    /// What it brought, in percent of the throughput before.
+    pub(in crate::scaling) gained: i64,
+    /// What the members grew by, in percent.
+    pub(in crate::scaling) grown: i64,
+}
+
+/// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now; `sizes`: those worth
+/// having, ascending.
+pub(in crate::scaling) fn look(
+    learnt: &mut Learnt,
+    judgement: &mut Judgement,
+    estimate: &Estimate,
+    settled: bool,
+    age: SignedDuration,
+    sizes: &[i32],
+    now: Timestamp,
+) -> Option<InVain> {
+    let busy = &estimate.busy;
+    let stable = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
+    if !busy.is_saturated() || !stable || busy.commits_rarely {
+        return None;
+    }
+    let mut in_vain = None;
+    if age > JUDGED_FOR {
+        *judgement = Judgement::Done;
+    }
+    if *judgement == Judgement::Open && settled {
+        *judgement = Judgement::Done;
+        if let Some(before) = learnt.saturated
+            && before.consumers > 0
+            && before.consumers < busy.active
+            && before.milli > 0
+            && now.duration_since(before.time).as_secs() < COMPARED_WITHIN
+        {
+            // Who has nothing waiting any more could do as much as the others.
+            let able = busy.mean().unwrap_or(0.0) * f64::from(busy.active);
+            let gained = able.max(estimate.consumed) / (real(before.milli) / 1000.0) - 1.0;
+            let grown = f64::from(busy.active) / f64::from(before.consumers) - 1.0;
+            if gained < INEFFECTIVE * grown {
+                let to = enough(
+                    sizes,
+                    (estimate.placement.threads, estimate.placement.foreign),
+                    before,
+                    busy.active,
+                    gained,
+                );
+                believe(learnt, to, milli(estimate.consumed).max(before.milli), now);
+                in_vain = Some(InVain {
+                    to,
+                    gained: milli(gained) / 10,
+                    grown: milli(grown) / 10,
+                });
+            }
+        }
+    }
+    let smaller = learnt
+        .saturated
+        .is_none_or(|before| busy.active <= before.consumers);
+    if in_vain.is_none() && (*judgement == Judgement::Done || smaller) {
+        note(learnt, estimate, now);
+    }
+    in_vain
+}
+
+/// The size to go back to: the smallest that gets through about as much, if consumers do as much as they did before. Several
+/// rises may have followed each other before one could be judged, and not all of them were in vain.
+fn enough(
+    sizes: &[i32],
+    (threads, foreign): (i32, i32),
+    before: Throughput,
+    active: i32,
+    gained: f64,
+) -> i32 {
+    let consumers = |size: &i32| size.saturating_mul(threads).saturating_add(foreign);
+    let within = |size: &&i32| consumers(size) >= before.consumers && consumers(size) < active;
+    let needed = ABOUT * f64::from(before.consumers) * (1.0 + gained);
+    let mut smaller = sizes.iter().filter(within);
+    let first = smaller
+        .clone()
+        .find(|size| f64::from(consumers(size)) >= needed);
+    first.or(smaller.next_back()).copied().unwrap_or_else(|| {
+        crate::scaling::plan::limits::ceil_div((before.consumers - foreign).max(1), threads)
+    })
+}
+
+fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp) {
+    let backoff = learnt.backoff.map_or(BACKOFF, |backoff| {
+        (2 * backoff).clamp(BACKOFF, BACKOFF_MOST)
+    });
+    learnt.backoff = Some(backoff);
+    learnt.plateau = Some(Plateau {
+        replicas,
+        milli,
+        until: crate::scaling::number::later(now, SignedDuration::from_secs(backoff)),
+    });
+}
+
+/// Notes what a group reached before it grows, if it was at its limit. One that has just been handed partitions shows the
+/// pause rather than its limit; what it reached before stays.
+/// So does what it reached before a scale-up that has not been judged yet: both are judged by it.
+pub(in crate::scaling) fn note_before_up(
+    learnt: &mut Learnt,
+    judgement: Judgement,
+    estimate: &Estimate,
+    now: Timestamp,
+) {
+    let earlier = |before: Throughput| {
+        let age = now.duration_since(before.time);
+        before.consumers < estimate.busy.active && age <= JUDGED_FOR
+    };
+    if judgement == Judgement::Open && learnt.saturated.is_some_and(earlier) {
+        return;
+    }
+    let steady = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
+    if estimate.busy.is_saturated() || (steady && estimate.busy.is_backlogged()) {
+        note(learnt, estimate, now);
+    }
+}
+
+fn note(learnt: &mut Learnt, estimate: &Estimate, now: Timestamp) {
+    learnt.saturated = Some(Throughput {
+        consumers: estimate.busy.active,
+        milli: milli(estimate.consumed),
+        time: now,
+    });
+}
+
+/// The size beyond which nothing is gained, and until when that is believed. One more try is made after that.
+pub(in crate::scaling) fn cap(learnt: &mut Learnt, now: Timestamp) -> Option<Plateau> {
+    learnt.plateau = learnt.plateau.filter(|plateau| plateau.until > now);
+    learnt.plateau
+}

@@ -1,0 +1,248 @@
+//! What the law has learnt and must survive a restart: part of the memory in the status. On a grid of thousandths of a
+//! record per second and of milliseconds, so that a restart equals no restart (decision 27).
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::scaling::number::{later, milli, real, to_millis};
+use crate::scaling::state::memory::Rate;
+use crate::scaling::tuning::{BACKOFF_MOST, PROBE_MOST, REGRETS};
+
+/// The lower bound of the capacity fades by so much in fifteen seconds.
+const FADE: f64 = 0.9995;
+
+/// So many seconds between the loss of a partition and the next commit are nothing of note: a rebalance, a commit, two looks.
+const USUAL_PAUSE: f64 = 60.0;
+/// Longest pause that is believed, in seconds.
+const PAUSE_MOST: i64 = 900;
+/// From so many seconds on a record takes long ...
+const LONG: f64 = 60.0;
+/// ... no more than so many are believed ...
+const LONGEST: f64 = 14_400.0;
+/// ... and that for a day.
+const LONGEST_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// What the law has learnt. Every field is absent until something has been seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Learnt {
+    /// What one consumer can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+    /// Best consumption of a consumer without a backlog: it can do at least as much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Rate>,
+    /// Seconds between two probes downwards; doubled by each that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_wait: Option<i64>,
+    /// The first scale-down whose worth is not known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down: Option<Down>,
+    /// When a scale-down last turned out not to have paid: for an hour the next ones are dearer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regretted: Option<Timestamp>,
+    /// How often in a row that was the case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regrets: Option<i32>,
+    /// Throughput of the whole group when it was saturated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<Throughput>,
+    /// More consumers than these brought nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<Plateau>,
+    /// Seconds from the loss of a partition to its new owner's first commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Seconds>,
+    /// The longest time for which a consumer was at one record, or at those between two commits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest: Option<Seconds>,
+    /// Seconds for which the last plateau was believed; the next one is believed for twice as long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<i64>,
+}
+
+/// A duration that was seen, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// When it was last seen.
+    pub time: Timestamp,
+}
+
+/// What one consumer can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Thousandths of a record per second.
+    pub milli: i64,
+    /// Seen at a consumer that had work all along; else only bracketed from both sides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub measured: bool,
+    /// When it was last seen; absent where it is merely bracketed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+}
+
+/// A scale-down that is still to be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Down {
+    /// Replicas before.
+    pub from: i32,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// What a saturated group reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Consumers that had partitions.
+    pub consumers: i32,
+    /// Thousandths of a record per second, of all of them.
+    pub milli: i64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// A size beyond which nothing more was gained: something else than consumers is the bottleneck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plateau {
+    /// Replicas.
+    pub replicas: i32,
+    /// Thousandths of a record per second that the group reached.
+    pub milli: i64,
+    /// How long it is believed.
+    pub until: Timestamp,
+}
+
+impl Learnt {
+    /// Records per second that one consumer can do.
+    pub(in crate::scaling) fn capacity(&self) -> Option<f64> {
+        let capacity = self.capacity?;
+        Some(real(capacity.milli) / 1000.0).filter(|rate| *rate > 0.0)
+    }
+
+    /// Seconds in which a replica of so many threads gets through `records`.
+    pub(in crate::scaling) fn seconds_of(&self, records: i64, threads: i32) -> Option<f64> {
+        Some(real(records) / (self.capacity()? * f64::from(threads.max(1))))
+    }
+
+    pub(in crate::scaling) fn is_measured(&self) -> bool {
+        self.capacity.is_some_and(|capacity| capacity.measured)
+    }
+
+    pub(in crate::scaling) fn set_capacity(&mut self, rate: f64, measured: bool, now: Timestamp) {
+        self.capacity = Some(Capacity {
+            milli: milli(rate).max(1),
+            measured,
+            time: measured.then(|| to_millis(now)),
+        });
+    }
+
+    /// Whether it was ever seen, if only of other consumers or long ago; else it is bracketed from below, and says nothing of
+    /// what a consumer cannot do.
+    pub(in crate::scaling) fn is_sampled(&self) -> bool {
+        self.capacity
+            .is_some_and(|capacity| capacity.time.is_some())
+    }
+
+    /// Whether the last sample is older than that.
+    pub(in crate::scaling) fn is_measured_before(&self, then: Timestamp) -> bool {
+        let measured = self.capacity.filter(|capacity| capacity.measured);
+        measured.is_some_and(|capacity| capacity.time.is_none_or(|time| time <= then))
+    }
+
+    /// What was measured is where to begin, and no longer what is known: other consumers run from now on, or it is long ago.
+    pub(in crate::scaling) fn doubt(&mut self) {
+        if let Some(capacity) = &mut self.capacity {
+            capacity.measured = false;
+        }
+    }
+
+    /// Records per second that one consumer has at least been seen to do, faded; 0: nothing seen.
+    pub(in crate::scaling) fn at_least(&self, now: Timestamp) -> f64 {
+        self.at_least.map_or(0.0, |Rate { milli, time }| {
+            let looks =
+                real(now.duration_since(time).as_secs().max(0)) / crate::scaling::tuning::LOOK;
+            real(milli) / 1000.0 * FADE.powf(looks)
+        })
+    }
+
+    pub(in crate::scaling) fn set_at_least(&mut self, rate: f64, now: Timestamp) {
+        self.at_least = Some(Rate {
+            milli: milli(rate),
+            time: to_millis(now),
+        });
+    }
+
+    /// Seconds that moved partitions stand still beyond what a rebalance of this kind takes anywhere: state that is restored,
+    /// work that was not committed.
+    pub(in crate::scaling) fn excess(&self) -> f64 {
+        self.pause
+            .map_or(0.0, |pause| (real(pause.seconds) - USUAL_PAUSE).max(0.0))
+    }
+
+    /// Notes what a hand-over took, in seconds.
+    pub(in crate::scaling) fn note_pause(&mut self, seconds: f64, now: Timestamp) {
+        let before = self.pause.map_or(seconds, |pause| real(pause.seconds));
+        let seconds = crate::scaling::number::whole(0.5 * before + 0.5 * seconds);
+        self.pause = Some(Seconds {
+            seconds,
+            time: to_millis(now),
+        });
+    }
+
+    /// The longest time that a consumer has lately been at work between two commits, in seconds, where that is long.
+    pub(in crate::scaling) fn longest(&self, now: Timestamp) -> f64 {
+        let lately = |longest: &Seconds| now.duration_since(longest.time) <= LONGEST_FOR;
+        self.longest.filter(lately).map_or(0.0, |l| real(l.seconds))
+    }
+
+    /// Notes for how long a consumer was at work between two commits, in seconds.
+    pub(in crate::scaling) fn note_longest(&mut self, seconds: f64, now: Timestamp) {
+        if seconds >= LONG && seconds >= self.longest(now) {
+            self.longest = Some(Seconds {
+                seconds: crate::scaling::number::whole(seconds.min(LONGEST)),
+                time: to_millis(now),
+            });
+        }
+    }
+
+    /// Puts right what a wrong clock left (decision 24): `sane` mends a time that lies in the future.
+    pub(in crate::scaling) fn tidy(&mut self, now: Timestamp, sane: &impl Fn(&mut Timestamp)) {
+        // What is not of our making is brought into what can be.
+        self.backoff = self.backoff.map(|backoff| backoff.clamp(0, BACKOFF_MOST));
+        self.probe_wait = self.probe_wait.map(|wait| wait.clamp(0, PROBE_MOST));
+        self.regrets = self.regrets.map(|times| times.clamp(1, REGRETS));
+        self.plateau = self.plateau.filter(|plateau| plateau.replicas > 0);
+        self.saturated = self.saturated.filter(|s| s.consumers > 0 && s.milli > 0);
+        if let Some(pause) = &mut self.pause {
+            pause.seconds = pause.seconds.clamp(0, PAUSE_MOST);
+            sane(&mut pause.time);
+        }
+        if let Some(longest) = &mut self.longest {
+            longest.seconds = longest
+                .seconds
+                .clamp(0, crate::scaling::number::whole(LONGEST));
+            sane(&mut longest.time);
+        }
+        if let Some(plateau) = &mut self.plateau {
+            let longest = later(now, SignedDuration::from_secs(BACKOFF_MOST));
+            plateau.until = plateau.until.min(longest);
+        }
+        if let Some(time) = self.capacity.as_mut().and_then(|c| c.time.as_mut()) {
+            sane(time);
+        }
+        if let Some(rate) = &mut self.at_least {
+            sane(&mut rate.time);
+        }
+        if let Some(down) = &mut self.down {
+            sane(&mut down.time);
+        }
+        if let Some(time) = &mut self.regretted {
+            sane(time);
+        }
+        if let Some(throughput) = &mut self.saturated {
+            sane(&mut throughput.time);
+        }
+    }
+}

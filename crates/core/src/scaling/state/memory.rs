@@ -1,0 +1,219 @@
+//! The few numbers that must survive a restart. They live in `status.memory`; everything else can be thrown away.
+//!
+//! A field is never given a new meaning, and unreadable memory is absent memory (decision 27).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::scaling::input::observation::Assignor;
+use crate::scaling::number::to_millis;
+use crate::scaling::state::learnt::Learnt;
+
+/// The few numbers that must survive a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Memory {
+    /// Version of this layout.
+    pub version: i64,
+    /// [`crate::scaling::input::policy::Policy::subject`] when the measured numbers were taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<i64>,
+    /// Actions begun so far; a higher number in the status than in the process means that somebody else acted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sequence: i64,
+    /// An action that was written ahead and not confirmed (decision 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The last action, ours or somebody else's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastAction>,
+    /// The replica count that we take for granted: the one last seen or made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<i32>,
+    /// The group before the last scale-up of ours, by which is seen whether that brought anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_up: Option<BeforeUp>,
+    /// When somebody else changed the replicas, the latest three (decision 7).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<Timestamp>,
+    /// Until when we stand back because somebody else keeps changing the replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contested_until: Option<Timestamp>,
+    /// `paused-replicas` as last seen: taking it away counts as an action (decision 10).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<i32>,
+    /// The last assignor that was seen (decision 17).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignor: Option<Assignor>,
+    /// The last partition limit that was known, in replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i32>,
+    /// What the law has learnt.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub learnt: Learnt,
+    /// How long a scale-down must wait because an earlier one had to be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regret: Option<Regret>,
+    /// Sum of the end offsets when the group was put to sleep: more than this is something to read (decision 12).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slept_at: Option<i64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+fn is_empty(learnt: &Learnt) -> bool {
+    *learnt == Learnt::default()
+}
+
+/// An action that was written ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Replicas before.
+    pub from: i32,
+    /// Replicas after.
+    pub to: i32,
+    /// When it was written.
+    pub time: Timestamp,
+}
+
+/// The last action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastAction {
+    /// When.
+    pub time: Timestamp,
+    /// Replicas before.
+    pub from: i32,
+    /// Replicas after.
+    pub to: i32,
+    /// Whether it was somebody else's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
+    /// Whether the API server said that it was done. An unknown outcome counts as an action all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirmed: bool,
+    /// Whether its replica count has been seen on the target.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub landed: bool,
+    /// How long it took until the group had settled, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_after: Option<i64>,
+}
+
+/// The group before a scale-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeUp {
+    /// Members.
+    pub members: i32,
+    /// Replicas that were ready or at work.
+    pub working: i32,
+}
+
+/// A rate and when it was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    /// Thousandths of a record per second.
+    pub milli: i64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// A wait that grew because a scale-down was regretted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regret {
+    /// Seconds to wait before the next scale-down.
+    pub wait: i64,
+    /// Time of the scale-down that was regretted.
+    pub time: Timestamp,
+}
+
+/// Version of the layout of [`Memory`].
+pub const VERSION: i64 = 1;
+
+impl Memory {
+    /// This memory if this version can use it, else an empty one.
+    #[must_use]
+    pub fn readable(self) -> Self {
+        if self.version == VERSION {
+            self
+        } else {
+            Self::default()
+        }
+    }
+
+    /// Write-ahead: an action that is about to be tried (decision 1).
+    #[must_use]
+    pub fn begin(&self, from: i32, to: i32, now: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            sequence: self.sequence.saturating_add(1),
+            pending: Some(Pending {
+                from,
+                to,
+                time: to_millis(now),
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// The API server said that the pending action is done.
+    #[must_use]
+    pub fn confirm(&self) -> Self {
+        self.resolve(true)
+    }
+
+    /// Nobody knows whether the pending action was done; it counts as one at its time.
+    #[must_use]
+    pub fn unknown(&self) -> Self {
+        self.resolve(false)
+    }
+
+    /// The API server said that the pending action was not done.
+    #[must_use]
+    pub fn refuse(&self) -> Self {
+        Self {
+            pending: None,
+            ..self.clone()
+        }
+    }
+
+    fn resolve(&self, confirmed: bool) -> Self {
+        let Some(Pending { from, to, time }) = self.pending else {
+            return self.clone();
+        };
+        let last = LastAction {
+            time,
+            from,
+            to,
+            external: false,
+            confirmed,
+            landed: false,
+            settled_after: None,
+        };
+        Self {
+            pending: None,
+            last: Some(last),
+            expected: Some(to),
+            ..self.clone()
+        }
+    }
+
+    /// What a new resource on the same target takes over from the one before it: the last action (decision 28).
+    #[must_use]
+    pub fn inherit(&self) -> Self {
+        let done = self.unknown();
+        Self {
+            version: VERSION,
+            last: done.last,
+            expected: done.expected,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What survives a restart. It is kept in `status.memory`.
+
+pub mod learnt;
+pub mod memory;
