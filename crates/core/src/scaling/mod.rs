@@ -12,10 +12,8 @@
 //! | [`gate`] | what comes before the objective, and when an action may happen |
 //! | [`output`] | the decision, with its numbers and steps |
 
-mod by_delay;
-mod by_lag;
-mod by_law;
 mod decide;
+mod facts;
 mod gate;
 pub mod input;
 pub mod measure;
@@ -29,9 +27,9 @@ pub use decide::{State, decide};
 pub use input::observation::{self, Observation};
 pub use input::policy::{self, Policy};
 pub use measure::estimate::Backlogged;
+pub use measure::limits;
 pub use output::decision::{self, Decision, Verdict};
 pub use output::trail;
-pub use plan::limits;
 pub use state::learnt::{Capacity, Down, Learnt, Plateau, Seconds, Throughput};
 pub use state::memory::{self, Memory};
 

@@ -1,4 +1,3 @@
-//! What comes before the objective, and when an action may happen.
+//! When an action may happen.
 
-pub(in crate::scaling) mod overrides;
 pub(in crate::scaling) mod pacing;

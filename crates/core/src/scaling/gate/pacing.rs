@@ -3,15 +3,32 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::observation::{GroupState, Observation, Rollout};
-use crate::scaling::input::policy::Policy;
-use crate::scaling::measure::history::History;
+use crate::scaling::input::policy::{Objective, Policy};
+use crate::scaling::measure::history::{History, Knowledge};
+use crate::scaling::measure::notice::Notice;
 use crate::scaling::number::later;
-use crate::scaling::output::decision::{HoldReason, Knowledge, Notice, Overdue, Wait, wait};
+use crate::scaling::output::decision::{HoldReason, Overdue, Wait};
 use crate::scaling::state::memory::{LastAction, Memory};
 use crate::scaling::tuning::LANDING;
 
 /// After an action some commit is waited for no longer than this; file sinks commit every ten minutes.
 const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(900);
+
+/// Under the time objective no pacing is shorter than what the law's windows need: what an action did must have become
+/// visible in a minute of looks before the next is decided on.
+const LEAST_UP: SignedDuration = SignedDuration::from_secs(30);
+const LEAST_DOWN: SignedDuration = SignedDuration::from_secs(120);
+
+/// The policy that is decided by: under the time objective with no less than the law's own spacing.
+pub(in crate::scaling) fn paced(policy: &Policy) -> Policy {
+    let mut paced = policy.clone();
+    if matches!(policy.objective, Objective::MaxDelay(_)) {
+        let pacing = &mut paced.pacing;
+        pacing.min_interval = pacing.min_interval.max(LEAST_UP);
+        pacing.min_scale_down_interval = pacing.min_scale_down_interval.max(LEAST_DOWN);
+    }
+    paced
+}
 
 /// What an action waits for at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +131,7 @@ impl Gates {
             is_open && before.is_some_and(|before| working <= before)
         });
         let not_ready = if none_came {
-            since_idle.map(|_| wait(HoldReason::ReplicasNotReady))
+            since_idle.map(|_| Wait::open(HoldReason::ReplicasNotReady))
         } else {
             until_timeout(since_idle, HoldReason::ReplicasNotReady)
         };
@@ -159,25 +176,29 @@ impl Gates {
         is_urgent: bool,
     ) -> Option<Wait> {
         if knowledge == Knowledge::NotYet {
-            return Some(wait(HoldReason::NotYetObserved));
+            return Some(Wait::open(HoldReason::NotYetObserved));
         }
         if is_stale {
-            return Some(wait(HoldReason::LagUnknown));
+            return Some(Wait::open(HoldReason::LagUnknown));
         }
         self.unsettled()
-            .or(self.no_members.then_some(wait(HoldReason::GroupMissing)))
+            .or(self
+                .no_members
+                .then_some(Wait::open(HoldReason::GroupMissing)))
             .or(self.not_ready)
             .or(self
                 .nobody_joined
-                .then_some(wait(HoldReason::MembersMissing)))
+                .then_some(Wait::open(HoldReason::MembersMissing)))
             .or_else(|| self.spacing(self.min_interval, is_urgent))
             .or(self.uncommitted)
-            .or((self.last.is_none() && looks < 2).then_some(wait(HoldReason::GatheringEvidence)))
+            .or((self.last.is_none() && looks < 2)
+                .then_some(Wait::open(HoldReason::GatheringEvidence)))
     }
 
     /// Ready replicas, and a group without members: permits nothing that rests on the lag.
     pub(in crate::scaling) fn without_members(&self) -> Option<Wait> {
-        self.no_members.then_some(wait(HoldReason::GroupMissing))
+        self.no_members
+            .then_some(Wait::open(HoldReason::GroupMissing))
     }
 
     /// What an up waits for that does not depend on the lag: a bound, or a pause at a size.

@@ -9,12 +9,12 @@ use crate::scaling::input::observation::{Blind, Commit, Look, Members, Observati
 use crate::scaling::input::policy::Policy;
 use crate::scaling::measure::lag;
 use crate::scaling::measure::lag_peaks::Evidence;
+use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::load_history::WhatIf;
 use crate::scaling::measure::membership::Membership;
+use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::offsets::Offsets;
 use crate::scaling::measure::partitions::Partitions;
-use crate::scaling::output::decision::{Knowledge, Notice};
-use crate::scaling::plan::limits::Bounds;
 use crate::scaling::state::memory::Memory;
 
 /// Rates are taken over so long.
@@ -29,6 +29,22 @@ pub(in crate::scaling) const GAP: SignedDuration = SignedDuration::from_secs(60)
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
 /// An unknown partition may be counted with its last value for so long (decision 15).
 const LAST_VALUE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether the lag is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knowledge {
+    /// Nothing has been read yet.
+    NotYet,
+    /// Every partition was read.
+    Complete,
+    /// Something is missing since then. `lasting`: for two looks and at least 20 s (decision 16).
+    Missing {
+        /// Since when.
+        since: Timestamp,
+        /// Long enough to tell the user.
+        lasting: bool,
+    },
+}
 
 /// What was seen lately.
 #[derive(Debug, Clone, Default)]

@@ -4,10 +4,24 @@ use std::sync::Arc;
 
 use crate::scaling::input::observation::{Commit, Look, Partition, TopicRole};
 use crate::scaling::input::policy::OffsetReset;
-use crate::scaling::output::decision::Lag;
 
 /// How many unknown partitions are named.
 const NAMED_UNKNOWN: usize = 8;
+
+/// Lag of one look, in records.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lag {
+    /// Sum over the partitions that are known.
+    pub total: i64,
+    /// The largest of one partition.
+    pub max: i64,
+    /// The partition that has it.
+    pub max_partition: Option<(Arc<str>, i32)>,
+    /// Partitions whose lag is not known.
+    pub unknown: i32,
+    /// The first few of them.
+    pub unknown_partitions: Vec<(Arc<str>, i32)>,
+}
 
 /// Lag of one partition in records, or `None` if it cannot be said.
 ///

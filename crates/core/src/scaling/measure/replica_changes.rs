@@ -4,8 +4,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::policy::{Pause, Policy};
+use crate::scaling::measure::notice::Notice;
 use crate::scaling::number::to_millis;
-use crate::scaling::output::decision::Notice;
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::state::memory::{LastAction, Memory, VERSION};
 

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scaling::measure::estimate::Backlogged;
+pub use crate::scaling::measure::estimate::Backlogged;
+pub use crate::scaling::measure::history::Knowledge;
+pub use crate::scaling::measure::lag::Lag;
+pub use crate::scaling::measure::limits::LimitedBy;
+pub use crate::scaling::measure::notice::Notice;
 use crate::scaling::output::trail::Trail;
-pub use crate::scaling::plan::limits::LimitedBy;
 
 /// What to do and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +52,13 @@ pub struct Wait {
     pub why: HoldReason,
     /// Not before.
     pub until: Option<Timestamp>,
+}
+
+impl Wait {
+    /// A wait without a known end.
+    pub(in crate::scaling) fn open(why: HoldReason) -> Self {
+        Self { why, until: None }
+    }
 }
 
 /// Why the replicas change. `as_str` is the reason in the status and in events.
@@ -235,37 +245,6 @@ impl Facts {
     }
 }
 
-/// Lag of one look, in records.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Lag {
-    /// Sum over the partitions that are known.
-    pub total: i64,
-    /// The largest of one partition.
-    pub max: i64,
-    /// The partition that has it.
-    pub max_partition: Option<(Arc<str>, i32)>,
-    /// Partitions whose lag is not known.
-    pub unknown: i32,
-    /// The first few of them.
-    pub unknown_partitions: Vec<(Arc<str>, i32)>,
-}
-
-/// Whether the lag is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knowledge {
-    /// Nothing has been read yet.
-    NotYet,
-    /// Every partition was read.
-    Complete,
-    /// Something is missing since then. `lasting`: for two looks and at least 20 s (decision 16).
-    Missing {
-        /// Since when.
-        since: Timestamp,
-        /// Long enough to tell the user.
-        lasting: bool,
-    },
-}
-
 /// Something that takes longer than `settleTimeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overdue {
@@ -273,35 +252,4 @@ pub struct Overdue {
     pub what: HoldReason,
     /// Since when.
     pub since: Timestamp,
-}
-
-/// Something that a user should be told once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// Somebody else changed the replicas.
-    ScaledExternally {
-        /// Replicas before.
-        from: i32,
-        /// Replicas now.
-        to: i32,
-    },
-    /// A topic has more partitions than before.
-    PartitionsAdded {
-        /// The topic.
-        topic: Arc<str>,
-        /// Partitions before.
-        from: i32,
-        /// Partitions now.
-        to: i32,
-    },
-    /// The last action has settled.
-    Settled {
-        /// From the action to the settled group.
-        after: SignedDuration,
-    },
-}
-
-/// A hold without a known end.
-pub(in crate::scaling) fn wait(why: HoldReason) -> Wait {
-    Wait { why, until: None }
 }

@@ -1,5 +1,4 @@
 //! The decision, with the numbers that it was made on and the steps that led to it.
 
 pub mod decision;
-mod facts;
 pub mod trail;

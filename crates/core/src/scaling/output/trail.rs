@@ -5,17 +5,11 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scaling::plan::limits::LimitedBy;
+use crate::scaling::measure::limits::LimitedBy;
 
 /// The steps of one decision, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trail(pub Vec<Step>);
-
-impl Trail {
-    pub(in crate::scaling) fn push(&mut self, step: Step) {
-        self.0.push(step);
-    }
-}
 
 impl fmt::Display for Trail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::history::Judgement;
 use crate::scaling::number::{milli, real};
+use crate::scaling::output::decision::{HoldReason, ScaleReason};
+use crate::scaling::output::trail::Step;
+use crate::scaling::plan::proposal::Proposal;
+use crate::scaling::plan::shrink;
+use crate::scaling::plan::situation::Situation;
 use crate::scaling::state::learnt::{Learnt, Plateau, Throughput};
-use crate::scaling::tuning::{BACKOFF_MOST, MINUTE};
+use crate::scaling::tuning::{BACKOFF_MOST, LANDING, MINUTE};
 
 /// Less than this share of what the replicas grew by is nothing.
 const INEFFECTIVE: f64 = 0.3;
@@ -14,6 +19,8 @@ const INEFFECTIVE: f64 = 0.3;
 const ABOUT: f64 = 0.9;
 /// A group that is not at its limit so long after a scale-up has got something from it.
 const JUDGED_FOR: SignedDuration = SignedDuration::from_secs(900);
+/// A scale-up is judged when it has landed and a sample of capacity has been taken since.
+const JUDGED_AFTER: SignedDuration = SignedDuration::from_secs(90);
 /// Two sights of a saturated group are compared within so many seconds.
 const COMPARED_WITHIN: i64 = 3600;
 /// How long a plateau is believed at first, in seconds; it doubles.
@@ -21,7 +28,7 @@ const BACKOFF: i64 = 1800;
 
 /// A scale-up that brought nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::scaling) struct InVain {
+pub(in crate::scaling) struct Ineffective {
     /// The size to go back to.
     pub(in crate::scaling) to: i32,
     /// What it brought, in percent of the throughput before.
@@ -30,9 +37,68 @@ pub(in crate::scaling) struct InVain {
     pub(in crate::scaling) grown: i64,
 }
 
+/// What was found of the last scale-up, and what is known of the consumers after it.
+#[derive(Debug, Clone)]
+pub(in crate::scaling) struct Review {
+    pub(in crate::scaling) learnt: Learnt,
+    pub(in crate::scaling) judgement: Judgement,
+    /// It brought nothing.
+    pub(in crate::scaling) found: Option<Ineffective>,
+}
+
+/// Looks at what the last scale-up brought. `None`: nothing can be said of that now.
+pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
+    let estimate = situation.measured.estimate.as_ref()?;
+    let gate = situation.down_gate();
+    let is_blocked = gate.is_some_and(|gate| gate.why != HoldReason::CoolingDown);
+    if situation.replicas() == 0
+        || situation.no_down().is_some()
+        || estimate.is_outage
+        || situation.has_records_in_hand()
+        || is_blocked
+    {
+        return None;
+    }
+    let (memory, now) = (situation.memory, situation.now());
+    let last = memory.last;
+    let age = last.map_or(SignedDuration::MAX, |last| now.duration_since(last.time));
+    let is_settled = gate.is_none() && age >= JUDGED_AFTER.max(LANDING);
+    let mut learnt = memory.learnt.clone();
+    let mut judgement = situation.history.law.judgement;
+    let found = look(
+        &mut learnt,
+        &mut judgement,
+        estimate,
+        is_settled,
+        age,
+        situation.sizes()?,
+        now,
+    );
+    Some(Review {
+        learnt,
+        judgement,
+        found,
+    })
+}
+
+/// Goes back where the last scale-up brought nothing.
+pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal> {
+    let found = situation.review.as_ref()?.found?;
+    let to = situation.measured.bounds.as_ref()?.at_least(found.to);
+    if to >= situation.replicas() {
+        return None;
+    }
+    let step = Step::InVain {
+        gained: found.gained,
+        grown: found.grown,
+    };
+    let proposal = shrink::to(situation, to, ScaleReason::ScalingIneffective, None);
+    Some(proposal.after(vec![step]))
+}
+
 /// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now; `sizes`: those worth
 /// having, ascending.
-pub(in crate::scaling) fn look(
+fn look(
     learnt: &mut Learnt,
     judgement: &mut Judgement,
     estimate: &Estimate,
@@ -40,13 +106,13 @@ pub(in crate::scaling) fn look(
     age: SignedDuration,
     sizes: &[i32],
     now: Timestamp,
-) -> Option<InVain> {
+) -> Option<Ineffective> {
     let busy = &estimate.busy;
     let stable = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
     if !busy.is_saturated() || !stable || busy.commits_rarely {
         return None;
     }
-    let mut in_vain = None;
+    let mut found = None;
     if age > JUDGED_FOR {
         *judgement = Judgement::Done;
     }
@@ -71,7 +137,7 @@ pub(in crate::scaling) fn look(
                     gained,
                 );
                 believe(learnt, to, milli(estimate.consumed).max(before.milli), now);
-                in_vain = Some(InVain {
+                found = Some(Ineffective {
                     to,
                     gained: milli(gained) / 10,
                     grown: milli(grown) / 10,
@@ -82,10 +148,10 @@ pub(in crate::scaling) fn look(
     let smaller = learnt
         .saturated
         .is_none_or(|before| busy.active <= before.consumers);
-    if in_vain.is_none() && (*judgement == Judgement::Done || smaller) {
+    if found.is_none() && (*judgement == Judgement::Done || smaller) {
         note(learnt, estimate, now);
     }
-    in_vain
+    found
 }
 
 /// The size to go back to: the smallest that gets through about as much, if consumers do as much as they did before. Several
@@ -105,7 +171,7 @@ fn enough(
         .clone()
         .find(|size| f64::from(consumers(size)) >= needed);
     first.or(smaller.next_back()).copied().unwrap_or_else(|| {
-        crate::scaling::plan::limits::ceil_div((before.consumers - foreign).max(1), threads)
+        crate::scaling::measure::limits::ceil_div((before.consumers - foreign).max(1), threads)
     })
 }
 
@@ -151,8 +217,37 @@ fn note(learnt: &mut Learnt, estimate: &Estimate, now: Timestamp) {
     });
 }
 
-/// The size beyond which nothing is gained, and until when that is believed. One more try is made after that.
-pub(in crate::scaling) fn cap(learnt: &mut Learnt, now: Timestamp) -> Option<Plateau> {
-    learnt.plateau = learnt.plateau.filter(|plateau| plateau.until > now);
-    learnt.plateau
+/// How far the group may grow.
+#[derive(Debug, Clone)]
+pub(in crate::scaling) struct Cap {
+    pub(in crate::scaling) size: i32,
+    /// Why that is less than was asked for.
+    pub(in crate::scaling) step: Option<Step>,
+    /// It is no longer believed that more replicas bring nothing.
+    pub(in crate::scaling) is_over: bool,
+}
+
+/// How far towards `size` the group may grow: no further than growing has lately brought something. One more try is made
+/// after that.
+pub(in crate::scaling) fn cap(situation: &Situation<'_>, size: i32) -> Cap {
+    let plateau = situation.learnt().plateau;
+    let Some(plateau) = plateau.filter(|plateau| plateau.until > situation.now()) else {
+        return Cap {
+            size,
+            step: None,
+            is_over: plateau.is_some(),
+        };
+    };
+    let bounds = situation.measured.bounds.as_ref();
+    let known = bounds.map_or(plateau.replicas, |b| b.at_least(plateau.replicas));
+    let most = known.max(situation.replicas());
+    let step = (size > most).then_some(Step::Plateau {
+        replicas: plateau.replicas,
+        until: plateau.until,
+    });
+    Cap {
+        size: size.min(most),
+        step,
+        is_over: false,
+    }
 }

@@ -1,10 +1,18 @@
-//! The size that an objective asks for, and how few replicas will do, weighed against what a rebalance costs. Pure arithmetic.
+//! What is proposed: what goes before the objective, what the objective asks for, and how few replicas will do, weighed against
+//! what a rebalance costs.
 
-pub(in crate::scaling) mod backlog;
+mod backlog;
+pub(in crate::scaling) mod delay_objective;
 pub(in crate::scaling) mod delay_target;
-pub(in crate::scaling) mod flap_backoff;
+pub(in crate::scaling) mod explain;
+mod flap_backoff;
+mod grow;
 pub(in crate::scaling) mod ineffective;
-pub(in crate::scaling) mod lag_target;
-pub mod limits;
-pub(in crate::scaling) mod rebalance_cost;
+pub(in crate::scaling) mod lag_objective;
+pub(in crate::scaling) mod lessons;
+pub(in crate::scaling) mod overrides;
+pub(in crate::scaling) mod proposal;
+mod rebalance_cost;
 pub(in crate::scaling) mod scale_down;
+mod shrink;
+pub(in crate::scaling) mod situation;

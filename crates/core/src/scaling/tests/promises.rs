@@ -229,7 +229,7 @@ impl Checker {
         // Promise 3: in real time. A process whose clock is behind those before it may only ever wait longer.
         if let Some(last) = self.last_action {
             let since = self.real - last;
-            let pacing = crate::scaling::by_law::paced(policy).pacing;
+            let pacing = crate::scaling::gate::pacing::paced(policy).pacing;
             let least = if to > from {
                 pacing.min_interval
             } else {

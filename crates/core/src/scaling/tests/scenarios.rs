@@ -4,8 +4,8 @@ use rstest::rstest;
 
 use super::*;
 use crate::scaling::input::policy::Fallback;
+use crate::scaling::measure::limits::LimitedBy;
 use crate::scaling::output::decision::{Notice, ScaleReason};
-use crate::scaling::plan::limits::LimitedBy;
 
 #[rstest]
 #[case(1001, 2)]

@@ -4,7 +4,7 @@ use crate::scaling::input::observation::{Commit, Look};
 use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
 use crate::scaling::measure::history::History;
 use crate::scaling::measure::lag;
-use crate::scaling::plan::limits::Bounds;
+use crate::scaling::measure::limits::Bounds;
 use crate::scaling::state::memory::Memory;
 
 /// A threshold missed by less than this share asks for nothing new, as with a HorizontalPodAutoscaler.

@@ -1,0 +1,130 @@
+//! What a decision tells besides its verdict: what stands in the way of an up, and the numbers.
+
+use jiff::SignedDuration;
+
+use crate::scaling::input::observation::{Blind, GroupState, Member};
+use crate::scaling::measure::estimate::Estimate;
+use crate::scaling::measure::lag;
+use crate::scaling::measure::limits::Shape;
+use crate::scaling::measure::replica_changes::Sight;
+use crate::scaling::output::decision::{Decision, Facts, HoldReason, Verdict, Wait};
+use crate::scaling::output::trail::{Step, Trail};
+use crate::scaling::plan::explain;
+use crate::scaling::plan::proposal::Proposal;
+use crate::scaling::plan::situation::Situation;
+
+/// The decision that `proposal` makes, with everything that is told of it.
+pub(in crate::scaling) fn decision(situation: &Situation<'_>, proposal: Proposal) -> Decision {
+    let demand = proposal.demand.or(situation.measured.demand);
+    let mut steps = proposal.steps.clone();
+    steps.extend(last_steps(situation));
+    Decision {
+        verdict: proposal.verdict,
+        up_blocked: up_blocked(situation, proposal.is_urgent),
+        limited_by: explain::limited_by(situation, demand),
+        facts: facts(situation, proposal),
+        notices: situation.measured.notices.clone(),
+        trail: Trail(steps),
+    }
+}
+
+/// What is told whatever was decided.
+fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
+    let past_end = situation.look().and_then(lag::past_its_end);
+    let past_end = past_end.map(|(topic, partition)| Step::CommitPastEnd { topic, partition });
+    // What was learnt of this group's hand-overs, where that is more than is usual.
+    let learnt = situation.learnt();
+    let pause = learnt.pause.filter(|_| learnt.excess() > 0.0);
+    let pause = pause.map(|pause| Step::Pause {
+        lasts: SignedDuration::from_secs(pause.seconds),
+    });
+    let overdue = situation.gates.overdue.map(|overdue| Step::Overdue {
+        what: overdue.what.as_str(),
+        waited: situation.now().duration_since(overdue.since),
+    });
+    past_end.into_iter().chain(pause).chain(overdue)
+}
+
+/// What stands in the way of a scale-up, wanted or not (decision 30).
+fn up_blocked(situation: &Situation<'_>, is_urgent: bool) -> Option<Wait> {
+    let brake = &situation.policy.brake;
+    if situation.is_switched_off() {
+        return Some(Wait::open(HoldReason::ScalingDisabled));
+    }
+    if brake.pause.is_some() || brake.no_scale_out {
+        return Some(Wait::open(HoldReason::Paused));
+    }
+    if let Some(until) = situation.memory.contested_until {
+        return Some(Wait {
+            why: HoldReason::TargetContested,
+            until: Some(until),
+        });
+    }
+    if situation.measured.sight == Sight::NotLanded {
+        return Some(Wait::open(HoldReason::Settling));
+    }
+    if situation.observation.look == Err(Blind::NotYet) {
+        return Some(Wait::open(HoldReason::NotYetObserved));
+    }
+    situation.up_gate(is_urgent)
+}
+
+fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
+    let Situation {
+        history,
+        measured,
+        gates,
+        memory,
+        ..
+    } = situation;
+    let learnt = situation.learnt();
+    let estimate = measured.estimate.as_ref();
+    let group = situation.look().map(|look| &look.group);
+    let members = group.and_then(|group| group.members.as_ref());
+    let is_stable = group.is_some_and(|group| group.state == GroupState::Stable);
+    let idle = |list: &[_]| list.iter().filter(|m: &&Member| m.partitions == 0).count();
+    let rates = history.rates();
+    let hot = |estimate: &Estimate| estimate.hot(learnt, situation.objective());
+    Facts {
+        current: situation.replicas(),
+        ready: situation.observation.target.ready,
+        desired: proposal.desired,
+        limit: memory.limit,
+        partitions: measured.shape.as_ref().map(Shape::partitions),
+        knowledge: measured.knowledge,
+        members: members.map(|m| m.list.len()),
+        idle_members: members.filter(|_| is_stable).map(|m| idle(&m.list)),
+        produced: rates.map(|(produced, _)| produced),
+        consumed: rates.map(|(_, consumed)| consumed),
+        capacity: learnt.capacity.map(|capacity| capacity.milli),
+        delay: estimate.map(|e| SignedDuration::try_from_secs_f64(e.delay).unwrap_or_default()),
+        delay_partition: estimate.and_then(|e| e.latest_partition.clone()),
+        hot_partitions: estimate.map(hot).unwrap_or_default(),
+        plateau: learnt.plateau.map(|plateau| plateau.replicas),
+        stuck_partitions: estimate.map(|e| e.stuck.clone()).unwrap_or_default(),
+        overdue: gates.overdue,
+        group_missing: gates.members_missing,
+        members_missing: gates.nobody_joined,
+        foreign_members: usize::try_from(history.membership.foreign()).unwrap_or(0),
+        rebalances: history.membership.storm(situation.now()),
+        nothing_committed: history.offsets.nothing_committed(),
+        uncommitted: history.offsets.unknown(),
+        wants_members: wants_members(situation, proposal.verdict),
+        lag: measured.lag.clone(),
+        backlogged: proposal.backlogged,
+    }
+}
+
+/// Members are described on each look while an action is near or has not settled (decision 22).
+fn wants_members(situation: &Situation<'_>, verdict: Verdict) -> bool {
+    let last = situation.memory.last;
+    let in_flight = last.is_some_and(|last| last.settled_after.is_none());
+    let near = match verdict {
+        Verdict::Scale { .. } => true,
+        Verdict::Hold(Wait { why, .. }) => matches!(
+            why,
+            HoldReason::CoolingDown | HoldReason::GroupRebalancing | HoldReason::Settling
+        ),
+    };
+    in_flight || near
+}

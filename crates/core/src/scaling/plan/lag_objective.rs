@@ -1,0 +1,235 @@
+//! The lag objective: up when the lag asks for more, as a HorizontalPodAutoscaler would; down as soon as the capacity of a
+//! consumer is known by a replay, and by one count at a time before.
+//!
+//! A group that keeps up has no lag, so what the lag asks for says nothing about how few will do.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::scaling::input::policy::Objective;
+use crate::scaling::measure::demand::Demand;
+use crate::scaling::measure::estimate::{Backlogged, Estimate};
+use crate::scaling::number::{later, milli, seconds};
+use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait};
+use crate::scaling::output::trail::Step;
+use crate::scaling::plan::delay_target::{self, Need};
+use crate::scaling::plan::proposal::Proposal;
+use crate::scaling::plan::situation::Situation;
+use crate::scaling::plan::{backlog, explain, flap_backoff, grow, ineffective, scale_down, shrink};
+
+/// No evidence is kept for longer than two hours.
+const LONGEST_EVIDENCE: SignedDuration = SignedDuration::from_secs(7000);
+
+/// What the lag asks for, and what stands in its way.
+pub(in crate::scaling) fn propose(situation: &Situation<'_>, demand: Demand) -> Proposal {
+    let replicas = situation.replicas();
+    let estimate = situation.measured.estimate.as_ref();
+    let estimate = estimate.filter(|_| replicas > 0);
+    let mut steps = steps(situation, demand);
+    let mut backlogged = Backlogged::default();
+    let mut size = demand.wanted;
+    let mut is_over = false;
+    if replicas > 0 && size > replicas {
+        let cap = ineffective::cap(situation, size);
+        steps.extend(cap.step);
+        is_over = cap.is_over;
+        size = cap.size;
+        if let Some((shorter, theirs, step)) =
+            estimate.and_then(|estimate| shortening(situation, estimate, cap.size))
+        {
+            steps.push(step);
+            (size, backlogged) = (shorter, theirs);
+        }
+    }
+    let proposal = if size > replicas {
+        up(situation, estimate, size)
+    } else {
+        down(situation, estimate, demand)
+    };
+    Proposal {
+        backlogged,
+        ..proposal.after(steps).noting_plateau(is_over)
+    }
+}
+
+fn steps(situation: &Situation<'_>, demand: Demand) -> Vec<Step> {
+    let measured = situation.measured;
+    let live = &measured.live;
+    let mut steps = vec![Step::Lag {
+        total: live.total,
+        unknown: measured.lag.unknown,
+    }];
+    steps.extend(explain::partitions(live.new_partitions, live.stuck));
+    if let Objective::LagPerReplica(lag_per_replica) = situation.policy.objective {
+        steps.push(Step::Demand {
+            replicas: demand.asked,
+            lag_per_replica,
+        });
+    }
+    steps.extend(explain::limit(situation, demand));
+    steps
+}
+
+fn up(situation: &Situation<'_>, estimate: Option<&Estimate>, size: i32) -> Proposal {
+    let drains = estimate.and_then(|estimate| drains_until(situation, estimate));
+    if let Some(until) = drains.filter(|_| situation.up_gate(false).is_none()) {
+        let settling = Wait {
+            why: HoldReason::Settling,
+            until: Some(until),
+        };
+        let sizes = (situation.replicas(), size);
+        let step =
+            Step::Said("that is what the last rebalance held up, and this size works it off");
+        return Proposal::scale(sizes, ScaleReason::LagAboveTarget, Some(settling))
+            .after(vec![step]);
+    }
+    let why = if situation.replicas() == 0 {
+        ScaleReason::WakeUp
+    } else {
+        ScaleReason::LagAboveTarget
+    };
+    grow::to(situation, size, why, false)
+}
+
+fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) -> Proposal {
+    let measured = estimate.filter(|_| situation.learnt().is_measured());
+    let (Some(estimate), Some(bounds)) = (measured, &situation.measured.bounds) else {
+        return unmeasured(situation);
+    };
+    let (replicas, wanted) = (situation.replicas(), demand.wanted);
+    // No smaller than the lag has lately asked for: where commits are rare it goes up and down with each of them.
+    let window = situation.policy.pacing.min_scale_down_interval;
+    let peak = situation.history.evidence.window(window);
+    let peak = peak.map_or(0, |window| window.peak);
+    // And none that would take longer than is allowed for the backlog of its own rebalance: the lag would undo it.
+    let load = load_needs(situation, estimate).map_or(0, |need| need.size);
+    let least = wanted.max(bounds.at_least(peak).max(load).min(replicas));
+    let sizes = bounds.sizes().iter().copied();
+    let sizes: Vec<i32> = sizes.filter(|size| *size >= least).collect();
+    let proposal = shrink::propose(situation, estimate, &sizes, ScaleReason::LagBelowTarget);
+    let as_desired = Verdict::Hold(Wait::open(HoldReason::AsDesired));
+    if proposal.verdict == as_desired && wanted < replicas {
+        let steps = load_steps(situation, estimate);
+        return shrink::stays(situation, HoldReason::ArrivalsTooHigh)
+            .after(steps)
+            .after(proposal.steps);
+    }
+    proposal
+}
+
+/// How far towards `size` growing shortens anybody's backlog: a partition has one consumer, whatever the size. `None`: all the
+/// way.
+fn shortening(
+    situation: &Situation<'_>,
+    estimate: &Estimate,
+    size: i32,
+) -> Option<(i32, Backlogged, Step)> {
+    let learnt = situation.learnt();
+    let capacity = learnt.capacity().filter(|_| learnt.is_measured());
+    let (sizes, replicas) = (situation.sizes()?, situation.replicas());
+    let enough = backlog::enough_for_backlog(estimate, capacity, sizes, replicas, size);
+    let Objective::LagPerReplica(per_replica) = situation.policy.objective else {
+        return None;
+    };
+    (enough < size).then(|| {
+        let step = Step::NoneShorter {
+            replicas: enough,
+            asked: size,
+        };
+        (enough, estimate.backlogged(per_replica), step)
+    })
+}
+
+/// Until when the backlog counts as what the last rebalance held up, if this size works it off in time and nothing is late:
+/// growing for it would cost the next rebalance, and the size after that would be found too large again.
+fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timestamp> {
+    let last = situation.memory.last.map(|last| last.time);
+    // Whoever caused the rebalance: a release and a pod that was replaced hold records up as well.
+    // One that does not end is no excuse for long.
+    let disturbed = situation.history.membership.disturbed;
+    let disturbed = disturbed.filter(|_| situation.gates.overdue.is_none());
+    let held_up = last.max(disturbed);
+    let held_up = held_up.filter(|_| situation.learnt().is_measured())?;
+    let timeout = situation.policy.pacing.settle_timeout;
+    let until = later(held_up, timeout);
+    // A release stops the group once for each pod; our own action does it once.
+    let patience = if Some(held_up) == disturbed {
+        timeout.as_secs_f64()
+    } else {
+        0.0
+    };
+    let need = load_needs(situation, estimate)?;
+    let drains =
+        need.size <= situation.replicas() && need.delay <= situation.objective().max(patience);
+    (until > situation.now() && drains).then_some(until)
+}
+
+/// What the load and the backlog need, whatever the lag asks for.
+fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<Need> {
+    Some(delay_target::need(
+        estimate,
+        situation.learnt(),
+        situation.memory.last,
+        situation.sizes()?,
+        situation.replicas(),
+        situation.objective(),
+        situation.now(),
+    ))
+}
+
+/// Why no smaller size is in question, although the lag asks for none of what there is.
+fn load_steps(situation: &Situation<'_>, estimate: &Estimate) -> Vec<Step> {
+    let capacity = situation.learnt().capacity();
+    let load = capacity.map(|capacity| Step::Load {
+        arrivals_milli: milli(estimate.arrivals()),
+        capacity_milli: milli(capacity),
+        is_measured: true,
+        replicas: delay_target::unlimited(estimate, capacity),
+    });
+    load.into_iter().collect()
+}
+
+/// One count less after a window in which the lag asked for no more. What one consumer can do is not known yet.
+fn unmeasured(situation: &Situation<'_>) -> Proposal {
+    shrink::ruled_out(situation)
+        .or_else(|| shrink::records_in_hand(situation))
+        .or_else(|| shrink::to_zero(situation))
+        .or_else(|| one_less(situation))
+        .unwrap_or_else(|| shrink::stays(situation, HoldReason::AsDesired))
+}
+
+/// The next smaller count, and what it waits for. `None`: the lag asks for what there is.
+fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
+    let (replicas, now) = (situation.replicas(), situation.now());
+    let bounds = situation.measured.bounds.as_ref()?;
+    let next = bounds.below(replicas).next_back()?;
+    let rebalance = situation.history.law.partitions.rebalance;
+    let dear = scale_down::dear(situation.learnt(), rebalance, (replicas, next), now);
+    let least = flap_backoff::down_wait(situation.memory, situation.policy.pacing, now);
+    let length = least.max(seconds(dear)).min(LONGEST_EVIDENCE);
+    let spacing = situation.gates.down(length);
+    let window = situation.history.evidence.window(length);
+    let covered = window.map(|window| window.covered).unwrap_or_default();
+    let to_next = |wait, step| {
+        let proposal = shrink::to(situation, next, ScaleReason::LagBelowTarget, wait);
+        Some(proposal.after(vec![step]))
+    };
+    if covered < length {
+        // Would there be anything to go down to, as far as it can be seen?
+        if situation.measured.demand?.wanted.max(next) >= replicas {
+            return None;
+        }
+        let gathering = Wait {
+            why: HoldReason::GatheringEvidence,
+            until: Some(later(now, length - covered)),
+        };
+        let window = length;
+        let step = Step::Evidence { covered, window };
+        return to_next(spacing.or(Some(gathering)), step);
+    }
+    let peak = window?.peak;
+    // A ceiling that is not certain brings nobody down (decision 17).
+    if peak > bounds.ceiling || bounds.at_least(peak) > next {
+        return None;
+    }
+    to_next(spacing, Step::CapacityUnknown)
+}

@@ -1,0 +1,194 @@
+//! What goes before the objective, in this order (decisions 1, 3, 7, 8, 10, 11).
+
+use std::cmp::Ordering;
+
+use crate::scaling::input::observation::Blind;
+use crate::scaling::input::policy::Pause;
+use crate::scaling::measure::history::Knowledge;
+use crate::scaling::measure::limits::{LimitedBy, Shape};
+use crate::scaling::measure::replica_changes::Sight;
+use crate::scaling::number::later;
+use crate::scaling::output::decision::{HoldReason, ScaleReason, Wait};
+use crate::scaling::output::trail::Step;
+use crate::scaling::plan::proposal::Proposal;
+use crate::scaling::plan::situation::Situation;
+
+/// The overrides. The first that proposes something decides.
+const OVERRIDES: [fn(&Situation<'_>) -> Option<Proposal>; 8] = [
+    own_write_not_seen,
+    switched_off,
+    paused,
+    contested,
+    above_max_or_partitions,
+    below_min,
+    fallback,
+    not_yet_observed,
+];
+
+/// What goes before the objective, if anything does.
+pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal> {
+    OVERRIDES.iter().find_map(|propose| propose(situation))
+}
+
+/// The watch may not have shown our own write yet.
+fn own_write_not_seen(situation: &Situation<'_>) -> Option<Proposal> {
+    let wait = Wait::open(HoldReason::Settling);
+    (situation.measured.sight == Sight::NotLanded)
+        .then(|| Proposal::hold(wait, situation.memory.expected))
+}
+
+fn switched_off(situation: &Situation<'_>) -> Option<Proposal> {
+    let step = Step::Said("scaled to 0 by hand; scale it to 1 or more to hand it back");
+    situation
+        .is_switched_off()
+        .then(|| Proposal::hold(Wait::open(HoldReason::ScalingDisabled), None).after(vec![step]))
+}
+
+/// The pausing annotations (decision 10).
+fn paused(situation: &Situation<'_>) -> Option<Proposal> {
+    let replicas = situation.replicas();
+    let held = Proposal::hold(Wait::open(HoldReason::Paused), Some(replicas));
+    match situation.policy.brake.pause.clone()? {
+        Pause::Here => Some(held),
+        Pause::NotUnderstood { annotation, value } => {
+            Some(held.after(vec![Step::NotUnderstood { annotation, value }]))
+        }
+        Pause::At(at) => Some(paused_at(situation, at)),
+    }
+}
+
+fn paused_at(situation: &Situation<'_>, at: i32) -> Proposal {
+    let replicas = situation.replicas();
+    let limit = situation.memory.limit;
+    // A raise stays within the limit, a cut within what is certain of it; where the user asks for what there is, no limit
+    // takes anything away.
+    let certain = certain_limit(situation).or(limit);
+    let to = match at.cmp(&replicas) {
+        Ordering::Greater => limit.map_or(at, |limit| at.min(limit).max(replicas)),
+        Ordering::Equal => at,
+        Ordering::Less => certain.map_or(at, |certain| at.min(certain)),
+    };
+    let limited = (to < at).then_some(Step::Limited {
+        by: LimitedBy::PartitionLimit,
+        at: to,
+    });
+    let proposal = if to == replicas {
+        Proposal::hold(Wait::open(HoldReason::Paused), Some(to))
+    } else if to > replicas && limit.is_none() {
+        Proposal::hold(Wait::open(HoldReason::LagUnknown), Some(to))
+    } else {
+        let wait = bound_gate(situation, to);
+        Proposal::scale((replicas, to), ScaleReason::PausedReplicas, wait)
+    };
+    proposal.after(limited.into_iter().collect())
+}
+
+fn contested(situation: &Situation<'_>) -> Option<Proposal> {
+    let wait = Wait {
+        why: HoldReason::TargetContested,
+        until: Some(situation.memory.contested_until?),
+    };
+    let step = Step::Said("somebody else changed the replicas three times within ten minutes");
+    Some(Proposal::hold(wait, None).after(vec![step]))
+}
+
+/// More replicas than `maxReplicas` or the partitions allow, whatever the lag (decision 3).
+fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
+    let (replicas, max) = (situation.replicas(), situation.policy.max);
+    let bounds = situation.measured.bounds.as_ref();
+    let present = certain_limit(situation);
+    if let Some(max) = max.filter(|max| replicas > *max) {
+        // A limit that is not certain brings nobody down (decision 17), not even further down.
+        let to = match (bounds, present) {
+            (Some(bounds), Some(certain)) if certain > bounds.limit => max.min(certain),
+            (Some(bounds), _) => bounds.ceiling,
+            (None, _) => max,
+        };
+        let by = LimitedBy::MaxReplicas;
+        let limited = Step::Limited { by, at: max };
+        return Some(to_bound(situation, to, ScaleReason::MaxReplicas, limited));
+    }
+    let bounds = bounds?;
+    // Only a partition count that two whole looks showed, the present one among them, brings a group down.
+    let (certain, 2) = situation.history.certain_limit? else {
+        return None;
+    };
+    let is_above = situation.measured.is_whole
+        && present.is_some_and(|present| replicas > present.max(certain));
+    if !is_above {
+        return None;
+    }
+    // Under an assignor that is not known only what is certain to be idle goes (decision 17).
+    let certain = max.map_or(certain, |max| max.min(certain));
+    let to = if certain > bounds.limit {
+        certain
+    } else {
+        bounds.ceiling
+    };
+    let by = LimitedBy::PartitionLimit;
+    let limited = Step::Limited { by, at: certain };
+    Some(to_bound(
+        situation,
+        to,
+        ScaleReason::PartitionLimit,
+        limited,
+    ))
+}
+
+/// Fewer replicas than `minReplicas` asks for (decision 3).
+fn below_min(situation: &Situation<'_>) -> Option<Proposal> {
+    let floor = situation.measured.bounds.as_ref()?.floor;
+    let limited = Step::Limited {
+        by: LimitedBy::MinReplicas,
+        at: situation.policy.min,
+    };
+    (situation.replicas() < floor)
+        .then(|| to_bound(situation, floor, ScaleReason::MinReplicas, limited))
+}
+
+fn to_bound(situation: &Situation<'_>, to: i32, why: ScaleReason, limited: Step) -> Proposal {
+    let wait = situation
+        .held_by_annotation(to)
+        .or_else(|| bound_gate(situation, to));
+    Proposal::scale((situation.replicas(), to), why, wait).after(vec![limited])
+}
+
+fn bound_gate(situation: &Situation<'_>, to: i32) -> Option<Wait> {
+    if to > situation.replicas() {
+        situation.gates.bound_up()
+    } else {
+        situation.down_gate()
+    }
+}
+
+fn certain_limit(situation: &Situation<'_>) -> Option<i32> {
+    situation.measured.shape.as_ref().map(Shape::certain_limit)
+}
+
+/// The floor while Kafka cannot be read (decision 11).
+fn fallback(situation: &Situation<'_>) -> Option<Proposal> {
+    let fallback = situation.policy.fallback?;
+    let Knowledge::Missing { since, .. } = situation.measured.knowledge else {
+        return None;
+    };
+    let to = fallback
+        .replicas
+        .min(situation.measured.bounds.as_ref()?.ceiling);
+    let replicas = situation.replicas();
+    let last = situation.memory.last;
+    let overruled = last.is_some_and(|last| last.external && last.time > since);
+    if to <= replicas || later(since, fallback.after) > situation.now() || overruled {
+        return None;
+    }
+    let wait = situation
+        .held_by_annotation(to)
+        .or(situation.gates.fallback());
+    let proposal = Proposal::scale((replicas, to), ScaleReason::Fallback, wait);
+    Some(proposal.after(vec![Step::Blind(since)]))
+}
+
+/// Nothing has been read since the start.
+fn not_yet_observed(situation: &Situation<'_>) -> Option<Proposal> {
+    let wait = Wait::open(HoldReason::NotYetObserved);
+    (situation.observation.look == Err(Blind::NotYet)).then(|| Proposal::hold(wait, None))
+}

@@ -1,0 +1,138 @@
+//! Scale-downs: what rules them out, to sleep, and to a size that would have held.
+
+use crate::scaling::measure::estimate::Estimate;
+use crate::scaling::number::{later, seconds};
+use crate::scaling::output::decision::{HoldReason, ScaleReason, Wait};
+use crate::scaling::output::trail::Step;
+use crate::scaling::plan::proposal::{Lesson, Proposal};
+use crate::scaling::plan::scale_down::{Grounds, Smaller};
+use crate::scaling::plan::situation::Situation;
+
+/// Shrinks to `to`, unless that waits for something.
+pub(in crate::scaling) fn to(
+    situation: &Situation<'_>,
+    to: i32,
+    why: ScaleReason,
+    wait: Option<Wait>,
+) -> Proposal {
+    let wait = situation.held_by_annotation(to).or(wait);
+    let proposal = Proposal::scale((situation.replicas(), to), why, wait);
+    if to == 0 {
+        let ends = situation.look();
+        let ends = ends.and_then(|look| situation.history.sum_of_ends(look));
+        return proposal.teaching(Lesson::Sleeps(ends));
+    }
+    proposal
+}
+
+/// What rules out any smaller size.
+pub(in crate::scaling) fn ruled_out(situation: &Situation<'_>) -> Option<Proposal> {
+    let (wait, desired) = situation.no_down()?;
+    Some(Proposal::hold(wait, desired))
+}
+
+/// Consumers may have records in hand that take long.
+pub(in crate::scaling) fn records_in_hand(situation: &Situation<'_>) -> Option<Proposal> {
+    situation
+        .has_records_in_hand()
+        .then(|| stays(situation, HoldReason::RecordsInHand))
+}
+
+/// The size stays what it is.
+pub(in crate::scaling) fn stays(situation: &Situation<'_>, why: HoldReason) -> Proposal {
+    Proposal::hold(Wait::open(why), Some(situation.replicas()))
+}
+
+/// To sleep. `None`: there is something to do, or the user wants somebody awake.
+pub(in crate::scaling) fn to_zero(situation: &Situation<'_>) -> Option<Proposal> {
+    if situation.policy.min != 0 || situation.replicas() == 0 {
+        return None;
+    }
+    let since = situation.history.quiet_since?;
+    let until = later(since, situation.policy.pacing.scale_to_zero_delay);
+    let wait = if until <= situation.now() {
+        situation.down_gate()
+    } else {
+        let bounds = situation.measured.bounds.as_ref()?;
+        if bounds.below(situation.replicas()).next().is_some() {
+            return None;
+        }
+        Some(Wait {
+            why: HoldReason::GatheringEvidence,
+            until: Some(until),
+        })
+    };
+    Some(to(situation, 0, ScaleReason::ScaleToZero, wait))
+}
+
+/// Whether fewer will do. `sizes`: those to choose from, ascending; `below`: why, if one of them does.
+pub(in crate::scaling) fn propose(
+    situation: &Situation<'_>,
+    estimate: &Estimate,
+    sizes: &[i32],
+    below: ScaleReason,
+) -> Proposal {
+    ruled_out(situation)
+        .or_else(|| outage(situation, estimate))
+        .or_else(|| records_in_hand(situation))
+        .or_else(|| to_zero(situation))
+        .unwrap_or_else(|| to_smaller(situation, estimate, sizes, below))
+}
+
+fn outage(situation: &Situation<'_>, estimate: &Estimate) -> Option<Proposal> {
+    let words = if estimate.stuck.is_empty() {
+        "one record waits in most partitions, and nobody reads it: if producers use transactions, set isolationLevel: ReadCommitted"
+    } else {
+        "most partitions do not move, so nothing can be said of what fewer replicas could do"
+    };
+    let held = || stays(situation, HoldReason::DelayTooHigh).after(vec![Step::Said(words)]);
+    estimate.is_outage.then(held)
+}
+
+fn to_smaller(
+    situation: &Situation<'_>,
+    estimate: &Estimate,
+    sizes: &[i32],
+    below: ScaleReason,
+) -> Proposal {
+    let grounds = Grounds {
+        estimate,
+        learnt: situation.learnt(),
+        what_if: &situation.history.law.what_if,
+        last: situation.memory.last,
+        sizes,
+        replicas: situation.replicas(),
+        objective: situation.objective(),
+        now: situation.now(),
+    };
+    let gate = situation.down_gate();
+    let (size, why, step) = match grounds.smaller() {
+        None => return stays(situation, HoldReason::AsDesired),
+        Some(Smaller::Gathering {
+            to,
+            covered,
+            window,
+        }) => {
+            let step = Step::Evidence {
+                covered: seconds(covered),
+                window: seconds(window),
+            };
+            let gathering = Wait {
+                why: HoldReason::GatheringEvidence,
+                until: Some(later(situation.now(), seconds(window - covered))),
+            };
+            let wait = Some(gate.unwrap_or(gathering));
+            return Proposal::scale((situation.replicas(), to), below, wait).after(vec![step]);
+        }
+        Some(Smaller::Holds { to, window }) => {
+            let window = seconds(window);
+            let replicas = to;
+            (to, below, Step::Replayed { replicas, window })
+        }
+        Some(Smaller::Probe { to }) => (to, ScaleReason::ProbingCapacity, Step::CapacityUnknown),
+    };
+    let late = (!grounds.is_calm()).then_some(Wait::open(HoldReason::DelayTooHigh));
+    to(situation, size, why, gate.or(late))
+        .teaching(Lesson::Shrinks)
+        .after(vec![step])
+}

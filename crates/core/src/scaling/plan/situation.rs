@@ -1,0 +1,130 @@
+//! Everything that is proposed from, and the questions that more than one part of the policy asks.
+
+use jiff::Timestamp;
+
+use crate::scaling::gate::pacing::Gates;
+use crate::scaling::input::observation::{GroupState, Look, Observation};
+use crate::scaling::input::policy::{Objective, Policy};
+use crate::scaling::measure::history::History;
+use crate::scaling::measure::take::Measurements;
+use crate::scaling::output::decision::{HoldReason, Wait};
+use crate::scaling::plan::ineffective::Review;
+use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::memory::Memory;
+
+/// Who gives a lag does not say how late is too late: a smaller size has to keep records this young, in seconds, or as old
+/// as the lag that is allowed makes them, where that is older.
+const CALM_UNDER_LAG: f64 = 60.0;
+
+/// Everything that a proposal is made from. Nothing in it changes while the decision is made.
+pub(in crate::scaling) struct Situation<'a> {
+    pub(in crate::scaling) policy: &'a Policy,
+    pub(in crate::scaling) observation: &'a Observation,
+    pub(in crate::scaling) memory: &'a Memory,
+    pub(in crate::scaling) history: &'a History,
+    pub(in crate::scaling) measured: &'a Measurements,
+    pub(in crate::scaling) gates: &'a Gates,
+    /// What the last scale-up brought, where it was looked at.
+    pub(in crate::scaling) review: Option<Review>,
+}
+
+impl Situation<'_> {
+    pub(in crate::scaling) fn now(&self) -> Timestamp {
+        self.observation.now
+    }
+
+    /// Replicas wanted by the target now.
+    pub(in crate::scaling) fn replicas(&self) -> i32 {
+        self.observation.target.replicas
+    }
+
+    pub(in crate::scaling) fn look(&self) -> Option<&Look> {
+        self.observation.look.as_ref().ok()
+    }
+
+    /// What is known of the group's consumers, the last scale-up's lesson included.
+    pub(in crate::scaling) fn learnt(&self) -> &Learnt {
+        self.review
+            .as_ref()
+            .map_or(&self.memory.learnt, |review| &review.learnt)
+    }
+
+    /// Seconds of delay that the objective allows.
+    pub(in crate::scaling) fn objective(&self) -> f64 {
+        objective(self.policy, self.learnt())
+    }
+
+    /// The sizes to choose from, ascending and never empty. `None`: no partition count has ever been known.
+    pub(in crate::scaling) fn sizes(&self) -> Option<&[i32]> {
+        self.measured.bounds.as_ref().map(|bounds| bounds.sizes())
+    }
+
+    /// `paused-scale-in` and `paused-scale-out`.
+    pub(in crate::scaling) fn held_by_annotation(&self, to: i32) -> Option<Wait> {
+        let brake = &self.policy.brake;
+        let held = if to > self.replicas() {
+            brake.no_scale_out
+        } else {
+            brake.no_scale_in
+        };
+        held.then_some(Wait::open(HoldReason::Paused))
+    }
+
+    /// What a scale-up that the objective asks for waits for.
+    pub(in crate::scaling) fn up_gate(&self, is_urgent: bool) -> Option<Wait> {
+        self.gates.up(
+            self.measured.knowledge,
+            self.measured.live.is_stale || self.group_is_unknown(),
+            self.history.looks,
+            is_urgent,
+        )
+    }
+
+    /// What a scale-down waits for, evidence apart.
+    pub(in crate::scaling) fn down_gate(&self) -> Option<Wait> {
+        self.gates.down(self.policy.pacing.min_scale_down_interval)
+    }
+
+    /// What rules out any smaller size, and the count that this leaves.
+    pub(in crate::scaling) fn no_down(&self) -> Option<(Wait, Option<i32>)> {
+        if !self.measured.is_whole || self.group_is_unknown() {
+            return Some((Wait::open(HoldReason::LagUnknown), None));
+        }
+        let stays = Some(self.replicas());
+        if self.gates.nobody_joined {
+            return Some((Wait::open(HoldReason::MembersMissing), stays));
+        }
+        if self.history.membership.storm(self.now()).is_some() {
+            return Some((Wait::open(HoldReason::RebalancingOften), stays));
+        }
+        // Without members nothing is consumed, whatever the lag says.
+        Some((self.gates.without_members()?, stays))
+    }
+
+    /// Consumers may have records in hand that take long, and that whoever loses them leaves to be done again.
+    pub(in crate::scaling) fn has_records_in_hand(&self) -> bool {
+        self.history.law.partitions.in_hand() > 0
+    }
+
+    /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
+    pub(in crate::scaling) fn is_switched_off(&self) -> bool {
+        let by_us = self.memory.last.is_some_and(|l| l.to == 0 && !l.external);
+        self.replicas() == 0 && self.policy.min > 0 && !by_us
+    }
+
+    fn group_is_unknown(&self) -> bool {
+        self.look()
+            .is_none_or(|look| look.group.state == GroupState::Unknown)
+    }
+}
+
+/// Seconds of delay that the objective allows.
+pub(in crate::scaling) fn objective(policy: &Policy, learnt: &Learnt) -> f64 {
+    match policy.objective {
+        Objective::MaxDelay(delay) => delay.as_secs_f64(),
+        Objective::LagPerReplica(lag) => {
+            let allowed = learnt.seconds_of(lag, policy.threads);
+            allowed.unwrap_or(0.0).max(CALM_UNDER_LAG)
+        }
+    }
+}
