@@ -6,6 +6,7 @@ use crate::scaling::gate::pacing::Gates;
 use crate::scaling::input::observation::{GroupState, Look, Observation};
 use crate::scaling::input::policy::{Objective, Policy};
 use crate::scaling::measure::history::History;
+use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::take::Measurements;
 use crate::scaling::output::decision::{HoldReason, Wait};
 use crate::scaling::plan::ineffective::Review;
@@ -56,7 +57,7 @@ impl Situation<'_> {
 
     /// The sizes to choose from, ascending and never empty. `None`: no partition count has ever been known.
     pub(in crate::scaling) fn sizes(&self) -> Option<&[i32]> {
-        self.measured.bounds.as_ref().map(|bounds| bounds.sizes())
+        self.measured.bounds.as_ref().map(Bounds::sizes)
     }
 
     /// `paused-scale-in` and `paused-scale-out`.
