@@ -81,6 +81,8 @@ pub struct History {
     /// Whether any offset moved between the last two whole looks.
     moved: bool,
     whole_sums: (i64, i64),
+    /// Where the target's topics ended in the last whole look, those too whose records wait on purpose.
+    whole_ends: Option<i64>,
 }
 
 /// What the law goes by: offsets, owners, loads.
@@ -262,7 +264,10 @@ impl History {
         }
         let sums = (self.produced, self.consumed);
         if taken.is_whole {
-            self.moved = std::mem::replace(&mut self.whole_sums, sums) != sums;
+            let ends = self.sum_of_ends(look);
+            let before = std::mem::replace(&mut self.whole_ends, ends);
+            self.moved = std::mem::replace(&mut self.whole_sums, sums) != sums
+                || before.is_some_and(|before| ends.is_some_and(|ends| ends != before));
             self.note_rate(look.at);
         }
     }

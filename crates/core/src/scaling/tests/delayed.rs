@@ -83,6 +83,21 @@ fn a_record_in_them_keeps_the_group_awake(#[case] transactions: bool) {
     assert_eq!(world.until_action(60), Some((1, 0)));
 }
 
+/// A retry of a few seconds: each look finds it read.
+#[rstest]
+#[case(Objective::MaxDelay(secs(60)))]
+#[case(Objective::LagPerReplica(10))]
+fn one_that_is_read_between_two_looks_keeps_the_group_awake_too(#[case] objective: Objective) {
+    let mut world = sleepy(1);
+    world.policy.objective = objective;
+    for record in 1..60 {
+        world.partitions[3].log_end = Some(record);
+        world.partitions[3].committed = Commit::At(record);
+        world.run(1);
+    }
+    assert_eq!(world.until_action(30), Some((1, 0)));
+}
+
 #[test]
 fn what_nobody_can_read_of_them_keeps_nobody_awake_for_more_than_an_hour() {
     let mut world = sleepy(1);
