@@ -31,6 +31,8 @@ pub(in crate::scaling) struct Partitions {
     uneven: Option<(f64, i64)>,
     /// When the members were last described, since the last action and since the group has been stable, in milliseconds.
     pub(in crate::scaling) described: Option<i64>,
+    /// The look that did so, until the group is not stable.
+    described_in: Option<u64>,
     /// Since when every look has shown the group stable, in milliseconds.
     pub(in crate::scaling) stable_since: Option<i64>,
     pub(in crate::scaling) rebalance: Rebalance,
@@ -83,6 +85,7 @@ impl Partitions {
         } else {
             self.stable_since = None;
             self.described = None;
+            self.described_in = None;
             self.unstable_since.get_or_insert(at);
         }
         let stable_since = self.stable_since;
@@ -103,7 +106,9 @@ impl Partitions {
                 .iter()
                 .any(|t| t.is_counted() && t.name == *name)
         });
+        let mut begins = false;
         for topic in look.topics.iter().filter(|t| t.is_counted()) {
+            begins |= !self.topics.contains_key(&topic.name);
             let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
             let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
             let Some(partitions) = topic.partitions.as_deref() else {
@@ -152,7 +157,7 @@ impl Partitions {
                 state.series.set_earlier(earlier.into_iter().flatten());
             }
         }
-        self.take_members(look, at);
+        self.take_members(look, at, begins);
         let is_stable = self.stable_since.is_some();
         for state in self.topics.values_mut().flatten() {
             state.note_owner(at, is_stable && !self.members.is_empty());
@@ -251,15 +256,21 @@ impl Partitions {
     }
 
     /// Who owns what, if this very look described a stable group: members hide their partitions while they rebalance.
-    fn take_members(&mut self, look: &Look, at: i64) {
+    /// `begins`: a topic counts that did not before, of whose partitions the last such description said it, too.
+    fn take_members(&mut self, look: &Look, at: i64, begins: bool) {
         let Some(members) = &look.group.members else {
             return;
         };
         let shown = members.list.iter().any(|member| member.partitions > 0);
-        if self.stable_since.is_none() || members.look != look.number || !shown {
+        let is_new = members.look == look.number;
+        let is_told_again = begins && self.described_in == Some(members.look);
+        if self.stable_since.is_none() || !(is_new || is_told_again) || !shown {
             return;
         }
-        self.described = Some(look.at.as_millisecond());
+        if is_new {
+            self.described = Some(at);
+            self.described_in = Some(members.look);
+        }
         let since = self.unstable_since.take().unwrap_or(at);
         let known: Vec<Arc<str>> = self.members.iter().map(|m| Arc::clone(&m.id)).collect();
         let mut digests = vec![0u64; members.list.len()];

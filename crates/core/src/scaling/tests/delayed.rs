@@ -109,3 +109,21 @@ fn what_nobody_can_read_of_them_keeps_nobody_awake_for_more_than_an_hour() {
         assert_eq!(scale(&world.look()), None);
     }
 }
+
+/// Members of a group at rest are not described on every look: what they were last described with holds.
+#[rstest]
+#[case(TopicRole::Delayed)]
+#[case(TopicRole::Assigned)]
+fn a_topic_of_the_members_that_begins_to_count_does_so_at_once(#[case] before: TopicRole) {
+    let mut world = World::new(6, 1);
+    world.second = Some((4, before));
+    for partition in world.partitions.iter_mut().skip(4) {
+        partition.log_end = Some(1000);
+    }
+    world.run(10);
+    world.described = Some(world.number);
+    world.run(3);
+    world.second = Some((4, TopicRole::Counted));
+    let decision = world.look();
+    assert_eq!(scale(&decision), Some((1, 2)), "{decision:#?}");
+}

@@ -82,6 +82,8 @@ pub(in crate::scaling) struct World {
     pub(in crate::scaling) second: Option<(usize, TopicRole)>,
     /// Members are not described.
     pub(in crate::scaling) hides_members: bool,
+    /// The look that described the members, where it is an earlier one.
+    pub(in crate::scaling) described: Option<u64>,
     pub(in crate::scaling) number: u64,
     births: u64,
 }
@@ -115,6 +117,7 @@ impl World {
             hands_out: HandsOut::ByTurns,
             second: None,
             hides_members: false,
+            described: None,
             number: 0,
             births: 0,
         }
@@ -173,7 +176,7 @@ impl World {
                 rebalance: None,
                 assignor: self.assignor,
                 members: (!self.hides_members).then_some(Members {
-                    look: self.number,
+                    look: self.described.unwrap_or(self.number),
                     list,
                 }),
             },
