@@ -16,6 +16,7 @@ mod token_server;
 mod contest;
 mod credentials;
 mod crowded;
+mod delayed;
 mod hands;
 mod identity;
 #[cfg(feature = "gssapi")]

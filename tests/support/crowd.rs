@@ -1,8 +1,8 @@
 //! Consumers that stand in for what fake Pods would run: real members of a real group, one for each ready replica of a
 //! Deployment. What they do not model: Pods that start slowly or die; a consumer joins when its Pod is ready.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub struct Crowd {
 pub struct Pace {
     /// Microseconds that one record takes; `IDLE`: nothing is read.
     micros: AtomicU64,
+    /// A topic whose records' time has not come.
+    early: Mutex<Option<String>>,
 }
 
 /// Records are left where they are.
@@ -53,6 +55,7 @@ impl Crowd {
     ) -> Self {
         let pace = Arc::new(Pace {
             micros: AtomicU64::new(IDLE),
+            early: Mutex::new(None),
         });
         let mut config = consumer_config(&kafka.bootstrap, group);
         for (key, value) in settings {
@@ -96,6 +99,11 @@ impl Crowd {
     pub fn micros_per_record(&self, micros: u64) {
         self.pace.micros.store(micros, Ordering::Relaxed);
     }
+
+    /// From now on this topic's records are left until their time has come, as retries are; `None`: it has.
+    pub fn leave(&self, topic: Option<&str>) {
+        *self.pace.early.lock().unwrap() = topic.map(str::to_owned);
+    }
 }
 
 impl Drop for Crowd {
@@ -134,22 +142,23 @@ impl Drop for Member {
 /// Reads, takes its time, commits once a second, and leaves when told to.
 fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
     let mut committed = Instant::now();
-    let mut told: Option<(bool, TopicPartitionList)> = None;
+    let mut told: Option<(TopicPartitionList, TopicPartitionList)> = None;
     while !stopped.load(Ordering::Relaxed) {
         let micros = pace.micros.load(Ordering::Relaxed);
+        let early = pace.early.lock().unwrap().clone();
+        let leaves = |topic: &str| micros == IDLE || early.as_deref() == Some(topic);
         // A new assignment is not paused. Said once for each: every pause throws away what was fetched.
-        if let Ok(assignment) = consumer.assignment()
-            && told != Some((micros == IDLE, assignment.clone()))
-        {
-            let said = if micros == IDLE {
-                consumer.pause(&assignment)
-            } else {
-                consumer.resume(&assignment)
-            };
-            told = said.is_ok().then_some((micros == IDLE, assignment));
+        if let Ok(assignment) = consumer.assignment() {
+            let split = split(&assignment, leaves);
+            if told.as_ref() != Some(&split) {
+                let said = consumer
+                    .pause(&split.0)
+                    .and_then(|()| consumer.resume(&split.1));
+                told = said.is_ok().then_some(split);
+            }
         }
         if let Some(Ok(record)) = consumer.poll(POLL) {
-            if micros == IDLE {
+            if leaves(record.topic()) {
                 // It came before the pause: back to it.
                 let at = rdkafka::Offset::Offset(record.offset());
                 let _ = consumer.seek(record.topic(), record.partition(), at, secs(5));
@@ -166,4 +175,21 @@ fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
         }
     }
     let _ = consumer.commit_consumer_state(CommitMode::Sync);
+}
+
+/// The partitions whose records are left where they are, and the others.
+fn split(
+    assignment: &TopicPartitionList,
+    leaves: impl Fn(&str) -> bool,
+) -> (TopicPartitionList, TopicPartitionList) {
+    let mut split = (TopicPartitionList::new(), TopicPartitionList::new());
+    for partition in assignment.elements() {
+        let list = if leaves(partition.topic()) {
+            &mut split.0
+        } else {
+            &mut split.1
+        };
+        list.add_partition(partition.topic(), partition.partition());
+    }
+    split
 }

@@ -60,9 +60,10 @@ pub struct ConsumerGroupSpec {
     #[schemars(length(min = 1, max = 256))]
     pub topic_pattern: Option<String>,
 
-    /// Topics of the group whose records wait on purpose, such as topics for retries: a regular expression that the whole name
-    /// must match. What waits there asks for no replicas and is no delay. These topics count for the partition limit like
-    /// the others, and with minReplicas: 0 records in them wake the group and keep it awake.
+    /// Topics among those that count whose records wait on purpose, such as topics for retries: a regular expression that the
+    /// whole name must match. What waits there asks for no replicas and is no delay. These topics count for the partition limit
+    /// like the others, and with minReplicas: 0 records in them wake the group and keep it awake. Where topics or topicPattern
+    /// is set, it has to have them, too. Syntax as with topicPattern.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub delayed_topic_pattern: Option<String>,
