@@ -1,11 +1,11 @@
 //! Decisions 7 to 9: others who scale the target, or want to manage the same. Never fight, and say so.
 
+use lagrange_testing::kubernetes::Space;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage, UP, assert_spaced, now};
-use crate::support::kubernetes::Space;
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 fn autoscaler() -> Value {
     json!({

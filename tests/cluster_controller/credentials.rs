@@ -4,14 +4,14 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams};
 use lagrange_core::api::condition::find;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::Space;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::secure::{Listener, Tokens};
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Chronicle, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::Space;
-use crate::support::operator::Operator;
-use crate::support::secure::{Listener, Tokens};
-use crate::support::until::{secs, until};
 
 pub(crate) const USER: &str = "User:lagrange";
 

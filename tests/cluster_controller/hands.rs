@@ -1,9 +1,9 @@
 //! A hand on the brake: the pausing annotations and `mode: DryRun` hold under load, say so, and let go again.
 
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, DOWN, Stage, UP, assert_spaced};
-use crate::support::until::{secs, until};
 
 const PAUSED: &str = "lagrange.dev/paused";
 const PAUSED_REPLICAS: &str = "lagrange.dev/paused-replicas";
@@ -111,7 +111,7 @@ async fn paused_scale_in_keeps_an_idle_group_and_lets_a_loaded_one_grow() {
     let _operator = stage.operator().await;
     stage.until_reason("Paused").await;
     stage.hold(2, 20).await;
-    crowd.micros_per_record(crate::support::crowd::IDLE);
+    crowd.micros_per_record(lagrange_testing::crowd::IDLE);
     stage.kafka.produce(&stage.topic, 600).await;
     stage.space.until_replicas(APP, 6, 40).await;
 

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::secure::Listener;
+use lagrange_testing::until::{secs, until};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::credentials::{authority, cluster, group, until_connected, until_scaled};
 use crate::stage::{APP, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::operator::Operator;
-use crate::support::secure::Listener;
-use crate::support::until::{secs, until};
 
 /// How long a user's ticket lasts at this KDC.
 const TICKET: Duration = Duration::from_secs(20);

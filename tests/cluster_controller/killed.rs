@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use lagrange_testing::operator::{free_address, tether};
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::Stage;
-use crate::support::operator::{free_address, tether};
-use crate::support::until::{secs, until};
 
 /// Without `LAGRANGE_KILL_SECONDS`.
 const KILLS: usize = 24;

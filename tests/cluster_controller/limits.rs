@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use lagrange_testing::until::{secs, until};
 use rstest::rstest;
 use serde_json::json;
 
 use crate::stage::{APP, DOWN, Stage, UP, assert_spaced};
-use crate::support::until::{secs, until};
 
 #[rstest]
 #[case(12)]

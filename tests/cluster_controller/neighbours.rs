@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use lagrange_core::api::condition::find;
+use lagrange_testing::until::{same, secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::until::{same, secs, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {

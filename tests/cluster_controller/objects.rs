@@ -2,11 +2,11 @@
 
 use http::Request;
 use kube::Client;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 /// So many brackets around nothing, as text: nothing that parses it has to follow them here.
 fn nested(levels: usize) -> String {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Chronicle, Stage};
-use crate::support::until::{secs, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_recreated_with_lower_offsets_makes_no_negative_lag_and_no_action() {

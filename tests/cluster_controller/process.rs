@@ -1,12 +1,12 @@
 //! The operator's own end and beginning: SIGTERM in time whatever hangs, and a start from a status that cannot be read.
 
 use kube::api::{Patch, PatchParams};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::until::secs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::until::secs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_ends_the_operator_within_five_seconds() {

@@ -1,10 +1,10 @@
 //! Decision 29 and decision 1 from the API server's side: a group at rest writes nothing, and two operators act once.
 
+use lagrange_testing::audit;
+use lagrange_testing::until::secs;
 use serde_json::json;
 
 use crate::stage::{APP, Stage, assert_spaced, now};
-use crate::support::audit;
-use crate::support::until::secs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() {

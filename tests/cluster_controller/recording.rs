@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 impl Stage<'_> {
     async fn recorded(&self, file: &Path) -> Operator {

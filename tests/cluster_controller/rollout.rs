@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Stage, now};
-use crate::support::until::{secs, until};
 
 /// Another image, whose Pods are ready after so long.
 async fn roll_out(stage: &Stage<'_>, ready_after: &str) {

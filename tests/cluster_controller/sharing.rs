@@ -1,13 +1,13 @@
 //! Which Kafka, which topics, which kind of group: connections shared across namespaces, and every way to say what counts.
 
 use kube::api::{Patch, PatchParams};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 /// Lets others in, or not.
 async fn allow(owner: &Space, cluster: &str, allowed: Value) {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Stage, assert_spaced};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 /// Kills the operator as soon as the Deployment is wanted at `replicas`.
 async fn kill_right_after(stage: &Stage<'_>, operator: Operator, replicas: i32) {

@@ -8,16 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, PostParams};
 use kube::runtime::watcher::watch_object;
 use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
+use lagrange_testing::audit::{self, Action};
+use lagrange_testing::crowd::Crowd;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, throughout, until};
 use serde_json::{Value, json};
 
-pub(crate) use crate::support::merge;
-
-use crate::support::audit::{self, Action};
-use crate::support::crowd::Crowd;
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, throughout, until};
+pub(crate) use lagrange_testing::merge;
 
 /// Name of the Deployment and of the ConsumerGroup.
 pub(crate) const APP: &str = "app";

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use lagrange_testing::audit;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{same, secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Stage};
-use crate::support::audit;
-use crate::support::operator::Operator;
-use crate::support::until::{same, secs, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stateful_set_is_scaled() {

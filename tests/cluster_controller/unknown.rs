@@ -1,13 +1,13 @@
 //! Promise 2 on three real brokers that are killed, paused and brought back: unknown is not zero. One test at a time, since
 //! two cores carry no more than one such cluster.
 
+use lagrange_testing::crowd::Crowd;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::stage::{APP, Chronicle, Stage};
-use crate::support::crowd::Crowd;
-use crate::support::kafka::Kafka;
-use crate::support::until::{secs, until};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -128,7 +128,7 @@ async fn a_coordinator_that_is_killed_stops_nothing_for_good_and_brings_nothing_
     until_whole(&stage).await;
     let chronicle = Chronicle::of(&stage.space, APP);
 
-    crowd.micros_per_record(crate::support::crowd::IDLE);
+    crowd.micros_per_record(lagrange_testing::crowd::IDLE);
     let coordinator = kafka.coordinator(&stage.topic).await;
     kafka.kill(u32::try_from(coordinator).unwrap()).await;
     // Read with the broker away, and acted upon.
@@ -182,7 +182,7 @@ async fn all_brokers_gone_and_back_scale_nothing_and_need_no_hand() {
         .until_event(APP, "KafkaConnectionRestored")
         .await;
     assert_eq!(stage.sizes(), [0; 0]);
-    crowd.micros_per_record(crate::support::crowd::IDLE);
+    crowd.micros_per_record(lagrange_testing::crowd::IDLE);
     kafka.produce(&stage.topic, 600).await;
     stage.space.until_replicas(APP, 6, 90).await;
 }

@@ -1,12 +1,11 @@
 //! Those who are to notice nothing: ten groups on a real broker, with real members that stand in for their Pods.
 
 use lagrange_core::api::condition::find;
+use lagrange_testing::crowd::{Crowd, IDLE};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
-
-use crate::support::crowd::{Crowd, IDLE};
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::until::{secs, until};
 
 /// How many.
 pub(crate) const GROUPS: usize = 10;

@@ -7,9 +7,6 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,12 +15,11 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
+use lagrange_testing::eyes::{Eyes, brief, interest, lag, named, pool, settings};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::unique;
 use rstest::rstest;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
-
-use support::eyes::{Eyes, brief, interest, lag, named, pool, settings};
-use support::kafka::Kafka;
-use support::unique;
 
 /// The brokers, for one test at a time; all of them serve.
 async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {

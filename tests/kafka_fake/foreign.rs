@@ -5,9 +5,8 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::Settings;
 use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
-
-use super::broker::FakeTopic;
-use super::support::eyes::{Eyes, interest, lag, named, settings};
+use lagrange_fakes::broker::FakeTopic;
+use lagrange_testing::eyes::{Eyes, interest, lag, named, settings};
 
 const FORGED: &str = "no\n2026-11-30T00:00:00Z  INFO lagrange: forged \u{1b}[2J\u{9b}31m\r";
 

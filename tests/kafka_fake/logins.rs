@@ -7,10 +7,9 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
 use lagrange_core::intent::servers::Servers;
+use lagrange_fakes::broker::Brokers;
+use lagrange_testing::eyes::{Eyes, named, settings};
 use rstest::rstest;
-
-use super::broker::Brokers;
-use super::support::eyes::{Eyes, named, settings};
 
 /// Logs in to these of the brokers, without TLS.
 pub(crate) fn eyes(brokers: &Brokers, servers: &[i32]) -> Eyes {

@@ -7,16 +7,8 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-mod answers;
-#[allow(
-    dead_code,
-    reason = "shared with other test programs, which misbehave in more ways"
-)]
-mod broker;
 mod foreign;
 mod logins;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,10 +22,9 @@ use lagrange::kafka::interest::{Interest, Key};
 use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::reader::ClusterReader;
 use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange_fakes::broker::{Brokers, Mischief};
+use lagrange_testing::eyes::{Eyes, interest, lag, named, pool, settings};
 use rstest::rstest;
-
-use broker::{Brokers, Mischief};
-use support::eyes::{Eyes, interest, lag, named, pool, settings};
 
 /// Three brokers, a topic `t` of 6 partitions, and as many groups, which have a lag of 60 each.
 async fn brokers(groups: usize) -> Brokers {

@@ -7,10 +7,9 @@ use lagrange::kafka::connection::Connection;
 use lagrange::kafka::interest::{Interest, Key};
 use lagrange::kafka::pool::Settings;
 use lagrange::kafka::snapshot::{Snapshot, TopicPartition};
-
-use super::support::eyes::{Eyes, interest, named, pool, settings};
-use super::support::kafka::Kafka;
-use super::support::unique;
+use lagrange_testing::eyes::{Eyes, interest, named, pool, settings};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::unique;
 
 /// Sized for a minute of delay.
 fn sized(topic: &str, group: &str) -> Interest {

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use lagrange::kafka::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
 use lagrange_core::intent::topics::TopicSelection;
+use lagrange_testing::eyes::{Eyes, lag, named, settings};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::members::Members;
+use lagrange_testing::unique;
 use rstest::rstest;
-
-use super::support::eyes::{Eyes, lag, named, settings};
-use super::support::kafka::Kafka;
-use super::support::members::Members;
-use super::support::unique;
 
 fn group<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Group {
     &snapshot.groups[id]

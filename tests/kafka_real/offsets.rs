@@ -2,10 +2,9 @@
 
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::snapshot::{GroupState, Offset, Topic, TopicPartition};
-
-use super::support::eyes::{Eyes, lag, named};
-use super::support::kafka::Kafka;
-use super::support::unique;
+use lagrange_testing::eyes::{Eyes, lag, named};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::unique;
 
 fn partition(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition {

@@ -3,10 +3,9 @@
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::snapshot::{Snapshot, Topic};
 use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
-
-use super::support::eyes::{Eyes, lag, named, settings};
-use super::support::kafka::Kafka;
-use super::support::unique;
+use lagrange_testing::eyes::{Eyes, lag, named, settings};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::unique;
 
 fn partitions(snapshot: &Snapshot, topic: &str) -> usize {
     match &snapshot.topics[topic] {

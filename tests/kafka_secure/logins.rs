@@ -3,11 +3,10 @@
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
 use lagrange::kafka::token::aws::AwsCredentials;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::scene::{Scene, by_token, login, showing, token_endpoint, trusting};
+use lagrange_testing::secure::{Listener, Tokens};
 use rstest::rstest;
-
-use super::scene::{Scene, by_token, login, showing, token_endpoint, trusting};
-use super::support::kafka::Kafka;
-use super::support::secure::{Listener, Tokens};
 
 #[rstest]
 #[case::plain(Listener::SaslPlaintext, PasswordMechanism::Plain)]

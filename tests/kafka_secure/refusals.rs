@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::security::{PasswordMechanism, Security};
-
-use super::scene::{
+use lagrange_fakes::token_server;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::scene::{
     Scene, assert_says, by_token, login, refused, showing, token_endpoint, trusting,
 };
-use super::support::kafka::Kafka;
-use super::support::secure::Listener;
-use super::token_server;
+use lagrange_testing::secure::Listener;
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 

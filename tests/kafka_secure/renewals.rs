@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::security::{PasswordMechanism, Security};
-
-use super::scene::{Scene, USER, by_token, connection, login, login_as, trusting};
-use super::support::eyes::{Eyes, brief, lag};
-use super::support::kafka::Kafka;
-use super::support::secure::{Listener, Tokens};
-use super::support::until::{secs, until};
-use super::token_server::{Server, answer};
+use lagrange_fakes::token_server::{Server, answer};
+use lagrange_testing::eyes::{Eyes, brief, lag};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::scene::{Scene, USER, by_token, connection, login, login_as, trusting};
+use lagrange_testing::secure::{Listener, Tokens};
+use lagrange_testing::until::{secs, until};
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 

@@ -4,12 +4,11 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::security::{PasswordMechanism, Security};
 use lagrange::kafka::snapshot::{Snapshot, Topic};
 
-use super::scene::{Scene, USER, login};
-use super::support::eyes::{interest, lag, named};
-use super::support::kafka::Kafka;
-use super::support::secure::Listener;
-
 use lagrange::kafka::interest::Key;
+use lagrange_testing::eyes::{interest, lag, named};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::scene::{Scene, USER, login};
+use lagrange_testing::secure::Listener;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange_testing::eyes::{brief, interest, lag, named};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::scene::{Scene, connection, login, showing, trusting};
+use lagrange_testing::secure::Listener;
+use lagrange_testing::until::secs;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
-
-use super::scene::{Scene, connection, login, showing, trusting};
-use super::support::eyes::{brief, interest, lag, named};
-use super::support::kafka::Kafka;
-use super::support::secure::Listener;
-use super::support::until::secs;
 
 /// A server that takes connections, keeps them, and never says a word.
 struct Mute {

@@ -4,28 +4,22 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    dead_code,
-    reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
+    reason = "the helpers of a test say what they expect by unwrapping it"
 )]
-
-#[path = "../support/ground.rs"]
-mod ground;
 
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
 use lagrange::kafka::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
-use rstest::rstest;
-use scene::{
+use lagrange_testing::eyes::{Eyes, brief, interest, lag, named, settings};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::members::Members;
+use lagrange_testing::scene::{
     Scene, USER, assert_says, by_token, login, refused, showing, token_endpoint, trusting,
 };
-use support::eyes::{Eyes, brief, interest, lag, named, settings};
-use support::kafka::Kafka;
-use support::members::Members;
-use support::secure::Listener;
-
-use ground::{scene, support, token_server};
+use lagrange_testing::secure::Listener;
+use rstest::rstest;
 
 /// A version, and what it offers.
 #[derive(Debug, Clone, Copy)]

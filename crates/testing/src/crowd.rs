@@ -11,8 +11,8 @@ use kube::Api;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Message as _, TopicPartitionList};
 
-use super::kafka::{Kafka, POLL, consumer_config};
-use super::until::secs;
+use crate::kafka::{Kafka, POLL, consumer_config};
+use crate::until::secs;
 
 /// As many members as the Deployment has ready replicas, until dropped.
 pub struct Crowd {

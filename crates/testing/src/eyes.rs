@@ -16,10 +16,15 @@ use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicSelection};
 
 /// A pool, a watch on one group, and what the last look saw.
 pub struct Eyes {
+    /// Reads the brokers until this is dropped.
     pub pool: Pool,
+    /// The watch on the group; it has the latest look.
     pub watch: Watch,
+    /// A key for each look.
     pub wakeups: Wakeups,
+    /// Pollers that ended though nobody asked them to; none should.
     pub failures: Failures,
+    /// Name of the group.
     pub group: String,
 }
 
