@@ -29,8 +29,8 @@ use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security, Tls};
 use lagrange::kafka::stats::Observer;
 use lagrange_core::intent::servers::Servers;
-use lagrange_testing::eyes::{interest, lag, named, settings};
 use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{interest, lag, named, settings};
 use lagrange_testing::secure::{Listener, Tokens};
 
 use told::{Looks, Told};

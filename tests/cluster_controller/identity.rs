@@ -41,7 +41,7 @@ fn token_file() -> NamedTempFile {
 async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
     let kafka = Kafka::secure(1, Tokens::Msk, &[]).await;
     let stage = Stage::on(&kafka, "role").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     cluster(&stage, &stage.space, Listener::SaslSsl, by_role()).await;

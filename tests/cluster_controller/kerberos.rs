@@ -47,7 +47,7 @@ async fn operator(stage: &Stage<'_>, keytab: &str, named: &str) -> Operator {
 async fn a_keytab_logs_in_for_the_namespaces_that_are_named(#[case] listener: Listener) {
     let kafka = Kafka::kerberos().await;
     let stage = Stage::on(&kafka, "keytab").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     cluster(&stage, &stage.space, listener, gssapi(listener)).await;

@@ -111,7 +111,7 @@ impl Process {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_are_killed_and_started_again_at_once_end_by_nothing_else() {
     let stage = Stage::new("killed").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
     for group in 1..GROUPS {
         let name = format!("more-{group}");

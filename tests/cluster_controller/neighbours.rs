@@ -12,7 +12,7 @@ use crate::stage::{APP, Stage};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
     let stage = Stage::new("apples").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     // Takes connections and never says a word.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = mute.local_addr().unwrap().to_string();

@@ -88,7 +88,7 @@ async fn objects_of_any_depth_in_another_namespace_keep_nobody_from_being_manage
         status,
     )
     .await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
 

@@ -22,7 +22,7 @@ use lagrange::kafka::pool::{Failures, Pool, Wakeups, Watch};
 use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::stats::Unobserved;
 use lagrange_fakes::broker::Brokers;
-use lagrange_testing::eyes::{interest, named, settings};
+use lagrange_testing::poll_helper::{interest, named, settings};
 
 /// What is bounded is the process's, so that no test has another one beside it.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

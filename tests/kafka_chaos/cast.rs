@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lagrange::kafka::interest::Interest;
 use lagrange_core::intent::topics::TopicSelection;
-use lagrange_testing::eyes::{interest, named};
+use lagrange_testing::poll_helper::{interest, named};
 use lagrange_testing::unique;
 
 /// What a group does.

@@ -10,7 +10,7 @@ use lagrange::kafka::snapshot::{
     Group, GroupState, NodeId, Offset, Snapshot, Topic, TopicPartition,
 };
 use lagrange_core::intent::topics::TopicSelection;
-use lagrange_testing::eyes::brief;
+use lagrange_testing::poll_helper::brief;
 use lagrange_testing::until::until;
 
 use super::RECOVERY;

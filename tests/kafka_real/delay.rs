@@ -19,8 +19,8 @@ use lagrange_core::scaling::observation::{
 };
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange_core::scaling::{Policy, State, decide};
-use lagrange_testing::eyes::{interest, named, pool, settings};
 use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{interest, named, pool, settings};
 use lagrange_testing::unique;
 
 use cast::{Commits, Committed, HABITS, Ledger, PARTITIONS, Written, consume, produce};

@@ -126,8 +126,8 @@ async fn a_token_endpoint_that_is_merely_down() {
     .await;
     let scene = Scene::open(kafka).await;
     let connection = scene.connection(Listener::SaslSsl, security(&server)).await;
-    let mut eyes = scene.eyes(&connection);
-    let first = eyes.look().await;
+    let mut helper = scene.poll_helper(&connection);
+    let first = helper.look().await;
     let error = first.error.clone().unwrap();
     let text = format!("{}: {error}", error.category());
     assert_says(
@@ -139,7 +139,7 @@ async fn a_token_endpoint_that_is_merely_down() {
     );
     is_up.store(true, Ordering::Relaxed);
     let began = Instant::now();
-    scene.until_read(&mut eyes).await;
+    scene.until_read(&mut helper).await;
     let took = began.elapsed();
     assert!(took < Duration::from_secs(30), "{took:?}");
 }

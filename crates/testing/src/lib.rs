@@ -12,13 +12,13 @@
 )]
 
 pub mod audit;
-pub mod crowd;
+pub mod consumers;
 pub mod evidence;
-pub mod eyes;
 pub mod kafka;
 pub mod kubernetes;
 pub mod members;
 pub mod operator;
+pub mod poll_helper;
 pub mod proxy;
 pub mod scene;
 pub mod secure;

@@ -7,8 +7,8 @@ use lagrange::kafka::snapshot::Snapshot;
 use lagrange::kafka::token::oidc::OidcConfig;
 use lagrange_core::intent::servers::Servers;
 
-use crate::eyes::{Eyes, lag, named, settings};
 use crate::kafka::Kafka;
+use crate::poll_helper::{PollHelper, lag, named, settings};
 use crate::secure::Listener;
 use crate::unique;
 use lagrange_fakes::token_server::{Server, answer};
@@ -44,16 +44,17 @@ impl<'a> Scene<'a> {
     }
 
     /// Watches the group over a connection.
-    pub fn eyes(&self, connection: &Connection) -> Eyes {
-        Eyes::over(settings(), connection, &self.name, named(&[&self.name]))
+    pub fn poll_helper(&self, connection: &Connection) -> PollHelper {
+        PollHelper::over(settings(), connection, &self.name, named(&[&self.name]))
     }
 
     /// Looks until the lag is right.
-    pub async fn until_read(&self, eyes: &mut Eyes) {
-        eyes.until("30 records behind", |snapshot| {
-            lag(snapshot, &self.name, &self.name) == Some(30)
-        })
-        .await;
+    pub async fn until_read(&self, helper: &mut PollHelper) {
+        helper
+            .until("30 records behind", |snapshot| {
+                lag(snapshot, &self.name, &self.name) == Some(30)
+            })
+            .await;
     }
 
     /// A connection to a listener, the first of its revision.
@@ -136,9 +137,9 @@ pub async fn refused(kafka: &Kafka, listener: Option<Listener>, security: Securi
         Some(listener) => kafka.listener(listener).await,
         None => kafka.bootstrap.clone(),
     };
-    let mut eyes = scene.eyes(&connection(&bootstrap, security, 1));
+    let mut helper = scene.poll_helper(&connection(&bootstrap, security, 1));
     let failed = |snapshot: &Snapshot| snapshot.error.is_some();
-    let snapshot = eyes.until("an error", failed).await;
+    let snapshot = helper.until("an error", failed).await;
     let error = snapshot.error.clone().unwrap();
     let text = format!("{}: {error}", error.category());
     assert!(!text.contains("marker"), "{text}");

@@ -15,7 +15,7 @@ use crate::kafka::{Kafka, POLL, consumer_config};
 use crate::until::secs;
 
 /// As many members as the Deployment has ready replicas, until dropped.
-pub struct Crowd {
+pub struct Consumers {
     follow: tokio::task::JoinHandle<()>,
     pace: Arc<Pace>,
 }
@@ -30,7 +30,7 @@ pub struct Pace {
 /// Records are left where they are.
 pub const IDLE: u64 = u64::MAX;
 
-impl Crowd {
+impl Consumers {
     /// Members of `group` that read `topic`.
     pub fn follow(
         kafka: &Kafka,
@@ -98,7 +98,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Crowd {
+impl Drop for Consumers {
     fn drop(&mut self) {
         self.follow.abort();
     }
