@@ -3,16 +3,13 @@
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use lagrange_core::api::{ConsumerGroup, KafkaCluster};
 use lagrange_core::intent::Intent;
+use lagrange_testing::kubernetes::Kubernetes;
 use serde_json::Value;
-
-use support::kubernetes::Kubernetes;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/connections");

@@ -12,8 +12,6 @@
     reason = "a measurement that cannot go on panics"
 )]
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
 mod told;
 
 use std::collections::BTreeMap;
@@ -31,10 +29,10 @@ use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security, Tls};
 use lagrange::kafka::stats::Observer;
 use lagrange_core::intent::servers::Servers;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{interest, lag, named, settings};
+use lagrange_testing::secure::{Listener, Tokens};
 
-use support::eyes::{interest, lag, named, settings};
-use support::kafka::Kafka;
-use support::secure::{Listener, Tokens};
 use told::{Looks, Told};
 
 const PARTITIONS: i32 = 12;

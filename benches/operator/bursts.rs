@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::{WatchStreamExt as _, watcher};
+use lagrange_testing::kubernetes::Space;
 use tokio::sync::mpsc;
 
 use crate::scene::Scene;
-use crate::support::kubernetes::Space;
 
 /// More than any burst is allowed to take.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -20,8 +20,6 @@ mod members;
 mod rest;
 mod scene;
 mod secrets;
-#[path = "../../tests/support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 

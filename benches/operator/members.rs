@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lagrange_testing::kafka::consumer_config;
+use lagrange_testing::until::until;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-
-use crate::support::kafka::consumer_config;
-use crate::support::until::until;
 
 /// Members of groups that read nothing.
 pub(crate) struct Members {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::support::operator::Operator;
+use lagrange_testing::operator::Operator;
 
 /// First writes, first descriptions of members and the second look are over by then.
 const WARM_UP: Duration = Duration::from_secs(45);

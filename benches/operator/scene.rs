@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use kube::api::ListParams;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::operator::Operator;
+use lagrange_testing::unique;
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::members::Members;
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::operator::Operator;
-use crate::support::unique;
-use crate::support::until::{secs, until};
 
 const PARTITIONS: i32 = 6;
 /// Topics and Deployments are made so many at a time.

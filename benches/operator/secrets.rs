@@ -3,13 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::operator::Operator;
+use lagrange_testing::secure::{Listener, Tokens};
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
-
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::operator::Operator;
-use crate::support::secure::{Listener, Tokens};
-use crate::support::until::{secs, until};
 
 const NAME: &str = "renewed";
 /// More than any change is allowed to take.

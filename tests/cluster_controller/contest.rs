@@ -1,11 +1,11 @@
 //! Decisions 7 to 9: others who scale the target, or want to manage the same. Never fight, and say so.
 
+use lagrange_testing::kubernetes::Space;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage, UP, assert_spaced, now};
-use crate::support::kubernetes::Space;
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 fn autoscaler() -> Value {
     json!({
@@ -31,7 +31,7 @@ async fn message(stage: &Stage<'_>, group: &str, condition: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_with_a_horizontal_pod_autoscaler_is_left_to_it_until_that_goes() {
     let stage = Stage::new("hpa").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage.space.apply(autoscaler()).await;
     stage.group(json!({})).await;
@@ -64,7 +64,7 @@ async fn a_target_with_a_horizontal_pod_autoscaler_is_left_to_it_until_that_goes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_on_one_target_the_older_manages_and_the_other_takes_over_when_it_goes() {
     let stage = Stage::new("target").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
     // Creation times are whole seconds.
@@ -108,7 +108,7 @@ async fn of_two_on_one_target_the_older_manages_and_the_other_takes_over_when_it
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_on_one_group_the_older_manages() {
     let stage = Stage::new("group").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.space.deployment("second", 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage.group(json!({})).await;
@@ -147,7 +147,7 @@ async fn older_groups_of_another_namespace_keep_nobody_from_managing() {
     }));
     squat.group("liar", liar).await;
     tokio::time::sleep(secs(1)).await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage.group(json!({})).await;
     let chronicle = crate::stage::Chronicle::of(&stage.space, APP);
@@ -188,7 +188,7 @@ async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator
     // Older, and without a target.
     other.group("older", stage.spec(by_reference("late"))).await;
     tokio::time::sleep(secs(1)).await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage.group(by_reference(APP)).await;
     let watched = [
@@ -268,7 +268,7 @@ async fn nobody_writes_down_how_old_a_group_is() {
 async fn a_hand_that_scales_is_named_adopted_and_counted_and_three_times_in_ten_minutes_is_a_contest()
  {
     let stage = Stage::new("hand").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage
         .group(json!({ "pacing": { "minInterval": "12s", "minScaleDownInterval": "10m" } }))
         .await;
@@ -323,7 +323,7 @@ async fn a_target_that_is_missing_is_said_to_be_and_managed_once_it_is_there() {
         .space
         .until_condition(APP, "Ready", "False/TargetNotFound")
         .await;
-    let _crowd = stage.crowd(&[]);
+    let _consumers = stage.consumers(&[]);
     stage.space.deployment(APP, 1).await;
     stage.space.until_replicas(APP, 6, 40).await;
     stage
@@ -335,7 +335,7 @@ async fn a_target_that_is_missing_is_said_to_be_and_managed_once_it_is_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_set_to_zero_by_hand_is_off_until_it_is_handed_back() {
     let stage = Stage::new("off").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
     let _operator = stage.operator().await;
     stage.until_members(1).await;

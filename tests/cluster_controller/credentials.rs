@@ -4,14 +4,14 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams};
 use lagrange_core::api::condition::find;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::Space;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::secure::{Listener, Tokens};
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Chronicle, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::Space;
-use crate::support::operator::Operator;
-use crate::support::secure::{Listener, Tokens};
-use crate::support::until::{secs, until};
 
 pub(crate) const USER: &str = "User:lagrange";
 
@@ -118,7 +118,7 @@ pub(crate) async fn until_scaled(stage: &Stage<'_>, replicas: i32) {
 async fn what_is_missing_or_of_no_use_is_said_by_name_and_used_once_it_is_right() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "login").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     cluster(&stage, &stage.space, Listener::SaslSsl, scram()).await;
     group(&stage, &stage.space).await;
@@ -188,7 +188,7 @@ async fn what_is_missing_or_of_no_use_is_said_by_name_and_used_once_it_is_right(
 async fn a_group_that_names_its_servers_has_credentials_of_its_own() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "inline").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     for kind in ["topic", "group"] {
         kafka.allow(USER, kind, &stage.topic, "Describe").await;
@@ -211,7 +211,7 @@ async fn a_group_that_names_its_servers_has_credentials_of_its_own() {
 async fn a_client_certificate_of_no_use_is_said_by_name() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "mutual").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     let show = async |certificate: &str, key: &str| {
@@ -247,7 +247,7 @@ async fn a_client_certificate_of_no_use_is_said_by_name() {
 async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
     let kafka = Kafka::secure(1, Tokens::Jwt, &[]).await;
     let stage = Stage::on(&kafka, "rotate").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     user(&stage.space, &kafka.password("lagrange")).await;
     cluster(&stage, &stage.space, Listener::SaslSsl, scram()).await;
@@ -311,7 +311,7 @@ async fn who_uses_a_cluster_abroad_learns_nothing_of_its_secrets() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "guest").await;
     let owner = stage.kubernetes.namespace("host").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     cluster(&stage, &owner, Listener::SaslSsl, scram()).await;
     group(&stage, &owner).await;

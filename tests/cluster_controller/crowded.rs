@@ -28,7 +28,7 @@ fn half_a_request(address: SocketAddr, source: u8) -> TcpStream {
 async fn a_group_is_scaled_and_told_of_while_1100_half_requests_are_held_open() {
     lagrange::process::descriptors::raise_limit();
     let stage = Stage::new("crowded").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
     let operator = stage.operator().await;
     stage.until_members(1).await;

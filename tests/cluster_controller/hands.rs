@@ -1,9 +1,9 @@
 //! A hand on the brake: the pausing annotations and `mode: DryRun` hold under load, say so, and let go again.
 
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, DOWN, Stage, UP, assert_spaced};
-use crate::support::until::{secs, until};
 
 const PAUSED: &str = "lagrange.dev/paused";
 const PAUSED_REPLICAS: &str = "lagrange.dev/paused-replicas";
@@ -13,7 +13,7 @@ const PAUSED_SCALE_OUT: &str = "lagrange.dev/paused-scale-out";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paused_holds_under_load_and_lets_go_again() {
     let stage = Stage::new("paused").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage
         .annotated_group(json!({ PAUSED: "true" }), json!({}))
@@ -39,7 +39,7 @@ async fn paused_holds_under_load_and_lets_go_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_word_that_is_not_understood_pauses_and_is_quoted() {
     let stage = Stage::new("word").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage
         .annotated_group(json!({ PAUSED: "sometimes" }), json!({}))
@@ -63,7 +63,7 @@ async fn a_word_that_is_not_understood_pauses_and_is_quoted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paused_replicas_goes_to_its_size_once_and_taking_it_away_counts_as_an_action() {
     let stage = Stage::new("size").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
     let pacing = json!({ "pacing": { "minInterval": "12s" } });
     stage
@@ -87,7 +87,7 @@ async fn paused_replicas_goes_to_its_size_once_and_taking_it_away_counts_as_an_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paused_scale_out_keeps_a_loaded_group_and_lets_an_idle_one_shrink() {
     let stage = Stage::new("out").await;
-    let crowd = stage.set(6, 3).await;
+    let consumers = stage.set(6, 3).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage
         .annotated_group(json!({ PAUSED_SCALE_OUT: "true" }), json!({}))
@@ -95,7 +95,7 @@ async fn paused_scale_out_keeps_a_loaded_group_and_lets_an_idle_one_shrink() {
     let _operator = stage.operator().await;
     stage.until_reason("Paused").await;
     stage.hold(3, 12).await;
-    crowd.micros_per_record(0);
+    consumers.micros_per_record(0);
     stage.space.until_replicas(APP, 2, 60).await;
     assert_eq!(stage.sizes()[..1], [2]);
 }
@@ -103,19 +103,19 @@ async fn paused_scale_out_keeps_a_loaded_group_and_lets_an_idle_one_shrink() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paused_scale_in_keeps_an_idle_group_and_lets_a_loaded_one_grow() {
     let stage = Stage::new("in").await;
-    let crowd = stage.set(6, 2).await;
-    crowd.micros_per_record(0);
+    let consumers = stage.set(6, 2).await;
+    consumers.micros_per_record(0);
     stage
         .annotated_group(json!({ PAUSED_SCALE_IN: "true" }), json!({}))
         .await;
     let _operator = stage.operator().await;
     stage.until_reason("Paused").await;
     stage.hold(2, 20).await;
-    crowd.micros_per_record(crate::support::crowd::IDLE);
+    consumers.micros_per_record(lagrange_testing::consumers::IDLE);
     stage.kafka.produce(&stage.topic, 600).await;
     stage.space.until_replicas(APP, 6, 40).await;
 
-    crowd.micros_per_record(0);
+    consumers.micros_per_record(0);
     stage.space.annotate(APP, PAUSED_SCALE_IN, None).await;
     stage.space.until_replicas(APP, 3, 90).await;
     assert_spaced(2, &stage.actions(), UP, DOWN);
@@ -124,7 +124,7 @@ async fn paused_scale_in_keeps_an_idle_group_and_lets_a_loaded_one_grow() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_says_what_it_would_do_once_per_change_and_does_nothing() {
     let stage = Stage::new("dry").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({ "mode": "DryRun" })).await;
     let _operator = stage.operator().await;

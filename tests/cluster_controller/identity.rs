@@ -3,15 +3,15 @@
 use std::io::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
+use lagrange_fakes::token_server::{Server, answer};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::secure::{Listener, Tokens};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::credentials::{USER, authority, cluster, group, until_connected, until_scaled};
 use crate::stage::{APP, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::operator::Operator;
-use crate::support::secure::{Listener, Tokens};
-use crate::token_server::{Server, answer};
 
 /// A login by the role of the operator's Pod.
 fn by_role() -> Value {
@@ -41,7 +41,7 @@ fn token_file() -> NamedTempFile {
 async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
     let kafka = Kafka::secure(1, Tokens::Msk, &[]).await;
     let stage = Stage::on(&kafka, "role").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     cluster(&stage, &stage.space, Listener::SaslSsl, by_role()).await;

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::secure::Listener;
+use lagrange_testing::until::{secs, until};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::credentials::{authority, cluster, group, until_connected, until_scaled};
 use crate::stage::{APP, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::operator::Operator;
-use crate::support::secure::Listener;
-use crate::support::until::{secs, until};
 
 /// How long a user's ticket lasts at this KDC.
 const TICKET: Duration = Duration::from_secs(20);
@@ -47,7 +47,7 @@ async fn operator(stage: &Stage<'_>, keytab: &str, named: &str) -> Operator {
 async fn a_keytab_logs_in_for_the_namespaces_that_are_named(#[case] listener: Listener) {
     let kafka = Kafka::kerberos().await;
     let stage = Stage::on(&kafka, "keytab").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     cluster(&stage, &stage.space, listener, gssapi(listener)).await;

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use lagrange_testing::operator::{free_address, tether};
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::Stage;
-use crate::support::operator::{free_address, tether};
-use crate::support::until::{secs, until};
 
 /// Without `LAGRANGE_KILL_SECONDS`.
 const KILLS: usize = 24;
@@ -111,7 +111,7 @@ impl Process {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_are_killed_and_started_again_at_once_end_by_nothing_else() {
     let stage = Stage::new("killed").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
     for group in 1..GROUPS {
         let name = format!("more-{group}");

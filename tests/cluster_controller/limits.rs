@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use lagrange_testing::until::{secs, until};
 use rstest::rstest;
 use serde_json::json;
 
 use crate::stage::{APP, DOWN, Stage, UP, assert_spaced};
-use crate::support::until::{secs, until};
 
 #[rstest]
 #[case(12)]
@@ -17,7 +17,7 @@ async fn endless_lag_takes_a_group_to_exactly_its_partitions_in_one_action(
     #[case] partitions: i32,
 ) {
     let stage = Stage::new("limit").await;
-    let _crowd = stage.set(partitions, 1).await;
+    let _consumers = stage.set(partitions, 1).await;
     stage.kafka.produce(&stage.topic, 5_000).await;
     stage
         .group(json!({ "objective": { "lagPerReplica": 1 } }))
@@ -42,7 +42,7 @@ async fn endless_lag_takes_a_group_to_exactly_its_partitions_in_one_action(
 async fn six_partitions_are_shared_by_2_3_or_6_and_never_by_4_or_5_with_the_spacing_kept_both_ways()
 {
     let stage = Stage::new("worth").await;
-    let crowd = stage.set(6, 1).await;
+    let consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
     let _operator = stage.operator().await;
@@ -51,7 +51,7 @@ async fn six_partitions_are_shared_by_2_3_or_6_and_never_by_4_or_5_with_the_spac
     stage.kafka.produce(&stage.topic, 180).await;
     stage.space.until_replicas(APP, 6, 60).await;
 
-    crowd.micros_per_record(0);
+    consumers.micros_per_record(0);
     stage.space.until_replicas(APP, 2, 120).await;
     assert_eq!(stage.sizes(), [2, 6, 3, 2]);
     assert_spaced(1, &stage.actions(), UP, DOWN);
@@ -68,7 +68,7 @@ async fn six_partitions_are_shared_by_2_3_or_6_and_never_by_4_or_5_with_the_spac
 async fn twenty_replicas_on_four_partitions_are_reported_brought_down_and_used_once_partitions_are_added()
  {
     let stage = Stage::new("payments").await;
-    let _crowd = stage.set(4, 20).await;
+    let _consumers = stage.set(4, 20).await;
     stage
         .group(json!({ "pacing": { "minScaleDownInterval": "25s" } }))
         .await;

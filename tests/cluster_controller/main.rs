@@ -7,12 +7,6 @@
     reason = "helpers of tests say what they expect by unwrapping it"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-#[path = "../../src/kafka/token/tests/server.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod token_server;
-
 mod contest;
 mod credentials;
 mod crowded;

@@ -4,15 +4,15 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use lagrange_core::api::condition::find;
+use lagrange_testing::until::{same, secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::until::{same, secs, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
     let stage = Stage::new("apples").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     // Takes connections and never says a word.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = mute.local_addr().unwrap().to_string();

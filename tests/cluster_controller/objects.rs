@@ -2,11 +2,11 @@
 
 use http::Request;
 use kube::Client;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 /// So many brackets around nothing, as text: nothing that parses it has to follow them here.
 fn nested(levels: usize) -> String {
@@ -88,7 +88,7 @@ async fn objects_of_any_depth_in_another_namespace_keep_nobody_from_being_manage
         status,
     )
     .await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
 

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Chronicle, Stage};
-use crate::support::until::{secs, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_recreated_with_lower_offsets_makes_no_negative_lag_and_no_action() {
     let stage = Stage::new("recreated").await;
-    let crowd = stage.set(6, 3).await;
-    crowd.micros_per_record(0);
+    let consumers = stage.set(6, 3).await;
+    consumers.micros_per_record(0);
     stage.kafka.produce(&stage.topic, 3_000).await;
     let pacing = json!({ "minScaleDownInterval": "40s" });
     stage.group(json!({ "pacing": pacing })).await;
@@ -92,6 +92,6 @@ async fn a_commit_past_the_end_is_unknown_lag_that_is_named_and_brings_nothing_d
         .until_condition(APP, "LagKnown", "True/AllPartitionsRead")
         .await;
     // Without members nothing goes down on the lag.
-    let _crowd = stage.crowd(&[]);
+    let _consumers = stage.consumers(&[]);
     stage.space.until_replicas(APP, 2, 60).await;
 }

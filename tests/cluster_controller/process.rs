@@ -1,17 +1,17 @@
 //! The operator's own end and beginning: SIGTERM in time whatever hangs, and a start from a status that cannot be read.
 
 use kube::api::{Patch, PatchParams};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::until::secs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::until::secs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_ends_the_operator_within_five_seconds() {
     let stage = Stage::new("term").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
     let operator = stage.operator().await;
     stage.until_members(1).await;
@@ -24,7 +24,7 @@ async fn sigterm_ends_the_operator_within_five_seconds() {
 async fn sigterm_ends_it_in_time_while_every_broker_hangs() {
     let kafka = Kafka::start(1).await;
     let stage = Stage::on(&kafka, "hang").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
     let operator = stage.operator().await;
     stage.until_members(1).await;
@@ -44,7 +44,7 @@ async fn sigterm_ends_it_in_time_while_every_broker_hangs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_that_cannot_be_read_is_absent_memory(#[case] memory: Value) {
     let stage = Stage::new("memory").await;
-    let crowd = stage.set(6, 3).await;
+    let consumers = stage.set(6, 3).await;
     stage.group(json!({})).await;
     let operator = stage.operator().await;
     stage.until_members(3).await;
@@ -65,7 +65,7 @@ async fn memory_that_cannot_be_read_is_absent_memory(#[case] memory: Value) {
         .await
         .unwrap();
 
-    crowd.micros_per_record(0);
+    consumers.micros_per_record(0);
     let began = crate::stage::now();
     let _operator = stage.operator().await;
     stage.space.until_replicas(APP, 2, 60).await;

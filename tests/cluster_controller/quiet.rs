@@ -1,16 +1,16 @@
 //! Decision 29 and decision 1 from the API server's side: a group at rest writes nothing, and two operators act once.
 
+use lagrange_testing::audit;
+use lagrange_testing::until::secs;
 use serde_json::json;
 
 use crate::stage::{APP, Stage, assert_spaced, now};
-use crate::support::audit;
-use crate::support::until::secs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() {
     let stage = Stage::new("quiet").await;
-    let crowd = stage.set(6, 1).await;
-    crowd.micros_per_record(0);
+    let consumers = stage.set(6, 1).await;
+    consumers.micros_per_record(0);
     stage.kafka.produce(&stage.topic, 60).await;
     stage.space.cluster("main", &stage.kafka.bootstrap).await;
     let kafka = json!({ "bootstrapServers": null, "clusterRef": { "name": "main" } });
@@ -53,7 +53,7 @@ async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_operators_at_once_act_once_for_each_decision() {
     let stage = Stage::new("two").await;
-    let _crowd = stage.set(12, 1).await;
+    let _consumers = stage.set(12, 1).await;
     let pacing =
         json!({ "minInterval": "5s", "minScaleDownInterval": "5s", "settleTimeout": "30s" });
     stage

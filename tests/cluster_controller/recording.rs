@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 impl Stage<'_> {
     async fn recorded(&self, file: &Path) -> Operator {
@@ -42,7 +42,7 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("app.jsonl");
     let stage = Stage::new("record").await;
-    let crowd = stage.set(6, 1).await;
+    let consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
     let operator = stage.recorded(&file).await;
@@ -65,7 +65,7 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
         .await;
     stage.until_reason("Paused").await;
     stage.space.annotate(APP, "lagrange.dev/paused", None).await;
-    crowd.micros_per_record(0);
+    consumers.micros_per_record(0);
     until(secs(120), "it has come down", || async {
         match stage.sizes()[..] {
             [2, 6, ..] if stage.sizes().len() > 2 => Ok(()),
@@ -134,7 +134,7 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_that_cannot_be_written_is_said_once_and_holds_nothing_up() {
     let stage = Stage::new("norecord").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
     let operator = stage.recorded(Path::new("/nowhere/app.jsonl")).await;
@@ -167,8 +167,8 @@ async fn a_group_that_was_late_before_the_operator_came_grows_at_once_and_replay
         .await;
     stage.space.deployment(APP, 1).await;
     // It would take a minute and a half.
-    let crowd = stage.crowd(&[]);
-    crowd.micros_per_record(150_000);
+    let consumers = stage.consumers(&[]);
+    consumers.micros_per_record(150_000);
     let objective = json!({ "lagPerReplica": null, "maxDelay": "60s" });
     stage.group(json!({ "objective": objective })).await;
     let operator = stage.recorded(&file).await;

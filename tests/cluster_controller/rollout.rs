@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Stage, now};
-use crate::support::until::{secs, until};
 
 /// Another image, whose Pods are ready after so long.
 async fn roll_out(stage: &Stage<'_>, ready_after: &str) {
@@ -43,7 +43,7 @@ fn rolled_out(deployment: &Deployment) -> Option<Timestamp> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_change_under_load_is_waited_for() {
     let stage = Stage::new("rollout").await;
-    let _crowd = stage.set(6, 2).await;
+    let _consumers = stage.set(6, 2).await;
     stage
         .group(json!({ "pacing": { "settleTimeout": "2m" } }))
         .await;
@@ -72,7 +72,7 @@ async fn an_image_change_under_load_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollout_that_never_ends_is_reported_and_holds_the_group_for_settle_timeout_only() {
     let stage = Stage::new("stuck").await;
-    let _crowd = stage.set(6, 2).await;
+    let _consumers = stage.set(6, 2).await;
     stage
         .group(json!({ "pacing": { "settleTimeout": "20s" } }))
         .await;

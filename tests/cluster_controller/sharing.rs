@@ -1,13 +1,13 @@
 //! Which Kafka, which topics, which kind of group: connections shared across namespaces, and every way to say what counts.
 
 use kube::api::{Patch, PatchParams};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 /// Lets others in, or not.
 async fn allow(owner: &Space, cluster: &str, allowed: Value) {
@@ -41,7 +41,7 @@ async fn until_scaled(stage: &Stage<'_>, replicas: i32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kafka_cluster_of_its_own_namespace_is_used_and_says_who_uses_it() {
     let stage = Stage::new("own").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(by_reference("main", None)).await;
     let _operator = stage.operator().await;
@@ -67,7 +67,7 @@ async fn a_kafka_cluster_of_its_own_namespace_is_used_and_says_who_uses_it() {
 async fn a_cluster_abroad_that_is_absent_and_one_that_lets_nobody_in_look_the_same() {
     let stage = Stage::new("abroad").await;
     let owner = stage.kubernetes.namespace("owner").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     owner.cluster("main", &stage.kafka.bootstrap).await;
     stage.group(by_reference("main", Some(&owner.name))).await;
@@ -125,7 +125,7 @@ async fn namespaces_are_let_in_by_their_labels_and_put_out_when_those_change() {
     let kafka = Kafka::shared().await;
     let stage = Stage::at(&kubernetes, kafka, "labels").await;
     let owner = kubernetes.namespace("owner").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     kafka.produce(&stage.topic, 180).await;
     owner.cluster("main", &kafka.bootstrap).await;
     let selector = json!({ "matchLabels": { "team": "shop" } });
@@ -157,7 +157,7 @@ async fn namespaces_are_let_in_by_their_labels_and_put_out_when_those_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_topics_those_count_that_the_members_are_assigned() {
     let stage = Stage::new("assigned").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({ "topics": null })).await;
     let _operator = stage.operator().await;
@@ -221,7 +221,7 @@ async fn a_group_of_the_new_protocol_is_scaled_up_and_down() {
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage.space.deployment(APP, 1).await;
-    let crowd = stage.crowd(&[("group.protocol", "consumer")]);
+    let consumers = stage.consumers(&[("group.protocol", "consumer")]);
     stage.group(json!({})).await;
     let _operator = stage.operator().await;
     until_scaled(&stage, 6).await;
@@ -230,7 +230,7 @@ async fn a_group_of_the_new_protocol_is_scaled_up_and_down() {
     assert_eq!(group.protocol.as_deref(), Some("Consumer"));
     assert_eq!(group.assignor.as_deref(), Some("uniform"));
     assert_eq!((group.members, group.idle_members), (Some(6), Some(0)));
-    crowd.micros_per_record(0);
+    consumers.micros_per_record(0);
     stage.space.until_replicas(APP, 3, 90).await;
 }
 
@@ -241,7 +241,7 @@ async fn cooperative_groups_are_scaled_too() {
     stage.kafka.produce(&stage.topic, 600).await;
     stage.space.deployment(APP, 1).await;
     let assignor = ("partition.assignment.strategy", "cooperative-sticky");
-    let _crowd = stage.crowd(&[assignor]);
+    let _consumers = stage.consumers(&[assignor]);
     stage.group(json!({})).await;
     let _operator = stage.operator().await;
     until_scaled(&stage, 6).await;
@@ -256,7 +256,7 @@ async fn instances_that_never_come_back_are_reported_and_their_departure_is_wait
     let stage = Stage::new("static").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.space.deployment(APP, 3).await;
-    let _crowd = stage.crowd(&[("group.instance.id", "instance")]);
+    let _consumers = stage.consumers(&[("group.instance.id", "instance")]);
     stage.group(json!({ "topics": [stage.topic] })).await;
     let _operator = stage.operator().await;
     stage

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Stage, assert_spaced};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, until};
 
 /// Kills the operator as soon as the Deployment is wanted at `replicas`.
 async fn kill_right_after(stage: &Stage<'_>, operator: Operator, replicas: i32) {
@@ -21,7 +21,7 @@ async fn kill_right_after(stage: &Stage<'_>, operator: Operator, replicas: i32) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_killed_right_after_an_action_keeps_the_next_one_to_its_time() {
     let stage = Stage::new("killed").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage
         .group(json!({ "pacing": { "minInterval": "25s" } }))
@@ -46,7 +46,7 @@ async fn the_operator_killed_right_after_an_action_keeps_the_next_one_to_its_tim
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_of_the_resource_after_the_kill_does_not_shorten_the_wait() {
     let stage = Stage::new("edited").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage
         .group(json!({ "pacing": { "minInterval": "25s" } }))
@@ -81,7 +81,7 @@ async fn an_edit_of_the_resource_after_the_kill_does_not_shorten_the_wait() {
 async fn kills_at_the_worst_instants_never_bring_two_actions_too_close() {
     const SPACE: i64 = 12;
     let stage = Stage::new("kills").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     let pacing =
         json!({ "minInterval": "12s", "minScaleDownInterval": "12s", "settleTimeout": "20s" });
     stage

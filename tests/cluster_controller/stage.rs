@@ -8,16 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, PostParams};
 use kube::runtime::watcher::watch_object;
 use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
+use lagrange_testing::audit::{self, Action};
+use lagrange_testing::consumers::Consumers;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{secs, throughout, until};
 use serde_json::{Value, json};
 
-pub(crate) use crate::support::merge;
-
-use crate::support::audit::{self, Action};
-use crate::support::crowd::Crowd;
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::operator::Operator;
-use crate::support::until::{secs, throughout, until};
+pub(crate) use lagrange_testing::merge;
 
 /// Name of the Deployment and of the ConsumerGroup.
 pub(crate) const APP: &str = "app";
@@ -60,14 +59,14 @@ impl<'a> Stage<'a> {
     }
 
     /// A topic with so many partitions and a Deployment of so many replicas whose members are idle until told otherwise.
-    pub(crate) async fn set(&self, partitions: i32, replicas: i32) -> Crowd {
+    pub(crate) async fn set(&self, partitions: i32, replicas: i32) -> Consumers {
         self.kafka.create_topic(&self.topic, partitions).await;
         self.space.deployment(APP, replicas).await;
-        self.crowd(&[])
+        self.consumers(&[])
     }
 
-    pub(crate) fn crowd(&self, settings: &[(&str, &str)]) -> Crowd {
-        Crowd::follow_with(
+    pub(crate) fn consumers(&self, settings: &[(&str, &str)]) -> Consumers {
+        Consumers::follow_with(
             self.kafka,
             self.space.deployments(),
             APP,

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use lagrange_testing::audit;
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{same, secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Stage};
-use crate::support::audit;
-use crate::support::operator::Operator;
-use crate::support::until::{same, secs, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stateful_set_is_scaled() {
     let stage = Stage::new("stateful").await;
     // One member for the group; the set's own Pods are only counted.
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     let labels = json!({ "app": "set" });
     let set = json!({
@@ -103,7 +103,7 @@ fn readers(stage: &Stage<'_>) -> Api<DynamicObject> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
     let stage = Stage::new("custom").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     let readers = readers(&stage);
     let reader = json!({
@@ -192,7 +192,7 @@ fn without_scale(stage: &Stage<'_>) -> PathBuf {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_may_not_be_scaled_is_said_to_be_and_tried_again_when_the_resource_changes() {
     let stage = Stage::new("forbidden").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
     let kubeconfig = without_scale(&stage);
@@ -233,7 +233,7 @@ async fn a_target_that_may_not_be_scaled_is_said_to_be_and_tried_again_when_the_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scale_that_cannot_be_read_is_said_with_the_words_of_the_api_server() {
     let stage = Stage::new("scaleless").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     let readers = readers(&stage);
     let create = |name: &str, spec: serde_json::Value| {
         let reader = json!({ "apiVersion": "test.lagrange.dev/v1", "kind": "Reader",

@@ -1,13 +1,13 @@
 //! Promise 2 on three real brokers that are killed, paused and brought back: unknown is not zero. One test at a time, since
 //! two cores carry no more than one such cluster.
 
+use lagrange_testing::consumers::Consumers;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::stage::{APP, Chronicle, Stage};
-use crate::support::crowd::Crowd;
-use crate::support::kafka::Kafka;
-use crate::support::until::{secs, until};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -19,17 +19,17 @@ async fn brokers() -> (MutexGuard<'static, ()>, Kafka) {
 
 /// A topic with one or three copies of each of its 6 partitions, 3 members without any lag, and a group that would come down
 /// after `quiet`.
-async fn idle_group(stage: &Stage<'_>, copies: i32, quiet: &str) -> Crowd {
+async fn idle_group(stage: &Stage<'_>, copies: i32, quiet: &str) -> Consumers {
     stage.kafka.create_replicated(&stage.topic, 6, copies).await;
     // Everything that is there has been read.
     stage.kafka.produce(&stage.topic, 600).await;
     stage.kafka.commit_at_ends(&stage.topic, &stage.topic).await;
     stage.space.deployment(APP, 3).await;
-    let crowd = stage.crowd(&[]);
-    crowd.micros_per_record(0);
+    let consumers = stage.consumers(&[]);
+    consumers.micros_per_record(0);
     let pacing = json!({ "minInterval": "5s", "minScaleDownInterval": quiet });
     stage.group(json!({ "pacing": pacing })).await;
-    crowd
+    consumers
 }
 
 async fn until_whole(stage: &Stage<'_>) {
@@ -52,7 +52,7 @@ async fn leader_only(stage: &Stage<'_>) -> u32 {
 async fn a_leader_that_is_gone_holds_at_once_is_told_once_it_lasts_and_recovers_by_itself() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "leader").await;
-    let _crowd = idle_group(&stage, 1, "25s").await;
+    let _consumers = idle_group(&stage, 1, "25s").await;
     let operator = stage.operator().await;
     until_whole(&stage).await;
 
@@ -92,7 +92,7 @@ async fn a_leader_that_is_gone_holds_at_once_is_told_once_it_lasts_and_recovers_
 async fn a_broker_that_does_not_answer_for_a_moment_changes_no_condition() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "moment").await;
-    let _crowd = idle_group(&stage, 1, "60s").await;
+    let _consumers = idle_group(&stage, 1, "60s").await;
     let _operator = stage.operator().await;
     until_whole(&stage).await;
     let chronicle = Chronicle::of(&stage.space, APP);
@@ -123,12 +123,12 @@ async fn a_broker_that_does_not_answer_for_a_moment_changes_no_condition() {
 async fn a_coordinator_that_is_killed_stops_nothing_for_good_and_brings_nothing_down() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "coordinator").await;
-    let crowd = idle_group(&stage, 3, "40s").await;
+    let consumers = idle_group(&stage, 3, "40s").await;
     let _operator = stage.operator().await;
     until_whole(&stage).await;
     let chronicle = Chronicle::of(&stage.space, APP);
 
-    crowd.micros_per_record(crate::support::crowd::IDLE);
+    consumers.micros_per_record(lagrange_testing::consumers::IDLE);
     let coordinator = kafka.coordinator(&stage.topic).await;
     kafka.kill(u32::try_from(coordinator).unwrap()).await;
     // Read with the broker away, and acted upon.
@@ -151,7 +151,7 @@ async fn a_coordinator_that_is_killed_stops_nothing_for_good_and_brings_nothing_
 async fn all_brokers_gone_and_back_scale_nothing_and_need_no_hand() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "gone").await;
-    let crowd = idle_group(&stage, 3, "25s").await;
+    let consumers = idle_group(&stage, 3, "25s").await;
     let operator = stage.operator().await;
     until_whole(&stage).await;
 
@@ -182,7 +182,7 @@ async fn all_brokers_gone_and_back_scale_nothing_and_need_no_hand() {
         .until_event(APP, "KafkaConnectionRestored")
         .await;
     assert_eq!(stage.sizes(), [0; 0]);
-    crowd.micros_per_record(crate::support::crowd::IDLE);
+    consumers.micros_per_record(lagrange_testing::consumers::IDLE);
     kafka.produce(&stage.topic, 600).await;
     stage.space.until_replicas(APP, 6, 90).await;
 }

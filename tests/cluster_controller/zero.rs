@@ -7,8 +7,8 @@ use crate::stage::{APP, Stage, now};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_with_nothing_to_do_sleeps_after_its_delay_and_one_record_wakes_it() {
     let stage = Stage::new("zero").await;
-    let crowd = stage.set(6, 1).await;
-    crowd.micros_per_record(0);
+    let consumers = stage.set(6, 1).await;
+    consumers.micros_per_record(0);
     stage.kafka.produce(&stage.topic, 60).await;
     let pacing = json!({ "minScaleDownInterval": "5s", "scaleToZeroDelay": "20s" });
     stage
@@ -39,7 +39,7 @@ async fn a_group_with_nothing_to_do_sleeps_after_its_delay_and_one_record_wakes_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_still_has_something_to_read_does_not_sleep() {
     let stage = Stage::new("awake").await;
-    let _crowd = stage.set(6, 1).await;
+    let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 6).await;
     let pacing = json!({ "minScaleDownInterval": "5s", "scaleToZeroDelay": "10s" });
     stage

@@ -14,5 +14,3 @@ mod life;
 mod node;
 mod rights;
 mod shop;
-#[path = "../support/mod.rs"]
-mod support;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use lagrange_testing::{kafka::Kafka, secure::Listener};
 use serde_json::Value;
 
 use crate::{
     node::{CHART, Node},
     shop::{self, Member, SHOP, TARGETS, Target},
-    support::{kafka::Kafka, secure::Listener},
 };
 
 /// The audit policy of `tests/env` keeps what accounts of this namespace read, too.

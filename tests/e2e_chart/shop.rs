@@ -10,12 +10,10 @@ use std::{
     time::Duration,
 };
 
+use lagrange_testing::kafka::consumer_config;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use crate::{
-    node::{IDLER, Node},
-    support::kafka::consumer_config,
-};
+use crate::node::{IDLER, Node};
 
 /// Where it is.
 pub(crate) const SHOP: &str = "audited-shop";

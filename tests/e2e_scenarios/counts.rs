@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::field::{Consumers, Scenario};
-use crate::support::until::{secs, until};
 use crate::watched::{Watched, assert_spaced};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

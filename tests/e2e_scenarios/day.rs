@@ -8,11 +8,11 @@ use kube::api::{Patch, PatchParams};
 use lagrange_core::api::ConsumerGroup;
 use lagrange_core::simulate::plant::Parameters;
 use lagrange_core::simulate::{Load, Outcome, Setup};
+use lagrange_testing::until::secs;
 use serde_json::json;
 
 use crate::field::{Consumers, Scenario};
 use crate::playback::{Playback, Rates, Second};
-use crate::support::until::secs;
 use crate::watched::{Watched, assert_spaced};
 
 /// Requests to a web server at a rocket's launch, by the minute: tests/law/traces/README.md says whose.

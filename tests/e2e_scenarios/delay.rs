@@ -1,9 +1,9 @@
 //! The time objective, with real consumers: the delay is met, and given back when the load falls.
 
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::field::{Consumers, Scenario};
-use crate::support::until::{secs, until};
 use crate::watched::{Watched, assert_spaced};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use lagrange_testing::until::{secs, throughout, until};
 use serde_json::json;
 
 use crate::field::{Consumers, IMAGE, Scenario};
-use crate::support::until::{secs, throughout, until};
 use crate::watched::{Watched, assert_spaced};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::process::Command;
 
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::unique;
 use serde_json::json;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
 use crate::remains;
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::unique;
 
 /// Two cores carry so many scenarios at a time.
 const AT_A_TIME: usize = 3;

@@ -18,6 +18,4 @@ mod field;
 mod playback;
 mod protocols;
 mod remains;
-#[path = "../support/mod.rs"]
-mod support;
 mod watched;

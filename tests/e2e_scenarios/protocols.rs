@@ -1,10 +1,10 @@
 //! The protocols and assignors that consumers speak.
 
+use lagrange_testing::until::{secs, until};
 use rstest::rstest;
 use serde_json::json;
 
 use crate::field::{Consumers, Scenario};
-use crate::support::until::{secs, until};
 
 #[rstest]
 #[case::range("range", "Classic", &[("WORKLOAD_ASSIGNOR", "range")])]

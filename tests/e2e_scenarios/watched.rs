@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
+use lagrange_testing::kubernetes::Space;
+use lagrange_testing::until::{secs, until};
 use tokio::task::JoinHandle;
-
-use crate::support::kubernetes::Space;
-use crate::support::until::{secs, until};
 
 /// A change is seen later than it is made, and not all of them equally late.
 const LATE: Duration = Duration::from_secs(2);

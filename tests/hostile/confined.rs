@@ -6,11 +6,10 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lagrange_testing::kubernetes::Kubernetes;
+use lagrange_testing::operator::Operator;
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::support::kubernetes::Kubernetes;
-use crate::support::operator::Operator;
 
 /// The user of the chart's Pod.
 const USER: u32 = 65_532;

@@ -8,28 +8,18 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-#[path = "../kafka_fake/answers.rs"]
-mod answers;
-#[path = "../kafka_fake/broker.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with tests/kafka_fake, which misbehaves in more ways"
-)]
-mod broker;
 mod confined;
 mod mallory;
 mod shop;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::time::{Duration, Instant};
 
 use confined::Confined;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::Kubernetes;
+use lagrange_testing::until::{secs, until};
 use mallory::Mallory;
 use shop::Shop;
-use support::kafka::Kafka;
-use support::kubernetes::Kubernetes;
-use support::until::{secs, until};
 
 /// How long all of it goes on.
 fn lasting() -> Duration {

@@ -12,13 +12,13 @@ use http::Request;
 use kafka_protocol::messages::ApiKey;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use lagrange_fakes::broker::{Brokers, Mischief};
+use lagrange_testing::kubernetes::{Kubernetes, Space};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use tokio::task::JoinSet;
 
-use crate::broker::{Brokers, Mischief};
 use crate::shop::until_reason;
-use crate::support::kubernetes::{Kubernetes, Space};
 
 /// ConsumerGroups with an annotation of 250 KiB each: the most that an object may have is 256 KiB.
 const ANNOTATED: usize = 330;
@@ -190,7 +190,7 @@ impl Mallory {
             let mut of_group = spec(json!({ "groupId": name,
                 "kafka": { "bootstrapServers": [brokers.bootstrap] },
                 "scaleTargetRef": { "name": name } }));
-            crate::support::merge(&mut of_group, topics);
+            lagrange_testing::merge(&mut of_group, topics);
             self.space.deployment(name, 1).await;
             self.space.group(name, of_group).await;
         }
@@ -238,7 +238,7 @@ fn spec(change: Value) -> Value {
     let mut spec = json!({ "scaleTargetRef": { "name": "app" },
         "kafka": { "bootstrapServers": ["127.0.0.1:1"] }, "topics": ["t"],
         "objective": { "lagPerReplica": 100 } });
-    crate::support::merge(&mut spec, change);
+    lagrange_testing::merge(&mut spec, change);
     spec
 }
 

@@ -1,12 +1,11 @@
 //! Those who are to notice nothing: ten groups on a real broker, with real members that stand in for their Pods.
 
 use lagrange_core::api::condition::find;
+use lagrange_testing::consumers::{Consumers, IDLE};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::kubernetes::{Kubernetes, Space};
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
-
-use crate::support::crowd::{Crowd, IDLE};
-use crate::support::kafka::Kafka;
-use crate::support::kubernetes::{Kubernetes, Space};
-use crate::support::until::{secs, until};
 
 /// How many.
 pub(crate) const GROUPS: usize = 10;
@@ -20,20 +19,20 @@ pub(crate) fn group_ids() -> Vec<String> {
 pub(crate) struct Shop {
     pub(crate) space: Space,
     kafka: &'static Kafka,
-    _crowds: Vec<Crowd>,
+    _consumers: Vec<Consumers>,
 }
 
 impl Shop {
     pub(crate) async fn open(kubernetes: &Kubernetes, kafka: &'static Kafka) -> Self {
         let space = kubernetes.namespace("shop").await;
-        let mut crowds = Vec::new();
+        let mut all = Vec::new();
         let servers: Vec<&str> = kafka.bootstrap.split(',').collect();
         for id in &group_ids() {
             kafka.create_topic(id, PARTITIONS).await;
             space.deployment(id, 1).await;
-            let crowd = Crowd::follow(kafka, space.deployments(), id, id, id);
-            crowd.micros_per_record(IDLE);
-            crowds.push(crowd);
+            let consumers = Consumers::follow(kafka, space.deployments(), id, id, id);
+            consumers.micros_per_record(IDLE);
+            all.push(consumers);
             let spec = json!({
                 "groupId": id,
                 "scaleTargetRef": { "name": id },
@@ -48,7 +47,7 @@ impl Shop {
         Self {
             space,
             kafka,
-            _crowds: crowds,
+            _consumers: all,
         }
     }
 

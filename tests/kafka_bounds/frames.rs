@@ -7,8 +7,8 @@ use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::reader::ClusterReader;
 use lagrange::kafka::snapshot::NodeId;
+use lagrange_fakes::broker::Mischief;
 
-use super::broker::Mischief;
 use super::taken::{Most, Taken, until};
 use super::{ALONE, brokers, pool, reader, watch};
 

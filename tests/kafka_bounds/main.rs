@@ -7,18 +7,8 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-#[path = "../kafka_fake/answers.rs"]
-mod answers;
-#[path = "../kafka_fake/broker.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with tests/kafka_fake, which misbehaves in more ways"
-)]
-mod broker;
 mod brokers;
 mod frames;
-#[path = "../support/mod.rs"]
-mod support;
 mod taken;
 
 use std::sync::Arc;
@@ -31,9 +21,8 @@ use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::{Failures, Pool, Wakeups, Watch};
 use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::stats::Unobserved;
-
-use broker::Brokers;
-use support::eyes::{interest, named, settings};
+use lagrange_fakes::broker::Brokers;
+use lagrange_testing::poll_helper::{interest, named, settings};
 
 /// What is bounded is the process's, so that no test has another one beside it.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

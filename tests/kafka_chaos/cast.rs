@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use lagrange::kafka::interest::Interest;
 use lagrange_core::intent::topics::TopicSelection;
-
-use super::support::eyes::{interest, named};
-use super::support::unique;
+use lagrange_testing::poll_helper::{interest, named};
+use lagrange_testing::unique;
 
 /// What a group does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

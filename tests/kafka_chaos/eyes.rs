@@ -7,9 +7,9 @@ use lagrange::kafka::connection::Connection;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::{Pool, Watch};
 use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange_testing::scene::{connection, login, trusting};
 
 use super::cast::Cast;
-use super::scene::{connection, login, trusting};
 
 /// Who watches, by group.
 pub(crate) type Watches = Arc<Mutex<BTreeMap<String, Watch>>>;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::proxy::Proxy;
 
 use super::cast::MOST_PARTITIONS;
 use super::eyes::Eyes;
 use super::guests::Guests;
-use super::support::kafka::Kafka;
-use super::support::proxy::Proxy;
 use super::truth::Truth;
 
 pub(crate) const BROKERS: u32 = 3;

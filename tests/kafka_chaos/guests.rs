@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use lagrange_testing::kafka::Kafka;
 
 use super::cast::{Cast, Role};
-use super::support::kafka::Kafka;
 use super::traffic::Committer;
 use super::truth::Truth;
 

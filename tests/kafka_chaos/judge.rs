@@ -10,13 +10,13 @@ use lagrange::kafka::snapshot::{
     Group, GroupState, NodeId, Offset, Snapshot, Topic, TopicPartition,
 };
 use lagrange_core::intent::topics::TopicSelection;
+use lagrange_testing::poll_helper::brief;
+use lagrange_testing::until::until;
 
 use super::RECOVERY;
 use super::cast::{Cast, Role};
 use super::commits::{Commits, Finding};
 use super::eyes::Watches;
-use super::support::eyes::brief;
-use super::support::until::until;
 use super::truth::Truth;
 
 /// How long brokers may go on telling the old number of partitions: one that was cut off has not heard of the new ones.

@@ -9,16 +9,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    dead_code,
-    reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
+    reason = "the helpers of a test say what they expect by unwrapping it"
 )]
-
-#[path = "../support/scene.rs"]
-mod scene;
-#[path = "../support/mod.rs"]
-mod support;
-#[path = "../../src/kafka/token/tests/server.rs"]
-mod token_server;
 
 mod cast;
 mod commits;
@@ -43,13 +35,13 @@ use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups};
 use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
 use lagrange::kafka::stats::Unobserved;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{lag, settings};
+use lagrange_testing::proxy::Proxy;
+use lagrange_testing::scene::USER;
+use lagrange_testing::unique;
+use lagrange_testing::until::{same, secs, until};
 use process::{Course, Holdings};
-use scene::USER;
-use support::eyes::{lag, settings};
-use support::kafka::Kafka;
-use support::proxy::Proxy;
-use support::unique;
-use support::until::{same, secs, until};
 use tokio_util::task::AbortOnDropHandle;
 use traffic::Traffic;
 use truth::Truth;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::support::proxy::Proxy;
+use lagrange_testing::proxy::Proxy;
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use lagrange_testing::kafka::consumer_config;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
@@ -14,7 +15,6 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cast::{Cast, Role};
-use super::support::kafka::consumer_config;
 use super::truth::{Place, Truth};
 
 const BETWEEN_RECORDS: Duration = Duration::from_millis(20);

@@ -7,9 +7,6 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,12 +15,11 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{PollHelper, brief, interest, lag, named, pool, settings};
+use lagrange_testing::unique;
 use rstest::rstest;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
-
-use support::eyes::{Eyes, brief, interest, lag, named, pool, settings};
-use support::kafka::Kafka;
-use support::unique;
 
 /// The brokers, for one test at a time; all of them serve.
 async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {
@@ -92,17 +88,17 @@ impl Scene {
         Self { topic, groups }
     }
 
-    /// Eyes on one group; the others are watched through the same pool.
-    fn watch(&self, bootstrap: &str) -> (Eyes, Vec<lagrange::kafka::pool::Watch>) {
-        let eyes = Eyes::on(bootstrap, &self.groups[0], named(&[&self.topic]));
+    /// A watch on one group; the others are watched through the same pool.
+    fn watch(&self, bootstrap: &str) -> (PollHelper, Vec<lagrange::kafka::pool::Watch>) {
+        let helper = PollHelper::on(bootstrap, &self.groups[0], named(&[&self.topic]));
         let connection = Connection::plaintext(bootstrap.split(',')).unwrap();
         let others = self.groups[1..].iter().map(|group| {
             let key = Key::consumer_group("test", group);
             let interest = interest(group, named(&[&self.topic]));
-            eyes.pool.watch(&connection, key, interest).unwrap()
+            helper.pool.watch(&connection, key, interest).unwrap()
         });
         let others = others.collect();
-        (eyes, others)
+        (helper, others)
     }
 
     /// Everything is known, and right.
@@ -172,10 +168,10 @@ async fn one_broker_lost_makes_its_share_unknown_and_never_wrong(
 ) {
     let (brokers, _turn) = brokers().await;
     let scene = Scene::set(brokers).await;
-    let (mut eyes, _others) = scene.watch(&brokers.bootstrap);
+    let (mut helper, _others) = scene.watch(&brokers.bootstrap);
     let whole = |s: &Snapshot| scene.is_whole(s);
     let check = |s: &Snapshot| scene.check(s);
-    let before = eyes.until_checked("all known", whole, check).await;
+    let before = helper.until_checked("all known", whole, check).await;
 
     // The broker that coordinates the first group, and that leads two partitions.
     let node = before.groups[scene.groups[0].as_str()].coordinator.unwrap();
@@ -183,7 +179,7 @@ async fn one_broker_lost_makes_its_share_unknown_and_never_wrong(
     let lost = Instant::now();
     if hurts {
         let affected = |s: &Snapshot| !scene.is_whole(s);
-        let worse = eyes.until_checked("its share unknown", affected, check);
+        let worse = helper.until_checked("its share unknown", affected, check);
         let worse = worse.await;
         let lasted = worse.finished.duration_since(worse.started);
         assert!(
@@ -195,29 +191,30 @@ async fn one_broker_lost_makes_its_share_unknown_and_never_wrong(
     let moved = |s: &Snapshot| {
         scene.is_whole(s) && s.groups[scene.groups[0].as_str()].coordinator != Some(node)
     };
-    eyes.until_checked("taken over by the others", moved, check)
+    helper
+        .until_checked("taken over by the others", moved, check)
         .await;
     println!("{lose}: whole again after {:?}", lost.elapsed());
     hurt.undo().await;
     let returned = |s: &Snapshot| scene.is_whole(s) && s.brokers.len() == 3;
-    eyes.until_checked("all brokers", returned, check).await;
+    helper.until_checked("all brokers", returned, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_brokers_gone_is_said_at_once_and_recovers_on_the_same_addresses() {
     let (brokers, _turn) = brokers().await;
     let scene = Scene::set(brokers).await;
-    let (mut eyes, _others) = scene.watch(&brokers.bootstrap);
+    let (mut helper, _others) = scene.watch(&brokers.bootstrap);
     let whole = |s: &Snapshot| scene.is_whole(s);
     let check = |s: &Snapshot| scene.check(s);
-    eyes.until_checked("all known", whole, check).await;
+    helper.until_checked("all known", whole, check).await;
     let mut hurt = Vec::new();
     for node in 1..=3 {
         hurt.push(Hurt::by(brokers, "kill", node).await);
     }
     let gone = Instant::now();
     let said = |s: &Snapshot| s.error.is_some();
-    let snapshot = eyes.until_checked("an error", said, check).await;
+    let snapshot = helper.until_checked("an error", said, check).await;
     println!(
         "said after {:?}: {}",
         gone.elapsed(),
@@ -227,7 +224,7 @@ async fn all_brokers_gone_is_said_at_once_and_recovers_on_the_same_addresses() {
     assert!(text.contains("is Kafka listening there?"), "{text}");
     futures::future::join_all(hurt.into_iter().map(Hurt::undo)).await;
     let back = Instant::now();
-    eyes.until_checked("all known again", whole, check).await;
+    helper.until_checked("all known again", whole, check).await;
     println!("whole again {:?} after all had started", back.elapsed());
 }
 
@@ -242,20 +239,20 @@ async fn a_dead_server_among_the_bootstrap_servers_is_passed_over(#[case] lose: 
     let hurt = Hurt::by(brokers, lose, 1).await;
     for _ in 0..3 {
         let began = Instant::now();
-        let (mut eyes, _others) = scene.watch(&brokers.bootstrap);
+        let (mut helper, _others) = scene.watch(&brokers.bootstrap);
         let bootstrapped = |s: &Snapshot| !s.brokers.is_empty() && s.error.is_none();
         let check = |s: &Snapshot| scene.check(s);
-        eyes.until_checked("brokers", bootstrapped, check).await;
+        helper.until_checked("brokers", bootstrapped, check).await;
         println!("{lose}: bootstrapped after {:?}", began.elapsed());
         assert!(
-            eyes.pool.shutdown(Duration::from_secs(3)).await,
+            helper.pool.shutdown(Duration::from_secs(3)).await,
             "closed in time"
         );
     }
     hurt.undo().await;
-    let (mut eyes, _others) = scene.watch(&brokers.bootstrap);
+    let (mut helper, _others) = scene.watch(&brokers.bootstrap);
     let whole = |s: &Snapshot| scene.is_whole(s) && s.brokers.len() == 3;
-    eyes.until("all brokers", whole).await;
+    helper.until("all brokers", whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,11 +265,11 @@ async fn many_groups_take_one_connection_a_broker_and_closing_is_quick() {
         format!("{} connections left", brokers.connections())
     })
     .await;
-    let (mut eyes, others) = scene.watch(&brokers.bootstrap);
+    let (mut helper, others) = scene.watch(&brokers.bootstrap);
     for _ in 0..5 {
-        eyes.until("all known", |s| scene.is_whole(s)).await;
+        helper.until("all known", |s| scene.is_whole(s)).await;
     }
-    assert_eq!(eyes.pool.clusters(), 1);
+    assert_eq!(helper.pool.clusters(), 1);
     let connections = brokers.connections();
     println!(
         "{} groups, 3 brokers: {connections} connections",
@@ -282,7 +279,7 @@ async fn many_groups_take_one_connection_a_broker_and_closing_is_quick() {
 
     drop(others);
     let closing = Instant::now();
-    assert!(eyes.pool.shutdown(Duration::from_secs(3)).await);
+    assert!(helper.pool.shutdown(Duration::from_secs(3)).await);
     println!("closed after {:?}", closing.elapsed());
     assert!(closing.elapsed() < Duration::from_secs(1));
     until(quiet, || {
@@ -295,14 +292,14 @@ async fn many_groups_take_one_connection_a_broker_and_closing_is_quick() {
 async fn a_hung_broker_does_not_delay_the_end() {
     let (brokers, _turn) = brokers().await;
     let scene = Scene::set(brokers).await;
-    let (mut eyes, _others) = scene.watch(&brokers.bootstrap);
-    eyes.until("all known", |s| scene.is_whole(s)).await;
+    let (mut helper, _others) = scene.watch(&brokers.bootstrap);
+    helper.until("all known", |s| scene.is_whole(s)).await;
     let hurt = Hurt::by(brokers, "pause", 2).await;
-    eyes.watch.look_now();
+    helper.watch.look_now();
     // In the middle of a look that waits for the broker.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let closing = Instant::now();
-    assert!(eyes.pool.shutdown(Duration::from_secs(3)).await);
+    assert!(helper.pool.shutdown(Duration::from_secs(3)).await);
     assert!(
         closing.elapsed() < Duration::from_secs(2),
         "{:?}",
@@ -355,8 +352,8 @@ async fn until(there: impl Fn() -> bool, last_seen: impl Fn() -> String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_snapshot_names_cluster_and_brokers() {
     let (brokers, _turn) = brokers().await;
-    let mut eyes = Eyes::on(&brokers.bootstrap, "nobody", TopicSelection::OfGroup);
-    let snapshot: Arc<Snapshot> = eyes.look().await;
+    let mut helper = PollHelper::on(&brokers.bootstrap, "nobody", TopicSelection::OfGroup);
+    let snapshot: Arc<Snapshot> = helper.look().await;
     assert_eq!(snapshot.brokers, [NodeId(1), NodeId(2), NodeId(3)]);
     assert!(
         snapshot

@@ -5,9 +5,8 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::pool::Settings;
 use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
-
-use super::broker::FakeTopic;
-use super::support::eyes::{Eyes, interest, lag, named, settings};
+use lagrange_fakes::broker::FakeTopic;
+use lagrange_testing::poll_helper::{PollHelper, interest, lag, named, settings};
 
 const FORGED: &str = "no\n2026-11-30T00:00:00Z  INFO lagrange: forged \u{1b}[2J\u{9b}31m\r";
 
@@ -24,8 +23,8 @@ async fn what_a_broker_says_of_a_login_forges_no_line() {
     let brokers = super::brokers(1).await;
     brokers.world().refusing.extend([1, 2, 3]);
     brokers.world().words = Some(format!("{FORGED}{}", "x".repeat(10_000)));
-    let mut eyes = super::logins::eyes(&brokers, &[1]);
-    let error = eyes.look().await.error.clone().unwrap();
+    let mut helper = super::logins::poll_helper(&brokers, &[1]);
+    let error = helper.look().await.error.clone().unwrap();
     assert!(
         matches!(error, ReadError::Authentication { .. }),
         "{error:?}"
@@ -38,8 +37,8 @@ async fn what_a_broker_says_of_a_login_forges_no_line() {
 async fn what_a_broker_says_of_a_group_forges_no_line() {
     let brokers = super::brokers(1).await;
     brokers.world().groups.get_mut("g0").unwrap().kind = FORGED;
-    let mut eyes = super::eyes(&brokers);
-    let error = eyes.look().await.groups["g0"].state.clone().unwrap_err();
+    let mut helper = super::poll_helper(&brokers);
+    let error = helper.look().await.groups["g0"].state.clone().unwrap_err();
     assert!(matches!(error, ReadError::GroupType { .. }), "{error:?}");
     assert!(is_clean(&error.to_string()), "{error}");
 }
@@ -50,8 +49,10 @@ async fn topics_whose_names_are_none_are_not_read() {
     for name in [FORGED, "a b", "x\u{2028}y", &"x".repeat(300)] {
         brokers.topic(name, 1);
     }
-    let mut eyes = Eyes::on(&brokers.bootstrap, "g0", pattern("(?s).*"));
-    let snapshot = eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    let mut helper = PollHelper::on(&brokers.bootstrap, "g0", pattern("(?s).*"));
+    let snapshot = helper
+        .until("known", |s| lag(s, "g0", "t") == Some(60))
+        .await;
     let names: Vec<_> = snapshot.topics.keys().map(|name| &**name).collect();
     assert_eq!(names, ["t"]);
 }
@@ -76,11 +77,13 @@ async fn a_pattern_on_ten_thousand_topics_leaves_the_neighbours_as_they_are() {
         max_partitions: 20_132,
         ..settings()
     };
-    let mut eyes = Eyes::with(settings, &brokers.bootstrap, "g0", named(&["t"]));
-    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    let mut helper = PollHelper::with(settings, &brokers.bootstrap, "g0", named(&["t"]));
+    helper
+        .until("known", |s| lag(s, "g0", "t") == Some(60))
+        .await;
     let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
     let all = pattern(".*");
-    let _careless = eyes
+    let _careless = helper
         .pool
         .watch(
             &connection,
@@ -97,9 +100,9 @@ async fn a_pattern_on_ten_thousand_topics_leaves_the_neighbours_as_they_are() {
         )
     };
     let known = |s: &lagrange::kafka::snapshot::Snapshot| assert_eq!(lag(s, "g0", "t"), Some(60));
-    eyes.until_checked("refused", refused, known).await;
+    helper.until_checked("refused", refused, known).await;
     for _ in 0..20 {
-        let snapshot = eyes.look().await;
+        let snapshot = helper.look().await;
         known(&snapshot);
         assert!(refused(&snapshot));
         assert!(snapshot.groups["g1"].committed.is_empty());

@@ -7,13 +7,12 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
 use lagrange_core::intent::servers::Servers;
+use lagrange_fakes::broker::Brokers;
+use lagrange_testing::poll_helper::{PollHelper, named, settings};
 use rstest::rstest;
 
-use super::broker::Brokers;
-use super::support::eyes::{Eyes, named, settings};
-
 /// Logs in to these of the brokers, without TLS.
-pub(crate) fn eyes(brokers: &Brokers, servers: &[i32]) -> Eyes {
+pub(crate) fn poll_helper(brokers: &Brokers, servers: &[i32]) -> PollHelper {
     let addresses = &brokers.world().addresses;
     let servers = servers.iter().map(|id| addresses[id].to_string());
     let security = Security {
@@ -26,7 +25,7 @@ pub(crate) fn eyes(brokers: &Brokers, servers: &[i32]) -> Eyes {
     };
     let servers = Servers::parse(servers).unwrap();
     let connection = Connection::new(servers, security, "test", 1);
-    Eyes::over(settings(), &connection, "g0", named(&["t"]))
+    PollHelper::over(settings(), &connection, "g0", named(&["t"]))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,8 +34,8 @@ async fn one_broker_that_does_not_know_its_users_yet_is_no_refusal_by_the_cluste
     for _ in 0..12 {
         let brokers = super::brokers(2).await;
         brokers.world().refusing.insert(1);
-        let mut eyes = eyes(&brokers, &[1, 2]);
-        let first = eyes.look().await;
+        let mut helper = poll_helper(&brokers, &[1, 2]);
+        let first = helper.look().await;
         assert_eq!(first.error, None);
     }
 }
@@ -50,8 +49,8 @@ async fn a_refusal_by_all_is_told_in_the_first_look_and_after_few_tries(#[case] 
     let brokers = super::brokers(3).await;
     brokers.world().refusing.extend([1, 2, 3]);
     let began = Instant::now();
-    let mut eyes = eyes(&brokers, servers);
-    let first = eyes.look().await;
+    let mut helper = poll_helper(&brokers, servers);
+    let first = helper.look().await;
     let took = began.elapsed();
     assert!(
         matches!(first.error, Some(ReadError::Authentication { .. })),
@@ -75,8 +74,8 @@ async fn a_refusal_by_the_only_server_that_can_be_reached_is_told_in_the_first_l
     drop(gone);
     brokers.world().addresses.insert(9, address);
     let began = Instant::now();
-    let mut eyes = eyes(&brokers, &[1, 9]);
-    let first = eyes.look().await;
+    let mut helper = poll_helper(&brokers, &[1, 9]);
+    let first = helper.look().await;
     let took = began.elapsed();
     assert!(
         matches!(first.error, Some(ReadError::Authentication { .. })),

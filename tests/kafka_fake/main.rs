@@ -7,16 +7,8 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-mod answers;
-#[allow(
-    dead_code,
-    reason = "shared with other test programs, which misbehave in more ways"
-)]
-mod broker;
 mod foreign;
 mod logins;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,10 +22,9 @@ use lagrange::kafka::interest::{Interest, Key};
 use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::reader::ClusterReader;
 use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange_fakes::broker::{Brokers, Mischief};
+use lagrange_testing::poll_helper::{PollHelper, interest, lag, named, pool, settings};
 use rstest::rstest;
-
-use broker::{Brokers, Mischief};
-use support::eyes::{Eyes, interest, lag, named, pool, settings};
 
 /// Three brokers, a topic `t` of 6 partitions, and as many groups, which have a lag of 60 each.
 async fn brokers(groups: usize) -> Brokers {
@@ -45,8 +36,8 @@ async fn brokers(groups: usize) -> Brokers {
     brokers
 }
 
-fn eyes(brokers: &Brokers) -> Eyes {
-    Eyes::on(&brokers.bootstrap, "g0", named(&["t"]))
+fn poll_helper(brokers: &Brokers) -> PollHelper {
+    PollHelper::on(&brokers.bootstrap, "g0", named(&["t"]))
 }
 
 fn committed(snapshot: &Snapshot) -> Vec<Result<i64, ReadError>> {
@@ -101,21 +92,22 @@ fn check(snapshot: &Snapshot) {
 async fn a_look_asks_once_for_each_group_and_little_else() {
     const GROUPS: usize = 300;
     let brokers = brokers(GROUPS).await;
-    let mut eyes = eyes(&brokers);
+    let mut helper = poll_helper(&brokers);
     let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
     let others: Vec<_> = (1..GROUPS)
         .map(|number| format!("g{number}"))
         .map(|id| {
             let key = Key::consumer_group("test", &id);
-            eyes.pool
+            helper
+                .pool
                 .watch(&connection, key, interest(&id, named(&["t"])))
                 .unwrap()
         })
         .collect();
     let all = |s: &Snapshot| s.groups.len() == GROUPS && lag(s, "g0", "t") == Some(60);
-    let first = eyes.until_checked("all groups", all, check).await.look;
+    let first = helper.until_checked("all groups", all, check).await.look;
     // From here on members have been read. Between two looks there is a pause.
-    eyes.until("another look", |s| s.look > first).await;
+    helper.until("another look", |s| s.look > first).await;
     for key in [
         ApiKey::ListGroups,
         ApiKey::Metadata,
@@ -125,8 +117,8 @@ async fn a_look_asks_once_for_each_group_and_little_else() {
         brokers.take_asked(key);
     }
     brokers.take_asked(ApiKey::DescribeGroups);
-    let before = eyes.watch.latest().unwrap().look;
-    let snapshot = eyes.until("ten looks", |s| s.look >= before + 10).await;
+    let before = helper.watch.latest().unwrap().look;
+    let snapshot = helper.until("ten looks", |s| s.look >= before + 10).await;
     let looks = usize::try_from(snapshot.look - before).unwrap();
     let asked = |key| brokers.take_asked(key);
     assert_eq!(asked(ApiKey::OffsetFetch), looks * GROUPS);
@@ -206,14 +198,17 @@ async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_names_no_broker_for_a_while_does_not_crash_the_client() {
     let brokers = brokers(1).await;
-    let mut eyes = eyes(&brokers);
-    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    let mut helper = poll_helper(&brokers);
+    helper
+        .until("known", |s| lag(s, "g0", "t") == Some(60))
+        .await;
     brokers.world().is_empty = true;
     for _ in 0..3 {
-        check(&*eyes.look().await);
+        check(&*helper.look().await);
     }
     brokers.world().is_empty = false;
-    eyes.until("known again", |s| lag(s, "g0", "t") == Some(60))
+    helper
+        .until("known again", |s| lag(s, "g0", "t") == Some(60))
         .await;
 }
 
@@ -226,12 +221,14 @@ async fn a_list_of_groups_that_is_none_does_not_crash_the_client(#[case] answer:
     let brokers = brokers(1).await;
     let instead = Mischief::Instead(answer);
     (brokers.world().mischief).insert(ApiKey::ListGroups as i16, instead);
-    let mut eyes = eyes(&brokers);
+    let mut helper = poll_helper(&brokers);
     for _ in 0..3 {
-        check(&*eyes.look().await);
+        check(&*helper.look().await);
     }
     brokers.world().mischief.clear();
-    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    helper
+        .until("known", |s| lag(s, "g0", "t") == Some(60))
+        .await;
 }
 
 /// Any consumer that leads its group writes down what it likes.
@@ -243,42 +240,46 @@ async fn a_list_of_groups_that_is_none_does_not_crash_the_client(#[case] answer:
 async fn an_assignment_that_is_none_does_not_crash_the_client(#[case] assignment: &'static [u8]) {
     let brokers = brokers(1).await;
     brokers.world().assignment = assignment;
-    let mut eyes = eyes(&brokers);
+    let mut helper = poll_helper(&brokers);
     for _ in 0..3 {
-        check(&*eyes.look().await);
+        check(&*helper.look().await);
     }
     assert!(brokers.take_asked(ApiKey::DescribeGroups) > 0);
     brokers.world().assignment = b"";
-    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    helper
+        .until("known", |s| lag(s, "g0", "t") == Some(60))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_denies_being_one_does_not_crash_the_client() {
     let brokers = brokers(1).await;
     brokers.world().groups.get_mut("g0").unwrap().error = 16;
-    let mut eyes = eyes(&brokers);
+    let mut helper = poll_helper(&brokers);
     for _ in 0..5 {
-        let snapshot = eyes.look().await;
+        let snapshot = helper.look().await;
         assert_eq!(
             committed(&snapshot),
             vec![Err(ReadError::NotCoordinator); 6]
         );
     }
     brokers.world().groups.get_mut("g0").unwrap().error = 0;
-    eyes.until_checked("known again", |s| lag(s, "g0", "t") == Some(60), check)
+    helper
+        .until_checked("known again", |s| lag(s, "g0", "t") == Some(60), check)
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_and_late_answers_make_unknowns_and_never_wrong_values() {
     let brokers = brokers(60).await;
-    let mut eyes = eyes(&brokers);
+    let mut helper = poll_helper(&brokers);
     let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
     let _others: Vec<_> = (1..60)
         .map(|number| format!("g{number}"))
         .map(|id| {
             let key = Key::consumer_group("test", &id);
-            eyes.pool
+            helper
+                .pool
                 .watch(&connection, key, interest(&id, named(&["t"])))
                 .unwrap()
         })
@@ -290,20 +291,20 @@ async fn lost_and_late_answers_make_unknowns_and_never_wrong_values() {
                 .map(|number| format!("g{number}"))
                 .all(|id| known(&id))
     };
-    eyes.until_checked("all known", whole, check).await;
+    helper.until_checked("all known", whole, check).await;
     let began = Instant::now();
     for key in [2, 3, 9, 15, 16, 69] {
         brokers.world().mischief.insert(key, Mischief::Chaos(100));
     }
     let mut unknown = 0;
     while began.elapsed() < Duration::from_secs(12) {
-        let snapshot = eyes.look().await;
+        let snapshot = helper.look().await;
         check(&snapshot);
         unknown += usize::from(!whole(&snapshot));
     }
     assert!(unknown > 0, "the test has lost nothing");
     brokers.world().mischief.clear();
-    eyes.until_checked("all known again", whole, check).await;
+    helper.until_checked("all known again", whole, check).await;
 }
 
 #[rstest]
@@ -317,17 +318,17 @@ async fn what_is_not_answered_is_unknown_and_comes_back(
     #[values(Mischief::Half, Mischief::Drop, Mischief::Silence)] mischief: Mischief,
 ) {
     let brokers = brokers(1).await;
-    let mut eyes = eyes(&brokers);
+    let mut helper = poll_helper(&brokers);
     let known = |s: &Snapshot| lag(s, "g0", "t") == Some(60);
-    eyes.until_checked("known", known, check).await;
+    helper.until_checked("known", known, check).await;
     brokers.world().mischief.insert(key as i16, mischief);
     let unknown = |s: &Snapshot| s.error.is_some() || lag(s, "g0", "t").is_none();
-    eyes.until_checked("unknown", unknown, check).await;
-    let still = eyes.look().await;
+    helper.until_checked("unknown", unknown, check).await;
+    let still = helper.look().await;
     assert!(unknown(&still));
     brokers.world().mischief.clear();
     // Connections that wait for an answer that never comes are given up after a while.
-    eyes.until_checked("known again", known, check).await;
+    helper.until_checked("known again", known, check).await;
 }
 
 #[rstest]
@@ -337,8 +338,8 @@ async fn what_is_not_answered_is_unknown_and_comes_back(
 async fn an_end_below_zero_without_an_error_is_unknown(#[case] end: i64) {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().end = end;
-    let mut eyes = eyes(&brokers);
-    let snapshot = eyes.look().await;
+    let mut helper = poll_helper(&brokers);
+    let snapshot = helper.look().await;
     assert_eq!(ends(&snapshot), vec![Err(ReadError::LeaderUnavailable); 6]);
     assert_eq!(lag(&snapshot, "g0", "t"), None);
 }
@@ -347,8 +348,8 @@ async fn an_end_below_zero_without_an_error_is_unknown(#[case] end: i64) {
 async fn an_error_that_nobody_has_heard_of_is_an_error() {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().error = 9_999;
-    let mut eyes = eyes(&brokers);
-    let snapshot = eyes.look().await;
+    let mut helper = poll_helper(&brokers);
+    let snapshot = helper.look().await;
     let unheard = ReadError::Other("error 9999".to_owned());
     assert_eq!(ends(&snapshot), vec![Err(unheard); 6]);
 }
@@ -357,8 +358,8 @@ async fn an_error_that_nobody_has_heard_of_is_an_error() {
 async fn a_topic_of_which_partitions_are_left_out_is_unknown() {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().leaders[2] = -2;
-    let mut eyes = eyes(&brokers);
-    let snapshot = eyes.look().await;
+    let mut helper = poll_helper(&brokers);
+    let snapshot = helper.look().await;
     assert!(matches!(
         snapshot.topics["t"],
         Topic::Unknown(ReadError::Other(_))
@@ -369,8 +370,8 @@ async fn a_topic_of_which_partitions_are_left_out_is_unknown() {
 async fn a_group_of_another_kind_is_named() {
     let brokers = brokers(1).await;
     brokers.world().groups.get_mut("g0").unwrap().kind = "connect";
-    let mut eyes = eyes(&brokers);
-    let snapshot = eyes.look().await;
+    let mut helper = poll_helper(&brokers);
+    let snapshot = helper.look().await;
     let kind = "connect".to_owned();
     assert_eq!(
         snapshot.groups["g0"].state,
@@ -381,18 +382,20 @@ async fn a_group_of_another_kind_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_topic_is_never_created_again_by_reading() {
     let brokers = brokers(1).await;
-    let mut eyes = eyes(&brokers);
-    eyes.until("known", |s| lag(s, "g0", "t") == Some(60)).await;
+    let mut helper = poll_helper(&brokers);
+    helper
+        .until("known", |s| lag(s, "g0", "t") == Some(60))
+        .await;
     brokers.world().topics.clear();
     let absent = |s: &Snapshot| matches!(s.topics.get("t"), Some(Topic::Absent));
-    eyes.until("absent", absent).await;
+    helper.until("absent", absent).await;
     // All brokers are lost for a while, which makes clients bootstrap again, while topics are known to be missing.
     for key in [ApiKey::ListGroups, ApiKey::Metadata] {
         brokers.world().mischief.insert(key as i16, Mischief::Drop);
     }
-    eyes.until("an error", |s| s.error.is_some()).await;
+    helper.until("an error", |s| s.error.is_some()).await;
     brokers.world().mischief.clear();
-    eyes.until("absent again", absent).await;
+    helper.until("absent again", absent).await;
     assert_eq!(brokers.world().would_create, 0);
 }
 
@@ -406,8 +409,8 @@ async fn a_port_that_says_nothing_is_guessed_to_be_the_wrong_one() {
             connections.push(connection);
         }
     });
-    let mut eyes = Eyes::on(&server, "g", named(&["t"]));
-    let snapshot = eyes.look().await;
+    let mut helper = PollHelper::on(&server, "g", named(&["t"]));
+    let snapshot = helper.look().await;
     let error = snapshot.error.clone().unwrap();
     assert_eq!(error.category(), "KafkaUnreachable");
     assert_eq!(
@@ -419,8 +422,8 @@ async fn a_port_that_says_nothing_is_guessed_to_be_the_wrong_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_does_not_resolve_says_so() {
-    let mut eyes = Eyes::on("kafka.invalid:9092", "g", named(&["t"]));
-    let error = eyes.look().await.error.clone().unwrap();
+    let mut helper = PollHelper::on("kafka.invalid:9092", "g", named(&["t"]));
+    let error = helper.look().await.error.clone().unwrap();
     let text = error.to_string();
     assert!(
         text.contains("kafka.invalid:9092") && text.contains("is the name right"),

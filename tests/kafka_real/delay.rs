@@ -19,10 +19,10 @@ use lagrange_core::scaling::observation::{
 };
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange_core::scaling::{Policy, State, decide};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{interest, named, pool, settings};
+use lagrange_testing::unique;
 
-use super::support::eyes::{interest, named, pool, settings};
-use super::support::kafka::Kafka;
-use super::support::unique;
 use cast::{Commits, Committed, HABITS, Ledger, PARTITIONS, Written, consume, produce};
 
 /// Between two looks.

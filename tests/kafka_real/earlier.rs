@@ -7,10 +7,9 @@ use lagrange::kafka::connection::Connection;
 use lagrange::kafka::interest::{Interest, Key};
 use lagrange::kafka::pool::Settings;
 use lagrange::kafka::snapshot::{Snapshot, TopicPartition};
-
-use super::support::eyes::{Eyes, interest, named, pool, settings};
-use super::support::kafka::Kafka;
-use super::support::unique;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{PollHelper, interest, named, pool, settings};
+use lagrange_testing::unique;
 
 /// Sized for a minute of delay.
 fn sized(topic: &str, group: &str) -> Interest {
@@ -20,7 +19,7 @@ fn sized(topic: &str, group: &str) -> Interest {
 }
 
 /// Looks every five seconds: timestamps are held against what comes in four at least.
-fn eyes(kafka: &Kafka, topic: &str, group: &str) -> Eyes {
+fn poll_helper(kafka: &Kafka, topic: &str, group: &str) -> PollHelper {
     let (pool, wakeups, failures) = pool(Settings {
         min_interval: Duration::from_secs(5),
         ..settings()
@@ -28,7 +27,7 @@ fn eyes(kafka: &Kafka, topic: &str, group: &str) -> Eyes {
     let connection = Connection::plaintext(kafka.bootstrap.split(',')).unwrap();
     let key = Key::consumer_group("test", group);
     let watch = pool.watch(&connection, key, sized(topic, group)).unwrap();
-    Eyes {
+    PollHelper {
         pool,
         watch,
         wakeups,
@@ -83,9 +82,9 @@ async fn the_broker_says_how_many_records_there_were_at_each_time() {
     kafka
         .commit(&group, &topic, &[(0, count / 2), (1, count)].into())
         .await;
-    let mut eyes = eyes(kafka, &topic, &group);
-    eyes.look().await;
-    let snapshot = eyes.look().await;
+    let mut helper = poll_helper(kafka, &topic, &group);
+    helper.look().await;
+    let snapshot = helper.look().await;
     assert_eq!(earlier(&snapshot, &group, &topic, 1), None, "it has no lag");
     for partition in [0, 2] {
         let ends = earlier(&snapshot, &group, &topic, partition).unwrap();
@@ -120,8 +119,8 @@ async fn new_records_confirm_the_timestamps_or_disprove_them() {
     kafka
         .commit(&group, &topic, &[(0, 10), (1, 10), (2, 10)].into())
         .await;
-    let mut eyes = eyes(kafka, &topic, &group);
-    let first = eyes.look().await;
+    let mut helper = poll_helper(kafka, &topic, &group);
+    let first = helper.look().await;
     assert!(
         first.groups[group.as_str()].earlier.is_empty(),
         "nothing is believed at once"
@@ -129,7 +128,7 @@ async fn new_records_confirm_the_timestamps_or_disprove_them() {
     kafka.produce_at(&topic, 0, &[now()]).await;
     kafka.produce_at(&topic, 1, &[now() - 3_600_000]).await;
     for look in 0..3 {
-        let next = eyes.look().await;
+        let next = helper.look().await;
         assert!(
             earlier(&next, &group, &topic, 0).is_some(),
             "it has a record of now"
@@ -152,7 +151,7 @@ async fn new_records_confirm_the_timestamps_or_disprove_them() {
     kafka
         .commit(&group, &topic, &[(0, 301), (2, 300)].into())
         .await;
-    let next = eyes.look().await;
+    let next = helper.look().await;
     assert_eq!(earlier(&next, &group, &topic, 0), None);
     assert!(earlier(&next, &group, &topic, 2).is_some(), "one is left");
 }
@@ -167,9 +166,9 @@ async fn a_topic_with_the_brokers_own_times_says_when_records_arrived() {
     // Whatever the producer says.
     kafka.produce_at(&topic, 0, &timestamps(600)).await;
     kafka.commit(&group, &topic, &[(0, 10)].into()).await;
-    let mut eyes = eyes(kafka, &topic, &group);
-    eyes.look().await;
-    let snapshot = eyes.look().await;
+    let mut helper = poll_helper(kafka, &topic, &group);
+    helper.look().await;
+    let snapshot = helper.look().await;
     let ends = earlier(&snapshot, &group, &topic, 0).unwrap();
     // Nothing until the first record came, well within half a minute before the first look.
     let told: Vec<i64> = ends.iter().map(|(_, end)| *end).collect();

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use lagrange::kafka::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
 use lagrange_core::intent::topics::TopicSelection;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::members::Members;
+use lagrange_testing::poll_helper::{PollHelper, lag, named, settings};
+use lagrange_testing::unique;
 use rstest::rstest;
-
-use super::support::eyes::{Eyes, lag, named, settings};
-use super::support::kafka::Kafka;
-use super::support::members::Members;
-use super::support::unique;
 
 fn group<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Group {
     &snapshot.groups[id]
@@ -35,8 +34,8 @@ async fn members_and_their_partitions_are_seen(
     kafka.produce(&topic, 30).await;
     let bootstrap = &kafka.bootstrap;
     let members = Members::join(bootstrap, &id, &topic, joined_by, 3);
-    let mut eyes = Eyes::on(bootstrap, &id, TopicSelection::OfGroup);
-    eyes.watch.attend(true);
+    let mut helper = PollHelper::on(bootstrap, &id, TopicSelection::OfGroup);
+    helper.watch.attend(true);
     let settled = |s: &Snapshot| {
         group(s, &id).state == Ok(GroupState::Stable)
             && description(s, &id).is_some_and(|d| {
@@ -44,7 +43,7 @@ async fn members_and_their_partitions_are_seen(
             })
             && lag(s, &id, &topic) == Some(0)
     };
-    let snapshot = eyes
+    let snapshot = helper
         .until(
             "3 members with 2 partitions each, nothing left to read",
             settled,
@@ -66,7 +65,7 @@ async fn members_and_their_partitions_are_seen(
     assert_eq!(topics.unwrap(), [topic.as_str().into()]);
 
     // They leave: what they committed says which topics count, and the list's change of state makes members due.
-    eyes.watch.attend(false);
+    helper.watch.attend(false);
     tokio::task::spawn_blocking(move || drop(members))
         .await
         .unwrap();
@@ -76,7 +75,7 @@ async fn members_and_their_partitions_are_seen(
             && group(s, &id).topics_for(&TopicSelection::OfGroup).is_ok()
             && lag(s, &id, &topic) == Some(0)
     };
-    let snapshot = eyes
+    let snapshot = helper
         .until("empty, its topics known by its commits", empty)
         .await;
     let topics = group(&snapshot, &id).topics_for(&TopicSelection::OfGroup);
@@ -89,13 +88,13 @@ async fn members_are_not_read_again_while_nothing_changes() {
     let (topic, id) = (unique("calm"), unique("calm"));
     kafka.create_topic(&topic, 2).await;
     kafka.commit(&id, &topic, &[(0, 0)].into()).await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &id, named(&[&topic]));
-    let first = eyes.look().await;
+    let mut helper = PollHelper::on(&kafka.bootstrap, &id, named(&[&topic]));
+    let first = helper.look().await;
     assert_eq!(description(&first, &id).unwrap().look, 1);
     for _ in 0..3 {
-        eyes.look().await;
+        helper.look().await;
     }
-    let later = eyes.look().await;
+    let later = helper.look().await;
     assert_eq!(description(&later, &id).unwrap().look, 1);
 }
 
@@ -106,20 +105,20 @@ async fn a_deleted_group_is_unknown_first_and_dead_when_its_coordinator_keeps_sa
     kafka.create_topic(&topic, 2).await;
     kafka.produce(&topic, 6).await;
     kafka.commit(&id, &topic, &[(0, 1), (1, 1)].into()).await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &id, named(&[&topic]));
-    assert_eq!(lag(&*eyes.look().await, &id, &topic), Some(4));
+    let mut helper = PollHelper::on(&kafka.bootstrap, &id, named(&[&topic]));
+    assert_eq!(lag(&*helper.look().await, &id, &topic), Some(4));
     kafka.delete_group(&id).await;
     let deleted = Instant::now();
     let never_wrong = |s: &Snapshot| assert!(matches!(lag(s, &id, &topic), None | Some(4 | 6)));
     let unknown = |s: &Snapshot| group(s, &id).state.is_err();
-    let first = eyes.until_checked("unknown", unknown, never_wrong).await;
+    let first = helper.until_checked("unknown", unknown, never_wrong).await;
     assert_eq!(
         lag(&first, &id, &topic),
         None,
         "what it had committed is unknown as well"
     );
     let dead = |s: &Snapshot| group(s, &id).state == Ok(GroupState::Dead);
-    let later = eyes.until_checked("dead", dead, never_wrong).await;
+    let later = helper.until_checked("dead", dead, never_wrong).await;
     assert!(deleted.elapsed() >= settings().doubt, "believed at once");
     assert_eq!(lag(&later, &id, &topic), Some(6), "nothing is committed");
 }

@@ -6,9 +6,6 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod delay;
 mod earlier;
 mod groups;

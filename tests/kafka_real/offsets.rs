@@ -2,10 +2,9 @@
 
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::snapshot::{GroupState, Offset, Topic, TopicPartition};
-
-use super::support::eyes::{Eyes, lag, named};
-use super::support::kafka::Kafka;
-use super::support::unique;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{PollHelper, lag, named};
+use lagrange_testing::unique;
 
 fn partition(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition {
@@ -20,9 +19,9 @@ async fn a_group_that_never_committed_has_nothing_committed_anywhere() {
     let (topic, group) = (unique("never"), unique("never"));
     kafka.create_topic(&topic, 3).await;
     kafka.produce(&topic, 12).await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
     let dead = |state: GroupState| move |s: &_| state_of(s, &group) == Some(Ok(state));
-    let snapshot = eyes
+    let snapshot = helper
         .until("the group is known not to exist", dead(GroupState::Dead))
         .await;
     let group = snapshot.groups.values().next().unwrap();
@@ -50,8 +49,8 @@ async fn partitions_without_a_commit_are_told_from_those_at_zero() {
     kafka.create_topic(&topic, 3).await;
     kafka.produce(&topic, 30).await;
     kafka.commit(&group, &topic, &[(0, 0), (2, 7)].into()).await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = eyes.look().await;
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
+    let snapshot = helper.look().await;
     let committed = &snapshot.groups[group.as_str()].committed;
     assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(0)));
     assert_eq!(committed[&partition(&topic, 1)], Ok(None));
@@ -69,8 +68,8 @@ async fn a_commit_beyond_the_end_is_unknown_and_not_a_negative_lag() {
     kafka
         .commit(&group, &topic, &[(0, 4), (1, 999)].into())
         .await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = eyes.look().await;
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
+    let snapshot = helper.look().await;
     let committed = &snapshot.groups[group.as_str()].committed;
     assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(4)));
     assert_eq!(
@@ -90,7 +89,7 @@ async fn records_that_expired_before_they_were_read_show_as_a_start_beyond_the_c
     kafka.create_topic(&topic, 1).await;
     kafka.produce(&topic, 10).await;
     kafka.commit(&group, &topic, &[(0, 0)].into()).await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
     let start = |topic: String, offset| {
         move |snapshot: &lagrange::kafka::snapshot::Snapshot| match &snapshot.topics[topic.as_str()]
         {
@@ -98,15 +97,15 @@ async fn records_that_expired_before_they_were_read_show_as_a_start_beyond_the_c
             _ => false,
         }
     };
-    let first = eyes.look().await;
+    let first = helper.look().await;
     assert!(
         start(topic.clone(), 0)(&first),
         "read with the first look: {first:#?}"
     );
     kafka.delete_records(&topic, 0, 6).await;
     // At once, not only when all starts are due: the commit stands where the log began.
-    let before = eyes.look().await.look;
-    let snapshot = eyes.until("the new start", start(topic.clone(), 6)).await;
+    let before = helper.look().await.look;
+    let snapshot = helper.until("the new start", start(topic.clone(), 6)).await;
     assert!(
         snapshot.look <= before + 1,
         "{} looks later",

@@ -3,10 +3,9 @@
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::snapshot::{Snapshot, Topic};
 use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
-
-use super::support::eyes::{Eyes, lag, named, settings};
-use super::support::kafka::Kafka;
-use super::support::unique;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{PollHelper, lag, named, settings};
+use lagrange_testing::unique;
 
 fn partitions(snapshot: &Snapshot, topic: &str) -> usize {
     match &snapshot.topics[topic] {
@@ -24,12 +23,12 @@ async fn added_partitions_are_seen_with_the_next_looks_and_start_empty() {
     kafka
         .commit(&group, &topic, &[(0, 5), (1, 5), (2, 5), (3, 5)].into())
         .await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
-    assert_eq!(partitions(&*eyes.look().await, &topic), 4);
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
+    assert_eq!(partitions(&*helper.look().await, &topic), 4);
     kafka.add_partitions(&topic, 20).await;
-    let before = eyes.look().await.look;
+    let before = helper.look().await.look;
     let grown = |s: &Snapshot| lag(s, &group, &topic) == Some(0) && partitions(s, &topic) == 20;
-    let snapshot = eyes.until("20 partitions, all known", grown).await;
+    let snapshot = helper.until("20 partitions, all known", grown).await;
     // Looks come every 0.3 s here; leaders of new partitions take a busy broker longer.
     assert!(
         snapshot.look <= before + 20,
@@ -49,13 +48,13 @@ async fn a_deleted_topic_is_unknown_first_and_absent_when_seen_twice() {
     kafka
         .commit(&group, &topic, &[(0, 2), (1, 2), (2, 2), (3, 2)].into())
         .await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = eyes.look().await;
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
+    let snapshot = helper.look().await;
     assert_eq!(lag(&snapshot, &group, &topic), Some(12));
     kafka.delete_topic(&topic).await;
     let absent = |s: &Snapshot| matches!(s.topics[topic.as_str()], Topic::Absent);
     let never_wrong = |s: &Snapshot| assert!(matches!(lag(s, &group, &topic), None | Some(12)));
-    eyes.until_checked("absent", absent, never_wrong).await;
+    helper.until_checked("absent", absent, never_wrong).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,17 +66,17 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
     kafka
         .commit(&group, &topic, &[(0, 40), (1, 40), (2, 40), (3, 40)].into())
         .await;
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
-    assert_eq!(lag(&*eyes.look().await, &group, &topic), Some(40));
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
+    assert_eq!(lag(&*helper.look().await, &group, &topic), Some(40));
     kafka.delete_topic(&topic).await;
     let check = |s: &Snapshot| assert!(lag(s, &group, &topic).is_none_or(|lag| lag >= 0));
     // Deleting goes on for a moment after the broker has said yes.
     let gone = |s: &Snapshot| lag(s, &group, &topic).is_none();
-    eyes.until_checked("deleted", gone, check).await;
+    helper.until_checked("deleted", gone, check).await;
     kafka.create_topic(&topic, 4).await;
     kafka.produce(&topic, 20).await;
     let back = |s: &Snapshot| lag(s, &group, &topic) == Some(20);
-    let snapshot = eyes
+    let snapshot = helper
         .until_checked("5 records in each, none committed", back, check)
         .await;
     assert!(
@@ -92,23 +91,24 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
         let mut committed = s.groups[group.as_str()].committed.values();
         committed.any(|c| matches!(c, Err(ReadError::CommittedBeyondEnd { .. })))
     };
-    eyes.until_checked("beyond the end", beyond, check).await;
+    helper.until_checked("beyond the end", beyond, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_never_was_is_absent_and_named_so() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("nowhere"), unique("nowhere"));
-    let mut eyes = Eyes::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = eyes.look().await;
+    let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
+    let snapshot = helper.look().await;
     assert!(matches!(
         snapshot.topics[topic.as_str()],
         Topic::Unknown(ReadError::UnknownTopic)
     ));
     let absent = |s: &Snapshot| matches!(s.topics[topic.as_str()], Topic::Absent);
-    eyes.until("absent", absent).await;
+    helper.until("absent", absent).await;
     kafka.create_topic(&topic, 2).await;
-    eyes.until("there at once", |s| partitions(s, &topic) == 2)
+    helper
+        .until("there at once", |s| partitions(s, &topic) == 2)
         .await;
 }
 
@@ -126,17 +126,18 @@ async fn a_pattern_finds_topics_that_come_and_leaves_out_kafkas_own() {
     );
     let mut settings = settings();
     settings.names_every = settings.min_interval;
-    let mut eyes = Eyes::with(settings, &kafka.bootstrap, &group, selection.clone());
+    let mut helper = PollHelper::with(settings, &kafka.bootstrap, &group, selection.clone());
     let topics = |s: &Snapshot| -> Vec<String> {
         let group = &s.groups[group.as_str()];
         let topics = group.topics_for(&selection);
         topics.unwrap().iter().map(ToString::to_string).collect()
     };
-    assert_eq!(topics(&*eyes.look().await), [format!("{name}.a")]);
+    assert_eq!(topics(&*helper.look().await), [format!("{name}.a")]);
     kafka.create_topic(&format!("{name}.b"), 1).await;
     let both = [format!("{name}.a"), format!("{name}.b")];
-    eyes.until("the new topic", |s| topics(s) == both).await;
+    helper.until("the new topic", |s| topics(s) == both).await;
     kafka.delete_topic(&format!("{name}.a")).await;
-    eyes.until("only the new topic", |s| topics(s) == both[1..])
+    helper
+        .until("only the new topic", |s| topics(s) == both[1..])
         .await;
 }

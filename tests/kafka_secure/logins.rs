@@ -3,11 +3,10 @@
 use lagrange::kafka::secret::Secret;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
 use lagrange::kafka::token::aws::AwsCredentials;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::scene::{Scene, by_token, login, showing, token_endpoint, trusting};
+use lagrange_testing::secure::{Listener, Tokens};
 use rstest::rstest;
-
-use super::scene::{Scene, by_token, login, showing, token_endpoint, trusting};
-use super::support::kafka::Kafka;
-use super::support::secure::{Listener, Tokens};
 
 #[rstest]
 #[case::plain(Listener::SaslPlaintext, PasswordMechanism::Plain)]
@@ -28,7 +27,7 @@ async fn name_and_password(#[case] listener: Listener, #[case] mechanism: Passwo
         sasl: login(mechanism, &kafka.password("lagrange")),
     };
     let connection = scene.connection(listener, security).await;
-    scene.until_read(&mut scene.eyes(&connection)).await;
+    scene.until_read(&mut scene.poll_helper(&connection)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +42,7 @@ async fn a_client_certificate() {
     let connection = scene
         .connection(Listener::Ssl, showing(&ca, &chain, &key))
         .await;
-    scene.until_read(&mut scene.eyes(&connection)).await;
+    scene.until_read(&mut scene.poll_helper(&connection)).await;
 }
 
 #[rstest]
@@ -62,7 +61,7 @@ async fn a_token_of_an_oauth_server(#[case] listener: Listener) {
         sasl: by_token(&server),
     };
     let connection = scene.connection(listener, security).await;
-    scene.until_read(&mut scene.eyes(&connection)).await;
+    scene.until_read(&mut scene.poll_helper(&connection)).await;
     let asked = server.request().await;
     assert!(
         asked.body.contains("grant_type=client_credentials"),
@@ -91,5 +90,5 @@ async fn a_token_signed_for_amazon_msk() {
         }),
     };
     let connection = scene.connection(Listener::SaslSsl, security).await;
-    scene.until_read(&mut scene.eyes(&connection)).await;
+    scene.until_read(&mut scene.poll_helper(&connection)).await;
 }

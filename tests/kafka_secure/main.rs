@@ -4,17 +4,11 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    dead_code,
-    reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
+    reason = "the helpers of a test say what they expect by unwrapping it"
 )]
-
-#[path = "../support/ground.rs"]
-mod ground;
 
 mod logins;
 mod refusals;
 mod renewals;
 mod rights;
 mod silence;
-
-use ground::{scene, support, token_server};

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::security::{PasswordMechanism, Security};
-
-use super::scene::{
+use lagrange_fakes::token_server;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::scene::{
     Scene, assert_says, by_token, login, refused, showing, token_endpoint, trusting,
 };
-use super::support::kafka::Kafka;
-use super::support::secure::Listener;
-use super::token_server;
+use lagrange_testing::secure::Listener;
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 
@@ -127,8 +126,8 @@ async fn a_token_endpoint_that_is_merely_down() {
     .await;
     let scene = Scene::open(kafka).await;
     let connection = scene.connection(Listener::SaslSsl, security(&server)).await;
-    let mut eyes = scene.eyes(&connection);
-    let first = eyes.look().await;
+    let mut helper = scene.poll_helper(&connection);
+    let first = helper.look().await;
     let error = first.error.clone().unwrap();
     let text = format!("{}: {error}", error.category());
     assert_says(
@@ -140,7 +139,7 @@ async fn a_token_endpoint_that_is_merely_down() {
     );
     is_up.store(true, Ordering::Relaxed);
     let began = Instant::now();
-    scene.until_read(&mut eyes).await;
+    scene.until_read(&mut helper).await;
     let took = began.elapsed();
     assert!(took < Duration::from_secs(30), "{took:?}");
 }

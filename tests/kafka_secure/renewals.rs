@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::security::{PasswordMechanism, Security};
-
-use super::scene::{Scene, USER, by_token, connection, login, login_as, trusting};
-use super::support::eyes::{Eyes, brief, lag};
-use super::support::kafka::Kafka;
-use super::support::secure::{Listener, Tokens};
-use super::support::until::{secs, until};
-use super::token_server::{Server, answer};
+use lagrange_fakes::token_server::{Server, answer};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{PollHelper, brief, lag};
+use lagrange_testing::scene::{Scene, USER, by_token, connection, login, login_as, trusting};
+use lagrange_testing::secure::{Listener, Tokens};
+use lagrange_testing::until::{secs, until};
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 
@@ -27,20 +26,20 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
         };
         connection(&bootstrap, security, revision)
     };
-    let mut eyes = scene.eyes(&with(&kafka.password("lagrange"), 1));
-    scene.until_read(&mut eyes).await;
+    let mut helper = scene.poll_helper(&with(&kafka.password("lagrange"), 1));
+    scene.until_read(&mut helper).await;
     let before = Kafka::connections_to(&bootstrap);
 
     // The Secret may change before the broker knows of it: what works goes on.
-    eyes.watch.renew(&with("second", 2));
+    helper.watch.renew(&with("second", 2));
     let refused = |snapshot: &lagrange::kafka::snapshot::Snapshot| {
         matches!(snapshot.renewal, Some(ReadError::Authentication { .. }))
     };
-    until_read_throughout(&mut eyes, &scene.name, refused).await;
+    until_read_throughout(&mut helper, &scene.name, refused).await;
     kafka.set_password("lagrange", "third").await;
-    eyes.watch.renew(&with("third", 3));
-    let look = eyes.watch.latest().unwrap().look;
-    until_read_throughout(&mut eyes, &scene.name, |snapshot| {
+    helper.watch.renew(&with("third", 3));
+    let look = helper.watch.latest().unwrap().look;
+    until_read_throughout(&mut helper, &scene.name, |snapshot| {
         snapshot.look > look + 1 && snapshot.renewal.is_none()
     })
     .await;
@@ -55,14 +54,15 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
 
 /// Until `there`, and no look on the way has missed anything.
 async fn until_read_throughout(
-    eyes: &mut Eyes,
+    helper: &mut PollHelper,
     name: &str,
     there: impl Fn(&lagrange::kafka::snapshot::Snapshot) -> bool,
 ) {
-    eyes.until_checked("new credentials", there, |snapshot| {
-        assert_eq!(lag(snapshot, name, name), Some(30), "{}", brief(snapshot));
-    })
-    .await;
+    helper
+        .until_checked("new credentials", there, |snapshot| {
+            assert_eq!(lag(snapshot, name, name), Some(30), "{}", brief(snapshot));
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,9 +78,9 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
         };
         connection(&bootstrap, security, revision)
     };
-    let mut eyes = scene.eyes(&of("lagrange", 1));
-    scene.until_read(&mut eyes).await;
-    eyes.watch.renew(&of("other", 2));
+    let mut helper = scene.poll_helper(&of("lagrange", 1));
+    scene.until_read(&mut helper).await;
+    helper.watch.renew(&of("other", 2));
     for (kind, lacking) in [
         ("topic", format!("topic {} and 1 more", scene.name)),
         ("group", format!("group {}", scene.name)),
@@ -92,16 +92,19 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
                     && error.to_string().contains(&format!("describe {lacking},"))
             })
         };
-        until_read_throughout(&mut eyes, &scene.name, is_said).await;
+        until_read_throughout(&mut helper, &scene.name, is_said).await;
         kafka.allow(OTHER, kind, &scene.name, "Describe").await;
     }
     let is_over = |snapshot: &lagrange::kafka::snapshot::Snapshot| snapshot.renewal.is_none();
-    until_read_throughout(&mut eyes, &scene.name, is_over).await;
+    until_read_throughout(&mut helper, &scene.name, is_over).await;
     for kind in ["topic", "group"] {
         kafka.disallow(USER, kind, &scene.name, "Describe").await;
     }
-    let look = eyes.watch.latest().unwrap().look;
-    until_read_throughout(&mut eyes, &scene.name, |snapshot| snapshot.look > look + 5).await;
+    let look = helper.watch.latest().unwrap().look;
+    until_read_throughout(&mut helper, &scene.name, |snapshot| {
+        snapshot.look > look + 5
+    })
+    .await;
 }
 
 /// Regression: an authorizer that looks at the first token of a connection denied everything once that had ended, for as long as the
@@ -129,11 +132,11 @@ async fn a_token_that_ends_while_its_connections_live_is_followed_by_new_ones_wi
         tls: trusting(&kafka.tls("ca.crt")),
         sasl: by_token(&server),
     };
-    let mut eyes = scene.eyes(&scene.connection(Listener::SaslSsl, security).await);
-    scene.until_read(&mut eyes).await;
+    let mut helper = scene.poll_helper(&scene.connection(Listener::SaslSsl, security).await);
+    scene.until_read(&mut helper).await;
     // Twice, and a little more.
     let until = Instant::now() + secs(5 * LIVES / 2);
-    until_read_throughout(&mut eyes, &scene.name, |_| Instant::now() > until).await;
+    until_read_throughout(&mut helper, &scene.name, |_| Instant::now() > until).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,11 +149,11 @@ async fn two_authorities_stand_beside_each_other_while_one_replaces_the_other() 
         tls: trusting(authorities),
         sasl: login(SCRAM, &kafka.password("lagrange")),
     };
-    let mut eyes = scene.eyes(&connection(&bootstrap, security(&both), 1));
-    scene.until_read(&mut eyes).await;
+    let mut helper = scene.poll_helper(&connection(&bootstrap, security(&both), 1));
+    scene.until_read(&mut helper).await;
     kafka.renew_ca().await;
     // A new client meets the new certificate.
-    let mut later = scene.eyes(&connection(&bootstrap, security(&both), 1));
+    let mut later = scene.poll_helper(&connection(&bootstrap, security(&both), 1));
     scene.until_read(&mut later).await;
-    scene.until_read(&mut eyes).await;
+    scene.until_read(&mut helper).await;
 }

@@ -4,12 +4,11 @@ use lagrange::kafka::error::ReadError;
 use lagrange::kafka::security::{PasswordMechanism, Security};
 use lagrange::kafka::snapshot::{Snapshot, Topic};
 
-use super::scene::{Scene, USER, login};
-use super::support::eyes::{interest, lag, named};
-use super::support::kafka::Kafka;
-use super::support::secure::Listener;
-
 use lagrange::kafka::interest::Key;
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{interest, lag, named};
+use lagrange_testing::scene::{Scene, USER, login};
+use lagrange_testing::secure::Listener;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
@@ -20,10 +19,10 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
         sasl: login(PasswordMechanism::ScramSha512, &kafka.password("lagrange")),
     };
     let connection = closed.connection(Listener::SaslPlaintext, security).await;
-    let mut eyes = closed.eyes(&connection);
+    let mut helper = closed.poll_helper(&connection);
     let key = Key::consumer_group("test", &open.name);
     let beside = interest(&open.name, named(&[&open.name]));
-    let _other = eyes.pool.watch(&connection, key, beside).unwrap();
+    let _other = helper.pool.watch(&connection, key, beside).unwrap();
 
     let missing = |kind: &str| ReadError::Authorization {
         resource: format!("{kind} {}", closed.name),
@@ -37,28 +36,31 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
         assert_eq!(snapshot.error, None);
         lag(snapshot, &open.name, &open.name) == Some(30)
     };
-    eyes.until("both rights are missed", |snapshot| {
-        reads_beside(snapshot)
-            && group(snapshot) == Err(missing("group"))
-            && topic(snapshot) == Some(missing("topic"))
-    })
-    .await;
+    helper
+        .until("both rights are missed", |snapshot| {
+            reads_beside(snapshot)
+                && group(snapshot) == Err(missing("group"))
+                && topic(snapshot) == Some(missing("topic"))
+        })
+        .await;
     kafka.allow(USER, "topic", &closed.name, "Describe").await;
-    eyes.until("the group's right is missed", |snapshot| {
-        reads_beside(snapshot)
-            && group(snapshot) == Err(missing("group"))
-            && topic(snapshot).is_none()
-    })
-    .await;
+    helper
+        .until("the group's right is missed", |snapshot| {
+            reads_beside(snapshot)
+                && group(snapshot) == Err(missing("group"))
+                && topic(snapshot).is_none()
+        })
+        .await;
     kafka.allow(USER, "group", &closed.name, "Describe").await;
-    closed.until_read(&mut eyes).await;
+    closed.until_read(&mut helper).await;
     kafka
         .disallow(USER, "topic", &closed.name, "Describe")
         .await;
-    eyes.until("the topic's right is missed", |snapshot| {
-        reads_beside(snapshot)
-            && group(snapshot).is_ok()
-            && topic(snapshot) == Some(missing("topic"))
-    })
-    .await;
+    helper
+        .until("the topic's right is missed", |snapshot| {
+            reads_beside(snapshot)
+                && group(snapshot).is_ok()
+                && topic(snapshot) == Some(missing("topic"))
+        })
+        .await;
 }

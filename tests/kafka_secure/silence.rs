@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::poll_helper::{brief, interest, lag, named};
+use lagrange_testing::scene::{Scene, connection, login, showing, trusting};
+use lagrange_testing::secure::Listener;
+use lagrange_testing::until::secs;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
-
-use super::scene::{Scene, connection, login, showing, trusting};
-use super::support::eyes::{brief, interest, lag, named};
-use super::support::kafka::Kafka;
-use super::support::secure::Listener;
-use super::support::until::secs;
 
 /// A server that takes connections, keeps them, and never says a word.
 struct Mute {
@@ -56,8 +55,8 @@ async fn clusters_that_never_answer_say_so_and_delay_no_other() {
     };
     let ssl = || showing(&ca, &kafka.tls("user.crt"), &kafka.tls("user.key"));
     let healthy = scene.connection(Listener::SaslSsl, sasl_ssl()).await;
-    let mut eyes = scene.eyes(&healthy);
-    scene.until_read(&mut eyes).await;
+    let mut helper = scene.poll_helper(&healthy);
+    scene.until_read(&mut helper).await;
 
     let mut mutes = Vec::new();
     let mut watches = BTreeMap::new();
@@ -72,7 +71,7 @@ async fn clusters_that_never_answer_say_so_and_delay_no_other() {
             let id = format!("{protocol}-{number}");
             let connection = connection(&mute.address, security, 1);
             let key = Key::consumer_group("test", &id);
-            let watch = eyes
+            let watch = helper
                 .pool
                 .watch(&connection, key, interest(&id, named(&["t"])))
                 .unwrap();
@@ -84,9 +83,9 @@ async fn clusters_that_never_answer_say_so_and_delay_no_other() {
     let mut told: BTreeMap<String, u64> = BTreeMap::new();
     let mut healthy_looks = BTreeSet::new();
     while told.values().filter(|looks| **looks >= 2).count() < watches.len() {
-        let key = eyes.wakeups.next().await.unwrap();
+        let key = helper.wakeups.next().await.unwrap();
         let Some(watch) = watches.get(&*key.name) else {
-            let snapshot = eyes.watch.latest().unwrap();
+            let snapshot = helper.watch.latest().unwrap();
             let seen = lag(&snapshot, &scene.name, &scene.name);
             assert_eq!(seen, Some(30), "{}", brief(&snapshot));
             healthy_looks.insert(snapshot.look);
@@ -112,7 +111,7 @@ async fn clusters_that_never_answer_say_so_and_delay_no_other() {
         healthy_looks.len()
     );
     assert!(
-        eyes.pool.shutdown(secs(10)).await,
+        helper.pool.shutdown(secs(10)).await,
         "mute ones keep nobody from closing"
     );
 }

@@ -4,28 +4,22 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    dead_code,
-    reason = "the helpers of a test say what they expect by unwrapping it, and other tests use more of them"
+    reason = "the helpers of a test say what they expect by unwrapping it"
 )]
-
-#[path = "../support/ground.rs"]
-mod ground;
 
 use lagrange::kafka::error::ReadError;
 use lagrange::kafka::interest::Key;
 use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
 use lagrange::kafka::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
-use rstest::rstest;
-use scene::{
+use lagrange_testing::kafka::Kafka;
+use lagrange_testing::members::Members;
+use lagrange_testing::poll_helper::{PollHelper, brief, interest, lag, named, settings};
+use lagrange_testing::scene::{
     Scene, USER, assert_says, by_token, login, refused, showing, token_endpoint, trusting,
 };
-use support::eyes::{Eyes, brief, interest, lag, named, settings};
-use support::kafka::Kafka;
-use support::members::Members;
-use support::secure::Listener;
-
-use ground::{scene, support, token_server};
+use lagrange_testing::secure::Listener;
+use rstest::rstest;
 
 /// A version, and what it offers.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +86,7 @@ fn plain(kafka: &Kafka) -> Security {
 
 async fn reads(scene: &Scene<'_>, listener: Listener, security: Security) {
     let connection = scene.connection(listener, security).await;
-    scene.until_read(&mut scene.eyes(&connection)).await;
+    scene.until_read(&mut scene.poll_helper(&connection)).await;
 }
 
 async fn every_login(kafka: &Kafka, offer: Offer) {
@@ -156,8 +150,8 @@ async fn members(kafka: &Kafka, joined_by: &str, protocol: Protocol, assignor: &
     kafka.allow(USER, "group", &id, "Describe").await;
     let members = Members::join(&kafka.bootstrap, &id, topic, joined_by, 3);
     let connection = scene.connection(Listener::SaslSsl, plain(kafka)).await;
-    let mut eyes = Eyes::over(settings(), &connection, &id, TopicSelection::OfGroup);
-    eyes.watch.attend(true);
+    let mut helper = PollHelper::over(settings(), &connection, &id, TopicSelection::OfGroup);
+    helper.watch.attend(true);
     let settled = |s: &Snapshot| {
         s.groups[id.as_str()].state == Ok(GroupState::Stable)
             && description(s, &id).is_some_and(|described| {
@@ -166,7 +160,7 @@ async fn members(kafka: &Kafka, joined_by: &str, protocol: Protocol, assignor: &
             })
             && lag(s, &id, topic) == Some(0)
     };
-    let snapshot = eyes.until("3 members, 1 partition each", settled).await;
+    let snapshot = helper.until("3 members, 1 partition each", settled).await;
     assert_eq!(snapshot.groups[id.as_str()].protocol, protocol);
     let described = description(&snapshot, &id).unwrap();
     assert_eq!(described.assignor.as_deref(), Some(assignor));
@@ -176,7 +170,7 @@ async fn members(kafka: &Kafka, joined_by: &str, protocol: Protocol, assignor: &
     let behind = |s: &Snapshot| {
         s.groups[id.as_str()].state == Ok(GroupState::Empty) && lag(s, &id, topic) == Some(9)
     };
-    eyes.until("no members, 9 records behind", behind).await;
+    helper.until("no members, 9 records behind", behind).await;
 }
 
 async fn classic_members(kafka: &Kafka, offer: Offer) {
@@ -197,8 +191,8 @@ async fn members_of_kip_848(kafka: &Kafka, offer: Offer) {
 async fn a_deleted_group(kafka: &Kafka) {
     let scene = Scene::open(kafka).await;
     let connection = scene.connection(Listener::SaslSsl, plain(kafka)).await;
-    let mut eyes = scene.eyes(&connection);
-    scene.until_read(&mut eyes).await;
+    let mut helper = scene.poll_helper(&connection);
+    scene.until_read(&mut helper).await;
     kafka.delete_group(&scene.name).await;
     // The group stood at 0 of each partition: what is left to read is the same without it.
     let never_wrong = |s: &Snapshot| {
@@ -206,10 +200,11 @@ async fn a_deleted_group(kafka: &Kafka) {
         assert!(matches!(lag, None | Some(30)), "{}", brief(s));
     };
     let state = |s: &Snapshot| s.groups[scene.name.as_str()].state.clone();
-    eyes.until_checked("unknown", |s| state(s).is_err(), never_wrong)
+    helper
+        .until_checked("unknown", |s| state(s).is_err(), never_wrong)
         .await;
     let dead = |s: &Snapshot| state(s) == Ok(GroupState::Dead);
-    eyes.until_checked("dead", dead, never_wrong).await;
+    helper.until_checked("dead", dead, never_wrong).await;
 }
 
 async fn a_missing_topic(kafka: &Kafka) {
@@ -219,7 +214,7 @@ async fn a_missing_topic(kafka: &Kafka) {
     kafka.allow(USER, "topic", &missing, "Describe").await;
     let connection = scene.connection(Listener::SaslSsl, plain(kafka)).await;
     let topics = named(&[&scene.name, &missing]);
-    let mut eyes = Eyes::over(settings(), &connection, &scene.name, topics);
+    let mut helper = PollHelper::over(settings(), &connection, &scene.name, topics);
     let absent = |s: &Snapshot| {
         matches!(s.topics[missing.as_str()], Topic::Absent)
             && lag(s, &scene.name, &scene.name) == Some(30)
@@ -228,14 +223,14 @@ async fn a_missing_topic(kafka: &Kafka) {
         let topic = s.topics.get(missing.as_str());
         assert!(!matches!(topic, Some(Topic::Present(_))), "{}", brief(s));
     };
-    eyes.until_checked("absent", absent, never_there).await;
+    helper.until_checked("absent", absent, never_there).await;
 }
 
 async fn added_partitions(kafka: &Kafka) {
     let scene = Scene::open(kafka).await;
     let connection = scene.connection(Listener::SaslSsl, plain(kafka)).await;
-    let mut eyes = scene.eyes(&connection);
-    scene.until_read(&mut eyes).await;
+    let mut helper = scene.poll_helper(&connection);
+    scene.until_read(&mut helper).await;
     kafka.add_partitions(&scene.name, 7).await;
     kafka.produce(&scene.name, 14).await;
     let grown = |s: &Snapshot| match &s.topics[scene.name.as_str()] {
@@ -244,16 +239,16 @@ async fn added_partitions(kafka: &Kafka) {
         }
         _ => false,
     };
-    eyes.until("7 partitions, 44 records behind", grown).await;
+    helper.until("7 partitions, 44 records behind", grown).await;
 }
 
 async fn missing_rights(kafka: &Kafka) {
     let (closed, open) = (Scene::closed(kafka).await, Scene::open(kafka).await);
     let connection = closed.connection(Listener::SaslSsl, plain(kafka)).await;
-    let mut eyes = closed.eyes(&connection);
+    let mut helper = closed.poll_helper(&connection);
     let key = Key::consumer_group("test", &open.name);
     let beside = interest(&open.name, named(&[&open.name]));
-    let _other = eyes.pool.watch(&connection, key, beside).unwrap();
+    let _other = helper.pool.watch(&connection, key, beside).unwrap();
     let missing = |kind: &str| ReadError::Authorization {
         resource: format!("{kind} {}", closed.name),
     };
@@ -267,10 +262,11 @@ async fn missing_rights(kafka: &Kafka) {
             && s.groups[closed.name.as_str()].state == Err(missing("group"))
             && lag(s, &open.name, &open.name) == Some(30)
     };
-    eyes.until("both rights are missed, the other group read", both)
+    helper
+        .until("both rights are missed, the other group read", both)
         .await;
     for kind in ["topic", "group"] {
         kafka.allow(USER, kind, &closed.name, "Describe").await;
     }
-    closed.until_read(&mut eyes).await;
+    closed.until_read(&mut helper).await;
 }

@@ -7,13 +7,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use lagrange_testing::kafka::{Kafka, consumer_config};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
 use rdkafka::{ClientContext, Message as _, Offset, TopicPartitionList};
-
-use crate::support::kafka::{Kafka, consumer_config};
 
 pub(super) const PARTITIONS: i32 = 4;
 

@@ -6,13 +6,13 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use lagrange_fakes::token_server::{Server, answer};
 use rstest::rstest;
 use tempfile::NamedTempFile;
 
 use super::super::aws::MskIam;
 use super::super::identity::{Lent, PodIdentity};
 use super::super::{InvalidAws, TokenSource};
-use super::server::{Server, answer};
 use crate::kafka::secret::Secret;
 
 const REGION: &str = "eu-central-1";

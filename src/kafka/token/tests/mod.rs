@@ -1,7 +1,6 @@
 //! Tokens from a real endpoint over real connections. Whatever it answers holds markers that no error may show.
 
 mod identity;
-mod server;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -12,11 +11,11 @@ use axum::http::{Response, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, stream};
+use lagrange_fakes::token_server::{Authority, Server, answer};
 use rstest::rstest;
 use tokio::net::TcpListener;
 use tokio::time::{advance, pause};
 
-use self::server::{Authority, Server, answer};
 use super::endpoint::{DEADLINE, LARGEST_ANSWER};
 use super::oidc::{ClientCredentials, OidcConfig};
 use super::{Token, TokenError, TokenSource};

@@ -18,10 +18,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// An authority that is made for one test.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    /// One that nobody trusts yet, with a key of its own.
+    #[expect(
+        clippy::new_without_default,
+        reason = "each is another, none is the usual one"
+    )]
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -29,7 +34,7 @@ impl Authority {
     }
 
     /// Its certificate.
-    pub(crate) fn pem(&self) -> String {
+    pub fn pem(&self) -> String {
         self.0.pem()
     }
 
@@ -52,28 +57,32 @@ impl Authority {
 
 /// A request as it arrived.
 #[derive(Clone)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Method and path.
-    pub(crate) line: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
+    pub line: String,
+    /// All that came, among them how the client says who it is.
+    pub headers: HeaderMap,
+    /// The form that asks for a token.
+    pub body: String,
 }
 
 /// A token endpoint, until it is dropped.
-pub(crate) struct Server {
+pub struct Server {
     url: String,
     authority: Authority,
     requests: mpsc::UnboundedReceiver<Seen>,
     serving: JoinHandle<()>,
 }
 
-pub(crate) fn answer(status: u16, body: &str) -> Response<Body> {
+/// An answer without any header of its own.
+pub fn answer(status: u16, body: &str) -> Response<Body> {
     let response = Response::builder().status(status);
     response.body(Body::from(body.to_owned())).unwrap()
 }
 
 impl Server {
-    pub(crate) async fn start<F>(respond: F) -> Self
+    /// One that answers each request by `respond`, over TLS as `localhost`.
+    pub async fn start<F>(respond: F) -> Self
     where
         F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
     {
@@ -81,7 +90,7 @@ impl Server {
     }
 
     /// One whose answers may take their time.
-    pub(crate) async fn start_slow<F, R>(respond: F) -> Self
+    pub async fn start_slow<F, R>(respond: F) -> Self
     where
         F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
@@ -98,7 +107,7 @@ impl Server {
     }
 
     /// One without TLS.
-    pub(crate) async fn start_plain<F>(respond: F) -> Self
+    pub async fn start_plain<F>(respond: F) -> Self
     where
         F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
     {
@@ -134,20 +143,23 @@ impl Server {
         }
     }
 
-    pub(crate) fn url(&self) -> &str {
+    /// Where tokens are asked for.
+    pub fn url(&self) -> &str {
         &self.url
     }
 
-    pub(crate) fn authority(&self) -> &Authority {
+    /// Whom a client has to trust, to believe that it is this server.
+    pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
     /// The next request, waited for.
-    pub(crate) async fn request(&mut self) -> Seen {
+    pub async fn request(&mut self) -> Seen {
         self.requests.recv().await.unwrap()
     }
 
-    pub(crate) fn no_more_requests(&mut self) -> bool {
+    /// Whether every request so far has been looked at.
+    pub fn no_more_requests(&mut self) -> bool {
         self.requests.try_recv().is_err()
     }
 }

@@ -15,11 +15,16 @@ use lagrange::kafka::stats::Unobserved;
 use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicSelection};
 
 /// A pool, a watch on one group, and what the last look saw.
-pub struct Eyes {
+pub struct PollHelper {
+    /// Reads the brokers until this is dropped.
     pub pool: Pool,
+    /// The watch on the group; it has the latest look.
     pub watch: Watch,
+    /// A key for each look.
     pub wakeups: Wakeups,
+    /// Pollers that ended though nobody asked them to; none should.
     pub failures: Failures,
+    /// Name of the group.
     pub group: String,
 }
 
@@ -68,7 +73,7 @@ pub fn named(topics: &[&str]) -> TopicSelection {
     TopicSelection::Named(topics.iter().map(|topic| (*topic).into()).collect())
 }
 
-impl Eyes {
+impl PollHelper {
     /// Watches a group.
     pub fn on(bootstrap: &str, group: &str, topics: TopicSelection) -> Self {
         Self::with(settings(), bootstrap, group, topics)

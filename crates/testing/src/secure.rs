@@ -4,13 +4,15 @@
 
 use std::sync::OnceLock;
 
-use super::kafka::Kafka;
-use super::proxy::Proxy;
+use crate::kafka::Kafka;
+use crate::proxy::Proxy;
 
 /// A listener that wants to know who comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
+    /// A login, and no TLS.
     SaslPlaintext,
+    /// TLS with a certificate of the broker only, and a login.
     SaslSsl,
     /// TLS with a client certificate.
     Ssl,
@@ -40,7 +42,9 @@ pub enum Tokens {
     Msk,
 }
 
+/// `iss` of a token that the brokers take.
 pub const ISSUER: &str = "https://issuer.test";
+/// `aud` of a token that the brokers take.
 pub const AUDIENCE: &str = "kafka";
 
 impl Kafka {

@@ -1,27 +1,26 @@
 //! What integration tests stand on: real brokers, a real Kubernetes, the operator as a process, and consumers that stand
 //! in for what fake Pods would run. Everything started here ends with the test program, however that ends.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(
-    unreachable_pub,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::panic,
     clippy::unwrap_in_result,
     clippy::unwrap_used,
-    reason = "compiled into test programs only; a test that cannot go on panics"
+    reason = "used by test programs only; a test that cannot go on panics"
 )]
 
 pub mod audit;
-pub mod crowd;
+pub mod consumers;
 pub mod evidence;
-pub mod eyes;
 pub mod kafka;
 pub mod kubernetes;
 pub mod members;
 pub mod operator;
+pub mod poll_helper;
 pub mod proxy;
+pub mod scene;
 pub mod secure;
 pub mod until;
 
@@ -31,6 +30,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
+
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// A name that no other test uses.
 pub fn unique(stem: &str) -> String {
@@ -46,9 +48,7 @@ fn script(path: &str, arguments: &[&str]) -> String {
 
 /// The same; what it says on standard error if it fails. It is shown at once too: the first build takes minutes.
 fn try_script(path: &str, arguments: &[&str]) -> Result<String, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/env")
-        .join(path);
+    let script = Path::new(ROOT).join("tests/env").join(path);
     let mut child = Command::new(&script)
         .args(arguments)
         .stdin(Stdio::null())

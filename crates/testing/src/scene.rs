@@ -1,8 +1,4 @@
-//! A topic and a group that `lagrange` may describe, and connections in its name. For tests that have a `token_server` too.
-#![expect(
-    clippy::unnecessary_wraps,
-    reason = "what they return is a field of Security as it is"
-)]
+//! A topic and a group that `lagrange` may describe, and connections in its name.
 
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::secret::Secret;
@@ -11,23 +7,26 @@ use lagrange::kafka::snapshot::Snapshot;
 use lagrange::kafka::token::oidc::OidcConfig;
 use lagrange_core::intent::servers::Servers;
 
-use crate::support::eyes::{Eyes, lag, named, settings};
-use crate::support::kafka::Kafka;
-use crate::support::secure::Listener;
-use crate::support::unique;
-use crate::token_server::{Server, answer};
+use crate::kafka::Kafka;
+use crate::poll_helper::{PollHelper, lag, named, settings};
+use crate::secure::Listener;
+use crate::unique;
+use lagrange_fakes::token_server::{Server, answer};
 
-pub(crate) const USER: &str = "User:lagrange";
+/// The principal whom `lagrange` is to the brokers, whichever way it logs in.
+pub const USER: &str = "User:lagrange";
 
 /// A topic of three partitions, and a group of the same name that is 30 records behind.
-pub(crate) struct Scene<'a> {
-    pub(crate) kafka: &'a Kafka,
-    pub(crate) name: String,
+pub struct Scene<'a> {
+    /// Secure brokers.
+    pub kafka: &'a Kafka,
+    /// Of the topic and of the group.
+    pub name: String,
 }
 
 impl<'a> Scene<'a> {
     /// Nobody may describe it yet.
-    pub(crate) async fn closed(kafka: &'a Kafka) -> Self {
+    pub async fn closed(kafka: &'a Kafka) -> Self {
         let name = unique("secure");
         kafka.create_topic(&name, 3).await;
         kafka.commit_at_ends(&name, &name).await;
@@ -36,7 +35,7 @@ impl<'a> Scene<'a> {
     }
 
     /// `lagrange` may describe topic and group.
-    pub(crate) async fn open(kafka: &'a Kafka) -> Self {
+    pub async fn open(kafka: &'a Kafka) -> Self {
         let scene = Self::closed(kafka).await;
         for kind in ["topic", "group"] {
             kafka.allow(USER, kind, &scene.name, "Describe").await;
@@ -44,36 +43,42 @@ impl<'a> Scene<'a> {
         scene
     }
 
-    pub(crate) fn eyes(&self, connection: &Connection) -> Eyes {
-        Eyes::over(settings(), connection, &self.name, named(&[&self.name]))
+    /// Watches the group over a connection.
+    pub fn poll_helper(&self, connection: &Connection) -> PollHelper {
+        PollHelper::over(settings(), connection, &self.name, named(&[&self.name]))
     }
 
     /// Looks until the lag is right.
-    pub(crate) async fn until_read(&self, eyes: &mut Eyes) {
-        eyes.until("30 records behind", |snapshot| {
-            lag(snapshot, &self.name, &self.name) == Some(30)
-        })
-        .await;
+    pub async fn until_read(&self, helper: &mut PollHelper) {
+        helper
+            .until("30 records behind", |snapshot| {
+                lag(snapshot, &self.name, &self.name) == Some(30)
+            })
+            .await;
     }
 
-    pub(crate) async fn connection(&self, listener: Listener, security: Security) -> Connection {
+    /// A connection to a listener, the first of its revision.
+    pub async fn connection(&self, listener: Listener, security: Security) -> Connection {
         connection(&self.kafka.listener(listener).await, security, 1)
     }
 }
 
-pub(crate) fn connection(bootstrap: &str, security: Security, revision: u64) -> Connection {
+/// A connection to these servers; a higher revision stands for credentials that have changed.
+pub fn connection(bootstrap: &str, security: Security, revision: u64) -> Connection {
     let servers = Servers::parse(bootstrap.split(',')).unwrap();
     Connection::new(servers, security, "test", revision)
 }
 
-pub(crate) fn trusting(authorities: &str) -> Option<Tls> {
+/// TLS that takes whom these authorities vouch for, and shows no certificate.
+pub fn trusting(authorities: &str) -> Option<Tls> {
     Some(Tls {
         authorities: Secret::new(authorities),
         certificate: None,
     })
 }
 
-pub(crate) fn showing(authorities: &str, chain: &str, key: &str) -> Security {
+/// TLS that takes whom these authorities vouch for, and logs in by a certificate.
+pub fn showing(authorities: &str, chain: &str, key: &str) -> Security {
     Security {
         tls: Some(Tls {
             authorities: Secret::new(authorities),
@@ -86,11 +91,13 @@ pub(crate) fn showing(authorities: &str, chain: &str, key: &str) -> Security {
     }
 }
 
-pub(crate) fn login(mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
+/// A password of the user `lagrange`.
+pub fn login(mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
     login_as("lagrange", mechanism, password)
 }
 
-pub(crate) fn login_as(user: &str, mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
+/// A password of any user.
+pub fn login_as(user: &str, mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
     Some(Sasl::Password {
         mechanism,
         username: Secret::new(user),
@@ -99,7 +106,7 @@ pub(crate) fn login_as(user: &str, mechanism: PasswordMechanism, password: &str)
 }
 
 /// A token endpoint over TLS that gives tokens of these brokers, good for so many seconds each.
-pub(crate) async fn token_endpoint(kafka: &Kafka, seconds: i64) -> Server {
+pub async fn token_endpoint(kafka: &Kafka, seconds: i64) -> Server {
     let token = kafka.token("lagrange", seconds).await;
     let body = format!(
         r#"{{ "access_token": "{token}", "token_type": "Bearer", "expires_in": {} }}"#,
@@ -108,7 +115,8 @@ pub(crate) async fn token_endpoint(kafka: &Kafka, seconds: i64) -> Server {
     Server::start(move |_| answer(200, &body)).await
 }
 
-pub(crate) fn by_token(server: &Server) -> Option<Sasl> {
+/// Tokens of this endpoint.
+pub fn by_token(server: &Server) -> Option<Sasl> {
     Some(Sasl::Oidc(OidcConfig {
         token_endpoint: server.url().to_owned(),
         client_id: "lagrange".to_owned(),
@@ -123,27 +131,24 @@ pub(crate) fn by_token(server: &Server) -> Option<Sasl> {
 
 /// Category and words of what is said when a connection does not work; `None` is the plaintext listener. Whatever such a test
 /// gives away as a secret has `marker` in it, and the words have not.
-pub(crate) async fn refused(
-    kafka: &Kafka,
-    listener: Option<Listener>,
-    security: Security,
-) -> String {
+pub async fn refused(kafka: &Kafka, listener: Option<Listener>, security: Security) -> String {
     let scene = Scene::open(kafka).await;
     let bootstrap = match listener {
         Some(listener) => kafka.listener(listener).await,
         None => kafka.bootstrap.clone(),
     };
-    let mut eyes = scene.eyes(&connection(&bootstrap, security, 1));
+    let mut helper = scene.poll_helper(&connection(&bootstrap, security, 1));
     let failed = |snapshot: &Snapshot| snapshot.error.is_some();
-    let snapshot = eyes.until("an error", failed).await;
+    let snapshot = helper.until("an error", failed).await;
     let error = snapshot.error.clone().unwrap();
     let text = format!("{}: {error}", error.category());
     assert!(!text.contains("marker"), "{text}");
     text
 }
 
+/// Fails unless all these words are in the text.
 #[track_caller]
-pub(crate) fn assert_says(text: &str, words: &[&str]) {
+pub fn assert_says(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }

@@ -12,11 +12,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::answers::{answer, versions};
+use crate::answers::{answer, versions};
 
 /// What happens to a request instead of, or before, its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mischief {
+pub enum Mischief {
     /// It is answered after this long.
     Delay(Duration),
     /// It is never answered; those behind it on the connection are not either.
@@ -27,13 +27,17 @@ pub(crate) enum Mischief {
     Half,
     /// This is answered, after the four bytes of its size and the four of the correlation.
     Instead(&'static [u8]),
-    /// An answer of `size` bytes is begun, as its first four bytes say, and so many bytes of it are sent, `at_once` at a time with a
-    /// `pause` before each, and nothing more. If it is `unsolicited`, it follows the answer.
+    /// An answer is begun, as its first four bytes say, and never ended.
     Begin {
+        /// Whether it comes after the real answer, which nobody has asked it to.
         unsolicited: bool,
+        /// How long it claims to be.
         size: i32,
+        /// How many bytes of it really come.
         sent: usize,
+        /// The most that is written in one go.
         at_once: usize,
+        /// The time before each write.
         pause: Duration,
     },
     /// Each of these at random: one request in this many is dropped, one in three of them is delayed a little.
@@ -42,68 +46,72 @@ pub(crate) enum Mischief {
 
 /// A group as the brokers know it.
 #[derive(Debug, Clone)]
-pub(crate) struct FakeGroup {
+pub struct FakeGroup {
     /// The broker that coordinates it.
-    pub(crate) coordinator: i32,
+    pub coordinator: i32,
     /// `consumer` for members of either protocol; something else for others' groups.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// Committed in every partition.
-    pub(crate) committed: i64,
+    pub committed: i64,
     /// Error that an OffsetFetch is answered with.
-    pub(crate) error: i16,
+    pub error: i16,
 }
 
 /// A topic.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FakeTopic {
+pub struct FakeTopic {
     /// Leader of each partition; partitions of leader -2 are left out of the answer.
-    pub(crate) leaders: Vec<i32>,
+    pub leaders: Vec<i32>,
     /// What ListOffsets answers for latest.
-    pub(crate) end: i64,
+    pub end: i64,
     /// Error that ListOffsets is answered with.
-    pub(crate) error: i16,
+    pub error: i16,
 }
 
 /// The cluster that all brokers speak of.
 #[derive(Debug, Default)]
-pub(crate) struct World {
-    pub(crate) addresses: BTreeMap<i32, SocketAddr>,
-    pub(crate) topics: BTreeMap<String, FakeTopic>,
-    pub(crate) groups: BTreeMap<String, FakeGroup>,
+pub struct World {
+    /// Where each broker listens, by its number.
+    pub addresses: BTreeMap<i32, SocketAddr>,
+    /// By name; a topic that is not here is not known.
+    pub topics: BTreeMap<String, FakeTopic>,
+    /// By name; a group that is not here is dead, and coordinated by broker 1.
+    pub groups: BTreeMap<String, FakeGroup>,
     /// By kind of request; on every broker.
-    pub(crate) mischief: BTreeMap<i16, Mischief>,
+    pub mischief: BTreeMap<i16, Mischief>,
     /// Requests by kind.
-    pub(crate) asked: BTreeMap<i16, usize>,
+    pub asked: BTreeMap<i16, usize>,
     /// Brokers that refuse every login; whoever does not want to log in is served.
-    pub(crate) refusing: BTreeSet<i32>,
+    pub refusing: BTreeSet<i32>,
     /// What they say then, if it is something else than what Kafka says.
-    pub(crate) words: Option<String>,
+    pub words: Option<String>,
     /// Logins tried, by broker.
-    pub(crate) logins: BTreeMap<i32, usize>,
+    pub logins: BTreeMap<i32, usize>,
     /// Brokers that are named besides, from this number on. All of them are the first one.
-    pub(crate) named: std::ops::Range<i32>,
+    pub named: std::ops::Range<i32>,
     /// Those are others in each answer.
-    pub(crate) is_restless: bool,
+    pub is_restless: bool,
     /// Metadata names neither a broker nor a topic, as of a cluster whose brokers are all fenced.
-    pub(crate) is_empty: bool,
+    pub is_empty: bool,
     /// What every member is assigned, as the one that leads its group wrote it down.
-    pub(crate) assignment: &'static [u8],
+    pub assignment: &'static [u8],
     /// Connections that have ended.
-    pub(crate) ended: usize,
+    pub ended: usize,
     /// Requests for metadata that would have had missing topics created.
-    pub(crate) would_create: usize,
+    pub would_create: usize,
 }
 
 /// Brokers 1 to n. They end when this is dropped.
-pub(crate) struct Brokers {
+pub struct Brokers {
     world: Arc<Mutex<World>>,
     /// One of them.
-    pub(crate) bootstrap: String,
+    pub bootstrap: String,
     _tasks: JoinSet<()>,
 }
 
 impl Brokers {
-    pub(crate) async fn start(count: i32) -> Self {
+    /// Starts so many, each on a port of its own; they know of no topic and no group.
+    pub async fn start(count: i32) -> Self {
         let world = Arc::new(Mutex::new(World::default()));
         let mut tasks = JoinSet::new();
         for id in 1..=count {
@@ -120,12 +128,13 @@ impl Brokers {
         }
     }
 
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+    /// What they answer from, to be read and changed while they run.
+    pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
 
     /// A topic whose partitions are led by the brokers in turn, each with an end of 100.
-    pub(crate) fn topic(&self, name: &str, partitions: usize) {
+    pub fn topic(&self, name: &str, partitions: usize) {
         let mut world = self.world();
         let brokers: Vec<i32> = world.addresses.keys().copied().collect();
         let leaders = brokers.into_iter().cycle().take(partitions).collect();
@@ -138,7 +147,7 @@ impl Brokers {
     }
 
     /// A group that has committed 90 everywhere.
-    pub(crate) fn group(&self, id: &str, coordinator: i32) {
+    pub fn group(&self, id: &str, coordinator: i32) {
         let group = FakeGroup {
             coordinator,
             kind: "consumer",
@@ -149,7 +158,7 @@ impl Brokers {
     }
 
     /// How many requests of a kind since the last time.
-    pub(crate) fn take_asked(&self, key: ApiKey) -> usize {
+    pub fn take_asked(&self, key: ApiKey) -> usize {
         self.world().asked.remove(&(key as i16)).unwrap_or(0)
     }
 }

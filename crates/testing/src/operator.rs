@@ -1,5 +1,6 @@
 //! The operator as a process of its own, outside the cluster: started, killed, and read.
 
+use std::env;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::kubernetes::{Kubernetes, Space};
-use super::until::{secs, until};
-use super::{evidence, me};
+use crate::kubernetes::{Kubernetes, Space};
+use crate::until::{secs, until};
+use crate::{ROOT, evidence, me};
 
 /// Where it listens: not where this machine's own outgoing connections come from, which could take the port before it does.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 42);
@@ -26,6 +27,18 @@ const DEFAULTS: [&str; 3] = [
 fn is_given(flag: &str, among: &[&str]) -> bool {
     let name = |flag: &str| flag.split('=').next().unwrap().to_owned();
     among.iter().any(|other| name(other) == name(flag))
+}
+
+/// The operator as cargo has built it for this test program: it says where, and puts it one directory up from the program's own
+/// for whoever runs that by hand.
+fn binary() -> PathBuf {
+    if let Some(path) = env::var_os("CARGO_BIN_EXE_lagrange") {
+        return path.into();
+    }
+    let program = env::current_exe().unwrap();
+    let path = program.ancestors().nth(2).unwrap().join("lagrange");
+    assert!(path.exists(), "{} has not been built", path.display());
+    path
 }
 
 /// A running operator.
@@ -86,7 +99,7 @@ impl Operator {
         more: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lagrange"));
+        let mut command = Command::new(binary());
         command.env_clear().envs(environment.iter().copied());
         let access = format!("--kubeconfig={}", kubeconfig.display());
         let scope = format!("--watch-namespace={}", space.name);
@@ -142,6 +155,7 @@ impl Operator {
         self.address
     }
 
+    /// Process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -171,6 +185,7 @@ impl Operator {
         (self.child.wait().unwrap(), began.elapsed())
     }
 
+    /// All that it has written so far, standard output and standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -230,8 +245,7 @@ pub fn free_address() -> SocketAddr {
 
 /// Ends it with this program even if that is killed and cannot.
 pub fn tether(child: &Child) {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/tether.sh");
-    let mut tether = Command::new(script)
+    let mut tether = Command::new(format!("{ROOT}/tests/env/tether.sh"))
         .args([child.id().to_string(), me()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

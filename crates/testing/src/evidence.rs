@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::try_script;
-use super::until::secs;
+use crate::try_script;
+use crate::until::secs;
 
 /// Every cluster of brokers that this test program has started.
 static BOOTSTRAPS: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -5,14 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::kubernetes::{Kubernetes, Space};
+use crate::kubernetes::{Kubernetes, Space};
 
 /// One write that the API server took.
 #[derive(Debug, Clone)]
 pub struct Write {
+    /// When the API server took the request.
     pub at: Timestamp,
     /// Plural, and the subresource if there is one: `deployments/scale`.
     pub resource: String,
+    /// Name of the object.
     pub name: String,
     /// Field manager; empty where the writer named none.
     pub manager: String,
@@ -23,7 +25,9 @@ pub struct Write {
 /// An action of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
+    /// When the API server took the request.
     pub at: Timestamp,
+    /// Replicas that it wrote.
     pub to: i32,
 }
 

@@ -14,16 +14,18 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::until::{secs, until};
-use super::{evidence, me, script, state_directory, try_script};
+use crate::until::{secs, until};
+use crate::{evidence, me, script, state_directory, try_script};
 
 const SCRIPT: &str = "kafka/kafka.sh";
 
 /// A cluster of brokers.
 #[derive(Debug)]
 pub struct Kafka {
-    pub(super) state: PathBuf,
+    pub(crate) state: PathBuf,
+    /// Bootstrap servers of the plaintext listener, with commas between them.
     pub bootstrap: String,
+    /// How many brokers there are; they are numbered from 1.
     pub nodes: u32,
 }
 
@@ -50,7 +52,7 @@ impl Kafka {
             .unwrap()
     }
 
-    pub(super) fn start_now(nodes: u32, more: &[&str]) -> Self {
+    pub(crate) fn start_now(nodes: u32, more: &[&str]) -> Self {
         let state = state_directory();
         let at = state.to_str().unwrap().to_owned();
         let (count, owner) = (nodes.to_string(), me());
@@ -80,7 +82,7 @@ impl Kafka {
     }
 
     /// The same; what it says if it fails.
-    pub(super) async fn try_run(
+    pub(crate) async fn try_run(
         &self,
         verb: &'static str,
         rest: &[&str],
@@ -114,22 +116,27 @@ impl Kafka {
         );
     }
 
+    /// `kill -9` of a broker.
     pub async fn kill(&self, node: u32) {
         self.run("kill", &[&node.to_string()]).await;
     }
 
+    /// SIGTERM to a broker; returns when it has ended. Its leaders move first.
     pub async fn stop(&self, node: u32) {
         self.run("stop", &[&node.to_string()]).await;
     }
 
+    /// Starts a broker that was killed or stopped, on its old data and ports.
     pub async fn start_node(&self, node: u32) {
         self.run("start", &[&node.to_string()]).await;
     }
 
+    /// SIGSTOP to a broker: it takes connections and never answers.
     pub async fn pause(&self, node: u32) {
         self.run("pause", &[&node.to_string()]).await;
     }
 
+    /// Has a paused broker go on.
     pub async fn resume(&self, node: u32) {
         self.run("cont", &[&node.to_string()]).await;
     }
@@ -202,6 +209,7 @@ impl Kafka {
         .await;
     }
 
+    /// Gives a topic more partitions, `total` in all; returns when all have leaders.
     pub async fn add_partitions(&self, name: &str, total: usize) {
         let admin = self.admin();
         let more = NewPartitions::new(name, total);
@@ -213,6 +221,7 @@ impl Kafka {
         self.until_led(name, i32::try_from(total).unwrap()).await;
     }
 
+    /// Deletes a topic; returns when no broker knows it any more.
     pub async fn delete_topic(&self, name: &str) {
         let result = self
             .admin()
@@ -492,4 +501,5 @@ pub fn consumer_config(bootstrap: &str, group: &str) -> ClientConfig {
     config
 }
 
+/// How long a consumer of a test waits for a record before it does something else.
 pub const POLL: Duration = Duration::from_millis(100);

@@ -50,6 +50,7 @@ pub fn same<T: PartialEq + Debug>(seen: &T, wanted: &T) -> Result<(), String> {
     }
 }
 
+/// So many seconds; deadlines of tests are full of them.
 pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::broker::{FakeTopic, World};
+use crate::broker::{FakeTopic, World};
 
 const UNKNOWN_TOPIC: i16 = 3;
 const NOT_LEADER: i16 = 6;
@@ -40,7 +40,7 @@ fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-pub(super) fn versions(error: i16) -> ResponseKind {
+pub(crate) fn versions(error: i16) -> ResponseKind {
     let keys = SPOKEN.map(|(key, low, high)| {
         ApiVersion::default()
             .with_api_key(key)
@@ -54,7 +54,7 @@ pub(super) fn versions(error: i16) -> ResponseKind {
 }
 
 /// The answer of broker `id`.
-pub(super) fn answer(
+pub(crate) fn answer(
     id: i32,
     request: RequestKind,
     version: i16,

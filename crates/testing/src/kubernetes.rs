@@ -12,8 +12,8 @@ use kube::{Api, Client, Config, ResourceExt as _};
 use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus, KafkaCluster};
 use serde_json::{Value, json};
 
-use super::until::{secs, until};
-use super::{me, script, state_directory, try_script, unique};
+use crate::until::{secs, until};
+use crate::{ROOT, me, script, state_directory, try_script, unique};
 
 const SCRIPT: &str = "kubernetes/kube.sh";
 
@@ -21,6 +21,7 @@ const SCRIPT: &str = "kubernetes/kube.sh";
 #[derive(Debug)]
 pub struct Kubernetes {
     state: PathBuf,
+    /// Of an administrator.
     pub kubeconfig: PathBuf,
 }
 
@@ -68,12 +69,7 @@ impl Kubernetes {
 
     fn start_now(mode: &str) -> Self {
         let kubernetes = Self::start_bare(mode);
-        kubernetes.kubectl(&[
-            "apply",
-            "--server-side",
-            "-f",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/crds"),
-        ]);
+        kubernetes.kubectl(&["apply", "--server-side", "-f", &format!("{ROOT}/crds")]);
         kubernetes
     }
 
@@ -104,6 +100,7 @@ impl Kubernetes {
         Client::try_from(config).unwrap()
     }
 
+    /// What kubectl prints on standard output; it has to succeed.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         self.script("kubectl", arguments)
     }
@@ -114,6 +111,7 @@ impl Kubernetes {
         try_script(SCRIPT, &all).unwrap_or_else(|said| said)
     }
 
+    /// What Helm prints on standard output; it has to succeed.
     pub fn helm(&self, arguments: &[&str]) -> String {
         self.script("helm", arguments)
     }
@@ -145,6 +143,7 @@ impl Kubernetes {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// Loads an image that `tests/env/image.sh` has made, for Pods of the real node.
     pub fn load_image(&self, tar: &str) {
         self.script("load-image", &[tar]);
     }
@@ -183,19 +182,24 @@ impl Drop for Kubernetes {
 /// A namespace and what a test does in it.
 #[derive(Clone)]
 pub struct Space {
+    /// An administrator's.
     pub client: Client,
+    /// Name of the namespace.
     pub name: String,
 }
 
 impl Space {
+    /// The Deployments of the namespace.
     pub fn deployments(&self) -> Api<Deployment> {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
+    /// The ConsumerGroups of the namespace.
     pub fn groups(&self) -> Api<ConsumerGroup> {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
+    /// The KafkaClusters of the namespace.
     pub fn clusters(&self) -> Api<KafkaCluster> {
         Api::namespaced(self.client.clone(), &self.name)
     }
@@ -338,6 +342,7 @@ impl Space {
             .unwrap();
     }
 
+    /// Status of a ConsumerGroup; an empty one if nobody has written any yet.
     pub async fn status(&self, name: &str) -> ConsumerGroupStatus {
         self.groups()
             .get(name)

@@ -11,11 +11,11 @@ use kube::Api;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Message as _, TopicPartitionList};
 
-use super::kafka::{Kafka, POLL, consumer_config};
-use super::until::secs;
+use crate::kafka::{Kafka, POLL, consumer_config};
+use crate::until::secs;
 
 /// As many members as the Deployment has ready replicas, until dropped.
-pub struct Crowd {
+pub struct Consumers {
     follow: tokio::task::JoinHandle<()>,
     pace: Arc<Pace>,
 }
@@ -32,7 +32,7 @@ pub struct Pace {
 /// Records are left where they are.
 pub const IDLE: u64 = u64::MAX;
 
-impl Crowd {
+impl Consumers {
     /// Members of `group` that read `topic`.
     pub fn follow(
         kafka: &Kafka,
@@ -106,7 +106,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Crowd {
+impl Drop for Consumers {
     fn drop(&mut self) {
         self.follow.abort();
     }
