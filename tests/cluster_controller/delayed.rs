@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use kube::api::PostParams;
-use lagrange::api::condition::find;
+use lagrange_core::api::condition::find;
+use lagrange_testing::consumers::{Consumers, IDLE};
+use lagrange_testing::operator::Operator;
+use lagrange_testing::until::{same, secs, until};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::stage::{APP, Chronicle, Stage, now};
-use crate::support::crowd::{Crowd, IDLE};
-use crate::support::operator::Operator;
-use crate::support::until::{same, secs, until};
 
 /// A stage with a second topic, whose records the members read when their time has come.
 struct Scene {
@@ -29,8 +29,8 @@ impl Scene {
     }
 
     /// Members that read both topics.
-    fn members(&self, settings: &[(&str, &str)]) -> Crowd {
-        Crowd::follow_with(
+    fn members(&self, settings: &[(&str, &str)]) -> Consumers {
+        Consumers::follow_with(
             self.stage.kafka,
             self.stage.space.deployments(),
             APP,
@@ -41,7 +41,7 @@ impl Scene {
     }
 
     /// A Deployment of so many replicas, each a member that shares all partitions with the others.
-    async fn replicas(&self, replicas: i32) -> Crowd {
+    async fn replicas(&self, replicas: i32) -> Consumers {
         self.stage.space.deployment(APP, replicas).await;
         self.members(&[("partition.assignment.strategy", "cooperative-sticky")])
     }
@@ -120,9 +120,9 @@ async fn a_backlog_of_retries_asks_for_nothing_and_the_same_in_the_ordinary_topi
     let scene = Scene::set("retries", 4, 2).await;
     let stage = &scene.stage;
     stage.space.deployment(APP, 1).await;
-    let crowd = scene.members(settings);
-    crowd.leave(Some(&scene.retries));
-    crowd.micros_per_record(0);
+    let consumers = scene.members(settings);
+    consumers.leave(Some(&scene.retries));
+    consumers.micros_per_record(0);
     stage.kafka.produce(&stage.topic, 40).await;
     stage.kafka.produce(&scene.retries, 1_000).await;
     stage.group(scene.both()).await;
@@ -170,7 +170,7 @@ async fn a_backlog_of_retries_asks_for_nothing_and_the_same_in_the_ordinary_topi
     }
 
     // More than the ordinary topic has partitions.
-    crowd.micros_per_record(IDLE);
+    consumers.micros_per_record(IDLE);
     stage.kafka.produce(&stage.topic, 1_000).await;
     stage.space.until_replicas(APP, 6, 60).await;
     stage.until_members(6).await;
@@ -187,9 +187,9 @@ async fn a_backlog_of_retries_asks_for_nothing_and_the_same_in_the_ordinary_topi
 async fn retries_that_wait_are_no_delay_and_ordinary_records_that_wait_are() {
     let scene = Scene::set("late", 6, 6).await;
     let stage = &scene.stage;
-    let crowd = scene.replicas(1).await;
-    crowd.leave(Some(&scene.retries));
-    crowd.micros_per_record(0);
+    let consumers = scene.replicas(1).await;
+    consumers.leave(Some(&scene.retries));
+    consumers.micros_per_record(0);
     let an_hour_ago = now().as_millisecond() - 3_600_000;
     for partition in 0..6 {
         stage
@@ -216,7 +216,7 @@ async fn retries_that_wait_are_no_delay_and_ordinary_records_that_wait_are() {
     assert_eq!(chronicle.condition("Healthy"), ["True/AsExpected"]);
 
     // A minute's work, of which one replica does half a thousand in 20 s.
-    crowd.micros_per_record(40_000);
+    consumers.micros_per_record(40_000);
     stage.kafka.produce(&stage.topic, 3_000).await;
     until(secs(90), "it grows", || async {
         match stage.space.replicas(APP).await {
@@ -232,8 +232,8 @@ async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_un
 {
     let scene = Scene::set("nap", 6, 6).await;
     let stage = &scene.stage;
-    let crowd = scene.replicas(1).await;
-    crowd.micros_per_record(0);
+    let consumers = scene.replicas(1).await;
+    consumers.micros_per_record(0);
     stage.kafka.produce(&stage.topic, 60).await;
     stage.kafka.produce(&scene.retries, 6).await;
     let pattern = format!("{}(-retry-[0-9]+)?", stage.topic);
@@ -247,7 +247,7 @@ async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_un
     scene.until_looked(&operator, 2).await;
     assert_eq!(stage.sizes(), [0]);
 
-    crowd.leave(Some(&scene.retries));
+    consumers.leave(Some(&scene.retries));
     stage.kafka.produce(&scene.retries, 500).await;
     stage.space.until_replicas(APP, 1, 60).await;
     stage.until_settled(1).await;
@@ -259,12 +259,12 @@ async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_un
     scene.until_looked(&operator, 10).await;
     assert_eq!(stage.sizes(), [0, 1]);
 
-    crowd.leave(None);
+    consumers.leave(None);
     stage.space.until_replicas(APP, 0, 120).await;
     stage.until_settled(0).await;
     assert_eq!(stage.sizes(), [0, 1, 0]);
     // As many of the other topic are worth more than one replica.
-    crowd.micros_per_record(IDLE);
+    consumers.micros_per_record(IDLE);
     stage.kafka.produce(&stage.topic, 500).await;
     stage.space.until_replicas(APP, 6, 60).await;
     assert_eq!(stage.sizes(), [0, 1, 0, 6]);
@@ -274,8 +274,8 @@ async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_un
 async fn a_topic_for_retries_that_is_made_while_the_group_sleeps_wakes_it_with_its_first_record() {
     let scene = Scene::set("second", 3, 3).await;
     let stage = &scene.stage;
-    let crowd = scene.replicas(1).await;
-    crowd.micros_per_record(0);
+    let consumers = scene.replicas(1).await;
+    consumers.micros_per_record(0);
     stage.kafka.produce(&stage.topic, 60).await;
     let pattern = format!("{}(-retry-[0-9]+)?", stage.topic);
     let mut change = json!({ "topics": null, "topicPattern": pattern, "minReplicas": 0 });
@@ -288,7 +288,7 @@ async fn a_topic_for_retries_that_is_made_while_the_group_sleeps_wakes_it_with_i
 
     let second = format!("{}-retry-2", stage.topic);
     stage.kafka.create_topic(&second, 3).await;
-    crowd.leave(Some(&second));
+    consumers.leave(Some(&second));
     stage.kafka.produce(&second, 500).await;
     // Names are listed once a minute.
     stage.space.until_replicas(APP, 1, 120).await;
@@ -296,7 +296,7 @@ async fn a_topic_for_retries_that_is_made_while_the_group_sleeps_wakes_it_with_i
     scene.until_lag(0).await;
     assert_eq!(stage.status().await.partitions, Some(9));
     assert_eq!(stage.sizes(), [0, 1]);
-    crowd.leave(None);
+    consumers.leave(None);
     stage.space.until_replicas(APP, 0, 120).await;
     assert_eq!(stage.sizes(), [0, 1, 0]);
 }
@@ -305,9 +305,9 @@ async fn a_topic_for_retries_that_is_made_while_the_group_sleeps_wakes_it_with_i
 async fn the_field_takes_effect_on_a_living_group_and_so_does_taking_it_away() {
     let scene = Scene::set("living", 4, 2).await;
     let stage = &scene.stage;
-    let crowd = scene.replicas(1).await;
-    crowd.leave(Some(&scene.retries));
-    crowd.micros_per_record(0);
+    let consumers = scene.replicas(1).await;
+    consumers.leave(Some(&scene.retries));
+    consumers.micros_per_record(0);
     stage.kafka.produce(&stage.topic, 40).await;
     stage.kafka.produce(&scene.retries, 200).await;
     let both = scene.both();
@@ -357,9 +357,9 @@ async fn retries_that_cannot_be_counted_hold_no_scale_down_once_the_field_names_
     let commits = BTreeMap::from([(0, 10), (1, 1_000), (2, 10)]);
     let kafka = stage.kafka;
     kafka.commit(&stage.topic, &scene.retries, &commits).await;
-    let crowd = scene.replicas(3).await;
-    crowd.leave(Some(&scene.retries));
-    crowd.micros_per_record(0);
+    let consumers = scene.replicas(3).await;
+    consumers.leave(Some(&scene.retries));
+    consumers.micros_per_record(0);
     kafka.produce(&stage.topic, 60).await;
     let both = scene.both();
     stage.group(json!({ "topics": both["topics"] })).await;
@@ -410,8 +410,8 @@ async fn a_pattern_that_cannot_be_used_is_said_with_what_to_write_and_holds_unti
 ) {
     let scene = Scene::set("mistaken", 4, 2).await;
     let stage = &scene.stage;
-    let crowd = scene.replicas(1).await;
-    crowd.leave(Some(&scene.retries));
+    let consumers = scene.replicas(1).await;
+    consumers.leave(Some(&scene.retries));
     stage.kafka.produce(&stage.topic, 1_000).await;
     let mut change = scene.both();
     change["delayedTopicPattern"] = json!(pattern);
@@ -435,7 +435,7 @@ async fn a_pattern_that_cannot_be_used_is_said_with_what_to_write_and_holds_unti
     stage.space.until_replicas(APP, 6, 60).await;
     stage.until_settled(6).await;
     // A mistake in a living group: it stays as it is.
-    crowd.micros_per_record(0);
+    consumers.micros_per_record(0);
     stage
         .space
         .edit(APP, json!({ "delayedTopicPattern": pattern }))
