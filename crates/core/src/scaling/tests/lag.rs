@@ -189,6 +189,14 @@ fn more_replicas_than_partitions_with_work_are_not_bought() {
     let backlogged = world.look().facts.backlogged;
     assert_eq!(backlogged.partitions, [(Arc::from("orders"), 3)]);
     assert_eq!(backlogged.percent, 100);
+    for (index, partition) in (0..).zip(&mut world.partitions) {
+        partition.log_end = Some(if index == 3 { 1000 } else { 5 });
+    }
+    // A minute later nothing comes any more.
+    for _ in 0..5 {
+        world.look();
+    }
+    assert_eq!(world.look().facts.backlogged.percent, 95);
 
     // Two of them: two consumers have something to do.
     let mut world = World::new(12, 1);
@@ -271,6 +279,10 @@ fn what_is_read_and_never_committed_is_unknown() {
             }
             let decision = world.look();
             assert_eq!(scale(&decision), None, "{decision:#?}");
+            if reset == OffsetReset::Earliest && look < 10 {
+                // Batches are committed when they are full.
+                assert_eq!(decision.facts.uncommitted, 0);
+            }
             if look > 14 {
                 assert_eq!(decision.facts.uncommitted, 4);
                 assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
@@ -295,4 +307,69 @@ fn a_commit_past_the_end_of_an_empty_partition_holds_nobody() {
         owner: Some(0),
     };
     assert_eq!(world.until_action(4), Some((2, 8)));
+}
+
+#[rstest]
+#[case::never_written(0)]
+#[case::all_expired(700)]
+fn a_commit_past_the_end_of_an_empty_partition_keeps_nobody_from_going_down(#[case] end: i64) {
+    let mut world = World::new(8, 8);
+    world.partitions[5] = Partition {
+        log_start: Some(end),
+        log_end: Some(end),
+        committed: Commit::At(51_234),
+        owner: Some(0),
+    };
+    assert_eq!(world.look().facts.lag.unknown, 0);
+    assert_eq!(world.until_action(40), Some((8, 4)));
+}
+
+#[rstest]
+#[case(OffsetReset::Latest, 3)]
+#[case(OffsetReset::Earliest, 0)]
+fn a_group_that_commits_somewhere_is_not_one_that_commits_nothing(
+    #[case] reset: OffsetReset,
+    #[case] unknown: usize,
+) {
+    let mut world = World::new(4, 4);
+    world.policy.offset_reset = reset;
+    for look in 1..60 {
+        for partition in &mut world.partitions {
+            partition.log_end = Some(1500 * look);
+            partition.committed = Commit::Absent;
+        }
+        world.partitions[0].committed = Commit::At(1500 * look);
+        let facts = world.look().facts;
+        assert_eq!(facts.nothing_committed, None, "look {look}");
+        assert!(
+            look < 2 || facts.uncommitted == unknown,
+            "look {look}: {facts:#?}"
+        );
+    }
+}
+
+#[rstest]
+#[case::more_than_a_transaction_leaves(1001, true, false)]
+#[case::nobody_has_it(3, false, false)]
+#[case::it_is_taken_from_whoever_has_it(3, true, true)]
+fn what_may_be_records_is_not_slept_through(
+    #[case] left: i64,
+    #[case] is_owned: bool,
+    #[case] rebalances: bool,
+) {
+    let mut world = World::new(3, 1);
+    world.policy.min = 0;
+    world.policy.may_hold_markers = true;
+    world.flow(9000, 9000);
+    world.look();
+    world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + left);
+    world.partitions[1].owner = is_owned.then_some(0);
+    for look in 0..160 {
+        world.group = if rebalances && look % 20 == 0 {
+            GroupState::Rebalancing
+        } else {
+            GroupState::Stable
+        };
+        assert_ne!(scale(&world.look()), Some((1, 0)), "look {look}");
+    }
 }
