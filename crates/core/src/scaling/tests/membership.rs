@@ -176,6 +176,57 @@ fn a_size_beside_members_of_somebody_else_counts_what_they_take() {
 }
 
 #[test]
+fn members_of_somebody_else_are_those_beyond_replicas_times_threads() {
+    let mut shared = Shared::new(12, 2, 4);
+    shared.world.policy.threads = 2;
+    shared.own = Some(4);
+    shared.world.set_lag(100_000);
+    let action = (0..4).find_map(|_| scale(&shared.look()));
+    assert_eq!(action, Some((2, 4)), "eight consumers for what four leave");
+    assert_eq!(shared.look().facts.foreign_members, 4);
+}
+
+#[test]
+fn a_scale_down_beside_members_of_somebody_else_settles() {
+    let mut shared = Shared::new(12, 4, 4);
+    let action = (0..40).find_map(|_| scale(&shared.look()));
+    assert!(action.is_some_and(|(from, to)| to < from), "{action:?}");
+    shared.run(2);
+    assert!(
+        shared
+            .world
+            .state
+            .memory
+            .last
+            .unwrap()
+            .settled_after
+            .is_some()
+    );
+}
+
+#[test]
+fn a_topic_of_which_the_target_may_have_partitions_brings_nobody_down() {
+    // Eight replicas, of which four have the four partitions of the target's topic; who has the other twelve, nobody can say.
+    let mut shared = Shared::new(4, 8, 8);
+    shared.elsewhere = 12;
+    shared.world.set_lag(100_000);
+    assert_eq!(shared.run(60), []);
+}
+
+#[test]
+fn members_of_somebody_else_stand_in_for_no_replica_that_does_not_come() {
+    let mut shared = Shared::new(12, 2, 4);
+    shared.run(6);
+    shared.world.ready = 1;
+    shared.own = Some(1);
+    shared.world.set_lag(100_000);
+    let began = shared.world.now;
+    let action = (0..60).find_map(|_| scale(&shared.look()));
+    assert!(action.is_some());
+    assert!(shared.world.now.duration_since(began) >= secs(285));
+}
+
+#[test]
 fn after_the_first_scale_up_that_brings_no_member_it_stops_and_asks() {
     let mut shared = Shared::new(12, 1, 2);
     shared.own = Some(0);
@@ -310,9 +361,39 @@ fn a_group_that_is_thrown_about_is_told_and_not_made_smaller() {
     assert_eq!(world.until_action(80), Some((12, 6)));
 }
 
-#[test]
-fn a_release_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off() {
-    use crate::scaling::tests::plant::Plant;
+#[rstest::rstest]
+#[case::releases(true)]
+#[case::actions(false)]
+fn rebalances_whose_cause_is_known_are_no_storm(#[case] releases: bool) {
+    let mut world = World::new(12, 6);
+    world.run(4);
+    for times in 0..6 {
+        if releases {
+            world.rollout = Rollout::InProgress;
+        } else {
+            let (from, to) = if times % 2 == 0 { (6, 12) } else { (12, 6) };
+            world.state.memory = world.state.memory.begin(from, to, world.now).confirm();
+            world.resize(to);
+        }
+        world.group = GroupState::Rebalancing;
+        assert_eq!(world.look().facts.rebalances, None);
+        (world.group, world.rollout) = (GroupState::Stable, Rollout::None);
+        for _ in 0..5 {
+            assert_eq!(world.look().facts.rebalances, None);
+        }
+    }
+}
+
+#[rstest::rstest]
+#[case::a_release(Rollout::InProgress, GroupState::Stable, 4)]
+#[case::a_slow_release(Rollout::InProgress, GroupState::Stable, 8)]
+#[case::a_member_that_was_thrown_out(Rollout::None, GroupState::Rebalancing, 4)]
+fn a_disturbance_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off(
+    #[case] rollout: Rollout,
+    #[case] group: GroupState,
+    #[case] looks: i64,
+) {
+    use super::plant::Plant;
     let mut plant = Plant::new(12, 6, 780);
     plant.world.policy.objective = Objective::LagPerReplica(2000);
     // A backlog shows what a consumer can do.
@@ -321,10 +402,12 @@ fn a_release_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off() {
     assert_eq!(plant.capacity(), Some(200));
     assert_eq!(plant.world.replicas, 6);
     for _ in 0..4 {
-        plant.world.rollout = Rollout::InProgress;
-        plant.world.group = GroupState::Rebalancing;
-        plant.stall = 60;
-        assert_eq!(plant.run(4), []);
+        plant.world.rollout = rollout;
+        plant.world.group = group;
+        plant.stall = 15 * looks;
+        for _ in 0..looks {
+            assert_eq!(scale(&plant.look()), None);
+        }
         plant.world.rollout = Rollout::None;
         plant.world.resize(6);
         for _ in 0..56 {

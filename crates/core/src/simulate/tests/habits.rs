@@ -44,6 +44,18 @@ fn beside_members_of_somebody_else_it_grows_no_further_than_they_leave() {
 }
 
 #[test]
+fn what_members_of_somebody_else_carry_is_asked_of_no_replica() {
+    // A rush shows what a consumer can do; after it nine members carry what one replica alone could not.
+    let load = "0,1000\n600,1000\n660,2800\n1500,2800\n1560,1000\n7200,1000\n";
+    let outcome = group(json!({}), load, |p| {
+        p.initial_replicas = Some(4);
+        p.foreign_members = 8;
+    });
+    let last = outcome.series.last().unwrap().replicas;
+    assert_eq!(last, 1, "{:?}", sizes(&outcome));
+}
+
+#[test]
 fn a_group_that_restores_state_is_moved_seldom() {
     let waves = (0..16).map(|n| format!("{},{}\n", n * 1200, if n % 2 == 0 { 500 } else { 1300 }));
     let load: String = waves.collect();
