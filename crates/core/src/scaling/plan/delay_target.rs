@@ -261,10 +261,6 @@ fn predict(
                 let able = saturated.map_or(capacity, |rate| rate.min(capacity));
                 (1.0 - able / came).max(-1.0)
             }
-            // What is late when nothing comes any more is late, however soon it is read.
-            None if consumer.delay > slope_from && consumer.expected <= 0.0 => {
-                (1.0 - consumed / came).max(-1.0)
-            }
             None if consumer.delay > slope_from => (1.0 - consumed / came).max(-1.0),
             None => 0.0,
         };

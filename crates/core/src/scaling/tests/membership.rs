@@ -393,7 +393,7 @@ fn a_disturbance_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off(
     #[case] group: GroupState,
     #[case] looks: i64,
 ) {
-    use super::plant::Plant;
+    use crate::scaling::tests::plant::Plant;
     let mut plant = Plant::new(12, 6, 780);
     plant.world.policy.objective = Objective::LagPerReplica(2000);
     // A backlog shows what a consumer can do.

@@ -4,6 +4,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::scaling::state::learnt::Seconds;
 use crate::scaling::tests::plant::Plant;
 
 /// Jobs of 20 minutes in four of twelve partitions, one each and more behind it.
@@ -50,6 +51,8 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
     done(&mut plant, 2);
     plant.world.restart();
     assert_eq!(plant.run(70), []);
+    let named = plant.look().facts.stuck_partitions;
+    assert_eq!(named, [], "it is known how long they may take");
     let longest = plant.world.state.memory.learnt.longest;
     assert!(
         longest.is_some_and(|longest| longest.seconds >= 1000),
@@ -116,6 +119,8 @@ fn what_the_loser_of_a_stuck_partition_commits_does_not_make_it_move() {
 #[test]
 fn an_outage_is_no_record_that_takes_long() {
     let mut plant = Plant::new(12, 6, 600);
+    // Nobody is taken away or added: the same consumers go on where they stood.
+    (plant.world.policy.min, plant.world.policy.max) = (6, Some(6));
     plant.run(20);
     plant.able = 0;
     plant.run(40);
@@ -209,4 +214,114 @@ fn records_that_wait_on_purpose_ask_for_nothing(#[case] objective: Objective) {
         sizes += plant.world.replicas;
     }
     assert!(sizes <= 160 * 5, "{} at the mean", sizes / 160);
+}
+
+#[test]
+fn a_partition_that_never_moves_is_taken_for_a_long_record_no_longer_than_an_hour() {
+    let mut plant = Plant::new(12, 6, 60);
+    plant.world.policy.max = Some(6);
+    plant.stuck = Some(3);
+    assert_eq!(plant.run(230), []);
+    assert_eq!(hold(&plant.look()), Some(HoldReason::RecordsInHand));
+    plant.run(60);
+    assert!(plant.world.replicas < 6);
+}
+
+/// What moves stands still for so many seconds, as far as is known.
+fn stands_for(seconds: i64, world: &World) -> Seconds {
+    let time = world.now;
+    Seconds { seconds, time }
+}
+
+#[test]
+fn a_group_whose_rebalances_are_dear_grows_sooner() {
+    let delay_at_growth = |pause: i64| {
+        let mut plant = Plant::new(12, 3, 540);
+        plant.world.policy.objective = Objective::MaxDelay(secs(300));
+        plant.run(10);
+        plant.world.state.memory.learnt.pause = Some(stands_for(pause, &plant.world));
+        plant.load(720);
+        for _ in 0..240 {
+            let decision = plant.look();
+            if let Some((from, to)) = scale(&decision) {
+                assert!(to > from, "{decision:#?}");
+                return decision.facts.delay.unwrap();
+            }
+        }
+        panic!("it does not grow")
+    };
+    let (dear, usual) = (delay_at_growth(200), delay_at_growth(10));
+    assert!(dear < secs(150) && usual > secs(180), "{dear:?}, {usual:?}");
+}
+
+#[rstest]
+#[case(Objective::LagPerReplica(1000), 1200)]
+#[case(Objective::MaxDelay(secs(60)), 1900)]
+fn where_rebalances_are_dear_what_one_has_done_is_waited_for(
+    #[case] objective: Objective,
+    #[case] read: i64,
+) {
+    let spaced = |pause: i64| {
+        let mut world = World::new(12, 1);
+        world.policy.objective = objective;
+        world.look();
+        world.state.memory.learnt.pause = Some(stands_for(pause, &world));
+        let mut acted = Vec::new();
+        for _ in 0..120 {
+            // More comes as soon as it has grown.
+            world.flow(if acted.is_empty() { 2400 } else { 24_000 }, read);
+            let decision = world.look();
+            if scale(&decision).is_some() {
+                world.act(&decision);
+                acted.push(world.now);
+            }
+        }
+        acted[1].duration_since(acted[0])
+    };
+    assert!(spaced(10) <= secs(60));
+    assert!(spaced(240) >= secs(90));
+}
+
+#[test]
+fn where_rebalances_are_dear_the_next_one_waits_for_a_commit() {
+    let mut world = World::new(12, 1).lag(3000);
+    world.look();
+    world.state.memory.learnt.pause = Some(stands_for(240, &world));
+    assert_eq!(world.until_action(4), Some((1, 3)));
+    world.set_lag(100_000);
+    let acted = world.now;
+    assert_eq!(world.until_action(90), Some((3, 12)));
+    let waited = world.now.duration_since(acted);
+    assert!(waited >= secs(900) && waited <= secs(930), "{waited:?}");
+}
+
+#[test]
+fn what_a_rebalance_costs_is_bounded() {
+    // Whoever got a partition does not commit for longer than a quarter of an hour.
+    let mut plant = Plant::new(12, 3, 540);
+    plant.run(10);
+    plant.restores = 3000;
+    plant.load(1000);
+    assert!((0..20).any(|_| scale(&plant.look()).is_some()));
+    plant.run(70);
+    let pause = plant.world.state.memory.learnt.pause;
+    assert_eq!(pause.map(|pause| pause.seconds), Some(900));
+    // And what no process of ours has written is brought into what can be.
+    plant.world.state.memory.learnt.pause = Some(stands_for(1_000_000, &plant.world));
+    plant.look();
+    let pause = plant.world.state.memory.learnt.pause;
+    assert!(pause.is_some_and(|pause| pause.seconds <= 900), "{pause:?}");
+}
+
+#[test]
+fn a_topic_that_is_late_alone_does_not_wait_on_purpose() {
+    // Three consumers that just carry what comes, with 100 s of it before them.
+    let mut plant = Plant::new(6, 3, 600);
+    plant.world.policy.max = Some(3);
+    for partition in &mut plant.world.partitions {
+        partition.log_end = Some(10_000);
+    }
+    assert_eq!(plant.run(80), []);
+    let delay = plant.look().facts.delay;
+    assert!(delay.is_some_and(|delay| delay >= secs(90)), "{delay:?}");
 }
