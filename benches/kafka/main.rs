@@ -22,16 +22,15 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lagrange::clock::Clock;
-use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::connection::secret::Secret;
+use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security, Tls};
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::observer::Observer;
 use lagrange::kafka::pool::{Pool, Settings};
-use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
-use lagrange::kafka::secret::Secret;
-use lagrange::kafka::security::{PasswordMechanism, Sasl, Security, Tls};
-use lagrange::kafka::stats::Observer;
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::rdkafka::reader::RdkafkaFactory;
 use lagrange_core::intent::servers::Servers;
-
 use support::eyes::{interest, lag, named, settings};
 use support::kafka::Kafka;
 use support::secure::{Listener, Tokens};

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    kafka::{connection::Identity, stats::Observer},
-    process::metrics::Metrics,
-};
+use crate::kafka::connection::Identity;
+use crate::kafka::observer::Observer;
+use crate::process::metrics::Metrics;
 
 impl Observer for Metrics {
     fn looked(&self, cluster: &Identity, took: Duration) {

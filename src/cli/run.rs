@@ -7,22 +7,19 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{Level, error, info};
 
 use crate::clock::Clock;
-use crate::controller;
-use crate::controller::{Gates, Setup};
-use crate::kafka::bounds::Bounds;
-use crate::kafka::pool;
-use crate::kafka::pool::{PollerFailed, Pool};
-use crate::kafka::rdkafka_reader::RdkafkaFactory;
+use crate::controller::{self, Gates, Setup};
+use crate::kafka::pool::{self, PollerFailed, Pool};
+use crate::kafka::rdkafka::bounds::Bounds;
+use crate::kafka::rdkafka::reader::RdkafkaFactory;
 use crate::process::budget::Budget;
-use crate::process::http::Pages;
-use crate::process::kubernetes::{Access, AccessError, Cluster};
+use crate::process::http::{self, Pages};
+use crate::process::kubernetes::{self, Access, AccessError, Cluster};
 use crate::process::metrics::Metrics;
 use crate::process::options::Options;
 use crate::process::readiness::{Gate, Liveness, ReadinessBuilder};
-use crate::process::shutdown::{Ended, Tasks};
-use crate::process::{descriptors, http, kubernetes, logging, memory, shutdown};
-use crate::recording;
-use crate::recording::Recorder;
+use crate::process::shutdown::{self, Ended, Tasks};
+use crate::process::{descriptors, logging, memory};
+use crate::recording::{self, Recorder};
 
 /// Connections to Kafka that have not closed by then are left to the end of the process.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);

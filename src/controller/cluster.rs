@@ -17,21 +17,18 @@ use lagrange_core::api::{KafkaCluster, KafkaClusterStatus, NamespacesFrom, condi
 use lagrange_core::intent::Plan;
 use serde_json::json;
 
-use super::{
-    answers,
-    context::{Context, lock},
-    error::{Error, Problem},
-    event::{self, Happening, REPORTER, Told},
-    looks::Watching,
-    name::Name,
-    report::merge_patch,
-    secrets::Chosen,
-    source,
-};
+use super::context::{Context, lock};
+use super::error::{Error, Problem};
+use super::event::{self, Happening, REPORTER, Told};
+use super::looks::Watching;
+use super::name::Name;
+use super::report::merge_patch;
+use super::secrets::Chosen;
+use super::{answers, source};
 use crate::credentials::{self, Unusable};
 use crate::kafka::connection::Connection;
-use crate::kafka::interest::{Interest, Key};
-use crate::kafka::snapshot::Snapshot;
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::model::snapshot::Snapshot;
 
 /// A cluster that does not answer is said to be so after this long, and two looks (decision 16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);

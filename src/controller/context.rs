@@ -14,21 +14,19 @@ use lagrange_core::scaling::Memory;
 use lagrange_core::scaling::memory::LastAction;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    answers::ApiServer,
-    contest::Claims,
-    error::Error,
-    looks::Clusters,
-    managed::Managed,
-    name::{Name, TargetKey},
-    secrets::Secrets,
-    target::Kinds,
-    wake::Wake,
-    workload::{self, Workload},
-};
+use super::answers::ApiServer;
+use super::contest::Claims;
+use super::error::Error;
+use super::looks::Clusters;
+use super::managed::Managed;
+use super::name::{Name, TargetKey};
+use super::secrets::Secrets;
+use super::target::Kinds;
+use super::wake::Wake;
+use super::workload::{self, Workload};
 use crate::clock::Clock;
 use crate::kafka::connection::Identity;
-use crate::kafka::interest::Key;
+use crate::kafka::model::interest::Key;
 use crate::process::metrics::{Metrics, WriteOutcome};
 use crate::recording::Recorder;
 

@@ -2,12 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::kafka::{
-    connection::{Connection, Identity},
-    interest::{Interest, Key},
-    pool::{Pool, Watch, WatchError},
-    snapshot::Snapshot,
-};
+use crate::kafka::connection::{Connection, Identity};
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::model::snapshot::Snapshot;
+use crate::kafka::pool::{Pool, Watch, WatchError};
 
 /// All clusters that can be watched.
 pub trait Clusters: fmt::Debug + Send + Sync + 'static {

@@ -9,9 +9,13 @@ use lagrange_core::scaling::memory::LastAction;
 use lagrange_core::scaling::{Decision, Memory, Observation, State};
 use tokio::time::Instant;
 
-use super::{error::Problem, event::Told, looks::Watching, name::Name, report};
+use super::error::Problem;
+use super::event::Told;
+use super::looks::Watching;
+use super::name::Name;
+use super::report;
 use crate::kafka::connection::Connection;
-use crate::kafka::interest::Interest;
+use crate::kafka::model::interest::Interest;
 
 /// One group.
 #[derive(Debug)]

@@ -47,27 +47,27 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use lagrange_core::api::{ConsumerGroup, KafkaCluster};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
-use crate::kafka::interest::{Key, Kind};
+use crate::kafka::model::interest::{Key, Kind};
 use crate::process::metrics::Metrics;
 use crate::process::readiness::{Gate, ReadinessBuilder};
 use crate::process::shutdown::Tasks;
 use crate::recording::Recorder;
-use lagrange_core::api::{ConsumerGroup, KafkaCluster};
-
-pub use context::Settings;
-pub use looks::{Clusters, Watching};
-
 use answers::object;
 use context::Context;
 use name::Name;
 use sinks::Stock;
 use wake::Wake;
-use watch::{Read, Sink, Watch, follow::Source};
+use watch::follow::Source;
+use watch::{Read, Sink, Watch};
 use workload::Kind as WorkloadKind;
+
+pub use context::Settings;
+pub use looks::{Clusters, Watching};
 
 /// What must be seen before the controller works, as `/readyz` names it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use kube::{Resource, ResourceExt as _, runtime::reflector::ObjectRef};
 use lagrange_core::api::{ConsumerGroup, KafkaCluster, ScaleTargetRef};
 
-use crate::kafka::interest::Key;
+use crate::kafka::model::interest::Key;
 
 /// Namespace and name of an object whose kind is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,8 +13,8 @@ use lagrange_core::scaling::observation::{
     Partition, Rebalance, Target, Topic, TopicRole,
 };
 
-use crate::kafka::error::ReadError;
-use crate::kafka::snapshot::{self, EndAt, Known, Offset, Snapshot, TopicPartition};
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{self, EndAt, Known, Offset, Snapshot, TopicPartition};
 
 /// What a look older than two intervals is late by before it counts as none.
 const LATE: SignedDuration = SignedDuration::from_secs(5);

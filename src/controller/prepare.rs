@@ -12,20 +12,17 @@ use lagrange_core::scaling::observation::{Blind, Target};
 use lagrange_core::scaling::{Decision, Memory, State, Verdict, decide};
 use tracing::{debug, warn};
 
-use super::{
-    act::Action,
-    contest::{Progress, Ruling},
-    context::{Context, lock},
-    error::Problem,
-    managed::{Managed, Reading, Refusal},
-    name::Name,
-    observe,
-    source::{self, Resolved},
-    target::Addressed,
-    words,
-};
-use crate::kafka::interest::{Interest, Key};
-use crate::kafka::snapshot::Snapshot;
+use super::act::Action;
+use super::contest::{Progress, Ruling};
+use super::context::{Context, lock};
+use super::error::Problem;
+use super::managed::{Managed, Reading, Refusal};
+use super::name::Name;
+use super::source::{self, Resolved};
+use super::target::Addressed;
+use super::{observe, words};
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::model::snapshot::Snapshot;
 use crate::recording::Turn;
 
 /// A target that cannot be scaled is tried again so much later, or when its resource changes.

@@ -6,17 +6,14 @@ use kube::{ResourceExt as _, runtime::controller};
 use lagrange_core::api::ConsumerGroup;
 use lagrange_core::intent::Intent;
 
-use super::{
-    act,
-    contest::{Progress, Ruling},
-    context::{Context, lock},
-    error::{Error, Problem, Stop},
-    managed::Managed,
-    name::Name,
-    prepare, source, target,
-    view::{View, set_aside},
-};
-use crate::kafka::interest::Key;
+use super::contest::{Progress, Ruling};
+use super::context::{Context, lock};
+use super::error::{Error, Problem, Stop};
+use super::managed::Managed;
+use super::name::Name;
+use super::view::{View, set_aside};
+use super::{act, prepare, source, target};
+use crate::kafka::model::interest::Key;
 
 /// When what takes a moment is asked for again, Secrets that are being read or another's turn, if nothing wakes before.
 const SOON: Duration = Duration::from_secs(2);

@@ -13,12 +13,10 @@ use lagrange_core::scaling::memory::LastAction;
 use lagrange_core::scaling::{Decision, Memory, Policy, Verdict};
 use serde_json::{Map, Value};
 
-use super::{
-    conditions::{self, Found},
-    error::Problem,
-    words::{self, two_digits},
-};
-use crate::kafka::snapshot::{self, Protocol};
+use super::conditions::{self, Found};
+use super::error::Problem;
+use super::words::{self, two_digits};
+use crate::kafka::model::snapshot::{self, Protocol};
 
 /// `notBefore` moves only by more than this: what a wait ends at is known no better.
 const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);

@@ -18,17 +18,14 @@ use lagrange_core::intent::Plan;
 use lagrange_core::intent::connection::{Reference, ReferenceKind};
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{
-    answers::ApiServer,
-    context::lock,
-    wake::Wake,
-    watch::follow::{self, Source},
-};
+use super::answers::ApiServer;
+use super::context::lock;
+use super::wake::Wake;
+use super::watch::follow::{self, Source};
 use crate::credentials::{self, Held, Unusable};
-use crate::kafka::certificates;
-use crate::kafka::connection::{Connection, Identity};
-use crate::kafka::interest::Key;
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::connection::{Connection, Identity, certificates};
+use crate::kafka::model::interest::Key;
 use values::{Budget, Kept, Values};
 use watching::Watching;
 

@@ -9,19 +9,17 @@ use lagrange_core::api::{KafkaCluster, NamespacesFrom};
 use lagrange_core::intent::topics::{GroupInterest, TopicSelection};
 use lagrange_core::intent::{Plan, Source};
 
-use super::{
-    contest::{self, Claim, Relation},
-    context::{Context, lock},
-    error::Problem,
-    name::Name,
-    secrets::Chosen,
-};
+use super::contest::{self, Claim, Relation};
+use super::context::{Context, lock};
+use super::error::Problem;
+use super::name::Name;
+use super::secrets::Chosen;
 use crate::credentials::{self, Unusable};
 use crate::kafka::connection::Connection;
-use crate::kafka::error::ReadError;
-use crate::kafka::interest::Key;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::interest::Key;
+use crate::kafka::model::snapshot::{Snapshot, Topic};
 use crate::kafka::pool::WatchError;
-use crate::kafka::snapshot::{Snapshot, Topic};
 
 /// A Kafka cluster that a group may use.
 #[derive(Debug, Clone)]

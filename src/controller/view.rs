@@ -12,21 +12,18 @@ use lagrange_core::scaling::{Decision, Verdict};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{
-    act::{self, Action, Outcome},
-    conditions::{Found, Looks},
-    context::{Context, lock},
-    error::{Error, Problem},
-    event,
-    managed::{Managed, Refusal},
-    name::Name,
-    news::{self, Grain},
-    notify,
-    report::{self, Scene},
-    source::{self, Resolved},
-    target::{self, Addressed, Sight},
-};
-use crate::kafka::snapshot::{Group, Snapshot};
+use super::act::{self, Action, Outcome};
+use super::conditions::{Found, Looks};
+use super::context::{Context, lock};
+use super::error::{Error, Problem};
+use super::managed::{Managed, Refusal};
+use super::name::Name;
+use super::news::{self, Grain};
+use super::report::{self, Scene};
+use super::source::{self, Resolved};
+use super::target::{self, Addressed, Sight};
+use super::{event, notify};
+use crate::kafka::model::snapshot::{Group, Snapshot};
 
 /// A lag that moves by less than one in so many of what its replicas are for is not news.
 const LAG_GRAIN: i64 = 20;

@@ -127,8 +127,7 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
 ) {
     let objects = [(object, value.to_vec())].into();
     let plan = plan(&json!(null), &scram(), false).unwrap();
-    let error = connection(&plan, "shop", held(&objects), None, 1, now())
-        .unwrap_err();
+    let error = connection(&plan, "shop", held(&objects), None, 1, now()).unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with(says), "{text}");
     assert!(!text.contains("marker"), "{text}");

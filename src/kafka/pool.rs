@@ -16,12 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Identity};
-use super::interest::{Interest, Key};
-use super::poller::{Poller, Shared};
-use super::quota::Quota;
+use super::model::interest::{Interest, Key};
+use super::model::snapshot::Snapshot;
+use super::observer::Observer;
+use super::poller::{Poller, Quota, Shared};
 use super::reader::ReaderFactory;
-use super::snapshot::Snapshot;
-use super::stats::Observer;
 use crate::clock::Clock;
 
 /// How clusters are looked at. The defaults are what the law's windows are made for.

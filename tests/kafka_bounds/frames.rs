@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use kafka_protocol::messages::ApiKey;
-use lagrange::kafka::bounds::Bounds;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::reader::ClusterReader;
-use lagrange::kafka::snapshot::NodeId;
-
 use super::broker::Mischief;
 use super::taken::{Most, Taken, until};
 use super::{ALONE, brokers, pool, reader, watch};
+use kafka_protocol::messages::ApiKey;
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::snapshot::NodeId;
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::reader::ClusterReader;
 
 const MIB: usize = 1 << 20;
 

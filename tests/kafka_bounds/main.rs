@@ -24,15 +24,14 @@ mod taken;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lagrange::clock::Clock;
-use lagrange::kafka::bounds::Bounds;
-use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::pool::{Failures, Pool, Wakeups, Watch};
-use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
-use lagrange::kafka::stats::Unobserved;
-
 use broker::Brokers;
+use lagrange::clock::Clock;
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::observer::Unobserved;
+use lagrange::kafka::pool::{Failures, Pool, Wakeups, Watch};
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::rdkafka::reader::{RdkafkaFactory, RdkafkaReader};
 use support::eyes::{interest, named, settings};
 
 /// What is bounded is the process's, so that no test has another one beside it.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lagrange::kafka::interest::Interest;
-use lagrange_core::intent::topics::TopicSelection;
-
 use super::support::eyes::{interest, named};
 use super::support::unique;
+use lagrange::kafka::model::interest::Interest;
+use lagrange_core::intent::topics::TopicSelection;
 
 /// What a group does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

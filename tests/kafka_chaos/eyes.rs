@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::pool::{Pool, Watch};
-use lagrange::kafka::security::{PasswordMechanism, Security};
-
 use super::cast::Cast;
 use super::scene::{connection, login, trusting};
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::pool::{Pool, Watch};
 
 /// Who watches, by group.
 pub(crate) type Watches = Arc<Mutex<BTreeMap<String, Watch>>>;

@@ -3,14 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use futures::StreamExt;
-use jiff::SignedDuration;
-use lagrange::kafka::pool::{Failures, Wakeups, Watch};
-use lagrange::kafka::snapshot::{
-    Group, GroupState, NodeId, Offset, Snapshot, Topic, TopicPartition,
-};
-use lagrange_core::intent::topics::TopicSelection;
-
 use super::RECOVERY;
 use super::cast::{Cast, Role};
 use super::commits::{Commits, Finding};
@@ -18,6 +10,13 @@ use super::eyes::Watches;
 use super::support::eyes::brief;
 use super::support::until::until;
 use super::truth::Truth;
+use futures::StreamExt;
+use jiff::SignedDuration;
+use lagrange::kafka::model::snapshot::{
+    Group, GroupState, NodeId, Offset, Snapshot, Topic, TopicPartition,
+};
+use lagrange::kafka::pool::{Failures, Wakeups, Watch};
+use lagrange_core::intent::topics::TopicSelection;
 
 /// How long brokers may go on telling the old number of partitions: one that was cut off has not heard of the new ones.
 const NEWS: SignedDuration = SignedDuration::from_secs(15);

@@ -14,16 +14,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::model::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
 use rstest::rstest;
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
-
 use support::eyes::{Eyes, brief, interest, lag, named, pool, settings};
 use support::kafka::Kafka;
 use support::unique;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The brokers, for one test at a time; all of them serve.
 async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {

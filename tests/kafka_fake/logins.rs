@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use lagrange::kafka::connection::Connection;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::secret::Secret;
-use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
-use lagrange_core::intent::servers::Servers;
-use rstest::rstest;
-
 use super::broker::Brokers;
 use super::support::eyes::{Eyes, named, settings};
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::connection::secret::Secret;
+use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
+use lagrange::kafka::model::error::ReadError;
+use lagrange_core::intent::servers::Servers;
+use rstest::rstest;
 
 /// Logs in to these of the brokers, without TLS.
 pub(crate) fn eyes(brokers: &Brokers, servers: &[i32]) -> Eyes {

@@ -21,18 +21,17 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use broker::{Brokers, Mischief};
 use futures::StreamExt;
 use kafka_protocol::messages::ApiKey;
-use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::{Interest, Key};
-use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::{Interest, Key};
+use lagrange::kafka::model::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::rdkafka::reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::reader::ClusterReader;
-use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
 use rstest::rstest;
-
-use broker::{Brokers, Mischief};
 use support::eyes::{Eyes, interest, lag, named, pool, settings};
 
 /// Three brokers, a topic `t` of 6 partitions, and as many groups, which have a lag of 60 each.

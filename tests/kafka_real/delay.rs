@@ -8,22 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::support::eyes::{interest, named, pool, settings};
+use super::support::kafka::Kafka;
+use super::support::unique;
+use cast::{Commits, Committed, HABITS, Ledger, PARTITIONS, Written, consume, produce};
 use jiff::SignedDuration;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::model::snapshot::{self, Snapshot, TopicPartition};
 use lagrange::kafka::pool::{Settings, Watch};
-use lagrange::kafka::snapshot::{self, Snapshot, TopicPartition};
 use lagrange_core::scaling::observation::{
     Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rollout, Target, Topic,
     TopicRole,
 };
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange_core::scaling::{Policy, State, decide};
-
-use super::support::eyes::{interest, named, pool, settings};
-use super::support::kafka::Kafka;
-use super::support::unique;
-use cast::{Commits, Committed, HABITS, Ledger, PARTITIONS, Written, consume, produce};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_secs(3);

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::{Interest, Key};
-use lagrange::kafka::pool::Settings;
-use lagrange::kafka::snapshot::{Snapshot, TopicPartition};
-
 use super::support::eyes::{Eyes, interest, named, pool, settings};
 use super::support::kafka::Kafka;
 use super::support::unique;
+use jiff::Timestamp;
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::model::interest::{Interest, Key};
+use lagrange::kafka::model::snapshot::{Snapshot, TopicPartition};
+use lagrange::kafka::pool::Settings;
 
 /// Sized for a minute of delay.
 fn sized(topic: &str, group: &str) -> Interest {

@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
-use lagrange::kafka::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
-use lagrange_core::intent::topics::TopicSelection;
-use rstest::rstest;
-
 use super::support::eyes::{Eyes, lag, named, settings};
 use super::support::kafka::Kafka;
 use super::support::members::Members;
 use super::support::unique;
+use lagrange::kafka::model::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
+use lagrange_core::intent::topics::TopicSelection;
+use rstest::rstest;
 
 fn group<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Group {
     &snapshot.groups[id]

@@ -1,12 +1,11 @@
 //! Topics that come, go, grow and come back.
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::snapshot::{Snapshot, Topic};
-use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
-
 use super::support::eyes::{Eyes, lag, named, settings};
 use super::support::kafka::Kafka;
 use super::support::unique;
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::snapshot::{Snapshot, Topic};
+use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 
 fn partitions(snapshot: &Snapshot, topic: &str) -> usize {
     match &snapshot.topics[topic] {

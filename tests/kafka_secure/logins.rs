@@ -1,13 +1,12 @@
 //! Every login and protection that works.
 
-use lagrange::kafka::secret::Secret;
-use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
-use lagrange::kafka::token::aws::AwsCredentials;
-use rstest::rstest;
-
 use super::scene::{Scene, by_token, login, showing, token_endpoint, trusting};
 use super::support::kafka::Kafka;
 use super::support::secure::{Listener, Tokens};
+use lagrange::kafka::connection::secret::Secret;
+use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
+use lagrange::kafka::token::aws::AwsCredentials;
+use rstest::rstest;
 
 #[rstest]
 #[case::plain(Listener::SaslPlaintext, PasswordMechanism::Plain)]

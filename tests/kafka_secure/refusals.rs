@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lagrange::kafka::security::{PasswordMechanism, Security};
-
 use super::scene::{
     Scene, assert_says, by_token, login, refused, showing, token_endpoint, trusting,
 };
 use super::support::kafka::Kafka;
 use super::support::secure::Listener;
 use super::token_server;
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 

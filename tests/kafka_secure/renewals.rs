@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::security::{PasswordMechanism, Security};
-
 use super::scene::{Scene, USER, by_token, connection, login, login_as, trusting};
 use super::support::eyes::{Eyes, brief, lag};
 use super::support::kafka::Kafka;
 use super::support::secure::{Listener, Tokens};
 use super::support::until::{secs, until};
 use super::token_server::{Server, answer};
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::error::ReadError;
 
 const SCRAM: PasswordMechanism = PasswordMechanism::ScramSha512;
 
@@ -33,7 +32,7 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
 
     // The Secret may change before the broker knows of it: what works goes on.
     eyes.watch.renew(&with("second", 2));
-    let refused = |snapshot: &lagrange::kafka::snapshot::Snapshot| {
+    let refused = |snapshot: &lagrange::kafka::model::snapshot::Snapshot| {
         matches!(snapshot.renewal, Some(ReadError::Authentication { .. }))
     };
     until_read_throughout(&mut eyes, &scene.name, refused).await;
@@ -57,7 +56,7 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
 async fn until_read_throughout(
     eyes: &mut Eyes,
     name: &str,
-    there: impl Fn(&lagrange::kafka::snapshot::Snapshot) -> bool,
+    there: impl Fn(&lagrange::kafka::model::snapshot::Snapshot) -> bool,
 ) {
     eyes.until_checked("new credentials", there, |snapshot| {
         assert_eq!(lag(snapshot, name, name), Some(30), "{}", brief(snapshot));
@@ -85,7 +84,7 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
         ("topic", format!("topic {} and 1 more", scene.name)),
         ("group", format!("group {}", scene.name)),
     ] {
-        let is_said = |snapshot: &lagrange::kafka::snapshot::Snapshot| {
+        let is_said = |snapshot: &lagrange::kafka::model::snapshot::Snapshot| {
             let error = snapshot.renewal.as_ref();
             error.is_some_and(|error| {
                 error.category() == "AuthorizationFailed"
@@ -95,7 +94,8 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
         until_read_throughout(&mut eyes, &scene.name, is_said).await;
         kafka.allow(OTHER, kind, &scene.name, "Describe").await;
     }
-    let is_over = |snapshot: &lagrange::kafka::snapshot::Snapshot| snapshot.renewal.is_none();
+    let is_over =
+        |snapshot: &lagrange::kafka::model::snapshot::Snapshot| snapshot.renewal.is_none();
     until_read_throughout(&mut eyes, &scene.name, is_over).await;
     for kind in ["topic", "group"] {
         kafka.disallow(USER, kind, &scene.name, "Describe").await;

@@ -1,15 +1,13 @@
 //! The rights that reading takes: Describe on the topic and on the group, and what is said where one is missing.
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::security::{PasswordMechanism, Security};
-use lagrange::kafka::snapshot::{Snapshot, Topic};
-
 use super::scene::{Scene, USER, login};
 use super::support::eyes::{interest, lag, named};
 use super::support::kafka::Kafka;
 use super::support::secure::Listener;
-
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::model::snapshot::{Snapshot, Topic};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {

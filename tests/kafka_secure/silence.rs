@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::StreamExt;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::security::{PasswordMechanism, Security};
-use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
-
 use super::scene::{Scene, connection, login, showing, trusting};
 use super::support::eyes::{brief, interest, lag, named};
 use super::support::kafka::Kafka;
 use super::support::secure::Listener;
 use super::support::until::secs;
+use futures::StreamExt;
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::interest::Key;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A server that takes connections, keeps them, and never says a word.
 struct Mute {

@@ -11,10 +11,11 @@
 #[path = "../support/ground.rs"]
 mod ground;
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
-use lagrange::kafka::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
+use ground::{scene, support, token_server};
+use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::model::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
 use rstest::rstest;
 use scene::{
@@ -24,8 +25,6 @@ use support::eyes::{Eyes, brief, interest, lag, named, settings};
 use support::kafka::Kafka;
 use support::members::Members;
 use support::secure::Listener;
-
-use ground::{scene, support, token_server};
 
 /// A version, and what it offers.
 #[derive(Debug, Clone, Copy)]

@@ -4,18 +4,19 @@
     reason = "what they return is a field of Security as it is"
 )]
 
-use lagrange::kafka::connection::Connection;
-use lagrange::kafka::secret::Secret;
-use lagrange::kafka::security::{ClientCertificate, PasswordMechanism, Sasl, Security, Tls};
-use lagrange::kafka::snapshot::Snapshot;
-use lagrange::kafka::token::oidc::OidcConfig;
-use lagrange_core::intent::servers::Servers;
-
 use crate::support::eyes::{Eyes, lag, named, settings};
 use crate::support::kafka::Kafka;
 use crate::support::secure::Listener;
 use crate::support::unique;
 use crate::token_server::{Server, answer};
+use lagrange::kafka::connection::Connection;
+use lagrange::kafka::connection::secret::Secret;
+use lagrange::kafka::connection::security::{
+    ClientCertificate, PasswordMechanism, Sasl, Security, Tls,
+};
+use lagrange::kafka::model::snapshot::Snapshot;
+use lagrange::kafka::token::oidc::OidcConfig;
+use lagrange_core::intent::servers::Servers;
 
 pub(crate) const USER: &str = "User:lagrange";
 

@@ -11,7 +11,7 @@ use lagrange_core::scaling::observation::Rollout;
 use rstest::rstest;
 
 use super::*;
-use crate::kafka::snapshot::{Description, NodeId, Protocol};
+use crate::kafka::model::snapshot::{Description, NodeId, Protocol};
 
 const TARGET: Target = Target {
     replicas: 2,

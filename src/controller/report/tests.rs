@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::*;
 use crate::controller::conditions::Looks;
-use crate::kafka::snapshot::{GroupState, NodeId};
+use crate::kafka::model::snapshot::{GroupState, NodeId};
 
 fn at(text: &str) -> Timestamp {
     format!("2026-11-24T{text}Z").parse().unwrap()

@@ -15,7 +15,7 @@ use lagrange_core::intent::connection::ReferenceKind;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::{LONGEST_VALUE, MOST_BYTES};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
 
 /// Bytes that are kept of one namespace. Clones count together.
 #[derive(Debug, Clone, Default)]

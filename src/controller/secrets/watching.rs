@@ -13,18 +13,15 @@ use std::{
 use lagrange_core::intent::connection::ReferenceKind;
 use tokio::time::Instant;
 
-use super::{
-    super::{
-        answers::{self, object::Item},
-        context::lock,
-        name::Name,
-        wake::Wake,
-        watch::follow::Ear,
-    },
-    Seen, Shared,
-    values::{Budget, Values},
-};
-use crate::kafka::interest::Kind;
+use super::values::{Budget, Values};
+use super::{Seen, Shared};
+use crate::controller::answers;
+use crate::controller::answers::object::Item;
+use crate::controller::context::lock;
+use crate::controller::name::Name;
+use crate::controller::wake::Wake;
+use crate::controller::watch::follow::Ear;
+use crate::kafka::model::interest::Kind;
 
 /// A watch that has failed for so long is said to.
 const SAID_AFTER: Duration = Duration::from_mins(3);

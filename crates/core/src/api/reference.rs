@@ -21,17 +21,11 @@ Durations are written as `90s`, `1m30s` or `2h`; their units are h, m, s and ms,
 /// `make crds` sets UPDATE.
 #[test]
 fn committed_reference_is_what_the_types_say() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/reference/api.md"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/api.md");
     let text = reference();
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../docs/reference"
-        ))
-        .unwrap();
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference"))
+            .unwrap();
         std::fs::write(path, &text).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use rstest::rstest;
 use tempfile::NamedTempFile;
 
-use super::super::aws::MskIam;
-use super::super::identity::{Lent, PodIdentity};
-use super::super::{InvalidAws, TokenSource};
 use super::server::{Server, answer};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::token::aws::MskIam;
+use crate::kafka::token::identity::{Lent, PodIdentity};
+use crate::kafka::token::{InvalidAws, TokenSource};
 
 const REGION: &str = "eu-central-1";
 const ROLE: &str = "arn:aws:iam::111122223333:role/lagrange";

@@ -16,11 +16,11 @@ use rstest::rstest;
 use tokio::net::TcpListener;
 use tokio::time::{advance, pause};
 
-use self::server::{Authority, Server, answer};
 use super::endpoint::{DEADLINE, LARGEST_ANSWER};
 use super::oidc::{ClientCredentials, OidcConfig};
 use super::{Token, TokenError, TokenSource};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
+use server::{Authority, Server, answer};
 
 /// The client's secret.
 const SECRET: &str = "marker-secret";
