@@ -21,5 +21,6 @@ pub mod clock;
 pub mod controller;
 pub mod credentials;
 pub mod kafka;
+pub mod metrics;
 pub mod process;
 pub mod recording;

@@ -9,16 +9,14 @@ use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::{
-    answers::{self, object},
-    context::Context,
-    error::{Error, Problem, Stop, target_problem},
-    event::REPORTER,
-    managed::Managed,
-    report,
-    target::{self, Addressed, Sight},
-};
-use crate::process::metrics::Direction;
+use super::answers::{self, object};
+use super::context::Context;
+use super::error::{Error, Problem, Stop, target_problem};
+use super::event::REPORTER;
+use super::managed::Managed;
+use super::report;
+use super::target::{self, Addressed, Sight};
+use crate::metrics::Direction;
 
 /// A change of replicas that was decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

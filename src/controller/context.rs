@@ -27,7 +27,7 @@ use super::workload::{self, Workload};
 use crate::clock::Clock;
 use crate::kafka::connection::Identity;
 use crate::kafka::model::interest::Key;
-use crate::process::metrics::{Metrics, WriteOutcome};
+use crate::metrics::{Metrics, WriteOutcome};
 use crate::recording::Recorder;
 
 /// What a user of the process chose.

@@ -11,6 +11,7 @@ mod contest;
 mod context;
 mod error;
 mod event;
+pub mod kube;
 mod looks;
 mod managed;
 mod name;
@@ -32,13 +33,7 @@ mod workload;
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
-use futures::{Stream, StreamExt as _, future::ready, stream::pending};
-use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
-    autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::Namespace,
-};
-use kube::{
+use ::kube::{
     Client, Resource,
     core::NamespaceResourceScope,
     runtime::{
@@ -47,13 +42,19 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use futures::{Stream, StreamExt as _, future::ready, stream::pending};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::Namespace,
+};
 use lagrange_core::api::{ConsumerGroup, KafkaCluster};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
 use crate::clock::Clock;
 use crate::kafka::model::interest::{Key, Kind};
-use crate::process::metrics::Metrics;
+use crate::metrics::Metrics;
 use crate::process::readiness::{Gate, ReadinessBuilder};
 use crate::process::shutdown::Tasks;
 use crate::recording::Recorder;

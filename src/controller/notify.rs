@@ -10,10 +10,13 @@ use lagrange_core::api::{
 use lagrange_core::scaling::decision::{Knowledge, Notice};
 use lagrange_core::scaling::{Decision, Verdict};
 
-use super::{
-    context::Context, error::Problem, event::Happening, managed::Managed, report, view::View,
-};
-use crate::process::metrics::{ConditionStatus, GroupInfo, GroupNumbers};
+use super::context::Context;
+use super::error::Problem;
+use super::event::Happening;
+use super::managed::Managed;
+use super::report;
+use super::view::View;
+use crate::metrics::{ConditionStatus, GroupInfo, GroupNumbers};
 
 /// The reason of the event that names who changed the replicas.
 pub(super) const SCALED_EXTERNALLY: &str = "ScaledExternally";

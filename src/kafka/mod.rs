@@ -11,6 +11,7 @@
 //! | [`rdkafka`] | answers a [`reader`]'s questions with librdkafka |
 //! | `poller` | when a cluster is polled, and what one poll asks |
 
+pub mod budget;
 pub mod connection;
 pub mod model;
 pub mod observer;

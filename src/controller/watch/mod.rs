@@ -13,14 +13,13 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, info, warn};
 
-use crate::process::{metrics::Metrics, readiness::Gate};
-
-use self::follow::{Ear, Source};
-use super::{
-    answers::{self, object::Item},
-    context::lock,
-    name::Name,
-};
+use super::answers;
+use super::answers::object::Item;
+use super::context::lock;
+use super::name::Name;
+use crate::metrics::Metrics;
+use crate::process::readiness::Gate;
+use follow::{Ear, Source};
 
 /// A trouble that goes on for so long is said.
 const SAID_AFTER: Duration = Duration::from_secs(5);

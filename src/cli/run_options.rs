@@ -5,12 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use clap::{ArgAction, Args};
 use jiff::SignedDuration;
 
-use super::logging::{LogFilter, LogFormat};
 use super::values::whole;
+use crate::process::logging::{LogFilter, LogFormat};
 
 /// Flags of `lagrange run`; a flag wins over its environment variable.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(super) struct Options {
     /// Log lines for people (human) or one JSON object a line (json), on standard error
     #[arg(
         long,
@@ -20,7 +20,7 @@ pub struct Options {
         value_name = "FORMAT",
         help_heading = PROCESS,
     )]
-    pub log_format: LogFormat,
+    pub(super) log_format: LogFormat,
 
     /// What is logged: a level (trace, debug, info, warn, error, off) or pairs such as info,lagrange=debug
     #[arg(
@@ -30,7 +30,7 @@ pub struct Options {
         value_name = "FILTER",
         help_heading = PROCESS,
     )]
-    pub log_filter: LogFilter,
+    pub(super) log_filter: LogFilter,
 
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one and logs it
     #[arg(
@@ -41,7 +41,7 @@ pub struct Options {
         value_parser = listen_address,
         help_heading = PROCESS,
     )]
-    pub listen_address: SocketAddr,
+    pub(super) listen_address: SocketAddr,
 
     /// How long the process takes to end after SIGTERM at most, even when a call hangs; 1s to 60s. Keep it below the
     /// pod's terminationGracePeriodSeconds
@@ -53,7 +53,7 @@ pub struct Options {
         value_parser = between("1s", "60s"),
         help_heading = PROCESS,
     )]
-    pub shutdown_grace: Duration,
+    pub(super) shutdown_grace: Duration,
 
     /// MiB of memory that the process may use, 64 to 1048576; how many partitions are read follows from it. Without it what the
     /// container's control group allows, or the machine has
@@ -64,15 +64,15 @@ pub struct Options {
         value_parser = whole::<u64>(64..=1_048_576),
         help_heading = PROCESS,
     )]
-    pub memory_limit: Option<u64>,
+    pub(super) memory_limit: Option<u64>,
 
     /// Kubeconfig file to use; without it $KUBECONFIG, then ~/.kube/config, then the pod's service account
     #[arg(long, env = "LAGRANGE_KUBECONFIG", value_name = "FILE", help_heading = KUBERNETES)]
-    pub kubeconfig: Option<PathBuf>,
+    pub(super) kubeconfig: Option<PathBuf>,
 
     /// Context of the kubeconfig; without it the current one
     #[arg(long, env = "LAGRANGE_CONTEXT", value_name = "NAME", help_heading = KUBERNETES)]
-    pub context: Option<String>,
+    pub(super) context: Option<String>,
 
     /// Namespace whose resources are managed; repeat the flag or separate by commas. Without it all namespaces, which
     /// takes cluster-wide rights
@@ -96,7 +96,7 @@ pub struct Options {
         value_parser = between("1s", "60s"),
         help_heading = KUBERNETES,
     )]
-    pub api_timeout: Duration,
+    pub(super) api_timeout: Duration,
 
     /// How many ConsumerGroups are worked on at the same time; 1 to 256
     #[arg(
@@ -107,7 +107,7 @@ pub struct Options {
         value_parser = whole::<u16>(1..=256),
         help_heading = KUBERNETES,
     )]
-    pub concurrency: u16,
+    pub(super) concurrency: u16,
 
     /// How long one request to a Kafka broker may take before its answer counts as unknown; 500ms to 10s. A dead broker
     /// delays a look at its cluster by this much
@@ -119,7 +119,7 @@ pub struct Options {
         value_parser = between("500ms", "10s"),
         help_heading = KAFKA,
     )]
-    pub kafka_timeout: Duration,
+    pub(super) kafka_timeout: Duration,
 
     /// How often a cluster is looked at that a ConsumerGroup names by bootstrapServers; 5s to 30s. A KafkaCluster has its
     /// own spec.pollInterval
@@ -131,7 +131,7 @@ pub struct Options {
         value_parser = between("5s", "30s"),
         help_heading = KAFKA,
     )]
-    pub inline_poll_interval: Duration,
+    pub(super) inline_poll_interval: Duration,
 
     /// Whether a ConsumerGroup may name bootstrapServers itself; false allows only clusterRef
     #[arg(
@@ -145,7 +145,7 @@ pub struct Options {
         default_missing_value = "true",
         help_heading = KAFKA,
     )]
-    pub inline_connections: bool,
+    pub(super) inline_connections: bool,
 
     /// Whether Kafka may be at a loopback or link-local address. In a pod these are the operator's own sidecars and the
     /// cloud's metadata service, so leave it off but for tests on one machine
@@ -160,7 +160,7 @@ pub struct Options {
         default_missing_value = "true",
         help_heading = KAFKA,
     )]
-    pub allow_local_addresses: bool,
+    pub(super) allow_local_addresses: bool,
 
     /// How many different Kafka connections the ConsumerGroups of one namespace may use together; 1 to 1000. Beyond it a
     /// group says TooManyConnections
@@ -172,7 +172,7 @@ pub struct Options {
         value_parser = whole::<u16>(1..=1000),
         help_heading = KAFKA,
     )]
-    pub max_connections_per_namespace: u16,
+    pub(super) max_connections_per_namespace: u16,
 
     /// How many brokers a Kafka cluster may have, 1 to 10000: each of them takes a thread (100 KiB) and up to four descriptors.
     /// All clusters together have as many threads as an eighth of the memory holds, or half as many again as this. Beyond it
@@ -185,7 +185,7 @@ pub struct Options {
         value_parser = whole::<u16>(1..=10_000),
         help_heading = KAFKA,
     )]
-    pub max_brokers_per_cluster: u16,
+    pub(super) max_brokers_per_cluster: u16,
 
     /// Namespace whose connections may log in as the operator itself: by the AWS role of its pod, or its keytab; repeat the
     /// flag or separate by commas, empty for none. Without it the operator's own namespace. Elsewhere a Secret is needed
@@ -202,7 +202,7 @@ pub struct Options {
     /// Record what is seen of a ConsumerGroup and decided for it, such as shop/orders=/recordings/orders.jsonl, for lagrange
     /// decide. Appends; only its owner may read the file
     #[arg(long, env = "LAGRANGE_RECORD", value_name = "NAMESPACE/NAME=FILE", value_parser = record, help_heading = RECORDING)]
-    pub record: Option<Record>,
+    pub(super) record: Option<Record>,
 
     /// Most MiB that the recording takes, 2 to 65536: at half of it FILE becomes FILE.1, in place of the one before
     #[arg(
@@ -213,18 +213,18 @@ pub struct Options {
         value_parser = whole::<u64>(2..=65_536),
         help_heading = RECORDING,
     )]
-    pub record_limit: u64,
+    pub(super) record_limit: u64,
 }
 
 /// Which ConsumerGroup is recorded, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// Its namespace.
-    pub namespace: String,
+    pub(super) namespace: String,
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// The file.
-    pub file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 const PROCESS: &str = "Process";
@@ -234,7 +234,7 @@ const RECORDING: &str = "Recording";
 
 impl Options {
     /// The namespaces to watch, sorted, each once; empty means all.
-    pub fn watch_namespaces(&self) -> Vec<&str> {
+    pub(super) fn watch_namespaces(&self) -> Vec<&str> {
         let mut namespaces: Vec<_> = self
             .watch_namespace
             .iter()
@@ -247,7 +247,7 @@ impl Options {
     }
 
     /// The namespaces whose connections may log in as the operator itself, which is in namespace `own` if it is in a Pod.
-    pub fn ambient_identity_namespaces(&self, own: Option<String>) -> Vec<String> {
+    pub(super) fn ambient_identity_namespaces(&self, own: Option<String>) -> Vec<String> {
         if self.ambient_identity_namespaces.is_empty() {
             return own.into_iter().collect();
         }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod group;
+mod kafka;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,13 +16,10 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-pub use self::{
-    cluster::ClusterMetrics,
-    group::{ConditionStatus, GroupInfo, GroupMetrics, GroupNumbers},
-};
+use crate::process::http::Numbers;
 
-/// What `/metrics` calls its answer.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub use cluster::ClusterMetrics;
+pub use group::{ConditionStatus, GroupInfo, GroupMetrics, GroupNumbers};
 
 /// Handle on all metrics of the process. Cheap to clone; all clones are the same numbers.
 #[derive(Clone, Debug)]
@@ -69,14 +67,6 @@ impl Metrics {
     /// All of it in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         self.encode_within(0)
-    }
-
-    /// The same, in memory for so many bytes taken at once: a text that grows is copied, and there twice meanwhile.
-    pub fn encode_within(&self, capacity: usize) -> String {
-        let mut text = String::with_capacity(capacity);
-        // Writing to a string cannot fail, and neither can our collectors.
-        let _ = text::encode(&mut text, &self.series.registry);
-        text
     }
 
     /// The gauges of one ConsumerGroup.
@@ -155,6 +145,16 @@ impl Metrics {
             .api_writes
             .get_or_create(&ByWrite { kind, outcome })
             .inc();
+    }
+}
+
+impl Numbers for Metrics {
+    /// A text that grows is copied, and there twice meanwhile: so its memory is taken at once.
+    fn encode_within(&self, capacity: usize) -> String {
+        let mut text = String::with_capacity(capacity);
+        // Writing to a string cannot fail, and neither can our collectors.
+        let _ = text::encode(&mut text, &self.series.registry);
+        text
     }
 }
 

@@ -1,10 +1,10 @@
-//! Lets the metrics hear what the pollers report; the two rooms know nothing of each other.
+//! Hears what the pollers report, and counts it by cluster.
 
 use std::time::Duration;
 
+use super::Metrics;
 use crate::kafka::connection::Identity;
 use crate::kafka::observer::Observer;
-use crate::process::metrics::Metrics;
 
 impl Observer for Metrics {
     fn looked(&self, cluster: &Identity, took: Duration) {

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 /// Whole numbers within bounds.
-pub fn whole<T>(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone
+pub(super) fn whole<T>(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone
 where
     T: TryFrom<u64>,
 {

@@ -13,7 +13,7 @@ use lagrange_core::text;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::readiness::Gate;
+use crate::process::readiness::Gate;
 
 /// A connection on which nothing has come for so long is dead. Longer than any watch that is asked for.
 const LONGEST_SILENCE: Duration = Duration::from_secs(220);
