@@ -12,7 +12,7 @@ use super::quota::Subject;
 use crate::kafka::connection::{Connection, Identity};
 use crate::kafka::model::interest::{Interest, Key};
 use crate::kafka::model::snapshot::Snapshot;
-use crate::kafka::pool::lock;
+use crate::sync::lock;
 
 /// Shared by the poller of one cluster and all watches on it.
 #[derive(Debug)]

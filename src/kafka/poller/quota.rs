@@ -13,7 +13,7 @@ use lagrange_core::intent::topics::TopicSelection;
 use tokio::time::Instant;
 
 use crate::kafka::connection::Identity;
-use crate::kafka::pool::lock;
+use crate::sync::lock;
 
 /// A group takes as much as so many partitions besides its own: its history, its status.
 pub(super) const GROUP: usize = 4;

@@ -18,11 +18,11 @@ use crate::kafka::connection::Connection;
 use crate::kafka::connection::secret::Secret;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
-use crate::kafka::pool::lock;
 use crate::kafka::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
     Position, ReaderFactory, Traffic,
 };
+use crate::sync::lock;
 
 /// How long bootstrapping may take: long enough for two servers that take a connection and say nothing
 /// ([`SETUP_TIMEOUT`]) before one that answers.

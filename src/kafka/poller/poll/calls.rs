@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
-use crate::kafka::pool::lock;
 use crate::kafka::reader::{ClusterReader, LeaderedPartitions, Position};
+use crate::sync::lock;
 
 /// The reader keeps to its own timeout; past it by this much, it has failed to.
 const GRACE: Duration = Duration::from_millis(500);

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use crate::kafka::connection::secret::Secret;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{GroupState, Known, Member, NodeId, Protocol};
-use crate::kafka::pool::lock;
 use crate::kafka::reader::Cluster;
+use crate::sync::lock;
 
 /// What a broker does with questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use crate::kafka::pool::lock;
 use crate::kafka::rdkafka::bounds::Bounds;
+use crate::sync::lock;
 
 /// A cluster of up to so many brokers may use the threads that larger ones may not.
 const FEW_BROKERS: usize = 16;

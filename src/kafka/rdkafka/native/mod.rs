@@ -42,8 +42,8 @@ use tokio::task::JoinHandle;
 
 use super::bounds::Bounds;
 use crate::kafka::connection::secret::Secret;
-use crate::kafka::pool::lock;
 use crate::kafka::token::TokenSource;
+use crate::sync::lock;
 use bounds::Bounded;
 use client::Client;
 use config::Config;

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 use super::queue::{Event, clear};
 use super::reply::{Reply, reply};
 use super::{Code, Core, Failure};
-use crate::kafka::pool::lock;
 use crate::kafka::token::{Token, TokenError, TokenSource};
+use crate::sync::lock;
 
 /// Events taken before other tasks get their turn.
 const AT_ONCE: usize = 256;
