@@ -1,4 +1,4 @@
-//! Compiles `src/kafka/native/bounds.c` against the very librdkafka that is linked, and has the linker lead librdkafka's calls of a
+//! Compiles `src/kafka/rdkafka/native/bounds.c` against the very librdkafka that is linked, and has the linker lead librdkafka's calls of a
 //! few of its own functions through it: docs/decisions/0011.
 
 use std::env;
@@ -17,7 +17,7 @@ const WRAPPED: [&str; 8] = [
     "thrd_create",
 ];
 
-const SOURCE: &str = "src/kafka/native/bounds.c";
+const SOURCE: &str = "src/kafka/rdkafka/native/bounds.c";
 
 fn main() -> Result<(), String> {
     println!("cargo:rerun-if-changed=build.rs");

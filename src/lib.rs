@@ -6,14 +6,16 @@
 //! | room | what it does | may call |
 //! |---|---|---|
 //! | [`clock`] | the one source of the time | |
-//! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock` |
-//! | [`credentials`] | a connection from what Secrets and ConfigMaps hold; pure | of `kafka` what connects to nothing: `certificates`, `connection`, `secret`, `security` and what configures `token` |
+//! | `sync` | takes locks | |
+//! | [`kafka`] | reads Kafka; the only room that knows rdkafka | `clock`, `sync` |
+//! | [`credentials`] | a connection from what Secrets and ConfigMaps hold; pure | of `kafka` what connects to nothing: `connection` and what configures `token` |
 //! | [`recording`] | records a group while the operator works | |
-//! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `clock`, `credentials`, `kafka`, `recording`, `process` |
-//! | [`process`] | what any good server process has: options, logs, pages, metrics, shutdown | |
-//! | [`cli`] | one file per subcommand | `clock`, `controller`, `kafka`, `process`, `recording` |
+//! | [`process`] | what any good server process has: logs, pages, readiness, shutdown | |
+//! | [`metrics`] | every number that Prometheus may read | of `kafka` `connection` and `observer`; of `process` the trait that its pages show |
+//! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `clock`, `credentials`, `kafka`, `metrics`, `process`, `recording`, `sync` |
+//! | [`cli`] | one file per subcommand, and the flags that they share | `clock`, `controller`, `kafka`, `metrics`, `process`, `recording` |
 //!
-//! `lagrange_core::intent` alone turns the resource into a policy, `controller::observe` alone turns a snapshot into an
+//! `lagrange_core::intent` alone turns the resource into a policy, `controller::group::observe` alone turns a snapshot into an
 //! observation; past those points nothing can be malformed.
 
 pub mod cli;
@@ -21,5 +23,8 @@ pub mod clock;
 pub mod controller;
 pub mod credentials;
 pub mod kafka;
+pub mod metrics;
 pub mod process;
 pub mod recording;
+
+mod sync;

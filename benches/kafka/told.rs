@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use lagrange::kafka::connection::Identity;
-use lagrange::kafka::stats::Observer;
+use lagrange::kafka::observer::Observer;
 
 /// Adds up what pollers tell.
 #[derive(Debug, Default)]

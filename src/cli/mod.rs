@@ -3,10 +3,11 @@
 pub mod crd;
 mod decide;
 mod manifest;
-mod observe;
 mod progress;
 mod run;
+mod run_options;
 mod simulate;
+mod values;
 
 use std::{
     ffi::OsString,

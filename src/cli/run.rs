@@ -6,23 +6,20 @@ use clap::Args;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{Level, error, info};
 
+use super::run_options::Options;
 use crate::clock::Clock;
-use crate::controller;
-use crate::controller::{Gates, Setup};
-use crate::kafka::bounds::Bounds;
-use crate::kafka::pool;
-use crate::kafka::pool::{PollerFailed, Pool};
-use crate::kafka::rdkafka_reader::RdkafkaFactory;
-use crate::process::budget::Budget;
-use crate::process::http::Pages;
-use crate::process::kubernetes::{Access, AccessError, Cluster};
-use crate::process::metrics::Metrics;
-use crate::process::options::Options;
+use crate::controller::kube::connect::{self, Access, AccessError, Cluster};
+use crate::controller::{self, Gates, Setup};
+use crate::kafka::budget::Budget;
+use crate::kafka::pool::{self, PollerFailed, Pool};
+use crate::kafka::rdkafka::bounds::Bounds;
+use crate::kafka::rdkafka::reader::RdkafkaFactory;
+use crate::metrics::Metrics;
+use crate::process::http::{self, Pages};
 use crate::process::readiness::{Gate, Liveness, ReadinessBuilder};
-use crate::process::shutdown::{Ended, Tasks};
-use crate::process::{descriptors, http, kubernetes, logging, memory, shutdown};
-use crate::recording;
-use crate::recording::Recorder;
+use crate::process::shutdown::{self, Ended, Tasks};
+use crate::process::{descriptors, logging, memory};
+use crate::recording::{self, Recorder};
 
 /// Connections to Kafka that have not closed by then are left to the end of the process.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -109,7 +106,7 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
     let pages = Pages {
         liveness: liveness.clone(),
         readiness: gates.build(),
-        metrics,
+        metrics: Arc::new(metrics),
     };
 
     let listener = http::listen(options.listen_address)
@@ -203,7 +200,7 @@ impl Operator {
                 inline_connections: options.inline_connections,
                 inline_interval: options.inline_poll_interval,
                 ambient_identity_namespaces: options
-                    .ambient_identity_namespaces(kubernetes::own_namespace()),
+                    .ambient_identity_namespaces(connect::own_namespace()),
             },
             recorder,
             gates: self.watches,

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::manifest::{self, Unusable};
 use super::progress::Progress;
-use crate::process::values::whole;
+use super::values::whole;
 
 /// Columns where nobody says how many there are.
 const WIDTH: usize = 100;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,23 +14,22 @@ use lagrange_core::scaling::Memory;
 use lagrange_core::scaling::memory::LastAction;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    answers::ApiServer,
-    contest::Claims,
-    error::Error,
-    looks::Clusters,
-    managed::Managed,
-    name::{Name, TargetKey},
-    secrets::Secrets,
-    target::Kinds,
-    wake::Wake,
-    workload::{self, Workload},
-};
+use super::group::session::Managed;
+use super::kafka::credentials::Secrets;
+use super::kafka::port::Clusters;
+use super::kube::answers::ApiServer;
+use super::kube::error::Error;
+use super::kube::name::{Name, TargetKey};
+use super::ownership::Claims;
+use super::target::scale::Kinds;
+use super::target::workload::{self, Workload};
+use super::wake::Wake;
 use crate::clock::Clock;
 use crate::kafka::connection::Identity;
-use crate::kafka::interest::Key;
-use crate::process::metrics::{Metrics, WriteOutcome};
+use crate::kafka::model::interest::Key;
+use crate::metrics::{Metrics, WriteOutcome};
 use crate::recording::Recorder;
+use crate::sync::lock;
 
 /// What a user of the process chose.
 #[derive(Debug, Clone)]
@@ -119,11 +118,6 @@ impl Seen {
         let was_unreadable = lock(&self.unreadable_workloads).remove(key).is_some();
         before != Some(workload) || was_unreadable
     }
-}
-
-/// Takes a lock whose data no panic can leave half changed.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Context {

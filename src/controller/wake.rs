@@ -10,7 +10,8 @@ use std::{
 use futures::{Stream, StreamExt as _, stream};
 use tokio::{sync::Notify, task::yield_now};
 
-use super::{context::lock, name::Name};
+use super::kube::name::Name;
+use crate::sync::lock;
 
 /// Wakes resources. Clones wake the same ones.
 #[derive(Debug, Clone, Default)]

@@ -5,9 +5,9 @@ use lagrange_core::api::{CertificateSource, OauthSpec, SaslMechanism, SaslSpec, 
 use lagrange_core::intent::connection::{Reference, ReferenceKind};
 
 use super::{Held, Unusable};
-use crate::kafka::certificates;
-use crate::kafka::secret::Secret;
-use crate::kafka::security::{ClientCertificate, PasswordMechanism, Sasl, Tls};
+use crate::kafka::connection::certificates;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::connection::security::{ClientCertificate, PasswordMechanism, Sasl, Tls};
 use crate::kafka::token::aws::AwsCredentials;
 use crate::kafka::token::oidc::OidcConfig;
 

@@ -9,10 +9,10 @@ use lagrange_core::intent::Plan;
 use lagrange_core::intent::connection::Reference;
 use thiserror::Error;
 
-use crate::kafka::certificates::BadCertificate;
+use crate::kafka::connection::certificates::BadCertificate;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::connection::security::Security;
 use crate::kafka::connection::{self, Connection, Identity};
-use crate::kafka::secret::Secret;
-use crate::kafka::security::Security;
 
 mod filling;
 

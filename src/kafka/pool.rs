@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Identity};
-use super::interest::{Interest, Key};
-use super::poller::{Poller, Shared};
-use super::quota::Quota;
+use super::model::interest::{Interest, Key};
+use super::model::snapshot::Snapshot;
+use super::observer::Observer;
+use super::poller::{Poller, Quota, Shared};
 use super::reader::ReaderFactory;
-use super::snapshot::Snapshot;
-use super::stats::Observer;
 use crate::clock::Clock;
+use crate::sync::lock;
 
 /// How clusters are looked at. The defaults are what the law's windows are made for.
 #[derive(Debug, Clone)]
@@ -100,11 +100,6 @@ struct Inner {
 
 /// The clusters that have a poller. Its lock is taken before that of any [`Shared`].
 pub(super) type Clusters = Arc<Mutex<BTreeMap<Identity, Arc<Shared>>>>;
-
-/// Takes a lock whose data no panic can leave half changed.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Why a cluster is not watched.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -9,8 +9,10 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::connection::Connection;
-use super::error::ReadError;
-use super::snapshot::{EndAt, GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition};
+use super::model::error::ReadError;
+use super::model::snapshot::{
+    EndAt, GroupState, Known, Member, NodeId, Offset, Protocol, TopicPartition,
+};
 
 /// Opens readers. The pool keeps one reader per cluster identity.
 pub trait ReaderFactory: fmt::Debug + Send + Sync + 'static {

@@ -227,7 +227,7 @@ mod tests {
     #[case("trace")]
     #[case("trace,aws_sigv4=trace,aws_sigv4::http_request::sign=trace")]
     fn signing_for_aws_tells_no_key_at_any_level(#[case] filter: &str) {
-        use crate::kafka::secret::Secret;
+        use crate::kafka::connection::secret::Secret;
         use crate::kafka::token::TokenSource;
         use crate::kafka::token::aws::{AwsCredentials, MskIam};
 

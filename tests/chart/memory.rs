@@ -1,10 +1,9 @@
 //! The chart's limit of memory follows from what the operator lets itself be made to hold.
 
-use lagrange::kafka::bounds::Bounds;
-use lagrange::process::budget::{Budget, PARTITION, THREAD};
-use serde_json::Value;
-
 use crate::helm::file;
+use lagrange::kafka::budget::{Budget, PARTITION, THREAD};
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
 

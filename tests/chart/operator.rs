@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use rstest::rstest;
-
 use crate::{
     helm::{file, only, template},
     rendering::EVERYTHING,
 };
+use rstest::rstest;
 
 const MONITORING: &str = "metrics: {prometheusRule: {enabled: true}}";
 
@@ -195,7 +194,7 @@ fn every_alert_says_why_it_is_there_and_what_to_do() {
 fn exposition() -> String {
     use std::time::Duration;
 
-    use lagrange::process::metrics::{
+    use lagrange::metrics::{
         ConditionStatus, Direction, GroupInfo, GroupNumbers, Metrics, WriteOutcome,
     };
 

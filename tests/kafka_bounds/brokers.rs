@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use lagrange::kafka::bounds::Bounds;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::pool::Watch;
-use lagrange::kafka::reader::ClusterReader;
-use rstest::rstest;
-
 use super::taken::{Most, Taken, until};
 use super::{ALONE, brokers, pool, reader, watch};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::pool::Watch;
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::reader::ClusterReader;
+use rstest::rstest;
 
 /// Threads beside those of brokers: of the runtime, of clients, and of what this program measures by.
 const OTHERS: usize = 60;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
-use lagrange::kafka::bounds::Bounds;
-use lagrange::kafka::error::ReadError;
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::snapshot::NodeId;
+use lagrange::kafka::rdkafka::bounds::Bounds;
 use lagrange::kafka::reader::ClusterReader;
-use lagrange::kafka::snapshot::NodeId;
 use lagrange_fakes::broker::Mischief;
 
 use super::taken::{Most, Taken, until};

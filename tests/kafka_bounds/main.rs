@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lagrange::clock::Clock;
-use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::observer::Unobserved;
 use lagrange::kafka::pool::{Failures, Pool, Wakeups, Watch};
-use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
-use lagrange::kafka::stats::Unobserved;
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::rdkafka::reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange_fakes::broker::Brokers;
 use lagrange_testing::poll_helper::{interest, named, settings};
 

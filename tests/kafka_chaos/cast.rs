@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lagrange::kafka::interest::Interest;
+use lagrange::kafka::model::interest::Interest;
 use lagrange_core::intent::topics::TopicSelection;
 use lagrange_testing::poll_helper::{interest, named};
 use lagrange_testing::unique;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use lagrange::kafka::snapshot::{Snapshot, TopicPartition};
+use lagrange::kafka::model::snapshot::{Snapshot, TopicPartition};
 
 /// How long a new coordinator may take to know all. It takes about a second; these share a machine with much else.
 const LATE: SignedDuration = SignedDuration::from_secs(15);

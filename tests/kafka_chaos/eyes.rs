@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::pool::{Pool, Watch};
-use lagrange::kafka::security::{PasswordMechanism, Security};
 use lagrange_testing::scene::{connection, login, trusting};
 
 use super::cast::Cast;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use jiff::SignedDuration;
-use lagrange::kafka::pool::{Failures, Wakeups, Watch};
-use lagrange::kafka::snapshot::{
+use lagrange::kafka::model::snapshot::{
     Group, GroupState, NodeId, Offset, Snapshot, Topic, TopicPartition,
 };
+use lagrange::kafka::pool::{Failures, Wakeups, Watch};
 use lagrange_core::intent::topics::TopicSelection;
 use lagrange_testing::poll_helper::brief;
 use lagrange_testing::until::until;

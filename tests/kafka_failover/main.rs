@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::model::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, brief, interest, lag, named, pool, settings};

@@ -1,8 +1,8 @@
 //! Brokers that say more than can be held, or what is made to be shown.
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::pool::Settings;
 use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 use lagrange_fakes::broker::FakeTopic;
@@ -92,14 +92,15 @@ async fn a_pattern_on_ten_thousand_topics_leaves_the_neighbours_as_they_are() {
         )
         .unwrap();
     let before = resident();
-    let refused = |s: &lagrange::kafka::snapshot::Snapshot| {
+    let refused = |s: &lagrange::kafka::model::snapshot::Snapshot| {
         let topics = s.groups.get("g1").and_then(|group| group.topics.get(&all));
         matches!(
             topics,
             Some(Err(ReadError::TooManyPartitions { topics: 10_001, .. }))
         )
     };
-    let known = |s: &lagrange::kafka::snapshot::Snapshot| assert_eq!(lag(s, "g0", "t"), Some(60));
+    let known =
+        |s: &lagrange::kafka::model::snapshot::Snapshot| assert_eq!(lag(s, "g0", "t"), Some(60));
     helper.until_checked("refused", refused, known).await;
     for _ in 0..20 {
         let snapshot = helper.look().await;

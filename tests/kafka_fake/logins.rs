@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::secret::Secret;
-use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
+use lagrange::kafka::connection::secret::Secret;
+use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
+use lagrange::kafka::model::error::ReadError;
 use lagrange_core::intent::servers::Servers;
 use lagrange_fakes::broker::Brokers;
 use lagrange_testing::poll_helper::{PollHelper, named, settings};

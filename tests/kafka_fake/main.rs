@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kafka_protocol::messages::ApiKey;
-use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::{Interest, Key};
-use lagrange::kafka::rdkafka_reader::{RdkafkaFactory, RdkafkaReader};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::{Interest, Key};
+use lagrange::kafka::model::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::rdkafka::reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange::kafka::reader::ClusterReader;
-use lagrange::kafka::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
 use lagrange_fakes::broker::{Brokers, Mischief};
 use lagrange_testing::poll_helper::{PollHelper, interest, lag, named, pool, settings};
 use rstest::rstest;

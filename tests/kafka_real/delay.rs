@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::model::snapshot::{self, Snapshot, TopicPartition};
 use lagrange::kafka::pool::{Settings, Watch};
-use lagrange::kafka::snapshot::{self, Snapshot, TopicPartition};
 use lagrange_core::scaling::observation::{
     Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rollout, Target, Topic,
     TopicRole,

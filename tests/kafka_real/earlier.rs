@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::{Interest, Key};
+use lagrange::kafka::model::interest::{Interest, Key};
+use lagrange::kafka::model::snapshot::{Snapshot, TopicPartition};
 use lagrange::kafka::pool::Settings;
-use lagrange::kafka::snapshot::{Snapshot, TopicPartition};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, interest, named, pool, settings};
 use lagrange_testing::unique;

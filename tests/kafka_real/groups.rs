@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lagrange::kafka::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
+use lagrange::kafka::model::snapshot::{Description, Group, GroupState, Protocol, Snapshot};
 use lagrange_core::intent::topics::TopicSelection;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::members::Members;

@@ -1,7 +1,7 @@
 //! Committed offsets, ends and starts.
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::snapshot::{GroupState, Offset, Topic, TopicPartition};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::snapshot::{GroupState, Offset, Topic, TopicPartition};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, lag, named};
 use lagrange_testing::unique;
@@ -36,7 +36,7 @@ async fn a_group_that_never_committed_has_nothing_committed_anywhere() {
 }
 
 fn state_of(
-    snapshot: &lagrange::kafka::snapshot::Snapshot,
+    snapshot: &lagrange::kafka::model::snapshot::Snapshot,
     group: &str,
 ) -> Option<Result<GroupState, ReadError>> {
     Some(snapshot.groups.get(group)?.state.clone())
@@ -91,7 +91,8 @@ async fn records_that_expired_before_they_were_read_show_as_a_start_beyond_the_c
     kafka.commit(&group, &topic, &[(0, 0)].into()).await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
     let start = |topic: String, offset| {
-        move |snapshot: &lagrange::kafka::snapshot::Snapshot| match &snapshot.topics[topic.as_str()]
+        move |snapshot: &lagrange::kafka::model::snapshot::Snapshot| match &snapshot.topics
+            [topic.as_str()]
         {
             Topic::Present(partitions) => partitions[0].start == Ok(Offset::new(offset).unwrap()),
             _ => false,

@@ -1,7 +1,7 @@
 //! Topics that come, go, grow and come back.
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::snapshot::{Snapshot, Topic};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::snapshot::{Snapshot, Topic};
 use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, lag, named, settings};

@@ -1,7 +1,7 @@
 //! Every login and protection that works.
 
-use lagrange::kafka::secret::Secret;
-use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
+use lagrange::kafka::connection::secret::Secret;
+use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
 use lagrange::kafka::token::aws::AwsCredentials;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::scene::{Scene, by_token, login, showing, token_endpoint, trusting};

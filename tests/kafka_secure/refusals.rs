@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
 use lagrange_fakes::token_server;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::scene::{

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::error::ReadError;
 use lagrange_fakes::token_server::{Server, answer};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, brief, lag};
@@ -32,7 +32,7 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
 
     // The Secret may change before the broker knows of it: what works goes on.
     helper.watch.renew(&with("second", 2));
-    let refused = |snapshot: &lagrange::kafka::snapshot::Snapshot| {
+    let refused = |snapshot: &lagrange::kafka::model::snapshot::Snapshot| {
         matches!(snapshot.renewal, Some(ReadError::Authentication { .. }))
     };
     until_read_throughout(&mut helper, &scene.name, refused).await;
@@ -56,7 +56,7 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
 async fn until_read_throughout(
     helper: &mut PollHelper,
     name: &str,
-    there: impl Fn(&lagrange::kafka::snapshot::Snapshot) -> bool,
+    there: impl Fn(&lagrange::kafka::model::snapshot::Snapshot) -> bool,
 ) {
     helper
         .until_checked("new credentials", there, |snapshot| {
@@ -85,7 +85,7 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
         ("topic", format!("topic {} and 1 more", scene.name)),
         ("group", format!("group {}", scene.name)),
     ] {
-        let is_said = |snapshot: &lagrange::kafka::snapshot::Snapshot| {
+        let is_said = |snapshot: &lagrange::kafka::model::snapshot::Snapshot| {
             let error = snapshot.renewal.as_ref();
             error.is_some_and(|error| {
                 error.category() == "AuthorizationFailed"
@@ -95,7 +95,8 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
         until_read_throughout(&mut helper, &scene.name, is_said).await;
         kafka.allow(OTHER, kind, &scene.name, "Describe").await;
     }
-    let is_over = |snapshot: &lagrange::kafka::snapshot::Snapshot| snapshot.renewal.is_none();
+    let is_over =
+        |snapshot: &lagrange::kafka::model::snapshot::Snapshot| snapshot.renewal.is_none();
     until_read_throughout(&mut helper, &scene.name, is_over).await;
     for kind in ["topic", "group"] {
         kafka.disallow(USER, kind, &scene.name, "Describe").await;

@@ -1,10 +1,10 @@
 //! The rights that reading takes: Describe on the topic and on the group, and what is said where one is missing.
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::security::{PasswordMechanism, Security};
-use lagrange::kafka::snapshot::{Snapshot, Topic};
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::snapshot::{Snapshot, Topic};
 
-use lagrange::kafka::interest::Key;
+use lagrange::kafka::model::interest::Key;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{interest, lag, named};
 use lagrange_testing::scene::{Scene, USER, login};

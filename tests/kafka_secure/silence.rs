@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::security::{PasswordMechanism, Security};
+use lagrange::kafka::connection::security::{PasswordMechanism, Security};
+use lagrange::kafka::model::interest::Key;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{brief, interest, lag, named};
 use lagrange_testing::scene::{Scene, connection, login, showing, trusting};

@@ -7,10 +7,10 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
-use lagrange::kafka::error::ReadError;
-use lagrange::kafka::interest::Key;
-use lagrange::kafka::security::{PasswordMechanism, Sasl, Security};
-use lagrange::kafka::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
+use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::Key;
+use lagrange::kafka::model::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::members::Members;

@@ -6,21 +6,17 @@ use std::{
 };
 
 use futures::Stream;
-use lagrange::{
-    clock::Clock,
-    controller::{Clusters, Watching},
-    kafka::{
-        connection::{Connection, Identity},
-        error::ReadError,
-        interest::{Interest, Key},
-        pool::WatchError,
-        security::Sasl,
-        snapshot::{
-            Description, Group, GroupState, Member, NodeId, Offset, Partition, Protocol, Snapshot,
-            Topic, TopicPartition,
-        },
-    },
+use lagrange::clock::Clock;
+use lagrange::controller::{Clusters, Watching};
+use lagrange::kafka::connection::security::Sasl;
+use lagrange::kafka::connection::{Connection, Identity};
+use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::interest::{Interest, Key};
+use lagrange::kafka::model::snapshot::{
+    Description, Group, GroupState, Member, NodeId, Offset, Partition, Protocol, Snapshot, Topic,
+    TopicPartition,
 };
+use lagrange::kafka::pool::WatchError;
 use tokio::{sync::mpsc, time::Instant};
 
 /// What one group is like in a look.

@@ -1,12 +1,11 @@
 //! Groups of which there is too much to be read.
 
-use lagrange::kafka::error::{Bound, ReadError};
-use serde_json::json;
-
 use crate::{
     kafka::Sight,
     scene::{Scene, cluster, deployment, group_of_cluster},
 };
+use lagrange::kafka::model::error::{Bound, ReadError};
+use serde_json::json;
 
 fn too_many() -> ReadError {
     ReadError::TooManyPartitions {

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use http::Method;
-use lagrange::kafka::snapshot::GroupState;
-use rstest::rstest;
-use serde_json::json;
-use tokio::time::sleep;
-
 use crate::{
     kafka::Sight,
     scene::{INTERVAL, Scene, settle},
 };
+use http::Method;
+use lagrange::kafka::model::snapshot::GroupState;
+use rstest::rstest;
+use serde_json::json;
+use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {

@@ -2,23 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Method;
-use lagrange::{
-    clock::Clock,
-    controller::{self, Gates, Settings, Setup},
-    process::{
-        metrics::Metrics,
-        readiness::{Readiness, ReadinessBuilder},
-        shutdown::{self, Supervisor},
-    },
-};
-use serde_json::{Value, json};
-use tokio::{runtime::Handle, time::sleep};
-
 use crate::{
     api_server::{ApiServer, Seen},
     kafka::{Kafka, Sight},
 };
+use http::Method;
+use lagrange::clock::Clock;
+use lagrange::controller::{self, Gates, Settings, Setup};
+use lagrange::metrics::Metrics;
+use lagrange::process::readiness::{Readiness, ReadinessBuilder};
+use lagrange::process::shutdown::{self, Supervisor};
+use serde_json::{Value, json};
+use tokio::{runtime::Handle, time::sleep};
 
 /// The time from look to look.
 pub const INTERVAL: Duration = Duration::from_secs(15);

@@ -2,16 +2,15 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use http::Method;
-use lagrange::kafka::error::ReadError;
-use serde_json::json;
-use tokio::time::sleep;
-
 use crate::{
     api_server::{Fault, Seen},
     kafka::Sight,
     scene::{INTERVAL, Scene, cluster, deployment, group, settle},
 };
+use http::Method;
+use lagrange::kafka::model::error::ReadError;
+use serde_json::json;
+use tokio::time::sleep;
 
 /// A group that logs in with the password in Secret `user`.
 fn scene() -> Scene {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lagrange::clock::Clock;
-use lagrange::kafka::bounds::Bounds;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::interest::{Interest, Key};
+use lagrange::kafka::model::interest::{Interest, Key};
+use lagrange::kafka::model::snapshot::{Snapshot, Topic, TopicPartition};
+use lagrange::kafka::observer::Unobserved;
 use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch};
-use lagrange::kafka::rdkafka_reader::RdkafkaFactory;
-use lagrange::kafka::snapshot::{Snapshot, Topic, TopicPartition};
-use lagrange::kafka::stats::Unobserved;
+use lagrange::kafka::rdkafka::bounds::Bounds;
+use lagrange::kafka::rdkafka::reader::RdkafkaFactory;
 use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicSelection};
 
 /// A pool, a watch on one group, and what the last look saw.
@@ -157,7 +157,7 @@ pub fn lag(snapshot: &Snapshot, group: &str, topic: &str) -> Option<i64> {
         };
         let end = partition.end.as_ref().ok()?.get();
         let committed = group.committed.get(&key)?.as_ref().ok()?;
-        Some(end - committed.map_or(0, lagrange::kafka::snapshot::Offset::get))
+        Some(end - committed.map_or(0, lagrange::kafka::model::snapshot::Offset::get))
     });
     lags.sum()
 }

@@ -1,9 +1,11 @@
 //! A topic and a group that `lagrange` may describe, and connections in its name.
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::secret::Secret;
-use lagrange::kafka::security::{ClientCertificate, PasswordMechanism, Sasl, Security, Tls};
-use lagrange::kafka::snapshot::Snapshot;
+use lagrange::kafka::connection::secret::Secret;
+use lagrange::kafka::connection::security::{
+    ClientCertificate, PasswordMechanism, Sasl, Security, Tls,
+};
+use lagrange::kafka::model::snapshot::Snapshot;
 use lagrange::kafka::token::oidc::OidcConfig;
 use lagrange_core::intent::servers::Servers;
 

@@ -6,7 +6,7 @@ use lagrange_core::text;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::controller::answers::object::Each;
+use crate::controller::kube::answers::object::Each;
 
 /// The manager that owns `spec.replicas`, if there is one.
 pub(super) fn of_replicas(text: &str) -> Result<Option<String>, String> {

@@ -8,11 +8,11 @@ use lagrange_core::api::condition::reasons;
 use lagrange_core::scaling::observation::Rollout;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use crate::controller::answers::object::Each;
-use crate::controller::answers::{self, cutter::Cut};
 use crate::controller::context::Context;
-use crate::controller::error::{Error, Problem, Stop};
-use crate::controller::name::TargetKey;
+use crate::controller::kube::answers::object::Each;
+use crate::controller::kube::answers::{self, cutter::Cut};
+use crate::controller::kube::error::{Error, Problem, Stop};
+use crate::controller::kube::name::TargetKey;
 
 /// Pods in one answer.
 const PAGE: u32 = 100;

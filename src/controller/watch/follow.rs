@@ -10,14 +10,10 @@ use kube::{
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
-use crate::controller::{
-    answers::{
-        self, ApiServer,
-        cutter::Cut,
-        object::{Item, Line},
-    },
-    name::Name,
-};
+use crate::controller::kube::answers::cutter::Cut;
+use crate::controller::kube::answers::object::{Item, Line};
+use crate::controller::kube::answers::{self, ApiServer};
+use crate::controller::kube::name::Name;
 
 /// Load balancers drop what is silent for four minutes.
 const WATCH_TIMEOUT: u32 = 200;

@@ -3,6 +3,7 @@
 //! log and in `/readyz`, and so is that it works again.
 
 pub(super) mod follow;
+pub(super) mod handlers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,14 +14,13 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, info, warn};
 
-use crate::process::{metrics::Metrics, readiness::Gate};
-
-use self::follow::{Ear, Source};
-use super::{
-    answers::{self, object::Item},
-    context::lock,
-    name::Name,
-};
+use super::kube::answers;
+use super::kube::answers::object::Item;
+use super::kube::name::Name;
+use crate::metrics::Metrics;
+use crate::process::readiness::Gate;
+use crate::sync::lock;
+use follow::{Ear, Source};
 
 /// A trouble that goes on for so long is said.
 const SAID_AFTER: Duration = Duration::from_secs(5);

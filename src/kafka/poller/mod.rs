@@ -1,20 +1,13 @@
 //! One task per cluster: when to look, and what to do about a cluster that cannot be reached. What one look does is
-//! [`look`]'s.
+//! [`poll`]'s.
 
-mod admission;
-mod ask;
-mod client;
-mod commits;
-mod earlier;
-mod groups;
-mod look;
-mod memory;
-mod offsets;
+mod credentials;
+mod interests;
+mod poll;
+mod quota;
 mod rights;
-mod shared;
 #[cfg(test)]
 mod tests;
-mod topics;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -25,22 +18,22 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
-
 use super::connection::Connection;
-use super::error::ReadError;
-use super::interest::Key;
-use super::pool::{Clusters, Settings, lock};
-use super::quota::Quota;
+use super::model::error::ReadError;
+use super::model::interest::Key;
+use super::model::snapshot::{Snapshot, Topic};
+use super::observer::Observer;
+use super::pool::{Clusters, Settings};
 use super::reader::ReaderFactory;
-use super::snapshot::{Snapshot, Topic};
-use super::stats::Observer;
+use crate::clock::Clock;
+use crate::sync::lock;
+use credentials::{Client, Reading, close};
+use interests::Wanted;
+use poll::Look;
+use poll::memory::Memory;
 
-use client::{Client, Reading, close};
-use look::Look;
-use memory::Memory;
-pub(super) use shared::Shared;
-use shared::Wanted;
+pub(super) use interests::Shared;
+pub(in crate::kafka) use quota::Quota;
 
 /// First pause after a look that read nothing; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -278,5 +271,5 @@ fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
     });
     let whole = snapshot.error.iter().chain(&snapshot.renewal);
     let all = whole.chain(topics).chain(groups);
-    all.map(super::error::ReadError::category).collect()
+    all.map(super::model::error::ReadError::category).collect()
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::super::error::ReadError;
-use super::super::snapshot::{Group, Snapshot, Topic};
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{Group, Snapshot, Topic};
 
 /// The topics and groups that could be described when they were last asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::identity::PodIdentity;
 use super::{InvalidAws, Token, TokenError, TokenSource};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
 
 /// How long MSK lets a signature open connections.
 const LIFETIME: Duration = Duration::from_secs(900);

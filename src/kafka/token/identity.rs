@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::aws::AwsCredentials;
 use super::endpoint::{Answer, Endpoint, Rules};
 use super::{InvalidAws, TokenError};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
 
 /// Who lends the key, and what is shown for it.
 pub struct PodIdentity {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::endpoint::{Endpoint, Rules};
 use super::{InvalidOidc, Token, TokenError, TokenSource, answer};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
 
 /// Where to ask, and as whom.
 #[derive(Clone, PartialEq, Eq)]

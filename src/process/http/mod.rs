@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use self::connections::{Connections, Limits};
-pub use self::pages::Pages;
+pub use self::pages::{Numbers, Pages};
 
 /// What a stopping server gives to answers that are under way; a client that holds its connection must not hold us.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -1,5 +1,8 @@
 //! What stands at which path. Knows no connection.
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::{Request, State},
@@ -8,14 +11,18 @@ use axum::{
     routing::get,
 };
 
-use super::{
-    connection::Peer,
-    exposition::{Exposition, Slots},
-};
-use crate::process::{
-    metrics::{self, Metrics},
-    readiness::{Liveness, Readiness},
-};
+use super::connection::Peer;
+use super::exposition::{Exposition, Slots};
+use crate::process::readiness::{Liveness, Readiness};
+
+/// What `/metrics` calls its answer.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The numbers of the process, whatever they count.
+pub trait Numbers: fmt::Debug + Send + Sync {
+    /// All of them in the OpenMetrics text format, in memory for so many bytes taken at once.
+    fn encode_within(&self, capacity: usize) -> String;
+}
 
 /// What the pages are made of.
 #[derive(Clone, Debug)]
@@ -25,7 +32,7 @@ pub struct Pages {
     /// Behind `/readyz`.
     pub readiness: Readiness,
     /// Behind `/metrics`.
-    pub metrics: Metrics,
+    pub metrics: Arc<dyn Numbers>,
 }
 
 #[derive(Clone)]
@@ -81,7 +88,7 @@ async fn numbers(State(known): State<Known>, request: Request) -> Response {
     let Some(text) = known.exposition.text().await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let mut response = ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response();
+    let mut response = ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response();
     // Given back when the answer has been written, by the connection that writes it.
     response.extensions_mut().insert(slot);
     response

@@ -1,15 +1,15 @@
 //! The pages without a socket; `tests/process` has the whole process.
 
+use std::sync::Arc;
+
 use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode};
 use rstest::rstest;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::process::{
-    metrics::Metrics,
-    readiness::{Liveness, ReadinessBuilder},
-};
+use crate::metrics::Metrics;
+use crate::process::readiness::{Liveness, ReadinessBuilder};
 
 mod crowds;
 
@@ -17,7 +17,7 @@ fn pages(gates: ReadinessBuilder) -> Pages {
     Pages {
         liveness: Liveness::default(),
         readiness: gates.build(),
-        metrics: Metrics::new(),
+        metrics: Arc::new(Metrics::new()),
     }
 }
 

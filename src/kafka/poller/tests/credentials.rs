@@ -8,10 +8,10 @@ use rstest::rstest;
 
 use super::double::{Double, Mood};
 use super::rig::{Rig, by_token, committed, interest, login, t};
-use crate::kafka::error::ReadError;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::Topic;
 use crate::kafka::pool::Settings;
-use crate::kafka::secret::Secret;
-use crate::kafka::snapshot::Topic;
 
 fn set_password(double: &Double, password: &str) {
     double.change(|world| world.password = Some(Secret::new(password)));

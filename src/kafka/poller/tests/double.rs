@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::kafka::error::ReadError;
-use crate::kafka::pool::lock;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{GroupState, Known, Member, NodeId, Protocol};
 use crate::kafka::reader::Cluster;
-use crate::kafka::secret::Secret;
-use crate::kafka::snapshot::{GroupState, Known, Member, NodeId, Protocol};
+use crate::sync::lock;
 
 /// What a broker does with questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use rstest::rstest;
 
 use super::double::{Double, FakeGroup, Mood};
 use super::rig::{Rig, committed, member, t};
-use crate::kafka::error::ReadError;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{GroupState, NodeId, Protocol, Snapshot};
 use crate::kafka::pool::Settings;
-use crate::kafka::snapshot::{GroupState, NodeId, Protocol, Snapshot};
 
 fn state(snapshot: &Snapshot) -> Result<GroupState, ReadError> {
     snapshot.groups["g"].state.clone()

@@ -8,10 +8,10 @@ use lagrange_core::intent::topics::{TopicPattern, TopicSelection};
 
 use super::double::{Double, FakeTopic};
 use super::rig::{Rig, connection, interest, t};
-use crate::kafka::error::{Bound, ReadError};
-use crate::kafka::interest::{Interest, Key};
+use crate::kafka::model::error::{Bound, ReadError};
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::model::snapshot::{Known, Snapshot, Topic};
 use crate::kafka::pool::{Settings, Watch};
-use crate::kafka::snapshot::{Known, Snapshot, Topic};
 
 /// A cluster with `t`, which `h` and `g` read, and so many topics besides, of 20 partitions each.
 fn large(topics: usize) -> Double {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::kafka::error::ReadError;
-use crate::kafka::pool::Settings;
 use futures::StreamExt;
 use rstest::rstest;
 
 use super::double::{Double, Mood};
 use super::rig::{Rig, committed, ends, interest, t};
+use crate::kafka::model::error::ReadError;
+use crate::kafka::pool::Settings;
 
 const CALL: Duration = Duration::from_millis(1500);
 

@@ -1,8 +1,8 @@
 //! The poller over a scripted reader, in virtual time.
 
+mod backlog_age;
 mod credentials;
 mod double;
-mod earlier;
 mod groups;
 mod limits;
 mod looks;

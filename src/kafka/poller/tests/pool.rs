@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::kafka::interest::{Interest, Key};
-use crate::kafka::pool::{Settings, WatchError};
 use futures::{FutureExt, StreamExt};
 
 use super::double::{Double, Mood};
 use super::rig::{Rig, connection, interest, t};
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::pool::{Settings, WatchError};
 
 #[tokio::test(start_paused = true)]
 async fn many_groups_share_one_reader_and_one_look() {

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use super::double::Double;
 use crate::clock::Clock;
 use crate::kafka::connection::Connection;
-use crate::kafka::interest::{Interest, Key};
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::connection::security::{PasswordMechanism, Sasl, Security};
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::model::snapshot::{Known, Member, Offset, Snapshot, Topic, TopicPartition};
+use crate::kafka::observer::Unobserved;
 use crate::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch};
-use crate::kafka::secret::Secret;
-use crate::kafka::security::{PasswordMechanism, Sasl, Security};
-use crate::kafka::snapshot::{Known, Member, Offset, Snapshot, Topic, TopicPartition};
-use crate::kafka::stats::Unobserved;
 
 /// A pool over a double.
 pub(super) struct Rig {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use lagrange_core::intent::topics::{Isolation, TopicPattern, TopicSelection};
 
-use super::super::topics::TOPICS_A_CALL;
 use super::double::{Double, FakeTopic};
 use super::rig::{Rig, committed, ends, interest, member, t};
-use crate::kafka::error::ReadError;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{GroupState, Protocol, Snapshot, Topic};
+use crate::kafka::poller::poll::topics::TOPICS_A_CALL;
 use crate::kafka::pool::Settings;
-use crate::kafka::snapshot::{GroupState, Protocol, Snapshot, Topic};
 
 fn resize(double: &Double, partitions: usize) {
     double.change(|world| {

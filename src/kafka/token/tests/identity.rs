@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use super::super::aws::MskIam;
 use super::super::identity::{Lent, PodIdentity};
 use super::super::{InvalidAws, TokenSource};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
 
 const REGION: &str = "eu-central-1";
 const ROLE: &str = "arn:aws:iam::111122223333:role/lagrange";

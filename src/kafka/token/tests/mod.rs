@@ -19,7 +19,7 @@ use tokio::time::{advance, pause};
 use super::endpoint::{DEADLINE, LARGEST_ANSWER};
 use super::oidc::{ClientCredentials, OidcConfig};
 use super::{Token, TokenError, TokenSource};
-use crate::kafka::secret::Secret;
+use crate::kafka::connection::secret::Secret;
 
 /// The client's secret.
 const SECRET: &str = "marker-secret";

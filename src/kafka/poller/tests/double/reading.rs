@@ -9,13 +9,15 @@ use jiff::Timestamp;
 
 use super::{Double, Login, Mood, World};
 use crate::kafka::connection::Connection;
-use crate::kafka::error::ReadError;
+use crate::kafka::connection::security::Sasl;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{
+    EndAt, GroupState, Known, NodeId, Offset, Protocol, TopicPartition,
+};
 use crate::kafka::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
     Position, ReaderFactory, TopicLayout, Traffic,
 };
-use crate::kafka::security::Sasl;
-use crate::kafka::snapshot::{EndAt, GroupState, Known, NodeId, Offset, Protocol, TopicPartition};
 
 impl Double {
     fn offsets_at_once(

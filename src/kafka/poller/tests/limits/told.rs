@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use lagrange_core::intent::topics::TopicSelection;
 
-use super::super::rig::{Rig, interest, member, t};
 use super::{is_read, large, look, look_after, pattern, settings, topics, watch};
-use crate::kafka::error::{Bound, ReadError};
+use crate::kafka::model::error::{Bound, ReadError};
+use crate::kafka::model::snapshot::{Description, GroupState, Known, Snapshot, TopicPartition};
+use crate::kafka::poller::tests::rig::{Rig, interest, member, t};
 use crate::kafka::pool::Settings;
-use crate::kafka::snapshot::{Description, GroupState, Known, Snapshot, TopicPartition};
 
 fn described(snapshot: &Snapshot) -> Known<&Description> {
     match snapshot.groups["g"].description.as_ref().unwrap() {

@@ -1,0 +1,347 @@
+//! The pipeline for one KafkaCluster: has it looked at, and says on it whether it answers and who uses it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Resource as _, ResourceExt as _,
+    api::{Patch, PatchParams, Request},
+    runtime::controller,
+};
+use lagrange_core::api::condition::{Finding, Status, reasons, types};
+use lagrange_core::api::{KafkaCluster, KafkaClusterStatus, NamespacesFrom, condition};
+use lagrange_core::intent::Plan;
+use serde_json::json;
+
+use crate::controller::context::Context;
+use crate::controller::kafka::credentials::Chosen;
+use crate::controller::kafka::port::Watching;
+use crate::controller::kafka::source;
+use crate::controller::kube::answers;
+use crate::controller::kube::error::{Error, Problem};
+use crate::controller::kube::event::{self, Happening, REPORTER, Told};
+use crate::controller::kube::name::Name;
+use crate::controller::status::group::merge_patch;
+use crate::credentials::{self, Unusable};
+use crate::kafka::connection::Connection;
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::model::snapshot::Snapshot;
+use crate::sync::lock;
+
+/// A cluster that does not answer is said to be so after this long, and two looks (decision 16).
+const LASTING: SignedDuration = SignedDuration::from_secs(20);
+
+/// How the message begins while what is written now is of no use.
+const STALE: &str = "still read with the credentials before: ";
+
+/// What this process remembers of each KafkaCluster.
+#[derive(Debug, Default)]
+pub(in crate::controller) struct Clusters(Mutex<BTreeMap<Name, Arc<tokio::sync::Mutex<Followed>>>>);
+
+impl Clusters {
+    fn of(&self, name: &Name) -> Arc<tokio::sync::Mutex<Followed>> {
+        Arc::clone(lock(&self.0).entry(name.clone()).or_default())
+    }
+}
+
+/// One cluster.
+#[derive(Debug, Default)]
+pub(in crate::controller) struct Followed {
+    watch: Option<(Connection, Duration, Box<dyn Watching>)>,
+    /// Since when it does not answer, and in which look that was first so.
+    failing: Option<(Timestamp, u64)>,
+    told: Told,
+    failures: u32,
+}
+
+/// What all reconciliations of clusters share.
+pub(in crate::controller) struct Shared {
+    pub(in crate::controller) context: Arc<Context>,
+    pub(in crate::controller) clusters: Clusters,
+}
+
+impl Shared {
+    /// A cluster is gone: nothing of it stays.
+    pub(in crate::controller) fn forget(&self, name: &Name) {
+        lock(&self.clusters.0).remove(name);
+        let key = Key::kafka_cluster(&name.namespace, &name.name);
+        self.context.secrets.release(&key);
+    }
+}
+
+/// Brings one cluster's status up to date.
+pub(in crate::controller) async fn reconcile(
+    cluster: Arc<KafkaCluster>,
+    shared: Arc<Shared>,
+) -> Result<controller::Action, Error> {
+    let context = &shared.context;
+    let name = Name::of(&*cluster);
+    let followed = shared.clusters.of(&name);
+    let mut followed = followed.lock().await;
+    let stored = cluster.status.clone().unwrap_or_default();
+    let (finding, snapshot) = match follow(context, &name, &cluster, &mut followed) {
+        Ok((snapshot, stale)) => (
+            connected(context, &cluster, &mut followed, snapshot.as_deref(), stale),
+            snapshot,
+        ),
+        Err(problem) => {
+            followed.watch = None;
+            (Some(not_connected(problem)), None)
+        }
+    };
+    let next = status(context, &cluster, &stored, finding, snapshot.as_deref());
+    if let Some(change) = merge_patch(&json!(stored), &json!(next)) {
+        let patch = Patch::Merge(json!({
+            "metadata": { "resourceVersion": cluster.resource_version(), "uid": cluster.uid() },
+            "status": change,
+        }));
+        let requests = Request::new(KafkaCluster::url_path(&(), Some(&name.namespace)));
+        let parameters = PatchParams {
+            field_manager: Some(REPORTER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = requests.patch_subresource("status", &name.name, &parameters, &patch);
+        let request = request.map_err(kube::Error::BuildRequest);
+        let written = async { answers::nothing(&context.api, request?).await };
+        match context.write("status", "write the status", written).await {
+            Ok(()) => {
+                if let Some(happening) = told(&stored, &next) {
+                    event::tell(context, &mut followed.told, &*cluster, None, happening).await;
+                }
+            }
+            // The watch has not shown our own last write yet, or somebody else's: it will.
+            Err(error) if error.is(409) => {}
+            Err(error) => {
+                followed.failures = followed.failures.saturating_add(1);
+                return Err(error);
+            }
+        }
+    }
+    followed.failures = 0;
+    Ok(controller::Action::requeue(Duration::from_mins(1)))
+}
+
+/// The latest look, and why it is not made with what the resource and its Secrets say now.
+type Followup = (Option<Arc<Snapshot>>, Option<Unusable>);
+
+/// Has the cluster looked at.
+fn follow(
+    context: &Context,
+    name: &Name,
+    cluster: &KafkaCluster,
+    followed: &mut Followed,
+) -> Result<Followup, Problem> {
+    if let Some(why) = lock(&context.seen.unreadable_clusters).get(name) {
+        return Err(Problem::unreadable_spec(why));
+    }
+    let plan = Plan::of_cluster(&cluster.spec)?;
+    let user = Key::kafka_cluster(&name.namespace, &name.name);
+    let now = context.clock.now();
+    let before = followed.watch.as_ref().map(|(before, ..)| before);
+    let chosen = (context.secrets).choose(&name.namespace, &plan, &user, before, now);
+    let told = |unusable: Unusable| Problem::new(unusable.category(), unusable.to_string());
+    let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
+        return Ok((None, None));
+    };
+    let identity = credentials::identity(&plan, &name.namespace);
+    let interval = cluster.spec.poll_interval.as_std();
+    let interest = Interest {
+        was_refused: false,
+        interval,
+        group: None,
+    };
+    match &mut followed.watch {
+        Some((same, before, watch)) if same.identity() == identity => {
+            if *same != connection {
+                watch.renew(&connection);
+                *same = connection;
+            }
+            if *before != interval {
+                watch.update(interest);
+                *before = interval;
+            }
+        }
+        _ => {
+            followed.watch = None;
+            followed.failing = None;
+            let watch = context.kafka.watch(&connection, user.clone(), interest);
+            let watch = watch.inspect_err(|_| context.secrets.unmake(&user))?;
+            followed.watch = Some((connection, interval, watch));
+        }
+    }
+    let snapshot = followed
+        .watch
+        .as_ref()
+        .and_then(|(_, _, watch)| watch.latest());
+    if let Some(snapshot) = &snapshot {
+        context.note_cluster_id(&identity, snapshot.cluster_id.as_ref());
+    }
+    Ok((snapshot, stale))
+}
+
+/// What the latest look says about the connection; `None`: nothing new.
+fn connected(
+    context: &Context,
+    cluster: &KafkaCluster,
+    followed: &mut Followed,
+    snapshot: Option<&Snapshot>,
+    stale: Option<Unusable>,
+) -> Option<Finding> {
+    let snapshot = snapshot?;
+    let Some(error) = &snapshot.error else {
+        followed.failing = None;
+        return Some(Finding {
+            condition: types::CONNECTED,
+            status: Status::True,
+            reason: reasons::BROKERS_REACHABLE,
+            message: match (stale, &snapshot.renewal) {
+                (Some(unusable), _) => {
+                    format!("{STALE}{unusable}")
+                }
+                (None, Some(error)) => format!("{STALE}{error}"),
+                (None, None) => limits(context, cluster),
+            },
+        });
+    };
+    let now = context.clock.now();
+    let (since, look) = *followed.failing.get_or_insert((now, snapshot.look));
+    let lasts =
+        source::is_refusal(error) || snapshot.look > look && now.duration_since(since) >= LASTING;
+    let reason = match error.category() {
+        "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
+        category => category,
+    };
+    lasts.then(|| {
+        not_connected(match stale {
+            // That the credentials before are refused says less.
+            Some(unusable) if reason == reasons::AUTHENTICATION_FAILED => {
+                Problem::new(unusable.category(), unusable.to_string())
+            }
+            _ => Problem::new(reason, error.to_string()),
+        })
+    })
+}
+
+/// What this installation cannot do for the cluster.
+fn limits(context: &Context, cluster: &KafkaCluster) -> String {
+    let selects = cluster.spec.allowed_namespaces.from == NamespacesFrom::Selector;
+    if selects && !context.settings.namespaces.is_empty() {
+        "allowedNamespaces.from: Selector needs an installation that watches all namespaces; here only this namespace may use the cluster".to_owned()
+    } else {
+        String::new()
+    }
+}
+
+fn not_connected(problem: Problem) -> Finding {
+    Finding {
+        condition: types::CONNECTED,
+        status: Status::False,
+        reason: problem.reason,
+        message: problem.message,
+    }
+}
+
+fn status(
+    context: &Context,
+    cluster: &KafkaCluster,
+    stored: &KafkaClusterStatus,
+    finding: Option<Finding>,
+    snapshot: Option<&Snapshot>,
+) -> KafkaClusterStatus {
+    let name = Name::of(cluster);
+    let generation = cluster.metadata.generation;
+    let conditions = match finding {
+        Some(finding) => condition::merge(
+            &stored.conditions,
+            &[finding],
+            generation,
+            context.clock.now(),
+        ),
+        None if stored.conditions.is_empty() => condition::merge(
+            &[],
+            &[Finding::not_yet_observed(types::CONNECTED)],
+            generation,
+            context.clock.now(),
+        ),
+        None => stored.conditions.clone(),
+    };
+    // While it does not answer, what it was when it last did.
+    let answered = snapshot.filter(|snapshot| snapshot.error.is_none());
+    let brokers = answered.and_then(|snapshot| i32::try_from(snapshot.brokers.len()).ok());
+    let cluster_id = answered.and_then(|snapshot| snapshot.cluster_id.as_deref());
+    KafkaClusterStatus {
+        observed_generation: generation,
+        cluster_id: cluster_id
+            .map(ToOwned::to_owned)
+            .or_else(|| stored.cluster_id.clone()),
+        brokers: brokers.or(stored.brokers),
+        groups: Some(users(context, &name)),
+        conditions,
+    }
+}
+
+/// ConsumerGroups that refer to the cluster and may use it.
+fn users(context: &Context, name: &Name) -> i32 {
+    let claims: Vec<_> = lock(&context.seen.claims)
+        .on_cluster(name)
+        .cloned()
+        .collect();
+    let allowed = claims
+        .iter()
+        .filter(|claim| source::is_allowed(context, claim));
+    i32::try_from(allowed.count()).unwrap_or(i32::MAX)
+}
+
+/// How a connection is, as its users hear of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Well,
+    /// Read with credentials that are no longer those that are written.
+    Stale,
+    Failed,
+}
+
+fn told(stored: &KafkaClusterStatus, next: &KafkaClusterStatus) -> Option<Happening> {
+    let says = |status: &KafkaClusterStatus| {
+        let found = condition::find(&status.conditions, types::CONNECTED)?;
+        let shape = match found.status.as_str() {
+            "True" if found.message.starts_with(STALE) => Shape::Stale,
+            "True" => Shape::Well,
+            "False" => Shape::Failed,
+            _ => return None,
+        };
+        Some((shape, found.message.clone()))
+    };
+    let (now, message) = says(next)?;
+    let before = says(stored).map(|(shape, _)| shape);
+    let restored = |note: &str| {
+        Some(Happening::normal("KafkaConnectionRestored", "Connect", note.to_owned()).flapping())
+    };
+    match (before, now) {
+        (None, Shape::Well) => None,
+        (Some(before), now) if before == now => None,
+        (_, Shape::Failed | Shape::Stale) => {
+            Some(Happening::warning("KafkaConnectionFailed", "Connect", message).flapping())
+        }
+        (Some(Shape::Stale), Shape::Well) => restored("it is read with the credentials of now"),
+        (Some(_), Shape::Well) => restored("the cluster answers again"),
+    }
+}
+
+/// When to try again after an error of the API server.
+#[expect(clippy::needless_pass_by_value, reason = "called so by the scheduler")]
+pub(in crate::controller) fn error_policy(
+    cluster: Arc<KafkaCluster>,
+    error: &Error,
+    shared: Arc<Shared>,
+) -> controller::Action {
+    shared.context.metrics.reconcile_error(error.category());
+    let followed = shared.clusters.of(&Name::of(&*cluster));
+    let failures = followed.try_lock().map_or(1, |followed| followed.failures);
+    tracing::warn!(cluster = %Name::of(&*cluster), failures, "{error}");
+    controller::Action::requeue(Duration::from_secs(1 << failures.min(6)))
+}

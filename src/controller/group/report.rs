@@ -1,0 +1,231 @@
+//! What follows a decision: the action, the status if it says something new, the events and the numbers. The order is here;
+//! each step is another file's.
+
+use std::{sync::Arc, time::Duration};
+
+use lagrange_core::api::condition::reasons;
+use lagrange_core::api::{ConsumerGroupStatus, Mode};
+use lagrange_core::intent::Intent;
+use lagrange_core::scaling::decision::{Knowledge, Wait};
+use lagrange_core::scaling::policy::Objective;
+use lagrange_core::scaling::{Decision, Verdict};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::act::{self, Action, Outcome};
+use super::session::{Managed, Refusal};
+use crate::controller::context::Context;
+use crate::controller::kafka::source::{self, Resolved};
+use crate::controller::kube::error::{Error, Problem};
+use crate::controller::kube::event;
+use crate::controller::kube::name::Name;
+use crate::controller::status;
+use crate::controller::status::change::{self, Grain};
+use crate::controller::status::conditions::{Found, Looks};
+use crate::controller::status::group::Scene;
+use crate::controller::status::notify;
+use crate::controller::target::scale::{self, Addressed, Sight};
+use crate::kafka::model::snapshot::{Group, Snapshot};
+use crate::sync::lock;
+
+/// A lag that moves by less than one in so many of what its replicas are for is not news.
+const LAG_GRAIN: i64 = 20;
+/// Nor is a delay that moves by less than one in so many of what the objective allows, or by fewer seconds than consumers
+/// let pass between two commits.
+const DELAY_GRAIN: i64 = 10;
+const DELAY_LEAST: i64 = 6;
+/// After a conflict or an unknown outcome the group is looked at again so soon.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Everything that is known once it has been decided.
+pub(in crate::controller) struct View<'a> {
+    pub(in crate::controller) context: &'a Context,
+    pub(in crate::controller) intent: &'a Intent,
+    pub(in crate::controller) resolved: &'a Resolved,
+    pub(in crate::controller) target: &'a Addressed,
+    pub(in crate::controller) size: Sight,
+    pub(in crate::controller) looked: Option<&'a Snapshot>,
+    /// Looks have stopped coming.
+    pub(in crate::controller) is_silent: bool,
+    pub(in crate::controller) decision: &'a Decision,
+}
+
+impl View<'_> {
+    pub(in crate::controller) async fn act(
+        &self,
+        managed: &mut Managed,
+        action: Action,
+    ) -> Result<Option<Duration>, Error> {
+        let name = Name::of(&**managed.stored());
+        if !lock(&self.context.seen.claims).has_turn(&name, self.context.clock.now()) {
+            debug!("not acted: another ConsumerGroup has the turn by now");
+            return Ok(Some(AGAIN));
+        }
+        let ahead = self.status(managed);
+        let outcome =
+            act::act(self.context, managed, self.target, self.size, action, ahead).await?;
+        managed.refusal = None;
+        Ok(match outcome {
+            Outcome::Done => None,
+            Outcome::Unknown => Some(AGAIN),
+            Outcome::LookAgain(why) => {
+                debug!(why, "not acted");
+                Some(AGAIN)
+            }
+            Outcome::Refused(problem) => {
+                managed.refusal = Some(Refusal {
+                    problem,
+                    at: Instant::now(),
+                    generation: managed.stored().metadata.generation,
+                });
+                None
+            }
+        })
+    }
+
+    /// Writes what is new, and tells what has happened.
+    pub(in crate::controller) async fn report(&self, managed: &mut Managed) -> Result<(), Error> {
+        let before = managed.status();
+        let next = self.status(managed);
+        notify::measure(self, managed, &next);
+        let facts = &self.decision.facts;
+        let held = match self.intent.policy.objective {
+            Objective::LagPerReplica(lag) => lag.saturating_mul(i64::from(facts.current.max(1))),
+            Objective::MaxDelay(delay) => {
+                let produced = facts.produced.unwrap_or(0) / 1000;
+                produced.saturating_mul(delay.as_secs())
+            }
+        };
+        let allowed = match self.intent.policy.objective {
+            Objective::MaxDelay(delay) => delay.as_secs(),
+            Objective::LagPerReplica(_) => 0,
+        };
+        let grain = Grain {
+            lag: held / LAG_GRAIN,
+            delay: (allowed / DELAY_GRAIN).max(DELAY_LEAST),
+        };
+        let written = write(self.context, managed, &before, &next, grain).await?;
+        let mut news = notify::notices(self.decision);
+        if written {
+            news.extend(notify::transitions(&before, &next, self));
+        }
+        let group = Arc::clone(managed.stored());
+        let related = Some((&self.target.key, self.target.api_version.as_str()));
+        for mut happening in news {
+            if happening.reason == notify::SCALED_EXTERNALLY {
+                let who = scale::last_manager(self.context, self.target).await;
+                notify::name_manager(&mut happening, who);
+            }
+            event::tell(self.context, &mut managed.told, &*group, related, happening).await;
+        }
+        Ok(())
+    }
+
+    fn status(&self, managed: &Managed) -> ConsumerGroupStatus {
+        let lasts = matches!(
+            self.decision.facts.knowledge,
+            Knowledge::Missing { lasting: true, .. }
+        );
+        let reading = &self.intent.reading;
+        let trouble = self
+            .looked
+            .and_then(|looked| source::trouble(looked, reading, self.resolved, lasts));
+        // What is wrong with the credentials of now says more than that those before are refused.
+        let trouble = trouble.map(|trouble| match &self.resolved.stale {
+            Some(stale) if trouble.reason == reasons::AUTHENTICATION_FAILED => stale.clone(),
+            _ => trouble,
+        });
+        let stale = source::stale(self.resolved, self.looked);
+        let group = self
+            .looked
+            .and_then(|looked| looked.groups.get(&reading.id));
+        let scene = Scene {
+            now: self.context.clock.now(),
+            generation: managed.stored().metadata.generation,
+            policy: &self.intent.policy,
+            reading,
+            group,
+            found: Found {
+                decision: self.decision,
+                trouble: trouble.as_ref(),
+                stale: stale.as_deref(),
+                refusal: managed.refusal.as_ref().map(|refusal| &refusal.problem),
+                looks: match self.looked {
+                    _ if self.is_silent => Looks::Silent,
+                    Some(looked) if looked.error.is_some() => Looks::Failing,
+                    _ => Looks::Answered,
+                },
+                beside: managed.neighbour.as_ref().map(|_| &*reading.id),
+                idle_lasts: managed.idle_lasts,
+                fleeting_instances: group.is_some_and(Group::has_static_members)
+                    && !self.target.key.keeps_names(),
+                dry_run: self.intent.mode == Mode::DryRun,
+            },
+            memory: &managed.state.memory,
+        };
+        status::group::status(scene, &managed.status())
+    }
+
+    /// When the wait of a hold ends.
+    pub(in crate::controller) fn until(&self) -> Option<Duration> {
+        let Verdict::Hold(Wait {
+            until: Some(until), ..
+        }) = self.decision.verdict
+        else {
+            return None;
+        };
+        Some(self.context.until(until))
+    }
+}
+
+/// Writes a status if it says something new, and soon enough for what it says. Says whether it did.
+async fn write(
+    context: &Context,
+    managed: &mut Managed,
+    stored: &ConsumerGroupStatus,
+    next: &ConsumerGroupStatus,
+    grain: Grain,
+) -> Result<bool, Error> {
+    let Some(due_after) = change::of(stored, next, grain).due_after() else {
+        return Ok(false);
+    };
+    if managed.written.is_some_and(|at| at.elapsed() < due_after) {
+        return Ok(false);
+    }
+    match act::write_status(context, managed, next).await {
+        Ok(()) => {
+            managed.written = Some(Instant::now());
+            Ok(true)
+        }
+        Err(error) if error.is(409) => {
+            // Somebody else was faster: the next look reports on what is there then.
+            act::look_up(context, managed).await?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A group that is not managed at present: nothing of it is read, and its status says why.
+pub(super) async fn set_aside(
+    context: &Context,
+    managed: &mut Managed,
+    problem: &Problem,
+) -> Result<(), Error> {
+    managed.reading = None;
+    let group = Arc::clone(managed.stored());
+    let stored = managed.status();
+    let next = status::group::of_problem(
+        problem,
+        group.metadata.generation,
+        context.clock.now(),
+        &managed.state.memory,
+        &stored,
+    );
+    notify::measure_problem(context, &group, managed, &next);
+    let written = write(context, managed, &stored, &next, Grain::default()).await?;
+    if let Some(happening) = notify::of_problem(&stored, problem).filter(|_| written) {
+        event::tell(context, &mut managed.told, &*group, None, happening).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! What comes before and with the decision: whether the group may be managed, what is read for it, what was remembered of
+//! its target, and the call of `decide` itself. Writes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use lagrange_core::api::condition::{reasons, types};
+use lagrange_core::api::{ConsumerGroup, Mode, condition};
+use lagrange_core::intent::Intent;
+use lagrange_core::recording::Words;
+use lagrange_core::scaling::observation::{Blind, Target};
+use lagrange_core::scaling::{Decision, Memory, State, Verdict, decide};
+use tracing::{debug, warn};
+
+use super::act::Action;
+use super::observe;
+use super::session::{Managed, Reading, Refusal};
+use crate::controller::context::Context;
+use crate::controller::kafka::source::{self, Resolved};
+use crate::controller::kube::error::Problem;
+use crate::controller::kube::name::Name;
+use crate::controller::ownership::{Progress, Ruling};
+use crate::controller::status::format;
+use crate::controller::target::scale::Addressed;
+use crate::kafka::model::interest::{Interest, Key};
+use crate::kafka::model::snapshot::Snapshot;
+use crate::recording::Turn;
+use crate::sync::lock;
+
+/// A target that cannot be scaled is tried again so much later, or when its resource changes.
+const REFUSED_FOR: Duration = Duration::from_mins(5);
+
+/// Whether somebody else manages the target or the group (decision 9). Whoever reads the log finds both there.
+pub(in crate::controller) fn contested(
+    context: &Context,
+    managed: &mut Managed,
+    name: &Name,
+) -> Ruling {
+    let now = context.clock.now();
+    let relation = |mine: &_, other: &_| source::relation(context, mine, other);
+    let ruling = lock(&context.seen.claims).ask(name, now, relation);
+    let (rival, neighbour) = match &ruling {
+        Ruling::Turn { neighbour } => (None, neighbour.clone()),
+        Ruling::Contested(contest) => {
+            if contest.rival.is_none() {
+                // An autoscaler has the target: then this group does not manage it.
+                note_progress(context, name, Progress::Failing);
+            }
+            (contest.rival.clone(), None)
+        }
+        Ruling::Soon { rival } => {
+            context.wake.groups([rival.clone()]);
+            return ruling;
+        }
+    };
+    if let Some(rival) = rival.as_ref().filter(|_| rival != managed.rival) {
+        warn!(group = %name, %rival, "waits for another ConsumerGroup on the same target or group, which goes first");
+    }
+    if let Some(neighbour) = neighbour
+        .as_ref()
+        .filter(|_| neighbour != managed.neighbour)
+    {
+        warn!(group = %name, %neighbour, "a ConsumerGroup of another namespace manages the same group of the same servers");
+    }
+    managed.rival = rival;
+    managed.neighbour = neighbour;
+    ruling
+}
+
+/// How it goes with a group that nobody contests.
+pub(in crate::controller) fn progress(
+    managed: &Managed,
+    intent: &Intent,
+    resolved: &Resolved,
+    looked: Option<&Snapshot>,
+) -> Progress {
+    let Some(looked) = looked else {
+        return Progress::Unknown;
+    };
+    let reading = &intent.reading;
+    if managed.refusal.is_some() || source::trouble(looked, reading, resolved, false).is_some() {
+        Progress::Failing
+    } else if looked.error.is_none() && looked.groups.contains_key(&reading.id) {
+        Progress::Managed
+    } else {
+        Progress::Unknown
+    }
+}
+
+/// Notes how it goes, and has those looked after who wait for this group.
+pub(super) fn note_progress(context: &Context, name: &Name, progress: Progress) {
+    let now = context.clock.now();
+    let concerned = lock(&context.seen.claims).note(name, progress, now);
+    context.wake.groups(concerned);
+}
+
+/// Has Kafka read what the group needs.
+pub(in crate::controller) fn read(
+    context: &Context,
+    name: &Name,
+    managed: &mut Managed,
+    intent: &Intent,
+    resolved: &Resolved,
+) -> Result<(), Problem> {
+    let identity = resolved.connection.identity();
+    let connection = &resolved.connection;
+    let was_refused = match &managed.reading {
+        Some(reading) => reading.interest.was_refused,
+        None => was_refused(managed),
+    };
+    let interest = Interest {
+        interval: resolved.interval,
+        group: Some(intent.reading.clone()),
+        was_refused,
+    };
+    if let Some(reading) = &mut managed.reading
+        && *reading.watch.identity() == identity
+        && reading.interest.group.as_ref().map(|group| &group.id) == Some(&intent.reading.id)
+    {
+        if reading.connection != *connection {
+            reading.watch.renew(connection);
+            reading.connection = connection.clone();
+        }
+        if reading.interest != interest {
+            reading.watch.update(interest.clone());
+            reading.interest = interest;
+            reading.since = context.clock.now();
+        }
+        return Ok(());
+    }
+    // Another group, another cluster, or after a time in which nothing was read: what was seen is of no use, what was
+    // done is (decision 28). The old watch goes first, since both would count against the namespace's limit.
+    managed.reading = None;
+    managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
+    let key = Key::consumer_group(&name.namespace, &name.name);
+    let watch = context
+        .kafka
+        .watch(connection, key, interest.clone())
+        .map_err(|error| source::unwatchable(resolved, error))?;
+    managed.reading = Some(Reading {
+        connection: connection.clone(),
+        interest,
+        watch,
+        since: context.clock.now(),
+    });
+    Ok(())
+}
+
+/// Whether there was too much to be read for it when its status was last written.
+fn was_refused(managed: &Managed) -> bool {
+    let conditions = managed.status().conditions;
+    let ready = condition::find(&conditions, types::READY);
+    ready.is_some_and(|ready| ready.reason == reasons::TOO_MANY_PARTITIONS)
+}
+
+/// Takes over the last action on the target from whoever managed it before, if that is later than our own.
+pub(in crate::controller) fn inherit(context: &Context, managed: &mut Managed, target: &Addressed) {
+    let time = |memory: &Memory| memory.last.map(|last| last.time);
+    if let Some(theirs) = context.last_action(&target.key)
+        && time(&theirs) > time(&managed.state.memory)
+    {
+        let ours = managed.state.memory.clone();
+        managed.adopt(Memory {
+            last: theirs.last,
+            expected: theirs.expected,
+            version: theirs.version,
+            ..ours
+        });
+    }
+}
+
+/// Leaves the last action to whoever manages the target after us. Called once `decide` has put right what a wrong clock left.
+pub(super) fn bequeath(context: &Context, managed: &Managed, intent: &Intent, target: &Addressed) {
+    if intent.mode == Mode::Auto {
+        context.note_action(&target.key, &managed.state.memory);
+    }
+}
+
+/// The latest look at the group's cluster.
+pub(in crate::controller) fn looked(context: &Context, managed: &Managed) -> Option<Arc<Snapshot>> {
+    let reading = managed.reading.as_ref()?;
+    let snapshot = reading.watch.latest()?;
+    context.note_cluster_id(reading.watch.identity(), snapshot.cluster_id.as_ref());
+    Some(snapshot)
+}
+
+/// Observes and decides. Says too whether looks have stopped coming.
+pub(in crate::controller) fn decided(
+    context: &Context,
+    managed: &mut Managed,
+    group: &ConsumerGroup,
+    intent: &Intent,
+    resolved: &Resolved,
+    looked: Option<&Snapshot>,
+    size: Target,
+) -> (Decision, bool) {
+    let now = context.clock.now();
+    let sight = observe::Sight {
+        now,
+        snapshot: looked,
+        reading: &intent.reading,
+        delayed: intent.delayed.as_ref(),
+        interval: SignedDuration::try_from(resolved.interval).unwrap_or(SignedDuration::MAX),
+        since: managed
+            .reading
+            .as_ref()
+            .map_or(now, |reading| reading.since),
+    };
+    let observation = observe::observation(&sight, size);
+    let number = looked.map(|looked| looked.look);
+    let is_silent =
+        matches!(observation.look, Err(Blind::Failed { number: other }) if Some(other) != number);
+    let is_too_much = looked.is_some_and(|looked| source::is_too_much(looked, &intent.reading));
+    if is_too_much && !std::mem::replace(&mut managed.is_too_much, true) {
+        // What was seen of its partitions takes memory that is granted to others now.
+        managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
+    }
+    managed.is_too_much = is_too_much;
+    let recorder = context.recorder.as_ref().filter(|r| r.is_of(group));
+    let before = recorder.map(|_| (managed.state.memory.clone(), managed.state.is_fresh()));
+    let state = std::mem::take(&mut managed.state);
+    let (decision, state) = decide(&intent.policy, state, &observation);
+    managed.state = state;
+    if let (Some(recorder), Some((before, is_fresh))) = (recorder, before) {
+        let seen = looked.and_then(|looked| looked.groups.get(&intent.reading.id));
+        let state = seen.and_then(|seen| Some(format!("{:?}", seen.state.as_ref().ok()?)));
+        recorder.record(&Turn {
+            group,
+            before,
+            is_fresh,
+            observation: &observation,
+            words: Words {
+                state: state.as_deref(),
+                assignor: seen.and_then(observe::assignor),
+            },
+            decision: &decision,
+            after: &managed.state.memory,
+        });
+    }
+    managed.note_idle(&decision, &observation);
+    if let Some(reading) = &managed.reading {
+        let unsure = managed.idle_since.is_some() && !managed.idle_lasts;
+        reading.watch.attend(decision.facts.wants_members || unsure);
+    }
+    debug!(
+        verdict = ?decision.verdict,
+        trail = format::detail(&decision.trail),
+        "decided"
+    );
+    (decision, is_silent)
+}
+
+/// The action to take, if this decision is one that may be acted on.
+pub(in crate::controller) fn action(
+    managed: &mut Managed,
+    intent: &Intent,
+    verdict: Verdict,
+) -> Option<Action> {
+    let generation = managed.stored().metadata.generation;
+    let stands =
+        |refusal: &Refusal| refusal.generation == generation && refusal.at.elapsed() < REFUSED_FOR;
+    // Whatever is decided now: one that is old, or was about another specification, says nothing any more.
+    managed.refusal = managed.refusal.take().filter(stands);
+    match verdict {
+        Verdict::Scale { from, to, .. } if intent.mode == Mode::Auto => {
+            managed.refusal.is_none().then_some(Action { from, to })
+        }
+        Verdict::Scale { .. } | Verdict::Hold(_) => None,
+    }
+}

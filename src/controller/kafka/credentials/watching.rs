@@ -1,0 +1,126 @@
+//! Follows one Secret or ConfigMap, and wakes whoever uses it when it changes. Nothing of it gets into a log: the words of an error
+//! may quote what the object holds.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use lagrange_core::intent::connection::ReferenceKind;
+use tokio::time::Instant;
+
+use super::values::{Budget, Values};
+use super::{Seen, Shared};
+use crate::controller::kube::answers;
+use crate::controller::kube::answers::object::Item;
+use crate::controller::kube::name::Name;
+use crate::controller::wake::Wake;
+use crate::controller::watch::follow::Ear;
+use crate::kafka::model::interest::Kind;
+use crate::sync::lock;
+
+/// A watch that has failed for so long is said to.
+const SAID_AFTER: Duration = Duration::from_mins(3);
+
+/// Follows one object.
+pub(super) struct Watching {
+    pub(super) shared: Arc<Shared>,
+    pub(super) wake: Wake,
+    pub(super) revision: Arc<AtomicU64>,
+    pub(super) kind: ReferenceKind,
+    pub(super) name: String,
+    pub(super) keys: BTreeSet<String>,
+    pub(super) budget: Budget,
+    /// The list that is under way has shown it.
+    pub(super) is_there: bool,
+    /// Since when it fails, and whether that was said.
+    pub(super) failing: Option<(Instant, bool)>,
+}
+
+impl Ear for Watching {
+    fn begins(&mut self) {
+        self.is_there = false;
+    }
+
+    fn sees(&mut self, item: Item<'_>) {
+        // Another one's, if the API server has not heeded the selector.
+        if item.name.is_some_and(|name| *name.name != *self.name) {
+            return;
+        }
+        self.is_there = true;
+        let read = |text| Values::read(text, self.kind, &self.keys, &self.budget);
+        let values = item.text.ok().and_then(read);
+        self.note(values.map_or(Seen::Unreadable, |values| Seen::Present(Arc::new(values))));
+    }
+
+    fn gone(&mut self, name: Name) {
+        if *name.name == *self.name {
+            self.note(Seen::Absent);
+        }
+    }
+
+    fn listed(&mut self) {
+        if !self.is_there {
+            self.note(Seen::Absent);
+        }
+    }
+
+    fn fails(&mut self, error: &kube::Error) {
+        let (since, said) = self.failing.get_or_insert((Instant::now(), false));
+        if since.elapsed() >= SAID_AFTER && !std::mem::replace(said, true) {
+            tracing::warn!(
+                name = self.name,
+                "an object with credentials cannot be followed"
+            );
+        }
+        // What was seen before still holds, as far as anybody knows.
+        if answers::is(error, 403) && !self.has_seen() {
+            self.note(Seen::Forbidden);
+        }
+    }
+
+    fn still_fails(&mut self) -> Option<Instant> {
+        None
+    }
+
+    fn heals(&mut self) {
+        self.failing = None;
+    }
+}
+
+impl Watching {
+    fn has_seen(&self) -> bool {
+        matches!(
+            lock(&self.shared.seen).0,
+            Seen::Present(_) | Seen::Absent | Seen::Unreadable
+        )
+    }
+
+    fn note(&self, seen: Seen) {
+        {
+            let mut before = lock(&self.shared.seen);
+            let same = match (&before.0, &seen) {
+                (Seen::Present(before), Seen::Present(now)) => before == now,
+                (Seen::Absent, Seen::Absent)
+                | (Seen::Forbidden, Seen::Forbidden)
+                | (Seen::Unreadable, Seen::Unreadable) => true,
+                _ => false,
+            };
+            if same {
+                return;
+            }
+            let revision = self.revision.fetch_add(1, Ordering::Relaxed) + 1;
+            *before = (seen, revision);
+        }
+        for user in lock(&self.shared.users).iter() {
+            match user.kind {
+                Kind::ConsumerGroup => self.wake.groups([Name::from(user)]),
+                Kind::KafkaCluster => self.wake.cluster(Name::from(user)),
+            }
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Where a group's Kafka is, who may use it (decisions 34 and 39), and what its user is told when it cannot be read: of a
+//! cluster of another namespace the category alone. Reads what the watches have seen; calls nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::core::{Selector, SelectorExt as _};
+use lagrange_core::api::condition::reasons;
+use lagrange_core::api::{KafkaCluster, NamespacesFrom};
+use lagrange_core::intent::topics::{GroupInterest, TopicSelection};
+use lagrange_core::intent::{Plan, Source};
+
+use super::credentials::Chosen;
+use crate::controller::context::Context;
+use crate::controller::kube::error::Problem;
+use crate::controller::kube::name::Name;
+use crate::controller::ownership::{self, Claim, Relation};
+use crate::credentials::{self, Unusable};
+use crate::kafka::connection::Connection;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::interest::Key;
+use crate::kafka::model::snapshot::{Snapshot, Topic};
+use crate::kafka::pool::WatchError;
+use crate::sync::lock;
+
+/// A Kafka cluster that a group may use.
+#[derive(Debug, Clone)]
+pub(in crate::controller) struct Located {
+    plan: Plan,
+    /// Namespace of the objects that the plan names.
+    namespace: Arc<str>,
+    interval: Duration,
+    /// The KafkaCluster, unless the group names the servers itself.
+    cluster: Option<Name>,
+    /// It belongs to another namespace.
+    foreign: bool,
+}
+
+/// The same, with a connection to it.
+#[derive(Debug, Clone)]
+pub(in crate::controller) struct Resolved {
+    pub(in crate::controller) connection: Connection,
+    /// Why the connection is the one before: of what is written now none can be made.
+    pub(in crate::controller) stale: Option<Problem>,
+    pub(in crate::controller) interval: Duration,
+    pub(in crate::controller) cluster: Option<Name>,
+    pub(in crate::controller) foreign: bool,
+}
+
+/// Finds the cluster that a group of `namespace` names, if it may use it.
+pub(in crate::controller) fn locate(
+    context: &Context,
+    source: &Source,
+    namespace: &str,
+    group_id: &str,
+) -> Result<Located, Problem> {
+    let (cluster_namespace, name) = match source {
+        Source::Inline(plan) if context.settings.inline_connections => {
+            return Ok(Located {
+                plan: Plan::clone(plan),
+                namespace: namespace.into(),
+                interval: context.settings.inline_interval,
+                cluster: None,
+                foreign: false,
+            });
+        }
+        Source::Inline(_) => {
+            return Err(Problem::new(
+                reasons::INVALID_SPEC,
+                "kafka.bootstrapServers is switched off in this installation (--inline-connections=false): use clusterRef",
+            ));
+        }
+        Source::Cluster { namespace, name } => (namespace, name),
+    };
+    let key = Name::new(cluster_namespace, name);
+    let cluster = lock(&context.seen.clusters).get(&key).cloned();
+    let foreign = cluster_namespace != namespace;
+    let found = cluster.filter(|cluster| !foreign || allows(context, cluster, namespace, group_id));
+    let Some(cluster) = found else {
+        let unreadable = lock(&context.seen.unreadable_clusters).contains_key(&key);
+        return Err(if unreadable && !foreign {
+            Problem::new(
+                reasons::INVALID_SPEC,
+                format!(
+                    "KafkaCluster {name} cannot be read: its status says what is wrong with it"
+                ),
+            )
+        } else if foreign {
+            Problem::new(
+                reasons::CLUSTER_NOT_ALLOWED,
+                format!(
+                    "KafkaCluster {key} does not exist, or does not allow group {group_id} of namespace {namespace}: ask its owner for allowedNamespaces"
+                ),
+            )
+        } else {
+            Problem::new(
+                reasons::CLUSTER_NOT_FOUND,
+                format!(
+                    "there is no KafkaCluster {name} in namespace {namespace}: create it, or correct spec.kafka.clusterRef"
+                ),
+            )
+        });
+    };
+    let plan = Plan::of_cluster(&cluster.spec).map_err(|error| {
+        if foreign {
+            unreadable_abroad(&key, reasons::INVALID_SPEC)
+        } else {
+            Problem::new(
+                reasons::INVALID_SPEC,
+                format!("KafkaCluster {key}: {error}"),
+            )
+        }
+    })?;
+    Ok(Located {
+        plan,
+        namespace: Arc::clone(&key.namespace),
+        interval: cluster.spec.poll_interval.as_std(),
+        cluster: Some(key),
+        foreign,
+    })
+}
+
+/// The connection to a cluster that was located; `None`: its Secrets are being read. `before` is what `user` reads with now.
+pub(in crate::controller) fn connect(
+    context: &Context,
+    located: Located,
+    user: &Name,
+    before: Option<&Connection>,
+) -> Result<Option<Resolved>, Problem> {
+    let Located {
+        plan,
+        namespace,
+        interval,
+        cluster,
+        foreign,
+    } = located;
+    let key = Key::consumer_group(&user.namespace, &user.name);
+    let now = context.clock.now();
+    let told = |unusable: Unusable| match &cluster {
+        Some(cluster) if foreign => unreadable_abroad(cluster, unusable.category()),
+        _ => Problem::new(unusable.category(), unusable.to_string()),
+    };
+    let chosen = (context.secrets).choose(&namespace, &plan, &key, before, now);
+    let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
+        return Ok(None);
+    };
+    let stale = stale.map(told);
+    Ok(Some(Resolved {
+        connection,
+        stale,
+        interval,
+        cluster,
+        foreign,
+    }))
+}
+
+/// Whether a KafkaCluster lets a group of another namespace in.
+fn allows(context: &Context, cluster: &KafkaCluster, namespace: &str, group_id: &str) -> bool {
+    let allowed = &cluster.spec.allowed_namespaces;
+    let lets_in = match allowed.from {
+        NamespacesFrom::Same => false,
+        NamespacesFrom::All => true,
+        NamespacesFrom::Names => allowed.names.iter().flatten().any(|name| name == namespace),
+        NamespacesFrom::Selector => {
+            let namespaces = lock(&context.seen.namespaces);
+            let selector = allowed.selector.clone().map(Selector::try_from);
+            match (selector, namespaces.get(namespace)) {
+                (Some(Ok(selector)), Some(labels)) => selector.matches(labels),
+                _ => false,
+            }
+        }
+    };
+    let prefixes = allowed.group_id_prefixes.as_deref().unwrap_or_default();
+    lets_in && (prefixes.is_empty() || prefixes.iter().any(|prefix| group_id.starts_with(prefix)))
+}
+
+/// Whether a claim's group may use the cluster that it names.
+pub(in crate::controller) fn is_allowed(context: &Context, claim: &Claim) -> bool {
+    located(context, claim).is_some()
+}
+
+fn located(context: &Context, claim: &Claim) -> Option<Located> {
+    let namespace = &claim.name.namespace;
+    locate(context, &claim.source, namespace, &claim.group_id).ok()
+}
+
+/// How two claims on one group id are to each other (`docs/decisions/0014`).
+///
+/// Inside a namespace the id that brokers give their cluster counts: whoever wrote both groups chose both brokers. From
+/// another namespace anybody can run a broker that gives any id, and write down anybody's servers; there only an
+/// administrator's word counts, who has let both use one KafkaCluster.
+pub(in crate::controller) fn relation(context: &Context, mine: &Claim, other: &Claim) -> Relation {
+    let is_same_namespace = mine.name.namespace == other.name.namespace;
+    let by_one_resource = matches!(
+        (ownership::cluster_of(mine), ownership::cluster_of(other)),
+        (Some(mine), Some(other)) if mine == other
+    );
+    let (Some(mine), Some(other)) = (located(context, mine), located(context, other)) else {
+        return Relation::Strangers;
+    };
+    let identity = |located: &Located| credentials::identity(&located.plan, &located.namespace);
+    if by_one_resource
+        || is_same_namespace && context.is_same_cluster(&identity(&mine), &identity(&other))
+    {
+        Relation::Rivals
+    } else if !is_same_namespace && mine.plan.servers() == other.plan.servers() {
+        Relation::Neighbours
+    } else {
+        Relation::Strangers
+    }
+}
+
+/// Why Kafka is not read with what is written now, if it is not.
+pub(in crate::controller) fn stale(
+    resolved: &Resolved,
+    looked: Option<&Snapshot>,
+) -> Option<String> {
+    if let Some(problem) = &resolved.stale {
+        return Some(problem.message.clone());
+    }
+    let error = looked?.renewal.as_ref()?;
+    Some(match &resolved.cluster {
+        Some(cluster) if resolved.foreign => unreadable_abroad(cluster, error.category()).message,
+        _ => error.to_string(),
+    })
+}
+
+/// What keeps a group from being read and will not pass by itself; what may pass counts only once it lasts.
+pub(in crate::controller) fn trouble(
+    snapshot: &Snapshot,
+    reading: &GroupInterest,
+    resolved: &Resolved,
+    lasts: bool,
+) -> Option<Problem> {
+    let error = match &snapshot.error {
+        // A refusal is no gap that passes: it is asked again in a minute.
+        Some(error) => (lasts || is_refusal(error)).then_some(error)?,
+        None => definite(snapshot, reading)?,
+    };
+    let reason = match error.category() {
+        "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
+        category => category,
+    };
+    Some(match &resolved.cluster {
+        // What it selects is its own affair, and for itself to put right.
+        Some(cluster) if resolved.foreign && !error.is_too_much() => {
+            unreadable_abroad(cluster, reason)
+        }
+        _ => Problem::new(reason, advice(error, reading)),
+    })
+}
+
+/// Whether the brokers do not let us in, or are more than we connect to.
+pub(in crate::controller) fn is_refusal(error: &ReadError) -> bool {
+    matches!(
+        error,
+        ReadError::Authentication { .. } | ReadError::TooManyBrokers { .. }
+    )
+}
+
+/// Whether there is too much to be read for the group.
+pub(in crate::controller) fn is_too_much(snapshot: &Snapshot, reading: &GroupInterest) -> bool {
+    too_much(snapshot, reading).is_some()
+}
+
+fn too_much<'a>(snapshot: &'a Snapshot, reading: &GroupInterest) -> Option<&'a ReadError> {
+    let group = snapshot.groups.get(&reading.id)?;
+    let error = group.topics.get(&reading.topics)?.as_ref().err()?;
+    error.is_too_much().then_some(error)
+}
+
+/// Refusals, and topics that the user names and that are not there.
+fn definite<'a>(snapshot: &'a Snapshot, reading: &GroupInterest) -> Option<&'a ReadError> {
+    let is_definite = |error: &&ReadError| {
+        matches!(
+            error,
+            ReadError::Authorization { .. }
+                | ReadError::GroupType { .. }
+                | ReadError::Authentication { .. }
+        )
+    };
+    if let Some(error) = too_much(snapshot, reading) {
+        return Some(error);
+    }
+    let group = snapshot.groups.get(&reading.id)?;
+    let of_group = group.state.as_ref().err().into_iter().chain(
+        group
+            .committed
+            .values()
+            .filter_map(|known| known.as_ref().err()),
+    );
+    if let Some(error) = of_group.clone().find(is_definite) {
+        return Some(error);
+    }
+    let topics = group.topics_for(&reading.topics).unwrap_or_default();
+    topics
+        .iter()
+        .find_map(|topic| match snapshot.topics.get(topic) {
+            Some(Topic::Unknown(error)) => Some(error).filter(is_definite),
+            Some(Topic::Absent) if matches!(reading.topics, TopicSelection::Named(_)) => {
+                Some(&ReadError::UnknownTopic)
+            }
+            _ => None,
+        })
+}
+
+fn advice(error: &ReadError, reading: &GroupInterest) -> String {
+    match (error, &reading.topics) {
+        (ReadError::UnknownTopic, TopicSelection::Named(names)) => format!(
+            "a topic of spec.topics ({}) does not exist: create it, or correct the name",
+            names.join(", ")
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// Why a cluster is not watched. What is wrong with a foreign one's servers is its owner's to know (decision 34).
+pub(in crate::controller) fn unwatchable(resolved: &Resolved, error: WatchError) -> Problem {
+    match (&resolved.cluster, &error) {
+        (Some(cluster), WatchError::Connection(_)) if resolved.foreign => {
+            unreadable_abroad(cluster, error.category())
+        }
+        _ => error.into(),
+    }
+}
+
+fn unreadable_abroad(cluster: &Name, reason: &'static str) -> Problem {
+    Problem::new(
+        reason,
+        format!(
+            "KafkaCluster {cluster} cannot be read ({reason}): its owner finds more in its status"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_of_a_foreign_cluster_are_told_to_nobody_else() {
+        let connection = Connection::plaintext(&["127.0.0.1:9092".to_owned()]).unwrap();
+        let error: WatchError = connection.refuse_local_addresses().unwrap_err().into();
+        let mut resolved = Resolved {
+            connection,
+            stale: None,
+            interval: std::time::Duration::from_secs(15),
+            cluster: Some(Name {
+                namespace: "kafka".into(),
+                name: "main".into(),
+            }),
+            foreign: true,
+        };
+        let told = unwatchable(&resolved, error.clone());
+        assert!(!told.message.contains("127.0.0.1"), "{}", told.message);
+        assert!(told.message.contains("kafka/main"), "{}", told.message);
+        resolved.foreign = false;
+        assert!(unwatchable(&resolved, error).message.contains("127.0.0.1"));
+    }
+}

@@ -1,0 +1,351 @@
+//! The way to the API server: finds the configuration, makes sure that somebody answers, that we are let in and that the
+//! resource definitions are there. Reads only; what it asks is discovery and one list of one object.
+
+use std::{path::PathBuf, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use kube::{
+    Client, Config,
+    api::{ListParams, Request},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+use lagrange_core::text;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::process::readiness::Gate;
+
+/// A connection on which nothing has come for so long is dead. Longer than any watch that is asked for.
+const LONGEST_SILENCE: Duration = Duration::from_secs(220);
+/// Pause between two looks for something that is not there yet.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the resource definitions are still there.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often a wait that goes on is logged again.
+const REMIND: Duration = Duration::from_mins(1);
+
+/// What is left to say when a call passes its deadline without an error.
+const SILENCE: &str = "it said nothing";
+
+const GROUP_VERSION: &str = "lagrange.dev/v1alpha1";
+const PLURALS: [&str; 2] = ["consumergroups", "kafkaclusters"];
+
+/// Where the API server is and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Kubeconfig file; `None` takes the usual places and then the pod's service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; `None` takes the current one.
+    pub context: Option<String>,
+    /// Deadline of each call, and of the API server's first answer.
+    pub timeout: Duration,
+}
+
+/// Why work cannot begin. Each says what to do, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// Neither a kubeconfig nor a service account.
+    #[error(
+        "found no cluster to talk to ({0}): give --kubeconfig, set KUBECONFIG, or run in a pod with a service account"
+    )]
+    NoConfig(String),
+    /// There is a kubeconfig and it is of no use.
+    #[error(
+        "cannot use the kubeconfig ({0}): correct it, or name another with --kubeconfig and --context"
+    )]
+    BadConfig(String),
+    /// Nobody answered in time.
+    #[error("the API server at {url} gave no answer within {} s ({cause}): check the address, the network and --api-timeout", within.as_secs_f64())]
+    Unreachable {
+        /// As configured.
+        url: String,
+        /// `--api-timeout`.
+        within: Duration,
+        /// The last thing seen.
+        cause: String,
+    },
+    /// 401, or the credentials could not be had.
+    #[error(
+        "the API server at {url} does not know us ({cause}): renew the credentials of the kubeconfig or of the service account"
+    )]
+    NotAuthenticated {
+        /// As configured.
+        url: String,
+        /// What it said.
+        cause: String,
+    },
+    /// 403.
+    #[error(
+        "the API server at {url} does not let us in ({cause}): give the operator's account the chart's role, or name its namespaces with --watch-namespace"
+    )]
+    NotAuthorised {
+        /// As configured.
+        url: String,
+        /// What it said.
+        cause: String,
+    },
+}
+
+/// The namespace of the Pod that this process runs in; `None` outside of one.
+pub fn own_namespace() -> Option<String> {
+    let file = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+    let namespace = std::fs::read_to_string(file).ok()?;
+    Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+}
+
+/// A client, and what error messages need to know about it.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    url: String,
+    timeout: Duration,
+}
+
+impl Cluster {
+    /// Reads the configuration and waits until the API server answers, at most until the timeout is over.
+    pub async fn connect(access: &Access) -> Result<Self, AccessError> {
+        let config = configuration(access).await?;
+        let url = config.cluster_url.to_string();
+        let client =
+            Client::try_from(config).map_err(|error| AccessError::BadConfig(one_line(&error)))?;
+        let cluster = Self {
+            client,
+            url: url.trim_end_matches('/').to_owned(),
+            timeout: access.timeout,
+        };
+        cluster.first_answer().await?;
+        info!(url = cluster.url, "connected to the Kubernetes API server");
+        Ok(cluster)
+    }
+
+    /// The client; each call needs a deadline of its own.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits for as long as it takes until both resource definitions are served; `gate` tells people meanwhile.
+    ///
+    /// Restarting would make no definition appear, so only a refusal ends the wait.
+    pub async fn definitions(&self, gate: &Gate) -> Result<(), AccessError> {
+        let mut logged: Option<(String, Instant)> = None;
+        loop {
+            let detail = match self.ask(self.discovery()).await {
+                Ok(served) => match missing(&served) {
+                    None => {
+                        info!("resource definitions are served");
+                        gate.open();
+                        return Ok(());
+                    }
+                    Some(missing) => missing,
+                },
+                Err(Asked::Refused(error)) => return Err(error),
+                Err(Asked::Absent) => missing(&APIResourceList::default()).unwrap_or_default(),
+                Err(Asked::NoAnswer(cause)) => format!("the API server cannot say: {cause}"),
+            };
+            let news = |(said, at): &(String, Instant)| *said != detail || at.elapsed() >= REMIND;
+            if logged.as_ref().is_none_or(news) {
+                warn!("waiting for resource definitions: {detail}");
+                logged = Some((detail.clone(), Instant::now()));
+            }
+            gate.close(detail);
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Tells `gate` for ever whether both resource definitions are still served: they may be deleted and made anew. An API server
+    /// that does not answer says nothing about them.
+    pub async fn keep_an_eye_on_definitions(&self, gate: &Gate) {
+        let mut absent: Option<String> = None;
+        loop {
+            sleep(LOOK_AGAIN).await;
+            let now = match self.ask(self.discovery()).await {
+                Ok(served) => missing(&served),
+                Err(Asked::Absent) => missing(&APIResourceList::default()),
+                Err(Asked::Refused(_) | Asked::NoAnswer(_)) => continue,
+            };
+            if now == absent {
+                continue;
+            }
+            match &now {
+                None => {
+                    info!("resource definitions are served again");
+                    gate.open();
+                }
+                Some(missing) => {
+                    warn!("resource definitions are gone: {missing}");
+                    gate.close(missing.clone());
+                }
+            }
+            absent = now;
+        }
+    }
+
+    /// Makes sure that our resources may be listed where they will be watched; a watch that is refused would only retry.
+    pub async fn permissions(&self, namespaces: &[&str]) -> Result<(), AccessError> {
+        let scopes: Vec<String> = match namespaces {
+            [] => vec![String::new()],
+            some => some
+                .iter()
+                .map(|namespace| format!("/namespaces/{namespace}"))
+                .collect(),
+        };
+        for scope in &scopes {
+            for plural in PLURALS {
+                let path = format!("/apis/{GROUP_VERSION}{scope}/{plural}");
+                match self.ask(self.list_one(&path)).await {
+                    Err(Asked::Refused(error)) => return Err(error),
+                    // Whatever else it is, the watch will find out and retry.
+                    Err(Asked::Absent | Asked::NoAnswer(_)) | Ok(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn first_answer(&self) -> Result<(), AccessError> {
+        let mut cause = SILENCE.to_owned();
+        let answered = timeout(self.timeout, async {
+            loop {
+                match self.ask(self.discovery()).await {
+                    Ok(_) | Err(Asked::Absent) => return Ok(()),
+                    Err(Asked::Refused(error)) => return Err(error),
+                    Err(Asked::NoAnswer(seen)) => cause = seen,
+                }
+                debug!("no answer from the API server yet: {cause}");
+                sleep(RETRY).await;
+            }
+        })
+        .await;
+        answered.unwrap_or_else(|_| {
+            Err(AccessError::Unreachable {
+                url: self.url.clone(),
+                within: self.timeout,
+                cause,
+            })
+        })
+    }
+
+    async fn discovery(&self) -> Result<APIResourceList, kube::Error> {
+        self.client.list_api_group_resources(GROUP_VERSION).await
+    }
+
+    /// What it says is not read: it may be anything.
+    async fn list_one(&self, path: &str) -> Result<String, kube::Error> {
+        let request = Request::new(path).list(&ListParams::default().limit(1));
+        self.client
+            .request_text(request.map_err(kube::Error::BuildRequest)?)
+            .await
+    }
+
+    /// One call under the deadline, its answer sorted by what can be done about it.
+    async fn ask<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Asked> {
+        let url = || self.url.clone();
+        match timeout(self.timeout, call).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+                401 => Asked::Refused(AccessError::NotAuthenticated {
+                    url: url(),
+                    cause: short(&status.message),
+                }),
+                403 => Asked::Refused(AccessError::NotAuthorised {
+                    url: url(),
+                    cause: short(&status.message),
+                }),
+                404 => Asked::Absent,
+                code => Asked::NoAnswer(format!("HTTP {code} {}", short(&status.message))),
+            }),
+            Ok(Err(kube::Error::Auth(error))) => {
+                Err(Asked::Refused(AccessError::NotAuthenticated {
+                    url: url(),
+                    cause: one_line(&error),
+                }))
+            }
+            Ok(Err(error)) => Err(Asked::NoAnswer(root_cause(&error))),
+            Err(_) => Err(Asked::NoAnswer(SILENCE.to_owned())),
+        }
+    }
+}
+
+enum Asked {
+    /// It will say the same next time.
+    Refused(AccessError),
+    /// 404.
+    Absent,
+    /// No answer, or one that may change by itself.
+    NoAnswer(String),
+}
+
+async fn configuration(access: &Access) -> Result<Config, AccessError> {
+    let options = KubeConfigOptions {
+        context: access.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = match &access.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(|error| bad(&error))?;
+            Config::from_custom_kubeconfig(file, &options)
+                .await
+                .map_err(|error| bad(&error))
+        }
+        None => match Config::from_kubeconfig(&options).await {
+            Err(KubeconfigError::ReadConfig(..) | KubeconfigError::FindPath)
+                if access.context.is_none() =>
+            {
+                Config::incluster().map_err(|error| AccessError::NoConfig(one_line(&error)))
+            }
+            other => other.map_err(|error| bad(&error)),
+        },
+    };
+    let mut config = config?;
+    config.connect_timeout = Some(access.timeout);
+    // Calls have deadlines of their own; a list that a watch begins with has only this one.
+    config.read_timeout = Some(LONGEST_SILENCE);
+    config.reset_reader_on_write = true;
+    // A scale that was written and then tried again on a 503 would meet a conflict with itself. Who calls tries again.
+    config.default_retry = false;
+    Ok(config)
+}
+
+fn bad(error: &KubeconfigError) -> AccessError {
+    AccessError::BadConfig(one_line(error))
+}
+
+/// The definitions that are not served, and how to get them.
+fn missing(served: &APIResourceList) -> Option<String> {
+    let absent: Vec<_> = PLURALS
+        .iter()
+        .filter(|plural| {
+            !served
+                .resources
+                .iter()
+                .any(|resource| resource.name == **plural)
+        })
+        .map(|plural| format!("{plural}.lagrange.dev"))
+        .collect();
+    (!absent.is_empty()).then(|| {
+        format!("{} not installed: install the chart with crds.install=true, or apply the output of lagrange crd", absent.join(" and "))
+    })
+}
+
+fn one_line(error: &dyn std::error::Error) -> String {
+    short(&error.to_string())
+}
+
+/// The innermost error says what happened; the outer ones say that it happened to us.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    one_line(innermost)
+}
+
+/// One line of bounded length.
+fn short(text: &str) -> String {
+    text::clean(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests;

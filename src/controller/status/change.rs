@@ -1,0 +1,217 @@
+//! Whether a status says enough that is new to be written, and how soon (decision 29). Pure.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use lagrange_core::api::condition::types;
+use lagrange_core::api::{ConsumerGroupStatus, LagStatus, RateStatus, milli_of};
+use lagrange_core::scaling::Memory;
+use lagrange_core::scaling::decision::HoldReason;
+use lagrange_core::scaling::memory::Rate;
+use lagrange_core::scaling::{Learnt, Throughput};
+
+use super::{format, group};
+
+/// Numbers this close to those that are stored say nothing new: a twentieth ...
+const CLOSE: u64 = 20;
+/// Memory is written when the best consumption was measured so much later than the stored one.
+const MEMORY_AGE: SignedDuration = SignedDuration::from_mins(30);
+
+/// How much a status says that the stored one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::controller) enum News {
+    /// Nothing.
+    None,
+    /// Numbers have moved a little.
+    Drift,
+    /// Numbers have moved.
+    Numbers,
+    /// Something that a reader waits for.
+    Words,
+}
+
+/// What is as good as equal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::controller) struct Grain {
+    /// Records of lag.
+    pub(in crate::controller) lag: i64,
+    /// Seconds of delay.
+    pub(in crate::controller) delay: i64,
+}
+
+impl News {
+    /// How long after the last write it is worth another; `None`: never.
+    pub(in crate::controller) fn due_after(self) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Drift => Some(Duration::from_mins(10)),
+            Self::Numbers => Some(Duration::from_mins(1)),
+            Self::Words => Some(Duration::ZERO),
+        }
+    }
+}
+
+/// Compares two statuses of one group. A lag and a delay that differ by less than
+/// `grain` are as good as equal.
+pub(in crate::controller) fn of(
+    stored: &ConsumerGroupStatus,
+    next: &ConsumerGroupStatus,
+    grain: Grain,
+) -> News {
+    let (memory, next_memory) = (group::memory_of(Some(stored)), group::memory_of(Some(next)));
+    if memory_is_new(&memory, &next_memory) || words(stored) != words(next) {
+        return News::Words;
+    }
+    let told = |status: &ConsumerGroupStatus| ConsumerGroupStatus {
+        memory: None,
+        ..status.clone()
+    };
+    if told(stored) == told(next) {
+        return News::None;
+    }
+    let close = lag_is_close(stored.lag.as_ref(), next.lag.as_ref(), grain)
+        && rate_is_close(stored.rate.as_ref(), next.rate.as_ref())
+        && shape(stored) == shape(next);
+    if close { News::Drift } else { News::Numbers }
+}
+
+/// A status without everything that moves with every message.
+fn words(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
+    let mut status = without_numbers(status);
+    if let Some(decision) = &mut status.decision {
+        decision.message.clear();
+        if decision.action == "Hold" {
+            decision.not_before = None;
+            // Whether a smaller size is out of the question or would not carry what arrives turns on the lag alone.
+            // And so does, under the time objective, whether fewer would do at this moment.
+            let is_by_delay = status.lag.as_ref().is_some_and(|lag| lag.delay.is_some());
+            let turns = |why: HoldReason| decision.reason == why.as_str();
+            if turns(HoldReason::ArrivalsTooHigh)
+                || turns(HoldReason::DelayTooHigh)
+                || (is_by_delay && turns(HoldReason::GatheringEvidence))
+            {
+                HoldReason::AsDesired
+                    .as_str()
+                    .clone_into(&mut decision.reason);
+            }
+            decision.time = None;
+            if let Some(replicas) = &mut status.replicas {
+                replicas.desired = None;
+            }
+        }
+    }
+    // What limits a size moves with the lag alone, so it is a number that happens to have a name.
+    status
+        .conditions
+        .retain(|condition| condition.type_ != types::SCALING_LIMITED);
+    for condition in &mut status.conditions {
+        condition.message.clear();
+    }
+    status
+}
+
+/// A status with its messages, but without the digits in them.
+fn shape(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
+    let mut status = without_numbers(status);
+    let blank = |text: &mut String| text.retain(|c| !c.is_ascii_digit());
+    if let Some(decision) = &mut status.decision {
+        blank(&mut decision.message);
+    }
+    for condition in &mut status.conditions {
+        blank(&mut condition.message);
+    }
+    status
+}
+
+fn without_numbers(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
+    ConsumerGroupStatus {
+        memory: None,
+        rate: status.rate.as_ref().map(|_| RateStatus::default()),
+        lag: status.lag.as_ref().map(|lag| LagStatus {
+            total: lag.total.map(|_| 0),
+            max: lag.max.map(|_| 0),
+            max_partition: None,
+            delay: lag.delay.as_ref().map(|_| String::new()),
+            unknown_partitions: lag.unknown_partitions,
+            // The condition says that there are any.
+            stuck_partitions: Vec::new(),
+        }),
+        ..status.clone()
+    }
+}
+
+fn lag_is_close(stored: Option<&LagStatus>, next: Option<&LagStatus>, grain: Grain) -> bool {
+    let close = |of: fn(&LagStatus) -> Option<i64>| {
+        is_close(stored.and_then(of), next.and_then(of), grain.lag)
+    };
+    let delay = |lag: Option<&LagStatus>| lag?.delay.as_deref().and_then(format::seconds);
+    close(|lag| lag.total)
+        && close(|lag| lag.max)
+        && is_close(delay(stored), delay(next), grain.delay)
+        && stored.map(|lag| &lag.stuck_partitions) == next.map(|lag| &lag.stuck_partitions)
+}
+
+fn rate_is_close(stored: Option<&RateStatus>, next: Option<&RateStatus>) -> bool {
+    let close = |of: fn(&RateStatus) -> Option<&String>| {
+        let milli = |rate: Option<&RateStatus>| rate.and_then(of).and_then(|text| milli_of(text));
+        is_close(milli(stored), milli(next), 0)
+    };
+    close(|rate| rate.produced.as_ref())
+        && close(|rate| rate.consumed.as_ref())
+        && close(|rate| rate.per_replica.as_ref())
+}
+
+fn is_close(stored: Option<i64>, next: Option<i64>, grain: i64) -> bool {
+    match (stored, next) {
+        (Some(old), Some(new)) => {
+            let moved = old.abs_diff(new);
+            moved <= grain.unsigned_abs() || moved.saturating_mul(CLOSE) <= old.unsigned_abs()
+        }
+        (old, new) => old == new,
+    }
+}
+
+fn memory_is_new(stored: &Memory, next: &Memory) -> bool {
+    let (before, after) = (&stored.learnt, &next.learnt);
+    let is_same_rate = |stored: Option<Rate>, next: Option<Rate>| {
+        let is_recent = match (stored, next) {
+            (Some(old), Some(new)) => new.time.duration_since(old.time) <= MEMORY_AGE,
+            _ => true,
+        };
+        is_recent && is_close(stored.map(|r| r.milli), next.map(|r| r.milli), 0)
+    };
+    let rate = |throughput: Throughput| Rate {
+        milli: throughput.milli,
+        time: throughput.time,
+    };
+    let is_same_capacity = match (before.capacity, after.capacity) {
+        (Some(old), Some(new)) => {
+            let is_recent = match (old.time, new.time) {
+                (Some(old), Some(new)) => new.duration_since(old) <= MEMORY_AGE,
+                (old, new) => old == new,
+            };
+            is_recent
+                && old.measured == new.measured
+                && is_close(Some(old.milli), Some(new.milli), 0)
+        }
+        (old, new) => old == new,
+    };
+    let consumers = |learnt: &Learnt| learnt.saturated.map(|s| s.consumers);
+    let numbers_are_same = is_same_capacity
+        && is_same_rate(before.at_least, after.at_least)
+        && consumers(before) == consumers(after)
+        && is_same_rate(before.saturated.map(rate), after.saturated.map(rate));
+    let others = Memory {
+        learnt: Learnt {
+            capacity: before.capacity,
+            at_least: before.at_least,
+            saturated: before.saturated,
+            ..after.clone()
+        },
+        ..next.clone()
+    };
+    !numbers_are_same || others != *stored
+}
+
+#[cfg(test)]
+mod tests;

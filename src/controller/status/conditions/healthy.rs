@@ -1,0 +1,158 @@
+//! `Healthy`: what ails the group, and whose members it has.
+
+use std::sync::Arc;
+
+use lagrange_core::api::condition::{Finding, Status, reasons, types};
+use lagrange_core::scaling::Decision;
+use lagrange_core::scaling::decision::Knowledge;
+
+use super::{Found, Said, say};
+use crate::controller::status::format;
+
+/// What no number of replicas helps.
+fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
+    let facts = &decision.facts;
+    let named = |partitions: &[(Arc<str>, i32)]| {
+        let names: Vec<_> = partitions.iter().take(3).map(format::partition).collect();
+        let more = match partitions.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}{more}", names.join(", "))
+    };
+    if !facts.stuck_partitions.is_empty() {
+        let named = named(&facts.stuck_partitions);
+        return Some((
+            reasons::PARTITIONS_STUCK,
+            format!(
+                "no progress on {named}: look for a record that the consumer cannot get past; replicas do not help, so it buys none"
+            ),
+        ));
+    }
+    if !facts.hot_partitions.is_empty() {
+        let named = named(&facts.hot_partitions);
+        return Some((
+            reasons::HOT_PARTITION,
+            format!(
+                "more arrives on {named} than one consumer can do: spread the keys or make consumers faster; replicas do not help"
+            ),
+        ));
+    }
+    let backlogged = &facts.backlogged;
+    if !backlogged.partitions.is_empty() {
+        let named = named(&backlogged.partitions);
+        return Some((
+            reasons::HOT_PARTITION,
+            format!(
+                "{}% of the records that wait are in {named}: a partition has one consumer, so more replicas do not help; spread the keys or make consumers faster",
+                backlogged.percent
+            ),
+        ));
+    }
+    let plateau = facts.plateau?;
+    Some((
+        reasons::SCALING_INEFFECTIVE,
+        format!(
+            "more than {plateau} replicas brought nothing: something that they share is the bottleneck, such as a database"
+        ),
+    ))
+}
+
+pub(super) fn healthy(found: Found<'_>) -> Said {
+    let facts = &found.decision.facts;
+    if facts.group_missing {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::GROUP_MISSING,
+            format!(
+                "{} replicas are ready, and none has joined the group for longer than settleTimeout: check spec.groupId and the consumers' logs",
+                facts.ready
+            ),
+        ));
+    }
+    if facts.members_missing {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::MEMBERS_MISSING,
+            nobody_joined(found.decision),
+        ));
+    }
+    if let Some(times) = facts.rebalances {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::REBALANCING_OFTEN,
+            format!(
+                "{times} rebalances in ten minutes that no scaling and no rollout explains: look for consumers that restart, or take longer than max.poll.interval.ms; no scale-down until they end"
+            ),
+        ));
+    }
+    if facts.knowledge == Knowledge::Complete
+        && let Some((reason, message)) = unhelped(found.decision)
+    {
+        return Some(say(types::HEALTHY, Status::False, reason, message));
+    }
+    if facts.foreign_members > 0 && facts.knowledge != Knowledge::NotYet {
+        return Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::MEMBERS_FOREIGN,
+            foreign(found.decision),
+        ));
+    }
+    match (facts.knowledge, facts.idle_members) {
+        (Knowledge::NotYet, _) => Some(Finding::not_yet_observed(types::HEALTHY)),
+        (_, Some(idle)) if idle > 0 => found.idle_lasts.then(|| {
+            let members = facts.members.unwrap_or_default();
+            say(
+                types::HEALTHY,
+                Status::False,
+                reasons::IDLE_CONSUMERS,
+                format!("{idle} of {members} consumers have no partition: there are more consumers than partitions to give them"),
+            )
+        }),
+        // Who has which partition is not known while they are handed out.
+        (_, None) if facts.members.is_some_and(|members| members > 0) => None,
+        (Knowledge::Complete, _) if found.fleeting_instances => Some(say(
+            types::HEALTHY,
+            Status::False,
+            reasons::STATIC_MEMBERSHIP,
+            "the consumers set group.instance.id, and no Pod of this target has the name of one before it: whoever leaves keeps its partitions for session.timeout.ms. Drop it, or use a StatefulSet",
+        )),
+        (Knowledge::Complete, _) => Some(say(types::HEALTHY, Status::True, reasons::AS_EXPECTED, "")),
+        (Knowledge::Missing { .. }, _) => None,
+    }
+}
+
+pub(super) fn nobody_joined(decision: &Decision) -> String {
+    let facts = &decision.facts;
+    format!(
+        "{} replicas are ready, the group has {}, and the last scale-up brought none: are these Pods in this group? Check spec.groupId and the consumers' logs",
+        facts.ready,
+        count(facts.members.unwrap_or_default(), "member")
+    )
+}
+
+fn foreign(decision: &Decision) -> String {
+    let facts = &decision.facts;
+    let limit = match facts.limit {
+        Some(limit) => format!(", which leaves room for {limit} replicas"),
+        None => String::new(),
+    };
+    format!(
+        "{} of the group's {} are not of this target's {} replicas, and take partitions{limit}: another workload uses the same group id, or threadsPerReplica is too low",
+        facts.foreign_members,
+        count(facts.members.unwrap_or_default(), "member"),
+        facts.current,
+    )
+}
+
+/// A number of things.
+fn count(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}

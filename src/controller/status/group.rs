@@ -1,0 +1,324 @@
+//! The status of a ConsumerGroup, rendered from a decision. Pure: computes nothing that `decide` has not.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use lagrange_core::api::condition::bounded_message;
+use lagrange_core::api::{
+    ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
+    ReplicasStatus, ScaleRecord, milli_quantity,
+};
+use lagrange_core::intent::topics::GroupInterest;
+use lagrange_core::scaling::decision::{Knowledge, Wait};
+use lagrange_core::scaling::memory::LastAction;
+use lagrange_core::scaling::{Decision, Memory, Policy, Verdict};
+use serde_json::{Map, Value};
+
+use super::conditions::{self, Found};
+use super::format::{self, two_digits};
+use crate::controller::kube::error::Problem;
+use crate::kafka::model::snapshot::{self, Protocol};
+
+/// `notBefore` moves only by more than this: what a wait ends at is known no better.
+const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// The reason of an action that another ConsumerGroup did on the same target before this one managed it.
+pub(super) const TAKEN_OVER: &str = "Unknown";
+
+/// How many partitions a list in the status names (decision 33).
+const NAMED: usize = 8;
+
+/// What a status is made from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::controller) struct Scene<'a> {
+    pub(in crate::controller) now: Timestamp,
+    pub(in crate::controller) generation: Option<i64>,
+    pub(in crate::controller) policy: &'a Policy,
+    pub(in crate::controller) reading: &'a GroupInterest,
+    /// The group in the latest look.
+    pub(in crate::controller) group: Option<&'a snapshot::Group>,
+    pub(in crate::controller) found: Found<'a>,
+    pub(in crate::controller) memory: &'a Memory,
+}
+
+/// The status to have, laid over the one that is stored.
+pub(in crate::controller) fn status(
+    scene: Scene<'_>,
+    stored: &ConsumerGroupStatus,
+) -> ConsumerGroupStatus {
+    let decision = scene.found.decision;
+    let facts = &decision.facts;
+    let keep = matches!(facts.knowledge, Knowledge::Missing { lasting: false, .. });
+    let mut status = ConsumerGroupStatus {
+        observed_generation: scene.generation,
+        group: group(scene).or_else(|| stored.group.clone().filter(|_| keep)),
+        partitions: facts.partitions.or(stored.partitions.filter(|_| keep)),
+        lag: if keep {
+            stored.lag.clone()
+        } else {
+            lag(decision)
+        },
+        rate: if keep {
+            stored.rate.clone()
+        } else {
+            rate(scene)
+        },
+        replicas: Some(replicas(scene.policy, decision)),
+        decision: outstanding(scene.memory, stored.decision.as_ref())
+            .or_else(|| Some(decided(decision, scene.now, stored.decision.as_ref()))),
+        last_scale: stored.last_scale.clone(),
+        history: stored.history.clone(),
+        memory: memory(scene.memory),
+        conditions: conditions::of(scene.found, &stored.conditions, scene.generation, scene.now),
+    };
+    record(&mut status, scene.memory, stored.decision.as_ref());
+    status
+}
+
+/// The status of a group that is not managed at present: what was seen no longer holds, what was done stays.
+pub(in crate::controller) fn of_problem(
+    problem: &Problem,
+    generation: Option<i64>,
+    now: Timestamp,
+    remembered: &Memory,
+    stored: &ConsumerGroupStatus,
+) -> ConsumerGroupStatus {
+    let decision = DecisionStatus {
+        action: "Hold".to_owned(),
+        reason: problem.reason.to_owned(),
+        message: bounded_message(&problem.message).into_owned(),
+        ..DecisionStatus::default()
+    };
+    ConsumerGroupStatus {
+        observed_generation: generation,
+        decision: Some(begun(decision, now, stored.decision.as_ref())),
+        last_scale: stored.last_scale.clone(),
+        history: stored.history.clone(),
+        memory: memory(remembered).filter(|_| *remembered != Memory::default()),
+        conditions: conditions::of_problem(problem, &stored.conditions, generation, now),
+        ..ConsumerGroupStatus::default()
+    }
+}
+
+/// Memory as it is stored. It is made of optional numbers and times, so that this cannot fail.
+pub(in crate::controller) fn memory(memory: &Memory) -> Option<Value> {
+    serde_json::to_value(memory).ok()
+}
+
+/// Memory as it was stored; what cannot be read is absent.
+pub(in crate::controller) fn memory_of(status: Option<&ConsumerGroupStatus>) -> Memory {
+    status
+        .and_then(|status| status.memory.clone())
+        .and_then(|memory| serde_json::from_value::<Memory>(memory).ok())
+        .unwrap_or_default()
+        .readable()
+}
+
+fn group(scene: Scene<'_>) -> Option<GroupStatus> {
+    let group = scene.group?;
+    let facts = &scene.found.decision.facts;
+    let description = group
+        .description
+        .as_ref()
+        .and_then(|known| known.as_ref().ok());
+    Some(GroupStatus {
+        id: scene.reading.id.to_string(),
+        state: group.state.as_ref().ok().map(|state| format!("{state:?}")),
+        protocol: match group.protocol {
+            Protocol::Classic => Some("Classic".to_owned()),
+            Protocol::Consumer => Some("Consumer".to_owned()),
+            Protocol::Unknown => None,
+        },
+        assignor: description
+            .and_then(|description| description.assignor.as_deref())
+            .map(ToOwned::to_owned),
+        members: facts.members.and_then(|n| i32::try_from(n).ok()),
+        idle_members: facts.idle_members.and_then(|n| i32::try_from(n).ok()),
+        coordinator: group.coordinator.map(|node| node.0),
+    })
+}
+
+fn lag(decision: &Decision) -> Option<LagStatus> {
+    let facts = &decision.facts;
+    let lag = &facts.lag;
+    if facts.partitions.is_none() && lag.unknown == 0 {
+        return None;
+    }
+    let known = lag.unknown == 0;
+    let max_partition = lag.max_partition.as_ref().map(format::partition);
+    Some(LagStatus {
+        total: known.then(|| two_digits(lag.total)),
+        max: Some(two_digits(lag.max)),
+        max_partition,
+        delay: facts
+            .delay
+            .map(|delay| format::duration(two_digits(delay.as_secs()))),
+        unknown_partitions: lag.unknown,
+        stuck_partitions: facts
+            .stuck_partitions
+            .iter()
+            .take(NAMED)
+            .map(format::partition)
+            .collect(),
+    })
+}
+
+fn rate(scene: Scene<'_>) -> Option<RateStatus> {
+    let facts = &scene.found.decision.facts;
+    let told = |milli: Option<i64>| milli.map(|milli| milli_quantity(two_digits(milli)));
+    let rate = RateStatus {
+        produced: told(facts.produced),
+        consumed: told(facts.consumed),
+        per_replica: told(facts.capacity_of_replica(scene.policy.threads)),
+    };
+    (rate != RateStatus::default()).then_some(rate)
+}
+
+fn replicas(policy: &Policy, decision: &Decision) -> ReplicasStatus {
+    let facts = &decision.facts;
+    let (limit, limited_by) = match (facts.limit, policy.max) {
+        (Some(limit), Some(max)) if max < limit => (Some(max), Some("MaxReplicas")),
+        (Some(limit), _) => (Some(limit), Some("Partitions")),
+        (None, _) => (None, None),
+    };
+    ReplicasStatus {
+        current: Some(facts.current),
+        ready: Some(facts.ready),
+        desired: facts.desired,
+        limit,
+        limited_by: limited_by.map(ToOwned::to_owned),
+    }
+}
+
+fn decided(decision: &Decision, now: Timestamp, stored: Option<&DecisionStatus>) -> DecisionStatus {
+    let message = bounded_message(&format::message(decision, now)).into_owned();
+    let new = match decision.verdict {
+        Verdict::Scale { from, to, why } => DecisionStatus {
+            action: if to > from { "ScaleUp" } else { "ScaleDown" }.to_owned(),
+            from: Some(from),
+            to: Some(to),
+            reason: why.as_str().to_owned(),
+            message,
+            ..DecisionStatus::default()
+        },
+        Verdict::Hold(Wait { why, until }) => DecisionStatus {
+            action: "Hold".to_owned(),
+            reason: why.as_str().to_owned(),
+            message,
+            not_before: until.map(format::instant),
+            ..DecisionStatus::default()
+        },
+    };
+    begun(new, now, stored)
+}
+
+/// A decision that goes on keeps the time at which it began, and a `notBefore` that hardly moves stands still.
+fn begun(
+    mut new: DecisionStatus,
+    now: Timestamp,
+    stored: Option<&DecisionStatus>,
+) -> DecisionStatus {
+    let same = stored.filter(|old| {
+        (&old.action, old.from, old.to, &old.reason) == (&new.action, new.from, new.to, &new.reason)
+    });
+    new.time = Some(match same.and_then(|old| old.time.clone()) {
+        Some(time) => time,
+        None => Time(whole_second(now)),
+    });
+    let parsed = |text: Option<&String>| text.and_then(|text| text.parse::<Timestamp>().ok());
+    let old_not_before = same.and_then(|old| old.not_before.as_ref());
+    if let (Some(old), Some(fresh)) = (parsed(old_not_before), parsed(new.not_before.as_ref()))
+        && old.duration_since(fresh).abs() <= NOT_BEFORE_GRAIN
+    {
+        new.not_before = old_not_before.cloned();
+    }
+    new
+}
+
+/// The decision that was written ahead with an action of which nobody knows yet whether it was done: it stays until that is
+/// known, since nothing else says why there was the action.
+fn outstanding(memory: &Memory, stored: Option<&DecisionStatus>) -> Option<DecisionStatus> {
+    let last = memory.last?;
+    let ahead = stored?;
+    let is_open = !last.external && !last.confirmed && !last.landed;
+    (is_open && is_for(ahead, last)).then(|| ahead.clone())
+}
+
+fn is_for(decision: &DecisionStatus, action: LastAction) -> bool {
+    (decision.from, decision.to) == (Some(action.from), Some(action.to))
+}
+
+/// Enters the last action once it is known to have been done, and how long it took to settle once that is known.
+fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&DecisionStatus>) {
+    let ours = |last: &LastAction| !last.external && last.from != last.to;
+    let Some(last) = memory.last.filter(ours) else {
+        return;
+    };
+    let settled_after = last.settled_after.map(format::duration);
+    let time = Time(whole_second(last.time));
+    let is_it = |record: &ScaleRecord| {
+        record.time.as_ref() == Some(&time) && (record.from, record.to) == (last.from, last.to)
+    };
+    if status.last_scale.as_ref().is_some_and(is_it) {
+        for record in status
+            .last_scale
+            .iter_mut()
+            .chain(status.history.first_mut())
+        {
+            if is_it(record) {
+                record.settled_after.clone_from(&settled_after);
+            }
+        }
+        return;
+    }
+    // An action of unknown outcome that has been given up is marked as landed too, and its count is then not expected.
+    let was_seen = last.landed && memory.expected == Some(last.to);
+    if !last.confirmed && !was_seen {
+        return;
+    }
+    // Written ahead with the action, so that it is there after a crash too.
+    let reason = decided
+        .filter(|decided| is_for(decided, last))
+        .map_or_else(|| TAKEN_OVER.to_owned(), |decided| decided.reason.clone());
+    let record = ScaleRecord {
+        time: Some(time),
+        from: last.from,
+        to: last.to,
+        reason,
+        settled_after,
+    };
+    status.history.insert(0, record.clone());
+    status.history.truncate(MAX_HISTORY);
+    status.last_scale = Some(record);
+}
+
+/// The merge patch that makes `stored` into `next`; `None` when they are equal.
+pub(in crate::controller) fn merge_patch(stored: &Value, next: &Value) -> Option<Value> {
+    if stored == next {
+        return None;
+    }
+    let (Value::Object(old), Value::Object(new)) = (stored, next) else {
+        return Some(next.clone());
+    };
+    let mut patch = Map::new();
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in new {
+        let change = match old.get(key) {
+            Some(before) => merge_patch(before, value),
+            None => Some(value.clone()),
+        };
+        if let Some(change) = change {
+            patch.insert(key.clone(), change);
+        }
+    }
+    Some(Value::Object(patch))
+}
+
+/// Kubernetes keeps times in whole seconds; a finer one would differ from itself after a round trip.
+pub(super) fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests;

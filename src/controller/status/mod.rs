@@ -1,0 +1,7 @@
+//! What is said of a decision: the status of a group, its conditions, its events and its numbers. Decides nothing.
+
+pub(super) mod change;
+pub(super) mod conditions;
+pub(super) mod format;
+pub(super) mod group;
+pub(super) mod notify;

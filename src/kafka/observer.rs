@@ -1,0 +1,32 @@
+//! Facts about reading, for whoever measures: this room counts nothing itself.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::connection::Identity;
+
+/// Hears facts about the reading of clusters. Called from pollers: must return at once.
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// A look at the cluster took this long.
+    fn looked(&self, cluster: &Identity, took: Duration);
+    /// `count` more requests of the kind `api` (Kafka's name) were sent to its brokers.
+    fn requested(&self, cluster: &Identity, api: &str, count: u64);
+    /// This many connections to its brokers are open.
+    fn connected(&self, cluster: &Identity, connections: u64);
+    /// Something could not be read; `category` is [`ReadError::category`](super::model::error::ReadError::category).
+    fn failed(&self, cluster: &Identity, category: &'static str);
+    /// Nobody watches the cluster any more.
+    fn forgotten(&self, cluster: &Identity);
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn looked(&self, _: &Identity, _: Duration) {}
+    fn requested(&self, _: &Identity, _: &str, _: u64) {}
+    fn connected(&self, _: &Identity, _: u64) {}
+    fn failed(&self, _: &Identity, _: &'static str) {}
+    fn forgotten(&self, _: &Identity) {}
+}

@@ -1,0 +1,106 @@
+//! Every question of a look goes through here: none outlives the look, and a broker that does not answer once is not asked
+//! again in the same look.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
+use crate::kafka::reader::{ClusterReader, LeaderedPartitions, Position};
+use crate::sync::lock;
+
+/// The reader keeps to its own timeout; past it by this much, it has failed to.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How often the reader's timeout bootstrapping may take: it tries one server after the other.
+const BOOTSTRAP_CALLS: u32 = 5;
+
+/// A reader, for the time of one look.
+pub(in crate::kafka::poller) struct Asker<'a> {
+    pub(super) reader: &'a dyn ClusterReader,
+    deadline: Instant,
+    call_timeout: Duration,
+    down: Mutex<BTreeMap<NodeId, ReadError>>,
+}
+
+impl<'a> Asker<'a> {
+    pub(in crate::kafka::poller) fn new(
+        reader: &'a dyn ClusterReader,
+        deadline: Instant,
+        call_timeout: Duration,
+    ) -> Self {
+        Self {
+            reader,
+            deadline,
+            call_timeout,
+            down: Mutex::default(),
+        }
+    }
+
+    /// The answer of the broker `on` to `call`, unless it has failed to answer before.
+    pub(in crate::kafka::poller) async fn on<T>(
+        &self,
+        on: NodeId,
+        call: impl Future<Output = Known<T>>,
+    ) -> Known<T> {
+        if let Some(error) = lock(&self.down).get(&on) {
+            return Err(error.clone());
+        }
+        let answer = self.within(1, call).await;
+        if let Err(error @ (ReadError::TimedOut | ReadError::Unreachable { .. })) = &answer {
+            lock(&self.down).insert(on, error.clone());
+        }
+        answer
+    }
+
+    /// The answer of whichever broker the reader finds.
+    pub(in crate::kafka::poller) async fn any<T>(
+        &self,
+        call: impl Future<Output = Known<T>>,
+    ) -> Known<T> {
+        self.within(BOOTSTRAP_CALLS, call).await
+    }
+
+    /// The offsets that these partitions' leaders give.
+    pub(super) async fn offsets(
+        &self,
+        partitions: &LeaderedPartitions,
+        position: Position,
+    ) -> Vec<(TopicPartition, Known<Offset>)> {
+        let call = async { Ok(self.reader.offsets(partitions, position).await) };
+        self.within(1, call).await.unwrap_or_else(|error| {
+            let unknown = |partition: &TopicPartition| (partition.clone(), Err(error.clone()));
+            partitions.as_slice().iter().map(unknown).collect()
+        })
+    }
+
+    /// The first record at or after `at` in each of these partitions.
+    pub(super) async fn offsets_at(
+        &self,
+        partitions: &LeaderedPartitions,
+        at: Timestamp,
+    ) -> Vec<(TopicPartition, Known<Option<EndAt>>)> {
+        let call = async { Ok(self.reader.offsets_at(partitions, at).await) };
+        self.within(1, call).await.unwrap_or_else(|error| {
+            let unknown = |partition: &TopicPartition| (partition.clone(), Err(error.clone()));
+            partitions.as_slice().iter().map(unknown).collect()
+        })
+    }
+
+    /// Whether this broker has failed to answer.
+    pub(super) fn is_down(&self, broker: NodeId) -> bool {
+        lock(&self.down).contains_key(&broker)
+    }
+
+    async fn within<T>(&self, calls: u32, call: impl Future<Output = Known<T>>) -> Known<T> {
+        let limit = Instant::now() + self.call_timeout * calls + GRACE;
+        timeout_at(limit.min(self.deadline), call)
+            .await
+            .unwrap_or(Err(ReadError::TimedOut))
+    }
+}

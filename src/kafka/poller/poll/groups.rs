@@ -1,0 +1,296 @@
+//! Which broker coordinates each group, in what state it is, and who its members are (decisions 22 and 23).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+
+use super::calls::Asker;
+use super::memory::{GroupMemory, Listing, Memory};
+use super::{Lists, Look, foreign};
+use crate::kafka::model::error::{Bound, ReadError};
+use crate::kafka::model::snapshot::{Description, GroupState, Known, NodeId, Protocol};
+use crate::kafka::poller::interests::Wanted;
+use crate::kafka::reader::DescribedGroup;
+
+/// Groups in one call to describe them: librdkafka asks for each by itself, and all have to be answered in one timeout.
+const DESCRIBED_AT_ONCE: usize = 250;
+
+/// Calls to describe that are under way at one time.
+const DESCRIBE_CALLS: usize = 8;
+
+/// What a look has seen of a group so far.
+#[derive(Debug, Clone)]
+pub(super) struct Sight {
+    /// What the list says; `None`: it is in no list.
+    listing: Option<Listing>,
+    /// The brokers that may be its coordinator, the likeliest first.
+    pub(super) candidates: Vec<NodeId>,
+    pub(super) state: Known<GroupState>,
+    pub(super) protocol: Option<Protocol>,
+}
+
+/// What a look has seen of all groups so far.
+pub(super) type Sights = BTreeMap<Arc<str>, Sight>;
+
+/// An answer about one group.
+type Answer = (NodeId, Arc<str>, Known<DescribedGroup>);
+
+/// Finds the wanted groups in the brokers' lists.
+pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &Wanted) -> Sights {
+    let absent = |memory: &GroupMemory| Sight {
+        listing: None,
+        candidates: Vec::new(),
+        state: Err(ReadError::NotListed),
+        protocol: memory.protocol,
+    };
+    let mut sights = Sights::new();
+    for id in wanted.groups.keys() {
+        let memory = memory.groups.entry(Arc::clone(id)).or_default();
+        sights.insert(Arc::clone(id), absent(memory));
+    }
+    for (&on, listed) in lists {
+        for group in listed {
+            let Some(sight) = sights.get_mut(&group.id) else {
+                continue;
+            };
+            let memory = memory.groups.entry(Arc::clone(&group.id)).or_default();
+            if group.state == Some(GroupState::Dead) {
+                // Not gone by that alone: its coordinator is asked as if it were in no list.
+                memory.coordinator.get_or_insert(on);
+                continue;
+            }
+            // While a group moves, the old coordinator and the new one may both list it.
+            let moved = memory.coordinator != Some(on);
+            if sight.listing.is_none() || moved {
+                sight.listing = Some((group.state, group.protocol));
+                sight.state = stated(group.state, group.protocol);
+                sight.protocol = Some(group.protocol);
+                sight.candidates.insert(0, on);
+            } else {
+                sight.candidates.push(on);
+            }
+        }
+    }
+    for (id, sight) in &sights {
+        let memory = memory.groups.entry(Arc::clone(id)).or_default();
+        if let Some(&coordinator) = sight.candidates.first() {
+            memory.coordinator = Some(coordinator);
+            memory.protocol = sight.protocol;
+            memory.accept_alive();
+        }
+    }
+    sights
+}
+
+/// A state as the broker gave it. KIP-848's `Assigning` and `Reconciling` arrive without a name.
+fn stated(state: Option<GroupState>, protocol: Protocol) -> Known<GroupState> {
+    match (state, protocol) {
+        (Some(state), _) => Ok(state),
+        (None, Protocol::Consumer) => Ok(GroupState::Reconciling),
+        (None, _) => Err(ReadError::Other(
+            "the broker did not say in which state the group is".to_owned(),
+        )),
+    }
+}
+
+impl Look<'_> {
+    /// Describes the groups of which members are due, and all that are in no list.
+    pub(super) async fn describe_groups(&mut self, ask: &Asker<'_>, sights: &mut Sights) {
+        let live = self.live(ask);
+        let mut asked: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
+        for (id, sight) in sights.iter() {
+            let memory = self.memory.groups.get(id);
+            let places = match (sight.candidates.first(), memory.and_then(|m| m.coordinator)) {
+                (Some(on), _) if self.is_due(id, sight) => vec![*on],
+                (Some(_), _) => Vec::new(),
+                (None, Some(on)) if self.memory.brokers.contains(&on) => vec![on],
+                (None, _) => live.clone(),
+            };
+            for on in places {
+                asked.entry(on).or_default().push(Arc::clone(id));
+            }
+        }
+        let mut unlisted: BTreeMap<Arc<str>, Vec<(NodeId, Known<DescribedGroup>)>> =
+            BTreeMap::new();
+        for (on, id, answer) in describe(ask, asked).await {
+            match sights.get_mut(&id) {
+                Some(sight) if sight.listing.is_some() => self.take_listed(&id, sight, answer),
+                _ => unlisted.entry(id).or_default().push((on, answer)),
+            }
+        }
+        // Where a group was before, it is no more: all others are asked.
+        let mut search: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
+        for (id, answers) in &unlisted {
+            if let [(before, Err(ReadError::NotCoordinator))] = answers.as_slice() {
+                for &on in live.iter().filter(|on| *on != before) {
+                    search.entry(on).or_default().push(Arc::clone(id));
+                }
+            }
+        }
+        for (on, id, answer) in describe(ask, search).await {
+            unlisted.entry(id).or_default().push((on, answer));
+        }
+        let all_live = self.memory.brokers.iter().all(|on| !ask.is_down(*on));
+        for (id, sight) in sights
+            .iter_mut()
+            .filter(|(_, sight)| sight.listing.is_none())
+        {
+            let answers = unlisted.remove(id).unwrap_or_default();
+            self.take_unlisted(id, sight, answers, all_live);
+        }
+    }
+
+    fn is_due(&self, id: &str, sight: &Sight) -> bool {
+        let attentive = self
+            .wanted
+            .groups
+            .get(id)
+            .is_some_and(|group| group.attentive);
+        let (Some(listing), Some(memory)) = (sight.listing, self.memory.groups.get(id)) else {
+            return true;
+        };
+        match self.began.checked_sub(self.settings.describe_every) {
+            _ if attentive => true,
+            Some(oldest) => memory.description_due(listing, oldest),
+            None => memory.description_due(listing, self.began - self.began.elapsed()),
+        }
+    }
+
+    fn take_listed(&mut self, id: &Arc<str>, sight: &mut Sight, answer: Known<DescribedGroup>) {
+        let Some(memory) = self.memory.groups.get_mut(id) else {
+            return;
+        };
+        match answer {
+            Ok(group) if group.state != Some(GroupState::Dead) => {
+                let listing = sight.listing.unwrap_or((group.state, group.protocol));
+                sight.state = stated(group.state, group.protocol);
+                self.take(id, listing, group);
+            }
+            // Listed a moment ago, dead now: the next look will see.
+            Ok(_) => {
+                sight.state = Err(ReadError::NotListed);
+                memory.reject(&ReadError::NotListed);
+            }
+            Err(error) => memory.reject(&error),
+        }
+    }
+
+    fn take_unlisted(
+        &mut self,
+        id: &Arc<str>,
+        sight: &mut Sight,
+        answers: Vec<(NodeId, Known<DescribedGroup>)>,
+        all_live: bool,
+    ) {
+        let Some(memory) = self.memory.groups.get_mut(id) else {
+            return;
+        };
+        let mut found = None;
+        let mut why = if all_live {
+            ReadError::NotListed
+        } else {
+            ReadError::CoordinatorUnavailable
+        };
+        for (on, answer) in answers {
+            match answer {
+                Ok(group) => {
+                    // Of two that claim it, the one that knows it alive.
+                    let better =
+                        |other: &(NodeId, DescribedGroup)| other.1.state == Some(GroupState::Dead);
+                    if found.as_ref().is_none_or(better) {
+                        found = Some((on, group));
+                    }
+                }
+                Err(
+                    ReadError::NotCoordinator | ReadError::TimedOut | ReadError::Unreachable { .. },
+                ) => {}
+                Err(error) => why = error,
+            }
+        }
+        let Some((on, group)) = found else {
+            if all_live {
+                memory.coordinator = None;
+            }
+            memory.dead = None;
+            memory.reject(&why);
+            sight.state = Err(why);
+            return;
+        };
+        memory.coordinator = Some(on);
+        memory.protocol = Some(group.protocol);
+        sight.protocol = Some(group.protocol);
+        sight.state = stated(group.state, group.protocol);
+        if group.state != Some(GroupState::Dead) {
+            memory.accept_alive();
+        } else if !memory.accept_dead(self.began, self.settings.doubt) {
+            sight.state = Err(ReadError::NotListed);
+            return;
+        }
+        sight.candidates = vec![on];
+        let listing = (group.state, group.protocol);
+        self.take(id, listing, group);
+    }
+
+    /// Takes a description in, if it is not too long.
+    fn take(&mut self, id: &Arc<str>, listing: Listing, group: DescribedGroup) {
+        let state = stated(group.state, group.protocol);
+        let limit = self.settings.max_partitions_per_group;
+        let admitted = foreign::group(group, limit).and_then(|group| {
+            self.admit_members(id, &group.members)?;
+            Ok(group)
+        });
+        let (began, at, look) = (self.began, self.clock.now(), self.memory.looks);
+        let Some(memory) = self.memory.groups.get_mut(id) else {
+            return;
+        };
+        let group = match admitted {
+            Ok(group) => group,
+            Err(error) => return memory.refuse(began, listing, error),
+        };
+        let members = foreign::number(group.members.len());
+        let description = Description {
+            at,
+            look,
+            state,
+            assignor: group.assignor,
+            members: group.members,
+        };
+        memory.accept(began, listing, description);
+        // While it rebalances, what it is assigned adds up.
+        if memory.assigned.len() > limit {
+            let error = ReadError::TooManyMembers {
+                members,
+                partitions: foreign::number(memory.assigned.len()),
+                limit: foreign::number(limit),
+                bound: Bound::Group,
+            };
+            memory.refuse(began, listing, error);
+        }
+    }
+}
+
+async fn describe(ask: &Asker<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Vec<Answer> {
+    let calls = asked.into_iter().flat_map(|(on, ids)| {
+        let chunks = ids.chunks(DESCRIBED_AT_ONCE).map(<[_]>::to_vec);
+        chunks.map(|ids| (on, ids)).collect::<Vec<_>>()
+    });
+    let calls = calls.map(|(on, ids)| async move {
+        match ask.on(on, ask.reader.describe(on, &ids)).await {
+            Ok(groups) => groups
+                .into_iter()
+                .filter(|(id, _)| ids.contains(id))
+                .map(|(id, group)| (on, id, group))
+                .collect(),
+            Err(error) => {
+                let failed = |id| (on, id, Err(error.clone()));
+                ids.into_iter().map(failed).collect::<Vec<_>>()
+            }
+        }
+    });
+    let calls: Vec<_> = calls.collect();
+    stream::iter(calls)
+        .buffer_unordered(DESCRIBE_CALLS)
+        .concat()
+        .await
+}

@@ -1,0 +1,235 @@
+//! One look at a cluster, from the first question to the snapshot. The order is that of `kafka.md`: groups, members,
+//! topics, committed offsets, and end offsets last, so that lag is never negative by our own doing.
+
+mod admission;
+mod backlog_age;
+pub(super) mod calls;
+mod commits;
+mod foreign;
+mod groups;
+pub(super) mod memory;
+mod offsets;
+pub(super) mod topics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use lagrange_core::intent::topics::TopicSelection;
+use tokio::time::Instant;
+
+use super::Poller;
+use super::interests::Wanted;
+use super::quota::{Quota, Subject};
+use crate::clock::Clock;
+use crate::kafka::connection::Identity;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{Group, Known, NodeId, Protocol, Snapshot, Topic};
+use crate::kafka::pool::Settings;
+use crate::kafka::reader::{Cluster, ClusterReader, ListedGroup};
+use calls::Asker;
+use groups::{Sight, Sights, locate};
+use memory::Memory;
+use offsets::Committed;
+use topics::Described;
+
+/// One look.
+pub(super) struct Look<'a> {
+    pub(super) clock: &'a Clock,
+    pub(super) settings: &'a Settings,
+    pub(super) quota: &'a Quota,
+    pub(super) cluster: &'a Identity,
+    /// What was granted before this look.
+    pub(super) held: BTreeSet<Subject>,
+    pub(super) memory: &'a mut Memory,
+    pub(super) wanted: &'a Wanted,
+    pub(super) began: Instant,
+    started: Timestamp,
+}
+
+/// What each broker that answered lists.
+pub(super) type Lists = BTreeMap<NodeId, Vec<ListedGroup>>;
+
+/// The topics that each group's selections come to.
+pub(super) type Selected = BTreeMap<Arc<str>, BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>>;
+
+impl<'a> Look<'a> {
+    pub(super) fn new(poller: &'a Poller, memory: &'a mut Memory, wanted: &'a Wanted) -> Self {
+        let (clock, cluster) = (&poller.clock, poller.shared.identity());
+        memory.looks += 1;
+        let groups = &wanted.groups;
+        memory.groups.retain(|id, _| groups.contains_key(id));
+        memory.refused.retain(|subject, _| wanted.wants(subject));
+        poller
+            .quota
+            .retain(cluster, |subject| wanted.wants(subject));
+        Self {
+            clock,
+            settings: &poller.settings,
+            quota: &poller.quota,
+            cluster,
+            held: poller.quota.subjects(cluster),
+            memory,
+            wanted,
+            began: Instant::now(),
+            started: clock.now(),
+        }
+    }
+
+    /// What a look at a cluster that does not answer saw.
+    pub(super) fn failed(self, error: ReadError) -> Snapshot {
+        self.snapshot(Some(error), BTreeMap::new(), BTreeMap::new())
+    }
+
+    /// Looks.
+    pub(super) async fn at(mut self, reader: &dyn ClusterReader) -> Snapshot {
+        let deadline = self.began + self.settings.look_deadline;
+        let ask = Asker::new(reader, deadline, self.settings.call_timeout);
+        let lists = match self.lists(&ask).await {
+            Ok(lists) => lists,
+            Err(error) => return self.failed(error),
+        };
+        let mut sights = locate(&lists, self.memory, self.wanted);
+        self.describe_groups(&ask, &mut sights).await;
+        let mut selected = self.select_topics(&ask, &sights).await;
+        let described = self.describe_topics(&ask, &mut selected).await;
+        let selected = self.without_internal(selected);
+        let committed = self.committed(&ask, &sights, &selected, &described).await;
+        let Described { reply, beliefs } = described;
+        let topics = self.offsets(&ask, &reply, beliefs, &committed).await;
+        self.earlier(&ask, &reply, &committed, &topics).await;
+        let groups = self.groups(sights, selected, committed, &topics);
+        self.snapshot(None, topics, groups)
+    }
+
+    /// Finds the brokers and what each of them lists. Fails if none answers.
+    async fn lists(&mut self, ask: &Asker<'_>) -> Known<Lists> {
+        if self.memory.brokers.is_empty() {
+            let cluster = ask.any(ask.reader.bootstrap()).await;
+            let cluster = cluster.map_err(|_| ask.reader.trouble())?;
+            self.know(cluster);
+        }
+        let brokers = self.memory.brokers.clone();
+        let mut lists = self.list(ask, &brokers).await;
+        if lists.is_empty() {
+            // None of the brokers that we know. The next look begins with a new reader and the bootstrap servers.
+            return Err(ask.reader.trouble());
+        }
+        for on in self.live(ask) {
+            match ask.on(on, ask.reader.cluster(on)).await {
+                Ok(cluster) => {
+                    self.know(cluster);
+                    break;
+                }
+                Err(error) if error.is_too_many_brokers() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let known = &self.memory.brokers;
+        let new: Vec<_> = known
+            .iter()
+            .filter(|id| !brokers.contains(id))
+            .copied()
+            .collect();
+        lists.extend(self.list(ask, &new).await);
+        lists.retain(|on, _| !ask.is_down(*on));
+        if lists.is_empty() {
+            return Err(ask.reader.trouble());
+        }
+        Ok(lists)
+    }
+
+    fn know(&mut self, cluster: Cluster) {
+        let id = cluster.id.map(foreign::id);
+        self.memory.cluster_id = id.or(self.memory.cluster_id.take());
+        self.memory.brokers = cluster.brokers;
+    }
+
+    async fn list(&self, ask: &Asker<'_>, brokers: &[NodeId]) -> Lists {
+        let asked = brokers.iter().map(|&on| async move {
+            let list = ask.on(on, ask.reader.groups(on)).await;
+            (on, list)
+        });
+        let answers: Vec<_> = asked.collect::<FuturesUnordered<_>>().collect().await;
+        let answered = answers
+            .into_iter()
+            .filter_map(|(on, list)| Some((on, list.ok()?)));
+        let wanted = answered.map(|(on, mut list)| {
+            // A large cluster has many more.
+            list.retain(|group| self.wanted.groups.contains_key(&group.id));
+            list.shrink_to_fit();
+            (on, list)
+        });
+        wanted.collect()
+    }
+
+    /// The brokers that have answered all that they were asked in this look, beginning with another one each look.
+    pub(super) fn live(&self, ask: &Asker<'_>) -> Vec<NodeId> {
+        let brokers = self.memory.brokers.iter().copied();
+        let mut live: Vec<_> = brokers.filter(|on| !ask.is_down(*on)).collect();
+        if let Ok(look) = usize::try_from(self.memory.looks)
+            && let Some(first) = look.checked_rem(live.len())
+        {
+            live.rotate_left(first);
+        }
+        live
+    }
+
+    fn groups(
+        &self,
+        sights: Sights,
+        mut selected: Selected,
+        mut committed: BTreeMap<Arc<str>, Committed>,
+        topics: &BTreeMap<Arc<str>, Topic>,
+    ) -> BTreeMap<Arc<str>, Group> {
+        let mut groups = BTreeMap::new();
+        for (
+            id,
+            Sight {
+                state, protocol, ..
+            },
+        ) in sights
+        {
+            let memory = self.memory.groups.get(&id);
+            let Some(mut offsets) = committed.remove(&id) else {
+                continue;
+            };
+            offsets.refuse_beyond_end(topics);
+            let group = Group {
+                state,
+                protocol: protocol.unwrap_or(Protocol::Unknown),
+                coordinator: memory.and_then(|memory| memory.coordinator),
+                committed: offsets.partitions,
+                committed_at: offsets.at,
+                earlier: memory
+                    .map(|memory| memory.earlier.ends())
+                    .unwrap_or_default(),
+                description: memory.and_then(|memory| memory.description.clone()),
+                topics: selected.remove(&id).unwrap_or_default(),
+            };
+            groups.insert(id, group);
+        }
+        groups
+    }
+
+    fn snapshot(
+        self,
+        error: Option<ReadError>,
+        topics: BTreeMap<Arc<str>, Topic>,
+        groups: BTreeMap<Arc<str>, Group>,
+    ) -> Snapshot {
+        Snapshot {
+            look: self.memory.looks,
+            started: self.started,
+            finished: self.clock.now(),
+            cluster_id: self.memory.cluster_id.clone(),
+            brokers: self.memory.brokers.clone(),
+            renewal: None,
+            error,
+            topics,
+            groups,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The admin calls of librdkafka that rust-rdkafka's safe layer lacks or routes by itself, and every line of unsafe code.
+//! Knows no policy: a call is sent to the broker it names, its answer is copied out, and what it means is for others.
+//!
+//! What holds everywhere here, by construction (`kafka.md`, the seven rules):
+//!
+//! * The handle is of type CONSUMER, has a `group.id` of its own and never subscribes. Without a group id, the first
+//!   NOT_COORDINATOR answer to an OffsetFetch is a segmentation fault (librdkafka #5040). The group is closed at once:
+//!   after an open one librdkafka asks for ever, which takes a right that readers do not have.
+//! * Every call but the one for offsets, which goes to leaders, names its broker. Routing by librdkafka uses freed memory
+//!   when connections flap (librdkafka #5397).
+//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd; the [`pump`] reads the fd, *then*
+//!   drains the queue until it is empty, so that no wake-up is lost.
+//! * A token that librdkafka asks for is fetched by the pump itself, so that nothing else holds the handle meanwhile.
+//! * The opaque of a call is a ticket number, never a pointer: a future that is dropped only leaves a ticket that
+//!   nobody redeems.
+//! * Answers are copied into owned values before their event is destroyed, and every event is destroyed before the handle.
+//! * The handle ends in this order, on a thread that may block: the pump has ended, io events are switched off, the queue
+//!   is destroyed, the handle is destroyed, the fd is closed. librdkafka can never write into a descriptor that was closed
+//!   and given to somebody else.
+//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`bounds`] has not let in. That rests on functions of
+//!   librdkafka that it does not promise (docs/decisions/0011), and that `bounds.c` stands before: the only C of ours.
+//! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one that they lack.
+
+#![allow(unsafe_code)]
+
+mod bounds;
+mod call;
+mod client;
+mod config;
+mod pump;
+mod queue;
+mod reply;
+mod values;
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::bounds::Bounds;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::token::TokenSource;
+use crate::sync::lock;
+use bounds::Bounded;
+use client::Client;
+use config::Config;
+use pump::{Mail, News, Pump};
+use queue::{Queue, Wake};
+
+pub(super) use bounds::{Refused, Why};
+pub(super) use call::Wanted;
+
+/// How long the thread that closes a handle waits for its pump to end. A pump ends at its next wait; only a runtime that
+/// runs nothing any more keeps it.
+const PUMP_ENDS: Duration = Duration::from_secs(5);
+
+/// What a call failed with: librdkafka's or the broker's number, and their words.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) message: String,
+}
+
+/// An error number as it came over the wire or from librdkafka (negative).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Code(pub(super) i32);
+
+impl Failure {
+    /// A failure of which only the number is known.
+    pub(super) fn new(code: Code) -> Self {
+        Self {
+            code,
+            message: values::name_of(code.0),
+        }
+    }
+
+    fn closed() -> Self {
+        Self {
+            code: Code(values::DESTROYED),
+            message: "the client is closed".to_owned(),
+        }
+    }
+
+    /// The system gives no thread, descriptor or memory.
+    fn out_of_resources(message: &str) -> Self {
+        Self {
+            code: Code(values::NO_RESOURCES),
+            message: message.to_owned(),
+        }
+    }
+
+    fn invalid(message: &str) -> Self {
+        Self {
+            code: Code(values::INVALID_ARGUMENT),
+            message: message.to_owned(),
+        }
+    }
+}
+
+/// A librdkafka client. Dropping it, or closing it, ends it on a thread of its own.
+#[derive(Debug)]
+pub(super) struct Handle {
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    core: Arc<Core>,
+    pump: JoinHandle<()>,
+    pump_gone: Receiver<()>,
+}
+
+/// What calls and the pump share. Fields are dropped in this order.
+#[derive(Debug)]
+struct Core {
+    queue: Queue,
+    client: Client,
+    wake: Wake,
+    mail: Mail,
+    news: News,
+}
+
+/// Runs `work` on a thread of its own. A thread and not `spawn_blocking`: a runtime that ends waits for those, and
+/// librdkafka may hang.
+fn off_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Failure> {
+    let (done, result) = oneshot::channel();
+    let run = move || {
+        // Whoever waited may have gone.
+        let _ = done.send(work());
+    };
+    match std::thread::Builder::new().name(name.to_owned()).spawn(run) {
+        Ok(_) => Ok(result),
+        Err(error) => Err(Failure::out_of_resources(&format!(
+            "cannot start a thread: {error}"
+        ))),
+    }
+}
+
+impl Handle {
+    /// A client with these properties. It connects when the first call needs it.
+    ///
+    /// `tokens`: where the tokens of an OAUTHBEARER login come from.
+    pub(super) async fn open(
+        properties: Vec<(&'static str, Secret)>,
+        tokens: Option<Arc<dyn TokenSource>>,
+        local_addresses: bool,
+        bounds: Bounds,
+    ) -> Result<Self, Failure> {
+        let logs_in_by_token = tokens.is_some();
+        let opened = off_thread("kafka-open", move || {
+            Core::new(&properties, logs_in_by_token, local_addresses, bounds)
+        })?;
+        let core = Arc::new(opened.await.map_err(|_| Failure::closed())??);
+        let (pump_gone, gone) = channel();
+        let pump = Pump::new(Arc::clone(&core), tokens, pump_gone).map_err(|error| {
+            Failure::out_of_resources(&format!("cannot watch an eventfd: {error}"))
+        })?;
+        Ok(Self {
+            running: Mutex::new(Some(Running {
+                core,
+                pump: tokio::spawn(pump.run()),
+                pump_gone: gone,
+            })),
+        })
+    }
+
+    /// Whether it can never answer again: closed, its pump ended, or librdkafka said that it is beyond repair.
+    pub(super) fn is_broken(&self) -> bool {
+        match &*lock(&self.running) {
+            Some(running) => running.pump.is_finished() || running.core.news.is_fatal(),
+            None => true,
+        }
+    }
+
+    /// What librdkafka told by itself since a call succeeded, in a stable order.
+    pub(super) fn errors(&self) -> Vec<Failure> {
+        self.core()
+            .map(|core| core.news.errors())
+            .unwrap_or_default()
+    }
+
+    /// The brokers that it was not let connect to, if there are any.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.core().ok()?.client.refused()
+    }
+
+    /// The newest statistics that were not taken yet, as librdkafka's JSON.
+    pub(super) fn take_statistics(&self) -> Option<String> {
+        self.core().ok()?.news.take_statistics()
+    }
+
+    /// Ends the client; returns when it has ended.
+    pub(super) async fn close(&self) {
+        let running = lock(&self.running).take();
+        if let Some(ended) = running.and_then(Running::end) {
+            // An error means that the thread panicked: it has ended all the same.
+            let _ = ended.await;
+        }
+    }
+
+    fn core(&self) -> Result<Arc<Core>, Failure> {
+        match &*lock(&self.running) {
+            Some(running) => Ok(Arc::clone(&running.core)),
+            None => Err(Failure::closed()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(running) = lock(&self.running).take() {
+            running.end();
+        }
+    }
+}
+
+impl Running {
+    /// Begins to end the client; the receiver is told when it has.
+    fn end(self) -> Option<oneshot::Receiver<()>> {
+        let Self {
+            core,
+            pump,
+            pump_gone,
+        } = self;
+        pump.abort();
+        let close = move || {
+            // The pump's share of the core has to be gone, or the pump would destroy it, on a thread of the runtime.
+            if pump_gone.recv_timeout(PUMP_ENDS) == Err(RecvTimeoutError::Timeout) {
+                tracing::warn!("the event pump of a Kafka client did not end in time");
+            }
+            drop(core);
+        };
+        match off_thread("kafka-close", close) {
+            Ok(ended) => Some(ended),
+            Err(error) => {
+                // The core was dropped with the closure, on this thread: late is better than never.
+                tracing::warn!(%error, "closed a Kafka client on a thread that should not block");
+                None
+            }
+        }
+    }
+}
+
+impl Core {
+    fn new(
+        properties: &[(&'static str, Secret)],
+        logs_in_by_token: bool,
+        local_addresses: bool,
+        bounds: Bounds,
+    ) -> Result<Self, Failure> {
+        let bounded = Bounded::new(bounds)?;
+        let mut config = Config::new(logs_in_by_token)?;
+        config.set_opaque(&bounded);
+        for (name, value) in properties {
+            config.set(name, value)?;
+        }
+        config.explain_distrust();
+        if !local_addresses {
+            config.refuse_local_addresses();
+        }
+        let client = Client::new(config, bounded)?;
+        let wake = Wake::new().map_err(|error| {
+            Failure::out_of_resources(&format!("cannot make an eventfd: {error}"))
+        })?;
+        let queue = Queue::of(&client, &wake)?;
+        Ok(Self {
+            queue,
+            client,
+            wake,
+            mail: Mail::default(),
+            news: News::default(),
+        })
+    }
+}

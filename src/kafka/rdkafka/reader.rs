@@ -1,0 +1,409 @@
+//! [`ClusterReader`] over librdkafka. Keeps no state but the client.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::bounds::Bounds;
+use super::errors::{described, meaning, out_of_threads, partition_meaning, trouble};
+use super::native::{Code, Handle, Refused, Wanted, Why};
+use super::statistics::Statistics;
+use crate::kafka::connection::Connection;
+use crate::kafka::connection::secret::Secret;
+use crate::kafka::model::error::ReadError;
+use crate::kafka::model::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
+use crate::kafka::reader::{
+    Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
+    Position, ReaderFactory, Traffic,
+};
+use crate::sync::lock;
+
+/// How long bootstrapping may take: long enough for two servers that take a connection and say nothing
+/// ([`SETUP_TIMEOUT`]) before one that answers.
+const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// How long a connection may take to be made, and a broker to say which versions it speaks, in milliseconds. librdkafka
+/// tries one server at a time until one is connected.
+const SETUP_TIMEOUT: &str = "2500";
+
+/// How long an answer may take, in milliseconds, before the connection is given up with all that waits behind it on it. Longer
+/// than a question's own timeout, since that alone is no reason to reconnect; the default, a minute, is how long a broker
+/// behind a connection that was cut silently would stay unreadable.
+const SOCKET_TIMEOUT: &str = "5000";
+
+/// The largest answer that is read, in bytes. The largest that is asked for is the list of all topics: it describes each partition,
+/// by 18 bytes and 8 for each replica: 240,000 partitions of three replicas. A `topicPattern` asks for it, and so does the first
+/// question to every cluster: `rd_kafka_metadata` for a client that knows no topic has an empty list of them, which is written as all
+/// (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt == 0`). So a cluster with more cannot be read, pattern or not.
+pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
+
+/// How often librdkafka counts what it sent, in milliseconds.
+const STATISTICS_INTERVAL: &str = "5000";
+
+/// Opens librdkafka clients.
+#[derive(Debug, Clone)]
+pub struct RdkafkaFactory {
+    /// How long one question to one broker may take.
+    pub call_timeout: Duration,
+    /// Whether loopback and link-local addresses may be connected to (decision 38).
+    pub allow_local_addresses: bool,
+    /// What the clusters may make the process hold.
+    pub bounds: Bounds,
+}
+
+impl ReaderFactory for RdkafkaFactory {
+    fn open<'a>(
+        &'a self,
+        connection: &'a Connection,
+    ) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>> {
+        async {
+            let reader = RdkafkaReader::open(connection, self).await?;
+            Ok(Arc::new(reader) as Arc<dyn ClusterReader>)
+        }
+        .boxed()
+    }
+}
+
+/// Reads one cluster through one librdkafka client.
+#[derive(Debug)]
+pub struct RdkafkaReader {
+    handle: Handle,
+    servers: usize,
+    call_timeout: Duration,
+    bounds: Bounds,
+    /// How many brokers the cluster has last said that it has.
+    named: AtomicUsize,
+    statistics: Mutex<Statistics>,
+}
+
+impl RdkafkaReader {
+    /// A reader for this connection. It connects with its first question.
+    pub async fn open(connection: &Connection, factory: &RdkafkaFactory) -> Known<Self> {
+        let mut properties = connection.properties();
+        let of_all = properties_of_all().into_iter();
+        properties.extend(of_all.map(|(name, value)| (name, Secret::new(value))));
+        let local = factory.allow_local_addresses;
+        let tokens = connection.security().tokens(local);
+        let tokens = tokens.map_err(|detail| ReadError::Authentication { detail })?;
+        match Handle::open(properties, tokens, local, factory.bounds).await {
+            Ok(handle) => Ok(Self {
+                handle,
+                servers: connection.servers(),
+                call_timeout: factory.call_timeout,
+                bounds: factory.bounds,
+                named: AtomicUsize::new(0),
+                statistics: Mutex::default(),
+            }),
+            Err(failure) => Err(meaning(&failure, "the cluster")),
+        }
+    }
+
+    /// The cluster, unless it has more brokers than it may.
+    fn bounded(&self, mut cluster: Cluster) -> Known<Cluster> {
+        cluster.brokers.dedup();
+        self.named.store(cluster.brokers.len(), Ordering::Relaxed);
+        self.too_many().map_or(Ok(cluster), Err)
+    }
+
+    fn too_many(&self) -> Option<ReadError> {
+        let limit = self.bounds.brokers_per_cluster;
+        let named = self.named.load(Ordering::Relaxed);
+        if named > limit {
+            let brokers = named;
+            return Some(ReadError::TooManyBrokers { brokers, limit });
+        }
+        let Refused { why, brokers } = self.handle.refused()?;
+        Some(match why {
+            // It has named these, though not all at once.
+            Why::Cluster => ReadError::TooManyBrokers { brokers, limit },
+            Why::Process => ReadError::NoRoomForBrokers {
+                brokers: if named == 0 { brokers } else { named },
+                limit: self.bounds.threads,
+            },
+            Why::NoThread => out_of_threads(),
+        })
+    }
+}
+
+fn properties_of_all() -> Vec<(&'static str, String)> {
+    // Never joined, and never used by anybody else: a handle without one crashes (`native`).
+    let random = RandomState::new().hash_one(std::process::id());
+    let own = |value: &str| value.to_owned();
+    vec![
+        (
+            "client.id",
+            concat!("lagrange/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ),
+        ("group.id", format!("lagrange-reader-{random:016x}")),
+        ("enable.auto.commit", own("false")),
+        ("allow.auto.create.topics", own("false")),
+        ("enable.metrics.push", own("false")),
+        ("socket.keepalive.enable", own("true")),
+        ("socket.nagle.disable", own("true")),
+        ("socket.timeout.ms", own(SOCKET_TIMEOUT)),
+        ("socket.connection.setup.timeout.ms", own(SETUP_TIMEOUT)),
+        ("api.version.request.timeout.ms", own(SETUP_TIMEOUT)),
+        // The largest answer that is asked for.
+        ("receive.message.max.bytes", LARGEST_ANSWER.to_string()),
+        // Nothing is ever fetched; but it must not be more than may be received.
+        ("fetch.max.bytes", own("1000000")),
+        // What the kernel keeps of an answer that is not let in yet, for each connection: it counts as the container's memory.
+        ("socket.receive.buffer.bytes", own("131072")),
+        // A cluster that cannot be reached is begun anew by the poller. librdkafka would do so without end, and with more threads.
+        ("metadata.recovery.strategy", own("none")),
+        // A broker that comes back is connected to by the next look. How often one that cannot be reached at all is tried
+        // is the poller's affair: it closes the client in between.
+        ("reconnect.backoff.max.ms", own("1000")),
+        ("log.connection.close", own("false")),
+        ("log.queue", own("true")),
+        ("statistics.interval.ms", own(STATISTICS_INTERVAL)),
+    ]
+}
+
+impl ClusterReader for RdkafkaReader {
+    fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>> {
+        async {
+            let answer = self.handle.bootstrap(self.servers, BOOTSTRAP_TIMEOUT).await;
+            match answer {
+                Ok(cluster) => self.bounded(cluster),
+                Err(_) => Err(self.trouble()),
+            }
+        }
+        .boxed()
+    }
+
+    fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>> {
+        async move {
+            let answer = self.handle.cluster(on, self.call_timeout).await;
+            let cluster = answer.map_err(|failure| meaning(&failure, "the cluster"))?;
+            self.bounded(cluster)
+        }
+        .boxed()
+    }
+
+    fn groups(&self, on: NodeId) -> BoxFuture<'_, Known<Vec<ListedGroup>>> {
+        async move {
+            let answer = self.handle.groups(on, self.call_timeout).await;
+            let (groups, errors) = answer.map_err(|failure| meaning(&failure, "groups"))?;
+            // A dead broker is an error beside an empty list. One that is loading lists what it has.
+            match errors.first() {
+                Some(failure) if groups.is_empty() => match meaning(failure, "groups") {
+                    ReadError::CoordinatorUnavailable => Ok(groups),
+                    error => Err(error),
+                },
+                _ => Ok(groups),
+            }
+        }
+        .boxed()
+    }
+
+    fn describe<'a>(
+        &'a self,
+        on: NodeId,
+        groups: &'a [Arc<str>],
+    ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
+        async move {
+            let answer = self.handle.describe(on, groups, self.call_timeout).await;
+            let answer = answer.map_err(|failure| meaning(&failure, "groups"))?;
+            let mut all: Vec<_> = answer
+                .into_iter()
+                .map(|(id, group)| {
+                    let group = group.or_else(|failure| described(&id, &failure));
+                    (id, group)
+                })
+                .collect();
+            let answered: BTreeSet<_> = all.iter().map(|(id, _)| Arc::clone(id)).collect();
+            let silent = groups.iter().filter(|id| !answered.contains(*id));
+            all.extend(silent.map(|id| (Arc::clone(id), Err(ReadError::TimedOut))));
+            Ok(all)
+        }
+        .boxed()
+    }
+
+    fn topic_names(&self) -> BoxFuture<'_, Known<BTreeSet<Arc<str>>>> {
+        async {
+            let answer = self.handle.topic_names(self.call_timeout).await;
+            answer.map_err(|failure| meaning(&failure, "topics"))
+        }
+        .boxed()
+    }
+
+    fn topics<'a>(
+        &'a self,
+        on: NodeId,
+        names: &'a [Arc<str>],
+    ) -> BoxFuture<'a, Known<DescribedTopics>> {
+        async move {
+            let answer = self.handle.topics(on, names, self.call_timeout).await;
+            let topics = answer.map_err(|failure| meaning(&failure, "topics"))?;
+            let topics = topics.into_iter().map(|(name, layout)| {
+                let layout = layout.map_err(|failure| meaning(&failure, &format!("topic {name}")));
+                (name, layout)
+            });
+            Ok(DescribedTopics::new(topics.collect()))
+        }
+        .boxed()
+    }
+
+    fn committed<'a>(
+        &'a self,
+        on: NodeId,
+        group: &'a str,
+        partitions: &'a [TopicPartition],
+    ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>> {
+        async move {
+            let offsets = self.group_offsets(on, group, Some(partitions)).await?;
+            let offsets = offsets.into_iter().map(|(partition, offset)| {
+                let offset = match offset {
+                    Ok(NOTHING_COMMITTED) => Ok(None),
+                    Ok(raw) => match Offset::new(raw) {
+                        Some(offset) => Ok(Some(offset)),
+                        None => Err(ReadError::Other(format!("the broker gave offset {raw}"))),
+                    },
+                    Err(code) => Err(partition_meaning(code, &partition)),
+                };
+                (partition, offset)
+            });
+            Ok(offsets.collect())
+        }
+        .boxed()
+    }
+
+    fn committed_topics<'a>(
+        &'a self,
+        on: NodeId,
+        group: &'a str,
+    ) -> BoxFuture<'a, Known<BTreeSet<Arc<str>>>> {
+        async move {
+            let offsets = self.group_offsets(on, group, None).await?;
+            let committed = offsets
+                .into_iter()
+                .filter(|(_, offset)| offset.is_ok_and(|o| o >= 0));
+            Ok(committed.map(|(partition, _)| partition.topic).collect())
+        }
+        .boxed()
+    }
+
+    fn offsets<'a>(
+        &'a self,
+        partitions: &'a LeaderedPartitions,
+        position: Position,
+    ) -> BoxFuture<'a, Each<TopicPartition, Offset>> {
+        async move {
+            let wanted = Wanted::At(position);
+            // A leader that is dead: no error, offset -1001 (`kafka.md`, rule 4).
+            let meant = |raw, _| Offset::new(raw).ok_or(ReadError::LeaderUnavailable);
+            self.partition_offsets(partitions, wanted, meant).await
+        }
+        .boxed()
+    }
+
+    fn offsets_at<'a>(
+        &'a self,
+        partitions: &'a LeaderedPartitions,
+        at: Timestamp,
+    ) -> BoxFuture<'a, Each<TopicPartition, Option<EndAt>>> {
+        async move {
+            let wanted = Wanted::FirstSince(at);
+            let meant = |raw, timestamp| match Offset::new(raw) {
+                None if raw == NOTHING_SINCE => Ok(None),
+                None => Err(ReadError::LeaderUnavailable),
+                Some(end) => {
+                    let written = Timestamp::from_millisecond(timestamp).unwrap_or(at);
+                    let at = written.max(at);
+                    Ok(Some(EndAt { at, end }))
+                }
+            };
+            self.partition_offsets(partitions, wanted, meant).await
+        }
+        .boxed()
+    }
+
+    fn trouble(&self) -> ReadError {
+        let errors = self.handle.errors();
+        self.too_many()
+            .unwrap_or_else(|| trouble(&errors, self.bounds.brokers_per_cluster))
+    }
+
+    fn traffic(&self) -> Traffic {
+        let mut statistics = lock(&self.statistics);
+        match self.handle.take_statistics() {
+            Some(json) => statistics.take(&json),
+            None => Traffic::default(),
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.handle.is_broken()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.handle.close().boxed()
+    }
+}
+
+/// What an OffsetFetch answers where nothing is committed.
+const NOTHING_COMMITTED: i64 = -1001;
+
+/// What a ListOffsets by timestamp answers where no record is as young as that.
+const NOTHING_SINCE: i64 = -1;
+
+impl RdkafkaReader {
+    /// Asks the leaders, and says what each number means.
+    async fn partition_offsets<T>(
+        &self,
+        partitions: &LeaderedPartitions,
+        wanted: Wanted,
+        meant: impl Fn(i64, i64) -> Known<T>,
+    ) -> Each<TopicPartition, T> {
+        let chunks = self
+            .handle
+            .offsets(partitions, wanted, self.call_timeout)
+            .await;
+        let mut answers = BTreeMap::new();
+        let mut unanswered = ReadError::LeaderUnavailable;
+        for chunk in chunks {
+            match chunk {
+                Ok(offsets) => {
+                    for (partition, offset) in offsets {
+                        let offset = match offset {
+                            Ok((raw, timestamp)) => meant(raw, timestamp),
+                            Err(code) => Err(partition_meaning(code, &partition)),
+                        };
+                        answers.insert(partition, offset);
+                    }
+                }
+                Err(failure) => unanswered = meaning(&failure, "topics"),
+            }
+        }
+        let asked = partitions.as_slice().iter().cloned();
+        asked
+            .map(|partition| {
+                let answer = answers.remove(&partition);
+                (partition, answer.unwrap_or_else(|| Err(unanswered.clone())))
+            })
+            .collect()
+    }
+
+    async fn group_offsets(
+        &self,
+        on: NodeId,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Known<Vec<(TopicPartition, Result<i64, Code>)>> {
+        let answer = self
+            .handle
+            .committed(on, group, partitions, self.call_timeout)
+            .await;
+        let resource = || format!("group {group}");
+        answer
+            .and_then(|group| group)
+            .map_err(|failure| meaning(&failure, &resource()))
+    }
+}
