@@ -13,6 +13,7 @@ use crate::{
     scene::{INTERVAL, Scene, settle},
 };
 
+/// ACT-1, TELL-31.
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {
     let scene = Scene::of(1);
@@ -55,6 +56,7 @@ async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {
     );
 }
 
+/// KEEP-29.
 #[rstest]
 #[case::nothing_to_do(1, 0)]
 #[case::at_its_limit(6, 500)]
@@ -121,6 +123,7 @@ fn busy(look: i64) -> Sight {
     }
 }
 
+/// KEEP-29.
 #[tokio::test(start_paused = true)]
 async fn numbers_that_move_are_written_once_a_minute() {
     let scene = Scene::of(6);
@@ -171,6 +174,7 @@ async fn without_looks_the_group_is_looked_after_all_the_same_and_says_that_it_i
     assert!((3..=12).contains(&(operator.reconciles() - reconciles)));
 }
 
+/// KNOW-16.
 #[tokio::test(start_paused = true)]
 async fn kafka_out_of_reach_is_said_when_it_lasts_and_without_the_old_lag() {
     let scene = Scene::of(6);
