@@ -6,6 +6,7 @@
 
 use std::{fs, path::Path, process::Command};
 
+/// KEEP-25.
 #[test]
 fn a_recording_replays_to_the_same_decisions_byte_for_byte() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");

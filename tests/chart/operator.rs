@@ -110,7 +110,7 @@ fn defaults_are_the_operators_own() {
     }
 }
 
-/// A metric that is renamed would leave an alert that never fires.
+/// A metric that is renamed would leave an alert that never fires (TELL-32).
 #[test]
 fn alerts_use_metrics_that_there_are() {
     let metrics = exposition();

@@ -99,6 +99,7 @@ fn nothing_is_granted_by_wildcard_or_that_could_be_turned_into_more(#[case] valu
     }
 }
 
+/// SAFE-35.
 #[test]
 fn a_scale_target_adds_itself_its_scale_and_pods_and_nothing_else() {
     let default = rules("");

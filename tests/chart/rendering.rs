@@ -246,7 +246,7 @@ fn the_pod_is_not_killed_before_the_operator_has_ended(#[case] values: &str) {
     assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > grace.unwrap());
 }
 
-/// Until leaders are elected (decision 1 makes two harmless, not useful).
+/// Until leaders are elected (ACT-1 makes two harmless, not useful).
 #[rstest]
 #[case("")]
 #[case(EVERYTHING)]

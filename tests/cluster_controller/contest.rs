@@ -1,4 +1,4 @@
-//! Decisions 7 to 9: others who scale the target, or want to manage the same. Never fight, and say so.
+//! ACT-7 to ACT-9: others who scale the target, or want to manage the same. Never fight, and say so.
 
 use lagrange_testing::kubernetes::Space;
 use lagrange_testing::operator::Operator;
@@ -264,6 +264,7 @@ async fn nobody_writes_down_how_old_a_group_is() {
     assert!(now().duration_since(metadata.creation_timestamp.unwrap().0) < hour);
 }
 
+/// ACT-7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hand_that_scales_is_named_adopted_and_counted_and_three_times_in_ten_minutes_is_a_contest()
  {
@@ -332,6 +333,7 @@ async fn a_target_that_is_missing_is_said_to_be_and_managed_once_it_is_there() {
         .await;
 }
 
+/// ACT-8.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_set_to_zero_by_hand_is_off_until_it_is_handed_back() {
     let stage = Stage::new("off").await;

@@ -60,6 +60,7 @@ async fn a_word_that_is_not_understood_pauses_and_is_quoted() {
     stage.space.until_replicas(APP, 6, 30).await;
 }
 
+/// ACT-10.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paused_replicas_goes_to_its_size_once_and_taking_it_away_counts_as_an_action() {
     let stage = Stage::new("size").await;
@@ -121,6 +122,7 @@ async fn paused_scale_in_keeps_an_idle_group_and_lets_a_loaded_one_grow() {
     assert_spaced(2, &stage.actions(), UP, DOWN);
 }
 
+/// TELL-31.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_says_what_it_would_do_once_per_change_and_does_nothing() {
     let stage = Stage::new("dry").await;

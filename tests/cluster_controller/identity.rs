@@ -1,4 +1,4 @@
-//! The operator's own identity (decision 36): who may log in by it, and that it works.
+//! The operator's own identity (SAFE-36): who may log in by it, and that it works.
 
 use std::io::Write as _;
 
@@ -37,6 +37,7 @@ fn token_file() -> NamedTempFile {
     file
 }
 
+/// SAFE-36.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
     let kafka = Kafka::secure(1, Tokens::Msk, &[]).await;

@@ -40,6 +40,7 @@ async fn operator(stage: &Stage<'_>, keytab: &str, named: &str) -> Operator {
     Operator::start_within(stage.kubernetes, &stage.space, &[&flag], &environment).await
 }
 
+/// SAFE-36.
 #[rstest]
 #[case(Listener::SaslPlaintext)]
 #[case(Listener::SaslSsl)]

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::stage::{APP, DOWN, Stage, UP, assert_spaced};
 
+/// ACT-14.
 #[rstest]
 #[case(12)]
 #[case(24)]

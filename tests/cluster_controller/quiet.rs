@@ -1,4 +1,4 @@
-//! Decision 29 and decision 1 from the API server's side: a group at rest writes nothing, and two operators act once.
+//! KEEP-29 and ACT-1 from the API server's side: a group at rest writes nothing, and two operators act once.
 
 use lagrange_testing::audit;
 use lagrange_testing::until::secs;
@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::stage::{APP, Stage, assert_spaced, now};
 
+/// KEEP-29.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() {
     let stage = Stage::new("quiet").await;

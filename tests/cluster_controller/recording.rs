@@ -37,6 +37,7 @@ fn lines(text: &str, kind: &str) -> Vec<Value> {
     lines.filter(|line: &Value| line["type"] == kind).collect()
 }
 
+/// KEEP-25.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was_made() {
     let directory = tempfile::tempdir().unwrap();

@@ -63,6 +63,7 @@ async fn a_kafka_cluster_of_its_own_namespace_is_used_and_says_who_uses_it() {
     .await;
 }
 
+/// SAFE-34, SAFE-39.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_abroad_that_is_absent_and_one_that_lets_nobody_in_look_the_same() {
     let stage = Stage::new("abroad").await;
@@ -154,6 +155,7 @@ async fn namespaces_are_let_in_by_their_labels_and_put_out_when_those_change() {
         .await;
 }
 
+/// KNOW-19.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_topics_those_count_that_the_members_are_assigned() {
     let stage = Stage::new("assigned").await;
@@ -165,6 +167,7 @@ async fn without_topics_those_count_that_the_members_are_assigned() {
     assert_eq!(stage.status().await.partitions, Some(6));
 }
 
+/// KNOW-19.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_topics_and_members_those_count_that_the_group_has_committed() {
     let stage = Stage::new("committed").await;
@@ -251,6 +254,7 @@ async fn cooperative_groups_are_scaled_too() {
     assert_eq!((group.members, group.idle_members), (Some(6), Some(0)));
 }
 
+/// KNOW-21.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_that_never_come_back_are_reported_and_their_departure_is_waited_for() {
     let stage = Stage::new("static").await;

@@ -1,9 +1,10 @@
-//! To zero and back (decision 12).
+//! To zero and back (ACT-12).
 
 use serde_json::json;
 
 use crate::stage::{APP, Stage, now};
 
+/// ACT-12.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_with_nothing_to_do_sleeps_after_its_delay_and_one_record_wakes_it() {
     let stage = Stage::new("zero").await;

@@ -153,6 +153,7 @@ fn put(into: &mut Value, path: &[String], value: Value) {
     }
 }
 
+/// TELL-33.
 #[rstest]
 #[case("ConsumerGroup", group(json!({})))]
 #[case("KafkaCluster", cluster(json!({})))]

@@ -74,6 +74,7 @@ async fn null_is_the_same_as_absent() {
     assert!(stored.body["spec"].get("maxReplicas").is_none());
 }
 
+/// TELL-32.
 #[tokio::test]
 async fn columns_show_the_decision_and_wide_ones_the_group() {
     let server = Server::with_definitions().await;
@@ -212,6 +213,7 @@ async fn a_status_of_another_version_does_not_make_the_object_unreadable() {
     assert_eq!(read.conditions.len(), 2);
 }
 
+/// TELL-33.
 #[tokio::test]
 async fn the_history_and_messages_of_a_status_are_bounded() {
     let server = Server::with_definitions().await;

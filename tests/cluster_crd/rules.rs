@@ -307,6 +307,7 @@ fn of_cluster() -> Vec<Case> {
     ]
 }
 
+/// SAFE-35, SAFE-37.
 #[rstest]
 #[case::of_the_spec_as_a_whole(of_spec())]
 #[case::of_names(of_names())]

@@ -308,6 +308,7 @@ async fn a_hung_broker_does_not_delay_the_end() {
     hurt.undo().await;
 }
 
+/// SAFE-38.
 #[tokio::test(flavor = "multi_thread")]
 async fn loopback_is_refused_by_name_and_by_what_a_name_leads_to() {
     let (brokers, _turn) = brokers().await;

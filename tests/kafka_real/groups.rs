@@ -18,6 +18,7 @@ fn description<'a>(snapshot: &'a Snapshot, id: &str) -> Option<&'a Description> 
     group(snapshot, id).description.as_ref()?.as_ref().ok()
 }
 
+/// KNOW-22.
 #[rstest]
 #[case::range("range", Protocol::Classic, "range")]
 #[case::sticky("cooperative-sticky", Protocol::Classic, "cooperative-sticky")]
@@ -82,6 +83,7 @@ async fn members_and_their_partitions_are_seen(
     assert_eq!(topics.unwrap(), [topic.as_str().into()]);
 }
 
+/// KNOW-22.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_not_read_again_while_nothing_changes() {
     let kafka = Kafka::shared().await;
@@ -98,6 +100,7 @@ async fn members_are_not_read_again_while_nothing_changes() {
     assert_eq!(description(&later, &id).unwrap().look, 1);
 }
 
+/// KNOW-23.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_group_is_unknown_first_and_dead_when_its_coordinator_keeps_saying_so() {
     let kafka = Kafka::shared().await;

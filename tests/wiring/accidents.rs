@@ -91,6 +91,7 @@ async fn an_accident_while_confirming_is_made_up_for(#[case] fault: Fault) {
     assert_eq!(status["history"].as_array().unwrap().len(), 1);
 }
 
+/// ACT-1.
 #[rstest]
 #[case::before_anything("/status", Fault::DiesBefore)]
 #[case::between_ahead_and_scale("/status", Fault::DiesAfter)]
@@ -298,6 +299,7 @@ async fn the_process_ends_in_order_and_quickly() {
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
+/// KEEP-28.
 #[tokio::test(start_paused = true)]
 async fn a_deleted_group_leaves_nothing_and_a_new_one_inherits_the_last_action() {
     let scene = Scene::of(1);

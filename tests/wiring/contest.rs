@@ -1,4 +1,4 @@
-//! Who manages what when several want to (decisions 7 to 9).
+//! Who manages what when several want to (ACT-7 to ACT-9).
 
 use http::Method;
 use rstest::rstest;
@@ -24,6 +24,7 @@ fn autoscaler(owner: Option<&str>) -> Value {
     hpa
 }
 
+/// ACT-9.
 #[rstest]
 #[case::plain(
     None,
@@ -80,6 +81,7 @@ async fn dry_run_beside_an_autoscaler_says_what_it_would_do() {
     assert!(scene.scales().is_empty());
 }
 
+/// ACT-9.
 #[tokio::test(start_paused = true)]
 async fn of_two_groups_on_one_target_the_older_manages_until_it_goes() {
     let scene = Scene::of(1);
@@ -422,6 +424,7 @@ async fn a_login_that_is_refused_to_both_hands_nothing_over() {
     );
 }
 
+/// ACT-9.
 #[tokio::test(start_paused = true)]
 async fn an_older_group_that_is_pointed_at_one_that_is_managed_waits() {
     let scene = two_of_one_cluster();

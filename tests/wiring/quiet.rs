@@ -12,6 +12,7 @@ use rstest::rstest;
 use serde_json::json;
 use tokio::time::sleep;
 
+/// ACT-1, TELL-31.
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {
     let scene = Scene::of(1);
@@ -54,6 +55,7 @@ async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {
     );
 }
 
+/// KEEP-29.
 #[rstest]
 #[case::nothing_to_do(1, 0)]
 #[case::at_its_limit(6, 500)]
@@ -120,6 +122,7 @@ fn busy(look: i64) -> Sight {
     }
 }
 
+/// KEEP-29.
 #[tokio::test(start_paused = true)]
 async fn numbers_that_move_are_written_once_a_minute() {
     let scene = Scene::of(6);
@@ -170,6 +173,7 @@ async fn without_looks_the_group_is_looked_after_all_the_same_and_says_that_it_i
     assert!((3..=12).contains(&(operator.reconciles() - reconciles)));
 }
 
+/// KNOW-16.
 #[tokio::test(start_paused = true)]
 async fn kafka_out_of_reach_is_said_when_it_lasts_and_without_the_old_lag() {
     let scene = Scene::of(6);

@@ -1,4 +1,4 @@
-//! Where Kafka is, who may use it, and what a KafkaCluster says about itself (decision 34).
+//! Where Kafka is, who may use it, and what a KafkaCluster says about itself (SAFE-34).
 
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ fn shop(allowed: Value) -> Scene {
     scene
 }
 
+/// SAFE-39.
 #[rstest]
 #[case::its_own_only(json!({ "from": "Same" }), false)]
 #[case::all(json!({ "from": "All" }), true)]
@@ -82,6 +83,7 @@ async fn nobody_is_turned_away_before_the_labels_of_namespaces_are_known() {
     assert!(!writes.iter().any(turned_away), "{writes:#?}");
 }
 
+/// SAFE-34.
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_not_there_and_one_that_is_closed_are_told_apart_by_nobody() {
     let scene = shop(json!({ "from": "Same" }));

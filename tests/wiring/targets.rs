@@ -1,4 +1,4 @@
-//! What can be scaled, and what its state means for acting (decision 6).
+//! What can be scaled, and what its state means for acting (ACT-6).
 
 use http::Method;
 use lagrange_core::scaling::Memory;
@@ -28,6 +28,7 @@ async fn a_target_that_is_missing_is_said_and_managed_when_it_comes() {
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetNotFound");
 }
 
+/// ACT-6.
 #[tokio::test(start_paused = true)]
 async fn a_rollout_is_waited_for() {
     let scene = Scene::of(1);
@@ -162,6 +163,7 @@ fn widget() -> Scene {
     scene
 }
 
+/// ACT-6.
 #[tokio::test(start_paused = true)]
 async fn any_kind_with_a_scale_is_scaled_and_its_pods_tell_of_rollouts() {
     let scene = widget();

@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::text;
 
-/// Longest message in a status (decision 33), in characters.
+/// Longest message in a status (TELL-33), in characters.
 pub const MAX_MESSAGE: usize = 256;
 
 /// The types of conditions.
@@ -17,7 +17,7 @@ pub mod types {
     pub const READY: &str = "Ready";
     /// ConsumerGroup: the lag of every partition is known.
     pub const LAG_KNOWN: &str = "LagKnown";
-    /// ConsumerGroup: a scale-up could happen now (decision 30).
+    /// ConsumerGroup: a scale-up could happen now (TELL-30).
     pub const ABLE_TO_SCALE: &str = "AbleToScale";
     /// ConsumerGroup: a bound keeps the group from the size that it needs.
     pub const SCALING_LIMITED: &str = "ScalingLimited";
@@ -31,7 +31,7 @@ pub mod types {
         [READY, LAG_KNOWN, ABLE_TO_SCALE, SCALING_LIMITED, HEALTHY];
 }
 
-/// The reasons that conditions give. True has reasons too (decision 30).
+/// The reasons that conditions give. True has reasons too (TELL-30).
 pub mod reasons {
     /// Any, Unknown: nothing has been looked at yet.
     pub const NOT_YET_OBSERVED: &str = "NotYetObserved";
@@ -47,13 +47,13 @@ pub mod reasons {
     /// Ready, False: no such KafkaCluster in the group's own namespace.
     pub const CLUSTER_NOT_FOUND: &str = "ClusterNotFound";
     /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this namespace;
-    /// which of the two is nobody's business who may not see it (decision 34).
+    /// which of the two is nobody's business who may not see it (SAFE-34).
     pub const CLUSTER_NOT_ALLOWED: &str = "ClusterNotAllowed";
     /// Ready and Connected, False: a Secret or ConfigMap that the connection needs is not there, or may not be read.
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in it than is wanted.
     pub const SECRET_INVALID: &str = "SecretInvalid";
-    /// Ready and Connected, False: the connection would log in as the operator itself, which this namespace may not (decision 36).
+    /// Ready and Connected, False: the connection would log in as the operator itself, which this namespace may not (SAFE-36).
     pub const IDENTITY_NOT_ALLOWED: &str = "IdentityNotAllowed";
     /// Ready, False: a topic that `topics` names does not exist.
     pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
@@ -63,13 +63,13 @@ pub mod reasons {
     pub const TARGET_FORBIDDEN: &str = "TargetForbidden";
     /// Ready, False: the target is there, and the API server or Lagrange cannot read it or its scale.
     pub const TARGET_UNREADABLE: &str = "TargetUnreadable";
-    /// Ready, False: somebody else scales the target (decisions 7 and 9).
+    /// Ready, False: somebody else scales the target (ACT-7 and ACT-9).
     pub const TARGET_CONTESTED: &str = "TargetContested";
-    /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster (decision 9).
+    /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster (ACT-9).
     pub const GROUP_CONTESTED: &str = "GroupContested";
     /// Ready, False: a group of a kind that has no members to count, or that cannot be read.
     pub const GROUP_TYPE_UNSUPPORTED: &str = "GroupTypeUnsupported";
-    /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may (decision 38).
+    /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may (SAFE-38).
     pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
     /// Ready, False: the group's topics have more partitions than are read for one group, or than there is memory for.
     pub const TOO_MANY_PARTITIONS: &str = "TooManyPartitions";
@@ -100,9 +100,9 @@ pub mod reasons {
     pub const REPLICAS_NOT_READY: &str = "ReplicasNotReady";
     /// AbleToScale, False: the lag is not known.
     pub const LAG_UNKNOWN: &str = "LagUnknown";
-    /// AbleToScale, False: the target was set to 0 by hand (decision 8).
+    /// AbleToScale, False: the target was set to 0 by hand (ACT-8).
     pub const SCALING_DISABLED: &str = "ScalingDisabled";
-    /// AbleToScale, False: an annotation pauses scaling (decision 10).
+    /// AbleToScale, False: an annotation pauses scaling (ACT-10).
     pub const PAUSED: &str = "Paused";
     /// AbleToScale, False: `mode: DryRun` changes nothing.
     pub const DRY_RUN: &str = "DryRun";
@@ -127,9 +127,9 @@ pub mod reasons {
     /// Healthy, False: more replicas have brought nothing.
     pub const SCALING_INEFFECTIVE: &str = "ScalingIneffective";
     /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so that every Pod is a new
-    /// instance (decision 21).
+    /// instance (KNOW-21).
     pub const STATIC_MEMBERSHIP: &str = "StaticMembership";
-    /// Healthy, False: replicas are ready, and none of them has joined the group (decision 4).
+    /// Healthy, False: replicas are ready, and none of them has joined the group (ACT-4).
     pub const GROUP_MISSING: &str = "GroupMissing";
     /// AbleToScale and Healthy, False: the last scale-up has brought the group no member, though its replicas are ready.
     pub const MEMBERS_MISSING: &str = "MembersMissing";
@@ -178,7 +178,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What each type says before the first look (decision 30).
+    /// What each type says before the first look (TELL-30).
     pub fn not_yet_observed(condition: &'static str) -> Self {
         Self {
             condition,
@@ -190,7 +190,7 @@ impl Finding {
 }
 
 /// The conditions to write: `findings` laid over `previous`. `lastTransitionTime` moves only when the status changes, so
-/// that an unchanged condition is equal to itself and needs no write (decision 29). Types that are not found any more go.
+/// that an unchanged condition is equal to itself and needs no write (KEEP-29). Types that are not found any more go.
 pub fn merge(
     previous: &[Condition],
     findings: &[Finding],

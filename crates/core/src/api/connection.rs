@@ -12,7 +12,7 @@ use super::schema::{DNS_SUBDOMAIN, rule};
 /// What the keys of Secrets and ConfigMaps may be.
 const KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
 
-/// The rules over `tls`, `sasl` and `allowInsecure` together, for the object that holds the three (decision 37).
+/// The rules over `tls`, `sasl` and `allowInsecure` together, for the object that holds the three (SAFE-37).
 pub(super) fn rules() -> [Value; 2] {
     [
         rule(

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Hours, minutes, seconds, milliseconds, each at most once and in this order. The digits are limited so that the API
 /// server's own `duration()` cannot overflow on anything that passes.
 const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,8}ms)?$";
-/// Longest text that the schema lets through (decision 33).
+/// Longest text that the schema lets through (TELL-33).
 const MAX_LENGTH: usize = 16;
 /// From the largest unit to the smallest: its name, its milliseconds, and how many digits may stand before it.
 const UNITS: [(&str, u64, usize); 4] = [

@@ -37,7 +37,7 @@ pub const GROUP: &str = "lagrange.dev";
 /// The version of it that this operator reads and writes.
 pub const VERSION: &str = "v1alpha1";
 
-/// Annotations on a ConsumerGroup: a hand on the brake that Git does not see (decision 10).
+/// Annotations on a ConsumerGroup: a hand on the brake that Git does not see (ACT-10).
 pub mod annotations {
     /// `"true"` holds every action.
     pub const PAUSED: &str = "lagrange.dev/paused";
@@ -67,6 +67,7 @@ mod tests {
 
     use super::*;
 
+    /// TELL-33.
     #[test]
     fn every_field_is_described_every_list_bounded_and_merged_as_it_says() {
         for definition in definitions() {

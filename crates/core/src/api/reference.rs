@@ -268,11 +268,11 @@ fn constants(source: &str, module: &str) -> Vec<(String, String)> {
     found
 }
 
-/// As it may stand in a table: rustdoc's links by name are no links here, and the numbers of decisions are for us.
+/// As it may stand in a table: rustdoc's links by name are no links here, and the ids of rules are for us.
 fn cell(text: &str) -> String {
-    let numbers = regex::Regex::new(r" \(decisions? [0-9 and]+\)").unwrap();
-    numbers
-        .replace_all(text, "")
+    let id = "(?:ACT|KNOW|KEEP|TELL|SAFE)-[0-9]+";
+    let ids = regex::Regex::new(&format!(r" \({id}(?: and {id})*\)")).unwrap();
+    ids.replace_all(text, "")
         .replace("[`PAUSED`]", "`lagrange.dev/paused`")
         .replace('|', "\\|")
         .replace("\n\n", " ")

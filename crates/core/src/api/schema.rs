@@ -17,7 +17,7 @@ pub(super) fn rule(cel: &str, message: &str) -> Value {
 }
 
 /// Reads a part of a status leniently: what an older or newer operator left and this one cannot read counts as absent.
-/// Otherwise one odd value would make the whole object unreadable, and the group unmanaged (decision 27).
+/// Otherwise one odd value would make the whole object unreadable, and the group unmanaged (KEEP-27).
 pub(super) fn default_if_unreadable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

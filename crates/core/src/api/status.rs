@@ -265,7 +265,7 @@ pub fn milli_of(quantity: &str) -> Option<i64> {
     }
 }
 
-/// An object whose fields are nobody's business but its writer's (decision 27).
+/// An object whose fields are nobody's business but its writer's (KEEP-27).
 fn opaque(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }

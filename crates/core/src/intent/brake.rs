@@ -1,4 +1,4 @@
-//! The pausing annotations (decision 10). A value that is not understood pauses: whoever wrote it wanted something stopped.
+//! The pausing annotations (ACT-10). A value that is not understood pauses: whoever wrote it wanted something stopped.
 
 use std::collections::BTreeMap;
 
@@ -80,6 +80,7 @@ mod tests {
         }
     }
 
+    /// ACT-10.
     #[rstest]
     #[case::nothing(&[], None)]
     #[case::true_pauses(&[("paused", "true")], Some(Pause::Here))]

@@ -112,7 +112,7 @@ impl Plan {
         }
     }
 
-    /// Whether one logs in as the operator itself, which not every namespace may (decision 36).
+    /// Whether one logs in as the operator itself, which not every namespace may (SAFE-36).
     pub fn is_by_own_identity(&self) -> bool {
         self.sasl.as_ref().is_some_and(|sasl| match sasl.mechanism {
             SaslMechanism::Gssapi => true,

@@ -99,7 +99,7 @@ pub enum InvalidSpec {
         "kafka.sasl: mechanism GSSAPI needs an operator that is built with Kerberos (cargo feature gssapi, docs/connections/kerberos.md); this one is not"
     )]
     NoKerberos,
-    /// A password or token would be shown to the network (decision 37).
+    /// A password or token would be shown to the network (SAFE-37).
     #[error(
         "kafka.sasl: this login shows a password or token to the network: add tls and an https token endpoint, or set allowInsecure: true"
     )]
@@ -127,7 +127,7 @@ pub enum InvalidSpec {
         "topics and topicPattern exclude each other: list the topics, or give a pattern for their names"
     )]
     Topics,
-    /// Nothing says what would wake the group (decision 12).
+    /// Nothing says what would wake the group (ACT-12).
     #[error(
         "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is noticed"
     )]

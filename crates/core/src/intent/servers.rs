@@ -34,7 +34,7 @@ pub enum InvalidConnection {
         /// What was written.
         server: String,
     },
-    /// A server is on the operator's own machine or link (decision 38).
+    /// A server is on the operator's own machine or link (SAFE-38).
     #[error(
         "bootstrap server {server:?} is a loopback or link-local address, which the operator does not connect to; \
          name the cluster's own address, or run the operator with --allow-local-addresses"
@@ -253,6 +253,7 @@ mod tests {
         );
     }
 
+    /// SAFE-38.
     #[rstest]
     #[case("localhost:9092", true)]
     #[case("LOCALHOST.:9092", true)]

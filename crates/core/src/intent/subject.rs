@@ -8,7 +8,7 @@ use super::Source;
 const EXACT_IN_JSON: u64 = (1 << 53) - 1;
 
 /// The number for [`Policy::subject`](crate::scaling::Policy::subject). Another group, cluster, target, objective or thread
-/// count is another number (decision 28). It is stored: changing how it is made drops every group's measurements once.
+/// count is another number (KEEP-28). It is stored: changing how it is made drops every group's measurements once.
 pub(super) fn of(spec: &ConsumerGroupSpec, group_id: &str, source: &Source) -> i64 {
     let target = &spec.scale_target_ref;
     let mut hash = Fnv::new();

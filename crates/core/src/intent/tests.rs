@@ -85,6 +85,7 @@ fn the_least_that_can_be_written_has_the_documented_defaults() {
     assert_eq!((mode, delayed), (Mode::Auto, None));
 }
 
+/// TELL-32.
 #[test]
 fn everything_that_can_be_written_arrives() {
     let Intent {
@@ -238,6 +239,7 @@ fn a_pattern_matches_whole_names() {
     assert!(pattern.matches("orders.eu") && !pattern.matches("preorders.eu"));
 }
 
+/// KEEP-28.
 #[rstest]
 #[case::group(json!({ "groupId": "other" }))]
 #[case::cluster(json!({ "kafka": { "clusterRef": { "name": "other" } } }))]
@@ -283,6 +285,7 @@ fn servers_in_another_order_are_the_same_cluster() {
 }
 
 /// The number is stored in every status: a release that computed another one would drop what was measured.
+/// KEEP-27.
 #[test]
 fn the_subject_of_a_group_never_changes_between_releases() {
     assert_eq!(intent(json!({})).policy.subject, 7_818_030_205_975_264);

@@ -36,7 +36,7 @@ pub enum TopicSelection {
     Named(Vec<Arc<str>>),
     /// All whose whole name matches, internal topics left out.
     Pattern(TopicPattern),
-    /// Those that its members are assigned; those that it has committed while it has no members (decision 19).
+    /// Those that its members are assigned; those that it has committed while it has no members (KNOW-19).
     OfGroup,
 }
 
@@ -122,6 +122,7 @@ mod tests {
 
     use super::*;
 
+    /// KNOW-19.
     #[rstest]
     #[case("orders", "orders", true)]
     #[case("orders", "orders2", false)]

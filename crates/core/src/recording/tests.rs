@@ -210,6 +210,7 @@ fn time_never_goes_back() {
     assert!(session.take(line(behind(f64::MAX))).is_err());
 }
 
+/// KEEP-27.
 #[test]
 fn memory_that_cannot_be_read_is_absent_memory() {
     let mut garbled = init(json!({ "max_delay_s": 60 }));

@@ -45,7 +45,7 @@ fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
     past_end.into_iter().chain(pause).chain(overdue)
 }
 
-/// What stands in the way of a scale-up, wanted or not (decision 30).
+/// What stands in the way of a scale-up, wanted or not (TELL-30).
 fn up_blocked(situation: &Situation<'_>, is_urgent: bool) -> Option<Wait> {
     let brake = &situation.policy.brake;
     if situation.is_switched_off() {
@@ -115,7 +115,7 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
     }
 }
 
-/// Members are described on each look while an action is near or has not settled (decision 22).
+/// Members are described on each look while an action is near or has not settled (KNOW-22).
 fn wants_members(situation: &Situation<'_>, verdict: Verdict) -> bool {
     let last = situation.memory.last;
     let in_flight = last.is_some_and(|last| last.settled_after.is_none());

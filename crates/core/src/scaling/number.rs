@@ -14,13 +14,13 @@ pub(in crate::scaling) fn whole(records: f64) -> i64 {
     records.round() as i64
 }
 
-/// A rate in thousandths, the grid on which what is learnt is kept (decision 27).
+/// A rate in thousandths, the grid on which what is learnt is kept (KEEP-27).
 #[expect(clippy::cast_possible_truncation, reason = "rates are far below 2^53")]
 pub(in crate::scaling) fn milli(rate: f64) -> i64 {
     (rate * 1000.0).round() as i64
 }
 
-/// Times are kept to the millisecond, so that a restart equals no restart (decision 27).
+/// Times are kept to the millisecond, so that a restart equals no restart (KEEP-27).
 pub(in crate::scaling) fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

@@ -19,6 +19,7 @@ fn scram() -> Value {
     serde_json::from_str(SCRAM).unwrap()
 }
 
+/// SAFE-37.
 #[rstest]
 #[case::plain_without_tls(json!(null), json!({ "mechanism": "PLAIN", "username": "u", "passwordSecret": { "secretName": "s" } }))]
 #[case::token_over_http(json!({}), json!({ "mechanism": "OAUTHBEARER", "oauth": {

@@ -278,9 +278,9 @@ fn timer(since: &mut Option<Timestamp>, lasts: bool, now: Timestamp) -> Option<T
     }
 }
 
-/// Settled (decision 4): as many replicas ready or at work as wanted, group state settled, no member younger than one look,
+/// Settled (ACT-4): as many replicas ready or at work as wanted, group state settled, no member younger than one look,
 /// members at least as many as replicas or partitions can make, and after a scale-down no more than that: static members that
-/// left stay members until their session ends (decision 21), and others until their grace period has.
+/// left stay members until their session ends (KNOW-21), and others until their grace period has.
 fn is_settled(
     policy: &Policy,
     memory: &Memory,

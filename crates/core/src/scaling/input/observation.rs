@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Everything that is known at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// The only clock. Never goes back within a process (decision 24).
+    /// The only clock. Never goes back within a process (KNOW-24).
     pub now: Timestamp,
     /// The latest look at Kafka. `Err`: it failed as a whole, or none is recent enough.
     pub look: Result<Look, Blind>,
@@ -130,7 +130,7 @@ pub struct Group {
     pub members: Option<Members>,
 }
 
-/// State of a group, as far as it matters for acting (decision 4).
+/// State of a group, as far as it matters for acting (ACT-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupState {
     /// Every member has its partitions.
@@ -165,7 +165,7 @@ pub struct Member {
     pub is_static: bool,
 }
 
-/// How partitions are handed out, as far as it matters for the limit (decision 17).
+/// How partitions are handed out, as far as it matters for the limit (KNOW-17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Assignor {
     /// Topic by topic: no more consumers than the largest topic has partitions get any.
@@ -213,7 +213,7 @@ pub struct Target {
 /// Whether pods are being replaced by those of another template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rollout {
-    /// No; or it cannot be told for this kind (decision 6).
+    /// No; or it cannot be told for this kind (ACT-6).
     None,
     /// Yes.
     InProgress,

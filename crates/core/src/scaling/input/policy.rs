@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Which group, cluster, target, objective and thread count this is about, as one number: when it changes, what
-    /// was measured is dropped and the last action is kept (decision 28).
+    /// was measured is dropped and the last action is kept (KEEP-28).
     pub subject: i64,
     /// Fewest replicas, >= 0.
     pub min: i32,
@@ -26,7 +26,7 @@ pub struct Policy {
     pub dry_run: bool,
     /// Floor while Kafka cannot be read.
     pub fallback: Option<Fallback>,
-    /// The hand on the brake (decision 10).
+    /// The hand on the brake (ACT-10).
     pub brake: Brake,
 }
 
@@ -61,7 +61,7 @@ pub enum OffsetReset {
     Earliest,
 }
 
-/// Floor while Kafka cannot be read (decision 11).
+/// Floor while Kafka cannot be read (ACT-11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fallback {
     /// Raise to this many replicas, >= 1.
@@ -70,7 +70,7 @@ pub struct Fallback {
     pub after: SignedDuration,
 }
 
-/// What the pausing annotations say (decision 10).
+/// What the pausing annotations say (ACT-10).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Brake {
     /// Hold altogether, perhaps at a given size.

@@ -9,7 +9,7 @@ use crate::scaling::state::memory::Memory;
 
 /// A threshold missed by less than this share asks for nothing new, as with a HorizontalPodAutoscaler.
 const TOLERANCE_PERCENT: i64 = 10;
-/// A transaction marker takes one offset that no consumer ever reads (decision 12).
+/// A transaction marker takes one offset that no consumer ever reads (ACT-12).
 const MARKER: i64 = 1;
 
 /// What the objective asks for.
@@ -39,7 +39,7 @@ pub(in crate::scaling) fn of(
     };
     let wanted = match bounds.at_least(asked) {
         // A count that is not worth having is left alone while it is what the lag asks for, and a ceiling that is not
-        // certain brings nobody down (decision 17).
+        // certain brings nobody down (KNOW-17).
         _ if asked == replicas && replicas >= bounds.floor => replicas,
         size if asked >= replicas || asked > size => size.max(replicas),
         size => size,

@@ -15,7 +15,7 @@ use crate::scaling::state::learnt::Learnt;
 
 /// Weight of the last look against the last minute in the rate that is predicted with: one alone is late or nervous.
 const BLEND: f64 = 0.35;
-/// A partition that has been unknown for longer counts for nothing, in milliseconds (decision 15).
+/// A partition that has been unknown for longer counts for nothing, in milliseconds (KNOW-15).
 const FRESH: i64 = 60_000;
 
 /// A partition is called hot from this share of the objective on.

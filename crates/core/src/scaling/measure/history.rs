@@ -25,9 +25,9 @@ const RATE_LEAST: SignedDuration = SignedDuration::from_secs(8);
 const RATE_STEP: SignedDuration = SignedDuration::from_secs(4);
 /// Data with a larger gap than this is not one series.
 pub(in crate::scaling) const GAP: SignedDuration = SignedDuration::from_secs(60);
-/// `LagKnown` turns False no sooner than this: a coordinator's death takes 9 to 13 s (decision 16).
+/// `LagKnown` turns False no sooner than this: a coordinator's death takes 9 to 13 s (KNOW-16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
-/// An unknown partition may be counted with its last value for so long (decision 15).
+/// An unknown partition may be counted with its last value for so long (KNOW-15).
 const LAST_VALUE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether the lag is known.
@@ -37,7 +37,7 @@ pub enum Knowledge {
     NotYet,
     /// Every partition was read.
     Complete,
-    /// Something is missing since then. `lasting`: for two looks and at least 20 s (decision 16).
+    /// Something is missing since then. `lasting`: for two looks and at least 20 s (KNOW-16).
     Missing {
         /// Since when.
         since: Timestamp,

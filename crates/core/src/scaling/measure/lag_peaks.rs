@@ -169,6 +169,7 @@ mod tests {
         );
     }
 
+    /// KEEP-26.
     #[test]
     fn hours_of_looks_stay_bounded_and_no_peak_is_lost() {
         let mut evidence = Evidence::default();

@@ -1,4 +1,4 @@
-//! Partition limit by assignor, counts worth having, and the bounds that follow (decisions 2, 17, 18). Pure arithmetic.
+//! Partition limit by assignor, counts worth having, and the bounds that follow (ACT-2, KNOW-17, KNOW-18). Pure arithmetic.
 
 use crate::scaling::input::observation::Assignor;
 
@@ -157,7 +157,7 @@ pub struct Bounds {
 impl Bounds {
     /// Bounds of a group of this shape. `None` without a single partition: then nothing can be said.
     ///
-    /// The partition limit goes before `max`, and `max` before `min` (decision 2). The ceiling is the largest useful
+    /// The partition limit goes before `max`, and `max` before `min` (ACT-2). The ceiling is the largest useful
     /// count within both; the floor the smallest useful count that is at least `min`, or `min` itself if that passes
     /// the ceiling.
     pub fn new(shape: &Shape, min: i32, max: Option<i32>) -> Option<Self> {
@@ -258,6 +258,7 @@ mod tests {
         );
     }
 
+    /// KNOW-17.
     #[rstest]
     #[case(Some(Assignor::Range), 12, 12)]
     #[case(Some(Assignor::Even), 18, 18)]
@@ -285,6 +286,7 @@ mod tests {
         );
     }
 
+    /// KNOW-18.
     #[rstest]
     #[case(4, 20, 5, &[1, 2, 3, 5])]
     #[case(3, 8, 3, &[1, 2, 3])]
@@ -300,6 +302,7 @@ mod tests {
         assert_eq!(shape.useful(), useful);
     }
 
+    /// ACT-2.
     #[rstest]
     // min, max, partitions, floor, ceiling
     #[case(1, None, 6, 1, 6)]

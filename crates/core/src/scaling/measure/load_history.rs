@@ -222,6 +222,7 @@ mod tests {
         assert!(!stalls(70.0));
     }
 
+    /// KEEP-26.
     #[test]
     fn merging_keeps_what_was_carried_and_stays_bounded() {
         let loads = (0..720).map(|look| if look % 3 == 0 { 120.0 } else { 60.0 });

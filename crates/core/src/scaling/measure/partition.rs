@@ -14,7 +14,7 @@ const STUCK_UNKNOWN: i64 = 360_000;
 const GAP_MOST: f64 = 600.0;
 /// Commits are rare from so many seconds between two on: no longer one at each look.
 const RARE: f64 = 24.0;
-/// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so long (decision 13).
+/// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so long (ACT-13).
 pub(in crate::scaling) const NEW: i64 = 360_000;
 /// A partition that has an owner and has not moved since this process began may have a record in hand that takes long; so
 /// long that is believed, in milliseconds.

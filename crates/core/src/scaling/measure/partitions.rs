@@ -74,7 +74,7 @@ impl Partitions {
         longest: f64,
     ) {
         let reset = policy.offset_reset;
-        // A transaction marker takes an offset that nobody reads (decision 12).
+        // A transaction marker takes an offset that nobody reads (ACT-12).
         let remainder = i64::from(policy.may_hold_markers);
         let at = look.at.as_millisecond();
         let is_first = self.began.is_none();

@@ -1,5 +1,5 @@
 //! Compares the replicas that are with those that we take for granted: whether our own action has landed, and whether
-//! somebody else has acted (decisions 1, 7, 8).
+//! somebody else has acted (ACT-1, ACT-7, ACT-8).
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,13 +11,13 @@ use crate::scaling::state::memory::{LastAction, Memory, VERSION};
 
 /// A watch may show the replicas from before our own write for so long.
 const WATCH_LAG: SignedDuration = SignedDuration::from_secs(10);
-/// A time in memory that lies further ahead is read as now (decision 24).
+/// A time in memory that lies further ahead is read as now (KNOW-24).
 const AHEAD: SignedDuration = SignedDuration::from_secs(60);
 /// So many changes by somebody else ...
 const CONTESTED: usize = 3;
 /// ... within this time ...
 const CONTESTED_WITHIN: SignedDuration = SignedDuration::from_secs(600);
-/// ... and we stand back for so long (decision 7).
+/// ... and we stand back for so long (ACT-7).
 const STAND_BACK: SignedDuration = SignedDuration::from_secs(1800);
 
 /// What the replicas of the target say.
@@ -151,7 +151,7 @@ fn compare(
     Sight::AsExpected
 }
 
-/// Taking `paused-replicas` away counts as an action (decision 10).
+/// Taking `paused-replicas` away counts as an action (ACT-10).
 fn note_pause(policy: &Policy, memory: &mut Memory, replicas: i32, now: Timestamp) {
     let paused_at = match policy.brake.pause {
         Some(Pause::At(at)) => Some(at),

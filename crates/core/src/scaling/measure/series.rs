@@ -3,7 +3,7 @@
 
 use crate::scaling::number::real;
 
-/// Most points kept (decision 26): 24 bytes each.
+/// Most points kept (KEEP-26): 24 bytes each.
 pub(in crate::scaling) const MOST: usize = 32;
 /// Points younger than this, in milliseconds, are all kept: rates and capacity are taken from them.
 const DENSE: i64 = 76_000;

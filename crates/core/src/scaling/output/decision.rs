@@ -17,7 +17,7 @@ use crate::scaling::output::trail::Trail;
 pub struct Decision {
     /// What to do.
     pub verdict: Verdict,
-    /// What stands in the way of a scale-up at this moment, wanted or not (decision 30). `None`: nothing.
+    /// What stands in the way of a scale-up at this moment, wanted or not (TELL-30). `None`: nothing.
     pub up_blocked: Option<Wait>,
     /// What keeps the wanted count from being what the lag asks for.
     pub limited_by: Option<LimitedBy>,
@@ -86,7 +86,7 @@ pub enum ScaleReason {
     ScaleToZero,
     /// Something to read while asleep.
     WakeUp,
-    /// Kafka has been unreadable for too long (decision 11).
+    /// Kafka has been unreadable for too long (ACT-11).
     Fallback,
     /// `lagrange.dev/paused-replicas`.
     PausedReplicas,
@@ -146,11 +146,11 @@ pub enum HoldReason {
     RecordsInHand,
     /// Fewer replicas might do, but the group keeps handing out its partitions anew, and not because of its size.
     RebalancingOften,
-    /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
+    /// Scaled to zero by hand, with `minReplicas` of at least 1 (ACT-8).
     ScalingDisabled,
     /// A pausing annotation.
     Paused,
-    /// Somebody else keeps changing the replicas (decision 7).
+    /// Somebody else keeps changing the replicas (ACT-7).
     TargetContested,
 }
 
@@ -221,7 +221,7 @@ pub struct Facts {
     pub plateau: Option<i32>,
     /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`: since when.
     pub overdue: Option<Overdue>,
-    /// Ready replicas and a group without members, for longer than `settleTimeout` (decision 4).
+    /// Ready replicas and a group without members, for longer than `settleTimeout` (ACT-4).
     pub group_missing: bool,
     /// The last scale-up has brought no member, though its replicas are ready.
     pub members_missing: bool,
@@ -233,7 +233,7 @@ pub struct Facts {
     pub uncommitted: usize,
     /// The same, where nothing at all has been committed: since when.
     pub nothing_committed: Option<Timestamp>,
-    /// Whether the next look should describe the members (decision 22).
+    /// Whether the next look should describe the members (KNOW-22).
     pub wants_members: bool,
 }
 

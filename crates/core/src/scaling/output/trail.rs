@@ -136,7 +136,7 @@ pub enum Step {
         /// Wanted.
         window: SignedDuration,
     },
-    /// Partitions that are new and belong to nobody yet (decision 13).
+    /// Partitions that are new and belong to nobody yet (ACT-13).
     NewPartitions {
         /// How many.
         count: i32,

@@ -227,7 +227,7 @@ fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
         return to_next(spacing.or(Some(gathering)), step);
     }
     let peak = window?.peak;
-    // A ceiling that is not certain brings nobody down (decision 17).
+    // A ceiling that is not certain brings nobody down (KNOW-17).
     if peak > bounds.ceiling || bounds.at_least(peak) > next {
         return None;
     }

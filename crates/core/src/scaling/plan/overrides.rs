@@ -1,4 +1,4 @@
-//! What goes before the objective, in this order (decisions 1, 3, 7, 8, 10, 11).
+//! What goes before the objective, in this order (ACT-1, ACT-3, ACT-7, ACT-8, ACT-10, ACT-11).
 
 use std::cmp::Ordering;
 
@@ -44,7 +44,7 @@ fn switched_off(situation: &Situation<'_>) -> Option<Proposal> {
         .then(|| Proposal::hold(Wait::open(HoldReason::ScalingDisabled), None).after(vec![step]))
 }
 
-/// The pausing annotations (decision 10).
+/// The pausing annotations (ACT-10).
 fn paused(situation: &Situation<'_>) -> Option<Proposal> {
     let replicas = situation.replicas();
     let held = Proposal::hold(Wait::open(HoldReason::Paused), Some(replicas));
@@ -92,13 +92,13 @@ fn contested(situation: &Situation<'_>) -> Option<Proposal> {
     Some(Proposal::hold(wait, None).after(vec![step]))
 }
 
-/// More replicas than `maxReplicas` or the partitions allow, whatever the lag (decision 3).
+/// More replicas than `maxReplicas` or the partitions allow, whatever the lag (ACT-3).
 fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
     let (replicas, max) = (situation.replicas(), situation.policy.max);
     let bounds = situation.measured.bounds.as_ref();
     let present = certain_limit(situation);
     if let Some(max) = max.filter(|max| replicas > *max) {
-        // A limit that is not certain brings nobody down (decision 17), not even further down.
+        // A limit that is not certain brings nobody down (KNOW-17), not even further down.
         let to = match (bounds, present) {
             (Some(bounds), Some(certain)) if certain > bounds.limit => max.min(certain),
             (Some(bounds), _) => bounds.ceiling,
@@ -118,7 +118,7 @@ fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
     if !is_above {
         return None;
     }
-    // Under an assignor that is not known only what is certain to be idle goes (decision 17).
+    // Under an assignor that is not known only what is certain to be idle goes (KNOW-17).
     let certain = max.map_or(certain, |max| max.min(certain));
     let to = if certain > bounds.limit {
         certain
@@ -135,7 +135,7 @@ fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
     ))
 }
 
-/// Fewer replicas than `minReplicas` asks for (decision 3).
+/// Fewer replicas than `minReplicas` asks for (ACT-3).
 fn below_min(situation: &Situation<'_>) -> Option<Proposal> {
     let floor = situation.measured.bounds.as_ref()?.floor;
     let limited = Step::Limited {
@@ -165,7 +165,7 @@ fn certain_limit(situation: &Situation<'_>) -> Option<i32> {
     situation.measured.shape.as_ref().map(Shape::certain_limit)
 }
 
-/// The floor while Kafka cannot be read (decision 11).
+/// The floor while Kafka cannot be read (ACT-11).
 fn fallback(situation: &Situation<'_>) -> Option<Proposal> {
     let fallback = situation.policy.fallback?;
     let Knowledge::Missing { since, .. } = situation.measured.knowledge else {

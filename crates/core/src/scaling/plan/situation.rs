@@ -107,7 +107,7 @@ impl Situation<'_> {
         self.history.law.partitions.in_hand() > 0
     }
 
-    /// Scaled to zero by hand, with `minReplicas` of at least 1 (decision 8).
+    /// Scaled to zero by hand, with `minReplicas` of at least 1 (ACT-8).
     pub(in crate::scaling) fn is_switched_off(&self) -> bool {
         let by_us = self.memory.last.is_some_and(|l| l.to == 0 && !l.external);
         self.replicas() == 0 && self.policy.min > 0 && !by_us

@@ -1,5 +1,5 @@
 //! What the law has learnt and must survive a restart: part of the memory in the status. On a grid of thousandths of a
-//! record per second and of milliseconds, so that a restart equals no restart (decision 27).
+//! record per second and of milliseconds, so that a restart equals no restart (KEEP-27).
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -207,7 +207,7 @@ impl Learnt {
         }
     }
 
-    /// Puts right what a wrong clock left (decision 24): `sane` mends a time that lies in the future.
+    /// Puts right what a wrong clock left (KNOW-24): `sane` mends a time that lies in the future.
     pub(in crate::scaling) fn tidy(&mut self, now: Timestamp, sane: &impl Fn(&mut Timestamp)) {
         // What is not of our making is brought into what can be.
         self.backoff = self.backoff.map(|backoff| backoff.clamp(0, BACKOFF_MOST));

@@ -1,6 +1,6 @@
 //! The few numbers that must survive a restart. They live in `status.memory`; everything else can be thrown away.
 //!
-//! A field is never given a new meaning, and unreadable memory is absent memory (decision 27).
+//! A field is never given a new meaning, and unreadable memory is absent memory (KEEP-27).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Memory {
     /// Actions begun so far; a higher number in the status than in the process means that somebody else acted.
     #[serde(skip_serializing_if = "is_zero")]
     pub sequence: i64,
-    /// An action that was written ahead and not confirmed (decision 1).
+    /// An action that was written ahead and not confirmed (ACT-1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
     /// The last action, ours or somebody else's.
@@ -33,16 +33,16 @@ pub struct Memory {
     /// The group before the last scale-up of ours, by which is seen whether that brought anybody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_up: Option<BeforeUp>,
-    /// When somebody else changed the replicas, the latest three (decision 7).
+    /// When somebody else changed the replicas, the latest three (ACT-7).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<Timestamp>,
     /// Until when we stand back because somebody else keeps changing the replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contested_until: Option<Timestamp>,
-    /// `paused-replicas` as last seen: taking it away counts as an action (decision 10).
+    /// `paused-replicas` as last seen: taking it away counts as an action (ACT-10).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<i32>,
-    /// The last assignor that was seen (decision 17).
+    /// The last assignor that was seen (KNOW-17).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assignor: Option<Assignor>,
     /// The last partition limit that was known, in replicas.
@@ -54,7 +54,7 @@ pub struct Memory {
     /// How long a scale-down must wait because an earlier one had to be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regret: Option<Regret>,
-    /// Sum of the end offsets when the group was put to sleep: more than this is something to read (decision 12).
+    /// Sum of the end offsets when the group was put to sleep: more than this is something to read (ACT-12).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slept_at: Option<i64>,
 }
@@ -148,7 +148,7 @@ impl Memory {
         }
     }
 
-    /// Write-ahead: an action that is about to be tried (decision 1).
+    /// Write-ahead: an action that is about to be tried (ACT-1).
     #[must_use]
     pub fn begin(&self, from: i32, to: i32, now: Timestamp) -> Self {
         Self {
@@ -205,7 +205,7 @@ impl Memory {
         }
     }
 
-    /// What a new resource on the same target takes over from the one before it: the last action (decision 28).
+    /// What a new resource on the same target takes over from the one before it: the last action (KEEP-28).
     #[must_use]
     pub fn inherit(&self) -> Self {
         let done = self.unknown();

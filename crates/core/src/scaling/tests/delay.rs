@@ -302,7 +302,7 @@ fn a_group_that_sleeps_wakes_for_a_record() {
     assert_eq!(decision, Some((0, 1)));
 }
 
-/// Decision 26: so many bytes for each partition and each group, whatever the time.
+/// KEEP-26: so many bytes for each partition and each group, whatever the time.
 #[test]
 fn history_stays_within_its_bytes() {
     let mut plant = Plant::new(12, 6, 1000);

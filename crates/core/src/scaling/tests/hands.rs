@@ -4,6 +4,7 @@ use super::*;
 use crate::scaling::input::policy::Pause;
 use crate::scaling::output::decision::Notice;
 
+/// ACT-8.
 #[test]
 fn zero_by_hand_means_off_and_zero_by_us_is_restored() {
     let mut world = World::new(6, 2);
@@ -72,6 +73,7 @@ fn a_word_on_the_brake_that_is_not_understood_pauses_and_says_so() {
     );
 }
 
+/// ACT-7.
 #[test]
 fn somebody_elses_change_is_adopted_counts_as_an_action_and_three_make_us_stand_back() {
     let mut world = World::new(24, 4).lag(4000);
@@ -119,6 +121,7 @@ fn our_own_change_is_not_taken_for_somebody_elses_while_the_watch_lags() {
     );
 }
 
+/// ACT-1.
 #[test]
 fn an_action_whose_outcome_nobody_knows_counts_as_one() {
     let mut world = World::new(6, 1).lag(50_000);

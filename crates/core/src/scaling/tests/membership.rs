@@ -91,6 +91,7 @@ impl Shared {
     }
 }
 
+/// KNOW-20.
 #[rstest::rstest]
 #[case(Assignor::Range)]
 #[case(Assignor::Even)]
@@ -126,6 +127,7 @@ fn topics_that_the_target_reads_besides_raise_the_limit(#[case] assignor: Assign
     assert_eq!(decision.facts.limit, Some(limit));
 }
 
+/// KNOW-20.
 #[test]
 fn members_of_somebody_else_take_partitions_and_are_told() {
     let mut shared = Shared::new(12, 2, 8);
@@ -284,6 +286,7 @@ fn a_size_that_somebody_else_made_and_that_brought_no_member_is_asked_about_too(
     );
 }
 
+/// ACT-4.
 #[test]
 fn pods_that_work_count_whatever_they_say_of_themselves() {
     let mut world = World::new(12, 1).lag(3000);
@@ -293,6 +296,7 @@ fn pods_that_work_count_whatever_they_say_of_themselves() {
     assert_eq!(world.until_action(8), Some((3, 12)));
 }
 
+/// ACT-5.
 #[test]
 fn one_pod_that_never_comes_slows_growth_and_does_not_end_it() {
     let mut world = World::new(24, 4);
@@ -325,6 +329,7 @@ fn pods_that_came_and_went_slow_growth_and_do_not_end_it() {
     assert_eq!(world.until_action(60), Some((8, 24)));
 }
 
+/// ACT-4.
 #[test]
 fn a_scale_down_has_settled_when_the_leavers_have_left() {
     let mut world = World::new(12, 12);

@@ -269,6 +269,7 @@ impl Checker {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// ACT-10, KNOW-15, KEEP-27.
     #[test]
     fn promises_hold_over_any_sequence(
         partitions in 1..30usize,

@@ -30,6 +30,7 @@ fn with_unnamed(world: &World, partitions: usize) -> Observation {
     observation
 }
 
+/// ACT-3.
 #[rstest]
 #[case(GroupState::Empty)]
 #[case(GroupState::Rebalancing)]
@@ -286,6 +287,7 @@ fn a_new_resource_takes_over_what_was_really_there() {
     assert_eq!(world.look().notices, []);
 }
 
+/// KNOW-21.
 #[rstest]
 #[case(false)]
 #[case(true)]

@@ -30,6 +30,7 @@ fn a_trail_reads_from_the_lag_to_the_size() {
     );
 }
 
+/// ACT-14.
 #[rstest]
 #[case(12)]
 #[case(24)]
@@ -45,6 +46,7 @@ fn endless_lag_reaches_exactly_the_limit_in_one_action(#[case] partitions: usize
     }
 }
 
+/// ACT-13.
 #[test]
 fn twenty_consumers_on_four_partitions_report_sixteen_idle_and_come_down_to_four() {
     let mut world = World::new(4, 20).lag(10);
@@ -96,6 +98,7 @@ fn first_time() -> Timestamp {
     World::new(1, 1).now
 }
 
+/// ACT-13.
 #[test]
 fn what_partitions_nobody_has_owned_yet_hold_is_no_demand_until_consumers_must_have_noticed() {
     let mut world = World::new(4, 4);
@@ -115,6 +118,7 @@ fn what_partitions_nobody_has_owned_yet_hold_is_no_demand_until_consumers_must_h
     assert_eq!(world.until_action(4), Some((4, 8)));
 }
 
+/// ACT-4.
 #[test]
 fn spacing_is_kept_both_ways() {
     let mut world = World::new(6, 1).lag(3000);
@@ -194,6 +198,7 @@ fn a_down_that_had_to_be_undone_makes_the_next_one_wait_twice_as_long() {
     assert!(waited >= secs(240) && waited < secs(300), "{waited:?}");
 }
 
+/// ACT-5.
 #[rstest]
 #[case(HoldReason::GroupRebalancing)]
 #[case(HoldReason::RolloutInProgress)]
@@ -215,6 +220,7 @@ fn no_action_while_something_is_under_way_until_its_timeout_which_is_reported(
     assert_eq!(decision.facts.overdue.unwrap().what, why);
 }
 
+/// ACT-5.
 #[test]
 fn pods_that_never_get_ready_permit_no_up() {
     let mut world = World::new(12, 1).lag(3000);
@@ -242,6 +248,7 @@ fn an_empty_group_with_ready_replicas_permits_no_up_and_is_reported() {
     }
 }
 
+/// ACT-3.
 #[test]
 fn bounds_are_applied_without_a_need_of_lag() {
     let mut world = World::new(12, 6);
@@ -262,6 +269,7 @@ fn bounds_are_applied_without_a_need_of_lag() {
     assert!(matches!(world.state.memory.last, Some(last) if last.to == 4));
 }
 
+/// ACT-3.
 #[test]
 fn max_is_applied_even_while_kafka_cannot_be_read() {
     let mut world = World::new(12, 12);
@@ -273,6 +281,7 @@ fn max_is_applied_even_while_kafka_cannot_be_read() {
     assert_eq!(world.until_action(30), Some((12, 4)));
 }
 
+/// ACT-12.
 #[test]
 fn a_group_asleep_wakes_for_one_record_and_sleeps_after_its_delay() {
     let mut world = World::new(6, 1);
@@ -311,6 +320,7 @@ fn a_transaction_marker_keeps_nobody_awake_and_wakes_nobody() {
     }
 }
 
+/// ACT-12.
 #[test]
 fn a_commit_that_expires_while_asleep_hides_nothing() {
     let mut world = World::new(2, 1);
@@ -337,6 +347,7 @@ fn without_a_commit_at_every_end_nobody_sleeps() {
     assert_eq!(world.until_action(60), None);
 }
 
+/// ACT-11.
 #[test]
 fn fallback_raises_once_and_never_lowers() {
     let mut world = World::new(12, 2);
@@ -357,6 +368,7 @@ fn fallback_raises_once_and_never_lowers() {
     );
 }
 
+/// ACT-11.
 #[test]
 fn fallback_without_a_known_limit_holds() {
     let mut world = World::new(12, 2);
@@ -368,6 +380,7 @@ fn fallback_without_a_known_limit_holds() {
     assert_eq!(world.until_action(40), None);
 }
 
+/// KNOW-18.
 #[test]
 fn threads_share_the_partitions_of_a_replica() {
     let mut world = World::new(20, 1).lag(1_000_000);
@@ -375,6 +388,7 @@ fn threads_share_the_partitions_of_a_replica() {
     assert_eq!(world.until_action(4), Some((1, 5)));
 }
 
+/// KNOW-17.
 #[test]
 fn an_unknown_assignor_bounds_ups_at_the_largest_topic_and_causes_no_down() {
     let mut world = World::new(12, 14).lag(1_000_000);
@@ -399,6 +413,7 @@ fn an_unknown_assignor_bounds_ups_at_the_largest_topic_and_causes_no_down() {
     }
 }
 
+/// KNOW-24.
 #[test]
 fn a_time_in_memory_that_lies_in_the_future_is_read_as_now() {
     let mut world = World::new(6, 1).lag(50_000);

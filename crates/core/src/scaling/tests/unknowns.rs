@@ -6,6 +6,7 @@ use super::*;
 use crate::scaling::output::decision::Knowledge;
 use crate::scaling::state::learnt::Learnt;
 
+/// KNOW-15.
 #[rstest]
 #[case::leader_gone(|w: &mut World| w.partitions[2].log_end = None)]
 #[case::coordinator_gone(|w: &mut World| { for p in &mut w.partitions { p.committed = Commit::Unknown; } w.group = GroupState::Unknown; })]
@@ -38,6 +39,7 @@ fn what_is_missing_never_scales_down_and_recovers_by_itself(#[case] lose: fn(&mu
     assert_eq!(world.until_action(10), Some((6, 3)));
 }
 
+/// KNOW-16.
 #[test]
 fn a_gap_of_one_look_is_held_at_once_and_told_to_nobody() {
     let mut world = World::new(6, 6);
@@ -57,6 +59,7 @@ fn a_gap_of_one_look_is_held_at_once_and_told_to_nobody() {
     assert_eq!(world.look().facts.knowledge, Knowledge::Complete);
 }
 
+/// KNOW-16.
 #[test]
 fn a_gap_of_two_looks_and_twenty_seconds_is_told() {
     let mut world = World::new(6, 6);
@@ -76,6 +79,7 @@ fn a_gap_of_two_looks_and_twenty_seconds_is_told() {
     ));
 }
 
+/// KNOW-15.
 #[test]
 fn an_up_uses_a_last_value_for_a_minute_and_the_other_partitions_after_that() {
     let mut world = World::new(6, 1).lag(500);
@@ -161,6 +165,7 @@ fn a_restart_begins_its_evidence_anew_and_keeps_its_spacing() {
     assert!(world.now.duration_since(restarted) >= secs(120));
 }
 
+/// KEEP-28.
 #[test]
 fn a_changed_subject_forgets_what_was_measured_and_keeps_the_last_action() {
     let mut world = World::new(6, 1).lag(3000);
