@@ -5,7 +5,7 @@ use super::support::kafka::Kafka;
 use super::support::secure::{Listener, Tokens};
 use lagrange::kafka::connection::secret::Secret;
 use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
-use lagrange::kafka::token::aws::AwsCredentials;
+use lagrange::kafka::token::credentials::AwsCredentials;
 use rstest::rstest;
 
 #[rstest]
