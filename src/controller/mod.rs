@@ -11,10 +11,12 @@ mod context;
 mod group;
 mod ownership;
 mod runner;
+mod sessions;
 mod status;
 mod target;
 mod wake;
 mod watch;
+mod watched;
 
 use std::sync::Arc;
 
@@ -32,7 +34,7 @@ use crate::recording::Recorder;
 use context::Context;
 use runner::Runner;
 use wake::Wake;
-use watch::handlers::Stock;
+use watch::store::Stock;
 
 pub use context::Settings;
 pub use kafka::port::{Clusters, Watching};

@@ -27,7 +27,8 @@ use super::kube::answers::object;
 use super::kube::name::Name;
 use super::target::workload::{self, Kind as WorkloadKind};
 use super::watch::follow::Source;
-use super::watch::handlers::{self, Stock};
+use super::watch::handlers;
+use super::watch::store::Stock;
 use super::watch::{Read, Sink, Watch};
 use super::{cluster, group};
 use crate::kafka::model::interest::{Key, Kind};
@@ -107,7 +108,7 @@ impl Runner {
         };
         for namespace in scopes {
             let source = Source {
-                api: self.context.api.clone(),
+                api: self.context.api.server.clone(),
                 path: K::url_path(&(), namespace.map(String::as_str)),
                 fields: None,
             };
@@ -125,7 +126,7 @@ impl Runner {
             return;
         }
         let source = Source {
-            api: self.context.api.clone(),
+            api: self.context.api.server.clone(),
             path: Namespace::url_path(&(), None),
             fields: None,
         };

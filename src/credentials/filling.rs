@@ -8,7 +8,7 @@ use super::{Held, Unusable};
 use crate::kafka::connection::certificates;
 use crate::kafka::connection::secret::Secret;
 use crate::kafka::connection::security::{ClientCertificate, PasswordMechanism, Sasl, Tls};
-use crate::kafka::token::aws::AwsCredentials;
+use crate::kafka::token::credentials::AwsCredentials;
 use crate::kafka::token::oidc::OidcConfig;
 
 /// Authorities of one connection: more than all those that browsers trust.

@@ -229,7 +229,8 @@ mod tests {
     fn signing_for_aws_tells_no_key_at_any_level(#[case] filter: &str) {
         use crate::kafka::connection::secret::Secret;
         use crate::kafka::token::TokenSource;
-        use crate::kafka::token::aws::{AwsCredentials, MskIam};
+        use crate::kafka::token::aws::MskIam;
+        use crate::kafka::token::credentials::AwsCredentials;
 
         let credentials = AwsCredentials {
             access_key_id: "AKIAMARKEROFTHEKEYID".to_owned(),

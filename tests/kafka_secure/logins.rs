@@ -2,7 +2,7 @@
 
 use lagrange::kafka::connection::secret::Secret;
 use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
-use lagrange::kafka::token::aws::AwsCredentials;
+use lagrange::kafka::token::credentials::AwsCredentials;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::scene::{Scene, by_token, login, showing, token_endpoint, trusting};
 use lagrange_testing::secure::{Listener, Tokens};

@@ -23,7 +23,7 @@ use crate::controller::kafka::port::Watching;
 use crate::controller::kafka::source;
 use crate::controller::kube::answers;
 use crate::controller::kube::error::{Error, Problem};
-use crate::controller::kube::event::{self, Happening, REPORTER, Told};
+use crate::controller::kube::event::{Happening, REPORTER, Told};
 use crate::controller::kube::name::Name;
 use crate::controller::status::group::merge_patch;
 use crate::credentials::{self, Unusable};
@@ -106,11 +106,18 @@ pub(in crate::controller) async fn reconcile(
         };
         let request = requests.patch_subresource("status", &name.name, &parameters, &patch);
         let request = request.map_err(kube::Error::BuildRequest);
-        let written = async { answers::nothing(&context.api, request?).await };
-        match context.write("status", "write the status", written).await {
+        let written = async { answers::nothing(&context.api.server, request?).await };
+        match context
+            .api
+            .write("status", "write the status", written)
+            .await
+        {
             Ok(()) => {
                 if let Some(happening) = told(&stored, &next) {
-                    event::tell(context, &mut followed.told, &*cluster, None, happening).await;
+                    context
+                        .events
+                        .tell(&mut followed.told, &*cluster, None, happening)
+                        .await;
                 }
             }
             // The watch has not shown our own last write yet, or somebody else's: it will.

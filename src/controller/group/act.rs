@@ -109,7 +109,9 @@ pub(in crate::controller) async fn act(
             Outcome::Unknown
         }
     };
-    context.note_action(&target.key, &managed.state.memory);
+    context
+        .sessions
+        .note_action(&target.key, &managed.state.memory, context.clock.now());
     // (c) is the report that follows. If it fails, the status still has the action as pending, and any later report
     // makes up for it.
     Ok(outcome)
@@ -146,8 +148,11 @@ pub(super) async fn write_status(
     };
     let request =
         requests(stored).patch_subresource("status", &stored.name_any(), &parameters, &patch);
-    let written = answers::read(&context.api, request, object::consumer_group);
-    let mut written = context.write("status", "write the status", written).await?;
+    let written = answers::read(&context.api.server, request, object::consumer_group);
+    let mut written = context
+        .api
+        .write("status", "write the status", written)
+        .await?;
     // A status is all that was written, on the very version that is stored.
     if written.unreadable.is_some() {
         written.object.spec.clone_from(&stored.spec);
@@ -164,8 +169,8 @@ pub(in crate::controller) async fn look_up(
     const CALL: &str = "get the ConsumerGroup";
     let stored = managed.stored();
     let request = requests(stored).get(&stored.name_any(), &GetParams::default());
-    let asked = answers::read(&context.api, request, object::consumer_group);
-    let now = context.read(CALL, asked).await?;
+    let asked = answers::read(&context.api.server, request, object::consumer_group);
+    let now = context.api.read(CALL, asked).await?;
     if let Some(cause) = now.unreadable {
         return Err(Error::Broken { call: CALL, cause });
     }

@@ -32,7 +32,7 @@ pub(in crate::controller) async fn reconcile(
 ) -> Result<controller::Action, Error> {
     let _timer = context.metrics.time_reconcile();
     let name = Name::of(&*group);
-    let remembered = context.managed(&name, &group);
+    let remembered = context.sessions.managed(&name, &group);
     let mut managed = remembered.lock().await;
     managed.meet(group);
     let next = match step(&context, &name, &mut managed).await {
@@ -139,7 +139,7 @@ pub(in crate::controller) fn error_policy(
     error: &Error,
     context: Arc<Context>,
 ) -> controller::Action {
-    let failures = context.count_failure(&Name::of(&*group));
+    let failures = context.sessions.count_failure(&Name::of(&*group));
     context.metrics.reconcile_error(error.category());
     tracing::warn!(
         group = format!(

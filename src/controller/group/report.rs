@@ -17,7 +17,6 @@ use super::session::{Managed, Refusal};
 use crate::controller::context::Context;
 use crate::controller::kafka::source::{self, Resolved};
 use crate::controller::kube::error::{Error, Problem};
-use crate::controller::kube::event;
 use crate::controller::kube::name::Name;
 use crate::controller::status;
 use crate::controller::status::change::{self, Grain};
@@ -116,7 +115,10 @@ impl View<'_> {
                 let who = scale::last_manager(self.context, self.target).await;
                 notify::name_manager(&mut happening, who);
             }
-            event::tell(self.context, &mut managed.told, &*group, related, happening).await;
+            self.context
+                .events
+                .tell(&mut managed.told, &*group, related, happening)
+                .await;
         }
         Ok(())
     }
@@ -225,7 +227,10 @@ pub(super) async fn set_aside(
     notify::measure_problem(context, &group, managed, &next);
     let written = write(context, managed, &stored, &next, Grain::default()).await?;
     if let Some(happening) = notify::of_problem(&stored, problem).filter(|_| written) {
-        event::tell(context, &mut managed.told, &*group, None, happening).await;
+        context
+            .events
+            .tell(&mut managed.told, &*group, None, happening)
+            .await;
     }
     Ok(())
 }

@@ -156,7 +156,7 @@ fn was_refused(managed: &Managed) -> bool {
 /// Takes over the last action on the target from whoever managed it before, if that is later than our own.
 pub(in crate::controller) fn inherit(context: &Context, managed: &mut Managed, target: &Addressed) {
     let time = |memory: &Memory| memory.last.map(|last| last.time);
-    if let Some(theirs) = context.last_action(&target.key)
+    if let Some(theirs) = context.sessions.last_action(&target.key)
         && time(&theirs) > time(&managed.state.memory)
     {
         let ours = managed.state.memory.clone();
@@ -172,7 +172,9 @@ pub(in crate::controller) fn inherit(context: &Context, managed: &mut Managed, t
 /// Leaves the last action to whoever manages the target after us. Called once `decide` has put right what a wrong clock left.
 pub(super) fn bequeath(context: &Context, managed: &Managed, intent: &Intent, target: &Addressed) {
     if intent.mode == Mode::Auto {
-        context.note_action(&target.key, &managed.state.memory);
+        context
+            .sessions
+            .note_action(&target.key, &managed.state.memory, context.clock.now());
     }
 }
 

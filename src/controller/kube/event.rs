@@ -22,8 +22,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::answers;
+use super::api::Api;
 use super::name::TargetKey;
-use crate::controller::context::Context;
+use crate::clock::Clock;
 
 /// What events and field managers call us.
 pub(in crate::controller) const REPORTER: &str = "lagrange.dev/operator";
@@ -101,44 +102,49 @@ impl Told {
     }
 }
 
-/// Tells it. An event that cannot be written is logged and not tried again: the status says the same.
-pub(in crate::controller) async fn tell<K>(
-    context: &Context,
-    told: &mut Told,
-    regarding: &K,
-    target: Option<(&TargetKey, &str)>,
-    happening: Happening,
-) where
-    K: Resource<DynamicType = ()>,
-{
-    if !told.admits(&happening) {
-        return;
-    }
-    let namespace = regarding.meta().namespace.clone().unwrap_or_default();
-    info!(
-        object = format!("{namespace}/{}", regarding.name_any()),
-        reason = happening.reason,
-        "{}",
-        happening.note
-    );
-    let event = event(
-        &context.instance,
-        context.clock.now(),
-        regarding,
-        target,
-        happening,
-    );
-    let requests = Request::new(Event::url_path(&(), Some(&namespace)));
-    let request = serde_json::to_vec(&event)
-        .map_err(kube::Error::SerdeError)
-        .and_then(|body| {
-            let request = requests.create(&PostParams::default(), body);
-            request.map_err(kube::Error::BuildRequest)
-        });
-    let created = async { answers::nothing(&context.api, request?).await };
-    let created = context.write("event", "create event", created);
-    if let Err(error) = created.await {
-        warn!("{error}");
+/// Writes events in the name of this process.
+pub(in crate::controller) struct Events {
+    pub(in crate::controller) api: Api,
+    pub(in crate::controller) clock: Clock,
+    /// This process.
+    pub(in crate::controller) instance: String,
+}
+
+impl Events {
+    /// Tells it. An event that cannot be written is logged and not tried again: the status says the same.
+    pub(in crate::controller) async fn tell<K>(
+        &self,
+        told: &mut Told,
+        regarding: &K,
+        target: Option<(&TargetKey, &str)>,
+        happening: Happening,
+    ) where
+        K: Resource<DynamicType = ()>,
+    {
+        if !told.admits(&happening) {
+            return;
+        }
+        let namespace = regarding.meta().namespace.clone().unwrap_or_default();
+        info!(
+            object = format!("{namespace}/{}", regarding.name_any()),
+            reason = happening.reason,
+            "{}",
+            happening.note
+        );
+        let now = self.clock.now();
+        let event = event(&self.instance, now, regarding, target, happening);
+        let requests = Request::new(Event::url_path(&(), Some(&namespace)));
+        let request = serde_json::to_vec(&event)
+            .map_err(kube::Error::SerdeError)
+            .and_then(|body| {
+                let request = requests.create(&PostParams::default(), body);
+                request.map_err(kube::Error::BuildRequest)
+            });
+        let created = async { answers::nothing(&self.api.server, request?).await };
+        let created = self.api.write("event", "create event", created);
+        if let Err(error) = created.await {
+            warn!("{error}");
+        }
     }
 }
 

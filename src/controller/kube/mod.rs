@@ -3,6 +3,7 @@
 pub mod connect;
 
 pub(super) mod answers;
+pub(super) mod api;
 pub(super) mod error;
 pub(super) mod event;
 pub(super) mod name;

@@ -122,8 +122,10 @@ pub(super) async fn of(
     let mut pods = Pods::default();
     let path = Pod::url_path(&(), Some(&key.namespace));
     let parameters = ListParams::default().labels(selector).limit(PAGE);
-    let listed = answers::all(&context.api, &path, parameters, |pod| pods.count(pod));
-    match context.read("list the target's pods", listed).await {
+    let listed = answers::all(&context.api.server, &path, parameters, |pod| {
+        pods.count(pod);
+    });
+    match context.api.read("list the target's pods", listed).await {
         Ok(()) => {}
         Err(Error::Refused { code: 403, .. }) => return Ok(None),
         Err(Error::Refused {

@@ -1,6 +1,6 @@
 //! Any scalable target through its scale subresource: what it has, who last changed it, and the one write. Decides nothing.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{
@@ -9,7 +9,6 @@ use kube::{
         ApiResource, DynamicObject, GetParams, GroupVersionKind, ListParams, Patch, PatchParams,
         Request,
     },
-    discovery::{self, Scope},
 };
 use lagrange_core::api::condition::reasons;
 use lagrange_core::api::{ConsumerGroup, ScaleTargetRef};
@@ -53,54 +52,6 @@ impl Addressed {
     }
 }
 
-/// The kinds of targets that have been looked up.
-#[derive(Debug, Default)]
-pub(in crate::controller) struct Kinds(Mutex<HashMap<GroupVersionKind, ApiResource>>);
-
-impl Kinds {
-    async fn find(&self, context: &Context, gvk: &GroupVersionKind) -> Result<ApiResource, Stop> {
-        if let Some(resource) = lock(&self.0).get(gvk) {
-            return Ok(resource.clone());
-        }
-        let unknown = || {
-            Problem::new(
-                reasons::TARGET_NOT_FOUND,
-                format!(
-                    "{} {} is no kind that this cluster has: correct spec.scaleTargetRef",
-                    gvk.api_version(),
-                    gvk.kind
-                ),
-            )
-        };
-        let found = context.read(
-            "discover the target's kind",
-            discovery::pinned_kind(&context.api.client, gvk),
-        );
-        let (resource, capabilities) = match found.await {
-            Ok(found) => found,
-            Err(Error::Refused { code: 404, .. }) => return Err(unknown().into()),
-            Err(error) => return Err(Stop::Error(error)),
-        };
-        let scales = capabilities
-            .subresources
-            .iter()
-            .any(|(subresource, _)| subresource.plural == "scale");
-        if capabilities.scope == Scope::Cluster || !scales {
-            return Err(Problem::new(
-                reasons::TARGET_NOT_FOUND,
-                format!("{} has no scale subresource in a namespace, so it cannot be scaled: name the workload that can", gvk.kind),
-            )
-            .into());
-        }
-        lock(&self.0).insert(gvk.clone(), resource.clone());
-        Ok(resource)
-    }
-
-    fn forget(&self, gvk: &GroupVersionKind) {
-        lock(&self.0).remove(gvk);
-    }
-}
-
 /// Finds out how a target is addressed.
 pub(in crate::controller) async fn address(
     context: &Context,
@@ -111,7 +62,7 @@ pub(in crate::controller) async fn address(
     let resource = match watched(&key) {
         Some(Kind::Deployment) => ApiResource::erase::<Deployment>(&()),
         Some(Kind::StatefulSet) => ApiResource::erase::<StatefulSet>(&()),
-        None => context.kinds.find(context, &gvk(reference)).await?,
+        None => context.kinds.find(&context.api, &gvk(reference)).await?,
     };
     Ok(Addressed {
         key,
@@ -229,8 +180,9 @@ pub(in crate::controller) async fn look_up(
         return Ok(());
     };
     let request = target.requests().get(&key.name, &GetParams::default());
-    let asked = answers::read(&context.api, request, workload::read);
+    let asked = answers::read(&context.api.server, request, workload::read);
     let object = context
+        .api
         .read("get the target", asked)
         .await
         .map_err(|error| target_problem(error, &key.to_string()))?;
@@ -312,8 +264,8 @@ pub(in crate::controller) async fn scale(
 
 async fn read_scale(context: &Context, target: &Addressed) -> Result<Scale, Stop> {
     let request = (target.requests()).get_subresource("scale", &target.key.name);
-    let asked = answers::read(&context.api, request, scale_of);
-    let read = context.read("get the target's scale", asked).await;
+    let asked = answers::read(&context.api.server, request, scale_of);
+    let read = context.api.read("get the target's scale", asked).await;
     let error = match read {
         Ok(scale) => {
             lock(&context.unreadable_scales).remove(&target.key);
@@ -354,8 +306,8 @@ async fn is_its_own(context: &Context, target: &Addressed) -> bool {
         Request::new(groups).list(&ListParams::default().limit(1))
     };
     let request = request.map_err(kube::Error::BuildRequest);
-    let asked = async { answers::nothing(&context.api, request?).await };
-    context.read("get something else", asked).await.is_ok()
+    let asked = async { answers::nothing(&context.api.server, request?).await };
+    context.api.read("get something else", asked).await.is_ok()
 }
 
 /// Replicas that a scale asks for.
@@ -381,8 +333,11 @@ pub(in crate::controller) async fn set_replicas(
     };
     let request =
         (target.requests()).patch_subresource("scale", &target.key.name, &parameters, &patch);
-    let written = answers::read(&context.api, request, scale_of);
-    let scale = context.write("scale", "scale the target", written).await?;
+    let written = answers::read(&context.api.server, request, scale_of);
+    let scale = context
+        .api
+        .write("scale", "scale the target", written)
+        .await?;
     note_version(context, target, scale.metadata.resource_version.as_deref());
     Ok(scale)
 }
@@ -395,8 +350,8 @@ pub(in crate::controller) async fn last_manager(
     let request = target
         .requests()
         .get(&target.key.name, &GetParams::default());
-    let asked = answers::read(&context.api, request, manager::of_replicas);
-    match context.read("get the target", asked).await {
+    let asked = answers::read(&context.api.server, request, manager::of_replicas);
+    match context.api.read("get the target", asked).await {
         Ok(manager) => manager,
         Err(error) => {
             warn!("cannot tell who scaled {}: {error}", target.key);

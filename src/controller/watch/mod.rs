@@ -4,6 +4,7 @@
 
 pub(super) mod follow;
 pub(super) mod handlers;
+pub(super) mod store;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

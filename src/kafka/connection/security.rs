@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::secret::Secret;
 use crate::kafka::token::TokenSource;
-use crate::kafka::token::aws::{AwsCredentials, MskIam};
+use crate::kafka::token::aws::MskIam;
+use crate::kafka::token::credentials::AwsCredentials;
 use crate::kafka::token::identity::PodIdentity;
 use crate::kafka::token::oidc::{ClientCredentials, OidcConfig};
 

@@ -14,6 +14,9 @@ use crate::kafka::model::interest::{Interest, Key};
 use crate::kafka::model::snapshot::Snapshot;
 use crate::sync::lock;
 
+/// The clusters that have a poller. Its lock is taken before that of any [`Shared`].
+pub(in crate::kafka) type Clusters = Arc<Mutex<BTreeMap<Identity, Arc<Shared>>>>;
+
 /// Shared by the poller of one cluster and all watches on it.
 #[derive(Debug)]
 pub(in crate::kafka) struct Shared {

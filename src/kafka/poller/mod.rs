@@ -6,6 +6,7 @@ mod interests;
 mod poll;
 mod quota;
 mod rights;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,6 @@ use super::model::error::ReadError;
 use super::model::interest::Key;
 use super::model::snapshot::{Snapshot, Topic};
 use super::observer::Observer;
-use super::pool::{Clusters, Settings};
 use super::reader::ReaderFactory;
 use crate::clock::Clock;
 use crate::sync::lock;
@@ -32,8 +32,9 @@ use interests::Wanted;
 use poll::Look;
 use poll::memory::Memory;
 
-pub(super) use interests::Shared;
+pub(super) use interests::{Clusters, Shared};
 pub(in crate::kafka) use quota::Quota;
+pub use settings::Settings;
 
 /// First pause after a look that read nothing; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);

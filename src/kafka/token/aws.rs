@@ -15,9 +15,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use zeroize::Zeroizing;
 
+use super::credentials::AwsCredentials;
 use super::identity::PodIdentity;
 use super::{InvalidAws, Token, TokenError, TokenSource};
-use crate::kafka::connection::secret::Secret;
 
 /// How long MSK lets a signature open connections.
 const LIFETIME: Duration = Duration::from_secs(900);
@@ -29,17 +29,6 @@ const USER_AGENT: (&str, &str) = (
     "User-Agent",
     concat!("lagrange/", env!("CARGO_PKG_VERSION")),
 );
-
-/// An access key, permanent or with the session token of a temporary one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsCredentials {
-    /// The access key's id; no secret.
-    pub access_key_id: String,
-    /// The secret access key.
-    pub secret_access_key: Secret,
-    /// The session token, if the key is a temporary one.
-    pub session_token: Option<Secret>,
-}
 
 /// Signs a token for each login.
 pub struct MskIam {
@@ -223,6 +212,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::kafka::connection::secret::Secret;
 
     /// The key of AWS's documentation.
     fn documented() -> AwsCredentials {

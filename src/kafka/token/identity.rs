@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::aws::AwsCredentials;
+use super::credentials::AwsCredentials;
 use super::endpoint::{Answer, Endpoint, Rules};
 use super::{InvalidAws, TokenError};
 use crate::kafka::connection::secret::Secret;

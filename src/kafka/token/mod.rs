@@ -3,6 +3,7 @@
 //! The time is the system's, not `clock`'s: servers and librdkafka compare a token's times with theirs.
 
 pub mod aws;
+pub mod credentials;
 pub mod identity;
 pub mod oidc;
 

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::kafka::connection::Identity;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Group, Known, NodeId, Protocol, Snapshot, Topic};
-use crate::kafka::pool::Settings;
+use crate::kafka::poller::Settings;
 use crate::kafka::reader::{Cluster, ClusterReader, ListedGroup};
 use calls::Asker;
 use groups::{Sight, Sights, locate};

@@ -1,0 +1,92 @@
+//! What this process remembers of the groups and of the actions on their targets. Plain data: calls nobody.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use lagrange_core::api::ConsumerGroup;
+use lagrange_core::scaling::Memory;
+use lagrange_core::scaling::memory::LastAction;
+
+use super::group::session::Managed;
+use super::kube::name::{Name, TargetKey};
+use crate::sync::lock;
+
+/// What this process remembers of one group.
+pub(super) type Remembered = Arc<tokio::sync::Mutex<Managed>>;
+
+/// How long the last action on a target is kept for whoever manages it next.
+const NOTED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// The groups, and the actions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    managed: Mutex<BTreeMap<Name, Remembered>>,
+    failures: Mutex<BTreeMap<Name, u32>>,
+    /// The last action on each target, whoever managed it then (decision 28).
+    actions: Mutex<BTreeMap<TargetKey, Memory>>,
+}
+
+impl Sessions {
+    /// What this process remembers of a group. Another uid is another group.
+    pub(super) fn managed(&self, name: &Name, group: &Arc<ConsumerGroup>) -> Remembered {
+        let mut all = lock(&self.managed);
+        if let Some(managed) = all.get(name)
+            && managed.try_lock().map_or(true, |managed| managed.is(group))
+        {
+            return Arc::clone(managed);
+        }
+        let managed = Arc::new(tokio::sync::Mutex::new(Managed::first_sight(group)));
+        all.insert(name.clone(), Arc::clone(&managed));
+        managed
+    }
+
+    /// A group is gone.
+    pub(super) fn forget(&self, name: &Name) {
+        lock(&self.managed).remove(name);
+        lock(&self.failures).remove(name);
+    }
+
+    /// Failures in a row of one group, this one included.
+    pub(super) fn count_failure(&self, name: &Name) -> u32 {
+        let mut failures = lock(&self.failures);
+        let count = failures.entry(name.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// A group has been worked on. Says whether it is still there.
+    pub(super) fn done(&self, name: &Name, managed: &Remembered, well: bool) -> bool {
+        let is_there = lock(&self.managed)
+            .get(name)
+            .is_some_and(|there| Arc::ptr_eq(there, managed));
+        if well || !is_there {
+            lock(&self.failures).remove(name);
+        }
+        is_there
+    }
+
+    /// Notes the last action on a target.
+    pub(super) fn note_action(&self, target: &TargetKey, memory: &Memory, now: Timestamp) {
+        if memory.last.is_none() && memory.pending.is_none() {
+            return;
+        }
+        let memory = memory.inherit();
+        let mut actions = lock(&self.actions);
+        if let Some(noted) = actions.get_mut(target) {
+            *noted = memory;
+            return;
+        }
+        // Targets come and go; what is a day old holds nobody back.
+        let recent = |last: LastAction| now.duration_since(last.time) < NOTED_FOR;
+        actions.retain(|_, noted| noted.last.is_some_and(recent));
+        actions.insert(target.clone(), memory);
+    }
+
+    /// The last action on a target in this process's time.
+    pub(super) fn last_action(&self, target: &TargetKey) -> Option<Memory> {
+        lock(&self.actions).get(target).cloned()
+    }
+}

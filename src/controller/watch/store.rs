@@ -1,0 +1,79 @@
+//! A store of objects that several watches write, and what a user has written in each.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use kube::{
+    Resource, ResourceExt as _,
+    runtime::{
+        reflector::{self, ObjectRef, Store, store::Writer},
+        watcher::Event,
+    },
+};
+
+use crate::controller::kube::name::Name;
+use crate::sync::lock;
+
+/// A store that several watches write, each its own namespace.
+pub(in crate::controller) struct Stock<K: Resource<DynamicType = ()> + Clone + 'static> {
+    writer: Mutex<Writer<K>>,
+    store: Store<K>,
+    /// What of each object has been told of: a change of anything else wakes nobody.
+    told: Mutex<BTreeMap<Name, Told>>,
+}
+
+/// Uid, generation, annotations.
+type Told = (Option<String>, Option<i64>, BTreeMap<String, String>);
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Stock<K> {
+    pub(in crate::controller) fn new() -> Self {
+        let (store, writer) = reflector::store();
+        Self {
+            writer: Mutex::new(writer),
+            store,
+            told: Mutex::default(),
+        }
+    }
+
+    pub(in crate::controller) fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// The object, as everybody shares it.
+    pub(super) fn get(&self, name: &Name) -> Option<Arc<K>> {
+        let reference = ObjectRef::new(&name.name).within(&name.namespace);
+        self.store.get(&reference)
+    }
+
+    /// Puts it there; says whether what a user writes has changed.
+    pub(super) fn put(&self, object: K) -> bool {
+        let name = Name::of(&object);
+        let says = (
+            object.uid(),
+            object.meta().generation,
+            object.annotations().clone(),
+        );
+        lock(&self.writer).apply_watcher_event(&Event::Apply(object));
+        let before = lock(&self.told).insert(name, says.clone());
+        before.as_ref() != Some(&says)
+    }
+
+    pub(super) fn take(&self, name: &Name) {
+        lock(&self.told).remove(name);
+        if let Some(object) = self.get(name) {
+            lock(&self.writer).apply_watcher_event(&Event::Delete((*object).clone()));
+        }
+    }
+
+    /// All watches have told what there is: whoever waits for the store may begin.
+    pub(in crate::controller) fn open(&self) {
+        let mut writer = lock(&self.writer);
+        writer.apply_watcher_event(&Event::Init);
+        for object in self.store.state() {
+            writer.apply_watcher_event(&Event::InitApply((*object).clone()));
+        }
+        writer.apply_watcher_event(&Event::InitDone);
+    }
+}
