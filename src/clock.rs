@@ -1,4 +1,4 @@
-//! The one clock of the process (decision 24). Only the edges read it; the pure rooms are told the time inside what they observe.
+//! The one clock of the process (KNOW-24). Only the edges read it; the pure rooms are told the time inside what they observe.
 
 use jiff::Timestamp;
 use tokio::time::Instant;

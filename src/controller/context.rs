@@ -41,7 +41,7 @@ pub struct Settings {
     pub inline_connections: bool,
     /// How often such a cluster is looked at.
     pub inline_interval: Duration,
-    /// Namespaces whose connections may log in as the operator itself (decision 36).
+    /// Namespaces whose connections may log in as the operator itself (SAFE-36).
     pub ambient_identity_namespaces: Vec<String>,
 }
 

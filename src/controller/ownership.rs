@@ -1,4 +1,4 @@
-//! Who may manage what when several want to (decision 9, `docs/decisions/0014`): claims of ConsumerGroups on targets and
+//! Who may manage what when several want to (ACT-9, `docs/decisions/0014`): claims of ConsumerGroups on targets and
 //! groups, and the HorizontalPodAutoscalers on them. Pure bookkeeping: no client, no clock.
 
 mod standing;

@@ -25,7 +25,7 @@ const NOTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Sessions {
     managed: Mutex<BTreeMap<Name, Remembered>>,
     failures: Mutex<BTreeMap<Name, u32>>,
-    /// The last action on each target, whoever managed it then (decision 28).
+    /// The last action on each target, whoever managed it then (KEEP-28).
     actions: Mutex<BTreeMap<TargetKey, Memory>>,
 }
 

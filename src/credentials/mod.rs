@@ -84,7 +84,7 @@ pub enum Unusable {
         "the connections of this namespace name more than {0} bytes in Secrets and ConfigMaps: name the certificates that the brokers need, or share a KafkaCluster"
     )]
     TooManyBytes(usize),
-    /// The namespace may not log in as the operator itself (decision 36).
+    /// The namespace may not log in as the operator itself (SAFE-36).
     #[error(
         "sasl: namespace {0} may not log in as the operator itself: name a Secret, or have it added to --ambient-identity-namespaces (chart value ambientIdentity.namespaces)"
     )]

@@ -211,7 +211,7 @@ impl Watch {
         self.shared.renew(connection);
     }
 
-    /// Whether each look shall describe the group's members (decision 22), not just every two minutes.
+    /// Whether each look shall describe the group's members (KNOW-22), not just every two minutes.
     pub fn attend(&self, attentive: bool) {
         self.shared.attend(self.id, attentive);
     }

@@ -32,7 +32,7 @@ use crate::kafka::model::interest::{Interest, Key};
 use crate::kafka::model::snapshot::Snapshot;
 use crate::sync::lock;
 
-/// A cluster that does not answer is said to be so after this long, and two looks (decision 16).
+/// A cluster that does not answer is said to be so after this long, and two looks (KNOW-16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
 
 /// How the message begins while what is written now is of no use.

@@ -1,4 +1,4 @@
-//! The three steps of an action (decision 1): write it ahead, write the scale, confirm. After every one of them the process
+//! The three steps of an action (ACT-1): write it ahead, write the scale, confirm. After every one of them the process
 //! may die, time out, or find that somebody else was faster; what then holds is said where it happens. Decides nothing.
 
 use kube::{

@@ -30,7 +30,7 @@ use crate::sync::lock;
 /// A target that cannot be scaled is tried again so much later, or when its resource changes.
 const REFUSED_FOR: Duration = Duration::from_mins(5);
 
-/// Whether somebody else manages the target or the group (decision 9). Whoever reads the log finds both there.
+/// Whether somebody else manages the target or the group (ACT-9). Whoever reads the log finds both there.
 pub(in crate::controller) fn contested(
     context: &Context,
     managed: &mut Managed,
@@ -129,7 +129,7 @@ pub(in crate::controller) fn read(
         return Ok(());
     }
     // Another group, another cluster, or after a time in which nothing was read: what was seen is of no use, what was
-    // done is (decision 28). The old watch goes first, since both would count against the namespace's limit.
+    // done is (KEEP-28). The old watch goes first, since both would count against the namespace's limit.
     managed.reading = None;
     managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
     let key = Key::consumer_group(&name.namespace, &name.name);

@@ -1,4 +1,4 @@
-//! What this process remembers of one ConsumerGroup, keyed by its uid (decision 28). Plain data and its rules: calls nobody.
+//! What this process remembers of one ConsumerGroup, keyed by its uid (KEEP-28). Plain data and its rules: calls nobody.
 
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl Managed {
     }
 
     /// Whether the target has other replicas than what we know accounts for. Another process of ours may have set them: its
-    /// note is in the status before that (decision 1), but the watch of the target may be ahead of that of the resource.
+    /// note is in the status before that (ACT-1), but the watch of the target may be ahead of that of the resource.
     pub(super) fn is_surprised_by(&self, replicas: i32) -> bool {
         let memory = &self.state.memory;
         let not_landed =

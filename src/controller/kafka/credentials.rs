@@ -1,6 +1,6 @@
-//! Secrets and ConfigMaps that a connection is made of: each is watched by name while a resource uses it (decision 40), and
+//! Secrets and ConfigMaps that a connection is made of: each is watched by name while a resource uses it (SAFE-40), and
 //! whoever uses it is woken when it changes. Every connection is made here, so that here is who may log in as the operator itself
-//! (decision 36). Nothing of what they hold leaves this file but inside [`Secret`]s.
+//! (SAFE-36). Nothing of what they hold leaves this file but inside [`Secret`]s.
 
 mod values;
 mod watching;
@@ -50,7 +50,7 @@ pub(in crate::controller) struct Secrets {
     state: Mutex<State>,
     /// Grows with every change of an object.
     revision: Arc<AtomicU64>,
-    /// Namespaces whose connections may log in as the operator itself (decision 36).
+    /// Namespaces whose connections may log in as the operator itself (SAFE-36).
     own_identity: BTreeSet<String>,
     /// Whom the system trusts, where a connection does not say.
     system: Option<Secret>,

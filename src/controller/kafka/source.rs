@@ -1,4 +1,4 @@
-//! Where a group's Kafka is, who may use it (decisions 34 and 39), and what its user is told when it cannot be read: of a
+//! Where a group's Kafka is, who may use it (SAFE-34 and SAFE-39), and what its user is told when it cannot be read: of a
 //! cluster of another namespace the category alone. Reads what the watches have seen; calls nobody.
 
 use std::{sync::Arc, time::Duration};
@@ -313,7 +313,7 @@ fn advice(error: &ReadError, reading: &GroupInterest) -> String {
     }
 }
 
-/// Why a cluster is not watched. What is wrong with a foreign one's servers is its owner's to know (decision 34).
+/// Why a cluster is not watched. What is wrong with a foreign one's servers is its owner's to know (SAFE-34).
 pub(in crate::controller) fn unwatchable(resolved: &Resolved, error: WatchError) -> Problem {
     match (&resolved.cluster, &error) {
         (Some(cluster), WatchError::Connection(_)) if resolved.foreign => {

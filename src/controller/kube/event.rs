@@ -1,4 +1,4 @@
-//! Kubernetes events: what is told once, in which words, and no more often than a reader can use (decision 31). One object
+//! Kubernetes events: what is told once, in which words, and no more often than a reader can use (TELL-31). One object
 //! per event, never a series: a series keeps the first note, and ours carry numbers.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Whether a status says enough that is new to be written, and how soon (decision 29). Pure.
+//! Whether a status says enough that is new to be written, and how soon (KEEP-29). Pure.
 
 use std::time::Duration;
 

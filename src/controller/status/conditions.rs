@@ -1,4 +1,4 @@
-//! The conditions of a ConsumerGroup, read off a decision (decisions 16 and 30). Pure: decides nothing again.
+//! The conditions of a ConsumerGroup, read off a decision (KNOW-16 and TELL-30). Pure: decides nothing again.
 
 mod healthy;
 

@@ -24,7 +24,7 @@ const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);
 /// The reason of an action that another ConsumerGroup did on the same target before this one managed it.
 pub(super) const TAKEN_OVER: &str = "Unknown";
 
-/// How many partitions a list in the status names (decision 33).
+/// How many partitions a list in the status names (TELL-33).
 const NAMED: usize = 8;
 
 /// What a status is made from.

@@ -248,7 +248,7 @@ pub(in crate::controller) fn measure(
         group: intent.reading.id.to_string(),
         topics: topics(view),
         target: view.target.key.to_string(),
-        // By its name where it has one: the servers of a foreign cluster are its owner's to show (decision 34).
+        // By its name where it has one: the servers of a foreign cluster are its owner's to show (SAFE-34).
         cluster: match &view.resolved.cluster {
             Some(cluster) => cluster.to_string(),
             None => view.resolved.connection.identity().to_string(),

@@ -131,7 +131,7 @@ impl Sight {
     }
 }
 
-/// What the target is like now (decision 6).
+/// What the target is like now (ACT-6).
 pub(in crate::controller) async fn see(
     context: &Context,
     target: &Addressed,

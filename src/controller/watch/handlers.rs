@@ -1,5 +1,5 @@
 //! What each watch leaves behind, and whom a change wakes. A group's own status writes wake nobody: only a changed
-//! generation or annotation does, while the store follows every version (decision 1).
+//! generation or annotation does, while the store follows every version (ACT-1).
 
 use std::{
     collections::BTreeMap,

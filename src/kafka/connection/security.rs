@@ -59,12 +59,12 @@ pub enum Sasl {
         /// The key.
         credentials: AwsCredentials,
     },
-    /// The same, by the role of the operator's own Pod (decision 36).
+    /// The same, by the role of the operator's own Pod (SAFE-36).
     MskIamOfPod {
         /// Region of the cluster.
         region: String,
     },
-    /// Kerberos, by what the operator's process has of it (decision 36).
+    /// Kerberos, by what the operator's process has of it (SAFE-36).
     Kerberos {
         /// First part of the brokers' principals.
         service: String,

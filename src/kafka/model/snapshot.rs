@@ -128,7 +128,7 @@ pub struct Group {
     /// Members and assignor, as of the last description. `Err`: the last try failed and nothing older is kept.
     pub description: Option<Known<Description>>,
     /// The topics that this look resolved, by what somebody asked for: named ones, or those that match, are assigned
-    /// or committed (decision 19). Sorted.
+    /// or committed (KNOW-19). Sorted.
     pub topics: BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>,
 }
 

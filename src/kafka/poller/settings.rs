@@ -15,7 +15,7 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// How long a whole look may take; what is not known by then is unknown.
     pub look_deadline: Duration,
-    /// How often members are read when nothing asks for them (decision 22).
+    /// How often members are read when nothing asks for them (KNOW-22).
     pub describe_every: Duration,
     /// How often the names of all topics are listed, when somebody has a pattern.
     pub names_every: Duration,
@@ -27,9 +27,9 @@ pub struct Settings {
     pub starts_every: u64,
     /// How long a cluster that nobody watches any more stays connected, so that an edit does not reconnect.
     pub linger: Duration,
-    /// How many clusters one namespace may watch (decision 38).
+    /// How many clusters one namespace may watch (SAFE-38).
     pub max_clusters_per_namespace: usize,
-    /// Whether loopback and link-local addresses may be connected to (decision 38).
+    /// Whether loopback and link-local addresses may be connected to (SAFE-38).
     pub allow_local_addresses: bool,
     /// How many partitions are read for all groups of all clusters together, each group counting as a few more
     /// (`docs/decisions/0012`).

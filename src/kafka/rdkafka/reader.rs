@@ -51,7 +51,7 @@ const STATISTICS_INTERVAL: &str = "5000";
 pub struct RdkafkaFactory {
     /// How long one question to one broker may take.
     pub call_timeout: Duration,
-    /// Whether loopback and link-local addresses may be connected to (decision 38).
+    /// Whether loopback and link-local addresses may be connected to (SAFE-38).
     pub allow_local_addresses: bool,
     /// What the clusters may make the process hold.
     pub bounds: Bounds,

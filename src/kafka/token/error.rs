@@ -42,7 +42,7 @@ pub enum TokenError {
         /// The host in the endpoint's URL.
         host: String,
     },
-    /// The endpoint's name leads to the operator's own machine or link (decision 38).
+    /// The endpoint's name leads to the operator's own machine or link (SAFE-38).
     #[error(
         "the token endpoint's host {host} has only loopback or link-local addresses, which the operator does not \
          connect to; name another, or run the operator with --allow-local-addresses"
@@ -135,12 +135,12 @@ pub enum InvalidOidc {
         "the token endpoint is not a URL like https://sso.example.com/token, without user and fragment"
     )]
     Endpoint,
-    /// The secret would go over the network as it is (decision 37).
+    /// The secret would go over the network as it is (SAFE-37).
     #[error(
         "the token endpoint is http, where anybody on the way reads the client's secret; use https, or set allowInsecure"
     )]
     Plaintext,
-    /// The endpoint is on the operator's own machine or link (decision 38).
+    /// The endpoint is on the operator's own machine or link (SAFE-38).
     #[error(
         "the token endpoint's host {host} is a loopback or link-local address, which the operator does not connect to; \
          name another, or run the operator with --allow-local-addresses"

@@ -1,5 +1,5 @@
 //! The AWS identity of the operator's own Pod, as EKS gives it: by the environment, a token in a file, and somebody to show that
-//! token to for an access key. Knows nothing of who may use it (decision 36), nor of the node's role, which is not the operator's.
+//! token to for an access key. Knows nothing of who may use it (SAFE-36), nor of the node's role, which is not the operator's.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -122,7 +122,7 @@ const AGENTS: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// Whoever set the variables runs the process, so that they may name what a resource may not (decision 38): the agent, or this
+/// Whoever set the variables runs the process, so that they may name what a resource may not (SAFE-38): the agent, or this
 /// machine. Anything else is asked over TLS alone, and not on this machine or link.
 fn endpoint(url: &str, variable: &'static str) -> Result<Endpoint, InvalidAws> {
     let invalid = InvalidAws::Endpoint { variable };

@@ -29,9 +29,9 @@ pub struct OidcConfig {
     pub extensions: Vec<(String, String)>,
     /// Authorities whose certificates the endpoint may have, as a bundle in PEM; `None`: the system's.
     pub trusted_certificates: Option<Vec<u8>>,
-    /// Whether the endpoint may be http (decision 37).
+    /// Whether the endpoint may be http (SAFE-37).
     pub allow_insecure: bool,
-    /// Whether the endpoint may be on loopback or link-local addresses (decision 38).
+    /// Whether the endpoint may be on loopback or link-local addresses (SAFE-38).
     pub allow_local_addresses: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which broker coordinates each group, in what state it is, and who its members are (decisions 22 and 23).
+//! Which broker coordinates each group, in what state it is, and who its members are (KNOW-22 and KNOW-23).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

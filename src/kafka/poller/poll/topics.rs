@@ -1,4 +1,4 @@
-//! Which topics count for a group (decision 19), and how many partitions they have (`kafka.md`, rule 7).
+//! Which topics count for a group (KNOW-19), and how many partitions they have (`kafka.md`, rule 7).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
