@@ -251,6 +251,18 @@ async fn a_partition_without_a_leader_holds_at_once_and_is_said_when_it_lasts() 
     assert_eq!(scene.status("orders")["lag"]["total"], json!(null));
 }
 
+/// TELL-30.
+#[tokio::test(start_paused = true)]
+async fn a_scale_down_that_waits_leaves_a_scale_up_possible() {
+    let scene = Scene::of(6);
+    let _operator = scene.operator().await;
+    scene.looks(4, 0).await;
+    let decision = scene.status("orders")["decision"].clone();
+    assert_eq!(decision["reason"], "GatheringEvidence", "{decision}");
+    let able = scene.condition("orders", "AbleToScale");
+    assert_eq!(able, "True/ReadyForNewScale");
+}
+
 #[tokio::test(start_paused = true)]
 async fn dry_run_decides_reports_and_changes_nothing() {
     let scene = Scene::of(1);

@@ -86,6 +86,7 @@ fn set_password(scene: &Scene, to: &str) {
         .edit("secrets", "user", |secret| secret["data"] = data);
 }
 
+/// The double refuses a list of Secrets that names none (SAFE-40).
 #[tokio::test(start_paused = true)]
 async fn a_password_that_changes_is_handed_over_at_once() {
     let scene = scene();

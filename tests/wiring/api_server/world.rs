@@ -70,6 +70,10 @@ impl World {
         if self.forbidden.contains(&plural) {
             return (403, refusal(403, &format!("{plural} is forbidden")));
         }
+        // The chart grants no list of the Secrets of a namespace.
+        if plural == "secrets" && named(query).is_none() {
+            return (403, refusal(403, "secrets is forbidden without a name"));
+        }
         let labels: Option<(String, String)> = query.get("labelSelector").and_then(|selector| {
             let (key, value) = selector.split_once("%3D")?;
             Some((key.to_owned(), value.to_owned()))
