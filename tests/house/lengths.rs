@@ -1,5 +1,7 @@
 //! How long a function, a file and a line may be.
 
+use std::ops::RangeInclusive;
+
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
@@ -8,6 +10,8 @@ use crate::sources::Source;
 const FUNCTION: usize = 80;
 const FILE: usize = 500;
 const COLUMNS: usize = 100;
+/// A word of so many characters is not cut.
+const LONG_WORD: usize = 60;
 
 /// What is too long in a file.
 pub(crate) fn too_long(source: &Source) -> Vec<String> {
@@ -17,51 +21,62 @@ pub(crate) fn too_long(source: &Source) -> Vec<String> {
     if lines > FILE {
         faults.push(format!("{path} has {lines} lines, more than {FILE}"));
     }
-    let wide = source
-        .text
-        .lines()
-        .zip(1..)
-        .filter(|(line, _)| is_too_wide(line));
-    faults
-        .extend(wide.map(|(_, number)| format!("{path}:{number} is wider than {COLUMNS} columns")));
-    let mut functions = Functions::default();
-    functions.visit_file(&syn::parse_file(&source.text).unwrap_or_else(|e| panic!("{path}: {e}")));
-    let long = functions
-        .0
-        .into_iter()
-        .filter(|(_, lines)| *lines > FUNCTION);
+    let mut found = Found::default();
+    let parsed = syn::parse_file(&source.text);
+    found.visit_file(&parsed.unwrap_or_else(|error| panic!("{path}: {error}")));
+    for (line, number) in source.text.lines().zip(1..) {
+        let is_formatted = !found
+            .unformatted
+            .iter()
+            .any(|lines| lines.contains(&number));
+        if is_too_wide(line, is_formatted) {
+            faults.push(format!("{path}:{number} is wider than {COLUMNS} columns"));
+        }
+    }
+    let long = found.functions.into_iter();
+    let long = long.filter(|(_, lines)| *lines > FUNCTION);
     faults.extend(
         long.map(|(name, lines)| format!("{path}: {name} has {lines} lines, more than {FUNCTION}")),
     );
     faults
 }
 
-/// A text, a row of a table and an address cannot be cut without harm.
-fn is_too_wide(line: &str) -> bool {
-    if line.chars().count() <= COLUMNS {
+/// A text, a row of a table, a long name and an address cannot be cut without harm.
+fn is_too_wide(line: &str, is_formatted: bool) -> bool {
+    if line.chars().count() <= COLUMNS || line.contains("://") {
         return false;
     }
-    let is_comment = line.trim_start().starts_with("//");
-    let is_table = line
-        .trim_start()
-        .trim_start_matches(['/', '!', ' '])
-        .starts_with('|');
-    let has_text = !is_comment && line.contains('"');
-    !(is_table || has_text || line.contains("://"))
+    if line.split_whitespace().any(|word| word.len() >= LONG_WORD) {
+        return false;
+    }
+    let line = line.trim_start();
+    if line.starts_with("//") {
+        return !line.trim_start_matches(['/', '!', ' ']).starts_with('|');
+    }
+    is_formatted && !line.contains('"')
 }
 
 #[derive(Default)]
-struct Functions(Vec<(String, usize)>);
+struct Found {
+    /// Names and lengths.
+    functions: Vec<(String, usize)>,
+    /// Lines that rustfmt leaves as they are: what is given to macros, attributes and texts.
+    unformatted: Vec<RangeInclusive<usize>>,
+}
 
-impl Functions {
+impl Found {
     fn note(&mut self, name: &syn::Ident, block: &syn::Block) {
-        let span = block.span();
-        let lines = span.end().line - span.start().line + 1;
-        self.0.push((name.to_string(), lines));
+        let lines = lines(block.span());
+        let count = lines.end() - lines.start() + 1;
+        self.functions.push((name.to_string(), count));
     }
 }
 
-impl<'ast> Visit<'ast> for Functions {
+fn lines(span: proc_macro2::Span) -> RangeInclusive<usize> {
+    span.start().line..=span.end().line
+}
+
+impl<'ast> Visit<'ast> for Found {
     fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
         self.note(&function.sig.ident, &function.block);
         visit::visit_item_fn(self, function);
@@ -70,5 +85,20 @@ impl<'ast> Visit<'ast> for Functions {
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
         self.note(&function.sig.ident, &function.block);
         visit::visit_impl_item_fn(self, function);
+    }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.unformatted.push(lines(called.span()));
+    }
+
+    fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
+        // A doc comment is one as well.
+        if !attribute.path().is_ident("doc") {
+            self.unformatted.push(lines(attribute.span()));
+        }
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.unformatted.push(lines(text.span()));
     }
 }
