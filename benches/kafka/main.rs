@@ -25,7 +25,7 @@ use lagrange::kafka::connection::secret::Secret;
 use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security, Tls};
 use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::observer::Observer;
-use lagrange::kafka::pool::{Pool, Settings};
+use lagrange::kafka::pool::{Pool, Settings, Wakeups};
 use lagrange::kafka::rdkafka::bounds::Bounds;
 use lagrange::kafka::rdkafka::reader::RdkafkaFactory;
 use lagrange_core::intent::servers::Servers;
@@ -145,18 +145,7 @@ async fn commit(kafka: &Kafka, count: usize) {
 
 async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
     let told = Arc::new(Told::default());
-    let settings = Settings {
-        look_deadline: Duration::from_secs(30),
-        ..settings()
-    };
-    let readers = RdkafkaFactory {
-        call_timeout: settings.call_timeout,
-        allow_local_addresses: true,
-        bounds: Bounds::default(),
-    };
-    let observer = Arc::clone(&told) as Arc<dyn Observer>;
-    let (pool, mut wakeups, _failures) =
-        Pool::new(Clock::start(), settings, Arc::new(readers), observer);
+    let (pool, mut wakeups) = open(Arc::clone(&told) as Arc<dyn Observer>);
     let connection = Connection::new(
         Servers::parse(servers.split(',')).unwrap(),
         security.clone(),
@@ -201,14 +190,41 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
         looks: told.looks(),
         cpu: cpu / count,
     };
-    let per_look: Vec<String> = cost
-        .looks
-        .requests
-        .iter()
+    report(&cost, servers, until_read);
+    let closing = Instant::now();
+    assert!(pool.shutdown(Duration::from_secs(3)).await);
+    println!(
+        "              closed in {:.1} ms",
+        closing.elapsed().as_secs_f64() * 1e3
+    );
+    cost
+}
+
+/// A pool that waits for slow answers rather than giving a look up.
+fn open(observer: Arc<dyn Observer>) -> (Pool, Wakeups) {
+    let settings = Settings {
+        look_deadline: Duration::from_secs(30),
+        ..settings()
+    };
+    let readers = RdkafkaFactory {
+        call_timeout: settings.call_timeout,
+        allow_local_addresses: true,
+        bounds: Bounds::default(),
+    };
+    let (pool, wakeups, _failures) =
+        Pool::new(Clock::start(), settings, Arc::new(readers), observer);
+    (pool, wakeups)
+}
+
+/// Prints what a look cost, and what this process holds while it reads these servers.
+fn report(cost: &Cost, servers: &str, until_read: Duration) {
+    let requests = cost.looks.requests.iter();
+    let per_look: Vec<String> = requests
         .map(|(api, count)| format!("{api} {count:.2}"))
         .collect();
     println!(
-        "{groups:5} groups: {:7.1} requests, {} connections, {:6.1} ms, CPU {:5.1} ms, {} threads, {} MB; first read after {:.0} ms",
+        "{:5} groups: {:7.1} requests, {} connections, {:6.1} ms, CPU {:5.1} ms, {} threads, {} MB; first read after {:.0} ms",
+        cost.groups,
         cost.requests(),
         Kafka::connections_to(servers),
         cost.looks.wall.as_secs_f64() * 1e3,
@@ -222,20 +238,10 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
         per_look.join(", "),
         cost.looks.count
     );
-    let closing = Instant::now();
-    assert!(pool.shutdown(Duration::from_secs(3)).await);
-    println!(
-        "              closed in {:.1} ms",
-        closing.elapsed().as_secs_f64() * 1e3
-    );
-    cost
 }
 
 /// Takes what comes, until then.
-async fn drain(
-    wakeups: &mut lagrange::kafka::pool::Wakeups,
-    mut until: std::pin::Pin<&mut tokio::time::Sleep>,
-) {
+async fn drain(wakeups: &mut Wakeups, mut until: std::pin::Pin<&mut tokio::time::Sleep>) {
     loop {
         tokio::select! {
             biased;

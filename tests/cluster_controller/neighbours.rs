@@ -9,6 +9,57 @@ use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
 
+/// A group that cannot work: its name, what is wrong in its spec, and what `Ready` says of it.
+struct Bad {
+    name: &'static str,
+    change: Value,
+    says: &'static str,
+}
+
+/// One for each way in which a group cannot work. `mute`: takes connections and never says a word; `closed`: nobody listens.
+fn bad_groups(mute: &str, closed: &str) -> [Bad; 7] {
+    let bad = |name, change, says| Bad { name, change, says };
+    let at = |server: &str| json!({ "kafka": { "bootstrapServers": [server] } });
+    let behind_tls = json!({ "kafka": { "bootstrapServers": [mute], "tls": {} } });
+    [
+        bad("mute", at(mute), "False/KafkaUnreachable"),
+        bad("mute-tls", behind_tls, "False/KafkaUnreachable"),
+        bad("closed", at(closed), "False/KafkaUnreachable"),
+        bad(
+            "pattern",
+            json!({ "topics": null, "topicPattern": "orders(" }),
+            "False/InvalidSpec",
+        ),
+        bad(
+            "cluster",
+            json!({ "kafka": { "bootstrapServers": null, "clusterRef": { "name": "nowhere" } } }),
+            "False/ClusterNotFound",
+        ),
+        bad(
+            "target",
+            json!({ "scaleTargetRef": { "name": "nowhere" } }),
+            "False/TargetNotFound",
+        ),
+        bad(
+            "topic",
+            json!({ "topics": ["there.is.no.such.topic"] }),
+            "False/TopicNotFound",
+        ),
+    ]
+}
+
+impl Stage<'_> {
+    /// Creates it with a target and a group of its own, so that none contests another.
+    async fn bad_group(&self, Bad { name, change, .. }: &Bad) {
+        let mut spec = self.spec(json!({ "groupId": name, "scaleTargetRef": { "name": name } }));
+        if *name != "target" {
+            self.space.deployment(name, 1).await;
+        }
+        crate::stage::merge(&mut spec, change.clone());
+        self.space.group(name, spec).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
     let stage = Stage::new("apples").await;
@@ -22,44 +73,12 @@ async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
         .local_addr()
         .unwrap()
         .to_string();
-    let at = |server: &str| json!({ "kafka": { "bootstrapServers": [server] } });
-    let behind_tls = json!({ "kafka": { "bootstrapServers": [mute], "tls": {} } });
-    let bad: [(&str, Value, &str); 7] = [
-        ("mute", at(&mute), "False/KafkaUnreachable"),
-        ("mute-tls", behind_tls, "False/KafkaUnreachable"),
-        ("closed", at(&closed), "False/KafkaUnreachable"),
-        (
-            "pattern",
-            json!({ "topics": null, "topicPattern": "orders(" }),
-            "False/InvalidSpec",
-        ),
-        (
-            "cluster",
-            json!({ "kafka": { "bootstrapServers": null, "clusterRef": { "name": "nowhere" } } }),
-            "False/ClusterNotFound",
-        ),
-        (
-            "target",
-            json!({ "scaleTargetRef": { "name": "nowhere" } }),
-            "False/TargetNotFound",
-        ),
-        (
-            "topic",
-            json!({ "topics": ["there.is.no.such.topic"] }),
-            "False/TopicNotFound",
-        ),
-    ];
-    for (name, change, _) in &bad {
-        // Each with a target and a group of its own, so that none contests another.
-        let mut spec = stage.spec(json!({ "groupId": name, "scaleTargetRef": { "name": name } }));
-        if *name != "target" {
-            stage.space.deployment(name, 1).await;
-        }
-        crate::stage::merge(&mut spec, change.clone());
-        stage.space.group(name, spec).await;
+    let all_bad = bad_groups(&mute, &closed);
+    for bad in &all_bad {
+        stage.bad_group(bad).await;
     }
     let operator = stage.operator().await;
-    for (name, _, says) in &bad {
+    for Bad { name, says, .. } in &all_bad {
         stage.space.until_condition(name, "Ready", says).await;
     }
     for mute in ["mute", "mute-tls"] {

@@ -80,26 +80,9 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
     assert!(ended.success());
 
     let text = fs::read_to_string(&file).unwrap();
-    let replayed = replay(&["--check"], &file);
-    let said = String::from_utf8_lossy(&replayed.stderr);
-    assert!(replayed.status.success(), "{said}");
-    // One answer for each decision, each as it was recorded.
     let decided = lines(&text, "decided");
-    let answers = String::from_utf8(replayed.stdout).unwrap();
-    assert_eq!(answers.lines().count(), decided.len());
-    // What is recorded is what was done and told.
-    let scaled: Vec<i64> = decided
-        .iter()
-        .filter_map(|line| line["replicas"].as_i64())
-        .collect();
-    let sizes: Vec<i64> = stage.sizes().into_iter().map(i64::from).collect();
-    assert_eq!(scaled, sizes);
-    let told = stage.status().await.decision.unwrap();
-    let reasons: Vec<&str> = decided
-        .iter()
-        .filter_map(|line| line["reason"].as_str())
-        .collect();
-    assert!(reasons.contains(&&*told.reason), "{told:?} {reasons:?}");
+    assert_replays_each(&file, decided.len());
+    assert_recorded_what_was_done(&stage, &decided).await;
     let inits = lines(&text, "init");
     let anew = inits
         .iter()
@@ -112,18 +95,40 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
         0o600
     );
 
-    // Another decision than was recorded is found.
-    let other = directory.path().join("other.jsonl");
-    fs::write(
-        &other,
-        text.replacen(
-            "\"reason\":\"LagAboveTarget\"",
-            "\"reason\":\"AsDesired\"",
-            1,
-        ),
-    )
-    .unwrap();
-    let replayed = replay(&["--check"], &other);
+    assert_another_decision_is_found(&text, &directory.path().join("other.jsonl"));
+}
+
+/// One answer for each decision, each as it was recorded.
+fn assert_replays_each(file: &Path, decisions: usize) {
+    let replayed = replay(&["--check"], file);
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success(), "{said}");
+    let answers = String::from_utf8(replayed.stdout).unwrap();
+    assert_eq!(answers.lines().count(), decisions);
+}
+
+/// What is recorded is what was done and told.
+async fn assert_recorded_what_was_done(stage: &Stage<'_>, decided: &[Value]) {
+    let scaled: Vec<i64> = decided
+        .iter()
+        .filter_map(|line| line["replicas"].as_i64())
+        .collect();
+    let sizes: Vec<i64> = stage.sizes().into_iter().map(i64::from).collect();
+    assert_eq!(scaled, sizes);
+    let told = stage.status().await.decision.unwrap();
+    let reasons: Vec<&str> = decided
+        .iter()
+        .filter_map(|line| line["reason"].as_str())
+        .collect();
+    assert!(reasons.contains(&&*told.reason), "{told:?} {reasons:?}");
+}
+
+/// Another decision than was recorded is found: that of `text`, changed in one place and written to `other`.
+fn assert_another_decision_is_found(text: &str, other: &Path) {
+    let recorded = "\"reason\":\"LagAboveTarget\"";
+    let changed = text.replacen(recorded, "\"reason\":\"AsDesired\"", 1);
+    fs::write(other, changed).unwrap();
+    let replayed = replay(&["--check"], other);
     let said = String::from_utf8_lossy(&replayed.stderr);
     assert_eq!(replayed.status.code(), Some(1));
     assert!(

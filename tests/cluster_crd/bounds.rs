@@ -32,103 +32,110 @@ fn spec_of(kind: &str) -> JSONSchemaProps {
     schema.properties.unwrap()["spec"].clone()
 }
 
+/// Every violation of a bound at `path` and below it.
+fn violations(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violation>) {
+    let wrong = match schema.type_.as_deref() {
+        Some("integer") => of_integer(schema),
+        Some("string") => of_string(schema),
+        Some("boolean") => vec![(json!("yes"), "must be of type boolean")],
+        Some("array") => of_array(schema),
+        Some("object") => of_object(schema),
+        other => panic!("{path:?} is of type {other:?}"),
+    };
+    into.extend(wrong.into_iter().map(|(value, answer)| Violation {
+        path: path.to_vec(),
+        value,
+        answer,
+    }));
+    match schema.type_.as_deref() {
+        Some("array") => below_array(schema, path, into),
+        Some("object") => below_object(schema, path, into),
+        _ => {}
+    }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     reason = "bounds are small whole numbers"
 )]
-fn violations(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violation>) {
-    let mut add = |value: Value, answer| {
-        into.push(Violation {
-            path: path.to_vec(),
-            value,
-            answer,
-        });
+fn of_integer(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
+    let most = schema.maximum.expect("a largest value") as i64;
+    let least = schema.minimum.expect("a smallest value") as i64;
+    vec![
+        (json!(most + 1), "should be less than or equal to"),
+        (json!(least - 1), "should be greater than or equal to"),
+        (json!(1.5), "must be of type integer"),
+        (json!("1"), "must be of type integer"),
+    ]
+}
+
+fn of_string(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
+    let mut wrong = Vec::new();
+    let long = |length: i64| json!("a".repeat(usize::try_from(length).unwrap()));
+    if schema.enum_.is_some() {
+        wrong.push((json!("Whatever"), "Unsupported value"));
+    } else {
+        let most = schema.max_length.expect("a greatest length");
+        wrong.push((long(most + 1), "Too long"));
+    }
+    if let Some(least) = schema.min_length {
+        wrong.push((long(least - 1), "should be at least"));
+    }
+    if schema.pattern.is_some() {
+        wrong.push((json!("a b"), "should match"));
+    }
+    wrong.push((json!(7), "must be of type string"));
+    wrong
+}
+
+fn of_array(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
+    let most = schema.max_items.expect("a greatest number of items");
+    let many: Vec<String> = (0..=most).map(|n| format!("item-{n}:1")).collect();
+    let mut wrong = vec![(json!(many), "Too many")];
+    if schema.min_items.is_some() {
+        wrong.push((json!([]), "should have at least"));
+    }
+    if schema.x_kubernetes_list_type.as_deref() == Some("set") {
+        wrong.push((json!(["same:1", "same:1"]), "Duplicate value"));
+    }
+    wrong
+}
+
+fn of_object(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
+    let mut wrong = vec![(json!("text"), "must be of type object")];
+    if let Some(most) = schema.max_properties {
+        let many: serde_json::Map<_, _> = (0..=most)
+            .map(|n| (format!("label-{n}"), json!("x")))
+            .collect();
+        wrong.push((many.into(), "must have at most"));
+    }
+    wrong
+}
+
+fn below_array(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violation>) {
+    assert!(
+        schema.x_kubernetes_list_type.is_some(),
+        "{path:?} does not say how it is merged"
+    );
+    let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items else {
+        panic!("{path:?} has no items")
     };
-    match schema.type_.as_deref() {
-        Some("integer") => {
-            add(
-                json!(schema.maximum.expect("a largest value") as i64 + 1),
-                "should be less than or equal to",
-            );
-            add(
-                json!(schema.minimum.expect("a smallest value") as i64 - 1),
-                "should be greater than or equal to",
-            );
-            add(json!(1.5), "must be of type integer");
-            add(json!("1"), "must be of type integer");
-        }
-        Some("string") => {
-            if schema.enum_.is_some() {
-                add(json!("Whatever"), "Unsupported value");
-            } else {
-                add(
-                    json!("a".repeat(schema.max_length.expect("a greatest length") as usize + 1)),
-                    "Too long",
-                );
-            }
-            if let Some(least) = schema.min_length {
-                add(json!("a".repeat(least as usize - 1)), "should be at least");
-            }
-            if schema.pattern.is_some() {
-                add(json!("a b"), "should match");
-            }
-            add(json!(7), "must be of type string");
-        }
-        Some("boolean") => add(json!("yes"), "must be of type boolean"),
-        Some("array") => {
-            let most = schema.max_items.expect("a greatest number of items") as usize;
-            add(
-                json!(
-                    (0..=most)
-                        .map(|n| format!("item-{n}:1"))
-                        .collect::<Vec<_>>()
-                ),
-                "Too many",
-            );
-            if schema.min_items.is_some() {
-                add(json!([]), "should have at least");
-            }
-            if schema.x_kubernetes_list_type.as_deref() == Some("set") {
-                add(json!(["same:1", "same:1"]), "Duplicate value");
-            }
-            assert!(
-                schema.x_kubernetes_list_type.is_some(),
-                "{path:?} does not say how it is merged"
-            );
-            let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items else {
-                panic!("{path:?} has no items")
-            };
-            let item = [path, &["0".to_owned()]].concat();
-            violations(items, &item, into);
-        }
-        Some("object") => {
-            add(json!("text"), "must be of type object");
-            let required = schema.required.iter().flatten();
-            into.extend(required.map(|name| Violation {
-                path: [path, std::slice::from_ref(name)].concat(),
-                value: Value::Null,
-                answer: "Required value",
-            }));
-            if let Some(most) = schema.max_properties {
-                let many: serde_json::Map<_, _> = (0..=most)
-                    .map(|n| (format!("label-{n}"), json!("x")))
-                    .collect();
-                into.push(Violation {
-                    path: path.to_vec(),
-                    value: many.into(),
-                    answer: "must have at most",
-                });
-            }
-            for (name, property) in schema.properties.iter().flatten() {
-                assert!(
-                    property.description.is_some(),
-                    "{path:?}.{name} does not say what it is"
-                );
-                violations(property, &[path, std::slice::from_ref(name)].concat(), into);
-            }
-        }
-        other => panic!("{path:?} is of type {other:?}"),
+    violations(items, &[path, &["0".to_owned()]].concat(), into);
+}
+
+fn below_object(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violation>) {
+    let required = schema.required.iter().flatten();
+    into.extend(required.map(|name| Violation {
+        path: [path, std::slice::from_ref(name)].concat(),
+        value: Value::Null,
+        answer: "Required value",
+    }));
+    for (name, property) in schema.properties.iter().flatten() {
+        assert!(
+            property.description.is_some(),
+            "{path:?}.{name} does not say what it is"
+        );
+        violations(property, &[path, std::slice::from_ref(name)].concat(), into);
     }
 }
 

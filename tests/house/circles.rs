@@ -119,11 +119,10 @@ pub(crate) fn of(arrows: &[(usize, usize)], count: usize) -> Vec<Vec<usize>> {
         reach[*from][*to] = true;
     }
     for via in 0..count {
-        for from in 0..count {
-            if reach[from][via] {
-                for to in 0..count {
-                    reach[from][to] |= reach[via][to];
-                }
+        let further = reach[via].clone();
+        for reached in reach.iter_mut().filter(|reached| reached[via]) {
+            for (to, from_via) in reached.iter_mut().zip(&further) {
+                *to |= from_via;
             }
         }
     }

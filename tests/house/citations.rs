@@ -62,7 +62,7 @@ pub(crate) fn dead_links() -> Vec<String> {
             };
             if !target.exists() {
                 faults.push(format!("{}: {link}", page.path.display()));
-            } else if !anchor.is_empty() && file.ends_with(".md") | file.is_empty() {
+            } else if !anchor.is_empty() && target.extension().is_some_and(|end| end == "md") {
                 let text = fs::read_to_string(&target).unwrap();
                 if !anchors(&text).contains(anchor) {
                     faults.push(format!("{}: {link} (no such heading)", page.path.display()));

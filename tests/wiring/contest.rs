@@ -1,11 +1,9 @@
 //! Who manages what when several want to (ACT-7 to ACT-9).
 
-use http::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    api_server::Seen,
     kafka::Sight,
     scene::{Scene, cluster, deployment, group, group_of_cluster, settle},
 };
@@ -196,29 +194,8 @@ fn squat(scene: &Scene, servers: &str, has_target: bool) {
     squatter["spec"]["kafka"]["bootstrapServers"] = json!([servers]);
     scene.api.create("consumergroups", squatter);
     if has_target {
-        create_deployment(scene, "squat", "orders");
+        scene.create_deployment("squat", "orders");
     }
-}
-
-fn create_deployment(scene: &Scene, namespace: &str, name: &str) {
-    let mut workload = deployment(name, 1);
-    workload["metadata"]["namespace"] = json!(namespace);
-    scene.api.create("deployments", workload);
-}
-
-/// Everything that `Ready` of a ConsumerGroup was said to be, each once after the other.
-fn ready_history(scene: &Scene, path: &str) -> Vec<String> {
-    let ready = |seen: &Seen| {
-        let conditions = seen.body["status"]["conditions"].as_array()?;
-        let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
-        Some(ready["reason"].as_str()?.to_owned())
-    };
-    let writes = scene
-        .api
-        .requests(&Method::PATCH, &format!("/{path}/status"));
-    let mut said: Vec<String> = writes.iter().filter_map(ready).collect();
-    said.dedup();
-    said
 }
 
 #[rstest]
@@ -239,7 +216,7 @@ async fn an_older_group_of_another_namespace_keeps_nobody_from_managing(
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     scene.looks(2, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
-    let said = ready_history(&scene, "namespaces/default/consumergroups/orders");
+    let said = scene.ready_history("namespaces/default/consumergroups/orders");
     assert!(!said.contains(&"GroupContested".to_owned()), "{said:?}");
     let theirs = if has_target {
         "True/Managed"
@@ -270,243 +247,4 @@ async fn two_namespaces_that_manage_one_group_of_the_same_servers_are_both_told(
     settle().await;
     scene.looks(8, 0).await;
     assert_eq!(scene.message("orders", "Ready"), "");
-}
-
-/// Two namespaces that one KafkaCluster lets in, each with a group `orders` on its own target; the one of `shop` is older.
-fn two_of_one_cluster() -> Scene {
-    let scene = Scene::empty();
-    scene
-        .api
-        .create("kafkaclusters", cluster("main", json!({ "from": "All" })));
-    let reference = || json!({ "name": "main", "namespace": "kafka" });
-    for namespace in ["shop", "mart"] {
-        create_deployment(&scene, namespace, "orders");
-        let group = group_of_cluster("orders", namespace, reference());
-        scene.api.create("consumergroups", group);
-    }
-    scene
-}
-
-async fn looks(scene: &Scene, count: u32) {
-    for _ in 0..count {
-        scene.look(Sight::behind(6, 1, 0)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_two_namespaces_on_one_kafka_cluster_the_older_manages_and_the_other_is_told_whom_to_ask()
- {
-    let scene = two_of_one_cluster();
-    let _operator = scene.operator().await;
-    looks(&scene, 4).await;
-    assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
-    assert_eq!(
-        scene.condition("mart/orders", "Ready"),
-        "False/GroupContested"
-    );
-    let said = scene.message("mart/orders", "Ready");
-    assert!(
-        said.contains("KafkaCluster kafka/main") && !said.contains("shop"),
-        "{said}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_without_a_target_waits_for_nobody_and_nobody_waits_for_it() {
-    let scene = two_of_one_cluster();
-    scene.api.delete("deployments", "shop/orders");
-    let _operator = scene.operator().await;
-    looks(&scene, 4).await;
-    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    // It comes too late.
-    create_deployment(&scene, "shop", "orders");
-    looks(&scene, 8).await;
-    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    assert_eq!(
-        scene.condition("shop/orders", "Ready"),
-        "False/GroupContested"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_group_that_stops_being_managed_hands_over_after_a_minute_and_only_once() {
-    let scene = two_of_one_cluster();
-    let operator = scene.operator().await;
-    looks(&scene, 4).await;
-    scene.api.delete("deployments", "shop/orders");
-    settle().await;
-    looks(&scene, 3).await;
-    assert_eq!(
-        scene.condition("mart/orders", "Ready"),
-        "False/GroupContested"
-    );
-    looks(&scene, 3).await;
-    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-
-    create_deployment(&scene, "shop", "orders");
-    looks(&scene, 20).await;
-    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    // Not by a restart either.
-    scene.api.kill(operator.client);
-    let _next = scene.operator().await;
-    looks(&scene, 20).await;
-    assert_eq!(
-        scene.condition("shop/orders", "Ready"),
-        "False/GroupContested"
-    );
-    assert_eq!(
-        ready_history(&scene, "mart/consumergroups/orders"),
-        ["GroupContested", "NotYetObserved", "Managed"]
-    );
-    let said = scene.message("shop/orders", "Ready");
-    assert!(said.contains("since 20"), "{said}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_blip_and_a_kafka_that_is_down_for_all_hand_nothing_over() {
-    let scene = two_of_one_cluster();
-    let operator = scene.operator().await;
-    looks(&scene, 4).await;
-    scene.api.delete("deployments", "shop/orders");
-    looks(&scene, 2).await;
-    create_deployment(&scene, "shop", "orders");
-    looks(&scene, 8).await;
-    assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
-
-    let fail = async |count| {
-        for _ in 0..count {
-            tokio::time::sleep(crate::scene::INTERVAL).await;
-            scene.kafka.fail();
-            settle().await;
-        }
-    };
-    fail(40).await;
-    assert_eq!(
-        scene.condition("shop/orders", "Ready"),
-        "False/KafkaUnreachable"
-    );
-    // A restart in the middle of it.
-    scene.api.kill(operator.client);
-    let _next = scene.operator().await;
-    fail(40).await;
-    looks(&scene, 8).await;
-    assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
-    assert_eq!(
-        ready_history(&scene, "mart/consumergroups/orders"),
-        ["GroupContested"],
-        "all the while"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_login_that_is_refused_to_both_hands_nothing_over() {
-    let scene = two_of_one_cluster();
-    scene.api.delete("deployments", "shop/orders");
-    let _operator = scene.operator().await;
-    looks(&scene, 4).await;
-    // The older is well again, and waits; then neither is let in for ten minutes.
-    create_deployment(&scene, "shop", "orders");
-    looks(&scene, 4).await;
-    for _ in 0..40 {
-        tokio::time::sleep(crate::scene::INTERVAL).await;
-        scene.kafka.refuse();
-        settle().await;
-    }
-    assert_eq!(
-        scene.condition("mart/orders", "Ready"),
-        "False/AuthenticationFailed"
-    );
-    looks(&scene, 20).await;
-    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    assert_eq!(
-        scene.condition("shop/orders", "Ready"),
-        "False/GroupContested"
-    );
-}
-
-/// ACT-9.
-#[tokio::test(start_paused = true)]
-async fn an_older_group_that_is_pointed_at_one_that_is_managed_waits() {
-    let scene = two_of_one_cluster();
-    scene.api.edit("consumergroups", "shop/orders", |group| {
-        group["spec"]["groupId"] = json!("other");
-    });
-    let operator = scene.operator().await;
-    looks(&scene, 4).await;
-    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    scene.api.edit("consumergroups", "shop/orders", |group| {
-        group["spec"]["groupId"] = json!("orders");
-    });
-    settle().await;
-    looks(&scene, 4).await;
-    scene.api.kill(operator.client);
-    let _next = scene.operator().await;
-    looks(&scene, 4).await;
-    assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    assert_eq!(
-        scene.condition("shop/orders", "Ready"),
-        "False/GroupContested"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_changes_hands_between_two_groups_and_never_has_two() {
-    let scene = Scene::empty();
-    scene.api.create("kafkaclusters", {
-        let mut own = cluster("main", json!({ "from": "Same" }));
-        own["metadata"]["namespace"] = json!("default");
-        own
-    });
-    scene.api.create("deployments", deployment("orders", 1));
-    let older = group_of_cluster("older", "default", json!({ "name": "main" }));
-    let younger = group("orders");
-    for (mut group, minimum) in [(older, 2), (younger, 3)] {
-        group["spec"]["scaleTargetRef"]["name"] = json!("orders");
-        group["spec"]["minReplicas"] = json!(minimum);
-        scene.api.create("consumergroups", group);
-    }
-    let _operator = scene.operator().await;
-    let look = async |count| {
-        for _ in 0..count {
-            let sight = || Sight::behind(6, scene.replicas("orders"), 0);
-            scene
-                .look_at(&[("older", sight()), ("orders", sight())])
-                .await;
-        }
-    };
-    look(20).await;
-    assert_eq!(scene.replicas("orders"), 2);
-    assert_eq!(scene.condition("orders", "Ready"), "False/TargetContested");
-
-    scene.api.delete("kafkaclusters", "main");
-    settle().await;
-    look(3).await;
-    assert_eq!(scene.condition("older", "Ready"), "False/ClusterNotFound");
-    assert_eq!(scene.condition("orders", "Ready"), "False/TargetContested");
-    assert!(scene.message("orders", "Ready").contains("it has trouble"));
-    assert_eq!(scene.replicas("orders"), 2);
-    look(20).await;
-    assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
-    assert_eq!(scene.replicas("orders"), 3);
-
-    scene.api.create("kafkaclusters", {
-        let mut own = cluster("main", json!({ "from": "Same" }));
-        own["metadata"]["namespace"] = json!("default");
-        own
-    });
-    settle().await;
-    look(40).await;
-    assert_eq!(scene.condition("older", "Ready"), "False/TargetContested");
-    assert!(
-        scene
-            .message("older", "Ready")
-            .contains("default/orders already manages")
-    );
-    // Each of them once: 3 stands, though the other would have 2.
-    let sizes: Vec<_> = scene
-        .scales()
-        .iter()
-        .map(|seen| seen.body["spec"]["replicas"].clone())
-        .collect();
-    assert_eq!(sizes, [json!(2), json!(3)]);
 }

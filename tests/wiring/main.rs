@@ -20,6 +20,7 @@ mod accidents;
 mod api_server;
 mod contest;
 mod crowd;
+mod handover;
 mod kafka;
 mod limits;
 mod objects;

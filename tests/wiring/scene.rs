@@ -92,6 +92,28 @@ impl Scene {
         }
     }
 
+    /// A Deployment of one replica.
+    pub fn create_deployment(&self, namespace: &str, name: &str) {
+        let mut workload = deployment(name, 1);
+        workload["metadata"]["namespace"] = json!(namespace);
+        self.api.create("deployments", workload);
+    }
+
+    /// Everything that `Ready` of a ConsumerGroup was said to be, each once after the other.
+    pub fn ready_history(&self, path: &str) -> Vec<String> {
+        let ready = |seen: &Seen| {
+            let conditions = seen.body["status"]["conditions"].as_array()?;
+            let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
+            Some(ready["reason"].as_str()?.to_owned())
+        };
+        let writes = self
+            .api
+            .requests(&Method::PATCH, &format!("/{path}/status"));
+        let mut said: Vec<String> = writes.iter().filter_map(ready).collect();
+        said.dedup();
+        said
+    }
+
     /// Waits for an interval, then looks.
     pub async fn look(&self, sight: Sight) {
         self.look_at(&[("orders", sight)]).await;

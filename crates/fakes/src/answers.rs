@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use kafka_protocol::messages::{
     ApiVersionsResponse, BrokerId, ConsumerGroupDescribeResponse, DescribeGroupsResponse,
-    FindCoordinatorResponse, GroupId, ListGroupsResponse, ListOffsetsResponse, MetadataRequest,
-    MetadataResponse, OffsetFetchResponse, RequestKind, ResponseKind, SaslAuthenticateResponse,
-    SaslHandshakeResponse, TopicName, api_versions_response::ApiVersion,
-    consumer_group_describe_response, describe_groups_response,
+    FindCoordinatorRequest, FindCoordinatorResponse, GroupId, ListGroupsResponse,
+    ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetFetchResponse, RequestKind,
+    ResponseKind, SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
+    api_versions_response::ApiVersion, consumer_group_describe_response, describe_groups_response,
     find_coordinator_response::Coordinator, list_groups_response::ListedGroup,
     list_offsets_response, metadata_response, offset_fetch_request, offset_fetch_response,
 };
@@ -66,53 +66,11 @@ pub(crate) fn answer(
         RequestKind::SaslHandshake(request) => ResponseKind::SaslHandshake(
             SaslHandshakeResponse::default().with_mechanisms(vec![request.mechanism]),
         ),
-        RequestKind::SaslAuthenticate(_) => {
-            *world.logins.entry(id).or_default() += 1;
-            let answer = SaslAuthenticateResponse::default();
-            ResponseKind::SaslAuthenticate(if world.refusing.contains(&id) {
-                let usual = "Authentication failed: Invalid username or password";
-                let words = world.words.as_deref().unwrap_or(usual);
-                answer
-                    .with_error_code(LOGIN_REFUSED)
-                    .with_error_message(Some(text(words)))
-            } else {
-                answer
-            })
-        }
-        RequestKind::FindCoordinator(request) if version < 4 => {
-            let (node, address) = coordinator(&request.key, world);
-            let found = FindCoordinatorResponse::default()
-                .with_node_id(node)
-                .with_host(text(&address.ip().to_string()))
-                .with_port(i32::from(address.port()));
-            ResponseKind::FindCoordinator(found)
-        }
+        RequestKind::SaslAuthenticate(_) => ResponseKind::SaslAuthenticate(login(id, world)),
         RequestKind::FindCoordinator(request) => {
-            let found = request.coordinator_keys.iter().map(|key| {
-                let (node, address) = coordinator(key, world);
-                Coordinator::default()
-                    .with_key(key.clone())
-                    .with_node_id(node)
-                    .with_host(text(&address.ip().to_string()))
-                    .with_port(i32::from(address.port()))
-            });
-            let response = FindCoordinatorResponse::default();
-            ResponseKind::FindCoordinator(response.with_coordinators(found.collect()))
+            ResponseKind::FindCoordinator(coordinators(&request, version, world))
         }
-        RequestKind::ListGroups(_) => {
-            let mine = world
-                .groups
-                .iter()
-                .filter(|(_, group)| group.coordinator == id);
-            let groups = mine.map(|(name, group)| {
-                ListedGroup::default()
-                    .with_group_id(GroupId(text(name)))
-                    .with_protocol_type(text(group.kind))
-                    .with_group_state(text("Stable"))
-                    .with_group_type(text("classic"))
-            });
-            ResponseKind::ListGroups(ListGroupsResponse::default().with_groups(groups.collect()))
-        }
+        RequestKind::ListGroups(_) => ResponseKind::ListGroups(groups(id, world)),
         RequestKind::DescribeGroups(request) => {
             let groups = request
                 .groups
@@ -221,6 +179,58 @@ fn partitions(topic: &FakeTopic) -> Vec<metadata_response::MetadataResponseParti
             .with_error_code(if *leader < 0 { 5 } else { 0 })
     });
     answer.collect()
+}
+
+fn login(id: i32, world: &mut World) -> SaslAuthenticateResponse {
+    *world.logins.entry(id).or_default() += 1;
+    let answer = SaslAuthenticateResponse::default();
+    if !world.refusing.contains(&id) {
+        return answer;
+    }
+    let usual = "Authentication failed: Invalid username or password";
+    let words = world.words.as_deref().unwrap_or(usual);
+    answer
+        .with_error_code(LOGIN_REFUSED)
+        .with_error_message(Some(text(words)))
+}
+
+/// Before version 4 one group is asked for, and the answer has no list.
+fn coordinators(
+    request: &FindCoordinatorRequest,
+    version: i16,
+    world: &World,
+) -> FindCoordinatorResponse {
+    let answer = FindCoordinatorResponse::default();
+    if version < 4 {
+        let (node, address) = coordinator(&request.key, world);
+        return answer
+            .with_node_id(node)
+            .with_host(text(&address.ip().to_string()))
+            .with_port(i32::from(address.port()));
+    }
+    let found = request.coordinator_keys.iter().map(|key| {
+        let (node, address) = coordinator(key, world);
+        Coordinator::default()
+            .with_key(key.clone())
+            .with_node_id(node)
+            .with_host(text(&address.ip().to_string()))
+            .with_port(i32::from(address.port()))
+    });
+    answer.with_coordinators(found.collect())
+}
+
+/// The groups that a broker coordinates.
+fn groups(id: i32, world: &World) -> ListGroupsResponse {
+    let all = world.groups.iter();
+    let mine = all.filter(|(_, group)| group.coordinator == id);
+    let groups = mine.map(|(name, group)| {
+        ListedGroup::default()
+            .with_group_id(GroupId(text(name)))
+            .with_protocol_type(text(group.kind))
+            .with_group_state(text("Stable"))
+            .with_group_type(text("classic"))
+    });
+    ListGroupsResponse::default().with_groups(groups.collect())
 }
 
 fn coordinator(key: &StrBytes, world: &World) -> (BrokerId, SocketAddr) {

@@ -14,6 +14,7 @@
 pub mod audit;
 pub mod consumers;
 pub mod evidence;
+mod groups;
 pub mod kafka;
 pub mod kubernetes;
 pub mod members;

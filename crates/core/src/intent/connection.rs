@@ -3,11 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::invalid::{InvalidSpec, without_control_characters};
 use super::servers::Servers;
-use super::{InvalidSpec, without_control_characters};
 use crate::api::{
     CertificateSource, KafkaClusterSpec, KafkaSource, SaslMechanism, SaslSpec, TlsSpec,
 };
+
+/// Where Kafka is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A KafkaCluster; whether it exists and lets this namespace in is not known here.
+    Cluster {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// What the ConsumerGroup says itself.
+    Inline(Box<Plan>),
+}
 
 /// A connection as it is written, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::api::ConsumerGroupSpec;
 
-use super::Source;
+use super::connection::Source;
 
 /// Whole numbers beyond this lose digits in programs that read JSON into floating point.
 const EXACT_IN_JSON: u64 = (1 << 53) - 1;

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use thiserror::Error;
 
-use super::{Answer, BadLine};
+use super::answer::Answer;
 use crate::api::ConsumerGroup;
+use crate::intent::InvalidSpec;
 use crate::text::{clean, mistake};
+
+/// Version of the format.
+pub const PROTOCOL: i64 = 1;
 
 /// One line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +34,47 @@ impl Line {
     pub fn read(text: &str) -> Result<Self, BadLine> {
         serde_json::from_str(text).map_err(|error| BadLine::Format(problem(text, &error)))
     }
+}
+
+/// Why a line cannot be used. The text says what to write instead.
+#[derive(Debug, Error)]
+pub enum BadLine {
+    /// Not a line of this format.
+    #[error("not a line of this format: {0}")]
+    Format(String),
+    /// An observation before the settings.
+    #[error("the first line has to be an init line, unless --manifest is given")]
+    NoInit,
+    /// A format of another version.
+    #[error("protocol {0} is not known; this program reads protocol {known}", known = PROTOCOL)]
+    Protocol(i64),
+    /// The manifest cannot be managed as it is written.
+    #[error("manifest: {0}")]
+    Manifest(#[from] InvalidSpec),
+    /// Nothing says what to size for.
+    #[error("spec: give max_delay_s (1 to 86400) or lag_per_replica (1 or more)")]
+    Objective,
+    /// Bounds that make no sense.
+    #[error(
+        "spec: min_replicas 0 or more, max_replicas 1 or more and not below it, threads 1 or more"
+    )]
+    Bounds,
+    /// Many more partitions than are named.
+    #[error(
+        "topics: {0} partitions, and few of them are named; correct a count or number that no topic has"
+    )]
+    Partitions(usize),
+    /// A workload of fewer replicas than none.
+    #[error("workload.{field}: {replicas} is not possible; write 0 or more")]
+    Replicas {
+        /// Which count.
+        field: &'static str,
+        /// What it says.
+        replicas: i32,
+    },
+    /// A time that goes back, or is none.
+    #[error("t: {0} comes before the observation before it, or is no time")]
+    Time(f64),
 }
 
 /// What is wrong with a line that cannot be read: in which field, and what to write there.
@@ -52,7 +98,7 @@ fn problem(text: &str, error: &serde_json::Error) -> String {
 /// What the group is sized for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init {
-    /// Version of the format: [`super::PROTOCOL`].
+    /// Version of the format: [`PROTOCOL`].
     #[serde(default = "protocol")]
     pub protocol: i64,
     /// The settings.
@@ -66,7 +112,7 @@ pub struct Init {
 }
 
 fn protocol() -> i64 {
-    super::PROTOCOL
+    PROTOCOL
 }
 
 /// The settings: a whole manifest, or the few numbers that matter.

@@ -10,15 +10,13 @@ mod writing;
 
 pub use answer::Answer;
 pub use line::{
-    Committed, GroupLine, Init, Line, MemberLine, Observe, PartitionLine, Spec, TopicLine, Workload,
+    BadLine, Committed, GroupLine, Init, Line, MemberLine, Observe, PROTOCOL, PartitionLine, Spec,
+    TopicLine, Workload,
 };
 pub use reading::Reader;
-pub use session::{BadLine, Session};
+pub use session::Session;
 pub use time::time;
 pub use writing::Words;
-
-/// Version of the format.
-pub const PROTOCOL: i64 = 1;
 
 #[cfg(test)]
 mod tests;

@@ -1,58 +1,16 @@
 //! Reads lines, decides, and keeps the state between them. What is decided counts as done: the next observation shows it.
 
 use jiff::{SignedDuration, Timestamp};
-use thiserror::Error;
 
 use super::answer::Answer;
-use super::line::{Init, Line, Observe, Spec};
+use super::line::{BadLine, Init, Line, Observe, PROTOCOL, Spec};
 use super::reading::Reader;
 use super::time::time;
 use crate::api;
+use crate::intent::Intent;
 use crate::intent::topics::TopicPattern;
-use crate::intent::{Intent, InvalidSpec};
 use crate::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use crate::scaling::{Memory, Policy, State, decide};
-
-/// Why a line cannot be used. The text says what to write instead.
-#[derive(Debug, Error)]
-pub enum BadLine {
-    /// Not a line of this format.
-    #[error("not a line of this format: {0}")]
-    Format(String),
-    /// An observation before the settings.
-    #[error("the first line has to be an init line, unless --manifest is given")]
-    NoInit,
-    /// A format of another version.
-    #[error("protocol {0} is not known; this program reads protocol {known}", known = super::PROTOCOL)]
-    Protocol(i64),
-    /// The manifest cannot be managed as it is written.
-    #[error("manifest: {0}")]
-    Manifest(#[from] InvalidSpec),
-    /// Nothing says what to size for.
-    #[error("spec: give max_delay_s (1 to 86400) or lag_per_replica (1 or more)")]
-    Objective,
-    /// Bounds that make no sense.
-    #[error(
-        "spec: min_replicas 0 or more, max_replicas 1 or more and not below it, threads 1 or more"
-    )]
-    Bounds,
-    /// Many more partitions than are named.
-    #[error(
-        "topics: {0} partitions, and few of them are named; correct a count or number that no topic has"
-    )]
-    Partitions(usize),
-    /// A workload of fewer replicas than none.
-    #[error("workload.{field}: {replicas} is not possible; write 0 or more")]
-    Replicas {
-        /// Which count.
-        field: &'static str,
-        /// What it says.
-        replicas: i32,
-    },
-    /// A time that goes back, or is none.
-    #[error("t: {0} comes before the observation before it, or is no time")]
-    Time(f64),
-}
 
 /// What has been read and decided so far.
 #[derive(Debug, Default)]
@@ -85,7 +43,7 @@ impl Session {
     }
 
     fn begin(&mut self, init: Init) -> Result<(), BadLine> {
-        if init.protocol != super::PROTOCOL {
+        if init.protocol != PROTOCOL {
             return Err(BadLine::Protocol(init.protocol));
         }
         // Memory that cannot be read is absent memory.

@@ -73,7 +73,7 @@ impl Gates {
     ) -> Self {
         let Observation { now, target, .. } = *observation;
         let timeout = policy.pacing.settle_timeout;
-        let look = observation.look.as_ref().ok();
+        let look = observation.look.as_ref();
         let state = look.map_or(GroupState::Unknown, |l| l.group.state);
         let memberless = matches!(state, GroupState::Empty | GroupState::Dead);
 
@@ -90,23 +90,7 @@ impl Gates {
         let no_members = memberless && target.ready > 0;
         let since_missing = timer(&mut history.timers.no_members, no_members, now);
 
-        let has_settled = is_settled(policy, memory, history, observation);
-        let in_flight = memory
-            .last
-            .as_mut()
-            .filter(|l| l.settled_after.is_none())
-            .and_then(|last| {
-                if (last.landed || last.external)
-                    && look.is_some_and(|look| look.began >= last.time)
-                    && has_settled
-                {
-                    let after = now.duration_since(last.time).max(SignedDuration::ZERO);
-                    last.settled_after = Some(after.as_secs());
-                    notices.push(Notice::Settled { after });
-                    return None;
-                }
-                Some(last.time)
-            });
+        let in_flight = in_flight(policy, memory, history, observation, notices);
 
         let mut overdue = None;
         let mut until_timeout = |since: Option<Timestamp>, why| {
@@ -125,12 +109,7 @@ impl Gates {
         let rebalance = until_timeout(since_group, HoldReason::GroupRebalancing);
         let settling = until_timeout(in_flight, HoldReason::Settling);
         // More of what does not come buys nothing.
-        let before = memory.before_up.map(|before| before.working);
-        let none_came = memory.last.is_some_and(|last| {
-            let is_open = last.to > last.from && last.settled_after.is_none();
-            is_open && before.is_some_and(|before| working <= before)
-        });
-        let not_ready = if none_came {
+        let not_ready = if none_came(memory, working) {
             since_idle.map(|_| Wait::open(HoldReason::ReplicasNotReady))
         } else {
             until_timeout(since_idle, HoldReason::ReplicasNotReady)
@@ -249,6 +228,37 @@ impl Gates {
             until: Some(until),
         })
     }
+}
+
+/// When the last action was, unless the group has settled since then: that is noted in `memory`, and told.
+fn in_flight(
+    policy: &Policy,
+    memory: &mut Memory,
+    history: &History,
+    observation: &Observation,
+    notices: &mut Vec<Notice>,
+) -> Option<Timestamp> {
+    let has_settled = is_settled(policy, memory, history, observation);
+    let look = observation.look.as_ref().ok();
+    let last = memory.last.as_mut().filter(|l| l.settled_after.is_none())?;
+    let is_seen = look.is_some_and(|look| look.began >= last.time);
+    if !((last.landed || last.external) && is_seen && has_settled) {
+        return Some(last.time);
+    }
+    let after = observation.now.duration_since(last.time);
+    let after = after.max(SignedDuration::ZERO);
+    last.settled_after = Some(after.as_secs());
+    notices.push(Notice::Settled { after });
+    None
+}
+
+/// Whether no replica has got ready or to work since the last scale-up, which has not settled. `working`: those that are.
+fn none_came(memory: &Memory, working: i32) -> bool {
+    let before = memory.before_up.map(|before| before.working);
+    memory.last.is_some_and(|last| {
+        let is_open = last.to > last.from && last.settled_after.is_none();
+        is_open && before.is_some_and(|before| working <= before)
+    })
 }
 
 /// Where commits are rare or state is restored, what an action has done is not seen before some commit has moved, and another

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use crate::scaling::input::observation::{Assignor, Rebalance};
 use crate::scaling::measure::load_history::WhatIf;
+use crate::scaling::measure::partition::State;
 use crate::scaling::measure::partitions::Partitions;
 use crate::scaling::measure::placement::{Placement, Spread};
 use crate::scaling::measure::saturation::Busy;
 use crate::scaling::measure::series::Of;
-use crate::scaling::measure::surge;
+use crate::scaling::measure::surge::{self, Surge};
 use crate::scaling::state::learnt::Learnt;
 
 /// Weight of the last look against the last minute in the rate that is predicted with: one alone is late or nervous.
@@ -47,6 +48,33 @@ pub(in crate::scaling) struct Live {
     pub(in crate::scaling) waits: f64,
     /// Place of its owner among the members.
     pub(in crate::scaling) owner: Option<usize>,
+}
+
+impl Live {
+    /// What a partition shows that was read at `latest`, as of `at`, both in milliseconds. `surge`: the load of all of them has
+    /// just risen.
+    fn of(state: &State, surge: Option<Surge>, latest: i64, at: i64) -> Self {
+        let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
+        let fast = rate(Of::Arrivals, 15_000);
+        let steady = rate(Of::Arrivals, 60_000);
+        // What was not read has not grown late by that.
+        let delay = (state.series.delay(latest) - state.wait).max(0.0);
+        let expected = BLEND * fast + (1.0 - BLEND) * steady;
+        Self {
+            fast,
+            expected,
+            surging: surge.map_or(expected, |surge| surge.arrivals(&state.series, expected)),
+            consumed: state.pace(at, 60_000).0,
+            lag: state.lag(),
+            delay,
+            waits: if state.commits_rarely() {
+                (delay - state.gap).max(0.0)
+            } else {
+                delay
+            },
+            owner: state.owner,
+        }
+    }
 }
 
 /// The lag that demand is computed from.
@@ -143,36 +171,13 @@ impl Estimate {
                 };
                 continue;
             }
-            let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
-            let fast = rate(Of::Arrivals, 15_000);
-            let steady = rate(Of::Arrivals, 60_000);
-            if state
-                .series
-                .latest()
-                .is_none_or(|latest| at - latest > FRESH)
-            {
+            let latest = state.series.latest();
+            let Some(latest) = latest.filter(|latest| at - latest <= FRESH) else {
                 is_whole = false;
                 continue;
-            }
+            };
             places.push(place);
-            // What was not read has not grown late by that.
-            let delay = state.series.delay(state.series.latest().unwrap_or(at));
-            let delay = (delay - state.wait).max(0.0);
-            let expected = BLEND * fast + (1.0 - BLEND) * steady;
-            live.push(Live {
-                fast,
-                expected,
-                surging: surge.map_or(expected, |surge| surge.arrivals(&state.series, expected)),
-                consumed: state.pace(at, 60_000).0,
-                lag: state.lag(),
-                delay,
-                waits: if state.commits_rarely() {
-                    (delay - state.gap).max(0.0)
-                } else {
-                    delay
-                },
-                owner: state.owner,
-            });
+            live.push(Live::of(state, surge, latest, at));
         }
         let latest = live
             .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::scaling::input::observation::{Commit, GroupState, Look, Rebalance};
+use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Rebalance, Topic};
 use crate::scaling::input::policy::{OffsetReset, Policy};
 use crate::scaling::measure::offsets::UNREADABLE_AT_MOST;
 use crate::scaling::measure::partition::{Moved, NEW, STUCK, State};
@@ -63,6 +63,57 @@ pub(in crate::scaling) struct Member {
     pub(in crate::scaling) since: i64,
 }
 
+/// Ends of partitions before the first look, by topic and partition: milliseconds and offset.
+type Earlier<'a> = BTreeMap<(&'a str, u32), Vec<(i64, i64)>>;
+
+fn earlier(look: &Look) -> Earlier<'_> {
+    let of_each = look.earlier.iter().map(|earlier| {
+        let ends = earlier.ends.iter();
+        let millis = ends.map(|(at, end)| (at.as_millisecond(), *end));
+        ((&*earlier.topic, earlier.partition), millis.collect())
+    });
+    of_each.collect()
+}
+
+/// What a look has found in a partition.
+struct Found {
+    start: i64,
+    end: i64,
+    /// The commit as it is, or where reading begins without one.
+    position: Option<i64>,
+    /// What has been read: what has expired is not waiting for that, and neither is what nobody can read.
+    committed: Option<i64>,
+}
+
+impl Found {
+    /// `None`: too little is known, or the commit lies past the end, which was not read either.
+    fn of(partition: &Partition, policy: &Policy) -> Option<Self> {
+        let position = match (partition.committed, policy.offset_reset) {
+            (Commit::At(committed), _) => Some(committed),
+            (Commit::Absent, OffsetReset::Earliest) => partition.log_start,
+            (Commit::Absent, OffsetReset::Latest) => None,
+            (Commit::Unknown, _) => return None,
+        };
+        let end = partition.log_end?;
+        if position.is_some_and(|position| position > end) {
+            return None;
+        }
+        let start = partition.log_start.unwrap_or(0);
+        // A transaction marker takes an offset that nobody reads (ACT-12).
+        let remainder = i64::from(policy.may_hold_markers);
+        let committed = position.map(|position| {
+            let read = position.max(start).min(end);
+            if end - read <= remainder { end } else { read }
+        });
+        Some(Self {
+            start,
+            end,
+            position,
+            committed,
+        })
+    }
+}
+
 impl Partitions {
     /// Takes in a look, once. `keep`: milliseconds for which offsets are kept.
     /// `longest`: the longest standstill, in seconds, that is known to have been work.
@@ -73,12 +124,32 @@ impl Partitions {
         keep: i64,
         longest: f64,
     ) {
-        let reset = policy.offset_reset;
-        // A transaction marker takes an offset that nobody reads (ACT-12).
-        let remainder = i64::from(policy.may_hold_markers);
         let at = look.at.as_millisecond();
         let is_first = self.began.is_none();
         self.began.get_or_insert(at);
+        self.looked = at;
+        self.take_group(look, at);
+        let counts = |name: &Arc<str>| {
+            look.topics
+                .iter()
+                .any(|t| t.is_counted() && t.name == *name)
+        };
+        self.topics.retain(|name, _| counts(name));
+        let counted = look.topics.iter().filter(|t| t.is_counted());
+        let begins = counted.clone().any(|t| !self.topics.contains_key(&t.name));
+        let earlier = earlier(look);
+        let mut passed = Vec::new();
+        for topic in counted {
+            passed.extend(self.take_topic(topic, &earlier, policy, keep, is_first));
+        }
+        self.take_members(look, at, begins);
+        self.note_states(at, policy, longest);
+        self.note_waits(at);
+        self.note_passed(at, &passed);
+    }
+
+    /// Since when the group has been stable, or has not been.
+    fn take_group(&mut self, look: &Look, at: i64) {
         self.rebalance = look.group.rebalance.unwrap_or(self.rebalance);
         if look.group.state == GroupState::Stable {
             self.stable_since.get_or_insert(at);
@@ -88,76 +159,50 @@ impl Partitions {
             self.described_in = None;
             self.unstable_since.get_or_insert(at);
         }
-        let stable_since = self.stable_since;
-        self.looked = at;
+    }
+
+    /// The ends and the commits of a topic, as this look has found them. Returns the commits that have moved.
+    fn take_topic(
+        &mut self,
+        topic: &Topic,
+        earlier: &Earlier<'_>,
+        policy: &Policy,
+        keep: i64,
+        is_first: bool,
+    ) -> Vec<Moved> {
+        let at = self.looked;
         let hands_over = self.acted.is_some_and(|acted| at - acted <= HANDS_OVER);
-        let mut passed = Vec::new();
-        let earlier: BTreeMap<(&str, u32), _> = look
-            .earlier
-            .iter()
-            .map(|earlier| {
-                let ends = earlier.ends.iter();
-                let millis = ends.map(|(at, end)| (at.as_millisecond(), *end));
-                ((&*earlier.topic, earlier.partition), millis)
-            })
-            .collect();
-        self.topics.retain(|name, _| {
-            look.topics
-                .iter()
-                .any(|t| t.is_counted() && t.name == *name)
+        let stable_since = self.stable_since.filter(|_| !hands_over);
+        let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
+        let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
+        let Some(partitions) = topic.partitions.as_deref() else {
+            return Vec::new();
+        };
+        // What could not be read before is not new for that.
+        let is_new = !is_first && !was_unknown;
+        states.resize_with(partitions.len(), || State {
+            moved: at,
+            born: is_new.then_some(at),
+            ..State::default()
         });
-        let mut begins = false;
-        for topic in look.topics.iter().filter(|t| t.is_counted()) {
-            begins |= !self.topics.contains_key(&topic.name);
-            let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
-            let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
-            let Some(partitions) = topic.partitions.as_deref() else {
+        let mut passed = Vec::new();
+        for (index, (state, partition)) in (0u32..).zip(states.iter_mut().zip(partitions)) {
+            let Some(found) = Found::of(partition, policy) else {
                 continue;
             };
-            // What could not be read before is not new for that.
-            let is_new = !is_first && !was_unknown;
-            states.resize_with(partitions.len(), || State {
-                moved: at,
-                born: is_new.then_some(at),
-                ..State::default()
-            });
-            for (index, (state, partition)) in (0u32..).zip(states.iter_mut().zip(partitions)) {
-                let committed = match (partition.committed, reset) {
-                    (Commit::At(committed), _) => Some(committed),
-                    (Commit::Absent, OffsetReset::Earliest) => partition.log_start,
-                    (Commit::Absent, OffsetReset::Latest) => None,
-                    (Commit::Unknown, _) => continue,
-                };
-                // What has expired is not waiting to be read; what lies past the end was not read either.
-                let Some(end) = partition
-                    .log_end
-                    .filter(|end| committed.is_none_or(|c| c <= *end))
-                else {
-                    continue;
-                };
-                let start = partition.log_start.unwrap_or(0);
-                let unread = |position: i64| position < start;
-                if committed.is_some_and(unread) || state.series.committed().is_some_and(unread) {
-                    state.expired = Some(at);
-                }
-                let committed = committed.map(|c| {
-                    let read = c.max(start).min(end);
-                    if end - read <= remainder { end } else { read }
-                });
-                if let Some(moved) = state.note(
-                    at,
-                    end,
-                    committed,
-                    keep,
-                    stable_since.filter(|_| !hands_over),
-                ) {
-                    passed.push(moved);
-                }
-                let earlier = earlier.get(&(&*topic.name, index)).cloned();
-                state.series.set_earlier(earlier.into_iter().flatten());
+            let unread = |position: i64| position < found.start;
+            if found.position.is_some_and(unread) || state.series.committed().is_some_and(unread) {
+                state.expired = Some(at);
             }
+            passed.extend(state.note(at, found.end, found.committed, keep, stable_since));
+            let earlier = earlier.get(&(&*topic.name, index)).into_iter().flatten();
+            state.series.set_earlier(earlier.copied());
         }
-        self.take_members(look, at, begins);
+        passed
+    }
+
+    /// What owner, progress and end of each partition say of it, now that the owners are known.
+    fn note_states(&mut self, at: i64, policy: &Policy, longest: f64) {
         let is_stable = self.stable_since.is_some();
         for state in self.topics.values_mut().flatten() {
             state.note_owner(at, is_stable && !self.members.is_empty());
@@ -172,8 +217,6 @@ impl Partitions {
                 && state.series.lag() <= real(UNREADABLE_AT_MOST);
             state.note_level(at);
         }
-        self.note_waits(at);
-        self.note_passed(at, &passed);
     }
 
     /// Which topics wait on purpose: all that is unread of one, in half of its partitions or more, has waited alike for a

@@ -180,31 +180,9 @@ impl fmt::Display for Step {
             | Self::Replayed { .. }
             | Self::Plateau { .. }
             | Self::InVain { .. } => self.fmt_of_delay(f),
-            Self::Useful {
-                asked,
-                taken,
-                share_asked,
-                share_taken,
-            } => write!(
-                f,
-                "{taken}: with {asked} the largest share would be {share_asked} partitions, with {taken} it is {share_taken}"
-            ),
-            Self::Limited {
-                by: LimitedBy::PartitionLimit,
-                at,
-            } => write!(f, "partitions allow {at}"),
-            Self::Limited {
-                by: LimitedBy::MaxReplicas,
-                at,
-            } => write!(f, "maxReplicas allows {at}"),
-            Self::Limited {
-                by: LimitedBy::MinReplicas,
-                at,
-            } => write!(f, "minReplicas asks for {at}"),
-            Self::NoneShorter { replicas, asked } => write!(
-                f,
-                "{replicas}: with {asked} no consumer would have fewer records waiting"
-            ),
+            Self::Useful { .. } | Self::Limited { .. } | Self::NoneShorter { .. } => {
+                self.fmt_of_size(f)
+            }
             Self::Pause { lasts } => write!(
                 f,
                 "what moves stands still for {}s in this group",
@@ -249,6 +227,31 @@ impl fmt::Display for Step {
 }
 
 impl Step {
+    /// Why another size than the one that was asked for.
+    fn fmt_of_size(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Useful {
+                asked,
+                taken,
+                share_asked,
+                share_taken,
+            } => write!(
+                f,
+                "{taken}: with {asked} the largest share would be {share_asked} partitions, with {taken} it is {share_taken}"
+            ),
+            Self::Limited { by, at } => match by {
+                LimitedBy::PartitionLimit => write!(f, "partitions allow {at}"),
+                LimitedBy::MaxReplicas => write!(f, "maxReplicas allows {at}"),
+                LimitedBy::MinReplicas => write!(f, "minReplicas asks for {at}"),
+            },
+            Self::NoneShorter { replicas, asked } => write!(
+                f,
+                "{replicas}: with {asked} no consumer would have fewer records waiting"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// The steps of the time objective.
     fn fmt_of_delay(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,7 +9,7 @@ use crate::scaling::output::decision::{HoldReason, ScaleReason};
 use crate::scaling::output::trail::Step;
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::shrink;
-use crate::scaling::plan::situation::Situation;
+use crate::scaling::plan::situation::{Ineffective, Review, Situation};
 use crate::scaling::state::learnt::{Learnt, Plateau, Throughput};
 use crate::scaling::tuning::{BACKOFF_MOST, LANDING, MINUTE};
 
@@ -25,26 +25,6 @@ const JUDGED_AFTER: SignedDuration = SignedDuration::from_secs(90);
 const COMPARED_WITHIN: i64 = 3600;
 /// How long a plateau is believed at first, in seconds; it doubles.
 const BACKOFF: i64 = 1800;
-
-/// A scale-up that brought nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::scaling) struct Ineffective {
-    /// The size to go back to.
-    pub(in crate::scaling) to: i32,
-    /// What it brought, in percent of the throughput before.
-    pub(in crate::scaling) gained: i64,
-    /// What the members grew by, in percent.
-    pub(in crate::scaling) grown: i64,
-}
-
-/// What was found of the last scale-up, and what is known of the consumers after it.
-#[derive(Debug, Clone)]
-pub(in crate::scaling) struct Review {
-    pub(in crate::scaling) learnt: Learnt,
-    pub(in crate::scaling) judgement: Judgement,
-    /// It brought nothing.
-    pub(in crate::scaling) found: Option<Ineffective>,
-}
 
 /// Looks at what the last scale-up brought. `None`: nothing can be said of that now.
 pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {

@@ -5,11 +5,10 @@ use jiff::Timestamp;
 use crate::scaling::gate::pacing::Gates;
 use crate::scaling::input::observation::{GroupState, Look, Observation};
 use crate::scaling::input::policy::{Objective, Policy};
-use crate::scaling::measure::history::History;
+use crate::scaling::measure::history::{History, Judgement};
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::take::Measurements;
 use crate::scaling::output::decision::{HoldReason, Wait};
-use crate::scaling::plan::ineffective::Review;
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::state::memory::Memory;
 
@@ -27,6 +26,26 @@ pub(in crate::scaling) struct Situation<'a> {
     pub(in crate::scaling) gates: &'a Gates,
     /// What the last scale-up brought, where it was looked at.
     pub(in crate::scaling) review: Option<Review>,
+}
+
+/// What was found of the last scale-up, and what is known of the consumers after it.
+#[derive(Debug, Clone)]
+pub(in crate::scaling) struct Review {
+    pub(in crate::scaling) learnt: Learnt,
+    pub(in crate::scaling) judgement: Judgement,
+    /// It brought nothing.
+    pub(in crate::scaling) found: Option<Ineffective>,
+}
+
+/// A scale-up that brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::scaling) struct Ineffective {
+    /// The size to go back to.
+    pub(in crate::scaling) to: i32,
+    /// What it brought, in percent of the throughput before.
+    pub(in crate::scaling) gained: i64,
+    /// What the members grew by, in percent.
+    pub(in crate::scaling) grown: i64,
 }
 
 impl Situation<'_> {

@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::scaling::number::{later, milli, real, to_millis};
-use crate::scaling::state::memory::Rate;
 use crate::scaling::tuning::{BACKOFF_MOST, PROBE_MOST, REGRETS};
 
 /// The lower bound of the capacity fades by so much in fifteen seconds.
@@ -59,6 +58,16 @@ pub struct Learnt {
     /// Seconds for which the last plateau was believed; the next one is believed for twice as long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<i64>,
+}
+
+/// A rate and when it was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    /// Thousandths of a record per second.
+    pub milli: i64,
+    /// When.
+    pub time: Timestamp,
 }
 
 /// A duration that was seen, and when.

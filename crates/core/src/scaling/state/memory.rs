@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::scaling::input::observation::Assignor;
 use crate::scaling::number::to_millis;
 use crate::scaling::state::learnt::Learnt;
+pub use crate::scaling::state::learnt::Rate;
 
 /// The few numbers that must survive a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,16 +114,6 @@ pub struct BeforeUp {
     pub members: i32,
     /// Replicas that were ready or at work.
     pub working: i32,
-}
-
-/// A rate and when it was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Rate {
-    /// Thousandths of a record per second.
-    pub milli: i64,
-    /// When.
-    pub time: Timestamp,
 }
 
 /// A wait that grew because a scale-down was regretted.
