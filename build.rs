@@ -1,5 +1,6 @@
-//! Compiles `src/kafka/rdkafka/native/bounds.c` against the very librdkafka that is linked, and has the linker lead librdkafka's calls of a
-//! few of its own functions through it: docs/decisions/0011.
+//! Compiles `src/kafka/rdkafka/native/bounds.c` against the very librdkafka that is linked, and has
+//! the linker lead librdkafka's calls of a few of its own functions through it:
+//! docs/decisions/0011.
 
 use std::env;
 use std::fs;

@@ -1,8 +1,9 @@
 //! What a decision costs, as ratios within one run: `make bench`.
 //!
-//! Prints the median of one `decide` for groups of several sizes, each over the smallest one; then decides for 10,000 groups
-//! one after the other, on one core, and prints the share of a poll interval that it takes and the memory that they hold.
-//! Exits with 1 if the interval is not enough. Kafka and Kubernetes have no part in it.
+//! Prints the median of one `decide` for groups of several sizes, each over the smallest one; then
+//! decides for 10,000 groups one after the other, on one core, and prints the share of a poll
+//! interval that it takes and the memory that they hold. Exits with 1 if the interval is not
+//! enough. Kafka and Kubernetes have no part in it.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,12 +1,14 @@
-//! The one clock of the process (KNOW-24). Only the edges read it; the pure rooms are told the time inside what they observe.
+//! The one clock of the process (KNOW-24). Only the edges read it; the pure rooms are told the time
+//! inside what they observe.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// Wall clock at start plus monotonic time since.
 ///
-/// A wall clock that is set forwards or back while we run would shorten or stretch the spacing of actions, so it is
-/// read once. Clones show the same time. Monotonic time is tokio's, so that tests which pause time move this clock too.
+/// A wall clock that is set forwards or back while we run would shorten or stretch the spacing of
+/// actions, so it is read once. Clones show the same time. Monotonic time is tokio's, so that tests
+/// which pause time move this clock too.
 ///
 /// ```
 /// let clock = lagrange::clock::Clock::starting_at("2026-11-24T12:00:00Z".parse()?);

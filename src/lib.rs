@@ -1,7 +1,8 @@
-//! Lagrange sizes Kafka consumer groups. One way through the house: **observe, decide, act, report**.
+//! Lagrange sizes Kafka consumer groups. One way through the house: **observe, decide, act,
+//! report**.
 //!
-//! What is pure is a crate of its own, [`lagrange_core`]: the resources, the decision, recordings and the simulator. This one
-//! is the operator around it.
+//! What is pure is a crate of its own, [`lagrange_core`]: the resources, the decision, recordings
+//! and the simulator. This one is the operator around it.
 //!
 //! | room | what it does | may call |
 //! |---|---|---|
@@ -15,8 +16,8 @@
 //! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `clock`, `credentials`, `kafka`, `metrics`, `process`, `recording`, `sync` |
 //! | [`cli`] | one file per subcommand, and the flags that they share | `clock`, `controller`, `kafka`, `metrics`, `process`, `recording` |
 //!
-//! `lagrange_core::intent` alone turns the resource into a policy, `controller::group::observe` alone turns a snapshot into an
-//! observation; past those points nothing can be malformed.
+//! `lagrange_core::intent` alone turns the resource into a policy, `controller::group::observe`
+//! alone turns a snapshot into an observation; past those points nothing can be malformed.
 
 pub mod cli;
 pub mod clock;

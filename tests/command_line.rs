@@ -1,4 +1,5 @@
-//! The command line as a user has it: what it says of what cannot be used, to a reader who leaves, and on a terminal.
+//! The command line as a user has it: what it says of what cannot be used, to a reader who leaves,
+//! and on a terminal.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(clippy::expect_used, clippy::unwrap_used)]

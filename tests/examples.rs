@@ -1,4 +1,5 @@
-//! Every manifest under `examples/`, applied to a real API server: taken without a warning, and what its comments say of it.
+//! Every manifest under `examples/`, applied to a real API server: taken without a warning, and
+//! what its comments say of it.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(clippy::unwrap_used)]
@@ -72,7 +73,8 @@ fn apply(kubernetes: &Kubernetes, path: &str) {
 #[tokio::test]
 async fn every_example_is_taken_without_a_warning_and_again_without_touching_sizes() {
     let kubernetes = Kubernetes::shared().await;
-    // In one go, as a user would: the directory's order is one that works. It makes the namespaces that the others are for.
+    // In one go, as a user would: the directory's order is one that works. It makes the namespaces
+    // that the others are for.
     apply(kubernetes, DEMO);
     // The operator's own, which its installation makes.
     kubernetes.kubectl(&["create", "namespace", "lagrange"]);

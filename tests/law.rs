@@ -1,5 +1,6 @@
 //! The law, judged from outside: the plant of `tests/law` (Python, without dependencies) drives the
-//! very program over a few of its scenarios and holds each decision against the promises. `make bench-law` runs all of them.
+//! very program over a few of its scenarios and holds each decision against the promises. `make
+//! bench-law` runs all of them.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(clippy::expect_used)]

@@ -1,5 +1,5 @@
-//! A recording replays to the same decisions, byte for byte: whoever sends one in gets to see what the operator saw.
-//! `UPDATE=1` writes the decisions anew where they are meant to change.
+//! A recording replays to the same decisions, byte for byte: whoever sends one in gets to see what
+//! the operator saw. `UPDATE=1` writes the decisions anew where they are meant to change.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(clippy::unwrap_used)]

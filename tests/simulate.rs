@@ -1,5 +1,5 @@
-//! `lagrange simulate` from outside: its plant against the one in Python that judges the law (`tests/law`), on the same arrivals,
-//! and the command as a user has it.
+//! `lagrange simulate` from outside: its plant against the one in Python that judges the law
+//! (`tests/law`), on the same arrivals, and the command as a user has it.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -50,9 +50,11 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / f64::from(count)
 }
 
-/// J of `law` in a scenario of `tests/law`, in the plant there and in the one here, on average over seeds 1 to `seeds`.
+/// J of `law` in a scenario of `tests/law`, in the plant there and in the one here, on average over
+/// seeds 1 to `seeds`.
 ///
-/// Both are given the same arrivals, partition by partition, and draw pods, rebalances and looks each for itself.
+/// Both are given the same arrivals, partition by partition, and draw pods, rebalances and looks
+/// each for itself.
 fn both(scenario: &str, law: &str, seeds: u32) -> (f64, f64) {
     let directory = tempfile::tempdir().expect("a directory");
     let driven_by = match law {
@@ -94,8 +96,9 @@ fn both(scenario: &str, law: &str, seeds: u32) -> (f64, f64) {
     (mean(&there), mean(&here.collect::<Vec<_>>()))
 }
 
-/// Lagrange decides by thresholds, so that one run differs from the next by a few percent in either plant: `docs/simulate.md` has
-/// how much. Where a change of the law makes one of these scatter more, it takes more seeds and no wider margin.
+/// Lagrange decides by thresholds, so that one run differs from the next by a few percent in either
+/// plant: `docs/simulate.md` has how much. Where a change of the law makes one of these scatter
+/// more, it takes more seeds and no wider margin.
 #[rstest]
 #[case::a_rise_and_fall("ramp", 2)]
 #[case::bursts("spike", 2)]
@@ -158,7 +161,8 @@ fn printed_on(page: &str) -> Vec<Example> {
     blocks.filter_map(example).collect()
 }
 
-/// What the example would print now: of the parts that it has, which blank lines part, as many lines as it has before a `...`.
+/// What the example would print now: of the parts that it has, which blank lines part, as many
+/// lines as it has before a `...`.
 fn renewed(printed: &str, output: &str) -> String {
     let parts: Vec<&str> = output.trim_end().split("\n\n").collect();
     let first = |part: &str| part.split_whitespace().next().map(ToOwned::to_owned);

@@ -1,9 +1,10 @@
-//! What looks at real brokers cost, with 1, 100 and 1,000 groups of 12 partitions on one and on three brokers, in plain text and
-//! behind TLS and SCRAM: `make bench-kafka`.
+//! What looks at real brokers cost, with 1, 100 and 1,000 groups of 12 partitions on one and on
+//! three brokers, in plain text and behind TLS and SCRAM: `make bench-kafka`.
 //!
 //! Connections and requests are what any machine gives, and a build without optimisation too
-//! (`cargo bench --profile dev --bench kafka`); absolute times are this machine's. The last lines are ratios of one run.
-//! `BENCH_BROKERS=1,3`, `BENCH_LISTENERS=plaintext,sasl-ssl` and `BENCH_GROUPS=1,100,1000` change what is measured.
+//! (`cargo bench --profile dev --bench kafka`); absolute times are this machine's. The last lines
+//! are ratios of one run. `BENCH_BROKERS=1,3`, `BENCH_LISTENERS=plaintext,sasl-ssl` and
+//! `BENCH_GROUPS=1,100,1000` change what is measured.
 
 #![allow(
     clippy::indexing_slicing,
@@ -174,7 +175,8 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
         }
     }
     let until_read = opened.elapsed();
-    // What belongs to the beginning is over, members have been read, and librdkafka has counted that.
+    // What belongs to the beginning is over, members have been read, and librdkafka has counted
+    // that.
     let drained = tokio::time::sleep(Duration::from_secs(8));
     tokio::pin!(drained);
     drain(&mut wakeups, drained.as_mut()).await;

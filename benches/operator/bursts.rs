@@ -1,4 +1,5 @@
-//! How soon a burst is answered: from the moment the last record is acknowledged to the write of `/scale`.
+//! How soon a burst is answered: from the moment the last record is acknowledged to the write of
+//! `/scale`.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Not a divisor of the interval of looks, so that bursts fall anywhere between two.
 const GAP: Duration = Duration::from_millis(3_700);
 
-/// Bursts to one group after another, each once: a second one would be held by the pacing of the first.
+/// Bursts to one group after another, each once: a second one would be held by the pacing of the
+/// first.
 pub(crate) async fn measure(scene: &Scene, bursts: usize) {
     let mut scaled = scaled(&scene.space);
     let mut times = Vec::new();

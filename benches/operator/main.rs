@@ -1,10 +1,12 @@
-//! What the operator costs at rest and how soon it acts, with a real broker and a real API server: `make measure`.
+//! What the operator costs at rest and how soon it acts, with a real broker and a real API server:
+//! `make measure`.
 //!
-//! For each number of groups, all on one Kafka cluster: time until all are read, then memory, CPU, connections, requests per
-//! look and API writes over some quiet minutes, then the time from a burst of records to the scale that answers it. At last the
-//! time from the change of a Secret to the first read with it.
-//! `MEASURE_GROUPS=1,100`, `MEASURE_REST_SECONDS=180`, `MEASURE_BURSTS=12` and `MEASURE_SECRETS=8` change how much; no groups
-//! (`MEASURE_GROUPS=`) and no Secrets (`MEASURE_SECRETS=0`) leave that part out.
+//! For each number of groups, all on one Kafka cluster: time until all are read, then memory, CPU,
+//! connections, requests per look and API writes over some quiet minutes, then the time from a
+//! burst of records to the scale that answers it. At last the time from the change of a Secret to
+//! the first read with it. `MEASURE_GROUPS=1,100`, `MEASURE_REST_SECONDS=180`, `MEASURE_BURSTS=12`
+//! and `MEASURE_SECRETS=8` change how much; no groups (`MEASURE_GROUPS=`) and no Secrets
+//! (`MEASURE_SECRETS=0`) leave that part out.
 
 #![allow(
     clippy::expect_used,

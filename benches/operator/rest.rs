@@ -1,4 +1,5 @@
-//! Memory, CPU, connections, requests and writes of an operator whose groups have nothing to do. Linux.
+//! Memory, CPU, connections, requests and writes of an operator whose groups have nothing to do.
+//! Linux.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;

@@ -1,4 +1,5 @@
-//! What is measured: a namespace with so many groups, their members, and an operator that manages it.
+//! What is measured: a namespace with so many groups, their members, and an operator that manages
+//! it.
 
 use std::time::{Duration, Instant};
 

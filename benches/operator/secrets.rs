@@ -1,5 +1,5 @@
-//! How soon a changed Secret is used: from the moment before it is written to the end of the first look with what it says. Behind
-//! TLS and SCRAM, as an operator with TLS is most often set up.
+//! How soon a changed Secret is used: from the moment before it is written to the end of the first
+//! look with what it says. Behind TLS and SCRAM, as an operator with TLS is most often set up.
 
 use std::time::{Duration, Instant};
 
@@ -122,12 +122,14 @@ async fn set_up(kafka: &Kafka, space: &Space) {
     space.group(NAME, spec).await;
 }
 
-/// Until the operator has said so many times that it reads with new credentials, and has ended the look that began with that.
+/// Until the operator has said so many times that it reads with new credentials, and has ended the
+/// look that began with that.
 async fn until_read(operator: &Operator, times: usize) {
     let looks = || operator.metric_sum("lagrange_kafka_poll_seconds_count", "");
     let said = || operator.log().matches("reads with new credentials").count();
     let began = Instant::now();
-    // As of before it was said: looks are a second apart at least, so that one more is the one that began with it.
+    // As of before it was said: looks are a second apart at least, so that one more is the one that
+    // began with it.
     let mut before = looks();
     while said() < times {
         assert!(began.elapsed() < PATIENCE, "{}", operator.log());

@@ -1,4 +1,5 @@
-//! `lagrange crd`: the resource definitions as YAML on standard output. Needs no cluster and no network.
+//! `lagrange crd`: the resource definitions as YAML on standard output. Needs no cluster and no
+//! network.
 
 use std::io::{self, Write};
 
@@ -77,7 +78,8 @@ impl Crd {
     }
 }
 
-/// As a person would write it: bounds are floating point in the type, and whole numbers in every definition.
+/// As a person would write it: bounds are floating point in the type, and whole numbers in every
+/// definition.
 fn yaml(definition: &CustomResourceDefinition) -> Result<String, Error> {
     let mut value = serde_json::to_value(definition)?;
     whole_numbers(&mut value);

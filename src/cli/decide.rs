@@ -1,4 +1,5 @@
-//! `lagrange decide`: observations in, decisions out, as JSON lines. The very code that the operator decides with.
+//! `lagrange decide`: observations in, decisions out, as JSON lines. The very code that the
+//! operator decides with.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,14 +13,16 @@ use thiserror::Error;
 
 use super::manifest::{self, Unusable};
 
-/// How often another program should ask, in seconds: the interval that the law's windows are made for.
+/// How often another program should ask, in seconds: the interval that the law's windows are made
+/// for.
 const INTERVAL: u64 = 15;
 
 /// Decide on recorded observations, at a desk
 ///
-/// Reads JSON lines: one init line with the settings (or --manifest), then one line for each look. Writes one line for each
-/// look: what the operator would do, why, until when, and every step on the way. The format is described in docs/decide.md.
-/// What is decided counts as done, so the next observation should show it.
+/// Reads JSON lines: one init line with the settings (or --manifest), then one line for each look.
+/// Writes one line for each look: what the operator would do, why, until when, and every step on
+/// the way. The format is described in docs/decide.md. What is decided counts as done, so the next
+/// observation should show it.
 #[derive(Debug, Args)]
 pub(super) struct Decide {
     /// Observations as JSON lines; - reads standard input
@@ -31,8 +34,8 @@ pub(super) struct Decide {
     /// Answer each line at once, the init line too: for another program that drives the decision
     #[arg(long)]
     stream: bool,
-    /// Hold each decision against the recorded one after its observation, and end at the first that differs; say how many there
-    /// were, and fail if there are none
+    /// Hold each decision against the recorded one after its observation, and end at the first that
+    /// differs; say how many there were, and fail if there are none
     #[arg(long)]
     check: bool,
 }

@@ -1,5 +1,5 @@
-//! What users write as YAML or JSON: a ConsumerGroup, refused where the API server would refuse it, and a plant. Reads text;
-//! what is wrong is one sentence.
+//! What users write as YAML or JSON: a ConsumerGroup, refused where the API server would refuse it,
+//! and a plant. Reads text; what is wrong is one sentence.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,8 @@ use thiserror::Error;
 
 /// The kind that is looked for.
 const KIND: &str = "ConsumerGroup";
-/// How alike a field has to be to one that is not known, so that it may be meant: what clap asks of options.
+/// How alike a field has to be to one that is not known, so that it may be meant: what clap asks of
+/// options.
 const ALIKE: f64 = 0.7;
 
 /// Why a file cannot be used.
@@ -97,7 +98,8 @@ pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     }
 }
 
-/// The documents of YAML or JSON. An error is one line that names the place; no picture of it, which takes ten.
+/// The documents of YAML or JSON. An error is one line that names the place; no picture of it,
+/// which takes ten.
 fn documents(text: &str) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple(text).map_err(|error| {
         let mut options = RenderOptions::new(&UserMessageFormatter);

@@ -1,4 +1,5 @@
-//! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an exit code and one line.
+//! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an
+//! exit code and one line.
 
 pub mod crd;
 mod decide;
@@ -21,9 +22,10 @@ use lagrange_core::text;
 
 /// Sizes Kafka consumer groups.
 ///
-/// Lagrange is a Kubernetes operator. Apply one ConsumerGroup beside a consumer Deployment, and it reads the group's lag,
-/// partitions and state from Kafka, works out how many replicas the group needs, never goes past the number that can be
-/// given a partition, and spaces its actions out, because each makes the group rebalance.
+/// Lagrange is a Kubernetes operator. Apply one ConsumerGroup beside a consumer Deployment, and it
+/// reads the group's lag, partitions and state from Kafka, works out how many replicas the group
+/// needs, never goes past the number that can be given a partition, and spaces its actions out,
+/// because each makes the group rebalance.
 #[derive(Debug, Parser)]
 #[command(
     name = "lagrange",
@@ -48,7 +50,8 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
 }
 
-/// Does what the arguments of the process say. Exit codes: 0 done, 1 could not, 2 the command line makes no sense.
+/// Does what the arguments of the process say. Exit codes: 0 done, 1 could not, 2 the command line
+/// makes no sense.
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(cli) => match cli.command {
@@ -61,8 +64,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help names the environment variables without their values: what it prints should not depend on where. A value that begins
-/// with a minus is a value, and refused as one.
+/// Help names the environment variables without their values: what it prints should not depend on
+/// where. A value that begins with a minus is a value, and refused as one.
 fn command() -> clap::Command {
     let mut command = Cli::command();
     for name in ["run", "decide", "simulate"] {
@@ -86,7 +89,8 @@ fn parse(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Cli, c
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
 }
 
-/// Help and version as they are, anything else in one line, so that it survives as the last line of a pod's log.
+/// Help and version as they are, anything else in one line, so that it survives as the last line of
+/// a pod's log.
 fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -123,7 +127,8 @@ fn complain(reason: &str) {
 /// Longest message, in characters.
 const LONGEST: usize = 2_000;
 
-/// A message as one line that a terminal shows as it is: what was read may be quoted in it, and YAML's errors draw the place.
+/// A message as one line that a terminal shows as it is: what was read may be quoted in it, and
+/// YAML's errors draw the place.
 fn in_a_line(reason: &str) -> String {
     let words: Vec<&str> = reason.split_whitespace().collect();
     text::clean_to(&words.join(" "), LONGEST)

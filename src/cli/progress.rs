@@ -1,4 +1,5 @@
-//! How far a long run is, on a terminal; nowhere else, and not of a run that is over before anybody wonders.
+//! How far a long run is, on a terminal; nowhere else, and not of a run that is over before anybody
+//! wonders.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

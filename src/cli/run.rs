@@ -62,13 +62,14 @@ impl Run {
             }
             Err(reason) => return give_up(&reason),
         };
-        // Threads of librdkafka may be left. Handlers that run at exit free what OpenSSL holds under their feet, which
-        // ends in an abort about once in 300 times; so without them.
+        // Threads of librdkafka may be left. Handlers that run at exit free what OpenSSL holds
+        // under their feet, which ends in an abort about once in 300 times; so without them.
         signal_hook::low_level::exit(code)
     }
 }
 
-/// Two threads at least, so that one hung call does not stop all; a node's many cores are of no use to us.
+/// Two threads at least, so that one hung call does not stop all; a node's many cores are of no use
+/// to us.
 fn workers() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Builder::new_multi_thread()
@@ -139,7 +140,8 @@ struct Operator {
     tasks: Tasks,
 }
 
-/// The bounds on all clusters, for clusters of up to so many brokers: one of them has to fit beside small ones.
+/// The bounds on all clusters, for clusters of up to so many brokers: one of them has to fit beside
+/// small ones.
 fn kafka_bounds(brokers_per_cluster: usize, budget: &Budget) -> Bounds {
     Bounds {
         brokers_per_cluster,
@@ -226,7 +228,8 @@ impl Operator {
         Some(recorder)
     }
 
-    /// Gets as far as work can begin: an API server that answers, serves our resources and lets us list them.
+    /// Gets as far as work can begin: an API server that answers, serves our resources and lets us
+    /// list them.
     async fn reach(&self) -> Result<Cluster, AccessError> {
         let access = Access {
             kubeconfig: self.options.kubeconfig.clone(),

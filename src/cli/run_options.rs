@@ -1,4 +1,5 @@
-//! What `lagrange run` can be told, by flag or by environment. Checked here once, so that nobody behind it checks again.
+//! What `lagrange run` can be told, by flag or by environment. Checked here once, so that nobody
+//! behind it checks again.
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -22,7 +23,8 @@ pub(super) struct Options {
     )]
     pub(super) log_format: LogFormat,
 
-    /// What is logged: a level (trace, debug, info, warn, error, off) or pairs such as info,lagrange=debug
+    /// What is logged: a level (trace, debug, info, warn, error, off) or pairs such as
+    /// info,lagrange=debug
     #[arg(
         long,
         env = "LAGRANGE_LOG_FILTER",
@@ -43,8 +45,8 @@ pub(super) struct Options {
     )]
     pub(super) listen_address: SocketAddr,
 
-    /// How long the process takes to end after SIGTERM at most, even when a call hangs; 1s to 60s. Keep it below the
-    /// pod's terminationGracePeriodSeconds
+    /// How long the process takes to end after SIGTERM at most, even when a call hangs; 1s to 60s.
+    /// Keep it below the pod's terminationGracePeriodSeconds
     #[arg(
         long,
         env = "LAGRANGE_SHUTDOWN_GRACE",
@@ -55,8 +57,8 @@ pub(super) struct Options {
     )]
     pub(super) shutdown_grace: Duration,
 
-    /// MiB of memory that the process may use, 64 to 1048576; how many partitions are read follows from it. Without it what the
-    /// container's control group allows, or the machine has
+    /// MiB of memory that the process may use, 64 to 1048576; how many partitions are read follows
+    /// from it. Without it what the container's control group allows, or the machine has
     #[arg(
         long,
         env = "LAGRANGE_MEMORY_LIMIT",
@@ -66,7 +68,8 @@ pub(super) struct Options {
     )]
     pub(super) memory_limit: Option<u64>,
 
-    /// Kubeconfig file to use; without it $KUBECONFIG, then ~/.kube/config, then the pod's service account
+    /// Kubeconfig file to use; without it $KUBECONFIG, then ~/.kube/config, then the pod's service
+    /// account
     #[arg(long, env = "LAGRANGE_KUBECONFIG", value_name = "FILE", help_heading = KUBERNETES)]
     pub(super) kubeconfig: Option<PathBuf>,
 
@@ -74,8 +77,8 @@ pub(super) struct Options {
     #[arg(long, env = "LAGRANGE_CONTEXT", value_name = "NAME", help_heading = KUBERNETES)]
     pub(super) context: Option<String>,
 
-    /// Namespace whose resources are managed; repeat the flag or separate by commas. Without it all namespaces, which
-    /// takes cluster-wide rights
+    /// Namespace whose resources are managed; repeat the flag or separate by commas. Without it all
+    /// namespaces, which takes cluster-wide rights
     #[arg(
         long = "watch-namespace",
         env = "LAGRANGE_WATCH_NAMESPACES",
@@ -86,8 +89,8 @@ pub(super) struct Options {
     )]
     watch_namespace: Vec<Option<String>>,
 
-    /// How long one call to the Kubernetes API may take, retries included; 1s to 60s. At start also how long the API
-    /// server may stay unreachable before the process gives up
+    /// How long one call to the Kubernetes API may take, retries included; 1s to 60s. At start also
+    /// how long the API server may stay unreachable before the process gives up
     #[arg(
         long,
         env = "LAGRANGE_API_TIMEOUT",
@@ -109,8 +112,8 @@ pub(super) struct Options {
     )]
     pub(super) concurrency: u16,
 
-    /// How long one request to a Kafka broker may take before its answer counts as unknown; 500ms to 10s. A dead broker
-    /// delays a look at its cluster by this much
+    /// How long one request to a Kafka broker may take before its answer counts as unknown; 500ms
+    /// to 10s. A dead broker delays a look at its cluster by this much
     #[arg(
         long,
         env = "LAGRANGE_KAFKA_TIMEOUT",
@@ -121,8 +124,8 @@ pub(super) struct Options {
     )]
     pub(super) kafka_timeout: Duration,
 
-    /// How often a cluster is looked at that a ConsumerGroup names by bootstrapServers; 5s to 30s. A KafkaCluster has its
-    /// own spec.pollInterval
+    /// How often a cluster is looked at that a ConsumerGroup names by bootstrapServers; 5s to 30s.
+    /// A KafkaCluster has its own spec.pollInterval
     #[arg(
         long,
         env = "LAGRANGE_INLINE_POLL_INTERVAL",
@@ -147,8 +150,8 @@ pub(super) struct Options {
     )]
     pub(super) inline_connections: bool,
 
-    /// Whether Kafka may be at a loopback or link-local address. In a pod these are the operator's own sidecars and the
-    /// cloud's metadata service, so leave it off but for tests on one machine
+    /// Whether Kafka may be at a loopback or link-local address. In a pod these are the operator's
+    /// own sidecars and the cloud's metadata service, so leave it off but for tests on one machine
     #[arg(
         long,
         env = "LAGRANGE_ALLOW_LOCAL_ADDRESSES",
@@ -162,8 +165,8 @@ pub(super) struct Options {
     )]
     pub(super) allow_local_addresses: bool,
 
-    /// How many different Kafka connections the ConsumerGroups of one namespace may use together; 1 to 1000. Beyond it a
-    /// group says TooManyConnections
+    /// How many different Kafka connections the ConsumerGroups of one namespace may use together; 1
+    /// to 1000. Beyond it a group says TooManyConnections
     #[arg(
         long,
         env = "LAGRANGE_MAX_CONNECTIONS_PER_NAMESPACE",
@@ -174,9 +177,10 @@ pub(super) struct Options {
     )]
     pub(super) max_connections_per_namespace: u16,
 
-    /// How many brokers a Kafka cluster may have, 1 to 10000: each of them takes a thread (100 KiB) and up to four descriptors.
-    /// All clusters together have as many threads as an eighth of the memory holds, or half as many again as this. Beyond it
-    /// a cluster is not read, and says TooManyBrokers
+    /// How many brokers a Kafka cluster may have, 1 to 10000: each of them takes a thread (100 KiB)
+    /// and up to four descriptors. All clusters together have as many threads as an eighth of the
+    /// memory holds, or half as many again as this. Beyond it a cluster is not read, and says
+    /// TooManyBrokers
     #[arg(
         long,
         env = "LAGRANGE_MAX_BROKERS_PER_CLUSTER",
@@ -187,8 +191,9 @@ pub(super) struct Options {
     )]
     pub(super) max_brokers_per_cluster: u16,
 
-    /// Namespace whose connections may log in as the operator itself: by the AWS role of its pod, or its keytab; repeat the
-    /// flag or separate by commas, empty for none. Without it the operator's own namespace. Elsewhere a Secret is needed
+    /// Namespace whose connections may log in as the operator itself: by the AWS role of its pod,
+    /// or its keytab; repeat the flag or separate by commas, empty for none. Without it the
+    /// operator's own namespace. Elsewhere a Secret is needed
     #[arg(
         long,
         env = "LAGRANGE_AMBIENT_IDENTITY_NAMESPACES",
@@ -199,12 +204,14 @@ pub(super) struct Options {
     )]
     ambient_identity_namespaces: Vec<Option<String>>,
 
-    /// Record what is seen of a ConsumerGroup and decided for it, such as shop/orders=/recordings/orders.jsonl, for lagrange
-    /// decide. Appends; only its owner may read the file
+    /// Record what is seen of a ConsumerGroup and decided for it, such as
+    /// shop/orders=/recordings/orders.jsonl, for lagrange decide. Appends; only its owner may read
+    /// the file
     #[arg(long, env = "LAGRANGE_RECORD", value_name = "NAMESPACE/NAME=FILE", value_parser = record, help_heading = RECORDING)]
     pub(super) record: Option<Record>,
 
-    /// Most MiB that the recording takes, 2 to 65536: at half of it FILE becomes FILE.1, in place of the one before
+    /// Most MiB that the recording takes, 2 to 65536: at half of it FILE becomes FILE.1, in place
+    /// of the one before
     #[arg(
         long,
         env = "LAGRANGE_RECORD_LIMIT",
@@ -246,7 +253,8 @@ impl Options {
         namespaces
     }
 
-    /// The namespaces whose connections may log in as the operator itself, which is in namespace `own` if it is in a Pod.
+    /// The namespaces whose connections may log in as the operator itself, which is in namespace
+    /// `own` if it is in a Pod.
     pub(super) fn ambient_identity_namespaces(&self, own: Option<String>) -> Vec<String> {
         if self.ambient_identity_namespaces.is_empty() {
             return own.into_iter().collect();

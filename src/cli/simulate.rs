@@ -1,5 +1,5 @@
-//! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files, prints; the model itself is in
-//! [`lagrange_core::simulate`].
+//! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files,
+//! prints; the model itself is in [`lagrange_core::simulate`].
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -20,28 +20,32 @@ const WIDTH: usize = 100;
 
 /// What would have happened with these settings, and with another autoscaler
 ///
-/// Runs a load through a model of topics, consumers and rebalances, second by second, and lets the code of the operator decide
-/// every 15 seconds as it would in a cluster. --compare runs other autoscalers over the same load. Prints what each cost: time
-/// over the objective, replica hours, rescales. What is modelled, and what is not, is in docs/simulate.md.
+/// Runs a load through a model of topics, consumers and rebalances, second by second, and lets the
+/// code of the operator decide every 15 seconds as it would in a cluster. --compare runs other
+/// autoscalers over the same load. Prints what each cost: time over the objective, replica hours,
+/// rescales. What is modelled, and what is not, is in docs/simulate.md.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("input").required(true))]
 pub(super) struct Simulate {
     /// ConsumerGroup to simulate, as YAML or JSON; other objects in the file are passed over
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
-    /// Load: CSV of time and records per second, or the JSON that Prometheus answers a range query with; - reads standard input
+    /// Load: CSV of time and records per second, or the JSON that Prometheus answers a range query
+    /// with; - reads standard input
     #[arg(long, value_name = "FILE", group = "input")]
     load: Option<PathBuf>,
     /// Load that is built in
     #[arg(long, value_name = "NAME", value_enum, group = "input")]
     trace: Option<Trace>,
-    /// Brings the load's highest value to so many records per second [built-in loads: 65 % of what all consumers can do]
+    /// Brings the load's highest value to so many records per second [built-in loads: 65 % of what
+    /// all consumers can do]
     #[arg(long, value_name = "RATE", value_parser = above_zero)]
     peak: Option<f64>,
     /// Records per second that one consumer can do [built-in loads: 200]
     #[arg(long, value_name = "RATE", value_parser = above_zero, help_heading = PLANT)]
     consumer_rate: Option<f64>,
-    /// Partitions of each topic of the manifest [default: as many as the load names; built-in loads: 24]
+    /// Partitions of each topic of the manifest [default: as many as the load names; built-in
+    /// loads: 24]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=10_000), help_heading = PLANT)]
     partitions: Option<u32>,
     /// A topic and its partitions; instead of those of the manifest, and once for each
@@ -54,7 +58,8 @@ pub(super) struct Simulate {
     /// How uneven partitions are: exponent of Zipf's law; 0 is about even [default: 0]
     #[arg(long, value_name = "EXPONENT", value_parser = number, help_heading = PLANT)]
     skew: Option<f64>,
-    /// Seconds from a pod's creation until it consumes: least, most likely, most [default: 20,30,60]
+    /// Seconds from a pod's creation until it consumes: least, most likely, most [default:
+    /// 20,30,60]
     #[arg(long, value_name = "S,S,S", value_parser = three, help_heading = PLANT)]
     start_seconds: Option<(f64, f64, f64)>,
     /// Seconds between two commits of a consumer [default: 5]
@@ -63,10 +68,12 @@ pub(super) struct Simulate {
     /// Replicas at the start [default: what the load then takes at 70 % of their speed]
     #[arg(long, value_name = "N", value_parser = whole::<i32>(0..=10_000), help_heading = PLANT)]
     initial_replicas: Option<i32>,
-    /// Plant file, YAML or JSON, with any number of the model: faults, pauses, noise. Options go before it
+    /// Plant file, YAML or JSON, with any number of the model: faults, pauses, noise. Options go
+    /// before it
     #[arg(long, value_name = "FILE", help_heading = PLANT)]
     plant: Option<PathBuf>,
-    /// Other laws over the same load, such as keda=lagThreshold:100,hpa-cpu=70,static=6; also flink, kpa and numaflow
+    /// Other laws over the same load, such as keda=lagThreshold:100,hpa-cpu=70,static=6; also
+    /// flink, kpa and numaflow
     #[arg(long, value_name = "LAWS", value_parser = rivals)]
     compare: Vec<Rivals>,
     /// What counts as late [default: the manifest's maxDelay, or 60s]
@@ -81,7 +88,8 @@ pub(super) struct Simulate {
     /// Seed of all that is drawn; the same seed gives the same output
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX), default_value_t = 1)]
     seed: u64,
-    /// So many runs, each with the seed after the one before: figures are their mean and range, the rest is of the first
+    /// So many runs, each with the seed after the one before: figures are their mean and range, the
+    /// rest is of the first
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1_000), default_value_t = 1)]
     seeds: u64,
     /// What is printed: a table with plots, JSON, CSV of every 15 seconds, or a picture

@@ -1,5 +1,5 @@
-//! Values on the command line, each refused by a sentence that says what to write. clap's own parsers answer with ranges and
-//! errors of Rust's.
+//! Values on the command line, each refused by a sentence that says what to write. clap's own
+//! parsers answer with ranges and errors of Rust's.
 
 use std::ops::RangeInclusive;
 

@@ -1,5 +1,5 @@
-//! What all reconciliations share: the client, the clock, what the watches have seen, and what this process remembers of
-//! each group. Decides nothing.
+//! What all reconciliations share: the client, the clock, what the watches have seen, and what this
+//! process remembers of each group. Decides nothing.
 
 use std::{
     collections::BTreeMap,
@@ -63,7 +63,8 @@ pub(super) struct Context {
     /// Of the one group that is recorded.
     pub(super) recorder: Option<Recorder>,
     pub(super) sessions: Sessions,
-    /// Which cluster each connection leads to by the word of its brokers, and when they last gave it.
+    /// Which cluster each connection leads to by the word of its brokers, and when they last gave
+    /// it.
     cluster_ids: Mutex<BTreeMap<Identity, (Arc<str>, Timestamp)>>,
     /// Targets whose scale cannot be read, and since when.
     pub(super) unreadable_scales: Mutex<BTreeMap<TargetKey, Instant>>,
@@ -157,8 +158,8 @@ impl Context {
         ids.insert(identity.clone(), (Arc::clone(id), now));
     }
 
-    /// Whether two connections lead to one cluster, as far as is known. Their brokers may lie: this counts only between
-    /// resources of one namespace, which chose those.
+    /// Whether two connections lead to one cluster, as far as is known. Their brokers may lie: this
+    /// counts only between resources of one namespace, which chose those.
     pub(super) fn is_same_cluster(&self, a: &Identity, b: &Identity) -> bool {
         let ids = lock(&self.cluster_ids);
         a == b || matches!((ids.get(a), ids.get(b)), (Some((a, _)), Some((b, _))) if a == b)

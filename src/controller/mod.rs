@@ -1,7 +1,8 @@
 //! Turns decisions into changes. The only room that writes to Kubernetes.
 //!
-//! [`start`] follows what there is and runs one pipeline for every ConsumerGroup and one for every KafkaCluster. What wakes
-//! a group: a look at its cluster, its target, its own generation or annotations, whoever contests it, and a timer.
+//! [`start`] follows what there is and runs one pipeline for every ConsumerGroup and one for every
+//! KafkaCluster. What wakes a group: a look at its cluster, its target, its own generation or
+//! annotations, whoever contests it, and a timer.
 
 pub mod kafka;
 pub mod kube;
@@ -67,7 +68,8 @@ impl Gates {
 /// What the controller works with.
 #[expect(missing_debug_implementations, reason = "a client has none")]
 pub struct Setup {
-    /// The API server. It must not try again by itself: a scale that is written twice meets a conflict with itself.
+    /// The API server. It must not try again by itself: a scale that is written twice meets a
+    /// conflict with itself.
     pub client: Client,
     /// Kafka.
     pub kafka: Arc<dyn Clusters>,
@@ -85,8 +87,8 @@ pub struct Setup {
     pub tasks: Tasks,
 }
 
-/// Starts watches and pipelines as tasks; they end with [`Tasks::stop`]. `wakeups` names the resources whose cluster was
-/// looked at.
+/// Starts watches and pipelines as tasks; they end with [`Tasks::stop`]. `wakeups` names the
+/// resources whose cluster was looked at.
 pub fn start<S>(setup: Setup, wakeups: S)
 where
     S: Stream<Item = Key> + Send + 'static,

@@ -1,5 +1,6 @@
-//! Who may manage what when several want to (ACT-9, `docs/decisions/0014`): claims of ConsumerGroups on targets and
-//! groups, and the HorizontalPodAutoscalers on them. Pure bookkeeping: no client, no clock.
+//! Who may manage what when several want to (ACT-9, `docs/decisions/0014`): claims of
+//! ConsumerGroups on targets and groups, and the HorizontalPodAutoscalers on them. Pure
+//! bookkeeping: no client, no clock.
 
 mod standing;
 mod told;
@@ -117,8 +118,9 @@ pub(super) struct Contest {
 }
 
 impl Claims {
-    /// `group` is there, perhaps changed. Says which others that concerns: those that waited for what it claimed before. A new claim
-    /// takes the turn from nobody, so that whoever makes claims wakes nobody by it.
+    /// `group` is there, perhaps changed. Says which others that concerns: those that waited for
+    /// what it claimed before. A new claim takes the turn from nobody, so that whoever makes claims
+    /// wakes nobody by it.
     pub(super) fn apply(&mut self, group: &ConsumerGroup) -> BTreeSet<Name> {
         let name = Name::of(group);
         let claim = Claim::of(group);
@@ -158,8 +160,9 @@ impl Claims {
         self.concerned(&claim, managed)
     }
 
-    /// Whom it concerns that a claim has gone, or does not work: those that wait for it and, if it `managed`, those of other namespaces
-    /// that were told so. Never all that contest the same: they may be thousands, and claims come and go as fast as anybody likes.
+    /// Whom it concerns that a claim has gone, or does not work: those that wait for it and, if it
+    /// `managed`, those of other namespaces that were told so. Never all that contest the same:
+    /// they may be thousands, and claims come and go as fast as anybody likes.
     fn concerned(&self, claim: &Claim, managed: bool) -> BTreeSet<Name> {
         let waits = |name: &&Name| {
             let standing = self.standings.get(*name);
@@ -235,8 +238,8 @@ impl Claims {
         self.by_name.keys()
     }
 
-    /// Whether `name` may manage what it claims; if it may, nobody who contests that may from now on. `relation` says how two
-    /// claims on one group id are to each other, the asking one first.
+    /// Whether `name` may manage what it claims; if it may, nobody who contests that may from now
+    /// on. `relation` says how two claims on one group id are to each other, the asking one first.
     pub(super) fn ask(
         &mut self,
         name: &Name,
@@ -336,8 +339,8 @@ impl Claims {
             .map_or(Rank::Failed, |standing| standing.rank(now))
     }
 
-    /// Of those that go before `mine`, the one that goes first. Whoever cannot be managed goes before nobody, and neither
-    /// does one that waits for a third.
+    /// Of those that go before `mine`, the one that goes first. Whoever cannot be managed goes
+    /// before nobody, and neither does one that waits for a third.
     fn first(
         &self,
         mine: &Claim,
@@ -392,8 +395,9 @@ impl Claims {
     }
 }
 
-/// Whether two claims on one group id can contest each other at all: of two namespaces only by one KafkaCluster. Asked first,
-/// since it costs little where somebody has written down the same group id a thousand times.
+/// Whether two claims on one group id can contest each other at all: of two namespaces only by one
+/// KafkaCluster. Asked first, since it costs little where somebody has written down the same group
+/// id a thousand times.
 fn may_be_rivals(mine: &Claim, other: &Claim) -> bool {
     mine.name.namespace == other.name.namespace
         || matches!(mine.source, Source::Cluster { .. }) && mine.source == other.source

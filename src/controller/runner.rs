@@ -1,4 +1,5 @@
-//! Runs the pipelines: follows every kind of object, and gives what is woken to the two schedulers. Knows no Kafka and no decision.
+//! Runs the pipelines: follows every kind of object, and gives what is woken to the two schedulers.
+//! Knows no Kafka and no decision.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
@@ -41,7 +42,8 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// Follows every kind. Nothing is managed before all of them have been seen: whoever contests a target, too.
+    /// Follows every kind. Nothing is managed before all of them have been seen: whoever contests a
+    /// target, too.
     pub(super) fn watch_all(
         &self,
         gates: Gates,
@@ -118,8 +120,8 @@ impl Runner {
         watch
     }
 
-    /// Namespaces are watched from when a KafkaCluster selects them by their labels, and only by an installation that
-    /// watches all of them.
+    /// Namespaces are watched from when a KafkaCluster selects them by their labels, and only by an
+    /// installation that watches all of them.
     fn follow_namespaces(&self, watch: Watch, selects: &signal::Sender<bool>) {
         if !self.context.settings.namespaces.is_empty() {
             watch.skip();
@@ -134,7 +136,8 @@ impl Runner {
         let sink = handlers::namespaces(Arc::clone(&self.context));
         let mut selected = selects.subscribe();
         self.spawn_until_stopped("watch of Namespaces".to_owned(), async move {
-            // Fails only when the sender, the watch of KafkaClusters, is gone: then the process ends.
+            // Fails only when the sender, the watch of KafkaClusters, is gone: then the process
+            // ends.
             let _ = selected.wait_for(|selects| *selects).await;
             watch.follow(source, read, sink).await;
         });
@@ -222,8 +225,8 @@ impl Runner {
         });
     }
 
-    /// A scheduler over a store that our own watches fill: one piece of work per object at a time, a bounded number of
-    /// objects at once.
+    /// A scheduler over a store that our own watches fill: one piece of work per object at a time,
+    /// a bounded number of objects at once.
     fn controller<K>(
         &self,
         store: Store<K>,
@@ -268,7 +271,8 @@ impl Runner {
 #[derive(Clone)]
 pub(super) struct Needed {
     watches: Vec<Watch>,
-    /// Whether a KafkaCluster selects namespaces by their labels. Then those must have been seen as well.
+    /// Whether a KafkaCluster selects namespaces by their labels. Then those must have been seen as
+    /// well.
     selects: signal::Sender<bool>,
     namespaces: Watch,
 }

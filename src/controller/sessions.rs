@@ -1,4 +1,5 @@
-//! What this process remembers of the groups and of the actions on their targets. Plain data: calls nobody.
+//! What this process remembers of the groups and of the actions on their targets. Plain data: calls
+//! nobody.
 
 use std::{
     collections::BTreeMap,

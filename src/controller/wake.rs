@@ -1,5 +1,6 @@
-//! Whom to look after next. Each name waits once, however often it is woken meanwhile: whoever writes one object may wake all that
-//! contest it, faster than they can be looked after, and a queue that takes in every call grows for as long as that goes on.
+//! Whom to look after next. Each name waits once, however often it is woken meanwhile: whoever
+//! writes one object may wake all that contest it, faster than they can be looked after, and a
+//! queue that takes in every call grows for as long as that goes on.
 
 use std::{
     collections::BTreeSet,
@@ -54,11 +55,13 @@ impl Waiting {
         self.come.notify_one();
     }
 
-    /// All that wait, and then those that have come meanwhile, for ever: a name that is woken over and over keeps no other waiting.
+    /// All that wait, and then those that have come meanwhile, for ever: a name that is woken over
+    /// and over keeps no other waiting.
     fn taken(self: Arc<Self>) -> impl Stream<Item = Name> {
         let all = stream::unfold(self, |waiting| async move {
             loop {
-                // Whoever takes them has other work, and may be called faster than it gets to the end.
+                // Whoever takes them has other work, and may be called faster than it gets to the
+                // end.
                 yield_now().await;
                 let names = mem::take(&mut *lock(&waiting.names));
                 if !names.is_empty() {

@@ -20,7 +20,8 @@ pub(super) struct Seen {
     /// Labels of namespaces, once somebody selects by them.
     pub(super) namespaces: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
     pub(super) workloads: Mutex<BTreeMap<TargetKey, workload::Seen>>,
-    /// The version that a workload has had at least, by an answer to ourselves: its watch may be behind that.
+    /// The version that a workload has had at least, by an answer to ourselves: its watch may be
+    /// behind that.
     pub(super) at_least: Mutex<BTreeMap<TargetKey, u64>>,
     /// Workloads that are there and cannot be read, and why.
     pub(super) unreadable_workloads: Mutex<BTreeMap<TargetKey, String>>,

@@ -1,4 +1,5 @@
-//! Fills a plan in: what keys of objects hold becomes certificates, passwords and tokens, each checked. Pure.
+//! Fills a plan in: what keys of objects hold becomes certificates, passwords and tokens, each
+//! checked. Pure.
 
 use jiff::Timestamp;
 use lagrange_core::api::{CertificateSource, OauthSpec, SaslMechanism, SaslSpec, TlsSpec};
@@ -56,7 +57,8 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
             Some(text) if text.ends_with(['\n', '\r']) => {
                 Err(Unusable::LineBreak(object, key.to_owned()))
             }
-            // SCRAM allows none (RFC 4013), a bearer's secret neither; a tab in a password of PLAIN works.
+            // SCRAM allows none (RFC 4013), a bearer's secret neither; a tab in a password of PLAIN
+            // works.
             Some(text) if text.contains(|c: char| c.is_control() && c != '\t') => Err(
                 Unusable::Control(object, key.to_owned(), "a control character"),
             ),

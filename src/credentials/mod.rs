@@ -1,5 +1,5 @@
-//! Makes a connection of what the user wrote and of what Secrets and ConfigMaps hold. Pure: whoever has read the objects hands
-//! over what they hold.
+//! Makes a connection of what the user wrote and of what Secrets and ConfigMaps hold. Pure: whoever
+//! has read the objects hands over what they hold.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ pub enum Held {
     Unreadable(Arc<str>),
 }
 
-/// Why a connection cannot be made of what there is. The texts name objects and keys, and never what they hold.
+/// Why a connection cannot be made of what there is. The texts name objects and keys, and never
+/// what they hold.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unusable {
     /// An object is not there.
@@ -119,8 +120,8 @@ pub fn identity(plan: &Plan, namespace: &str) -> Identity {
     connection::identity(plan.servers(), &plan.origin(namespace))
 }
 
-/// The connection, with what the objects hold. `system` are the authorities that count where none are named. `revision` grows
-/// with each change of an object.
+/// The connection, with what the objects hold. `system` are the authorities that count where none
+/// are named. `revision` grows with each change of an object.
 pub fn connection(
     plan: &Plan,
     namespace: &str,

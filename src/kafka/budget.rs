@@ -1,11 +1,13 @@
-//! What the memory of the process is for, in numbers: how much of it partitions may take, and how many those are. The one place
-//! with this arithmetic; `docs/operations.md` has its results, and `docs/decisions/0012` its reasons. Pure.
+//! What the memory of the process is for, in numbers: how much of it partitions may take, and how
+//! many those are. The one place with this arithmetic; `docs/operations.md` has its results, and
+//! `docs/decisions/0012` its reasons. Pure.
 
 /// Bytes that a partition takes that is read for a group, at most.
 ///
-/// Measured by resident memory, of 10,000 to 40,000 partitions in one group: 1,550 in the reader (two looks at a time, what is
-/// remembered between looks, the peak of one look), if the group is sized by `maxDelay` and has a member for 20 of them; 1,330 in
-/// the history that decisions rest on; 1,600 in librdkafka, reading a real broker. And a tenth more.
+/// Measured by resident memory, of 10,000 to 40,000 partitions in one group: 1,550 in the reader
+/// (two looks at a time, what is remembered between looks, the peak of one look), if the group is
+/// sized by `maxDelay` and has a member for 20 of them; 1,330 in the history that decisions rest
+/// on; 1,600 in librdkafka, reading a real broker. And a tenth more.
 pub const PARTITION: u64 = 5_000;
 
 /// Of so many parts of the memory ...
@@ -14,20 +16,23 @@ const PARTS: u64 = 8;
 /// ... so many are for partitions ...
 const FOR_PARTITIONS: u64 = 3;
 
-/// ... and one for the threads of Kafka's clients. The rest is for what does not grow with the memory: the process itself, the
-/// answers of brokers, Kubernetes' objects.
+/// ... and one for the threads of Kafka's clients. The rest is for what does not grow with the
+/// memory: the process itself, the answers of brokers, Kubernetes' objects.
 const FOR_THREADS: u64 = 1;
 
-/// Bytes that a thread of a client takes: it has one for each broker. Measured: 119 MB with 1,006 threads, 25 MB without.
+/// Bytes that a thread of a client takes: it has one for each broker. Measured: 119 MB with 1,006
+/// threads, 25 MB without.
 pub const THREAD: u64 = 100 << 10;
 
 /// One group may have one in so many of all partitions.
 const ONE_GROUP: u64 = 4;
 
-/// A group that fits no installation is of no use: with little memory, so many partitions are read all the same.
+/// A group that fits no installation is of no use: with little memory, so many partitions are read
+/// all the same.
 const LEAST: u64 = 2_000;
 
-/// More than any Kafka cluster has. What takes their names and numbers is bounded by other things than memory then.
+/// More than any Kafka cluster has. What takes their names and numbers is bounded by other things
+/// than memory then.
 const MOST: u64 = 10_000_000;
 
 /// What may be read.

@@ -1,7 +1,8 @@
 //! Reads Kafka. The only room that knows rdkafka. May call `clock` and nothing else of ours.
 //!
-//! [`pool`] is the door: [`Pool::watch`](pool::Pool::watch) says what one resource wants to know of a cluster; one poller per
-//! cluster looks for all of them at once and leaves a [`Snapshot`](model::snapshot::Snapshot).
+//! [`pool`] is the door: [`Pool::watch`](pool::Pool::watch) says what one resource wants to know of
+//! a cluster; one poller per cluster looks for all of them at once and leaves a
+//! [`Snapshot`](model::snapshot::Snapshot).
 //!
 //! | room | what it does |
 //! |---|---|

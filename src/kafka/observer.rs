@@ -13,7 +13,8 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     fn requested(&self, cluster: &Identity, api: &str, count: u64);
     /// This many connections to its brokers are open.
     fn connected(&self, cluster: &Identity, connections: u64);
-    /// Something could not be read; `category` is [`ReadError::category`](super::model::error::ReadError::category).
+    /// Something could not be read; `category` is
+    /// [`ReadError::category`](super::model::error::ReadError::category).
     fn failed(&self, cluster: &Identity, category: &'static str);
     /// Nobody watches the cluster any more.
     fn forgotten(&self, cluster: &Identity);

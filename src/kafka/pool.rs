@@ -1,4 +1,5 @@
-//! One reader and one poller per cluster, however many resources use it. Knows who watches what; reads nothing itself.
+//! One reader and one poller per cluster, however many resources use it. Knows who watches what;
+//! reads nothing itself.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -70,7 +71,8 @@ impl WatchError {
 }
 
 impl Pool {
-    /// A pool without clusters, the stream of resources to wake, and the news of pollers that failed.
+    /// A pool without clusters, the stream of resources to wake, and the news of pollers that
+    /// failed.
     ///
     /// Has to be called, and its methods too, within a Tokio runtime.
     pub fn new(
@@ -96,10 +98,11 @@ impl Pool {
         (pool, Wakeups(wakeups), Failures(failed))
     }
 
-    /// Has every look at the cluster read `interest` too, until the watch is dropped, and `key` woken after each.
+    /// Has every look at the cluster read `interest` too, until the watch is dropped, and `key`
+    /// woken after each.
     ///
-    /// The first look follows at once, or within [`Settings::min_gap`]. Drop an old watch before taking the new one for
-    /// the same key: both count against the namespace's limit.
+    /// The first look follows at once, or within [`Settings::min_gap`]. Drop an old watch before
+    /// taking the new one for the same key: both count against the namespace's limit.
     pub fn watch(
         &self,
         connection: &Connection,
@@ -138,8 +141,8 @@ impl Pool {
         lock(&self.0.clusters).len()
     }
 
-    /// Ends all pollers and closes their connections. Returns after `within` at the latest, whatever librdkafka does, and
-    /// says whether all had ended.
+    /// Ends all pollers and closes their connections. Returns after `within` at the latest,
+    /// whatever librdkafka does, and says whether all had ended.
     pub async fn shutdown(&self, within: Duration) -> bool {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -164,8 +167,8 @@ impl Pool {
             shared,
         };
         inner.tasks.spawn(async move {
-            // A poller ends when it is told to or when nobody watches; by a panic it would leave its users
-            // looking at an old snapshot for ever.
+            // A poller ends when it is told to or when nobody watches; by a panic it would leave
+            // its users looking at an old snapshot for ever.
             if let Err(panic) = AssertUnwindSafe(poller.run()).catch_unwind().await {
                 let reason = panic
                     .downcast_ref::<&str>()
@@ -187,7 +190,8 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Keeps one resource's interest alive; dropping it ends the interest, and the connection with the last one.
+/// Keeps one resource's interest alive; dropping it ends the interest, and the connection with the
+/// last one.
 #[derive(Debug)]
 pub struct Watch {
     id: u64,
@@ -195,7 +199,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// What the last look saw; `None` before the first. It may be from before this interest was known.
+    /// What the last look saw; `None` before the first. It may be from before this interest was
+    /// known.
     pub fn latest(&self) -> Option<Arc<Snapshot>> {
         self.shared.latest()
     }
@@ -205,8 +210,8 @@ impl Watch {
         self.shared.update(self.id, interest);
     }
 
-    /// Hands over a connection of the same identity with newer credentials: the client that reads is replaced once a new one
-    /// has connected with them.
+    /// Hands over a connection of the same identity with newer credentials: the client that reads
+    /// is replaced once a new one has connected with them.
     pub fn renew(&self, connection: &Connection) {
         self.shared.renew(connection);
     }

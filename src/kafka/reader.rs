@@ -1,5 +1,6 @@
-//! The questions that one look asks a cluster, as a trait: the poller is tested over a scripted one. No policy here:
-//! which broker is asked what, and what an answer means for the next look, is the poller's.
+//! The questions that one look asks a cluster, as a trait: the poller is tested over a scripted
+//! one. No policy here: which broker is asked what, and what an answer means for the next look, is
+//! the poller's.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,21 +27,25 @@ pub trait ReaderFactory: fmt::Debug + Send + Sync + 'static {
 /// An answer for each of the things that were asked about.
 pub type Each<K, T> = Vec<(K, Known<T>)>;
 
-/// Asks one cluster. Every call ends by itself within a few seconds, and may be dropped at any time.
+/// Asks one cluster. Every call ends by itself within a few seconds, and may be dropped at any
+/// time.
 ///
 /// Calls that take a [`NodeId`] ask that broker and no other (`kafka.md`, rule 2).
 pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
-    /// The brokers, from whichever bootstrap server answers first. Only for a reader that has asked nothing else yet.
+    /// The brokers, from whichever bootstrap server answers first. Only for a reader that has asked
+    /// nothing else yet.
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>>;
 
     /// The brokers that the broker `on` knows.
     fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>>;
 
-    /// The groups that the broker `on` coordinates and that may be described. One that is loading lists fewer without a
-    /// word, as does every broker while a group moves: absent is not gone (`kafka.md`, rule 7).
+    /// The groups that the broker `on` coordinates and that may be described. One that is loading
+    /// lists fewer without a word, as does every broker while a group moves: absent is not gone
+    /// (`kafka.md`, rule 7).
     fn groups(&self, on: NodeId) -> BoxFuture<'_, Known<Vec<ListedGroup>>>;
 
-    /// Members and assignor of groups that the broker `on` coordinates; one entry per group asked for.
+    /// Members and assignor of groups that the broker `on` coordinates; one entry per group asked
+    /// for.
     fn describe<'a>(
         &'a self,
         on: NodeId,
@@ -65,8 +70,9 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         partitions: &'a [TopicPartition],
     ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>>;
 
-    /// The topics in which `group` has committed anything. Topics that may not be described are left out without a word
-    /// (`kafka.md`, rule 6): good for finding names, not for finding offsets.
+    /// The topics in which `group` has committed anything. Topics that may not be described are
+    /// left out without a word (`kafka.md`, rule 6): good for finding names, not for finding
+    /// offsets.
     fn committed_topics<'a>(
         &'a self,
         on: NodeId,
@@ -80,8 +86,8 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         position: Position,
     ) -> BoxFuture<'a, Each<TopicPartition, Offset>>;
 
-    /// Where the first record is whose timestamp is `at` or later, and that timestamp; `None`: there is none. One entry per
-    /// partition asked for.
+    /// Where the first record is whose timestamp is `at` or later, and that timestamp; `None`:
+    /// there is none. One entry per partition asked for.
     fn offsets_at<'a>(
         &'a self,
         partitions: &'a LeaderedPartitions,
@@ -193,8 +199,8 @@ impl DescribedTopics {
     }
 }
 
-/// Partitions whose leaders a broker has just named. Only [`DescribedTopics`] makes them: librdkafka has then refreshed
-/// the cache that finding leaders needs (`kafka.md`, rule 3).
+/// Partitions whose leaders a broker has just named. Only [`DescribedTopics`] makes them:
+/// librdkafka has then refreshed the cache that finding leaders needs (`kafka.md`, rule 3).
 #[derive(Debug, Clone)]
 pub struct LeaderedPartitions(Vec<TopicPartition>);
 

@@ -1,4 +1,5 @@
-//! The series that exist per Kafka cluster, kept in one map so that a cluster nobody reads any more leaves none behind.
+//! The series that exist per Kafka cluster, kept in one map so that a cluster nobody reads any more
+//! leaves none behind.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,5 @@
-//! The series that exist per ConsumerGroup, kept in one map so that a deleted group can leave none behind.
+//! The series that exist per ConsumerGroup, kept in one map so that a deleted group can leave none
+//! behind.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,8 @@
-//! Every number that Prometheus may read, behind typed methods. Records what others decided; decides nothing.
+//! Every number that Prometheus may read, behind typed methods. Records what others decided;
+//! decides nothing.
 //!
-//! Labels are bounded: gauges of a group carry its `namespace` and `name` and go with it; failures are counted by
-//! category and never carry a name; what is not known is absent, never 0.
+//! Labels are bounded: gauges of a group carry its `namespace` and `name` and go with it; failures
+//! are counted by category and never carry a name; what is not known is absent, never 0.
 
 mod cluster;
 mod group;
@@ -79,7 +80,8 @@ impl Metrics {
         self.series.groups.forget(namespace, name);
     }
 
-    /// The numbers of one Kafka cluster; `cluster` is the label, such as `kafka/main`, and has to come from a bounded set.
+    /// The numbers of one Kafka cluster; `cluster` is the label, such as `kafka/main`, and has to
+    /// come from a bounded set.
     pub fn cluster(&self, cluster: &str) -> ClusterMetrics<'_> {
         self.series.clusters.of(cluster)
     }

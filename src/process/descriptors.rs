@@ -1,4 +1,5 @@
-//! How many files the process may have open. Connections to many brokers need more than the 1,024 that a process often starts with.
+//! How many files the process may have open. Connections to many brokers need more than the 1,024
+//! that a process often starts with.
 
 use tracing::{debug, warn};
 

@@ -1,5 +1,5 @@
-//! Log lines for people or for machines, on standard error; standard output belongs to what a command prints.
-//! Knows no credential and formats none: who logs a value answers for it.
+//! Log lines for people or for machines, on standard error; standard output belongs to what a
+//! command prints. Knows no credential and formats none: who logs a value answers for it.
 
 use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
@@ -37,7 +37,8 @@ impl std::str::FromStr for LogFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Asked of the very parser that will be used; without this a typo would silently log nothing.
+        // Asked of the very parser that will be used; without this a typo would silently log
+        // nothing.
         let known = |directive: &str| {
             let level = directive
                 .rsplit_once('=')
@@ -59,12 +60,13 @@ impl std::fmt::Display for LogFilter {
     }
 }
 
-/// The first logs an error for each connection that fails, without saying to whom or why; who called does that. The second logs
-/// whole answers that it cannot read, and those may be Secrets.
+/// The first logs an error for each connection that fails, without saying to whom or why; who
+/// called does that. The second logs whole answers that it cannot read, and those may be Secrets.
 const NOISE: &str = "kube_client::client::builder=off,kube_client::client=error";
 
-/// Whether a line may be written at all, whatever the filter says: the signer of AWS logs what it signs, with the id of the key; the
-/// client of Kubernetes logs answers, which may be Secrets. A filter that names their modules would let them through.
+/// Whether a line may be written at all, whatever the filter says: the signer of AWS logs what it
+/// signs, with the id of the key; the client of Kubernetes logs answers, which may be Secrets. A
+/// filter that names their modules would let them through.
 fn is_harmless(line: &Metadata<'_>) -> bool {
     match line.target() {
         "kube_client::client" => *line.level() == Level::ERROR,
@@ -79,7 +81,8 @@ fn filtered(filter: &LogFilter) -> impl Subscriber + for<'a> LookupSpan<'a> + Se
         .with(FilterFn::new(is_harmless))
 }
 
-/// Installs the process's only subscriber, and turns panics into log lines. Does nothing when there is one already.
+/// Installs the process's only subscriber, and turns panics into log lines. Does nothing when there
+/// is one already.
 pub fn init(format: LogFormat, filter: &LogFilter) {
     let registry = filtered(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -108,14 +111,16 @@ pub fn init(format: LogFormat, filter: &LogFilter) {
     }
 }
 
-/// Lines for people, each of which stays one, whatever it tells of: the last that stands between foreign text and a terminal.
+/// Lines for people, each of which stays one, whatever it tells of: the last that stands between
+/// foreign text and a terminal.
 fn human<S, W>(
     layer: Layer<S, DefaultFields, Format, W>,
 ) -> Layer<S, impl for<'a> FormatFields<'a> + 'static, Format, W> {
     layer.fmt_fields(debug_fn(field).delimited(" "))
 }
 
-/// The library's own format, but that it leaves line breaks everywhere and escape sequences in fields as they are.
+/// The library's own format, but that it leaves line breaks everywhere and escape sequences in
+/// fields as they are.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
     let value = format!("{value:?}");
     let value = text::one_line(&value);

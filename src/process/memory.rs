@@ -1,8 +1,8 @@
-//! How much memory the process may use: what its control group allows, or what the machine has. Reads a few files once, at
-//! start.
+//! How much memory the process may use: what its control group allows, or what the machine has.
+//! Reads a few files once, at start.
 //!
-//! Own code: the crates that know it either read no more than the root of the hierarchy or bring a whole library for the state
-//! of machines.
+//! Own code: the crates that know it either read no more than the root of the hierarchy or bring a
+//! whole library for the state of machines.
 
 use std::path::{Component, Path};
 
@@ -11,7 +11,8 @@ pub fn limit() -> Option<u64> {
     limit_under(Path::new("/"))
 }
 
-/// The same of a file system with this root. Every control group above the process counts, since each holds for all below it.
+/// The same of a file system with this root. Every control group above the process counts, since
+/// each holds for all below it.
 fn limit_under(root: &Path) -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
     let machine = read("proc/meminfo").and_then(|text| total(&text));

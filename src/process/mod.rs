@@ -1,4 +1,5 @@
-//! What any good server process has: logs, pages, readiness, shutdown. Knows nothing of Kafka or of how replicas are decided.
+//! What any good server process has: logs, pages, readiness, shutdown. Knows nothing of Kafka or of
+//! how replicas are decided.
 
 pub mod descriptors;
 pub mod http;

@@ -1,8 +1,10 @@
-//! Whether the process is ready, and whether it lives. Neither ever depends on Kafka: a restart repairs no broker.
+//! Whether the process is ready, and whether it lives. Neither ever depends on Kafka: a restart
+//! repairs no broker.
 //!
-//! Ready means that everything is there which this process needs in order to do its work; the gates are fixed at start,
-//! so that a part that never begins is named too. Alive means that the tasks move; it does not depend on the gates,
-//! because restarting the operator makes no missing resource definition appear.
+//! Ready means that everything is there which this process needs in order to do its work; the gates
+//! are fixed at start, so that a part that never begins is named too. Alive means that the tasks
+//! move; it does not depend on the gates, because restarting the operator makes no missing resource
+//! definition appear.
 
 use std::{
     fmt,
@@ -23,7 +25,8 @@ pub struct ReadinessBuilder {
 }
 
 impl ReadinessBuilder {
-    /// A gate, closed at first. `name` stands in `/readyz` while it is closed: "watch of ConsumerGroups".
+    /// A gate, closed at first. `name` stands in `/readyz` while it is closed: "watch of
+    /// ConsumerGroups".
     pub fn gate(&mut self, name: &'static str) -> Gate {
         let gate = Gate {
             name,
@@ -89,7 +92,8 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// `Ok` when every gate is open, else the names of those that are not, in the order they were registered.
+    /// `Ok` when every gate is open, else the names of those that are not, in the order they were
+    /// registered.
     pub fn check(&self) -> Result<(), NotReady> {
         let missing: Vec<_> = self.gates.iter().filter_map(Gate::missing).collect();
         if missing.is_empty() {
@@ -126,7 +130,8 @@ impl Liveness {
         heart
     }
 
-    /// A loop that does nothing but beat: it stands still when tasks of its runtime no longer get their turn.
+    /// A loop that does nothing but beat: it stands still when tasks of its runtime no longer get
+    /// their turn.
     pub async fn pulse(self, stop: CancellationToken) {
         let heart = self.heartbeat("task runtime", PULSE * 12);
         while stop.run_until_cancelled(sleep(PULSE)).await.is_some() {

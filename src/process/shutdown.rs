@@ -1,5 +1,6 @@
-//! How the process ends: every task is tracked and joined, a task that ends by itself ends the process, and an end that
-//! was asked for comes in time even when something hangs. Calls nothing that can block.
+//! How the process ends: every task is tracked and joined, a task that ends by itself ends the
+//! process, and an end that was asked for comes in time even when something hangs. Calls nothing
+//! that can block.
 
 use std::{
     collections::BTreeMap,
@@ -66,7 +67,8 @@ impl Tasks {
         &self.stop
     }
 
-    /// Runs a task that the process cannot do without: if it ends before [`Self::stop`], well or badly, so does the process.
+    /// Runs a task that the process cannot do without: if it ends before [`Self::stop`], well or
+    /// badly, so does the process.
     pub fn spawn_vital<F, E>(&self, name: impl Into<String>, task: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -85,8 +87,8 @@ impl Tasks {
         });
     }
 
-    /// Runs a task that may end at any time, such as the poller of a cluster that nobody uses any more. Only a panic in it
-    /// ends the process.
+    /// Runs a task that may end at any time, such as the poller of a cluster that nobody uses any
+    /// more. Only a panic in it ends the process.
     pub fn spawn<F>(&self, name: impl Into<String>, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -131,8 +133,9 @@ pub enum Ended {
 impl Supervisor {
     /// Returns when the process may exit, at most `grace` after the first signal or failure.
     ///
-    /// A call into a C library cannot be cancelled, and as many of them as there are workers stop the timers and signals
-    /// of their runtime. So this runs on a runtime of its own, and the caller then leaves without waiting for threads.
+    /// A call into a C library cannot be cancelled, and as many of them as there are workers stop
+    /// the timers and signals of their runtime. So this runs on a runtime of its own, and the
+    /// caller then leaves without waiting for threads.
     pub async fn run<S>(mut self, mut signals: S, grace: Duration) -> Ended
     where
         S: Stream<Item = Signal> + Unpin,
@@ -155,7 +158,8 @@ impl Supervisor {
         stop.cancel();
         tracker.close();
         let ended = tokio::select! {
-            // In this order: a second signal that has come counts, also when the last task has ended with it.
+            // In this order: a second signal that has come counts, also when the last task has
+            // ended with it.
             biased;
             Some(signal) = signals.next() => {
                 warn!(%signal, "asked again to stop, ending at once");

@@ -1,4 +1,5 @@
-//! The file of a recording: bounded, readable by its owner alone, and never with half a line in it. Blocks on the disk.
+//! The file of a recording: bounded, readable by its owner alone, and never with half a line in it.
+//! Blocks on the disk.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
@@ -31,7 +32,8 @@ struct Open {
 }
 
 impl Recording {
-    /// A recording at `path` that takes up `limit` bytes at most. Nothing is opened before something is written.
+    /// A recording at `path` that takes up `limit` bytes at most. Nothing is opened before
+    /// something is written.
     pub(super) fn new(path: PathBuf, limit: u64) -> Self {
         Self {
             path,
@@ -114,7 +116,8 @@ impl Open {
     fn append(&mut self, lines: &str) -> io::Result<()> {
         let written = self.file.write_all(lines.as_bytes());
         if written.is_err() {
-            // A full disk may have taken a part. If that cannot be taken back now, it is when the file is opened again.
+            // A full disk may have taken a part. If that cannot be taken back now, it is when the
+            // file is opened again.
             let _ = self.file.set_len(self.size);
         }
         written?;
@@ -123,7 +126,8 @@ impl Open {
     }
 }
 
-/// Bytes up to the end of the last whole line of a file: whoever wrote it may have been killed in the middle of one.
+/// Bytes up to the end of the last whole line of a file: whoever wrote it may have been killed in
+/// the middle of one.
 fn whole_lines(file: &mut File, size: u64) -> io::Result<u64> {
     const CHUNK: u64 = 64 * 1024;
     let mut end = size;

@@ -1,4 +1,5 @@
-//! Writes a recording while the operator works. Whatever happens to the file is said in the log once, and holds nobody up.
+//! Writes a recording while the operator works. Whatever happens to the file is said in the log
+//! once, and holds nobody up.
 
 use std::io;
 use std::path::PathBuf;

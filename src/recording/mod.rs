@@ -1,4 +1,5 @@
-//! Records a group while the operator works, in the format of [`lagrange_core::recording`]: which lines, and the file.
+//! Records a group while the operator works, in the format of [`lagrange_core::recording`]: which
+//! lines, and the file.
 
 mod file;
 mod keeper;

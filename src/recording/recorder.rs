@@ -1,5 +1,6 @@
-//! What the operator records of one group: which lines a decision takes, so that they replay to the same decision. Hands them
-//! over and never waits: who cannot keep up loses lines, and the recording says so by beginning anew.
+//! What the operator records of one group: which lines a decision takes, so that they replay to the
+//! same decision. Hands them over and never waits: who cannot keep up loses lines, and the
+//! recording says so by beginning anew.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -47,7 +48,8 @@ pub struct Turn<'a> {
     pub group: &'a ConsumerGroup,
     /// The memory before.
     pub before: Memory,
-    /// Whether nothing had been seen of the group before: the state that was decided with was made of its memory alone.
+    /// Whether nothing had been seen of the group before: the state that was decided with was made
+    /// of its memory alone.
     pub is_fresh: bool,
     /// What was seen.
     pub observation: &'a Observation,

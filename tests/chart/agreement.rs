@@ -15,8 +15,8 @@ fn definitions(directory: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// A packaged chart cannot reach out of its directory, and not every way to deliver charts follows symbolic links: hence copies.
-/// `make crds`, or UPDATE=1, makes them.
+/// A packaged chart cannot reach out of its directory, and not every way to deliver charts follows
+/// symbolic links: hence copies. `make crds`, or UPDATE=1, makes them.
 #[test]
 fn chart_brings_the_committed_definitions() {
     let names = definitions("crds");
@@ -103,7 +103,8 @@ fn image_is_built_by_the_toolchain_of_the_repository_on_the_debian_it_runs_on() 
     );
 }
 
-/// Cargo looks for every file that a manifest names before it builds anything: only then does it miss a binary that there is not.
+/// Cargo looks for every file that a manifest names before it builds anything: only then does it
+/// miss a binary that there is not.
 #[test]
 fn image_build_gets_all_that_cargo_looks_for() {
     let context = tempfile::tempdir().unwrap();

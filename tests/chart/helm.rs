@@ -44,7 +44,8 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What `helm template` makes of these values (YAML), for a release `lagrange` in `lagrange-system`.
+/// What `helm template` makes of these values (YAML), for a release `lagrange` in
+/// `lagrange-system`.
 pub(crate) fn template(values: &str) -> Result<String, String> {
     template_of(&chart(), values)
 }
@@ -83,7 +84,8 @@ fn on_release(chart: &Path, command: &[&str], values: &str) -> Result<String, St
     }
 }
 
-/// The documents of a rendered chart as they are written, without the line that names their template.
+/// The documents of a rendered chart as they are written, without the line that names their
+/// template.
 pub(crate) fn documents(rendered: &str) -> Vec<String> {
     let written = |document: &str| {
         let lines = document

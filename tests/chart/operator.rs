@@ -45,8 +45,8 @@ fn arguments(values: &str) -> Vec<String> {
 
 #[test]
 fn every_flag_of_the_operator_has_a_value() {
-    // A Pod has a ServiceAccount, its memory is what resources.limits says, help is for people, and a recording is made for a
-    // while: by extraArgs and a volume.
+    // A Pod has a ServiceAccount, its memory is what resources.limits says, help is for people, and
+    // a recording is made for a while: by extraArgs and a volume.
     let mut expected = flags();
     assert!(expected.len() > 5);
     for without in [

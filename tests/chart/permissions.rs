@@ -1,4 +1,5 @@
-//! What the operator may do: as little as its calls need, each rule with its reason. That it is enough is shown on a real node (tests/e2e_chart).
+//! What the operator may do: as little as its calls need, each rule with its reason. That it is
+//! enough is shown on a real node (tests/e2e_chart).
 
 use rstest::rstest;
 use serde_json::Value;

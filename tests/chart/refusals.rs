@@ -1,4 +1,5 @@
-//! Values that are refused, and the words that the user gets. A value that is silently ignored would be a defect.
+//! Values that are refused, and the words that the user gets. A value that is silently ignored
+//! would be a defect.
 
 use std::fmt::Write as _;
 

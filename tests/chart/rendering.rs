@@ -1,4 +1,5 @@
-//! What a release creates, for a table of values. Snapshots show what differs from the default values, which stand in full.
+//! What a release creates, for a table of values. Snapshots show what differs from the default
+//! values, which stand in full.
 
 use rstest::rstest;
 use serde_json::json;

@@ -1,10 +1,12 @@
-//! values.yaml, its schema, its table in the chart's README, and the table of tests: all name the same values.
+//! values.yaml, its schema, its table in the chart's README, and the table of tests: all name the
+//! same values.
 
 use serde_json::Value;
 
 use crate::helm::{ROOT, file};
 
-/// Values whose insides are Kubernetes' or the user's, so that the chart lists none of them. One line each in the README.
+/// Values whose insides are Kubernetes' or the user's, so that the chart lists none of them. One
+/// line each in the README.
 const WHOLE: [&str; 4] = [
     "resources",
     "podSecurityContext",

@@ -1,4 +1,5 @@
-//! ACT-7 to ACT-9: others who scale the target, or want to manage the same. Never fight, and say so.
+//! ACT-7 to ACT-9: others who scale the target, or want to manage the same. Never fight, and say
+//! so.
 
 use lagrange_testing::kubernetes::Space;
 use lagrange_testing::operator::Operator;

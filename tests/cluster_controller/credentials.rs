@@ -1,5 +1,5 @@
-//! Logins and certificates out of Secrets and ConfigMaps: what is missing is said by its name, what changes is used at once, and
-//! nobody learns of another namespace's.
+//! Logins and certificates out of Secrets and ConfigMaps: what is missing is said by its name, what
+//! changes is used at once, and nobody learns of another namespace's.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams};

@@ -1,4 +1,5 @@
-//! Clients that take all they can get from the port of the metrics, while the operator has work to do.
+//! Clients that take all they can get from the port of the metrics, while the operator has work to
+//! do.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! Topics whose records wait on purpose (`delayedTopicPattern`): what waits there asks for nothing, and is read all the same.
+//! Topics whose records wait on purpose (`delayedTopicPattern`): what waits there asks for nothing,
+//! and is read all the same.
 
 use std::collections::BTreeMap;
 

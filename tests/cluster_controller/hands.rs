@@ -1,4 +1,5 @@
-//! A hand on the brake: the pausing annotations and `mode: DryRun` hold under load, say so, and let go again.
+//! A hand on the brake: the pausing annotations and `mode: DryRun` hold under load, say so, and let
+//! go again.
 
 use lagrange_testing::until::{secs, until};
 use serde_json::json;

@@ -21,7 +21,8 @@ fn by_role() -> Value {
     })
 }
 
-/// What EKS's agent does on each node: it lends a key to whoever shows the token of a service account.
+/// What EKS's agent does on each node: it lends a key to whoever shows the token of a service
+/// account.
 async fn agent() -> Server {
     let expires = Timestamp::now() + SignedDuration::from_hours(1);
     let body = json!({
@@ -93,7 +94,8 @@ async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
     assert!(!said.contains("marker"), "a secret is shown");
 }
 
-/// Outside of a Pod there is no namespace of the operator's own, and in one without a role nothing to log in with.
+/// Outside of a Pod there is no namespace of the operator's own, and in one without a role nothing
+/// to log in with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_role_it_is_said_how_to_get_one() {
     let kafka = Kafka::shared_secure().await;

@@ -1,5 +1,5 @@
-//! Kerberos, with a real KDC: a keytab of the operator's own logs in, for the namespaces that may. In builds that have it:
-//! `make gssapi`.
+//! Kerberos, with a real KDC: a keytab of the operator's own logs in, for the namespaces that may.
+//! In builds that have it: `make gssapi`.
 
 use std::time::Duration;
 

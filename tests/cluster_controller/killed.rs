@@ -1,7 +1,8 @@
-//! `kill -9` at any moment, and another start at once: a process ends because it was killed, and for no other reason.
+//! `kill -9` at any moment, and another start at once: a process ends because it was killed, and
+//! for no other reason.
 //!
-//! `LAGRANGE_KILL_SECONDS` is how long that goes on (`tests/soak.sh kills`); without it, it is two dozen times. Each process keeps
-//! its log until it has been seen that it was killed.
+//! `LAGRANGE_KILL_SECONDS` is how long that goes on (`tests/soak.sh kills`); without it, it is two
+//! dozen times. Each process keeps its log until it has been seen that it was killed.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -75,7 +76,8 @@ impl Process {
         }
     }
 
-    /// Kills it, starts the next one without waiting, and makes sure that this one ended because it was killed.
+    /// Kills it, starts the next one without waiting, and makes sure that this one ended because it
+    /// was killed.
     fn replace(mut self, setting: &Setting, number: usize) -> Self {
         self.child.kill().unwrap();
         let next = Self::start(setting, self.address, number);

@@ -1,5 +1,6 @@
-//! The controller on a real API server with fake Pods, a real broker, and real members of real groups. One file per theme.
-//! They mostly wait: `--test-threads 6` lets more of them wait at the same time than two cores would.
+//! The controller on a real API server with fake Pods, a real broker, and real members of real
+//! groups. One file per theme. They mostly wait: `--test-threads 6` lets more of them wait at the
+//! same time than two cores would.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,

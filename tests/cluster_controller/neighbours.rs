@@ -16,7 +16,8 @@ struct Bad {
     says: &'static str,
 }
 
-/// One for each way in which a group cannot work. `mute`: takes connections and never says a word; `closed`: nobody listens.
+/// One for each way in which a group cannot work. `mute`: takes connections and never says a word;
+/// `closed`: nobody listens.
 fn bad_groups(mute: &str, closed: &str) -> [Bad; 7] {
     let bad = |name, change, says| Bad { name, change, says };
     let at = |server: &str| json!({ "kafka": { "bootstrapServers": [server] } });

@@ -1,4 +1,5 @@
-//! Objects that a user of one namespace may write on a real API server, and that must trouble nobody else.
+//! Objects that a user of one namespace may write on a real API server, and that must trouble
+//! nobody else.
 
 use http::Request;
 use kube::Client;

@@ -1,4 +1,5 @@
-//! The operator's own end and beginning: SIGTERM in time whatever hangs, and a start from a status that cannot be read.
+//! The operator's own end and beginning: SIGTERM in time whatever hangs, and a start from a status
+//! that cannot be read.
 
 use kube::api::{Patch, PatchParams};
 use lagrange_testing::kafka::Kafka;
@@ -55,7 +56,8 @@ async fn memory_that_cannot_be_read_is_absent_memory(#[case] memory: Value) {
         .groups()
         .patch_status(APP, &PatchParams::default(), &status)
         .await;
-    // The schema does not let a wrong `lastScale` in; memory is nobody's business but the operator's.
+    // The schema does not let a wrong `lastScale` in; memory is nobody's business but the
+    // operator's.
     refused.unwrap_err();
     let status = Patch::Merge(json!({ "status": { "memory": memory } }));
     stage

@@ -1,4 +1,5 @@
-//! KEEP-29 and ACT-1 from the API server's side: a group at rest writes nothing, and two operators act once.
+//! KEEP-29 and ACT-1 from the API server's side: a group at rest writes nothing, and two operators
+//! act once.
 
 use lagrange_testing::audit;
 use lagrange_testing::until::secs;

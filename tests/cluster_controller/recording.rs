@@ -123,7 +123,8 @@ async fn assert_recorded_what_was_done(stage: &Stage<'_>, decided: &[Value]) {
     assert!(reasons.contains(&&*told.reason), "{told:?} {reasons:?}");
 }
 
-/// Another decision than was recorded is found: that of `text`, changed in one place and written to `other`.
+/// Another decision than was recorded is found: that of `text`, changed in one place and written to
+/// `other`.
 fn assert_another_decision_is_found(text: &str, other: &Path) {
     let recorded = "\"reason\":\"LagAboveTarget\"";
     let changed = text.replacen(recorded, "\"reason\":\"AsDesired\"", 1);
@@ -155,8 +156,9 @@ async fn a_group_that_was_late_before_the_operator_came_grows_at_once_and_replay
     let file = directory.path().join("app.jsonl");
     let stage = Stage::new("late").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
-    // One record every five seconds for a quarter of an hour, of which nobody has read a half. Nothing arrives any more, so that
-    // without their timestamps the delay would count from the first look.
+    // One record every five seconds for a quarter of an hour, of which nobody has read a half.
+    // Nothing arrives any more, so that without their timestamps the delay would count from the
+    // first look.
     let now = jiff::Timestamp::now().as_millisecond();
     let written: Vec<i64> = (0..180).rev().map(|age| now - 5000 * age).collect();
     let mut committed = std::collections::BTreeMap::new();

@@ -1,4 +1,5 @@
-//! Promise 4: no action while the workload rolls out, for as long as `settleTimeout`, and that is reported.
+//! Promise 4: no action while the workload rolls out, for as long as `settleTimeout`, and that is
+//! reported.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;

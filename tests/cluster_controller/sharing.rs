@@ -1,4 +1,5 @@
-//! Which Kafka, which topics, which kind of group: connections shared across namespaces, and every way to say what counts.
+//! Which Kafka, which topics, which kind of group: connections shared across namespaces, and every
+//! way to say what counts.
 
 use kube::api::{Patch, PatchParams};
 use lagrange_testing::kafka::Kafka;
@@ -210,7 +211,8 @@ async fn a_pattern_counts_the_topics_whose_whole_name_it_matches() {
         let lag = status.lag.as_ref().and_then(|lag| lag.total);
         let limit = status.replicas.as_ref().and_then(|found| found.limit);
         match (status.partitions, lag, limit) {
-            // The assignor is not known, so that only the largest topic is sure to feed its number of consumers.
+            // The assignor is not known, so that only the largest topic is sure to feed its number
+            // of consumers.
             (Some(9), Some(180), Some(6)) => Ok(()),
             _ => Err(format!("{status:?}")),
         }

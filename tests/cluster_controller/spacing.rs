@@ -1,4 +1,5 @@
-//! Promise 3: never two actions closer together than pacing allows, whatever kills or edits come in between.
+//! Promise 3: never two actions closer together than pacing allows, whatever kills or edits come in
+//! between.
 
 use std::time::Duration;
 
@@ -92,8 +93,9 @@ async fn kills_at_the_worst_instants_never_bring_two_actions_too_close() {
 
     let sequence =
         |memory: Option<serde_json::Value>| memory.and_then(|memory| memory["sequence"].as_i64());
-    // Bounds need no lag, so that each edit asks for an action at once. The kill comes from 0 to 120 ms after the action has
-    // been written ahead: before, during and after the write of the scale, and of what follows.
+    // Bounds need no lag, so that each edit asks for an action at once. The kill comes from 0 to
+    // 120 ms after the action has been written ahead: before, during and after the write of the
+    // scale, and of what follows.
     for (round, replicas) in [2, 3, 1, 6].into_iter().enumerate() {
         let before = sequence(stage.status().await.memory);
         let bounds = json!({ "minReplicas": replicas, "maxReplicas": replicas });

@@ -1,5 +1,6 @@
-//! What every scenario stands on: a topic, a group of the same name, a Deployment `app` whose ready replicas are members of
-//! that group, and a ConsumerGroup `app` on it. Nothing here asserts what a scenario is about.
+//! What every scenario stands on: a topic, a group of the same name, a Deployment `app` whose ready
+//! replicas are members of that group, and a ConsumerGroup `app` on it. Nothing here asserts what a
+//! scenario is about.
 
 use std::sync::{Arc, Mutex};
 
@@ -58,7 +59,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A topic with so many partitions and a Deployment of so many replicas whose members are idle until told otherwise.
+    /// A topic with so many partitions and a Deployment of so many replicas whose members are idle
+    /// until told otherwise.
     pub(crate) async fn set(&self, partitions: i32, replicas: i32) -> Consumers {
         self.kafka.create_topic(&self.topic, partitions).await;
         self.space.deployment(APP, replicas).await;

@@ -160,7 +160,8 @@ async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
     );
 }
 
-/// A kubeconfig of a ServiceAccount that may do what the operator needs except to scale Deployments.
+/// A kubeconfig of a ServiceAccount that may do what the operator needs except to scale
+/// Deployments.
 fn without_scale(stage: &Stage<'_>) -> PathBuf {
     let namespace = stage.space.name.as_str();
     let rules = json!([

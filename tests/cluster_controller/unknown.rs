@@ -1,5 +1,5 @@
-//! Promise 2 on three real brokers that are killed, paused and brought back: unknown is not zero. One test at a time, since
-//! two cores carry no more than one such cluster.
+//! Promise 2 on three real brokers that are killed, paused and brought back: unknown is not zero.
+//! One test at a time, since two cores carry no more than one such cluster.
 
 use lagrange_testing::consumers::Consumers;
 use lagrange_testing::kafka::Kafka;
@@ -17,8 +17,8 @@ async fn brokers() -> (MutexGuard<'static, ()>, Kafka) {
     (turn, Kafka::start(3).await)
 }
 
-/// A topic with one or three copies of each of its 6 partitions, 3 members without any lag, and a group that would come down
-/// after `quiet`.
+/// A topic with one or three copies of each of its 6 partitions, 3 members without any lag, and a
+/// group that would come down after `quiet`.
 async fn idle_group(stage: &Stage<'_>, copies: i32, quiet: &str) -> Consumers {
     stage.kafka.create_replicated(&stage.topic, 6, copies).await;
     // Everything that is there has been read.

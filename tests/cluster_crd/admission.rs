@@ -1,4 +1,5 @@
-//! The chart's admission policies, which lend nobody the operator's rights: what a ConsumerGroup or KafkaCluster asks for, its writer must be allowed to do.
+//! The chart's admission policies, which lend nobody the operator's rights: what a ConsumerGroup or
+//! KafkaCluster asks for, its writer must be allowed to do.
 
 use std::time::Duration;
 
@@ -176,7 +177,8 @@ async fn a_writer_with_the_right_is_not_in_the_way_of_it(
     assert_eq!(accepted.warnings, [] as [&str; 0]);
 }
 
-/// The operator has neither right to update scales nor to get Secrets; a collector of garbage, which takes finalizers away, has none at all.
+/// The operator has neither right to update scales nor to get Secrets; a collector of garbage,
+/// which takes finalizers away, has none at all.
 #[tokio::test]
 async fn only_what_asks_for_something_is_checked() {
     let server = guarded().await;
@@ -228,7 +230,8 @@ async fn only_what_asks_for_something_is_checked() {
     }
 }
 
-/// The API server looks at the expressions beside the schemas of the resources, and notes what does not fit.
+/// The API server looks at the expressions beside the schemas of the resources, and notes what does
+/// not fit.
 #[tokio::test]
 async fn expressions_fit_the_schemas() {
     let server = guarded().await;

@@ -1,4 +1,5 @@
-//! Every bound of the schema, found by walking it: a value just outside is refused, and the largest object inside is not.
+//! Every bound of the schema, found by walking it: a value just outside is refused, and the largest
+//! object inside is not.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,

@@ -1,4 +1,5 @@
-//! What is wrong with a connection's protection and login, in a KafkaCluster and in a ConsumerGroup that names brokers itself.
+//! What is wrong with a connection's protection and login, in a KafkaCluster and in a ConsumerGroup
+//! that names brokers itself.
 
 use serde_json::{Value, json};
 
@@ -310,7 +311,8 @@ fn of_oauth(within: Within) -> Vec<Case> {
     cases
 }
 
-/// A ticket is no password: it may be shown to the network. Whether a build has Kerberos is no rule of the schema.
+/// A ticket is no password: it may be shown to the network. Whether a build has Kerberos is no rule
+/// of the schema.
 fn of_kerberos(within: Within) -> Vec<Case> {
     let open = |sasl: Value| within(json!({ "sasl": sasl }));
     let service = |name: &str| open(kerberos(name));

@@ -1,4 +1,5 @@
-//! The resource definitions on a real API server: what it refuses and in which words, what it fills in, what it shows.
+//! The resource definitions on a real API server: what it refuses and in which words, what it fills
+//! in, what it shows.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// A ConsumerGroup that asks for the least, with `changes` laid over its spec; null removes a field.
+/// A ConsumerGroup that asks for the least, with `changes` laid over its spec; null removes a
+/// field.
 pub(crate) fn group(changes: Value) -> Value {
     let spec = json!({
         "scaleTargetRef": { "name": "fulfillment" },

@@ -1,4 +1,5 @@
-//! What a user sees of a resource: defaults, columns, `kubectl explain`; and that a status of another version is no obstacle.
+//! What a user sees of a resource: defaults, columns, `kubectl explain`; and that a status of
+//! another version is no obstacle.
 
 use http::Method;
 use lagrange_core::api::{self, ConsumerGroup, Duration, Mode, NamespacesFrom};
@@ -43,7 +44,8 @@ async fn defaults_are_written_into_what_is_stored() {
     );
 }
 
-/// Somebody reads an object that was stored when there were no defaults: through our types it says the same.
+/// Somebody reads an object that was stored when there were no defaults: through our types it says
+/// the same.
 #[test]
 fn defaults_of_the_types_are_those_of_the_schema() {
     let group: ConsumerGroup = serde_json::from_value(group(json!({}))).unwrap();
@@ -176,7 +178,8 @@ async fn kubectl_explains_every_level() {
     }
 }
 
-/// A status that another version of the operator left: words and shapes that this one does not know.
+/// A status that another version of the operator left: words and shapes that this one does not
+/// know.
 #[tokio::test]
 async fn a_status_of_another_version_does_not_make_the_object_unreadable() {
     let server = Server::with_definitions().await;
@@ -269,7 +272,8 @@ fn condition(kind: &str, status: &str, reason: &str) -> Value {
     json!({ "type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2025-11-24T14:00:00Z", "observedGeneration": 1 })
 }
 
-/// Writes the status as the operator would, and returns the object as it is stored. No field of it may be lost.
+/// Writes the status as the operator would, and returns the object as it is stored. No field of it
+/// may be lost.
 async fn set_status(server: &Server, namespace: &str, plural: &str, status: &Value) -> Value {
     let path = format!(
         "/apis/lagrange.dev/v1alpha1/namespaces/{namespace}/{plural}/example/status?fieldManager=test"

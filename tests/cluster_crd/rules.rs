@@ -1,4 +1,5 @@
-//! Each CEL rule: one object that breaks it and is refused with its message, one close to it that is not.
+//! Each CEL rule: one object that breaks it and is refused with its message, one close to it that
+//! is not.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,8 @@ const TOPIC: &str =
     "write the name of a topic: letters, digits, '.', '_' and '-'; for a pattern use topicPattern";
 const NAMESPACE: &str = "write the name of a namespace: lower case letters, digits and '-'";
 
-/// Where the mistake is, an object that makes it, what the answer says, and an object close to it that is right.
+/// Where the mistake is, an object that makes it, what the answer says, and an object close to it
+/// that is right.
 pub(crate) struct Case {
     at: &'static str,
     bad: Value,

@@ -1,4 +1,5 @@
-//! A real API server that knows the definitions, one for the whole test program; and what it answers, warnings included.
+//! A real API server that knows the definitions, one for the whole test program; and what it
+//! answers, warnings included.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -170,7 +171,8 @@ pub(crate) fn kubectl(arguments: &[&str]) -> String {
     script("kubectl", arguments)
 }
 
-/// What Helm makes of the chart with these arguments, for a release `lagrange` in `lagrange-system`.
+/// What Helm makes of the chart with these arguments, for a release `lagrange` in
+/// `lagrange-system`.
 pub(crate) fn render(arguments: &[&str]) -> String {
     started();
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange");

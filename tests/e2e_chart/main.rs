@@ -1,5 +1,5 @@
-//! The chart on a real node, installed by Helm, with the operator as a Pod under its own account: install, upgrade, uninstall, another name, a second
-//! release, chosen namespaces.
+//! The chart on a real node, installed by Helm, with the operator as a Pod under its own account:
+//! install, upgrade, uninstall, another name, a second release, chosen namespaces.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(

@@ -1,4 +1,5 @@
-//! A real Kubernetes node with the operator's image on it, one for the whole test program. Holds nothing that is tested.
+//! A real Kubernetes node with the operator's image on it, one for the whole test program. Holds
+//! nothing that is tested.
 
 use std::{
     path::{Path, PathBuf},
@@ -109,7 +110,8 @@ impl Node {
             .unwrap_or_else(|said| panic!("{said}\n{manifest}"));
     }
 
-    /// Has the API server check objects, and create none. A field that it does not know is an error.
+    /// Has the API server check objects, and create none. A field that it does not know is an
+    /// error.
     pub(crate) fn dry_run(&self, manifest: &str) -> Result<String, String> {
         let apply = [
             "apply",
@@ -143,7 +145,8 @@ impl Node {
         kube(self.state, "helm", arguments, "")
     }
 
-    /// Takes a release away and waits for its Pods to be gone. Not by --wait: that of Helm 4.2 sits out its timeout when something is gone before it looks.
+    /// Takes a release away and waits for its Pods to be gone. Not by --wait: that of Helm 4.2 sits
+    /// out its timeout when something is gone before it looks.
     pub(crate) fn uninstall(&self, release: &str, namespace: &str) {
         self.helm(&[
             "uninstall",

@@ -1,5 +1,6 @@
-//! The operator at work under the chart's own role, against a real broker behind TLS and a login: nothing that it asks for is
-//! refused, and there is no right that it has not used. Where the cluster keeps no audit log (kind), what is refused still shows in the operator's log.
+//! The operator at work under the chart's own role, against a real broker behind TLS and a login:
+//! nothing that it asks for is refused, and there is no right that it has not used. Where the
+//! cluster keeps no audit log (kind), what is refused still shows in the operator's log.
 
 use std::collections::BTreeSet;
 

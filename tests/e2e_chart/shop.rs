@@ -1,4 +1,5 @@
-//! What there is to scale: one target of each kind, a broker's address, and members that do not get on with their work. Tests nothing.
+//! What there is to scale: one target of each kind, a broker's address, and members that do not get
+//! on with their work. Tests nothing.
 
 use std::{
     fmt::Write as _,
@@ -48,8 +49,8 @@ pub(crate) const TARGETS: [Target; 3] = [
     },
 ];
 
-/// A cluster behind TLS and a login that the shop is chosen to use by its label, with the password and the authority where Strimzi
-/// has them.
+/// A cluster behind TLS and a login that the shop is chosen to use by its label, with the password
+/// and the authority where Strimzi has them.
 pub(crate) fn cluster(namespace: &str, bootstrap: &str, authority: &str, password: &str) -> String {
     let authority = authority.replace('\n', "\n    ");
     format!(
@@ -102,7 +103,8 @@ spec:
     )
 }
 
-/// A namespace with one target of each kind, each with a Pod that is ready. Nobody but the operator looks after a Worker.
+/// A namespace with one target of each kind, each with a Pod that is ready. Nobody but the operator
+/// looks after a Worker.
 pub(crate) fn open(node: &Node) {
     let pod = format!("{{containers: [{{name: idler, image: {IDLER}, args: [infinity]}}]}}");
     let mut manifest = format!("

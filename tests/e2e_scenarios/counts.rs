@@ -149,7 +149,8 @@ async fn twenty_consumers_on_four_partitions_come_down_to_four_and_use_twenty_pa
     .await;
     let note = here.space.until_event("payments", "PartitionsAdded").await;
     assert!(note.contains("order"), "{note}");
-    // Consumers look for partitions every second here, so that they own the new ones before there is anything in them.
+    // Consumers look for partitions every second here, so that they own the new ones before there
+    // is anything in them.
     here.space
         .until_condition("payments", "AbleToScale", "True/ReadyForNewScale")
         .await;

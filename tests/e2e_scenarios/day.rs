@@ -1,5 +1,6 @@
-//! A recorded day, compressed in time: whether the delay stays under the objective, what that costs, and whether the simulator
-//! foretells it. Five minutes of it here; `make soak` plays twenty.
+//! A recorded day, compressed in time: whether the delay stays under the objective, what that
+//! costs, and whether the simulator foretells it. Five minutes of it here; `make soak` plays
+//! twenty.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,13 +16,15 @@ use crate::field::{Consumers, Scenario};
 use crate::playback::{Playback, Rates, Second};
 use crate::watched::{Watched, assert_spaced};
 
-/// Requests to a web server at a rocket's launch, by the minute: tests/law/traces/README.md says whose.
+/// Requests to a web server at a rocket's launch, by the minute: tests/law/traces/README.md says
+/// whose.
 const TRACE: &str = include_str!("../law/traces/nasa_http_jul1995_1min.csv");
 /// Six in the morning of that day; the launch is at 9:42.
 const FIRST: &str = "1995-07-13T06:00";
 /// A minute of it takes five thirds of a second here: an hour 100 s.
 const THIRDS: usize = 5;
-/// Records a second for each request a minute: at its busiest it takes nearly all that twelve consumers can do.
+/// Records a second for each request a minute: at its busiest it takes nearly all that twelve
+/// consumers can do.
 const SCALE: f64 = 1.3;
 /// Records a second that a consumer can do: one takes 20 ms, and a little for the rest.
 const ABLE: f64 = 49.0;
@@ -89,7 +92,8 @@ async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
         foretold.scores[0]
     );
 
-    // Where physics forbids it: a launch that comes within seconds is late until Pods have started and the group has rebalanced.
+    // Where physics forbids it: a launch that comes within seconds is late until Pods have started
+    // and the group has rebalanced.
     assert!(real.late_seconds * 20 <= rates.0.len(), "{real:?}");
     assert!(real.longest < 2 * OBJECTIVE, "{real:?}");
     assert!(real.scalings >= 1 && real.rebalances >= 1, "{real:?}");

@@ -1,4 +1,5 @@
-//! What goes on around a group: rollouts, Pods that find no place, an operator that dies, nothing to do.
+//! What goes on around a group: rollouts, Pods that find no place, an operator that dies, nothing
+//! to do.
 
 use std::time::Instant;
 

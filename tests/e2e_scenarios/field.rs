@@ -1,5 +1,5 @@
-//! Where the scenarios take place: one node, one broker and one installed operator for the whole test program, and a
-//! namespace, topics and groups for each test.
+//! Where the scenarios take place: one node, one broker and one installed operator for the whole
+//! test program, and a namespace, topics and groups for each test.
 
 use std::path::Path;
 use std::process::Command;
@@ -62,7 +62,8 @@ impl Field {
     fn install(&self) {
         let operator = Path::new(env!("CARGO_BIN_EXE_lagrange"));
         let workload = operator.with_file_name("workload");
-        // Cargo builds the programs of other packages for no test; an old one would be worse than none.
+        // Cargo builds the programs of other packages for no test; an old one would be worse than
+        // none.
         let built = Command::new(env!("CARGO"))
             .args([
                 "build",
@@ -109,8 +110,8 @@ impl Field {
         ]);
     }
 
-    /// `kill -9` of the operator's process, which is then started anew in its Pod. Where it cannot be seen from here (kind
-    /// in a machine of its own, or not as root), the Pod is lost instead.
+    /// `kill -9` of the operator's process, which is then started anew in its Pod. Where it cannot
+    /// be seen from here (kind in a machine of its own, or not as root), the Pod is lost instead.
     pub(crate) fn kill_operator(&self) {
         let uid = self.kubernetes.kubectl(&[
             "get",
@@ -136,7 +137,8 @@ impl Field {
     }
 }
 
-/// Processes of this machine that run a program in a Pod: their control group has the Pod's uid in its name.
+/// Processes of this machine that run a program in a Pod: their control group has the Pod's uid in
+/// its name.
 fn processes_of_pod(uid: &str, program: &str) -> Vec<String> {
     let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let uids = [uid.to_owned(), uid.replace('-', "_")];
@@ -169,7 +171,8 @@ impl Scenario {
         }
     }
 
-    /// A Deployment of consumers of the topic, whose group is named like it, and waits until it is ready.
+    /// A Deployment of consumers of the topic, whose group is named like it, and waits until it is
+    /// ready.
     pub(crate) async fn consumers(&self, consumers: Consumers<'_>) {
         let Consumers {
             name,

@@ -1,5 +1,5 @@
-//! The main job with real parts only: a real node, real brokers, the operator installed by Helm as a Pod under its own
-//! account, and real consumers in Pods.
+//! The main job with real parts only: a real node, real brokers, the operator installed by Helm as
+//! a Pod under its own account, and real consumers in Pods.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(

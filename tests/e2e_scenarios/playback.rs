@@ -1,5 +1,5 @@
-//! Plays a load of changing rate to a topic and knows, at any moment, how old the oldest record is that a group has not
-//! committed: it has sent all of them and remembers when.
+//! Plays a load of changing rate to a topic and knows, at any moment, how old the oldest record is
+//! that a group has not committed: it has sent all of them and remembers when.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

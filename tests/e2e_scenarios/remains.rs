@@ -1,5 +1,6 @@
-//! What a failed scenario leaves to be read: the resources, the Pods, the events, the groups as Kafka knows them, and the log
-//! of the operator. Only looks, and never fails itself: the failure is to be seen, not this.
+//! What a failed scenario leaves to be read: the resources, the Pods, the events, the groups as
+//! Kafka knows them, and the log of the operator. Only looks, and never fails itself: the failure
+//! is to be seen, not this.
 
 use crate::field::Scenario;
 

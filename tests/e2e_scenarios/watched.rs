@@ -81,7 +81,8 @@ impl Watched {
         self.counts().into_iter().collect()
     }
 
-    /// Holds what was seen to a pacing: least time between any two actions, and from any to a scale-down.
+    /// Holds what was seen to a pacing: least time between any two actions, and from any to a
+    /// scale-down.
     pub(crate) fn assert_spaced(&self, any: Duration, down: Duration) {
         let seen = self.seen.lock().unwrap();
         // The first is what was there at the beginning.
@@ -103,7 +104,8 @@ impl Drop for Watched {
     }
 }
 
-/// Holds the actions that the resource tells of to a pacing, as above, and to what was seen. Its times are whole seconds.
+/// Holds the actions that the resource tells of to a pacing, as above, and to what was seen. Its
+/// times are whole seconds.
 pub(crate) async fn assert_spaced(
     watched: &Watched,
     space: &Space,

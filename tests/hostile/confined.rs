@@ -1,5 +1,6 @@
-//! The operator as the chart runs it: the chart's rights, its limit of memory, its user, no capability, and as many threads as
-//! a container has where nobody says otherwise. What it does not model: the image's file system, seccomp and the network.
+//! The operator as the chart runs it: the chart's rights, its limit of memory, its user, no
+//! capability, and as many threads as a container has where nobody says otherwise. What it does not
+//! model: the image's file system, seccomp and the network.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -20,7 +21,8 @@ const NAMESPACE: &str = "lagrange";
 /// Enters the control groups named before `--`, and becomes the rest.
 const ENTER: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@""#;
 
-/// How often the operator looks at a cluster that a ConsumerGroup names by its servers, in seconds: the chart's.
+/// How often the operator looks at a cluster that a ConsumerGroup names by its servers, in seconds:
+/// the chart's.
 pub(crate) const INTERVAL: u64 = 15;
 
 /// A running operator under the chart's limits.

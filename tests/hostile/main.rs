@@ -1,6 +1,6 @@
-//! One operator under the chart's limits, ten groups of one namespace that it looks after, and a user of another namespace who
-//! does the worst of all that is bounded at once: objects, brokers, answers, partitions, claims, requests.
-//! `LAGRANGE_HOSTILE_SECONDS` says for how long.
+//! One operator under the chart's limits, ten groups of one namespace that it looks after, and a
+//! user of another namespace who does the worst of all that is bounded at once: objects, brokers,
+//! answers, partitions, claims, requests. `LAGRANGE_HOSTILE_SECONDS` says for how long.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -40,7 +40,8 @@ struct Course {
 }
 
 impl Course {
-    /// Watches the operator for as long as all of it goes on, and gives one group of the shop after the other work.
+    /// Watches the operator for as long as all of it goes on, and gives one group of the shop after
+    /// the other work.
     async fn watch(confined: &Confined, shop: &Shop, cluster: &str) -> Self {
         let polls = || confined.polls(cluster);
         let (began, before) = (Instant::now(), polls());
@@ -75,8 +76,8 @@ impl Course {
         }
     }
 
-    /// What is held all the time, in the second third and in the last: what comes and goes with an answer or a list is in
-    /// the peak.
+    /// What is held all the time, in the second third and in the last: what comes and goes with an
+    /// answer or a list is in the peak.
     fn held(&self) -> (u64, u64) {
         let third = self.taken.len() / 3;
         let least = |part: &[u64]| part.iter().copied().min().unwrap();

@@ -1,5 +1,6 @@
-//! A user who may edit in one namespace, and what such a user can do to an operator: each deed is of a kind that once took the
-//! operator down or took a group from somebody else. They are counted, so that a deed that no longer happens is seen.
+//! A user who may edit in one namespace, and what such a user can do to an operator: each deed is
+//! of a kind that once took the operator down or took a group from somebody else. They are counted,
+//! so that a deed that no longer happens is seen.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -26,8 +27,8 @@ const ANNOTATED: usize = 330;
 const HALF_REQUESTS: u16 = 1_100;
 /// Brokers that one cluster advertises.
 const ADVERTISED: i32 = 3_000;
-/// What a cluster has for a pattern that means all of it: more than the operator can hold, and no more than the double can tell
-/// of in time.
+/// What a cluster has for a pattern that means all of it: more than the operator can hold, and no
+/// more than the double can tell of in time.
 const TOPICS: usize = 2_500;
 const PARTITIONS: usize = 4;
 /// Connections that send the beginning of an answer of 99 MB each.
@@ -84,7 +85,8 @@ impl Mallory {
         }
     }
 
-    /// Claims groups of others before they are there: with a target that does not exist, and with one that does.
+    /// Claims groups of others before they are there: with a target that does not exist, and with
+    /// one that does.
     pub(crate) async fn squat(&self, servers: &str, groups: &[String]) {
         self.space.deployment("squatter", 0).await;
         for (number, id) in groups.iter().enumerate() {
@@ -100,7 +102,8 @@ impl Mallory {
         }
     }
 
-    /// Objects that once kept a whole list from being read, or filled the memory of whoever kept them.
+    /// Objects that once kept a whole list from being read, or filled the memory of whoever kept
+    /// them.
     pub(crate) async fn write_what_keeps_others_from_being_read(&self) {
         self.space.deployment("strange", 0).await;
         let deep = format!(
@@ -197,7 +200,8 @@ impl Mallory {
         self.brokers = vec![crowd, all, huge, forger];
     }
 
-    /// Waits until the operator has met what it is to be bounded by, so that nothing is measured that does not happen.
+    /// Waits until the operator has met what it is to be bounded by, so that nothing is measured
+    /// that does not happen.
     pub(crate) async fn until_told(&self) {
         for (name, reason) in [
             ("crowd", "TooManyBrokers"),
@@ -300,7 +304,8 @@ impl Storm {
         count
     }
 
-    /// Requests that are begun, from several addresses, and begun anew where the operator closes them.
+    /// Requests that are begun, from several addresses, and begun anew where the operator closes
+    /// them.
     fn half_requests(&mut self, port: SocketAddr) {
         let (stop, count) = (Arc::clone(&self.stop), self.count("half requests"));
         self.tasks.spawn_blocking(move || {
@@ -345,7 +350,8 @@ impl Storm {
         });
     }
 
-    /// The objects that are hard to read change all the time, so that they come through the watches as well.
+    /// The objects that are hard to read change all the time, so that they come through the watches
+    /// as well.
     fn changes(&mut self, space: Space) {
         let (stop, count) = (
             Arc::clone(&self.stop),

@@ -1,4 +1,5 @@
-//! Those who are to notice nothing: ten groups on a real broker, with real members that stand in for their Pods.
+//! Those who are to notice nothing: ten groups on a real broker, with real members that stand in
+//! for their Pods.
 
 use lagrange_core::api::condition::find;
 use lagrange_testing::consumers::{Consumers, IDLE};

@@ -59,14 +59,14 @@ pub(crate) fn off_the_map(crate_root: &str) -> Vec<String> {
 /// Rooms and what they may call: the first and the last column of the table.
 fn map(lib: &str) -> BTreeMap<String, BTreeSet<String>> {
     let name = Regex::new(r"`(\w+)`").unwrap();
-    let rows = lib.lines().filter_map(|line| line.strip_prefix("//! | [`"));
-    rows.map(|row| {
-        let (room, rest) = row.split_once("`]").unwrap();
-        let may_call = rest.rsplit('|').nth(1).unwrap_or_default();
-        let rooms = name.captures_iter(may_call).map(|room| room[1].to_owned());
-        (room.to_owned(), rooms.collect())
-    })
-    .collect()
+    let row = Regex::new(r"(?m)^//! \| \[?`(\w+)`\]? \|.*\|(.*)\|$").unwrap();
+    row.captures_iter(lib)
+        .map(|row| {
+            let rooms = name.captures_iter(&row[2]);
+            let rooms = rooms.map(|room| room[1].to_owned()).collect();
+            (row[1].to_owned(), rooms)
+        })
+        .collect()
 }
 
 /// What the core depends on and should not.

@@ -1,4 +1,5 @@
-//! The house keeps itself: what the map allows, how long a function, a file and a line may be, and that what is cited exists.
+//! The house keeps itself: what the map allows, how long a function, a file and a line may be, and
+//! that what is cited exists.
 
 #![allow(
     clippy::indexing_slicing,

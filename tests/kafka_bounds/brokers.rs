@@ -10,7 +10,8 @@ use lagrange::kafka::rdkafka::bounds::Bounds;
 use lagrange::kafka::reader::ClusterReader;
 use rstest::rstest;
 
-/// Threads beside those of brokers: of the runtime, of clients, and of what this program measures by.
+/// Threads beside those of brokers: of the runtime, of clients, and of what this program measures
+/// by.
 const OTHERS: usize = 60;
 
 fn error(watch: &Watch) -> Option<ReadError> {

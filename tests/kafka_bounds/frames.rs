@@ -93,7 +93,8 @@ async fn answers_that_do_not_end_share_the_memory_for_them_and_give_it_back() {
     reader.close().await;
 }
 
-/// By librdkafka, when the question times out: what is let in is given back, or the next answer would wait for ever.
+/// By librdkafka, when the question times out: what is let in is given back, or the next answer
+/// would wait for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_too_slowly_ends_the_connection() {
     let _alone = ALONE.lock().await;

@@ -1,5 +1,6 @@
-//! Brokers that would have the operator start a thread for each of thousands, or hold more of their answers than it has memory:
-//! what it says of them, what it takes meanwhile, and that other clusters go on.
+//! Brokers that would have the operator start a thread for each of thousands, or hold more of their
+//! answers than it has memory: what it says of them, what it takes meanwhile, and that other
+//! clusters go on.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

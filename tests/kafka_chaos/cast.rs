@@ -33,8 +33,8 @@ pub(crate) const PARTITIONS: i32 = 6;
 pub(crate) const MOST_PARTITIONS: i64 = 12;
 
 impl Cast {
-    /// 4 topics, 12 groups without members, 7 with members, 4 that come and go, and one that never was; a `small` one has one of
-    /// each.
+    /// 4 topics, 12 groups without members, 7 with members, 4 that come and go, and one that never
+    /// was; a `small` one has one of each.
     pub(crate) fn new(small: bool) -> Self {
         let stem = unique("chaos");
         let most = if small { 1 } else { usize::MAX };
@@ -72,7 +72,8 @@ impl Cast {
         }
     }
 
-    /// What is to be read of a group: half of those with members say for themselves which topics count.
+    /// What is to be read of a group: half of those with members say for themselves which topics
+    /// count.
     pub(crate) fn interest(&self, group: &str) -> Interest {
         let by_itself = matches!(self.groups[group], Role::Members(_)) && group.ends_with('0');
         let topics = if by_itself {

@@ -1,6 +1,7 @@
-//! Whether a committed offset can have been read. Nothing is ever above what was committed. Below what was acknowledged it may be
-//! for a moment: a broker that has just become coordinator tells what it knew as a follower, and that may lack the last commits
-//! that the coordinator before it has acknowledged. A reader cannot know of those, but it does know what it has read before.
+//! Whether a committed offset can have been read. Nothing is ever above what was committed. Below
+//! what was acknowledged it may be for a moment: a broker that has just become coordinator tells
+//! what it knew as a follower, and that may lack the last commits that the coordinator before it
+//! has acknowledged. A reader cannot know of those, but it does know what it has read before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use lagrange::kafka::model::snapshot::{Snapshot, TopicPartition};
 
-/// How long a new coordinator may take to know all. It takes about a second; these share a machine with much else.
+/// How long a new coordinator may take to know all. It takes about a second; these share a machine
+/// with much else.
 const LATE: SignedDuration = SignedDuration::from_secs(15);
 
 /// What has been read, by group and partition.
@@ -34,7 +36,8 @@ pub(crate) enum Finding {
 }
 
 impl Commits {
-    /// Forgets what the poller forgets: groups that nobody watches, and with a new poller everything.
+    /// Forgets what the poller forgets: groups that nobody watches, and with a new poller
+    /// everything.
     pub(crate) fn forget(&mut self, snapshot: &Snapshot) {
         if snapshot.look == 1 {
             self.0.clear();
@@ -45,7 +48,8 @@ impl Commits {
         }
     }
 
-    /// Judges an offset by the bounds within which it was while it was read, and since when less cannot be (`LATE` before).
+    /// Judges an offset by the bounds within which it was while it was read, and since when less
+    /// cannot be (`LATE` before).
     pub(crate) fn judge(
         &mut self,
         key: (Arc<str>, TopicPartition),

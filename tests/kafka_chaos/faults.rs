@@ -1,5 +1,6 @@
-//! What is done to brokers, connections, credentials, groups and watches: every kind of fault from a shuffled deck, by a seed. What
-//! a fault does depends on the seed and on the faults before it, never on time: a seed gives the same faults in the same order.
+//! What is done to brokers, connections, credentials, groups and watches: every kind of fault from
+//! a shuffled deck, by a seed. What a fault does depends on the seed and on the faults before it,
+//! never on time: a seed gives the same faults in the same order.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -104,7 +105,8 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// One fault after the other for so long, and until each kind has been there; then all is undone.
+    /// One fault after the other for so long, and until each kind has been there; then all is
+    /// undone.
     pub(crate) async fn go_on_for(&mut self, lasting: Duration) {
         let until = Instant::now() + lasting;
         while Instant::now() < until || self.decks == 0 {

@@ -19,10 +19,12 @@ use super::commits::{Commits, Finding};
 use super::eyes::Watches;
 use super::truth::Truth;
 
-/// How long brokers may go on telling the old number of partitions: one that was cut off has not heard of the new ones.
+/// How long brokers may go on telling the old number of partitions: one that was cut off has not
+/// heard of the new ones.
 const NEWS: SignedDuration = SignedDuration::from_secs(15);
 
-/// How long a group that was deleted may be told of: its going is doubted (`Settings::doubt`), then looked at.
+/// How long a group that was deleted may be told of: its going is doubted (`Settings::doubt`), then
+/// looked at.
 const GONE: SignedDuration = SignedDuration::from_secs(60);
 
 /// What was wrong, and how often what happened.

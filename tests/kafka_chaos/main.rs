@@ -1,10 +1,12 @@
-//! Chaos behind TLS and SASL: three real brokers that are killed, paused, stopped and rolled; a proxy before them that cuts
-//! connections and answers, holds answers back and never answers; passwords that change and are wrong; groups and watches that
-//! come and go; all at random. No number is ever wrong, all is read again without help, and nothing is left behind.
+//! Chaos behind TLS and SASL: three real brokers that are killed, paused, stopped and rolled; a
+//! proxy before them that cuts connections and answers, holds answers back and never answers;
+//! passwords that change and are wrong; groups and watches that come and go; all at random. No
+//! number is ever wrong, all is read again without help, and nothing is left behind.
 //!
-//! `LAGRANGE_CHAOS_SECONDS` is how long it goes on (120), in rounds of five minutes with a rest after each. Each kind of fault is
-//! there at least once, however short it is. `LAGRANGE_CHAOS_SEED` is the seed: the same faults in the same order, not at the same
-//! instants. A summary stands at the end.
+//! `LAGRANGE_CHAOS_SECONDS` is how long it goes on (120), in rounds of five minutes with a rest
+//! after each. Each kind of fault is there at least once, however short it is.
+//! `LAGRANGE_CHAOS_SEED` is the seed: the same faults in the same order, not at the same instants.
+//! A summary stands at the end.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -49,7 +51,8 @@ use truth::Truth;
 /// Within this all has to be read again.
 const RECOVERY: Duration = Duration::from_secs(60);
 
-/// After so long all is brought to rest, held against what the brokers say, and what the process holds is looked at.
+/// After so long all is brought to rest, held against what the brokers say, and what the process
+/// holds is looked at.
 const ROUND: Duration = Duration::from_mins(5);
 
 fn number(variable: &str) -> Option<u64> {
@@ -72,7 +75,8 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     let proxy = Proxy::bind(BROKERS).await;
     let kafka = Kafka::secure_behind(&proxy, BROKERS).await;
     let clock = Clock::start();
-    // Under Valgrind all threads take turns on one core: those who write would leave nothing for who reads.
+    // Under Valgrind all threads take turns on one core: those who write would leave nothing for
+    // who reads.
     let checked = Holdings::are_valgrinds();
     let cast = Arc::new(Cast::new(checked));
     let truth = Arc::new(Truth::new(clock, cast.topics.len(), PARTITIONS));
@@ -98,7 +102,8 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     let mut faults = Faults::new(&kafka, &proxy, &truth, guests, eyes, seed);
     faults.eyes.watch_all();
 
-    // What only the first use takes, of libraries and the allocator, is taken before anything is measured.
+    // What only the first use takes, of libraries and the allocator, is taken before anything is
+    // measured.
     let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
     judge.until_whole("before anything").await;
     faults.eyes.renew_rightly();
@@ -135,7 +140,8 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     assert!(course.is_flat() || checked, "{course}");
 }
 
-/// A pool that looks often, doubts as in production, and lets go soon of a cluster that nobody watches.
+/// A pool that looks often, doubts as in production, and lets go soon of a cluster that nobody
+/// watches.
 fn pool(clock: Clock) -> (Pool, Wakeups, Failures) {
     let settings = Settings {
         doubt: Settings::default().doubt,
@@ -166,7 +172,8 @@ async fn prepare(kafka: &Kafka, cast: &Cast) {
         .await;
 }
 
-/// What the process holds when what ends by itself has ended; as soon as it is no more than it may be.
+/// What the process holds when what ends by itself has ended; as soon as it is no more than it may
+/// be.
 async fn settled(proxy: &Proxy, course: &Course) -> Holdings {
     // Threads that Tokio keeps for blocking work end after 10 idle seconds.
     tokio::time::sleep(secs(15)).await;

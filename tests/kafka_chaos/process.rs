@@ -18,7 +18,8 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// This process's without the connections through the proxy, and with what the allocator keeps for later given back first.
+    /// This process's without the connections through the proxy, and with what the allocator keeps
+    /// for later given back first.
     pub(crate) fn now(proxy: &Proxy) -> Self {
         #[cfg(target_env = "gnu")]
         // SAFETY: may be called at any time, from any thread.
@@ -41,8 +42,8 @@ impl Holdings {
         std::env::var("LD_PRELOAD").is_ok_and(|preload| preload.contains("vgpreload"))
     }
 
-    /// Whether it is no more than `before` with what comes and goes: a connection being made to each of three brokers, a thread
-    /// that is about to end, and heap that is in pieces.
+    /// Whether it is no more than `before` with what comes and goes: a connection being made to
+    /// each of three brokers, a thread that is about to end, and heap that is in pieces.
     fn is_flat(self, before: Self, more_mb: usize) -> bool {
         self.threads <= before.threads + 3
             && self.files <= before.files + 3
@@ -69,12 +70,12 @@ pub(crate) struct Course {
     recoveries: Vec<Duration>,
 }
 
-/// What the first round may add to what is held when warm: the first of every kind of error, of librdkafka's and OpenSSL's.
-/// Measured: 3 to 6. One client that is lost is more than 1.
+/// What the first round may add to what is held when warm: the first of every kind of error, of
+/// librdkafka's and OpenSSL's. Measured: 3 to 6. One client that is lost is more than 1.
 const FIRST_ROUND_MB: usize = 16;
 
-/// What all rounds after the first may add to it: the heap of dozens of clients, made anew each round, in pieces. Measured: 5 in
-/// the first four of six rounds, then nothing.
+/// What all rounds after the first may add to it: the heap of dozens of clients, made anew each
+/// round, in pieces. Measured: 5 in the first four of six rounds, then nothing.
 const LATER_ROUNDS_MB: usize = 12;
 
 impl Course {

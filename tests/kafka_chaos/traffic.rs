@@ -1,5 +1,5 @@
-//! Who writes to the brokers, at the plaintext listener, and tells the truth: a producer, groups that commit without members, and
-//! groups with members. All end when this is dropped.
+//! Who writes to the brokers, at the plaintext listener, and tells the truth: a producer, groups
+//! that commit without members, and groups with members. All end when this is dropped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -222,7 +222,8 @@ impl Worker {
                 read.insert((topic, record.partition()), record.offset() + 1);
             }
             if committed.elapsed() > BETWEEN_COMMITS {
-                // What was taken away in a rebalance is another's to commit; the coordinator refuses it too.
+                // What was taken away in a rebalance is another's to commit; the coordinator
+                // refuses it too.
                 let assigned = consumer.assignment().unwrap_or_default();
                 read.retain(|place, _| {
                     assigned

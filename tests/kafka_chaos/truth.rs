@@ -1,5 +1,5 @@
-//! What is true of the brokers at any time, as far as who writes to them can know: bounds. What was acknowledged is there; what
-//! was tried and not acknowledged may be, at once or later.
+//! What is true of the brokers at any time, as far as who writes to them can know: bounds. What was
+//! acknowledged is there; what was tried and not acknowledged may be, at once or later.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use lagrange::clock::Clock;
 
-/// For so long a request that was not acknowledged may still take effect: in the socket of a broker that is paused.
+/// For so long a request that was not acknowledged may still take effect: in the socket of a broker
+/// that is paused.
 const LOOSE: SignedDuration = SignedDuration::from_secs(60);
 
 /// For so long what was is remembered: longer than any look takes, and than anybody asks back.
@@ -16,7 +17,8 @@ const MEMORY: SignedDuration = SignedDuration::from_secs(120);
 /// A partition of a topic, by the topic's number.
 pub(crate) type Place = (usize, i32);
 
-/// A number that moves, and between which bounds it is known to have been. `None` is less than any offset: nothing committed.
+/// A number that moves, and between which bounds it is known to have been. `None` is less than any
+/// offset: nothing committed.
 #[derive(Debug)]
 struct Bounds {
     low: Vec<(Timestamp, Option<i64>)>,
@@ -44,7 +46,8 @@ impl Bounds {
         }
     }
 
-    /// The attempt has ended. What was not acknowledged, or only after a while, may have been sent more than once.
+    /// The attempt has ended. What was not acknowledged, or only after a while, may have been sent
+    /// more than once.
     fn end_attempt(&mut self, began: Timestamp, now: Timestamp, value: i64, acknowledged: bool) {
         if acknowledged {
             self.acknowledged = Some(value);
@@ -158,7 +161,8 @@ impl Truth {
         let began = self.clock.now();
         self.with_end(place, |end| {
             end.under_way += 1;
-            // While leaders change, librdkafka may send twice what was not acknowledged, and it is there twice.
+            // While leaders change, librdkafka may send twice what was not acknowledged, and it is
+            // there twice.
             let most = end.bounds.acknowledged.unwrap_or(0) + 2 * end.under_way;
             end.bounds.attempt(began, most);
         });
@@ -189,7 +193,8 @@ impl Truth {
         self.with_end(place, |end| end.bounds.acknowledged.unwrap_or(0))
     }
 
-    /// Sets a committed offset: `commit` gives whether that was acknowledged. Blocks as long as it does.
+    /// Sets a committed offset: `commit` gives whether that was acknowledged. Blocks as long as it
+    /// does.
     pub(crate) fn commit(
         &self,
         group: &str,

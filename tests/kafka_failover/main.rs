@@ -1,5 +1,6 @@
-//! Three real brokers that are killed, stopped, paused and all gone: never a wrong number, unknown says why, and all is
-//! right again without anybody's help. One test at a time: they share the brokers and break them.
+//! Three real brokers that are killed, stopped, paused and all gone: never a wrong number, unknown
+//! says why, and all is right again without anybody's help. One test at a time: they share the
+//! brokers and break them.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -30,7 +31,8 @@ async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {
     (brokers, turn)
 }
 
-/// A broker that something was done to; all is undone when this is dropped, whatever became of the test.
+/// A broker that something was done to; all is undone when this is dropped, whatever became of the
+/// test.
 struct Hurt {
     brokers: &'static Kafka,
     node: u32,
@@ -66,7 +68,8 @@ impl Drop for Hurt {
     }
 }
 
-/// A topic with `per_partition` records in each of 6 partitions, and groups that have read all but one of each.
+/// A topic with `per_partition` records in each of 6 partitions, and groups that have read all but
+/// one of each.
 struct Scene {
     topic: String,
     groups: Vec<String>,
@@ -235,7 +238,8 @@ async fn all_brokers_gone_is_said_at_once_and_recovers_on_the_same_addresses() {
 async fn a_dead_server_among_the_bootstrap_servers_is_passed_over(#[case] lose: &'static str) {
     let (brokers, _turn) = brokers().await;
     let scene = Scene::set(brokers).await;
-    // While the others take over, groups and partitions are unknown; what matters here is the bootstrapping.
+    // While the others take over, groups and partitions are unknown; what matters here is the
+    // bootstrapping.
     let hurt = Hurt::by(brokers, lose, 1).await;
     for _ in 0..3 {
         let began = Instant::now();
@@ -322,7 +326,8 @@ async fn loopback_is_refused_by_name_and_by_what_a_name_leads_to() {
         .watch(&literal, key.clone(), wanted.clone())
         .unwrap_err();
     assert_eq!(refused.category(), "InvalidSpec");
-    // This machine's name leads to a loopback address on some machines and not on others: only there it shows.
+    // This machine's name leads to a loopback address on some machines and not on others: only
+    // there it shows.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let port = brokers.port();
     let server = format!("{}:{port}", host.trim());

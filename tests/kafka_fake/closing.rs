@@ -1,4 +1,5 @@
-//! Readers that are opened, closed, and left in the middle of a question: nothing of them stays behind.
+//! Readers that are opened, closed, and left in the middle of a question: nothing of them stays
+//! behind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,7 +94,8 @@ async fn opening_and_closing_leaves_no_thread_and_no_descriptor_behind() {
         assert!(pool.shutdown(Duration::from_secs(3)).await);
     };
     open_and_close().await;
-    // Other tests of this program open clients beside it: what one client takes, 6 threads, would show 20 times.
+    // Other tests of this program open clients beside it: what one client takes, 6 threads, would
+    // show 20 times.
     let (threads, descriptors) = (count("task"), count("fd"));
     for _ in 0..20 {
         open_and_close().await;

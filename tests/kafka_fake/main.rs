@@ -1,5 +1,5 @@
-//! Reads brokers that do what real ones cannot be made to do: lose, delay, halve and forge answers; and that count what
-//! they are asked.
+//! Reads brokers that do what real ones cannot be made to do: lose, delay, halve and forge answers;
+//! and that count what they are asked.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -176,7 +176,8 @@ async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_a
     assert_eq!(told, [100; 2], "no record is as young as any of the times");
     let asked = brokers.take_asked(ApiKey::ListOffsets);
     let looks = usize::try_from(snapshot.look).unwrap();
-    // Three brokers; ends each look, starts at least once; groups that are first seen in another look are asked of anew.
+    // Three brokers; ends each look, starts at least once; groups that are first seen in another
+    // look are asked of anew.
     let most = 3 * (looks + looks.div_ceil(4) + 4 * (looks - 1));
     assert!(asked <= most, "{asked} in {looks} looks");
     let began = snapshot.look;
@@ -191,7 +192,8 @@ async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_a
     );
 }
 
-/// A broker that was starved for seconds was fenced by its controller and named nobody: librdkafka aborted the whole process.
+/// A broker that was starved for seconds was fenced by its controller and named nobody: librdkafka
+/// aborted the whole process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_names_no_broker_for_a_while_does_not_crash_the_client() {
     let brokers = brokers(1).await;
@@ -386,7 +388,8 @@ async fn a_deleted_topic_is_never_created_again_by_reading() {
     brokers.world().topics.clear();
     let absent = |s: &Snapshot| matches!(s.topics.get("t"), Some(Topic::Absent));
     helper.until("absent", absent).await;
-    // All brokers are lost for a while, which makes clients bootstrap again, while topics are known to be missing.
+    // All brokers are lost for a while, which makes clients bootstrap again, while topics are known
+    // to be missing.
     for key in [ApiKey::ListGroups, ApiKey::Metadata] {
         brokers.world().mischief.insert(key as i16, Mischief::Drop);
     }

@@ -1,6 +1,7 @@
-//! The delay that a decision rests on, against the truth: records carry the time of their creation, and every commit is noted
-//! as it is made. An operator watches from the beginning, and another one is started in the middle. The bound is derived in
-//! `docs/max-delay.md`; this test measures it and fails beyond.
+//! The delay that a decision rests on, against the truth: records carry the time of their creation,
+//! and every commit is noted as it is made. An operator watches from the beginning, and another one
+//! is started in the middle. The bound is derived in `docs/max-delay.md`; this test measures it and
+//! fails beyond.
 
 mod cast;
 
@@ -27,7 +28,8 @@ use cast::{Commits, Committed, HABITS, Ledger, PARTITIONS, Written, consume, pro
 
 /// Between two looks.
 const POLL: Duration = Duration::from_secs(3);
-/// The objective: short, so that what lies before the second start is known in steps of 10, 20 and 120 s.
+/// The objective: short, so that what lies before the second start is known in steps of 10, 20 and
+/// 120 s.
 const OBJECTIVE: i64 = 20;
 const LASTS: Duration = Duration::from_secs(75);
 const RESTART: Duration = Duration::from_secs(42);
@@ -190,8 +192,8 @@ fn seconds(millis: i64) -> f64 {
     SignedDuration::from_millis(millis).as_secs_f64()
 }
 
-/// The least and the most that the delay may truly have been, in seconds, between the beginning and the end of a look: a
-/// commit that is being made counts, or does not.
+/// The least and the most that the delay may truly have been, in seconds, between the beginning and
+/// the end of a look: a commit that is being made counts, or does not.
 fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
     let reached = |partition: i32, counts: &dyn Fn(&Committed) -> bool| {
         let made = commits.iter().filter(|commit| counts(commit));
@@ -217,7 +219,8 @@ fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
     )
 }
 
-/// How long before the operator's first look the oldest record was created, or is taken to have been; in seconds.
+/// How long before the operator's first look the oldest record was created, or is taken to have
+/// been; in seconds.
 fn before(told: &Told, truth: f64) -> f64 {
     truth.max(told.delay) - seconds(told.at - told.since)
 }
@@ -226,8 +229,9 @@ fn before(told: &Told, truth: f64) -> f64 {
 fn error(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
     let (least, most) = truth(told, written, commits);
     let error = (least - told.delay).max(told.delay - most).max(0.0);
-    // The oldest record came between two looks, or, where it came before the first of them, between two times that were
-    // asked for then. What is younger than its look is late by how long records take to arrive.
+    // The oldest record came between two looks, or, where it came before the first of them, between
+    // two times that were asked for then. What is younger than its look is late by how long records
+    // take to arrive.
     let apart = match before(told, most) {
         ..=0.0 => 0.0,
         ..=20.0 => 10.0,
@@ -298,10 +302,8 @@ async fn the_delay_is_the_age_of_the_oldest_record_not_committed_within_a_look()
     let ends = kafka.ends(&topic).await;
     let written = written.lock().unwrap();
     for (partition, end) in ends {
-        assert_eq!(
-            written.created[usize::try_from(partition).unwrap()].len(),
-            usize::try_from(end).unwrap()
-        );
+        let (partition, end) = (usize::try_from(partition), usize::try_from(end));
+        assert_eq!(written.created[partition.unwrap()].len(), end.unwrap());
     }
     let judged = |told: &Told| {
         let commits = commits[told.group].lock().unwrap();
@@ -317,7 +319,8 @@ async fn the_delay_is_the_age_of_the_oldest_record_not_committed_within_a_look()
         let commits = commits[told.group].lock().unwrap();
         before(told, truth(told, &written, &commits).1) > 0.0
     };
-    // One look tells no delay. What was before it is told once that is believed: these looks are 3 s apart, so at the third.
+    // One look tells no delay. What was before it is told once that is believed: these looks are 3
+    // s apart, so at the third.
     let all = first.iter().chain(&second).filter(|told| told.look > 1);
     let (older, younger): (Vec<&Told>, Vec<&Told>) = all.partition(is_older);
     let mut steady: Vec<_> = younger.into_iter().map(judged).collect();

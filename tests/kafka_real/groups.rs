@@ -65,7 +65,8 @@ async fn members_and_their_partitions_are_seen(
     let topics = group(&snapshot, &id).topics_for(&TopicSelection::OfGroup);
     assert_eq!(topics.unwrap(), [topic.as_str().into()]);
 
-    // They leave: what they committed says which topics count, and the list's change of state makes members due.
+    // They leave: what they committed says which topics count, and the list's change of state makes
+    // members due.
     helper.watch.attend(false);
     tokio::task::spawn_blocking(move || drop(members))
         .await

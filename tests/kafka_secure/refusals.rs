@@ -1,4 +1,5 @@
-//! What is said when nobody lets us in, or when we trust nobody: category and words, for each cause.
+//! What is said when nobody lets us in, or when we trust nobody: category and words, for each
+//! cause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

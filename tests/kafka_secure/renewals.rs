@@ -108,8 +108,8 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
     .await;
 }
 
-/// Regression: an authorizer that looks at the first token of a connection denied everything once that had ended, for as long as the
-/// connections lived, and the advice was to grant Describe.
+/// Regression: an authorizer that looks at the first token of a connection denied everything once
+/// that had ended, for as long as the connections lived, and the advice was to grant Describe.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_ends_while_its_connections_live_is_followed_by_new_ones_without_a_gap() {
     const LIVES: u64 = 15;

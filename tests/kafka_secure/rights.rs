@@ -1,4 +1,5 @@
-//! The rights that reading takes: Describe on the topic and on the group, and what is said where one is missing.
+//! The rights that reading takes: Describe on the topic and on the group, and what is said where
+//! one is missing.
 
 use lagrange::kafka::connection::security::{PasswordMechanism, Security};
 use lagrange::kafka::model::error::ReadError;

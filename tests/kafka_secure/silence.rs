@@ -36,8 +36,9 @@ impl Mute {
     }
 }
 
-/// While the mute clusters are looked at twice each, which takes them seconds, the healthy one in the same pool is looked at as
-/// often as it asks for; one that had to wait for the others would be looked at about as often as they are.
+/// While the mute clusters are looked at twice each, which takes them seconds, the healthy one in
+/// the same pool is looked at as often as it asks for; one that had to wait for the others would be
+/// looked at about as often as they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_that_never_answer_say_so_and_delay_no_other() {
     const OF_EACH: usize = 3;

@@ -1,5 +1,6 @@
-//! Reads a secure broker of each version of Kafka that we promise to read: the newest, the first 4, the last 3, and one that has
-//! neither SCRAM nor the new group protocol. What a version lacks is said in words, and nothing is ever a wrong number.
+//! Reads a secure broker of each version of Kafka that we promise to read: the newest, the first 4,
+//! the last 3, and one that has neither SCRAM nor the new group protocol. What a version lacks is
+//! said in words, and nothing is ever a wrong number.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

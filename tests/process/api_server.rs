@@ -1,5 +1,6 @@
-//! An API server on loopback, because a real one cannot be made to refuse or to serve half of our definitions on demand.
-//! It models discovery, one list and status codes; not TLS, credentials, watches or writes.
+//! An API server on loopback, because a real one cannot be made to refuse or to serve half of our
+//! definitions on demand. It models discovery, one list and status codes; not TLS, credentials,
+//! watches or writes.
 
 use std::{
     io::{self, BufRead as _, BufReader, Error, Write as _},

@@ -158,7 +158,8 @@ pub(crate) fn half_a_request(address: SocketAddr) -> TcpStream {
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: it\r\n")
         .unwrap();
-    // The server reads in order of arrival: once it has answered a later connection it has seen this one.
+    // The server reads in order of arrival: once it has answered a later connection it has seen
+    // this one.
     get(address, "/healthz");
     stream
 }

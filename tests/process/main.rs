@@ -399,13 +399,14 @@ fn a_client_that_holds_its_connection_does_not_hold_the_process() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let api = ApiServer::start();
-    // It ends within milliseconds, and the second signal may come after that; then it is tried again.
+    // It ends within milliseconds, and the second signal may come after that; then it is tried
+    // again.
     let (status, log) = (0..10)
         .map(|_| {
             let operator = api.home.run(&["--shutdown-grace=60s"]);
             operator.pages();
-            // Both wait for it when it runs on, and either may be seen first. Two kinds, since two of one kind are
-            // delivered as one.
+            // Both wait for it when it runs on, and either may be seen first. Two kinds, since two
+            // of one kind are delivered as one.
             operator.signal("STOP");
             operator.signal("INT");
             operator.signal("TERM");

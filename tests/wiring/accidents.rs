@@ -1,5 +1,5 @@
-//! What goes wrong between a decision and its target: conflicts, refusals, silence, death. The next action never comes
-//! before its time, and no decision is done twice.
+//! What goes wrong between a decision and its target: conflicts, refusals, silence, death. The next
+//! action never comes before its time, and no decision is done twice.
 
 use std::time::Duration;
 
@@ -119,8 +119,8 @@ async fn a_death_at_any_step_loses_nothing_and_hurries_nothing(
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     let scales = scene.scales();
     assert_eq!(scales.len(), 1);
-    // With an hour of difference between two clocks an action may look old or come from the future; it must not be
-    // followed at once all the same, unless it looks an hour old.
+    // With an hour of difference between two clocks an action may look old or come from the future;
+    // it must not be followed at once all the same, unless it looks an hour old.
     if ahead && scales[0].client != operator.client && skew <= 0 {
         let apart = scales[0].at - began;
         assert!(

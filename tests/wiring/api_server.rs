@@ -1,5 +1,6 @@
-//! An API server in memory: lists, watches, status and scale subresources with optimistic locking, and what a real one does
-//! only when it is unlucky: conflicts, refusals, silence before or after the deed, and clients that die.
+//! An API server in memory: lists, watches, status and scale subresources with optimistic locking,
+//! and what a real one does only when it is unlucky: conflicts, refusals, silence before or after
+//! the deed, and clients that die.
 
 mod world;
 
@@ -148,7 +149,8 @@ impl ApiServer {
         self.changed.notify_waiters();
     }
 
-    /// Watches of this kind tell nothing any more, as over a connection that is half open; or tell it all.
+    /// Watches of this kind tell nothing any more, as over a connection that is half open; or tell
+    /// it all.
     pub fn silence_watches(&self, plural: &str, silent: bool) {
         let mut world = self.world();
         if silent {

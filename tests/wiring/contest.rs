@@ -187,7 +187,8 @@ async fn without_the_right_to_see_autoscalers_the_rest_works() {
     assert!(operator.readiness.check().is_ok());
 }
 
-/// A ConsumerGroup `orders` of another namespace, older than whatever comes after it, and its Deployment if it has one.
+/// A ConsumerGroup `orders` of another namespace, older than whatever comes after it, and its
+/// Deployment if it has one.
 fn squat(scene: &Scene, servers: &str, has_target: bool) {
     let mut squatter = group("orders");
     squatter["metadata"]["namespace"] = json!("squat");

@@ -1,4 +1,5 @@
-//! Many that contest one thing, and somebody who makes and deletes one more as fast as the API server takes it.
+//! Many that contest one thing, and somebody who makes and deletes one more as fast as the API
+//! server takes it.
 
 use serde_json::json;
 use tokio::time::sleep;
@@ -12,7 +13,8 @@ fn one_of_a_crowd(name: &str) -> serde_json::Value {
     group
 }
 
-/// Once each claim that came or went woke all that contested the same: these were 1,220 reconciliations.
+/// Once each claim that came or went woke all that contested the same: these were 1,220
+/// reconciliations.
 #[tokio::test(start_paused = true)]
 async fn a_group_that_comes_and_goes_among_hundreds_makes_work_of_its_own_alone() {
     const CROWD: usize = 60;

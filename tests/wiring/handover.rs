@@ -7,7 +7,8 @@ use crate::{
     scene::{INTERVAL, Scene, cluster, deployment, group, group_of_cluster, settle},
 };
 
-/// Two namespaces that one KafkaCluster lets in, each with a group `orders` on its own target; the one of `shop` is older.
+/// Two namespaces that one KafkaCluster lets in, each with a group `orders` on its own target; the
+/// one of `shop` is older.
 fn two_of_one_cluster() -> Scene {
     let scene = Scene::empty();
     scene

@@ -1,5 +1,5 @@
-//! The controller over an API server and a Kafka in memory, in virtual time: hours of looks in milliseconds, and every
-//! accident at every step.
+//! The controller over an API server and a Kafka in memory, in virtual time: hours of looks in
+//! milliseconds, and every accident at every step.
 
 #![allow(
     clippy::needless_pass_by_value,

@@ -1,5 +1,5 @@
-//! Objects that cannot be read, lists that fail, and scales that the API server cannot make: none of them hides another, and
-//! each is said where its owner looks.
+//! Objects that cannot be read, lists that fail, and scales that the API server cannot make: none
+//! of them hides another, and each is said where its owner looks.
 
 use std::time::Duration;
 

@@ -125,7 +125,8 @@ impl Scene {
         settle().await;
     }
 
-    /// A group of 6 partitions that has long settled at its present size and is `lag` behind on each of them.
+    /// A group of 6 partitions that has long settled at its present size and is `lag` behind on
+    /// each of them.
     pub async fn looks(&self, count: u32, lag: i64) {
         for _ in 0..count {
             let replicas = self.replicas("orders");

@@ -1,4 +1,5 @@
-//! Secrets that a connection needs: what is said of them, and when, while the API server has its moments.
+//! Secrets that a connection needs: what is said of them, and when, while the API server has its
+//! moments.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -24,7 +25,8 @@ fn scene() -> Scene {
     scene
 }
 
-/// The same, and a KafkaCluster `main` in `kafka` that logs in with the password in Secret `admin` there.
+/// The same, and a KafkaCluster `main` in `kafka` that logs in with the password in Secret `admin`
+/// there.
 fn scene_with_a_cluster() -> Scene {
     let scene = scene();
     let mut main = cluster("main", json!({ "from": "Same" }));

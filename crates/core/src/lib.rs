@@ -1,5 +1,6 @@
-//! Lagrange without Kafka, Kubernetes or a process around it: the resources, the decision, and what replays or simulates it.
-//! Has no client, no runtime, no clock and no file; builds wherever Rust does.
+//! Lagrange without Kafka, Kubernetes or a process around it: the resources, the decision, and what
+//! replays or simulates it. Has no client, no runtime, no clock and no file; builds wherever Rust
+//! does.
 //!
 //! | room | what it does | may call |
 //! |---|---|---|

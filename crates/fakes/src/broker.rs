@@ -1,4 +1,5 @@
-//! Brokers that speak just enough of Kafka's protocol, count what they are asked, and misbehave on demand.
+//! Brokers that speak just enough of Kafka's protocol, count what they are asked, and misbehave on
+//! demand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -40,7 +41,8 @@ pub enum Mischief {
         /// The time before each write.
         pause: Duration,
     },
-    /// Each of these at random: one request in this many is dropped, one in three of them is delayed a little.
+    /// Each of these at random: one request in this many is dropped, one in three of them is
+    /// delayed a little.
     Chaos(u32),
 }
 

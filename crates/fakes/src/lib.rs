@@ -1,5 +1,6 @@
-//! Servers on loopback that behave as a test says. They need nothing of `lagrange`, so that its unit tests can use them too: through
-//! `lagrange-testing` these would link the library a second time, with types of its own.
+//! Servers on loopback that behave as a test says. They need nothing of `lagrange`, so that its
+//! unit tests can use them too: through `lagrange-testing` these would link the library a second
+//! time, with types of its own.
 
 #![allow(
     clippy::indexing_slicing,

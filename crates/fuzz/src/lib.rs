@@ -1,5 +1,6 @@
-//! Mangled input for the tests of whatever reads bytes that others wrote. A few hundred cases for each parser, or as many as
-//! `LAGRANGE_FUZZ_SECONDS` gives time for (`tests/soak.sh fuzz`); what fails is made as small as it goes.
+//! Mangled input for the tests of whatever reads bytes that others wrote. A few hundred cases for
+//! each parser, or as many as `LAGRANGE_FUZZ_SECONDS` gives time for (`tests/soak.sh fuzz`); what
+//! fails is made as small as it goes.
 
 #![allow(
     clippy::indexing_slicing,
@@ -20,7 +21,8 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 const LONGEST: usize = 1 << 20;
 /// Cases without `LAGRANGE_FUZZ_SECONDS`.
 const CASES: u32 = 250;
-/// A case takes a few seconds at most, on a machine that has other things to do. One that takes so long does not end.
+/// A case takes a few seconds at most, on a machine that has other things to do. One that takes so
+/// long does not end.
 const HANG: Duration = Duration::from_secs(60);
 /// Most memory that the tests of the library have had together, at any time.
 const MEMORY_KIB: u64 = 2 << 20;
@@ -185,7 +187,8 @@ fn mangled(seeds: &[Vec<u8>], (seed, changes): &(Index, Vec<Change>)) -> Vec<u8>
     bytes
 }
 
-/// Runs `check` on each seed, and on what comes of them. It fails by a panic, by taking for ever, and by taking memory without end.
+/// Runs `check` on each seed, and on what comes of them. It fails by a panic, by taking for ever,
+/// and by taking memory without end.
 pub fn fuzz(seeds: &[impl AsRef<[u8]>], check: impl Fn(&[u8])) {
     let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.as_ref().to_vec()).collect();
     for seed in &seeds {
@@ -244,7 +247,8 @@ pub fn assert_is_one_line(message: &str) {
     assert!(message.len() <= 4_096, "{} bytes: {message}", message.len());
 }
 
-/// A file of the repository. Read and not included, since the build of the image has none but the sources.
+/// A file of the repository. Read and not included, since the build of the image has none but the
+/// sources.
 pub fn file(path: &str) -> String {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let path = std::path::Path::new(root).join(path);

@@ -1,4 +1,5 @@
-//! What the API server's audit log says was written, by whom and when: what happened, not what a status claims.
+//! What the API server's audit log says was written, by whom and when: what happened, not what a
+//! status claims.
 
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ const OPERATOR: &str = "lagrange.dev%2Foperator";
 
 /// Every write in a namespace that was taken, oldest first.
 ///
-/// An entry follows its write by a moment, and whoever asks may have seen the write already: read until none comes any more.
+/// An entry follows its write by a moment, and whoever asks may have seen the write already: read
+/// until none comes any more.
 pub fn writes(kubernetes: &Kubernetes, space: &Space) -> Vec<Write> {
     let mut writes = logged(kubernetes, space);
     loop {

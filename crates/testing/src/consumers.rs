@@ -1,5 +1,6 @@
-//! Consumers that stand in for what fake Pods would run: real members of a real group, one for each ready replica of a
-//! Deployment. What they do not model: Pods that start slowly or die; a consumer joins when its Pod is ready.
+//! Consumers that stand in for what fake Pods would run: real members of a real group, one for each
+//! ready replica of a Deployment. What they do not model: Pods that start slowly or die; a consumer
+//! joins when its Pod is ready.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -44,7 +45,8 @@ impl Consumers {
         Self::follow_with(kafka, deployments, name, group, topic, &[])
     }
 
-    /// The same, with settings of their own (`group.protocol`, `partition.assignment.strategy` ...).
+    /// The same, with settings of their own (`group.protocol`, `partition.assignment.strategy`
+    /// ...).
     pub fn follow_with(
         kafka: &Kafka,
         deployments: Api<Deployment>,
@@ -100,7 +102,8 @@ impl Consumers {
         self.pace.micros.store(micros, Ordering::Relaxed);
     }
 
-    /// From now on this topic's records are left until their time has come, as retries are; `None`: it has.
+    /// From now on this topic's records are left until their time has come, as retries are; `None`:
+    /// it has.
     pub fn leave(&self, topic: Option<&str>) {
         *self.pace.early.lock().unwrap() = topic.map(str::to_owned);
     }
@@ -147,7 +150,8 @@ fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
         let micros = pace.micros.load(Ordering::Relaxed);
         let early = pace.early.lock().unwrap().clone();
         let leaves = |topic: &str| micros == IDLE || early.as_deref() == Some(topic);
-        // A new assignment is not paused. Said once for each: every pause throws away what was fetched.
+        // A new assignment is not paused. Said once for each: every pause throws away what was
+        // fetched.
         if let Ok(assignment) = consumer.assignment() {
             let split = split(&assignment, leaves);
             if told.as_ref() != Some(&split) {

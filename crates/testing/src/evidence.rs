@@ -1,5 +1,5 @@
-//! What a failing test leaves where continuous integration prints it: the resources, the events and the groups. Reads only,
-//! and never fails itself.
+//! What a failing test leaves where continuous integration prints it: the resources, the events and
+//! the groups. Reads only, and never fails itself.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -44,7 +44,8 @@ pub fn print(kubeconfig: &Path, namespace: &str) {
     for bootstrap in bootstraps.iter() {
         eprintln!("--- groups at {bootstrap} ---");
         for group in groups(bootstrap).unwrap_or_else(|error| vec![error]) {
-            // A shared broker has the groups of other tests too. The list shows those that this test speaks of.
+            // A shared broker has the groups of other tests too. The list shows those that this
+            // test speaks of.
             if resources.contains(group.split(' ').next().unwrap_or_default()) {
                 eprintln!("{group}");
             }

@@ -32,8 +32,8 @@ impl Kafka {
         assert!(result.iter().all(Result::is_ok), "{result:?}");
     }
 
-    /// Commits for a group that has no members. The first commits of a new cluster may be lost without an error, so they
-    /// are read back.
+    /// Commits for a group that has no members. The first commits of a new cluster may be lost
+    /// without an error, so they are read back.
     pub async fn commit(&self, group: &str, topic: &str, offsets: &BTreeMap<i32, i64>) {
         let mut config = self.config();
         config
@@ -94,7 +94,8 @@ impl Kafka {
         tokio::task::spawn_blocking(read).await.unwrap()
     }
 
-    /// State, protocol and members of a group, for people. Of a KIP-848 group Kafka tells this way only that it is one.
+    /// State, protocol and members of a group, for people. Of a KIP-848 group Kafka tells this way
+    /// only that it is one.
     pub async fn describe(&self, group: &str) -> String {
         let (config, group) = (self.config(), group.to_owned());
         let read = move || -> Result<String, rdkafka::error::KafkaError> {

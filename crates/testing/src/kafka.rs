@@ -107,7 +107,8 @@ impl Kafka {
         self.run("bootstrap", &["pods"]).await
     }
 
-    /// Does `verb` (stop, kill, start, pause, cont) to a broker; blocks, so that it can be undone where nothing is awaited.
+    /// Does `verb` (stop, kill, start, pause, cont) to a broker; blocks, so that it can be undone
+    /// where nothing is awaited.
     pub fn control(&self, verb: &str, node: u32) {
         script(
             SCRIPT,
@@ -161,7 +162,8 @@ impl Kafka {
         self.create_replicated(name, partitions, replicas).await;
     }
 
-    /// Creates a topic with so many replicas of each partition. A topic that is still being deleted is waited for.
+    /// Creates a topic with so many replicas of each partition. A topic that is still being deleted
+    /// is waited for.
     pub async fn create_replicated(&self, name: &str, partitions: i32, replicas: i32) {
         self.create_set(name, partitions, replicas, &[]).await;
     }
@@ -273,7 +275,8 @@ impl Kafka {
         }
     }
 
-    /// Sends a record with each of these timestamps, in milliseconds, to a partition, one after the other.
+    /// Sends a record with each of these timestamps, in milliseconds, to a partition, one after the
+    /// other.
     pub async fn produce_at(&self, topic: &str, partition: i32, timestamps: &[i64]) {
         let mut config = self.config();
         let producer: FutureProducer = config.set("linger.ms", "5").create().unwrap();

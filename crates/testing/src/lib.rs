@@ -1,5 +1,6 @@
-//! What integration tests stand on: real brokers, a real Kubernetes, the operator as a process, and consumers that stand
-//! in for what fake Pods would run. Everything started here ends with the test program, however that ends.
+//! What integration tests stand on: real brokers, a real Kubernetes, the operator as a process, and
+//! consumers that stand in for what fake Pods would run. Everything started here ends with the test
+//! program, however that ends.
 
 #![allow(
     clippy::expect_used,
@@ -47,7 +48,8 @@ fn script(path: &str, arguments: &[&str]) -> String {
     try_script(path, arguments).unwrap_or_else(|said| panic!("{path} {arguments:?}: {said}"))
 }
 
-/// The same; what it says on standard error if it fails. It is shown at once too: the first build takes minutes.
+/// The same; what it says on standard error if it fails. It is shown at once too: the first build
+/// takes minutes.
 fn try_script(path: &str, arguments: &[&str]) -> Result<String, String> {
     let script = Path::new(ROOT).join("tests/env").join(path);
     let mut child = Command::new(&script)

@@ -15,7 +15,8 @@ pub struct Members {
 }
 
 impl Members {
-    /// `count` members that read `topic` from its beginning. `protocol` is an assignor's name, or `consumer` for KIP-848.
+    /// `count` members that read `topic` from its beginning. `protocol` is an assignor's name, or
+    /// `consumer` for KIP-848.
     pub fn join(bootstrap: &str, group: &str, topic: &str, protocol: &str, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..count).map(|number| {
@@ -38,7 +39,8 @@ impl Members {
                 while !stop.load(Ordering::Relaxed) {
                     match consumer.poll(Duration::from_millis(50)) {
                         Some(Ok(_)) => uncommitted = true,
-                        // A commit during a rebalance fails: again, until all that was read is committed.
+                        // A commit during a rebalance fails: again, until all that was read is
+                        // committed.
                         _ if uncommitted => {
                             let committed = consumer.commit_consumer_state(CommitMode::Sync);
                             uncommitted = committed.is_err();

@@ -13,7 +13,8 @@ use crate::kubernetes::{Kubernetes, Space};
 use crate::until::{secs, until};
 use crate::{ROOT, evidence, me};
 
-/// Where it listens: not where this machine's own outgoing connections come from, which could take the port before it does.
+/// Where it listens: not where this machine's own outgoing connections come from, which could take
+/// the port before it does.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 42);
 
 /// What tests give it, unless they say otherwise.
@@ -29,8 +30,8 @@ fn is_given(flag: &str, among: &[&str]) -> bool {
     among.iter().any(|other| name(other) == name(flag))
 }
 
-/// The operator as cargo has built it for this test program: it says where, and puts it one directory up from the program's own
-/// for whoever runs that by hand.
+/// The operator as cargo has built it for this test program: it says where, and puts it one
+/// directory up from the program's own for whoever runs that by hand.
 fn binary() -> PathBuf {
     if let Some(path) = env::var_os("CARGO_BIN_EXE_lagrange") {
         return path.into();
@@ -107,8 +108,9 @@ impl Operator {
         Self::launch(command, kubeconfig, &space.name, &flags)
     }
 
-    /// Starts `command` with the operator's arguments behind its own, and waits until it is ready: a wrapper may confine it.
-    /// `flags` say how it gets to the API server; `kubeconfig` and `namespace` are for what is shown when a test fails.
+    /// Starts `command` with the operator's arguments behind its own, and waits until it is ready:
+    /// a wrapper may confine it. `flags` say how it gets to the API server; `kubeconfig` and
+    /// `namespace` are for what is shown when a test fails.
     pub async fn start_by(
         command: Command,
         kubeconfig: &Path,

@@ -1,5 +1,6 @@
-//! A proxy in front of brokers that does to connections what networks do: cuts them, cuts an answer in half, holds answers back,
-//! and takes connections without ever answering. Brokers that stand behind it advertise its addresses (`Kafka::secure_behind`).
+//! A proxy in front of brokers that does to connections what networks do: cuts them, cuts an answer
+//! in half, holds answers back, and takes connections without ever answering. Brokers that stand
+//! behind it advertise its addresses (`Kafka::secure_behind`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,7 +19,8 @@ struct Orders {
     hold: Option<Instant>,
     /// Until then connections are taken, and nothing is said or passed on.
     silence: Option<Instant>,
-    /// Connections that were made before the last of these end: by FIN where it is even, by RST where it is odd.
+    /// Connections that were made before the last of these end: by FIN where it is even, by RST
+    /// where it is odd.
     cuts: u64,
     /// So many answers have been ordered to be cut in half.
     halves: u64,
@@ -44,7 +46,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Takes the ports. Connections wait until `serve` is called: brokers have to know the ports before they start.
+    /// Takes the ports. Connections wait until `serve` is called: brokers have to know the ports
+    /// before they start.
     pub async fn bind(brokers: u32) -> Self {
         let mut listeners = Vec::new();
         for _ in 0..brokers {
@@ -94,7 +97,8 @@ impl Proxy {
         });
     }
 
-    /// Of the next answer on each of a broker's connections half is passed on; then the connection ends.
+    /// Of the next answer on each of a broker's connections half is passed on; then the connection
+    /// ends.
     pub fn halve(&self, broker: u32) {
         self.order(broker, |orders| orders.halves += 1);
     }

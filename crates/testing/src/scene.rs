@@ -131,8 +131,9 @@ pub fn by_token(server: &Server) -> Option<Sasl> {
     }))
 }
 
-/// Category and words of what is said when a connection does not work; `None` is the plaintext listener. Whatever such a test
-/// gives away as a secret has `marker` in it, and the words have not.
+/// Category and words of what is said when a connection does not work; `None` is the plaintext
+/// listener. Whatever such a test gives away as a secret has `marker` in it, and the words have
+/// not.
 pub async fn refused(kafka: &Kafka, listener: Option<Listener>, security: Security) -> String {
     let scene = Scene::open(kafka).await;
     let bootstrap = match listener {

@@ -1,6 +1,6 @@
-//! Brokers with TLS, SASL and an authorizer, and what tests do to them. `Kafka::bootstrap` is their plaintext listener, where a
-//! test may do anything; at the others there are rights for nobody until `allow` gives them. The user is `User:lagrange`, whichever
-//! way it comes in.
+//! Brokers with TLS, SASL and an authorizer, and what tests do to them. `Kafka::bootstrap` is their
+//! plaintext listener, where a test may do anything; at the others there are rights for nobody
+//! until `allow` gives them. The user is `User:lagrange`, whichever way it comes in.
 
 use std::sync::OnceLock;
 
@@ -48,14 +48,16 @@ pub const ISSUER: &str = "https://issuer.test";
 pub const AUDIENCE: &str = "kafka";
 
 impl Kafka {
-    /// One secure broker, shared by the whole test program. Its ACLs are too: name topics and groups of your own.
+    /// One secure broker, shared by the whole test program. Its ACLs are too: name topics and
+    /// groups of your own.
     pub async fn shared_secure() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         let start = || SHARED.get_or_init(|| Self::start_now(1, &["--secure"]));
         tokio::task::spawn_blocking(start).await.unwrap()
     }
 
-    /// Secure brokers of the test's own, with more broker properties (`KEY=VALUE`); ended when this is dropped.
+    /// Secure brokers of the test's own, with more broker properties (`KEY=VALUE`); ended when this
+    /// is dropped.
     pub async fn secure(nodes: u32, tokens: Tokens, properties: &'static [&'static str]) -> Self {
         let mut more = vec!["--secure"];
         match tokens {
@@ -90,7 +92,8 @@ impl Kafka {
         path.to_str().unwrap().to_owned()
     }
 
-    /// How many tickets the KDC has given to a user for the keytab, rather than for an earlier ticket.
+    /// How many tickets the KDC has given to a user for the keytab, rather than for an earlier
+    /// ticket.
     pub fn tickets(&self, user: &str) -> usize {
         let log = self.secret("log", "tickets.log");
         let given = format!("{user}@LAGRANGE.TEST for krbtgt/");
@@ -119,8 +122,9 @@ impl Kafka {
         self.run("bootstrap", &[listener.name()]).await
     }
 
-    /// A PEM: `ca.crt`, which signed what the brokers serve; `ca2.crt`, which will after `renew_ca`; `user.crt` and `user.key`;
-    /// `expired.crt` and `expired.key`; `foreign.crt` and `foreign.key`, of a CA that nobody knows; `unfitting.key`.
+    /// A PEM: `ca.crt`, which signed what the brokers serve; `ca2.crt`, which will after
+    /// `renew_ca`; `user.crt` and `user.key`; `expired.crt` and `expired.key`; `foreign.crt` and
+    /// `foreign.key`, of a CA that nobody knows; `unfitting.key`.
     pub fn tls(&self, file: &str) -> String {
         self.secret("tls", file)
     }
@@ -140,12 +144,14 @@ impl Kafka {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// A token of the kind that these brokers take, good for so many seconds; below zero, it has run out.
+    /// A token of the kind that these brokers take, good for so many seconds; below zero, it has
+    /// run out.
     pub async fn token(&self, user: &str, seconds: i64) -> String {
         self.run("token", &[user, &seconds.to_string()]).await
     }
 
-    /// Allows `operation` on a `kind` (topic, group) by NAME, PREFIX* or *. A broker may need a moment to hear of it.
+    /// Allows `operation` on a `kind` (topic, group) by NAME, PREFIX* or *. A broker may need a
+    /// moment to hear of it.
     pub async fn allow(&self, principal: &str, kind: &str, name: &str, operation: &str) {
         self.run("acl", &["add", principal, kind, name, operation])
             .await;
@@ -162,13 +168,14 @@ impl Kafka {
         self.run("password", &[user, password]).await;
     }
 
-    /// Deletes a group that has no members, and all that it has committed. Whether that was acknowledged; if not, it may have been
-    /// done, or be done later.
+    /// Deletes a group that has no members, and all that it has committed. Whether that was
+    /// acknowledged; if not, it may have been done, or be done later.
     pub async fn try_delete_group(&self, group: &str) -> bool {
         self.try_run("delete-group", &[group]).await.is_ok()
     }
 
-    /// Has the brokers serve a certificate of `ca2.crt` from now on. All of them must be up; connections stay.
+    /// Has the brokers serve a certificate of `ca2.crt` from now on. All of them must be up;
+    /// connections stay.
     pub async fn renew_ca(&self) {
         self.run("renew-ca", &[]).await;
     }

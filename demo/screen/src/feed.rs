@@ -1,4 +1,5 @@
-//! A command that is run again and again, and whose output somebody reads; ended when dropped. Knows nothing of what it prints.
+//! A command that is run again and again, and whose output somebody reads; ended when dropped.
+//! Knows nothing of what it prints.
 
 use std::{
     io::Read,
@@ -21,8 +22,9 @@ struct State {
 }
 
 impl Feed {
-    /// Runs `command`, hands its standard output to `read`, and begins anew `pause` after its end, whatever that was: a watch ends
-    /// when the API server is tired of it, and a page may not be there yet.
+    /// Runs `command`, hands its standard output to `read`, and begins anew `pause` after its end,
+    /// whatever that was: a watch ends when the API server is tired of it, and a page may not be
+    /// there yet.
     pub(crate) fn start(
         mut command: Command,
         pause: Duration,

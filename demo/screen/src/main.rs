@@ -1,5 +1,6 @@
-//! The demo's screen: what Lagrange sees and does, read as anyone may read it (kubectl: the groups' status, events, the metrics
-//! page), on one terminal; without a terminal, as plain lines. At the end, what happened. Changes nothing anywhere.
+//! The demo's screen: what Lagrange sees and does, read as anyone may read it (kubectl: the groups'
+//! status, events, the metrics page), on one terminal; without a terminal, as plain lines. At the
+//! end, what happened. Changes nothing anywhere.
 
 mod feed;
 mod load;
@@ -37,7 +38,8 @@ use crate::{
 /// How often the screen is drawn when nothing new came.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What Lagrange sees and does, live, and a summary at the end. SIGINT and SIGTERM end it early, with the summary.
+/// What Lagrange sees and does, live, and a summary at the end. SIGINT and SIGTERM end it early,
+/// with the summary.
 #[derive(Debug, Parser)]
 struct Args {
     /// Where kubectl is

@@ -1,4 +1,5 @@
-//! Lines for who has no terminal: one for each change, and one every 15 s that says how things stand. Pure.
+//! Lines for who has no terminal: one for each change, and one every 15 s that says how things
+//! stand. Pure.
 
 use std::{fmt::Write as _, time::Duration};
 

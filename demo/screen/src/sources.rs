@@ -1,4 +1,5 @@
-//! Where everything comes from: three kubectl commands that anyone may run, turned into news. Decides nothing.
+//! Where everything comes from: three kubectl commands that anyone may run, turned into news.
+//! Decides nothing.
 
 use std::{io::Read, process::Command, sync::mpsc::Sender, time::Duration};
 
@@ -20,7 +21,8 @@ pub(crate) enum Heard {
     Group(Box<ConsumerGroup>),
     /// Something that was told of a group.
     Event(Event),
-    /// The lag of each group, to the record. The status has two digits, and says a change of the lag alone once a minute.
+    /// The lag of each group, to the record. The status has two digits, and says a change of the
+    /// lag alone once a minute.
     Lags(Vec<(String, i64)>),
 }
 

@@ -1,4 +1,5 @@
-//! Lines with emphasis, and how they become text for a terminal. Pure, but for asking the environment once.
+//! Lines with emphasis, and how they become text for a terminal. Pure, but for asking the
+//! environment once.
 
 use crate::words;
 

@@ -40,7 +40,8 @@ impl Terminal {
         let rows: Vec<String> = lines
             .iter()
             .take(height)
-            // The last column stays free: a terminal that has just filled it would clear it with the rest of the line.
+            // The last column stays free: a terminal that has just filled it would clear it with
+            // the rest of the line.
             .map(|line| line.render(width.saturating_sub(1), self.look))
             .collect();
         let frame = format!("\x1b[H{}\x1b[K\x1b[J", rows.join("\x1b[K\r\n"));

@@ -1,5 +1,5 @@
-//! What a viewer sees of a recorded demo: kubectl's own output from a run of four minutes, taken at its beginning, in the rush (10:14:27,
-//! 39 s in), and at its end.
+//! What a viewer sees of a recorded demo: kubectl's own output from a run of four minutes, taken at
+//! its beginning, in the rush (10:14:27, 39 s in), and at its end.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The pipeline for one KafkaCluster: has it looked at, and says on it whether it answers and who uses it.
+//! The pipeline for one KafkaCluster: has it looked at, and says on it whether it answers and who
+//! uses it.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,6 @@
-//! The three steps of an action (ACT-1): write it ahead, write the scale, confirm. After every one of them the process
-//! may die, time out, or find that somebody else was faster; what then holds is said where it happens. Decides nothing.
+//! The three steps of an action (ACT-1): write it ahead, write the scale, confirm. After every one
+//! of them the process may die, time out, or find that somebody else was faster; what then holds is
+//! said where it happens. Decides nothing.
 
 use kube::{
     Resource as _, ResourceExt as _,
@@ -53,7 +54,8 @@ pub(in crate::controller) async fn act(
         Err(Stop::Error(error)) => return Err(error),
     };
     if scale::replicas(&scale) != action.from || !size.is_of(&scale) {
-        // Somebody has scaled it, or a rollout has begun. Its watch shows it in a moment, unless it has stopped telling.
+        // Somebody has scaled it, or a rollout has begun. Its watch shows it in a moment, unless it
+        // has stopped telling.
         return match scale::look_up(context, target).await {
             Ok(()) => Ok(Outcome::LookAgain("the target has changed meanwhile")),
             Err(Stop::Problem(problem)) => Ok(Outcome::Refused(problem)),
@@ -75,7 +77,8 @@ pub(in crate::controller) async fn act(
             return Ok(Outcome::LookAgain("somebody else has written the status"));
         }
         Err(error) => {
-            // It may have been written. Whoever reads it takes it for an action of unknown outcome, and so do we.
+            // It may have been written. Whoever reads it takes it for an action of unknown outcome,
+            // and so do we.
             look_up(context, managed).await?;
             return Err(error);
         }
@@ -112,13 +115,13 @@ pub(in crate::controller) async fn act(
     context
         .sessions
         .note_action(&target.key, &managed.state.memory, context.clock.now());
-    // (c) is the report that follows. If it fails, the status still has the action as pending, and any later report
-    // makes up for it.
+    // (c) is the report that follows. If it fails, the status still has the action as pending, and
+    // any later report makes up for it.
     Ok(outcome)
 }
 
-/// The API server has said that it did nothing. A conflict is not among these: something between us and it may have tried
-/// twice, and then the second try meets the version that the first one made.
+/// The API server has said that it did nothing. A conflict is not among these: something between us
+/// and it may have tried twice, and then the second try meets the version that the first one made.
 fn was_not_done(error: &Error) -> bool {
     matches!(error, Error::Refused { code: 400..500, .. })
         && !error.is(408)

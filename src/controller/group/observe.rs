@@ -1,5 +1,5 @@
-//! The one place that turns what Kafka and the workload were seen to be into what `decide` is told. Pure: no client, no
-//! clock. What a reply did not give stays unknown here.
+//! The one place that turns what Kafka and the workload were seen to be into what `decide` is told.
+//! Pure: no client, no clock. What a reply did not give stays unknown here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,8 +76,8 @@ fn look(sight: &Sight<'_>) -> Result<Look, Blind> {
 }
 
 impl Sight<'_> {
-    /// Nothing has been seen for too long. Each further interval of silence counts as another failed look; their numbers
-    /// come down from the top, where no real look's number is.
+    /// Nothing has been seen for too long. Each further interval of silence counts as another
+    /// failed look; their numbers come down from the top, where no real look's number is.
     fn silence(&self, last: Timestamp) -> Option<Blind> {
         let age = self.now.duration_since(last);
         let allowed = self.interval.saturating_mul(2).saturating_add(LATE);

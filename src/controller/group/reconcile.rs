@@ -1,4 +1,5 @@
-//! The pipeline for one ConsumerGroup: observe, decide, act, report. Each step is another file's; the order is here.
+//! The pipeline for one ConsumerGroup: observe, decide, act, report. Each step is another file's;
+//! the order is here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,8 @@ use crate::controller::target::scale;
 use crate::kafka::model::interest::Key;
 use crate::sync::lock;
 
-/// When what takes a moment is asked for again, Secrets that are being read or another's turn, if nothing wakes before.
+/// When what takes a moment is asked for again, Secrets that are being read or another's turn, if
+/// nothing wakes before.
 const SOON: Duration = Duration::from_secs(2);
 /// First pause after an error of the API server; doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

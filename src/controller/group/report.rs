@@ -1,5 +1,5 @@
-//! What follows a decision: the action, the status if it says something new, the events and the numbers. The order is here;
-//! each step is another file's.
+//! What follows a decision: the action, the status if it says something new, the events and the
+//! numbers. The order is here; each step is another file's.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,8 +29,8 @@ use crate::sync::lock;
 
 /// A lag that moves by less than one in so many of what its replicas are for is not news.
 const LAG_GRAIN: i64 = 20;
-/// Nor is a delay that moves by less than one in so many of what the objective allows, or by fewer seconds than consumers
-/// let pass between two commits.
+/// Nor is a delay that moves by less than one in so many of what the objective allows, or by fewer
+/// seconds than consumers let pass between two commits.
 const DELAY_GRAIN: i64 = 10;
 const DELAY_LEAST: i64 = 6;
 /// After a conflict or an unknown outcome the group is looked at again so soon.

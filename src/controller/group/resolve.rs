@@ -1,5 +1,5 @@
-//! What comes before and with the decision: whether the group may be managed, what is read for it, what was remembered of
-//! its target, and the call of `decide` itself. Writes nothing.
+//! What comes before and with the decision: whether the group may be managed, what is read for it,
+//! what was remembered of its target, and the call of `decide` itself. Writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +30,8 @@ use crate::sync::lock;
 /// A target that cannot be scaled is tried again so much later, or when its resource changes.
 const REFUSED_FOR: Duration = Duration::from_mins(5);
 
-/// Whether somebody else manages the target or the group (ACT-9). Whoever reads the log finds both there.
+/// Whether somebody else manages the target or the group (ACT-9). Whoever reads the log finds both
+/// there.
 pub(in crate::controller) fn contested(
     context: &Context,
     managed: &mut Managed,
@@ -128,8 +129,9 @@ pub(in crate::controller) fn read(
         }
         return Ok(());
     }
-    // Another group, another cluster, or after a time in which nothing was read: what was seen is of no use, what was
-    // done is (KEEP-28). The old watch goes first, since both would count against the namespace's limit.
+    // Another group, another cluster, or after a time in which nothing was read: what was seen is
+    // of no use, what was done is (KEEP-28). The old watch goes first, since both would count
+    // against the namespace's limit.
     managed.reading = None;
     managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
     let key = Key::consumer_group(&name.namespace, &name.name);
@@ -153,7 +155,8 @@ fn was_refused(managed: &Managed) -> bool {
     ready.is_some_and(|ready| ready.reason == reasons::TOO_MANY_PARTITIONS)
 }
 
-/// Takes over the last action on the target from whoever managed it before, if that is later than our own.
+/// Takes over the last action on the target from whoever managed it before, if that is later than
+/// our own.
 pub(in crate::controller) fn inherit(context: &Context, managed: &mut Managed, target: &Addressed) {
     let time = |memory: &Memory| memory.last.map(|last| last.time);
     if let Some(theirs) = context.sessions.last_action(&target.key)
@@ -169,7 +172,8 @@ pub(in crate::controller) fn inherit(context: &Context, managed: &mut Managed, t
     }
 }
 
-/// Leaves the last action to whoever manages the target after us. Called once `decide` has put right what a wrong clock left.
+/// Leaves the last action to whoever manages the target after us. Called once `decide` has put
+/// right what a wrong clock left.
 pub(super) fn bequeath(context: &Context, managed: &Managed, intent: &Intent, target: &Addressed) {
     if intent.mode == Mode::Auto {
         context
@@ -261,7 +265,8 @@ pub(in crate::controller) fn action(
     let generation = managed.stored().metadata.generation;
     let stands =
         |refusal: &Refusal| refusal.generation == generation && refusal.at.elapsed() < REFUSED_FOR;
-    // Whatever is decided now: one that is old, or was about another specification, says nothing any more.
+    // Whatever is decided now: one that is old, or was about another specification, says nothing
+    // any more.
     managed.refusal = managed.refusal.take().filter(stands);
     match verdict {
         Verdict::Scale { from, to, .. } if intent.mode == Mode::Auto => {

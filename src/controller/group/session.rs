@@ -1,4 +1,5 @@
-//! What this process remembers of one ConsumerGroup, keyed by its uid (KEEP-28). Plain data and its rules: calls nobody.
+//! What this process remembers of one ConsumerGroup, keyed by its uid (KEEP-28). Plain data and its
+//! rules: calls nobody.
 
 use std::sync::Arc;
 
@@ -99,8 +100,8 @@ impl Managed {
         self.stored.status.clone().unwrap_or_default()
     }
 
-    /// Takes in a version of the group, if it is newer than the one that is known. An action in it that this process has
-    /// not begun is somebody else's: their memory is adopted.
+    /// Takes in a version of the group, if it is newer than the one that is known. An action in it
+    /// that this process has not begun is somebody else's: their memory is adopted.
     pub(in crate::controller) fn meet(&mut self, group: Arc<ConsumerGroup>) {
         if is_older(&group, &self.stored) {
             return;
@@ -112,8 +113,9 @@ impl Managed {
         }
     }
 
-    /// Whether the target has other replicas than what we know accounts for. Another process of ours may have set them: its
-    /// note is in the status before that (ACT-1), but the watch of the target may be ahead of that of the resource.
+    /// Whether the target has other replicas than what we know accounts for. Another process of
+    /// ours may have set them: its note is in the status before that (ACT-1), but the watch of the
+    /// target may be ahead of that of the resource.
     pub(super) fn is_surprised_by(&self, replicas: i32) -> bool {
         let memory = &self.state.memory;
         let not_landed =
@@ -122,7 +124,8 @@ impl Managed {
             && !memory.last.as_ref().is_some_and(not_landed)
     }
 
-    /// Notes members without a partition: a new member may have none for a moment, so that one look shows nothing.
+    /// Notes members without a partition: a new member may have none for a moment, so that one look
+    /// shows nothing.
     pub(super) fn note_idle(&mut self, decision: &Decision, observation: &Observation) {
         let look = observation.look.as_ref().ok();
         let described = look.and_then(|look| look.group.members.as_ref());
@@ -145,8 +148,8 @@ impl Managed {
     }
 }
 
-/// Whether `a` is an older version than `b`. Versions are numbers that grow; anything else is taken for newer, and a write
-/// that rests on it is refused by the API server.
+/// Whether `a` is an older version than `b`. Versions are numbers that grow; anything else is taken
+/// for newer, and a write that rests on it is refused by the API server.
 fn is_older(a: &ConsumerGroup, b: &ConsumerGroup) -> bool {
     let number = |group: &ConsumerGroup| group.resource_version()?.parse::<u64>().ok();
     matches!((number(a), number(b)), (Some(a), Some(b)) if a < b)

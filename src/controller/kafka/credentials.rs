@@ -1,6 +1,7 @@
-//! Secrets and ConfigMaps that a connection is made of: each is watched by name while a resource uses it (SAFE-40), and
-//! whoever uses it is woken when it changes. Every connection is made here, so that here is who may log in as the operator itself
-//! (SAFE-36). Nothing of what they hold leaves this file but inside [`Secret`]s.
+//! Secrets and ConfigMaps that a connection is made of: each is watched by name while a resource
+//! uses it (SAFE-40), and whoever uses it is woken when it changes. Every connection is made here,
+//! so that here is who may log in as the operator itself (SAFE-36). Nothing of what they hold
+//! leaves this file but inside [`Secret`]s.
 
 mod values;
 mod watching;
@@ -29,8 +30,8 @@ use crate::sync::lock;
 use values::{Budget, Kept, Values};
 use watching::Watching;
 
-/// An object that has not been told of for so long is said to be unreadable. Until then nothing is said: the API server may be
-/// restarting.
+/// An object that has not been told of for so long is said to be unreadable. Until then nothing is
+/// said: the API server may be restarting.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Objects of one namespace that are watched at most.
 const MOST_OBJECTS: usize = 64;
@@ -85,7 +86,8 @@ struct Object {
 }
 
 impl Object {
-    /// Whether it is worth reading once more: something was left out because others had taken the room.
+    /// Whether it is worth reading once more: something was left out because others had taken the
+    /// room.
     fn could_be_kept(&self) -> bool {
         let lacks =
             matches!(&lock(&self.shared.seen).0, Seen::Present(values) if values.lack_room());
@@ -161,8 +163,9 @@ impl Secrets {
         }
     }
 
-    /// What `user` is to read with: what `plan` comes to in `namespace`, or, as long as that is of no use, what it reads with
-    /// now, if that is of the same place. `None`: the objects are being read. From now on `user` uses those and no others.
+    /// What `user` is to read with: what `plan` comes to in `namespace`, or, as long as that is of
+    /// no use, what it reads with now, if that is of the same place. `None`: the objects are being
+    /// read. From now on `user` uses those and no others.
     pub(in crate::controller) fn choose(
         &self,
         namespace: &Arc<str>,
@@ -328,7 +331,8 @@ impl Secrets {
                 lock(&object.shared.users).insert(user.clone());
                 return;
             }
-            // Of keys that nobody has used nothing is kept: it is read once more, by all of its users' keys.
+            // Of keys that nobody has used nothing is kept: it is read once more, by all of its
+            // users' keys.
             keys.extend(object.keys.iter().cloned());
             users.clone_from(&lock(&object.shared.users));
         }

@@ -1,4 +1,5 @@
-//! Which Kafka a resource reads, and with which credentials. The controller knows the reader of Kafka by [`port`] alone.
+//! Which Kafka a resource reads, and with which credentials. The controller knows the reader of
+//! Kafka by [`port`] alone.
 
 pub mod port;
 

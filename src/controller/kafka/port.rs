@@ -1,4 +1,5 @@
-//! What the controller needs of the room that reads Kafka, so that tests can hand it the looks they like.
+//! What the controller needs of the room that reads Kafka, so that tests can hand it the looks they
+//! like.
 
 use std::{fmt, sync::Arc};
 
@@ -9,7 +10,8 @@ use crate::kafka::pool::{Pool, Watch, WatchError};
 
 /// All clusters that can be watched.
 pub trait Clusters: fmt::Debug + Send + Sync + 'static {
-    /// Has every look at the cluster read `interest` too, and `key` woken after each, until what is returned is dropped.
+    /// Has every look at the cluster read `interest` too, and `key` woken after each, until what is
+    /// returned is dropped.
     fn watch(
         &self,
         connection: &Connection,

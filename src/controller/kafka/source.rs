@@ -1,5 +1,6 @@
-//! Where a group's Kafka is, who may use it (SAFE-34 and SAFE-39), and what its user is told when it cannot be read: of a
-//! cluster of another namespace the category alone. Reads what the watches have seen; calls nobody.
+//! Where a group's Kafka is, who may use it (SAFE-34 and SAFE-39), and what its user is told when
+//! it cannot be read: of a cluster of another namespace the category alone. Reads what the watches
+//! have seen; calls nobody.
 
 use std::{sync::Arc, time::Duration};
 
@@ -119,7 +120,8 @@ pub(in crate::controller) fn locate(
     })
 }
 
-/// The connection to a cluster that was located; `None`: its Secrets are being read. `before` is what `user` reads with now.
+/// The connection to a cluster that was located; `None`: its Secrets are being read. `before` is
+/// what `user` reads with now.
 pub(in crate::controller) fn connect(
     context: &Context,
     located: Located,
@@ -185,9 +187,10 @@ fn located(context: &Context, claim: &Claim) -> Option<Located> {
 
 /// How two claims on one group id are to each other (`docs/decisions/0014`).
 ///
-/// Inside a namespace the id that brokers give their cluster counts: whoever wrote both groups chose both brokers. From
-/// another namespace anybody can run a broker that gives any id, and write down anybody's servers; there only an
-/// administrator's word counts, who has let both use one KafkaCluster.
+/// Inside a namespace the id that brokers give their cluster counts: whoever wrote both groups
+/// chose both brokers. From another namespace anybody can run a broker that gives any id, and write
+/// down anybody's servers; there only an administrator's word counts, who has let both use one
+/// KafkaCluster.
 pub(in crate::controller) fn relation(context: &Context, mine: &Claim, other: &Claim) -> Relation {
     let is_same_namespace = mine.name.namespace == other.name.namespace;
     let by_one_resource = matches!(
@@ -224,7 +227,8 @@ pub(in crate::controller) fn stale(
     })
 }
 
-/// What keeps a group from being read and will not pass by itself; what may pass counts only once it lasts.
+/// What keeps a group from being read and will not pass by itself; what may pass counts only once
+/// it lasts.
 pub(in crate::controller) fn trouble(
     snapshot: &Snapshot,
     reading: &GroupInterest,
@@ -313,7 +317,8 @@ fn advice(error: &ReadError, reading: &GroupInterest) -> String {
     }
 }
 
-/// Why a cluster is not watched. What is wrong with a foreign one's servers is its owner's to know (SAFE-34).
+/// Why a cluster is not watched. What is wrong with a foreign one's servers is its owner's to know
+/// (SAFE-34).
 pub(in crate::controller) fn unwatchable(resolved: &Resolved, error: WatchError) -> Problem {
     match (&resolved.cluster, &error) {
         (Some(cluster), WatchError::Connection(_)) if resolved.foreign => {

@@ -1,5 +1,6 @@
-//! The way to the API server: finds the configuration, makes sure that somebody answers, that we are let in and that the
-//! resource definitions are there. Reads only; what it asks is discovery and one list of one object.
+//! The way to the API server: finds the configuration, makes sure that somebody answers, that we
+//! are let in and that the resource definitions are there. Reads only; what it asks is discovery
+//! and one list of one object.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,7 +16,8 @@ use tracing::{debug, info, warn};
 
 use crate::process::readiness::Gate;
 
-/// A connection on which nothing has come for so long is dead. Longer than any watch that is asked for.
+/// A connection on which nothing has come for so long is dead. Longer than any watch that is asked
+/// for.
 const LONGEST_SILENCE: Duration = Duration::from_secs(220);
 /// Pause between two looks for something that is not there yet.
 const RETRY: Duration = Duration::from_secs(1);
@@ -104,7 +106,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Reads the configuration and waits until the API server answers, at most until the timeout is over.
+    /// Reads the configuration and waits until the API server answers, at most until the timeout is
+    /// over.
     pub async fn connect(access: &Access) -> Result<Self, AccessError> {
         let config = configuration(access).await?;
         let url = config.cluster_url.to_string();
@@ -125,7 +128,8 @@ impl Cluster {
         &self.client
     }
 
-    /// Waits for as long as it takes until both resource definitions are served; `gate` tells people meanwhile.
+    /// Waits for as long as it takes until both resource definitions are served; `gate` tells
+    /// people meanwhile.
     ///
     /// Restarting would make no definition appear, so only a refusal ends the wait.
     pub async fn definitions(&self, gate: &Gate) -> Result<(), AccessError> {
@@ -154,8 +158,8 @@ impl Cluster {
         }
     }
 
-    /// Tells `gate` for ever whether both resource definitions are still served: they may be deleted and made anew. An API server
-    /// that does not answer says nothing about them.
+    /// Tells `gate` for ever whether both resource definitions are still served: they may be
+    /// deleted and made anew. An API server that does not answer says nothing about them.
     pub async fn keep_an_eye_on_definitions(&self, gate: &Gate) {
         let mut absent: Option<String> = None;
         loop {
@@ -182,7 +186,8 @@ impl Cluster {
         }
     }
 
-    /// Makes sure that our resources may be listed where they will be watched; a watch that is refused would only retry.
+    /// Makes sure that our resources may be listed where they will be watched; a watch that is
+    /// refused would only retry.
     pub async fn permissions(&self, namespaces: &[&str]) -> Result<(), AccessError> {
         let scopes: Vec<String> = match namespaces {
             [] => vec![String::new()],
@@ -303,7 +308,8 @@ async fn configuration(access: &Access) -> Result<Config, AccessError> {
     // Calls have deadlines of their own; a list that a watch begins with has only this one.
     config.read_timeout = Some(LONGEST_SILENCE);
     config.reset_reader_on_write = true;
-    // A scale that was written and then tried again on a 503 would meet a conflict with itself. Who calls tries again.
+    // A scale that was written and then tried again on a 503 would meet a conflict with itself. Who
+    // calls tries again.
     config.default_retry = false;
     Ok(config)
 }

@@ -1,5 +1,5 @@
-//! What can go wrong between a decision and the API server, and what keeps a group from being managed. Words and
-//! categories only: nothing here calls anybody.
+//! What can go wrong between a decision and the API server, and what keeps a group from being
+//! managed. Words and categories only: nothing here calls anybody.
 
 use std::time::Duration;
 
@@ -102,7 +102,8 @@ impl Error {
     }
 }
 
-/// Why a group is not managed at present: the reason and message of `Ready=False`. It waits for something that is watched.
+/// Why a group is not managed at present: the reason and message of `Ready=False`. It waits for
+/// something that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::controller) struct Problem {
     /// One of [`reasons`].
@@ -144,7 +145,8 @@ impl From<WatchError> for Problem {
     }
 }
 
-/// Ends the work on one group for now: either its user has something to put right, or the API server has to be asked again.
+/// Ends the work on one group for now: either its user has something to put right, or the API
+/// server has to be asked again.
 #[derive(Debug)]
 pub(in crate::controller) enum Stop {
     Problem(Problem),
@@ -163,7 +165,8 @@ impl From<Error> for Stop {
     }
 }
 
-/// What a call on the target means for its group: refusals are the user's to put right, all else is asked again.
+/// What a call on the target means for its group: refusals are the user's to put right, all else is
+/// asked again.
 pub(in crate::controller) fn target_problem(error: Error, target: &str) -> Stop {
     match &error {
         Error::Refused { code: 403, message, .. } => Problem::new(

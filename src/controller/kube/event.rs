@@ -1,5 +1,6 @@
-//! Kubernetes events: what is told once, in which words, and no more often than a reader can use (TELL-31). One object
-//! per event, never a series: a series keeps the first note, and ours carry numbers.
+//! Kubernetes events: what is told once, in which words, and no more often than a reader can use
+//! (TELL-31). One object per event, never a series: a series keeps the first note, and ours carry
+//! numbers.
 
 use std::{
     borrow::Cow,
@@ -111,7 +112,8 @@ pub(in crate::controller) struct Events {
 }
 
 impl Events {
-    /// Tells it. An event that cannot be written is logged and not tried again: the status says the same.
+    /// Tells it. An event that cannot be written is logged and not tried again: the status says the
+    /// same.
     pub(in crate::controller) async fn tell<K>(
         &self,
         told: &mut Told,

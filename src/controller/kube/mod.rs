@@ -1,4 +1,5 @@
-//! The API server: how it is found, what it answers, how objects are named, what can go wrong, and the events that it keeps.
+//! The API server: how it is found, what it answers, how objects are named, what can go wrong, and
+//! the events that it keeps.
 
 pub mod connect;
 

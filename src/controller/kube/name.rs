@@ -86,7 +86,8 @@ impl TargetKey {
         }
     }
 
-    /// Whether a Pod that takes another's place takes its name: what is called a StatefulSet does that.
+    /// Whether a Pod that takes another's place takes its name: what is called a StatefulSet does
+    /// that.
     pub(in crate::controller) fn keeps_names(&self) -> bool {
         self.kind.ends_with("StatefulSet")
     }

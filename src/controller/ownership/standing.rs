@@ -1,5 +1,5 @@
-//! How one claim stands: whether it has the turn to manage, and whether it is known to work (`docs/decisions/0014`). Pure: no
-//! clock, and nothing of other claims.
+//! How one claim stands: whether it has the turn to manage, and whether it is known to work
+//! (`docs/decisions/0014`). Pure: no clock, and nothing of other claims.
 
 use jiff::{SignedDuration, Timestamp};
 use lagrange_core::api::condition::{reasons, types};
@@ -10,7 +10,8 @@ use super::Name;
 /// How long one that was managed keeps its claim while it cannot be.
 pub(in crate::controller) const GRACE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long one that has lost its turn is not tried again before others are: until a look at its target at most.
+/// How long one that has lost its turn is not tried again before others are: until a look at its
+/// target at most.
 const TRIED: SignedDuration = SignedDuration::from_secs(10);
 
 /// How it went with a group when it was last worked on.
@@ -65,8 +66,9 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Of a claim that this process has not seen before. One that was managed by the process before this one is not
-    /// overtaken by a restart; its status says so, if it is about what is written now.
+    /// Of a claim that this process has not seen before. One that was managed by the process before
+    /// this one is not overtaken by a restart; its status says so, if it is about what is written
+    /// now.
     pub(super) fn first_sight(group: &ConsumerGroup) -> Self {
         let Some(status) = &group.status else {
             return Self::default();

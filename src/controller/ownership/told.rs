@@ -49,7 +49,8 @@ pub(super) fn by_group(
             rival.name
         )
     } else {
-        // Whose group it is stays hidden from other namespaces (SAFE-34). They share a KafkaCluster.
+        // Whose group it is stays hidden from other namespaces (SAFE-34). They share a
+        // KafkaCluster.
         let cluster = cluster_of(mine).map_or_else(String::new, |name| name.to_string());
         format!(
             "a ConsumerGroup of another namespace manages group {group} of KafkaCluster {cluster}{since}: ask the cluster's owner, who finds both in the operator's log, or for a KafkaCluster with your own groupIdPrefixes"

@@ -82,8 +82,9 @@ fn words(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
         decision.message.clear();
         if decision.action == "Hold" {
             decision.not_before = None;
-            // Whether a smaller size is out of the question or would not carry what arrives turns on the lag alone.
-            // And so does, under the time objective, whether fewer would do at this moment.
+            // Whether a smaller size is out of the question or would not carry what arrives turns
+            // on the lag alone. And so does, under the time objective, whether fewer would do at
+            // this moment.
             let is_by_delay = status.lag.as_ref().is_some_and(|lag| lag.delay.is_some());
             let turns = |why: HoldReason| decision.reason == why.as_str();
             if turns(HoldReason::ArrivalsTooHigh)

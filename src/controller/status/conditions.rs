@@ -1,4 +1,5 @@
-//! The conditions of a ConsumerGroup, read off a decision (KNOW-16 and TELL-30). Pure: decides nothing again.
+//! The conditions of a ConsumerGroup, read off a decision (KNOW-16 and TELL-30). Pure: decides
+//! nothing again.
 
 mod healthy;
 

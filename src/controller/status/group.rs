@@ -1,4 +1,5 @@
-//! The status of a ConsumerGroup, rendered from a decision. Pure: computes nothing that `decide` has not.
+//! The status of a ConsumerGroup, rendered from a decision. Pure: computes nothing that `decide`
+//! has not.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -21,7 +22,8 @@ use crate::kafka::model::snapshot::{self, Protocol};
 /// `notBefore` moves only by more than this: what a wait ends at is known no better.
 const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// The reason of an action that another ConsumerGroup did on the same target before this one managed it.
+/// The reason of an action that another ConsumerGroup did on the same target before this one
+/// managed it.
 pub(super) const TAKEN_OVER: &str = "Unknown";
 
 /// How many partitions a list in the status names (TELL-33).
@@ -74,7 +76,8 @@ pub(in crate::controller) fn status(
     status
 }
 
-/// The status of a group that is not managed at present: what was seen no longer holds, what was done stays.
+/// The status of a group that is not managed at present: what was seen no longer holds, what was
+/// done stays.
 pub(in crate::controller) fn of_problem(
     problem: &Problem,
     generation: Option<i64>,
@@ -211,7 +214,8 @@ fn decided(decision: &Decision, now: Timestamp, stored: Option<&DecisionStatus>)
     begun(new, now, stored)
 }
 
-/// A decision that goes on keeps the time at which it began, and a `notBefore` that hardly moves stands still.
+/// A decision that goes on keeps the time at which it began, and a `notBefore` that hardly moves
+/// stands still.
 fn begun(
     mut new: DecisionStatus,
     now: Timestamp,
@@ -234,8 +238,8 @@ fn begun(
     new
 }
 
-/// The decision that was written ahead with an action of which nobody knows yet whether it was done: it stays until that is
-/// known, since nothing else says why there was the action.
+/// The decision that was written ahead with an action of which nobody knows yet whether it was
+/// done: it stays until that is known, since nothing else says why there was the action.
 fn outstanding(memory: &Memory, stored: Option<&DecisionStatus>) -> Option<DecisionStatus> {
     let last = memory.last?;
     let ahead = stored?;
@@ -247,7 +251,8 @@ fn is_for(decision: &DecisionStatus, action: LastAction) -> bool {
     (decision.from, decision.to) == (Some(action.from), Some(action.to))
 }
 
-/// Enters the last action once it is known to have been done, and how long it took to settle once that is known.
+/// Enters the last action once it is known to have been done, and how long it took to settle once
+/// that is known.
 fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&DecisionStatus>) {
     let ours = |last: &LastAction| !last.external && last.from != last.to;
     let Some(last) = memory.last.filter(ours) else {
@@ -270,7 +275,8 @@ fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&De
         }
         return;
     }
-    // An action of unknown outcome that has been given up is marked as landed too, and its count is then not expected.
+    // An action of unknown outcome that has been given up is marked as landed too, and its count is
+    // then not expected.
     let was_seen = last.landed && memory.expected == Some(last.to);
     if !last.confirmed && !was_seen {
         return;
@@ -315,7 +321,8 @@ pub(in crate::controller) fn merge_patch(stored: &Value, next: &Value) -> Option
     Some(Value::Object(patch))
 }
 
-/// Kubernetes keeps times in whole seconds; a finer one would differ from itself after a round trip.
+/// Kubernetes keeps times in whole seconds; a finer one would differ from itself after a round
+/// trip.
 pub(super) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

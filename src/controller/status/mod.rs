@@ -1,4 +1,5 @@
-//! What is said of a decision: the status of a group, its conditions, its events and its numbers. Decides nothing.
+//! What is said of a decision: the status of a group, its conditions, its events and its numbers.
+//! Decides nothing.
 
 pub(super) mod change;
 pub(super) mod conditions;

@@ -1,4 +1,5 @@
-//! What is told and measured of one report: which events, and which numbers. Renders decisions; decides nothing.
+//! What is told and measured of one report: which events, and which numbers. Renders decisions;
+//! decides nothing.
 
 use std::time::Duration;
 
@@ -138,7 +139,8 @@ pub(in crate::controller) fn of_problem(
     is_new.then(|| Happening::warning(event, OBSERVE, problem.message.clone()).flapping())
 }
 
-/// The message of a condition that says `status`, for one of these reasons if there are any, and did not before.
+/// The message of a condition that says `status`, for one of these reasons if there are any, and
+/// did not before.
 fn turned(
     stored: &ConsumerGroupStatus,
     next: &ConsumerGroupStatus,
@@ -248,7 +250,8 @@ pub(in crate::controller) fn measure(
         group: intent.reading.id.to_string(),
         topics: topics(view),
         target: view.target.key.to_string(),
-        // By its name where it has one: the servers of a foreign cluster are its owner's to show (SAFE-34).
+        // By its name where it has one: the servers of a foreign cluster are its owner's to show
+        // (SAFE-34).
         cluster: match &view.resolved.cluster {
             Some(cluster) => cluster.to_string(),
             None => view.resolved.connection.identity().to_string(),

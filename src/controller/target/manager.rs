@@ -32,7 +32,8 @@ struct ManagerOfReplicas(Option<String>);
 
 impl<'de> Deserialize<'de> for ManagerOfReplicas {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// The fields of a manager are a tree of any depth: two steps into it are taken, and the rest is skipped.
+        /// The fields of a manager are a tree of any depth: two steps into it are taken, and the
+        /// rest is skipped.
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Entry<'a> {

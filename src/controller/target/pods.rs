@@ -1,4 +1,5 @@
-//! The pods of a target whose kind says nothing of rollouts: how many are ready, and whether they are of one template.
+//! The pods of a target whose kind says nothing of rollouts: how many are ready, and whether they
+//! are of one template.
 
 use std::{collections::BTreeSet, marker::PhantomData};
 

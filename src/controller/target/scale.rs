@@ -1,4 +1,5 @@
-//! Any scalable target through its scale subresource: what it has, who last changed it, and the one write. Decides nothing.
+//! Any scalable target through its scale subresource: what it has, who last changed it, and the one
+//! write. Decides nothing.
 
 use std::time::Duration;
 
@@ -286,8 +287,9 @@ fn scale_of(text: &str) -> Result<Scale, String> {
     serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))
 }
 
-/// Whether a scale that could not be read, for a reason that may pass, is the trouble of this one target: it has lasted, and the
-/// target itself can be read, or after minutes at least something else. Short outages of the API server change no condition.
+/// Whether a scale that could not be read, for a reason that may pass, is the trouble of this one
+/// target: it has lasted, and the target itself can be read, or after minutes at least something
+/// else. Short outages of the API server change no condition.
 async fn is_its_own(context: &Context, target: &Addressed) -> bool {
     let key = &target.key;
     let now = Instant::now();

@@ -1,5 +1,5 @@
-//! What a Deployment or StatefulSet tells about its size and its rollout. Pure: one object in, a few numbers out. The rest of
-//! the object is skipped.
+//! What a Deployment or StatefulSet tells about its size and its rollout. Pure: one object in, a
+//! few numbers out. The rest of the object is skipped.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -92,7 +92,8 @@ struct Status {
     update_revision: Option<String>,
 }
 
-/// A pod template, as a number. Compared only within this process: an API server writes the same template in the same words.
+/// A pod template, as a number. Compared only within this process: an API server writes the same
+/// template in the same words.
 #[derive(Debug, Clone, Copy)]
 struct Template(u64);
 
@@ -157,7 +158,8 @@ impl Workload {
                 let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
                 let partition = rolling.and_then(|rolling| rolling.partition).unwrap_or(0);
                 let revised = status.current_revision != status.update_revision;
-                // Pods below `partition` keep the old template for as long as the user likes: that is no rollout.
+                // Pods below `partition` keep the old template for as long as the user likes: that
+                // is no rollout.
                 let wanted = existing.saturating_sub(partition).max(0);
                 Progress {
                     is_observed,
@@ -194,8 +196,8 @@ impl Workload {
         } else if progress.is_observed {
             progress.old_pods > 0
         } else {
-            // Its numbers are those of an older specification. A change of replicas alone, such as our own, begins no
-            // rollout; another template does.
+            // Its numbers are those of an older specification. A change of replicas alone, such as
+            // our own, begins no rollout; another template does.
             before.is_none_or(|before| {
                 before.template != template || before.target.rollout == Rollout::InProgress
             })

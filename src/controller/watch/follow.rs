@@ -1,5 +1,6 @@
-//! Lists, watches, and begins anew: the loop under every watch. kube's own is not used, since it reads a page as a whole and one
-//! object that cannot be read fails all of it (`docs/decisions/0010`). Says what it sees to an [`Ear`]; knows nothing of gates.
+//! Lists, watches, and begins anew: the loop under every watch. kube's own is not used, since it
+//! reads a page as a whole and one object that cannot be read fails all of it
+//! (`docs/decisions/0010`). Says what it sees to an [`Ear`]; knows nothing of gates.
 
 use std::time::Duration;
 
@@ -141,7 +142,8 @@ impl Follow {
                     }
                     end
                 }
-                // Of a kind that is served no more, what there is now is nothing: the list finds out.
+                // Of a kind that is served no more, what there is now is nothing: the list finds
+                // out.
                 Err(error) if answers::is(&error, 410) || answers::is(&error, 404) => End::Gone,
                 Err(error) => End::Failed(error),
             };
@@ -283,7 +285,8 @@ impl<'a> Event<'a> {
     }
 }
 
-/// How long to wait before the next try: twice as long each time, and half of it by chance, so that many do not try at once.
+/// How long to wait before the next try: twice as long each time, and half of it by chance, so that
+/// many do not try at once.
 #[derive(Debug, Default)]
 struct Pause {
     failures: u32,

@@ -1,5 +1,5 @@
-//! What each watch leaves behind, and whom a change wakes. A group's own status writes wake nobody: only a changed
-//! generation or annotation does, while the store follows every version (ACT-1).
+//! What each watch leaves behind, and whom a change wakes. A group's own status writes wake nobody:
+//! only a changed generation or annotation does, while the store follows every version (ACT-1).
 
 use std::{
     collections::BTreeMap,
@@ -24,8 +24,8 @@ use crate::sync::lock;
 const GROUPS: &str = "ConsumerGroups";
 const CLUSTERS: &str = "KafkaClusters";
 
-/// ConsumerGroups. One whose specification cannot be read claims nothing and says so itself; one of which nothing can be read is
-/// as good as none.
+/// ConsumerGroups. One whose specification cannot be read claims nothing and says so itself; one of
+/// which nothing can be read is as good as none.
 pub(in crate::controller) fn groups(
     context: Arc<Context>,
     stock: Arc<Stock<ConsumerGroup>>,

@@ -1,6 +1,7 @@
-//! Follows one kind of object in the namespaces that are watched: applied, deleted, all seen. Knows nothing of what the
-//! objects mean. An object that cannot be read is told by its name, and hides no other; a watch that does not work is told in the
-//! log and in `/readyz`, and so is that it works again.
+//! Follows one kind of object in the namespaces that are watched: applied, deleted, all seen. Knows
+//! nothing of what the objects mean. An object that cannot be read is told by its name, and hides
+//! no other; a watch that does not work is told in the log and in `/readyz`, and so is that it
+//! works again.
 
 pub(super) mod follow;
 pub(super) mod handlers;

@@ -1,5 +1,6 @@
-//! Certificates and keys in PEM, looked at before they are used, so that what is wrong with them can be said by name:
-//! librdkafka and brokers say it in OpenSSL's words, late, or not at all. Connects to nothing.
+//! Certificates and keys in PEM, looked at before they are used, so that what is wrong with them
+//! can be said by name: librdkafka and brokers say it in OpenSSL's words, late, or not at all.
+//! Connects to nothing.
 
 use std::sync::Arc;
 
@@ -48,7 +49,8 @@ pub enum BadCertificate {
     OtherKey,
 }
 
-/// The authorities that the operator's system trusts, in PEM; `None`: it has none. Reads them from its disk.
+/// The authorities that the operator's system trusts, in PEM; `None`: it has none. Reads them from
+/// its disk.
 pub fn system_authorities() -> Option<Secret> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -75,7 +77,8 @@ fn pem(certificate: &[u8]) -> String {
     pem
 }
 
-/// Certificates of authorities: while one is replaced by another, those whose time is over stand beside the others.
+/// Certificates of authorities: while one is replaced by another, those whose time is over stand
+/// beside the others.
 pub fn check_authorities(authorities: &Secret, now: Timestamp) -> Result<(), BadCertificate> {
     let ends: Vec<_> = decoded(authorities)?
         .iter()
@@ -144,7 +147,8 @@ fn is_encrypted(key: &str) -> bool {
     key.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || key.contains("Proc-Type: 4,ENCRYPTED")
 }
 
-/// When a certificate's time is over. When it begins is left to those who are shown it: their clocks count.
+/// When a certificate's time is over. When it begins is left to those who are shown it: their
+/// clocks count.
 fn end(number: usize, certificate: &CertificateDer<'_>) -> Result<Timestamp, BadCertificate> {
     let number = number + 1;
     let (_, certificate) = X509Certificate::from_der(certificate)

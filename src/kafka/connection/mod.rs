@@ -1,4 +1,5 @@
-//! What one connects to Kafka with: checked, normalised, and never shown whole in a log. Reads nothing, connects to nothing.
+//! What one connects to Kafka with: checked, normalised, and never shown whole in a log. Reads
+//! nothing, connects to nothing.
 
 pub mod certificates;
 pub mod secret;
@@ -22,9 +23,9 @@ pub struct Connection {
     revision: u64,
 }
 
-/// What makes two connections one: their servers in any order, case and repetition, and where their credentials come from.
-/// Not the credentials themselves: those may change under a client that goes on reading (`docs/decisions/0006`). Stable, and
-/// free of secrets.
+/// What makes two connections one: their servers in any order, case and repetition, and where their
+/// credentials come from. Not the credentials themselves: those may change under a client that goes
+/// on reading (`docs/decisions/0006`). Stable, and free of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identity {
     shown: Arc<str>,
@@ -32,7 +33,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The servers, sorted, separated by commas; with credentials also a short number for where those come from.
+    /// The servers, sorted, separated by commas; with credentials also a short number for where
+    /// those come from.
     pub fn as_str(&self) -> &str {
         &self.shown
     }
@@ -63,9 +65,10 @@ impl Connection {
         Ok(Self::new(servers, Security::default(), "", 0))
     }
 
-    /// A connection with credentials. `origin` says where those come from (namespace, objects, keys, and everything about
-    /// the login that is no secret): connections of one origin share a client. Of two connections of one identity the one
-    /// with the higher `revision` has the newer credentials.
+    /// A connection with credentials. `origin` says where those come from (namespace, objects,
+    /// keys, and everything about the login that is no secret): connections of one origin share a
+    /// client. Of two connections of one identity the one with the higher `revision` has the newer
+    /// credentials.
     pub fn new(servers: Servers, security: Security, origin: &str, revision: u64) -> Self {
         Self {
             servers,
@@ -95,10 +98,11 @@ impl Connection {
         self.revision > other.revision && self.security != other.security
     }
 
-    /// Refuses servers that are loopback or link-local by their literal address or by the name `localhost`.
+    /// Refuses servers that are loopback or link-local by their literal address or by the name
+    /// `localhost`.
     ///
-    /// Names that resolve to such addresses, and brokers that advertise them, are refused when the socket connects
-    /// (`kafka::rdkafka::native`).
+    /// Names that resolve to such addresses, and brokers that advertise them, are refused when the
+    /// socket connects (`kafka::rdkafka::native`).
     pub fn refuse_local_addresses(&self) -> Result<(), InvalidConnection> {
         self.servers.refuse_local_addresses()
     }

@@ -1,4 +1,5 @@
-//! Text or bytes that must not be seen: passwords, keys, tokens. Shown nowhere, erased when the last copy goes.
+//! Text or bytes that must not be seen: passwords, keys, tokens. Shown nowhere, erased when the
+//! last copy goes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use zeroize::Zeroizing;
 
 /// A secret value. Copies share one buffer, which is overwritten when the last of them is dropped.
 ///
-/// It has neither `Display` nor `Serialize`, and `Debug` shows nothing of it, so it gets into no log by accident.
+/// It has neither `Display` nor `Serialize`, and `Debug` shows nothing of it, so it gets into no
+/// log by accident.
 ///
 /// ```
 /// use lagrange::kafka::secret::Secret;

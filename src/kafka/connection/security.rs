@@ -1,5 +1,5 @@
-//! How a connection is protected and who logs in, as librdkafka is told. Everything stays in memory; reads and connects to
-//! nothing.
+//! How a connection is protected and who logs in, as librdkafka is told. Everything stays in
+//! memory; reads and connects to nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -137,7 +137,8 @@ impl Security {
             Some(Sasl::Kerberos { service }) => {
                 properties.push(("sasl.mechanism", Secret::new("GSSAPI")));
                 properties.push(("sasl.kerberos.service.name", Secret::new(service.as_str())));
-                // No `kinit`, which is a shell and a cache in a file: the library gets tickets by the keytab itself.
+                // No `kinit`, which is a shell and a cache in a file: the library gets tickets by
+                // the keytab itself.
                 properties.push(("sasl.kerberos.min.time.before.relogin", Secret::new("0")));
             }
         }
@@ -146,8 +147,8 @@ impl Security {
 }
 
 impl Security {
-    /// Where the tokens of the login come from, if it is by tokens. Reads the process's environment where they are for the
-    /// operator itself.
+    /// Where the tokens of the login come from, if it is by tokens. Reads the process's environment
+    /// where they are for the operator itself.
     pub(in crate::kafka) fn tokens(
         &self,
         allow_local_addresses: bool,

@@ -1,10 +1,12 @@
-//! Why Kafka could not be read: one enum for the room, with a bounded category and words that say what to do.
+//! Why Kafka could not be read: one enum for the room, with a bounded category and words that say
+//! what to do.
 
 use std::num::NonZeroUsize;
 
 use thiserror::Error;
 
-/// Why something could not be read. Cheap to clone: it stands in snapshots, once per partition at worst.
+/// Why something could not be read. Cheap to clone: it stands in snapshots, once per partition at
+/// worst.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReadError {
     /// No broker answered. `detail` is the last reason that librdkafka gave, if it gave one.
@@ -13,7 +15,8 @@ pub enum ReadError {
         /// What is known, and what to check.
         detail: String,
     },
-    /// The broker refused the login, there was nothing to log in with, or one side does not trust the other's certificate.
+    /// The broker refused the login, there was nothing to log in with, or one side does not trust
+    /// the other's certificate.
     #[error("cannot log in: {detail}")]
     Authentication {
         /// The broker's or librdkafka's words, and what to check.
@@ -94,7 +97,8 @@ pub enum ReadError {
     /// The group has members, but no reply has said yet which partitions they have.
     #[error("the group's members have not been seen with partitions yet")]
     AssignmentUnknown,
-    /// What is committed cannot have been read: somebody reset it, or the topic was deleted and created again.
+    /// What is committed cannot have been read: somebody reset it, or the topic was deleted and
+    /// created again.
     #[error(
         "offset {committed} is committed, beyond the partition's end {end}: reset the group's offsets, or let it commit anew"
     )]
@@ -104,7 +108,8 @@ pub enum ReadError {
         /// The end offset of the same look, asked for after the committed one.
         end: i64,
     },
-    /// Less is committed than before: a new coordinator that has not caught up says so for a moment, a reset lasts.
+    /// Less is committed than before: a new coordinator that has not caught up says so for a
+    /// moment, a reset lasts.
     #[error(
         "the committed offset went back from {from} to {}: believed when it stays there",
         .to.map_or_else(|| "nothing".to_owned(), |to| to.to_string())

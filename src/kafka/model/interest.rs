@@ -55,11 +55,12 @@ impl fmt::Display for Key {
 /// What one resource wants each look at its cluster to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interest {
-    /// How often it wants a look. The cluster is looked at as often as the most eager of its users asks, within
-    /// [`Settings`](crate::kafka::pool::Settings).
+    /// How often it wants a look. The cluster is looked at as often as the most eager of its users
+    /// asks, within [`Settings`](crate::kafka::pool::Settings).
     pub interval: Duration,
     /// The group to read; `None` looks at brokers only.
     pub group: Option<GroupInterest>,
-    /// There was too much to be read for it before this process began: those that were read then come first.
+    /// There was too much to be read for it before this process began: those that were read then
+    /// come first.
     pub was_refused: bool,
 }

@@ -1,4 +1,5 @@
-//! What is wanted of a cluster, what one look saw, and why it could not be read. Plain data: connects to nothing.
+//! What is wanted of a cluster, what one look saw, and why it could not be read. Plain data:
+//! connects to nothing.
 
 pub mod error;
 pub mod interest;

@@ -1,4 +1,5 @@
-//! What one look at a cluster saw: plain, owned data. Unknown is a value of its own; nothing here reads, decides or retries.
+//! What one look at a cluster saw: plain, owned data. Unknown is a value of its own; nothing here
+//! reads, decides or retries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,8 +22,8 @@ impl fmt::Display for NodeId {
 
 /// A position in a partition's log: zero or more, by construction.
 ///
-/// Brokers and librdkafka give negative numbers for "unknown" and "none"; those never become an offset
-/// (`kafka.md`, rule 4).
+/// Brokers and librdkafka give negative numbers for "unknown" and "none"; those never become an
+/// offset (`kafka.md`, rule 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(i64);
 
@@ -62,7 +63,8 @@ pub type Known<T> = Result<T, ReadError>;
 /// What one look at a cluster saw.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Counts the looks of this poller, from 1. Two observations with the same number saw the same data.
+    /// Counts the looks of this poller, from 1. Two observations with the same number saw the same
+    /// data.
     pub look: u64,
     /// When the look began.
     pub started: Timestamp,
@@ -72,11 +74,13 @@ pub struct Snapshot {
     pub cluster_id: Option<Arc<str>>,
     /// The brokers that the metadata names.
     pub brokers: Vec<NodeId>,
-    /// Why the newest credentials are not used: they do not work, and what was read was read with those before.
+    /// Why the newest credentials are not used: they do not work, and what was read was read with
+    /// those before.
     pub renewal: Option<ReadError>,
     /// Why nothing at all could be read; then `topics` and `groups` are empty.
     pub error: Option<ReadError>,
-    /// Every topic that counts for an interest, and every one that a member of its group is assigned.
+    /// Every topic that counts for an interest, and every one that a member of its group is
+    /// assigned.
     pub topics: BTreeMap<Arc<str>, Topic>,
     /// Every group that somebody is interested in, by group id.
     pub groups: BTreeMap<Arc<str>, Group>,
@@ -98,9 +102,11 @@ pub enum Topic {
 pub struct Partition {
     /// The leader, if it has one.
     pub leader: Option<NodeId>,
-    /// First offset still kept. Read only every few looks, and where a commit looks too old: the last known value.
+    /// First offset still kept. Read only every few looks, and where a commit looks too old: the
+    /// last known value.
     pub start: Known<Offset>,
-    /// End offset: one past the last record (with `ReadCommitted`: the last stable offset, in `stable_end`).
+    /// End offset: one past the last record (with `ReadCommitted`: the last stable offset, in
+    /// `stable_end`).
     pub end: Known<Offset>,
     /// Last stable offset; read only for topics of groups that read committed records.
     pub stable_end: Option<Known<Offset>>,
@@ -117,18 +123,21 @@ pub struct Group {
     pub protocol: Protocol,
     /// The broker that coordinates it, when known.
     pub coordinator: Option<NodeId>,
-    /// Committed offsets: one entry per partition of the topics that count. `Ok(None)`: nothing committed there.
-    /// Never beyond the end offset of the same look: that is [`ReadError::CommittedBeyondEnd`].
+    /// Committed offsets: one entry per partition of the topics that count. `Ok(None)`: nothing
+    /// committed there. Never beyond the end offset of the same look: that is
+    /// [`ReadError::CommittedBeyondEnd`].
     pub committed: BTreeMap<TopicPartition, Known<Option<Offset>>>,
     /// When `committed` was answered (before the end offsets of the same look were asked for).
     pub committed_at: Timestamp,
-    /// Where partitions that have been behind since the first looks at a group that is sized by delay ended before those, by
-    /// the timestamps of their records, oldest first; at last what was first seen.
+    /// Where partitions that have been behind since the first looks at a group that is sized by
+    /// delay ended before those, by the timestamps of their records, oldest first; at last what was
+    /// first seen.
     pub earlier: BTreeMap<TopicPartition, Arc<[EndAt]>>,
-    /// Members and assignor, as of the last description. `Err`: the last try failed and nothing older is kept.
+    /// Members and assignor, as of the last description. `Err`: the last try failed and nothing
+    /// older is kept.
     pub description: Option<Known<Description>>,
-    /// The topics that this look resolved, by what somebody asked for: named ones, or those that match, are assigned
-    /// or committed (KNOW-19). Sorted.
+    /// The topics that this look resolved, by what somebody asked for: named ones, or those that
+    /// match, are assigned or committed (KNOW-19). Sorted.
     pub topics: BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>,
 }
 

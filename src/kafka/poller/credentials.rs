@@ -1,5 +1,6 @@
-//! What a poller reads with, and how newer credentials take the place of those before: once a client that was opened with them
-//! has been answered, and may read at least as much (`docs/decisions/0006`).
+//! What a poller reads with, and how newer credentials take the place of those before: once a
+//! client that was opened with them has been answered, and may read at least as much
+//! (`docs/decisions/0006`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,8 @@ use crate::kafka::reader::{ClusterReader, ReaderFactory};
 /// How long a client may take to close before it is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often in a row credentials that worked are refused before they are forgotten: a broker that starts refuses for a moment
-/// whom it knows.
+/// How often in a row credentials that worked are refused before they are forgotten: a broker that
+/// starts refuses for a moment whom it knows.
 const REFUSALS: u32 = 2;
 
 /// What a poller reads with.
@@ -130,8 +131,9 @@ impl Client {
         });
     }
 
-    /// Whether the token of the connections may have ended: all that could be read with them a moment ago is refused at once. Some authorizers look at the token that a connection has shown, and not every broker asks for a newer one
-    /// (`connections.max.reauth.ms`).
+    /// Whether the token of the connections may have ended: all that could be read with them a
+    /// moment ago is refused at once. Some authorizers look at the token that a connection has
+    /// shown, and not every broker asks for a newer one (`connections.max.reauth.ms`).
     pub(super) fn may_be_outlived(&self, snapshot: &Snapshot) -> bool {
         let (Some(reading), Some(good)) = (&self.reading, &self.good) else {
             return false;
@@ -142,7 +144,8 @@ impl Client {
             && good.rights.is_all_denied_in(snapshot)
     }
 
-    /// Nobody has let us in with credentials that worked before. Gives the newer ones, for want of which they were used.
+    /// Nobody has let us in with credentials that worked before. Gives the newer ones, for want of
+    /// which they were used.
     pub(super) fn note_refusal(&mut self) -> Option<Refused> {
         let refused = self.refused.clone()?;
         let good = self.good.as_mut()?;
@@ -156,7 +159,8 @@ impl Client {
 }
 
 impl Poller {
-    /// Replaces the reader where there are newer credentials and they work. Until they do, the reader that works stays.
+    /// Replaces the reader where there are newer credentials and they work. Until they do, the
+    /// reader that works stays.
     pub(super) async fn renew(
         &self,
         client: &mut Client,
@@ -213,8 +217,8 @@ impl Poller {
         }
     }
 
-    /// Has the reader make a look that does not count; gives the brokers that it knows then, or what is in the way of reading
-    /// with it.
+    /// Has the reader make a look that does not count; gives the brokers that it knows then, or
+    /// what is in the way of reading with it.
     async fn rehearse(
         &self,
         reader: &dyn ClusterReader,
@@ -228,7 +232,8 @@ impl Poller {
         let Ok(cluster) = ask.any(reader.bootstrap()).await else {
             return Err(reader.trouble());
         };
-        // Not every broker may know them yet. One that does not answer at all is no reason against them.
+        // Not every broker may know them yet. One that does not answer at all is no reason against
+        // them.
         let asked = cluster
             .brokers
             .iter()

@@ -1,4 +1,5 @@
-//! What a cluster's poller shares with those who watch it: who they are, what they want, what the last look saw.
+//! What a cluster's poller shares with those who watch it: who they are, what they want, what the
+//! last look saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

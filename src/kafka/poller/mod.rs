@@ -1,5 +1,5 @@
-//! One task per cluster: when to look, and what to do about a cluster that cannot be reached. What one look does is
-//! [`poll`]'s.
+//! One task per cluster: when to look, and what to do about a cluster that cannot be reached. What
+//! one look does is [`poll`]'s.
 
 mod credentials;
 mod interests;
@@ -42,8 +42,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause between looks at a cluster that cannot be reached.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Least pause after a login that was refused, however many groups wait for it: brokers lock out whoever knocks too often. New
-/// credentials are tried at once. Also after a cluster of too many brokers, of which each try starts threads for as many as it may.
+/// Least pause after a login that was refused, however many groups wait for it: brokers lock out
+/// whoever knocks too often. New credentials are tried at once. Also after a cluster of too many
+/// brokers, of which each try starts threads for as many as it may.
 const LOGIN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The poller of one cluster.
@@ -65,7 +66,8 @@ struct Pace {
     last: Option<Instant>,
     /// Looks in a row that read nothing.
     failures: u32,
-    /// Nothing is better for being tried again soon: the last look could not log in, or found more brokers than there may be.
+    /// Nothing is better for being tried again soon: the last look could not log in, or found more
+    /// brokers than there may be.
     is_patient: bool,
     /// When the last user left.
     unused_since: Option<Instant>,
@@ -168,7 +170,8 @@ impl Poller {
                 // What is wrong with those that are written now says more.
                 snapshot.error = Some(refused.error);
             } else {
-                // They read less than those before did, or have met no answer so far; but those before have ended.
+                // They read less than those before did, or have met no answer so far; but those
+                // before have ended.
                 self.disconnect(client, memory).await;
                 snapshot = self.look_with(client, newest, memory, &wanted).await;
                 if snapshot.error.is_none() {
@@ -189,8 +192,9 @@ impl Poller {
             }
         }
         if snapshot.error.is_some() {
-            // Nothing answered. The next try is with a new client, in whatever state this one was stuck and wherever the
-            // names of its servers lead by then; in between nobody knocks at the brokers' doors.
+            // Nothing answered. The next try is with a new client, in whatever state this one was
+            // stuck and wherever the names of its servers lead by then; in between nobody knocks at
+            // the brokers' doors.
             self.disconnect(client, memory).await;
         } else {
             client.note(&snapshot);
@@ -229,14 +233,15 @@ impl Poller {
     }
 }
 
-/// The time, or up to a quarter more, so that the operators and clusters of a fleet do not knock in step.
+/// The time, or up to a quarter more, so that the operators and clusters of a fleet do not knock in
+/// step.
 fn scattered(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0) % 250;
     pause.mul_f64(1.0 + random_share(random))
 }
 
-/// The pause after so many looks in a row that read nothing: doubling, give or take a fifth, so that the operators and
-/// clusters of a fleet do not knock in step.
+/// The pause after so many looks in a row that read nothing: doubling, give or take a fifth, so
+/// that the operators and clusters of a fleet do not knock in step.
 fn pause(failures: u32) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
     let random = RandomState::new().hash_one(failures) % 400;

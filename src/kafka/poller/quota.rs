@@ -1,5 +1,5 @@
-//! How many partitions the process reads, and for whom: what has been granted to which group of which cluster. Pure
-//! bookkeeping, shared by all pollers (`docs/decisions/0012`).
+//! How many partitions the process reads, and for whom: what has been granted to which group of
+//! which cluster. Pure bookkeeping, shared by all pollers (`docs/decisions/0012`).
 #![allow(
     clippy::mutable_key_type,
     reason = "a compiled pattern compares by its source"
@@ -21,13 +21,15 @@ pub(super) const GROUP: usize = 4;
 /// So many names of topics take as much as a partition.
 pub(super) const NAMES: usize = 32;
 
-/// So many partitions that a member is assigned take as much as one that is read; so does a member itself.
+/// So many partitions that a member is assigned take as much as one that is read; so does a member
+/// itself.
 pub(super) const ASSIGNED: usize = 16;
 
 /// A namespace may take three quarters of what the other namespaces leave.
 const SHARE: (usize, usize) = (3, 4);
 
-/// After a start, groups that were refused before it ask for so long in vain: those that were read come first.
+/// After a start, groups that were refused before it ask for so long in vain: those that were read
+/// come first.
 const SETTLING: Duration = Duration::from_secs(60);
 
 /// What is granted.
@@ -101,8 +103,9 @@ impl Quota {
             .collect()
     }
 
-    /// Grants `units` in place of what was granted before, on the account of one of these namespaces. If there is no room,
-    /// nothing is granted any more: who asks for more last is refused, and nobody else.
+    /// Grants `units` in place of what was granted before, on the account of one of these
+    /// namespaces. If there is no room, nothing is granted any more: who asks for more last is
+    /// refused, and nobody else.
     pub(super) fn request(
         &self,
         cluster: &Identity,

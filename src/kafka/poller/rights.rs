@@ -1,5 +1,5 @@
-//! What the credentials in use have been seen to be allowed to read, so that newer ones with fewer rights do not take their
-//! place. Pure.
+//! What the credentials in use have been seen to be allowed to read, so that newer ones with fewer
+//! rights do not take their place. Pure.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -16,7 +16,8 @@ pub(super) struct Rights {
 }
 
 impl Rights {
-    /// Takes a look in. What nobody asks for any more is forgotten; what was not answered stays as it was.
+    /// Takes a look in. What nobody asks for any more is forgotten; what was not answered stays as
+    /// it was.
     pub(super) fn note(&mut self, snapshot: &Snapshot) {
         self.topics
             .retain(|name| snapshot.topics.contains_key(name));
@@ -37,10 +38,11 @@ impl Rights {
         }
     }
 
-    /// Whether a look was refused all topics of it, or all groups. Where that begins in the middle of a look, what was asked for
-    /// before, of the other kind, was still read.
+    /// Whether a look was refused all topics of it, or all groups. Where that begins in the middle
+    /// of a look, what was asked for before, of the other kind, was still read.
     pub(super) fn is_all_denied_in(&self, snapshot: &Snapshot) -> bool {
-        // Who may not describe a topic or group is not always told that it is there: what is missing says nothing.
+        // Who may not describe a topic or group is not always told that it is there: what is
+        // missing says nothing.
         let topics = self
             .topics
             .iter()

@@ -19,20 +19,21 @@ pub struct Settings {
     pub describe_every: Duration,
     /// How often the names of all topics are listed, when somebody has a pattern.
     pub names_every: Duration,
-    /// How long less than before (a lower committed offset, none, a group that does not exist) has to be read before it
-    /// is believed: a new coordinator that has not caught up says so without an error. Also `kafka.md`: no condition
-    /// should flap on gaps shorter than this.
+    /// How long less than before (a lower committed offset, none, a group that does not exist) has
+    /// to be read before it is believed: a new coordinator that has not caught up says so without
+    /// an error. Also `kafka.md`: no condition should flap on gaps shorter than this.
     pub doubt: Duration,
     /// How many looks share one reading of the logs' starts.
     pub starts_every: u64,
-    /// How long a cluster that nobody watches any more stays connected, so that an edit does not reconnect.
+    /// How long a cluster that nobody watches any more stays connected, so that an edit does not
+    /// reconnect.
     pub linger: Duration,
     /// How many clusters one namespace may watch (SAFE-38).
     pub max_clusters_per_namespace: usize,
     /// Whether loopback and link-local addresses may be connected to (SAFE-38).
     pub allow_local_addresses: bool,
-    /// How many partitions are read for all groups of all clusters together, each group counting as a few more
-    /// (`docs/decisions/0012`).
+    /// How many partitions are read for all groups of all clusters together, each group counting as
+    /// a few more (`docs/decisions/0012`).
     pub max_partitions: usize,
     /// How many partitions are read for one group; also how many members.
     pub max_partitions_per_group: usize,

@@ -1,16 +1,18 @@
 //! How much of the process Kafka clusters may take.
 
-/// What one Kafka cluster, and what all of them together, may make the process hold. librdkafka starts a thread for each broker that a
-/// cluster names, and holds each answer whole.
+/// What one Kafka cluster, and what all of them together, may make the process hold. librdkafka
+/// starts a thread for each broker that a cluster names, and holds each answer whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// How many brokers one cluster may have. One that names more is not read.
     pub brokers_per_cluster: usize,
-    /// How many threads librdkafka may run, over all clusters. The last quarter is kept for clusters of a few brokers.
+    /// How many threads librdkafka may run, over all clusters. The last quarter is kept for
+    /// clusters of a few brokers.
     pub threads: usize,
-    /// How many bytes the answers larger than 16 KiB may take at once, over all clusters, with what is made of them: five times their
-    /// size for lists of all topics, more for others. The last quarter is kept for those of up to 1 MiB. With less than 70 MiB the
-    /// largest list of topics is never received.
+    /// How many bytes the answers larger than 16 KiB may take at once, over all clusters, with what
+    /// is made of them: five times their size for lists of all topics, more for others. The last
+    /// quarter is kept for those of up to 1 MiB. With less than 70 MiB the largest list of topics
+    /// is never received.
     pub answer_bytes: usize,
 }
 

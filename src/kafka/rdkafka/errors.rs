@@ -18,7 +18,8 @@ pub(super) fn described(id: &str, failure: &Failure) -> Known<DescribedGroup> {
             members: Vec::new(),
         });
     }
-    // librdkafka's words for a group of Kafka Connect and the like: "GroupId x is not a consumer group (connect)."
+    // librdkafka's words for a group of Kafka Connect and the like: "GroupId x is not a consumer
+    // group (connect)."
     if let Some((_, rest)) = failure.message.rsplit_once("is not a consumer group (") {
         let kind = rest.trim_end_matches([')', '.']).to_owned();
         return Err(ReadError::GroupType { kind });
@@ -110,8 +111,8 @@ fn no_resources(what: &str) -> ReadError {
     }
 }
 
-/// What a frame of a size beyond all answers is: a broker's that means harm, or no frame, but the first bytes that another protocol
-/// sends.
+/// What a frame of a size beyond all answers is: a broker's that means harm, or no frame, but the
+/// first bytes that another protocol sends.
 fn too_large(message: &str) -> Option<ReadError> {
     let (server, told) = message.split_once(": Receive failed: Invalid response size ")?;
     let (size, limit) = told.split_once(" (0..")?;
@@ -119,7 +120,8 @@ fn too_large(message: &str) -> Option<ReadError> {
     let size: i32 = size.parse().ok()?;
     let bytes = u32::try_from(size).ok().filter(|bytes| {
         let first = bytes.to_be_bytes();
-        // TLS says (0x15, 0x03, version) that it does not understand; HTTP and the like begin with words.
+        // TLS says (0x15, 0x03, version) that it does not understand; HTTP and the like begin with
+        // words.
         let is_alert = matches!(first, [0x15..=0x16, 0x03, ..]);
         let is_text = first
             .iter()
@@ -133,8 +135,8 @@ fn too_large(message: &str) -> Option<ReadError> {
     })
 }
 
-/// Brokers beyond what librdkafka reads of (10,000). It does not say that the answer that it could not read is of brokers, which
-/// are the first thing in it.
+/// Brokers beyond what librdkafka reads of (10,000). It does not say that the answer that it could
+/// not read is of brokers, which are the first thing in it.
 fn unreadably_many_brokers(errors: &[Failure]) -> Option<usize> {
     let is_metadata = errors.iter().any(|failure| {
         let place = failure.message.split_once("parse failure for Metadata v");
@@ -148,7 +150,8 @@ fn unreadably_many_brokers(errors: &[Failure]) -> Option<usize> {
     counts.next().filter(|_| is_metadata)
 }
 
-/// Why nothing answers, by what librdkafka told meanwhile: a refused login says more than a connection that failed.
+/// Why nothing answers, by what librdkafka told meanwhile: a refused login says more than a
+/// connection that failed.
 pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
     if let Some(brokers) = unreadably_many_brokers(errors) {
         return ReadError::TooManyBrokers { brokers, limit };
@@ -173,8 +176,8 @@ pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
         .unwrap_or_else(|| ReadError::Unreachable {
             detail: match errors.first() {
                 Some(failure) => advice(failure),
-                // librdkafka says nothing when a server takes the connection and never answers, as one does that expects
-                // TLS or a login first.
+                // librdkafka says nothing when a server takes the connection and never answers, as
+                // one does that expects TLS or a login first.
                 None => "no answer: wrong protocol or port?".to_owned(),
             },
         })
@@ -205,8 +208,8 @@ fn refusal(message: &str) -> &'static str {
     }
 }
 
-/// Why Kerberos does not let us come as far as a broker: what its library says, without the words of the three layers around
-/// it, which are longer than a message may be.
+/// Why Kerberos does not let us come as far as a broker: what its library says, without the words
+/// of the three layers around it, which are longer than a message may be.
 fn without_ticket(message: &str) -> Option<String> {
     let (_, told) = message.split_once("GSSAPI Error: ")?;
     let reason = told

@@ -24,23 +24,26 @@ use crate::kafka::reader::{
 };
 use crate::sync::lock;
 
-/// How long bootstrapping may take: long enough for two servers that take a connection and say nothing
-/// ([`SETUP_TIMEOUT`]) before one that answers.
+/// How long bootstrapping may take: long enough for two servers that take a connection and say
+/// nothing ([`SETUP_TIMEOUT`]) before one that answers.
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// How long a connection may take to be made, and a broker to say which versions it speaks, in milliseconds. librdkafka
-/// tries one server at a time until one is connected.
+/// How long a connection may take to be made, and a broker to say which versions it speaks, in
+/// milliseconds. librdkafka tries one server at a time until one is connected.
 const SETUP_TIMEOUT: &str = "2500";
 
-/// How long an answer may take, in milliseconds, before the connection is given up with all that waits behind it on it. Longer
-/// than a question's own timeout, since that alone is no reason to reconnect; the default, a minute, is how long a broker
-/// behind a connection that was cut silently would stay unreadable.
+/// How long an answer may take, in milliseconds, before the connection is given up with all that
+/// waits behind it on it. Longer than a question's own timeout, since that alone is no reason to
+/// reconnect; the default, a minute, is how long a broker behind a connection that was cut silently
+/// would stay unreadable.
 const SOCKET_TIMEOUT: &str = "5000";
 
-/// The largest answer that is read, in bytes. The largest that is asked for is the list of all topics: it describes each partition,
-/// by 18 bytes and 8 for each replica: 240,000 partitions of three replicas. A `topicPattern` asks for it, and so does the first
-/// question to every cluster: `rd_kafka_metadata` for a client that knows no topic has an empty list of them, which is written as all
-/// (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt == 0`). So a cluster with more cannot be read, pattern or not.
+/// The largest answer that is read, in bytes. The largest that is asked for is the list of all
+/// topics: it describes each partition, by 18 bytes and 8 for each replica: 240,000 partitions of
+/// three replicas. A `topicPattern` asks for it, and so does the first question to every cluster:
+/// `rd_kafka_metadata` for a client that knows no topic has an empty list of them, which is written
+/// as all (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt == 0`). So a cluster with
+/// more cannot be read, pattern or not.
 pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
 
 /// How often librdkafka counts what it sent, in milliseconds.
@@ -153,12 +156,14 @@ fn properties_of_all() -> Vec<(&'static str, String)> {
         ("receive.message.max.bytes", LARGEST_ANSWER.to_string()),
         // Nothing is ever fetched; but it must not be more than may be received.
         ("fetch.max.bytes", own("1000000")),
-        // What the kernel keeps of an answer that is not let in yet, for each connection: it counts as the container's memory.
+        // What the kernel keeps of an answer that is not let in yet, for each connection: it counts
+        // as the container's memory.
         ("socket.receive.buffer.bytes", own("131072")),
-        // A cluster that cannot be reached is begun anew by the poller. librdkafka would do so without end, and with more threads.
+        // A cluster that cannot be reached is begun anew by the poller. librdkafka would do so
+        // without end, and with more threads.
         ("metadata.recovery.strategy", own("none")),
-        // A broker that comes back is connected to by the next look. How often one that cannot be reached at all is tried
-        // is the poller's affair: it closes the client in between.
+        // A broker that comes back is connected to by the next look. How often one that cannot be
+        // reached at all is tried is the poller's affair: it closes the client in between.
         ("reconnect.backoff.max.ms", own("1000")),
         ("log.connection.close", own("false")),
         ("log.queue", own("true")),
@@ -191,7 +196,8 @@ impl ClusterReader for RdkafkaReader {
         async move {
             let answer = self.handle.groups(on, self.call_timeout).await;
             let (groups, errors) = answer.map_err(|failure| meaning(&failure, "groups"))?;
-            // A dead broker is an error beside an empty list. One that is loading lists what it has.
+            // A dead broker is an error beside an empty list. One that is loading lists what it
+            // has.
             match errors.first() {
                 Some(failure) if groups.is_empty() => match meaning(failure, "groups") {
                     ReadError::CoordinatorUnavailable => Ok(groups),

@@ -1,5 +1,5 @@
-//! What a token endpoint's answer means (RFC 6749, 5.1 and 5.2). Pure; repeats nothing of an answer but its status and the standard's
-//! own words.
+//! What a token endpoint's answer means (RFC 6749, 5.1 and 5.2). Pure; repeats nothing of an answer
+//! but its status and the standard's own words.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +25,8 @@ struct Refusal {
     error: Option<String>,
 }
 
-/// What a token says of itself, if it is a JWT (RFC 7519, 4.1). Its signature is the broker's to check.
+/// What a token says of itself, if it is a JWT (RFC 7519, 4.1). Its signature is the broker's to
+/// check.
 #[derive(Default, Deserialize)]
 struct Claims {
     #[serde(default)]

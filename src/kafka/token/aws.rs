@@ -1,5 +1,6 @@
-//! Tokens for Amazon MSK by IAM: the address of a request to MSK that is never made, signed beforehand. Connects to nothing, but
-//! for the key: that of the operator's own Pod is asked for each time.
+//! Tokens for Amazon MSK by IAM: the address of a request to MSK that is never made, signed
+//! beforehand. Connects to nothing, but for the key: that of the operator's own Pod is asked for
+//! each time.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -40,7 +41,8 @@ pub struct MskIam {
 enum Signer {
     /// This one.
     Key(Credentials),
-    /// The operator's own, which lasts for hours: a token lasts for minutes, so it is asked for with each.
+    /// The operator's own, which lasts for hours: a token lasts for minutes, so it is asked for
+    /// with each.
     Pod(PodIdentity),
 }
 
@@ -244,7 +246,8 @@ mod tests {
         (address.to_owned(), parameters)
     }
 
-    /// "Authenticating Requests: Using Query Parameters", the example in the Amazon S3 API Reference.
+    /// "Authenticating Requests: Using Query Parameters", the example in the Amazon S3 API
+    /// Reference.
     #[test]
     fn signs_as_aws_documents_it() {
         let request = Presigned {
@@ -264,7 +267,8 @@ mod tests {
         );
     }
 
-    /// AWS's own signer for Python (aws-msk-iam-sasl-signer-python 1.0.2) makes the same signatures of the same keys and time.
+    /// AWS's own signer for Python (aws-msk-iam-sasl-signer-python 1.0.2) makes the same signatures
+    /// of the same keys and time.
     #[rstest]
     #[case::permanent(
         documented(),

@@ -1,5 +1,5 @@
-//! One request to one token endpoint: checked addresses, TLS, a deadline and a largest answer. Follows no redirect, knows no proxy,
-//! keeps no connection: a token lasts for minutes.
+//! One request to one token endpoint: checked addresses, TLS, a deadline and a largest answer.
+//! Follows no redirect, knows no proxy, keeps no connection: a token lasts for minutes.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -62,7 +62,8 @@ impl Endpoint {
     pub(super) fn new(url: &str, rules: &Rules<'_>) -> Result<Self, InvalidOidc> {
         let uri: Uri = url.trim().parse().map_err(|_| InvalidOidc::Endpoint)?;
         let authority = uri.authority().ok_or(InvalidOidc::Endpoint)?.as_str();
-        // A password in the URL would stand in messages, and a fragment is forbidden (RFC 6749, 3.2).
+        // A password in the URL would stand in messages, and a fragment is forbidden (RFC 6749,
+        // 3.2).
         if authority.contains('@') || url.contains('#') {
             return Err(InvalidOidc::Endpoint);
         }

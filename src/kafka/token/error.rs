@@ -1,4 +1,5 @@
-//! Why there is no token. Words of our own only: nothing of a secret, a token or an answer's body gets in here.
+//! Why there is no token. Words of our own only: nothing of a secret, a token or an answer's body
+//! gets in here.
 
 use std::io;
 
@@ -127,7 +128,8 @@ impl TokenError {
     }
 }
 
-/// Why no endpoint can be asked as it is configured. The URL is not repeated: some put keys into it.
+/// Why no endpoint can be asked as it is configured. The URL is not repeated: some put keys into
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidOidc {
     /// No URL, or one with a user or a fragment.

@@ -1,5 +1,6 @@
-//! The AWS identity of the operator's own Pod, as EKS gives it: by the environment, a token in a file, and somebody to show that
-//! token to for an access key. Knows nothing of who may use it (SAFE-36), nor of the node's role, which is not the operator's.
+//! The AWS identity of the operator's own Pod, as EKS gives it: by the environment, a token in a
+//! file, and somebody to show that token to for an access key. Knows nothing of who may use it
+//! (SAFE-36), nor of the node's role, which is not the operator's.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -27,7 +28,8 @@ pub struct PodIdentity {
 enum Lender {
     /// EKS Pod Identity: an agent on the node, which is shown a token of the Pod's service account.
     Agent,
-    /// IRSA: the AWS Security Token Service, which is shown such a token, too, and told which role it is for.
+    /// IRSA: the AWS Security Token Service, which is shown such a token, too, and told which role
+    /// it is for.
     Sts { role: String, session: String },
 }
 
@@ -38,7 +40,8 @@ pub(super) struct Lent {
 }
 
 impl PodIdentity {
-    /// What this process's environment says. `region` is where the Security Token Service is asked, unless that is said, too.
+    /// What this process's environment says. `region` is where the Security Token Service is asked,
+    /// unless that is said, too.
     ///
     /// Reads the system's authorities from its disk.
     pub fn of_process(region: &str) -> Result<Self, InvalidAws> {
@@ -122,8 +125,9 @@ const AGENTS: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// Whoever set the variables runs the process, so that they may name what a resource may not (SAFE-38): the agent, or this
-/// machine. Anything else is asked over TLS alone, and not on this machine or link.
+/// Whoever set the variables runs the process, so that they may name what a resource may not
+/// (SAFE-38): the agent, or this machine. Anything else is asked over TLS alone, and not on this
+/// machine or link.
 fn endpoint(url: &str, variable: &'static str) -> Result<Endpoint, InvalidAws> {
     let invalid = InvalidAws::Endpoint { variable };
     let Ok(uri) = url.parse::<Uri>() else {
@@ -199,7 +203,8 @@ fn of_agent(body: &[u8]) -> Option<Lent> {
     })
 }
 
-/// The service answers in XML, of which four elements are wanted. None of them can hold what XML would have to escape.
+/// The service answers in XML, of which four elements are wanted. None of them can hold what XML
+/// would have to escape.
 fn of_sts(body: &[u8]) -> Option<Lent> {
     let text = std::str::from_utf8(body).ok()?;
     let key = element(text, "Credentials")?;

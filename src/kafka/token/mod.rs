@@ -1,6 +1,8 @@
-//! Bearer tokens for logins by SASL/OAUTHBEARER. Knows nothing of librdkafka, which is given them, nor of where secrets are kept.
+//! Bearer tokens for logins by SASL/OAUTHBEARER. Knows nothing of librdkafka, which is given them,
+//! nor of where secrets are kept.
 //!
-//! The time is the system's, not `clock`'s: servers and librdkafka compare a token's times with theirs.
+//! The time is the system's, not `clock`'s: servers and librdkafka compare a token's times with
+//! theirs.
 
 pub mod aws;
 pub mod credentials;

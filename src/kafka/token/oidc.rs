@@ -1,4 +1,5 @@
-//! Tokens from an OAuth 2.0 or OpenID Connect server, by the client credentials grant (RFC 6749, 4.4).
+//! Tokens from an OAuth 2.0 or OpenID Connect server, by the client credentials grant (RFC 6749,
+//! 4.4).
 
 use std::fmt;
 use std::time::SystemTime;
@@ -27,7 +28,8 @@ pub struct OidcConfig {
     pub scope: Option<String>,
     /// SASL extensions (RFC 7628, 3.1) that go to the broker with each token: key and value.
     pub extensions: Vec<(String, String)>,
-    /// Authorities whose certificates the endpoint may have, as a bundle in PEM; `None`: the system's.
+    /// Authorities whose certificates the endpoint may have, as a bundle in PEM; `None`: the
+    /// system's.
     pub trusted_certificates: Option<Vec<u8>>,
     /// Whether the endpoint may be http (SAFE-37).
     pub allow_insecure: bool,

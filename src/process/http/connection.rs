@@ -50,7 +50,8 @@ impl Peer {
     }
 }
 
-/// Answers until the client goes, a deadline passes, or the place is needed for another; after `stop` the request that is under way.
+/// Answers until the client goes, a deadline passes, or the place is needed for another; after
+/// `stop` the request that is under way.
 pub(super) async fn serve(stream: TcpStream, seat: Seat, router: Router, stop: CancellationToken) {
     let state = Arc::new(State {
         seat,
@@ -124,7 +125,8 @@ fn without_body() -> Response {
     response
 }
 
-/// What the three parts of a connection, its requests, its answers and its bytes, know of each other.
+/// What the three parts of a connection, its requests, its answers and its bytes, know of each
+/// other.
 #[derive(Debug)]
 struct State {
     seat: Seat,
@@ -139,7 +141,8 @@ struct Writing {
 }
 
 impl State {
-    /// Something was received. While a request is answered it is the next one, which waits its turn.
+    /// Something was received. While a request is answered it is the next one, which waits its
+    /// turn.
     fn received(&self) {
         if self.seat.phase() == Some(Phase::Idle) {
             self.seat.enters(Phase::Head);

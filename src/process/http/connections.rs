@@ -1,5 +1,5 @@
-//! Who is connected and what each connection does now. Bounded in all and of one address; makes room for a new connection by closing
-//! another one. Reads and writes nothing.
+//! Who is connected and what each connection does now. Bounded in all and of one address; makes
+//! room for a new connection by closing another one. Reads and writes nothing.
 
 use std::{
     collections::BTreeMap,
@@ -28,9 +28,11 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// Connections of one address.
     pub(super) per_peer: usize,
-    /// From the first byte of a request, or from the start of the connection, to the end of the request's head.
+    /// From the first byte of a request, or from the start of the connection, to the end of the
+    /// request's head.
     pub(super) head: Duration,
-    /// Between two requests. Longer than the minute that is Prometheus's default between two scrapes, which share a connection.
+    /// Between two requests. Longer than the minute that is Prometheus's default between two
+    /// scrapes, which share a connection.
     pub(super) idle: Duration,
     /// From the end of the head until the kernel has taken the whole answer.
     pub(super) answer: Duration,

@@ -1,5 +1,6 @@
-//! The text of `/metrics`: tens of megabytes when there are thousands of groups. Made once for all who ask at the same time; never more
-//! than two are in memory, and making them takes at most a tenth of one core.
+//! The text of `/metrics`: tens of megabytes when there are thousands of groups. Made once for all
+//! who ask at the same time; never more than two are in memory, and making them takes at most a
+//! tenth of one core.
 
 use std::{
     collections::HashMap,
@@ -52,8 +53,9 @@ impl Exposition {
         }
     }
 
-    /// The numbers of now, or of a moment ago. While slow clients hold two texts, the newer one of these: half a minute old at most, since
-    /// they are given no longer. `None` if it could not be made.
+    /// The numbers of now, or of a moment ago. While slow clients hold two texts, the newer one of
+    /// these: half a minute old at most, since they are given no longer. `None` if it could not be
+    /// made.
     pub(super) async fn text(&self) -> Option<Bytes> {
         let mut texts = self.texts.lock().await;
         let newest = texts.last();

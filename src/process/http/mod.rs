@@ -1,7 +1,9 @@
-//! The one port of the process: `/healthz`, `/readyz`, `/metrics`. Serves what others have written down; asks nobody.
+//! The one port of the process: `/healthz`, `/readyz`, `/metrics`. Serves what others have written
+//! down; asks nobody.
 //!
-//! Whoever reaches the port may send anything, or nothing. Each connection has a deadline for what it does now; connections are bounded
-//! in all and of one address; and a new one is never refused while another can be closed for it, so that a probe always gets in.
+//! Whoever reaches the port may send anything, or nothing. Each connection has a deadline for what
+//! it does now; connections are bounded in all and of one address; and a new one is never refused
+//! while another can be closed for it, so that a probe always gets in.
 
 mod connection;
 mod connections;
@@ -23,19 +25,22 @@ use tracing::{info, warn};
 use self::connections::{Connections, Limits};
 pub use self::pages::{Numbers, Pages};
 
-/// What a stopping server gives to answers that are under way; a client that holds its connection must not hold us.
+/// What a stopping server gives to answers that are under way; a client that holds its connection
+/// must not hold us.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// How long a killed process may take to let go of the port. It took up to a fifth of a second on a busy machine.
+/// How long a killed process may take to let go of the port. It took up to a fifth of a second on a
+/// busy machine.
 const LET_GO: Duration = Duration::from_secs(3);
 /// Pause between two tries.
 const BIND_RETRY: Duration = Duration::from_millis(50);
 
-/// Connections that wait to be accepted. With std's 128 a burst would make a probe's first packet be sent again a second later.
+/// Connections that wait to be accepted. With std's 128 a burst would make a probe's first packet
+/// be sent again a second later.
 const BACKLOG: i32 = 1024;
 
-/// What the kernel may keep of one connection in each direction; Linux doubles it. Left to itself it would grow to megabytes for a
-/// client that does not read.
+/// What the kernel may keep of one connection in each direction; Linux doubles it. Left to itself
+/// it would grow to megabytes for a client that does not read.
 const SOCKET_BUFFER: usize = 64 * 1024;
 
 /// Pause after an error of accept that is not the connection's own, such as too many open files.
@@ -51,8 +56,8 @@ pub struct ListenError {
     error: io::Error,
 }
 
-/// Takes the port, so that a taken one is known before anything else begins. The process before this one may have been killed a moment
-/// ago and hold it still, so it is tried for a few seconds.
+/// Takes the port, so that a taken one is known before anything else begins. The process before
+/// this one may have been killed a moment ago and hold it still, so it is tried for a few seconds.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let until = Instant::now() + LET_GO;
     let mut is_told = false;

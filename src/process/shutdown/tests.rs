@@ -109,7 +109,8 @@ async fn a_failure_is_reported_even_when_another_task_hangs() {
     assert!(matches!(ended, Ended::Failed(_)), "{ended:?}");
 }
 
-/// Hung calls into librdkafka block the workers, and with them the timers and signals of their runtime.
+/// Hung calls into librdkafka block the workers, and with them the timers and signals of their
+/// runtime.
 #[test]
 fn blocked_workers_do_not_delay_the_end() {
     let workers = Builder::new_multi_thread()

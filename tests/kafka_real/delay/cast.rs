@@ -1,4 +1,5 @@
-//! Producers of changing rates, consumers of changing habits, and the notes that both leave of what truly happened.
+//! Producers of changing rates, consumers of changing habits, and the notes that both leave of what
+//! truly happened.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,8 @@ fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
-/// When each record of each partition was created, by its offset, and how long the slowest took to arrive; in milliseconds.
+/// When each record of each partition was created, by its offset, and how long the slowest took to
+/// arrive; in milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) created: Vec<Vec<i64>>,
@@ -66,8 +68,8 @@ fn rate(partition: i32, second: f64) -> f64 {
     }
 }
 
-/// How a group consumes: seconds between its commits, and records per second that it can take so many seconds after the
-/// beginning.
+/// How a group consumes: seconds between its commits, and records per second that it can take so
+/// many seconds after the beginning.
 pub(super) struct Habit(u64, fn(f64) -> f64);
 
 pub(super) const HABITS: [Habit; 6] = [

@@ -1,5 +1,5 @@
-//! What the server in memory has, and what becomes of it: reads, lists, merge patches of status and scale, and what a workload's
-//! controller does after them.
+//! What the server in memory has, and what becomes of it: reads, lists, merge patches of status and
+//! scale, and what a workload's controller does after them.
 
 use std::collections::BTreeMap;
 

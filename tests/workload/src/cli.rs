@@ -9,9 +9,9 @@ use crate::topic::TopicArgs;
 
 /// Real Kafka producers and consumers for tests and demonstrations.
 ///
-/// Every flag can be given as an environment variable instead: WORKLOAD_ and its name, as in WORKLOAD_RECORD_BYTES
-/// for --record-bytes. Results go to standard output, logs to standard error. SIGTERM and SIGINT end a command in
-/// order, with exit code 0; a second one ends it at once.
+/// Every flag can be given as an environment variable instead: WORKLOAD_ and its name, as in
+/// WORKLOAD_RECORD_BYTES for --record-bytes. Results go to standard output, logs to standard error.
+/// SIGTERM and SIGINT end a command in order, with exit code 0; a second one ends it at once.
 #[derive(Debug, Parser)]
 #[command(
     name = "workload",

@@ -20,7 +20,8 @@ use crate::units;
 /// One metadata request; a broker that hangs costs this much before the next is asked.
 const REQUEST: Duration = Duration::from_secs(2);
 
-/// How long to wait for the reason of a failed connection; there is none from a port that takes it and never answers.
+/// How long to wait for the reason of a failed connection; there is none from a port that takes it
+/// and never answers.
 const REASON: Duration = Duration::from_millis(500);
 
 /// How long to let librdkafka reconnect before metadata are asked for again.
@@ -42,7 +43,8 @@ pub(crate) struct Connection {
     )]
     pub(crate) client_id: String,
 
-    /// A librdkafka property, set last so that it wins; repeatable, in the environment separated by semicolons
+    /// A librdkafka property, set last so that it wins; repeatable, in the environment separated by
+    /// semicolons
     #[arg(
         long = "property",
         env = "WORKLOAD_PROPERTY",
@@ -74,7 +76,8 @@ impl Connection {
         config
     }
 
-    /// A client that only asks: no group, no subscription. `servers` instead of the bootstrap servers, if given.
+    /// A client that only asks: no group, no subscription. `servers` instead of the bootstrap
+    /// servers, if given.
     pub(crate) fn enquirer(&self, servers: Option<&str>) -> Result<BaseConsumer<Reports>, Failure> {
         let own = [("allow.auto.create.topics", "false".to_owned())];
         let mut config = self.config(own);
@@ -85,7 +88,8 @@ impl Connection {
             .map_err(Failure::Settings)
     }
 
-    /// Waits up to `wait` until `topic` is there, and tells its partitions. `None` if asked to stop meanwhile.
+    /// Waits up to `wait` until `topic` is there, and tells its partitions. `None` if asked to stop
+    /// meanwhile.
     pub(crate) fn await_topic(
         &self,
         topic: &str,

@@ -1,9 +1,9 @@
 //! Ending in order: one word that every thread can hear while it waits, given by SIGTERM or SIGINT.
 //!
-//! Knows nothing of Kafka. The work runs on a thread of its own, since librdkafka blocks; the signals and the
-//! readiness endpoint are served beside it. That thread has ended before this returns: one that still frees its
-//! thread-local memory while `exit` runs OpenSSL's handlers frees it twice (seen once in 300 runs). If it hangs, the
-//! process ends without handlers.
+//! Knows nothing of Kafka. The work runs on a thread of its own, since librdkafka blocks; the
+//! signals and the readiness endpoint are served beside it. That thread has ended before this
+//! returns: one that still frees its thread-local memory while `exit` runs OpenSSL's handlers frees
+//! it twice (seen once in 300 runs). If it hangs, the process ends without handlers.
 
 use std::future::Future;
 use std::io;
@@ -42,7 +42,8 @@ impl Stop {
         *self.0.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `until`, or until `grace` after the word to end if that comes first. True when `until` was reached.
+    /// Waits until `until`, or until `grace` after the word to end if that comes first. True when
+    /// `until` was reached.
     pub(crate) fn wait_until(&self, until: Instant, grace: Duration) -> bool {
         let mut rung = self.0.rung.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -66,8 +67,8 @@ impl Stop {
     }
 }
 
-/// Runs `work` on a thread until it ends by itself or by a signal, with `beside` next to it. After the signal it has
-/// until `deadline` to end: librdkafka may hang while brokers are away.
+/// Runs `work` on a thread until it ends by itself or by a signal, with `beside` next to it. After
+/// the signal it has until `deadline` to end: librdkafka may hang while brokers are away.
 ///
 /// `beside` ends only by failing, which ends the work too.
 pub(crate) fn drive<W, B>(deadline: Duration, work: W, beside: B) -> Result<(), Failure>

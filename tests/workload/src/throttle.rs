@@ -1,4 +1,5 @@
-//! Keeps a log readable while a broker is away: the same words at most once per period. Pure but for its lock.
+//! Keeps a log readable while a broker is away: the same words at most once per period. Pure but
+//! for its lock.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use support::{Running, complaint, describe, fill, json, last_line, topic, unique};
 
-/// What a member may take to end on SIGTERM: a second for the record in hand, and leaving the group.
+/// What a member may take to end on SIGTERM: a second for the record in hand, and leaving the
+/// group.
 const ORDERLY: Duration = Duration::from_secs(3);
 
 fn number(value: &Value) -> i64 {

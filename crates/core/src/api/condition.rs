@@ -1,4 +1,5 @@
-//! Conditions: their types and reasons as constants, and the rule for `lastTransitionTime`. Pure: no client, no clock.
+//! Conditions: their types and reasons as constants, and the rule for `lastTransitionTime`. Pure:
+//! no client, no clock.
 
 use std::borrow::Cow;
 
@@ -36,7 +37,8 @@ pub mod reasons {
     /// Any, Unknown: nothing has been looked at yet.
     pub const NOT_YET_OBSERVED: &str = "NotYetObserved";
 
-    /// Ready, True: all that is needed is there, and nothing stands in the way of managing the group.
+    /// Ready, True: all that is needed is there, and nothing stands in the way of managing the
+    /// group.
     pub const MANAGED: &str = "Managed";
     /// Ready, LagKnown and Connected, False: no broker answers.
     pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
@@ -46,14 +48,17 @@ pub mod reasons {
     pub const AUTHORIZATION_FAILED: &str = "AuthorizationFailed";
     /// Ready, False: no such KafkaCluster in the group's own namespace.
     pub const CLUSTER_NOT_FOUND: &str = "ClusterNotFound";
-    /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this namespace;
-    /// which of the two is nobody's business who may not see it (SAFE-34).
+    /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this
+    /// namespace; which of the two is nobody's business who may not see it (SAFE-34).
     pub const CLUSTER_NOT_ALLOWED: &str = "ClusterNotAllowed";
-    /// Ready and Connected, False: a Secret or ConfigMap that the connection needs is not there, or may not be read.
+    /// Ready and Connected, False: a Secret or ConfigMap that the connection needs is not there, or
+    /// may not be read.
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
-    /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in it than is wanted.
+    /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in it
+    /// than is wanted.
     pub const SECRET_INVALID: &str = "SecretInvalid";
-    /// Ready and Connected, False: the connection would log in as the operator itself, which this namespace may not (SAFE-36).
+    /// Ready and Connected, False: the connection would log in as the operator itself, which this
+    /// namespace may not (SAFE-36).
     pub const IDENTITY_NOT_ALLOWED: &str = "IdentityNotAllowed";
     /// Ready, False: a topic that `topics` names does not exist.
     pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
@@ -61,22 +66,26 @@ pub mod reasons {
     pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
     /// Ready, False: Lagrange has no right to scale the target.
     pub const TARGET_FORBIDDEN: &str = "TargetForbidden";
-    /// Ready, False: the target is there, and the API server or Lagrange cannot read it or its scale.
+    /// Ready, False: the target is there, and the API server or Lagrange cannot read it or its
+    /// scale.
     pub const TARGET_UNREADABLE: &str = "TargetUnreadable";
     /// Ready, False: somebody else scales the target (ACT-7 and ACT-9).
     pub const TARGET_CONTESTED: &str = "TargetContested";
-    /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster (ACT-9).
+    /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster
+    /// (ACT-9).
     pub const GROUP_CONTESTED: &str = "GroupContested";
     /// Ready, False: a group of a kind that has no members to count, or that cannot be read.
     pub const GROUP_TYPE_UNSUPPORTED: &str = "GroupTypeUnsupported";
     /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may (SAFE-38).
     pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
-    /// Ready, False: the group's topics have more partitions than are read for one group, or than there is memory for.
+    /// Ready, False: the group's topics have more partitions than are read for one group, or than
+    /// there is memory for.
     pub const TOO_MANY_PARTITIONS: &str = "TooManyPartitions";
-    /// Ready, LagKnown and Connected, False: the cluster has more brokers than the operator connects to; the message says which limit
-    /// it is.
+    /// Ready, LagKnown and Connected, False: the cluster has more brokers than the operator
+    /// connects to; the message says which limit it is.
     pub const TOO_MANY_BROKERS: &str = "TooManyBrokers";
-    /// Ready and Connected, False: the resource asks for something that cannot be done; the message says what to write.
+    /// Ready and Connected, False: the resource asks for something that cannot be done; the message
+    /// says what to write.
     pub const INVALID_SPEC: &str = "InvalidSpec";
 
     /// LagKnown, True: every partition was read.
@@ -96,7 +105,8 @@ pub mod reasons {
     pub const GROUP_REBALANCING: &str = "GroupRebalancing";
     /// AbleToScale, False: the workload is rolling out.
     pub const ROLLOUT_IN_PROGRESS: &str = "RolloutInProgress";
-    /// AbleToScale, False: fewer replicas are ready than are wanted, and the others do no work either.
+    /// AbleToScale, False: fewer replicas are ready than are wanted, and the others do no work
+    /// either.
     pub const REPLICAS_NOT_READY: &str = "ReplicasNotReady";
     /// AbleToScale, False: the lag is not known.
     pub const LAG_UNKNOWN: &str = "LagUnknown";
@@ -126,16 +136,18 @@ pub mod reasons {
     pub const HOT_PARTITION: &str = "HotPartition";
     /// Healthy, False: more replicas have brought nothing.
     pub const SCALING_INEFFECTIVE: &str = "ScalingIneffective";
-    /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so that every Pod is a new
-    /// instance (KNOW-21).
+    /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so
+    /// that every Pod is a new instance (KNOW-21).
     pub const STATIC_MEMBERSHIP: &str = "StaticMembership";
     /// Healthy, False: replicas are ready, and none of them has joined the group (ACT-4).
     pub const GROUP_MISSING: &str = "GroupMissing";
-    /// AbleToScale and Healthy, False: the last scale-up has brought the group no member, though its replicas are ready.
+    /// AbleToScale and Healthy, False: the last scale-up has brought the group no member, though
+    /// its replicas are ready.
     pub const MEMBERS_MISSING: &str = "MembersMissing";
     /// Healthy, False: the group has members that are not of this target, and they take partitions.
     pub const MEMBERS_FOREIGN: &str = "MembersForeign";
-    /// Healthy, False: the group hands out its partitions anew again and again, and not because of its size.
+    /// Healthy, False: the group hands out its partitions anew again and again, and not because of
+    /// its size.
     pub const REBALANCING_OFTEN: &str = "RebalancingOften";
 
     /// Connected, True: the cluster answers.
@@ -189,8 +201,9 @@ impl Finding {
     }
 }
 
-/// The conditions to write: `findings` laid over `previous`. `lastTransitionTime` moves only when the status changes, so
-/// that an unchanged condition is equal to itself and needs no write (KEEP-29). Types that are not found any more go.
+/// The conditions to write: `findings` laid over `previous`. `lastTransitionTime` moves only when
+/// the status changes, so that an unchanged condition is equal to itself and needs no write
+/// (KEEP-29). Types that are not found any more go.
 pub fn merge(
     previous: &[Condition],
     findings: &[Finding],
@@ -225,13 +238,15 @@ pub fn find<'a>(conditions: &'a [Condition], condition: &str) -> Option<&'a Cond
     conditions.iter().find(|one| one.type_ == condition)
 }
 
-/// The message on one line, cut to what the schema lets through ([`MAX_MESSAGE`] characters) with an ellipsis. What others say
-/// is cleaned where it comes in; a message also has names that users give.
+/// The message on one line, cut to what the schema lets through ([`MAX_MESSAGE`] characters) with
+/// an ellipsis. What others say is cleaned where it comes in; a message also has names that users
+/// give.
 pub fn bounded_message(message: &str) -> Cow<'_, str> {
     Cow::Owned(text::clean_to(message, MAX_MESSAGE))
 }
 
-/// Kubernetes keeps times in whole seconds; a finer one would differ from itself after a round trip.
+/// Kubernetes keeps times in whole seconds; a finer one would differ from itself after a round
+/// trip.
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -1,5 +1,6 @@
-//! How a connection to Kafka is protected and who logs in over it: the same block in a KafkaCluster and, beside
-//! `bootstrapServers`, in a ConsumerGroup. Passwords, keys and certificates are named here and never written here.
+//! How a connection to Kafka is protected and who logs in over it: the same block in a KafkaCluster
+//! and, beside `bootstrapServers`, in a ConsumerGroup. Passwords, keys and certificates are named
+//! here and never written here.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use super::schema::{DNS_SUBDOMAIN, rule};
 /// What the keys of Secrets and ConfigMaps may be.
 const KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
 
-/// The rules over `tls`, `sasl` and `allowInsecure` together, for the object that holds the three (SAFE-37).
+/// The rules over `tls`, `sasl` and `allowInsecure` together, for the object that holds the three
+/// (SAFE-37).
 pub(super) fn rules() -> [Value; 2] {
     [
         rule(
@@ -26,11 +28,13 @@ pub(super) fn rules() -> [Value; 2] {
     ]
 }
 
-/// TLS. The empty object is enough where the brokers' certificates are signed by an authority that every system trusts.
+/// TLS. The empty object is enough where the brokers' certificates are signed by an authority that
+/// every system trusts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// Authorities that may have signed the brokers' certificates. Absent: those that the operator's system trusts.
+    /// Authorities that may have signed the brokers' certificates. Absent: those that the
+    /// operator's system trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub trusted_certificates: Option<Vec<CertificateSource>>,
@@ -62,8 +66,8 @@ pub struct CertificateSource {
     pub key: String,
 }
 
-/// A client's certificate and its private key, both in PEM and in one Secret. The keys' defaults are those of a Strimzi
-/// KafkaUser; cert-manager writes `tls.crt` and `tls.key`.
+/// A client's certificate and its private key, both in PEM and in one Secret. The keys' defaults
+/// are those of a Strimzi KafkaUser; cert-manager writes `tls.crt` and `tls.key`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCertificate {
@@ -98,8 +102,8 @@ pub struct ClientCertificate {
         "kerberos goes with mechanism: GSSAPI"),
 ]))]
 pub struct SaslSpec {
-    /// How one logs in: what the brokers' listener offers. AWS_MSK_IAM is Amazon MSK's own. GSSAPI is Kerberos, which only an
-    /// operator that is built with it has.
+    /// How one logs in: what the brokers' listener offers. AWS_MSK_IAM is Amazon MSK's own. GSSAPI
+    /// is Kerberos, which only an operator that is built with it has.
     pub mechanism: SaslMechanism,
 
     /// User name, with PLAIN and SCRAM.
@@ -123,7 +127,8 @@ pub struct SaslSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsSpec>,
 
-    /// With GSSAPI: whom one logs in at. Who logs in is the operator, by the keytab that it is given.
+    /// With GSSAPI: whom one logs in at. Who logs in is the operator, by the keytab that it is
+    /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kerberos: Option<KerberosSpec>,
 }
@@ -143,11 +148,12 @@ pub enum SaslMechanism {
     /// A token that an OAuth server gave out.
     #[serde(rename = "OAUTHBEARER")]
     OauthBearer,
-    /// A request signed with an AWS access key, by which Amazon MSK finds the IAM identity. On the wire it is OAUTHBEARER.
+    /// A request signed with an AWS access key, by which Amazon MSK finds the IAM identity. On the
+    /// wire it is OAUTHBEARER.
     #[serde(rename = "AWS_MSK_IAM")]
     AwsMskIam,
-    /// A Kerberos ticket, which the operator gets by a keytab of its own: for the namespaces that its
-    /// `--ambient-identity-namespaces` names, and in builds with the feature `gssapi`.
+    /// A Kerberos ticket, which the operator gets by a keytab of its own: for the namespaces that
+    /// its `--ambient-identity-namespaces` names, and in builds with the feature `gssapi`.
     #[serde(rename = "GSSAPI")]
     Gssapi,
 }
@@ -216,12 +222,14 @@ pub struct OauthSpec {
     #[schemars(length(min = 1, max = 1024))]
     pub scope: Option<String>,
 
-    /// SASL extensions that go with the token, such as Confluent Cloud's logicalCluster and identityPoolId.
+    /// SASL extensions that go with the token, such as Confluent Cloud's logicalCluster and
+    /// identityPoolId.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "extensions")]
     pub extensions: Option<BTreeMap<String, String>>,
 
-    /// Authorities that may have signed the OAuth server's certificate. Absent: those that the operator's system trusts.
+    /// Authorities that may have signed the OAuth server's certificate. Absent: those that the
+    /// operator's system trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub trusted_certificates: Option<Vec<CertificateSource>>,
@@ -236,8 +244,9 @@ pub struct AwsSpec {
         rule("self.matches('^[a-z]+(-[a-z]+)+-[0-9]{1,2}$')", "write a region of AWS, such as eu-central-1")]))]
     pub region: String,
 
-    /// The access key that signs. Absent: the role of the operator's own Pod (EKS Pod Identity or IRSA), which may be used only
-    /// in the namespaces that the operator's --ambient-identity-namespaces names, by default its own.
+    /// The access key that signs. Absent: the role of the operator's own Pod (EKS Pod Identity or
+    /// IRSA), which may be used only in the namespaces that the operator's
+    /// --ambient-identity-namespaces names, by default its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret: Option<AwsCredentialsRef>,
 }
@@ -246,7 +255,8 @@ pub struct AwsSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KerberosSpec {
-    /// First part of the brokers' principals, as Kafka's sasl.kerberos.service.name: kafka in kafka/broker.example.com@EXAMPLE.COM.
+    /// First part of the brokers' principals, as Kafka's sasl.kerberos.service.name: kafka in
+    /// kafka/broker.example.com@EXAMPLE.COM.
     #[serde(default = "kafka")]
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = [
         rule("self.matches('^[a-zA-Z0-9._-]+$')", "write the first part of the brokers' principals, such as kafka")]))]
@@ -271,7 +281,8 @@ pub struct AwsCredentialsRef {
     #[schemars(schema_with = "key")]
     pub secret_access_key_key: String,
 
-    /// Key of the session token, which temporary credentials have. Whoever renews them writes the Secret anew.
+    /// Key of the session token, which temporary credentials have. Whoever renews them writes the
+    /// Secret anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "key")]
     pub session_token_key: Option<String>,

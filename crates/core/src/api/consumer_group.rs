@@ -1,4 +1,5 @@
-//! `ConsumerGroup`: what a user asks for. Its rules are checked by the API server; nothing here decides anything.
+//! `ConsumerGroup`: what a user asks for. Its rules are checked by the API server; nothing here
+//! decides anything.
 
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -48,27 +49,31 @@ pub struct ConsumerGroupSpec {
     /// Where Kafka is: exactly one of clusterRef and bootstrapServers.
     pub kafka: KafkaSource,
 
-    /// The topics that count. Default: those that the group's members are assigned, or else those that the group has
-    /// committed offsets for. The partition limit is always over these and the assigned ones together.
+    /// The topics that count. Default: those that the group's members are assigned, or else those
+    /// that the group has committed offsets for. The partition limit is always over these and the
+    /// assigned ones together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "topics")]
     pub topics: Option<Vec<String>>,
 
-    /// Instead of topics: a regular expression that the whole name of a topic must match. Names are listed once a minute;
-    /// internal topics are left out. Syntax: <https://docs.rs/regex/latest/regex/#syntax>
+    /// Instead of topics: a regular expression that the whole name of a topic must match. Names are
+    /// listed once a minute; internal topics are left out. Syntax:
+    /// <https://docs.rs/regex/latest/regex/#syntax>
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub topic_pattern: Option<String>,
 
-    /// Topics among those that count whose records wait on purpose, such as topics for retries: a regular expression that the
-    /// whole name must match. What waits there asks for no replicas and is no delay. These topics count for the partition limit
-    /// like the others, and with minReplicas: 0 records in them wake the group and keep it awake. Where topics or topicPattern
-    /// is set, it has to have them, too. Syntax as with topicPattern.
+    /// Topics among those that count whose records wait on purpose, such as topics for retries: a
+    /// regular expression that the whole name must match. What waits there asks for no replicas and
+    /// is no delay. These topics count for the partition limit like the others, and with
+    /// minReplicas: 0 records in them wake the group and keep it awake. Where topics or
+    /// topicPattern is set, it has to have them, too. Syntax as with topicPattern.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub delayed_topic_pattern: Option<String>,
 
-    /// Never fewer replicas than this. 0: the group sleeps when there is nothing to do; needs topics or topicPattern.
+    /// Never fewer replicas than this. 0: the group sleeps when there is nothing to do; needs
+    /// topics or topicPattern.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 10_000))]
     pub min_replicas: i32,
@@ -81,7 +86,8 @@ pub struct ConsumerGroupSpec {
     /// What the group is sized for.
     pub objective: Objective,
 
-    /// How close together actions may come: each one makes the group rebalance, and a rebalancing group stands still.
+    /// How close together actions may come: each one makes the group rebalance, and a rebalancing
+    /// group stands still.
     #[serde(default)]
     pub pacing: Pacing,
 
@@ -89,22 +95,24 @@ pub struct ConsumerGroupSpec {
     #[serde(default)]
     pub mode: Mode,
 
-    /// Consumers that one replica runs. The partition limit is the number of partitions divided by this, rounded up.
+    /// Consumers that one replica runs. The partition limit is the number of partitions divided by
+    /// this, rounded up.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000))]
     pub threads_per_replica: i32,
 
-    /// The consumers' own `auto.offset.reset`. It says how a partition without a committed offset counts: Latest as read,
-    /// Earliest as unread from its beginning.
+    /// The consumers' own `auto.offset.reset`. It says how a partition without a committed offset
+    /// counts: Latest as read, Earliest as unread from its beginning.
     #[serde(default)]
     pub auto_offset_reset: AutoOffsetReset,
 
-    /// The consumers' own `isolation.level`. It says up to which offset they can read: ReadCommitted up to the last stable
-    /// offset, so that an open transaction is no lag.
+    /// The consumers' own `isolation.level`. It says up to which offset they can read:
+    /// ReadCommitted up to the last stable offset, so that an open transaction is no lag.
     #[serde(default)]
     pub isolation_level: IsolationLevel,
 
-    /// A floor for the time in which Kafka cannot be read. Absent: the group keeps the size that it has.
+    /// A floor for the time in which Kafka cannot be read. Absent: the group keeps the size that it
+    /// has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
 }
@@ -145,17 +153,18 @@ pub struct KafkaSource {
     #[schemars(schema_with = "bootstrap_servers")]
     pub bootstrap_servers: Option<Vec<String>>,
 
-    /// TLS, with bootstrapServers. Absent: the connection is not encrypted. {}: it is, and the brokers are known by what the
-    /// system trusts.
+    /// TLS, with bootstrapServers. Absent: the connection is not encrypted. {}: it is, and the
+    /// brokers are known by what the system trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 
-    /// Who logs in, and how, with bootstrapServers. Absent: nobody does, or the client's certificate says who.
+    /// Who logs in, and how, with bootstrapServers. Absent: nobody does, or the client's
+    /// certificate says who.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslSpec>,
 
-    /// Allows, with bootstrapServers, what shows a password or token to the network: PLAIN, OAUTHBEARER and AWS_MSK_IAM
-    /// without tls, and tokens over http.
+    /// Allows, with bootstrapServers, what shows a password or token to the network: PLAIN,
+    /// OAUTHBEARER and AWS_MSK_IAM without tls, and tokens over http.
     // Not written where it is false: beside a clusterRef it has no place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_insecure: bool,
@@ -170,7 +179,8 @@ pub struct ClusterRef {
         rule(DNS_SUBDOMAIN, "write the name of a KafkaCluster: lower case letters, digits, '-' and '.'")]))]
     pub name: String,
 
-    /// Namespace of the KafkaCluster. Default: this resource's own. Another one must allow this namespace.
+    /// Namespace of the KafkaCluster. Default: this resource's own. Another one must allow this
+    /// namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), extend("x-kubernetes-validations" = [
         rule(DNS_SUBDOMAIN, "write the name of a namespace: lower case letters, digits and '-'")]))]
@@ -179,19 +189,21 @@ pub struct ClusterRef {
 
 /// What the group is sized for.
 ///
-/// An object of optional fields of which one is set, so that other objectives can join without a new version.
+/// An object of optional fields of which one is set, so that other objectives can join without a
+/// new version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("has(self.maxDelay) != has(self.lagPerReplica)",
         "set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be")]))]
 pub struct Objective {
-    /// No record waits longer than this, from being written until it is consumed and committed: 1s to 24h. What one replica
-    /// can do is measured, and the delay is predicted; the group grows when waiting would cost more than the rebalance.
+    /// No record waits longer than this, from being written until it is consumed and committed: 1s
+    /// to 24h. What one replica can do is measured, and the delay is predicted; the group grows
+    /// when waiting would cost more than the rebalance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
-    /// Messages behind for which one replica is wanted, like KEDA's lagThreshold: the group grows when its lag is more than
-    /// this times its replicas.
+    /// Messages behind for which one replica is wanted, like KEDA's lagThreshold: the group grows
+    /// when its lag is more than this times its replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub lag_per_replica: Option<i64>,
@@ -205,10 +217,11 @@ pub struct Pacing {
     pub min_interval: Duration,
     /// Least time from any action to a scale-down. The longer of this and minInterval holds.
     pub min_scale_down_interval: Duration,
-    /// How long an action may take to settle (replicas ready, members joined, group stable) before it is reported, and how
-    /// long a rollout is waited for.
+    /// How long an action may take to settle (replicas ready, members joined, group stable) before
+    /// it is reported, and how long a rollout is waited for.
     pub settle_timeout: Duration,
-    /// How long nothing must arrive and nothing be unread before a group with minReplicas 0 is put to sleep.
+    /// How long nothing must arrive and nothing be unread before a group with minReplicas 0 is put
+    /// to sleep.
     pub scale_to_zero_delay: Duration,
 }
 
@@ -253,8 +266,8 @@ pub enum IsolationLevel {
     ReadCommitted,
 }
 
-/// A floor for the time in which Kafka cannot be read. It raises the group once, within its last known limit, and never
-/// lowers it.
+/// A floor for the time in which Kafka cannot be read. It raises the group once, within its last
+/// known limit, and never lowers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {

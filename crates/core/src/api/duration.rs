@@ -1,17 +1,18 @@
-//! Durations as users write them: `90s`, `1m30s`, `2h`. Bounded by construction, canonical when printed, never panicking.
-//! No behaviour beyond reading, printing and the schema.
+//! Durations as users write them: `90s`, `1m30s`, `2h`. Bounded by construction, canonical when
+//! printed, never panicking. No behaviour beyond reading, printing and the schema.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Hours, minutes, seconds, milliseconds, each at most once and in this order. The digits are limited so that the API
-/// server's own `duration()` cannot overflow on anything that passes.
+/// Hours, minutes, seconds, milliseconds, each at most once and in this order. The digits are
+/// limited so that the API server's own `duration()` cannot overflow on anything that passes.
 const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,8}ms)?$";
 /// Longest text that the schema lets through (TELL-33).
 const MAX_LENGTH: usize = 16;
-/// From the largest unit to the smallest: its name, its milliseconds, and how many digits may stand before it.
+/// From the largest unit to the smallest: its name, its milliseconds, and how many digits may stand
+/// before it.
 const UNITS: [(&str, u64, usize); 4] = [
     ("h", 3_600_000, 6),
     ("m", 60_000, 6),
@@ -155,8 +156,9 @@ impl JsonSchema for Duration {
     }
 }
 
-/// The schema of a duration within bounds. One rule says both what it looks like and how long it may be, so that a
-/// mistake is answered with one sentence; the pattern beside it is for tools that know no CEL.
+/// The schema of a duration within bounds. One rule says both what it looks like and how long it
+/// may be, so that a mistake is answered with one sentence; the pattern beside it is for tools that
+/// know no CEL.
 pub(super) fn bounded(min: Duration, max: Duration, examples: &str) -> Schema {
     json_schema!({
         "type": "string",

@@ -1,4 +1,5 @@
-//! `KafkaCluster`: a connection that many groups share, and whom it is shared with. No behaviour beyond validation and defaults.
+//! `KafkaCluster`: a connection that many groups share, and whom it is shared with. No behaviour
+//! beyond validation and defaults.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
@@ -30,7 +31,8 @@ pub struct KafkaClusterSpec {
     #[schemars(schema_with = "bootstrap_servers")]
     pub bootstrap_servers: Vec<String>,
 
-    /// TLS. Absent: the connection is not encrypted. {}: it is, and the brokers are known by what the system trusts.
+    /// TLS. Absent: the connection is not encrypted. {}: it is, and the brokers are known by what
+    /// the system trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 
@@ -38,8 +40,8 @@ pub struct KafkaClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslSpec>,
 
-    /// Allows what shows a password or token to the network: PLAIN, OAUTHBEARER and AWS_MSK_IAM without tls, and tokens over
-    /// http.
+    /// Allows what shows a password or token to the network: PLAIN, OAUTHBEARER and AWS_MSK_IAM
+    /// without tls, and tokens over http.
     #[serde(default)]
     pub allow_insecure: bool,
 
@@ -65,8 +67,8 @@ pub struct KafkaClusterSpec {
         "groupIdPrefixes binds other namespaces, and from: Same allows none: set from to All, Names or Selector, or remove groupIdPrefixes"),
 ]))]
 pub struct AllowedNamespaces {
-    /// Same: only the KafkaCluster's own namespace. All: every namespace. Names: also those in names. Selector: also those
-    /// whose labels match selector.
+    /// Same: only the KafkaCluster's own namespace. All: every namespace. Names: also those in
+    /// names. Selector: also those whose labels match selector.
     #[serde(default)]
     pub from: NamespacesFrom,
 
@@ -80,7 +82,8 @@ pub struct AllowedNamespaces {
     #[schemars(schema_with = "label_selector")]
     pub selector: Option<LabelSelector>,
 
-    /// What the group ids of ConsumerGroups of other namespaces must begin with: one of these. Absent: any group id.
+    /// What the group ids of ConsumerGroups of other namespaces must begin with: one of these.
+    /// Absent: any group id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "group_id_prefixes")]
     pub group_id_prefixes: Option<Vec<String>>,
@@ -176,7 +179,8 @@ fn group_id_prefixes(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Kubernetes' label selector with bounds, and with the rules that other resources leave to a webhook.
+/// Kubernetes' label selector with bounds, and with the rules that other resources leave to a
+/// webhook.
 fn label_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

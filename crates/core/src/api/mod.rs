@@ -1,5 +1,5 @@
-//! The custom resources as Rust types: what users write and read. Defaults and validation, no other behaviour; knows no
-//! other room.
+//! The custom resources as Rust types: what users write and read. Defaults and validation, no other
+//! behaviour; knows no other room.
 
 mod columns;
 pub mod condition;
@@ -47,11 +47,13 @@ pub mod annotations {
     pub const PAUSED_SCALE_IN: &str = "lagrange.dev/paused-scale-in";
     /// `"true"` holds scale-ups.
     pub const PAUSED_SCALE_OUT: &str = "lagrange.dev/paused-scale-out";
-    /// What all of them begin with, and most ways to misspell them: one that begins so and means nothing pauses too.
+    /// What all of them begin with, and most ways to misspell them: one that begins so and means
+    /// nothing pauses too.
     pub const PAUSE_PREFIX: &str = "lagrange.dev/pause";
 }
 
-/// The definitions of both kinds, as a cluster is given them. More than the derived `crd()`: finished schemas and columns.
+/// The definitions of both kinds, as a cluster is given them. More than the derived `crd()`:
+/// finished schemas and columns.
 pub fn definitions() -> [CustomResourceDefinition; 2] {
     [
         schema::finish(ConsumerGroup::crd(), &columns::of_consumer_group()),

@@ -1,4 +1,5 @@
-//! Writes `docs/reference/api.md` from the definitions and from the comments on the constants; a test fails on drift.
+//! Writes `docs/reference/api.md` from the definitions and from the comments on the constants; a
+//! test fails on drift.
 
 use std::fmt::Write as _;
 
@@ -268,7 +269,8 @@ fn constants(source: &str, module: &str) -> Vec<(String, String)> {
     found
 }
 
-/// As it may stand in a table: rustdoc's links by name are no links here, and the ids of rules are for us.
+/// As it may stand in a table: rustdoc's links by name are no links here, and the ids of rules are
+/// for us.
 fn cell(text: &str) -> String {
     let id = "(?:ACT|KNOW|KEEP|TELL|SAFE)-[0-9]+";
     let ids = regex::Regex::new(&format!(r" \({id}(?: and {id})*\)")).unwrap();

@@ -1,4 +1,5 @@
-//! Words that the schemas of both kinds share: CEL rules, and what Kubernetes wants said differently from JSON Schema. Pure.
+//! Words that the schemas of both kinds share: CEL rules, and what Kubernetes wants said
+//! differently from JSON Schema. Pure.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, JSONSchemaProps,
@@ -11,13 +12,15 @@ use serde_json::{Value, json};
 /// The names of objects: these reach paths of requests, so that nothing else may pass.
 pub(super) const DNS_SUBDOMAIN: &str = "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')";
 
-/// A rule that the API server checks on every write, and what it answers when the rule is broken: what to write instead.
+/// A rule that the API server checks on every write, and what it answers when the rule is broken:
+/// what to write instead.
 pub(super) fn rule(cel: &str, message: &str) -> Value {
     json!({ "rule": cel, "message": message })
 }
 
-/// Reads a part of a status leniently: what an older or newer operator left and this one cannot read counts as absent.
-/// Otherwise one odd value would make the whole object unreadable, and the group unmanaged (KEEP-27).
+/// Reads a part of a status leniently: what an older or newer operator left and this one cannot
+/// read counts as absent. Otherwise one odd value would make the whole object unreadable, and the
+/// group unmanaged (KEEP-27).
 pub(super) fn default_if_unreadable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -27,8 +30,8 @@ where
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// The schema of bootstrap servers, the same in both kinds. Names, addresses and IPv6 in brackets; no scheme and no comma,
-/// since librdkafka would read either as something else than one broker.
+/// The schema of bootstrap servers, the same in both kinds. Names, addresses and IPv6 in brackets;
+/// no scheme and no comma, since librdkafka would read either as something else than one broker.
 pub(super) fn bootstrap_servers(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -46,8 +49,9 @@ pub(super) fn bootstrap_servers(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Finishes a derived definition: an absent field is left out, never `null` (so that `has()` in a rule means what it
-/// says), integers have bounds in place of formats, and `kubectl get` has its columns.
+/// Finishes a derived definition: an absent field is left out, never `null` (so that `has()` in a
+/// rule means what it says), integers have bounds in place of formats, and `kubectl get` has its
+/// columns.
 pub(super) fn finish(
     mut definition: CustomResourceDefinition,
     columns: &[CustomResourceColumnDefinition],

@@ -1,5 +1,6 @@
-//! The status of a `ConsumerGroup`: what a user reads. Words are plain strings and every part is read leniently, so that
-//! what another version of the operator left never makes an object unreadable.
+//! The status of a `ConsumerGroup`: what a user reads. Words are plain strings and every part is
+//! read leniently, so that what another version of the operator left never makes an object
+//! unreadable.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -84,7 +85,8 @@ pub struct ConsumerGroupStatus {
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<ScaleRecord>,
 
-    /// What Lagrange must remember across a restart. Its own notes; not for people or programs to build on.
+    /// What Lagrange must remember across a restart. Its own notes; not for people or programs to
+    /// build on.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Option::is_none"
@@ -129,8 +131,8 @@ pub struct GroupStatus {
     pub coordinator: Option<i32>,
 }
 
-/// How far the group is behind, in messages and in time. Two significant digits: a number that changes with every message
-/// would be written with every look.
+/// How far the group is behind, in messages and in time. Two significant digits: a number that
+/// changes with every message would be written with every look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LagStatus {
@@ -145,15 +147,15 @@ pub struct LagStatus {
     /// The partition that is furthest behind, as topic-partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_partition: Option<String>,
-    /// Age of the oldest message that is not consumed, such as 42s. Only under `objective.maxDelay`; without the partitions
-    /// that replicas cannot help.
+    /// Age of the oldest message that is not consumed, such as 42s. Only under
+    /// `objective.maxDelay`; without the partitions that replicas cannot help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<String>,
     /// Partitions whose lag is not known. Unknown is not zero: no scale-down while there are any.
     #[schemars(range(min = 0))]
     pub unknown_partitions: i32,
-    /// Partitions that do not move although they have lag and an owner, as topic-partition; the first eight. They are left out
-    /// of the demand. Only under `objective.maxDelay`.
+    /// Partitions that do not move although they have lag and an owner, as topic-partition; the
+    /// first eight. They are left out of the demand. Only under `objective.maxDelay`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub stuck_partitions: Vec<String>,
@@ -169,8 +171,8 @@ pub struct RateStatus {
     /// Committed by the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed: Option<String>,
-    /// What one replica can consume: measured while it had a backlog, under `objective.maxDelay` also bracketed from what it
-    /// did without one.
+    /// What one replica can consume: measured while it had a backlog, under `objective.maxDelay`
+    /// also bracketed from what it did without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_replica: Option<String>,
 }
@@ -200,7 +202,8 @@ pub struct ReplicasStatus {
     pub limited_by: Option<String>,
 }
 
-/// The last decision. `time` is when it began, not when it was last taken: a hold that lasts is one decision.
+/// The last decision. `time` is when it began, not when it was last taken: a hold that lasts is one
+/// decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DecisionStatus {
@@ -243,7 +246,8 @@ pub struct ScaleRecord {
     pub to: i32,
     /// One word for why.
     pub reason: String,
-    /// How long it took until replicas were ready, members had joined and the group was stable. Absent while it has not.
+    /// How long it took until replicas were ready, members had joined and the group was stable.
+    /// Absent while it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled_after: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! The pausing annotations (ACT-10). A value that is not understood pauses: whoever wrote it wanted something stopped.
+//! The pausing annotations (ACT-10). A value that is not understood pauses: whoever wrote it wanted
+//! something stopped.
 
 use std::collections::BTreeMap;
 

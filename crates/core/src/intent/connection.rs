@@ -1,4 +1,5 @@
-//! How to connect, as the user wrote it: checked, and with the Secrets and ConfigMaps that have a part of it. Pure.
+//! How to connect, as the user wrote it: checked, and with the Secrets and ConfigMaps that have a
+//! part of it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -191,8 +192,9 @@ impl Plan {
     }
 }
 
-/// Whether this build has Kerberos. The schema has it in every build: definitions are older and newer than operators, and one
-/// that did not know the word could not read the object at all (`docs/decisions/0007`).
+/// Whether this build has Kerberos. The schema has it in every build: definitions are older and
+/// newer than operators, and one that did not know the word could not read the object at all
+/// (`docs/decisions/0007`).
 const KERBEROS: bool = cfg!(feature = "gssapi");
 
 /// The rules of the schema, for objects that are older than it.

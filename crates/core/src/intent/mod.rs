@@ -1,8 +1,9 @@
-//! What the user wrote -> what the rest of the house is told: the policy, what to read, what to scale. Pure: no client, no
-//! clock. Past this point nothing can be malformed.
+//! What the user wrote -> what the rest of the house is told: the policy, what to read, what to
+//! scale. Pure: no client, no clock. Past this point nothing can be malformed.
 //!
-//! The API server has checked the same rules, but not for everybody: an object that was stored before a rule existed keeps
-//! what it had (ratcheting), and definitions can be older than the operator.
+//! The API server has checked the same rules, but not for everybody: an object that was stored
+//! before a rule existed keeps what it had (ratcheting), and definitions can be older than the
+//! operator.
 
 mod brake;
 pub mod connection;
@@ -219,7 +220,8 @@ fn pattern(field: &'static str, text: &str) -> Result<TopicPattern, InvalidSpec>
     })
 }
 
-/// The crate draws the pattern with a caret under its fault, on several lines; a condition has room for the last one.
+/// The crate draws the pattern with a caret under its fault, on several lines; a condition has room
+/// for the last one.
 fn last_line(error: &str) -> String {
     let line = error.lines().last().unwrap_or(error).trim();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()

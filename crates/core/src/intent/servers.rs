@@ -67,7 +67,8 @@ impl Servers {
         self.0.len()
     }
 
-    /// Refuses servers that are loopback or link-local by their literal address or by the name `localhost`.
+    /// Refuses servers that are loopback or link-local by their literal address or by the name
+    /// `localhost`.
     pub fn refuse_local_addresses(&self) -> Result<(), InvalidConnection> {
         match self.0.iter().find(|server| server.is_local()) {
             None => Ok(()),
@@ -155,8 +156,8 @@ impl fmt::Display for Server {
 /// The metadata service of EC2 by IPv6, which is not link-local.
 const EC2_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Whether an address is this machine's or its link's: loopback, link-local (cloud metadata services live there) or
-/// unspecified (which connects to loopback).
+/// Whether an address is this machine's or its link's: loopback, link-local (cloud metadata
+/// services live there) or unspecified (which connects to loopback).
 pub fn is_local_address(address: IpAddr) -> bool {
     fn v4(address: Ipv4Addr) -> bool {
         address.is_loopback() || address.is_link_local() || address.octets().starts_with(&[0])

@@ -7,8 +7,9 @@ use super::connection::Source;
 /// Whole numbers beyond this lose digits in programs that read JSON into floating point.
 const EXACT_IN_JSON: u64 = (1 << 53) - 1;
 
-/// The number for [`Policy::subject`](crate::scaling::Policy::subject). Another group, cluster, target, objective or thread
-/// count is another number (KEEP-28). It is stored: changing how it is made drops every group's measurements once.
+/// The number for [`Policy::subject`](crate::scaling::Policy::subject). Another group, cluster,
+/// target, objective or thread count is another number (KEEP-28). It is stored: changing how it is
+/// made drops every group's measurements once.
 pub(super) fn of(spec: &ConsumerGroupSpec, group_id: &str, source: &Source) -> i64 {
     let target = &spec.scale_target_ref;
     let mut hash = Fnv::new();
@@ -41,7 +42,8 @@ impl Fnv {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    /// A zero byte, which no text of an object holds, ends name and value, so that neighbours cannot be mistaken.
+    /// A zero byte, which no text of an object holds, ends name and value, so that neighbours
+    /// cannot be mistaken.
     fn field(&mut self, name: &str, value: &str) -> &mut Self {
         for byte in name.bytes().chain([0]).chain(value.bytes()).chain([0]) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);

@@ -182,7 +182,8 @@ fn annotations_reach_the_policy_with_the_groups_own_maximum() {
     ));
 }
 
-/// What an API server with the present definitions refuses can be stored all the same: before a rule existed.
+/// What an API server with the present definitions refuses can be stored all the same: before a
+/// rule existed.
 #[rstest]
 #[case(json!({ "objective": { "lagPerReplica": null } }), "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)")]
 #[case(json!({ "objective": { "maxDelay": "60s" } }), "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)")]
@@ -284,8 +285,8 @@ fn servers_in_another_order_are_the_same_cluster() {
     );
 }
 
-/// The number is stored in every status: a release that computed another one would drop what was measured.
-/// KEEP-27.
+/// The number is stored in every status: a release that computed another one would drop what was
+/// measured. KEEP-27.
 #[test]
 fn the_subject_of_a_group_never_changes_between_releases() {
     assert_eq!(intent(json!({})).policy.subject, 7_818_030_205_975_264);

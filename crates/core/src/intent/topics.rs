@@ -36,7 +36,8 @@ pub enum TopicSelection {
     Named(Vec<Arc<str>>),
     /// All whose whole name matches, internal topics left out.
     Pattern(TopicPattern),
-    /// Those that its members are assigned; those that it has committed while it has no members (KNOW-19).
+    /// Those that its members are assigned; those that it has committed while it has no members
+    /// (KNOW-19).
     OfGroup,
 }
 
@@ -47,7 +48,8 @@ pub struct TopicPattern {
     regex: Regex,
 }
 
-/// Compiled size that a pattern may have: a few thousand states, far above any that is meant for topic names.
+/// Compiled size that a pattern may have: a few thousand states, far above any that is meant for
+/// topic names.
 const PATTERN_SIZE_LIMIT: usize = 256 * 1024;
 
 impl TopicPattern {

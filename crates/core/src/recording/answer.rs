@@ -56,7 +56,8 @@ impl Answer {
         all.find(|(_, ours, theirs)| ours != theirs)
     }
 
-    /// What was decided at `now`, with the memory that `decide` left. What is decided counts as done.
+    /// What was decided at `now`, with the memory that `decide` left. What is decided counts as
+    /// done.
     pub fn new(now: Timestamp, decision: &Decision, memory: &Memory) -> Self {
         let (replicas, reason, until, status) = match decision.verdict {
             Verdict::Scale { from, to, why } => {

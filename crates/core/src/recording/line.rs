@@ -1,5 +1,6 @@
-//! The lines that are read: what is asked of a group, and what was seen of it. Fields that are absent have defaults; fields
-//! that are not known are ignored, so that a later version's recordings can be read.
+//! The lines that are read: what is asked of a group, and what was seen of it. Fields that are
+//! absent have defaults; fields that are not known are ignored, so that a later version's
+//! recordings can be read.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +20,13 @@ pub const PROTOCOL: i64 = 1;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Line {
-    /// What the group is sized for. The first line, and again where another group or setting begins.
+    /// What the group is sized for. The first line, and again where another group or setting
+    /// begins.
     Init(Box<Init>),
     /// What was seen at one moment.
     Observe(Box<Observe>),
-    /// What the operator decided on the observation before. Says nothing to a decision; held against one on request.
+    /// What the operator decided on the observation before. Says nothing to a decision; held
+    /// against one on request.
     Decided(Box<Answer>),
     /// Nothing more will come.
     End,
@@ -156,7 +159,8 @@ pub struct Observe {
     /// When the last reply arrived, in seconds; default `t`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<f64>,
-    /// The line says all that there is: topics and partitions that it lacks are gone, and no offset is put right.
+    /// The line says all that there is: topics and partitions that it lacks are gone, and no offset
+    /// is put right.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
     /// The memory before this decision, where it is not what the last answer left.
@@ -197,7 +201,8 @@ pub struct Workload {
 /// A topic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TopicLine {
-    /// Its partitions. One that could not be read is missing, or has no `log_end`. `null`: how many there are is not known.
+    /// Its partitions. One that could not be read is missing, or has no `log_end`. `null`: how many
+    /// there are is not known.
     #[serde(default)]
     pub partitions: Option<Vec<PartitionLine>>,
     /// How many it has, where the last ones may be missing above.
@@ -268,8 +273,8 @@ impl From<Committed> for Option<i64> {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupLine {
-    /// `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Assigning`, `Reconciling`, `Empty`, `Dead`; anything else is
-    /// not known.
+    /// `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Assigning`, `Reconciling`, `Empty`,
+    /// `Dead`; anything else is not known.
     pub state: String,
     /// The assignor; `uniform` also says KIP-848.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -277,7 +282,8 @@ pub struct GroupLine {
     /// `Classic` or `Consumer` (KIP-848).
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `Eager`, `Cooperative` or `Consumer`, where that is not what `protocol` and `type` say; `""`: not known.
+    /// `Eager`, `Cooperative` or `Consumer`, where that is not what `protocol` and `type` say;
+    /// `""`: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebalance: Option<String>,
     /// Its members. Absent: not described.

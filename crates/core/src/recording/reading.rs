@@ -1,4 +1,5 @@
-//! Lines into observations: what a line leaves out is unknown, not gone, unless the line says that it is whole. No decision.
+//! Lines into observations: what a line leaves out is unknown, not gone, unless the line says that
+//! it is whole. No decision.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use crate::scaling::observation::{
     Partition, Rebalance, Rollout, Target, Topic, TopicRole,
 };
 
-/// An end offset that is older than the commit beside it by up to so many seconds is taken for as new as that: whoever
-/// recorded it read the ends first.
+/// An end offset that is older than the commit beside it by up to so many seconds is taken for as
+/// new as that: whoever recorded it read the ends first.
 const ENDS_BEFORE_COMMITS: f64 = 2.0;
 
 /// Partitions that are taken without being named one by one: a few bytes can count any number.
@@ -34,7 +35,8 @@ pub struct Reader {
     number: u64,
     /// Most partitions that a line has named.
     named: usize,
-    /// The end offsets of each topic as last seen: a partition that is missing in a line is unknown, not gone.
+    /// The end offsets of each topic as last seen: a partition that is missing in a line is
+    /// unknown, not gone.
     topics: BTreeMap<String, Vec<LastEnd>>,
     /// Topics whose records wait on purpose, as the settings say.
     pub(super) delayed: Option<TopicPattern>,
@@ -183,7 +185,8 @@ impl LastEnd {
     }
 }
 
-/// What partitions were by the timestamps of their records; what is no time or no offset says nothing.
+/// What partitions were by the timestamps of their records; what is no time or no offset says
+/// nothing.
 fn earlier(observe: &Observe) -> Vec<Earlier> {
     let of = |(name, topic): (&String, &TopicLine)| -> Vec<Earlier> {
         let lines = topic.partitions.iter().flatten();

@@ -1,4 +1,5 @@
-//! Reads lines, decides, and keeps the state between them. What is decided counts as done: the next observation shows it.
+//! Reads lines, decides, and keeps the state between them. What is decided counts as done: the next
+//! observation shows it.
 
 use jiff::{SignedDuration, Timestamp};
 

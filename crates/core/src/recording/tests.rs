@@ -61,7 +61,8 @@ fn memory_goes_from_one_session_to_the_next() {
     let mut first = init(json!({ "lag_per_replica": 1000 }));
     first["status"] = serde_json::to_value(&acted.status).unwrap();
     next.take(line(first)).unwrap();
-    // Still so much behind, and nothing is done so soon after the action that the other session has told of.
+    // Still so much behind, and nothing is done so soon after the action that the other session has
+    // told of.
     let mut shown = behind(100.0);
     shown["workload"]["spec_replicas"] = json!(4);
     let answer = next.take(line(shown)).unwrap().unwrap();

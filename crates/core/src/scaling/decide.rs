@@ -1,4 +1,5 @@
-//! `decide`: policy, state and observation in; decision and state out. It owns no cache and knows no clock.
+//! `decide`: policy, state and observation in; decision and state out. It owns no cache and knows
+//! no clock.
 
 use crate::scaling::facts;
 use crate::scaling::gate::pacing::{Gates, paced};
@@ -40,8 +41,8 @@ impl State {
 
 /// Decides for one group.
 ///
-/// The returned state goes into the next call, whatever becomes of the decision; an action itself is recorded by
-/// [`Memory::begin`] and [`Memory::confirm`].
+/// The returned state goes into the next call, whatever becomes of the decision; an action itself
+/// is recorded by [`Memory::begin`] and [`Memory::confirm`].
 pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Decision, State) {
     let policy = &paced(policy);
     let State {
@@ -86,8 +87,8 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
     (decision, State { memory, history })
 }
 
-/// The policy, in order: what goes before the objective; back, where the last scale-up has brought nothing; and what the
-/// objective asks for, up before down.
+/// The policy, in order: what goes before the objective; back, where the last scale-up has brought
+/// nothing; and what the objective asks for, up before down.
 fn propose(situation: &mut Situation<'_>) -> Proposal {
     if let Some(proposal) = overrides::propose(situation) {
         return proposal;
@@ -109,8 +110,8 @@ fn by_objective(situation: &Situation<'_>) -> Proposal {
     }
 }
 
-/// Judges the last action, once it is known whether it has settled. Under a lag nothing is probed: the size goes down by one
-/// count at a time until the capacity is known.
+/// Judges the last action, once it is known whether it has settled. Under a lag nothing is probed:
+/// the size goes down by one count at a time until the capacity is known.
 fn judge_last_probe(
     policy: &Policy,
     memory: &mut Memory,

@@ -1,7 +1,7 @@
 //! The decision: how many replicas, and when.
 //!
-//! Pure: no async, no clock, no I/O, no kube, no rdkafka, no randomness. It is told the time inside the observation,
-//! so hours of cooldown are tested in microseconds.
+//! Pure: no async, no clock, no I/O, no kube, no rdkafka, no randomness. It is told the time inside
+//! the observation, so hours of cooldown are tested in microseconds.
 //!
 //! | room | what it holds |
 //! |---|---|

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// An integer as a real number: offsets and milliseconds are far below the 2^53 from which on that would round.
+/// An integer as a real number: offsets and milliseconds are far below the 2^53 from which on that
+/// would round.
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
 pub(in crate::scaling) fn real(n: i64) -> f64 {
     n as f64

@@ -7,8 +7,8 @@ pub(in crate::scaling) const LOOK: f64 = 15.0;
 /// Window of the steady rate of arrivals, and of one sample of capacity.
 pub(in crate::scaling) const MINUTE: f64 = 60.0;
 
-/// After an action has settled nothing more is done for so long, or for the user's interval if that is shorter: what it did
-/// must become visible first.
+/// After an action has settled nothing more is done for so long, or for the user's interval if that
+/// is shorter: what it did must become visible first.
 pub(in crate::scaling) const LANDING: SignedDuration = SignedDuration::from_secs(30);
 
 /// So many scale-downs in a row that did not pay make the next ones dearer.

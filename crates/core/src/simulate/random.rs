@@ -1,6 +1,8 @@
-//! Numbers that look random and are not: the same seed gives the same run, on every machine and in every later version.
+//! Numbers that look random and are not: the same seed gives the same run, on every machine and in
+//! every later version.
 
-/// xoshiro256** (Blackman and Vigna, public domain), seeded by SplitMix64 as its authors advise. Not for secrets.
+/// xoshiro256** (Blackman and Vigna, public domain), seeded by SplitMix64 as its authors advise.
+/// Not for secrets.
 #[derive(Debug, Clone)]
 pub(super) struct Random {
     state: [u64; 4],
@@ -9,8 +11,8 @@ pub(super) struct Random {
 }
 
 impl Random {
-    /// The stream `name` of `seed`: streams of different names have nothing to do with each other, so that what one part of
-    /// the model draws does not change what another sees.
+    /// The stream `name` of `seed`: streams of different names have nothing to do with each other,
+    /// so that what one part of the model draws does not change what another sees.
     pub(super) fn new(seed: u64, name: &str) -> Self {
         // FNV-1a.
         let mut mixed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {

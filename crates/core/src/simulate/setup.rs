@@ -1,5 +1,5 @@
-//! From what the user gives (manifest, load, plant, options) to a comparison that can be run. What does not fit together is told
-//! with what to write instead.
+//! From what the user gives (manifest, load, plant, options) to a comparison that can be run. What
+//! does not fit together is told with what to write instead.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -186,8 +186,8 @@ impl Setup {
         })
     }
 
-    /// Finds out which topics there are and how many partitions each has: from options and plant file, else from the manifest,
-    /// else from the load.
+    /// Finds out which topics there are and how many partitions each has: from options and plant
+    /// file, else from the manifest, else from the load.
     fn name_topics(&mut self, notes: &mut Vec<String>) -> Result<(), SetupError> {
         let given: Vec<String> = self.parameters.topics.keys().cloned().collect();
         let listed = self.manifest.spec.topics.clone().unwrap_or_default();
@@ -298,8 +298,8 @@ fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> 
 }
 
 impl Comparison {
-    /// Runs Lagrange and all that it is compared with, each for itself, with each seed. `passed` is told, by any thread, how many
-    /// more seconds of the [`Self::work`] are done.
+    /// Runs Lagrange and all that it is compared with, each for itself, with each seed. `passed` is
+    /// told, by any thread, how many more seconds of the [`Self::work`] are done.
     pub fn run(&self, passed: &(dyn Fn(i64) + Sync)) -> Result<Vec<Outcome>, SetupError> {
         let laws = 1 + self.rivals.len();
         // Refused before anything runs, so that no run can be.

@@ -1,10 +1,12 @@
-//! What is wrong with a document of a user's, in the user's words: where, and what to write instead. serde says it in those of
-//! the type that is read into, which nobody outside of this program knows.
+//! What is wrong with a document of a user's, in the user's words: where, and what to write
+//! instead. serde says it in those of the type that is read into, which nobody outside of this
+//! program knows.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Reads a value, or says which part of it cannot be read, and what to write there. Fields that are not known are passed over.
+/// Reads a value, or says which part of it cannot be read, and what to write there. Fields that are
+/// not known are passed over.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| located(&error))
 }
@@ -32,7 +34,8 @@ fn plain_path(path: &str) -> String {
     path.replace(".?", "")
 }
 
-/// A message of serde's as a sentence that says what to write. What is none of serde's own stays as it is.
+/// A message of serde's as a sentence that says what to write. What is none of serde's own stays as
+/// it is.
 pub fn words(message: &str) -> String {
     let message = without_place(message);
     let pair = |start: &str| message.strip_prefix(start)?.rsplit_once(", expected ");

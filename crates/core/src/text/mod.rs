@@ -1,8 +1,8 @@
-//! Foreign text, made fit to be shown in a condition, an event, a log line or a terminal. Pure; knows nothing of where it
-//! comes from.
+//! Foreign text, made fit to be shown in a condition, an event, a log line or a terminal. Pure;
+//! knows nothing of where it comes from.
 //!
-//! What brokers, the API server and other servers say is cleaned where it comes in, once. Names that are needed to ask for
-//! something stay as they are.
+//! What brokers, the API server and other servers say is cleaned where it comes in, once. Names
+//! that are needed to ask for something stay as they are.
 
 pub mod mistake;
 
@@ -15,8 +15,9 @@ use jiff::{RoundMode, Span, SpanRound, Unit};
 /// Most characters of a foreign text that are kept.
 pub const MOST: usize = 512;
 
-/// Whether a character changes how the text around it is shown: control characters (C0 with ESC and line breaks, DEL, C1), the
-/// separators of lines and paragraphs, and the marks that turn the direction of writing.
+/// Whether a character changes how the text around it is shown: control characters (C0 with ESC and
+/// line breaks, DEL, C1), the separators of lines and paragraphs, and the marks that turn the
+/// direction of writing.
 pub fn is_disruptive(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -52,7 +53,8 @@ pub fn clean_to(text: &str, most: usize) -> String {
     kept
 }
 
-/// An identifier of at most `most` characters. Of one that is longer both ends are kept: what tells two apart is at either.
+/// An identifier of at most `most` characters. Of one that is longer both ends are kept: what tells
+/// two apart is at either.
 pub fn clean_id(id: &str, most: usize) -> String {
     let length = escaped(id).take(most + 1).count();
     if length <= most {

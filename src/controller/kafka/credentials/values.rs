@@ -1,5 +1,5 @@
-//! What is kept of a Secret or ConfigMap: the keys that connections name, each within a bound, and those of one namespace within
-//! one together.
+//! What is kept of a Secret or ConfigMap: the keys that connections name, each within a bound, and
+//! those of one namespace within one together.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

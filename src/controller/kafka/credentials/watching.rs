@@ -1,5 +1,5 @@
-//! Follows one Secret or ConfigMap, and wakes whoever uses it when it changes. Nothing of it gets into a log: the words of an error
-//! may quote what the object holds.
+//! Follows one Secret or ConfigMap, and wakes whoever uses it when it changes. Nothing of it gets
+//! into a log: the words of an error may quote what the object holds.
 
 use std::{
     collections::BTreeSet,

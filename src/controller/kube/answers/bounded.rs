@@ -1,5 +1,6 @@
-//! Free-form JSON that others may write, read within bounds of depth and size. What lies deeper is `null`, and what is too much
-//! is left out: the keys stay as far as there is room for them, so that a merge patch against them takes them away again. Pure.
+//! Free-form JSON that others may write, read within bounds of depth and size. What lies deeper is
+//! `null`, and what is too much is left out: the keys stay as far as there is room for them, so
+//! that a merge patch against them takes them away again. Pure.
 
 use std::{cell::Cell, fmt};
 

@@ -1,5 +1,6 @@
-//! Cuts the answer to a list into its items while it arrives, so that no more than one of them is held at a time, however many
-//! there are and whatever is in them. Follows brackets and quotes alone: what an item says is read by somebody else. Pure.
+//! Cuts the answer to a list into its items while it arrives, so that no more than one of them is
+//! held at a time, however many there are and whatever is in them. Follows brackets and quotes
+//! alone: what an item says is read by somebody else. Pure.
 
 use super::{BEGINNING, SMALL};
 
@@ -79,18 +80,7 @@ impl Cutter {
         let mut from = 0;
         for (at, byte) in piece.iter().copied().enumerate() {
             if self.in_string {
-                if self.is_escaped {
-                    self.is_escaped = false;
-                } else if byte == b'\\' {
-                    self.is_escaped = true;
-                } else if byte == b'"' {
-                    self.in_string = false;
-                    if self.keeping == Keeping::Key {
-                        self.keep(piece.get(from..at));
-                        self.key = std::mem::take(&mut self.kept);
-                        self.keeping = Keeping::Nothing;
-                    }
-                }
+                self.push_in_string(byte, piece.get(from..at));
                 continue;
             }
             match byte {
@@ -153,6 +143,22 @@ impl Cutter {
         }
         if self.keeping != Keeping::Nothing {
             self.keep(piece.get(from..));
+        }
+    }
+
+    /// A byte inside a string. `so_far`: what of this piece comes before it and is kept.
+    fn push_in_string(&mut self, byte: u8, so_far: Option<&[u8]>) {
+        if self.is_escaped {
+            self.is_escaped = false;
+        } else if byte == b'\\' {
+            self.is_escaped = true;
+        } else if byte == b'"' {
+            self.in_string = false;
+            if self.keeping == Keeping::Key {
+                self.keep(so_far);
+                self.key = std::mem::take(&mut self.kept);
+                self.keeping = Keeping::Nothing;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
-//! What the API server answers, read within bounds: no more is held than one object at a time, no object hides another, and the
-//! words of a refusal are made fit to be shown. Knows requests and bytes; what an object says is read in [`object`].
+//! What the API server answers, read within bounds: no more is held than one object at a time, no
+//! object hides another, and the words of a refusal are made fit to be shown. Knows requests and
+//! bytes; what an object says is read in [`object`].
 
 pub(in crate::controller) mod bounded;
 pub(in crate::controller) mod cutter;
@@ -26,7 +27,8 @@ use tokio::{
 
 use cutter::{Cut, Cutter};
 
-/// The largest object that is read. etcd takes 1.5 MiB of one; `<` and control characters are six times as long in JSON.
+/// The largest object that is read. etcd takes 1.5 MiB of one; `<` and control characters are six
+/// times as long in JSON.
 pub(in crate::controller) const LARGEST: usize = 10 << 20;
 /// An object up to this is read without asking anybody.
 const SMALL: usize = 256 << 10;
@@ -344,7 +346,8 @@ pub(in crate::controller) async fn watch(
 }
 
 impl Lines {
-    /// The next event; `None`: the watch is over. Nothing is lost when this is dropped before it ends.
+    /// The next event; `None`: the watch is over. Nothing is lost when this is dropped before it
+    /// ends.
     pub(in crate::controller) async fn next(&mut self) -> kube::Result<Option<Cut<'_>>> {
         if std::mem::take(&mut self.is_told) {
             self.line = Buffer::default();
@@ -364,7 +367,8 @@ impl Lines {
             }
             let end = self.rest.iter().position(|byte| *byte == b'\n');
             let length = end.unwrap_or(self.rest.len());
-            // Taken away only once it is in the buffer: the future may be dropped while it waits there.
+            // Taken away only once it is in the buffer: the future may be dropped while it waits
+            // there.
             let piece = self.rest.slice(..length);
             self.line.add(&self.api, &piece).await;
             let _ = self.rest.split_to(length + usize::from(end.is_some()));

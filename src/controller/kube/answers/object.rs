@@ -1,5 +1,6 @@
-//! What is kept of an object: of its metadata the few fields that are used, of annotations those that are ours, of a status as
-//! much as this operator writes. Everything else is skipped where it stands, however large or deep it is. Pure.
+//! What is kept of an object: of its metadata the few fields that are used, of annotations those
+//! that are ours, of a status as much as this operator writes. Everything else is skipped where it
+//! stands, however large or deep it is. Pure.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -99,7 +100,8 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The name in the beginning of an object that is not there as a whole. Kinds of Kubernetes' own begin with it.
+/// The name in the beginning of an object that is not there as a whole. Kinds of Kubernetes' own
+/// begin with it.
 fn name_in(beginning: &str) -> Option<Name> {
     let (_, metadata) = beginning.split_once(r#""metadata":{"#)?;
     let field = |key: &str| {
@@ -223,8 +225,8 @@ impl<'de> Deserialize<'de> for OfOurs {
     }
 }
 
-/// An object of one of our own kinds. One whose specification cannot be read has an empty one in its place: it is there, and
-/// says on itself what is wrong with it.
+/// An object of one of our own kinds. One whose specification cannot be read has an empty one in
+/// its place: it is there, and says on itself what is wrong with it.
 #[derive(Debug, Clone)]
 pub(in crate::controller) struct Ours<K> {
     pub(in crate::controller) object: K,

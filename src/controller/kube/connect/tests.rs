@@ -1,4 +1,5 @@
-//! The API server is a function here. It models status codes and silence, not TLS, redirects or retries of the client.
+//! The API server is a function here. It models status codes and silence, not TLS, redirects or
+//! retries of the client.
 
 use std::{
     convert::Infallible,

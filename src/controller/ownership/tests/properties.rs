@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One of few groups, on one of few targets, of one of few group ids, some of them by another of the same cluster's servers.
+/// One of few groups, on one of few targets, of one of few group ids, some of them by another of
+/// the same cluster's servers.
 fn any_group() -> impl Strategy<Value = ConsumerGroup> {
     (
         0..3_u8,
@@ -79,8 +80,8 @@ fn rivals(a: &Claim, b: &Claim) -> Relation {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: whoever asked last and was let through is the only one of those on its target, and
-    /// of those on its group, that may act.
+    /// Whatever happens in whatever order: whoever asked last and was let through is the only one
+    /// of those on its target, and of those on its group, that may act.
     #[test]
     fn never_two_that_contest_one_thing_may_both_act(steps in proptest::collection::vec(any_step(), 1..200)) {
         let mut bench = Bench::of([]);
@@ -126,7 +127,8 @@ proptest! {
         }
     }
 
-    /// Left to itself it comes to rest: with one that works wherever one could, and with nothing that changes any more.
+    /// Left to itself it comes to rest: with one that works wherever one could, and with nothing
+    /// that changes any more.
     #[test]
     fn who_can_manage_gets_its_turn_and_then_nothing_changes(
         groups in proptest::collection::vec(any_group(), 1..6),

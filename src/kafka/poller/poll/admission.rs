@@ -1,5 +1,6 @@
-//! Which of what is wanted is read. A selection that comes to more partitions than one group may have, or than there is room
-//! for, is refused before any offset is asked for, and as soon as that is certain (`docs/decisions/0012`).
+//! Which of what is wanted is read. A selection that comes to more partitions than one group may
+//! have, or than there is room for, is refused before any offset is asked for, and as soon as that
+//! is certain (`docs/decisions/0012`).
 #![allow(
     clippy::mutable_key_type,
     reason = "a compiled pattern compares by its source"
@@ -81,8 +82,8 @@ impl Look<'_> {
         }
     }
 
-    /// The topics of every selection whose names alone are not too many: each topic has a partition at least. Those that are
-    /// read come first, of the others those with the fewest.
+    /// The topics of every selection whose names alone are not too many: each topic has a partition
+    /// at least. Those that are read come first, of the others those with the fewest.
     pub(super) async fn admit_names(&mut self) -> Selected {
         let wanted = self.wanted;
         let mut selected = Selected::new();
@@ -203,7 +204,8 @@ impl Look<'_> {
         })
     }
 
-    /// Notes that this is not read, and for how long that stands; a selection that is changed is another one.
+    /// Notes that this is not read, and for how long that stands; a selection that is changed is
+    /// another one.
     fn refuse(&mut self, subject: Subject, error: ReadError) -> ReadError {
         if let Subject::Group(id, selection) = &subject {
             let is_only = self.wanted.groups.get(id).is_some_and(|group| {
@@ -226,7 +228,8 @@ impl Look<'_> {
         error
     }
 
-    /// Describes every topic that counts, and every one that is assigned, of groups that are not refused meanwhile.
+    /// Describes every topic that counts, and every one that is assigned, of groups that are not
+    /// refused meanwhile.
     pub(super) async fn describe_topics(
         &mut self,
         ask: &Asker<'_>,
@@ -295,7 +298,8 @@ impl Look<'_> {
         claims
     }
 
-    /// Describes the topics of claims, and no more of one that is certain to come to too many partitions.
+    /// Describes the topics of claims, and no more of one that is certain to come to too many
+    /// partitions.
     async fn describe_claims(&mut self, ask: &Asker<'_>, claims: &mut [Claim]) -> Described {
         let limit = self.settings.max_partitions_per_group;
         let mut described = Described {
@@ -375,7 +379,8 @@ impl Look<'_> {
         described.reply.extend(reply);
     }
 
-    /// Partitions of a topic that count for a claim: of those that a pattern matches, Kafka's own have none.
+    /// Partitions of a topic that count for a claim: of those that a pattern matches, Kafka's own
+    /// have none.
     fn partitions(&self, claim: &Claim, name: &Arc<str>, described: &Described) -> Option<usize> {
         let is_internal = || {
             let memory = self.memory.topics.get(name);

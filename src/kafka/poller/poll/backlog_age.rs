@@ -1,6 +1,7 @@
-//! Where a partition ended before anybody looked, by the timestamps of its records: right after a start nothing else tells how
-//! late a group is. Asked once for each partition that had lag at the group's first looks, and believed only where the
-//! timestamps agree with what was seen to arrive. What it means for a decision is not said here.
+//! Where a partition ended before anybody looked, by the timestamps of its records: right after a
+//! start nothing else tells how late a group is. Asked once for each partition that had lag at the
+//! group's first looks, and believed only where the timestamps agree with what was seen to arrive.
+//! What it means for a decision is not said here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,17 +17,21 @@ use super::offsets::{Committed, find};
 use crate::kafka::model::snapshot::{EndAt, Known, Offset, Topic, TopicPartition};
 use crate::kafka::reader::DescribedTopics;
 
-/// Ages that are asked for, as shares of the objective: close around it, where it matters how late exactly, and far beyond.
+/// Ages that are asked for, as shares of the objective: close around it, where it matters how late
+/// exactly, and far beyond.
 const AGES: [(u32, u32); 4] = [(1, 2), (1, 1), (2, 1), (8, 1)];
-/// Points in time that one look asks for at most, each once a broker; what is left over is asked for in the next.
+/// Points in time that one look asks for at most, each once a broker; what is left over is asked
+/// for in the next.
 const TIMES_A_LOOK: usize = 16;
 /// A group is new for so many looks: what could not be read in the first of them may yet be.
 const NEW_FOR: u8 = 4;
 /// A question that is not answered is asked so often.
 const TRIES: u8 = 3;
-/// Timestamps are held against what has arrived in so long at least: records are batched before they are sent.
+/// Timestamps are held against what has arrived in so long at least: records are batched before
+/// they are sent.
 const SPAN: SignedDuration = SignedDuration::from_secs(4);
-/// So often in a row nothing that arrived may have been of its time. Once it may have been under way.
+/// So often in a row nothing that arrived may have been of its time. Once it may have been under
+/// way.
 const MISSES: u8 = 2;
 
 /// What is known of a group's partitions from before its first look.
@@ -177,7 +182,8 @@ impl Earlier {
 }
 
 impl Mark {
-    /// Where it ends now and when that was seen, if enough time has passed since that was last held against timestamps.
+    /// Where it ends now and when that was seen, if enough time has passed since that was last held
+    /// against timestamps.
     fn arrived(
         &self,
         key: &TopicPartition,
@@ -193,7 +199,8 @@ impl Mark {
         if told.iter().all(|(_, answer)| answer.is_none()) {
             return;
         }
-        // Up to the time that was asked for no more had come than before that record; nor until that came.
+        // Up to the time that was asked for no more had come than before that record; nor until
+        // that came.
         let ends = told.into_iter().filter_map(|(at, answer)| match answer {
             Some(Ok(Some(first))) => Some([EndAt { at, ..*first }, *first]),
             Some(Ok(None)) => Some([EndAt { at, end: self.end }; 2]),
@@ -205,7 +212,8 @@ impl Mark {
         }
     }
 
-    /// Holds the timestamps against what has arrived until `now`: the first record since the check, by its timestamp.
+    /// Holds the timestamps against what has arrived until `now`: the first record since the check,
+    /// by its timestamp.
     fn judge(
         &mut self,
         ends: Arc<[EndAt]>,
@@ -227,8 +235,8 @@ impl Mark {
         }
     }
 
-    /// The ends, oldest first, never going back, and at last what was seen; of equal ones the first and the last. `None`:
-    /// nothing was told.
+    /// The ends, oldest first, never going back, and at last what was seen; of equal ones the first
+    /// and the last. `None`: nothing was told.
     fn ends(&self, told: impl Iterator<Item = [EndAt; 2]>) -> Option<Arc<[EndAt]>> {
         let seen = EndAt {
             at: self.at,

@@ -1,5 +1,5 @@
-//! Every question of a look goes through here: none outlives the look, and a broker that does not answer once is not asked
-//! again in the same look.
+//! Every question of a look goes through here: none outlives the look, and a broker that does not
+//! answer once is not asked again in the same look.
 
 use std::collections::BTreeMap;
 use std::future::Future;

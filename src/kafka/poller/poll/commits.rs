@@ -1,8 +1,9 @@
 //! Whether a committed offset is to be believed. Pure.
 //!
-//! A broker that has just become coordinator answers as of the high watermark that it had as a follower, without an error:
-//! for a second or more after a coordinator was killed, groups are `Dead` with nothing committed, or stand at an older
-//! offset (seen on Kafka 4.4: 1.3 s, until the other replicas fetch from the new leader). As lag that would be the whole log.
+//! A broker that has just become coordinator answers as of the high watermark that it had as a
+//! follower, without an error: for a second or more after a coordinator was killed, groups are
+//! `Dead` with nothing committed, or stand at an older offset (seen on Kafka 4.4: 1.3 s, until the
+//! other replicas fetch from the new leader). As lag that would be the whole log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,7 +35,8 @@ impl Commits {
         self.0.retain(|partition, _| keep(partition));
     }
 
-    /// What to believe of an answer. Less than before is believed when nothing else has been read for as long as `doubt`.
+    /// What to believe of an answer. Less than before is believed when nothing else has been read
+    /// for as long as `doubt`.
     pub(super) fn accept(
         &mut self,
         partition: &TopicPartition,
@@ -84,7 +86,8 @@ mod tests {
 
     const DOUBT: Duration = Duration::from_secs(20);
 
-    /// What is believed when these are read, a second apart: an offset, -1 for nothing committed, -2 for an error.
+    /// What is believed when these are read, a second apart: an offset, -1 for nothing committed,
+    /// -2 for an error.
     fn believed(read: &[i64]) -> Vec<Known<Option<i64>>> {
         let mut commits = Commits::default();
         let partition = TopicPartition {

@@ -1,5 +1,5 @@
-//! What brokers say, before anything is made of it: names that cannot be are left out, texts that are shown are cleaned, and
-//! members are counted. Pure.
+//! What brokers say, before anything is made of it: names that cannot be are left out, texts that
+//! are shown are cleaned, and members are counted. Pure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::kafka::model::error::{Bound, ReadError};
 use crate::kafka::model::snapshot::{Known, Member, TopicPartition};
 use crate::kafka::reader::DescribedGroup;
 
-/// Characters of an id or address that are kept; Kafka's own ids of members have up to 40 more than their client's.
+/// Characters of an id or address that are kept; Kafka's own ids of members have up to 40 more than
+/// their client's.
 const LONGEST_ID: usize = 255;
 
 /// Those that may be names of topics.
@@ -33,7 +34,8 @@ pub(super) fn id(id: Arc<str>) -> Arc<str> {
     text::clean_id(&id, LONGEST_ID).into()
 }
 
-/// A description of no more than `limit` members with no more than `limit` partitions, and as many again that they shall have.
+/// A description of no more than `limit` members with no more than `limit` partitions, and as many
+/// again that they shall have.
 pub(super) fn group(group: DescribedGroup, limit: usize) -> Known<DescribedGroup> {
     let partitions: usize = group.members.iter().map(partitions).sum();
     if group.members.len() > limit || partitions > limit {

@@ -1,4 +1,5 @@
-//! Which broker coordinates each group, in what state it is, and who its members are (KNOW-22 and KNOW-23).
+//! Which broker coordinates each group, in what state it is, and who its members are (KNOW-22 and
+//! KNOW-23).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use crate::kafka::model::snapshot::{Description, GroupState, Known, NodeId, Prot
 use crate::kafka::poller::interests::Wanted;
 use crate::kafka::reader::DescribedGroup;
 
-/// Groups in one call to describe them: librdkafka asks for each by itself, and all have to be answered in one timeout.
+/// Groups in one call to describe them: librdkafka asks for each by itself, and all have to be
+/// answered in one timeout.
 const DESCRIBED_AT_ONCE: usize = 250;
 
 /// Calls to describe that are under way at one time.

@@ -1,5 +1,5 @@
-//! What a poller carries from look to look: the little that rules 6 and 7 need, and what is read more rarely than looked.
-//! Pure.
+//! What a poller carries from look to look: the little that rules 6 and 7 need, and what is read
+//! more rarely than looked. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,8 +36,8 @@ pub(super) struct Refused {
 }
 
 impl Memory {
-    /// For a look with other credentials that is not to count. It asks for the topics that are known by name: one that may not
-    /// be described is left out of a list of all without a word.
+    /// For a look with other credentials that is not to count. It asks for the topics that are
+    /// known by name: one that may not be described is left out of a list of all without a word.
     pub(in crate::kafka::poller) fn for_rehearsal(
         &self,
         brokers: Vec<NodeId>,
@@ -78,8 +78,9 @@ pub(super) enum Belief {
 }
 
 impl TopicMemory {
-    /// Takes a description in. While brokers disagree, a count may go 20, 4, 20 within 200 ms, and a topic be there and
-    /// not be there: less than before is believed when it is seen twice in a row (`kafka.md`, rule 7).
+    /// Takes a description in. While brokers disagree, a count may go 20, 4, 20 within 200 ms, and
+    /// a topic be there and not be there: less than before is believed when it is seen twice in a
+    /// row (`kafka.md`, rule 7).
     pub(super) fn accept(&mut self, described: &Known<TopicLayout>) -> Belief {
         match described {
             Ok(layout) => {
@@ -124,7 +125,8 @@ pub(super) struct GroupMemory {
     pub(super) description: Option<Known<Description>>,
     /// When it was read, and what the list then said.
     pub(super) described: Option<(Instant, Listing)>,
-    /// Since when, and in how many looks in a row, the coordinator has said that there is no such group.
+    /// Since when, and in how many looks in a row, the coordinator has said that there is no such
+    /// group.
     pub(super) dead: Option<(Instant, u32)>,
     /// It has been seen alive.
     pub(super) existed: bool,
@@ -180,8 +182,8 @@ impl GroupMemory {
         self.description = Some(Ok(description));
     }
 
-    /// Takes in that a description is too long, or, with the ones before it, names more than `limit` topics: nothing of it is
-    /// kept, nor of what was older.
+    /// Takes in that a description is too long, or, with the ones before it, names more than
+    /// `limit` topics: nothing of it is kept, nor of what was older.
     pub(super) fn refuse(&mut self, at: Instant, listing: Listing, error: ReadError) {
         self.assigned.clear();
         self.described = Some((at, listing));
@@ -197,8 +199,8 @@ impl GroupMemory {
         self.described = None;
     }
 
-    /// Takes in the topics in which it has committed. Fewer than before are believed, as with the offsets themselves, when
-    /// that has been read for as long as `doubt`.
+    /// Takes in the topics in which it has committed. Fewer than before are believed, as with the
+    /// offsets themselves, when that has been read for as long as `doubt`.
     pub(super) fn accept_committed(
         &mut self,
         now: Instant,
@@ -220,8 +222,9 @@ impl GroupMemory {
         self.committed = Some((now, topics));
     }
 
-    /// Takes in that its coordinator says that there is no such group. Whether to believe it: when it is said twice in a row
-    /// (`kafka.md`, rule 7), and of a group that was there before, when it has been said for as long as `doubt`.
+    /// Takes in that its coordinator says that there is no such group. Whether to believe it: when
+    /// it is said twice in a row (`kafka.md`, rule 7), and of a group that was there before, when
+    /// it has been said for as long as `doubt`.
     pub(super) fn accept_dead(&mut self, now: Instant, doubt: Duration) -> bool {
         let (since, times) = self.dead.unwrap_or((now, 0));
         self.dead = Some((since, times.saturating_add(1)));

@@ -1,5 +1,6 @@
-//! One look at a cluster, from the first question to the snapshot. The order is that of `kafka.md`: groups, members,
-//! topics, committed offsets, and end offsets last, so that lag is never negative by our own doing.
+//! One look at a cluster, from the first question to the snapshot. The order is that of `kafka.md`:
+//! groups, members, topics, committed offsets, and end offsets last, so that lag is never negative
+//! by our own doing.
 
 mod admission;
 mod backlog_age;
@@ -114,7 +115,8 @@ impl<'a> Look<'a> {
         let brokers = self.memory.brokers.clone();
         let mut lists = self.list(ask, &brokers).await;
         if lists.is_empty() {
-            // None of the brokers that we know. The next look begins with a new reader and the bootstrap servers.
+            // None of the brokers that we know. The next look begins with a new reader and the
+            // bootstrap servers.
             return Err(ask.reader.trouble());
         }
         for on in self.live(ask) {
@@ -165,7 +167,8 @@ impl<'a> Look<'a> {
         wanted.collect()
     }
 
-    /// The brokers that have answered all that they were asked in this look, beginning with another one each look.
+    /// The brokers that have answered all that they were asked in this look, beginning with another
+    /// one each look.
     pub(super) fn live(&self, ask: &Asker<'_>) -> Vec<NodeId> {
         let brokers = self.memory.brokers.iter().copied();
         let mut live: Vec<_> = brokers.filter(|on| !ask.is_down(*on)).collect();

@@ -15,7 +15,8 @@ use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Known, NodeId, Offset, Partition, Topic, TopicPartition};
 use crate::kafka::reader::{DescribedTopics, Position};
 
-/// Requests for committed offsets that are under way at one time. More gains nothing, fewer cost time.
+/// Requests for committed offsets that are under way at one time. More gains nothing, fewer cost
+/// time.
 pub(super) const OFFSET_FETCHES: usize = 200;
 
 /// What a group has committed.
@@ -25,7 +26,8 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    /// What is committed beyond the end of a partition has been read by nobody: unknown, not a negative lag.
+    /// What is committed beyond the end of a partition has been read by nobody: unknown, not a
+    /// negative lag.
     pub(super) fn refuse_beyond_end(&mut self, topics: &BTreeMap<Arc<str>, Topic>) {
         for (partition, value) in &mut self.partitions {
             let (Ok(Some(committed)), Some(Ok(end))) =
@@ -64,7 +66,8 @@ struct Reading {
 type Readings = BTreeMap<TopicPartition, Reading>;
 
 impl Reading {
-    /// The partition, given whether the description has it, its leader, and the last known start of its log.
+    /// The partition, given whether the description has it, its leader, and the last known start of
+    /// its log.
     fn partition(
         self,
         described: bool,
@@ -174,7 +177,8 @@ impl Look<'_> {
         all
     }
 
-    /// Holds what was read against what was believed before, which is forgotten only where `all_topics` that count are known.
+    /// Holds what was read against what was believed before, which is forgotten only where
+    /// `all_topics` that count are known.
     fn believe(
         &mut self,
         id: &str,
@@ -277,8 +281,8 @@ impl Look<'_> {
             .collect()
     }
 
-    /// Reads the starts of logs: of all every few looks, and at once where one is not known or contradicts what was
-    /// just read.
+    /// Reads the starts of logs: of all every few looks, and at once where one is not known or
+    /// contradicts what was just read.
     async fn starts(
         &mut self,
         ask: &Asker<'_>,

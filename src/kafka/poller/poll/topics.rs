@@ -1,4 +1,5 @@
-//! Which topics count for a group (KNOW-19), and how many partitions they have (`kafka.md`, rule 7).
+//! Which topics count for a group (KNOW-19), and how many partitions they have (`kafka.md`, rule
+//! 7).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::kafka::reader::DescribedTopics;
 /// Brokers that are asked for topics, one after the other, before the look goes on without.
 const DESCRIBE_TRIES: usize = 3;
 
-/// Topics in one question: a broker that answers for thousands at once may take longer than it is given.
+/// Topics in one question: a broker that answers for thousands at once may take longer than it is
+/// given.
 pub(in crate::kafka::poller) const TOPICS_A_CALL: usize = 500;
 
 /// What a look has seen of its topics.
@@ -36,7 +38,8 @@ impl Look<'_> {
         self.admit_names().await
     }
 
-    /// The topics of a selection in order, of which no more than `most` are named, and how many there are.
+    /// The topics of a selection in order, of which no more than `most` are named, and how many
+    /// there are.
     pub(super) fn resolve(
         &self,
         id: &str,
@@ -71,7 +74,8 @@ impl Look<'_> {
         }
     }
 
-    /// The topics that a group's members are assigned; without members, those in which it has committed.
+    /// The topics that a group's members are assigned; without members, those in which it has
+    /// committed.
     fn of_group(&self, id: &str) -> Known<&BTreeSet<Arc<str>>> {
         let memory = self.memory.groups.get(id).ok_or(ReadError::NotYetRead)?;
         if memory.has_members()? {

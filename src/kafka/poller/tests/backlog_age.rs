@@ -22,7 +22,8 @@ fn ago(seconds: i64) -> Timestamp {
     Timestamp::now() - SignedDuration::from_secs(seconds)
 }
 
-/// Ten records in each partition, one every 30 seconds, the last one 35 seconds ago. The group `g` has read seven.
+/// Ten records in each partition, one every 30 seconds, the last one 35 seconds ago. The group `g`
+/// has read seven.
 fn behind(partitions: i32) -> Double {
     let double = Double::new(partitions);
     let times = (0..10)

@@ -144,7 +144,8 @@ async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
         Some(ReadError::Authentication { .. })
     ));
     assert_eq!(rig.look(&watch).await.error, None);
-    // The newest are refused again when their time comes, and then the brokers go away: what worked is not forgotten for that.
+    // The newest are refused again when their time comes, and then the brokers go away: what worked
+    // is not forgotten for that.
     double.change(|world| world.leaves_after_refusal = true);
     while rig.look(&watch).await.error.is_none() {
         double.change(|world| world.broken = true);
@@ -280,7 +281,8 @@ async fn a_new_user_that_may_read_less_is_better_than_one_that_is_gone() {
     ));
 }
 
-/// Regression: a token that ended on connections that lived on was answered with the advice to grant Describe, for ever.
+/// Regression: a token that ended on connections that lived on was answered with the advice to
+/// grant Describe, for ever.
 #[rstest]
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_all_at_once_by_token_is_read_over_new_connections_in_the_same_look(

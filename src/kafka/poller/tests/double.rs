@@ -1,4 +1,5 @@
-//! A cluster that does what a test says: what there is, and how it misbehaves. What it answers is in [`reading`].
+//! A cluster that does what a test says: what there is, and how it misbehaves. What it answers is
+//! in [`reading`].
 
 mod reading;
 
@@ -91,8 +92,8 @@ pub(super) struct Double(pub(super) Arc<Mutex<World>>, Login);
 pub(super) struct Login(Option<Secret>, usize);
 
 impl Double {
-    /// Three brokers, a topic `t` of `partitions` partitions from 0 to 10, and a group `g` on broker 1 that has read 7 of
-    /// each.
+    /// Three brokers, a topic `t` of `partitions` partitions from 0 to 10, and a group `g` on
+    /// broker 1 that has read 7 of each.
     pub(super) fn new(partitions: i32) -> Self {
         let topic = FakeTopic {
             partitions: (0..partitions).map(|p| (p % 3 + 1, 0, 10)).collect(),

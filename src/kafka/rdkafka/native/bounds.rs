@@ -1,5 +1,6 @@
-//! Which brokers and which answers librdkafka may take in, for `bounds.c`, which asks here from librdkafka's own threads. A client
-//! is known by its opaque, which is a number; clients that were not made by this room are not bounded.
+//! Which brokers and which answers librdkafka may take in, for `bounds.c`, which asks here from
+//! librdkafka's own threads. A client is known by its opaque, which is a number; clients that were
+//! not made by this room are not bounded.
 
 #[cfg(test)]
 mod tests;
@@ -17,21 +18,23 @@ use crate::sync::lock;
 /// A cluster of up to so many brokers may use the threads that larger ones may not.
 const FEW_BROKERS: usize = 16;
 
-/// An answer of up to so many bytes is received without being asked for: each connection may hold one.
+/// An answer of up to so many bytes is received without being asked for: each connection may hold
+/// one.
 const UNBOUNDED_FRAME: usize = 16 << 10;
 
 /// Kinds of answers, for `bounds.c`: the API key of the question, or one of these.
 const UNSOLICITED: c_int = -1;
 const ALL_TOPICS: c_int = -2;
 
-/// How many times its size an answer takes at most: itself, what librdkafka makes of it, and our copy. Nobody needs as much of an
-/// answer that means no harm.
+/// How many times its size an answer takes at most: itself, what librdkafka makes of it, and our
+/// copy. Nobody needs as much of an answer that means no harm.
 fn unfolded(kind: c_int) -> usize {
     match kind {
-        // `rd_kafka_parse_Metadata` has four times the answer's size, and gives up beyond. Of it the names are copied.
+        // `rd_kafka_parse_Metadata` has four times the answer's size, and gives up beyond. Of it
+        // the names are copied.
         ALL_TOPICS => 5,
-        // DescribeGroups and ConsumerGroupDescribe: four bytes for a partition that a member has, for which librdkafka makes twice
-        // an entry of 64 bytes and a copy of the topic's name.
+        // DescribeGroups and ConsumerGroupDescribe: four bytes for a partition that a member has,
+        // for which librdkafka makes twice an entry of 64 bytes and a copy of the topic's name.
         15 | 69 => 64,
         // Listed groups, offsets, and the replicas of partitions, each with a name of its broker.
         _ => 24,
@@ -41,15 +44,16 @@ fn unfolded(kind: c_int) -> usize {
 /// An answer of up to so many bytes may use the memory that larger ones may not.
 const SMALL_FRAME: usize = 1 << 20;
 
-/// How long what is made of an answer is taken to be there once the answer itself is freed: as long as its client reads metadata, and
-/// at least this long.
+/// How long what is made of an answer is taken to be there once the answer itself is freed: as long
+/// as its client reads metadata, and at least this long.
 const LINGER: Duration = Duration::from_millis(200);
 
 /// Refused brokers that are counted. A cluster is closed long before it has named so many.
 const COUNTED: usize = 20_000;
 
-/// An allocation of more bytes has a mapping of its own, which is given back with it. Without being told, glibc raises this with each
-/// large allocation that is freed, to 32 MiB, and then keeps what large answers took, for each of the threads that received one.
+/// An allocation of more bytes has a mapping of its own, which is given back with it. Without being
+/// told, glibc raises this with each large allocation that is freed, to 32 MiB, and then keeps what
+/// large answers took, for each of the threads that received one.
 const OWN_MAPPING: libc::c_int = 256 << 10;
 
 static GIVE_BACK: Once = Once::new();
@@ -194,8 +198,9 @@ impl Table {
         let admitted = self.frames.values().filter(|frame| frame.is_admitted);
         let own = |frame: &&Frame| frame.client == client;
         let receiving: usize = admitted.filter(own).map(|frame| frame.cost).sum();
-        // What is made of a client's earlier answers is in the way of others, but not in its own: it asks again when the time of a
-        // question is over, and then each answer would wait for the one before.
+        // What is made of a client's earlier answers is in the way of others, but not in its own:
+        // it asks again when the time of a question is over, and then each answer would wait for
+        // the one before.
         let lingering = self.lingering.iter().map(|one| &one.frame);
         let lingering: usize = lingering.filter(own).map(|frame| frame.cost).sum();
         let held = self.held.saturating_sub(lingering);
@@ -299,7 +304,8 @@ impl Bounded {
         ptr::without_provenance_mut(self.0)
     }
 
-    /// Says that metadata is read, until this is dropped: what librdkafka has made of it is there as long.
+    /// Says that metadata is read, until this is dropped: what librdkafka has made of it is there
+    /// as long.
     pub(super) fn reading(&self) -> Reading {
         let mut table = lock(&TABLE);
         table.last += 1;
@@ -350,7 +356,8 @@ unsafe extern "C" {
     fn lagrange_is_bounded() -> bool;
 }
 
-// What `bounds.c` asks. Pointers are numbers here and are never followed; nothing here can panic while it holds the lock.
+// What `bounds.c` asks. Pointers are numbers here and are never followed; nothing here can panic
+// while it holds the lock.
 
 #[unsafe(no_mangle)]
 extern "C" fn lagrange_admit_broker(client: *mut c_void, id: i32) -> bool {

@@ -1,5 +1,5 @@
-//! The calls. Each is begun before its future is first awaited, frees what it made to begin, and may be dropped while it
-//! waits.
+//! The calls. Each is begun before its future is first awaited, frees what it made to begin, and
+//! may be dropped while it waits.
 
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_char};
@@ -20,7 +20,8 @@ use crate::kafka::reader::{
     Cluster, DescribedGroup, LeaderedPartitions, ListedGroup, Position, TopicLayout,
 };
 
-/// Partitions in one call for offsets: its cost is quadratic, and it holds the handle's lock (30,000 at once 2.9 s).
+/// Partitions in one call for offsets: its cost is quadratic, and it holds the handle's lock
+/// (30,000 at once 2.9 s).
 const OFFSETS_AT_ONCE: usize = 2_000;
 
 /// librdkafka's numbers for "latest", "earliest" and "none" instead of an offset.
@@ -28,8 +29,9 @@ const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const NONE: i64 = -1001;
 
-/// How long a question to any server blocks before it looks whether anybody still waits, and whether it is of any use: at first,
-/// doubled each time, and at most. While it blocks, librdkafka knocks on at doors that it was refused at.
+/// How long a question to any server blocks before it looks whether anybody still waits, and
+/// whether it is of any use: at first, doubled each time, and at most. While it blocks, librdkafka
+/// knocks on at doors that it was refused at.
 const SLICES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// How long other servers are given to answer after one has refused a login.
@@ -76,10 +78,11 @@ fn unexpected<T>(_: Reply) -> Result<T, Failure> {
 impl Handle {
     /// The brokers, from whichever of so many servers answers first within `timeout`.
     ///
-    /// Only for a handle that has described no topic yet. `rd_kafka_metadata` asks along for every topic that the cache is
-    /// waiting for, and with that request, whatever `allow.auto.create.topics` says, it allows the broker to create them
-    /// (librdkafka 2.12, `rdkafka_metadata.c` line 127): a reader that bootstrapped again in the middle of an outage could
-    /// bring back a deleted topic.
+    /// Only for a handle that has described no topic yet. `rd_kafka_metadata` asks along for every
+    /// topic that the cache is waiting for, and with that request, whatever
+    /// `allow.auto.create.topics` says, it allows the broker to create them (librdkafka 2.12,
+    /// `rdkafka_metadata.c` line 127): a reader that bootstrapped again in the middle of an outage
+    /// could bring back a deleted topic.
     pub(in crate::kafka) async fn bootstrap(
         &self,
         servers: usize,
@@ -107,8 +110,9 @@ impl Handle {
         .await
     }
 
-    /// Asks on a thread of its own, again and again until `timeout`, until none of so many servers is left that might answer, or
-    /// until nobody waits: one question would block the end of the handle for as long as it may take.
+    /// Asks on a thread of its own, again and again until `timeout`, until none of so many servers
+    /// is left that might answer, or until nobody waits: one question would block the end of the
+    /// handle for as long as it may take.
     async fn metadata<T: Send + 'static>(
         &self,
         servers: usize,
@@ -168,7 +172,8 @@ impl Handle {
         }
     }
 
-    /// ListConsumerGroups: the groups that the broker lists, and what it said was in the way of listing more.
+    /// ListConsumerGroups: the groups that the broker lists, and what it said was in the way of
+    /// listing more.
     pub(in crate::kafka) async fn groups(
         &self,
         on: NodeId,
@@ -204,7 +209,8 @@ impl Handle {
             let (client, queue) = (core.client.pointer(), core.queue.pointer());
             let names = c_strings(groups)?;
             let mut names: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-            // SAFETY: handle, options and queue are alive during the call; so are the names, which are copied.
+            // SAFETY: handle, options and queue are alive during the call; so are the names, which
+            // are copied.
             core.begin(&options, || unsafe {
                 sys::rd_kafka_DescribeConsumerGroups(
                     client,
@@ -234,7 +240,8 @@ impl Handle {
             let options = core.options(call, timeout)?.to(on)?;
             let (client, queue) = (core.client.pointer(), core.queue.pointer());
             let topics = Topics::new(names)?;
-            // SAFETY: handle, options and queue are alive during the call; so are the names, which are copied.
+            // SAFETY: handle, options and queue are alive during the call; so are the names, which
+            // are copied.
             core.begin(&options, || unsafe {
                 sys::rd_kafka_DescribeTopics(client, topics.0.as_ptr(), options.pointer(), queue);
             })
@@ -245,8 +252,8 @@ impl Handle {
         }
     }
 
-    /// ListConsumerGroupOffsets of one group: for these partitions, or with `None` for all that it has committed and that
-    /// may be described.
+    /// ListConsumerGroupOffsets of one group: for these partitions, or with `None` for all that it
+    /// has committed and that may be described.
     pub(in crate::kafka) async fn committed(
         &self,
         on: NodeId,
@@ -261,7 +268,8 @@ impl Handle {
             let (client, queue) = (core.client.pointer(), core.queue.pointer());
             let request = GroupOffsets::new(group, partitions)?;
             let mut requests = [request.0.as_ptr()];
-            // SAFETY: handle, options and queue are alive during the call; so is the request, which is copied.
+            // SAFETY: handle, options and queue are alive during the call; so is the request, which
+            // is copied.
             core.begin(&options, || unsafe {
                 sys::rd_kafka_ListConsumerGroupOffsets(
                     client,
@@ -312,7 +320,8 @@ impl Handle {
                 Wanted::FirstSince(time) => time.as_millisecond().max(0),
             };
             let list = PartitionList::new(partitions, wanted)?;
-            // SAFETY: handle, options and queue are alive during the call; so is the list, which is copied.
+            // SAFETY: handle, options and queue are alive during the call; so is the list, which is
+            // copied.
             core.begin(&options, || unsafe {
                 sys::rd_kafka_ListOffsets(client, list.pointer(), options.pointer(), queue);
             })
@@ -377,7 +386,8 @@ impl GroupOffsets {
         let list = list
             .as_ref()
             .map_or(std::ptr::null(), |list| list.pointer().cast_const());
-        // SAFETY: the name and the list are alive during the call, which copies them; null means all.
+        // SAFETY: the name and the list are alive during the call, which copies them; null means
+        // all.
         let request = unsafe { sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list) };
         NonNull::new(request).map(Self).ok_or_else(Failure::closed)
     }

@@ -43,7 +43,8 @@ impl Client {
         let Some(handle) = NonNull::new(client) else {
             // SAFETY: has no precondition; gives a code of librdkafka's own.
             let code = unsafe { sys::rd_kafka_last_error() } as i32;
-            // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed before.
+            // SAFETY: librdkafka has left a NUL-terminated text in the buffer, which was zeroed
+            // before.
             let message = unsafe { text(message.as_ptr()) };
             return Err(match code {
                 NO_RESOURCES => Failure::out_of_resources(&message),
@@ -57,11 +58,13 @@ impl Client {
         Ok(client)
     }
 
-    /// Ends the membership that never began. Otherwise librdkafka asks who coordinates the group: twice a second for ever where it
-    /// may not know. The group itself stays until the handle goes, for answers that mean it to find.
+    /// Ends the membership that never began. Otherwise librdkafka asks who coordinates the group:
+    /// twice a second for ever where it may not know. The group itself stays until the handle goes,
+    /// for answers that mean it to find.
     fn end_group(&self) {
-        // SAFETY: the handle is alive as long as `self`. There is no assignment to give back and nothing to commit, so that this
-        // waits for librdkafka's main thread alone, never for a broker. The result is a code of librdkafka's own.
+        // SAFETY: the handle is alive as long as `self`. There is no assignment to give back and
+        // nothing to commit, so that this waits for librdkafka's main thread alone, never for a
+        // broker. The result is a code of librdkafka's own.
         let code = unsafe { sys::rd_kafka_consumer_close(self.pointer()) };
         if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             tracing::debug!(code = code as i32, "librdkafka did not end its group");
@@ -89,7 +92,8 @@ impl Client {
         timeout: Duration,
     ) -> Result<Metadata, Failure> {
         let mut metadata = ptr::null();
-        // SAFETY: the handle is alive as long as `self`; the result is written to a pointer of ours.
+        // SAFETY: the handle is alive as long as `self`; the result is written to a pointer of
+        // ours.
         let code = unsafe {
             numbers::rd_kafka_metadata(
                 self.pointer(),
@@ -125,8 +129,8 @@ impl Client {
         let mut pointers: Vec<_> = extensions.iter().map(|text| text.as_ptr()).collect();
         let expires = token.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut message = [0; MESSAGE];
-        // SAFETY: the handle is alive as long as `self`; strings, the array of their pointers and the buffer outlive the
-        // call, which copies.
+        // SAFETY: the handle is alive as long as `self`; strings, the array of their pointers and
+        // the buffer outlive the call, which copies.
         let code = unsafe {
             sys::rd_kafka_oauthbearer_set_token(
                 self.pointer(),
@@ -149,12 +153,13 @@ impl Client {
         })
     }
 
-    /// Says that there is no token now. librdkafka asks again in ten seconds, and tells it as an error.
+    /// Says that there is no token now. librdkafka asks again in ten seconds, and tells it as an
+    /// error.
     pub(super) fn no_token(&self, why: &str) {
         // What CString refuses cannot be told.
         let why = CString::new(why).unwrap_or_default();
-        // SAFETY: the handle is alive as long as `self`; the string outlives the call, which copies. The result, that there
-        // is no such login, concerns nobody.
+        // SAFETY: the handle is alive as long as `self`; the string outlives the call, which
+        // copies. The result, that there is no such login, concerns nobody.
         unsafe { sys::rd_kafka_oauthbearer_set_token_failure(self.pointer(), why.as_ptr()) };
     }
 
@@ -174,8 +179,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // Its group has ended already.
-        // SAFETY: ours, alive, not used after this; queues and events were destroyed before (`Core`'s order of fields).
+        // Its group has ended already. SAFETY: ours, alive, not used after this; queues and events
+        // were destroyed before (`Core`'s order of fields).
         unsafe {
             sys::rd_kafka_destroy_flags(self.pointer(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
         }
@@ -187,7 +192,8 @@ pub(super) struct Metadata(NonNull<sys::rd_kafka_metadata>);
 
 impl Metadata {
     pub(in crate::kafka) fn brokers(&self) -> Vec<NodeId> {
-        // SAFETY: alive as long as `self`; `brokers` points to `broker_cnt` of them, or is null when there are none.
+        // SAFETY: alive as long as `self`; `brokers` points to `broker_cnt` of them, or is null
+        // when there are none.
         unsafe {
             let metadata = self.0.as_ref();
             let count = usize::try_from(metadata.broker_cnt).unwrap_or(0);
@@ -202,8 +208,8 @@ impl Metadata {
         let metadata = unsafe { self.0.as_ref() };
         let count = usize::try_from(metadata.topic_cnt).unwrap_or(0);
         (0..count).filter_map(move |i| {
-            // SAFETY: `topics` points to `topic_cnt` of them. No reference is made: the error may be a number that
-            // the enum lacks. The name lives as long as `self` and is copied.
+            // SAFETY: `topics` points to `topic_cnt` of them. No reference is made: the error may
+            // be a number that the enum lacks. The name lives as long as `self` and is copied.
             unsafe {
                 let topic = metadata.topics.add(i);
                 let error = (&raw const (*topic).err).cast::<c_int>().read();

@@ -34,7 +34,8 @@ impl Config {
     pub(super) fn set(&mut self, name: &'static str, value: &Secret) -> Result<(), Failure> {
         let (property, value) = (c_string(name)?, secret_c_string(name, value)?);
         let mut message = [0; MESSAGE];
-        // SAFETY: the configuration is ours and alive; both strings and the buffer outlive the call, which copies.
+        // SAFETY: the configuration is ours and alive; both strings and the buffer outlive the
+        // call, which copies.
         let result = unsafe {
             sys::rd_kafka_conf_set(
                 self.0.as_ptr(),
@@ -59,32 +60,37 @@ impl Config {
         unsafe { sys::rd_kafka_conf_set_opaque(self.0.as_ptr(), bounded.opaque()) };
     }
 
-    /// Has librdkafka say why it does not trust a broker's certificate: by itself it tells only that it does not.
+    /// Has librdkafka say why it does not trust a broker's certificate: by itself it tells only
+    /// that it does not.
     pub(super) fn explain_distrust(&mut self) {
-        // SAFETY: the configuration is ours and alive; the callback is a static function without state.
+        // SAFETY: the configuration is ours and alive; the callback is a static function without
+        // state.
         unsafe { sys::rd_kafka_conf_set_ssl_cert_verify_cb(self.0.as_ptr(), Some(explain)) };
     }
 
-    /// Has every connection to a loopback or link-local address refused, whatever name led there and whoever gave it:
-    /// the user, DNS, or a broker that advertises it.
+    /// Has every connection to a loopback or link-local address refused, whatever name led there
+    /// and whoever gave it: the user, DNS, or a broker that advertises it.
     pub(super) fn refuse_local_addresses(&mut self) {
-        // SAFETY: the configuration is ours and alive; the callback is a static function without state.
+        // SAFETY: the configuration is ours and alive; the callback is a static function without
+        // state.
         unsafe { sys::rd_kafka_conf_set_connect_cb(self.0.as_ptr(), Some(connect_elsewhere)) };
     }
 }
 
 impl Drop for Config {
     fn drop(&mut self) {
-        // SAFETY: ours, alive, and not used after this: `Client::new` forgets what it has given away.
+        // SAFETY: ours, alive, and not used after this: `Client::new` forgets what it has given
+        // away.
         unsafe { sys::rd_kafka_conf_destroy(self.0.as_ptr()) };
     }
 }
 
-/// Takes what OpenSSL found of one certificate as it is, and puts it into words, which librdkafka logs. Returns whether the
-/// certificate may be trusted.
+/// Takes what OpenSSL found of one certificate as it is, and puts it into words, which librdkafka
+/// logs. Returns whether the certificate may be trusted.
 ///
 /// # Safety
-/// To be called by librdkafka alone, with a number and a buffer of `size` bytes that live during the call.
+/// To be called by librdkafka alone, with a number and a buffer of `size` bytes that live during
+/// the call.
 unsafe extern "C" fn explain(
     _client: *mut sys::rd_kafka_t,
     _name: *const c_char,
@@ -135,7 +141,8 @@ fn distrust(found: c_int) -> &'static str {
 /// Connects as librdkafka itself would, except to this machine and its link. Returns 0 or an errno.
 ///
 /// # Safety
-/// To be called by librdkafka alone, with a socket and an address of `length` bytes that live during the call.
+/// To be called by librdkafka alone, with a socket and an address of `length` bytes that live
+/// during the call.
 unsafe extern "C" fn connect_elsewhere(
     socket: c_int,
     address: *const libc::sockaddr,
@@ -174,7 +181,8 @@ unsafe fn address_of(address: *const libc::sockaddr, length: libc::socklen_t) ->
     if length < size_of::<libc::sa_family_t>() {
         return None;
     }
-    // SAFETY: long enough for the family, which every sockaddr begins with; reads need no alignment.
+    // SAFETY: long enough for the family, which every sockaddr begins with; reads need no
+    // alignment.
     let family = unsafe { ptr::read_unaligned(address.cast::<libc::sa_family_t>()) };
     match c_int::from(family) {
         libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {

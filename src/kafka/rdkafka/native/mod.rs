@@ -1,25 +1,31 @@
-//! The admin calls of librdkafka that rust-rdkafka's safe layer lacks or routes by itself, and every line of unsafe code.
-//! Knows no policy: a call is sent to the broker it names, its answer is copied out, and what it means is for others.
+//! The admin calls of librdkafka that rust-rdkafka's safe layer lacks or routes by itself, and
+//! every line of unsafe code. Knows no policy: a call is sent to the broker it names, its answer is
+//! copied out, and what it means is for others.
 //!
 //! What holds everywhere here, by construction (`kafka.md`, the seven rules):
 //!
-//! * The handle is of type CONSUMER, has a `group.id` of its own and never subscribes. Without a group id, the first
-//!   NOT_COORDINATOR answer to an OffsetFetch is a segmentation fault (librdkafka #5040). The group is closed at once:
-//!   after an open one librdkafka asks for ever, which takes a right that readers do not have.
-//! * Every call but the one for offsets, which goes to leaders, names its broker. Routing by librdkafka uses freed memory
-//!   when connections flap (librdkafka #5397).
-//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd; the [`pump`] reads the fd, *then*
-//!   drains the queue until it is empty, so that no wake-up is lost.
-//! * A token that librdkafka asks for is fetched by the pump itself, so that nothing else holds the handle meanwhile.
-//! * The opaque of a call is a ticket number, never a pointer: a future that is dropped only leaves a ticket that
-//!   nobody redeems.
-//! * Answers are copied into owned values before their event is destroyed, and every event is destroyed before the handle.
-//! * The handle ends in this order, on a thread that may block: the pump has ended, io events are switched off, the queue
-//!   is destroyed, the handle is destroyed, the fd is closed. librdkafka can never write into a descriptor that was closed
-//!   and given to somebody else.
-//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`bounds`] has not let in. That rests on functions of
-//!   librdkafka that it does not promise (docs/decisions/0011), and that `bounds.c` stands before: the only C of ours.
-//! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one that they lack.
+//! * The handle is of type CONSUMER, has a `group.id` of its own and never subscribes. Without a
+//!   group id, the first NOT_COORDINATOR answer to an OffsetFetch is a segmentation fault
+//!   (librdkafka #5040). The group is closed at once: after an open one librdkafka asks for ever,
+//!   which takes a right that readers do not have.
+//! * Every call but the one for offsets, which goes to leaders, names its broker. Routing by
+//!   librdkafka uses freed memory when connections flap (librdkafka #5397).
+//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd; the [`pump`]
+//!   reads the fd, *then* drains the queue until it is empty, so that no wake-up is lost.
+//! * A token that librdkafka asks for is fetched by the pump itself, so that nothing else holds the
+//!   handle meanwhile.
+//! * The opaque of a call is a ticket number, never a pointer: a future that is dropped only leaves
+//!   a ticket that nobody redeems.
+//! * Answers are copied into owned values before their event is destroyed, and every event is
+//!   destroyed before the handle.
+//! * The handle ends in this order, on a thread that may block: the pump has ended, io events are
+//!   switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
+//!   can never write into a descriptor that was closed and given to somebody else.
+//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`bounds`] has not
+//!   let in. That rests on functions of librdkafka that it does not promise (docs/decisions/0011),
+//!   and that `bounds.c` stands before: the only C of ours.
+//! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one
+//!   that they lack.
 
 #![allow(unsafe_code)]
 
@@ -53,8 +59,8 @@ use queue::{Queue, Wake};
 pub(super) use bounds::{Refused, Why};
 pub(super) use call::Wanted;
 
-/// How long the thread that closes a handle waits for its pump to end. A pump ends at its next wait; only a runtime that
-/// runs nothing any more keeps it.
+/// How long the thread that closes a handle waits for its pump to end. A pump ends at its next
+/// wait; only a runtime that runs nothing any more keeps it.
 const PUMP_ENDS: Duration = Duration::from_secs(5);
 
 /// What a call failed with: librdkafka's or the broker's number, and their words.
@@ -124,8 +130,8 @@ struct Core {
     news: News,
 }
 
-/// Runs `work` on a thread of its own. A thread and not `spawn_blocking`: a runtime that ends waits for those, and
-/// librdkafka may hang.
+/// Runs `work` on a thread of its own. A thread and not `spawn_blocking`: a runtime that ends waits
+/// for those, and librdkafka may hang.
 fn off_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -171,7 +177,8 @@ impl Handle {
         })
     }
 
-    /// Whether it can never answer again: closed, its pump ended, or librdkafka said that it is beyond repair.
+    /// Whether it can never answer again: closed, its pump ended, or librdkafka said that it is
+    /// beyond repair.
     pub(super) fn is_broken(&self) -> bool {
         match &*lock(&self.running) {
             Some(running) => running.pump.is_finished() || running.core.news.is_fatal(),
@@ -231,7 +238,8 @@ impl Running {
         } = self;
         pump.abort();
         let close = move || {
-            // The pump's share of the core has to be gone, or the pump would destroy it, on a thread of the runtime.
+            // The pump's share of the core has to be gone, or the pump would destroy it, on a
+            // thread of the runtime.
             if pump_gone.recv_timeout(PUMP_ENDS) == Err(RecvTimeoutError::Timeout) {
                 tracing::warn!("the event pump of a Kafka client did not end in time");
             }

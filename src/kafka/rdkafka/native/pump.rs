@@ -1,5 +1,5 @@
-//! Drains a client's queue: answers to those who wait for them, everything else into the news. Waits for nothing but
-//! the eventfd.
+//! Drains a client's queue: answers to those who wait for them, everything else into the news.
+//! Waits for nothing but the eventfd.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
@@ -24,7 +24,8 @@ use crate::sync::lock;
 /// Events taken before other tasks get their turn.
 const AT_ONCE: usize = 256;
 
-/// librdkafka's numbers for a login that was refused, for no connection, and for TLS that did not come about.
+/// librdkafka's numbers for a login that was refused, for no connection, and for TLS that did not
+/// come about.
 const LOGIN_REFUSED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
 const NOT_CONNECTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
 const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32;
@@ -32,12 +33,14 @@ const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32
 const OUT_OF_RESOURCES: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE as i32;
 const UNREADABLE: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
 
-/// The facilities under which librdkafka logs why a certificate is not trusted, and what of an answer it cannot read.
+/// The facilities under which librdkafka logs why a certificate is not trusted, and what of an
+/// answer it cannot read.
 const DISTRUST: &str = "SSLCERTVRFY";
 const PROTOCOL: &str = "PROTOERR";
 
-/// Servers that have to refuse a login before it counts as refused, where there are so many: one that starts refuses for a moment
-/// whom it knows, since users stand in the log that it is still reading. More would only be knocked at in vain.
+/// Servers that have to refuse a login before it counts as refused, where there are so many: one
+/// that starts refuses for a moment whom it knows, since users stand in the log that it is still
+/// reading. More would only be knocked at in vain.
 const REFUSALS: usize = 2;
 
 /// Different errors that are kept: a handful a broker, of a few brokers.
@@ -70,8 +73,8 @@ impl Mail {
 /// What librdkafka tells without being asked.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// Why a login fails or a server cannot be reached is told only here: the calls just time out. Kept until a call
-    /// succeeds, each text once.
+    /// Why a login fails or a server cannot be reached is told only here: the calls just time out.
+    /// Kept until a call succeeds, each text once.
     errors: Mutex<BTreeMap<String, Code>>,
     /// The servers that did not let us in, or that we do not trust, since then.
     refusing: Mutex<BTreeSet<String>>,
@@ -124,7 +127,8 @@ impl News {
             return;
         };
         tracing::debug!(code = failure.code.0, message = %failure.message, "Kafka client error");
-        // A client that could not start all of its threads leaves something behind with each that it tries to start again.
+        // A client that could not start all of its threads leaves something behind with each that
+        // it tries to start again.
         if event.is_fatal() || failure.code.0 == OUT_OF_RESOURCES {
             self.fatal.store(true, Ordering::Relaxed);
         }
@@ -170,9 +174,9 @@ impl News {
     }
 }
 
-/// A message without what changes from one time to the next, "(after 2ms in state CONNECT, 1 identical error(s)
-/// suppressed)", and without the name of the connection that only librdkafka knows: whoever shows it would otherwise have
-/// news each time.
+/// A message without what changes from one time to the next, "(after 2ms in state CONNECT, 1
+/// identical error(s) suppressed)", and without the name of the connection that only librdkafka
+/// knows: whoever shows it would otherwise have news each time.
 fn plain(message: &str) -> &str {
     let message = message
         .strip_prefix("GroupCoordinator: ")
@@ -183,14 +187,16 @@ fn plain(message: &str) -> &str {
     }
 }
 
-/// The bootstrap server that a message is about: "sasl_ssl://kafka-0:9093/bootstrap: SASL authentication error". Brokers that are
-/// known by their numbers are the same ones again, and nobody knows of them before a server has let us in.
+/// The bootstrap server that a message is about: "sasl_ssl://kafka-0:9093/bootstrap: SASL
+/// authentication error". Brokers that are known by their numbers are the same ones again, and
+/// nobody knows of them before a server has let us in.
 fn server(message: &str) -> Option<&str> {
     let (name, _) = plain(message).split_once(": ")?;
     name.strip_suffix("/bootstrap")
 }
 
-/// The task that drains. Fields are dropped in this order: the core before the news that it is gone.
+/// The task that drains. Fields are dropped in this order: the core before the news that it is
+/// gone.
 pub(super) struct Pump {
     fd: AsyncFd<OwnedFd>,
     core: Arc<Core>,
@@ -208,7 +214,8 @@ impl Pump {
         gone: Sender<()>,
     ) -> std::io::Result<Self> {
         let fd = core.wake.reader()?;
-        // SAFETY: an owned descriptor: it stays the same and open until the registration has dropped it.
+        // SAFETY: an owned descriptor: it stays the same and open until the registration has
+        // dropped it.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? };
         Ok(Self {
             fd,
@@ -229,8 +236,8 @@ impl Pump {
                     let Ok(mut ready) = ready else {
                         return;
                     };
-                    // Read before the queue is drained: what comes in between wakes again. A read that would block is no
-                    // loss.
+                    // Read before the queue is drained: what comes in between wakes again. A read
+                    // that would block is no loss.
                     let _ = ready.try_io(|fd| clear(fd.get_ref()));
                 }
             }
@@ -301,8 +308,9 @@ impl Pump {
     }
 }
 
-/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as an error. But for two things:
-/// why a certificate is not trusted, and why an answer cannot be read, are only logged.
+/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as
+/// an error. But for two things: why a certificate is not trusted, and why an answer cannot be
+/// read, are only logged.
 fn log(event: &Event) -> Option<Failure> {
     let (level, facility, line) = event.log()?;
     tracing::debug!(level, facility, "librdkafka: {line}");

@@ -39,7 +39,8 @@ impl Wake {
 /// Takes what was written to an eventfd, so that the next write wakes again.
 pub(super) fn clear(fd: &OwnedFd) -> std::io::Result<()> {
     let mut count = [0_u8; 8];
-    // SAFETY: the descriptor is open as long as `fd`; the buffer has the 8 bytes that an eventfd gives.
+    // SAFETY: the descriptor is open as long as `fd`; the buffer has the 8 bytes that an eventfd
+    // gives.
     let read = unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
     if read < 0 {
         return Err(std::io::Error::last_os_error());
@@ -57,14 +58,16 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// A queue that takes the client's own events (errors, statistics, logs) besides results, and that wakes `wake`.
+    /// A queue that takes the client's own events (errors, statistics, logs) besides results, and
+    /// that wakes `wake`.
     pub(super) fn of(client: &Client, wake: &Wake) -> Result<Self, Failure> {
         // SAFETY: the handle is alive.
         let queue = unsafe { sys::rd_kafka_queue_new(client.pointer()) };
         let queue = Self(NonNull::new(queue).ok_or_else(Failure::closed)?);
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: handle and both queues are alive; the main queue's reference is given back, the forwarding stays.
-        // The payload is copied; the descriptor stays open until io events are switched off (`Core`'s order of fields).
+        // SAFETY: handle and both queues are alive; the main queue's reference is given back, the
+        // forwarding stays. The payload is copied; the descriptor stays open until io events are
+        // switched off (`Core`'s order of fields).
         unsafe {
             let main = sys::rd_kafka_queue_get_main(client.pointer());
             sys::rd_kafka_queue_forward(main, queue.pointer());
@@ -94,8 +97,8 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: ours, alive, not used after this; the handle outlives it (`Core`'s order of fields). After the first
-        // call librdkafka writes to the descriptor no more.
+        // SAFETY: ours, alive, not used after this; the handle outlives it (`Core`'s order of
+        // fields). After the first call librdkafka writes to the descriptor no more.
         unsafe {
             sys::rd_kafka_queue_io_event_enable(self.pointer(), -1, ptr::null(), 0);
             sys::rd_kafka_queue_destroy(self.pointer());
@@ -103,8 +106,8 @@ impl Drop for Queue {
     }
 }
 
-/// An event taken from a queue. What it points to lives as long as it does. Not `Send`: it is read and destroyed where it
-/// was taken.
+/// An event taken from a queue. What it points to lives as long as it does. Not `Send`: it is read
+/// and destroyed where it was taken.
 pub(super) struct Event(NonNull<sys::rd_kafka_event_t>);
 
 impl Event {
@@ -120,7 +123,8 @@ impl Event {
 
     /// The ticket number of the call that it answers.
     pub(super) fn ticket(&self) -> usize {
-        // SAFETY: the event is alive as long as `self`. The pointer is a number, and never followed.
+        // SAFETY: the event is alive as long as `self`. The pointer is a number, and never
+        // followed.
         unsafe { sys::rd_kafka_event_opaque(self.pointer()) }.addr()
     }
 
@@ -166,7 +170,8 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: ours, not used after this; the handle is still alive: only the pump takes events, and it holds the core.
+        // SAFETY: ours, not used after this; the handle is still alive: only the pump takes events,
+        // and it holds the core.
         unsafe { sys::rd_kafka_event_destroy(self.pointer()) };
     }
 }

@@ -17,8 +17,8 @@ pub(in crate::kafka) type GroupFailure = Failure;
 /// Partitions with what was answered for each: an offset as it came, or an error's number.
 pub(super) type Offsets = Vec<(TopicPartition, Result<i64, Code>)>;
 
-/// Partitions with what their leaders answered: an offset, and the timestamp of the record there where one was asked for by
-/// its timestamp, both as they came; or an error's number.
+/// Partitions with what their leaders answered: an offset, and the timestamp of the record there
+/// where one was asked for by its timestamp, both as they came; or an error's number.
 pub(super) type Found = Vec<(TopicPartition, Result<(i64, i64), Code>)>;
 
 /// The answer to a call.
@@ -33,7 +33,8 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// Whether some of it came over the wire: some calls answer `Ok` with nothing but local errors inside.
+    /// Whether some of it came over the wire: some calls answer `Ok` with nothing but local errors
+    /// inside.
     pub(super) fn is_from_a_broker(&self) -> bool {
         let local = |code: Code| code.0 < 0;
         match self {
@@ -52,8 +53,9 @@ impl Reply {
 
 /// The answer that an event carries.
 pub(super) fn reply(event: &Event) -> Result<Reply, Failure> {
-    // SAFETY, for each arm: the event is alive until this returns, everything is copied out of it, and the kind of the
-    // result was just read from the event. A result of another kind is null, which each function takes as empty.
+    // SAFETY, for each arm: the event is alive until this returns, everything is copied out of it,
+    // and the kind of the result was just read from the event. A result of another kind is null,
+    // which each function takes as empty.
     match event.kind() {
         // SAFETY: as above.
         sys::RD_KAFKA_EVENT_DESCRIBECLUSTER_RESULT => Ok(unsafe { cluster(event) }),

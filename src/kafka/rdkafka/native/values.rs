@@ -23,8 +23,9 @@ pub(super) const INVALID_ARGUMENT: i32 =
 /// Room for librdkafka's words about why a call was refused.
 pub(super) const MESSAGE: usize = 512;
 
-/// The same C functions as in rdkafka-sys, with the numbers that brokers choose as numbers: the bindings declare a Rust
-/// enum there, which must never hold a number that it does not list. A C enum is passed as an `int`.
+/// The same C functions as in rdkafka-sys, with the numbers that brokers choose as numbers: the
+/// bindings declare a Rust enum there, which must never hold a number that it does not list. A C
+/// enum is passed as an `int`.
 pub(super) mod numbers {
     use std::ffi::c_int;
 
@@ -75,7 +76,8 @@ pub(super) unsafe fn slice<'a, T>(array: *mut *const T, count: usize) -> &'a [*c
     if array.is_null() {
         return &[];
     }
-    // SAFETY: not null, so by the contract `count` initialised pointers that outlive 'a and that nobody writes to.
+    // SAFETY: not null, so by the contract `count` initialised pointers that outlive 'a and that
+    // nobody writes to.
     unsafe { std::slice::from_raw_parts(array, count) }
 }
 
@@ -87,7 +89,8 @@ pub(super) unsafe fn failure(error: *const sys::rd_kafka_error_t) -> Option<Fail
     if error.is_null() {
         return None;
     }
-    // SAFETY: not null, so by the contract a live error object; its string lives as long as it does and is copied.
+    // SAFETY: not null, so by the contract a live error object; its string lives as long as it does
+    // and is copied.
     unsafe {
         let code = numbers::rd_kafka_error_code(error);
         (code != 0).then(|| Failure {
@@ -138,7 +141,8 @@ impl PartitionList {
         let list = Self(NonNull::new(list).ok_or_else(Failure::closed)?);
         for TopicPartition { topic, partition } in partitions {
             let topic = c_string(topic)?;
-            // SAFETY: the list is ours and alive; the name is copied; the entry that is returned lives in the list.
+            // SAFETY: the list is ours and alive; the name is copied; the entry that is returned
+            // lives in the list.
             unsafe {
                 let entry = sys::rd_kafka_topic_partition_list_add(
                     list.pointer(),

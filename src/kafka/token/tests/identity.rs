@@ -1,5 +1,5 @@
-//! Keys that are lent over real connections, by an agent and by a token service. Whatever those answer or are shown holds
-//! markers that no error may show.
+//! Keys that are lent over real connections, by an agent and by a token service. Whatever those
+//! answer or are shown holds markers that no error may show.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -204,7 +204,8 @@ fn a_process_without_the_variables_has_no_identity() {
     assert_eq!(of(&half).unwrap_err(), InvalidAws::NoIdentity);
 }
 
-/// Decision 38 is about what a resource names; the process's own environment may name what EKS puts on the node's link.
+/// Decision 38 is about what a resource names; the process's own environment may name what EKS puts
+/// on the node's link.
 #[rstest]
 #[case::eks("http://169.254.170.23/v1/credentials", true)]
 #[case::eks_by_ipv6("http://[fd00:ec2::23]/v1/credentials", true)]

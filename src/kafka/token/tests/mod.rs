@@ -1,4 +1,5 @@
-//! Tokens from a real endpoint over real connections. Whatever it answers holds markers that no error may show.
+//! Tokens from a real endpoint over real connections. Whatever it answers holds markers that no
+//! error may show.
 
 mod identity;
 

@@ -1,14 +1,16 @@
-//! What was fetched and not yet done, by partition, and whose turn it is. Pure: it is told the time.
+//! What was fetched and not yet done, by partition, and whose turn it is. Pure: it is told the
+//! time.
 //!
-//! Each partition has a lane of its own, and lanes take turns: taken as a broker sends them, hundreds of records of one
-//! partition in a row, they would leave the other partitions of a slow consumer standing for minutes. A lane holds offsets
-//! only; the records themselves are let go.
+//! Each partition has a lane of its own, and lanes take turns: taken as a broker sends them,
+//! hundreds of records of one partition in a row, they would leave the other partitions of a slow
+//! consumer standing for minutes. A lane holds offsets only; the records themselves are let go.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A lane takes no more records than this; what else was fetched waits in librdkafka, which then fetches no more of it.
+/// A lane takes no more records than this; what else was fetched waits in librdkafka, which then
+/// fetches no more of it.
 const LANE: usize = 100;
 
 /// How long a partition rests before its poison record is tried again.
@@ -118,7 +120,8 @@ impl Backlog {
         lane.map_or(0, |lane| LANE.saturating_sub(lane.waiting.len()))
     }
 
-    /// The next record, taking turns: its place stays in front of its lane until it is told what became of it.
+    /// The next record, taking turns: its place stays in front of its lane until it is told what
+    /// became of it.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(Place, Fetched)> {
         let count = self.lanes.len();
         let found = (0..count)
@@ -150,7 +153,8 @@ impl Backlog {
         }
     }
 
-    /// When there is something to do: now, at a retry's time, or `None` for only when more is fetched.
+    /// When there is something to do: now, at a retry's time, or `None` for only when more is
+    /// fetched.
     pub(crate) fn ready_at(&self, now: Instant) -> Option<Instant> {
         let busy = self.lanes.iter().filter(|lane| !lane.waiting.is_empty());
         busy.map(|lane| lane.retry_at.unwrap_or(now).max(now)).min()
@@ -167,7 +171,8 @@ impl Backlog {
             .collect()
     }
 
-    /// What is done in the lanes that `wanted` picks and not confirmed, whether it was asked for or not.
+    /// What is done in the lanes that `wanted` picks and not confirmed, whether it was asked for or
+    /// not.
     pub(crate) fn unconfirmed(&self, wanted: impl Fn(&Place) -> bool) -> Vec<(Place, i64)> {
         let moved = self
             .lanes
@@ -185,8 +190,8 @@ impl Backlog {
         }
     }
 
-    /// Takes in what each lane's broker has confirmed as of one report. What was asked for and is not confirmed after
-    /// some reports is asked for again. Tells how many lanes that were.
+    /// Takes in what each lane's broker has confirmed as of one report. What was asked for and is
+    /// not confirmed after some reports is asked for again. Tells how many lanes that were.
     pub(crate) fn report(&mut self, confirmed: impl Fn(&Place) -> Option<i64>) -> usize {
         let mut overdue = 0;
         for lane in &mut self.lanes {

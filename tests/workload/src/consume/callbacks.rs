@@ -1,6 +1,7 @@
 //! What librdkafka tells a member while it polls: assignments, commits, statistics, errors.
 //!
-//! Partitions that are given up are committed first, so that whoever gets them goes on where this member stopped.
+//! Partitions that are given up are committed first, so that whoever gets them goes on where this
+//! member stopped.
 
 use std::sync::Arc;
 
@@ -35,7 +36,8 @@ impl Callbacks {
     }
 }
 
-/// Asks for a commit of `offsets`. Whether it came about, the statistics tell: librdkafka's event queue has no answer to it.
+/// Asks for a commit of `offsets`. Whether it came about, the statistics tell: librdkafka's event
+/// queue has no answer to it.
 pub(crate) fn commit(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)]) {
     if let Err(error) = committed(consumer, offsets, CommitMode::Async) {
         consumer

@@ -15,7 +15,8 @@ pub(crate) struct Group {
     state: Mutex<State>,
 }
 
-/// What changes. Locked for moments only, never while librdkafka is called: its callbacks lock it too.
+/// What changes. Locked for moments only, never while librdkafka is called: its callbacks lock it
+/// too.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) backlog: Backlog,

@@ -1,7 +1,8 @@
-//! The real consumer: fetches into the backlog, does one record after the other, commits, and leaves in order.
+//! The real consumer: fetches into the backlog, does one record after the other, commits, and
+//! leaves in order.
 //!
-//! One thread does all of it, so a slow record holds up fetching, committing and rebalancing, as in most programs that
-//! read Kafka.
+//! One thread does all of it, so a slow record holds up fetching, committing and rebalancing, as in
+//! most programs that read Kafka.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -50,8 +51,8 @@ pub(crate) fn config(args: &ConsumeArgs) -> Result<ClientConfig, Failure> {
         ("fetch.message.max.bytes", "16384".to_owned()),
         // No less than message.max.bytes, says librdkafka.
         ("fetch.max.bytes", "1000000".to_owned()),
-        // With the defaults, 1 s and 500 ms, so small queues run dry: partitions that have nothing hold up the one request
-        // that a broker gets at a time.
+        // With the defaults, 1 s and 500 ms, so small queues run dry: partitions that have nothing
+        // hold up the one request that a broker gets at a time.
         ("fetch.wait.max.ms", "100".to_owned()),
         ("fetch.queue.backoff.ms", "20".to_owned()),
         // A commit to a broker that hangs must not outlast the end of the process.
@@ -138,7 +139,8 @@ struct Member<'a> {
     args: &'a ConsumeArgs,
     group: Arc<Group>,
     stop: &'a Stop,
-    /// A queue for each assigned partition, as of this many rebalances. Dropped before the consumer.
+    /// A queue for each assigned partition, as of this many rebalances. Dropped before the
+    /// consumer.
     queues: Vec<(Place, PartitionQueue<Callbacks>)>,
     rebalances: u64,
     /// Whether more may be in a queue than its lane had room for.
@@ -172,7 +174,8 @@ impl Member<'_> {
         Ok(())
     }
 
-    /// Serves librdkafka's events and takes over what it has fetched; waits only if there is nothing else to do.
+    /// Serves librdkafka's events and takes over what it has fetched; waits only if there is
+    /// nothing else to do.
     fn fetch(&mut self) -> Result<(), Failure> {
         let wait = if std::mem::take(&mut self.more) {
             Duration::ZERO
@@ -232,8 +235,8 @@ impl Member<'_> {
         Ok(true)
     }
 
-    /// After a rebalance, gives each partition a queue of its own: in the one that all share, the records of one partition
-    /// stand before those of the next.
+    /// After a rebalance, gives each partition a queue of its own: in the one that all share, the
+    /// records of one partition stand before those of the next.
     fn split(&mut self) {
         let state = self.group.state();
         if std::mem::replace(&mut self.rebalances, state.rebalances) == state.rebalances {
@@ -298,7 +301,8 @@ impl Member<'_> {
         commit(&self.consumer, &offsets);
     }
 
-    /// Leaves the group. Closing a consumer takes its partitions away, and that commits what is done.
+    /// Leaves the group. Closing a consumer takes its partitions away, and that commits what is
+    /// done.
     fn leave(self) {
         self.args.output.line(&self.group.status());
         drop(self.queues);

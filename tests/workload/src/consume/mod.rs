@@ -1,6 +1,7 @@
 //! Reading as a member of a group: the flags, and what is served beside the reading.
 //!
-//! The reading itself is in `member`, whose turn it is in `backlog`, what others see of it in `status`.
+//! The reading itself is in `member`, whose turn it is in `backlog`, what others see of it in
+//! `status`.
 
 mod backlog;
 mod callbacks;
@@ -31,9 +32,10 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Read topics as a member of a consumer group, one record after the other.
 ///
-/// Each record takes --millis-per-record; partitions take turns. Offsets are committed after the work, every
-/// --commit-interval, when partitions are given up, and at the end. SIGTERM: the record in hand gets one more second,
-/// what was done is committed, the group is left; what was not done is read again by whoever gets the partition.
+/// Each record takes --millis-per-record; partitions take turns. Offsets are committed after the
+/// work, every --commit-interval, when partitions are given up, and at the end. SIGTERM: the record
+/// in hand gets one more second, what was done is committed, the group is left; what was not done
+/// is read again by whoever gets the partition.
 #[derive(Debug, Args)]
 pub(crate) struct ConsumeArgs {
     #[command(flatten)]
@@ -53,7 +55,8 @@ pub(crate) struct ConsumeArgs {
     )]
     topics: Vec<String>,
 
-    /// How long one record takes, in milliseconds; fractions are kept on average, 0 is as fast as can be
+    /// How long one record takes, in milliseconds; fractions are kept on average, 0 is as fast as
+    /// can be
     #[arg(long, env = "WORKLOAD_MILLIS_PER_RECORD", value_name = "MS", default_value = "0", value_parser = units::milliseconds)]
     millis_per_record: Duration,
 
@@ -78,10 +81,11 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, env = "WORKLOAD_STATIC_INSTANCE_ID", value_name = "NAME")]
     static_instance_id: Option<String>,
 
-    /// A record that cannot be done: PARTITION:OFFSET, TOPIC:PARTITION:OFFSET, or key=KEY for each with that key
+    /// A record that cannot be done: PARTITION:OFFSET, TOPIC:PARTITION:OFFSET, or key=KEY for each
+    /// with that key
     ///
-    /// Its partition stands still before it, tried again every second, for ever; other partitions go on. Repeatable or
-    /// separated by commas.
+    /// Its partition stands still before it, tried again every second, for ever; other partitions
+    /// go on. Repeatable or separated by commas.
     #[arg(
         long,
         env = "WORKLOAD_POISON",
@@ -92,7 +96,8 @@ pub(crate) struct ConsumeArgs {
 
     /// Serve /healthz, /readyz and /stats here, such as 0.0.0.0:8080; port 0 takes any that is free
     ///
-    /// Ready means: a member of the group, even if there is no partition left for it. It stays ready from then on.
+    /// Ready means: a member of the group, even if there is no partition left for it. It stays
+    /// ready from then on.
     #[arg(long, env = "WORKLOAD_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
@@ -117,7 +122,8 @@ pub(crate) enum Protocol {
 /// How partitions are assigned to members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Assignor {
-    /// Topic by topic, in ranges: members beyond the largest topic's partitions get nothing (both protocols)
+    /// Topic by topic, in ranges: members beyond the largest topic's partitions get nothing (both
+    /// protocols)
     Range,
     /// All partitions in turn (classic)
     Roundrobin,

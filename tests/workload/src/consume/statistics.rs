@@ -1,4 +1,5 @@
-//! The few of librdkafka's statistics that say whether this member has joined, and where its partitions end. Pure.
+//! The few of librdkafka's statistics that say whether this member has joined, and where its
+//! partitions end. Pure.
 
 use std::collections::HashMap;
 
@@ -6,8 +7,9 @@ use serde::Deserialize;
 
 use super::Protocol;
 
-/// With KIP-848, librdkafka calls a member steady only once it has a partition. One that has talked with its coordinator
-/// for longer than a heartbeat's interval (5 s) is in, and there is none for it.
+/// With KIP-848, librdkafka calls a member steady only once it has a partition. One that has talked
+/// with its coordinator for longer than a heartbeat's interval (5 s) is in, and there is none for
+/// it.
 const SETTLED: u64 = 6_000;
 
 /// What is read of one statistics report.

@@ -1,11 +1,12 @@
 //! When the record in hand is done. Pure: it is told the time.
 //!
-//! A thread cannot sleep for 0.2 ms: it wakes some 0.06 ms late, every time. So each record's end is reckoned from the
-//! end of the one before, and the average comes out right.
+//! A thread cannot sleep for 0.2 ms: it wakes some 0.06 ms late, every time. So each record's end
+//! is reckoned from the end of the one before, and the average comes out right.
 
 use std::time::{Duration, Instant};
 
-/// Lateness that is made up for: sleeping too long, polling, committing. Anything longer was a pause without work.
+/// Lateness that is made up for: sleeping too long, polling, committing. Anything longer was a
+/// pause without work.
 const LATE: Duration = Duration::from_millis(20);
 
 /// The time that each record takes.

@@ -1,4 +1,5 @@
-//! Writing records at a rate that is kept: the flags, and the loop that asks the pace, sends, and reports.
+//! Writing records at a rate that is kept: the flags, and the loop that asks the pace, sends, and
+//! reports.
 //!
 //! What is due at which time is decided in `pace`, which record comes next in `records`.
 
@@ -23,7 +24,8 @@ use self::records::Records;
 use self::report::{Interval, Summary};
 use self::sender::Sender;
 
-/// How often the pace is asked. At 10,000 records a second that is 100 at a time; shorter costs CPU for nothing.
+/// How often the pace is asked. At 10,000 records a second that is 100 at a time; shorter costs CPU
+/// for nothing.
 const TICK: Duration = Duration::from_millis(10);
 
 /// How long records in flight may take after the end.
@@ -34,10 +36,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Write records to a topic at a rate that is kept precisely.
 ///
-/// The rate is kept over time, not from record to record: what a slow moment delayed is sent after it, but nothing
-/// that was due longer ago than --catch-up, so that a broker's return is not met by a flood. What is left out is
-/// counted as missed. Ends after --duration, after --records, at the last row of --rates, or on SIGTERM, whichever
-/// comes first; then waits up to 5 seconds for the records in flight. Exit code 1 if any record was not accepted.
+/// The rate is kept over time, not from record to record: what a slow moment delayed is sent after
+/// it, but nothing that was due longer ago than --catch-up, so that a broker's return is not met by
+/// a flood. What is left out is counted as missed. Ends after --duration, after --records, at the
+/// last row of --rates, or on SIGTERM, whichever comes first; then waits up to 5 seconds for the
+/// records in flight. Exit code 1 if any record was not accepted.
 #[derive(Debug, Args)]
 pub(crate) struct ProduceArgs {
     #[command(flatten)]
@@ -53,8 +56,8 @@ pub(crate) struct ProduceArgs {
 
     /// A CSV file with the columns seconds,rate: from which second on, how many records per second
     ///
-    /// The first row is for second 0, the header line may be left out. The last row tells the end; if --duration is
-    /// longer, its rate goes on.
+    /// The first row is for second 0, the header line may be left out. The last row tells the end;
+    /// if --duration is longer, its rate goes on.
     #[arg(long, env = "WORKLOAD_RATES", value_name = "FILE")]
     rates: Option<PathBuf>,
 
@@ -85,7 +88,8 @@ pub(crate) struct ProduceArgs {
 
     /// Each partition's share, from partition 0 on: 5,1,1 sends 5 of 7 records to partition 0
     ///
-    /// Partitions that are not named get nothing. Without this flag the key chooses the partition, as Java clients do.
+    /// Partitions that are not named get nothing. Without this flag the key chooses the partition,
+    /// as Java clients do.
     #[arg(long, env = "WORKLOAD_PARTITION_WEIGHTS", value_name = "N,...", value_parser = units::weights)]
     partition_weights: Option<Weights>,
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// Sums of rates come out a hair below whole numbers (0.1/s for 30 s is 2.9999999999999996); a record is a record.
+/// Sums of rates come out a hair below whole numbers (0.1/s for 30 s is 2.9999999999999996); a
+/// record is a record.
 const ROUNDING: f64 = 1e-6;
 
 /// How the rate goes from one point to the next.

@@ -35,7 +35,8 @@ impl Records {
         }
     }
 
-    /// The next record. Its value begins with its number, so that a person who looks into a topic sees an order.
+    /// The next record. Its value begins with its number, so that a person who looks into a topic
+    /// sees an order.
     pub(crate) fn next(&mut self) -> Record<'_> {
         let partition = self
             .weights

@@ -29,7 +29,8 @@ impl Interval {
         }
     }
 
-    /// The line for the interval that ended by `elapsed`, if one did. A long stall makes one line, not many.
+    /// The line for the interval that ended by `elapsed`, if one did. A long stall makes one line,
+    /// not many.
     pub(crate) fn line(&mut self, elapsed: Duration, pace: &Pace, tally: &Tally) -> Option<Line> {
         if elapsed < self.next {
             return None;

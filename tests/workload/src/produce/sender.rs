@@ -39,11 +39,13 @@ impl Sender {
     pub(crate) fn new(connection: &Connection, topic: &str) -> Result<Self, Failure> {
         let own = [
             ("partitioner", "murmur2_random"),
-            // Enough for the catch-up at some 10,000 a second, and no more memory than a small Pod has.
+            // Enough for the catch-up at some 10,000 a second, and no more memory than a small Pod
+            // has.
             ("queue.buffering.max.messages", "100000"),
             ("queue.buffering.max.kbytes", "65536"),
             ("linger.ms", "5"),
-            // A consumer gets whole batches: those of the default, 1 MB, would not fit into its small memory.
+            // A consumer gets whole batches: those of the default, 1 MB, would not fit into its
+            // small memory.
             ("batch.size", "65536"),
         ];
         let config = connection.config(own.map(|(name, value)| (name, value.to_owned())));
@@ -54,7 +56,8 @@ impl Sender {
         })
     }
 
-    /// Hands one record over. False: not now, the buffer is full. Any other refusal counts as failed.
+    /// Hands one record over. False: not now, the buffer is full. Any other refusal counts as
+    /// failed.
     pub(crate) fn send(&self, record: &Record<'_>) -> bool {
         let refused = self.producer.send(BaseRecord::<str, [u8]> {
             partition: record.partition,

@@ -24,7 +24,8 @@ pub(crate) struct Description {
     topic: String,
     records: i64,
     group: Option<String>,
-    /// The sum over the partitions, what was never committed counted from the first offset; `None` without a group.
+    /// The sum over the partitions, what was never committed counted from the first offset; `None`
+    /// without a group.
     lag: Option<i64>,
     partitions: Vec<Partition>,
 }
@@ -42,14 +43,16 @@ struct Partition {
     lag: Option<i64>,
 }
 
-/// Describes a topic; tries again for up to `wait` while a partition has no leader or a broker is away.
+/// Describes a topic; tries again for up to `wait` while a partition has no leader or a broker is
+/// away.
 pub(crate) fn describe(
     connection: &Connection,
     topic: &str,
     group: Option<&str>,
     wait: Duration,
 ) -> Result<Description, Failure> {
-    // The group id is for reading its offsets; this client never subscribes, so it never is a member.
+    // The group id is for reading its offsets; this client never subscribes, so it never is a
+    // member.
     let own = group.map(|group| ("group.id", group.to_owned()));
     let client = BaseConsumer::from_config_and_context(&connection.config(own), Reports::default());
     let client = client.map_err(Failure::Settings)?;

@@ -1,6 +1,7 @@
 //! Topics made and unmade for demonstrations and tests: the flags, and one function per action.
 //!
-//! A change is done when each broker shows it (`visible`), so that the next command of a script can rely on it.
+//! A change is done when each broker shows it (`visible`), so that the next command of a script can
+//! rely on it.
 
 mod describe;
 mod visible;
@@ -70,7 +71,8 @@ struct CreateArgs {
     #[arg(long, env = "WORKLOAD_REPLICATION_FACTOR", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     replication_factor: Option<u16>,
 
-    /// A setting of the topic, such as retention.ms=60000; repeatable, in the environment separated by semicolons
+    /// A setting of the topic, such as retention.ms=60000; repeatable, in the environment separated
+    /// by semicolons
     #[arg(long, env = "WORKLOAD_CONFIG", value_name = "NAME=VALUE", value_delimiter = ';', value_parser = units::property)]
     config: Vec<(String, String)>,
 

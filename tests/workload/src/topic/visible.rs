@@ -1,6 +1,7 @@
 //! Whether each broker shows a change. Reads only.
 //!
-//! Brokers learn of a change one after the other, and disagree for up to 200 ms; a client may ask any of them next.
+//! Brokers learn of a change one after the other, and disagree for up to 200 ms; a client may ask
+//! any of them next.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,8 @@ pub(crate) fn everywhere(
     let deadline = Instant::now() + wait;
     let enquirer = connection.enquirer(None)?;
     for broker in brokers(connection, &enquirer, deadline, wait)? {
-        // A client that knows only this broker asks this one: others are connected to only when they lead something.
+        // A client that knows only this broker asks this one: others are connected to only when
+        // they lead something.
         let enquirer = connection.enquirer(Some(&broker))?;
         while !shows(&enquirer, topic, &wanted) {
             if Instant::now() >= deadline {

@@ -1,5 +1,5 @@
-//! One real broker for all tests of a file, and the program under test as a child process. Waits for conditions, never
-//! for a time, and says what it saw last when a deadline passes.
+//! One real broker for all tests of a file, and the program under test as a child process. Waits
+//! for conditions, never for a time, and says what it saw last when a deadline passes.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

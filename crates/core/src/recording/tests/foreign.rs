@@ -63,7 +63,8 @@ fn mangled_memory_fails_no_decision() {
     });
 }
 
-/// A number of seconds far below 0 overflowed in the law, and one far above held the group for ever.
+/// A number of seconds far below 0 overflowed in the law, and one far above held the group for
+/// ever.
 #[rstest]
 #[case(i64::MIN, 0)]
 #[case(i64::MAX, 30)]

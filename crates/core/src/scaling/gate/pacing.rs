@@ -1,4 +1,5 @@
-//! When an action may happen: spacing, settling, rebalances, rollouts. Every wait has an end, and says which.
+//! When an action may happen: spacing, settling, rebalances, rollouts. Every wait has an end, and
+//! says which.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,11 +12,12 @@ use crate::scaling::output::decision::{HoldReason, Overdue, Wait};
 use crate::scaling::state::memory::{LastAction, Memory};
 use crate::scaling::tuning::LANDING;
 
-/// After an action some commit is waited for no longer than this; file sinks commit every ten minutes.
+/// After an action some commit is waited for no longer than this; file sinks commit every ten
+/// minutes.
 const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(900);
 
-/// Under the time objective no pacing is shorter than what the law's windows need: what an action did must have become
-/// visible in a minute of looks before the next is decided on.
+/// Under the time objective no pacing is shorter than what the law's windows need: what an action
+/// did must have become visible in a minute of looks before the next is decided on.
 const LEAST_UP: SignedDuration = SignedDuration::from_secs(30);
 const LEAST_DOWN: SignedDuration = SignedDuration::from_secs(120);
 
@@ -42,7 +44,8 @@ pub(in crate::scaling) struct Gates {
     blind: Option<Wait>,
     /// The last action's settling.
     settling: Option<Wait>,
-    /// One of these has taken longer than `settleTimeout`, so that one action in each `settleTimeout` is let through.
+    /// One of these has taken longer than `settleTimeout`, so that one action in each
+    /// `settleTimeout` is let through.
     pub(in crate::scaling) overdue: Option<Overdue>,
     /// Fewer replicas are ready than wanted, and the others do not work either.
     not_ready: Option<Wait>,
@@ -63,7 +66,8 @@ pub(in crate::scaling) struct Gates {
 }
 
 impl Gates {
-    /// Looks at group and workload, keeps the timers in `history`, and notes in `memory` that the last action settled.
+    /// Looks at group and workload, keeps the timers in `history`, and notes in `memory` that the
+    /// last action settled.
     pub(in crate::scaling) fn new(
         policy: &Policy,
         memory: &mut Memory,
@@ -145,8 +149,8 @@ impl Gates {
             .or(self.settling)
     }
 
-    /// What a scale-up waits for.
-    /// `is_urgent`: the objective is about to be broken, so it does not wait for what the last action did to become visible.
+    /// What a scale-up waits for. `is_urgent`: the objective is about to be broken, so it does not
+    /// wait for what the last action did to become visible.
     pub(in crate::scaling) fn up(
         &self,
         knowledge: Knowledge,
@@ -187,7 +191,8 @@ impl Gates {
             .or_else(|| self.spacing(self.min_interval, false))
     }
 
-    /// What the fallback waits for: the same, but for what cannot be known while Kafka cannot be read.
+    /// What the fallback waits for: the same, but for what cannot be known while Kafka cannot be
+    /// read.
     pub(in crate::scaling) fn fallback(&self) -> Option<Wait> {
         self.rollout
             .or(self.rebalance)
@@ -230,7 +235,8 @@ impl Gates {
     }
 }
 
-/// When the last action was, unless the group has settled since then: that is noted in `memory`, and told.
+/// When the last action was, unless the group has settled since then: that is noted in `memory`,
+/// and told.
 fn in_flight(
     policy: &Policy,
     memory: &mut Memory,
@@ -252,7 +258,8 @@ fn in_flight(
     None
 }
 
-/// Whether no replica has got ready or to work since the last scale-up, which has not settled. `working`: those that are.
+/// Whether no replica has got ready or to work since the last scale-up, which has not settled.
+/// `working`: those that are.
 fn none_came(memory: &Memory, working: i32) -> bool {
     let before = memory.before_up.map(|before| before.working);
     memory.last.is_some_and(|last| {
@@ -261,8 +268,9 @@ fn none_came(memory: &Memory, working: i32) -> bool {
     })
 }
 
-/// Where commits are rare or state is restored, what an action has done is not seen before some commit has moved, and another
-/// one might lose what is not committed: for a while nothing more is done.
+/// Where commits are rare or state is restored, what an action has done is not seen before some
+/// commit has moved, and another one might lose what is not committed: for a while nothing more is
+/// done.
 fn uncommitted(memory: &Memory, history: &History, now: Timestamp) -> Option<Wait> {
     let last = memory.last.filter(|last| last.to > 0 && last.from > 0)?;
     let until = later(last.time, COMMITS_AWAITED);
@@ -288,9 +296,10 @@ fn timer(since: &mut Option<Timestamp>, lasts: bool, now: Timestamp) -> Option<T
     }
 }
 
-/// Settled (ACT-4): as many replicas ready or at work as wanted, group state settled, no member younger than one look,
-/// members at least as many as replicas or partitions can make, and after a scale-down no more than that: static members that
-/// left stay members until their session ends (KNOW-21), and others until their grace period has.
+/// Settled (ACT-4): as many replicas ready or at work as wanted, group state settled, no member
+/// younger than one look, members at least as many as replicas or partitions can make, and after a
+/// scale-down no more than that: static members that left stay members until their session ends
+/// (KNOW-21), and others until their grace period has.
 fn is_settled(
     policy: &Policy,
     memory: &Memory,

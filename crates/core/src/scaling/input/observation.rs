@@ -1,4 +1,5 @@
-//! What `decide` is told: offsets, group, target, time. Plain data; the controller makes it from a snapshot.
+//! What `decide` is told: offsets, group, target, time. Plain data; the controller makes it from a
+//! snapshot.
 
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ pub struct Look {
     pub began: Timestamp,
     /// When its last reply arrived.
     pub at: Timestamp,
-    /// The topics that count: those the user named or that were resolved for the group, and those it is assigned.
-    /// Sorted by name.
+    /// The topics that count: those the user named or that were resolved for the group, and those
+    /// it is assigned. Sorted by name.
     pub topics: Vec<Topic>,
     /// The group.
     pub group: Group,
@@ -64,7 +65,8 @@ pub struct Topic {
     pub name: Arc<str>,
     /// What it bears on.
     pub role: TopicRole,
-    /// Its partitions by index; `None`: they could not be read at all, so everything about it is unknown.
+    /// Its partitions by index; `None`: they could not be read at all, so everything about it is
+    /// unknown.
     pub partitions: Option<Vec<Partition>>,
 }
 
@@ -74,10 +76,11 @@ pub enum TopicRole {
     /// Its lag asks for replicas.
     #[default]
     Counted,
-    /// Its records wait on purpose, in a topic for retries: its lag asks for no replicas. It counts for the partition limit,
-    /// and records in it keep the group awake.
+    /// Its records wait on purpose, in a topic for retries: its lag asks for no replicas. It counts
+    /// for the partition limit, and records in it keep the group awake.
     Delayed,
-    /// Some member is assigned it, and the user has not named it: it counts for the partition limit alone.
+    /// Some member is assigned it, and the user has not named it: it counts for the partition limit
+    /// alone.
     Assigned,
 }
 
@@ -124,7 +127,8 @@ pub struct Group {
     pub state: GroupState,
     /// The assignor, if this look or an earlier one of this process has seen it.
     pub assignor: Option<Assignor>,
-    /// How its members hand partitions over, if this look or an earlier one of this process has seen it.
+    /// How its members hand partitions over, if this look or an earlier one of this process has
+    /// seen it.
     pub rebalance: Option<Rebalance>,
     /// Its members as last described.
     pub members: Option<Members>,
@@ -148,7 +152,8 @@ pub enum GroupState {
 /// Members, as one description gave them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Members {
-    /// The look that described them; less than the look's own number when they were not asked for again.
+    /// The look that described them; less than the look's own number when they were not asked for
+    /// again.
     pub look: u64,
     /// One entry per member.
     pub list: Vec<Member>,

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Which group, cluster, target, objective and thread count this is about, as one number: when it changes, what
-    /// was measured is dropped and the last action is kept (KEEP-28).
+    /// Which group, cluster, target, objective and thread count this is about, as one number: when
+    /// it changes, what was measured is dropped and the last action is kept (KEEP-28).
     pub subject: i64,
     /// Fewest replicas, >= 0.
     pub min: i32,
@@ -20,7 +20,8 @@ pub struct Policy {
     pub threads: i32,
     /// How a partition without a committed offset counts.
     pub offset_reset: OffsetReset,
-    /// Whether the log may hold transaction markers that the consumers never read: they read committed records only.
+    /// Whether the log may hold transaction markers that the consumers never read: they read
+    /// committed records only.
     pub may_hold_markers: bool,
     /// Nothing is ever written, so what somebody else does to the replicas is no contest.
     pub dry_run: bool,

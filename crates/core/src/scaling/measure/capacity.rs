@@ -1,5 +1,5 @@
-//! Learns what one consumer can do. It shows it only while it has work waiting all along: one that keeps up shows the load,
-//! one that is stuck or rebalancing shows nothing.
+//! Learns what one consumer can do. It shows it only while it has work waiting all along: one that
+//! keeps up shows the load, one that is stuck or rebalancing shows nothing.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,9 +11,11 @@ use crate::scaling::state::learnt::Learnt;
 const SAMPLE_EVERY: i64 = 30_000;
 /// So large a share of saturated consumers is believed against what was possible once.
 const BELIEVED: f64 = 0.3;
-/// So long after the last sample nobody knows any more: a consumer that has become faster shows it only to who tries.
+/// So long after the last sample nobody knows any more: a consumer that has become faster shows it
+/// only to who tries.
 const OLD: SignedDuration = SignedDuration::from_hours(6);
-/// A consumer that keeps up and does so many times what was measured shows that it was measured too low.
+/// A consumer that keeps up and does so many times what was measured shows that it was measured too
+/// low.
 const OUTDONE: f64 = 1.1;
 /// A plateau is over when the group gets through so many times as much.
 const BEYOND_PLATEAU: f64 = 1.25;
@@ -56,7 +58,8 @@ pub(in crate::scaling) fn learn(
     }
     // Bracketed from below: while nothing better is known, what was done can be done.
     let at_least = learnt.at_least(now);
-    // Measured in worse days: nobody has a backlog, and somebody has been doing more for two minutes.
+    // Measured in worse days: nobody has a backlog, and somebody has been doing more for two
+    // minutes.
     if learnt.is_measured() && busy.count == 0 {
         let known = learnt.capacity().unwrap_or(0.0);
         if busy.steady_best > OUTDONE * known {

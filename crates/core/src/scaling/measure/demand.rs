@@ -7,7 +7,8 @@ use crate::scaling::measure::lag;
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::state::memory::Memory;
 
-/// A threshold missed by less than this share asks for nothing new, as with a HorizontalPodAutoscaler.
+/// A threshold missed by less than this share asks for nothing new, as with a
+/// HorizontalPodAutoscaler.
 const TOLERANCE_PERCENT: i64 = 10;
 /// A transaction marker takes one offset that no consumer ever reads (ACT-12).
 const MARKER: i64 = 1;
@@ -38,8 +39,8 @@ pub(in crate::scaling) fn of(
         Objective::MaxDelay(_) => replicas,
     };
     let wanted = match bounds.at_least(asked) {
-        // A count that is not worth having is left alone while it is what the lag asks for, and a ceiling that is not
-        // certain brings nobody down (KNOW-17).
+        // A count that is not worth having is left alone while it is what the lag asks for, and a
+        // ceiling that is not certain brings nobody down (KNOW-17).
         _ if asked == replicas && replicas >= bounds.floor => replicas,
         size if asked >= replicas || asked > size => size.max(replicas),
         size => size,
@@ -47,7 +48,8 @@ pub(in crate::scaling) fn of(
     Demand { asked, wanted }
 }
 
-/// What a group that sleeps is woken for. Records that wait on purpose are read by whoever is awake: they ask for one replica.
+/// What a group that sleeps is woken for. Records that wait on purpose are read by whoever is
+/// awake: they ask for one replica.
 fn asked_asleep(
     policy: &Policy,
     memory: &Memory,
@@ -85,9 +87,9 @@ fn by_lag(lag: i64, per_replica: i64, replicas: i32) -> i32 {
     i32::try_from(asked).unwrap_or(i32::MAX)
 }
 
-/// What has come since the group fell asleep. A remainder that was there then does not count, and a commit that has
-/// expired meanwhile hides nothing. End offsets that went back: the topic was recreated, so all of it is new. What cannot
-/// be summed up wakes nobody before it can.
+/// What has come since the group fell asleep. A remainder that was there then does not count, and a
+/// commit that has expired meanwhile hides nothing. End offsets that went back: the topic was
+/// recreated, so all of it is new. What cannot be summed up wakes nobody before it can.
 fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
     match (memory.slept_at, ends) {
         (None, _) => live_lag,
@@ -121,9 +123,10 @@ fn is_committed(look: &Look) -> bool {
     })
 }
 
-/// Notes since when nothing has come and nothing is unread: no offset moved since the look before, and every partition
-/// that holds records has a commit at its end, or one marker before it where there may be markers. Nothing else tells a
-/// marker from a record that takes long. Where records wait on purpose, the last one is none.
+/// Notes since when nothing has come and nothing is unread: no offset moved since the look before,
+/// and every partition that holds records has a commit at its end, or one marker before it where
+/// there may be markers. Nothing else tells a marker from a record that takes long. Where records
+/// wait on purpose, the last one is none.
 pub(in crate::scaling) fn note_quiet(history: &mut History, look: &Look, may_hold_markers: bool) {
     let moved = history.moved();
     let all_read = look.topics.iter().filter(|t| t.is_own()).all(|topic| {

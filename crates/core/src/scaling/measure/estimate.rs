@@ -14,7 +14,8 @@ use crate::scaling::measure::series::Of;
 use crate::scaling::measure::surge::{self, Surge};
 use crate::scaling::state::learnt::Learnt;
 
-/// Weight of the last look against the last minute in the rate that is predicted with: one alone is late or nervous.
+/// Weight of the last look against the last minute in the rate that is predicted with: one alone is
+/// late or nervous.
 const BLEND: f64 = 0.35;
 /// A partition that has been unknown for longer counts for nothing, in milliseconds (KNOW-15).
 const FRESH: i64 = 60_000;
@@ -51,8 +52,8 @@ pub(in crate::scaling) struct Live {
 }
 
 impl Live {
-    /// What a partition shows that was read at `latest`, as of `at`, both in milliseconds. `surge`: the load of all of them has
-    /// just risen.
+    /// What a partition shows that was read at `latest`, as of `at`, both in milliseconds. `surge`:
+    /// the load of all of them has just risen.
     fn of(state: &State, surge: Option<Surge>, latest: i64, at: i64) -> Self {
         let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
         let fast = rate(Of::Arrivals, 15_000);
@@ -80,7 +81,8 @@ impl Live {
 /// The lag that demand is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) struct LiveLag {
-    /// Records; partitions that are unknown count with their last value for a minute, and with nothing after that.
+    /// Records; partitions that are unknown count with their last value for a minute, and with
+    /// nothing after that.
     pub(in crate::scaling) total: i64,
     /// No partition is known, and their last values are too old to be used.
     pub(in crate::scaling) is_stale: bool,
@@ -116,7 +118,8 @@ pub(in crate::scaling) struct Estimate {
     uneven: f64,
     /// Members were described since the group has been stable.
     is_described: bool,
-    /// Something is known: what was not read within the last minute is left out, so that the rest is a lower bound.
+    /// Something is known: what was not read within the last minute is left out, so that the rest
+    /// is a lower bound.
     pub(in crate::scaling) is_known: bool,
     /// Records that wait in partitions that do not move.
     stuck_lag: f64,
@@ -214,8 +217,8 @@ impl Estimate {
         })
     }
 
-    /// The lag that demand is computed from. Where most partitions do not move, it may be work that takes long: then they
-    /// count.
+    /// The lag that demand is computed from. Where most partitions do not move, it may be work that
+    /// takes long: then they count.
     pub(in crate::scaling) fn live_lag(&self) -> LiveLag {
         let moves: f64 = self.live.iter().map(|live| live.lag).sum();
         let all = if self.is_outage {
@@ -237,7 +240,8 @@ impl Estimate {
         self.live.iter().map(|live| live.expected).sum()
     }
 
-    /// Late partitions whose arrivals alone are more than one consumer has been measured to do: no size helps them.
+    /// Late partitions whose arrivals alone are more than one consumer has been measured to do: no
+    /// size helps them.
     pub(in crate::scaling) fn hot(&self, learnt: &Learnt, objective: f64) -> Vec<(Arc<str>, i32)> {
         let Some(capacity) = learnt.capacity().filter(|_| learnt.is_measured()) else {
             return Vec::new();
@@ -249,7 +253,8 @@ impl Estimate {
             .collect()
     }
 
-    /// Partitions that have more than so many records waiting, and their share of all of them in percent.
+    /// Partitions that have more than so many records waiting, and their share of all of them in
+    /// percent.
     pub(in crate::scaling) fn backlogged(&self, records: i64) -> Backlogged {
         let beyond = |live: &Live| live.lag > crate::scaling::number::real(records);
         let all: f64 = self.live.iter().map(|live| live.lag).sum();
@@ -285,9 +290,9 @@ impl Estimate {
         }
     }
 
-    /// What the fullest consumer has, by its owners, for each unit that it would have if partitions were handed out by turns:
-    /// assignors that count partitions put heavy ones together, and keep them there. At least 1; no less than what is
-    /// remembered of it.
+    /// What the fullest consumer has, by its owners, for each unit that it would have if partitions
+    /// were handed out by turns: assignors that count partitions put heavy ones together, and keep
+    /// them there. At least 1; no less than what is remembered of it.
     pub(in crate::scaling) fn unevenness(&self) -> f64 {
         self.uneven.max(self.uneven_now().unwrap_or(1.0))
     }

@@ -57,7 +57,8 @@ pub struct History {
     pub(in crate::scaling) looks: u8,
     last_whole: Option<Timestamp>,
     topics: BTreeMap<Arc<str>, Vec<Seen>>,
-    /// Cumulative records since the history began, one point per whole look of the last minute or so.
+    /// Cumulative records since the history began, one point per whole look of the last minute or
+    /// so.
     rates: VecDeque<RatePoint>,
     produced: i64,
     consumed: i64,
@@ -81,7 +82,8 @@ pub struct History {
     /// Whether any offset moved between the last two whole looks.
     moved: bool,
     whole_sums: (i64, i64),
-    /// Where the target's topics ended in the last whole look, those too whose records wait on purpose.
+    /// Where the target's topics ended in the last whole look, those too whose records wait on
+    /// purpose.
     whole_ends: Option<i64>,
 }
 
@@ -103,7 +105,8 @@ impl Law {
     }
 }
 
-/// Whether the last scale-up has been judged. Not kept over a restart: an action of a process before is not judged.
+/// Whether the last scale-up has been judged. Not kept over a restart: an action of a process
+/// before is not judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::scaling) enum Judgement {
     /// There is nothing to judge.
@@ -338,8 +341,8 @@ impl History {
         ))
     }
 
-    /// Sum of the end offsets of the target's topics, each as last seen. `None`: one has never been seen, or cannot be seen
-    /// now where records wait on purpose.
+    /// Sum of the end offsets of the target's topics, each as last seen. `None`: one has never been
+    /// seen, or cannot be seen now where records wait on purpose.
     pub(in crate::scaling) fn sum_of_ends(&self, look: &Look) -> Option<i64> {
         let ends = look.topics.iter().filter(|t| t.is_own()).map(|topic| {
             if !topic.is_counted() {

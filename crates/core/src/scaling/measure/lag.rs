@@ -58,7 +58,8 @@ pub(in crate::scaling) fn past_its_end(look: &Look) -> Option<(Arc<str>, i32)> {
         })
 }
 
-/// Sums up a look over the topics that count. A topic that could not be read counts as one unknown partition.
+/// Sums up a look over the topics that count. A topic that could not be read counts as one unknown
+/// partition.
 pub(in crate::scaling) fn of_look(look: &Look, reset: OffsetReset) -> Lag {
     let mut lag = Lag::default();
     for topic in look.topics.iter().filter(|t| t.is_counted()) {

@@ -1,5 +1,6 @@
-//! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what the lag asked for, over a
-//! window that whole looks cover without a gap. A fixed number of points, thinned with age by merging, and merging only ever makes the peak higher.
+//! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what
+//! the lag asked for, over a window that whole looks cover without a gap. A fixed number of points,
+//! thinned with age by merging, and merging only ever makes the peak higher.
 
 use std::collections::VecDeque;
 
@@ -95,7 +96,8 @@ impl Evidence {
     /// What the last `length` shows, as of the latest look.
     pub(in crate::scaling) fn window(&self, length: SignedDuration) -> Option<Window> {
         let now = self.latest?;
-        // What was seen before a hole of more than half the window says too little about the window.
+        // What was seen before a hole of more than half the window says too little about the
+        // window.
         let seen = self
             .points
             .iter()

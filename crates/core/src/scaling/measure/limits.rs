@@ -1,4 +1,5 @@
-//! Partition limit by assignor, counts worth having, and the bounds that follow (ACT-2, KNOW-17, KNOW-18). Pure arithmetic.
+//! Partition limit by assignor, counts worth having, and the bounds that follow (ACT-2, KNOW-17,
+//! KNOW-18). Pure arithmetic.
 
 use crate::scaling::input::observation::Assignor;
 
@@ -7,7 +8,8 @@ use crate::scaling::input::observation::Assignor;
 pub struct Shape {
     /// Partitions of each topic that the target reads, >= 1 each.
     topics: Vec<i32>,
-    /// Partitions of each topic that members of the group have besides, and that the target does not read as far as can be seen.
+    /// Partitions of each topic that members of the group have besides, and that the target does
+    /// not read as far as can be seen.
     others: Vec<i32>,
     /// Members of somebody else, who take partitions of these topics as well.
     foreign: i32,
@@ -33,7 +35,8 @@ impl Shape {
         }
     }
 
-    /// The same where the target shares its group with readers of other topics, and with members of somebody else.
+    /// The same where the target shares its group with readers of other topics, and with members of
+    /// somebody else.
     #[must_use]
     pub fn beside(self, others: impl IntoIterator<Item = i32>, foreign: i32) -> Self {
         Self {
@@ -52,8 +55,9 @@ impl Shape {
         self.topics.iter().copied().max().unwrap_or(0)
     }
 
-    /// Most replicas that are sure to be given a partition each: what a scale-up is bound by. An assignor that is not
-    /// known is taken for range. Each member of somebody else takes a consumer's place; one replica is always allowed.
+    /// Most replicas that are sure to be given a partition each: what a scale-up is bound by. An
+    /// assignor that is not known is taken for range. Each member of somebody else takes a
+    /// consumer's place; one replica is always allowed.
     pub fn limit(&self) -> i32 {
         let consumers = self.consumers();
         let beside = consumers.saturating_sub(self.foreign).max(consumers.min(1));
@@ -72,8 +76,8 @@ impl Shape {
         }
     }
 
-    /// Most replicas that could be given a partition each: more than these are idle for certain, so this is what brings
-    /// a group down.
+    /// Most replicas that could be given a partition each: more than these are idle for certain, so
+    /// this is what brings a group down.
     pub fn certain_limit(&self) -> i32 {
         // Who reads the other topics is seen of those alone who have a partition of them.
         let topics = self.topics.iter().chain(&self.others).copied();
@@ -84,15 +88,16 @@ impl Shape {
         ceil_div(consumers, self.threads)
     }
 
-    /// Most partitions that one consumer has when `replicas` share them: a total over topics where those are handed
-    /// out topic by topic.
+    /// Most partitions that one consumer has when `replicas` share them: a total over topics where
+    /// those are handed out topic by topic.
     pub fn largest_share(&self, replicas: i32) -> i32 {
         self.shares(replicas)
             .iter()
             .fold(0, |sum, s| sum.saturating_add(*s))
     }
 
-    /// The largest share per topic (range), or of all topics together. A count is worth having if any of them falls.
+    /// The largest share per topic (range), or of all topics together. A count is worth having if
+    /// any of them falls.
     fn shares(&self, replicas: i32) -> Vec<i32> {
         let own = replicas.saturating_mul(self.threads).max(1);
         let consumers = own.saturating_add(self.foreign);
@@ -111,7 +116,8 @@ impl Shape {
         replicas == 1 || self.shares(replicas) != self.shares(replicas.saturating_sub(1))
     }
 
-    /// The counts worth having, ascending: from 1 to the limit, those at which the largest share falls.
+    /// The counts worth having, ascending: from 1 to the limit, those at which the largest share
+    /// falls.
     ///
     /// 24 partitions: 1 2 3 4 5 6 8 12 24. Empty when there are no partitions.
     pub fn useful(&self) -> Vec<i32> {
@@ -155,11 +161,12 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Bounds of a group of this shape. `None` without a single partition: then nothing can be said.
+    /// Bounds of a group of this shape. `None` without a single partition: then nothing can be
+    /// said.
     ///
-    /// The partition limit goes before `max`, and `max` before `min` (ACT-2). The ceiling is the largest useful
-    /// count within both; the floor the smallest useful count that is at least `min`, or `min` itself if that passes
-    /// the ceiling.
+    /// The partition limit goes before `max`, and `max` before `min` (ACT-2). The ceiling is the
+    /// largest useful count within both; the floor the smallest useful count that is at least
+    /// `min`, or `min` itself if that passes the ceiling.
     pub fn new(shape: &Shape, min: i32, max: Option<i32>) -> Option<Self> {
         let limit = shape.limit();
         if limit < 1 {
@@ -199,8 +206,8 @@ impl Bounds {
         })
     }
 
-    /// The smallest size that is at least `asked`; the largest there is, if none is. 0 only where `asked` and the floor
-    /// are 0.
+    /// The smallest size that is at least `asked`; the largest there is, if none is. 0 only where
+    /// `asked` and the floor are 0.
     pub fn at_least(&self, asked: i32) -> i32 {
         if asked <= 0 && self.floor == 0 {
             return 0;
@@ -360,7 +367,8 @@ mod tests {
             let shape = Shape::new([partitions], Some(Assignor::Even), threads);
             let bounds = Bounds::new(&shape, min, max).unwrap();
             let size = bounds.at_least(asked);
-            // Placed evenly, every replica holds one of the `min(partitions, consumers)` members that have work.
+            // Placed evenly, every replica holds one of the `min(partitions, consumers)` members
+            // that have work.
             prop_assert!(size <= ceil_div(partitions, threads));
             prop_assert!(size >= bounds.floor && size <= bounds.ceiling);
             prop_assert!(max.is_none_or(|max| size <= max));

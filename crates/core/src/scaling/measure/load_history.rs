@@ -1,5 +1,5 @@
-//! What the fullest consumer would have had to carry at each size, look by look: the evidence for a scale-down. It is
-//! replayed as a queue before a smaller size is taken.
+//! What the fullest consumer would have had to carry at each size, look by look: the evidence for a
+//! scale-down. It is replayed as a queue before a smaller size is taken.
 
 use std::collections::VecDeque;
 
@@ -124,8 +124,9 @@ impl WhatIf {
             .map(|load| f64::from(*load))
     }
 
-    /// Whether `size` would have kept the delay calm over the whole window, its own rebalance included: a fluid queue at
-    /// the fullest consumer. `false` as well where the window is not covered.
+    /// Whether `size` would have kept the delay calm over the whole window, its own rebalance
+    /// included: a fluid queue at the fullest consumer. `false` as well where the window is not
+    /// covered.
     pub(in crate::scaling) fn holds(&self, size: i32, now: i64, trial: Trial) -> bool {
         let Some(place) = self.sizes.iter().position(|s| *s == size) else {
             return false;

@@ -1,5 +1,5 @@
-//! Whose consumers the members of a group are: those of the target, or of somebody else who uses the same group id. And the
-//! rebalances that the target's size has not caused.
+//! Whose consumers the members of a group are: those of the target, or of somebody else who uses
+//! the same group id. And the rebalances that the target's size has not caused.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::scaling::input::policy::Policy;
 use crate::scaling::number::later;
 use crate::scaling::state::memory::{BeforeUp, LastAction, Memory};
 
-/// A number of members other than the target's consumers is believed when it has been seen for so long: pods that restart
-/// join once more before the member that they were is missed.
+/// A number of members other than the target's consumers is believed when it has been seen for so
+/// long: pods that restart join once more before the member that they were is missed.
 const BELIEVED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// So many rebalances of no known cause ...
 const OFTEN: usize = 4;
@@ -33,8 +33,8 @@ pub(in crate::scaling) struct Membership {
     /// When a member was last described that had not been there before.
     joined: Option<Timestamp>,
     known: BTreeSet<Arc<str>>,
-    /// Topics that nobody has named, of which some member has a partition beside one of a topic that is the target's: the
-    /// target reads them.
+    /// Topics that nobody has named, of which some member has a partition beside one of a topic
+    /// that is the target's: the target reads them.
     shared: BTreeSet<Arc<str>>,
     /// When rebalances began that no action and no rollout explains.
     rebalances: VecDeque<Timestamp>,
@@ -83,13 +83,15 @@ impl Membership {
         self.shared.contains(topic)
     }
 
-    /// Replicas that work: those whose consumers have partitions, whatever their pods say of themselves.
+    /// Replicas that work: those whose consumers have partitions, whatever their pods say of
+    /// themselves.
     pub(in crate::scaling) fn working(&self, policy: &Policy) -> i32 {
         let own = self.with_partitions.unwrap_or(0) - self.foreign;
         own.max(0) / policy.threads.max(1)
     }
 
-    /// The group as it was last seen, for a scale-up of so many replicas to be judged by. `None`: it has not been seen.
+    /// The group as it was last seen, for a scale-up of so many replicas to be judged by. `None`:
+    /// it has not been seen.
     pub(in crate::scaling) fn before_up(&self, from: i32) -> Option<BeforeUp> {
         let members = i32::try_from(self.known.len()).ok().filter(|n| *n > 0)?;
         Some(BeforeUp {
@@ -98,8 +100,8 @@ impl Membership {
         })
     }
 
-    /// Members of the group, where they should have become more by the last action, and its pods are ready, and nobody has
-    /// joined.
+    /// Members of the group, where they should have become more by the last action, and its pods
+    /// are ready, and nobody has joined.
     pub(in crate::scaling) fn nobody_joined(
         &self,
         policy: &Policy,
@@ -132,7 +134,8 @@ impl Membership {
         is_missing.then_some(members)
     }
 
-    /// How many rebalances of no known cause there were in the last ten minutes, if they are a storm.
+    /// How many rebalances of no known cause there were in the last ten minutes, if they are a
+    /// storm.
     pub(in crate::scaling) fn storm(&self, now: Timestamp) -> Option<usize> {
         let lately = |at: &&Timestamp| now.duration_since(**at) <= OFTEN_WITHIN;
         Some(self.rebalances.iter().filter(lately).count()).filter(|count| *count >= OFTEN)
@@ -224,8 +227,8 @@ impl Membership {
     }
 }
 
-/// Whether the members that this look shows are there to stay: leavers are members until their pods have ended, and
-/// newcomers take a while to join.
+/// Whether the members that this look shows are there to stay: leavers are members until their pods
+/// have ended, and newcomers take a while to join.
 fn is_at_rest(
     policy: &Policy,
     memory: &Memory,
@@ -249,7 +252,8 @@ fn is_in_flight(policy: &Policy, memory: &Memory, now: Timestamp) -> bool {
         .is_some_and(|last| last.settled_after.is_none() && later(last.time, timeout) > now)
 }
 
-/// Members that have partitions, and none of a topic that the target reads: they take nothing from it.
+/// Members that have partitions, and none of a topic that the target reads: they take nothing from
+/// it.
 fn elsewhere(look: &Look, members: &Members, shared: &BTreeSet<Arc<str>>) -> i32 {
     let reads = |topic: &Arc<str>| shared.contains(topic);
     let readers: BTreeSet<u32> = owners(look, true)

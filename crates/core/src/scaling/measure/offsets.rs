@@ -1,5 +1,6 @@
-//! What the offsets of a look mean, before anything is computed from them: a commit in an empty partition, partitions that
-//! consumers read and never commit, and what an aborted transaction leaves behind.
+//! What the offsets of a look mean, before anything is computed from them: a commit in an empty
+//! partition, partitions that consumers read and never commit, and what an aborted transaction
+//! leaves behind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Topic};
 use crate::scaling::input::policy::{OffsetReset, Policy};
 
-/// With `Earliest` the whole log is taken for unread until the first commit. So long after the records began to be read, a
-/// group that has committed nothing at all does not tell what it has read: batches that are committed when they are full take
-/// a minute or two.
+/// With `Earliest` the whole log is taken for unread until the first commit. So long after the
+/// records began to be read, a group that has committed nothing at all does not tell what it has
+/// read: batches that are committed when they are full take a minute or two.
 const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(180);
-/// What is left of a partition after so long without a new record or a commit, and with an owner all along, can be read by
-/// nobody: `max.poll.interval.ms` takes the partition from an owner that stands still after five minutes.
+/// What is left of a partition after so long without a new record or a commit, and with an owner
+/// all along, can be read by nobody: `max.poll.interval.ms` takes the partition from an owner that
+/// stands still after five minutes.
 const UNREADABLE_AFTER: SignedDuration = SignedDuration::from_secs(600);
 /// The same where records wait on purpose: longer than any delay that retries are usually given.
 const DELAYED_AT_MOST: SignedDuration = SignedDuration::from_secs(3600);
@@ -86,12 +88,14 @@ impl Offsets {
         }
     }
 
-    /// Partitions of the last look whose lag is not known because nothing has been committed for them.
+    /// Partitions of the last look whose lag is not known because nothing has been committed for
+    /// them.
     pub(in crate::scaling) fn unknown(&self) -> usize {
         self.unknown
     }
 
-    /// Since when consumers have read records without committing anything, where the lag is not known for that.
+    /// Since when consumers have read records without committing anything, where the lag is not
+    /// known for that.
     pub(in crate::scaling) fn nothing_committed(&self) -> Option<Timestamp> {
         self.nothing_committed.filter(|_| self.unknown > 0)
     }
@@ -155,7 +159,8 @@ impl Offsets {
     }
 }
 
-/// How long what is left of a topic's partition has to stand before it counts as something that nobody can read.
+/// How long what is left of a topic's partition has to stand before it counts as something that
+/// nobody can read.
 fn unreadable_after(topic: &Topic) -> SignedDuration {
     if topic.is_counted() {
         UNREADABLE_AFTER

@@ -10,14 +10,16 @@ pub(in crate::scaling) const STUCK: i64 = 60_000;
 const STUCK_GAPS: f64 = 8.0;
 /// So long where the typical gap is not known, as after a start: some commit every five minutes.
 const STUCK_UNKNOWN: i64 = 360_000;
-/// No gap counts for more seconds than this: idle hours say nothing about how often a consumer commits.
+/// No gap counts for more seconds than this: idle hours say nothing about how often a consumer
+/// commits.
 const GAP_MOST: f64 = 600.0;
 /// Commits are rare from so many seconds between two on: no longer one at each look.
 const RARE: f64 = 24.0;
-/// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so long (ACT-13).
+/// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so
+/// long (ACT-13).
 pub(in crate::scaling) const NEW: i64 = 360_000;
-/// A partition that has an owner and has not moved since this process began may have a record in hand that takes long; so
-/// long that is believed, in milliseconds.
+/// A partition that has an owner and has not moved since this process began may have a record in
+/// hand that takes long; so long that is believed, in milliseconds.
 const IN_HAND: i64 = 3_600_000;
 /// A standstill that the same owner ended with no more than so many records was work at them ...
 const AT_ONCE: i64 = 10;
@@ -26,7 +28,8 @@ const LONGER: f64 = 1.5;
 /// A delay of more than a minute that has varied by no more than so many seconds ...
 const LEVEL: f64 = 20.0;
 const LEVEL_FROM: f64 = 60.0;
-/// ... for so many milliseconds, while records are read, may be a wait on purpose. A backlog grows or falls.
+/// ... for so many milliseconds, while records are read, may be a wait on purpose. A backlog grows
+/// or falls.
 const LEVEL_FOR: i64 = 600_000;
 
 /// A partition.
@@ -35,7 +38,8 @@ pub(in crate::scaling) struct State {
     pub(in crate::scaling) series: Series,
     /// When its commit last moved, in milliseconds.
     pub(in crate::scaling) moved: i64,
-    /// Typical seconds between two moves while there was something to commit; 0: it has not moved twice.
+    /// Typical seconds between two moves while there was something to commit; 0: it has not moved
+    /// twice.
     pub(in crate::scaling) gap: f64,
     /// Since when it has had lag at every look, in milliseconds.
     pub(in crate::scaling) waiting: Option<i64>,
@@ -46,13 +50,17 @@ pub(in crate::scaling) struct State {
     /// When it was first seen, if that was after the first look and nobody has owned it yet.
     pub(in crate::scaling) born: Option<i64>,
     pub(in crate::scaling) is_stuck: bool,
-    /// When retention last took records that had not been read, in milliseconds: that moves it on, and nobody did it.
+    /// When retention last took records that had not been read, in milliseconds: that moves it on,
+    /// and nobody did it.
     pub(in crate::scaling) expired: Option<i64>,
-    /// Since when it has belonged to another consumer that has committed nothing yet, in milliseconds.
+    /// Since when it has belonged to another consumer that has committed nothing yet, in
+    /// milliseconds.
     pub(in crate::scaling) handed: Option<i64>,
-    /// When it last went on after a standstill, in milliseconds: before that its consumer showed less than it can do.
+    /// When it last went on after a standstill, in milliseconds: before that its consumer showed
+    /// less than it can do.
     pub(in crate::scaling) resumed: Option<i64>,
-    /// The least and the greatest delay since the first look at which it was about the same, in seconds, and that look.
+    /// The least and the greatest delay since the first look at which it was about the same, in
+    /// seconds, and that look.
     pub(in crate::scaling) level: Option<(f64, f64, i64)>,
     /// Seconds for which its records wait at any size: a topic for retries waits on purpose.
     pub(in crate::scaling) wait: f64,
@@ -60,7 +68,8 @@ pub(in crate::scaling) struct State {
     pub(in crate::scaling) is_in_hand: bool,
     /// When its end last moved, in milliseconds.
     pub(in crate::scaling) grew: i64,
-    /// What is left of it may be an aborted transaction's, which nobody reads: nothing has come for a while.
+    /// What is left of it may be an aborted transaction's, which nobody reads: nothing has come for
+    /// a while.
     pub(in crate::scaling) is_silent: bool,
     /// How long its commit stood before it last moved, in milliseconds.
     pub(in crate::scaling) moved_after: i64,
@@ -71,7 +80,8 @@ pub(in crate::scaling) struct State {
 /// A commit that has moved.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scaling) struct Moved {
-    /// Seconds for which its owner had it in hand; 0 where somebody else may have had it in between.
+    /// Seconds for which its owner had it in hand; 0 where somebody else may have had it in
+    /// between.
     pub(in crate::scaling) worked: f64,
     /// Seconds since another consumer lost it, where this is the first commit since.
     pub(in crate::scaling) pause: Option<f64>,
@@ -221,8 +231,9 @@ impl State {
         (self.series.lag() - self.wait * rate).max(0.0)
     }
 
-    /// Consumption in records per second over about `window` milliseconds, and since when it was looked at: between moves of
-    /// the commit, or plainly over the window where it has stopped moving.
+    /// Consumption in records per second over about `window` milliseconds, and since when it was
+    /// looked at: between moves of the commit, or plainly over the window where it has stopped
+    /// moving.
     pub(in crate::scaling) fn pace(&self, at: i64, window: i64) -> (f64, i64) {
         let late = real(at - self.moved) > 2000.0 * self.gap.max(LOOK);
         let plain = || {

@@ -1,4 +1,5 @@
-//! What every partition and every member showed lately: offsets, owners, progress. Takes in looks; decides nothing.
+//! What every partition and every member showed lately: offsets, owners, progress. Takes in looks;
+//! decides nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use crate::scaling::measure::offsets::UNREADABLE_AT_MOST;
 use crate::scaling::measure::partition::{Moved, NEW, STUCK, State};
 use crate::scaling::number::real;
 
-/// Who loses a partition commits what it had in hand: for so many milliseconds after an action a commit does not show that
-/// records are read again.
+/// Who loses a partition commits what it had in hand: for so many milliseconds after an action a
+/// commit does not show that records are read again.
 const HANDS_OVER: i64 = 60_000;
-/// A partition that another consumer has got is waited for so many milliseconds, and for no more than so many partitions.
+/// A partition that another consumer has got is waited for so many milliseconds, and for no more
+/// than so many partitions.
 const HANDED_FOR: i64 = 900_000;
 const HANDED_MOST: usize = 512;
 
@@ -27,9 +29,11 @@ const UNEVEN_FOR: i64 = 3_600_000;
 pub(in crate::scaling) struct Partitions {
     pub(in crate::scaling) topics: BTreeMap<Arc<str>, Vec<State>>,
     pub(in crate::scaling) members: Vec<Member>,
-    /// How unevenly heavy partitions have lately been handed out, and until when that is remembered, in milliseconds.
+    /// How unevenly heavy partitions have lately been handed out, and until when that is
+    /// remembered, in milliseconds.
     uneven: Option<(f64, i64)>,
-    /// When the members were last described, since the last action and since the group has been stable, in milliseconds.
+    /// When the members were last described, since the last action and since the group has been
+    /// stable, in milliseconds.
     pub(in crate::scaling) described: Option<i64>,
     /// The look that did so, until the group is not stable.
     described_in: Option<u64>,
@@ -40,9 +44,11 @@ pub(in crate::scaling) struct Partitions {
     pub(in crate::scaling) began: Option<i64>,
     /// Since when the group has not been stable, until its members are described again.
     unstable_since: Option<i64>,
-    /// Seconds from the loss of a partition to the first commit of its new owner, of those handed over lately.
+    /// Seconds from the loss of a partition to the first commit of its new owner, of those handed
+    /// over lately.
     pauses: Vec<f64>,
-    /// What the last hand-over took, once it is over: until nine in ten of its partitions were committed for again.
+    /// What the last hand-over took, once it is over: until nine in ten of its partitions were
+    /// committed for again.
     pub(in crate::scaling) pause: Option<f64>,
     /// The longest standstill, in seconds, that the same owner has ended in a stable group.
     pub(in crate::scaling) longest: f64,
@@ -51,7 +57,8 @@ pub(in crate::scaling) struct Partitions {
     /// The last look, and the last one before an action, in milliseconds.
     looked: i64,
     acted: Option<i64>,
-    /// Some partition has just been found to wait on purpose: what its consumer did until now was no measure.
+    /// Some partition has just been found to wait on purpose: what its consumer did until now was
+    /// no measure.
     pub(in crate::scaling) found_waits: bool,
 }
 
@@ -81,7 +88,8 @@ struct Found {
     end: i64,
     /// The commit as it is, or where reading begins without one.
     position: Option<i64>,
-    /// What has been read: what has expired is not waiting for that, and neither is what nobody can read.
+    /// What has been read: what has expired is not waiting for that, and neither is what nobody can
+    /// read.
     committed: Option<i64>,
 }
 
@@ -161,7 +169,8 @@ impl Partitions {
         }
     }
 
-    /// The ends and the commits of a topic, as this look has found them. Returns the commits that have moved.
+    /// The ends and the commits of a topic, as this look has found them. Returns the commits that
+    /// have moved.
     fn take_topic(
         &mut self,
         topic: &Topic,
@@ -219,8 +228,9 @@ impl Partitions {
         }
     }
 
-    /// Which topics wait on purpose: all that is unread of one, in half of its partitions or more, has waited alike for a
-    /// while, and another one is read as it comes. Consumers that just carry their load keep a backlog of the same age too: not of a whole topic alone.
+    /// Which topics wait on purpose: all that is unread of one, in half of its partitions or more,
+    /// has waited alike for a while, and another one is read as it comes. Consumers that just carry
+    /// their load keep a backlog of the same age too: not of a whole topic alone.
     fn note_waits(&mut self, at: i64) {
         let is_read = |states: &Vec<State>| states.iter().any(|state| state.is_read_at_once(at));
         let read: Vec<bool> = self.topics.values().map(is_read).collect();
@@ -289,7 +299,8 @@ impl Partitions {
         states.any(|state| state.owner.is_some() && state.series.lag() > 0.0)
     }
 
-    /// Partitions that may have a record in hand that takes long: to take them from their consumers might undo it.
+    /// Partitions that may have a record in hand that takes long: to take them from their consumers
+    /// might undo it.
     pub(in crate::scaling) fn in_hand(&self) -> usize {
         self.topics
             .values()
@@ -298,8 +309,9 @@ impl Partitions {
             .count()
     }
 
-    /// Who owns what, if this very look described a stable group: members hide their partitions while they rebalance.
-    /// `begins`: a topic counts that did not before, of whose partitions the last such description said it, too.
+    /// Who owns what, if this very look described a stable group: members hide their partitions
+    /// while they rebalance. `begins`: a topic counts that did not before, of whose partitions the
+    /// last such description said it, too.
     fn take_members(&mut self, look: &Look, at: i64, begins: bool) {
         let Some(members) = &look.group.members else {
             return;
@@ -360,7 +372,8 @@ impl Partitions {
         self.members = now.collect();
     }
 
-    /// Remembers that partitions were handed out so unevenly that a size did not do which would have done otherwise.
+    /// Remembers that partitions were handed out so unevenly that a size did not do which would
+    /// have done otherwise.
     pub(in crate::scaling) fn note_uneven(&mut self, times: f64, at: i64) {
         self.uneven = Some((times, at + UNEVEN_FOR));
     }
@@ -407,7 +420,8 @@ impl Partitions {
     }
 }
 
-/// Whether at least half of these partitions have something unread, and all of that has waited alike for a while.
+/// Whether at least half of these partitions have something unread, and all of that has waited
+/// alike for a while.
 fn wait_alike(states: &[State], at: i64) -> bool {
     let read = states.iter().filter(|s| s.owner.is_some() && !s.is_stuck);
     let unread = read.clone().filter(|state| state.series.lag() > 0.0);

@@ -1,4 +1,5 @@
-//! Which consumer gets which partition when `n` replicas share them, as far as the assignor lets it be foreseen.
+//! Which consumer gets which partition when `n` replicas share them, as far as the assignor lets it
+//! be foreseen.
 
 use std::cmp::Ordering;
 
@@ -56,8 +57,9 @@ impl Placement {
         loads.into_iter().max_by(f64::total_cmp).unwrap_or(0.0)
     }
 
-    /// The same for the consumers that have a partition within `limit`, where one above it takes no more of its consumer
-    /// than its heaviest neighbour: what a healthy partition beside a hopeless one needs.
+    /// The same for the consumers that have a partition within `limit`, where one above it takes no
+    /// more of its consumer than its heaviest neighbour: what a healthy partition beside a hopeless
+    /// one needs.
     pub(in crate::scaling) fn fullest_beside(
         &self,
         replicas: i32,
@@ -117,7 +119,8 @@ impl<'a> Spread<'a> {
         }
     }
 
-    /// What the fullest of so many replicas' consumers carries: no more than the heaviest partitions that it can have.
+    /// What the fullest of so many replicas' consumers carries: no more than the heaviest
+    /// partitions that it can have.
     pub(in crate::scaling) fn fullest(&self, placement: &Placement, replicas: i32) -> f64 {
         let even = placement.fullest(replicas, self.weights);
         let consumers = usize::try_from(placement.consumers(replicas)).unwrap_or(1);

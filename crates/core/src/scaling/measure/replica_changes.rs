@@ -1,5 +1,5 @@
-//! Compares the replicas that are with those that we take for granted: whether our own action has landed, and whether
-//! somebody else has acted (ACT-1, ACT-7, ACT-8).
+//! Compares the replicas that are with those that we take for granted: whether our own action has
+//! landed, and whether somebody else has acted (ACT-1, ACT-7, ACT-8).
 
 use jiff::{SignedDuration, Timestamp};
 

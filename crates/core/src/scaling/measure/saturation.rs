@@ -8,9 +8,11 @@ use crate::scaling::tuning::LOOK;
 
 /// So many seconds of work waiting at every look is a backlog.
 const BACKLOG: f64 = 12.0;
-/// After retention has passed a commit, nothing is learnt from its consumer for so many milliseconds.
+/// After retention has passed a commit, nothing is learnt from its consumer for so many
+/// milliseconds.
 const EXPIRED: i64 = 120_000;
-/// So long after it was described a member is taken to own the same, in milliseconds: it is described every two minutes.
+/// So long after it was described a member is taken to own the same, in milliseconds: it is
+/// described every two minutes.
 const DESCRIBED: i64 = 150_000;
 
 /// How busy the consumers are.

@@ -1,5 +1,6 @@
-//! What one partition showed lately: end offsets and commits over time. A fixed number of points, dense for the last minute
-//! and thinned with age, so that the time of a past end offset stays known to within a tenth of its age.
+//! What one partition showed lately: end offsets and commits over time. A fixed number of points,
+//! dense for the last minute and thinned with age, so that the time of a past end offset stays
+//! known to within a tenth of its age.
 
 use crate::scaling::number::real;
 
@@ -30,7 +31,8 @@ struct Point {
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Series {
     points: Vec<Point>,
-    /// Times in milliseconds and ends from before the first point, as somebody else saw them: for the delay alone.
+    /// Times in milliseconds and ends from before the first point, as somebody else saw them: for
+    /// the delay alone.
     earlier: Vec<(i64, i64)>,
 }
 
@@ -88,7 +90,8 @@ impl Series {
         self.earlier = Vec::new();
     }
 
-    /// Takes in where it ended before the first point, oldest first, instead of what was known of that.
+    /// Takes in where it ended before the first point, oldest first, instead of what was known of
+    /// that.
     pub(in crate::scaling) fn set_earlier(
         &mut self,
         ends: impl DoubleEndedIterator<Item = (i64, i64)>,
@@ -101,7 +104,8 @@ impl Series {
         self.earlier = latest;
     }
 
-    /// Takes away the point that is missed least: the one whose neighbours are closest for their age.
+    /// Takes away the point that is missed least: the one whose neighbours are closest for their
+    /// age.
     fn thin(&mut self, now: i64) {
         let crowding = |window: &[Point]| match window {
             [before, point, after] if now - point.at > DENSE => {
@@ -148,7 +152,8 @@ impl Series {
         Some(point.lag())
     }
 
-    /// Records per second over about the last `window` milliseconds. `None`: there is too little to say.
+    /// Records per second over about the last `window` milliseconds. `None`: there is too little to
+    /// say.
     pub(in crate::scaling) fn rate(&self, of: Of, window: i64) -> Option<f64> {
         let (last, before) = self.points.split_last()?;
         let from = last.at - window + SLACK;
@@ -187,9 +192,9 @@ impl Series {
         (over > 0).then(|| real(last.end - first.end) * 1000.0 / real(over))
     }
 
-    /// Records per second between two moves of the commit, the last one and one about `window` milliseconds before it, and
-    /// when the earlier one was seen: consumers that commit once a minute show no pace between two commits. `None`: it has
-    /// not moved twice.
+    /// Records per second between two moves of the commit, the last one and one about `window`
+    /// milliseconds before it, and when the earlier one was seen: consumers that commit once a
+    /// minute show no pace between two commits. `None`: it has not moved twice.
     pub(in crate::scaling) fn pace(&self, window: i64) -> Option<(f64, i64)> {
         let moves = || {
             let pairs = self.points.windows(2).rev();
@@ -210,10 +215,12 @@ impl Series {
         Some((real(last.committed - first.committed) / over, first.at))
     }
 
-    /// Age in seconds of the oldest record that is not consumed: since when the end offset has been past the commit.
+    /// Age in seconds of the oldest record that is not consumed: since when the end offset has been
+    /// past the commit.
     ///
-    /// Between two looks the arrivals are taken for even; before all that is known they are taken for the mean rate since,
-    /// and without arrivals since for no older than what is known: that much is certain.
+    /// Between two looks the arrivals are taken for even; before all that is known they are taken
+    /// for the mean rate since, and without arrivals since for no older than what is known: that
+    /// much is certain.
     pub(in crate::scaling) fn delay(&self, now: i64) -> f64 {
         let Some(last) = self.points.last() else {
             return 0.0;
@@ -349,7 +356,8 @@ mod tests {
     }
 
     proptest! {
-        /// Thinning keeps the delay of a steadily fed partition exact, and of an unsteady one within a sixth and a look.
+        /// Thinning keeps the delay of a steadily fed partition exact, and of an unsteady one
+        /// within a sixth and a look.
         #[test]
         fn thinning_keeps_the_delay(rates in proptest::collection::vec(0i64..400, 60..300), behind in 1i64..40) {
             let mut series = Series::default();

@@ -1,15 +1,17 @@
-//! A load that has just risen: then the mean of the last minute is that of two loads, and a size that is chosen by it is found
-//! too small before its pods have started.
+//! A load that has just risen: then the mean of the last minute is that of two loads, and a size
+//! that is chosen by it is found too small before its pods have started.
 
 use crate::scaling::measure::series::Series;
 
 /// Looks that are compared, the last one among them: those of the last minute.
 const LOOKS: usize = 5;
-/// The load has risen if each look since shows more than so many times the most that one showed before ...
+/// The load has risen if each look since shows more than so many times the most that one showed
+/// before ...
 const RISEN: f64 = 2.0;
 /// ... by so many standard deviations of what is counted: few records vary by chance.
 const CHANCE: f64 = 3.0;
-/// The first look has seen only a part of it: what it shows more than was expected is taken so many times.
+/// The first look has seen only a part of it: what it shows more than was expected is taken so many
+/// times.
 const FIRST_LOOK: f64 = 1.5;
 
 /// A load that has risen within the last minute.
@@ -19,8 +21,8 @@ pub(in crate::scaling) struct Surge {
     looks: usize,
 }
 
-/// What the looks of the last minute say of all partitions together. `None`: the load has not risen, or there are too few to
-/// say.
+/// What the looks of the last minute say of all partitions together. `None`: the load has not
+/// risen, or there are too few to say.
 pub(in crate::scaling) fn of<'a>(series: impl Iterator<Item = &'a Series>) -> Option<Surge> {
     // Records and seconds from look to look, the last one first.
     let mut looks = [(0.0_f64, 0.0_f64); LOOKS];
@@ -46,7 +48,8 @@ pub(in crate::scaling) fn of<'a>(series: impl Iterator<Item = &'a Series>) -> Op
 }
 
 impl Surge {
-    /// Arrivals at a partition, in records per second, where `expected` is the mean of the last minute.
+    /// Arrivals at a partition, in records per second, where `expected` is the mean of the last
+    /// minute.
     pub(in crate::scaling) fn arrivals(self, series: &Series, expected: f64) -> f64 {
         let Some(since) = series.rate_of_looks(self.looks) else {
             return expected;

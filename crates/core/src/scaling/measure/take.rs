@@ -105,7 +105,8 @@ pub(in crate::scaling) fn take(
     }
 }
 
-/// Brings memory and target together, and begins anew what another target or an action makes another series.
+/// Brings memory and target together, and begins anew what another target or an action makes
+/// another series.
 fn compare_replicas(
     policy: &Policy,
     memory: &mut Memory,
@@ -145,7 +146,8 @@ fn take_whole(
         history.evidence.push(look.at, demand.asked);
     }
     if replicas == 0 && memory.slept_at.is_none() {
-        // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of the commits.
+        // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of
+        // the commits.
         memory.slept_at = demand::read_so_far(history, look, policy.offset_reset);
     }
     if assignments_are_shown(look) {
@@ -165,7 +167,8 @@ fn estimate(
 ) -> Option<Estimate> {
     let rolled_out =
         history.timers.rollout.is_some() && observation.target.rollout == Rollout::None;
-    // Under a lag what was measured is kept until the next backlog: a probe that fails makes lag ask for many.
+    // Under a lag what was measured is kept until the next backlog: a probe that fails makes lag
+    // ask for many.
     if rolled_out && matches!(policy.objective, Objective::MaxDelay(_)) {
         memory.learnt.doubt();
     }
@@ -207,14 +210,16 @@ fn estimate(
     Some(estimate)
 }
 
-/// Whether a look shows which topics the members have: they hide that while a classic group rebalances, and a group
-/// without members has none. The limit seen then may lack topics that are merely not named.
+/// Whether a look shows which topics the members have: they hide that while a classic group
+/// rebalances, and a group without members has none. The limit seen then may lack topics that are
+/// merely not named.
 fn assignments_are_shown(look: &Look) -> bool {
     let assigned = |members: &Members| members.list.iter().any(|member| member.partitions > 0);
     look.group.state == GroupState::Stable && look.group.members.as_ref().is_some_and(assigned)
 }
 
-/// The bounds of the group. Where the partitions cannot be read: those of the limit last known, one consumer a replica.
+/// The bounds of the group. Where the partitions cannot be read: those of the limit last known, one
+/// consumer a replica.
 fn bounds_of(policy: &Policy, shape: Option<&Shape>, known: Option<i32>) -> Option<Bounds> {
     let last = known.map(|limit| Shape::new([limit], Some(Assignor::Even), 1));
     Bounds::new(shape.or(last.as_ref())?, policy.min, policy.max)

@@ -1,5 +1,5 @@
-//! A decision as data: what to do, why, until when, and every number on the way. Status, events, metrics and logs are
-//! rendered from it; none of them computes again.
+//! A decision as data: what to do, why, until when, and every number on the way. Status, events,
+//! metrics and logs are rendered from it; none of them computes again.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::scaling::output::trail::Trail;
 pub struct Decision {
     /// What to do.
     pub verdict: Verdict,
-    /// What stands in the way of a scale-up at this moment, wanted or not (TELL-30). `None`: nothing.
+    /// What stands in the way of a scale-up at this moment, wanted or not (TELL-30). `None`:
+    /// nothing.
     pub up_blocked: Option<Wait>,
     /// What keeps the wanted count from being what the lag asks for.
     pub limited_by: Option<LimitedBy>,
@@ -142,9 +143,11 @@ pub enum HoldReason {
     ArrivalsTooHigh,
     /// Fewer replicas would do, but records wait for too long at this moment.
     DelayTooHigh,
-    /// Fewer replicas might do, but consumers may have records in hand that take long, and would do them again.
+    /// Fewer replicas might do, but consumers may have records in hand that take long, and would do
+    /// them again.
     RecordsInHand,
-    /// Fewer replicas might do, but the group keeps handing out its partitions anew, and not because of its size.
+    /// Fewer replicas might do, but the group keeps handing out its partitions anew, and not
+    /// because of its size.
     RebalancingOften,
     /// Scaled to zero by hand, with `minReplicas` of at least 1 (ACT-8).
     ScalingDisabled,
@@ -215,7 +218,8 @@ pub struct Facts {
     pub stuck_partitions: Vec<(Arc<str>, i32)>,
     /// Late partitions whose arrivals alone are more than one consumer can do.
     pub hot_partitions: Vec<(Arc<str>, i32)>,
-    /// Under `lagPerReplica`: partitions whose backlog no size shortens, where the lag asks for more replicas.
+    /// Under `lagPerReplica`: partitions whose backlog no size shortens, where the lag asks for
+    /// more replicas.
     pub backlogged: Backlogged,
     /// The size beyond which nothing is gained, while that is believed.
     pub plateau: Option<i32>,
@@ -227,7 +231,8 @@ pub struct Facts {
     pub members_missing: bool,
     /// Members that are not of the target, and take partitions of what it reads.
     pub foreign_members: usize,
-    /// Rebalances of the last ten minutes that neither an action nor a rollout explains, where they are many.
+    /// Rebalances of the last ten minutes that neither an action nor a rollout explains, where they
+    /// are many.
     pub rebalances: Option<usize>,
     /// Partitions that are read and have no commit, so that their lag is not known.
     pub uncommitted: usize,

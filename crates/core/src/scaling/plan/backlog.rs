@@ -1,5 +1,6 @@
-//! Growing further or sooner than the load alone asks for: where records wait longer than was promised and more consumers
-//! would read them soon, and where a backlog that is let build could not be worked off by any size.
+//! Growing further or sooner than the load alone asks for: where records wait longer than was
+//! promised and more consumers would read them soon, and where a backlog that is let build could
+//! not be worked off by any size.
 
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::placement::Spread;
@@ -7,10 +8,11 @@ use crate::scaling::plan::delay_target::{DRAIN, HORIZON, LINE, Need};
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::tuning::LOOK;
 
-/// What a second counts in which records wait for longer than was promised, in replica-seconds: as much as a replica for a
-/// minute, the price by which the catalogue of scenarios is judged.
+/// What a second counts in which records wait for longer than was promised, in replica-seconds: as
+/// much as a replica for a minute, the price by which the catalogue of scenarios is judged.
 const LATE: f64 = 60.0;
-/// A size that was taken for a backlog is kept for no less than so many seconds: until evidence for a smaller one is there.
+/// A size that was taken for a backlog is kept for no less than so many seconds: until evidence for
+/// a smaller one is there.
 const KEPT: f64 = 300.0;
 /// A backlog counts as one from this share of the objective on ...
 const BUILDS: f64 = 0.1;
@@ -24,7 +26,8 @@ const HARDLY_MORE: f64 = 1.1;
 /// A backlog that takes so many seconds is never done.
 const NEVER: f64 = 86_400.0;
 
-/// What a group needs under the time objective, with what is late weighed against what more replicas cost.
+/// What a group needs under the time objective, with what is late weighed against what more
+/// replicas cost.
 pub(in crate::scaling) fn sooner(
     mut need: Need,
     estimate: &Estimate,
@@ -75,8 +78,9 @@ pub(in crate::scaling) fn sooner(
     need
 }
 
-/// The smallest of `sizes` from `replicas` on at which the fullest consumer is done with its backlog as soon as at `most`, or
-/// hardly later: a size beyond it shortens nobody's. `capacity`: if it is measured.
+/// The smallest of `sizes` from `replicas` on at which the fullest consumer is done with its
+/// backlog as soon as at `most`, or hardly later: a size beyond it shortens nobody's. `capacity`:
+/// if it is measured.
 pub(in crate::scaling) fn enough_for_backlog(
     estimate: &Estimate,
     capacity: Option<f64>,
@@ -135,7 +139,8 @@ impl<'a> Drain<'a> {
         (backlog / spare.max(1e-9)).min(3600.0)
     }
 
-    /// The same for comparing sizes, of which none may carry the load: then the more is missing, the worse.
+    /// The same for comparing sizes, of which none may carry the load: then the more is missing,
+    /// the worse.
     fn work(&self, size: i32) -> f64 {
         let spare = self.capacity - self.fullest(&self.arrivals, size);
         let backlog = self.fullest(&self.backlog, size);
@@ -159,8 +164,8 @@ impl<'a> Drain<'a> {
         (starts, self.seconds(size))
     }
 
-    /// Whether the load is more than the present size can do, and what it leaves until records are as old as was promised
-    /// could not be worked off by the largest size in time.
+    /// Whether the load is more than the present size can do, and what it leaves until records are
+    /// as old as was promised could not be worked off by the largest size in time.
     fn is_tight(&self, sizes: &[i32], replicas: i32, objective: f64) -> bool {
         let Some(most) = sizes.last().filter(|most| **most > replicas) else {
             return false;

@@ -1,4 +1,5 @@
-//! The time objective: up when the delay that is predicted passes the line, down when fewer will do.
+//! The time objective: up when the delay that is predicted passes the line, down when fewer will
+//! do.
 
 use crate::scaling::measure::demand::Demand;
 use crate::scaling::measure::estimate::Estimate;

@@ -1,5 +1,5 @@
-//! When a group has to grow, and to what size: the delay that is predicted for the time at which an action could take
-//! effect, the stall of the action itself included, against the objective.
+//! When a group has to grow, and to what size: the delay that is predicted for the time at which an
+//! action could take effect, the stall of the action itself included, against the objective.
 
 use jiff::Timestamp;
 
@@ -20,8 +20,8 @@ const SURGE_LINE: f64 = 1.0;
 const UTILISATION: f64 = 0.93;
 /// A backlog is to be worked off within so many seconds.
 pub(in crate::scaling) const DRAIN: f64 = 600.0;
-/// Where no size carries the load: a size is worth it while the fullest consumer's load falls by at least the so manieth
-/// power of what the replicas grow by.
+/// Where no size carries the load: a size is worth it while the fullest consumer's load falls by at
+/// least the so manieth power of what the replicas grow by.
 const ELASTICITY: f64 = 0.3;
 /// Past this share of the objective a healthy partition is freed from its hopeless neighbours.
 const LATE_SHARE: f64 = 0.5;
@@ -31,7 +31,8 @@ const UNKNOWN_GROWTH: f64 = 1.5;
 const UNDONE_WITHIN: i64 = 900;
 /// For so many seconds after an action the last minute's consumption is that of a rebalance.
 const REBALANCED_FOR: i64 = 120;
-/// The last minute's growth of a delay is believed only past this share of the objective while the capacity is not measured ...
+/// The last minute's growth of a delay is believed only past this share of the objective while the
+/// capacity is not measured ...
 const SLOPE_SHARE: f64 = 0.2;
 /// ... and past so many seconds: a few are what lies between two commits.
 const SLOPE_LEAST: f64 = 10.0;
@@ -41,7 +42,8 @@ const SLOPE_LEAST: f64 = 10.0;
 pub(in crate::scaling) struct Need {
     /// The size that carries the load; the largest that still helps, where none does.
     pub(in crate::scaling) size: i32,
-    /// Replicas that the load would take if partitions did not limit it; while the capacity is not known, the size.
+    /// Replicas that the load would take if partitions did not limit it; while the capacity is not
+    /// known, the size.
     pub(in crate::scaling) unlimited: i32,
     /// Seconds of delay now, of all partitions that replicas can help.
     pub(in crate::scaling) delay: f64,
@@ -72,7 +74,8 @@ pub(in crate::scaling) fn need(
     now: Timestamp,
 ) -> Need {
     let known = learnt.capacity();
-    // Between commits that are rare, what is bracketed from below says nothing of what a consumer cannot do.
+    // Between commits that are rare, what is bracketed from below says nothing of what a consumer
+    // cannot do.
     let believed = known.filter(|_| learnt.is_sampled() || !estimate.busy.commits_rarely);
     let able = Able {
         capacity: believed,
@@ -140,8 +143,8 @@ fn weight(live: &Live) -> f64 {
     live.surging + live.lag / DRAIN
 }
 
-/// The smallest size that carries the weights. Where none does, the last one at which growing still paid: a hot partition
-/// buys no idle replicas.
+/// The smallest size that carries the weights. Where none does, the last one at which growing still
+/// paid: a hot partition buys no idle replicas.
 fn carrying(
     estimate: &Estimate,
     (weights, uneven): (&[f64], f64),
@@ -182,7 +185,8 @@ fn carrying(
 #[derive(Clone, Copy)]
 struct Able {
     capacity: Option<f64>,
-    /// What it was seen to do before the last action, while what it does now is what the rebalance has left it time for.
+    /// What it was seen to do before the last action, while what it does now is what the rebalance
+    /// has left it time for.
     at_least: f64,
 }
 
@@ -209,8 +213,8 @@ fn grown(sizes: &[i32], replicas: i32) -> i32 {
     first.or(sizes.last()).copied().unwrap_or(replicas)
 }
 
-/// The worst delay at the horizon with the present replicas, if that much arrives at each partition. Consumers that have a single partition are left out: more
-/// replicas cannot help them.
+/// The worst delay at the horizon with the present replicas, if that much arrives at each
+/// partition. Consumers that have a single partition are left out: more replicas cannot help them.
 fn predict(
     estimate: &Estimate,
     able: Able,
@@ -246,7 +250,8 @@ fn predict(
     });
     let slope_from = SLOPE_LEAST.max(SLOPE_SHARE * objective);
     let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
-        // What is read next came as fast as the backlog did, which may be faster than what comes now.
+        // What is read next came as fast as the backlog did, which may be faster than what comes
+        // now.
         let backlog = if consumer.delay > slope_from {
             consumer.lag / consumer.delay
         } else {

@@ -1,4 +1,5 @@
-//! What a scale-down teaches that had to be undone, while the capacity of a consumer is not known yet: to wait longer.
+//! What a scale-down teaches that had to be undone, while the capacity of a consumer is not known
+//! yet: to wait longer.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,8 +11,8 @@ const REGRETTED: SignedDuration = SignedDuration::from_secs(600);
 /// No wait grows beyond this.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(3600);
 
-/// How long a scale-down must wait: the user's interval, or longer after a down that had to be undone. The extra wait
-/// halves every hour.
+/// How long a scale-down must wait: the user's interval, or longer after a down that had to be
+/// undone. The extra wait halves every hour.
 pub(in crate::scaling) fn down_wait(
     memory: &Memory,
     pacing: Pacing,
@@ -27,7 +28,8 @@ pub(in crate::scaling) fn down_wait(
         .max(least)
 }
 
-/// What an up teaches: if it undoes a down of the last ten minutes, downs wait twice as long as they did.
+/// What an up teaches: if it undoes a down of the last ten minutes, downs wait twice as long as
+/// they did.
 pub(in crate::scaling) fn after_up(
     memory: &Memory,
     pacing: Pacing,

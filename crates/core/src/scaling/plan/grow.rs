@@ -4,7 +4,8 @@ use crate::scaling::output::decision::ScaleReason;
 use crate::scaling::plan::proposal::{Lesson, Proposal};
 use crate::scaling::plan::situation::Situation;
 
-/// Grows to `to`, unless that waits for something. `is_urgent`: the objective is about to be broken.
+/// Grows to `to`, unless that waits for something. `is_urgent`: the objective is about to be
+/// broken.
 pub(in crate::scaling) fn to(
     situation: &Situation<'_>,
     to: i32,

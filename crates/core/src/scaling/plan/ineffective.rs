@@ -1,4 +1,5 @@
-//! Scale-ups that bring nothing: where something else than consumers is the bottleneck, the group goes back and stays.
+//! Scale-ups that bring nothing: where something else than consumers is the bottleneck, the group
+//! goes back and stays.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -76,8 +77,8 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal>
     Some(proposal.after(vec![step]))
 }
 
-/// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now; `sizes`: those worth
-/// having, ascending.
+/// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now;
+/// `sizes`: those worth having, ascending.
 fn look(
     learnt: &mut Learnt,
     judgement: &mut Judgement,
@@ -134,8 +135,9 @@ fn look(
     found
 }
 
-/// The size to go back to: the smallest that gets through about as much, if consumers do as much as they did before. Several
-/// rises may have followed each other before one could be judged, and not all of them were in vain.
+/// The size to go back to: the smallest that gets through about as much, if consumers do as much as
+/// they did before. Several rises may have followed each other before one could be judged, and not
+/// all of them were in vain.
 fn enough(
     sizes: &[i32],
     (threads, foreign): (i32, i32),
@@ -167,9 +169,9 @@ fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp) {
     });
 }
 
-/// Notes what a group reached before it grows, if it was at its limit. One that has just been handed partitions shows the
-/// pause rather than its limit; what it reached before stays.
-/// So does what it reached before a scale-up that has not been judged yet: both are judged by it.
+/// Notes what a group reached before it grows, if it was at its limit. One that has just been
+/// handed partitions shows the pause rather than its limit; what it reached before stays. So does
+/// what it reached before a scale-up that has not been judged yet: both are judged by it.
 pub(in crate::scaling) fn note_before_up(
     learnt: &mut Learnt,
     judgement: Judgement,
@@ -207,8 +209,8 @@ pub(in crate::scaling) struct Cap {
     pub(in crate::scaling) is_over: bool,
 }
 
-/// How far towards `size` the group may grow: no further than growing has lately brought something. One more try is made
-/// after that.
+/// How far towards `size` the group may grow: no further than growing has lately brought something.
+/// One more try is made after that.
 pub(in crate::scaling) fn cap(situation: &Situation<'_>, size: i32) -> Cap {
     let plateau = situation.learnt().plateau;
     let Some(plateau) = plateau.filter(|plateau| plateau.until > situation.now()) else {

@@ -1,5 +1,5 @@
-//! The lag objective: up when the lag asks for more, as a HorizontalPodAutoscaler would; down as soon as the capacity of a
-//! consumer is known by a replay, and by one count at a time before.
+//! The lag objective: up when the lag asks for more, as a HorizontalPodAutoscaler would; down as
+//! soon as the capacity of a consumer is known by a replay, and by one count at a time before.
 //!
 //! A group that keeps up has no lag, so what the lag asks for says nothing about how few will do.
 
@@ -96,11 +96,13 @@ fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) 
         return unmeasured(situation);
     };
     let (replicas, wanted) = (situation.replicas(), demand.wanted);
-    // No smaller than the lag has lately asked for: where commits are rare it goes up and down with each of them.
+    // No smaller than the lag has lately asked for: where commits are rare it goes up and down with
+    // each of them.
     let window = situation.policy.pacing.min_scale_down_interval;
     let peak = situation.history.evidence.window(window);
     let peak = peak.map_or(0, |window| window.peak);
-    // And none that would take longer than is allowed for the backlog of its own rebalance: the lag would undo it.
+    // And none that would take longer than is allowed for the backlog of its own rebalance: the lag
+    // would undo it.
     let load = load_needs(situation, estimate).map_or(0, |need| need.size);
     let least = wanted.max(bounds.at_least(peak).max(load).min(replicas));
     let sizes = bounds.sizes().iter().copied();
@@ -116,8 +118,8 @@ fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) 
     proposal
 }
 
-/// How far towards `size` growing shortens anybody's backlog: a partition has one consumer, whatever the size. `None`: all the
-/// way.
+/// How far towards `size` growing shortens anybody's backlog: a partition has one consumer,
+/// whatever the size. `None`: all the way.
 fn shortening(
     situation: &Situation<'_>,
     estimate: &Estimate,
@@ -139,8 +141,9 @@ fn shortening(
     })
 }
 
-/// Until when the backlog counts as what the last rebalance held up, if this size works it off in time and nothing is late:
-/// growing for it would cost the next rebalance, and the size after that would be found too large again.
+/// Until when the backlog counts as what the last rebalance held up, if this size works it off in
+/// time and nothing is late: growing for it would cost the next rebalance, and the size after that
+/// would be found too large again.
 fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timestamp> {
     let last = situation.memory.last.map(|last| last.time);
     // Whoever caused the rebalance: a release and a pod that was replaced hold records up as well.
@@ -188,7 +191,8 @@ fn load_steps(situation: &Situation<'_>, estimate: &Estimate) -> Vec<Step> {
     load.into_iter().collect()
 }
 
-/// One count less after a window in which the lag asked for no more. What one consumer can do is not known yet.
+/// One count less after a window in which the lag asked for no more. What one consumer can do is
+/// not known yet.
 fn unmeasured(situation: &Situation<'_>) -> Proposal {
     shrink::ruled_out(situation)
         .or_else(|| shrink::records_in_hand(situation))

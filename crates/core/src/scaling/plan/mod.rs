@@ -1,5 +1,5 @@
-//! What is proposed: what goes before the objective, what the objective asks for, and how few replicas will do, weighed against
-//! what a rebalance costs.
+//! What is proposed: what goes before the objective, what the objective asks for, and how few
+//! replicas will do, weighed against what a rebalance costs.
 
 mod backlog;
 pub(in crate::scaling) mod delay_objective;

@@ -60,8 +60,8 @@ fn paused(situation: &Situation<'_>) -> Option<Proposal> {
 fn paused_at(situation: &Situation<'_>, at: i32) -> Proposal {
     let replicas = situation.replicas();
     let limit = situation.memory.limit;
-    // A raise stays within the limit, a cut within what is certain of it; where the user asks for what there is, no limit
-    // takes anything away.
+    // A raise stays within the limit, a cut within what is certain of it; where the user asks for
+    // what there is, no limit takes anything away.
     let certain = certain_limit(situation).or(limit);
     let to = match at.cmp(&replicas) {
         Ordering::Greater => limit.map_or(at, |limit| at.min(limit).max(replicas)),
@@ -109,7 +109,8 @@ fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
         return Some(to_bound(situation, to, ScaleReason::MaxReplicas, limited));
     }
     let bounds = bounds?;
-    // Only a partition count that two whole looks showed, the present one among them, brings a group down.
+    // Only a partition count that two whole looks showed, the present one among them, brings a
+    // group down.
     let (certain, 2) = situation.history.certain_limit? else {
         return None;
     };

@@ -25,7 +25,8 @@ pub(in crate::scaling) struct Proposal {
 /// What a decision teaches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::scaling) enum Lesson {
-    /// The group grows: whether the scale-down before it paid, and what it did before, will be known by it.
+    /// The group grows: whether the scale-down before it paid, and what it did before, will be
+    /// known by it.
     Grows,
     /// The group shrinks because fewer replicas will do.
     Shrinks,

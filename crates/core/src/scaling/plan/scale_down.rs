@@ -1,5 +1,5 @@
-//! When a smaller size will do: what it saves must have paid for a rebalance down and one up again, and a replay of all that
-//! time must have stayed calm. Without a known capacity, a careful probe.
+//! When a smaller size will do: what it saves must have paid for a rebalance down and one up again,
+//! and a replay of all that time must have stayed calm. Without a known capacity, a careful probe.
 
 use jiff::Timestamp;
 
@@ -42,7 +42,8 @@ const PROBE_FAILED: f64 = 0.35;
 const PROBE_JUDGED: i64 = 600;
 /// What a failed probe says about the capacity: a little more than was seen without a backlog.
 const BRACKET: f64 = 1.03;
-/// An up within so many seconds of a down judges it; one that saved less than so many pairs did not pay.
+/// An up within so many seconds of a down judges it; one that saved less than so many pairs did not
+/// pay.
 const JUDGED_WITHIN: i64 = 7200;
 const PAID: f64 = 1.5;
 
@@ -86,7 +87,8 @@ fn pair(learnt: &Learnt, rebalance: Rebalance, replicas: i32, now: Timestamp) ->
         Rebalance::Cooperative => 15.0,
         Rebalance::Eager => 40.0,
     };
-    // What was learnt of this group: what it restores, and what it does again of the record in hand.
+    // What was learnt of this group: what it restores, and what it does again of the record in
+    // hand.
     let stop = stop + learnt.excess() + learnt.longest(now) / 2.0;
     (PAIR + f64::from(replicas) * stop) * REGRET.powi(regrets(learnt, now))
 }
@@ -108,7 +110,8 @@ fn window(
         .max(if dear { 3.0 * paid } else { paid })
 }
 
-/// The same for a group whose rebalances were seen to cost more than a rebalance does anywhere; 0 for others.
+/// The same for a group whose rebalances were seen to cost more than a rebalance does anywhere; 0
+/// for others.
 pub(in crate::scaling) fn dear(
     learnt: &Learnt,
     rebalance: Rebalance,
@@ -139,7 +142,8 @@ impl Grounds<'_> {
     /// The smallest size that would do, or what is still missing.
     pub(in crate::scaling) fn smaller(&self) -> Option<Smaller> {
         let below = || self.sizes.iter().copied().filter(|m| *m < self.replicas);
-        // What a consumer was seen to do without a backlog is less than it can do, and enough to show what will do.
+        // What a consumer was seen to do without a backlog is less than it can do, and enough to
+        // show what will do.
         let at_least = Some(self.learnt.at_least(self.now)).filter(|rate| *rate > 0.0);
         if let Some(capacity) = self.learnt.capacity().or(at_least) {
             let windows = below().map(|to| (to, self.window(to)));
@@ -248,8 +252,8 @@ impl Grounds<'_> {
     }
 }
 
-/// Whether the last scale-down was a probe that failed: then the capacity is bracketed. `settled`: since when the last action
-/// has been settled.
+/// Whether the last scale-down was a probe that failed: then the capacity is bracketed. `settled`:
+/// since when the last action has been settled.
 pub(in crate::scaling) fn judge_probe(
     learnt: &mut Learnt,
     estimate: &Estimate,

@@ -65,7 +65,8 @@ pub(in crate::scaling) fn to_zero(situation: &Situation<'_>) -> Option<Proposal>
     Some(to(situation, 0, ScaleReason::ScaleToZero, wait))
 }
 
-/// Whether fewer will do. `sizes`: those to choose from, ascending; `below`: why, if one of them does.
+/// Whether fewer will do. `sizes`: those to choose from, ascending; `below`: why, if one of them
+/// does.
 pub(in crate::scaling) fn propose(
     situation: &Situation<'_>,
     estimate: &Estimate,

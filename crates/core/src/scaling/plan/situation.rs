@@ -12,8 +12,8 @@ use crate::scaling::output::decision::{HoldReason, Wait};
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::state::memory::Memory;
 
-/// Who gives a lag does not say how late is too late: a smaller size has to keep records this young, in seconds, or as old
-/// as the lag that is allowed makes them, where that is older.
+/// Who gives a lag does not say how late is too late: a smaller size has to keep records this
+/// young, in seconds, or as old as the lag that is allowed makes them, where that is older.
 const CALM_UNDER_LAG: f64 = 60.0;
 
 /// Everything that a proposal is made from. Nothing in it changes while the decision is made.
@@ -74,7 +74,8 @@ impl Situation<'_> {
         objective(self.policy, self.learnt())
     }
 
-    /// The sizes to choose from, ascending and never empty. `None`: no partition count has ever been known.
+    /// The sizes to choose from, ascending and never empty. `None`: no partition count has ever
+    /// been known.
     pub(in crate::scaling) fn sizes(&self) -> Option<&[i32]> {
         self.measured.bounds.as_ref().map(Bounds::sizes)
     }
@@ -121,7 +122,8 @@ impl Situation<'_> {
         Some((self.gates.without_members()?, stays))
     }
 
-    /// Consumers may have records in hand that take long, and that whoever loses them leaves to be done again.
+    /// Consumers may have records in hand that take long, and that whoever loses them leaves to be
+    /// done again.
     pub(in crate::scaling) fn has_records_in_hand(&self) -> bool {
         self.history.law.partitions.in_hand() > 0
     }

@@ -1,5 +1,6 @@
-//! What the law has learnt and must survive a restart: part of the memory in the status. On a grid of thousandths of a
-//! record per second and of milliseconds, so that a restart equals no restart (KEEP-27).
+//! What the law has learnt and must survive a restart: part of the memory in the status. On a grid
+//! of thousandths of a record per second and of milliseconds, so that a restart equals no restart
+//! (KEEP-27).
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use crate::scaling::tuning::{BACKOFF_MOST, PROBE_MOST, REGRETS};
 /// The lower bound of the capacity fades by so much in fifteen seconds.
 const FADE: f64 = 0.9995;
 
-/// So many seconds between the loss of a partition and the next commit are nothing of note: a rebalance, a commit, two looks.
+/// So many seconds between the loss of a partition and the next commit are nothing of note: a
+/// rebalance, a commit, two looks.
 const USUAL_PAUSE: f64 = 60.0;
 /// Longest pause that is believed, in seconds.
 const PAUSE_MOST: i64 = 900;
@@ -147,8 +149,8 @@ impl Learnt {
         });
     }
 
-    /// Whether it was ever seen, if only of other consumers or long ago; else it is bracketed from below, and says nothing of
-    /// what a consumer cannot do.
+    /// Whether it was ever seen, if only of other consumers or long ago; else it is bracketed from
+    /// below, and says nothing of what a consumer cannot do.
     pub(in crate::scaling) fn is_sampled(&self) -> bool {
         self.capacity
             .is_some_and(|capacity| capacity.time.is_some())
@@ -160,7 +162,8 @@ impl Learnt {
         measured.is_some_and(|capacity| capacity.time.is_none_or(|time| time <= then))
     }
 
-    /// What was measured is where to begin, and no longer what is known: other consumers run from now on, or it is long ago.
+    /// What was measured is where to begin, and no longer what is known: other consumers run from
+    /// now on, or it is long ago.
     pub(in crate::scaling) fn doubt(&mut self) {
         if let Some(capacity) = &mut self.capacity {
             capacity.measured = false;
@@ -183,8 +186,8 @@ impl Learnt {
         });
     }
 
-    /// Seconds that moved partitions stand still beyond what a rebalance of this kind takes anywhere: state that is restored,
-    /// work that was not committed.
+    /// Seconds that moved partitions stand still beyond what a rebalance of this kind takes
+    /// anywhere: state that is restored, work that was not committed.
     pub(in crate::scaling) fn excess(&self) -> f64 {
         self.pause
             .map_or(0.0, |pause| (real(pause.seconds) - USUAL_PAUSE).max(0.0))
@@ -200,7 +203,8 @@ impl Learnt {
         });
     }
 
-    /// The longest time that a consumer has lately been at work between two commits, in seconds, where that is long.
+    /// The longest time that a consumer has lately been at work between two commits, in seconds,
+    /// where that is long.
     pub(in crate::scaling) fn longest(&self, now: Timestamp) -> f64 {
         let lately = |longest: &Seconds| now.duration_since(longest.time) <= LONGEST_FOR;
         self.longest.filter(lately).map_or(0.0, |l| real(l.seconds))

@@ -1,4 +1,5 @@
-//! The few numbers that must survive a restart. They live in `status.memory`; everything else can be thrown away.
+//! The few numbers that must survive a restart. They live in `status.memory`; everything else can
+//! be thrown away.
 //!
 //! A field is never given a new meaning, and unreadable memory is absent memory (KEEP-27).
 
@@ -19,7 +20,8 @@ pub struct Memory {
     /// [`crate::scaling::input::policy::Policy::subject`] when the measured numbers were taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<i64>,
-    /// Actions begun so far; a higher number in the status than in the process means that somebody else acted.
+    /// Actions begun so far; a higher number in the status than in the process means that somebody
+    /// else acted.
     #[serde(skip_serializing_if = "is_zero")]
     pub sequence: i64,
     /// An action that was written ahead and not confirmed (ACT-1).
@@ -55,7 +57,8 @@ pub struct Memory {
     /// How long a scale-down must wait because an earlier one had to be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regret: Option<Regret>,
-    /// Sum of the end offsets when the group was put to sleep: more than this is something to read (ACT-12).
+    /// Sum of the end offsets when the group was put to sleep: more than this is something to read
+    /// (ACT-12).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slept_at: Option<i64>,
 }
@@ -96,7 +99,8 @@ pub struct LastAction {
     /// Whether it was somebody else's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub external: bool,
-    /// Whether the API server said that it was done. An unknown outcome counts as an action all the same.
+    /// Whether the API server said that it was done. An unknown outcome counts as an action all the
+    /// same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirmed: bool,
     /// Whether its replica count has been seen on the target.
@@ -196,7 +200,8 @@ impl Memory {
         }
     }
 
-    /// What a new resource on the same target takes over from the one before it: the last action (KEEP-28).
+    /// What a new resource on the same target takes over from the one before it: the last action
+    /// (KEEP-28).
     #[must_use]
     pub fn inherit(&self) -> Self {
         let done = self.unknown();

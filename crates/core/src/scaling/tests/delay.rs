@@ -402,7 +402,8 @@ fn a_partition_that_nobody_reads_buys_no_replicas_for_ever() {
     plant.world.partitions[7].owner = None;
     plant.stuck = Some(7);
     plant.run(40);
-    // For six minutes it may be a new one that is about to be taken; what that has bought is given back.
+    // For six minutes it may be a new one that is about to be taken; what that has bought is given
+    // back.
     plant.run(200);
     for _ in 0..200 {
         plant.look();

@@ -6,7 +6,8 @@ use super::*;
 use crate::scaling::output::decision::ScaleReason;
 use crate::scaling::tests::plant::Plant;
 
-/// Twelve partitions that are read at once, and twelve whose records are read ten minutes after they were written.
+/// Twelve partitions that are read at once, and twelve whose records are read ten minutes after
+/// they were written.
 fn retries(replicas: i32) -> Plant {
     let mut plant = Plant::new(24, replicas, 0);
     plant.world.second = Some((12, TopicRole::Delayed));
@@ -110,7 +111,8 @@ fn what_nobody_can_read_of_them_keeps_nobody_awake_for_more_than_an_hour() {
     }
 }
 
-/// Members of a group at rest are not described on every look: what they were last described with holds.
+/// Members of a group at rest are not described on every look: what they were last described with
+/// holds.
 #[rstest]
 #[case(TopicRole::Delayed)]
 #[case(TopicRole::Assigned)]

@@ -113,8 +113,9 @@ fn owners_from_before_an_action_show_no_capacity() {
 fn consumers_that_have_worked_their_part_off_do_not_make_a_rise_look_vain() {
     let mut plant = Plant::new(8, 4, 0);
     plant.world.policy.max = Some(4);
-    // Four consumers have a heavy and a light partition each, and do not keep up. Of eight, those with a light one have
-    // nothing waiting and do a fifth of what they can: a fifth more throughput for twice as many.
+    // Four consumers have a heavy and a light partition each, and do not keep up. Of eight, those
+    // with a light one have nothing waiting and do a fifth of what they can: a fifth more
+    // throughput for twice as many.
     plant.arrivals = vec![170, 170, 170, 170, 40, 40, 40, 40];
     plant.run(50);
     plant.world.policy.max = Some(8);

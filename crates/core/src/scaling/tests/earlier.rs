@@ -3,8 +3,9 @@
 use super::*;
 use crate::scaling::output::decision::ScaleReason;
 
-/// Six partitions with 4,000 unread records each, 40 a second arriving and 40 being read, which two replicas keep up with; and a
-/// process that has just started. `late`: since how many seconds the group has been behind, by the timestamps of records.
+/// Six partitions with 4,000 unread records each, 40 a second arriving and 40 being read, which two
+/// replicas keep up with; and a process that has just started. `late`: since how many seconds the
+/// group has been behind, by the timestamps of records.
 fn started(late: Option<i64>) -> World {
     let mut world = World::new(6, 2);
     world.assignor = Some(Assignor::Even);

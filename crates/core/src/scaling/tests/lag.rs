@@ -54,7 +54,8 @@ fn what_a_rebalance_held_up_is_worked_off_and_not_grown_for() {
     let mut plant = measured(24, 1800);
     plant.run(60);
     assert_eq!(plant.world.replicas, 12);
-    // The rebalance stood still for much longer than usual: thirty thousand records wait, where twelve replicas may have 24,000.
+    // The rebalance stood still for much longer than usual: thirty thousand records wait, where
+    // twelve replicas may have 24,000.
     plant.run(20);
     let lately = plant.world.now.checked_sub(secs(60)).unwrap();
     plant.world.state.memory.last.as_mut().unwrap().time = lately;

@@ -1,4 +1,5 @@
-//! Groups that are not the target's alone, members that do not come, and rebalances of no known cause.
+//! Groups that are not the target's alone, members that do not come, and rebalances of no known
+//! cause.
 
 use super::*;
 use crate::scaling::output::decision::ScaleReason;
@@ -208,7 +209,8 @@ fn a_scale_down_beside_members_of_somebody_else_settles() {
 
 #[test]
 fn a_topic_of_which_the_target_may_have_partitions_brings_nobody_down() {
-    // Eight replicas, of which four have the four partitions of the target's topic; who has the other twelve, nobody can say.
+    // Eight replicas, of which four have the four partitions of the target's topic; who has the
+    // other twelve, nobody can say.
     let mut shared = Shared::new(4, 8, 8);
     shared.elsewhere = 12;
     shared.world.set_lag(100_000);

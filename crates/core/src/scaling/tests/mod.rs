@@ -1,4 +1,5 @@
-//! The decision as its users meet it: a small world of topics, a group and a workload, in virtual time.
+//! The decision as its users meet it: a small world of topics, a group and a workload, in virtual
+//! time.
 
 mod delay;
 mod delayed;

@@ -1,9 +1,10 @@
-//! Consumers that can do so much, in virtual time: enough of a group for the law to be measured on. No pods, no members that
-//! come late, no noise.
+//! Consumers that can do so much, in virtual time: enough of a group for the law to be measured on.
+//! No pods, no members that come late, no noise.
 
 use super::*;
 
-/// A world whose consumers work: each takes so many records a second, fairly from its partitions, and commits now and then.
+/// A world whose consumers work: each takes so many records a second, fairly from its partitions,
+/// and commits now and then.
 pub(in crate::scaling) struct Plant {
     pub(in crate::scaling) world: World,
     /// What has been read of each partition, committed or not.

@@ -64,7 +64,8 @@ struct Checker {
     world: World,
     /// Seconds that the operator's clock is ahead of real time.
     skew: i64,
-    /// The least that it was since the last action: what such a process wrote looks older to one whose clock is ahead of its.
+    /// The least that it was since the last action: what such a process wrote looks older to one
+    /// whose clock is ahead of its.
     least_skew: i64,
     real: i64,
     last_action: Option<i64>,
@@ -175,7 +176,8 @@ impl Checker {
             self.real,
         );
 
-        // The same again, from memory as it is written: a restart of the pure part changes nothing that memory holds.
+        // The same again, from memory as it is written: a restart of the pure part changes nothing
+        // that memory holds.
         let text = serde_json::to_string(&self.world.state.memory).unwrap();
         prop_assert_eq!(
             &serde_json::from_str::<Memory>(&text).unwrap(),
@@ -203,7 +205,8 @@ impl Checker {
         } = &self.world;
         prop_assert!(from == self.world.replicas && to != from);
 
-        // Promise 1, by what can be known: nobody has shown us a partition count while nothing could be read.
+        // Promise 1, by what can be known: nobody has shown us a partition count while nothing
+        // could be read.
         let users_word = matches!(why, ScaleReason::MaxReplicas | ScaleReason::PausedReplicas);
         match self.seen_limit {
             Some(limit) => prop_assert!(to <= limit, "{to} of {limit} partitions"),
@@ -226,7 +229,8 @@ impl Checker {
             "{why:?} on data that is missing"
         );
 
-        // Promise 3: in real time. A process whose clock is behind those before it may only ever wait longer.
+        // Promise 3: in real time. A process whose clock is behind those before it may only ever
+        // wait longer.
         if let Some(last) = self.last_action {
             let since = self.real - last;
             let pacing = crate::scaling::gate::pacing::paced(policy).pacing;

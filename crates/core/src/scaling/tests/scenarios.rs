@@ -171,7 +171,8 @@ fn a_scale_down_goes_no_lower_than_the_arrivals_allow() {
         world.flow(240 * 15, 240 * 15);
     }
     assert_eq!(hold(&world.look()), Some(HoldReason::ArrivalsTooHigh));
-    // With 60 a second one replica will do, and does as soon as what it saves has paid for going down and up again.
+    // With 60 a second one replica will do, and does as soon as what it saves has paid for going
+    // down and up again.
     let fell = world.now;
     let mut sizes = vec![];
     for _ in 0..60 {

@@ -1,5 +1,5 @@
-//! Shapes of real groups: records that take long, state that is restored, records that wait on purpose, backlogs that no size
-//! could work off.
+//! Shapes of real groups: records that take long, state that is restored, records that wait on
+//! purpose, backlogs that no size could work off.
 
 use rstest::rstest;
 
@@ -62,7 +62,8 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
 
 #[test]
 fn idle_is_idle_whatever_consumers_have_been_seen_to_do() {
-    // Each of twelve has been seen to do 12.5 records a second, and what it can do is not known. Then nothing comes any more.
+    // Each of twelve has been seen to do 12.5 records a second, and what it can do is not known.
+    // Then nothing comes any more.
     let mut plant = Plant::new(12, 12, 150);
     assert_eq!(plant.run(16), []);
     assert_eq!(plant.capacity(), None);
@@ -76,7 +77,8 @@ fn idle_is_idle_whatever_consumers_have_been_seen_to_do() {
 
 #[test]
 fn a_load_that_jumps_is_met_by_one_action() {
-    // From 12 records a second to 155, 40 for one consumer: eight are needed to work off what comes until they have started.
+    // From 12 records a second to 155, 40 for one consumer: eight are needed to work off what comes
+    // until they have started.
     let mut plant = Plant::new(8, 1, 8);
     plant.able = 40;
     plant.run(20);
@@ -162,7 +164,8 @@ fn a_group_that_restores_state_learns_what_its_rebalances_cost_and_avoids_them()
 
 #[test]
 fn what_is_late_and_would_be_read_soon_by_more_asks_for_more() {
-    // 17,000 records behind, nothing arrives, one consumer does 50 a second: 340 s with one, 57 s with six.
+    // 17,000 records behind, nothing arrives, one consumer does 50 a second: 340 s with one, 57 s
+    // with six.
     let mut plant = Plant::new(6, 1, 0);
     plant.able = 50;
     plant.world.assignor = Some(Assignor::Range);
@@ -175,7 +178,8 @@ fn what_is_late_and_would_be_read_soon_by_more_asks_for_more() {
 
 #[test]
 fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
-    // Two topics of six and two partitions under range: the first two of six consumers have two each, and next to no room.
+    // Two topics of six and two partitions under range: the first two of six consumers have two
+    // each, and next to no room.
     let mut plant = Plant::new(6, 3, 0);
     plant.world.assignor = Some(Assignor::Range);
     plant.world.policy.objective = Objective::MaxDelay(secs(300));
@@ -198,7 +202,8 @@ fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
 #[case(Objective::MaxDelay(secs(60)))]
 #[case(Objective::LagPerReplica(1000))]
 fn records_that_wait_on_purpose_ask_for_nothing(#[case] objective: Objective) {
-    // Twelve partitions for retries, which are read ten minutes after they were written, beside twelve others.
+    // Twelve partitions for retries, which are read ten minutes after they were written, beside
+    // twelve others.
     let mut plant = Plant::new(24, 3, 0);
     plant.world.second = Some((12, TopicRole::Counted));
     plant.world.policy.objective = objective;

@@ -6,7 +6,8 @@ use super::{Answer, Bounds, Law};
 use crate::simulate::number::{count, nearest, replicas, small};
 use crate::simulate::plant::{Phase, Seen};
 
-/// Pods younger than this have no metrics that count (`--horizontal-pod-autoscaler-initial-readiness-delay`).
+/// Pods younger than this have no metrics that count
+/// (`--horizontal-pod-autoscaler-initial-readiness-delay`).
 const FRESH: i64 = 30;
 
 #[derive(Debug)]

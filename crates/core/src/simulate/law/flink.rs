@@ -1,5 +1,5 @@
-//! The autoscaler of Flink's Kubernetes operator, for the one vertex that reads Kafka. It is given the busy time that Flink
-//! exports and that other consumers do not.
+//! The autoscaler of Flink's Kubernetes operator, for the one vertex that reads Kafka. It is given
+//! the busy time that Flink exports and that other consumers do not.
 
 use std::collections::VecDeque;
 
@@ -42,7 +42,8 @@ struct Flink {
     looks: VecDeque<Look>,
     running_since: Option<i64>,
     size: Option<i32>,
-    /// Since when a scale-down is asked for, and what was asked for: time, size, and whether the rate was out of bounds.
+    /// Since when a scale-down is asked for, and what was asked for: time, size, and whether the
+    /// rate was out of bounds.
     down_since: Option<i64>,
     downs: Vec<(i64, i32, bool)>,
 }
@@ -77,7 +78,8 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, St
 }
 
 impl Flink {
-    /// Records per second that are to be possible: the arrivals at this utilisation, the backlog, and what a restart leaves.
+    /// Records per second that are to be possible: the arrivals at this utilisation, the backlog,
+    /// and what a restart leaves.
     fn needed(&self, rate: f64, lag: f64, utilisation: f64, restarts: bool) -> f64 {
         if utilisation <= 0.0 {
             return f64::INFINITY;
@@ -86,8 +88,8 @@ impl Flink {
         ((lag + restart) / self.catch_up + rate / utilisation.min(1.0)).round()
     }
 
-    /// What all consumers together could do: what they do over the share of time that they are busy, or what they were seen to
-    /// do under a backlog.
+    /// What all consumers together could do: what they do over the share of time that they are
+    /// busy, or what they were seen to do under a backlog.
     fn able(&self, rate: f64) -> f64 {
         let busy: f64 = self.looks.iter().map(|look| look.busy).sum();
         let busy = busy / count(self.looks.len().max(1));

@@ -1,5 +1,5 @@
-//! What the HorizontalPodAutoscaler makes of a proposed count: stabilisation windows, rate policies, bounds. From the
-//! documentation of `autoscaling/v2` and its `behavior`.
+//! What the HorizontalPodAutoscaler makes of a proposed count: stabilisation windows, rate
+//! policies, bounds. From the documentation of `autoscaling/v2` and its `behavior`.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -26,7 +26,8 @@ pub(super) struct Hpa {
     lowered: VecDeque<(i64, i32)>,
 }
 
-/// `behavior.scaleUp` or `behavior.scaleDown`. Of several policies the one that allows most counts (`selectPolicy: Max`).
+/// `behavior.scaleUp` or `behavior.scaleDown`. Of several policies the one that allows most counts
+/// (`selectPolicy: Max`).
 #[derive(Debug, Clone)]
 struct Rules {
     window: i64,
@@ -48,8 +49,8 @@ impl Policy {
 }
 
 impl Hpa {
-    /// With the defaults of Kubernetes, or with what `options` say: `tolerance`, `upWindow`, `downWindow`, `downPercent` and
-    /// `downPods` (both per minute).
+    /// With the defaults of Kubernetes, or with what `options` say: `tolerance`, `upWindow`,
+    /// `downWindow`, `downPercent` and `downPods` (both per minute).
     pub(super) fn new(options: &Reading<'_>, min: i32, max: i32) -> Result<Self, String> {
         let percent = options.number("downPercent", 0.0, 100.0)?;
         let pods = options.number("downPods", 0.0, 10_000.0)?;
@@ -94,7 +95,8 @@ impl Hpa {
             let recent = self.proposed.iter().filter(move |(at, _)| *at > t - window);
             recent.map(|(_, n)| *n).chain([proposed])
         };
-        // Up no further than everything in its window asks for, down no further than anything in its own does.
+        // Up no further than everything in its window asks for, down no further than anything in
+        // its own does.
         let least = within(self.up.window).min().unwrap_or(proposed);
         let most = within(self.down.window).max().unwrap_or(proposed);
         self.proposed.push_back((t, proposed));

@@ -1,5 +1,5 @@
-//! KEDA's Kafka scaler, and the HPA that it feeds. From the documentation of `kafka` triggers: an average value per replica,
-//! capped at one replica a partition.
+//! KEDA's Kafka scaler, and the HPA that it feeds. From the documentation of `kafka` triggers: an
+//! average value per replica, capped at one replica a partition.
 
 use super::hpa::{Hpa, SYNC};
 use super::options::Options;

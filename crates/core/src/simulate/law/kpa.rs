@@ -1,5 +1,5 @@
-//! The law of Brandwatch's kafka-pod-autoscaler: the 99th percentiles of what a replica consumes and of what arrives, sizes that
-//! divide the partitions, one step at a time.
+//! The law of Brandwatch's kafka-pod-autoscaler: the 99th percentiles of what a replica consumes
+//! and of what arrives, sizes that divide the partitions, one step at a time.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! Lagrange's own law: the operator's `decide`, by way of the very lines that `lagrange decide` reads. Nothing is copied and
-//! nothing approximated.
+//! Lagrange's own law: the operator's `decide`, by way of the very lines that `lagrange decide`
+//! reads. Nothing is copied and nothing approximated.
 
 use super::{Answer, Law, Reason};
 use crate::api::{ConsumerGroup, Mode};
@@ -18,8 +18,8 @@ pub(in crate::simulate) struct Lagrange {
 }
 
 impl Lagrange {
-    /// The law as `manifest` sets it, looking every `interval` seconds. What it decides is done, also where the manifest says
-    /// DryRun.
+    /// The law as `manifest` sets it, looking every `interval` seconds. What it decides is done,
+    /// also where the manifest says DryRun.
     pub(in crate::simulate) fn new(
         manifest: &ConsumerGroup,
         interval: i64,
@@ -58,7 +58,8 @@ impl Law for Lagrange {
     }
 
     fn decide(&mut self, seen: Seen) -> Answer {
-        // The plant's clock never goes back, and the settings have been read: no line can be refused.
+        // The plant's clock never goes back, and the settings have been read: no line can be
+        // refused.
         let Ok(Some(answer)) = self.session.take(Line::Observe(Box::new(seen.line))) else {
             return Answer::default();
         };

@@ -1,5 +1,5 @@
-//! Laws: what looks at the plant and says how many replicas there should be. Lagrange's own is the operator's code; the others
-//! are written from what their makers document, to be compared with.
+//! Laws: what looks at the plant and says how many replicas there should be. Lagrange's own is the
+//! operator's code; the others are written from what their makers document, to be compared with.
 
 mod cpu;
 mod fixed;
@@ -123,8 +123,8 @@ pub enum BadRival {
 }
 
 impl Rival {
-    /// Reads a list: `keda=lagThreshold:100,hpa-cpu=70,static=6`. What has a colon and no equals sign goes on with the options
-    /// of the law before it.
+    /// Reads a list: `keda=lagThreshold:100,hpa-cpu=70,static=6`. What has a colon and no equals
+    /// sign goes on with the options of the law before it.
     pub fn list(text: &str) -> Result<Vec<Self>, BadRival> {
         let mut rivals: Vec<Self> = Vec::new();
         for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {

@@ -1,4 +1,5 @@
-//! Numaflow's autoscaler with its defaults: what is pending, over what is processed, against seconds of processing.
+//! Numaflow's autoscaler with its defaults: what is pending, over what is processed, against
+//! seconds of processing.
 
 use std::collections::VecDeque;
 

@@ -68,7 +68,8 @@ fn keda_asks_for_what_it_documents(
 
 #[test]
 fn keda_may_go_one_past_the_partitions() {
-    // 6.9 thresholds of lag are not more than six partitions' worth, once rounded down, and seven replicas, once rounded up.
+    // 6.9 thresholds of lag are not more than six partitions' worth, once rounded down, and seven
+    // replicas, once rounded up.
     let mut keda = law("keda=lagThreshold:100", &bounds(1, None));
     let answer = keda.decide(seen(1000.0, 4, &[115; 6], &[0.5; 4]));
     assert_eq!(answer.replicas, Some(7));

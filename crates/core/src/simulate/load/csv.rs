@@ -5,7 +5,8 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use super::{Destination, LoadError};
 use crate::text::counted;
 
-/// Seconds since 1970 are below this until the year 5138; milliseconds since 1970 are above it since 1973.
+/// Seconds since 1970 are below this until the year 5138; milliseconds since 1970 are above it
+/// since 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
 
 type Column = (Destination, Vec<(f64, f64)>);

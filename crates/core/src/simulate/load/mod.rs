@@ -1,5 +1,5 @@
-//! A load: records per second over time, for a whole group, a topic or a partition. Read from CSV, from a range query's answer,
-//! or built in; which one a file holds is seen from its content.
+//! A load: records per second over time, for a whole group, a topic or a partition. Read from CSV,
+//! from a range query's answer, or built in; which one a file holds is seen from its content.
 
 mod csv;
 mod prometheus;
@@ -292,7 +292,8 @@ fn destination(
         .rsplit_once('/')
         .is_some_and(|(topic, number)| !topic.is_empty() && number.parse::<u32>().is_ok());
     match topics {
-        // The only column is the load of all, whatever it is called, unless it is a partition of another topic.
+        // The only column is the load of all, whatever it is called, unless it is a partition of
+        // another topic.
         _ if !many && !is_partition => Ok(Destination::Everywhere),
         None => Ok(Destination::Topic(name.to_owned())),
         Some(topics) => Err(LoadError::Name(format!(

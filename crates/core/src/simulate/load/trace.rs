@@ -1,4 +1,5 @@
-//! Loads that are built in: recorded ones and simple shapes. Where they come from, and their licences: `traces/README.md`.
+//! Loads that are built in: recorded ones and simple shapes. Where they come from, and their
+//! licences: `traces/README.md`.
 
 use super::{Load, LoadError};
 
@@ -14,7 +15,8 @@ pub enum Trace {
     Spikes,
     /// Web requests to NASA around a launch, 12 and 13 July 1995, by the minute
     Nasa,
-    /// Taxi passengers in New York in the week of a blizzard, from 24 January 2015, by the half hour
+    /// Taxi passengers in New York in the week of a blizzard, from 24 January 2015, by the half
+    /// hour
     Taxi,
     /// Tweets about a stock on the day of their largest burst, 2015, by five minutes
     Tweets,

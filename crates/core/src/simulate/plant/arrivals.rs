@@ -1,5 +1,5 @@
-//! What arrives where, second by second: the load, shared by partitions, with the noise of real arrivals. It depends on the
-//! load and the seed alone, so that every law meets the same records.
+//! What arrives where, second by second: the load, shared by partitions, with the noise of real
+//! arrivals. It depends on the load and the seed alone, so that every law meets the same records.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ const UNEVEN: f64 = 0.05;
 const LEAST: f64 = 0.2;
 /// Slow noise is drawn every so many seconds ...
 const DRIFT_EVERY: i64 = 5;
-/// ... and forgets a tenth each time, so that its share of a deviation keeps the deviation as it is asked for.
+/// ... and forgets a tenth each time, so that its share of a deviation keeps the deviation as it is
+/// asked for.
 const DRIFT_KEPT: f64 = 0.9;
 const DRIFT_SHARE: f64 = 0.43;
 
@@ -25,7 +26,8 @@ pub(super) struct Arrivals<'a> {
     readers: Vec<(&'a Destination, Reader<'a>)>,
     /// What a partition weighs beside the others of its topic, by place.
     weights: Vec<f64>,
-    /// For each reader the partitions that it goes to, with their shares; made anew when partitions are added.
+    /// For each reader the partitions that it goes to, with their shares; made anew when partitions
+    /// are added.
     shares: Vec<Vec<(PartitionAt, f64)>>,
     partitions: usize,
     random: Random,
@@ -121,7 +123,8 @@ impl<'a> Arrivals<'a> {
     }
 }
 
-/// Within each topic by Zipf's law, in a random order; 1 on average, so that a topic's share goes by its partitions.
+/// Within each topic by Zipf's law, in a random order; 1 on average, so that a topic's share goes
+/// by its partitions.
 fn weights(skew: f64, partitions: &List<Partition>, random: &mut Random) -> Vec<f64> {
     let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
     for partition in partitions.iter() {

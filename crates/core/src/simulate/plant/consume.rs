@@ -7,7 +7,8 @@ use crate::simulate::number::count;
 
 /// Slow noise is drawn every so many seconds ...
 const DRIFT_EVERY: i64 = 10;
-/// ... and forgets a fifth each time, so that its share of a deviation keeps the deviation as it is asked for.
+/// ... and forgets a fifth each time, so that its share of a deviation keeps the deviation as it is
+/// asked for.
 const DRIFT_KEPT: f64 = 0.8;
 const DRIFT_SHARE: f64 = 0.6;
 /// What metrics-server averages over, in seconds.
@@ -85,7 +86,8 @@ impl Plant<'_> {
         moving.map(|place| self.partitions[*place].unread()).sum()
     }
 
-    /// One consumer reads its partitions, each with an equal share of what it can do, and gives what one leaves to the others.
+    /// One consumer reads its partitions, each with an equal share of what it can do, and gives
+    /// what one leaves to the others.
     fn work(&mut self, at: ConsumerAt) {
         let unread = self.unread(at);
         let consumer = &mut self.consumers[at];

@@ -1,6 +1,7 @@
 //! Rebalances: who stands still, and for how long, by protocol.
 //!
-//! The rules of thumb are cautious; with `measured` the pauses are those of real brokers and librdkafka consumers.
+//! The rules of thumb are cautious; with `measured` the pauses are those of real brokers and
+//! librdkafka consumers.
 
 use super::Plant;
 use super::assign::{Assignment, assign};
@@ -23,7 +24,8 @@ pub(super) struct Rebalance {
 
 #[derive(Debug)]
 enum Stage {
-    /// Eager: members that join before `prepared` are still in this one. `stop`: until then they work on.
+    /// Eager: members that join before `prepared` are still in this one. `stop`: until then they
+    /// work on.
     Eager { prepared: i64, stop: Option<i64> },
     /// Partitions that move are given up at this time.
     Revoking { at: i64 },
@@ -92,9 +94,9 @@ impl Plant<'_> {
         }
     }
 
-    /// Classic members work on until a heartbeat tells them; then eager ones stop for a moment and for the slowest record in
-    /// hand, and cooperative ones give up what moves for about two seconds. KIP-848: what moves waits from its revocation to
-    /// the new owner's next heartbeat.
+    /// Classic members work on until a heartbeat tells them; then eager ones stop for a moment and
+    /// for the slowest record in hand, and cooperative ones give up what moves for about two
+    /// seconds. KIP-848: what moves waits from its revocation to the new owner's next heartbeat.
     fn measured(&mut self) -> Rebalance {
         let (t, p) = (self.t, self.parameters);
         let gone = self.missed_at().map_or(0, |at| (at - t).max(0));
@@ -237,7 +239,8 @@ impl Plant<'_> {
         self.is_changed = true;
     }
 
-    /// What belongs to nobody is taken at once, and what moves is given up. Returns what moves, and to whom.
+    /// What belongs to nobody is taken at once, and what moves is given up. Returns what moves, and
+    /// to whom.
     fn revoke(&mut self) -> Assignment {
         let mut moved = Assignment::new();
         for (place, to) in self.assignment() {

@@ -1,7 +1,9 @@
-//! What groups do that plain ones do not: releases, members of somebody else, members that are thrown out, consumers that
-//! restore state, topics whose records wait on purpose, Pods that call themselves unready while they are behind.
+//! What groups do that plain ones do not: releases, members of somebody else, members that are
+//! thrown out, consumers that restore state, topics whose records wait on purpose, Pods that call
+//! themselves unready while they are behind.
 //!
-//! None of it draws a random number unless it is asked for, so that a group without habits is what it was.
+//! None of it draws a random number unless it is asked for, so that a group without habits is what
+//! it was.
 
 use super::Plant;
 use super::parts::{Phase, Pod};
@@ -15,7 +17,8 @@ impl Plant<'_> {
         }
     }
 
-    /// A release replaces one Pod after the other: a new one is started, and an old one goes when it is ready.
+    /// A release replaces one Pod after the other: a new one is started, and an old one goes when
+    /// it is ready.
     pub(super) fn release(&mut self) {
         if self.parameters.releases.contains(&self.t) {
             let live = self.pods.iter().filter(|pod| is_live(pod));

@@ -1,5 +1,5 @@
-//! What an operator can see of the plant: the offsets, the group, the workload; late, partly or not at all where the
-//! parameters say so.
+//! What an operator can see of the plant: the offsets, the group, the workload; late, partly or not
+//! at all where the parameters say so.
 
 use super::Plant;
 use super::parameters::Assignor;
@@ -32,8 +32,8 @@ pub struct PodSeen {
     pub age: i64,
     /// Share of its CPU request that it uses.
     pub cpu: f64,
-    /// Share of its time that its consumers work: what an instrumented framework would export. Of those that have a
-    /// partition.
+    /// Share of its time that its consumers work: what an instrumented framework would export. Of
+    /// those that have a partition.
     pub busy: Option<f64>,
 }
 

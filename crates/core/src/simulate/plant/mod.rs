@@ -1,8 +1,9 @@
-//! The plant: topics, a consumer group and the workload behind it, second by second. It knows nothing of laws: it shows what
-//! an operator can see ([`Plant::look`]) and takes a replica count ([`Plant::scale`]). Pure: the same parameters, load and
-//! seed give the same run.
+//! The plant: topics, a consumer group and the workload behind it, second by second. It knows
+//! nothing of laws: it shows what an operator can see ([`Plant::look`]) and takes a replica count
+//! ([`Plant::scale`]). Pure: the same parameters, load and seed give the same run.
 //!
-//! It is the model of `tests/law/plant.py`, which judges the law; a test holds the two against each other.
+//! It is the model of `tests/law/plant.py`, which judges the law; a test holds the two against each
+//! other.
 
 mod arrivals;
 mod assign;
@@ -66,7 +67,8 @@ pub struct Plant<'a> {
 }
 
 impl<'a> Plant<'a> {
-    /// A plant that begins with `replicas` replicas of `threads` consumers each, which are all there and have all partitions.
+    /// A plant that begins with `replicas` replicas of `threads` consumers each, which are all
+    /// there and have all partitions.
     pub fn new(
         parameters: &'a Parameters,
         load: &'a Load,

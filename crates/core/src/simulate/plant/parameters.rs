@@ -1,5 +1,5 @@
-//! What the plant is made of: every number of the model, its default and its unit. A `--plant` file holds them; options of the
-//! command line go before it.
+//! What the plant is made of: every number of the model, its default and its unit. A `--plant` file
+//! holds them; options of the command line go before it.
 
 use std::collections::BTreeMap;
 
@@ -33,9 +33,11 @@ pub struct Parameters {
     pub consumer_noise: f64,
     /// Changes of the consumers' speed: from when, and the factor.
     pub speed: Vec<Speed>,
-    /// What each further consumer takes from the others: speed / (1 + contention × (consumers − 1)).
+    /// What each further consumer takes from the others: speed / (1 + contention × (consumers −
+    /// 1)).
     pub contention: f64,
-    /// What the group shares with all its consumers: from when, and at most how many records per second (absent: no cap).
+    /// What the group shares with all its consumers: from when, and at most how many records per
+    /// second (absent: no cap).
     pub downstream: Vec<Downstream>,
     /// How long a new consumer is slower ...
     pub warmup_seconds: i64,
@@ -47,7 +49,8 @@ pub struct Parameters {
     pub cpu_at_capacity: f64,
     /// The same of one with nothing to do.
     pub cpu_idle: f64,
-    /// Partitions that make no progress for a while. They are left out of the seconds over the objective.
+    /// Partitions that make no progress for a while. They are left out of the seconds over the
+    /// objective.
     pub stuck: Vec<Stuck>,
     /// Replicas at the start. Absent: what the load at the start takes at 70 % of their speed.
     pub initial_replicas: Option<i32>,
@@ -59,8 +62,8 @@ pub struct Parameters {
     pub new_node_above: Option<usize>,
     /// For so long.
     pub new_node_seconds: i64,
-    /// Whether a consumer that ends leaves the group; else its session has to time out, and what it had not committed is
-    /// read again.
+    /// Whether a consumer that ends leaves the group; else its session has to time out, and what it
+    /// had not committed is read again.
     pub leaves_group: bool,
     /// Whether members are static: they do not leave when they end.
     pub static_membership: bool,
@@ -70,7 +73,8 @@ pub struct Parameters {
     pub eager_seconds: f64,
     /// ... and this for each member.
     pub eager_per_member_seconds: f64,
-    /// Cooperative rebalance: both rounds take this together, moved partitions stop for half of it ...
+    /// Cooperative rebalance: both rounds take this together, moved partitions stop for half of it
+    /// ...
     pub cooperative_seconds: f64,
     /// ... and this for each member.
     pub cooperative_per_member_seconds: f64,
@@ -84,7 +88,8 @@ pub struct Parameters {
     pub heartbeat_seconds: f64,
     /// Measured: between two heartbeats of a KIP-848 member.
     pub consumer_heartbeat_seconds: f64,
-    /// Measured: how long commits block everybody when a member joins a cooperative group that commits each second.
+    /// Measured: how long commits block everybody when a member joins a cooperative group that
+    /// commits each second.
     pub commit_stall_seconds: i64,
     /// Measured: time that one record takes; 0: what the consumer's rate says.
     pub record_seconds: f64,
@@ -112,14 +117,16 @@ pub struct Parameters {
     pub releases: Vec<i64>,
     /// Members of somebody else in the group, who take partitions as the others do.
     pub foreign_members: u32,
-    /// How often the group rebalances of itself, as where members exceed `max.poll.interval.ms`; 0: never.
+    /// How often the group rebalances of itself, as where members exceed `max.poll.interval.ms`; 0:
+    /// never.
     pub rebalance_every_seconds: i64,
     /// How long a consumer does not read a partition that another one had before.
     pub restore_seconds: i64,
-    /// Whether consumers commit what they have read before they lose a partition; else it is read again.
+    /// Whether consumers commit what they have read before they lose a partition; else it is read
+    /// again.
     pub commits_on_revoke: bool,
-    /// Topics whose records are read no sooner than so many seconds after they came, as those for retries. They are left out of
-    /// the seconds over the objective.
+    /// Topics whose records are read no sooner than so many seconds after they came, as those for
+    /// retries. They are left out of the seconds over the objective.
     pub waits: BTreeMap<String, i64>,
     /// A pod with so many records behind calls itself unready; absent: it is ready when it runs.
     pub unready_from_lag: Option<f64>,

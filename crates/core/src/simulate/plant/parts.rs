@@ -1,4 +1,5 @@
-//! What the plant consists of: partitions, consumers and pods, each in a list that hands out its places.
+//! What the plant consists of: partitions, consumers and pods, each in a list that hands out its
+//! places.
 
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -7,7 +8,8 @@ use std::sync::Arc;
 /// So little of a record is none.
 const NOTHING: f64 = 1e-6;
 
-/// A list that only grows. Places are given out by it, so that what stands at one can always be had.
+/// A list that only grows. Places are given out by it, so that what stands at one can always be
+/// had.
 #[derive(Debug)]
 pub(super) struct List<T>(Vec<T>);
 
@@ -174,8 +176,9 @@ impl Partition {
         };
     }
 
-    /// Takes what has been read off the curve: `read` is told of each second, how many seconds ago it was and how many
-    /// records. Returns how many seconds ago the oldest record arrived that is still unread.
+    /// Takes what has been read off the curve: `read` is told of each second, how many seconds ago
+    /// it was and how many records. Returns how many seconds ago the oldest record arrived that is
+    /// still unread.
     pub(super) fn settle(&mut self, mut read: impl FnMut(usize, f64)) -> Option<usize> {
         self.done = self.done.max(self.position);
         while let Some(arrived) = self.curve.front().copied() {

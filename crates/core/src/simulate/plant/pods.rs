@@ -1,4 +1,5 @@
-//! Pods: they take time to start, join the group when they are ready, and leave it, or do not, when they end.
+//! Pods: they take time to start, join the group when they are ready, and leave it, or do not, when
+//! they end.
 
 use super::Plant;
 use super::assign::assign;

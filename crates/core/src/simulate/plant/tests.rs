@@ -68,7 +68,8 @@ fn stopped(plant: &Plant<'_>) -> usize {
         .count()
 }
 
-/// Seconds in which some partition, and seconds in which all of them, stood still after a third replica was added.
+/// Seconds in which some partition, and seconds in which all of them, stood still after a third
+/// replica was added.
 #[rstest]
 #[case::range_stops_all(Assignor::Range, 6, 6)]
 #[case::roundrobin_too(Assignor::RoundRobin, 6, 6)]
@@ -274,7 +275,8 @@ fn a_backlog_waits_for_the_first_consumers() {
     let sample = plant.sample();
     assert_eq!((sample.replicas, sample.ready), (2, 2));
     assert!(sample.delay >= 598, "{sample:?}");
-    // 300 of 400 records a second are needed for what arrives, and a little more where partitions are uneven.
+    // 300 of 400 records a second are needed for what arrives, and a little more where partitions
+    // are uneven.
     plant.run_to(600 + 2900);
     assert!(plant.sample().delay <= 1, "{:?}", plant.sample());
 }

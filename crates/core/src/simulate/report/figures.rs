@@ -45,7 +45,8 @@ pub(super) fn figures(objective: i64) -> [Figure; 9] {
 }
 
 impl Figure {
-    /// The figure of one run; of several their mean, and in brackets the least and the most where they differ.
+    /// The figure of one run; of several their mean, and in brackets the least and the most where
+    /// they differ.
     pub(super) fn of(&self, outcome: &Outcome) -> String {
         let values: Vec<f64> = outcome.scores.iter().map(self.of).collect();
         let (mean, least, most) = spread(&values);
@@ -66,7 +67,8 @@ fn spread(values: &[f64]) -> (f64, f64, f64) {
     (mean, least, most)
 }
 
-/// The scores of a law as JSON: that of the first run, and of several all, with the mean, the least and the most of each figure.
+/// The scores of a law as JSON: that of the first run, and of several all, with the mean, the least
+/// and the most of each figure.
 pub(super) fn json(outcome: &Outcome) -> Map<String, Value> {
     let scores: Vec<Map<String, Value>> = outcome
         .scores

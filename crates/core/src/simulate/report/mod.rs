@@ -1,5 +1,5 @@
-//! Shows outcomes: a table with plots for people, JSON and CSV for programs, SVG for documents. Renders; computes nothing but
-//! what a picture needs.
+//! Shows outcomes: a table with plots for people, JSON and CSV for programs, SVG for documents.
+//! Renders; computes nothing but what a picture needs.
 
 mod axis;
 mod figures;

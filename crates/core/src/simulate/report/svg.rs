@@ -1,5 +1,5 @@
-//! The same plots as a picture: load, replicas, lag and delay over time, one line for each law. It follows the reader's light or
-//! dark, and says in words what it shows.
+//! The same plots as a picture: load, replicas, lag and delay over time, one line for each law. It
+//! follows the reader's light or dark, and says in words what it shows.
 
 use std::fmt::Write as _;
 
@@ -24,11 +24,13 @@ const WIDE_CHARACTER: f64 = 9.5;
 const MARK: f64 = 24.0;
 /// Points of a line at most.
 const POINTS: usize = 900;
-/// Colours that people tell apart who see few of them (Okabe and Ito), on white and on black; their own last one is black.
+/// Colours that people tell apart who see few of them (Okabe and Ito), on white and on black; their
+/// own last one is black.
 const COLOURS: [&str; 7] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8560c4",
 ];
-/// Degrees of hue from one further colour to the next: the golden angle, which never comes back to where it was.
+/// Degrees of hue from one further colour to the next: the golden angle, which never comes back to
+/// where it was.
 const GOLDEN: f64 = 137.508;
 
 const STYLE: &str = ".back{fill:#ffffff}.ink{fill:#1f2328}.note{fill:#59636e}.grid{stroke:#d8dde3}.late{stroke:#818b96}.load{stroke:#59636e}\n\
@@ -99,7 +101,8 @@ fn colour(place: usize) -> String {
     )
 }
 
-/// How the line of a law is drawn: through, and where there are more than are easily told apart by colour, in dashes.
+/// How the line of a law is drawn: through, and where there are more than are easily told apart by
+/// colour, in dashes.
 fn dashes(place: usize) -> &'static str {
     match place / COLOURS.len() % 3 {
         0 => "",
@@ -108,7 +111,8 @@ fn dashes(place: usize) -> &'static str {
     }
 }
 
-/// A mark and a name for each law, and for what counts as late, in as many lines as it takes. Gives where it ends.
+/// A mark and a name for each law, and for what counts as late, in as many lines as it takes. Gives
+/// where it ends.
 fn legend(text: &mut String, comparison: &Comparison, outcomes: &[Outcome], first: f64) -> f64 {
     let late = if comparison.is_promised {
         "maxDelay"

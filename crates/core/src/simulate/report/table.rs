@@ -1,4 +1,5 @@
-//! The table for people: what each law cost, what Lagrange did and why. No line is wider than the terminal.
+//! The table for people: what each law cost, what Lagrange did and why. No line is wider than the
+//! terminal.
 
 use std::fmt::Write as _;
 
