@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 /// log by accident.
 ///
 /// ```
-/// use lagrange::kafka::secret::Secret;
+/// use lagrange::kafka::connection::secret::Secret;
 /// let secret = Secret::new("hunter2");
 /// assert_eq!(format!("{secret:?}"), "Secret(..)");
 /// assert_eq!(secret.text(), Some("hunter2"));

@@ -34,7 +34,7 @@ const CONSUMER_GROUP: [Column; 7] = [
         "Delay",
         "string",
         ".status.lag.delay",
-        "Age of the oldest message that is not consumed; under maxDelay only.",
+        "Age of the oldest message that is not consumed.",
     ),
     (
         "Ready",

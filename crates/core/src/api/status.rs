@@ -147,15 +147,15 @@ pub struct LagStatus {
     /// The partition that is furthest behind, as topic-partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_partition: Option<String>,
-    /// Age of the oldest message that is not consumed, such as 42s. Only under
-    /// `objective.maxDelay`; without the partitions that replicas cannot help.
+    /// Age of the oldest message that is not consumed, such as 42s, without the
+    /// partitions that replicas cannot help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<String>,
     /// Partitions whose lag is not known. Unknown is not zero: no scale-down while there are any.
     #[schemars(range(min = 0))]
     pub unknown_partitions: i32,
     /// Partitions that do not move although they have lag and an owner, as topic-partition; the
-    /// first eight. They are left out of the demand. Only under `objective.maxDelay`.
+    /// first eight. They are left out of the demand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub stuck_partitions: Vec<String>,

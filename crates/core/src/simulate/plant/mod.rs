@@ -85,6 +85,7 @@ impl<'a> Plant<'a> {
                 let is_stuck = |s: &parameters::Stuck| s.topic == *topic && s.partition == number;
                 let waits = parameters.waits.get(topic).copied().unwrap_or(0);
                 partition.waits = usize::try_from(waits).unwrap_or(0);
+                partition.never_commits = parameters.never_commits;
                 // Nobody is late who waits on purpose.
                 partition.exempt = parameters.stuck.iter().any(is_stuck) || waits > 0;
                 partitions.push::<PartitionAt>(partition);

@@ -128,6 +128,10 @@ pub struct Parameters {
     /// Topics whose records are read no sooner than so many seconds after they came, as those for
     /// retries. They are left out of the seconds over the objective.
     pub waits: BTreeMap<String, i64>,
+    /// Whether consumers never commit, as those that keep their offsets elsewhere.
+    pub never_commits: bool,
+    /// How long a pod that is to stop goes on as a member before it leaves.
+    pub grace_seconds: i64,
     /// A pod with so many records behind calls itself unready; absent: it is ready when it runs.
     pub unready_from_lag: Option<f64>,
 }
@@ -302,6 +306,8 @@ impl Default for Parameters {
             restore_seconds: 0,
             commits_on_revoke: true,
             waits: BTreeMap::new(),
+            never_commits: false,
+            grace_seconds: 0,
             unready_from_lag: None,
         }
     }

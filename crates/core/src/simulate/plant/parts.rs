@@ -121,6 +121,8 @@ pub(super) struct Partition {
     /// Furthest that was read.
     pub(super) done: f64,
     pub(super) committed: Option<f64>,
+    /// Its consumers keep their offsets elsewhere.
+    pub(super) never_commits: bool,
     pub(super) owner: Option<ConsumerAt>,
     /// Who had it last, and when its present owner has restored what it needs.
     pub(super) had: Option<ConsumerAt>,
@@ -144,6 +146,7 @@ impl Partition {
             position: 0.0,
             done: 0.0,
             committed: None,
+            never_commits: false,
             owner: None,
             had: None,
             restored_at: None,
@@ -203,7 +206,9 @@ impl Partition {
     }
 
     pub(super) fn commit(&mut self) {
-        self.committed = Some(self.position);
+        if !self.never_commits {
+            self.committed = Some(self.position);
+        }
     }
 }
 
@@ -253,6 +258,8 @@ pub(super) struct Pod {
     pub(super) phase: Phase,
     pub(super) created: i64,
     pub(super) ready_at: i64,
+    /// When its consumers leave the group, if they do not at once.
+    pub(super) leaves_at: Option<i64>,
     pub(super) gone_at: Option<i64>,
     /// Share of its CPU request, as metrics-server tells it.
     pub(super) cpu: f64,

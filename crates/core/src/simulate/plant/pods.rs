@@ -55,6 +55,7 @@ impl Plant<'_> {
             phase: Phase::Pending,
             created: self.t,
             ready_at,
+            leaves_at: None,
             gone_at: None,
             cpu: 0.0,
             consumers,
@@ -144,8 +145,20 @@ impl Plant<'_> {
             self.pods.retain(|pod| pod.number != number);
             return;
         }
+        let grace = self.parameters.grace_seconds;
         pod.phase = Phase::Terminating;
-        pod.gone_at = Some(self.t + TERMINATION);
+        pod.leaves_at = (grace > 0).then_some(self.t + grace);
+        pod.gone_at = Some(self.t + grace + TERMINATION);
+        if grace == 0 {
+            self.leave(number);
+        }
+    }
+
+    /// The consumers of a pod stop, and leave the group if they do so at all.
+    fn leave(&mut self, number: u64) {
+        let Some(pod) = self.pods.iter().find(|pod| pod.number == number) else {
+            return;
+        };
         self.is_changed = true;
         let parameters = self.parameters;
         let leaves = parameters.leaves_group && !parameters.static_membership;
@@ -187,6 +200,16 @@ impl Plant<'_> {
             }
             self.joined_at = t;
             self.begin_rebalance();
+        }
+        let leaves = |pod: &&Pod| pod.leaves_at == Some(t);
+        let leavers: Vec<u64> = self
+            .pods
+            .iter()
+            .filter(leaves)
+            .map(|pod| pod.number)
+            .collect();
+        for number in leavers {
+            self.leave(number);
         }
         self.pods.retain(|pod| pod.gone_at.is_none_or(|at| t < at));
     }

@@ -65,7 +65,7 @@ impl Parameters {
         ]
     }
 
-    fn times(&self) -> [(&'static str, f64, f64, f64); 24] {
+    fn times(&self) -> [(&'static str, f64, f64, f64); 25] {
         let member = self.cooperative_per_member_seconds;
         let replicas = f64::from(self.initial_replicas.unwrap_or(0));
         let metadata = real(self.metadata_max_age_seconds);
@@ -121,6 +121,7 @@ impl Parameters {
                 YEAR,
             ),
             ("restoreSeconds", real(self.restore_seconds), 0.0, 86_400.0),
+            ("graceSeconds", real(self.grace_seconds), 0.0, 86_400.0),
             (
                 "unreadyFromLag",
                 self.unready_from_lag.unwrap_or(1.0),

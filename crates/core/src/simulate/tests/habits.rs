@@ -164,3 +164,33 @@ fn pods_that_are_unready_while_they_are_busy_do_not_hold_the_group() {
         outcome.scores
     );
 }
+
+#[test]
+fn a_group_that_never_commits_keeps_its_size() {
+    let spec = json!({ "objective": { "lagPerReplica": 1000 }, "autoOffsetReset": "Latest" });
+    let outcome = group(spec, "0,600\n7200,600\n", |p| {
+        p.initial_replicas = Some(6);
+        p.never_commits = true;
+    });
+    assert_eq!(sizes(&outcome), [0; 0]);
+}
+
+#[test]
+fn a_scale_down_follows_another_when_its_leavers_have_left() {
+    let load = "0,2000\n1800,2000\n1860,150\n10800,150\n";
+    let outcome = group(json!({}), load, |p| {
+        p.initial_replicas = Some(12);
+        p.grace_seconds = 240;
+    });
+    let downs: Vec<i64> = outcome
+        .actions
+        .iter()
+        .filter(|a| a.to < a.from)
+        .map(|a| a.t)
+        .collect();
+    assert!(downs.len() > 1, "{:?}", sizes(&outcome));
+    assert!(
+        downs.windows(2).all(|pair| pair[1] - pair[0] > 240),
+        "{downs:?}"
+    );
+}
