@@ -99,6 +99,10 @@ impl<P: Place> IndexMut<P> for List<P::Of> {
 
 /// A partition and how far its group has read it. Amounts are in records and cumulative.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent of each other, and set in one place each"
+)]
 pub(super) struct Partition {
     pub(super) topic: Arc<str>,
     pub(super) number: u32,
