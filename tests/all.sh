@@ -120,7 +120,7 @@ run_test() { # run_test NAME [OPTION...]
   local name=$1
   shift
   # Its tests mostly wait: more of them can than there are cores.
-  if [ "$name" = cluster_controller ]; then set -- "$@" -- --test-threads 6; fi
+  if [ "$name" = cluster_controller ]; then set -- "$@" -- --test-threads 5; fi
   if cargo test --workspace --test "$name" "$@"; then return; fi
   if [ "${CI:-}" != true ]; then return 1; fi
   echo "$name failed and is run once more"
