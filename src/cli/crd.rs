@@ -123,7 +123,7 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 committed == text,
-                "{path} is not what src/api says: run `make crds`"
+                "{path} is not what crates/core/src/api says: run `make crds`"
             );
         }
     }

@@ -8,8 +8,8 @@
 //! | [`input`] | what is decided on: the policy, and what was observed |
 //! | [`state`] | the few numbers that survive a restart |
 //! | [`measure`] | what was seen lately, and what follows from it: rates, delay, capacity, lag |
-//! | [`plan`] | the size that an objective asks for, within the limits |
-//! | [`gate`] | what comes before the objective, and when an action may happen |
+//! | [`gate`] | when an action may happen |
+//! | [`plan`] | the policy: what goes before the objective, and what the objective asks for |
 //! | [`output`] | the decision, with its numbers and steps |
 
 mod decide;
