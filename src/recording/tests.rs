@@ -8,28 +8,13 @@ use lagrange_core::api::ConsumerGroup;
 use lagrange_core::recording::{Answer, Line, Reader, Session, Words, time};
 use lagrange_core::scaling::observation::Observation;
 use lagrange_core::scaling::{Policy, State, Verdict, decide};
+use lagrange_fuzz::lines::behind;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::file::Recording;
 use super::recorder::{Entry, Recorder, Turn};
-
-/// Four partitions, 600 records a second, two consumers that do 200 each.
-fn behind(t: f64) -> Value {
-    let partition =
-        |p: u32, end: i64| json!({ "p": p, "log_start": 0, "log_end": end, "committed": 6100 });
-    json!({
-        "type": "observe", "t": t,
-        "workload": { "spec_replicas": 2, "ready_replicas": 2, "pods": [] },
-        "kafka_ok": true,
-        "topics": { "orders": { "partitions": [
-            partition(0, 9244), partition(1, 8972), partition(2, 9012), partition(3, 9001) ] } },
-        "group": { "state": "Stable", "protocol": "range", "generation": 0, "members": [
-            { "id": "a", "pod": "pod-1", "assignment": [["orders", 0], ["orders", 1]] },
-            { "id": "b", "pod": "pod-2", "assignment": [["orders", 2], ["orders", 3]] } ] },
-    })
-}
 
 fn line(value: Value) -> Line {
     serde_json::from_value(value).unwrap()

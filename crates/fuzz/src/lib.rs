@@ -10,6 +10,8 @@
     reason = "a test that cannot go on panics"
 )]
 
+pub mod lines;
+
 use std::time::{Duration, Instant};
 
 use proptest::collection::vec;

@@ -7,8 +7,7 @@ use lagrange_core::api::condition::types;
 use lagrange_core::api::{ConsumerGroupStatus, LagStatus, RateStatus, milli_of};
 use lagrange_core::scaling::Memory;
 use lagrange_core::scaling::decision::HoldReason;
-use lagrange_core::scaling::memory::Rate;
-use lagrange_core::scaling::{Learnt, Throughput};
+use lagrange_core::scaling::{Learnt, Rate, Throughput};
 
 use super::{format, group};
 

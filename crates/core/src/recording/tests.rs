@@ -3,6 +3,7 @@
 mod foreign;
 mod round_trip;
 
+use lagrange_fuzz::lines::behind;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -12,22 +13,6 @@ use crate::scaling::memory::LastAction;
 fn init(spec: impl Into<Value>) -> Value {
     let spec = spec.into();
     json!({ "type": "init", "protocol": 1, "spec": spec, "status": null })
-}
-
-/// Four partitions, 600 records a second, two consumers that do 200 each.
-fn behind(t: f64) -> Value {
-    let partition =
-        |p: u32, end: i64| json!({ "p": p, "log_start": 0, "log_end": end, "committed": 6100 });
-    json!({
-        "type": "observe", "t": t,
-        "workload": { "spec_replicas": 2, "ready_replicas": 2, "pods": [] },
-        "kafka_ok": true,
-        "topics": { "orders": { "partitions": [
-            partition(0, 9244), partition(1, 8972), partition(2, 9012), partition(3, 9001) ] } },
-        "group": { "state": "Stable", "protocol": "range", "generation": 0, "members": [
-            { "id": "a", "pod": "pod-1", "assignment": [["orders", 0], ["orders", 1]] },
-            { "id": "b", "pod": "pod-2", "assignment": [["orders", 2], ["orders", 3]] } ] },
-    })
 }
 
 fn line(value: Value) -> Line {

@@ -61,29 +61,12 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
     let gates = Gates::new(policy, &mut memory, &mut history, observation, notices);
     judge_last_probe(policy, &mut memory, &measured, observation);
 
-    let mut situation = Situation {
-        policy,
-        observation,
-        memory: &memory,
-        history: &history,
-        measured: &measured,
-        gates: &gates,
-        review: None,
-    };
+    let seen = (observation, &measured, &gates);
+    let mut situation = Situation::new(policy, &memory, &history, seen);
     let proposal = propose(&mut situation);
-
     let learned = lessons::learn(&situation, &proposal);
     lessons::apply(learned, &mut memory, &mut history, observation);
-    let decided = Situation {
-        policy,
-        observation,
-        memory: &memory,
-        history: &history,
-        measured: &measured,
-        gates: &gates,
-        review: None,
-    };
-    let decision = facts::decision(&decided, proposal);
+    let decision = facts::decision(&Situation::new(policy, &memory, &history, seen), proposal);
     (decision, State { memory, history })
 }
 

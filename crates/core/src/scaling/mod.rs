@@ -30,7 +30,7 @@ pub use measure::estimate::Backlogged;
 pub use measure::limits;
 pub use output::decision::{self, Decision, Verdict};
 pub use output::trail;
-pub use state::learnt::{Capacity, Down, Learnt, Plateau, Seconds, Throughput};
+pub use state::learnt::{Capacity, Down, Learnt, Plateau, Rate, Seconds, Throughput};
 pub use state::memory::{self, Memory};
 
 #[cfg(test)]

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 
 use lagrange_core::api::condition::{MAX_MESSAGE, find, types};
 use lagrange_core::intent::topics::{Isolation, TopicSelection};
-use lagrange_core::scaling::Backlogged;
 use lagrange_core::scaling::decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason};
-use lagrange_core::scaling::memory::Rate;
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange_core::scaling::trail::{Step, Trail};
+use lagrange_core::scaling::{Backlogged, Rate};
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;

@@ -48,6 +48,26 @@ pub(in crate::scaling) struct Ineffective {
     pub(in crate::scaling) grown: i64,
 }
 
+impl<'a> Situation<'a> {
+    /// Before the last scale-up has been looked at.
+    pub(in crate::scaling) fn new(
+        policy: &'a Policy,
+        memory: &'a Memory,
+        history: &'a History,
+        (observation, measured, gates): (&'a Observation, &'a Measurements, &'a Gates),
+    ) -> Self {
+        Self {
+            policy,
+            observation,
+            memory,
+            history,
+            measured,
+            gates,
+            review: None,
+        }
+    }
+}
+
 impl Situation<'_> {
     pub(in crate::scaling) fn now(&self) -> Timestamp {
         self.observation.now

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::scaling::input::observation::Assignor;
 use crate::scaling::number::to_millis;
 use crate::scaling::state::learnt::Learnt;
-pub use crate::scaling::state::learnt::Rate;
 
 /// The few numbers that must survive a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
