@@ -1,41 +1,40 @@
-//! What the memory of the process is for, in numbers: how much of it partitions may take, and how
-//! many those are. The one place with this arithmetic; `docs/operations.md` has its results, and
-//! `docs/decisions/0012` its reasons. Pure.
+//! How the memory of the process is divided: which part of it partitions may take, and how many
+//! partitions that allows. The only place with this arithmetic. `docs/operations.md` has the
+//! results, `docs/decisions/0012` the reasons. Pure.
 
-/// Bytes that a partition takes that is read for a group, at most.
+/// Most bytes that one partition of a group takes.
 ///
-/// Measured by resident memory, of 10,000 to 40,000 partitions in one group: 1,550 in the reader
-/// (two looks at a time, what is remembered between looks, the peak of one look), if the group is
-/// sized by `maxDelay` and has a member for 20 of them; 1,330 in the history that decisions rest
-/// on; 1,600 in librdkafka, reading a real broker. And a tenth more.
+/// Measured as resident memory with 10,000 to 40,000 partitions in one group: 1,550 in the reader
+/// (two snapshots, what is kept between polls, and the peak of one poll), for a group that is sized
+/// by `maxDelay` and has a member for every 20 partitions; 1,330 in the history that decisions use;
+/// 1,600 in librdkafka, reading a real broker. Plus a tenth.
 pub const PARTITION: u64 = 5_000;
 
-/// Of so many parts of the memory ...
+/// The memory is divided into this many parts.
 const PARTS: u64 = 8;
 
-/// ... so many are for partitions ...
+/// Parts for partitions.
 const FOR_PARTITIONS: u64 = 3;
 
-/// ... and one for the threads of Kafka's clients. The rest is for what does not grow with the
-/// memory: the process itself, the answers of brokers, Kubernetes' objects.
+/// Parts for the threads of the Kafka clients. The rest is for what does not grow with the memory:
+/// the process itself, answers of brokers, Kubernetes objects.
 const FOR_THREADS: u64 = 1;
 
-/// Bytes that a thread of a client takes: it has one for each broker. Measured: 119 MB with 1,006
+/// Bytes of one client thread. A client has one for each broker. Measured: 119 MB with 1,006
 /// threads, 25 MB without.
 pub const THREAD: u64 = 100 << 10;
 
-/// One group may have one in so many of all partitions.
+/// One group may have the total number of partitions divided by this.
 const ONE_GROUP: u64 = 4;
 
-/// A group that fits no installation is of no use: with little memory, so many partitions are read
-/// all the same.
+/// The least number of partitions, however little memory there is: fewer would fit no installation.
 const LEAST: u64 = 2_000;
 
-/// More than any Kafka cluster has. What takes their names and numbers is bounded by other things
-/// than memory then.
+/// More than any Kafka cluster has. Beyond it, names and numbers of partitions are limited by other
+/// things than memory.
 const MOST: u64 = 10_000_000;
 
-/// What may be read.
+/// How much may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Partitions that are read for all groups of all Kafka clusters together.
@@ -47,7 +46,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What may be read with so many bytes of memory.
+    /// The budget for this many bytes of memory.
     pub fn of(memory: u64) -> Self {
         let partitions = memory / PARTS * FOR_PARTITIONS / PARTITION;
         let partitions = partitions.clamp(LEAST, MOST);
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_leave_most_of_the_memory_to_all_else() {
+    fn partitions_take_at_most_three_eighths_of_the_memory() {
         for mebibytes in [64_u64, 128, 256, 1024, 65_536] {
             let memory = mebibytes << 20;
             let taken = Budget::of(memory).partitions as u64 * PARTITION;
@@ -85,7 +84,7 @@ mod tests {
 
     /// The table of `docs/operations.md`.
     #[test]
-    fn the_documentation_has_these_numbers() {
+    fn the_documentation_has_the_computed_numbers() {
         let documentation = lagrange_fuzz::file("docs/operations.md");
         for mebibytes in [128_u64, 256, 512, 1_024, 4_096] {
             let budget = Budget::of(mebibytes << 20);

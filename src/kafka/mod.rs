@@ -1,16 +1,16 @@
-//! Reads Kafka. The only room that knows rdkafka. May call `clock` and nothing else of ours.
+//! Reads Kafka. The only module that uses rdkafka. Of our own modules it may call only `clock`.
 //!
-//! [`pool`] is the door: [`Pool::watch`](pool::Pool::watch) says what one resource wants to know of
-//! a cluster; one poller per cluster looks for all of them at once and leaves a
+//! [`pool`] is the entry: [`Pool::watch`](pool::Pool::watch) registers what one resource wants to
+//! read of a cluster. One poller per cluster polls for all of them at once and leaves a
 //! [`Snapshot`](model::snapshot::Snapshot).
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! |---|---|
-//! | [`model`] | what is wanted of a cluster, what was seen of it, and why it could not be read: plain data |
+//! | [`model`] | plain data: what to read, what one poll found, and why it could not be read |
 //! | [`connection`] | where a cluster is and who logs in |
 //! | [`token`] | bearer tokens for logins |
-//! | [`rdkafka`] | answers a [`reader`]'s questions with librdkafka |
-//! | `poller` | when a cluster is polled, and what one poll asks |
+//! | [`rdkafka`] | implements [`reader`] with librdkafka |
+//! | `poller` | when a cluster is polled, and which requests one poll makes |
 
 pub mod budget;
 pub mod connection;

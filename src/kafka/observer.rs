@@ -1,13 +1,13 @@
-//! Facts about reading, for whoever measures: this room counts nothing itself.
+//! Reports of reading, for metrics. This module counts nothing itself.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::connection::Identity;
 
-/// Hears facts about the reading of clusters. Called from pollers: must return at once.
+/// Is notified about the reading of clusters. Pollers call it: it must return at once.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// A look at the cluster took this long.
+    /// A poll of the cluster took this long.
     fn looked(&self, cluster: &Identity, took: Duration);
     /// `count` more requests of the kind `api` (Kafka's name) were sent to its brokers.
     fn requested(&self, cluster: &Identity, api: &str, count: u64);
@@ -16,11 +16,11 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// Something could not be read; `category` is
     /// [`ReadError::category`](super::model::error::ReadError::category).
     fn failed(&self, cluster: &Identity, category: &'static str);
-    /// Nobody watches the cluster any more.
+    /// No resource watches the cluster any more.
     fn forgotten(&self, cluster: &Identity);
 }
 
-/// Hears nothing.
+/// Ignores everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Unobserved;
 

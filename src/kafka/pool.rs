@@ -1,5 +1,5 @@
-//! One reader and one poller per cluster, however many resources use it. Knows who watches what;
-//! reads nothing itself.
+//! One reader and one poller per cluster, however many resources use it. Keeps track of who watches
+//! what. Reads nothing itself.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -26,7 +26,7 @@ use crate::sync::lock;
 
 pub use super::poller::Settings;
 
-/// All clusters that somebody watches. Clones share one pool.
+/// All clusters that are watched. Clones share one pool.
 #[derive(Clone)]
 pub struct Pool(Arc<Inner>);
 
@@ -51,8 +51,8 @@ pub enum WatchError {
     Connection(#[from] InvalidConnection),
     /// The namespace watches as many clusters as it may.
     #[error(
-        "the resources of this namespace use {limit} different Kafka connections already, which is the limit: \
-         share one with clusterRef, or raise --max-connections-per-namespace"
+        "the resources of this namespace already use {limit} different Kafka connections, which is \
+         the limit: share one with clusterRef, or raise --max-connections-per-namespace"
     )]
     TooManyConnections {
         /// The limit.
@@ -71,10 +71,9 @@ impl WatchError {
 }
 
 impl Pool {
-    /// A pool without clusters, the stream of resources to wake, and the news of pollers that
-    /// failed.
+    /// A pool without clusters, the stream of resources to wake, and the failures of pollers.
     ///
-    /// Has to be called, and its methods too, within a Tokio runtime.
+    /// Call this and its methods within a Tokio runtime.
     pub fn new(
         clock: Clock,
         settings: Settings,
@@ -98,11 +97,10 @@ impl Pool {
         (pool, Wakeups(wakeups), Failures(failed))
     }
 
-    /// Has every look at the cluster read `interest` too, until the watch is dropped, and `key`
-    /// woken after each.
+    /// Makes every poll of the cluster read `interest` and wake `key`, until the watch is dropped.
     ///
-    /// The first look follows at once, or within [`Settings::min_gap`]. Drop an old watch before
-    /// taking the new one for the same key: both count against the namespace's limit.
+    /// The first poll follows at once, or within [`Settings::min_gap`]. Drop an old watch before
+    /// taking a new one for the same key: both count against the namespace's limit.
     pub fn watch(
         &self,
         connection: &Connection,
@@ -136,13 +134,13 @@ impl Pool {
         })
     }
 
-    /// How many clusters are connected to, lingering ones included.
+    /// Number of connected clusters, including those that linger without a watch.
     pub fn clusters(&self) -> usize {
         lock(&self.0.clusters).len()
     }
 
     /// Ends all pollers and closes their connections. Returns after `within` at the latest,
-    /// whatever librdkafka does, and says whether all had ended.
+    /// whatever librdkafka does. The result says whether all have ended.
     pub async fn shutdown(&self, within: Duration) -> bool {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -167,15 +165,15 @@ impl Pool {
             shared,
         };
         inner.tasks.spawn(async move {
-            // A poller ends when it is told to or when nobody watches; by a panic it would leave
-            // its users looking at an old snapshot for ever.
+            // A poller ends when it is cancelled or has no watch left. After a panic its users
+            // would keep an old snapshot and never notice.
             if let Err(panic) = AssertUnwindSafe(poller.run()).catch_unwind().await {
                 let reason = panic
                     .downcast_ref::<&str>()
                     .map(|text| (*text).to_owned())
                     .or_else(|| panic.downcast_ref::<String>().cloned())
                     .unwrap_or_else(|| "panic".to_owned());
-                // Nobody listens only when the process is ending.
+                // The receiver is only gone when the process ends.
                 let _ = failures.send(PollerFailed { identity, reason });
             }
         });
@@ -190,8 +188,8 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Keeps one resource's interest alive; dropping it ends the interest, and the connection with the
-/// last one.
+/// Keeps one resource's interest alive. Dropping it ends the interest; the last one of a cluster
+/// also ends the connection.
 #[derive(Debug)]
 pub struct Watch {
     id: u64,
@@ -199,35 +197,35 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// What the last look saw; `None` before the first. It may be from before this interest was
-    /// known.
+    /// What the last poll found; `None` before the first. That poll may have begun before this
+    /// interest was added.
     pub fn latest(&self) -> Option<Arc<Snapshot>> {
         self.shared.latest()
     }
 
-    /// Changes what is read. A change brings the next look forward.
+    /// Changes what is read. A change brings the next poll forward.
     pub fn update(&self, interest: Interest) {
         self.shared.update(self.id, interest);
     }
 
-    /// Hands over a connection of the same identity with newer credentials: the client that reads
-    /// is replaced once a new one has connected with them.
+    /// Passes on a connection of the same identity with newer credentials. The client that reads is
+    /// replaced once a new client has connected with them.
     pub fn renew(&self, connection: &Connection) {
         self.shared.renew(connection);
     }
 
-    /// Whether each look shall describe the group's members (KNOW-22), not just every two minutes.
+    /// Whether each poll describes the group's members (KNOW-22), instead of one every two minutes.
     pub fn attend(&self, attentive: bool) {
         self.shared.attend(self.id, attentive);
     }
 
-    /// Brings the next look forward: right after an action, or before one. Never closer than
-    /// [`Settings::min_gap`] to the last look, and not while the cluster cannot be reached.
+    /// Brings the next poll forward, right after an action or before one. It never comes sooner
+    /// than [`Settings::min_gap`] after the last poll, nor while the cluster cannot be reached.
     pub fn look_now(&self) {
         self.shared.look_now();
     }
 
-    /// The cluster that is watched.
+    /// The watched cluster.
     pub fn identity(&self) -> &Identity {
         self.shared.identity()
     }
@@ -239,7 +237,7 @@ impl Drop for Watch {
     }
 }
 
-/// The resources to wake: after each look, exactly those that watch its cluster.
+/// The resources to wake: after each poll, exactly those that watch its cluster.
 #[derive(Debug)]
 pub struct Wakeups(mpsc::UnboundedReceiver<Key>);
 
@@ -251,12 +249,12 @@ impl Stream for Wakeups {
     }
 }
 
-/// News of pollers that ended without having been told to.
+/// Pollers that ended without being cancelled.
 #[derive(Debug)]
 pub struct Failures(mpsc::UnboundedReceiver<PollerFailed>);
 
 impl Failures {
-    /// The next failure; the process should end with it. Pending for ever while all goes well.
+    /// The next failure. The process should end with it. Pending as long as there is none.
     pub async fn next(&mut self) -> PollerFailed {
         match self.0.recv().await {
             Some(failure) => failure,
@@ -265,12 +263,12 @@ impl Failures {
     }
 }
 
-/// A poller ended without having been told to.
+/// A poller ended without being cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the poller of Kafka cluster {identity} failed: {reason}")]
 pub struct PollerFailed {
     /// Its cluster.
     pub identity: Identity,
-    /// Its last words.
+    /// The message of its panic.
     pub reason: String,
 }

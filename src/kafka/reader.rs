@@ -1,6 +1,6 @@
-//! The questions that one look asks a cluster, as a trait: the poller is tested over a scripted
-//! one. No policy here: which broker is asked what, and what an answer means for the next look, is
-//! the poller's.
+//! The requests that one poll makes to a cluster, as a trait, so that the poller can be tested with
+//! a scripted reader. No policy here: the poller decides which broker is asked for what, and what
+//! an answer means for the next poll.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,7 +24,7 @@ pub trait ReaderFactory: fmt::Debug + Send + Sync + 'static {
     ) -> BoxFuture<'a, Known<Arc<dyn ClusterReader>>>;
 }
 
-/// An answer for each of the things that were asked about.
+/// One answer for each thing that was asked for.
 pub type Each<K, T> = Vec<(K, Known<T>)>;
 
 /// Asks one cluster. Every call ends by itself within a few seconds, and may be dropped at any
@@ -32,20 +32,20 @@ pub type Each<K, T> = Vec<(K, Known<T>)>;
 ///
 /// Calls that take a [`NodeId`] ask that broker and no other (`kafka.md`, rule 2).
 pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
-    /// The brokers, from whichever bootstrap server answers first. Only for a reader that has asked
-    /// nothing else yet.
+    /// The brokers, from the bootstrap server that answers first. Only for a reader that has made
+    /// no other request yet.
     fn bootstrap(&self) -> BoxFuture<'_, Known<Cluster>>;
 
     /// The brokers that the broker `on` knows.
     fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>>;
 
-    /// The groups that the broker `on` coordinates and that may be described. One that is loading
-    /// lists fewer without a word, as does every broker while a group moves: absent is not gone
-    /// (`kafka.md`, rule 7).
+    /// The groups that the broker `on` coordinates and that may be described. A broker that is
+    /// loading lists fewer without an error, and so does every broker while a group moves: a group
+    /// that is not listed may still exist (`kafka.md`, rule 7).
     fn groups(&self, on: NodeId) -> BoxFuture<'_, Known<Vec<ListedGroup>>>;
 
-    /// Members and assignor of groups that the broker `on` coordinates; one entry per group asked
-    /// for.
+    /// Members and assignor of groups that the broker `on` coordinates. One entry for each group
+    /// asked for.
     fn describe<'a>(
         &'a self,
         on: NodeId,
@@ -62,7 +62,8 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         names: &'a [Arc<str>],
     ) -> BoxFuture<'a, Known<DescribedTopics>>;
 
-    /// What `group` has committed for these partitions; one entry per partition asked for.
+    /// The offsets that `group` has committed for these partitions. One entry for each partition
+    /// asked for.
     fn committed<'a>(
         &'a self,
         on: NodeId,
@@ -71,7 +72,7 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
     ) -> BoxFuture<'a, Known<Each<TopicPartition, Option<Offset>>>>;
 
     /// The topics in which `group` has committed anything. Topics that may not be described are
-    /// left out without a word (`kafka.md`, rule 6): good for finding names, not for finding
+    /// left out without an error (`kafka.md`, rule 6), so this finds names of topics, but not
     /// offsets.
     fn committed_topics<'a>(
         &'a self,
@@ -79,31 +80,31 @@ pub trait ClusterReader: fmt::Debug + Send + Sync + 'static {
         group: &'a str,
     ) -> BoxFuture<'a, Known<BTreeSet<Arc<str>>>>;
 
-    /// Offsets that these partitions' leaders give; one entry per partition asked for.
+    /// Offsets from the leaders of these partitions. One entry for each partition asked for.
     fn offsets<'a>(
         &'a self,
         partitions: &'a LeaderedPartitions,
         position: Position,
     ) -> BoxFuture<'a, Each<TopicPartition, Offset>>;
 
-    /// Where the first record is whose timestamp is `at` or later, and that timestamp; `None`:
-    /// there is none. One entry per partition asked for.
+    /// The first record whose timestamp is `at` or later, and that timestamp; `None`: there is no
+    /// such record. One entry for each partition asked for.
     fn offsets_at<'a>(
         &'a self,
         partitions: &'a LeaderedPartitions,
         at: Timestamp,
     ) -> BoxFuture<'a, Each<TopicPartition, Option<EndAt>>>;
 
-    /// Why nothing answers: the last reason that was given since something did.
+    /// Why nothing answers: the last reason since the last answer.
     fn trouble(&self) -> ReadError;
 
-    /// What was sent since the last time this was asked.
+    /// What was sent since the last call of this.
     fn traffic(&self) -> Traffic;
 
-    /// Whether it can never answer again and has to be opened anew.
+    /// Whether it can never answer again, so that it has to be opened again.
     fn is_broken(&self) -> bool;
 
-    /// Ends it; returns when its connections are closed, or after a few seconds.
+    /// Closes it. Returns when its connections are closed, or after a few seconds.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -121,7 +122,7 @@ pub struct Cluster {
 pub struct ListedGroup {
     /// `group.id`.
     pub id: Arc<str>,
-    /// Its state; `None` if the broker did not say.
+    /// Its state; `None` if the broker did not report it.
     pub state: Option<GroupState>,
     /// Its protocol.
     pub protocol: Protocol,
@@ -130,7 +131,7 @@ pub struct ListedGroup {
 /// A group as its coordinator describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedGroup {
-    /// Its state; `None` if the broker did not say.
+    /// Its state; `None` if the broker did not report it.
     pub state: Option<GroupState>,
     /// Its protocol.
     pub protocol: Protocol,
@@ -145,7 +146,7 @@ pub struct DescribedGroup {
 pub struct TopicLayout {
     /// The leader of each partition.
     pub leaders: Vec<Option<NodeId>>,
-    /// Whether it is one of Kafka's own.
+    /// Whether it is an internal topic of Kafka.
     pub internal: bool,
 }
 
@@ -156,17 +157,17 @@ pub struct DescribedTopics {
 }
 
 impl DescribedTopics {
-    /// For readers alone: what a broker has just said.
+    /// For readers only: what a broker has just reported.
     pub(super) fn new(topics: Vec<(Arc<str>, Known<TopicLayout>)>) -> Self {
         Self { topics }
     }
 
-    /// Adds what another reply says of other topics.
+    /// Adds the other topics of another reply.
     pub(super) fn extend(&mut self, other: Self) {
         self.topics.extend(other.topics);
     }
 
-    /// Leaves out what is not wanted.
+    /// Keeps only the wanted topics.
     pub(super) fn retain(&mut self, wanted: impl Fn(&Arc<str>) -> bool) {
         self.topics.retain(|(name, _)| wanted(name));
     }
@@ -176,7 +177,7 @@ impl DescribedTopics {
         self.topics.iter().map(|(name, layout)| (name, layout))
     }
 
-    /// The partitions that have a leader and that `wanted` wants.
+    /// The partitions that have a leader and that `wanted` accepts.
     pub fn leadered(
         &self,
         mut wanted: impl FnMut(&TopicPartition, NodeId) -> bool,
@@ -199,8 +200,8 @@ impl DescribedTopics {
     }
 }
 
-/// Partitions whose leaders a broker has just named. Only [`DescribedTopics`] makes them:
-/// librdkafka has then refreshed the cache that finding leaders needs (`kafka.md`, rule 3).
+/// Partitions whose leaders a broker has just named. Only [`DescribedTopics`] makes them: by then
+/// librdkafka has refreshed the cache that it needs to find leaders (`kafka.md`, rule 3).
 #[derive(Debug, Clone)]
 pub struct LeaderedPartitions(Vec<TopicPartition>);
 
@@ -211,12 +212,12 @@ impl LeaderedPartitions {
     }
 }
 
-/// Which offset of a partition.
+/// Which offset of a partition to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Position {
     /// The first that is still kept.
     Start,
-    /// One past the last record.
+    /// The one after the last record.
     End,
     /// The last stable offset.
     StableEnd,
@@ -225,8 +226,8 @@ pub enum Position {
 /// What a reader has sent, and over how many connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Requests since the last time it was asked, by Kafka's name of their kind.
+    /// Requests since the last call, by Kafka's name of their kind.
     pub requests: Vec<(Arc<str>, u64)>,
-    /// Connections that are open, if it knows.
+    /// Open connections, if they are known.
     pub connections: Option<u64>,
 }

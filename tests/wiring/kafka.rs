@@ -153,7 +153,7 @@ impl Kafka {
     pub fn refuse(&self) {
         self.publish(|snapshot| {
             snapshot.error = Some(ReadError::Authentication {
-                detail: "the brokers do not know this user name and password".to_owned(),
+                detail: "the brokers do not accept this user name and password".to_owned(),
             });
         });
     }

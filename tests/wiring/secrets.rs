@@ -236,8 +236,9 @@ async fn a_new_user_that_may_read_less_is_told_with_what_to_grant() {
         scene.kafka.look_as_before(&sight, &lacks);
         settle().await;
     }
-    let said = "still read with the credentials before: the user of now logs in, but is not authorised to describe topic orders \
-                and 2 more, which the one before may: grant Describe on them";
+    let said = "still read with the credentials before: the new user logs in, but is not \
+                authorised to describe topic orders and 2 more, which the previous user may: \
+                grant Describe on them";
     assert_eq!(
         connected(&scene),
         ("True/BrokersReachable".to_owned(), said.to_owned())

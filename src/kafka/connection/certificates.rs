@@ -1,6 +1,5 @@
-//! Certificates and keys in PEM, looked at before they are used, so that what is wrong with them
-//! can be said by name: librdkafka and brokers say it in OpenSSL's words, late, or not at all.
-//! Connects to nothing.
+//! Checks certificates and keys in PEM before they are used, so that a fault gets a clear message:
+//! librdkafka and brokers report it in OpenSSL's terms, late, or not at all. Connects to nothing.
 
 use std::sync::Arc;
 
@@ -17,40 +16,40 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::secret::Secret;
 
-/// Why a certificate or key is of no use. Words of our own: nothing of what was given is in them.
+/// Why a certificate or key cannot be used. The messages repeat nothing of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadCertificate {
     /// There is no certificate in it.
-    #[error("no certificate in PEM (-----BEGIN CERTIFICATE-----) is in it")]
+    #[error("it has no certificate in PEM (-----BEGIN CERTIFICATE-----)")]
     NoCertificate,
-    /// Something between the marks is no certificate.
+    /// The text between two PEM marks is not a certificate.
     #[error("certificate {number} in it cannot be decoded")]
     Undecodable {
-        /// Which, from 1.
+        /// Its number, from 1.
         number: usize,
     },
-    /// Its time is over.
+    /// It has expired.
     #[error("the certificate expired at {at}: renew it")]
     Expired {
-        /// When.
+        /// When it expired.
         at: Timestamp,
     },
     /// There is no key in it.
-    #[error("no private key in PEM (-----BEGIN PRIVATE KEY-----) is in it")]
+    #[error("it has no private key in PEM (-----BEGIN PRIVATE KEY-----)")]
     NoKey,
     /// The key needs a passphrase.
-    #[error("the private key is encrypted: give it without a passphrase")]
+    #[error("the private key is encrypted: store it without a passphrase")]
     EncryptedKey,
-    /// The key cannot be decoded, or is of a kind that is not known.
+    /// The key cannot be decoded, or its kind is not known.
     #[error("the private key cannot be decoded")]
     UndecodableKey,
     /// The key belongs to another certificate.
-    #[error("the private key does not fit the certificate")]
+    #[error("the private key does not belong to the certificate")]
     OtherKey,
 }
 
-/// The authorities that the operator's system trusts, in PEM; `None`: it has none. Reads them from
-/// its disk.
+/// The CA certificates that the operator's system trusts, in PEM; `None` if it has none. Reads them
+/// from disk.
 pub fn system_authorities() -> Option<Secret> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -77,8 +76,8 @@ fn pem(certificate: &[u8]) -> String {
     pem
 }
 
-/// Certificates of authorities: while one is replaced by another, those whose time is over stand
-/// beside the others.
+/// Checks CA certificates. While one is replaced by another, expired ones may stand beside valid
+/// ones.
 pub fn check_authorities(authorities: &Secret, now: Timestamp) -> Result<(), BadCertificate> {
     let ends: Vec<_> = decoded(authorities)?
         .iter()
@@ -92,7 +91,7 @@ pub fn check_authorities(authorities: &Secret, now: Timestamp) -> Result<(), Bad
     }
 }
 
-/// A certificate of our own, and what leads from it to an authority.
+/// Checks a client certificate and its chain to an authority.
 pub fn check_chain(chain: &Secret, now: Timestamp) -> Result<(), BadCertificate> {
     let certificates = decoded(chain)?;
     let own = certificates.first().ok_or(BadCertificate::NoCertificate)?;
@@ -103,7 +102,7 @@ pub fn check_chain(chain: &Secret, now: Timestamp) -> Result<(), BadCertificate>
     Ok(())
 }
 
-/// The key of the first certificate in `chain`.
+/// Checks that the key belongs to the first certificate of `chain`.
 pub fn check_key(key: &Secret, chain: &Secret) -> Result<(), BadCertificate> {
     let key = match PrivateKeyDer::from_pem_slice(key.bytes()) {
         Ok(key) => key,
@@ -118,7 +117,7 @@ pub fn check_key(key: &Secret, chain: &Secret) -> Result<(), BadCertificate> {
         Err(_) if key.text().is_some_and(is_encrypted) => return Err(BadCertificate::EncryptedKey),
         Err(_) => return Err(BadCertificate::UndecodableKey),
     };
-    // What this library does not know, such as a curve, OpenSSL may: the broker will say.
+    // OpenSSL may know what this library does not, such as a curve: leave it to the broker.
     let Ok(signer) = any_supported_type(&key) else {
         return Ok(());
     };
@@ -147,7 +146,7 @@ fn is_encrypted(key: &str) -> bool {
     key.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || key.contains("Proc-Type: 4,ENCRYPTED")
 }
 
-/// When a certificate's time is over. When it begins is left to those who are shown it: their
+/// When a certificate expires. The start of its validity is left to those who verify it: their
 /// clocks count.
 fn end(number: usize, certificate: &CertificateDer<'_>) -> Result<Timestamp, BadCertificate> {
     let number = number + 1;

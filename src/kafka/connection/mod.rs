@@ -1,5 +1,5 @@
-//! What one connects to Kafka with: checked, normalised, and never shown whole in a log. Reads
-//! nothing, connects to nothing.
+//! How to connect to Kafka: checked, normalised, and never shown whole in a log. Reads nothing,
+//! connects to nothing.
 
 pub mod certificates;
 pub mod secret;
@@ -23,9 +23,9 @@ pub struct Connection {
     revision: u64,
 }
 
-/// What makes two connections one: their servers in any order, case and repetition, and where their
-/// credentials come from. Not the credentials themselves: those may change under a client that goes
-/// on reading (`docs/decisions/0006`). Stable, and free of secrets.
+/// What makes two connections the same: their servers, in any order, case and repetition, and where
+/// their credentials come from. The credentials themselves are not part of it: they may change
+/// while the client keeps reading (`docs/decisions/0006`). Stable, and free of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identity {
     shown: Arc<str>,
@@ -33,8 +33,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The servers, sorted, separated by commas; with credentials also a short number for where
-    /// those come from.
+    /// The servers, sorted, separated by commas. With credentials, also a short number for their
+    /// origin.
     pub fn as_str(&self) -> &str {
         &self.shown
     }
@@ -65,10 +65,10 @@ impl Connection {
         Ok(Self::new(servers, Security::default(), "", 0))
     }
 
-    /// A connection with credentials. `origin` says where those come from (namespace, objects,
-    /// keys, and everything about the login that is no secret): connections of one origin share a
-    /// client. Of two connections of one identity the one with the higher `revision` has the newer
-    /// credentials.
+    /// A connection with credentials. `origin` names where they come from: namespace, objects,
+    /// keys, and everything about the login that is not secret. Connections of one origin share a
+    /// client. Of two connections with the same identity, the one with the higher `revision` has
+    /// the newer credentials.
     pub fn new(servers: Servers, security: Security, origin: &str, revision: u64) -> Self {
         Self {
             servers,
@@ -83,17 +83,17 @@ impl Connection {
         identity(&self.servers, &self.origin)
     }
 
-    /// How many bootstrap servers it has, at least 1.
+    /// Number of bootstrap servers, at least 1.
     pub(super) fn servers(&self) -> usize {
         self.servers.count()
     }
 
-    /// How it is protected.
+    /// Encryption and login.
     pub fn security(&self) -> &Security {
         &self.security
     }
 
-    /// Whether it has newer credentials than `other`, which is of the same identity.
+    /// Whether it has newer credentials than `other`, which must have the same identity.
     pub(super) fn renews(&self, other: &Self) -> bool {
         self.revision > other.revision && self.security != other.security
     }
@@ -107,7 +107,7 @@ impl Connection {
         self.servers.refuse_local_addresses()
     }
 
-    /// What librdkafka is told about this connection: properties and their values.
+    /// The properties of librdkafka for this connection.
     pub(super) fn properties(&self) -> Vec<(&'static str, Secret)> {
         let servers = Secret::new(self.servers.to_string());
         let mut properties = vec![("bootstrap.servers", servers)];
@@ -132,7 +132,7 @@ pub fn identity(servers: &Servers, origin: &str) -> Identity {
 }
 
 impl fmt::Debug for Connection {
-    /// Servers and the kind of protection. Credentials stay out.
+    /// Servers and the kind of protection, without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connection({}, {:?})", self.servers, self.security)
     }

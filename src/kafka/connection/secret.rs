@@ -1,5 +1,5 @@
-//! Text or bytes that must not be seen: passwords, keys, tokens. Shown nowhere, erased when the
-//! last copy goes.
+//! Text or bytes that must stay hidden: passwords, keys, tokens. Never shown, and erased when the
+//! last copy is dropped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 /// A secret value. Copies share one buffer, which is overwritten when the last of them is dropped.
 ///
-/// It has neither `Display` nor `Serialize`, and `Debug` shows nothing of it, so it gets into no
+/// It has neither `Display` nor `Serialize`, and `Debug` shows nothing of it, so it cannot get into
+/// a log by accident.
 /// log by accident.
 ///
 /// ```
@@ -21,24 +22,24 @@ use zeroize::Zeroizing;
 pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 
 impl Secret {
-    /// Takes over text or bytes. What it was copied from is the caller's to erase.
+    /// Takes over text or bytes. The caller has to erase what they were copied from.
     pub fn new(value: impl Into<Vec<u8>>) -> Self {
         Self(Arc::new(Zeroizing::new(value.into())))
     }
 
-    /// What it holds.
+    /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// What it holds, if that is text in UTF-8.
+    /// The value, if it is UTF-8 text.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 }
 
 impl fmt::Debug for Secret {
-    /// Nothing of it, not even how long it is.
+    /// Shows nothing of it, not even its length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
@@ -49,20 +50,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_equal_by_what_it_holds() {
+    fn secrets_with_equal_bytes_are_equal() {
         assert_eq!(Secret::new("one"), Secret::new(b"one".as_slice()));
         assert_ne!(Secret::new("one"), Secret::new("other"));
     }
 
     #[test]
-    fn bytes_that_are_no_text_stay_bytes() {
+    fn bytes_that_are_not_text_are_kept() {
         let secret = Secret::new([0xff, 0xfe]);
         assert_eq!(secret.bytes(), [0xff, 0xfe]);
         assert_eq!(secret.text(), None);
     }
 
     #[test]
-    fn is_not_shown_inside_other_things_either() {
+    fn debug_of_a_containing_value_does_not_show_it() {
         let held = Some((Secret::new("marker"), 1));
         assert_eq!(format!("{held:?}"), "Some((Secret(..), 1))");
     }

@@ -1,5 +1,5 @@
-//! How a connection is protected and who logs in, as librdkafka is told. Everything stays in
-//! memory; reads and connects to nothing.
+//! Encryption and login of a connection, as properties of librdkafka. Everything stays in memory.
+//! Reads nothing, connects to nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::kafka::token::credentials::AwsCredentials;
 use crate::kafka::token::identity::PodIdentity;
 use crate::kafka::token::oidc::{ClientCredentials, OidcConfig};
 
-/// How a connection is protected. The default is plaintext, without a login.
+/// Encryption and login of a connection. The default is plaintext without a login.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Security {
     /// Encryption; `None`: plaintext.
@@ -23,16 +23,16 @@ pub struct Security {
 /// Encryption.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificates of those who may vouch for a broker: PEM, one after the other.
+    /// CA certificates that may have signed a broker's certificate: PEM, one after the other.
     pub authorities: Secret,
-    /// What we show ourselves.
+    /// The certificate that the client presents.
     pub certificate: Option<ClientCertificate>,
 }
 
-/// A certificate, what leads from it to an authority, and its key.
+/// A certificate, its chain up to an authority, and its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// PEM: our own first.
+    /// PEM, the client's own certificate first.
     pub chain: Secret,
     /// PEM, not encrypted.
     pub key: Secret,
@@ -52,19 +52,19 @@ pub enum Sasl {
     },
     /// Tokens of an OAuth 2 server.
     Oidc(OidcConfig),
-    /// Tokens that we sign with a key of AWS.
+    /// Tokens signed with an AWS access key.
     MskIam {
         /// Region of the cluster.
         region: String,
-        /// The key.
+        /// The access key.
         credentials: AwsCredentials,
     },
-    /// The same, by the role of the operator's own Pod (SAFE-36).
+    /// Tokens signed with the role of the operator's own Pod (SAFE-36).
     MskIamOfPod {
         /// Region of the cluster.
         region: String,
     },
-    /// Kerberos, by what the operator's process has of it (SAFE-36).
+    /// Kerberos, with the keytab of the operator's process (SAFE-36).
     Kerberos {
         /// First part of the brokers' principals.
         service: String,
@@ -72,7 +72,7 @@ pub enum Sasl {
 }
 
 impl Sasl {
-    /// Whether it is by tokens that end, of which a connection shows the first.
+    /// Whether the login uses tokens that expire. A connection presents the first of them.
     pub(in crate::kafka) const fn is_by_token(&self) -> bool {
         match self {
             Self::Oidc(_) | Self::MskIam { .. } | Self::MskIamOfPod { .. } => true,
@@ -81,14 +81,14 @@ impl Sasl {
     }
 }
 
-/// How name and password are sent.
+/// How username and password are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordMechanism {
-    /// As they are.
+    /// In clear text.
     Plain,
-    /// Proven without being sent.
+    /// SCRAM-SHA-256: proven without being sent.
     ScramSha256,
-    /// The same, with a longer hash.
+    /// SCRAM-SHA-512: the same with a longer hash.
     ScramSha512,
 }
 
@@ -137,8 +137,8 @@ impl Security {
             Some(Sasl::Kerberos { service }) => {
                 properties.push(("sasl.mechanism", Secret::new("GSSAPI")));
                 properties.push(("sasl.kerberos.service.name", Secret::new(service.as_str())));
-                // No `kinit`, which is a shell and a cache in a file: the library gets tickets by
-                // the keytab itself.
+                // No `kinit`, which would need a shell and a cache file: the library gets tickets
+                // from the keytab itself.
                 properties.push(("sasl.kerberos.min.time.before.relogin", Secret::new("0")));
             }
         }
@@ -147,8 +147,8 @@ impl Security {
 }
 
 impl Security {
-    /// Where the tokens of the login come from, if it is by tokens. Reads the process's environment
-    /// where they are for the operator itself.
+    /// The source of tokens, if the login uses tokens. For the operator's own identity it reads the
+    /// environment of the process.
     pub(in crate::kafka) fn tokens(
         &self,
         allow_local_addresses: bool,
@@ -180,7 +180,7 @@ impl Security {
 }
 
 impl fmt::Debug for Security {
-    /// The kind of protection alone.
+    /// Shows the kind of protection only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tls = match &self.tls {
             None => "plaintext",
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_secret_is_shown() {
+    fn debug_shows_no_secret() {
         let security = Security {
             tls: Some(Tls {
                 authorities: Secret::new("authority-marker"),

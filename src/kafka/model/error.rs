@@ -1,12 +1,11 @@
-//! Why Kafka could not be read: one enum for the room, with a bounded category and words that say
-//! what to do.
+//! Why Kafka could not be read: one enum for all of `kafka`, with a bounded category and messages
+//! that say what to do.
 
 use std::num::NonZeroUsize;
 
 use thiserror::Error;
 
-/// Why something could not be read. Cheap to clone: it stands in snapshots, once per partition at
-/// worst.
+/// Why something could not be read. Cheap to clone: snapshots may hold it once for each partition.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReadError {
     /// No broker answered. `detail` is the last reason that librdkafka gave, if it gave one.
@@ -16,45 +15,47 @@ pub enum ReadError {
         detail: String,
     },
     /// The broker refused the login, there was nothing to log in with, or one side does not trust
-    /// the other's certificate.
+    /// the certificate of the other.
     #[error("cannot log in: {detail}")]
     Authentication {
-        /// The broker's or librdkafka's words, and what to check.
+        /// The message of the broker or of librdkafka, and what to check.
         detail: String,
     },
-    /// The cluster has more brokers than one may.
+    /// The cluster has more brokers than one cluster may have.
     #[error(
-        "the cluster names {brokers} brokers, and at most {limit} are connected to: is it the right one? \
-         If so, run the operator with a larger --max-brokers-per-cluster"
+        "the cluster has {brokers} brokers, more than the {limit} that one cluster may have: check \
+         that it is the right cluster, or run the operator with a larger --max-brokers-per-cluster"
     )]
     TooManyBrokers {
-        /// How many it names.
+        /// Brokers of the cluster.
         brokers: usize,
-        /// How many it may have.
+        /// Brokers that one cluster may have.
         limit: usize,
     },
-    /// All clusters together have as many brokers as they may.
+    /// All clusters together have as many brokers as they may have.
     #[error(
-        "there is no room for the {brokers} brokers of the cluster: the brokers of all clusters take the {limit} threads that the \
-         operator may have for them; use fewer clusters, or run another operator for some of the namespaces"
+        "the operator cannot connect to the {brokers} brokers of the cluster: the brokers of \
+         all clusters use the {limit} threads that it may run for them; use fewer clusters, or run \
+         another operator for some of the namespaces"
     )]
     NoRoomForBrokers {
-        /// How many the cluster has, as far as it is known.
+        /// Brokers of the cluster, as far as they are known.
         brokers: usize,
-        /// How many threads there may be.
+        /// Threads that there may be.
         limit: usize,
     },
-    /// A broker has begun an answer that is larger than any that is asked for.
+    /// A broker began an answer that is larger than any that is asked for.
     #[error(
-        "{server} answers with {bytes} bytes, and at most {limit} are read: is it a Kafka broker? A cluster of more than \
-         240,000 partitions of three replicas is too large to be read"
+        "{server} answers with {bytes} bytes, more than the {limit} that are read: check that it \
+         is a Kafka broker; a cluster with more than 240,000 partitions of three replicas is \
+         too large"
     )]
     AnswerTooLarge {
-        /// Who answers so.
+        /// The server that sent it.
         server: String,
-        /// How large it is, as it says.
+        /// Size of the answer, by its own header.
         bytes: u32,
-        /// How large it may be.
+        /// Size that an answer may have.
         limit: u32,
     },
     /// An ACL is missing.
@@ -63,79 +64,80 @@ pub enum ReadError {
         /// What may not be described, as `topic NAME` or `group NAME`.
         resource: String,
     },
-    /// Newer credentials log in, but may not read what those before may.
+    /// Newer credentials log in, but may not read what the earlier ones may.
     #[error(
-        "the user of now logs in, but is not authorised to describe {resource}{}, which the one before may: \
-         grant Describe on {}",
+        "the new user logs in, but is not authorised to describe {resource}{}, which the \
+         previous user may: grant Describe on {}",
         .more.map_or_else(String::new, |more| format!(" and {more} more")),
         if .more.is_some() { "them" } else { "it" }
     )]
     FewerRights {
         /// One of what may not be described, as `topic NAME` or `group NAME`.
         resource: String,
-        /// How much else.
+        /// How many others there are.
         more: Option<NonZeroUsize>,
     },
-    /// The coordinator is moving or loading; it passes in seconds.
+    /// The coordinator is moving or loading. This passes within seconds.
     #[error("the group's coordinator is not available")]
     CoordinatorUnavailable,
-    /// The broker that was asked does not coordinate the group (any more).
+    /// The broker that was asked does not coordinate the group, or does so no longer.
     #[error("the group's coordinator has moved")]
     NotCoordinator,
     /// The partition has no leader, or its leader does not answer.
     #[error("the partition's leader is not available")]
     LeaderUnavailable,
-    /// The topic or partition does not exist (yet, or any more).
+    /// The topic or partition does not exist, not yet or no longer.
     #[error("no such topic or partition")]
     UnknownTopic,
     /// No answer within the deadline.
     #[error("no answer within the deadline")]
     TimedOut,
-    /// In no broker's list, and not known to be gone (`kafka.md`, rule 7).
-    #[error("in no broker's list of groups")]
+    /// The group is in no broker's list, and not known to be gone (`kafka.md`, rule 7).
+    #[error("no broker lists the group")]
     NotListed,
-    /// The group has members, but no reply has said yet which partitions they have.
-    #[error("the group's members have not been seen with partitions yet")]
+    /// The group has members, but no reply has said so far which partitions they have.
+    #[error("no partitions of the group's members are known yet")]
     AssignmentUnknown,
-    /// What is committed cannot have been read: somebody reset it, or the topic was deleted and
+    /// The committed offset cannot be one that was read: it was reset, or the topic was deleted and
     /// created again.
     #[error(
-        "offset {committed} is committed, beyond the partition's end {end}: reset the group's offsets, or let it commit anew"
+        "the committed offset {committed} is beyond the partition's end {end}: reset the group's \
+         offsets, or let it commit again"
     )]
     CommittedBeyondEnd {
         /// The committed offset.
         committed: i64,
-        /// The end offset of the same look, asked for after the committed one.
+        /// The end offset of the same poll, asked for after the committed one.
         end: i64,
     },
-    /// Less is committed than before: a new coordinator that has not caught up says so for a
-    /// moment, a reset lasts.
+    /// The committed offset is lower than before. A new coordinator that has not caught up reports
+    /// this for a moment; after a reset it stays so.
     #[error(
-        "the committed offset went back from {from} to {}: believed when it stays there",
+        "the committed offset went back from {from} to {}: it is accepted if it stays there",
         .to.map_or_else(|| "nothing".to_owned(), |to| to.to_string())
     )]
     CommittedWentBack {
-        /// The offset that was believed before.
+        /// The offset that was accepted before.
         from: i64,
-        /// What was read now; `None`: nothing committed.
+        /// The offset that was read now; `None`: nothing is committed.
         to: Option<i64>,
     },
-    /// No look has asked for it yet.
+    /// No poll has asked for it yet.
     #[error("not read yet")]
     NotYetRead,
-    /// The group is of a kind that has no partitions to share out (share group, Kafka Connect ...).
-    #[error("a group of type {kind} has no partitions to share out")]
+    /// The group is of a kind that has no partitions to assign (share group, Kafka Connect ...).
+    #[error("a group of type {kind} has no partitions to assign")]
     GroupType {
-        /// The type that the broker gave.
+        /// The type that the broker reported.
         kind: String,
     },
-    /// Anything else, with Kafka's name for it.
+    /// Any other error, by Kafka's name for it.
     #[error("{0}")]
     Other(String),
-    /// The topics that count come to more partitions than are read.
+    /// The topics that count have more partitions than may be read.
     #[error(
-        "{topics} topics with {}{partitions} partitions are selected; {}: name its topics, narrow topicPattern, or give \
-         the operator more memory (its limit, or --memory-limit)",
+        "{topics} topics with {}{partitions} partitions are selected; {}: name its topics, narrow \
+         topicPattern, or give the operator more memory (its limit, or --memory-limit)",
         if *.at_least { "at least " } else { "" },
         .bound.words(*.limit)
     )]
@@ -144,34 +146,34 @@ pub enum ReadError {
         topics: u32,
         /// Their partitions, as far as they were counted.
         partitions: u32,
-        /// Counting ended when it was certain that there are too many.
+        /// Whether counting stopped at this number, because it was already too large.
         at_least: bool,
-        /// How many may be read.
+        /// Partitions that may be read.
         limit: u32,
         /// What sets the limit.
         bound: Bound,
     },
-    /// A pattern would be matched against more names than are kept.
+    /// A pattern would have to be matched against more names than are kept.
     #[error(
-        "the cluster has {topics} topics, and {limit} names at most are kept for topicPattern: list topics instead, or give \
-         the operator more memory (its limit, or --memory-limit)"
+        "the cluster has {topics} topics, and at most {limit} names are kept for topicPattern: \
+         list the topics instead, or give the operator more memory (its limit, or --memory-limit)"
     )]
     TooManyTopics {
         /// Topics of the cluster.
         topics: u32,
-        /// How many names are kept.
+        /// Names that are kept.
         limit: u32,
     },
-    /// A description has more members, or assigns them more partitions, than are kept.
+    /// A description has more members, or assigns more partitions to them, than are kept.
     #[error(
-        "the brokers tell of {members} members with {partitions} partitions in this group; {}: give the operator more memory \
-         (its limit, or --memory-limit), if that is true",
+        "the brokers report {members} members with {partitions} partitions in this group; {}: \
+         if that is true, give the operator more memory (its limit, or --memory-limit)",
         .bound.words(*.limit)
     )]
     TooManyMembers {
         /// Members.
         members: u32,
-        /// Partitions that they have or shall have.
+        /// Partitions that they have or are to have.
         partitions: u32,
         /// How many of each may be read.
         limit: u32,
@@ -183,9 +185,9 @@ pub enum ReadError {
 /// What sets a limit of partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// The most that one group may have.
+    /// The limit of one group.
     Group,
-    /// What is left for the group's namespace of all that the process may read.
+    /// What is left for the group's namespace of all partitions that the process may read.
     Namespace,
 }
 
@@ -194,14 +196,14 @@ impl Bound {
         match self {
             Self::Group => format!("one group may have {limit}"),
             Self::Namespace => {
-                format!("{limit} are left for this namespace of what the operator can hold")
+                format!("{limit} are left for this namespace of all that the operator can hold")
             }
         }
     }
 }
 
 impl ReadError {
-    /// Whether there is too much to be read, and none of it is.
+    /// Whether there is too much to read, so that none of it is read.
     pub fn is_too_much(&self) -> bool {
         matches!(
             self,

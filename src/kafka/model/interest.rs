@@ -1,4 +1,4 @@
-//! What somebody wants to know of a cluster, and who is to be woken when it is known. Plain data.
+//! What a resource wants to read of a cluster, and which resource to wake after a poll. Plain data.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ pub enum Kind {
     KafkaCluster,
 }
 
-/// Whom a look wakes: one resource.
+/// The resource that a poll wakes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// What it is: names are unique within a kind only.
+    /// Its kind: names are unique only within a kind.
     pub kind: Kind,
     /// Its namespace.
     pub namespace: Arc<str>,
@@ -52,15 +52,15 @@ impl fmt::Display for Key {
     }
 }
 
-/// What one resource wants each look at its cluster to read.
+/// What one resource wants every poll of its cluster to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interest {
-    /// How often it wants a look. The cluster is looked at as often as the most eager of its users
-    /// asks, within [`Settings`](crate::kafka::pool::Settings).
+    /// How often it wants a poll. The cluster is polled at the shortest interval of all its users,
+    /// within [`Settings`](crate::kafka::pool::Settings).
     pub interval: Duration,
-    /// The group to read; `None` looks at brokers only.
+    /// The group to read; `None` reads the brokers only.
     pub group: Option<GroupInterest>,
-    /// There was too much to be read for it before this process began: those that were read then
-    /// come first.
+    /// Whether it was refused for its size before this process started. The groups that were read
+    /// at that time come first.
     pub was_refused: bool,
 }

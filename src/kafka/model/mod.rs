@@ -1,5 +1,5 @@
-//! What is wanted of a cluster, what one look saw, and why it could not be read. Plain data:
-//! connects to nothing.
+//! What to read, what one poll found, and why something could not be read. Plain data: connects to
+//! nothing.
 
 pub mod error;
 pub mod interest;

@@ -1,4 +1,4 @@
-//! What one look at a cluster saw: plain, owned data. Unknown is a value of its own; nothing here
+//! What one poll of a cluster found: plain, owned data. Unknown is a value of its own. Nothing here
 //! reads, decides or retries.
 
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// A position in a partition's log: zero or more, by construction.
+/// A position in a partition's log: 0 or more, by construction.
 ///
-/// Brokers and librdkafka give negative numbers for "unknown" and "none"; those never become an
+/// Brokers and librdkafka use negative numbers for "unknown" and "none". Those never become an
 /// offset (`kafka.md`, rule 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(i64);
@@ -33,7 +33,7 @@ impl Offset {
         (raw >= 0).then_some(Self(raw))
     }
 
-    /// The offset as a number of records since the log began, >= 0.
+    /// The offset as a number, 0 or more.
     pub fn get(self) -> i64 {
         self.0
     }
@@ -48,25 +48,25 @@ pub struct TopicPartition {
     pub partition: i32,
 }
 
-/// Where a partition ended at a time.
+/// The end of a partition at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndAt {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// One past the last record that had arrived by then.
+    /// The offset after the last record that had arrived by then.
     pub end: Offset,
 }
 
-/// A value that one reply may have failed to give.
+/// A value, or why a reply did not give it.
 pub type Known<T> = Result<T, ReadError>;
 
-/// What one look at a cluster saw.
+/// What one poll of a cluster found.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Counts the looks of this poller, from 1. Two observations with the same number saw the same
-    /// data.
+    /// Number of the poll for this poller, from 1. Two observations with the same number have the
+    /// same data.
     pub look: u64,
-    /// When the look began.
+    /// When the poll began.
     pub started: Timestamp,
     /// When its last reply arrived.
     pub finished: Timestamp,
@@ -74,75 +74,75 @@ pub struct Snapshot {
     pub cluster_id: Option<Arc<str>>,
     /// The brokers that the metadata names.
     pub brokers: Vec<NodeId>,
-    /// Why the newest credentials are not used: they do not work, and what was read was read with
-    /// those before.
+    /// Why the newest credentials are not used. They do not work, and this poll used those before.
     pub renewal: Option<ReadError>,
-    /// Why nothing at all could be read; then `topics` and `groups` are empty.
+    /// Why nothing at all could be read. `topics` and `groups` are then empty.
     pub error: Option<ReadError>,
-    /// Every topic that counts for an interest, and every one that a member of its group is
-    /// assigned.
+    /// Every topic that counts for an interest, and every topic that is assigned to a member of its
+    /// group.
     pub topics: BTreeMap<Arc<str>, Topic>,
-    /// Every group that somebody is interested in, by group id.
+    /// Every group that an interest asks for, by group id.
     pub groups: BTreeMap<Arc<str>, Group>,
 }
 
-/// A topic in one look.
+/// A topic in one poll.
 #[derive(Debug, Clone)]
 pub enum Topic {
-    /// It exists; partitions in the order of their index, without gaps.
+    /// It exists. Its partitions by index, without gaps.
     Present(Vec<Partition>),
-    /// Two looks in a row the brokers said that there is no such topic.
+    /// The brokers said in two polls in a row that there is no such topic.
     Absent,
-    /// It could not be described; the error says why.
+    /// It could not be described, for this reason.
     Unknown(ReadError),
 }
 
-/// A partition in one look.
+/// A partition in one poll.
 #[derive(Debug, Clone)]
 pub struct Partition {
     /// The leader, if it has one.
     pub leader: Option<NodeId>,
-    /// First offset still kept. Read only every few looks, and where a commit looks too old: the
-    /// last known value.
+    /// The first offset that is still kept: the last known value. It is read only every few polls,
+    /// and when a commit seems to be older.
     pub start: Known<Offset>,
-    /// End offset: one past the last record (with `ReadCommitted`: the last stable offset, in
-    /// `stable_end`).
+    /// The offset after the last record. With `ReadCommitted`, the last stable offset is in
+    /// `stable_end`.
     pub end: Known<Offset>,
-    /// Last stable offset; read only for topics of groups that read committed records.
+    /// The last stable offset. It is read only for topics of groups that read committed records.
     pub stable_end: Option<Known<Offset>>,
     /// When `end` was answered.
     pub at: Timestamp,
 }
 
-/// A consumer group in one look.
+/// A consumer group in one poll.
 #[derive(Debug, Clone)]
 pub struct Group {
-    /// Its state, as the coordinator's list or description says.
+    /// Its state, from the coordinator's list or description.
     pub state: Known<GroupState>,
-    /// Which protocol it speaks.
+    /// The group protocol.
     pub protocol: Protocol,
     /// The broker that coordinates it, when known.
     pub coordinator: Option<NodeId>,
-    /// Committed offsets: one entry per partition of the topics that count. `Ok(None)`: nothing
-    /// committed there. Never beyond the end offset of the same look: that is
+    /// Committed offsets: one entry for each partition of the topics that count. `Ok(None)`:
+    /// nothing is committed there. Never beyond the end offset of the same poll: that is
     /// [`ReadError::CommittedBeyondEnd`].
     pub committed: BTreeMap<TopicPartition, Known<Option<Offset>>>,
-    /// When `committed` was answered (before the end offsets of the same look were asked for).
+    /// When `committed` was answered, which is before the end offsets of the same poll are asked
+    /// for.
     pub committed_at: Timestamp,
-    /// Where partitions that have been behind since the first looks at a group that is sized by
-    /// delay ended before those, by the timestamps of their records, oldest first; at last what was
-    /// first seen.
+    /// Earlier ends of the partitions that have had a lag since the first polls, for a group that
+    /// is sized by delay. They come from the timestamps of records, oldest first. The last one is
+    /// what the first poll found.
     pub earlier: BTreeMap<TopicPartition, Arc<[EndAt]>>,
-    /// Members and assignor, as of the last description. `Err`: the last try failed and nothing
-    /// older is kept.
+    /// Members and assignor from the last description. `Err`: the last attempt failed and no older
+    /// description is kept.
     pub description: Option<Known<Description>>,
-    /// The topics that this look resolved, by what somebody asked for: named ones, or those that
-    /// match, are assigned or committed (KNOW-19). Sorted.
+    /// The topics that this poll resolved for each selection: topics that are named, match a
+    /// pattern, are assigned or have commits (KNOW-19). Sorted.
     pub topics: BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>,
 }
 
 impl Group {
-    /// The topics that count for `selection`: one that an interest in this group asks for.
+    /// The topics that count for `selection`, which must be that of an interest in this group.
     pub fn topics_for(&self, selection: &TopicSelection) -> Known<&[Arc<str>]> {
         match self.topics.get(selection) {
             Some(Ok(topics)) => Ok(topics),
@@ -151,7 +151,7 @@ impl Group {
         }
     }
 
-    /// Whether a member was seen that has a `group.instance.id`.
+    /// Whether any known member has a `group.instance.id`.
     pub fn has_static_members(&self) -> bool {
         let members = match &self.description {
             Some(Ok(description)) => &*description.members,
@@ -161,20 +161,20 @@ impl Group {
     }
 }
 
-/// State of a group. The names are Kafka's.
+/// State of a group, by Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupState {
     /// All members have their partitions.
     Stable,
     /// Members are joining (classic protocol).
     PreparingRebalance,
-    /// The leader hands out partitions (classic protocol).
+    /// The leader assigns partitions (classic protocol).
     CompletingRebalance,
     /// The coordinator computes an assignment (KIP-848).
     Assigning,
-    /// Members give up or take over partitions (KIP-848).
+    /// Members revoke or take over partitions (KIP-848).
     Reconciling,
-    /// It exists, without members.
+    /// It exists and has no members.
     Empty,
     /// The coordinator said twice in a row that it does not exist.
     Dead,
@@ -187,7 +187,7 @@ pub enum Protocol {
     Classic,
     /// KIP-848; the assignor runs in the coordinator.
     Consumer,
-    /// Not said (older brokers), or a kind that we do not scale.
+    /// Not reported (older brokers), or a kind that is not scaled.
     Unknown,
 }
 
@@ -196,11 +196,11 @@ pub enum Protocol {
 pub struct Description {
     /// When it was answered.
     pub at: Timestamp,
-    /// The look that it was read in; older than the snapshot's when it was not asked for again.
+    /// The poll that read it; older than the snapshot's if that poll did not ask for it.
     pub look: u64,
-    /// The state that the description gave, from the same reply as the members.
+    /// The state, from the same reply as the members.
     pub state: Known<GroupState>,
-    /// Name of the assignor; empty replies (during a classic rebalance) are `None`.
+    /// Name of the assignor; `None` if the reply has none (during a classic rebalance).
     pub assignor: Option<Arc<str>>,
     /// Its members.
     pub members: Vec<Member>,
@@ -219,6 +219,6 @@ pub struct Member {
     pub instance_id: Option<Arc<str>>,
     /// The partitions it has. Empty while a classic group rebalances.
     pub assigned: Vec<TopicPartition>,
-    /// The partitions it shall have (KIP-848).
+    /// The partitions that it is to have (KIP-848).
     pub target: Option<Vec<TopicPartition>>,
 }

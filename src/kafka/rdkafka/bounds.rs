@@ -1,23 +1,23 @@
-//! How much of the process Kafka clusters may take.
+//! How much of the process Kafka clusters may use.
 
-/// What one Kafka cluster, and what all of them together, may make the process hold. librdkafka
-/// starts a thread for each broker that a cluster names, and holds each answer whole.
+/// What one Kafka cluster, and all of them together, may make the process hold. librdkafka starts a
+/// thread for each broker of a cluster, and keeps each answer whole in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// How many brokers one cluster may have. One that names more is not read.
+    /// Brokers that one cluster may have. A cluster with more is not read.
     pub brokers_per_cluster: usize,
-    /// How many threads librdkafka may run, over all clusters. The last quarter is kept for
-    /// clusters of a few brokers.
+    /// Threads that librdkafka may run for all clusters. The last quarter is reserved for clusters
+    /// with few brokers.
     pub threads: usize,
-    /// How many bytes the answers larger than 16 KiB may take at once, over all clusters, with what
-    /// is made of them: five times their size for lists of all topics, more for others. The last
-    /// quarter is kept for those of up to 1 MiB. With less than 70 MiB the largest list of topics
-    /// is never received.
+    /// Bytes that all answers larger than 16 KiB may use at once, over all clusters, including the
+    /// values made from them: five times their size for lists of all topics, more for others. The
+    /// last quarter is reserved for answers of up to 1 MiB. With less than 70 MiB the largest list
+    /// of topics is never received.
     pub answer_bytes: usize,
 }
 
 impl Bounds {
-    /// How much of it may be taken by answers of more than 1 MiB.
+    /// The part of it that answers of more than 1 MiB may use.
     pub(super) fn for_large(&self) -> usize {
         self.answer_bytes - self.answer_bytes / 4
     }

@@ -1,4 +1,4 @@
-//! What the errors of Kafka and librdkafka mean, in this room's words. Pure.
+//! Translates errors of Kafka and librdkafka to [`ReadError`]. Pure.
 
 use rdkafka_sys::rd_kafka_resp_err_t as kafka;
 
@@ -8,7 +8,7 @@ use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{GroupState, Known, Protocol, TopicPartition};
 use crate::kafka::reader::DescribedGroup;
 
-/// What a failed description says of a group.
+/// What a failed description says about a group.
 pub(super) fn described(id: &str, failure: &Failure) -> Known<DescribedGroup> {
     if failure.code.0 == kafka::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND as i32 {
         return Ok(DescribedGroup {
@@ -18,7 +18,7 @@ pub(super) fn described(id: &str, failure: &Failure) -> Known<DescribedGroup> {
             members: Vec::new(),
         });
     }
-    // librdkafka's words for a group of Kafka Connect and the like: "GroupId x is not a consumer
+    // librdkafka's message for a group of Kafka Connect and the like: "GroupId x is not a consumer
     // group (connect)."
     if let Some((_, rest)) = failure.message.rsplit_once("is not a consumer group (") {
         let kind = rest.trim_end_matches([')', '.']).to_owned();
@@ -32,12 +32,13 @@ pub(super) fn partition_meaning(code: Code, partition: &TopicPartition) -> ReadE
     meaning(&failure, &format!("topic {}", partition.topic))
 }
 
-/// What an error of Kafka or librdkafka means, when `resource` was asked about.
+/// What an error of Kafka or librdkafka means for a request about `resource`.
 pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
     use kafka as e;
     if is_refused_certificate(&failure.message) {
         let detail = format!(
-            "the broker wants a client certificate (tls.clientCertificate), or does not accept the one it was shown: {}",
+            "the broker requires a client certificate (tls.clientCertificate), or does not accept \
+             the one that it got: {}",
             failure.message
         );
         return ReadError::Authentication { detail };
@@ -87,17 +88,18 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
                 .unwrap_or_else(|| format!("{}{}", refusal(&failure.message), failure.message)),
         },
         e::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE => no_resources(&failure.message),
-        // Whose message says no more than its name.
+        // Only if its message is no more than its name.
         e::RD_KAFKA_RESP_ERR__BAD_MSG if failure.message == Failure::new(failure.code).message => {
             ReadError::Other(format!(
-                "the answer cannot be read: it is larger than {LARGEST_ANSWER} bytes, or none of Kafka's"
+                "the answer cannot be read: it has more than {LARGEST_ANSWER} bytes, or is not \
+                 Kafka's"
             ))
         }
         _ => ReadError::Other(failure.message.clone()),
     }
 }
 
-/// The system gives no thread for another broker.
+/// The system provides no thread for another broker.
 pub(super) fn out_of_threads() -> ReadError {
     no_resources("no thread for another broker")
 }
@@ -105,14 +107,15 @@ pub(super) fn out_of_threads() -> ReadError {
 fn no_resources(what: &str) -> ReadError {
     ReadError::Unreachable {
         detail: format!(
-            "the operator is out of threads, descriptors or memory ({what}): give its Pod more of them (the kubelet's podPidsLimit, \
-             resources.limits), or lower --max-brokers-per-cluster"
+            "the operator is out of threads, descriptors or memory ({what}): give its Pod more of \
+             them (the kubelet's podPidsLimit, resources.limits), or lower \
+             --max-brokers-per-cluster"
         ),
     }
 }
 
-/// What a frame of a size beyond all answers is: a broker's that means harm, or no frame, but the
-/// first bytes that another protocol sends.
+/// What a frame larger than any answer means: a hostile broker, or no frame at all but the first
+/// bytes of another protocol (then `None`).
 fn too_large(message: &str) -> Option<ReadError> {
     let (server, told) = message.split_once(": Receive failed: Invalid response size ")?;
     let (size, limit) = told.split_once(" (0..")?;
@@ -120,8 +123,8 @@ fn too_large(message: &str) -> Option<ReadError> {
     let size: i32 = size.parse().ok()?;
     let bytes = u32::try_from(size).ok().filter(|bytes| {
         let first = bytes.to_be_bytes();
-        // TLS says (0x15, 0x03, version) that it does not understand; HTTP and the like begin with
-        // words.
+        // TLS answers (0x15, 0x03, version) that it does not understand; HTTP and others begin with
+        // text.
         let is_alert = matches!(first, [0x15..=0x16, 0x03, ..]);
         let is_text = first
             .iter()
@@ -135,8 +138,8 @@ fn too_large(message: &str) -> Option<ReadError> {
     })
 }
 
-/// Brokers beyond what librdkafka reads of (10,000). It does not say that the answer that it could
-/// not read is of brokers, which are the first thing in it.
+/// The number of brokers, when it is more than librdkafka reads (10,000). librdkafka does not say
+/// that the answer that it could not read lists brokers; they are the first thing in it.
 fn unreadably_many_brokers(errors: &[Failure]) -> Option<usize> {
     let is_metadata = errors.iter().any(|failure| {
         let place = failure.message.split_once("parse failure for Metadata v");
@@ -150,8 +153,8 @@ fn unreadably_many_brokers(errors: &[Failure]) -> Option<usize> {
     counts.next().filter(|_| is_metadata)
 }
 
-/// Why nothing answers, by what librdkafka told meanwhile: a refused login says more than a
-/// connection that failed.
+/// Why nothing answers, from librdkafka's errors. A refused login explains more than a failed
+/// connection.
 pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
     if let Some(brokers) = unreadably_many_brokers(errors) {
         return ReadError::TooManyBrokers { brokers, limit };
@@ -176,14 +179,15 @@ pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
         .unwrap_or_else(|| ReadError::Unreachable {
             detail: match errors.first() {
                 Some(failure) => advice(failure),
-                // librdkafka says nothing when a server takes the connection and never answers, as
-                // one does that expects TLS or a login first.
+                // librdkafka reports nothing when a server accepts the connection and never
+                // answers, as a server does that expects TLS or a login first.
                 None => "no answer: wrong protocol or port?".to_owned(),
             },
         })
 }
 
-/// Whether a broker ended the handshake because of the certificate that it was shown, or was not.
+/// Whether a broker ended the handshake because of the client certificate, or because there was
+/// none.
 fn is_refused_certificate(message: &str) -> bool {
     let alert = message
         .split_once("tls alert ")
@@ -195,32 +199,33 @@ fn is_refused_certificate(message: &str) -> bool {
     })
 }
 
-/// What a refusal means. It stands before librdkafka's words, which are long: messages are cut.
+/// What a refusal means. It stands before librdkafka's message, which is long: messages are cut.
 fn refusal(message: &str) -> &'static str {
     if message.contains("not valid in current SASL state") {
-        "the listener wants no login: "
+        "the listener accepts no login: "
     } else if message.contains("mechanism handshake failed") {
         "the listener does not offer the mechanism: "
     } else if message.contains("SASL authentication error") {
-        "the brokers do not know this user name and password (or token): "
+        "the brokers do not accept this user name and password (or token): "
     } else {
         ""
     }
 }
 
-/// Why Kerberos does not let us come as far as a broker: what its library says, without the words
-/// of the three layers around it, which are longer than a message may be.
+/// Why Kerberos does not let the operator log in: the message of its library, without those of the
+/// three layers around it, which are longer than a message may be.
 fn without_ticket(message: &str) -> Option<String> {
     let (_, told) = message.split_once("GSSAPI Error: ")?;
     let reason = told
         .split_once(" (")
         .map_or(told, |(_, why)| why.strip_suffix(')').unwrap_or(why));
     Some(format!(
-        "Kerberos gives the operator no ticket ({reason}): check its keytab, its krb5.conf and sasl.kerberos.serviceName"
+        "Kerberos issues no ticket to the operator ({reason}): check its keytab, its krb5.conf and \
+         sasl.kerberos.serviceName"
     ))
 }
 
-/// librdkafka's reason, and what to check.
+/// librdkafka's message, and what to check.
 fn advice(failure: &Failure) -> String {
     let message = &failure.message;
     let hint = if failure.code.0 == kafka::RD_KAFKA_RESP_ERR__RESOLVE as i32 {
@@ -228,7 +233,7 @@ fn advice(failure: &Failure) -> String {
     } else if message.contains("Connection refused") {
         "; is Kafka listening there?"
     } else if message.contains("SSL connection closed by peer") {
-        "; that port seems to be one without tls"
+        "; that port seems to be without tls"
     } else if message.contains("Unsolicited answer") {
         "; is it a Kafka broker?"
     } else if ["Send failed", "Receive failed", "Disconnected"]
@@ -261,7 +266,8 @@ mod tests {
     #[case::refused(
         kafka::RD_KAFKA_RESP_ERR__TRANSPORT,
         "k:1/1: Connect to ipv4#10.0.0.1:1 failed: Connection refused",
-        "no broker answered: k:1/1: Connect to ipv4#10.0.0.1:1 failed: Connection refused; is Kafka listening there?"
+        "no broker answered: k:1/1: Connect to ipv4#10.0.0.1:1 failed: Connection refused; \
+         is Kafka listening there?"
     )]
     #[case::local(
         kafka::RD_KAFKA_RESP_ERR__TRANSPORT,
@@ -278,7 +284,7 @@ mod tests {
     #[case::login(
         kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION,
         "k:1/1: SASL authentication error: Authentication failed",
-        "cannot log in: the brokers do not know this user name and password (or token): \
+        "cannot log in: the brokers do not accept this user name and password (or token): \
          k:1/1: SASL authentication error: Authentication failed"
     )]
     #[case::no_ticket(
@@ -286,15 +292,15 @@ mod tests {
         "k:1/1: Failed to initialize SASL authentication: SASL handshake failed (start (-1)): SASL(-1): generic failure: \
          GSSAPI Error: Unspecified GSS failure.  Minor code may provide more information (Server kafka/k@R not found in \
          Kerberos database)",
-        "cannot log in: Kerberos gives the operator no ticket (Server kafka/k@R not found in Kerberos database): check its \
-         keytab, its krb5.conf and sasl.kerberos.serviceName"
+        "cannot log in: Kerberos issues no ticket to the operator (Server kafka/k@R not found in \
+         Kerberos database): check its keytab, its krb5.conf and sasl.kerberos.serviceName"
     )]
     fn trouble_says_what_to_check(#[case] code: kafka, #[case] message: &str, #[case] text: &str) {
         assert_eq!(trouble(&[failure(code, message)], 300).to_string(), text);
     }
 
     #[test]
-    fn trouble_that_librdkafka_does_not_tell_is_guessed() {
+    fn a_silent_server_gives_a_guess_at_the_cause() {
         let text = "no broker answered: no answer: wrong protocol or port?";
         assert_eq!(trouble(&[], 300).to_string(), text);
     }
@@ -317,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_the_bindings_do_not_know_is_an_error() {
+    fn an_error_unknown_to_the_bindings_is_kept_by_number() {
         let new = Failure::new(Code(9_999));
         assert_eq!(
             meaning(&new, "group g"),
@@ -326,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_another_kind_is_named() {
+    fn the_type_of_an_unsupported_group_is_reported() {
         let other = failure(
             kafka::RD_KAFKA_RESP_ERR__INVALID_ARG,
             "GroupId c is not a consumer group (connect).",
@@ -338,13 +344,13 @@ mod tests {
     #[rstest]
     #[case::large(
         99_000_000,
-        "k:1/1 answers with 99000000 bytes, and at most 10485760 are read"
+        "k:1/1 answers with 99000000 bytes, more than the 10485760 that are read"
     )]
     #[case::negative(-5, "Invalid response size -5")]
-    // "HTTP", and TLS that says that it is not spoken to in TLS.
+    // "HTTP", and a TLS alert that the request was not TLS.
     #[case::http(0x4854_5450, "wrong protocol or port (tls, sasl)?")]
     #[case::tls(0x1503_0300, "wrong protocol or port (tls, sasl)?")]
-    fn a_size_beyond_all_answers_is_an_answer_or_another_protocol(
+    fn a_too_large_frame_is_an_answer_or_another_protocol(
         #[case] size: i32,
         #[case] expected: &str,
     ) {
@@ -360,7 +366,7 @@ mod tests {
     #[case::brokers("Metadata v12(flex)", "13/600123", true)]
     #[case::topics("Metadata v12(flex)", "81234/600123", false)]
     #[case::groups("ListGroups v4(flex)", "13/600123", false)]
-    fn brokers_that_librdkafka_does_not_read_are_too_many(
+    fn more_brokers_than_librdkafka_reads_are_too_many(
         #[case] api: &str,
         #[case] at: &str,
         #[case] brokers: bool,

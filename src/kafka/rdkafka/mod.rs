@@ -1,4 +1,4 @@
-//! Reads one cluster with librdkafka. Nothing outside of this room calls it.
+//! Reads one cluster with librdkafka. No other module calls it.
 
 pub mod bounds;
 pub mod reader;

@@ -1,4 +1,4 @@
-//! [`ClusterReader`] over librdkafka. Keeps no state but the client.
+//! [`ClusterReader`] with librdkafka. Keeps no state but the client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -24,35 +24,35 @@ use crate::kafka::reader::{
 };
 use crate::sync::lock;
 
-/// How long bootstrapping may take: long enough for two servers that take a connection and say
-/// nothing ([`SETUP_TIMEOUT`]) before one that answers.
+/// Deadline for bootstrapping: enough for two servers that accept the connection and stay silent
+/// ([`SETUP_TIMEOUT`]) before one that answers.
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// How long a connection may take to be made, and a broker to say which versions it speaks, in
-/// milliseconds. librdkafka tries one server at a time until one is connected.
+/// Deadline in milliseconds for a connection to be made and for a broker to report the versions
+/// that it speaks. librdkafka tries one server at a time until one is connected.
 const SETUP_TIMEOUT: &str = "2500";
 
-/// How long an answer may take, in milliseconds, before the connection is given up with all that
-/// waits behind it on it. Longer than a question's own timeout, since that alone is no reason to
-/// reconnect; the default, a minute, is how long a broker behind a connection that was cut silently
-/// would stay unreadable.
+/// Deadline in milliseconds for an answer, after which the connection is closed with all requests
+/// that wait on it. Longer than the timeout of a request, which alone is no reason to reconnect.
+/// With the default, a minute, a broker behind a silently cut connection would stay unreadable for
+/// that time.
 const SOCKET_TIMEOUT: &str = "5000";
 
 /// The largest answer that is read, in bytes. The largest that is asked for is the list of all
-/// topics: it describes each partition, by 18 bytes and 8 for each replica: 240,000 partitions of
-/// three replicas. A `topicPattern` asks for it, and so does the first question to every cluster:
-/// `rd_kafka_metadata` for a client that knows no topic has an empty list of them, which is written
-/// as all (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt == 0`). So a cluster with
-/// more cannot be read, pattern or not.
+/// topics. It describes each partition in 18 bytes plus 8 for each replica, which makes 240,000
+/// partitions of three replicas. A `topicPattern` asks for it, and so does the first request to
+/// every cluster: `rd_kafka_metadata` for a client without topics sends an empty list of them,
+/// which the protocol reads as all (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt
+/// == 0`). So a cluster with more cannot be read, with or without a pattern.
 pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
 
-/// How often librdkafka counts what it sent, in milliseconds.
+/// How often librdkafka reports what it sent, in milliseconds.
 const STATISTICS_INTERVAL: &str = "5000";
 
 /// Opens librdkafka clients.
 #[derive(Debug, Clone)]
 pub struct RdkafkaFactory {
-    /// How long one question to one broker may take.
+    /// Deadline for one request to one broker.
     pub call_timeout: Duration,
     /// Whether loopback and link-local addresses may be connected to (SAFE-38).
     pub allow_local_addresses: bool,
@@ -80,13 +80,13 @@ pub struct RdkafkaReader {
     servers: usize,
     call_timeout: Duration,
     bounds: Bounds,
-    /// How many brokers the cluster has last said that it has.
+    /// How many brokers the cluster last named.
     named: AtomicUsize,
     statistics: Mutex<Statistics>,
 }
 
 impl RdkafkaReader {
-    /// A reader for this connection. It connects with its first question.
+    /// A reader for this connection. It connects with its first request.
     pub async fn open(connection: &Connection, factory: &RdkafkaFactory) -> Known<Self> {
         let mut properties = connection.properties();
         let of_all = properties_of_all().into_iter();
@@ -107,7 +107,7 @@ impl RdkafkaReader {
         }
     }
 
-    /// The cluster, unless it has more brokers than it may.
+    /// The cluster, unless it has more brokers than a cluster may have.
     fn bounded(&self, mut cluster: Cluster) -> Known<Cluster> {
         cluster.brokers.dedup();
         self.named.store(cluster.brokers.len(), Ordering::Relaxed);
@@ -123,7 +123,7 @@ impl RdkafkaReader {
         }
         let Refused { why, brokers } = self.handle.refused()?;
         Some(match why {
-            // It has named these, though not all at once.
+            // The cluster has named these, though not all at once.
             Why::Cluster => ReadError::TooManyBrokers { brokers, limit },
             Why::Process => ReadError::NoRoomForBrokers {
                 brokers: if named == 0 { brokers } else { named },
@@ -135,7 +135,7 @@ impl RdkafkaReader {
 }
 
 fn properties_of_all() -> Vec<(&'static str, String)> {
-    // Never joined, and never used by anybody else: a handle without one crashes (`native`).
+    // A group id that nobody joins or uses: a handle without one crashes (`native`).
     let random = RandomState::new().hash_one(std::process::id());
     let own = |value: &str| value.to_owned();
     vec![
@@ -154,16 +154,16 @@ fn properties_of_all() -> Vec<(&'static str, String)> {
         ("api.version.request.timeout.ms", own(SETUP_TIMEOUT)),
         // The largest answer that is asked for.
         ("receive.message.max.bytes", LARGEST_ANSWER.to_string()),
-        // Nothing is ever fetched; but it must not be more than may be received.
+        // Nothing is ever fetched, but this must not exceed what may be received.
         ("fetch.max.bytes", own("1000000")),
-        // What the kernel keeps of an answer that is not let in yet, for each connection: it counts
-        // as the container's memory.
+        // Per connection, what the kernel keeps of an answer that has to wait for memory. It counts
+        // as memory of the container.
         ("socket.receive.buffer.bytes", own("131072")),
-        // A cluster that cannot be reached is begun anew by the poller. librdkafka would do so
-        // without end, and with more threads.
+        // The poller opens a new client for a cluster that cannot be reached. librdkafka would do
+        // the same without end, and with more threads.
         ("metadata.recovery.strategy", own("none")),
-        // A broker that comes back is connected to by the next look. How often one that cannot be
-        // reached at all is tried is the poller's affair: it closes the client in between.
+        // The next poll connects to a broker that comes back. The poller decides how often an
+        // unreachable cluster is tried: it closes the client in between.
         ("reconnect.backoff.max.ms", own("1000")),
         ("log.connection.close", own("false")),
         ("log.queue", own("true")),
@@ -196,8 +196,8 @@ impl ClusterReader for RdkafkaReader {
         async move {
             let answer = self.handle.groups(on, self.call_timeout).await;
             let (groups, errors) = answer.map_err(|failure| meaning(&failure, "groups"))?;
-            // A dead broker is an error beside an empty list. One that is loading lists what it
-            // has.
+            // A dead broker gives an error beside an empty list. A broker that is loading lists
+            // what it has.
             match errors.first() {
                 Some(failure) if groups.is_empty() => match meaning(failure, "groups") {
                     ReadError::CoordinatorUnavailable => Ok(groups),
@@ -303,7 +303,7 @@ impl ClusterReader for RdkafkaReader {
     ) -> BoxFuture<'a, Each<TopicPartition, Offset>> {
         async move {
             let wanted = Wanted::At(position);
-            // A leader that is dead: no error, offset -1001 (`kafka.md`, rule 4).
+            // A dead leader gives no error, but offset -1001 (`kafka.md`, rule 4).
             let meant = |raw, _| Offset::new(raw).ok_or(ReadError::LeaderUnavailable);
             self.partition_offsets(partitions, wanted, meant).await
         }
@@ -354,14 +354,14 @@ impl ClusterReader for RdkafkaReader {
     }
 }
 
-/// What an OffsetFetch answers where nothing is committed.
+/// The offset in an OffsetFetch response where nothing is committed.
 const NOTHING_COMMITTED: i64 = -1001;
 
-/// What a ListOffsets by timestamp answers where no record is as young as that.
+/// The offset in a ListOffsets response by timestamp where no record is that recent.
 const NOTHING_SINCE: i64 = -1;
 
 impl RdkafkaReader {
-    /// Asks the leaders, and says what each number means.
+    /// Asks the leaders, and converts each number with `meant`.
     async fn partition_offsets<T>(
         &self,
         partitions: &LeaderedPartitions,

@@ -1,4 +1,4 @@
-//! What librdkafka's statistics say of its connections and requests. Pure.
+//! Connections and requests from librdkafka's statistics. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 use crate::kafka::reader::Traffic;
 
-/// Totals as of the last time.
+/// Totals of the last report.
 #[derive(Debug, Default)]
 pub(super) struct Statistics {
     requests: BTreeMap<(String, String), u64>,
 }
 
-/// The part of the JSON that is read.
+/// The part of the JSON that is used.
 #[derive(Deserialize)]
 struct Report {
     #[serde(default)]
@@ -28,14 +28,14 @@ struct Broker {
 }
 
 impl Statistics {
-    /// What has happened since the last report. A report that cannot be read tells nothing.
+    /// What was sent since the last report. A report that cannot be parsed adds nothing.
     pub(super) fn take(&mut self, json: &str) -> Traffic {
         let Ok(report) = serde_json::from_str::<Report>(json) else {
             return Traffic::default();
         };
         let mut requests: BTreeMap<String, u64> = BTreeMap::new();
         let mut connections = 0;
-        // Brokers that are not there any more have no more requests to count.
+        // Forget brokers that are gone.
         self.requests
             .retain(|(name, _), _| report.brokers.contains_key(name));
         for (name, broker) in report.brokers {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mangled_report_tells_nothing_wrong() {
+    fn a_corrupt_report_does_not_panic() {
         let report = r#"{"name":"x","brokers":{"a:1/1":{"state":"UP","req":{"OffsetFetch":5,"Metadata":1}},
             "b:1/2":{"state":"DOWN","req":{"OffsetFetch":18446744073709551615}}}}"#;
         lagrange_fuzz::fuzz(&[report], |bytes| {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_no_counter_has_do_not_overflow() {
+    fn the_largest_counters_do_not_overflow() {
         let broker = format!(r#"{{"state":"UP","req":{{"Fetch":{}}}}}"#, u64::MAX);
         let report = format!(r#"{{"brokers":{{"a":{broker},"b":{broker}}}}}"#);
         let told = Statistics::default().take(&report);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_cannot_be_read_tells_nothing() {
+    fn an_unreadable_report_adds_nothing() {
         assert_eq!(Statistics::default().take("{"), Traffic::default());
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with certificates and keys, said in words of our own.
+//! Faults of certificates and keys, in messages of our own.
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
@@ -9,7 +9,7 @@ struct Issued {
     key: String,
 }
 
-/// Signed by itself, valid in these years.
+/// Self-signed, valid in these years.
 fn issued(from: i32, until: i32) -> Issued {
     let mut params = CertificateParams::new(vec!["kafka".to_owned()]).unwrap();
     params.not_before = date_time_ymd(from, 1, 1);
@@ -40,7 +40,7 @@ fn a_certificate_and_its_key_fit() {
 }
 
 #[test]
-fn a_certificate_has_its_time() {
+fn an_expired_certificate_is_refused() {
     let at = |text: &str| text.parse().unwrap();
     let old = secret(&issued(2010, 2020).certificate);
     let expired = BadCertificate::Expired {
@@ -52,12 +52,12 @@ fn a_certificate_has_its_time() {
     assert_eq!(
         check_chain(&next, now()),
         Ok(()),
-        "the brokers' clock counts"
+        "only the brokers check when it becomes valid"
     );
 }
 
 #[test]
-fn an_authority_that_is_being_replaced_stands_beside_the_next() {
+fn an_expired_authority_beside_a_valid_one_is_accepted() {
     let both = issued(2010, 2020).certificate + &issued(2020, 2030).certificate;
     assert_eq!(check_authorities(&secret(&both), now()), Ok(()));
     let broken = both + "-----BEGIN CERTIFICATE-----\nbWFya2Vy\n-----END CERTIFICATE-----\n";
@@ -67,7 +67,7 @@ fn an_authority_that_is_being_replaced_stands_beside_the_next() {
 }
 
 #[test]
-fn what_is_no_certificate_is_said() {
+fn text_without_a_certificate_is_refused() {
     let nothing = secret("marker");
     assert_eq!(
         check_chain(&nothing, now()),
@@ -81,7 +81,7 @@ fn what_is_no_certificate_is_said() {
 }
 
 #[test]
-fn what_is_no_key_or_another_one_is_said() {
+fn a_missing_or_wrong_key_is_refused() {
     let (one, other) = (issued(2020, 2030), issued(2020, 2030));
     let chain = secret(&one.certificate);
     let of = |key: &str| check_key(&secret(key), &chain);
@@ -96,14 +96,14 @@ fn what_is_no_key_or_another_one_is_said() {
 }
 
 #[test]
-fn the_system_s_authorities_come_as_pem() {
+fn the_system_authorities_are_valid_pem() {
     if let Some(authorities) = system_authorities() {
         assert_eq!(check_authorities(&authorities, now()), Ok(()));
     }
 }
 
 #[test]
-fn a_mangled_certificate_fails_by_an_error_alone() {
+fn a_corrupt_certificate_gives_a_one_line_error() {
     let Issued { certificate, key } = issued(2020, 2030);
     let seeds = [
         certificate.clone() + &key,
@@ -125,7 +125,7 @@ fn a_mangled_certificate_fails_by_an_error_alone() {
 }
 
 #[test]
-fn mangled_der_fails_by_an_error_alone() {
+fn corrupt_der_does_not_panic() {
     let pem = issued(2020, 2030).certificate;
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     lagrange_fuzz::fuzz(&[der.as_ref()], |bytes| {

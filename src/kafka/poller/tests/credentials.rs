@@ -194,9 +194,10 @@ fn says_what_is_lost(renewal: Option<&ReadError>, said: &str) {
 }
 
 #[rstest]
-#[case::a_topic(&["topic t"], "topic t, which the one before may: grant Describe on it")]
-#[case::a_group(&["group g"], "group g, which the one before may: grant Describe on it")]
-#[case::both(&["topic t", "group g"], "topic t and 1 more, which the one before may: grant Describe on them")]
+#[case::a_topic(&["topic t"], "topic t, which the previous user may: grant Describe on it")]
+#[case::a_group(&["group g"], "group g, which the previous user may: grant Describe on it")]
+#[case::both(&["topic t", "group g"], "topic t and 1 more, which the previous user may: \
+    grant Describe on them")]
 #[tokio::test(start_paused = true)]
 async fn a_new_user_that_may_read_less_does_not_take_the_place_of_one_that_may(
     #[case] denied: &[&'static str],
@@ -216,7 +217,7 @@ async fn a_new_user_that_may_read_less_does_not_take_the_place_of_one_that_may(
     rig.look(&watch).await;
     deny(&double, "two", denied);
     watch.renew(&login("two", 2));
-    let said = format!("the user of now logs in, but is not authorised to describe {lost}");
+    let said = format!("the new user logs in, but is not authorised to describe {lost}");
     let opened = double.change(|world| world.opened);
     for _ in 0..8 {
         let snapshot = rig.look(&watch).await;
