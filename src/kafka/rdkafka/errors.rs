@@ -289,9 +289,9 @@ mod tests {
     )]
     #[case::no_ticket(
         kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION,
-        "k:1/1: Failed to initialize SASL authentication: SASL handshake failed (start (-1)): SASL(-1): generic failure: \
-         GSSAPI Error: Unspecified GSS failure.  Minor code may provide more information (Server kafka/k@R not found in \
-         Kerberos database)",
+        "k:1/1: Failed to initialize SASL authentication: SASL handshake failed (start (-1)): \
+         SASL(-1): generic failure: GSSAPI Error: Unspecified GSS failure.  Minor code may provide \
+         more information (Server kafka/k@R not found in Kerberos database)",
         "cannot log in: Kerberos issues no ticket to the operator (Server kafka/k@R not found in \
          Kerberos database): check its keytab, its krb5.conf and sasl.kerberos.serviceName"
     )]
@@ -355,7 +355,8 @@ mod tests {
         #[case] expected: &str,
     ) {
         let message = format!(
-            "k:1/1: Receive failed: Invalid response size {size} (0..10485760): increase receive.message.max.bytes"
+            "k:1/1: Receive failed: Invalid response size {size} (0..10485760): increase \
+             receive.message.max.bytes"
         );
         let errors = [failure(kafka::RD_KAFKA_RESP_ERR__BAD_MSG, &message)];
         let text = trouble(&errors, 300).to_string();
@@ -373,7 +374,8 @@ mod tests {
     ) {
         let lines = [
             format!(
-                "k:1/1: Protocol parse failure for {api} at {at} (f:1) (incorrect broker.version.fallback?)"
+                "k:1/1: Protocol parse failure for {api} at {at} (f:1) (incorrect \
+                 broker.version.fallback?)"
             ),
             "k:1/1: ApiArrayCnt 12000 out of range".to_owned(),
         ];

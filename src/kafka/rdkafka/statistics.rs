@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_corrupt_report_does_not_panic() {
+    fn a_mangled_report_does_not_panic() {
         let report = r#"{"name":"x","brokers":{"a:1/1":{"state":"UP","req":{"OffsetFetch":5,"Metadata":1}},
             "b:1/2":{"state":"DOWN","req":{"OffsetFetch":18446744073709551615}}}}"#;
         lagrange_fuzz::fuzz(&[report], |bytes| {

@@ -1,5 +1,5 @@
-//! What a token endpoint's answer means (RFC 6749, 5.1 and 5.2). Pure; repeats nothing of an answer
-//! but its status and the standard's own words.
+//! The meaning of a token endpoint's answer (RFC 6749, 5.1 and 5.2). Pure. Of an answer it repeats
+//! only the status and the error codes of the standard.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{OauthError, Token, TokenError};
 
-/// A time further away is taken for this, so that nobody's arithmetic overflows.
+/// A longer lifetime is cut to this, so that no arithmetic overflows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Deserialize)]
@@ -25,8 +25,7 @@ struct Refusal {
     error: Option<String>,
 }
 
-/// What a token says of itself, if it is a JWT (RFC 7519, 4.1). Its signature is the broker's to
-/// check.
+/// The claims of a token that is a JWT (RFC 7519, 4.1). The broker checks its signature.
 #[derive(Default, Deserialize)]
 struct Claims {
     #[serde(default)]
@@ -35,7 +34,7 @@ struct Claims {
     sub: Value,
 }
 
-/// The token in an answer to a request that was made at `asked` for `client_id`.
+/// Reads the answer to a request that was made at `asked` for `client_id`.
 pub(super) fn read(
     status: u16,
     body: &[u8],
@@ -76,10 +75,10 @@ fn granted(body: &[u8], asked: SystemTime, client_id: &str) -> Result<Token, Tok
             "its token is not of the type Bearer; configure the client for bearer tokens",
         ));
     }
-    // Anything else would end or split the message to the broker (RFC 7628, 3.1).
+    // Any other character would end or split the message to the broker (RFC 7628, 3.1).
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(unusable(
-            "its token has characters that no bearer token has; check the endpoint",
+            "its token has characters that a bearer token cannot have; check the endpoint",
         ));
     }
     let claims = claims(&value).unwrap_or_default();
@@ -91,12 +90,14 @@ fn granted(body: &[u8], asked: SystemTime, client_id: &str) -> Result<Token, Tok
         .or_else(|| seconds(&claims.exp).map(|exp| wall_time(exp).min(asked + LONGEST)))
         .ok_or_else(|| {
             unusable(
-                "neither expires_in nor the token says when it expires; let the endpoint send expires_in",
+                "neither expires_in nor the token says when it expires; make the endpoint send \
+                 expires_in",
             )
         })?;
     if expires <= asked {
         return Err(unusable(
-            "its token has expired already; compare the clocks of the endpoint and of the operator's node",
+            "its token has expired already; compare the clocks of the endpoint and of the \
+             operator's node",
         ));
     }
     let principal = claims
@@ -108,7 +109,7 @@ fn granted(body: &[u8], asked: SystemTime, client_id: &str) -> Result<Token, Tok
     Ok(Token::new(value, expires, principal))
 }
 
-/// Whole seconds from a number, or from its text, as some endpoints send it.
+/// Whole seconds from a number, or from a text with one, as some endpoints send it.
 fn seconds(value: &Value) -> Option<Duration> {
     let parsed = match value {
         Value::Number(number) => number.as_f64(),
@@ -155,7 +156,7 @@ mod tests {
         since_epoch.as_secs() - ASKED
     }
 
-    /// A token as servers make them, with these claims.
+    /// A token in the form that servers send, with these claims.
     fn jwt(claims: &str) -> String {
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
         let (header, claims) = (part(r#"{"alg":"RS256"}"#), part(claims));
@@ -167,7 +168,7 @@ mod tests {
     #[case("\"3599\"", 3599)]
     #[case("60.5", 60)]
     #[case("1e300", 365 * 24 * 3600)]
-    fn a_token_lives_for_what_expires_in_says(#[case] expires_in: &str, #[case] lives: u64) {
+    fn expires_in_sets_the_lifetime(#[case] expires_in: &str, #[case] lives: u64) {
         let token = read_ok(&format!(
             r#"{{"access_token":"opaque","token_type":"bearer","expires_in":{expires_in}}}"#
         ))
@@ -182,7 +183,7 @@ mod tests {
     #[case(r#"{"exp":1e300,"sub":""}"#, 365 * 24 * 3600, "shop")]
     #[case(r#"{"exp":1795521900,"sub":"a\u0000b"}"#, 300, "shop")]
     #[case(r#"{"exp":1795521900,"sub":7}"#, 300, "shop")]
-    fn a_jwt_says_itself_when_it_ends_and_for_whom(
+    fn the_claims_of_a_jwt_give_lifetime_and_principal(
         #[case] claims: &str,
         #[case] lives: u64,
         #[case] principal: &str,
@@ -192,15 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn expires_in_goes_before_the_claim() {
+    fn expires_in_takes_precedence_over_the_claim() {
         let token = jwt(r#"{"exp":1795521900,"sub":"orders"}"#);
         let token = read_ok(&format!(r#"{{"access_token":"{token}","expires_in":60}}"#)).unwrap();
         assert_eq!((lifetime(&token), &*token.principal), (60, "orders"));
     }
 
     #[rstest]
-    #[case::no_json("<html>marker</html>", "not the JSON")]
-    #[case::no_text("\u{0}\u{1}", "not the JSON")]
+    #[case::not_json("<html>marker</html>", "not the JSON")]
+    #[case::not_text("\u{0}\u{1}", "not the JSON")]
     #[case::nothing("", "not the JSON")]
     #[case::no_token(r#"{"marker":1,"expires_in":60}"#, "no access_token")]
     #[case::an_error(
@@ -217,21 +218,15 @@ mod tests {
         "characters"
     )]
     #[case::of_two_lines(r#"{"access_token":"marker\nmarker","expires_in":60}"#, "characters")]
-    #[case::for_ever(r#"{"access_token":"marker"}"#, "when it expires")]
-    #[case::for_a_word(
+    #[case::without_expiry(r#"{"access_token":"marker"}"#, "when it expires")]
+    #[case::expiry_is_a_word(
         r#"{"access_token":"marker","expires_in":"marker"}"#,
         "when it expires"
     )]
-    #[case::for_less_than_nothing(
-        r#"{"access_token":"marker","expires_in":-1}"#,
-        "when it expires"
-    )]
+    #[case::expiry_is_negative(r#"{"access_token":"marker","expires_in":-1}"#, "when it expires")]
     #[case::no_claims(r#"{"access_token":"a.marker.b"}"#, "when it expires")]
-    #[case::for_nothing(r#"{"access_token":"marker","expires_in":0}"#, "expired already")]
-    fn an_answer_without_a_token_to_log_in_with_is_not_repeated(
-        #[case] body: &str,
-        #[case] reason: &str,
-    ) {
+    #[case::expiry_is_zero(r#"{"access_token":"marker","expires_in":0}"#, "expired already")]
+    fn an_unusable_answer_is_refused_and_not_repeated(#[case] body: &str, #[case] reason: &str) {
         let error = read_ok(body).unwrap_err();
         assert!(!error.is_refusal());
         assert!(error.to_string().contains(reason), "{error}");
@@ -239,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mangled_answer_fails_by_an_error_alone() {
+    fn a_mangled_answer_gives_a_one_line_error() {
         let token = jwt(r#"{"exp":1795521900,"sub":"orders"}"#);
         let seeds = [
             format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600}}"#),
@@ -262,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn mangled_claims_fail_by_an_error_alone() {
+    fn mangled_claims_do_not_panic() {
         let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(ASKED);
         lagrange_fuzz::fuzz(&[r#"{"exp":1795521900,"sub":"orders"}"#], |bytes| {
             let claims = URL_SAFE_NO_PAD.encode(bytes);
@@ -272,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_has_ended_is_refused() {
+    fn an_expired_token_is_refused() {
         let token = jwt(r#"{"exp":1795521599}"#);
         let error = read_ok(&format!(r#"{{"access_token":"{token}"}}"#)).unwrap_err();
         assert!(error.to_string().contains("expired already"), "{error}");
@@ -286,7 +281,7 @@ mod tests {
     #[case(404, false)]
     #[case(429, false)]
     #[case(503, false)]
-    fn a_status_alone_says_who_is_at_fault(#[case] status: u16, #[case] refusal: bool) {
+    fn the_status_alone_tells_a_refusal_from_a_failure(#[case] status: u16, #[case] refusal: bool) {
         let error = read(status, b"marker", SystemTime::now(), "shop").unwrap_err();
         assert_eq!(error.is_refusal(), refusal);
         assert!(error.to_string().contains(&status.to_string()), "{error}");

@@ -1,6 +1,6 @@
-//! Tokens for Amazon MSK by IAM: the address of a request to MSK that is never made, signed
-//! beforehand. Connects to nothing, but for the key: that of the operator's own Pod is asked for
-//! each time.
+//! Tokens for Amazon MSK with IAM: a presigned URL of a request to MSK that is never sent. Connects
+//! to nothing, except to get the access key of the operator's own Pod, which it does for each
+//! token.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -20,12 +20,12 @@ use super::credentials::AwsCredentials;
 use super::identity::PodIdentity;
 use super::{InvalidAws, Token, TokenError, TokenSource};
 
-/// How long MSK lets a signature open connections.
+/// How long MSK accepts a signature for new connections.
 const LIFETIME: Duration = Duration::from_secs(900);
-/// What a broker looks up in IAM under this action.
+/// The action for which a broker asks IAM.
 const ACTION: (&str, &str) = ("Action", "kafka-cluster:Connect");
 const SERVICE: &str = "kafka-cluster";
-/// Who signs, for the logs of MSK.
+/// The client's name in the logs of MSK.
 const USER_AGENT: (&str, &str) = (
     "User-Agent",
     concat!("lagrange/", env!("CARGO_PKG_VERSION")),
@@ -37,17 +37,17 @@ pub struct MskIam {
     signer: Signer,
 }
 
-/// Whose key signs.
+/// The key that signs.
 enum Signer {
-    /// This one.
+    /// A given key.
     Key(Credentials),
-    /// The operator's own, which lasts for hours: a token lasts for minutes, so it is asked for
-    /// with each.
+    /// The operator's own. It lasts for hours, but a token only for minutes, so it is asked for
+    /// with each token.
     Pod(PodIdentity),
 }
 
 impl MskIam {
-    /// Checks region and credentials for their form; whether AWS knows them shows at the login.
+    /// Checks the form of region and credentials. Whether AWS accepts them shows at the login.
     pub fn new(region: &str, credentials: &AwsCredentials) -> Result<Self, InvalidAws> {
         Ok(Self {
             region: checked_region(region)?,
@@ -69,10 +69,10 @@ impl MskIam {
             Signer::Pod(identity) => {
                 let lent = identity.credentials().await?;
                 let credentials = checked(&lent.credentials).map_err(|_| TokenError::Identity {
-                    reason: "its access key has characters that none has",
+                    reason: "its access key has characters that an access key cannot have",
                 })?;
                 let mut token = self.sign(&credentials, SystemTime::now())?;
-                // A signature is worth no more than the key behind it.
+                // A signature is valid no longer than the key that made it.
                 token.expires = token.expires.min(lent.expires);
                 Ok(token)
             }
@@ -129,7 +129,7 @@ impl fmt::Debug for MskIam {
     }
 }
 
-/// A GET that is signed in its query.
+/// A GET request that is signed in its query.
 struct Presigned<'a> {
     url: &'a str,
     service: &'a str,
@@ -139,7 +139,7 @@ struct Presigned<'a> {
 }
 
 impl Presigned<'_> {
-    /// What its query needs besides, the signature among it.
+    /// The parameters to add to its query, the signature among them.
     fn parameters(
         self,
         credentials: &Credentials,
@@ -158,7 +158,7 @@ impl Presigned<'_> {
             .build()
             .map_err(|_| TokenError::NotSigned)?
             .into();
-        // Errors may quote what was to be signed.
+        // Errors may quote what was to be signed: they are dropped.
         let (signed, _) = SignableRequest::new("GET", self.url, std::iter::empty(), self.body)
             .and_then(|request| sign(request, &params))
             .map_err(|_| TokenError::NotSigned)?
@@ -172,7 +172,7 @@ impl Presigned<'_> {
 }
 
 fn checked_region(region: &str) -> Result<String, InvalidAws> {
-    // It becomes part of a host name.
+    // The region becomes part of a host name.
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if region.is_empty() || !region.bytes().all(letter) {
         return Err(InvalidAws::Region {
@@ -201,7 +201,7 @@ fn graphic(name: &'static str, text: Option<&str>) -> Result<String, InvalidAws>
         .ok_or(InvalidAws::Credential { name })
 }
 
-/// The signature's time has no fractions.
+/// The time of a signature has no fractions.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
     SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.unwrap_or_default().as_secs())
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::kafka::connection::secret::Secret;
 
-    /// The key of AWS's documentation.
+    /// The key in AWS's documentation.
     fn documented() -> AwsCredentials {
         AwsCredentials {
             access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
@@ -236,7 +236,7 @@ mod tests {
         time.parse::<jiff::Timestamp>().unwrap().into()
     }
 
-    /// What a broker reads in a token.
+    /// The parts of a token that a broker reads.
     fn parsed(token: &Token) -> (String, BTreeMap<String, String>) {
         let url = String::from_utf8(URL_SAFE_NO_PAD.decode(token.value()).unwrap()).unwrap();
         let (address, query) = url.split_once('?').unwrap();
@@ -246,10 +246,10 @@ mod tests {
         (address.to_owned(), parameters)
     }
 
-    /// "Authenticating Requests: Using Query Parameters", the example in the Amazon S3 API
+    /// The example of "Authenticating Requests: Using Query Parameters" in the Amazon S3 API
     /// Reference.
     #[test]
-    fn signs_as_aws_documents_it() {
+    fn the_signature_is_that_of_the_aws_documentation() {
         let request = Presigned {
             url: "https://examplebucket.s3.amazonaws.com/test.txt",
             service: "s3",
@@ -268,7 +268,7 @@ mod tests {
     }
 
     /// AWS's own signer for Python (aws-msk-iam-sasl-signer-python 1.0.2) makes the same signatures
-    /// of the same keys and time.
+    /// from the same keys and times.
     #[rstest]
     #[case::permanent(
         documented(),
@@ -280,7 +280,7 @@ mod tests {
         Some("marker+session/token=="),
         "0af1c9032b39579d61acfb1762a40dbd0ac05a06751bf81ed4132a1da6d960f4"
     )]
-    fn a_token_is_a_signed_address_of_msk(
+    fn a_token_is_a_presigned_url_of_msk(
         #[case] credentials: AwsCredentials,
         #[case] session_token: Option<&str>,
         #[case] signature: &str,
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_signed_for_the_next_quarter_of_an_hour() {
+    async fn a_token_is_valid_for_fifteen_minutes() {
         let source = MskIam::new("eu-central-1", &documented()).unwrap();
         let now = SystemTime::now();
         let token = source.token().await.unwrap();
@@ -325,7 +325,7 @@ mod tests {
     #[case("")]
     #[case("EU-CENTRAL-1")]
     #[case("eu-central-1.example.com/?")]
-    fn a_region_stays_a_part_of_the_host(#[case] region: &str) {
+    fn a_region_that_would_change_the_host_is_refused(#[case] region: &str) {
         let region = region.to_owned();
         assert_eq!(
             MskIam::new(&region, &documented()).unwrap_err(),
@@ -338,7 +338,7 @@ mod tests {
     #[case("AKIA\n", "marker", "marker", "access key id")]
     #[case("AKIA", "marker\n", "marker", "secret access key")]
     #[case("AKIA", "marker", " marker", "session token")]
-    fn what_cannot_be_a_credential_is_named_and_not_shown(
+    fn an_invalid_credential_is_named_and_not_shown(
         #[case] id: &str,
         #[case] secret: &str,
         #[case] session: &str,

@@ -1,5 +1,6 @@
-//! One request to one token endpoint: checked addresses, TLS, a deadline and a largest answer.
-//! Follows no redirect, knows no proxy, keeps no connection: a token lasts for minutes.
+//! One request to one token endpoint: checked addresses, TLS, a deadline and a limit for the
+//! answer. It follows no redirect, uses no proxy and keeps no connection: a token lasts for
+//! minutes.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -27,18 +28,18 @@ use zeroize::Zeroizing;
 
 use super::{InvalidOidc, TokenError};
 
-/// From the look-up of the name to the last byte of the answer.
+/// Deadline, from the look-up of the name to the last byte of the answer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
-/// For one address of several, so that a dead one leaves time for the next.
+/// Deadline for one of several addresses, so that a dead one leaves time for the next.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// Tokens are a few kB.
+/// Most bytes of an answer that are read. Tokens have a few kB.
 pub(super) const LARGEST_ANSWER: usize = 1 << 20;
 
-/// A token endpoint that may be asked.
+/// A token endpoint that the operator may connect to.
 pub(super) struct Endpoint {
     host: String,
     port: u16,
-    /// Host and port as the URL has them.
+    /// Host and port as in the URL.
     authority: String,
     path: PathAndQuery,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -51,7 +52,7 @@ pub(super) struct Answer {
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
-/// What decides whether an endpoint is asked, and whom it is believed to be.
+/// Which endpoints the operator may connect to, and which certificates it accepts.
 pub(super) struct Rules<'a> {
     pub(super) trusted_certificates: Option<&'a [u8]>,
     pub(super) allow_insecure: bool,
@@ -62,8 +63,7 @@ impl Endpoint {
     pub(super) fn new(url: &str, rules: &Rules<'_>) -> Result<Self, InvalidOidc> {
         let uri: Uri = url.trim().parse().map_err(|_| InvalidOidc::Endpoint)?;
         let authority = uri.authority().ok_or(InvalidOidc::Endpoint)?.as_str();
-        // A password in the URL would stand in messages, and a fragment is forbidden (RFC 6749,
-        // 3.2).
+        // Messages would show a password in the URL, and a fragment is forbidden (RFC 6749, 3.2).
         if authority.contains('@') || url.contains('#') {
             return Err(InvalidOidc::Endpoint);
         }
@@ -99,7 +99,7 @@ impl Endpoint {
         })
     }
 
-    /// Sends a form and gives what comes back, whatever its status.
+    /// Sends a form. Returns the answer, whatever its status.
     pub(super) async fn post(
         &self,
         authorization: Option<HeaderValue>,
@@ -110,7 +110,7 @@ impl Endpoint {
         self.ask(request, authorization, form).await
     }
 
-    /// Gives what is there, whatever its status.
+    /// Sends a GET request. Returns the answer, whatever its status.
     pub(super) async fn get(&self, authorization: HeaderValue) -> Result<Answer, TokenError> {
         let request = Request::get(self.path.as_str());
         self.ask(request, Some(authorization), String::new()).await
@@ -153,7 +153,8 @@ impl Endpoint {
         }
     }
 
-    /// Connects to the first of the host's addresses that answers and that we may connect to.
+    /// Connects to the first of the host's addresses that answers and that the operator may connect
+    /// to.
     async fn connect(&self) -> Result<TcpStream, TokenError> {
         let (mut addresses, local): (Vec<SocketAddr>, Vec<_>) =
             lookup_host((self.host.as_str(), self.port))
@@ -211,7 +212,7 @@ impl Endpoint {
                 body: Zeroizing::new(body.to_bytes().to_vec()),
             })
         };
-        // The connection only moves bytes; what becomes of the exchange, the exchange says.
+        // The connection only moves bytes; the exchange reports its own result.
         let bytes_moved = async {
             drop(connection.await);
             pending::<Infallible>().await
@@ -237,7 +238,7 @@ impl Endpoint {
 }
 
 impl fmt::Debug for Endpoint {
-    /// Host and port; some put keys into a path or query.
+    /// Host and port only: some put keys into a path or query.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.authority)
     }
@@ -265,7 +266,7 @@ fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
     Some((host.to_ascii_lowercase(), port)).filter(|_| !host.is_empty())
 }
 
-/// TLS that trusts the given authorities and no others, or the system's.
+/// TLS that trusts the given authorities only, or the system's if none are given.
 fn connector(trusted: Option<&[u8]>) -> Result<TlsConnector, InvalidOidc> {
     let mut roots = RootCertStore::empty();
     if let Some(pem) = trusted {
@@ -298,13 +299,14 @@ fn tls_reason(error: &io::Error) -> &'static str {
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     else {
-        return "it closed the connection; check the port, and whether it wants http";
+        return "it closed the connection; check the port, and whether it expects http";
     };
     match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
-            // The latter: an authority was made anew under its old name.
+            // The latter: the authority was created again under its old name.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "its certificate is of an authority that is not trusted; give that authority's certificate"
+                "its certificate is from an authority that is not trusted; add that authority's \
+                 certificate"
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired; renew it"
@@ -312,15 +314,15 @@ fn tls_reason(error: &io::Error) -> &'static str {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for other names; use one of those in the URL"
             }
-            _ => "its certificate is not valid; have it issued anew by the trusted authority",
+            _ => "its certificate is not valid; let the trusted authority issue a new one",
         },
         rustls::Error::InvalidMessage(_) => {
-            "what answers there is not TLS; check the port, and whether it wants http"
+            "the answer is not TLS; check the port, and whether it expects http"
         }
         rustls::Error::AlertReceived(_) => {
-            "it refuses; check that it takes TLS 1.2 or later without a client certificate"
+            "it refuses; check that it accepts TLS 1.2 or later without a client certificate"
         }
-        _ => "the handshake failed; check that it takes TLS 1.2 or later",
+        _ => "the handshake failed; check that it accepts TLS 1.2 or later",
     }
 }
 
@@ -345,7 +347,7 @@ mod tests {
     #[case("http://sso.example.com/token", "sso.example.com", 80, "/token")]
     #[case("http://SSO.example.com:8080", "sso.example.com", 8080, "/")]
     #[case("http://[fd00::1]/a?b=c", "fd00::1", 80, "/a?b=c")]
-    fn a_url_is_host_port_and_path(
+    fn a_url_is_split_into_host_port_and_path(
         #[case] url: &str,
         #[case] host: &str,
         #[case] port: u16,
@@ -368,7 +370,7 @@ mod tests {
     #[case("https://sso.example.com/a b")]
     #[case("https://sso.example.com:65536/")]
     #[case("https://sso.example.com:0/")]
-    fn anything_else_is_refused_and_not_repeated(#[case] url: &str) {
+    fn any_other_url_is_refused_and_not_repeated(#[case] url: &str) {
         let error = endpoint(url, true, true).unwrap_err();
         assert_eq!(error, InvalidOidc::Endpoint);
         assert!(!error.to_string().contains("marker"), "{error}");
@@ -397,11 +399,11 @@ mod tests {
 
     #[rstest]
     #[case::nothing("")]
-    #[case::no_pem("marker")]
+    #[case::not_pem("marker")]
     #[case::no_certificate("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")]
     #[case::cut_off("-----BEGIN CERTIFICATE-----\nAAAA\n")]
-    #[case::no_base64("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n")]
-    #[case::no_x509("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    #[case::not_base64("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n")]
+    #[case::not_x509("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
     fn authorities_that_cannot_be_read_are_refused(#[case] pem: &str) {
         let rules = Rules {
             trusted_certificates: Some(pem.as_bytes()),

@@ -1,14 +1,14 @@
-//! Why there is no token. Words of our own only: nothing of a secret, a token or an answer's body
-//! gets in here.
+//! Why there is no token. The messages contain nothing of a secret, a token or the body of an
+//! answer.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Why a token could not be had. Cheap to clone: it stands in snapshots.
+/// Why there is no token. Cheap to clone: snapshots hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TokenError {
-    /// The endpoint answers, and does not give this client a token.
+    /// The endpoint answers, but gives this client no token.
     #[error("the token endpoint refused (status {status}{}): {}", .error.named(), .error.advice())]
     Refused {
         /// The status of its answer.
@@ -16,37 +16,40 @@ pub enum TokenError {
         /// Which of the standard errors it gave.
         error: OauthError,
     },
-    /// The credentials cannot be signed with.
+    /// Nothing can be signed with the credentials.
     #[error(
         "no signature can be made with these AWS credentials: check the access key and the region"
     )]
     NotSigned,
-    /// AWS knows the operator's Pod, and gives it no credentials.
+    /// AWS recognises the operator's Pod, but gives it no credentials.
     #[error(
-        "AWS gives the operator's pod no credentials (status {status}): check the role of its service account, and who may assume that role"
+        "AWS gives the operator's pod no credentials (status {status}): check the role of its \
+         service account, and who may assume that role"
     )]
     IdentityRefused {
         /// The status of its answer.
         status: u16,
     },
-    /// What the operator's Pod has of its identity is of no use.
+    /// The identity of the operator's Pod cannot be used.
     #[error("the AWS identity of the operator's pod cannot be used: {reason}")]
     Identity {
-        /// One of a few reasons.
+        /// One of a fixed set of reasons.
         reason: &'static str,
     },
     /// The endpoint's name has no address.
     #[error(
-        "the token endpoint's host {host} has no address: check its name, and the DNS of the operator's pod"
+        "the token endpoint's host {host} has no address: check its name, and the DNS of the \
+         operator's pod"
     )]
     NoAddress {
         /// The host in the endpoint's URL.
         host: String,
     },
-    /// The endpoint's name leads to the operator's own machine or link (SAFE-38).
+    /// The endpoint's name resolves to the operator's own machine or link (SAFE-38).
     #[error(
-        "the token endpoint's host {host} has only loopback or link-local addresses, which the operator does not \
-         connect to; name another, or run the operator with --allow-local-addresses"
+        "the token endpoint's host {host} has only loopback or link-local addresses, which the \
+         operator does not connect to; name another, or run the operator with \
+         --allow-local-addresses"
     )]
     LocalAddress {
         /// The host in the endpoint's URL.
@@ -60,17 +63,18 @@ pub enum TokenError {
         /// What the system says.
         reason: io::ErrorKind,
     },
-    /// No trust in the endpoint, or no TLS there.
+    /// The endpoint's certificate is not trusted, or it does not speak TLS.
     #[error("no TLS with the token endpoint {authority}: {reason}")]
     Tls {
         /// Its host and port.
         authority: String,
-        /// One of a few reasons, and what to do.
+        /// One of a fixed set of reasons, and what to do.
         reason: &'static str,
     },
-    /// No whole answer in time.
+    /// No complete answer before the deadline.
     #[error(
-        "no answer from the token endpoint {authority} within {seconds} s: check that it is up, and network policies"
+        "no answer from the token endpoint {authority} within {seconds} s: check that it is up, \
+         and the network policies"
     )]
     TimedOut {
         /// Its host and port.
@@ -78,48 +82,52 @@ pub enum TokenError {
         /// The deadline.
         seconds: u64,
     },
-    /// Connected, but the answer is none, or no HTTP.
+    /// Connected, but there was no answer, or none in HTTP.
     #[error(
-        "the token endpoint {authority} gave no HTTP answer: check the port, and whether it wants https"
+        "the token endpoint {authority} gave no HTTP answer: check the port, and whether it \
+         expects https"
     )]
     NotHttp {
         /// Its host and port.
         authority: String,
     },
-    /// The answer has more than a token.
+    /// The answer is larger than any token.
     #[error(
-        "the token endpoint's answer has more than {limit} bytes: check that the URL is that of a token endpoint"
+        "the token endpoint's answer has more than {limit} bytes: check that the URL is that of a \
+         token endpoint"
     )]
     TooLarge {
-        /// How much is read.
+        /// Bytes that are read.
         limit: usize,
     },
-    /// It answers from elsewhere.
+    /// The endpoint redirects to another URL.
     #[error(
-        "the token endpoint redirects (status {status}), which is not followed: name the URL that it redirects to"
+        "the token endpoint redirects (status {status}), which is not followed: use the URL that \
+         it redirects to"
     )]
     Redirected {
         /// The status of its answer.
         status: u16,
     },
-    /// Neither a token nor a refusal.
+    /// A status that is neither success nor a refusal.
     #[error(
-        "the token endpoint answered with status {status}: check that the URL is that of a token endpoint, and its own log"
+        "the token endpoint answered with status {status}: check that the URL is that of a token \
+         endpoint, and check its own log"
     )]
     Status {
         /// The status of its answer.
         status: u16,
     },
-    /// A good status, but nothing to log in with.
+    /// The status is success, but the answer has no usable token.
     #[error("the token endpoint's answer cannot be used: {reason}")]
     Unusable {
-        /// One of a few reasons.
+        /// One of a fixed set of reasons.
         reason: &'static str,
     },
 }
 
 impl TokenError {
-    /// Whether somebody said no, rather than nothing.
+    /// Whether the request was refused, rather than not answered.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -128,45 +136,46 @@ impl TokenError {
     }
 }
 
-/// Why no endpoint can be asked as it is configured. The URL is not repeated: some put keys into
-/// it.
+/// Why the configured endpoint cannot be used. The URL is not repeated: some put keys into it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidOidc {
     /// No URL, or one with a user or a fragment.
     #[error(
-        "the token endpoint is not a URL like https://sso.example.com/token, without user and fragment"
+        "the token endpoint is not a URL like https://sso.example.com/token, without user and \
+         fragment"
     )]
     Endpoint,
-    /// The secret would go over the network as it is (SAFE-37).
+    /// The secret would cross the network unencrypted (SAFE-37).
     #[error(
-        "the token endpoint is http, where anybody on the way reads the client's secret; use https, or set allowInsecure"
+        "the token endpoint is http, which shows the client's secret to the network; use https, or \
+         set allowInsecure"
     )]
     Plaintext,
     /// The endpoint is on the operator's own machine or link (SAFE-38).
     #[error(
-        "the token endpoint's host {host} is a loopback or link-local address, which the operator does not connect to; \
-         name another, or run the operator with --allow-local-addresses"
+        "the token endpoint's host {host} is a loopback or link-local address, which the operator \
+         does not connect to; use another, or run the operator with --allow-local-addresses"
     )]
     LocalAddress {
         /// The host in the URL.
         host: String,
     },
     /// There is no client id.
-    #[error("there is no client id: give the one under which the token endpoint knows this client")]
+    #[error("there is no client id: set the one that the token endpoint has for this client")]
     ClientId,
     /// No certificate in the bundle, or one that cannot be read.
     #[error(
-        "the trusted certificates for the token endpoint cannot be read: give certificates of authorities, in PEM"
+        "the trusted certificates for the token endpoint cannot be read: give CA certificates in \
+         PEM"
     )]
     Certificates,
-    /// Nothing to trust in.
-    #[error(
-        "this system trusts no authorities: give the certificates that the token endpoint is to be trusted by"
-    )]
+    /// There are no trusted authorities.
+    #[error("this system trusts no authorities: give the CA certificates for the token endpoint")]
     NoAuthorities,
-    /// An extension that SASL has no place for.
+    /// An extension that SASL cannot carry.
     #[error(
-        "SASL extension {key:?} cannot be sent: its key is letters only and not \"auth\", its value printable ASCII"
+        "SASL extension {key:?} cannot be sent: use letters only for its key, not \"auth\", and \
+         printable ASCII for its value"
     )]
     Extension {
         /// Its key.
@@ -174,39 +183,42 @@ pub enum InvalidOidc {
     },
 }
 
-/// Why nothing can be signed with credentials or for a region as they are written.
+/// Why the credentials or the region cannot be used to sign.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidAws {
-    /// No AWS region.
+    /// Not an AWS region.
     #[error("{region:?} is not an AWS region; write it like eu-central-1")]
     Region {
         /// What was written.
         region: String,
     },
-    /// The process has none of the variables that give a Pod its identity.
+    /// The process lacks the variables that give a Pod its identity.
     #[error(
-        "the operator's pod has no AWS identity: give its service account a role (EKS Pod Identity or IRSA), or name sasl.aws.credentialsSecret"
+        "the operator's pod has no AWS identity: give its service account a role (EKS Pod Identity \
+         or IRSA), or set sasl.aws.credentialsSecret"
     )]
     NoIdentity,
-    /// A variable is no address that may be asked for credentials.
+    /// A variable is not a URL that may be asked for credentials.
     #[error(
-        "{variable} of the operator's pod is no URL that credentials are asked of: https, or http on this machine or of EKS's agent"
+        "{variable} of the operator's pod is not a URL for credentials: use https, or http to this \
+         machine or to the agent of EKS"
     )]
     Endpoint {
         /// Which variable.
         variable: &'static str,
     },
-    /// A credential is empty, or has spaces or line ends, which none has.
+    /// A credential is empty, or has spaces or line ends.
     #[error(
-        "the {name} is empty or has characters that none has: check it for spaces and line ends"
+        "the {name} is empty or has characters that it cannot have: check it for spaces and line \
+         ends"
     )]
     Credential {
-        /// Which of them; not what it is.
+        /// Which credential; never its value.
         name: &'static str,
     },
 }
 
-/// The errors of RFC 6749, 5.2. Any other word of an endpoint is not repeated.
+/// The errors of RFC 6749, 5.2. No other text of an endpoint is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OauthError {
     /// `invalid_request`
@@ -235,7 +247,7 @@ impl OauthError {
         Self::InvalidScope,
     ];
 
-    /// The error that an endpoint gives by this code.
+    /// The error with this code.
     pub(super) fn of(code: &str) -> Self {
         Self::STANDARD
             .into_iter()
@@ -243,7 +255,7 @@ impl OauthError {
             .unwrap_or(Self::Other)
     }
 
-    /// The standard's word for it.
+    /// The code in the standard.
     pub fn code(self) -> Option<&'static str> {
         match self {
             Self::InvalidRequest => Some("invalid_request"),
@@ -269,7 +281,8 @@ impl OauthError {
                 "allow this client the client credentials grant"
             }
             Self::InvalidRequest => {
-                "check whether the endpoint wants a scope, and takes the client's secret by HTTP Basic"
+                "check whether the endpoint requires a scope, and accepts the client's secret by \
+                 HTTP Basic"
             }
             Self::Other => "check the client id, the client secret and the scope",
         }
@@ -291,17 +304,17 @@ mod tests {
         assert_eq!(OauthError::of(given).code(), told);
     }
 
-    /// A login that is refused is tried once a minute, and anything else soon again.
+    /// A refused login is tried again once a minute; other errors are tried again soon.
     #[rstest]
     #[case::wrong_secret(TokenError::Refused { status: 401, error: OauthError::InvalidClient }, true)]
     #[case::no_signature(TokenError::NotSigned, true)]
-    #[case::nobody_listens(TokenError::NotConnected { authority: "sso:443".to_owned(), reason: io::ErrorKind::ConnectionRefused }, false)]
+    #[case::nothing_listens(TokenError::NotConnected { authority: "sso:443".to_owned(), reason: io::ErrorKind::ConnectionRefused }, false)]
     #[case::no_answer(TokenError::TimedOut { authority: "sso:443".to_owned(), seconds: 5 }, false)]
     #[case::no_address(TokenError::NoAddress { host: "sso".to_owned() }, false)]
-    #[case::its_fault(TokenError::Status { status: 503 }, false)]
-    #[case::too_often(TokenError::Status { status: 429 }, false)]
+    #[case::server_error(TokenError::Status { status: 503 }, false)]
+    #[case::too_many_requests(TokenError::Status { status: 429 }, false)]
     #[case::a_gateway_in_between(TokenError::NotHttp { authority: "sso:443".to_owned() }, false)]
-    fn only_who_says_no_has_refused(#[case] error: TokenError, #[case] refused: bool) {
+    fn only_a_refusal_counts_as_one(#[case] error: TokenError, #[case] refused: bool) {
         assert_eq!(error.is_refusal(), refused);
     }
 
@@ -310,11 +323,13 @@ mod tests {
         let refused = |error| TokenError::Refused { status: 401, error }.to_string();
         assert_eq!(
             refused(OauthError::InvalidClient),
-            "the token endpoint refused (status 401, invalid_client): check the client id and the client secret"
+            "the token endpoint refused (status 401, invalid_client): check the client id and the \
+             client secret"
         );
         assert_eq!(
             refused(OauthError::Other),
-            "the token endpoint refused (status 401): check the client id, the client secret and the scope"
+            "the token endpoint refused (status 401): check the client id, the client secret and \
+             the scope"
         );
     }
 }

@@ -1,6 +1,6 @@
-//! The AWS identity of the operator's own Pod, as EKS gives it: by the environment, a token in a
-//! file, and somebody to show that token to for an access key. Knows nothing of who may use it
-//! (SAFE-36), nor of the node's role, which is not the operator's.
+//! The AWS identity of the operator's own Pod on EKS: environment variables, a token in a file, and
+//! a service that gives an access key for that token. Who may use the identity is decided elsewhere
+//! (SAFE-36). The role of the node is not the operator's and is not used.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,7 +18,7 @@ use super::endpoint::{Answer, Endpoint, Rules};
 use super::{InvalidAws, TokenError};
 use crate::kafka::connection::secret::Secret;
 
-/// Who lends the key, and what is shown for it.
+/// The service that gives the key, and what it asks for.
 pub struct PodIdentity {
     lender: Lender,
     endpoint: Endpoint,
@@ -26,29 +26,29 @@ pub struct PodIdentity {
 }
 
 enum Lender {
-    /// EKS Pod Identity: an agent on the node, which is shown a token of the Pod's service account.
+    /// EKS Pod Identity: an agent on the node, which gets a token of the Pod's service account.
     Agent,
-    /// IRSA: the AWS Security Token Service, which is shown such a token, too, and told which role
-    /// it is for.
+    /// IRSA: the AWS Security Token Service, which gets such a token and the role that it is for.
     Sts { role: String, session: String },
 }
 
-/// A key that is lent.
+/// A key with its expiry.
 pub(super) struct Lent {
     pub(super) credentials: AwsCredentials,
     pub(super) expires: SystemTime,
 }
 
 impl PodIdentity {
-    /// What this process's environment says. `region` is where the Security Token Service is asked,
-    /// unless that is said, too.
+    /// The identity in the environment of this process. `region` is that of the Security Token
+    /// Service, unless a variable names another.
     ///
-    /// Reads the system's authorities from its disk.
+    /// Reads the system's authorities from disk.
     pub fn of_process(region: &str) -> Result<Self, InvalidAws> {
         Self::of(region, |name| std::env::var(name).ok())
     }
 
-    /// What these variables say. A role by web identity goes first, as in AWS's own libraries.
+    /// The identity in these variables. A role by web identity takes precedence, as in AWS's own
+    /// libraries.
     pub fn of(region: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidAws> {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         if let (Some(role), Some(file)) =
@@ -81,9 +81,9 @@ impl PodIdentity {
         }
     }
 
-    /// A key that is good for now.
+    /// A key that is valid now.
     pub(super) async fn credentials(&self) -> Result<Lent, TokenError> {
-        // The kubelet writes it anew before it expires.
+        // Read each time: the kubelet replaces it before it expires.
         let file = self.token_file.clone();
         let token = spawn_blocking(move || std::fs::read_to_string(file).map(Zeroizing::new));
         let token = match token.await {
@@ -116,18 +116,19 @@ impl fmt::Debug for PodIdentity {
 }
 
 const NO_TOKEN: TokenError = TokenError::Identity {
-    reason: "the token of its service account cannot be read: check the file that its variables name",
+    reason: "the token of its service account cannot be read: check the file that its variables \
+             name",
 };
 
-/// Addresses of EKS's agent, which speak http on the node's link.
+/// Addresses of the EKS agent, which speaks http on the node's link.
 const AGENTS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// Whoever set the variables runs the process, so that they may name what a resource may not
-/// (SAFE-38): the agent, or this machine. Anything else is asked over TLS alone, and not on this
-/// machine or link.
+/// The variables come from whoever runs the process, so they may name what a resource may not
+/// (SAFE-38): the agent, or this machine. Any other address is used with TLS only, and only if it
+/// is not on this machine or link.
 fn endpoint(url: &str, variable: &'static str) -> Result<Endpoint, InvalidAws> {
     let invalid = InvalidAws::Endpoint { variable };
     let Ok(uri) = url.parse::<Uri>() else {
@@ -162,17 +163,17 @@ fn assume(role: &str, session: &str, token: &str) -> String {
         .finish()
 }
 
-/// What an answer lends, if `read` finds something in it.
+/// The key in an answer, if `read` finds one.
 fn lent(answer: &Answer, read: fn(&[u8]) -> Option<Lent>) -> Result<Lent, TokenError> {
     match answer.status {
         200..=299 => {}
-        // Too many requests: nobody has said no.
+        // Too many requests: this is not a refusal.
         429 => return Err(TokenError::Status { status: 429 }),
         status @ 400..=499 => return Err(TokenError::IdentityRefused { status }),
         status => return Err(TokenError::Status { status }),
     }
     let lent = read(&answer.body).ok_or(TokenError::Identity {
-        reason: "what lends it an access key gave something else",
+        reason: "the service that gives it an access key sent something else",
     })?;
     if lent.expires <= SystemTime::now() {
         return Err(TokenError::Identity {
@@ -182,7 +183,7 @@ fn lent(answer: &Answer, read: fn(&[u8]) -> Option<Lent>) -> Result<Lent, TokenE
     Ok(lent)
 }
 
-/// The agent answers in JSON.
+/// Reads the agent's answer, which is JSON.
 fn of_agent(body: &[u8]) -> Option<Lent> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -203,8 +204,8 @@ fn of_agent(body: &[u8]) -> Option<Lent> {
     })
 }
 
-/// The service answers in XML, of which four elements are wanted. None of them can hold what XML
-/// would have to escape.
+/// Reads the answer of the Security Token Service, which is XML. It needs four elements, none of
+/// which can hold characters that XML would escape.
 fn of_sts(body: &[u8]) -> Option<Lent> {
     let text = std::str::from_utf8(body).ok()?;
     let key = element(text, "Credentials")?;
@@ -235,12 +236,12 @@ mod tests {
     #[rstest]
     #[case("eu-central-1", "https://sts.eu-central-1.amazonaws.com/")]
     #[case("cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn/")]
-    fn a_region_has_a_token_service_of_its_own(#[case] region: &str, #[case] url: &str) {
+    fn each_region_has_its_own_token_service(#[case] region: &str, #[case] url: &str) {
         assert_eq!(sts(region), url);
     }
 
     #[test]
-    fn a_mangled_answer_fails_by_an_error_alone() {
+    fn a_mangled_answer_gives_a_one_line_error() {
         let agent = r#"{"AccessKeyId":"ASIA","SecretAccessKey":"s","Token":"t","Expiration":"2026-11-24T12:00:00Z"}"#;
         let sts = "<AssumeRoleWithWebIdentityResponse><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
                    <SessionToken>t</SessionToken><Expiration>2026-11-24T12:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResponse>";

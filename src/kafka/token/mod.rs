@@ -1,8 +1,7 @@
-//! Bearer tokens for logins by SASL/OAUTHBEARER. Knows nothing of librdkafka, which is given them,
-//! nor of where secrets are kept.
+//! Bearer tokens for logins by SASL/OAUTHBEARER. Independent of librdkafka, which gets the tokens,
+//! and of where secrets are stored.
 //!
-//! The time is the system's, not `clock`'s: servers and librdkafka compare a token's times with
-//! theirs.
+//! Times are those of the system, not of `clock`: servers and librdkafka compare them with theirs.
 
 pub mod aws;
 pub mod credentials;
@@ -27,15 +26,15 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     fn token(&self) -> BoxFuture<'_, Result<Token, TokenError>>;
 }
 
-/// A bearer token and what is known of it.
+/// A bearer token and its properties.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     value: Zeroizing<String>,
-    /// When it ceases to be accepted.
+    /// When it stops being accepted.
     pub expires: SystemTime,
-    /// Whom it speaks for.
+    /// The principal that it authenticates.
     pub principal: String,
-    /// SASL extensions (RFC 7628, 3.1) that go to the broker beside it: key and value.
+    /// SASL extensions (RFC 7628, 3.1) to send to the broker with it: key and value.
     pub extensions: Vec<(String, String)>,
 }
 
@@ -50,14 +49,14 @@ impl Token {
         }
     }
 
-    /// What is sent to the broker. A secret.
+    /// The text for the broker. A secret.
     pub fn value(&self) -> &str {
         &self.value
     }
 }
 
 impl fmt::Debug for Token {
-    /// All but the token itself and the values of extensions.
+    /// Shows everything but the token itself and the values of extensions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let extensions: Vec<_> = self.extensions.iter().map(|(key, _)| key).collect();
         f.debug_struct("Token")

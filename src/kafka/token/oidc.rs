@@ -15,7 +15,7 @@ use super::endpoint::{Endpoint, Rules};
 use super::{InvalidOidc, Token, TokenError, TokenSource, answer};
 use crate::kafka::connection::secret::Secret;
 
-/// Where to ask, and as whom.
+/// The token endpoint, and the client to log in as.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OidcConfig {
     /// URL of the token endpoint.
@@ -26,10 +26,9 @@ pub struct OidcConfig {
     pub client_secret: Secret,
     /// Scopes to ask for, separated by spaces; `None`: the server's default.
     pub scope: Option<String>,
-    /// SASL extensions (RFC 7628, 3.1) that go to the broker with each token: key and value.
+    /// SASL extensions (RFC 7628, 3.1) to send to the broker with each token: key and value.
     pub extensions: Vec<(String, String)>,
-    /// Authorities whose certificates the endpoint may have, as a bundle in PEM; `None`: the
-    /// system's.
+    /// CA certificates for the endpoint, as a PEM bundle; `None`: the system's.
     pub trusted_certificates: Option<Vec<u8>>,
     /// Whether the endpoint may be http (SAFE-37).
     pub allow_insecure: bool,
@@ -38,7 +37,7 @@ pub struct OidcConfig {
 }
 
 impl fmt::Debug for OidcConfig {
-    /// The client only: URLs and extensions may hold keys.
+    /// Shows the client only: URLs and extensions may hold keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OidcConfig")
             .field("client_id", &self.client_id)
@@ -51,16 +50,16 @@ impl fmt::Debug for OidcConfig {
 pub struct ClientCredentials {
     endpoint: Endpoint,
     client_id: String,
-    /// Marked as sensitive, so that it does not show.
+    /// Marked as sensitive, so that it is never shown.
     authorization: HeaderValue,
     form: String,
     extensions: Vec<(String, String)>,
 }
 
 impl ClientCredentials {
-    /// Checks the configuration; asks nobody yet.
+    /// Checks the configuration. Connects to nothing yet.
     ///
-    /// Reads the system's authorities from its disk where none are given.
+    /// If no authorities are given, it reads the system's from disk.
     pub fn new(config: OidcConfig) -> Result<Self, InvalidOidc> {
         if let Some((key, _)) = config.extensions.iter().find(|entry| !may_extend(entry)) {
             return Err(InvalidOidc::Extension { key: key.clone() });
@@ -106,7 +105,7 @@ impl fmt::Debug for ClientCredentials {
     }
 }
 
-/// Id and secret in the form of RFC 6749, 2.3.1: encoded as in a form, then as in HTTP Basic.
+/// Id and secret as in RFC 6749, 2.3.1: form-encoded first, then as in HTTP Basic.
 fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, InvalidOidc> {
     if client_id.is_empty() {
         return Err(InvalidOidc::ClientId);
@@ -130,7 +129,7 @@ fn form(scope: Option<&str>) -> String {
     form.finish()
 }
 
-/// Whether key and value have the form of RFC 7628, 3.1, and the key is not the one that is taken.
+/// Whether key and value have the form of RFC 7628, 3.1, and the key is not the reserved one.
 fn may_extend((key, value): &(String, String)) -> bool {
     let letters = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphabetic());
     let printable = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn id_and_secret_are_encoded_twice() {
+    fn id_and_secret_are_form_encoded_and_then_base64_encoded() {
         let header = basic("shop orders", &Secret::new("a+b:c%ä")).unwrap();
         let encoded = header.to_str().unwrap().strip_prefix("Basic ").unwrap();
         let pair = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
@@ -166,7 +165,7 @@ mod tests {
         Some("kafka api://x/.default"),
         "grant_type=client_credentials&scope=kafka+api%3A%2F%2Fx%2F.default"
     )]
-    fn scopes_are_asked_for_if_there_are_any(#[case] scope: Option<&str>, #[case] sent: &str) {
+    fn the_scope_is_sent_if_it_is_set(#[case] scope: Option<&str>, #[case] sent: &str) {
         assert_eq!(form(scope), sent);
     }
 
@@ -177,7 +176,7 @@ mod tests {
     #[case("", "x", false)]
     #[case("logicalCluster", "", false)]
     #[case("logicalCluster", "a\u{1}auth=b", false)]
-    fn extensions_cannot_end_the_message(
+    fn extensions_that_would_end_the_message_are_refused(
         #[case] key: &str,
         #[case] value: &str,
         #[case] sent: bool,

@@ -103,7 +103,7 @@ fn the_system_authorities_are_valid_pem() {
 }
 
 #[test]
-fn a_corrupt_certificate_gives_a_one_line_error() {
+fn a_mangled_certificate_gives_a_one_line_error() {
     let Issued { certificate, key } = issued(2020, 2030);
     let seeds = [
         certificate.clone() + &key,
@@ -125,7 +125,7 @@ fn a_corrupt_certificate_gives_a_one_line_error() {
 }
 
 #[test]
-fn corrupt_der_does_not_panic() {
+fn mangled_der_does_not_panic() {
     let pem = issued(2020, 2030).certificate;
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     lagrange_fuzz::fuzz(&[der.as_ref()], |bytes| {

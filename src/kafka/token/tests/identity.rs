@@ -1,5 +1,5 @@
-//! Keys that are lent over real connections, by an agent and by a token service. Whatever those
-//! answer or are shown holds markers that no error may show.
+//! Keys over real connections, from an agent and from a token service. Requests and answers contain
+//! markers that no error may show.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use crate::kafka::connection::secret::Secret;
 const REGION: &str = "eu-central-1";
 const ROLE: &str = "arn:aws:iam::111122223333:role/lagrange";
 
-/// What a service account's token looks like in its file.
+/// A file with the token of a service account.
 fn token_file(token: &str) -> NamedTempFile {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(token.as_bytes()).unwrap();
@@ -47,7 +47,7 @@ fn by_web_identity(url: &str, file: &NamedTempFile) -> PodIdentity {
         ("AWS_ROLE_ARN", ROLE),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", file),
         ("AWS_ENDPOINT_URL_STS", url),
-        // Both kinds at once: AWS's own libraries take the role.
+        // With both kinds at once, AWS's own libraries use the role.
         (
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
             "http://169.254.170.23/v1/credentials",
@@ -61,7 +61,7 @@ fn in_an_hour() -> String {
     (Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string()
 }
 
-/// As EKS's agent answers.
+/// An answer of the EKS agent.
 fn of_the_agent(expires: &str) -> String {
     format!(
         r#"{{ "AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "marker-secret", "Token": "marker-session/==",
@@ -69,7 +69,7 @@ fn of_the_agent(expires: &str) -> String {
     )
 }
 
-/// As the Security Token Service answers.
+/// An answer of the Security Token Service.
 fn of_the_service(expires: &str) -> String {
     format!(
         r#"<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
@@ -102,7 +102,7 @@ fn assert_lent(lent: &Lent) {
 }
 
 #[tokio::test]
-async fn the_agent_is_shown_the_token_in_the_file() {
+async fn the_agent_gets_the_token_of_the_file() {
     let mut agent = Server::start_plain(|_| answer(200, &of_the_agent(&in_an_hour()))).await;
     let file = token_file("marker-token\n");
     assert_lent(&by_agent(agent.url(), &file).credentials().await.unwrap());
@@ -113,7 +113,7 @@ async fn the_agent_is_shown_the_token_in_the_file() {
 }
 
 #[tokio::test]
-async fn the_token_service_is_told_the_role_and_shown_the_token() {
+async fn the_token_service_gets_role_and_token() {
     let mut service = Server::start_plain(|_| answer(200, &of_the_service(&in_an_hour()))).await;
     let file = token_file("marker-token");
     let identity = by_web_identity(service.url(), &file);
@@ -136,7 +136,7 @@ async fn the_token_service_is_told_the_role_and_shown_the_token() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_kubelet_has_renewed_is_the_one_that_is_shown() {
+async fn a_renewed_token_file_is_read_again() {
     let mut agent = Server::start_plain(|_| answer(200, &of_the_agent(&in_an_hour()))).await;
     let file = token_file("first");
     let identity = by_agent(agent.url(), &file);
@@ -148,7 +148,7 @@ async fn a_token_that_the_kubelet_has_renewed_is_the_one_that_is_shown() {
 }
 
 #[tokio::test]
-async fn a_signature_lasts_no_longer_than_the_key_that_made_it() {
+async fn a_token_expires_with_the_key_that_signed_it() {
     let soon = Timestamp::now() + jiff::SignedDuration::from_secs(90);
     let body = of_the_agent(&soon.to_string());
     let agent = Server::start_plain(move |_| answer(200, &body)).await;
@@ -162,13 +162,13 @@ async fn a_signature_lasts_no_longer_than_the_key_that_made_it() {
 
 #[rstest]
 #[case::refused(403, r#"{"message":"marker"}"#, "marker-token", "status 403", true)]
-#[case::too_often(429, "marker", "marker-token", "status 429", false)]
-#[case::broken(500, "marker", "marker-token", "status 500", false)]
+#[case::too_many_requests(429, "marker", "marker-token", "status 429", false)]
+#[case::server_error(500, "marker", "marker-token", "status 500", false)]
 #[case::no_key(200, "{\"marker\":1}", "marker-token", "something else", false)]
 #[case::no_token(200, "", " \n", "cannot be read", false)]
 #[case::of_two_lines(200, "", "marker\ntoken", "cannot be read", false)]
 #[tokio::test]
-async fn why_there_is_no_key_is_said_and_nothing_is_repeated(
+async fn an_error_says_why_and_repeats_nothing(
     #[case] status: u16,
     #[case] body: &'static str,
     #[case] token: &str,
@@ -185,7 +185,7 @@ async fn why_there_is_no_key_is_said_and_nothing_is_repeated(
 }
 
 #[tokio::test]
-async fn a_key_that_has_expired_is_not_signed_with() {
+async fn an_expired_key_is_not_used() {
     let body = of_the_agent("2020-01-01T00:00:00Z");
     let agent = Server::start_plain(move |_| answer(200, &body)).await;
     let file = token_file("marker-token");
@@ -204,18 +204,18 @@ fn a_process_without_the_variables_has_no_identity() {
     assert_eq!(of(&half).unwrap_err(), InvalidAws::NoIdentity);
 }
 
-/// Decision 38 is about what a resource names; the process's own environment may name what EKS puts
-/// on the node's link.
+/// SAFE-38 is about what a resource names. The environment of the process may name the agent that
+/// EKS puts on the node's link.
 #[rstest]
 #[case::eks("http://169.254.170.23/v1/credentials", true)]
 #[case::eks_by_ipv6("http://[fd00:ec2::23]/v1/credentials", true)]
 #[case::here("http://127.0.0.1:8080/", true)]
 #[case::elsewhere("https://credentials.example.com/", true)]
-#[case::elsewhere_for_all_to_read("http://credentials.example.com/", false)]
+#[case::elsewhere_without_tls("http://credentials.example.com/", false)]
 #[case::the_node("http://169.254.169.254/latest/meta-data", false)]
 #[case::the_node_over_tls("https://169.254.169.254/latest/meta-data", false)]
-#[case::no_url("credentials", false)]
-fn only_the_agent_and_this_machine_are_asked_without_tls(#[case] url: &str, #[case] asked: bool) {
+#[case::not_a_url("credentials", false)]
+fn http_is_allowed_only_to_the_agent_and_this_machine(#[case] url: &str, #[case] asked: bool) {
     let variables = [
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/token"),

@@ -1,5 +1,5 @@
-//! Tokens from a real endpoint over real connections. Whatever it answers holds markers that no
-//! error may show.
+//! Tokens from an endpoint over real connections. Every answer contains markers that no error may
+//! show.
 
 mod identity;
 
@@ -24,7 +24,7 @@ use crate::kafka::connection::secret::Secret;
 
 /// The client's secret.
 const SECRET: &str = "marker-secret";
-/// Stands in every answer that is no token, as does what the client sent.
+/// In every answer that has no token, together with what the client sent.
 const BODY: &str = "marker-body";
 
 fn config(url: &str, authority: &Authority) -> OidcConfig {
@@ -44,7 +44,7 @@ fn client(server: &Server) -> ClientCredentials {
     ClientCredentials::new(config(server.url(), server.authority())).unwrap()
 }
 
-/// The error of a client, once it is sure that neither shows what it must not.
+/// The client's error, after checking that neither shows a secret.
 async fn refused(client: &ClientCredentials) -> TokenError {
     let error = client.token().await.unwrap_err();
     assert_discreet(&format!("{error} {error:?} {client:?}"));
@@ -130,7 +130,7 @@ async fn a_client_with_the_right_secret_gets_a_token() {
 #[case(200, r#"{"access_token":"ECHO"}"#, false, "characters")]
 #[case(200, r#"{"access_token":"marker-body"}"#, false, "when it expires")]
 #[tokio::test]
-async fn a_refusal_says_what_to_do_and_nothing_of_the_answer(
+async fn an_error_says_what_to_do_and_repeats_nothing_of_the_answer(
     #[case] status: u16,
     #[case] body: &'static str,
     #[case] refusal: bool,
@@ -166,10 +166,10 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[rstest]
-#[case::at_once(|| Body::from(BODY.repeat(LARGEST_ANSWER / BODY.len() + 1)))]
-#[case::for_ever(|| Body::from_stream(stream::repeat(BODY.repeat(4096)).map(Ok::<_, std::io::Error>)))]
+#[case::in_one_piece(|| Body::from(BODY.repeat(LARGEST_ANSWER / BODY.len() + 1)))]
+#[case::endless(|| Body::from_stream(stream::repeat(BODY.repeat(4096)).map(Ok::<_, std::io::Error>)))]
 #[tokio::test]
-async fn an_answer_without_end_is_not_read(#[case] body: fn() -> Body) {
+async fn a_too_large_answer_is_not_read(#[case] body: fn() -> Body) {
     let server = Server::start(move |_| Response::new(body())).await;
     let error = refused(&client(&server)).await;
     assert_eq!(
@@ -182,10 +182,10 @@ async fn an_answer_without_end_is_not_read(#[case] body: fn() -> Body) {
 }
 
 #[rstest]
-#[case::not_begun(true)]
-#[case::not_ended(false)]
+#[case::no_answer(true)]
+#[case::half_an_answer(false)]
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_waited_for_until_the_deadline(#[case] silent: bool) {
+async fn a_missing_answer_times_out_at_the_deadline(#[case] silent: bool) {
     let mut server = Server::start_slow(move |_| async move {
         if silent {
             pending::<()>().await;
@@ -213,7 +213,7 @@ async fn an_answer_that_does_not_come_is_waited_for_until_the_deadline(#[case] s
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_come_is_waited_for_until_the_deadline() {
+async fn a_missing_handshake_times_out_at_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/token", listener.local_addr().unwrap());
     let client = ClientCredentials::new(config(&url, &Authority::new())).unwrap();
@@ -225,7 +225,7 @@ async fn a_handshake_that_does_not_come_is_waited_for_until_the_deadline() {
     assert!(matches!(error, TokenError::TimedOut { .. }), "{error}");
 }
 
-/// A client of this server with another authority or URL.
+/// The error of a client of this server, with another authority or URL.
 async fn distrusted(change: impl FnOnce(&mut OidcConfig)) -> TokenError {
     let mut server = Server::start(|_| answer(200, BODY)).await;
     let mut config = config(server.url(), server.authority());
@@ -236,7 +236,7 @@ async fn distrusted(change: impl FnOnce(&mut OidcConfig)) -> TokenError {
 }
 
 #[tokio::test]
-async fn an_authority_that_was_made_anew_is_not_trusted() {
+async fn an_authority_with_a_new_key_is_not_trusted() {
     let error = distrusted(|config| {
         config.trusted_certificates = Some(Authority::new().pem().into_bytes());
     })
@@ -267,7 +267,7 @@ async fn a_certificate_for_another_name_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_loopback_is_refused_when_it_connects() {
+async fn a_name_that_resolves_to_loopback_is_refused_when_it_connects() {
     let error = distrusted(|config| config.allow_local_addresses = false).await;
     assert_eq!(
         error,
@@ -294,7 +294,7 @@ async fn http_works_where_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn tls_with_a_server_without_it_says_so() {
+async fn https_to_an_http_server_gives_a_clear_error() {
     let server = Server::start_plain(|_| answer(200, BODY)).await;
     let url = server.url().replace("http:", "https:");
     let client = ClientCredentials::new(config(&url, server.authority())).unwrap();
@@ -303,18 +303,18 @@ async fn tls_with_a_server_without_it_says_so() {
 }
 
 #[tokio::test]
-async fn http_with_a_server_that_wants_tls_says_so() {
+async fn http_to_a_tls_server_gives_a_clear_error() {
     let error = distrusted(|config| {
         config.token_endpoint = config.token_endpoint.replace("https:", "http:");
         config.allow_insecure = true;
     })
     .await;
-    assert!(error.to_string().contains("wants https"), "{error}");
+    assert!(error.to_string().contains("expects https"), "{error}");
     assert!(!error.is_refusal());
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_says_so() {
+async fn a_port_where_nothing_listens_gives_a_clear_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -329,7 +329,7 @@ async fn a_port_where_nobody_listens_says_so() {
 }
 
 #[tokio::test]
-async fn a_name_without_address_says_so() {
+async fn a_name_without_address_gives_a_clear_error() {
     let url = "https://sso.lagrange.invalid/token";
     let client = ClientCredentials::new(config(url, &Authority::new())).unwrap();
     let error = refused(&client).await;
