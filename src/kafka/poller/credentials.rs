@@ -1,6 +1,5 @@
-//! What a poller reads with, and how newer credentials take the place of those before: once a
-//! client that was opened with them has been answered, and may read at least as much
-//! (`docs/decisions/0006`).
+//! The client of a poller, and how newer credentials replace the earlier ones: once a client with
+//! them has got an answer and may read at least as much (`docs/decisions/0006`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +18,14 @@ use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Known, NodeId, Snapshot};
 use crate::kafka::reader::{ClusterReader, ReaderFactory};
 
-/// How long a client may take to close before it is left to itself.
+/// How long the poller waits for a client to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often in a row credentials that worked are refused before they are forgotten: a broker that
-/// starts refuses for a moment whom it knows.
+/// Refused logins in a row after which credentials that worked are forgotten. A broker that starts
+/// refuses known users for a moment.
 const REFUSALS: u32 = 2;
 
-/// What a poller reads with.
+/// The client of a poller.
 #[derive(Default)]
 pub(super) struct Client {
     pub(super) reading: Option<Reading>,
@@ -35,15 +34,15 @@ pub(super) struct Client {
     pub(super) refused: Option<Refused>,
 }
 
-/// The last connection over which was read.
+/// The last connection that read something.
 struct Good {
     connection: Connection,
     rights: Rights,
-    /// Logins in a row that were refused since.
+    /// Refused logins in a row since then.
     refusals: u32,
 }
 
-/// A reader, and what it was opened with.
+/// A reader and the connection that it was opened with.
 pub(super) struct Reading {
     connection: Connection,
     pub(super) reader: Arc<dyn ClusterReader>,
@@ -60,13 +59,13 @@ impl Reading {
 pub(super) struct Refused {
     connection: Connection,
     pub(super) error: ReadError,
-    /// They are not tried again before this.
+    /// They are not tried again before this time.
     until: Instant,
 }
 
 impl Refused {
     fn new(connection: Connection, error: ReadError) -> Self {
-        // Nobody locks out whom nobody heard; but every try keeps a look waiting.
+        // An attempt that got no answer cannot cause a lock-out, but each attempt delays a poll.
         let pause = match error {
             ReadError::Authentication { .. } => LOGIN_PAUSE,
             _ => LONGEST_PAUSE,
@@ -78,19 +77,19 @@ impl Refused {
         }
     }
 
-    /// Whether brokers said no to them, and not nothing.
+    /// Whether brokers refused them, rather than not answered.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self.error, ReadError::Authentication { .. })
     }
 
-    /// Whether they are good for something.
+    /// Whether a login with them works.
     pub(super) fn logs_in(&self) -> bool {
         matches!(self.error, ReadError::FewerRights { .. })
     }
 }
 
 impl Client {
-    /// What to read with: the newest credentials, or those before while those are of no use.
+    /// The connection to read with: the newest, or the previous one while the newest does not work.
     pub(super) fn best(&self, newest: &Connection) -> Connection {
         match (&self.refused, &self.good) {
             (Some(_), Some(good)) => good.connection.clone(),
@@ -114,7 +113,7 @@ impl Client {
         Ok(reader)
     }
 
-    /// A look has been answered.
+    /// Records the result of a poll.
     pub(super) fn note(&mut self, snapshot: &Snapshot) {
         let Some(reading) = &self.reading else {
             return;
@@ -131,9 +130,9 @@ impl Client {
         });
     }
 
-    /// Whether the token of the connections may have ended: all that could be read with them a
-    /// moment ago is refused at once. Some authorizers look at the token that a connection has
-    /// shown, and not every broker asks for a newer one (`connections.max.reauth.ms`).
+    /// Whether the token of the connections may have expired: everything that could be read with it
+    /// a moment ago is refused at once. Some authorizers check the token that a connection has
+    /// presented, and not every broker asks for a newer one (`connections.max.reauth.ms`).
     pub(super) fn may_be_outlived(&self, snapshot: &Snapshot) -> bool {
         let (Some(reading), Some(good)) = (&self.reading, &self.good) else {
             return false;
@@ -144,8 +143,8 @@ impl Client {
             && good.rights.is_all_denied_in(snapshot)
     }
 
-    /// Nobody has let us in with credentials that worked before. Gives the newer ones, for want of
-    /// which they were used.
+    /// Records that no broker accepted credentials that worked before. Returns the newer ones that
+    /// had not worked, if there are any.
     pub(super) fn note_refusal(&mut self) -> Option<Refused> {
         let refused = self.refused.clone()?;
         let good = self.good.as_mut()?;
@@ -159,8 +158,8 @@ impl Client {
 }
 
 impl Poller {
-    /// Replaces the reader where there are newer credentials and they work. Until they do, the
-    /// reader that works stays.
+    /// Replaces the reader if there are newer credentials and they work. Until then the working
+    /// reader stays.
     pub(super) async fn renew(
         &self,
         client: &mut Client,
@@ -182,20 +181,23 @@ impl Poller {
         }
         match self.try_out(newest, &good.rights, memory, wanted).await {
             Ok((renewed, brokers)) => {
-                // It has asked for topics, and is not to bootstrap again.
+                // It has asked for topics already, so it must not bootstrap again.
                 memory.brokers = brokers;
                 tracing::info!(cluster = %self.shared.identity(), "reads with new credentials");
                 close(client.reading.replace(renewed)).await;
                 client.refused = None;
             }
             Err(error) => {
-                tracing::warn!(cluster = %self.shared.identity(), "keeps the old credentials: the new ones do not work: {error}");
+                tracing::warn!(
+                    cluster = %self.shared.identity(),
+                    "keeps the old credentials, because the new ones do not work: {error}"
+                );
                 client.refused = Some(Refused::new(newest.clone(), error));
             }
         }
     }
 
-    /// A reader that has been answered, and that may read what could be read before.
+    /// Opens a reader that gets an answer and may read what could be read before.
     async fn try_out(
         &self,
         connection: &Connection,
@@ -217,8 +219,8 @@ impl Poller {
         }
     }
 
-    /// Has the reader make a look that does not count; gives the brokers that it knows then, or
-    /// what is in the way of reading with it.
+    /// Runs a trial poll with the reader. Returns the brokers that it knows, or why the reader
+    /// cannot be used.
     async fn rehearse(
         &self,
         reader: &dyn ClusterReader,
@@ -232,8 +234,8 @@ impl Poller {
         let Ok(cluster) = ask.any(reader.bootstrap()).await else {
             return Err(reader.trouble());
         };
-        // Not every broker may know them yet. One that does not answer at all is no reason against
-        // them.
+        // Not every broker may know the new credentials yet. A broker that gives no answer at all
+        // says nothing about them.
         let asked = cluster
             .brokers
             .iter()
@@ -254,7 +256,7 @@ impl Poller {
 
 pub(super) async fn close(reading: Option<Reading>) {
     if let Some(Reading { reader, .. }) = reading {
-        // A client that does not close in time is left to end on a thread of its own.
+        // A client that does not close in time ends on its own thread.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, reader.close()).await;
     }
 }

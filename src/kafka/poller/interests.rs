@@ -1,5 +1,5 @@
-//! What a cluster's poller shares with those who watch it: who they are, what they want, what the
-//! last look saw.
+//! What a cluster's poller shares with its watches: the users, what they want, and what the last
+//! poll found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ pub(in crate::kafka) struct Shared {
     users: Mutex<Users>,
     latest: Mutex<Option<Arc<Snapshot>>>,
     changed: Notify,
-    /// There are newer credentials, and no look has begun since.
+    /// There are newer credentials, and no poll has begun since.
     renewed: AtomicBool,
 }
 
@@ -34,9 +34,9 @@ pub(in crate::kafka) struct Shared {
 struct Users {
     next: u64,
     by_id: BTreeMap<u64, User>,
-    /// How many users each namespace has.
+    /// Users in each namespace.
     namespaces: BTreeMap<Arc<str>, usize>,
-    /// Somebody wants a look before its time.
+    /// Whether a watch wants a poll before its time.
     urgent: bool,
 }
 
@@ -47,25 +47,25 @@ struct User {
     attentive: bool,
 }
 
-/// What the next look shall read: the interests of all users together.
+/// What the next poll reads: the interests of all users together.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     /// The groups.
     pub(super) groups: BTreeMap<Arc<str>, WantedGroup>,
 }
 
-/// What is wanted of one group.
+/// What to read of one group.
 #[derive(Debug, Default)]
 pub(super) struct WantedGroup {
     pub(super) selections: BTreeMap<TopicSelection, Wanting>,
     pub(super) read_committed: bool,
     pub(super) attentive: bool,
-    /// The shortest delay that somebody sizes it for.
+    /// The shortest delay that a user sizes it for.
     pub(super) max_delay: Option<Duration>,
 }
 
 impl Wanted {
-    /// Whether somebody wants this still.
+    /// Whether any user still wants this.
     pub(super) fn wants(&self, subject: &Subject) -> bool {
         match subject {
             Subject::Group(id, selection) => self
@@ -77,7 +77,7 @@ impl Wanted {
         }
     }
 
-    /// The namespaces that match the names of all topics against a pattern.
+    /// The namespaces with a pattern that is matched against the names of all topics.
     pub(super) fn matching(&self) -> BTreeSet<Arc<str>> {
         let selections = self.groups.values().flat_map(|group| &group.selections);
         let patterns = selections.filter(|(s, _)| matches!(s, TopicSelection::Pattern(_)));
@@ -86,11 +86,11 @@ impl Wanted {
     }
 }
 
-/// Who wants a selection of topics.
+/// The users who want a selection of topics.
 #[derive(Debug)]
 pub(super) struct Wanting {
     pub(super) namespaces: BTreeSet<Arc<str>>,
-    /// Of all of them there was too much to be read before.
+    /// All of them were refused for their size before.
     pub(super) was_refused: bool,
 }
 
@@ -123,7 +123,7 @@ impl Shared {
         lock(&self.connection).clone()
     }
 
-    /// Takes over newer credentials, if these are; the next look comes soon.
+    /// Takes over the credentials if they are newer. The next poll then comes soon.
     pub(in crate::kafka) fn renew(&self, connection: &Connection) {
         {
             let mut current = lock(&self.connection);
@@ -136,7 +136,7 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// Whether there are newer credentials than the last look's.
+    /// Whether there are newer credentials than in the last poll.
     pub(super) fn is_renewed(&self) -> bool {
         self.renewed.load(Ordering::Relaxed)
     }
@@ -211,7 +211,7 @@ impl Shared {
         lock(&self.latest).clone()
     }
 
-    /// Waits until users or their wishes have changed since the last call.
+    /// Waits until users or their interests have changed since the last call.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -233,7 +233,7 @@ impl Shared {
             .min()
     }
 
-    /// What a look that begins now shall read. Wishes that come later are for the next one.
+    /// What a poll that begins now reads. Later changes are for the next poll.
     pub(super) fn begin(&self) -> Wanted {
         self.renewed.store(false, Ordering::Relaxed);
         let mut users = lock(&self.users);
@@ -260,7 +260,7 @@ impl Shared {
         wanted
     }
 
-    /// Leaves what a look saw, and says whom to wake.
+    /// Stores what a poll found, and returns the keys to wake.
     pub(super) fn finish(&self, snapshot: Snapshot) -> Vec<Key> {
         *lock(&self.latest) = Some(Arc::new(snapshot));
         let users = lock(&self.users);

@@ -1,5 +1,5 @@
-//! One task per cluster: when to look, and what to do about a cluster that cannot be reached. What
-//! one look does is [`poll`]'s.
+//! One task per cluster: when to poll, and what to do about a cluster that cannot be reached.
+//! [`poll`] does one poll.
 
 mod credentials;
 mod interests;
@@ -36,15 +36,15 @@ pub(super) use interests::{Clusters, Shared};
 pub(in crate::kafka) use quota::Quota;
 pub use settings::Settings;
 
-/// First pause after a look that read nothing; doubles up to [`LONGEST_PAUSE`].
+/// First pause after a poll that read nothing. It doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Longest pause between looks at a cluster that cannot be reached.
+/// Longest pause between polls of a cluster that cannot be reached.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Least pause after a login that was refused, however many groups wait for it: brokers lock out
-/// whoever knocks too often. New credentials are tried at once. Also after a cluster of too many
-/// brokers, of which each try starts threads for as many as it may.
+/// Least pause after a refused login, however many groups wait for the cluster: brokers lock out
+/// users with too many attempts. New credentials are tried at once. Also the pause after a cluster
+/// with too many brokers, because each attempt starts as many threads as it may.
 const LOGIN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The poller of one cluster.
@@ -60,21 +60,20 @@ pub(super) struct Poller {
     pub(super) shared: Arc<Shared>,
 }
 
-/// When the last look began, and how the looks have gone.
+/// When the last poll began, and how the polls went.
 #[derive(Default)]
 struct Pace {
     last: Option<Instant>,
-    /// Looks in a row that read nothing.
+    /// Polls in a row that read nothing.
     failures: u32,
-    /// Nothing is better for being tried again soon: the last look could not log in, or found more
-    /// brokers than there may be.
+    /// A retry soon would not help: the last poll could not log in, or found too many brokers.
     is_patient: bool,
     /// When the last user left.
     unused_since: Option<Instant>,
 }
 
 impl Poller {
-    /// Looks until it is told to stop, or until nobody has watched for [`Settings::linger`].
+    /// Polls until it is cancelled, or until no watch was left for [`Settings::linger`].
     pub(super) async fn run(self) {
         let mut client = Client::default();
         let mut memory = Memory::default();
@@ -114,7 +113,7 @@ impl Poller {
         self.observer.forgotten(self.shared.identity());
     }
 
-    /// When something is to be done next: a look, or retiring when nobody watches.
+    /// When the next step is due: a poll, or the end if there is no watch.
     fn due(&self, pace: &mut Pace) -> Instant {
         let now = Instant::now();
         let Some(interval) = self.shared.interval() else {
@@ -134,7 +133,7 @@ impl Poller {
         }
     }
 
-    /// Ends the cluster's membership in the pool, unless somebody has begun to watch it.
+    /// Removes the cluster from the pool, unless a watch was added.
     fn retire(&self) -> bool {
         let mut clusters = lock(&self.clusters);
         let unused = self.shared.is_unused();
@@ -157,9 +156,12 @@ impl Poller {
             .look_with(client, connection.clone(), memory, &wanted)
             .await;
         if snapshot.error.is_none() && client.may_be_outlived(&snapshot) {
-            tracing::info!(cluster = %self.shared.identity(), "connects anew: all that could be read is refused, maybe since the token has ended");
+            tracing::info!(
+                cluster = %self.shared.identity(),
+                "reconnects: everything that could be read is refused; the token may have expired"
+            );
             self.disconnect(client, memory).await;
-            // Listed for somebody who might not see any.
+            // Listed with credentials that may not see all topics.
             memory.names = None;
             snapshot = self.look_with(client, connection, memory, &wanted).await;
         }
@@ -167,11 +169,11 @@ impl Poller {
             && let Some(refused) = client.note_refusal()
         {
             if refused.is_refusal() {
-                // What is wrong with those that are written now says more.
+                // The reason why the current credentials fail says more.
                 snapshot.error = Some(refused.error);
             } else {
-                // They read less than those before did, or have met no answer so far; but those
-                // before have ended.
+                // They read less than the previous credentials, or got no answer so far. But the
+                // previous ones have expired.
                 self.disconnect(client, memory).await;
                 snapshot = self.look_with(client, newest, memory, &wanted).await;
                 if snapshot.error.is_none() {
@@ -192,9 +194,9 @@ impl Poller {
             }
         }
         if snapshot.error.is_some() {
-            // Nothing answered. The next try is with a new client, in whatever state this one was
-            // stuck and wherever the names of its servers lead by then; in between nobody knocks at
-            // the brokers' doors.
+            // Nothing answered. The next attempt opens a new client, whatever state this one was
+            // stuck in and wherever the names of its servers resolve by then. In between nothing
+            // connects to the brokers.
             self.disconnect(client, memory).await;
         } else {
             client.note(&snapshot);
@@ -227,21 +229,21 @@ impl Poller {
             self.observer.failed(self.shared.identity(), category);
         }
         for key in self.shared.finish(snapshot) {
-            // Nobody listens only when the process is ending.
+            // The receiver is only gone when the process ends.
             let _ = self.wake.send(key);
         }
     }
 }
 
-/// The time, or up to a quarter more, so that the operators and clusters of a fleet do not knock in
-/// step.
+/// The time plus up to a quarter, so that the operators and clusters of a fleet do not connect at
+/// the same moment.
 fn scattered(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0) % 250;
     pause.mul_f64(1.0 + random_share(random))
 }
 
-/// The pause after so many looks in a row that read nothing: doubling, give or take a fifth, so
-/// that the operators and clusters of a fleet do not knock in step.
+/// The pause after this many polls in a row that read nothing. It doubles, give or take a fifth, so
+/// that the operators and clusters of a fleet do not connect at the same moment.
 fn pause(failures: u32) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
     let random = RandomState::new().hash_one(failures) % 400;
@@ -255,7 +257,7 @@ fn random_share(thousandths: u64) -> f64 {
     f64::from(u16::try_from(thousandths).unwrap_or(0)) / 1000.0
 }
 
-/// The kinds of failure that a look met, each once.
+/// The kinds of failure in a poll, each once.
 fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
     let topics = snapshot.topics.values().flat_map(|topic| match topic {
         Topic::Present(partitions) => partitions

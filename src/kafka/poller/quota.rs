@@ -1,5 +1,5 @@
-//! How many partitions the process reads, and for whom: what has been granted to which group of
-//! which cluster. Pure bookkeeping, shared by all pollers (`docs/decisions/0012`).
+//! How many partitions the process reads: what is granted to which group of which cluster. Pure
+//! bookkeeping, shared by all pollers (`docs/decisions/0012`).
 #![allow(
     clippy::mutable_key_type,
     reason = "a compiled pattern compares by its source"
@@ -15,42 +15,41 @@ use tokio::time::Instant;
 use crate::kafka::connection::Identity;
 use crate::sync::lock;
 
-/// A group takes as much as so many partitions besides its own: its history, its status.
+/// A group counts as this many partitions in addition to its own, for its history and status.
 pub(super) const GROUP: usize = 4;
 
-/// So many names of topics take as much as a partition.
+/// This many names of topics count as one partition.
 pub(super) const NAMES: usize = 32;
 
-/// So many partitions that a member is assigned take as much as one that is read; so does a member
-/// itself.
+/// This many partitions that are assigned to members count as one partition that is read. So does
+/// a member itself.
 pub(super) const ASSIGNED: usize = 16;
 
-/// A namespace may take three quarters of what the other namespaces leave.
+/// A namespace may have three quarters of what the other namespaces leave.
 const SHARE: (usize, usize) = (3, 4);
 
-/// After a start, groups that were refused before it ask for so long in vain: those that were read
-/// come first.
+/// After a start, groups that had been refused wait for this time: those that were read come first.
 const SETTLING: Duration = Duration::from_secs(60);
 
-/// What is granted.
+/// Whom partitions are granted to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// The partitions of the topics that are selected for a group.
     Group(Arc<str>, TopicSelection),
-    /// The members of a group, and what they are assigned.
+    /// The members of a group and the partitions that are assigned to them.
     Members(Arc<str>),
     /// The names of all topics.
     Names,
 }
 
-/// There is no room.
+/// There is not enough left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full {
-    /// What might be granted.
+    /// What could still be granted.
     pub(super) left: usize,
 }
 
-/// What the process may read, and what it does read.
+/// What the process may read, and what it reads.
 #[derive(Debug)]
 pub(in crate::kafka) struct Quota {
     total: usize,
@@ -80,19 +79,19 @@ impl Quota {
         }
     }
 
-    /// Whether those that were read before the start have had the time to ask again.
+    /// Whether the groups that were read before the start have had the time to ask again.
     pub(super) fn is_settled(&self) -> bool {
         self.began.elapsed() >= SETTLING
     }
 
-    /// What is granted to this.
+    /// What is granted to this subject.
     pub(super) fn held(&self, cluster: &Identity, subject: &Subject) -> Option<usize> {
         let granted = lock(&self.granted);
         let grant = granted.by_cluster.get(cluster)?.get(subject)?;
         Some(grant.units)
     }
 
-    /// What something is granted to.
+    /// The subjects that have a grant.
     pub(super) fn subjects(&self, cluster: &Identity) -> BTreeSet<Subject> {
         let granted = lock(&self.granted);
         let subjects = granted.by_cluster.get(cluster);
@@ -103,9 +102,9 @@ impl Quota {
             .collect()
     }
 
-    /// Grants `units` in place of what was granted before, on the account of one of these
-    /// namespaces. If there is no room, nothing is granted any more: who asks for more last is
-    /// refused, and nobody else.
+    /// Grants `units` in place of the previous grant, charged to one of these namespaces. If there
+    /// is not enough left, the previous grant is lost too: the subject that asked for more last is
+    /// refused, and no other.
     pub(super) fn request(
         &self,
         cluster: &Identity,
@@ -115,7 +114,7 @@ impl Quota {
     ) -> Result<(), Full> {
         let mut granted = lock(&self.granted);
         let before = granted.take(cluster, subject);
-        // Who has paid goes on paying.
+        // The namespace that was charged stays charged.
         let of_before = before.as_ref().map(|grant| &grant.namespace);
         let payers = of_before.filter(|payer| namespaces.contains(*payer));
         let mut left = 0;
@@ -137,7 +136,7 @@ impl Quota {
         Err(Full { left })
     }
 
-    /// Takes back what this cluster's poller does not want any more.
+    /// Takes back what this cluster's poller no longer wants.
     pub(super) fn retain(&self, cluster: &Identity, keep: impl Fn(&Subject) -> bool) {
         let mut granted = lock(&self.granted);
         let subjects = granted.by_cluster.get(cluster);
@@ -209,12 +208,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_read_stays_and_who_asks_for_more_last_is_refused() {
+    async fn the_last_to_ask_for_more_is_refused_and_the_others_stay() {
         let quota = Quota::new(1_000);
         let (one, other) = (cluster("one"), cluster("other"));
         quota.request(&one, &group("a"), &of("shop"), 500).unwrap();
         let refused = quota.request(&other, &group("b"), &of("shop"), 251);
-        assert_eq!(refused, Err(Full { left: 250 }), "of three quarters");
+        assert_eq!(
+            refused,
+            Err(Full { left: 250 }),
+            "three quarters are the limit"
+        );
         quota
             .request(&other, &group("b"), &of("shop"), 250)
             .unwrap();
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_namespace_takes_all() {
+    async fn no_namespace_gets_everything() {
         let quota = Quota::new(1_000);
         let one = cluster("one");
         for number in 0..1_000 {
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_reading_is_paid_by_whoever_of_its_namespaces_can() {
+    async fn a_shared_grant_is_charged_to_a_namespace_that_has_room() {
         let quota = Quota::new(1_000);
         let one = cluster("one");
         quota
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_wanted_any_more_makes_room() {
+    async fn a_grant_that_is_no_longer_wanted_is_freed() {
         let quota = Quota::new(1_000);
         let one = cluster("one");
         quota.request(&one, &group("a"), &of("shop"), 700).unwrap();

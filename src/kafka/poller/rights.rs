@@ -1,5 +1,5 @@
-//! What the credentials in use have been seen to be allowed to read, so that newer ones with fewer
-//! rights do not take their place. Pure.
+//! What the current credentials were allowed to read, so that newer ones with fewer rights do not
+//! replace them. Pure.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -16,8 +16,8 @@ pub(super) struct Rights {
 }
 
 impl Rights {
-    /// Takes a look in. What nobody asks for any more is forgotten; what was not answered stays as
-    /// it was.
+    /// Records a poll. What is no longer asked for is forgotten; what was not answered stays as it
+    /// was.
     pub(super) fn note(&mut self, snapshot: &Snapshot) {
         self.topics
             .retain(|name| snapshot.topics.contains_key(name));
@@ -38,11 +38,11 @@ impl Rights {
         }
     }
 
-    /// Whether a look was refused all topics of it, or all groups. Where that begins in the middle
-    /// of a look, what was asked for before, of the other kind, was still read.
+    /// Whether a poll was refused all its topics, or all its groups. If rights are lost in the
+    /// middle of a poll, the kind that was asked for first may still have been read.
     pub(super) fn is_all_denied_in(&self, snapshot: &Snapshot) -> bool {
-        // Who may not describe a topic or group is not always told that it is there: what is
-        // missing says nothing.
+        // Without the right to describe a topic or group, a broker may report it as missing: a
+        // missing one proves nothing.
         let topics = self
             .topics
             .iter()
@@ -65,7 +65,7 @@ impl Rights {
         is_all(topics.flatten().collect()) || is_all(groups.flatten().collect())
     }
 
-    /// What of it a look with other credentials was not allowed to read.
+    /// Which of these rights a poll with other credentials lacked.
     pub(super) fn lost_in(&self, snapshot: &Snapshot) -> Option<ReadError> {
         let is_denied = |name: &Arc<str>| snapshot.topics.get(name).is_some_and(is_denied_topic);
         let topics = self.topics.iter().filter(|name| is_denied(name));
@@ -88,7 +88,7 @@ fn is_denied_topic(topic: &Topic) -> bool {
     matches!(topic, Topic::Unknown(ReadError::Authorization { .. }))
 }
 
-/// Whether the group itself was denied; a topic that was denied says so of its partitions too.
+/// Whether the group itself was denied. The partitions of a denied topic have the same error.
 fn is_denied_group(group: &Group, id: &str) -> bool {
     let is_denied = |error: &ReadError| matches!(error, ReadError::Authorization { resource } if resource.strip_prefix("group ") == Some(id));
     let committed = group.committed.values();

@@ -2,40 +2,40 @@
 
 use std::time::Duration;
 
-/// How clusters are looked at. The defaults are what the law's windows are made for.
+/// How clusters are polled. The autoscaler's windows are made for the defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// No cluster is looked at more often than this as a rule, whatever its users ask.
+    /// Shortest interval between polls of a cluster, whatever its users ask for.
     pub min_interval: Duration,
-    /// Every cluster is looked at this often, whatever its users ask.
+    /// Longest interval between polls of a cluster, whatever its users ask for.
     pub max_interval: Duration,
-    /// Least time between the starts of two looks, also when somebody asks to look now.
+    /// Least time between the starts of two polls, even if a poll is asked for at once.
     pub min_gap: Duration,
-    /// How long one question to one broker may take. A dead broker costs one of these a look.
+    /// Deadline for one request to one broker. A dead broker costs each poll one of these.
     pub call_timeout: Duration,
-    /// How long a whole look may take; what is not known by then is unknown.
+    /// Deadline for a whole poll. What is not read by then is unknown.
     pub look_deadline: Duration,
-    /// How often members are read when nothing asks for them (KNOW-22).
+    /// How often members are read if nothing else makes it necessary (KNOW-22).
     pub describe_every: Duration,
-    /// How often the names of all topics are listed, when somebody has a pattern.
+    /// How often the names of all topics are listed, if any group has a pattern.
     pub names_every: Duration,
-    /// How long less than before (a lower committed offset, none, a group that does not exist) has
-    /// to be read before it is believed: a new coordinator that has not caught up says so without
-    /// an error. Also `kafka.md`: no condition should flap on gaps shorter than this.
+    /// How long a lower value (a lower committed offset, none, a group that does not exist) must be
+    /// read before it is accepted. A new coordinator that has not caught up reports such values
+    /// without an error. Also in `kafka.md`: no condition should change for gaps shorter than this.
     pub doubt: Duration,
-    /// How many looks share one reading of the logs' starts.
+    /// How many polls share one reading of the log starts.
     pub starts_every: u64,
-    /// How long a cluster that nobody watches any more stays connected, so that an edit does not
+    /// How long a cluster without a watch stays connected, so that an edit of a resource does not
     /// reconnect.
     pub linger: Duration,
-    /// How many clusters one namespace may watch (SAFE-38).
+    /// Clusters that one namespace may watch (SAFE-38).
     pub max_clusters_per_namespace: usize,
     /// Whether loopback and link-local addresses may be connected to (SAFE-38).
     pub allow_local_addresses: bool,
-    /// How many partitions are read for all groups of all clusters together, each group counting as
-    /// a few more (`docs/decisions/0012`).
+    /// Partitions that are read for all groups of all clusters together. Each group counts as a few
+    /// more (`docs/decisions/0012`).
     pub max_partitions: usize,
-    /// How many partitions are read for one group; also how many members.
+    /// Partitions that are read for one group, and also its members.
     pub max_partitions_per_group: usize,
 }
 

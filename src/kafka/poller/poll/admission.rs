@@ -1,6 +1,6 @@
-//! Which of what is wanted is read. A selection that comes to more partitions than one group may
-//! have, or than there is room for, is refused before any offset is asked for, and as soon as that
-//! is certain (`docs/decisions/0012`).
+//! Decides what is read. A selection with more partitions than one group may have, or than are
+//! left, is refused before any offset is asked for, as soon as this is certain
+//! (`docs/decisions/0012`).
 #![allow(
     clippy::mutable_key_type,
     reason = "a compiled pattern compares by its source"
@@ -24,19 +24,19 @@ use crate::kafka::poller::interests::Wanting;
 use crate::kafka::poller::quota::{ASSIGNED, Full, GROUP, NAMES, Subject};
 use crate::kafka::reader::DescribedTopics;
 
-/// What one selection of a group comes to.
+/// The topics and partitions of one selection of a group.
 struct Claim {
     id: Arc<str>,
     selection: TopicSelection,
-    /// The topics that count, and those that its members are assigned.
+    /// The topics that count, and those that are assigned to its members.
     topics: Vec<Arc<str>>,
-    /// Those of them that count.
+    /// How many of them count.
     counting: usize,
-    /// Nothing was granted to it before this look.
+    /// Whether it had no grant before this poll.
     is_new: bool,
     /// Partitions of its topics, as far as they have been described.
     partitions: usize,
-    /// All of them have been.
+    /// Whether all of them have been described.
     is_known: bool,
     refused: Option<ReadError>,
 }
@@ -57,7 +57,7 @@ impl Claim {
     }
 }
 
-/// So many names alone are more partitions than a group may have.
+/// The error for so many names that they alone are more partitions than a group may have.
 pub(super) fn too_many_topics(topics: usize, limit: usize) -> ReadError {
     ReadError::TooManyPartitions {
         topics: number(topics),
@@ -69,7 +69,7 @@ pub(super) fn too_many_topics(topics: usize, limit: usize) -> ReadError {
 }
 
 impl Look<'_> {
-    /// Keeps the names of all topics, if there is room for them.
+    /// Keeps the names of all topics, if they fit.
     pub(super) fn admit_list(&self, names: BTreeSet<Arc<str>>) -> Known<BTreeSet<Arc<str>>> {
         let payers = self.wanted.matching();
         let units = names.len().div_ceil(NAMES);
@@ -82,14 +82,15 @@ impl Look<'_> {
         }
     }
 
-    /// The topics of every selection whose names alone are not too many: each topic has a partition
-    /// at least. Those that are read come first, of the others those with the fewest.
+    /// The topics of every selection whose names alone are not too many: each topic has at least
+    /// one partition. Selections that are read already come first, then the others by size, the
+    /// smallest first.
     pub(super) async fn admit_names(&mut self) -> Selected {
         let wanted = self.wanted;
         let mut selected = Selected::new();
         let mut order = Vec::new();
         for (id, group) in &wanted.groups {
-            // Matching names takes time that is others' too.
+            // Matching names takes time: let other tasks run.
             tokio::task::yield_now().await;
             let of_group = selected.entry(Arc::clone(id)).or_default();
             for (selection, wanting) in &group.selections {
@@ -137,7 +138,7 @@ impl Look<'_> {
         Err(self.refuse(subject, error))
     }
 
-    /// Why this is not looked into in this look.
+    /// Why this selection is skipped in this poll.
     fn known_refusal(
         &mut self,
         id: &str,
@@ -167,7 +168,7 @@ impl Look<'_> {
             && self.quota.held(self.cluster, subject).is_none()
     }
 
-    /// Room for so many partitions at least.
+    /// Asks for a grant of at least this many partitions.
     fn admit(&self, subject: &Subject, partitions: usize) -> Result<(), Full> {
         let units = partitions.saturating_add(GROUP);
         match self.quota.held(self.cluster, subject) {
@@ -187,7 +188,7 @@ impl Look<'_> {
         (self.quota).request(self.cluster, subject, &wanting.namespaces, units)
     }
 
-    /// Has a description taken in, if there is room for it.
+    /// Accepts a description, if it fits.
     pub(super) fn admit_members(&self, id: &Arc<str>, members: &[Member]) -> Result<(), ReadError> {
         let Some(group) = self.wanted.groups.get(id) else {
             return Ok(());
@@ -204,8 +205,7 @@ impl Look<'_> {
         })
     }
 
-    /// Notes that this is not read, and for how long that stands; a selection that is changed is
-    /// another one.
+    /// Records that this is not read, and until when. A selection that is changed is a new one.
     fn refuse(&mut self, subject: Subject, error: ReadError) -> ReadError {
         if let Subject::Group(id, selection) = &subject {
             let is_only = self.wanted.groups.get(id).is_some_and(|group| {
@@ -213,7 +213,7 @@ impl Look<'_> {
                 selections.all(|other| other == selection)
             });
             if is_only && let Some(memory) = self.memory.groups.get_mut(id) {
-                // What was believed of its partitions takes memory that it is not granted.
+                // The accepted offsets of its partitions need memory that is no longer granted.
                 memory.commits = Commits::default();
                 memory.earlier = Earlier::default();
             }
@@ -228,8 +228,8 @@ impl Look<'_> {
         error
     }
 
-    /// Describes every topic that counts, and every one that is assigned, of groups that are not
-    /// refused meanwhile.
+    /// Describes every topic that counts or is assigned, for groups that are not refused in the
+    /// course of it.
     pub(super) async fn describe_topics(
         &mut self,
         ask: &Asker<'_>,
@@ -259,7 +259,7 @@ impl Look<'_> {
         described
     }
 
-    /// What is left, in the order in which it is looked into.
+    /// The selections that are left, in the order in which they are handled.
     fn claims(&self, selected: &Selected) -> Vec<Claim> {
         let wanted = &self.wanted.groups;
         let mut claims = Vec::new();
@@ -298,7 +298,7 @@ impl Look<'_> {
         claims
     }
 
-    /// Describes the topics of claims, and no more of one that is certain to come to too many
+    /// Describes the topics of claims. It stops for a claim once it is certain to have too many
     /// partitions.
     async fn describe_claims(&mut self, ask: &Asker<'_>, claims: &mut [Claim]) -> Described {
         let limit = self.settings.max_partitions_per_group;
@@ -372,15 +372,15 @@ impl Look<'_> {
             let belief = memory.accept(layout);
             described.beliefs.insert(Arc::clone(name), belief);
             if layout == &Err(ReadError::UnknownTopic) {
-                // Deleted: a list of names that still has it is too old.
+                // The topic was deleted: a list of names that still has it is outdated.
                 self.memory.names = None;
             }
         }
         described.reply.extend(reply);
     }
 
-    /// Partitions of a topic that count for a claim: of those that a pattern matches, Kafka's own
-    /// have none.
+    /// The partitions of a topic that count for a claim. Internal topics that match a pattern count
+    /// none.
     fn partitions(&self, claim: &Claim, name: &Arc<str>, described: &Described) -> Option<usize> {
         let is_internal = || {
             let memory = self.memory.topics.get(name);
@@ -396,7 +396,7 @@ impl Look<'_> {
         }
     }
 
-    /// Grants what was counted, or not.
+    /// Grants or refuses what was counted.
     fn admit_partitions(&mut self, claims: &mut [Claim]) {
         for claim in claims.iter_mut().filter(|claim| claim.refused.is_none()) {
             let subject = claim.subject();
@@ -404,7 +404,7 @@ impl Look<'_> {
             let admitted = if claim.is_known {
                 self.request(&subject, units)
             } else {
-                // Nobody takes what is not seen for a moment.
+                // Keep the grant if the topics could not be read for a moment.
                 self.admit(&subject, claim.partitions)
             };
             if let Err(Full { left }) = admitted {

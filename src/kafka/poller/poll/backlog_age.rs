@@ -1,7 +1,7 @@
-//! Where a partition ended before anybody looked, by the timestamps of its records: right after a
-//! start nothing else tells how late a group is. Asked once for each partition that had lag at the
-//! group's first looks, and believed only where the timestamps agree with what was seen to arrive.
-//! What it means for a decision is not said here.
+//! Where a partition ended before the first poll, by the timestamps of its records. Right after a
+//! start nothing else shows how late a group is. It is asked for once for each partition with a lag
+//! in the group's first polls, and used only if the timestamps agree with the arrivals that later
+//! polls see. How a decision uses it is defined elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,52 +17,52 @@ use super::offsets::{Committed, find};
 use crate::kafka::model::snapshot::{EndAt, Known, Offset, Topic, TopicPartition};
 use crate::kafka::reader::DescribedTopics;
 
-/// Ages that are asked for, as shares of the objective: close around it, where it matters how late
-/// exactly, and far beyond.
+/// Ages to ask for, as shares of the objective: close to it, where the exact delay matters, and far
+/// beyond.
 const AGES: [(u32, u32); 4] = [(1, 2), (1, 1), (2, 1), (8, 1)];
-/// Points in time that one look asks for at most, each once a broker; what is left over is asked
-/// for in the next.
+/// Points in time that one poll asks for at most, each once per broker. The next poll asks for the
+/// rest.
 const TIMES_A_LOOK: usize = 16;
-/// A group is new for so many looks: what could not be read in the first of them may yet be.
+/// A group is new for this many polls: what the first of them could not read may be read by then.
 const NEW_FOR: u8 = 4;
-/// A question that is not answered is asked so often.
+/// How often a request without an answer is repeated.
 const TRIES: u8 = 3;
-/// Timestamps are held against what has arrived in so long at least: records are batched before
-/// they are sent.
+/// Timestamps are compared with the arrivals of at least this time, because records are batched
+/// before they are sent.
 const SPAN: SignedDuration = SignedDuration::from_secs(4);
-/// So often in a row nothing that arrived may have been of its time. Once it may have been under
-/// way.
+/// How often in a row all arrivals may have older timestamps than expected. Once, the records may
+/// have been in transit.
 const MISSES: u8 = 2;
 
-/// What is known of a group's partitions from before its first look.
+/// What is known of a group's partitions from before its first poll.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Earlier {
     objective: Duration,
     looks: u8,
-    /// The partitions that have been seen, while the group is new.
+    /// The partitions that were found while the group is new.
     seen: BTreeSet<TopicPartition>,
-    /// Those whose commit has not yet come to where the end was when they were first seen.
+    /// Those whose commit has not yet reached the end that was found first.
     marks: BTreeMap<TopicPartition, Mark>,
 }
 
-/// A partition when it was first seen, and before.
+/// A partition when it was first found, and before.
 #[derive(Debug, Clone)]
 struct Mark {
     at: Timestamp,
     end: Offset,
     state: State,
-    /// Questions that were not answered.
+    /// Requests that were not answered.
     tries: u8,
-    /// What was seen last that timestamps are held against.
+    /// The last end that timestamps were compared with.
     check: (Timestamp, Offset),
     misses: u8,
 }
 
 #[derive(Debug, Clone)]
 enum State {
-    /// Nobody has been asked yet.
+    /// Not asked for yet.
     Unasked,
-    /// Whether the timestamps are when records arrived has to be seen on the next that do.
+    /// The next arrivals have to confirm that timestamps are arrival times.
     Doubted(Arc<[EndAt]>),
     Believed(Arc<[EndAt]>),
 }
@@ -74,7 +74,7 @@ type Answers = BTreeMap<Timestamp, BTreeMap<TopicPartition, Known<Option<EndAt>>
 type Questions = BTreeMap<Timestamp, BTreeSet<TopicPartition>>;
 
 impl Earlier {
-    /// What is believed.
+    /// The confirmed ends.
     pub(super) fn ends(&self) -> BTreeMap<TopicPartition, Arc<[EndAt]>> {
         let believed = self
             .marks
@@ -86,7 +86,7 @@ impl Earlier {
         believed.collect()
     }
 
-    /// Takes in a look, before what it gives rise to is asked.
+    /// Records a poll, before the requests that follow from it.
     fn note(
         &mut self,
         objective: Duration,
@@ -94,7 +94,7 @@ impl Earlier {
         topics: &BTreeMap<Arc<str>, Topic>,
     ) {
         if self.objective != objective {
-            // What was seen under another objective is thrown away by whoever decides.
+            // Whoever decides drops what was measured under another objective.
             *self = Self {
                 objective,
                 ..Self::default()
@@ -111,7 +111,7 @@ impl Earlier {
             };
             let is_reached = |mark: Offset| commit.is_some_and(|commit| commit >= mark);
             if let Some(mark) = self.marks.get(key) {
-                // Or the log is another one.
+                // Or the log was replaced.
                 if is_reached(mark.end) || end < mark.end {
                     self.marks.remove(key);
                 }
@@ -135,7 +135,7 @@ impl Earlier {
         self.marks.retain(|key, _| asked.contains_key(key));
     }
 
-    /// The times at which each partition's end is to be asked for.
+    /// The times for which each partition's end is to be asked.
     fn questions<'a>(
         &'a self,
         topics: &'a BTreeMap<Arc<str>, Topic>,
@@ -159,7 +159,7 @@ impl Earlier {
         AGES.map(|(times, parts)| before(at, self.objective * times / parts))
     }
 
-    /// Takes in the answers, of those questions that were asked.
+    /// Records the answers to the requests that were made.
     fn take(&mut self, topics: &BTreeMap<Arc<str>, Topic>, answers: &Answers) {
         let objective = self.objective;
         self.marks.retain(|key, mark| {
@@ -182,8 +182,8 @@ impl Earlier {
 }
 
 impl Mark {
-    /// Where it ends now and when that was seen, if enough time has passed since that was last held
-    /// against timestamps.
+    /// Its current end and the time of it, if enough time has passed since timestamps were last
+    /// compared.
     fn arrived(
         &self,
         key: &TopicPartition,
@@ -194,13 +194,13 @@ impl Mark {
         (partition.at.duration_since(self.check.0) >= SPAN).then_some((partition.at, end))
     }
 
-    /// Takes in where it ended at these times. `None`: not asked.
+    /// Records where it ended at these times. `None`: not asked.
     fn learn<const N: usize>(&mut self, told: [(Timestamp, Option<&Known<Option<EndAt>>>); N]) {
         if told.iter().all(|(_, answer)| answer.is_none()) {
             return;
         }
-        // Up to the time that was asked for no more had come than before that record; nor until
-        // that came.
+        // At the time that was asked for, and until that record came, nothing beyond it had
+        // arrived.
         let ends = told.into_iter().filter_map(|(at, answer)| match answer {
             Some(Ok(Some(first))) => Some([EndAt { at, ..*first }, *first]),
             Some(Ok(None)) => Some([EndAt { at, end: self.end }; 2]),
@@ -212,8 +212,8 @@ impl Mark {
         }
     }
 
-    /// Holds the timestamps against what has arrived until `now`: the first record since the check,
-    /// by its timestamp.
+    /// Compares the timestamps with the arrivals until `now`, by the first record since the last
+    /// comparison.
     fn judge(
         &mut self,
         ends: Arc<[EndAt]>,
@@ -222,12 +222,12 @@ impl Mark {
     ) {
         let has_arrivals = now.1 > self.check.1;
         match first {
-            // Nothing speaks against it.
+            // Nothing contradicts the timestamps.
             None if !has_arrivals && self.misses == 0 => self.state = State::Believed(ends),
             None => {}
             Some(Err(_)) => self.tries += 1,
             Some(Ok(Some(_))) => self.state = State::Believed(ends),
-            // All that came since is older than that, by its timestamps.
+            // By their timestamps, all records since then are older.
             Some(Ok(None)) => {
                 self.misses += 1;
                 self.check = now;
@@ -235,8 +235,8 @@ impl Mark {
         }
     }
 
-    /// The ends, oldest first, never going back, and at last what was seen; of equal ones the first
-    /// and the last. `None`: nothing was told.
+    /// The ends, oldest first, never decreasing, with the end that was found last. Of equal ends
+    /// the first and the last are kept. `None`: there was no answer.
     fn ends(&self, told: impl Iterator<Item = [EndAt; 2]>) -> Option<Arc<[EndAt]>> {
         let seen = EndAt {
             at: self.at,
@@ -276,7 +276,8 @@ fn before(at: Timestamp, age: Duration) -> Timestamp {
 }
 
 impl Look<'_> {
-    /// Asks where partitions ended before they were first seen, for groups that are sized by delay.
+    /// Asks where partitions ended before they were first found, for groups that are sized by
+    /// delay.
     pub(super) async fn earlier(
         &mut self,
         ask: &Asker<'_>,

@@ -1,5 +1,5 @@
-//! Every question of a look goes through here: none outlives the look, and a broker that does not
-//! answer once is not asked again in the same look.
+//! All requests of a poll go through here. None outlives the poll, and a broker that failed to
+//! answer once is not asked again in the same poll.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,13 +14,14 @@ use crate::kafka::model::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition
 use crate::kafka::reader::{ClusterReader, LeaderedPartitions, Position};
 use crate::sync::lock;
 
-/// The reader keeps to its own timeout; past it by this much, it has failed to.
+/// How long past its own timeout the reader may take, before it counts as failed.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How often the reader's timeout bootstrapping may take: it tries one server after the other.
+/// Bootstrapping may take this many timeouts of the reader, because it tries one server after the
+/// other.
 const BOOTSTRAP_CALLS: u32 = 5;
 
-/// A reader, for the time of one look.
+/// A reader for the time of one poll.
 pub(in crate::kafka::poller) struct Asker<'a> {
     pub(super) reader: &'a dyn ClusterReader,
     deadline: Instant,
@@ -58,7 +59,7 @@ impl<'a> Asker<'a> {
         answer
     }
 
-    /// The answer of whichever broker the reader finds.
+    /// The answer of any broker that the reader finds.
     pub(in crate::kafka::poller) async fn any<T>(
         &self,
         call: impl Future<Output = Known<T>>,
@@ -66,7 +67,7 @@ impl<'a> Asker<'a> {
         self.within(BOOTSTRAP_CALLS, call).await
     }
 
-    /// The offsets that these partitions' leaders give.
+    /// The offsets from the leaders of these partitions.
     pub(super) async fn offsets(
         &self,
         partitions: &LeaderedPartitions,

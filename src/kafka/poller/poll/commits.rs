@@ -1,9 +1,9 @@
-//! Whether a committed offset is to be believed. Pure.
+//! Whether a committed offset is accepted. Pure.
 //!
-//! A broker that has just become coordinator answers as of the high watermark that it had as a
-//! follower, without an error: for a second or more after a coordinator was killed, groups are
-//! `Dead` with nothing committed, or stand at an older offset (seen on Kafka 4.4: 1.3 s, until the
-//! other replicas fetch from the new leader). As lag that would be the whole log.
+//! A broker that has just become coordinator answers up to the high watermark that it had as a
+//! follower, without an error. For a second or more after a coordinator was killed, groups are
+//! `Dead` with nothing committed, or have an older offset (observed on Kafka 4.4: 1.3 s, until the
+//! other replicas fetch from the new leader). Taken as lag this would be the whole log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Known, Offset, TopicPartition};
 
-/// What a group was last believed to have committed.
+/// The committed offsets of a group that were accepted last.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Commits(BTreeMap<TopicPartition, LastCommit>);
 
 #[derive(Debug, Clone)]
 struct LastCommit {
     offset: Offset,
-    /// Since when less than that has been read.
+    /// Since when a lower value has been read.
     back_since: Option<Instant>,
 }
 
@@ -30,13 +30,13 @@ impl Commits {
         self.0.clear();
     }
 
-    /// Forgets what is not to be kept: partitions that are gone, or that nobody asks for.
+    /// Forgets partitions that are gone or that are no longer asked for.
     pub(super) fn retain(&mut self, keep: impl Fn(&TopicPartition) -> bool) {
         self.0.retain(|partition, _| keep(partition));
     }
 
-    /// What to believe of an answer. Less than before is believed when nothing else has been read
-    /// for as long as `doubt`.
+    /// The value to use for an answer. A lower value is accepted when nothing else has been read
+    /// for the time `doubt`.
     pub(super) fn accept(
         &mut self,
         partition: &TopicPartition,
@@ -86,8 +86,8 @@ mod tests {
 
     const DOUBT: Duration = Duration::from_secs(20);
 
-    /// What is believed when these are read, a second apart: an offset, -1 for nothing committed,
-    /// -2 for an error.
+    /// The values that are used when these are read, a second apart: an offset, -1 for nothing
+    /// committed, -2 for an error.
     fn believed(read: &[i64]) -> Vec<Known<Option<i64>>> {
         let mut commits = Commits::default();
         let partition = TopicPartition {
@@ -117,7 +117,7 @@ mod tests {
     #[case::gone_for_a_moment(&[9, -1, -1, 9], &[Ok(Some(9)), back(9, None), back(9, None), Ok(Some(9))])]
     #[case::older_for_a_moment(&[9, 4, 6, 10], &[Ok(Some(9)), back(9, Some(4)), back(9, Some(6)), Ok(Some(10))])]
     #[case::an_error_between(&[9, -2, 4, -2, 9], &[Ok(Some(9)), Err(ReadError::TimedOut), back(9, Some(4)), Err(ReadError::TimedOut), Ok(Some(9))])]
-    fn what_goes_back_is_not_believed_at_once(
+    fn a_lower_offset_is_not_accepted_at_once(
         #[case] read: &[i64],
         #[case] expected: &[Known<Option<i64>>],
     ) {
@@ -127,7 +127,7 @@ mod tests {
     #[rstest]
     #[case::reset(4, Some(4))]
     #[case::deleted(-1, None)]
-    fn what_stays_back_is_believed(#[case] read: i64, #[case] expected: Option<i64>) {
+    fn an_offset_that_stays_lower_is_accepted(#[case] read: i64, #[case] expected: Option<i64>) {
         let mut series = vec![9];
         series.extend([read; 22]);
         let believed = believed(&series);

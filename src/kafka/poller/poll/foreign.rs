@@ -1,5 +1,5 @@
-//! What brokers say, before anything is made of it: names that cannot be are left out, texts that
-//! are shown are cleaned, and members are counted. Pure.
+//! Filters what brokers report before it is used: impossible names are left out, texts for display
+//! are cleaned, and members are counted. Pure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::kafka::model::error::{Bound, ReadError};
 use crate::kafka::model::snapshot::{Known, Member, TopicPartition};
 use crate::kafka::reader::DescribedGroup;
 
-/// Characters of an id or address that are kept; Kafka's own ids of members have up to 40 more than
-/// their client's.
+/// Characters of an id or address that are kept. Kafka's member ids have up to 40 more than the
+/// client id.
 const LONGEST_ID: usize = 255;
 
-/// Those that may be names of topics.
+/// The names that a topic may have.
 pub(super) fn topic_names(names: BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {
     if names.iter().all(|name| is_topic_name(name)) {
         return names;
@@ -26,7 +26,7 @@ pub(super) fn topic_names(names: BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {
         .collect()
 }
 
-/// An id, as it may be shown.
+/// An id that is safe to show.
 pub(super) fn id(id: Arc<str>) -> Arc<str> {
     if id.len() <= LONGEST_ID && !id.contains(text::is_disruptive) {
         return id;
@@ -34,8 +34,8 @@ pub(super) fn id(id: Arc<str>) -> Arc<str> {
     text::clean_id(&id, LONGEST_ID).into()
 }
 
-/// A description of no more than `limit` members with no more than `limit` partitions, and as many
-/// again that they shall have.
+/// A description with at most `limit` members and at most `limit` assigned partitions, plus as many
+/// in their target assignments.
 pub(super) fn group(group: DescribedGroup, limit: usize) -> Known<DescribedGroup> {
     let partitions: usize = group.members.iter().map(partitions).sum();
     if group.members.len() > limit || partitions > limit {
@@ -46,7 +46,7 @@ pub(super) fn group(group: DescribedGroup, limit: usize) -> Known<DescribedGroup
             bound: Bound::Group,
         });
     }
-    // One name for all partitions of a topic.
+    // Share one copy of the name among all partitions of a topic.
     let mut names = BTreeSet::new();
     let members = group.members.into_iter().map(|member| Member {
         id: id(member.id),
@@ -65,7 +65,7 @@ pub(super) fn group(group: DescribedGroup, limit: usize) -> Known<DescribedGroup
     })
 }
 
-/// How many partitions a member has or shall have.
+/// Partitions that a member has or is to have, whichever is more.
 pub(super) fn partitions(member: &Member) -> usize {
     let target = member.target.as_ref().map_or(0, Vec::len);
     member.assigned.len().max(target)
@@ -89,7 +89,7 @@ fn partitions_of(
     partitions.into_iter().filter(may_be).map(shared).collect()
 }
 
-/// A count as messages have it.
+/// A count, in the type that messages use.
 pub(super) fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
@@ -110,7 +110,7 @@ mod tests {
     #[case("a\u{1b}[2J", false)]
     #[case("a b", false)]
     #[case("ä", false)]
-    fn names_are_those_that_kafka_allows(#[case] name: &str, #[case] allowed: bool) {
+    fn only_names_that_kafka_allows_are_kept(#[case] name: &str, #[case] allowed: bool) {
         assert_eq!(is_topic_name(name), allowed);
         assert!(is_topic_name(&"x".repeat(249)) && !is_topic_name(&"x".repeat(250)));
     }

@@ -1,5 +1,4 @@
-//! Which broker coordinates each group, in what state it is, and who its members are (KNOW-22 and
-//! KNOW-23).
+//! The coordinator, state and members of each group (KNOW-22 and KNOW-23).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,31 +13,31 @@ use crate::kafka::model::snapshot::{Description, GroupState, Known, NodeId, Prot
 use crate::kafka::poller::interests::Wanted;
 use crate::kafka::reader::DescribedGroup;
 
-/// Groups in one call to describe them: librdkafka asks for each by itself, and all have to be
-/// answered in one timeout.
+/// Groups in one call to describe them: librdkafka makes a request for each, and all have to be
+/// answered within one timeout.
 const DESCRIBED_AT_ONCE: usize = 250;
 
-/// Calls to describe that are under way at one time.
+/// Concurrent calls to describe groups.
 const DESCRIBE_CALLS: usize = 8;
 
-/// What a look has seen of a group so far.
+/// What a poll has found of a group so far.
 #[derive(Debug, Clone)]
 pub(super) struct Sight {
-    /// What the list says; `None`: it is in no list.
+    /// Its entry in a broker's list; `None`: no list has it.
     listing: Option<Listing>,
-    /// The brokers that may be its coordinator, the likeliest first.
+    /// The brokers that may be its coordinator, the most likely first.
     pub(super) candidates: Vec<NodeId>,
     pub(super) state: Known<GroupState>,
     pub(super) protocol: Option<Protocol>,
 }
 
-/// What a look has seen of all groups so far.
+/// What a poll has found of all groups so far.
 pub(super) type Sights = BTreeMap<Arc<str>, Sight>;
 
 /// An answer about one group.
 type Answer = (NodeId, Arc<str>, Known<DescribedGroup>);
 
-/// Finds the wanted groups in the brokers' lists.
+/// Finds the wanted groups in the lists of the brokers.
 pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &Wanted) -> Sights {
     let absent = |memory: &GroupMemory| Sight {
         listing: None,
@@ -58,11 +57,12 @@ pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &Wanted) -> Sig
             };
             let memory = memory.groups.entry(Arc::clone(&group.id)).or_default();
             if group.state == Some(GroupState::Dead) {
-                // Not gone by that alone: its coordinator is asked as if it were in no list.
+                // This alone does not mean that it is gone: its coordinator is asked, as if no list
+                // had it.
                 memory.coordinator.get_or_insert(on);
                 continue;
             }
-            // While a group moves, the old coordinator and the new one may both list it.
+            // While a group moves, the old and the new coordinator may both list it.
             let moved = memory.coordinator != Some(on);
             if sight.listing.is_none() || moved {
                 sight.listing = Some((group.state, group.protocol));
@@ -85,19 +85,20 @@ pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &Wanted) -> Sig
     sights
 }
 
-/// A state as the broker gave it. KIP-848's `Assigning` and `Reconciling` arrive without a name.
+/// The state that the broker reported. KIP-848's `Assigning` and `Reconciling` arrive without a
+/// name.
 fn stated(state: Option<GroupState>, protocol: Protocol) -> Known<GroupState> {
     match (state, protocol) {
         (Some(state), _) => Ok(state),
         (None, Protocol::Consumer) => Ok(GroupState::Reconciling),
         (None, _) => Err(ReadError::Other(
-            "the broker did not say in which state the group is".to_owned(),
+            "the broker did not report the state of the group".to_owned(),
         )),
     }
 }
 
 impl Look<'_> {
-    /// Describes the groups of which members are due, and all that are in no list.
+    /// Describes the groups whose members are due, and all groups that no list has.
     pub(super) async fn describe_groups(&mut self, ask: &Asker<'_>, sights: &mut Sights) {
         let live = self.live(ask);
         let mut asked: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
@@ -121,7 +122,7 @@ impl Look<'_> {
                 _ => unlisted.entry(id).or_default().push((on, answer)),
             }
         }
-        // Where a group was before, it is no more: all others are asked.
+        // If the group is no longer where it was, all other brokers are asked.
         let mut search: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
         for (id, answers) in &unlisted {
             if let [(before, Err(ReadError::NotCoordinator))] = answers.as_slice() {
@@ -169,7 +170,7 @@ impl Look<'_> {
                 sight.state = stated(group.state, group.protocol);
                 self.take(id, listing, group);
             }
-            // Listed a moment ago, dead now: the next look will see.
+            // Listed a moment ago and dead now: the next poll will clear it up.
             Ok(_) => {
                 sight.state = Err(ReadError::NotListed);
                 memory.reject(&ReadError::NotListed);
@@ -197,7 +198,7 @@ impl Look<'_> {
         for (on, answer) in answers {
             match answer {
                 Ok(group) => {
-                    // Of two that claim it, the one that knows it alive.
+                    // If two brokers claim it, use the one that reports it as alive.
                     let better =
                         |other: &(NodeId, DescribedGroup)| other.1.state == Some(GroupState::Dead);
                     if found.as_ref().is_none_or(better) {
@@ -234,7 +235,7 @@ impl Look<'_> {
         self.take(id, listing, group);
     }
 
-    /// Takes a description in, if it is not too long.
+    /// Accepts a description, if it is not too long.
     fn take(&mut self, id: &Arc<str>, listing: Listing, group: DescribedGroup) {
         let state = stated(group.state, group.protocol);
         let limit = self.settings.max_partitions_per_group;
@@ -259,7 +260,7 @@ impl Look<'_> {
             members: group.members,
         };
         memory.accept(began, listing, description);
-        // While it rebalances, what it is assigned adds up.
+        // During a rebalance, assigned topics are only added.
         if memory.assigned.len() > limit {
             let error = ReadError::TooManyMembers {
                 members,

@@ -1,5 +1,5 @@
-//! What a poller carries from look to look: the little that rules 6 and 7 need, and what is read
-//! more rarely than looked. Pure.
+//! What a poller keeps from poll to poll: the little that rules 6 and 7 need, and what is read less
+//! often than every poll. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::kafka::model::snapshot::{Description, GroupState, Known, NodeId, Offs
 use crate::kafka::poller::quota::Subject;
 use crate::kafka::reader::TopicLayout;
 
-/// What a poller remembers of its cluster.
+/// What a poller keeps of its cluster.
 #[derive(Debug, Clone, Default)]
 pub(in crate::kafka::poller) struct Memory {
     pub(super) looks: u64,
@@ -24,11 +24,11 @@ pub(in crate::kafka::poller) struct Memory {
     pub(in crate::kafka::poller) names: Option<(Instant, Known<BTreeSet<Arc<str>>>)>,
     pub(super) topics: BTreeMap<Arc<str>, TopicMemory>,
     pub(super) groups: BTreeMap<Arc<str>, GroupMemory>,
-    /// What there was too much of to be read.
+    /// What was too much to read.
     pub(super) refused: BTreeMap<Subject, Refused>,
 }
 
-/// A selection that is not read, and until when it is not looked into again.
+/// A selection that is not read, and the time until which it is skipped.
 #[derive(Debug, Clone)]
 pub(super) struct Refused {
     pub(super) error: ReadError,
@@ -36,8 +36,8 @@ pub(super) struct Refused {
 }
 
 impl Memory {
-    /// For a look with other credentials that is not to count. It asks for the topics that are
-    /// known by name: one that may not be described is left out of a list of all without a word.
+    /// The memory for a trial poll with other credentials. It asks for topics by their known names:
+    /// a list of all leaves out, without an error, those that may not be described.
     pub(in crate::kafka::poller) fn for_rehearsal(
         &self,
         brokers: Vec<NodeId>,
@@ -52,35 +52,35 @@ impl Memory {
     }
 }
 
-/// What is remembered of a topic.
+/// What is kept of a topic.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TopicMemory {
-    /// The partition count that is believed.
+    /// The accepted number of partitions.
     pub(super) count: Option<usize>,
-    /// The last description that answered gave fewer partitions.
+    /// Whether the last description had fewer partitions.
     shrunk: bool,
-    /// Descriptions in a row that said that there is no such topic.
+    /// Descriptions in a row that reported no such topic.
     missing: u32,
     pub(super) internal: bool,
     /// The last known start of each partition's log.
     pub(super) starts: BTreeMap<i32, Offset>,
 }
 
-/// What a look is to believe of a topic.
+/// What a poll uses for a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Belief {
     /// It has this many partitions.
     Partitions(usize),
     /// It does not exist.
     Absent,
-    /// It cannot be said.
+    /// It is unknown.
     Unknown(ReadError),
 }
 
 impl TopicMemory {
-    /// Takes a description in. While brokers disagree, a count may go 20, 4, 20 within 200 ms, and
-    /// a topic be there and not be there: less than before is believed when it is seen twice in a
-    /// row (`kafka.md`, rule 7).
+    /// Records a description. While brokers disagree, a count may go 20, 4, 20 within 200 ms, and a
+    /// topic may exist and not exist. Fewer partitions than before are accepted when they are
+    /// reported twice in a row (`kafka.md`, rule 7).
     pub(super) fn accept(&mut self, described: &Known<TopicLayout>) -> Belief {
         match described {
             Ok(layout) => {
@@ -116,25 +116,25 @@ impl TopicMemory {
     }
 }
 
-/// What is remembered of a group.
+/// What is kept of a group.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GroupMemory {
     pub(super) coordinator: Option<NodeId>,
     pub(super) protocol: Option<Protocol>,
     /// The last description, or why there is none.
     pub(super) description: Option<Known<Description>>,
-    /// When it was read, and what the list then said.
+    /// When it was read, and the entry in the list at that time.
     pub(super) described: Option<(Instant, Listing)>,
-    /// Since when, and in how many looks in a row, the coordinator has said that there is no such
-    /// group.
+    /// Since when, and in how many polls in a row, the coordinator has reported that there is no
+    /// such group.
     pub(super) dead: Option<(Instant, u32)>,
-    /// It has been seen alive.
+    /// Whether it has ever existed.
     pub(super) existed: bool,
-    /// What it was last believed to have committed.
+    /// The committed offsets that were accepted last.
     pub(super) commits: Commits,
-    /// Where its partitions ended before they were first seen.
+    /// Where its partitions ended before they were first found.
     pub(super) earlier: Earlier,
-    /// The topics that its members were last seen with.
+    /// The topics that were last assigned to its members.
     pub(super) assigned: BTreeSet<Arc<str>>,
     /// The topics in which it has committed, and when they were read.
     pub(super) committed: Option<(Instant, Known<BTreeSet<Arc<str>>>)>,
@@ -142,13 +142,13 @@ pub(super) struct GroupMemory {
     fewer_since: Option<Instant>,
 }
 
-/// What a broker's list says of a group; a change of it makes a description due.
+/// A group's entry in a broker's list. A change of it makes a description due.
 pub(super) type Listing = (Option<GroupState>, Protocol);
 
 impl GroupMemory {
-    /// Whether members have to be read though nobody asked for them.
+    /// Whether members have to be read although no user asked for them.
     pub(super) fn description_due(&self, listing: Listing, oldest: Instant) -> bool {
-        // One that is too long is not asked for sooner for that.
+        // A description that was too long is not repeated sooner.
         let failed = match &self.description {
             Some(Ok(_)) => false,
             Some(Err(error)) => !error.is_too_much(),
@@ -162,7 +162,7 @@ impl GroupMemory {
         }
     }
 
-    /// Takes a description in.
+    /// Records a description.
     pub(super) fn accept(&mut self, at: Instant, listing: Listing, description: Description) {
         let assigned: BTreeSet<_> = description
             .members
@@ -175,22 +175,22 @@ impl GroupMemory {
         } else if description.state == Ok(GroupState::Stable) && !assigned.is_empty() {
             self.assigned = assigned;
         } else {
-            // A rebalance hides some partitions or all: nothing is forgotten before it is over.
+            // A rebalance hides some or all partitions: nothing is forgotten before it is over.
             self.assigned.extend(assigned);
         }
         self.described = Some((at, listing));
         self.description = Some(Ok(description));
     }
 
-    /// Takes in that a description is too long, or, with the ones before it, names more than
-    /// `limit` topics: nothing of it is kept, nor of what was older.
+    /// Records that a description is too long, or that it and earlier ones have more than `limit`
+    /// topics. Nothing of it or of earlier ones is kept.
     pub(super) fn refuse(&mut self, at: Instant, listing: Listing, error: ReadError) {
         self.assigned.clear();
         self.described = Some((at, listing));
         self.description = Some(Err(error));
     }
 
-    /// Takes a failed description in: what is older stays.
+    /// Records a failed description. An older one stays.
     pub(super) fn reject(&mut self, error: &ReadError) {
         match &mut self.description {
             Some(Ok(_)) => {}
@@ -199,8 +199,8 @@ impl GroupMemory {
         self.described = None;
     }
 
-    /// Takes in the topics in which it has committed. Fewer than before are believed, as with the
-    /// offsets themselves, when that has been read for as long as `doubt`.
+    /// Records the topics in which it has committed. Fewer than before are accepted, like lower
+    /// offsets, after they have been read for the time `doubt`.
     pub(super) fn accept_committed(
         &mut self,
         now: Instant,
@@ -222,9 +222,9 @@ impl GroupMemory {
         self.committed = Some((now, topics));
     }
 
-    /// Takes in that its coordinator says that there is no such group. Whether to believe it: when
-    /// it is said twice in a row (`kafka.md`, rule 7), and of a group that was there before, when
-    /// it has been said for as long as `doubt`.
+    /// Records that its coordinator reports no such group, and returns whether that is accepted:
+    /// after two reports in a row (`kafka.md`, rule 7) and, for a group that existed before, after
+    /// reports for the time `doubt`.
     pub(super) fn accept_dead(&mut self, now: Instant, doubt: Duration) -> bool {
         let (since, times) = self.dead.unwrap_or((now, 0));
         self.dead = Some((since, times.saturating_add(1)));
@@ -236,13 +236,13 @@ impl GroupMemory {
         gone
     }
 
-    /// Takes in that it exists.
+    /// Records that it exists.
     pub(super) fn accept_alive(&mut self) {
         self.dead = None;
         self.existed = true;
     }
 
-    /// Whether it has members, as far as was last seen.
+    /// Whether it has members, as far as is known.
     pub(super) fn has_members(&self) -> Known<bool> {
         match &self.description {
             Some(Ok(description)) => Ok(!description.members.is_empty()),

@@ -1,6 +1,6 @@
-//! One look at a cluster, from the first question to the snapshot. The order is that of `kafka.md`:
-//! groups, members, topics, committed offsets, and end offsets last, so that lag is never negative
-//! by our own doing.
+//! One poll of a cluster, from the first request to the snapshot. The order is that of `kafka.md`:
+//! groups, members, topics, committed offsets, and end offsets last, so that this order never makes
+//! a lag negative.
 
 mod admission;
 mod backlog_age;
@@ -36,13 +36,13 @@ use memory::Memory;
 use offsets::Committed;
 use topics::Described;
 
-/// One look.
+/// One poll.
 pub(super) struct Look<'a> {
     pub(super) clock: &'a Clock,
     pub(super) settings: &'a Settings,
     pub(super) quota: &'a Quota,
     pub(super) cluster: &'a Identity,
-    /// What was granted before this look.
+    /// What was granted before this poll.
     pub(super) held: BTreeSet<Subject>,
     pub(super) memory: &'a mut Memory,
     pub(super) wanted: &'a Wanted,
@@ -50,10 +50,10 @@ pub(super) struct Look<'a> {
     started: Timestamp,
 }
 
-/// What each broker that answered lists.
+/// The groups that each broker listed.
 pub(super) type Lists = BTreeMap<NodeId, Vec<ListedGroup>>;
 
-/// The topics that each group's selections come to.
+/// The topics of each group's selections.
 pub(super) type Selected = BTreeMap<Arc<str>, BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>>;
 
 impl<'a> Look<'a> {
@@ -79,12 +79,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What a look at a cluster that does not answer saw.
+    /// The snapshot of a poll in which the cluster did not answer.
     pub(super) fn failed(self, error: ReadError) -> Snapshot {
         self.snapshot(Some(error), BTreeMap::new(), BTreeMap::new())
     }
 
-    /// Looks.
+    /// Runs the poll.
     pub(super) async fn at(mut self, reader: &dyn ClusterReader) -> Snapshot {
         let deadline = self.began + self.settings.look_deadline;
         let ask = Asker::new(reader, deadline, self.settings.call_timeout);
@@ -105,7 +105,7 @@ impl<'a> Look<'a> {
         self.snapshot(None, topics, groups)
     }
 
-    /// Finds the brokers and what each of them lists. Fails if none answers.
+    /// Finds the brokers and the groups that each of them lists. Fails if none answers.
     async fn lists(&mut self, ask: &Asker<'_>) -> Known<Lists> {
         if self.memory.brokers.is_empty() {
             let cluster = ask.any(ask.reader.bootstrap()).await;
@@ -115,7 +115,7 @@ impl<'a> Look<'a> {
         let brokers = self.memory.brokers.clone();
         let mut lists = self.list(ask, &brokers).await;
         if lists.is_empty() {
-            // None of the brokers that we know. The next look begins with a new reader and the
+            // None of the known brokers answered. The next poll begins with a new reader and the
             // bootstrap servers.
             return Err(ask.reader.trouble());
         }
@@ -159,7 +159,7 @@ impl<'a> Look<'a> {
             .into_iter()
             .filter_map(|(on, list)| Some((on, list.ok()?)));
         let wanted = answered.map(|(on, mut list)| {
-            // A large cluster has many more.
+            // A large cluster has many more groups.
             list.retain(|group| self.wanted.groups.contains_key(&group.id));
             list.shrink_to_fit();
             (on, list)
@@ -167,8 +167,8 @@ impl<'a> Look<'a> {
         wanted.collect()
     }
 
-    /// The brokers that have answered all that they were asked in this look, beginning with another
-    /// one each look.
+    /// The brokers that have answered every request of this poll. Each poll begins with another
+    /// one.
     pub(super) fn live(&self, ask: &Asker<'_>) -> Vec<NodeId> {
         let brokers = self.memory.brokers.iter().copied();
         let mut live: Vec<_> = brokers.filter(|on| !ask.is_down(*on)).collect();

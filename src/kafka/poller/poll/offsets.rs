@@ -1,4 +1,4 @@
-//! What each group has committed, and where each partition's log begins and ends.
+//! The committed offsets of each group, and the start and end of each partition's log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,19 +15,18 @@ use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Known, NodeId, Offset, Partition, Topic, TopicPartition};
 use crate::kafka::reader::{DescribedTopics, Position};
 
-/// Requests for committed offsets that are under way at one time. More gains nothing, fewer cost
-/// time.
+/// Concurrent requests for committed offsets. More gain nothing, fewer take longer.
 pub(super) const OFFSET_FETCHES: usize = 200;
 
-/// What a group has committed.
+/// The committed offsets of a group.
 pub(super) struct Committed {
     pub(super) at: Timestamp,
     pub(super) partitions: BTreeMap<TopicPartition, Known<Option<Offset>>>,
 }
 
 impl Committed {
-    /// What is committed beyond the end of a partition has been read by nobody: unknown, not a
-    /// negative lag.
+    /// A commit beyond the end of a partition cannot have been read: it is unknown, not a negative
+    /// lag.
     pub(super) fn refuse_beyond_end(&mut self, topics: &BTreeMap<Arc<str>, Topic>) {
         for (partition, value) in &mut self.partitions {
             let (Ok(Some(committed)), Some(Ok(end))) =
@@ -45,7 +44,7 @@ impl Committed {
     }
 }
 
-/// A partition in what a look has read.
+/// A partition among the topics of a poll.
 pub(super) fn find<'a>(
     topics: &'a BTreeMap<Arc<str>, Topic>,
     partition: &TopicPartition,
@@ -56,7 +55,7 @@ pub(super) fn find<'a>(
     }
 }
 
-/// What a look has read of a partition's log.
+/// The log offsets of a partition in a poll.
 #[derive(Debug, Default)]
 struct Reading {
     end: Option<Known<Offset>>,
@@ -66,7 +65,7 @@ struct Reading {
 type Readings = BTreeMap<TopicPartition, Reading>;
 
 impl Reading {
-    /// The partition, given whether the description has it, its leader, and the last known start of
+    /// The partition, from whether the description has it, its leader, and the last known start of
     /// its log.
     fn partition(
         self,
@@ -75,7 +74,7 @@ impl Reading {
         start: Option<Offset>,
         at: Timestamp,
     ) -> Partition {
-        // Not asked for: it is not there, or has no leader, or its leader does not answer.
+        // Not asked for: it does not exist, has no leader, or its leader does not answer.
         let unread = if described {
             ReadError::LeaderUnavailable
         } else {
@@ -91,7 +90,7 @@ impl Reading {
     }
 }
 
-/// Asks for what a group has committed wherever its coordinator may be.
+/// Asks for the committed offsets of a group, at each candidate for its coordinator.
 async fn committed(
     ask: &Asker<'_>,
     id: &str,
@@ -115,7 +114,7 @@ async fn committed(
 }
 
 impl Look<'_> {
-    /// Reads what each group has committed, partition by partition.
+    /// Reads the committed offsets of each group.
     pub(super) async fn committed(
         &mut self,
         ask: &Asker<'_>,
@@ -151,7 +150,7 @@ impl Look<'_> {
                 .map(|partition| (partition, Err(unanswered.clone())))
                 .collect();
             for (partition, value) in answer.into_iter().flatten() {
-                // A broker may tell of others as well.
+                // A broker may return others as well.
                 if let Some(asked) = all.get_mut(&partition) {
                     *asked = value;
                 }
@@ -167,7 +166,7 @@ impl Look<'_> {
         let answers: Vec<_> = answers.collect().await;
         let mut all = BTreeMap::new();
         for (id, moved, committed) in answers {
-            // What cannot be told in this look is not what nobody asks for.
+            // Topics that this poll could not resolve may still be wanted.
             let all_topics = selected
                 .get(&id)
                 .is_none_or(|selections| selections.values().all(Result::is_ok));
@@ -177,8 +176,8 @@ impl Look<'_> {
         all
     }
 
-    /// Holds what was read against what was believed before, which is forgotten only where
-    /// `all_topics` that count are known.
+    /// Compares the offsets with those accepted before. Those are forgotten only if `all_topics`
+    /// that count are known.
     fn believe(
         &mut self,
         id: &str,
@@ -210,7 +209,7 @@ impl Look<'_> {
         committed
     }
 
-    /// Reads where each partition ends, and where it begins if that is due.
+    /// Reads the end of each partition, and its start if that is due.
     pub(super) async fn offsets(
         &mut self,
         ask: &Asker<'_>,
@@ -281,7 +280,7 @@ impl Look<'_> {
             .collect()
     }
 
-    /// Reads the starts of logs: of all every few looks, and at once where one is not known or
+    /// Reads the starts of logs: all of them every few polls, and one at once if it is unknown or
     /// contradicts what was just read.
     async fn starts(
         &mut self,
@@ -329,7 +328,8 @@ impl Look<'_> {
                     memory.starts.insert(partition.partition, start);
                 }
                 Err(_) => {
-                    // Of a log that ended further on, before the topic was created again.
+                    // This start is of an earlier log with a higher end, before the topic was
+                    // created again.
                     if let (Some(Ok(end)), Some(start)) =
                         (end, memory.starts.get(&partition.partition))
                         && start > end

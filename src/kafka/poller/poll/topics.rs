@@ -17,29 +17,27 @@ use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::Known;
 use crate::kafka::reader::DescribedTopics;
 
-/// Brokers that are asked for topics, one after the other, before the look goes on without.
+/// Brokers to ask for topics, one after the other, before the poll continues without an answer.
 const DESCRIBE_TRIES: usize = 3;
 
-/// Topics in one question: a broker that answers for thousands at once may take longer than it is
-/// given.
+/// Topics in one request: a broker that answers for thousands at once may exceed the timeout.
 pub(in crate::kafka::poller) const TOPICS_A_CALL: usize = 500;
 
-/// What a look has seen of its topics.
+/// What a poll has found of its topics.
 pub(super) struct Described {
     pub(super) reply: DescribedTopics,
     pub(super) beliefs: BTreeMap<Arc<str>, Belief>,
 }
 
 impl Look<'_> {
-    /// The topics that each group's selections come to, where those are not too many.
+    /// The topics of each group's selections, unless they are too many.
     pub(super) async fn select_topics(&mut self, ask: &Asker<'_>, sights: &Sights) -> Selected {
         self.list_names(ask).await;
         self.read_committed_topics(ask, sights).await;
         self.admit_names().await
     }
 
-    /// The topics of a selection in order, of which no more than `most` are named, and how many
-    /// there are.
+    /// The topics of a selection, sorted and at most `most` of them, and their total number.
     pub(super) fn resolve(
         &self,
         id: &str,
@@ -74,7 +72,7 @@ impl Look<'_> {
         }
     }
 
-    /// The topics that a group's members are assigned; without members, those in which it has
+    /// The topics that are assigned to a group's members; without members, those in which it has
     /// committed.
     fn of_group(&self, id: &str) -> Known<&BTreeSet<Arc<str>>> {
         let memory = self.memory.groups.get(id).ok_or(ReadError::NotYetRead)?;
@@ -91,7 +89,7 @@ impl Look<'_> {
         }
     }
 
-    /// Lists the names of all topics, now and then, if somebody has a pattern.
+    /// Lists the names of all topics from time to time, if any group has a pattern.
     async fn list_names(&mut self, ask: &Asker<'_>) {
         if self.wanted.matching().is_empty() {
             self.memory.names = None;
@@ -108,13 +106,14 @@ impl Look<'_> {
         let names = names.map(foreign::topic_names);
         let names = names.and_then(|names| self.admit_list(names));
         match (&mut self.memory.names, names) {
-            // An old list is better than none; it is asked for again in the next look.
+            // Keep an old list rather than none. The next poll asks again.
             (Some((_, Ok(_))), Err(error)) if !error.is_too_much() => {}
             (memory, names) => *memory = Some((self.began, names)),
         }
     }
 
-    /// Reads in which topics groups without members have committed, as often as members are read.
+    /// Reads the topics in which groups without members have committed, as often as members are
+    /// read.
     async fn read_committed_topics(&mut self, ask: &Asker<'_>, sights: &Sights) {
         let due = sights.iter().filter_map(|(id, sight)| {
             let wanted = self.wanted.groups.get(id)?;
@@ -171,7 +170,7 @@ impl Look<'_> {
         })
     }
 
-    /// A pattern never means Kafka's own topics.
+    /// Removes internal topics: a pattern never selects them.
     pub(super) fn without_internal(&self, mut selected: Selected) -> Selected {
         let of_patterns = selected
             .values_mut()

@@ -1,4 +1,4 @@
-//! How late a group has been before its first look, by the timestamps of records.
+//! How late a group was before its first poll, by the timestamps of records.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::kafka::model::interest::Interest;
 use crate::kafka::model::snapshot::{Snapshot, TopicPartition};
 use crate::kafka::pool::Settings;
 
-/// An interest in the group `id`, sized for so many seconds of delay.
+/// An interest in the group `id`, sized for this delay in seconds.
 fn sized(id: &str, seconds: u64) -> Interest {
     let mut interest = interest(id, t(), 15);
     interest.group.as_mut().unwrap().max_delay = Some(Duration::from_secs(seconds));
@@ -45,7 +45,7 @@ fn arrive(double: &Double, at: Timestamp) {
     });
 }
 
-/// What is believed of a partition: seconds before the first look, and ends.
+/// The ends of a partition that are used: seconds before the first poll, and offsets.
 fn earlier(snapshot: &Snapshot, partition: i32) -> Option<Vec<(i64, i64)>> {
     let key = TopicPartition {
         topic: "t".into(),
@@ -60,7 +60,7 @@ fn earlier(snapshot: &Snapshot, partition: i32) -> Option<Vec<(i64, i64)>> {
     Some(ends.iter().map(of).collect())
 }
 
-/// What is there to be known in [`behind`].
+/// The ends that can be known with [`behind`].
 const KNOWN: [(i64, i64); 8] = [
     (480, 0),
     (305, 0),
@@ -73,14 +73,14 @@ const KNOWN: [(i64, i64); 8] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn partitions_with_lag_are_asked_once_where_they_ended_before() {
+async fn earlier_ends_are_asked_for_once_for_partitions_with_lag() {
     let double = behind(3);
     // One of them has no lag.
     double.change_group(|group| *group.committed.get_mut(&("t".to_owned(), 2)).unwrap() = 10);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
     let first = rig.look(&watch).await;
-    assert_eq!(earlier(&first, 0), None, "believed at once");
+    assert_eq!(earlier(&first, 0), None, "used at once");
     assert_eq!(double.take_asked("offsets_at"), 2 * 4);
     for _ in 0..3 {
         let next = rig.look(&watch).await;
@@ -94,22 +94,22 @@ async fn partitions_with_lag_are_asked_once_where_they_ended_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timestamps_that_agree_with_what_arrives_are_believed_until_the_history_reaches_back() {
+async fn timestamps_that_agree_with_arrivals_are_used_until_the_commit_passes_the_first_end() {
     let double = behind(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
     rig.look(&watch).await;
     double.take_asked("offsets_at");
-    // Written in the middle between two looks.
+    // Written halfway between two polls.
     arrive(&double, ago(-8));
     let next = rig.look(&watch).await;
     assert_eq!(earlier(&next, 0), Some(KNOWN.to_vec()));
     assert_eq!(double.take_asked("offsets_at"), 1);
-    // The commit comes to where the end was at the first look.
+    // The commit reaches the end of the first poll.
     double.change_group(|group| *group.committed.get_mut(&("t".to_owned(), 0)).unwrap() = 10);
     let next = rig.look(&watch).await;
     assert_eq!(earlier(&next, 0), None);
-    // Behind again: the history says how late.
+    // Behind again: now the history shows how late.
     for _ in 0..5 {
         arrive(&double, ago(0));
         rig.look(&watch).await;
@@ -118,22 +118,20 @@ async fn timestamps_that_agree_with_what_arrives_are_believed_until_the_history_
 }
 
 #[rstest]
-#[case::copied_with_the_times_of_another_cluster(3600)]
-#[case::of_a_clock_that_is_late(20)]
+#[case::copied_with_the_timestamps_of_another_cluster(3600)]
+#[case::from_a_slow_clock(20)]
 #[tokio::test(start_paused = true)]
-async fn timestamps_that_are_older_than_the_arrival_of_their_records_are_not_believed(
-    #[case] late: i64,
-) {
+async fn timestamps_older_than_the_arrivals_are_not_used(#[case] late: i64) {
     let double = behind(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
     for look in 1..=3 {
         let snapshot = rig.look(&watch).await;
         assert_eq!(earlier(&snapshot, 0), None);
-        // Just before the next look.
+        // Just before the next poll.
         arrive(&double, ago(late - 15 * look + 1));
     }
-    // Nothing more is asked, whatever comes.
+    // Nothing more is asked, whatever arrives.
     double.take_asked("offsets_at");
     for look in 4..8 {
         let snapshot = rig.look(&watch).await;
@@ -144,7 +142,7 @@ async fn timestamps_that_are_older_than_the_arrival_of_their_records_are_not_bel
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_was_under_way_at_a_look_costs_a_look() {
+async fn a_record_in_transit_delays_the_confirmation_by_a_poll() {
     let double = behind(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
@@ -152,7 +150,7 @@ async fn a_record_that_was_under_way_at_a_look_costs_a_look() {
     arrive(&double, ago(1));
     let second = rig.look(&watch).await;
     assert_eq!(earlier(&second, 0), None);
-    // Silence does not make up for it, a record of its time does.
+    // A poll without arrivals does not confirm the timestamps, a record with its true time does.
     let third = rig.look(&watch).await;
     assert_eq!(earlier(&third, 0), None);
     arrive(&double, ago(-40));
@@ -161,7 +159,7 @@ async fn a_record_that_was_under_way_at_a_look_costs_a_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_is_sized_by_lag_asks_for_no_times() {
+async fn no_earlier_ends_are_asked_for_under_a_lag_objective() {
     let double = behind(3);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -169,19 +167,19 @@ async fn a_group_that_is_sized_by_lag_asks_for_no_times() {
         rig.look(&watch).await;
     }
     assert_eq!(double.take_asked("offsets_at"), 0);
-    // From when it is sized by delay on.
+    // Once it is sized by delay.
     watch.update(sized("g", 60));
     rig.look(&watch).await;
     let next = rig.look(&watch).await;
     assert!(earlier(&next, 0).is_some());
-    // Another objective is another history.
+    // Another objective starts another history.
     watch.update(sized("g", 30));
     let next = rig.look(&watch).await;
     assert_eq!(earlier(&next, 0), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_leader_does_not_answer_is_asked_again_and_then_given_up() {
+async fn an_unanswered_request_is_repeated_and_then_given_up() {
     let double = behind(3);
     let mut rig = Rig::new(&double, Settings::default());
     // Partition 1 is led by broker 2.
@@ -194,12 +192,12 @@ async fn what_a_leader_does_not_answer_is_asked_again_and_then_given_up() {
     double.mood(2, Mood::Answers);
     rig.look(&watch).await;
     let next = rig.look(&watch).await;
-    // Seen first when it answered first.
+    // First found when it first answered.
     assert!(earlier(&next, 1).is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_objectives_at_once_are_asked_for_a_few_times_a_look() {
+async fn one_poll_asks_for_a_limited_number_of_times() {
     let double = behind(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watches: Vec<_> = (0..10)

@@ -32,19 +32,19 @@ async fn new_credentials_that_work_replace_the_reader_without_a_gap() {
     .await;
     assert!(
         took <= Duration::from_secs(2),
-        "not at the next look's time: {took:?}"
+        "sooner than the next poll: {took:?}"
     );
     assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
     assert_eq!(double.change(|world| (world.opened, world.closed)), (2, 1));
     assert_eq!(
         rig.pool.clusters(),
         1,
-        "credentials are no part of an identity"
+        "credentials are not part of an identity"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_credentials_that_do_not_work_leave_the_reader_and_are_tried_once_a_minute() {
+async fn new_credentials_that_fail_keep_the_reader_and_are_tried_once_a_minute() {
     let double = Double::new(1);
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
@@ -61,19 +61,19 @@ async fn new_credentials_that_do_not_work_leave_the_reader_and_are_tried_once_a_
     }
     let opened = double.change(|world| world.opened);
     assert!((3..=5).contains(&opened), "4 minutes: {opened}");
-    // An older version, seen late by somebody, changes nothing.
+    // An older version that is passed on late changes nothing.
     watch.renew(&login("one", 1));
     assert!(rig.look(&watch).await.renewal.is_some());
     watch.renew(&login("one", 3));
     assert_eq!(
         rig.look(&watch).await.renewal,
         None,
-        "what works is used already"
+        "the working credentials are in use"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_credentials_that_meet_no_answer_are_tried_again_within_a_minute() {
+async fn new_credentials_without_an_answer_are_tried_again_within_a_minute() {
     let double = Double::new(1);
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
@@ -83,7 +83,7 @@ async fn new_credentials_that_meet_no_answer_are_tried_again_within_a_minute() {
     double.change(|world| world.bootstrap = Mood::Silent);
     watch.renew(&login("two", 2));
     let snapshot = rig.look(&watch).await;
-    assert_eq!(snapshot.error, None, "what works goes on");
+    assert_eq!(snapshot.error, None, "the working reader continues");
     assert!(matches!(
         snapshot.renewal,
         Some(ReadError::Unreachable { .. })
@@ -92,12 +92,12 @@ async fn new_credentials_that_meet_no_answer_are_tried_again_within_a_minute() {
     let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
     assert!(
         (Duration::from_secs(25)..Duration::from_secs(55)).contains(&took),
-        "neither at each look nor as after a refusal: {took:?}"
+        "neither at each poll nor as late as after a refusal: {took:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_login_is_tried_once_a_minute_however_many_wait_and_new_credentials_at_once() {
+async fn a_refused_login_is_tried_once_a_minute_and_new_credentials_at_once() {
     let double = Double::new(1);
     set_password(&double, "two");
     let mut rig = Rig::new(&double, Settings::default());
@@ -127,7 +127,7 @@ async fn a_refused_login_is_tried_once_a_minute_however_many_wait_and_new_creden
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
+async fn working_credentials_are_used_again_when_the_newest_fail() {
     let double = Double::new(1);
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
@@ -135,7 +135,7 @@ async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
     rig.look(&watch).await;
     watch.renew(&login("wrong", 2));
     assert!(rig.look(&watch).await.renewal.is_some());
-    // A restart of the brokers: every connection is lost.
+    // The brokers restart: every connection is lost.
     double.change(|world| world.broken = true);
     let snapshot = rig.look(&watch).await;
     assert_eq!(snapshot.error, None);
@@ -144,8 +144,8 @@ async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
         Some(ReadError::Authentication { .. })
     ));
     assert_eq!(rig.look(&watch).await.error, None);
-    // The newest are refused again when their time comes, and then the brokers go away: what worked
-    // is not forgotten for that.
+    // The newest are refused again at their next attempt, and then the brokers go away. The working
+    // credentials are not forgotten for that.
     double.change(|world| world.leaves_after_refusal = true);
     while rig.look(&watch).await.error.is_none() {
         double.change(|world| world.broken = true);
@@ -153,7 +153,7 @@ async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
     double.change(|world| world.leaves_after_refusal = false);
     double.change(|world| world.bootstrap = Mood::Answers);
     assert_eq!(rig.look(&watch).await.error, None);
-    // Neither is known any more.
+    // Neither is accepted any longer.
     set_password(&double, "three");
     double.change(|world| world.broken = true);
     assert!(rig.look(&watch).await.error.is_some());
@@ -162,7 +162,7 @@ async fn what_worked_is_gone_back_to_when_the_newest_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_credentials_that_met_no_answer_are_tried_once_those_before_are_refused() {
+async fn unanswered_new_credentials_are_tried_once_the_previous_are_refused() {
     let double = Double::new(1);
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
@@ -172,7 +172,7 @@ async fn new_credentials_that_met_no_answer_are_tried_once_those_before_are_refu
     double.change(|world| world.bootstrap = Mood::Silent);
     watch.renew(&login("two", 2));
     assert!(rig.look(&watch).await.renewal.is_some());
-    // The brokers answer again, and have forgotten who was logged in.
+    // The brokers answer again, and have dropped every login.
     double.change(|world| {
         world.bootstrap = Mood::Answers;
         world.broken = true;
@@ -181,7 +181,7 @@ async fn new_credentials_that_met_no_answer_are_tried_once_those_before_are_refu
     assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
 }
 
-/// A user of this password that may not describe some of it.
+/// Denies a user with this password some topics or groups.
 fn deny(double: &Double, password: &str, denied: &[&'static str]) {
     let denied = denied.iter().copied().collect();
     double.change(|world| world.denied.insert(password.to_owned(), denied));
@@ -199,7 +199,7 @@ fn says_what_is_lost(renewal: Option<&ReadError>, said: &str) {
 #[case::both(&["topic t", "group g"], "topic t and 1 more, which the previous user may: \
     grant Describe on them")]
 #[tokio::test(start_paused = true)]
-async fn a_new_user_that_may_read_less_does_not_take_the_place_of_one_that_may(
+async fn a_new_user_with_fewer_rights_does_not_replace_the_previous(
     #[case] denied: &[&'static str],
     #[case] lost: &str,
     #[values(t(), TopicSelection::Pattern(TopicPattern::new("t.*").unwrap()), TopicSelection::OfGroup)]
@@ -227,17 +227,17 @@ async fn a_new_user_that_may_read_less_does_not_take_the_place_of_one_that_may(
     }
     let opened = double.change(|world| world.opened) - opened;
     assert!((2..=5).contains(&opened), "tried in 2 minutes: {opened}");
-    // The rights are given: within a minute it reads.
+    // The rights are granted: within a minute it reads.
     deny(&double, "two", &[]);
     let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
     assert!(took < Duration::from_secs(55), "{took:?}");
     assert_eq!(committed(&watch.latest().unwrap()), [Ok(Some(7))]);
     let left = double.change(|world| world.opened - world.closed);
-    assert_eq!(left, 1, "the reader before is closed");
+    assert_eq!(left, 1, "the previous reader is closed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_user_that_reads_more_here_and_as_little_there_takes_the_place() {
+async fn a_new_user_with_more_rights_replaces_the_previous() {
     let double = Double::new(1);
     set_password(&double, "none");
     double.group("h", 2, 1);
@@ -257,7 +257,7 @@ async fn a_new_user_that_reads_more_here_and_as_little_there_takes_the_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_user_that_may_read_less_is_better_than_one_that_is_gone() {
+async fn a_new_user_with_fewer_rights_replaces_a_deleted_one() {
     let double = Double::new(1);
     double.group("h", 2, 1);
     set_password(&double, "one");
@@ -267,11 +267,11 @@ async fn a_new_user_that_may_read_less_is_better_than_one_that_is_gone() {
     deny(&double, "two", &["group g"]);
     watch.renew(&login("two", 2));
     assert!(rig.look(&watch).await.renewal.is_some());
-    // Connections are lost, not the user: what worked is gone back to.
+    // The connections are lost, but not the user: the working credentials are used again.
     double.change(|world| world.broken = true);
     assert!(rig.look(&watch).await.renewal.is_some());
     assert_eq!(committed(&watch.latest().unwrap()), [Ok(Some(7))]);
-    // The user before is deleted.
+    // The previous user is deleted.
     set_password(&double, "other");
     double.change(|world| world.broken = true);
     let snapshot = rig.look(&watch).await;
@@ -282,11 +282,11 @@ async fn a_new_user_that_may_read_less_is_better_than_one_that_is_gone() {
     ));
 }
 
-/// Regression: a token that ended on connections that lived on was answered with the advice to
-/// grant Describe, for ever.
+/// Regression: when a token expired on connections that stayed open, the message advised to grant
+/// Describe, and never changed.
 #[rstest]
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_all_at_once_by_token_is_read_over_new_connections_in_the_same_look(
+async fn an_expired_token_is_renewed_over_new_connections_in_the_same_poll(
     #[values(t(), TopicSelection::Pattern(TopicPattern::new("t.*").unwrap()), TopicSelection::OfGroup)]
     topics: TopicSelection,
 ) {
@@ -311,10 +311,10 @@ async fn what_is_refused_all_at_once_by_token_is_read_over_new_connections_in_th
 }
 
 #[rstest]
-#[case::a_right_that_was_taken_back(by_token(), usize::MAX, 2)]
+#[case::a_revoked_right(by_token(), usize::MAX, 2)]
 #[case::no_token(login("one", 1), 1, 1)]
 #[tokio::test(start_paused = true)]
-async fn rights_that_are_gone_are_asked_for_once_over_new_connections_and_only_by_token(
+async fn revoked_rights_cause_one_reconnect_and_only_with_tokens(
     #[case] connection: crate::kafka::connection::Connection,
     #[case] ended: usize,
     #[case] opened: usize,
@@ -339,7 +339,7 @@ async fn rights_that_are_gone_are_asked_for_once_over_new_connections_and_only_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_right_that_is_gone_while_others_stay_is_no_reason_to_connect_anew() {
+async fn losing_one_of_several_rights_causes_no_reconnect() {
     let double = Double::new(1);
     double.group("h", 2, 1);
     let mut rig = Rig::new(&double, Settings::default());

@@ -1,5 +1,5 @@
-//! A cluster that does what a test says: what there is, and how it misbehaves. What it answers is
-//! in [`reading`].
+//! A cluster under the control of a test: what exists, and how it misbehaves. [`reading`] has its
+//! answers.
 
 mod reading;
 
@@ -15,13 +15,13 @@ use crate::kafka::model::snapshot::{GroupState, Known, Member, NodeId, Protocol}
 use crate::kafka::reader::Cluster;
 use crate::sync::lock;
 
-/// What a broker does with questions.
+/// How a broker treats requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
     Answers,
-    /// Times out, as librdkafka would say it.
+    /// Times out, with librdkafka's error.
     Silent,
-    /// Never answers: librdkafka hangs.
+    /// Never answers, as if librdkafka hung.
     Hangs,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct FakeGroup {
     pub(super) protocol: Protocol,
     pub(super) members: Vec<Member>,
     pub(super) committed: BTreeMap<(String, i32), i64>,
-    /// What describing and fetching answer instead.
+    /// The answer to describe and fetch requests instead of the normal one.
     pub(super) error: Option<ReadError>,
 }
 
@@ -59,41 +59,41 @@ pub(super) struct World {
     pub(super) broken: bool,
     pub(super) panics: bool,
     pub(super) close_hangs: bool,
-    /// Answers have more in them than what was asked for.
+    /// Whether answers contain more than was asked for.
     pub(super) talkative: bool,
-    /// Topics that nobody describes for now.
+    /// Topics that no broker describes for now.
     pub(super) undescribed: BTreeSet<String>,
-    /// A question about many partitions is answered at once, and not one after the other.
+    /// Whether a request about many partitions is answered at once, and not one after the other.
     pub(super) quick: bool,
-    /// Whoever is refused is the last to get an answer.
+    /// Whether all brokers go silent after a refused login.
     pub(super) leaves_after_refusal: bool,
-    /// Who logs in needs this, or one of those in `denied`. Whoever is in stays in.
+    /// The password for a login, besides those in `denied`. Existing logins stay.
     pub(super) password: Option<Secret>,
-    /// What who logs in with which password may not describe, as `topic t` or `group g`.
+    /// What a login with each password may not describe, as `topic t` or `group g`.
     pub(super) denied: BTreeMap<String, BTreeSet<&'static str>>,
-    /// Whoever was let in before may describe nothing any more: the first so many that logged in.
+    /// This many logins, the first ones, may no longer describe anything.
     pub(super) ended: usize,
     /// The times of records and their offsets, in every partition.
     pub(super) times: Vec<(Timestamp, i64)>,
     pub(super) opened: usize,
     pub(super) closed: usize,
-    /// Partitions of which an offset was asked for, of those that were asked for at once.
+    /// Partitions for which an offset was asked for, in requests about several at once.
     pub(super) offsets_asked: usize,
-    /// Questions, in order: what, and to which broker (0: any).
+    /// Requests, in order: which, and to which broker (0: any).
     pub(super) asked: Vec<(&'static str, i32)>,
 }
 
-/// The cluster, and who has logged in.
+/// The cluster, and a login to it.
 #[derive(Debug, Clone)]
 pub(super) struct Double(pub(super) Arc<Mutex<World>>, Login);
 
-/// What somebody has logged in with, and how many did before.
+/// The password of a login, and how many logins were before it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Login(Option<Secret>, usize);
 
 impl Double {
-    /// Three brokers, a topic `t` of `partitions` partitions from 0 to 10, and a group `g` on
-    /// broker 1 that has read 7 of each.
+    /// Three brokers, a topic `t` with `partitions` partitions from 0 to 10, and a group `g` on
+    /// broker 1 that has committed 7 in each.
     pub(super) fn new(partitions: i32) -> Self {
         let topic = FakeTopic {
             partitions: (0..partitions).map(|p| (p % 3 + 1, 0, 10)).collect(),
@@ -152,7 +152,7 @@ impl Double {
         self.change(|world| world.brokers.insert(broker, mood));
     }
 
-    /// How many questions of this kind since the last time.
+    /// Requests of this kind since the last call.
     pub(super) fn take_asked(&self, what: &str) -> usize {
         self.change(|world| {
             let before = world.asked.len();
@@ -161,7 +161,7 @@ impl Double {
         })
     }
 
-    /// Every question takes a millisecond; a broker that is silent, a second and a half.
+    /// Every request takes a millisecond, to a silent broker a second and a half.
     async fn ask<T>(
         &self,
         what: &'static str,
@@ -169,7 +169,7 @@ impl Double {
         answer: impl FnOnce(&World) -> Known<T>,
     ) -> Known<T> {
         let mood = self.change(|world| {
-            assert!(!world.panics, "the double was told to");
+            assert!(!world.panics, "the test asked for it");
             world.asked.push((what, on));
             match on {
                 0 => world.bootstrap,
@@ -219,7 +219,7 @@ impl World {
         Ok(())
     }
 
-    /// The group as the broker `on` sees it, for who may describe it.
+    /// The group as the broker `on` reports it to this login.
     fn coordinated(&self, who: &Login, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
         self.may_describe(who, &format!("group {id}"))?;
         match self.groups.get(id) {
@@ -227,7 +227,7 @@ impl World {
                 error: Some(error), ..
             }) => Err(error.clone()),
             Some(group) if group.coordinator == on => Ok(Some(group)),
-            // Broker 2 would coordinate what does not exist.
+            // Broker 2 would coordinate groups that do not exist.
             None if on == 2 => Ok(None),
             _ => Err(ReadError::NotCoordinator),
         }

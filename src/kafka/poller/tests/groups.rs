@@ -1,4 +1,4 @@
-//! Groups: where they are, in what state, who is in them, what they have committed.
+//! Groups: their coordinator, state, members and commits.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ fn state(snapshot: &Snapshot) -> Result<GroupState, ReadError> {
     snapshot.groups["g"].state.clone()
 }
 
-/// The look in which the description was read, if there is one.
+/// The poll that read the description, if there is one.
 fn described(snapshot: &Snapshot) -> Option<u64> {
     let description = snapshot.groups["g"].description.as_ref()?;
     Some(description.as_ref().ok()?.look)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_in_no_list_is_what_its_coordinator_says() {
+async fn a_group_in_no_list_has_the_state_that_its_coordinator_reports() {
     let double = Double::new(2);
     double.change_group(|group| group.listed.clear());
     let mut rig = Rig::new(&double, Settings::default());
@@ -41,7 +41,7 @@ async fn a_group_in_no_list_is_what_its_coordinator_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_nobody_knows_is_unknown_and_not_gone() {
+async fn a_group_that_no_broker_reports_is_unknown_and_not_gone() {
     let double = Double::new(2);
     double.change_group(|group| {
         group.listed.clear();
@@ -57,7 +57,7 @@ async fn a_group_that_nobody_knows_is_unknown_and_not_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_never_was_is_dead_when_the_coordinator_said_so_in_two_looks() {
+async fn a_group_that_never_existed_is_dead_after_two_polls() {
     let double = Double::new(2);
     double.change(|world| world.groups.clear());
     let mut rig = Rig::new(&double, Settings::default());
@@ -72,13 +72,13 @@ async fn a_group_that_never_was_is_dead_when_the_coordinator_said_so_in_two_look
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_looks_in_a_second_do_not_make_a_known_group_dead() {
+async fn two_polls_in_a_second_do_not_make_a_known_group_dead() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     rig.look(&watch).await;
     let group = double.change(|world| world.groups.remove("g")).unwrap();
-    // What a coordinator says that has taken over and not caught up (`commits`).
+    // The answer of a coordinator that has taken over and not caught up (`commits`).
     for _ in 0..3 {
         watch.look_now();
         let snapshot = rig.look(&watch).await;
@@ -94,12 +94,12 @@ async fn two_looks_in_a_second_do_not_make_a_known_group_dead() {
     rig.look(&watch).await;
     rig.look(&watch).await;
     let snapshot = rig.look(&watch).await;
-    assert_eq!(state(&snapshot), Ok(GroupState::Dead), "said for 30 s");
+    assert_eq!(state(&snapshot), Ok(GroupState::Dead), "reported for 30 s");
     assert_eq!(committed(&snapshot), vec![Ok(None); 2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_older_commit_is_doubted_until_it_lasts() {
+async fn a_lower_commit_is_unknown_until_it_lasts() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -124,7 +124,7 @@ async fn an_older_commit_is_doubted_until_it_lasts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_older_commit_is_doubted_also_after_a_look_that_could_not_tell_the_topics() {
+async fn a_lower_commit_is_unknown_also_after_a_poll_without_topics() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(TopicSelection::OfGroup);
@@ -147,7 +147,7 @@ async fn an_older_commit_is_doubted_also_after_a_look_that_could_not_tell_the_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_may_not_be_described_says_so() {
+async fn a_group_that_may_not_be_described_has_that_error() {
     let double = Double::new(1);
     let denied = ReadError::Authorization {
         resource: "group g".to_owned(),
@@ -180,7 +180,7 @@ async fn a_lost_coordinator_makes_its_groups_unknown_and_no_others() {
     assert_eq!(
         described(&snapshot),
         Some(1),
-        "the members that were seen are kept"
+        "the last known members are kept"
     );
     let other = &snapshot.groups["h"];
     assert_eq!(other.state, Ok(GroupState::Empty));
@@ -208,7 +208,7 @@ async fn a_group_in_two_lists_is_read_where_it_is_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_are_read_first_then_rarely() {
+async fn members_are_read_at_first_and_then_every_two_minutes() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -216,7 +216,7 @@ async fn members_are_read_first_then_rarely() {
     for _ in 0..18 {
         looks.push(described(&*rig.look(&watch).await).unwrap());
     }
-    // Every two minutes, which is 8 looks of 15 s.
+    // Every two minutes, which is 8 polls of 15 s.
     looks.dedup();
     assert_eq!(looks, [1, 9, 17]);
 }
@@ -237,7 +237,7 @@ async fn members_are_read_when_the_list_shows_a_change(#[case] change: fn(&mut F
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_are_read_at_each_look_while_somebody_attends() {
+async fn members_are_read_in_each_poll_while_a_watch_asks_for_it() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -264,7 +264,7 @@ async fn a_rebalance_of_kip_848_has_no_name_on_the_wire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_that_is_not_said_is_unknown() {
+async fn a_state_that_is_not_reported_is_unknown() {
     let double = Double::new(2);
     double.change_group(|group| group.state = None);
     let mut rig = Rig::new(&double, Settings::default());
@@ -276,7 +276,7 @@ async fn a_state_that_is_not_said_is_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_broker_is_asked_for_its_groups_in_the_same_look() {
+async fn a_new_broker_is_asked_for_its_groups_in_the_same_poll() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -290,7 +290,7 @@ async fn a_new_broker_is_asked_for_its_groups_in_the_same_look() {
     assert_eq!(snapshot.groups["g"].coordinator, Some(NodeId(4)));
     assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 2]);
     assert_eq!(snapshot.brokers.len(), 4);
-    // Every look tells when its answers came.
+    // Every poll records when its answers came.
     assert!(snapshot.groups["g"].committed_at <= snapshot.finished);
     assert!(
         snapshot.finished.duration_since(snapshot.started)

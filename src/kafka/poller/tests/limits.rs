@@ -1,4 +1,4 @@
-//! More than can be held: selections that are refused, and what goes on beside them.
+//! More than can be held: selections that are refused, and the groups that are still read.
 
 mod told;
 
@@ -13,7 +13,7 @@ use crate::kafka::model::interest::{Interest, Key};
 use crate::kafka::model::snapshot::{Known, Snapshot, Topic};
 use crate::kafka::pool::{Settings, Watch};
 
-/// A cluster with `t`, which `h` and `g` read, and so many topics besides, of 20 partitions each.
+/// A cluster with `t`, which `h` and `g` read, and this many other topics of 20 partitions each.
 fn large(topics: usize) -> Double {
     let double = Double::new(6);
     double.group("h", 2, 6);
@@ -54,7 +54,7 @@ fn watch_with(rig: &Rig, namespace: &str, interest: Interest) -> Watch {
         .unwrap()
 }
 
-/// The next look: all who watch are woken after each.
+/// The next poll. Every watch is woken after each.
 async fn look(rig: &mut Rig, watch: &Watch) -> Arc<Snapshot> {
     let before = watch.latest().map_or(0, |snapshot| snapshot.look);
     loop {
@@ -77,7 +77,7 @@ fn topics(snapshot: &Snapshot, id: &str, selection: &TopicSelection) -> Known<us
     Ok(topics.len())
 }
 
-/// All partitions of all topics that `id` selects are known.
+/// Whether all partitions of all topics that `id` selects are known.
 fn is_read(snapshot: &Snapshot, id: &str, selection: &TopicSelection, partitions: usize) -> bool {
     let group = &snapshot.groups[id];
     let ends = group.topics_for(selection).unwrap_or_default().iter();
@@ -92,7 +92,7 @@ fn is_read(snapshot: &Snapshot, id: &str, selection: &TopicSelection, partitions
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pattern_on_a_large_cluster_hurts_nobody_but_its_own_group() {
+async fn a_pattern_on_a_large_cluster_affects_its_own_group_only() {
     let double = large(10_000);
     let mut rig = Rig::new(&double, settings(5_000, 20_000));
     let all = pattern(".*");
@@ -120,16 +120,12 @@ async fn a_pattern_on_a_large_cluster_hurts_nobody_but_its_own_group() {
             ["t"]
         );
     }
-    assert_eq!(double.take_asked("committed"), 8, "of the neighbour alone");
-    assert_eq!(double.take_asked("topics"), 8, "of the neighbour alone");
+    assert_eq!(double.take_asked("committed"), 8, "for the neighbour only");
+    assert_eq!(double.take_asked("topics"), 8, "for the neighbour only");
     double.change(|world| {
-        assert_eq!(
-            world.offsets_asked,
-            6 * (8 + 2),
-            "ends, and two times starts"
-        );
+        assert_eq!(world.offsets_asked, 6 * (8 + 2), "ends, and starts twice");
     });
-    // Of its own accord, as soon as it asks for less.
+    // It is read again as soon as it asks for less.
     let few = pattern("of-all-0000[0-4]");
     careless.update(interest("g", few.clone(), 15));
     let snapshot = look(&mut rig, &neighbour).await;
@@ -138,7 +134,7 @@ async fn a_pattern_on_a_large_cluster_hurts_nobody_but_its_own_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn describing_ends_as_soon_as_there_are_certainly_too_many() {
+async fn describing_stops_as_soon_as_there_are_too_many() {
     let double = large(10_000);
     let mut rig = Rig::new(&double, settings(15_000, 60_000));
     let all = pattern(".*");
@@ -158,12 +154,12 @@ async fn describing_ends_as_soon_as_there_are_certainly_too_many() {
     assert!((15_001..=15_020).contains(&partitions), "{partitions}");
     assert_eq!(double.take_asked("topics"), 2, "a thousand topics at most");
     assert!(is_read(&snapshot, "h", &t(), 6));
-    // For a minute that stands.
+    // The refusal stands for a minute.
     for _ in 0..3 {
         assert!(is_read(&*look(&mut rig, &neighbour).await, "h", &t(), 6));
     }
-    assert_eq!(double.take_asked("topics"), 3, "of the neighbour alone");
-    // And then it is looked into again: topics may have gone.
+    assert_eq!(double.take_asked("topics"), 3, "for the neighbour only");
+    // Then it is checked again: topics may be gone.
     double.change(|world| {
         world
             .topics
@@ -178,7 +174,7 @@ async fn describing_ends_as_soon_as_there_are_certainly_too_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_of_more_partitions_than_may_be_is_too_much() {
+async fn a_topic_with_too_many_partitions_is_refused() {
     let double = large(0);
     double.change(|world| {
         let partitions = vec![(1, 0, 10); 200_000];
@@ -208,7 +204,7 @@ async fn a_topic_of_more_partitions_than_may_be_is_too_much() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_that_can_be_read_is_read_who_comes_last_is_refused() {
+async fn the_last_to_come_is_refused_when_nothing_is_left() {
     let double = large(100);
     for id in ["i", "j"] {
         double.group(id, 3, 0);
@@ -219,7 +215,7 @@ async fn when_all_that_can_be_read_is_read_who_comes_last_is_refused() {
     let _first = watch(&rig, "shop", "g", ones.clone());
     let second = watch(&rig, "shop", "h", pattern("of-all-0002.|of-all-0001."));
     look(&mut rig, &second).await;
-    // 200 and 400 are read; 1,000 more are not, and 200 more are.
+    // 200 and 400 are read; 1,000 more are refused, and 200 more are read.
     let large = watch(&rig, "shop", "i", tens.clone());
     let small = watch(&rig, "shop", "j", ones.clone());
     let snapshot = look(&mut rig, &small).await;
@@ -238,11 +234,11 @@ async fn when_all_that_can_be_read_is_read_who_comes_last_is_refused() {
     );
     let left = 999 - 4 - (200 + 4) - (400 + 4) - (200 + 4) - 4;
     assert_eq!(topics(&snapshot, "i", &tens), Err(too_many(left)));
-    // It stays so, whoever is asked for first.
+    // This stays so, in whatever order they are asked for.
     let snapshot = look_after(&mut rig, &small, 8).await;
     assert!(is_read(&snapshot, "g", &ones, 200) && is_read(&snapshot, "j", &ones, 200));
     topics(&snapshot, "i", &tens).unwrap_err();
-    // Another namespace has room of its own.
+    // Another namespace has its own share.
     let other = watch(&rig, "elsewhere", "k", ones.clone());
     let snapshot = look(&mut rig, &other).await;
     assert_eq!(topics(&snapshot, "k", &ones), Ok(10));
@@ -253,13 +249,13 @@ async fn when_all_that_can_be_read_is_read_who_comes_last_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_one_look_those_that_are_read_come_before_newcomers() {
+async fn groups_that_are_read_come_before_newcomers_in_a_poll() {
     let double = large(100);
     let mut rig = Rig::new(&double, settings(1_000, 1_000));
     let (few, all) = (pattern("of-all-0000[1-6]"), pattern("of-all-000[0-2].*"));
     let read = watch(&rig, "shop", "h", all.clone());
     assert!(is_read(&*look(&mut rig, &read).await, "h", &all, 600));
-    // One topic has more partitions, and somebody comes who wants as much as is left.
+    // A topic gets more partitions, and a newcomer wants as much as is left.
     double.change(|world| {
         world
             .topics
@@ -279,7 +275,7 @@ async fn in_one_look_those_that_are_read_come_before_newcomers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_restart_those_that_were_read_come_first() {
+async fn after_a_restart_groups_that_were_read_come_first() {
     let double = large(100);
     let mut rig = Rig::new(&double, settings(1_000, 1_000));
     let all = pattern("of-all-000[0-2].*");
@@ -297,20 +293,20 @@ async fn after_a_restart_those_that_were_read_come_first() {
     let snapshot = look_after(&mut rig, &read, 6).await;
     assert!(is_read(&snapshot, "h", &all, 600));
     assert!(topics(&snapshot, "g", &all).is_err_and(|error| error.is_too_much()));
-    // Another restart, after which there is room.
+    // Another restart, after which there is enough.
     drop(read);
     let snapshot = look_after(&mut rig, &refused, 6).await;
     assert!(is_read(&snapshot, "g", &all, 600));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_be_read_for_a_moment_is_not_pushed_out() {
+async fn a_group_that_is_unreadable_for_a_moment_keeps_its_grant() {
     let double = large(100);
     let mut rig = Rig::new(&double, settings(1_000, 1_000));
     let all = pattern("of-all-000[0-2].*");
     let read = watch(&rig, "shop", "g", all.clone());
     assert!(is_read(&*look(&mut rig, &read).await, "g", &all, 600));
-    // Nobody describes its topics for a while, and others want to be read.
+    // No broker describes its topics for a while, and others want to be read.
     double.change(|world| {
         let topics = world
             .topics
@@ -330,7 +326,7 @@ async fn who_cannot_be_read_for_a_moment_is_not_pushed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_namespace_cannot_have_a_group_refused_by_selecting_more_for_it() {
+async fn a_namespace_cannot_get_a_group_of_another_refused() {
     let double = large(1_000);
     let mut rig = Rig::new(&double, settings(1_000, 10_000));
     let own = watch(&rig, "shop", "g", t());

@@ -1,4 +1,4 @@
-//! When looks happen, and how long one may take.
+//! When polls happen, and how long one may take.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn seconds(duration: Duration) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_look_is_at_once_and_the_next_ones_at_the_interval() {
+async fn the_first_poll_is_at_once_and_the_next_ones_at_the_interval() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -31,11 +31,11 @@ async fn the_first_look_is_at_once_and_the_next_ones_at_the_interval() {
 }
 
 #[rstest]
-#[case::the_most_eager_counts(&[15, 7], 7)]
-#[case::not_too_often(&[1], 5)]
-#[case::not_too_rarely(&[3600], 30)]
+#[case::the_shortest(&[15, 7], 7)]
+#[case::the_least(&[1], 5)]
+#[case::the_longest(&[3600], 30)]
 #[tokio::test(start_paused = true)]
-async fn the_interval_is_what_its_users_ask_within_bounds(
+async fn the_interval_is_the_shortest_of_its_users_within_bounds(
     #[case] asked: &[u64],
     #[case] expected: u64,
 ) {
@@ -47,7 +47,7 @@ async fn the_interval_is_what_its_users_ask_within_bounds(
         .collect();
     let number = watches[0].latest().map_or(0, |snapshot| snapshot.look);
     assert_eq!(number, 0);
-    // All are woken once a look.
+    // Each poll wakes all.
     for _ in &watches {
         rig.wakeups.next().await;
     }
@@ -56,7 +56,7 @@ async fn the_interval_is_what_its_users_ask_within_bounds(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_is_asked_for_comes_at_once_but_not_twice_in_a_second() {
+async fn a_requested_poll_comes_at_once_but_not_twice_in_a_second() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -92,7 +92,7 @@ async fn a_new_interest_does_not_wait_for_the_interval() {
     assert!(took <= Duration::from_secs(1), "{took:?}");
     assert!(
         !snapshot.groups.contains_key("g"),
-        "nobody wants it any more"
+        "no watch wants it any longer"
     );
 }
 
@@ -100,7 +100,7 @@ async fn a_new_interest_does_not_wait_for_the_interval() {
 #[case::silent(Mood::Silent)]
 #[case::hung(Mood::Hangs)]
 #[tokio::test(start_paused = true)]
-async fn a_dead_broker_costs_one_timeout_a_look(#[case] mood: Mood) {
+async fn a_dead_broker_costs_one_timeout_per_poll(#[case] mood: Mood) {
     let double = Double::new(30);
     for number in 0..50 {
         double.group(&format!("more-{number}"), number % 3 + 1, 30);
@@ -123,7 +123,7 @@ async fn a_dead_broker_costs_one_timeout_a_look(#[case] mood: Mood) {
     let took = snapshot.finished.duration_since(snapshot.started);
     let took = Duration::try_from(took).unwrap();
     assert!(took < CALL + Duration::from_millis(700), "{took:?}");
-    // What the others have is known.
+    // What the other brokers have is known.
     assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 30]);
     assert_eq!(
         ends(&snapshot).iter().filter(|end| end.is_some()).count(),
@@ -132,7 +132,7 @@ async fn a_dead_broker_costs_one_timeout_a_look(#[case] mood: Mood) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_dies_in_the_middle_of_a_look_is_not_asked_for_every_group() {
+async fn a_broker_that_dies_during_a_poll_is_not_asked_for_every_group() {
     let double = Double::new(3);
     for number in 0..500 {
         double.group(&format!("more-{number}"), 1, 3);
@@ -145,7 +145,7 @@ async fn a_broker_that_dies_in_the_middle_of_a_look_is_not_asked_for_every_group
         .collect();
     tokio::time::sleep(Duration::from_secs(20)).await;
     double.change(|world| world.asked.clear());
-    // After the lists and the topics, in the middle of the offsets.
+    // After the lists and the topics, while the offsets are read.
     let before = watch.latest().unwrap().look;
     while double.take_asked("topics") == 0 {
         tokio::time::sleep(Duration::from_micros(200)).await;
@@ -161,7 +161,7 @@ async fn a_broker_that_dies_in_the_middle_of_a_look_is_not_asked_for_every_group
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_ends_at_its_deadline_whatever_hangs() {
+async fn a_poll_ends_at_its_deadline() {
     let double = Double::new(3);
     let settings = Settings {
         look_deadline: Duration::from_secs(4),
@@ -180,7 +180,7 @@ async fn a_look_ends_at_its_deadline_whatever_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_cannot_be_reached_is_tried_less_and_less_often_each_time_anew() {
+async fn an_unreachable_cluster_is_tried_with_a_back_off_and_a_new_client() {
     let double = Double::new(3);
     double.change(|world| world.bootstrap = Mood::Silent);
     let mut rig = Rig::new(&double, Settings::default());
@@ -193,7 +193,7 @@ async fn a_cluster_that_cannot_be_reached_is_tried_less_and_less_often_each_time
             double.change(|world| (world.opened, world.closed)),
             (look, look)
         );
-        // Nobody hurries it.
+        // Asking for a poll does not bring it forward.
         watch.look_now();
         pauses.push(took.as_secs_f64());
     }
@@ -216,7 +216,7 @@ async fn a_cluster_that_cannot_be_reached_is_tried_less_and_less_often_each_time
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_brokers_gone_is_an_error_and_the_next_try_begins_with_the_bootstrap_servers() {
+async fn after_losing_all_brokers_the_next_poll_bootstraps_again() {
     let double = Double::new(3);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -228,7 +228,7 @@ async fn all_brokers_gone_is_an_error_and_the_next_try_begins_with_the_bootstrap
     assert!(snapshot.error.is_some());
     assert!(
         snapshot.groups.is_empty(),
-        "nothing known is shown as if it were"
+        "old values are not shown as current"
     );
     // Others took their place.
     double.change(|world| world.brokers = [(7, Mood::Answers), (8, Mood::Answers)].into());
@@ -242,7 +242,7 @@ async fn all_brokers_gone_is_an_error_and_the_next_try_begins_with_the_bootstrap
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_reader_is_opened_anew() {
+async fn a_broken_reader_is_opened_again() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());

@@ -1,4 +1,4 @@
-//! The poller over a scripted reader, in virtual time.
+//! The poller with a scripted reader, in virtual time.
 
 mod backlog_age;
 mod credentials;

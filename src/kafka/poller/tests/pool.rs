@@ -1,4 +1,4 @@
-//! The pool: who shares what, who is woken, what ends when.
+//! The pool: what is shared, which watches are woken, and what ends when.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::kafka::model::interest::{Interest, Key};
 use crate::kafka::pool::{Settings, WatchError};
 
 #[tokio::test(start_paused = true)]
-async fn many_groups_share_one_reader_and_one_look() {
+async fn many_groups_share_one_reader_and_one_poll() {
     let double = Double::new(1);
     let rig = Rig::new(&double, Settings::default());
     let watches: Vec<_> = (0..100)
@@ -31,7 +31,7 @@ async fn many_groups_share_one_reader_and_one_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_wakes_exactly_those_who_watch_its_cluster() {
+async fn a_poll_wakes_exactly_the_watches_of_its_cluster() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let _a = rig.watch_as("a", interest("a", t(), 15));
@@ -57,7 +57,7 @@ async fn a_look_wakes_exactly_those_who_watch_its_cluster() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_does_not_reconnect_and_the_last_to_leave_closes() {
+async fn an_edit_does_not_reconnect_and_the_last_watch_closes() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -75,7 +75,7 @@ async fn an_edit_does_not_reconnect_and_the_last_to_leave_closes() {
     assert_eq!(
         (looks, double.take_asked("topics")),
         (2, 0),
-        "nobody looks for nobody"
+        "there are no polls without a watch"
     );
     let watch = rig.watch(t());
     rig.look(&watch).await;
@@ -83,7 +83,7 @@ async fn an_edit_does_not_reconnect_and_the_last_to_leave_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_watches_so_many_clusters_and_no_more() {
+async fn a_namespace_may_watch_a_limited_number_of_clusters() {
     let settings = Settings {
         max_clusters_per_namespace: 2,
         ..Settings::default()
@@ -134,12 +134,12 @@ async fn a_poller_that_panics_is_reported_with_its_cluster() {
     let failure = rig.failures.next().await;
     assert_eq!(
         failure.to_string(),
-        "the poller of Kafka cluster kafka:9092 failed: the double was told to"
+        "the poller of Kafka cluster kafka:9092 failed: the test asked for it"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_closes_readers_and_does_not_wait_for_one_that_hangs() {
+async fn shutdown_closes_readers_but_does_not_wait_for_a_hung_one() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -152,12 +152,12 @@ async fn shutdown_closes_readers_and_does_not_wait_for_one_that_hangs() {
     let watch = rig.watch(t());
     rig.look(&watch).await;
     let (ended, took) = Rig::timed(rig.pool.shutdown(Duration::from_secs(3))).await;
-    assert!(ended, "the poller leaves the reader to itself");
+    assert!(ended, "the poller does not wait for the reader");
     assert!(took <= Duration::from_secs(2), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_ends_a_look_that_is_under_way() {
+async fn shutdown_ends_a_running_poll() {
     let double = Double::new(1);
     let rig = Rig::new(&double, Settings::default());
     double.change(|world| world.bootstrap = Mood::Hangs);

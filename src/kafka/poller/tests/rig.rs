@@ -1,4 +1,4 @@
-//! A pool that watches a double in virtual time, and short names for what tests say often.
+//! A pool that watches a double in virtual time, and short names for what tests often use.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::kafka::model::snapshot::{Known, Member, Offset, Snapshot, Topic, Topi
 use crate::kafka::observer::Unobserved;
 use crate::kafka::pool::{Failures, Pool, Settings, Wakeups, Watch};
 
-/// A pool over a double.
+/// A pool with a double.
 pub(super) struct Rig {
     pub(super) pool: Pool,
     pub(super) wakeups: Wakeups,
@@ -56,7 +56,7 @@ pub(super) fn by_token() -> Connection {
     Connection::new(servers, security, "shop", 1)
 }
 
-/// An interest in `id`, looked at every `seconds`.
+/// An interest in `id`, polled every `seconds`.
 pub(super) fn interest(id: &str, topics: TopicSelection, seconds: u64) -> Interest {
     Interest {
         was_refused: false,
@@ -106,13 +106,13 @@ impl Rig {
             .unwrap()
     }
 
-    /// The next look, awaited through the wake-up of one resource.
+    /// Waits for the next poll, through the wake-up of one resource.
     pub(super) async fn look(&mut self, watch: &Watch) -> Arc<Snapshot> {
         self.wakeups.next().await.unwrap();
         watch.latest().unwrap()
     }
 
-    /// How long `future` takes.
+    /// The result of `future`, and how long it took.
     pub(super) async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
         let began = Instant::now();
         let result = future.await;
@@ -120,7 +120,7 @@ impl Rig {
     }
 }
 
-/// What is known of the ends of `t`, `None` for unknown.
+/// The known ends of `t`, `None` for unknown.
 pub(super) fn ends(snapshot: &Snapshot) -> Vec<Option<i64>> {
     match &snapshot.topics["t"] {
         Topic::Present(partitions) => {
@@ -133,7 +133,7 @@ pub(super) fn ends(snapshot: &Snapshot) -> Vec<Option<i64>> {
     }
 }
 
-/// What is committed by `g` in each partition of `t`.
+/// The committed offsets of `g` in each partition of `t`.
 pub(super) fn committed(snapshot: &Snapshot) -> Vec<Known<Option<i64>>> {
     let committed = snapshot.groups["g"].committed.values();
     committed

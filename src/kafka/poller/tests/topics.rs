@@ -1,4 +1,4 @@
-//! Topics and their partitions: rule 7, which topics count, starts and ends.
+//! Topics and their partitions: rule 7, which topics count, log starts and ends.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn resize(double: &Double, partitions: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fewer_partitions_are_believed_when_seen_twice_in_a_row() {
+async fn fewer_partitions_are_accepted_when_reported_twice_in_a_row() {
     let double = Double::new(20);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -36,7 +36,7 @@ async fn fewer_partitions_are_believed_when_seen_twice_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_partitions_are_believed_at_once() {
+async fn more_partitions_are_accepted_at_once() {
     let double = Double::new(4);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -65,7 +65,7 @@ async fn a_topic_is_absent_when_it_was_missing_twice_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stays_unanswered_between_is_no_second_sight() {
+async fn a_topic_that_never_existed_is_unknown_before_it_is_absent() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -107,7 +107,7 @@ async fn committed_offsets_are_read_before_the_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starts_are_read_every_few_looks_and_where_a_commit_looks_too_old() {
+async fn starts_are_read_every_few_polls_and_when_a_commit_seems_older() {
     let double = Double::new(3);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -121,13 +121,17 @@ async fn starts_are_read_every_few_looks_and_where_a_commit_looks_too_old() {
     double.change_group(|group| {
         group.committed.insert(("t".to_owned(), 1), 7);
     });
-    // Partition 0 was committed at 7 and begins at 8 by now: known when all starts are due.
+    // Partition 0 has 7 committed and now starts at 8, which shows once all starts are due.
     for _ in 0..3 {
         rig.look(&watch).await;
     }
     double.take_asked("start");
     rig.look(&watch).await;
-    assert_eq!(double.take_asked("start"), 1, "from then on at once");
+    assert_eq!(
+        double.take_asked("start"),
+        1,
+        "from then on it is read at once"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +200,7 @@ async fn a_pattern_takes_topics_that_match_whole_and_are_not_kafkas_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_are_not_listed_for_nobody() {
+async fn names_are_not_listed_without_a_pattern() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
@@ -205,7 +209,7 @@ async fn names_are_not_listed_for_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_topics_of_a_group_are_the_assigned_ones_and_without_members_the_committed_ones() {
+async fn the_topics_of_a_group_are_the_assigned_or_else_the_committed_ones() {
     let double = Double::new(2);
     let of_group = TopicSelection::OfGroup;
     let mut rig = Rig::new(&double, Settings::default());
@@ -215,7 +219,7 @@ async fn the_topics_of_a_group_are_the_assigned_ones_and_without_members_the_com
         topics.map(<[_]>::to_vec)
     };
     assert_eq!(topics(&*rig.look(&watch).await), Ok(vec!["t".into()]));
-    // Members join: assigned another topic than what was committed long ago.
+    // Members join with another topic than the one that was committed long ago.
     let mut one = member("m", &[0]);
     one.assigned[0].topic = "u".into();
     double.change_group(|group| {
@@ -247,7 +251,7 @@ async fn the_topics_of_a_group_are_the_assigned_ones_and_without_members_the_com
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousands_of_topics_are_not_asked_for_in_one_breath() {
+async fn thousands_of_topics_are_asked_for_in_several_requests() {
     let double = Double::new(1);
     double.change(|world| {
         let topic = world.topics["t"].clone();
@@ -300,7 +304,7 @@ async fn assigned_topics_are_read_beside_the_named_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn topics_in_which_a_group_without_members_has_committed_are_not_lost_for_a_moment() {
+async fn committed_topics_of_a_group_without_members_stay_for_a_while() {
     let double = Double::new(2);
     let of_group = TopicSelection::OfGroup;
     let settings = Settings {

@@ -1,4 +1,4 @@
-//! What the double answers, as a [`ClusterReader`].
+//! The answers of the double, as a [`ClusterReader`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -240,7 +240,7 @@ impl ClusterReader for Double {
         answer.boxed()
     }
 
-    /// As by the timestamps of `World::times`: so many records had come by each time.
+    /// From the timestamps in `World::times`: the number of records that had arrived by each time.
     fn offsets_at<'a>(
         &'a self,
         partitions: &'a LeaderedPartitions,
@@ -283,7 +283,7 @@ impl ClusterReader for Double {
             };
         }
         ReadError::Unreachable {
-            detail: "the double says nothing".to_owned(),
+            detail: "the double gives no reason".to_owned(),
         }
     }
 

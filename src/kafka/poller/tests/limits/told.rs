@@ -1,4 +1,4 @@
-//! Brokers that tell of more members, names and partitions than can be held or were asked for.
+//! Brokers that report more members, names and partitions than can be held or were asked for.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn described(snapshot: &Snapshot) -> Known<&Description> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_of_more_members_than_may_be_is_not_read_and_not_described_each_time() {
+async fn a_group_with_too_many_members_is_not_read_nor_described_each_time() {
     let double = large(0);
     double.change_group(|group| {
         group.state = Some(GroupState::Stable);
@@ -48,7 +48,7 @@ async fn a_group_of_more_members_than_may_be_is_not_read_and_not_described_each_
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_take_room_whether_partitions_are_read_or_not() {
+async fn members_count_whether_partitions_are_read_or_not() {
     let double = large(10);
     let all = pattern("of-all.*");
     double.change_group(|group| {
@@ -57,7 +57,7 @@ async fn members_take_room_whether_partitions_are_read_or_not() {
             .map(|number| member(&format!("m{number}"), &[]))
             .collect();
     });
-    // Some 300 for a namespace: 296 for members leave too little for 200 partitions.
+    // Some 300 for a namespace: 296 for members leave too few for 200 partitions.
     let mut rig = Rig::new(&double, settings(1_000, 400));
     let hostile = watch(&rig, "hostile", "g", all.clone());
     let neighbour = watch(&rig, "shop", "h", t());
@@ -96,7 +96,7 @@ async fn members_take_room_whether_partitions_are_read_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_members_are_said_to_have_is_bounded_too() {
+async fn the_partitions_assigned_to_members_are_limited_too() {
     let double = large(0);
     let partitions: Vec<i32> = (0..1_001).collect();
     double.change_group(|group| {
@@ -112,7 +112,7 @@ async fn what_members_are_said_to_have_is_bounded_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn topics_that_members_are_assigned_beside_those_that_count_are_counted_too() {
+async fn assigned_topics_count_against_the_limit_too() {
     let double = large(100);
     let of = |topic: &str| {
         (0..20)
@@ -134,15 +134,11 @@ async fn topics_that_members_are_assigned_beside_those_that_count_are_counted_to
     let own = watch(&rig, "shop", "g", t());
     let snapshot = look(&mut rig, &own).await;
     assert!(is_read(&snapshot, "g", &t(), 6));
-    assert_eq!(
-        snapshot.topics.len(),
-        41,
-        "they bound how many replicas are of use"
-    );
+    assert_eq!(snapshot.topics.len(), 41, "they set the partition limit");
     double.change_group(|group| {
         let foreign = (40..50).flat_map(|number| of(&format!("of-all-{number:05}")));
         group.members[0].assigned.extend(foreign);
-        // A member of a small group, assigned all the same.
+        // The state is Empty, and yet the member has an assignment.
         group.state = Some(GroupState::Empty);
     });
     let snapshot = look_after(&mut rig, &own, 2).await;
@@ -155,7 +151,7 @@ async fn topics_that_members_are_assigned_beside_those_that_count_are_counted_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_asked_for_is_not_kept() {
+async fn what_was_not_asked_for_is_not_kept() {
     let double = large(0);
     double.change(|world| world.talkative = true);
     let mut rig = Rig::new(&double, Settings::default());
@@ -167,12 +163,12 @@ async fn what_nobody_asked_for_is_not_kept() {
     assert_eq!(
         double.take_asked("describe"),
         1,
-        "others are looked for nowhere"
+        "other groups are not searched for"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_that_no_topic_has_are_left_out() {
+async fn impossible_topic_names_are_left_out() {
     let forged = "t\n2026-11-30T00:00:00Z  INFO forged \u{1b}[2J";
     let double = large(1);
     let long = "x".repeat(300);
@@ -232,7 +228,7 @@ async fn names_that_no_topic_has_are_left_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_of_topics_are_kept_as_far_as_there_is_room() {
+async fn topic_names_are_kept_up_to_the_limit() {
     let double = large(10_000);
     let mut rig = Rig::new(&double, settings(100, 400));
     let one = pattern("of-all-00001");
@@ -255,7 +251,7 @@ async fn names_of_topics_are_kept_as_far_as_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_does_not_grow_with_what_is_refused() {
+async fn refused_selections_use_no_memory() {
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status
@@ -279,7 +275,7 @@ async fn memory_does_not_grow_with_what_is_refused() {
         .collect();
     let before = resident();
     look_after(&mut rig, &watches[0], 6).await;
-    // Read whole, each of them took 200 MB; other tests take some beside it.
+    // Read whole, each of them took 200 MB. Other tests use memory at the same time.
     let grown = resident().saturating_sub(before);
     assert!(grown < 300 * 1024, "{grown} kB");
 }
