@@ -1,10 +1,12 @@
 /*
- * Stands before a few functions of librdkafka that other files of librdkafka call (the linker's --wrap, see build.rs), and asks
- * bounds.rs whether they may: whatever a Kafka cluster answers, it makes librdkafka neither start more threads nor hold more of
- * its answers than bounds.rs lets it. Why: docs/decisions/0011.
+ * Wraps a few functions of librdkafka that other files of librdkafka call (the linker's --wrap,
+ * see build.rs), and asks bounds.rs whether they may continue. Whatever a Kafka cluster answers,
+ * librdkafka then neither starts more threads nor holds more of its answers than bounds.rs allows.
+ * Why: docs/decisions/0011.
  *
- * Every function here has the type of the one that it stands before, by __typeof__ and librdkafka's own headers: where a new
- * librdkafka declares one of them otherwise, or lays out what is read here otherwise, this does not compile, or follows.
+ * Every function here has the type of the function that it wraps, by __typeof__ and librdkafka's
+ * own headers. If a new librdkafka declares one of them differently, or changes the layout of what
+ * is read here, this either fails to compile or follows.
  */
 
 #include <stdatomic.h>
@@ -18,7 +20,8 @@
 #include "rdkafka_transport.h"
 #include "rdkafka_transport_int.h"
 
-/* Weak: a binary that reads no Kafka is not linked with --wrap, and has nothing to call. lagrange_is_bounded() tells. */
+/* Weak: a binary that does not read Kafka is not linked with --wrap, and has nothing to call.
+ * lagrange_is_bounded() reports which one it is. */
 #define REAL(function) __real_##function
 #define WRAPPED(function)                                                      \
         extern __typeof__(function) REAL(function) __attribute__((weak));      \
@@ -33,8 +36,8 @@ WRAPPED(rd_kafka_transport_framed_recv);
 WRAPPED(rd_kafka_transport_recv);
 WRAPPED(thrd_create);
 
-/* What bounds.rs decides. A client is known by its opaque, a number that stands for it; others' clients have pointers there, or
- * none, and are not bounded. */
+/* What bounds.rs decides. A client is identified by its opaque, which is a number. Clients of other
+ * code have a pointer there, or nothing, and are not limited. */
 extern _Bool lagrange_admit_broker(void *client, int32_t id);
 extern void lagrange_broker_not_added(void *client, _Bool for_want_of_a_thread);
 extern void lagrange_thread_begins(void);
@@ -44,17 +47,17 @@ extern size_t lagrange_largest_frame(void *client, int kind);
 extern _Bool lagrange_admit_frame(void *client, const void *frame, size_t size, int kind);
 extern void lagrange_frame_freed(const void *frame);
 
-/* Of lagrange_largest_frame(): the client is not bounded. */
+/* Result of lagrange_largest_frame(): the client is not limited. */
 #define UNBOUNDED ((size_t)-1)
 
-/* Kinds of answers: the API key of the question, but for these. */
+/* Kinds of answers: the API key of the request, except for these. */
 #define UNSOLICITED (-1)
 #define ALL_TOPICS (-2)
 
 /* How long a connection waits before it asks again whether it may receive, in microseconds. */
 #define PAUSE_US 10000
 
-/* The largest token of a login outside of Kafka's own frames: that of Kerberos is 64 KiB at most. */
+/* The largest login token outside of Kafka's own frames: a Kerberos token has at most 64 KiB. */
 #define MAX_LOGIN_FRAME (64 * 1024)
 
 _Bool lagrange_is_bounded(void) {
@@ -68,7 +71,7 @@ _Bool lagrange_is_bounded(void) {
 
 /* ---- Brokers, and the thread that each of them has ---- */
 
-/* The client for which this thread is about to start the thread of a broker that it has learnt of. */
+/* The client for which this thread is about to start the thread of a new broker. */
 static _Thread_local void *adding;
 
 struct start {
@@ -99,7 +102,7 @@ int __wrap_thrd_create(thrd_t *thread, thrd_start_t main, void *arg) {
         lagrange_thread_begins();
         result = REAL(thrd_create)(thread, run, start);
         if (result == thrd_success) {
-                /* From here on it is the thread that gives back. */
+                /* From here on the new thread reports its own end. */
                 adding = NULL;
         } else {
                 lagrange_thread_ended(NULL);
@@ -113,7 +116,7 @@ static int nothing(void *arg) {
         return 0;
 }
 
-/* rd_kafka_broker_add() leaks a pipe and a broker where it cannot start a thread. */
+/* rd_kafka_broker_add() leaks a pipe and a broker if it cannot start a thread. */
 static _Bool can_start_a_thread(void) {
         thrd_t thread;
 
@@ -133,7 +136,7 @@ static _Bool is_known(rd_kafka_t *rk, int32_t id) {
         return 1;
 }
 
-/* Every broker that an answer tells of passes here. */
+/* Every broker in an answer passes through here. */
 void __wrap_rd_kafka_broker_update(rd_kafka_t *rk,
                                    rd_kafka_secproto_t proto,
                                    const struct rd_kafka_metadata_broker *mdb,
@@ -161,9 +164,10 @@ void __wrap_rd_kafka_broker_update(rd_kafka_t *rk,
 /* ---- Metadata that DescribeCluster and DescribeTopics have asked for ---- */
 
 /*
- * Both hand on the error that is in the answer, which says where it could not be read, and not the one that this returns. An answer
- * that can be read and is of no use, since it names neither a broker nor a topic or says what else is wrong, has none: they
- * report success without a result, and librdkafka aborts the process. While the client ends, this returns nothing without an error.
+ * Both pass on the error in the answer, which says where it could not be read, and not the error
+ * that this returns. An answer that can be read but not used, because it names neither a broker nor
+ * a topic or reports another fault, has no error: they report success without a result, and
+ * librdkafka aborts the process. While the client ends, this returns no result and no error.
  */
 rd_kafka_resp_err_t
 __wrap_rd_kafka_parse_Metadata_admin(rd_kafka_broker_t *rkb,
@@ -182,12 +186,12 @@ __wrap_rd_kafka_parse_Metadata_admin(rd_kafka_broker_t *rkb,
         return err;
 }
 
-/* ---- Groups: what reading them would not survive ---- */
+/* ---- Groups: answers that would crash the process ---- */
 
-/* Whom librdkafka has told of a list of groups. */
+/* The callback that librdkafka set for a list of groups. */
 static _Atomic(rd_kafka_resp_cb_t *) told_of_list;
 
-/* Whether an answer begins as a list of groups does. Nothing of it is taken. */
+/* Whether an answer begins like a list of groups. Nothing is consumed. */
 static _Bool begins_as_list(rd_kafka_buf_t *reply) {
         const int log_decode_errors = 0;
         rd_slice_t before           = reply->rkbuf_reader;
@@ -218,7 +222,8 @@ static void on_list(rd_kafka_t *rk,
         atomic_load(&told_of_list)(rk, rkb, err, reply, request, opaque);
 }
 
-/* ListConsumerGroups writes to lists that it has not made where it cannot read as far as the number of groups. */
+/* If ListConsumerGroups cannot read up to the number of groups, it writes to lists that it has not
+ * allocated. */
 rd_kafka_error_t *
 __wrap_rd_kafka_ListGroupsRequest(rd_kafka_broker_t *rkb,
                                   int16_t max_ApiVersion,
@@ -231,7 +236,8 @@ __wrap_rd_kafka_ListGroupsRequest(rd_kafka_broker_t *rkb,
                                   void *opaque) {
         rd_kafka_resp_cb_t *before = NULL;
 
-        /* The admin client's is always the same one. Of another caller's, of which we have none, nothing is known. */
+        /* The admin client always sets the same one. There is no other caller; its callback would
+         * be left alone. */
         if (atomic_compare_exchange_strong(&told_of_list, &before, resp_cb) ||
             before == resp_cb)
                 resp_cb = on_list;
@@ -241,8 +247,9 @@ __wrap_rd_kafka_ListGroupsRequest(rd_kafka_broker_t *rkb,
 }
 
 /*
- * What a member is assigned, as whoever leads the group has written it down. DescribeConsumerGroups takes one that is too short for
- * its version for a success without a result, and librdkafka aborts the process; so it is read as version 0 of nothing.
+ * The assignment of a member, as the group's leader has written it. If it is too short for a
+ * version number, DescribeConsumerGroups reports success without a result, and librdkafka aborts
+ * the process. So it is replaced by an empty assignment of version 0.
  */
 rd_kafka_buf_t *__wrap_rd_kafka_buf_new_shadow(const void *ptr,
                                                size_t size,
@@ -277,8 +284,9 @@ static int kind_of(const rd_kafka_broker_t *rkb, const rd_kafka_buf_t *rkbuf) {
 }
 
 /*
- * The memory of the frame is allocated by now, and untouched: until it is filled, it takes none. One that does not come to an end, or
- * that waits too long, goes with its question: librdkafka closes the connection when that times out.
+ * The memory of the frame is allocated by now but untouched: it takes none until it is filled. A
+ * frame that never ends, or that waits too long, goes with its request: librdkafka closes the
+ * connection when that times out.
  */
 ssize_t __wrap_rd_kafka_transport_recv(rd_kafka_transport_t *rktrans,
                                        rd_buf_t *rbuf,
@@ -294,7 +302,7 @@ ssize_t __wrap_rd_kafka_transport_recv(rd_kafka_transport_t *rktrans,
                 size_t largest = lagrange_largest_frame(client, kind);
 
                 if (rbuf->rbuf_size > largest) {
-                        /* In librdkafka's words where it is too large. */
+                        /* The message that librdkafka has for a frame that is too large. */
                         if (kind == UNSOLICITED)
                                 rd_snprintf(errstr, errstr_size,
                                             "Unsolicited answer of %" PRIusz
@@ -318,14 +326,14 @@ ssize_t __wrap_rd_kafka_transport_recv(rd_kafka_transport_t *rktrans,
                                              errstr_size);
 }
 
-/* The last that is done with a frame, whether it was read, was of no use or its connection broke. */
+/* The last use of a frame, whether it was read, was unusable, or its connection broke. */
 void __wrap_rd_buf_destroy(rd_buf_t *rbuf) {
         if (is_bounded(rbuf))
                 lagrange_frame_freed(rbuf);
         REAL(rd_buf_destroy)(rbuf);
 }
 
-/* Logins of before Kafka 1.0, which any broker may ask for. */
+/* Logins in the form from before Kafka 1.0, which any broker may ask for. */
 int __wrap_rd_kafka_transport_framed_recv(rd_kafka_transport_t *rktrans,
                                           rd_kafka_buf_t **rkbufp,
                                           char *errstr,

@@ -1,6 +1,6 @@
-//! Which brokers and which answers librdkafka may take in, for `bounds.c`, which asks here from
-//! librdkafka's own threads. A client is known by its opaque, which is a number; clients that were
-//! not made by this room are not bounded.
+//! Decides which brokers and which answers librdkafka may accept. `bounds.c` asks here from
+//! librdkafka's own threads. A client is identified by its opaque, which is a number. Clients that
+//! were not opened by `native` are not limited.
 
 #[cfg(test)]
 mod tests;
@@ -15,45 +15,45 @@ use super::Failure;
 use crate::kafka::rdkafka::bounds::Bounds;
 use crate::sync::lock;
 
-/// A cluster of up to so many brokers may use the threads that larger ones may not.
+/// A cluster with up to this many brokers may use the reserved quarter of the threads.
 const FEW_BROKERS: usize = 16;
 
-/// An answer of up to so many bytes is received without being asked for: each connection may hold
-/// one.
+/// An answer of up to this many bytes is received without a check. Each connection may hold one.
 const UNBOUNDED_FRAME: usize = 16 << 10;
 
-/// Kinds of answers, for `bounds.c`: the API key of the question, or one of these.
+/// Kinds of answers, for `bounds.c`: the API key of the request, or one of these.
 const UNSOLICITED: c_int = -1;
 const ALL_TOPICS: c_int = -2;
 
-/// How many times its size an answer takes at most: itself, what librdkafka makes of it, and our
-/// copy. Nobody needs as much of an answer that means no harm.
+/// The most memory that an answer takes, as a multiple of its size: the answer, what librdkafka
+/// makes of it, and our copy. Only a hostile answer needs that much.
 fn unfolded(kind: c_int) -> usize {
     match kind {
-        // `rd_kafka_parse_Metadata` has four times the answer's size, and gives up beyond. Of it
-        // the names are copied.
+        // `rd_kafka_parse_Metadata` allocates four times the answer's size, and fails beyond that.
+        // The names are copied from it.
         ALL_TOPICS => 5,
-        // DescribeGroups and ConsumerGroupDescribe: four bytes for a partition that a member has,
-        // for which librdkafka makes twice an entry of 64 bytes and a copy of the topic's name.
+        // DescribeGroups and ConsumerGroupDescribe: four bytes for each partition of a member.
+        // librdkafka makes two entries of 64 bytes from it, and a copy of the topic's name.
         15 | 69 => 64,
-        // Listed groups, offsets, and the replicas of partitions, each with a name of its broker.
+        // Lists of groups, offsets, and the replicas of partitions, each with the name of its
+        // broker.
         _ => 24,
     }
 }
 
-/// An answer of up to so many bytes may use the memory that larger ones may not.
+/// An answer of up to this many bytes may use the reserved quarter of the memory.
 const SMALL_FRAME: usize = 1 << 20;
 
-/// How long what is made of an answer is taken to be there once the answer itself is freed: as long
-/// as its client reads metadata, and at least this long.
+/// How long the values made from an answer count after the answer itself is freed: as long as its
+/// client reads metadata, and at least this long.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Refused brokers that are counted. A cluster is closed long before it has named so many.
+/// Refused brokers that are counted. A cluster is closed long before it has named this many.
 const COUNTED: usize = 20_000;
 
-/// An allocation of more bytes has a mapping of its own, which is given back with it. Without being
-/// told, glibc raises this with each large allocation that is freed, to 32 MiB, and then keeps what
-/// large answers took, for each of the threads that received one.
+/// An allocation of more bytes gets a mapping of its own, which is returned when it is freed. By
+/// default glibc raises this with each large allocation that is freed, up to 32 MiB, and then keeps
+/// the memory of large answers for each thread that received one.
 const OWN_MAPPING: libc::c_int = 256 << 10;
 
 static GIVE_BACK: Once = Once::new();
@@ -62,42 +62,42 @@ static TABLE: Mutex<Table> = Mutex::new(Table::new());
 
 struct Table {
     last: usize,
-    /// Threads that librdkafka runs, for whomever.
+    /// Threads that librdkafka runs, for all clients.
     threads: usize,
-    /// Bytes that the frames that were let in take.
+    /// Bytes of the frames that were admitted.
     held: usize,
     clients: BTreeMap<usize, Client>,
     /// By the address of the buffer, which lives as long as its entry here.
     frames: BTreeMap<usize, Frame>,
-    /// Those that are freed.
+    /// Frames that are freed, and still count.
     lingering: Vec<Lingering>,
 }
 
 struct Client {
     bounds: Bounds,
-    /// Brokers that it has learnt of and that have a thread, those that are ending included.
+    /// The brokers that it knows and that have a thread, including those that are ending.
     brokers: usize,
     refused: BTreeSet<i32>,
     why: Option<Why>,
-    /// Metadata that is being read, by its number: [`Reading`].
+    /// The number of the metadata read that is under way: [`Reading`].
     reading: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::kafka) enum Why {
-    /// The cluster has more brokers than one may.
+    /// The cluster has more brokers than one cluster may have.
     Cluster,
-    /// All clusters together have as many as they may.
+    /// All clusters together have as many as they may have.
     Process,
-    /// The system gives no thread.
+    /// The system provides no thread.
     NoThread,
 }
 
-/// Brokers that a client was not let connect to.
+/// Brokers that a client may not connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::kafka) struct Refused {
     pub(in crate::kafka) why: Why,
-    /// How many brokers the cluster has named, those that were let in included.
+    /// How many brokers the cluster has named, including those that were admitted.
     pub(in crate::kafka) brokers: usize,
 }
 
@@ -107,11 +107,11 @@ struct Frame {
     is_admitted: bool,
 }
 
-/// A frame that is freed, though perhaps not what was made of it.
+/// A frame that is freed, while values made from it may still exist.
 struct Lingering {
     frame: Frame,
     since: Instant,
-    /// What its client was reading then.
+    /// The metadata read of its client at that time.
     reading: Option<usize>,
 }
 
@@ -132,7 +132,7 @@ impl Table {
             return true;
         };
         if id < 0 {
-            // It has none of the numbers that brokers have, and librdkafka would not find it again.
+            // No broker has such a number, and librdkafka would not find it again.
             return false;
         }
         let all = client.bounds.threads;
@@ -147,7 +147,7 @@ impl Table {
             Why::Process
         } else {
             client.brokers += 1;
-            // There was no room for it before.
+            // It may have been refused before.
             client.refused.remove(&id);
             return true;
         };
@@ -198,9 +198,9 @@ impl Table {
         let admitted = self.frames.values().filter(|frame| frame.is_admitted);
         let own = |frame: &&Frame| frame.client == client;
         let receiving: usize = admitted.filter(own).map(|frame| frame.cost).sum();
-        // What is made of a client's earlier answers is in the way of others, but not in its own:
-        // it asks again when the time of a question is over, and then each answer would wait for
-        // the one before.
+        // Values made from a client's earlier answers count against other clients, but not against
+        // itself: it asks again when a request times out, and then each answer would have to wait
+        // for the one before.
         let lingering = self.lingering.iter().map(|one| &one.frame);
         let lingering: usize = lingering.filter(own).map(|frame| frame.cost).sum();
         let held = self.held.saturating_sub(lingering);
@@ -210,7 +210,7 @@ impl Table {
             bounds.for_large()
         };
         let cost = size.saturating_mul(unfolded(kind));
-        // One answer of each client, however large, or several within its quarter.
+        // One answer for each client, however large, or several within its quarter.
         let is_fair = receiving == 0 || receiving.saturating_add(cost) <= bounds.answer_bytes / 4;
         let is_admitted = is_fair && held.saturating_add(cost) <= room;
         let frame = self.frames.entry(key).or_insert(Frame {
@@ -238,7 +238,7 @@ impl Table {
         }
     }
 
-    /// Gives back what those took that were freed a while ago.
+    /// Stops counting frames that were freed a while ago.
     fn forget(&mut self, now: Instant) {
         let Self {
             clients,
@@ -264,12 +264,12 @@ impl Client {
         if self.refused.len() < COUNTED {
             self.refused.insert(id);
         }
-        // The first reason is what to act upon.
+        // Keep the first reason: it is the one to act upon.
         self.why.get_or_insert(why);
     }
 }
 
-/// A client's place in the table. To be given up after the client has ended.
+/// A client's entry in the table. It must be dropped after the client has ended.
 #[derive(Debug)]
 pub(super) struct Bounded(usize);
 
@@ -278,11 +278,12 @@ impl Bounded {
         // SAFETY: compares addresses; has no precondition.
         if !unsafe { lagrange_is_bounded() } {
             return Err(Failure::invalid(
-                "this program was linked without the bounds of Kafka clients (build.rs of lagrange)",
+                "this program was linked without the limits for Kafka clients (build.rs of \
+                 lagrange)",
             ));
         }
         GIVE_BACK.call_once(|| {
-            // SAFETY: has no precondition. That it fails would cost memory alone.
+            // SAFETY: has no precondition. If it fails, it only costs memory.
             unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING) };
         });
         let mut table = lock(&TABLE);
@@ -299,13 +300,13 @@ impl Bounded {
         Ok(Self(number))
     }
 
-    /// What the client's configuration has to name as its opaque: no pointer.
+    /// The opaque for the client's configuration: not a pointer.
     pub(super) fn opaque(&self) -> *mut c_void {
         ptr::without_provenance_mut(self.0)
     }
 
-    /// Says that metadata is read, until this is dropped: what librdkafka has made of it is there
-    /// as long.
+    /// Marks metadata as being read until the result is dropped. What librdkafka made of it exists
+    /// for that time.
     pub(super) fn reading(&self) -> Reading {
         let mut table = lock(&TABLE);
         table.last += 1;
@@ -319,7 +320,7 @@ impl Bounded {
         }
     }
 
-    /// Whether the client has not been let connect to all of its brokers.
+    /// Whether the client was refused some of its brokers.
     pub(super) fn refused(&self) -> Option<Refused> {
         let table = lock(&TABLE);
         let client = table.clients.get(&self.0)?;
@@ -336,7 +337,7 @@ impl Drop for Bounded {
     }
 }
 
-/// Metadata is being read.
+/// A read of metadata that is under way.
 pub(super) struct Reading {
     client: usize,
     number: usize,
@@ -345,19 +346,19 @@ pub(super) struct Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         if let Some(client) = lock(&TABLE).clients.get_mut(&self.client) {
-            // Another one may have begun meanwhile: it counts from there on.
+            // If another read has begun since, its number stays.
             client.reading = client.reading.filter(|number| *number != self.number);
         }
     }
 }
 
 unsafe extern "C" {
-    /// Whether librdkafka's calls are led through `bounds.c`.
+    /// Whether librdkafka's calls go through `bounds.c`.
     fn lagrange_is_bounded() -> bool;
 }
 
-// What `bounds.c` asks. Pointers are numbers here and are never followed; nothing here can panic
-// while it holds the lock.
+// The functions that `bounds.c` calls. Pointers are numbers here and are never followed. Nothing
+// here can panic while it holds the lock.
 
 #[unsafe(no_mangle)]
 extern "C" fn lagrange_admit_broker(client: *mut c_void, id: i32) -> bool {

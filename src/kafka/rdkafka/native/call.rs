@@ -1,5 +1,5 @@
-//! The calls. Each is begun before its future is first awaited, frees what it made to begin, and
-//! may be dropped while it waits.
+//! The calls. Each is sent before its future is first awaited, frees what it allocated for that,
+//! and may be dropped while it waits.
 
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_char};
@@ -20,36 +20,36 @@ use crate::kafka::reader::{
     Cluster, DescribedGroup, LeaderedPartitions, ListedGroup, Position, TopicLayout,
 };
 
-/// Partitions in one call for offsets: its cost is quadratic, and it holds the handle's lock
-/// (30,000 at once 2.9 s).
+/// Partitions in one call for offsets: its cost is quadratic, and it holds the lock of the handle
+/// (2.9 s for 30,000 partitions).
 const OFFSETS_AT_ONCE: usize = 2_000;
 
-/// librdkafka's numbers for "latest", "earliest" and "none" instead of an offset.
+/// librdkafka's numbers for "latest", "earliest" and "none" in place of an offset.
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const NONE: i64 = -1001;
 
-/// How long a question to any server blocks before it looks whether anybody still waits, and
-/// whether it is of any use: at first, doubled each time, and at most. While it blocks, librdkafka
-/// knocks on at doors that it was refused at.
+/// How long a request to any server blocks before it checks whether the result is still awaited and
+/// still possible: the first slice, which doubles each time, and the longest. While blocked,
+/// librdkafka keeps retrying brokers that rejected the login.
 const SLICES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// How long other servers are given to answer after one has refused a login.
+/// How long other servers may still answer after one has refused a login.
 const OTHERS: Duration = Duration::from_millis(1_500);
 
-/// Which offsets are asked for.
+/// Which offsets to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::kafka) enum Wanted {
     At(Position),
-    /// That of the first record which is no older.
+    /// The first record with this timestamp or a later one.
     FirstSince(Timestamp),
 }
 
-/// The answer to a call that was begun.
+/// The pending answer to a call.
 type Answer = oneshot::Receiver<Result<Reply, Failure>>;
 
 impl Core {
-    /// Begins a call. Whatever `begin` points librdkafka to is copied by it.
+    /// Sends a call. librdkafka copies whatever `begin` passes to it.
     fn begin(&self, options: &Options, begin: impl FnOnce()) -> Answer {
         let (ticket, answer) = self.mail.ticket();
         options.ticket(ticket);
@@ -70,19 +70,18 @@ async fn answered(answer: Answer) -> Result<Reply, Failure> {
     answer.await.unwrap_or_else(|_| Err(Failure::closed()))
 }
 
-/// An answer to another call than the one that was begun: it would be a fault of ours.
+/// An answer of the wrong kind, which would be a bug of ours.
 fn unexpected<T>(_: Reply) -> Result<T, Failure> {
-    Err(Failure::invalid("the answer is to another question"))
+    Err(Failure::invalid("the answer is to another request"))
 }
 
 impl Handle {
-    /// The brokers, from whichever of so many servers answers first within `timeout`.
+    /// The brokers, from whichever of this many servers answers first within `timeout`.
     ///
-    /// Only for a handle that has described no topic yet. `rd_kafka_metadata` asks along for every
-    /// topic that the cache is waiting for, and with that request, whatever
-    /// `allow.auto.create.topics` says, it allows the broker to create them (librdkafka 2.12,
-    /// `rdkafka_metadata.c` line 127): a reader that bootstrapped again in the middle of an outage
-    /// could bring back a deleted topic.
+    /// Only for a handle that has described no topic yet. `rd_kafka_metadata` also asks for every
+    /// topic that the cache waits for, and that request, whatever `allow.auto.create.topics` says,
+    /// allows the broker to create them (librdkafka 2.12, `rdkafka_metadata.c` line 127): a reader
+    /// that bootstrapped again during an outage could bring back a deleted topic.
     pub(in crate::kafka) async fn bootstrap(
         &self,
         servers: usize,
@@ -98,7 +97,7 @@ impl Handle {
         .await
     }
 
-    /// The names of all topics, from whichever broker answers first within `timeout`.
+    /// The names of all topics, from the broker that answers first within `timeout`.
     pub(in crate::kafka) async fn topic_names(
         &self,
         timeout: Duration,
@@ -110,9 +109,9 @@ impl Handle {
         .await
     }
 
-    /// Asks on a thread of its own, again and again until `timeout`, until none of so many servers
-    /// is left that might answer, or until nobody waits: one question would block the end of the
-    /// handle for as long as it may take.
+    /// Asks on its own thread, in slices, until `timeout`, until none of this many servers is left
+    /// that could answer, or until the result is no longer awaited. A single request would block
+    /// the end of the handle for the whole timeout.
     async fn metadata<T: Send + 'static>(
         &self,
         servers: usize,
@@ -172,7 +171,7 @@ impl Handle {
         }
     }
 
-    /// ListConsumerGroups: the groups that the broker lists, and what it said was in the way of
+    /// ListConsumerGroups: the groups that the broker lists, and the errors that kept it from
     /// listing more.
     pub(in crate::kafka) async fn groups(
         &self,
@@ -227,7 +226,7 @@ impl Handle {
         }
     }
 
-    /// DescribeTopics. Afterwards librdkafka knows these topics' partitions and leaders.
+    /// DescribeTopics. After this, librdkafka knows the partitions and leaders of these topics.
     pub(in crate::kafka) async fn topics(
         &self,
         on: NodeId,
@@ -286,7 +285,7 @@ impl Handle {
         }
     }
 
-    /// ListOffsets, from each partition's leader. One answer per chunk of partitions.
+    /// ListOffsets, from the leader of each partition. One answer for each chunk of partitions.
     pub(in crate::kafka) async fn offsets(
         &self,
         partitions: &LeaderedPartitions,
@@ -295,7 +294,7 @@ impl Handle {
     ) -> Vec<Result<Found, Failure>> {
         let chunks = partitions.as_slice().chunks(OFFSETS_AT_ONCE);
         let chunks = chunks.map(|chunk| self.offsets_of(chunk, wanted, timeout));
-        // All are begun at once, so that a dead leader costs its timeout once.
+        // All are sent at once, so that a dead leader costs one timeout only.
         futures::future::join_all(chunks).await
     }
 
@@ -316,7 +315,7 @@ impl Handle {
             let wanted = match wanted {
                 Wanted::At(Position::Start) => EARLIEST,
                 Wanted::At(Position::End | Position::StableEnd) => LATEST,
-                // Below zero would be one of the above.
+                // A negative number would be one of the special values above.
                 Wanted::FirstSince(time) => time.as_millisecond().max(0),
             };
             let list = PartitionList::new(partitions, wanted)?;
@@ -333,7 +332,7 @@ impl Handle {
     }
 }
 
-/// Says, when it is dropped, that nobody waits any more.
+/// Records on drop that the result is no longer awaited.
 struct Waiting(Arc<AtomicBool>);
 
 impl Default for Waiting {
@@ -352,7 +351,7 @@ fn c_strings(names: &[Arc<str>]) -> Result<Vec<CString>, Failure> {
     names.iter().map(|name| c_string(name)).collect()
 }
 
-/// Names of topics, as DescribeTopics takes them.
+/// Names of topics, in the form that DescribeTopics takes.
 struct Topics(NonNull<sys::rd_kafka_TopicCollection_t>);
 
 impl Topics {
@@ -374,7 +373,7 @@ impl Drop for Topics {
     }
 }
 
-/// A group and the partitions of which its offsets are asked for.
+/// A group and the partitions to ask offsets for.
 struct GroupOffsets(NonNull<sys::rd_kafka_ListConsumerGroupOffsets_t>);
 
 impl GroupOffsets {

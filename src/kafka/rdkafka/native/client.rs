@@ -1,4 +1,4 @@
-//! The client handle, and the one question it answers without a queue.
+//! The client handle, and the one request that needs no queue.
 
 use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};
@@ -19,7 +19,7 @@ use crate::kafka::token::Token;
 #[derive(Debug)]
 pub(super) struct Client {
     handle: NonNull<sys::rd_kafka_t>,
-    /// Dropped after the client has ended, with all its threads.
+    /// Dropped after the client and all its threads have ended.
     bounded: Bounded,
 }
 
@@ -51,20 +51,20 @@ impl Client {
                 _ => Failure::invalid(&message),
             });
         };
-        // A client that was made owns its configuration.
+        // The client now owns its configuration.
         std::mem::forget(config);
         let client = Self { handle, bounded };
         client.end_group();
         Ok(client)
     }
 
-    /// Ends the membership that never began. Otherwise librdkafka asks who coordinates the group:
-    /// twice a second for ever where it may not know. The group itself stays until the handle goes,
-    /// for answers that mean it to find.
+    /// Ends the membership that never began. With an open group, librdkafka asks for its
+    /// coordinator: twice a second and without end where it lacks the right to know. The group
+    /// object itself stays until the handle is destroyed, because answers refer to it.
     fn end_group(&self) {
         // SAFETY: the handle is alive as long as `self`. There is no assignment to give back and
-        // nothing to commit, so that this waits for librdkafka's main thread alone, never for a
-        // broker. The result is a code of librdkafka's own.
+        // nothing to commit, so this waits for librdkafka's main thread only, never for a broker.
+        // The result is a code of librdkafka's own.
         let code = unsafe { sys::rd_kafka_consumer_close(self.pointer()) };
         if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             tracing::debug!(code = code as i32, "librdkafka did not end its group");
@@ -75,17 +75,17 @@ impl Client {
         self.handle.as_ptr()
     }
 
-    /// To be held while metadata is asked for and read.
+    /// To be held while metadata is requested and read.
     pub(super) fn reading(&self) -> Reading {
         self.bounded.reading()
     }
 
-    /// The brokers that it was not let connect to, if there are any.
+    /// The brokers that it may not connect to, if there are any.
     pub(super) fn refused(&self) -> Option<Refused> {
         self.bounded.refused()
     }
 
-    /// Metadata from whichever broker is connected first. Blocks for `timeout`.
+    /// Metadata from the broker that is connected first. Blocks for `timeout`.
     pub(super) fn metadata(
         &self,
         all_topics: bool,
@@ -112,7 +112,7 @@ impl Client {
         }
     }
 
-    /// Hands over a token to log in with.
+    /// Passes a token to log in with.
     pub(super) fn set_token(&self, token: &Token) -> Result<(), Failure> {
         let nul =
             |what: &str| Failure::invalid(&format!("the token's {what} contains a NUL character"));
@@ -149,21 +149,22 @@ impl Client {
         // Its message may quote the token.
         Err(Failure {
             code: Code(code as i32),
-            message: "librdkafka does not take the token: it has characters that none may have, or is over".to_owned(),
+            message: "librdkafka refuses the token: it has invalid characters, or has expired"
+                .to_owned(),
         })
     }
 
-    /// Says that there is no token now. librdkafka asks again in ten seconds, and tells it as an
-    /// error.
+    /// Reports that there is no token now. librdkafka asks again in ten seconds, and reports this
+    /// as an error.
     pub(super) fn no_token(&self, why: &str) {
-        // What CString refuses cannot be told.
+        // A text with a NUL character cannot be passed on.
         let why = CString::new(why).unwrap_or_default();
         // SAFETY: the handle is alive as long as `self`; the string outlives the call, which
-        // copies. The result, that there is no such login, concerns nobody.
+        // copies. The result, that there is no such login, does not matter.
         unsafe { sys::rd_kafka_oauthbearer_set_token_failure(self.pointer(), why.as_ptr()) };
     }
 
-    /// The cluster's id, if a reply has told it by now.
+    /// The cluster's id, if a reply has contained it already.
     pub(super) fn cluster_id(&self) -> Option<Arc<str>> {
         // SAFETY: the handle is alive as long as `self`; a timeout of 0 does not wait.
         let id = unsafe { sys::rd_kafka_clusterid(self.pointer(), 0) };

@@ -1,4 +1,4 @@
-//! What becomes a client: its properties, and where it may not connect.
+//! The configuration of a client: its properties, and where it may not connect.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,7 +16,7 @@ use crate::kafka::connection::secret::Secret;
 pub(super) struct Config(pub(super) NonNull<sys::rd_kafka_conf_t>);
 
 impl Config {
-    /// `tokens`: logins are by tokens, which librdkafka shall ask for by an event.
+    /// `tokens`: whether logins use tokens, for which librdkafka then asks by an event.
     pub(super) fn new(tokens: bool) -> Result<Self, Failure> {
         // SAFETY: allocates; has no precondition.
         let config = unsafe { sys::rd_kafka_conf_new() };
@@ -50,26 +50,27 @@ impl Config {
         }
         // Its message may quote the value.
         Err(Failure::invalid(&format!(
-            "librdkafka does not take what is given for {name}"
+            "librdkafka refuses the value of {name}"
         )))
     }
 
-    /// Says which client it becomes, for `bounds.c`. Callbacks get it too, and do not look at it.
+    /// Sets the number by which `bounds.c` identifies the client. Callbacks get it too, and ignore
+    /// it.
     pub(super) fn set_opaque(&mut self, bounded: &Bounded) {
-        // SAFETY: the configuration is ours and alive; the opaque is a number that nobody follows.
+        // SAFETY: the configuration is ours and alive; the opaque is a number, never followed.
         unsafe { sys::rd_kafka_conf_set_opaque(self.0.as_ptr(), bounded.opaque()) };
     }
 
-    /// Has librdkafka say why it does not trust a broker's certificate: by itself it tells only
-    /// that it does not.
+    /// Makes librdkafka report why it does not trust a broker's certificate. By default it only
+    /// reports that it does not.
     pub(super) fn explain_distrust(&mut self) {
         // SAFETY: the configuration is ours and alive; the callback is a static function without
         // state.
         unsafe { sys::rd_kafka_conf_set_ssl_cert_verify_cb(self.0.as_ptr(), Some(explain)) };
     }
 
-    /// Has every connection to a loopback or link-local address refused, whatever name led there
-    /// and whoever gave it: the user, DNS, or a broker that advertises it.
+    /// Refuses every connection to a loopback or link-local address, whatever name resolves to it
+    /// and wherever it came from: the user, DNS, or a broker that advertises it.
     pub(super) fn refuse_local_addresses(&mut self) {
         // SAFETY: the configuration is ours and alive; the callback is a static function without
         // state.
@@ -85,12 +86,12 @@ impl Drop for Config {
     }
 }
 
-/// Takes what OpenSSL found of one certificate as it is, and puts it into words, which librdkafka
-/// logs. Returns whether the certificate may be trusted.
+/// Keeps OpenSSL's verdict on a certificate, and writes the reason as text, which librdkafka logs.
+/// Returns whether the certificate may be trusted.
 ///
 /// # Safety
-/// To be called by librdkafka alone, with a number and a buffer of `size` bytes that live during
-/// the call.
+/// Only librdkafka may call it, with a number and a buffer of `size` bytes that live during the
+/// call.
 unsafe extern "C" fn explain(
     _client: *mut sys::rd_kafka_t,
     _name: *const c_char,
@@ -123,16 +124,18 @@ unsafe extern "C" fn explain(
 /// `X509_V_OK`
 const VERIFIED: c_int = 0;
 
-/// OpenSSL's numbers (`X509_V_ERR_...`) in words.
+/// A text for each of OpenSSL's numbers (`X509_V_ERR_...`).
 fn distrust(found: c_int) -> &'static str {
     match found {
         2 | 18..=21 => {
-            "its authority is none of tls.trustedCertificates (or of the system's, where none are given)"
+            "its authority is not in tls.trustedCertificates (or in the system's, if that is not \
+             set)"
         }
-        9 => "it is not valid yet: are the clocks right?",
+        9 => "it is not valid yet: check the clocks",
         10 => "it has expired",
         62..=64 => {
-            "the name in its certificate is another: bootstrapServers and the brokers' advertised listeners need names that are in it"
+            "it is for other names: bootstrapServers and the brokers' advertised listeners need \
+             names that are in it"
         }
         _ => "OpenSSL does not accept it (see the operator's log at level debug)",
     }
@@ -141,8 +144,8 @@ fn distrust(found: c_int) -> &'static str {
 /// Connects as librdkafka itself would, except to this machine and its link. Returns 0 or an errno.
 ///
 /// # Safety
-/// To be called by librdkafka alone, with a socket and an address of `length` bytes that live
-/// during the call.
+/// Only librdkafka may call it, with a socket and an address of `length` bytes that live during the
+/// call.
 unsafe extern "C" fn connect_elsewhere(
     socket: c_int,
     address: *const libc::sockaddr,
@@ -165,7 +168,7 @@ unsafe extern "C" fn connect_elsewhere(
         return 0;
     }
     match std::io::Error::last_os_error().raw_os_error() {
-        // It does not block: librdkafka waits for the outcome.
+        // The socket does not block: librdkafka waits for the outcome.
         Some(libc::EINPROGRESS) => 0,
         Some(errno) => errno,
         None => libc::EIO,

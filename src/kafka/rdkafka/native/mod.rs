@@ -1,29 +1,29 @@
-//! The admin calls of librdkafka that rust-rdkafka's safe layer lacks or routes by itself, and
-//! every line of unsafe code. Knows no policy: a call is sent to the broker it names, its answer is
-//! copied out, and what it means is for others.
+//! The admin calls of librdkafka that rust-rdkafka's safe layer lacks or routes by itself, and all
+//! unsafe code. There is no policy here: a call goes to the broker that it names, its answer is
+//! copied, and others interpret it.
 //!
 //! What holds everywhere here, by construction (`kafka.md`, the seven rules):
 //!
-//! * The handle is of type CONSUMER, has a `group.id` of its own and never subscribes. Without a
+//! * The handle is of type CONSUMER, has its own `group.id` and never subscribes. Without a
 //!   group id, the first NOT_COORDINATOR answer to an OffsetFetch is a segmentation fault
-//!   (librdkafka #5040). The group is closed at once: after an open one librdkafka asks for ever,
+//!   (librdkafka #5040). The group is closed at once: for an open one librdkafka keeps asking,
 //!   which takes a right that readers do not have.
 //! * Every call but the one for offsets, which goes to leaders, names its broker. Routing by
 //!   librdkafka uses freed memory when connections flap (librdkafka #5397).
-//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd; the [`pump`]
-//!   reads the fd, *then* drains the queue until it is empty, so that no wake-up is lost.
+//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd. The [`pump`]
+//!   reads the fd and *then* drains the queue until it is empty, so that no wake-up is lost.
 //! * A token that librdkafka asks for is fetched by the pump itself, so that nothing else holds the
-//!   handle meanwhile.
+//!   handle in the meantime.
 //! * The opaque of a call is a ticket number, never a pointer: a future that is dropped only leaves
-//!   a ticket that nobody redeems.
+//!   a ticket that is never redeemed.
 //! * Answers are copied into owned values before their event is destroyed, and every event is
 //!   destroyed before the handle.
 //! * The handle ends in this order, on a thread that may block: the pump has ended, io events are
 //!   switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
-//!   can never write into a descriptor that was closed and given to somebody else.
+//!   can never write into a descriptor that was closed and reused.
 //! * librdkafka starts no thread for a broker, and fills no large buffer, that [`bounds`] has not
-//!   let in. That rests on functions of librdkafka that it does not promise (docs/decisions/0011),
-//!   and that `bounds.c` stands before: the only C of ours.
+//!   admitted. That relies on functions of librdkafka without a promised interface
+//!   (docs/decisions/0011), which `bounds.c` wraps: our only C code.
 //! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one
 //!   that they lack.
 
@@ -60,10 +60,10 @@ pub(super) use bounds::{Refused, Why};
 pub(super) use call::Wanted;
 
 /// How long the thread that closes a handle waits for its pump to end. A pump ends at its next
-/// wait; only a runtime that runs nothing any more keeps it.
+/// wait; only a runtime that no longer runs anything delays it.
 const PUMP_ENDS: Duration = Duration::from_secs(5);
 
-/// What a call failed with: librdkafka's or the broker's number, and their words.
+/// The failure of a call: the number and message of librdkafka or of the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub(super) struct Failure {
@@ -91,7 +91,7 @@ impl Failure {
         }
     }
 
-    /// The system gives no thread, descriptor or memory.
+    /// The system provides no thread, descriptor or memory.
     fn out_of_resources(message: &str) -> Self {
         Self {
             code: Code(values::NO_RESOURCES),
@@ -107,7 +107,7 @@ impl Failure {
     }
 }
 
-/// A librdkafka client. Dropping it, or closing it, ends it on a thread of its own.
+/// A librdkafka client. Dropping or closing it ends it on its own thread.
 #[derive(Debug)]
 pub(super) struct Handle {
     running: Mutex<Option<Running>>,
@@ -130,15 +130,15 @@ struct Core {
     news: News,
 }
 
-/// Runs `work` on a thread of its own. A thread and not `spawn_blocking`: a runtime that ends waits
-/// for those, and librdkafka may hang.
+/// Runs `work` on its own thread. Not with `spawn_blocking`: a runtime that ends waits for those,
+/// and librdkafka may hang.
 fn off_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<oneshot::Receiver<T>, Failure> {
     let (done, result) = oneshot::channel();
     let run = move || {
-        // Whoever waited may have gone.
+        // The receiver may be gone.
         let _ = done.send(work());
     };
     match std::thread::Builder::new().name(name.to_owned()).spawn(run) {
@@ -150,9 +150,9 @@ fn off_thread<T: Send + 'static>(
 }
 
 impl Handle {
-    /// A client with these properties. It connects when the first call needs it.
+    /// Opens a client with these properties. It connects when the first call needs it.
     ///
-    /// `tokens`: where the tokens of an OAUTHBEARER login come from.
+    /// `tokens`: the source of tokens for an OAUTHBEARER login.
     pub(super) async fn open(
         properties: Vec<(&'static str, Secret)>,
         tokens: Option<Arc<dyn TokenSource>>,
@@ -177,8 +177,8 @@ impl Handle {
         })
     }
 
-    /// Whether it can never answer again: closed, its pump ended, or librdkafka said that it is
-    /// beyond repair.
+    /// Whether it can never answer again: it is closed, its pump has ended, or librdkafka reported
+    /// a fatal error.
     pub(super) fn is_broken(&self) -> bool {
         match &*lock(&self.running) {
             Some(running) => running.pump.is_finished() || running.core.news.is_fatal(),
@@ -186,28 +186,28 @@ impl Handle {
         }
     }
 
-    /// What librdkafka told by itself since a call succeeded, in a stable order.
+    /// The errors that librdkafka reported since a call succeeded, in a stable order.
     pub(super) fn errors(&self) -> Vec<Failure> {
         self.core()
             .map(|core| core.news.errors())
             .unwrap_or_default()
     }
 
-    /// The brokers that it was not let connect to, if there are any.
+    /// The brokers that it may not connect to, if there are any.
     pub(super) fn refused(&self) -> Option<Refused> {
         self.core().ok()?.client.refused()
     }
 
-    /// The newest statistics that were not taken yet, as librdkafka's JSON.
+    /// The newest statistics, unless they were taken already, as librdkafka's JSON.
     pub(super) fn take_statistics(&self) -> Option<String> {
         self.core().ok()?.news.take_statistics()
     }
 
-    /// Ends the client; returns when it has ended.
+    /// Ends the client. Returns when it has ended.
     pub(super) async fn close(&self) {
         let running = lock(&self.running).take();
         if let Some(ended) = running.and_then(Running::end) {
-            // An error means that the thread panicked: it has ended all the same.
+            // An error means that the thread panicked: the client has ended all the same.
             let _ = ended.await;
         }
     }
@@ -229,7 +229,7 @@ impl Drop for Handle {
 }
 
 impl Running {
-    /// Begins to end the client; the receiver is told when it has.
+    /// Starts to end the client. The receiver is notified when it has ended.
     fn end(self) -> Option<oneshot::Receiver<()>> {
         let Self {
             core,
@@ -238,8 +238,8 @@ impl Running {
         } = self;
         pump.abort();
         let close = move || {
-            // The pump's share of the core has to be gone, or the pump would destroy it, on a
-            // thread of the runtime.
+            // The pump has to give up its share of the core first. Otherwise it would destroy the
+            // core, on a thread of the runtime.
             if pump_gone.recv_timeout(PUMP_ENDS) == Err(RecvTimeoutError::Timeout) {
                 tracing::warn!("the event pump of a Kafka client did not end in time");
             }
@@ -248,7 +248,7 @@ impl Running {
         match off_thread("kafka-close", close) {
             Ok(ended) => Some(ended),
             Err(error) => {
-                // The core was dropped with the closure, on this thread: late is better than never.
+                // The core was dropped with the closure, on this thread.
                 tracing::warn!(%error, "closed a Kafka client on a thread that should not block");
                 None
             }

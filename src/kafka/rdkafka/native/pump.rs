@@ -1,5 +1,5 @@
-//! Drains a client's queue: answers to those who wait for them, everything else into the news.
-//! Waits for nothing but the eventfd.
+//! Drains a client's queue: answers go to the calls that wait for them, everything else to the
+//! news. Waits for nothing but the eventfd.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
@@ -21,11 +21,10 @@ use super::{Code, Core, Failure};
 use crate::kafka::token::{Token, TokenError, TokenSource};
 use crate::sync::lock;
 
-/// Events taken before other tasks get their turn.
+/// Events to take before other tasks get their turn.
 const AT_ONCE: usize = 256;
 
-/// librdkafka's numbers for a login that was refused, for no connection, and for TLS that did not
-/// come about.
+/// librdkafka's numbers for a refused login, no connection, and a failed TLS handshake.
 const LOGIN_REFUSED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
 const NOT_CONNECTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
 const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32;
@@ -33,20 +32,20 @@ const NOT_TRUSTED: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__SSL as i32
 const OUT_OF_RESOURCES: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE as i32;
 const UNREADABLE: i32 = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
 
-/// The facilities under which librdkafka logs why a certificate is not trusted, and what of an
-/// answer it cannot read.
+/// The facilities under which librdkafka logs why a certificate is not trusted, and which part of
+/// an answer it cannot read.
 const DISTRUST: &str = "SSLCERTVRFY";
 const PROTOCOL: &str = "PROTOERR";
 
-/// Servers that have to refuse a login before it counts as refused, where there are so many: one
-/// that starts refuses for a moment whom it knows, since users stand in the log that it is still
-/// reading. More would only be knocked at in vain.
+/// How many servers have to refuse a login before it counts as refused, if there are that many. A
+/// broker that starts refuses known users for a moment, because the users are in the log that it
+/// still reads. Asking more servers would only add failed attempts.
 const REFUSALS: usize = 2;
 
-/// Different errors that are kept: a handful a broker, of a few brokers.
+/// Different errors that are kept: a handful for each of a few brokers.
 const ERRORS: usize = 32;
 
-/// Who waits for which answer.
+/// The calls that wait, and for which answer.
 #[derive(Debug, Default)]
 pub(super) struct Mail {
     waiting: Mutex<HashMap<usize, oneshot::Sender<Result<Reply, Failure>>>>,
@@ -54,7 +53,7 @@ pub(super) struct Mail {
 }
 
 impl Mail {
-    /// A ticket, and what will be told to its holder.
+    /// A ticket, and the receiver of its answer.
     pub(super) fn ticket(&self) -> (usize, oneshot::Receiver<Result<Reply, Failure>>) {
         let (sender, receiver) = oneshot::channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -64,21 +63,21 @@ impl Mail {
 
     fn deliver(&self, ticket: usize, reply: Result<Reply, Failure>) {
         if let Some(waiting) = lock(&self.waiting).remove(&ticket) {
-            // Whoever waited may have gone.
+            // The receiver may be gone.
             let _ = waiting.send(reply);
         }
     }
 }
 
-/// What librdkafka tells without being asked.
+/// What librdkafka reports without a request.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// Why a login fails or a server cannot be reached is told only here: the calls just time out.
-    /// Kept until a call succeeds, each text once.
+    /// The only place where it reports why a login fails or a server cannot be reached: the calls
+    /// just time out. Kept until a call succeeds, each text once.
     errors: Mutex<BTreeMap<String, Code>>,
-    /// The servers that did not let us in, or that we do not trust, since then.
+    /// The servers that have refused the login, or that are not trusted, since then.
     refusing: Mutex<BTreeSet<String>>,
-    /// There is nothing to log in with.
+    /// Whether there is no token to log in with.
     no_token: AtomicBool,
     all_down: AtomicBool,
     fatal: AtomicBool,
@@ -86,7 +85,7 @@ pub(super) struct News {
 }
 
 impl News {
-    /// All errors that were told since a call succeeded, in the order of their texts.
+    /// All errors since a call succeeded, in the order of their texts.
     pub(super) fn errors(&self) -> Vec<Failure> {
         let errors = lock(&self.errors);
         let errors = errors.iter().map(|(message, code)| Failure {
@@ -100,7 +99,7 @@ impl News {
         self.all_down.load(Ordering::Relaxed)
     }
 
-    /// Nobody of so many servers lets us in, so that to go on asking is of no use.
+    /// Whether so many of these servers refuse the login that asking on is useless.
     pub(super) fn login_refused(&self, servers: usize) -> bool {
         self.no_token.load(Ordering::Relaxed)
             || lock(&self.refusing).len() >= servers.clamp(1, REFUSALS)
@@ -114,7 +113,7 @@ impl News {
         lock(&self.statistics).take()
     }
 
-    /// A broker has answered: whatever was wrong before is over.
+    /// A broker has answered: earlier errors are obsolete.
     pub(super) fn all_well(&self) {
         lock(&self.errors).clear();
         lock(&self.refusing).clear();
@@ -127,8 +126,8 @@ impl News {
             return;
         };
         tracing::debug!(code = failure.code.0, message = %failure.message, "Kafka client error");
-        // A client that could not start all of its threads leaves something behind with each that
-        // it tries to start again.
+        // A client that could not start all its threads leaks something each time that it tries to
+        // start one again.
         if event.is_fatal() || failure.code.0 == OUT_OF_RESOURCES {
             self.fatal.store(true, Ordering::Relaxed);
         }
@@ -152,7 +151,7 @@ impl News {
     }
 
     fn tell_failure(&self, failure: &Failure) {
-        // Why is what was told before.
+        // The reason was reported before.
         let is_echo = failure.code.0 == NOT_TRUSTED
             && failure.message.contains("certificate verify failed")
             || failure
@@ -163,7 +162,7 @@ impl News {
         }
         let all_down = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
         if failure.code.0 == all_down as i32 {
-            // It only counts them; the reason came before.
+            // This error only counts them; the reason was reported before.
             self.all_down.store(true, Ordering::Relaxed);
         } else {
             let mut errors = lock(&self.errors);
@@ -174,9 +173,9 @@ impl News {
     }
 }
 
-/// A message without what changes from one time to the next, "(after 2ms in state CONNECT, 1
-/// identical error(s) suppressed)", and without the name of the connection that only librdkafka
-/// knows: whoever shows it would otherwise have news each time.
+/// A message without the parts that change, "(after 2ms in state CONNECT, 1 identical error(s)
+/// suppressed)", and without the name of the connection, which only librdkafka knows. Otherwise a
+/// status would change each time.
 fn plain(message: &str) -> &str {
     let message = message
         .strip_prefix("GroupCoordinator: ")
@@ -188,15 +187,15 @@ fn plain(message: &str) -> &str {
 }
 
 /// The bootstrap server that a message is about: "sasl_ssl://kafka-0:9093/bootstrap: SASL
-/// authentication error". Brokers that are known by their numbers are the same ones again, and
-/// nobody knows of them before a server has let us in.
+/// authentication error". Brokers with a number are the same servers again, and are unknown before
+/// a server has accepted the login.
 fn server(message: &str) -> Option<&str> {
     let (name, _) = plain(message).split_once(": ")?;
     name.strip_suffix("/bootstrap")
 }
 
-/// The task that drains. Fields are dropped in this order: the core before the news that it is
-/// gone.
+/// The task that drains the queue. Fields are dropped in this order: the core before the notice
+/// that it is gone.
 pub(super) struct Pump {
     fd: AsyncFd<OwnedFd>,
     core: Arc<Core>,
@@ -225,7 +224,7 @@ impl Pump {
         })
     }
 
-    /// Drains until it is aborted, or the descriptor fails.
+    /// Drains until it is aborted or the descriptor fails.
     pub(super) async fn run(self) {
         let mut fetching = Fetching::terminated();
         loop {
@@ -236,8 +235,8 @@ impl Pump {
                     let Ok(mut ready) = ready else {
                         return;
                     };
-                    // Read before the queue is drained: what comes in between wakes again. A read
-                    // that would block is no loss.
+                    // Read before the queue is drained: what arrives in between wakes again. If the
+                    // read would block, nothing is lost.
                     let _ = ready.try_io(|fd| clear(fd.get_ref()));
                 }
             }
@@ -308,9 +307,9 @@ impl Pump {
     }
 }
 
-/// What librdkafka logs is for those who look for a fault in it: what matters to a user arrives as
-/// an error. But for two things: why a certificate is not trusted, and why an answer cannot be
-/// read, are only logged.
+/// librdkafka's log is for debugging: what matters to a user arrives as an error. There are two
+/// exceptions, which are only logged: why a certificate is not trusted, and why an answer cannot be
+/// read.
 fn log(event: &Event) -> Option<Failure> {
     let (level, facility, line) = event.log()?;
     tracing::debug!(level, facility, "librdkafka: {line}");
@@ -339,13 +338,15 @@ mod tests {
 
     #[rstest]
     #[case(
-        "kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 3ms in state CONNECT, 2 identical error(s) suppressed)"
+        "kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 3ms in \
+         state CONNECT, 2 identical error(s) suppressed)"
     )]
     #[case(
-        "GroupCoordinator: kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 12ms in state CONNECT)"
+        "GroupCoordinator: kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection \
+         refused (after 12ms in state CONNECT)"
     )]
     #[case("kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused")]
-    fn the_same_error_reads_the_same_each_time(#[case] message: &str) {
+    fn the_same_error_always_has_the_same_text(#[case] message: &str) {
         let same = "kafka-0:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused";
         assert_eq!(plain(message), same);
     }
@@ -372,19 +373,19 @@ mod tests {
         assert!(!news.login_refused(2));
         news.note_refusal(&of("kafka-1:9093/bootstrap"));
         assert!(news.login_refused(2));
-        assert!(news.login_refused(30), "of many, two will do");
+        assert!(news.login_refused(30), "of many, two are enough");
         news.all_well();
         assert!(!news.login_refused(1));
     }
 
     #[test]
-    fn without_a_token_no_server_has_to_be_asked() {
+    fn a_refused_token_counts_as_a_refused_login() {
         let news = News::default();
         news.tell_no_token(&Failure {
             code: Code(NOT_CONNECTED),
             message: "no connection to the token endpoint".to_owned(),
         });
-        assert!(!news.login_refused(1), "it may come back");
+        assert!(!news.login_refused(1), "the endpoint may come back");
         news.tell_no_token(&refused("the token endpoint refused"));
         assert!(news.login_refused(3));
     }

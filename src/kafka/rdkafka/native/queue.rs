@@ -1,4 +1,4 @@
-//! The queue that takes all events of a client, what wakes us when it has some, and the events.
+//! The queue for all events of a client, the eventfd that it wakes, and the events.
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -22,7 +22,7 @@ impl Wake {
         if fd < 0 {
             return Err(std::io::Error::last_os_error());
         }
-        // SAFETY: just made, so open, and nobody else's.
+        // SAFETY: just made, so it is open and has no other owner.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
@@ -30,13 +30,13 @@ impl Wake {
         Self::new_fd().map(Self)
     }
 
-    /// Another descriptor of the same eventfd, for whoever waits.
+    /// Another descriptor of the same eventfd, to wait on.
     pub(super) fn reader(&self) -> std::io::Result<OwnedFd> {
         self.0.try_clone()
     }
 }
 
-/// Takes what was written to an eventfd, so that the next write wakes again.
+/// Reads what was written to an eventfd, so that the next write wakes again.
 pub(super) fn clear(fd: &OwnedFd) -> std::io::Result<()> {
     let mut count = [0_u8; 8];
     // SAFETY: the descriptor is open as long as `fd`; the buffer has the 8 bytes that an eventfd
@@ -58,15 +58,15 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// A queue that takes the client's own events (errors, statistics, logs) besides results, and
-    /// that wakes `wake`.
+    /// A queue for the client's own events (errors, statistics, logs) and for results, which wakes
+    /// `wake`.
     pub(super) fn of(client: &Client, wake: &Wake) -> Result<Self, Failure> {
         // SAFETY: the handle is alive.
         let queue = unsafe { sys::rd_kafka_queue_new(client.pointer()) };
         let queue = Self(NonNull::new(queue).ok_or_else(Failure::closed)?);
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: handle and both queues are alive; the main queue's reference is given back, the
-        // forwarding stays. The payload is copied; the descriptor stays open until io events are
+        // SAFETY: handle and both queues are alive. The main queue's reference is given back, the
+        // forwarding stays. The payload is copied. The descriptor stays open until io events are
         // switched off (`Core`'s order of fields).
         unsafe {
             let main = sys::rd_kafka_queue_get_main(client.pointer());
@@ -98,7 +98,7 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: ours, alive, not used after this; the handle outlives it (`Core`'s order of
-        // fields). After the first call librdkafka writes to the descriptor no more.
+        // fields). After the first call librdkafka no longer writes to the descriptor.
         unsafe {
             sys::rd_kafka_queue_io_event_enable(self.pointer(), -1, ptr::null(), 0);
             sys::rd_kafka_queue_destroy(self.pointer());
@@ -106,8 +106,8 @@ impl Drop for Queue {
     }
 }
 
-/// An event taken from a queue. What it points to lives as long as it does. Not `Send`: it is read
-/// and destroyed where it was taken.
+/// An event from a queue. What it points to lives as long as the event. Not `Send`: it is read and
+/// destroyed where it was taken.
 pub(super) struct Event(NonNull<sys::rd_kafka_event_t>);
 
 impl Event {
@@ -115,7 +115,7 @@ impl Event {
         self.0.as_ptr()
     }
 
-    /// What kind of event it is: a constant `RD_KAFKA_EVENT_...`.
+    /// The kind of event: a constant `RD_KAFKA_EVENT_...`.
     pub(super) fn kind(&self) -> i32 {
         // SAFETY: the event is alive as long as `self`.
         unsafe { sys::rd_kafka_event_type(self.pointer()) }
@@ -128,7 +128,7 @@ impl Event {
         unsafe { sys::rd_kafka_event_opaque(self.pointer()) }.addr()
     }
 
-    /// The error that it tells, if any.
+    /// The error that it reports, if any.
     pub(super) fn failure(&self) -> Option<Failure> {
         // SAFETY: the event is alive as long as `self`; its string is copied.
         unsafe {
@@ -140,7 +140,7 @@ impl Event {
         }
     }
 
-    /// Whether the error that it tells is the client's last.
+    /// Whether that error is fatal for the client.
     pub(super) fn is_fatal(&self) -> bool {
         // SAFETY: the event is alive as long as `self`.
         unsafe { sys::rd_kafka_event_error_is_fatal(self.pointer()) != 0 }

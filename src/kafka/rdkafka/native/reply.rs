@@ -1,4 +1,4 @@
-//! Copies answers out of their events into owned values. Judges nothing but what would be nonsense.
+//! Copies answers from their events into owned values. It refuses only what makes no sense.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::{Code, Failure};
 use crate::kafka::model::snapshot::{GroupState, Member, NodeId, Protocol, TopicPartition};
 use crate::kafka::reader::{Cluster, DescribedGroup, ListedGroup, TopicLayout};
 
-/// An answer about one group: the call was answered, this group was not.
+/// The error for one group, in an answer about several.
 pub(in crate::kafka) type GroupFailure = Failure;
 
-/// Partitions with what was answered for each: an offset as it came, or an error's number.
+/// Partitions and the answer for each: a raw offset, or an error's number.
 pub(super) type Offsets = Vec<(TopicPartition, Result<i64, Code>)>;
 
-/// Partitions with what their leaders answered: an offset, and the timestamp of the record there
-/// where one was asked for by its timestamp, both as they came; or an error's number.
+/// Partitions and the answer of their leaders: a raw offset and, when a record was asked for by its
+/// timestamp, the raw timestamp of that record; or an error's number.
 pub(super) type Found = Vec<(TopicPartition, Result<(i64, i64), Code>)>;
 
 /// The answer to a call.
@@ -33,8 +33,7 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// Whether some of it came over the wire: some calls answer `Ok` with nothing but local errors
-    /// inside.
+    /// Whether some of it came from a broker: some calls return `Ok` with only local errors inside.
     pub(super) fn is_from_a_broker(&self) -> bool {
         let local = |code: Code| code.0 < 0;
         match self {
@@ -268,7 +267,7 @@ unsafe fn committed(event: &Event) -> Result<Reply, Failure> {
         let mut count = 0;
         let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
         let Some(&group) = slice(groups, count).first() else {
-            return Err(Failure::invalid("the answer is about no group"));
+            return Err(Failure::invalid("the answer names no group"));
         };
         Ok(Reply::Committed(
             match failure(sys::rd_kafka_group_result_error(group)) {

@@ -20,10 +20,10 @@ pub(super) const NO_RESOURCES: i32 =
 pub(super) const INVALID_ARGUMENT: i32 =
     sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__INVALID_ARG as i32;
 
-/// Room for librdkafka's words about why a call was refused.
+/// Size of the buffer for librdkafka's error messages.
 pub(super) const MESSAGE: usize = 512;
 
-/// The same C functions as in rdkafka-sys, with the numbers that brokers choose as numbers: the
+/// The same C functions as in rdkafka-sys, but with the numbers that brokers choose as numbers. The
 /// bindings declare a Rust enum there, which must never hold a number that it does not list. A C
 /// enum is passed as an `int`.
 pub(super) mod numbers {
@@ -44,7 +44,7 @@ pub(super) mod numbers {
     }
 }
 
-/// A C string's text, owned. Null is empty.
+/// The text of a C string, owned. Null is empty.
 ///
 /// # Safety
 /// `text` is null or points to a NUL-terminated string that lives until this returns.
@@ -58,7 +58,7 @@ pub(super) unsafe fn text(text: *const c_char) -> String {
         .into_owned()
 }
 
-/// [`text`], to be shared; `None` if it is null or empty.
+/// [`text`] for sharing; `None` if it is null or empty.
 ///
 /// # Safety
 /// As for [`text`].
@@ -77,11 +77,11 @@ pub(super) unsafe fn slice<'a, T>(array: *mut *const T, count: usize) -> &'a [*c
         return &[];
     }
     // SAFETY: not null, so by the contract `count` initialised pointers that outlive 'a and that
-    // nobody writes to.
+    // nothing writes to.
     unsafe { std::slice::from_raw_parts(array, count) }
 }
 
-/// The failure that an error object stands for; `None` if it is null or says that all is well.
+/// The failure in an error object; `None` if it is null or reports success.
 ///
 /// # Safety
 /// `error` is null or points to an error object that lives until this returns.
@@ -105,23 +105,19 @@ pub(super) fn c_string(value: &str) -> Result<CString, Failure> {
     CString::new(value).map_err(|_| Failure::invalid("a name contains a NUL character"))
 }
 
-/// The same of a secret, which is erased with it; `name` says what it is for.
+/// The same for a secret, which is erased when it is dropped. `name` is used in the error.
 pub(super) fn secret_c_string(name: &str, value: &Secret) -> Result<Zeroizing<CString>, Failure> {
     CString::new(value.bytes())
         .map(Zeroizing::new)
-        .map_err(|_| {
-            Failure::invalid(&format!(
-                "what is given for {name} contains a NUL character"
-            ))
-        })
+        .map_err(|_| Failure::invalid(&format!("the value of {name} contains a NUL character")))
 }
 
-/// A timeout as librdkafka takes it.
+/// A timeout in librdkafka's form.
 pub(super) fn milliseconds(duration: Duration) -> c_int {
     c_int::try_from(duration.as_millis()).unwrap_or(c_int::MAX)
 }
 
-/// librdkafka's words for an error number.
+/// librdkafka's message for an error number.
 pub(super) fn name_of(code: i32) -> String {
     match sys::rd_kafka_resp_err_t::try_from(code) {
         // SAFETY: returns a static string for every number that it knows.
@@ -236,7 +232,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Has the call sent to this broker, whatever librdkafka knows.
+    /// Sends the call to this broker, regardless of what librdkafka knows.
     pub(super) fn to(self, broker: NodeId) -> Result<Self, Failure> {
         let mut message = [0; MESSAGE];
         // SAFETY: the options are ours and alive; the buffer outlives the call.
@@ -252,7 +248,7 @@ impl Options {
         Ok(self)
     }
 
-    /// Has offsets read up to the last stable one.
+    /// Reads offsets up to the last stable one.
     pub(super) fn read_committed(self) -> Result<Self, Failure> {
         // SAFETY: the options are ours and alive; an error that is returned is ours.
         unsafe {
@@ -269,7 +265,7 @@ impl Options {
     }
 
     pub(super) fn ticket(&self, number: usize) {
-        // SAFETY: the options are ours and alive; the pointer is a number that nobody follows.
+        // SAFETY: the options are ours and alive; the pointer is a number that is never followed.
         unsafe {
             sys::rd_kafka_AdminOptions_set_opaque(
                 self.pointer(),
