@@ -390,11 +390,11 @@ async fn retries_that_cannot_be_counted_hold_no_scale_down_once_the_field_names_
 #[rstest]
 #[case::not_closed(
     "(",
-    "delayedTopicPattern is no valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax"
+    "delayedTopicPattern is not a valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax"
 )]
 #[case::of_java(
     "(?!orders).*",
-    "delayedTopicPattern is no valid regular expression (look-around, including look-ahead and look-behind, is not supported): see https://docs.rs/regex/latest/regex/#syntax"
+    "delayedTopicPattern is not a valid regular expression (look-around, including look-ahead and look-behind, is not supported): see https://docs.rs/regex/latest/regex/#syntax"
 )]
 #[case::too_large(
     "(a{1000}){1000}",

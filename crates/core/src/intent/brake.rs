@@ -1,4 +1,4 @@
-//! The pausing annotations (ACT-10). A value that is not understood pauses: whoever wrote it wanted
+//! The pause annotations (ACT-10). A value that is not understood pauses: its author wanted
 //! something stopped.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use crate::{
     scaling::policy::{Brake, Pause},
 };
 
-/// As much of a value as is repeated in a message, in characters.
+/// Characters of a value that a message repeats.
 const READABLE: usize = 40;
 
-/// What the annotations of a group say; `max` is its `maxReplicas`.
+/// The pauses that the annotations of a group ask for; `max` is its `maxReplicas`.
 pub(super) fn of(annotations: &BTreeMap<String, String>, max: Option<i32>) -> Brake {
     let mut brake = Brake::default();
     let mut not_understood = None;
@@ -40,12 +40,12 @@ pub(super) fn of(annotations: &BTreeMap<String, String>, max: Option<i32>) -> Br
             });
         }
     }
-    // Also over a size that was understood: of two hands on the brake, the one that pulls harder.
+    // Also in place of a size that was understood: of two annotations, the stricter one counts.
     brake.pause = not_understood.or(brake.pause);
     brake
 }
 
-/// The words that KEDA understands (Go's `ParseBool`), so that a habit can be kept.
+/// The values that KEDA accepts (Go's `ParseBool`), so that existing manifests work.
 fn switch(value: &str) -> Option<bool> {
     match value {
         "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
@@ -85,29 +85,29 @@ mod tests {
     #[rstest]
     #[case::nothing(&[], None)]
     #[case::true_pauses(&[("paused", "true")], Some(Pause::Here))]
-    #[case::as_keda_reads_it(&[("paused", "T")], Some(Pause::Here))]
+    #[case::a_value_of_keda(&[("paused", "T")], Some(Pause::Here))]
     #[case::false_does_not(&[("paused", "false")], None)]
     #[case::a_size_wins_over_paused(&[("paused", "true"), ("paused-replicas", "3")], Some(Pause::At(3)))]
     #[case::a_size_wins_over_not_paused(&[("paused", "false"), ("paused-replicas", "3")], Some(Pause::At(3)))]
-    #[case::none_at_all(&[("paused-replicas", "0")], Some(Pause::At(0)))]
-    #[case::as_many_as_allowed(&[("paused-replicas", "20")], Some(Pause::At(20)))]
-    #[case::more_than_allowed(&[("paused-replicas", "21")], Some(not_understood("paused-replicas", "21")))]
-    #[case::fewer_than_none(&[("paused-replicas", "-1")], Some(not_understood("paused-replicas", "-1")))]
-    #[case::no_number(&[("paused-replicas", "three")], Some(not_understood("paused-replicas", "three")))]
-    #[case::no_number_that_fits(&[("paused-replicas", "99999999999")], Some(not_understood("paused-replicas", "99999999999")))]
-    #[case::a_wrong_word(&[("paused", "yes")], Some(not_understood("paused", "yes")))]
-    #[case::no_word(&[("paused", "")], Some(not_understood("paused", "")))]
-    #[case::a_wrong_word_for_one_direction(&[("paused-scale-in", "on")], Some(not_understood("paused-scale-in", "on")))]
-    #[case::a_wrong_word_beside_a_size(&[("paused", "si"), ("paused-replicas", "3")], Some(not_understood("paused", "si")))]
+    #[case::zero(&[("paused-replicas", "0")], Some(Pause::At(0)))]
+    #[case::the_maximum(&[("paused-replicas", "20")], Some(Pause::At(20)))]
+    #[case::above_the_maximum(&[("paused-replicas", "21")], Some(not_understood("paused-replicas", "21")))]
+    #[case::negative(&[("paused-replicas", "-1")], Some(not_understood("paused-replicas", "-1")))]
+    #[case::not_a_number(&[("paused-replicas", "three")], Some(not_understood("paused-replicas", "three")))]
+    #[case::a_number_too_large(&[("paused-replicas", "99999999999")], Some(not_understood("paused-replicas", "99999999999")))]
+    #[case::an_unknown_word(&[("paused", "yes")], Some(not_understood("paused", "yes")))]
+    #[case::empty(&[("paused", "")], Some(not_understood("paused", "")))]
+    #[case::an_unknown_word_for_one_direction(&[("paused-scale-in", "on")], Some(not_understood("paused-scale-in", "on")))]
+    #[case::an_unknown_word_beside_a_size(&[("paused", "si"), ("paused-replicas", "3")], Some(not_understood("paused", "si")))]
     #[case::a_misspelt_name(&[("paused-replica", "3")], Some(not_understood("paused-replica", "3")))]
     #[case::a_name_that_is_too_short(&[("pause", "true")], Some(not_understood("pause", "true")))]
-    #[case::somebody_elses(&[("note", "paused")], None)]
-    fn pauses_as_annotated(#[case] annotations: &[(&str, &str)], #[case] pause: Option<Pause>) {
+    #[case::another_annotation(&[("note", "paused")], None)]
+    fn annotations_pause(#[case] annotations: &[(&str, &str)], #[case] pause: Option<Pause>) {
         assert_eq!(of(&annotated(annotations), Some(20)).pause, pause);
     }
 
     #[test]
-    fn directions_are_held_one_by_one() {
+    fn each_direction_is_paused_separately() {
         let brake = of(
             &annotated(&[("paused-scale-in", "true"), ("paused-scale-out", "false")]),
             None,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_repeated_in_part_only() {
+    fn a_long_value_is_cut_in_messages() {
         let brake = of(&annotated(&[("paused", &"ä".repeat(1_000))]), None);
         assert_eq!(
             brake.pause,

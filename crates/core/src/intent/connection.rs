@@ -1,5 +1,5 @@
-//! How to connect, as the user wrote it: checked, and with the Secrets and ConfigMaps that have a
-//! part of it. Pure.
+//! How to connect, as the user wrote it: checked, and with the Secrets and ConfigMaps that it
+//! refers to. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,21 +10,21 @@ use crate::api::{
     CertificateSource, KafkaClusterSpec, KafkaSource, SaslMechanism, SaslSpec, TlsSpec,
 };
 
-/// Where Kafka is.
+/// The Kafka cluster of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A KafkaCluster; whether it exists and lets this namespace in is not known here.
+    /// A KafkaCluster. Whether it exists and allows this namespace is checked elsewhere.
     Cluster {
         /// Its namespace.
         namespace: String,
         /// Its name.
         name: String,
     },
-    /// What the ConsumerGroup says itself.
+    /// The connection in the ConsumerGroup itself.
     Inline(Box<Plan>),
 }
 
-/// A connection as it is written, checked.
+/// A connection as it was written, after the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     servers: Servers,
@@ -33,10 +33,10 @@ pub struct Plan {
     allow_insecure: bool,
 }
 
-/// An object that has a part of a connection. It is in the namespace of the resource that names it.
+/// An object with a part of a connection, in the namespace of the resource that refers to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
-    /// Which kind.
+    /// Its kind.
     pub kind: ReferenceKind,
     /// Its name.
     pub name: String,
@@ -62,7 +62,7 @@ impl fmt::Display for Reference {
 }
 
 impl Plan {
-    /// What a KafkaCluster says.
+    /// The connection of a KafkaCluster.
     pub fn of_cluster(spec: &KafkaClusterSpec) -> Result<Self, InvalidSpec> {
         Self::checked(
             Servers::parse(&spec.bootstrap_servers)?,
@@ -72,7 +72,7 @@ impl Plan {
         )
     }
 
-    /// What a ConsumerGroup says itself.
+    /// The connection in a ConsumerGroup.
     pub(super) fn inline(servers: &[String], source: &KafkaSource) -> Result<Self, InvalidSpec> {
         Self::checked(
             Servers::parse(servers)?,
@@ -104,22 +104,22 @@ impl Plan {
         &self.servers
     }
 
-    /// How the brokers are verified, where it is encrypted.
+    /// How the brokers are verified, if the connection is encrypted.
     pub fn tls(&self) -> Option<&TlsSpec> {
         self.tls.as_ref()
     }
 
-    /// How one logs in, if one does.
+    /// The login, if there is one.
     pub fn sasl(&self) -> Option<&SaslSpec> {
         self.sasl.as_ref()
     }
 
-    /// Whether passwords and tokens may be shown to the network.
+    /// Whether passwords and tokens may cross the network unencrypted.
     pub fn allows_insecure(&self) -> bool {
         self.allow_insecure
     }
 
-    /// Where the credentials come from. Plaintext without a login is the same from everywhere.
+    /// The origin of the credentials. Plaintext without a login has the same origin everywhere.
     pub fn origin(&self, namespace: &str) -> String {
         match (&self.tls, &self.sasl) {
             (None, None) => String::new(),
@@ -127,7 +127,7 @@ impl Plan {
         }
     }
 
-    /// Whether one logs in as the operator itself, which not every namespace may (SAFE-36).
+    /// Whether the login uses the operator's own identity, which not every namespace may (SAFE-36).
     pub fn is_by_own_identity(&self) -> bool {
         self.sasl.as_ref().is_some_and(|sasl| match sasl.mechanism {
             SaslMechanism::Gssapi => true,
@@ -142,7 +142,7 @@ impl Plan {
         })
     }
 
-    /// The objects that have a part of it, and the keys of each that are read.
+    /// The objects that it refers to, and the keys of each that are read.
     pub fn references(&self) -> BTreeMap<Reference, BTreeSet<String>> {
         let mut references: BTreeMap<Reference, BTreeSet<String>> = BTreeMap::new();
         let mut add = |kind, name: &str, key: &str| {
@@ -192,12 +192,12 @@ impl Plan {
     }
 }
 
-/// Whether this build has Kerberos. The schema has it in every build: definitions are older and
-/// newer than operators, and one that did not know the word could not read the object at all
+/// Whether this build has Kerberos. The schema has it in every build: definitions may be older or
+/// newer than the operator, and an operator without the value could not read the object at all
 /// (`docs/decisions/0007`).
 const KERBEROS: bool = cfg!(feature = "gssapi");
 
-/// The rules of the schema, for objects that are older than it.
+/// The rules of the schema, for objects that were stored before those existed.
 fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), InvalidSpec> {
     let oauth = sasl.oauth.as_ref();
     let extensions = oauth.and_then(|oauth| oauth.extensions.as_ref());
@@ -245,7 +245,7 @@ fn check(sasl: &SaslSpec, tls: bool, allow_insecure: bool) -> Result<(), Invalid
 }
 
 impl Reference {
-    /// The object that a source of certificates names, if it names one.
+    /// The object that a source of certificates refers to, if any.
     pub fn to(source: &CertificateSource) -> Option<Self> {
         let (kind, name) = match (&source.secret_name, &source.config_map_name) {
             (Some(name), _) => (ReferenceKind::Secret, name),

@@ -1,4 +1,4 @@
-//! Why what a user wrote cannot be managed, and what to write instead.
+//! Why a resource cannot be managed, and what to write instead.
 
 use thiserror::Error;
 
@@ -6,54 +6,58 @@ use super::servers::InvalidConnection;
 use crate::api::condition::reasons;
 use crate::text;
 
-/// Why a ConsumerGroup cannot be managed as it is written. The text says what to write instead.
+/// Why a ConsumerGroup cannot be managed as it is written. The message says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidSpec {
-    /// No objective that this operator knows.
+    /// No objective that this operator supports.
     #[error(
-        "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)"
+        "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, \
+         how many messages behind one replica may be (1 or more)"
     )]
     Objective,
-    /// Neither or both ways to reach Kafka.
+    /// None or both of the ways to reach Kafka.
     #[error("kafka: set exactly one of clusterRef and bootstrapServers")]
     Kafka,
-    /// A name or text has characters that none has.
+    /// A name or text has control characters.
     #[error("{field} has control characters: write it without them")]
     ControlCharacters {
-        /// Which.
+        /// The field.
         field: &'static str,
     },
-    /// A topic cannot be called so.
+    /// A text that cannot be the name of a topic.
     #[error(
-        "topics: \"{topic}\" is no name of a topic: write letters, digits, '.', '_' and '-'; for a pattern use topicPattern"
+        "topics: \"{topic}\" is not a topic name: write letters, digits, '.', '_' and '-'; for a \
+         pattern use topicPattern"
     )]
     TopicName {
         /// What was written.
         topic: String,
     },
-    /// The servers are not usable.
+    /// The servers cannot be used.
     #[error("kafka.bootstrapServers: {0}")]
     Connection(#[from] InvalidConnection),
-    /// A login lacks something.
+    /// A login is incomplete.
     #[error("kafka.sasl: this mechanism needs {needs}")]
     Sasl {
-        /// What.
+        /// The missing fields.
         needs: &'static str,
     },
     /// This build has no Kerberos.
     #[error(
-        "kafka.sasl: mechanism GSSAPI needs an operator that is built with Kerberos (cargo feature gssapi, docs/connections/kerberos.md); this one is not"
+        "kafka.sasl: mechanism GSSAPI needs an operator that is built with Kerberos (cargo feature \
+         gssapi, docs/connections/kerberos.md); this one is not"
     )]
     NoKerberos,
-    /// A password or token would be shown to the network (SAFE-37).
+    /// A password or token would cross the network unencrypted (SAFE-37).
     #[error(
-        "kafka.sasl: this login shows a password or token to the network: add tls and an https token endpoint, or set allowInsecure: true"
+        "kafka.sasl: this login shows a password or token to the network: add tls and an https \
+         token endpoint, or set allowInsecure: true"
     )]
     Insecure,
-    /// A count is out of its bounds.
+    /// A number is out of its bounds.
     #[error("{field}: {value} is not possible; write {bounds}")]
     Count {
-        /// Which.
+        /// The field.
         field: &'static str,
         /// What was written.
         value: i32,
@@ -68,27 +72,31 @@ pub enum InvalidSpec {
         /// `maxReplicas`.
         max: i32,
     },
-    /// Two ways to say which topics count.
+    /// Both ways to select topics.
     #[error(
-        "topics and topicPattern exclude each other: list the topics, or give a pattern for their names"
+        "topics and topicPattern exclude each other: list the topics, or give a pattern for their \
+         names"
     )]
     Topics,
-    /// Nothing says what would wake the group (ACT-12).
+    /// There is no topic whose records could start the group (ACT-12).
     #[error(
-        "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is noticed"
+        "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is \
+         noticed"
     )]
     NothingToWake,
-    /// No topic is left to scale by.
+    /// No topic is left that could ask for replicas.
     #[error(
-        "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a topic, or write a narrower pattern"
+        "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a \
+         topic, or write a narrower pattern"
     )]
     AllDelayed,
-    /// The pattern is no regular expression.
+    /// The pattern is not a regular expression.
     #[error(
-        "{field} is no valid regular expression ({problem}): see https://docs.rs/regex/latest/regex/#syntax"
+        "{field} is not a valid regular expression ({problem}): see \
+         https://docs.rs/regex/latest/regex/#syntax"
     )]
     Pattern {
-        /// Which.
+        /// The field.
         field: &'static str,
         /// What is wrong with it.
         problem: String,
@@ -96,13 +104,13 @@ pub enum InvalidSpec {
     /// The pattern would need too much memory.
     #[error("{field} is too large once compiled: write one with fewer and smaller repetitions")]
     PatternTooLarge {
-        /// Which.
+        /// The field.
         field: &'static str,
     },
 }
 
 impl InvalidSpec {
-    /// The reason that conditions, events and metrics give.
+    /// The reason in conditions, events and metrics.
     pub const fn category(&self) -> &'static str {
         reasons::INVALID_SPEC
     }

@@ -1,9 +1,8 @@
-//! What the user wrote -> what the rest of the house is told: the policy, what to read, what to
-//! scale. Pure: no client, no clock. Past this point nothing can be malformed.
+//! Converts what the user wrote into what the rest of the operator needs: the policy, what to read,
+//! what to scale. Pure: no client, no clock. After this, nothing can be malformed.
 //!
-//! The API server has checked the same rules, but not for everybody: an object that was stored
-//! before a rule existed keeps what it had (ratcheting), and definitions can be older than the
-//! operator.
+//! The API server has checked the same rules, but not for every object: one that was stored before
+//! a rule existed keeps its value (ratcheting), and definitions can be older than the operator.
 
 mod brake;
 pub mod connection;
@@ -30,7 +29,7 @@ pub use connection::{Plan, Source};
 pub use invalid::InvalidSpec;
 use invalid::without_control_characters;
 
-/// What one ConsumerGroup asks for, checked.
+/// The checked content of one ConsumerGroup.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
     /// How to decide.
@@ -41,19 +40,19 @@ pub struct Intent {
     pub source: Source,
     /// Topics whose records wait on purpose.
     pub delayed: Option<TopicPattern>,
-    /// What to scale; it is in the resource's own namespace.
+    /// What to scale, in the resource's own namespace.
     pub target: ScaleTargetRef,
     /// Whether decisions are acted on.
     pub mode: Mode,
 }
 
 impl Intent {
-    /// What `group` asks for.
+    /// The intent of `group`.
     pub fn of(group: &ConsumerGroup) -> Result<Self, InvalidSpec> {
         let spec = &group.spec;
         let namespace = group.namespace().unwrap_or_default();
         let group_id = spec.group_id.clone().unwrap_or_else(|| group.name_any());
-        // One that librdkafka does not take would fail a question that is about others' groups too.
+        // A group id that librdkafka refuses would fail a request that is also about other groups.
         without_control_characters("groupId", &group_id)?;
         let source = source(spec, &namespace)?;
         let policy = policy(
@@ -220,7 +219,7 @@ fn pattern(field: &'static str, text: &str) -> Result<TopicPattern, InvalidSpec>
     })
 }
 
-/// The crate draws the pattern with a caret under its fault, on several lines; a condition has room
+/// The crate shows the pattern with a mark under the fault, on several lines. A condition has room
 /// for the last one.
 fn last_line(error: &str) -> String {
     let line = error.lines().last().unwrap_or(error).trim();

@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-/// The port that Kafka's clients assume.
+/// The default port of Kafka clients.
 const DEFAULT_PORT: u16 = 9092;
 
-/// Bootstrap servers: at least one, in no order, none twice.
+/// Bootstrap servers: at least one, without order or duplicates.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Servers(BTreeSet<Server>);
 
@@ -28,7 +28,8 @@ pub enum InvalidConnection {
     NoServers,
     /// A server is not `host:port`.
     #[error(
-        "bootstrap server {server:?} is not host:port; write it like kafka-0.kafka:9092, an IPv6 address in brackets"
+        "bootstrap server {server:?} is not host:port; write it like kafka-0.kafka:9092, an IPv6 \
+         address in brackets"
     )]
     Server {
         /// What was written.
@@ -36,8 +37,9 @@ pub enum InvalidConnection {
     },
     /// A server is on the operator's own machine or link (SAFE-38).
     #[error(
-        "bootstrap server {server:?} is a loopback or link-local address, which the operator does not connect to; \
-         name the cluster's own address, or run the operator with --allow-local-addresses"
+        "bootstrap server {server:?} is a loopback or link-local address, which the operator does \
+         not connect to; use the cluster's own address, or run the operator with \
+         --allow-local-addresses"
     )]
     LocalAddress {
         /// What was written.
@@ -46,7 +48,7 @@ pub enum InvalidConnection {
 }
 
 impl Servers {
-    /// The servers that a user wrote.
+    /// Parses the servers that a user wrote.
     pub fn parse<I>(bootstrap_servers: I) -> Result<Self, InvalidConnection>
     where
         I: IntoIterator,
@@ -62,7 +64,7 @@ impl Servers {
         Ok(Self(servers))
     }
 
-    /// How many there are, at least 1.
+    /// Number of servers, at least 1.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -156,8 +158,8 @@ impl fmt::Display for Server {
 /// The metadata service of EC2 by IPv6, which is not link-local.
 const EC2_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Whether an address is this machine's or its link's: loopback, link-local (cloud metadata
-/// services live there) or unspecified (which connects to loopback).
+/// Whether an address is that of this machine or its link: loopback, link-local (where the metadata
+/// services of clouds are) or unspecified (which connects to loopback).
 pub fn is_local_address(address: IpAddr) -> bool {
     fn v4(address: Ipv4Addr) -> bool {
         address.is_loopback() || address.is_link_local() || address.octets().starts_with(&[0])
@@ -194,13 +196,13 @@ mod tests {
     #[case("10.0.0.1:9092", "10.0.0.1:9092")]
     #[case("[fd00::1]:9092", "[fd00::1]:9092")]
     #[case("[fd00::1]", "[fd00::1]:9092")]
-    fn a_server_is_host_and_port(#[case] written: &str, #[case] identity: &str) {
+    fn a_server_is_split_into_host_and_port(#[case] written: &str, #[case] identity: &str) {
         let servers = Servers::parse([written]).unwrap();
         assert_eq!(servers.to_string(), identity);
     }
 
     #[test]
-    fn a_mangled_address_fails_by_an_error_alone_or_reads_back_the_same() {
+    fn a_mangled_address_gives_an_error_or_reads_back_the_same() {
         let seeds = [
             "kafka-0.kafka:9092",
             "[fd00::1]:9092",
@@ -215,7 +217,7 @@ mod tests {
                     let written = servers.to_string();
                     assert_eq!(Servers::parse([&written]), Ok(servers), "{written}");
                 }
-                // The schema lets 255 characters through.
+                // The schema allows 255 characters.
                 Err(error) if text.len() <= 255 => {
                     lagrange_fuzz::assert_is_one_line(&error.to_string());
                 }
@@ -237,7 +239,7 @@ mod tests {
     #[case("[fd00::1]9092")]
     #[case("[kafka]:9092")]
     #[case("kafka\0:9092")]
-    fn anything_else_is_refused_and_quoted(#[case] written: &str) {
+    fn any_other_text_is_refused_and_quoted(#[case] written: &str) {
         assert_eq!(
             Servers::parse([written]),
             Err(InvalidConnection::Server {
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn no_server_is_refused() {
+    fn an_empty_list_is_refused() {
         assert_eq!(
             Servers::parse(Vec::<String>::new()),
             Err(InvalidConnection::NoServers)

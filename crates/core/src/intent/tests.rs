@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A ConsumerGroup with `changes` laid over a plain spec; null removes a field.
+/// A ConsumerGroup with `changes` merged into a plain spec; null removes a field.
 fn group(changes: Value) -> ConsumerGroup {
     let mut object = json!({
         "apiVersion": "lagrange.dev/v1alpha1",
@@ -43,7 +43,7 @@ fn intent(changes: Value) -> Intent {
 }
 
 #[test]
-fn the_least_that_can_be_written_has_the_documented_defaults() {
+fn a_minimal_resource_has_the_documented_defaults() {
     let Intent {
         policy,
         reading,
@@ -76,7 +76,7 @@ fn the_least_that_can_be_written_has_the_documented_defaults() {
             namespace: "shop".to_owned(),
             name: "main".to_owned()
         },
-        "its own namespace"
+        "the resource's own namespace"
     );
     assert_eq!(
         (target.api_version.as_str(), target.kind.as_str()),
@@ -87,7 +87,7 @@ fn the_least_that_can_be_written_has_the_documented_defaults() {
 
 /// TELL-32.
 #[test]
-fn everything_that_can_be_written_arrives() {
+fn every_field_is_converted() {
     let Intent {
         policy,
         reading,
@@ -148,7 +148,7 @@ fn everything_that_can_be_written_arrives() {
 }
 
 #[test]
-fn a_cluster_of_another_namespace_is_that_of_the_reference() {
+fn a_cluster_reference_may_name_another_namespace() {
     let source = intent(json!({ "kafka": { "clusterRef": { "namespace": "kafka" } } })).source;
     assert_eq!(
         source,
@@ -160,7 +160,7 @@ fn a_cluster_of_another_namespace_is_that_of_the_reference() {
 }
 
 #[test]
-fn annotations_reach_the_policy_with_the_groups_own_maximum() {
+fn pause_annotations_are_checked_against_max_replicas() {
     use crate::scaling::policy::Pause;
 
     let mut group = group(json!({ "maxReplicas": 5 }));
@@ -182,8 +182,7 @@ fn annotations_reach_the_policy_with_the_groups_own_maximum() {
     ));
 }
 
-/// What an API server with the present definitions refuses can be stored all the same: before a
-/// rule existed.
+/// An object may violate the current definitions: it was stored before a rule existed.
 #[rstest]
 #[case(json!({ "objective": { "lagPerReplica": null } }), "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)")]
 #[case(json!({ "objective": { "maxDelay": "60s" } }), "objective: set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be (1 or more)")]
@@ -196,30 +195,33 @@ fn annotations_reach_the_policy_with_the_groups_own_maximum() {
 #[case(json!({ "fallback": { "replicas": 0 } }), "fallback.replicas: 0 is not possible; write 1 or more")]
 #[case(json!({ "minReplicas": 6, "maxReplicas": 5 }), "minReplicas 6 is above maxReplicas 5: lower minReplicas or raise maxReplicas")]
 #[case(json!({ "topics": ["a"], "topicPattern": "b.*" }), "topics and topicPattern exclude each other: list the topics, or give a pattern for their names")]
-#[case(json!({ "delayedTopicPattern": "(" }), "delayedTopicPattern is no valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax")]
+#[case(json!({ "delayedTopicPattern": "(" }), "delayedTopicPattern is not a valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax")]
 #[case(json!({ "topics": ["a"], "delayedTopicPattern": ".*" }), "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a topic, or write a narrower pattern")]
 #[case(json!({ "topicPattern": "a.*", "delayedTopicPattern": "a.*" }), "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a topic, or write a narrower pattern")]
 #[case(json!({ "minReplicas": 0 }), "minReplicas: 0 needs topics or topicPattern, so that a record for a sleeping group is noticed")]
-#[case(json!({ "topicPattern": "orders(" }), "topicPattern is no valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax")]
+#[case(json!({ "topicPattern": "orders(" }), "topicPattern is not a valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax")]
 #[case(json!({ "topicPattern": r"\w{1000}{1000}" }), "topicPattern is too large once compiled: write one with fewer and smaller repetitions")]
 #[case(json!({ "groupId": "a\nb" }), "groupId has control characters: write it without them")]
 #[case(json!({ "groupId": "a\0b" }), "groupId has control characters: write it without them")]
-#[case(json!({ "topics": ["orders\u{1b}"] }), r#"topics: "orders\u{1b}" is no name of a topic: write letters, digits, '.', '_' and '-'; for a pattern use topicPattern"#)]
+#[case(json!({ "topics": ["orders\u{1b}"] }), r#"topics: "orders\u{1b}" is not a topic name: write letters, digits, '.', '_' and '-'; for a pattern use topicPattern"#)]
 #[case(json!({ "kafka": { "clusterRef": null, "bootstrapServers": ["a:1"], "allowInsecure": true, "sasl": { "mechanism": "PLAIN", "username": "a\0b", "passwordSecret": { "secretName": "s" } } } }),
     "sasl.username has control characters: write it without them")]
-fn what_cannot_be_done_says_what_to_write(#[case] changes: Value, #[case] message: &str) {
+fn an_invalid_resource_gets_a_message_that_says_what_to_write(
+    #[case] changes: Value,
+    #[case] message: &str,
+) {
     let error = of(changes).unwrap_err();
     assert_eq!(error.to_string(), message);
     assert_eq!(error.category(), "InvalidSpec");
     assert_eq!(
         api::condition::bounded_message(message),
         message,
-        "it fits into a condition"
+        "it fits into a condition message"
     );
 }
 
 #[test]
-fn servers_that_are_none_are_refused_by_name() {
+fn an_invalid_server_is_refused_by_name() {
     let error = of(json!({ "kafka": { "clusterRef": null, "bootstrapServers": ["kafka-0.kafka"  , "::1:x"] } })).unwrap_err();
     assert!(
         error
@@ -251,7 +253,7 @@ fn a_pattern_matches_whole_names() {
 #[case::threads(json!({ "threadsPerReplica": 2 }))]
 #[case::objective(json!({ "objective": { "lagPerReplica": 1001 } }))]
 #[case::other_objective(json!({ "objective": { "lagPerReplica": null, "maxDelay": "60s" } }))]
-fn measurements_are_about_something_else_after(#[case] changes: Value) {
+fn the_measurement_key_changes_with(#[case] changes: Value) {
     assert_ne!(
         intent(changes).policy.subject,
         intent(json!({})).policy.subject
@@ -265,7 +267,7 @@ fn measurements_are_about_something_else_after(#[case] changes: Value) {
 #[case::topics(json!({ "topics": ["orders"] }))]
 #[case::fallback(json!({ "fallback": { "replicas": 3 } }))]
 #[case::the_default_written_out(json!({ "groupId": "fulfillment", "kafka": { "clusterRef": { "namespace": "shop" } } }))]
-fn measurements_stay_after(#[case] changes: Value) {
+fn the_measurement_key_does_not_change_with(#[case] changes: Value) {
     assert_eq!(
         intent(changes).policy.subject,
         intent(json!({})).policy.subject
@@ -273,7 +275,7 @@ fn measurements_stay_after(#[case] changes: Value) {
 }
 
 #[test]
-fn servers_in_another_order_are_the_same_cluster() {
+fn the_order_of_servers_does_not_change_the_measurement_key() {
     let servers = |list: Value| {
         intent(json!({ "kafka": { "clusterRef": null, "bootstrapServers": list } }))
             .policy
@@ -285,15 +287,15 @@ fn servers_in_another_order_are_the_same_cluster() {
     );
 }
 
-/// The number is stored in every status: a release that computed another one would drop what was
-/// measured. KEEP-27.
+/// Every status stores the number: a release that computed another one would drop all measurements.
+/// KEEP-27.
 #[test]
-fn the_subject_of_a_group_never_changes_between_releases() {
+fn the_measurement_key_never_changes_between_releases() {
     assert_eq!(intent(json!({})).policy.subject, 7_818_030_205_975_264);
 }
 
 #[test]
-fn a_mangled_resource_fails_by_an_error_alone() {
+fn a_mangled_resource_gives_a_one_line_error() {
     let plain = group(
         json!({ "topicPattern": "orders\\..*", "pacing": { "minInterval": "1m" }, "maxReplicas": 9 }),
     );

@@ -14,42 +14,43 @@ pub struct GroupInterest {
     pub id: Arc<str>,
     /// Its topics.
     pub topics: TopicSelection,
-    /// What its consumers read up to.
+    /// How far its consumers read.
     pub isolation: Isolation,
-    /// The delay that it is sized for: then its first looks ask how late it has been before them.
+    /// The delay that it is sized for. Its first polls then also ask how late the group was before
+    /// them.
     pub max_delay: Option<Duration>,
 }
 
-/// Up to where consumers read a partition (`isolation.level`).
+/// How far consumers read a partition (`isolation.level`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Isolation {
-    /// To its end.
+    /// Up to its end.
     ReadUncommitted,
-    /// To its last stable offset: the first record of the oldest open transaction.
+    /// Up to its last stable offset: the first record of the oldest open transaction.
     ReadCommitted,
 }
 
 /// Which topics of a group count.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TopicSelection {
-    /// These.
+    /// These topics.
     Named(Vec<Arc<str>>),
-    /// All whose whole name matches, internal topics left out.
+    /// All topics whose whole name matches, except internal ones.
     Pattern(TopicPattern),
-    /// Those that its members are assigned; those that it has committed while it has no members
-    /// (KNOW-19).
+    /// The topics that are assigned to its members; without members, those in which it has
+    /// committed (KNOW-19).
     OfGroup,
 }
 
-/// A regular expression that a topic's whole name has to match.
+/// A regular expression that has to match the whole name of a topic.
 #[derive(Clone)]
 pub struct TopicPattern {
     source: Arc<str>,
     regex: Regex,
 }
 
-/// Compiled size that a pattern may have: a few thousand states, far above any that is meant for
-/// topic names.
+/// Largest compiled size of a pattern: a few thousand states, far more than a pattern for topic
+/// names needs.
 const PATTERN_SIZE_LIMIT: usize = 256 * 1024;
 
 impl TopicPattern {
@@ -62,7 +63,7 @@ impl TopicPattern {
     /// # Ok::<(), regex::Error>(())
     /// ```
     pub fn new(source: &str) -> Result<Self, regex::Error> {
-        // Compiled alone first: `a)(b` is balanced only inside our own parentheses.
+        // Compiled alone first: `a)(b` is balanced only inside the added parentheses.
         RegexBuilder::new(source)
             .size_limit(PATTERN_SIZE_LIMIT)
             .build()?;
@@ -80,7 +81,7 @@ impl TopicPattern {
         self.regex.is_match(topic)
     }
 
-    /// What the user wrote.
+    /// The pattern as the user wrote it.
     pub fn as_str(&self) -> &str {
         &self.source
     }
@@ -112,7 +113,7 @@ impl Ord for TopicPattern {
     }
 }
 
-/// Whether a topic may be called so (Kafka's `Topic.validate`).
+/// Whether Kafka allows this name for a topic (`Topic.validate`).
 pub fn is_topic_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."

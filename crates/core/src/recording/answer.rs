@@ -1,4 +1,4 @@
-//! The lines that are written: what was decided, with its steps, and the memory to go on from.
+//! The lines that are written: the decision with its steps, and the memory for the next one.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::time::seconds;
 use crate::scaling::Memory;
 use crate::scaling::decision::{Decision, Verdict};
 
-/// What was decided on one observation.
+/// The decision on one observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Seconds, as in the observation.
@@ -17,31 +17,31 @@ pub struct Answer {
     pub replicas: Option<i32>,
     /// The reason, one of a bounded set: `DelayAboveTarget`, `CoolingDown`, ...
     pub reason: String,
-    /// Seconds before which nothing will change, where that is known.
+    /// Seconds before which nothing will change, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<f64>,
-    /// Replicas that there would be, were nothing in the way.
+    /// Replicas that there would be if no gate held the action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<i32>,
-    /// Most replicas that can be given a partition.
+    /// The partition limit: the most replicas that can be given a partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<i32>,
-    /// What keeps the wanted count from being what the load asks for.
+    /// What keeps the desired replicas from being what the load asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<String>,
     /// Lag of the partitions that are known, in records.
     pub lag: i64,
-    /// Age of the oldest record that is not consumed, in seconds; under `maxDelay` only.
+    /// Age in seconds of the oldest record that is not committed; only under `maxDelay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_s: Option<f64>,
     /// The steps, in order.
     pub trail: Vec<String>,
-    /// The memory that survives a restart: to be given back in the next `init`.
+    /// The memory that survives a restart, to pass to the next `init`.
     pub status: Memory,
 }
 
 impl Answer {
-    /// The first field in which another answer differs, with what this one and the other say.
+    /// The first field in which another answer differs, with both values.
     pub fn difference(&self, other: &Self) -> Option<(String, Value, Value)> {
         let fields = |answer| match serde_json::to_value(answer) {
             Ok(Value::Object(fields)) => fields,
@@ -56,8 +56,7 @@ impl Answer {
         all.find(|(_, ours, theirs)| ours != theirs)
     }
 
-    /// What was decided at `now`, with the memory that `decide` left. What is decided counts as
-    /// done.
+    /// The decision at `now`, with the memory that `decide` left. The action counts as done.
     pub fn new(now: Timestamp, decision: &Decision, memory: &Memory) -> Self {
         let (replicas, reason, until, status) = match decision.verdict {
             Verdict::Scale { from, to, why } => {

@@ -1,6 +1,5 @@
-//! The lines that are read: what is asked of a group, and what was seen of it. Fields that are
-//! absent have defaults; fields that are not known are ignored, so that a later version's
-//! recordings can be read.
+//! The lines that are read: the settings of a group, and its observations. Absent fields have
+//! defaults. Unknown fields are ignored, so that recordings of a later version can be read.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +19,14 @@ pub const PROTOCOL: i64 = 1;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Line {
-    /// What the group is sized for. The first line, and again where another group or setting
-    /// begins.
+    /// The settings. The first line, and again wherever another group or other settings begin.
     Init(Box<Init>),
-    /// What was seen at one moment.
+    /// What was observed at one moment.
     Observe(Box<Observe>),
-    /// What the operator decided on the observation before. Says nothing to a decision; held
-    /// against one on request.
+    /// The operator's decision on the observation before it. A replay ignores it, or compares it on
+    /// request.
     Decided(Box<Answer>),
-    /// Nothing more will come.
+    /// Nothing follows.
     End,
 }
 
@@ -39,52 +37,54 @@ impl Line {
     }
 }
 
-/// Why a line cannot be used. The text says what to write instead.
+/// Why a line cannot be used. The message says what to write instead.
 #[derive(Debug, Error)]
 pub enum BadLine {
     /// Not a line of this format.
     #[error("not a line of this format: {0}")]
     Format(String),
-    /// An observation before the settings.
+    /// An observation before any settings.
     #[error("the first line has to be an init line, unless --manifest is given")]
     NoInit,
-    /// A format of another version.
+    /// Another version of the format.
     #[error("protocol {0} is not known; this program reads protocol {known}", known = PROTOCOL)]
     Protocol(i64),
     /// The manifest cannot be managed as it is written.
     #[error("manifest: {0}")]
     Manifest(#[from] InvalidSpec),
-    /// Nothing says what to size for.
+    /// The settings have no objective.
     #[error("spec: give max_delay_s (1 to 86400) or lag_per_replica (1 or more)")]
     Objective,
-    /// Bounds that make no sense.
+    /// Bounds that contradict each other or are out of range.
     #[error(
-        "spec: min_replicas 0 or more, max_replicas 1 or more and not below it, threads 1 or more"
+        "spec: write min_replicas 0 or more, max_replicas 1 or more and not below it, threads 1 or \
+         more"
     )]
     Bounds,
-    /// Many more partitions than are named.
+    /// Many more partitions than the lines name.
     #[error(
-        "topics: {0} partitions, and few of them are named; correct a count or number that no topic has"
+        "topics: {0} partitions, but few of them are named; correct the count or the partition \
+         number that is too large"
     )]
     Partitions(usize),
-    /// A workload of fewer replicas than none.
+    /// A workload with a negative number of replicas.
     #[error("workload.{field}: {replicas} is not possible; write 0 or more")]
     Replicas {
-        /// Which count.
+        /// The field.
         field: &'static str,
-        /// What it says.
+        /// Its value.
         replicas: i32,
     },
-    /// A time that goes back, or is none.
-    #[error("t: {0} comes before the observation before it, or is no time")]
+    /// A time that goes back, or is not a time.
+    #[error("t: {0} is earlier than the previous observation, or is not a time")]
     Time(f64),
 }
 
-/// What is wrong with a line that cannot be read: in which field, and what to write there.
+/// What is wrong with a line that cannot be read: the field, and what to write there.
 fn problem(text: &str, error: &serde_json::Error) -> String {
     let Ok(line) = serde_json::from_str::<Value>(text) else {
         let words = mistake::words(&error.to_string());
-        return format!("no JSON, {words} at column {}", error.column());
+        return format!("not JSON, {words} at column {}", error.column());
     };
     let found = match line.get("type").and_then(Value::as_str) {
         Some("init") => mistake::read::<Init>(&line).map(drop),
@@ -94,11 +94,11 @@ fn problem(text: &str, error: &serde_json::Error) -> String {
         None if line.is_object() => Err("type is missing".to_owned()),
         None => Err("write an object".to_owned()),
     };
-    // A line is read by way of its type, which does not know the fields any better.
+    // The line itself is read through its type, which reports no more about its fields.
     found.map_or_else(|problem| problem, |()| mistake::words(&error.to_string()))
 }
 
-/// What the group is sized for.
+/// The settings of a group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init {
     /// Version of the format: [`PROTOCOL`].
@@ -106,10 +106,10 @@ pub struct Init {
     pub protocol: i64,
     /// The settings.
     pub spec: Spec,
-    /// What the last answer gave as its status: the memory that survives a restart.
+    /// The status of the last answer: the memory that survives a restart.
     #[serde(default)]
     pub status: Option<serde_json::Value>,
-    /// The same group with other settings, or in another file: what has been seen before stays.
+    /// The same group with other settings, or in another file: the measurements so far are kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
 }
@@ -122,7 +122,7 @@ fn protocol() -> i64 {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
-    /// A ConsumerGroup. With it, no other field counts.
+    /// A ConsumerGroup. The other fields are then ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Box<ConsumerGroup>>,
     /// `minReplicas`; default 1.
@@ -134,7 +134,7 @@ pub struct Spec {
     /// `objective.maxDelay` in seconds. One of this and `lag_per_replica`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_delay_s: Option<f64>,
-    /// `objective.lagPerReplica`; goes before `max_delay_s` if both are given.
+    /// `objective.lagPerReplica`. It takes precedence over `max_delay_s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_per_replica: Option<i64>,
     /// `threadsPerReplica`; default 1.
@@ -145,39 +145,39 @@ pub struct Spec {
     pub pacing: Option<crate::api::Pacing>,
 }
 
-/// What was seen at one moment.
+/// What was observed at one moment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Observe {
-    /// Seconds; the only clock. Counted from anywhere, never back.
+    /// Seconds; the only clock. It starts anywhere and never goes back.
     pub t: f64,
-    /// Number of the look; equal numbers saw equal data. Default: another look on each line.
+    /// Number of the poll; equal numbers mean equal data. Default: a new poll on each line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look: Option<u64>,
-    /// When the look began, in seconds; default `t`.
+    /// When the poll began, in seconds; default `t`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<f64>,
     /// When the last reply arrived, in seconds; default `t`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<f64>,
-    /// The line says all that there is: topics and partitions that it lacks are gone, and no offset
-    /// is put right.
+    /// The line is complete: topics and partitions that it lacks are gone, and no offset is
+    /// corrected.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
-    /// The memory before this decision, where it is not what the last answer left.
+    /// The memory before this decision, if it is not the one that the last answer left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<serde_json::Value>,
     /// The workload.
     pub workload: Workload,
-    /// Whether Kafka could be read; else `topics` and `group` are absent.
+    /// Whether Kafka could be read. Otherwise `topics` and `group` are absent.
     #[serde(default = "yes")]
     pub kafka_ok: bool,
-    /// With `kafka_ok` false: nothing has been read yet, and nothing has failed.
+    /// With `kafka_ok` false: nothing has been read yet, but nothing has failed either.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_yet: bool,
     /// Topics by name.
     #[serde(default)]
     pub topics: BTreeMap<String, TopicLine>,
-    /// The group. Absent: its state is not known.
+    /// The group. Absent: its state is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupLine>,
 }
@@ -189,11 +189,11 @@ fn yes() -> bool {
 /// The workload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Workload {
-    /// Replicas wanted.
+    /// `spec.replicas`.
     pub spec_replicas: i32,
-    /// Replicas ready.
+    /// `status.readyReplicas`.
     pub ready_replicas: i32,
-    /// Pods are being replaced.
+    /// Whether Pods are being replaced.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rollout: bool,
 }
@@ -201,17 +201,17 @@ pub struct Workload {
 /// A topic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TopicLine {
-    /// Its partitions. One that could not be read is missing, or has no `log_end`. `null`: how many
-    /// there are is not known.
+    /// Its partitions. A partition that could not be read is missing, or has no `log_end`. `null`:
+    /// their number is unknown.
     #[serde(default)]
     pub partitions: Option<Vec<PartitionLine>>,
-    /// How many it has, where the last ones may be missing above.
+    /// Number of its partitions, if the last ones may be missing above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    /// Its lag does not count; it bears on the partition limit alone.
+    /// Its lag does not count; it only affects the partition limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_assigned: bool,
-    /// Its records wait on purpose: they ask for no replicas.
+    /// Its records wait on purpose and ask for no replicas.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delayed: bool,
 }
@@ -221,16 +221,16 @@ pub struct TopicLine {
 pub struct PartitionLine {
     /// Its number.
     pub p: u32,
-    /// First offset still kept.
+    /// The first offset that is still kept.
     #[serde(default)]
     pub log_start: Option<i64>,
-    /// One past the last record.
+    /// The offset after the last record.
     #[serde(default)]
     pub log_end: Option<i64>,
-    /// Ends at earlier times, in seconds, oldest first, by the timestamps of records.
+    /// Earlier ends, by the timestamps of records: seconds and offset, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<(f64, i64)>,
-    /// What the group has committed; `null`: nothing. Absent where that is not known.
+    /// The committed offset; `null`: nothing is committed. Absent: unknown.
     #[serde(default, skip_serializing_if = "Committed::is_unknown")]
     pub committed: Committed,
 }
@@ -239,7 +239,7 @@ pub struct PartitionLine {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Option<i64>", into = "Option<i64>")]
 pub enum Committed {
-    /// Not known.
+    /// Unknown.
     #[default]
     Unknown,
     /// Nothing is committed.
@@ -273,23 +273,23 @@ impl From<Committed> for Option<i64> {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupLine {
-    /// `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Assigning`, `Reconciling`, `Empty`,
-    /// `Dead`; anything else is not known.
+    /// `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Assigning`, `Reconciling`, `Empty`
+    /// or `Dead`. Any other text means unknown.
     pub state: String,
-    /// The assignor; `uniform` also says KIP-848.
+    /// The assignor. `uniform` also implies KIP-848.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
     /// `Classic` or `Consumer` (KIP-848).
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `Eager`, `Cooperative` or `Consumer`, where that is not what `protocol` and `type` say;
-    /// `""`: not known.
+    /// `Eager`, `Cooperative` or `Consumer`, if `protocol` and `type` do not imply it; `""`:
+    /// unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebalance: Option<String>,
     /// Its members. Absent: not described.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<MemberLine>>,
-    /// How many looks ago the members were described; 0: in this one.
+    /// How many polls ago the members were described; 0: in this poll.
     #[serde(skip_serializing_if = "is_zero")]
     pub described_before: u64,
 }
@@ -306,14 +306,14 @@ fn is_zero(n: &u64) -> bool {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MemberLine {
-    /// The coordinator's id for it.
+    /// The id that the coordinator gave it.
     pub id: String,
-    /// Topic and number of each of its partitions; empty while a classic group rebalances.
+    /// Topic and number of each of its partitions. Empty while a classic group rebalances.
     pub assignment: Vec<(String, u32)>,
-    /// How many partitions it has, where those are not all in `assignment`.
+    /// Number of its partitions, if `assignment` does not have all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<usize>,
-    /// It has a `group.instance.id`.
+    /// Whether it has a `group.instance.id`.
     #[serde(rename = "static", skip_serializing_if = "std::ops::Not::not")]
     pub is_static: bool,
 }

@@ -1,6 +1,6 @@
-//! Observations and decisions as JSON lines: one stable format for deciding at a desk, for
-//! recording a group, and for driving the decision from another program. Described in
-//! `docs/decide.md`. Reads and writes lines; no file, no client, no clock.
+//! Observations and decisions as JSON lines: one stable format to record a group, to replay it
+//! offline, and to drive the decision from another program. `docs/decide.md` describes it. Reads
+//! and writes lines; no file, no client, no clock.
 
 mod answer;
 mod line;

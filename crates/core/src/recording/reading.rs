@@ -1,5 +1,5 @@
-//! Lines into observations: what a line leaves out is unknown, not gone, unless the line says that
-//! it is whole. No decision.
+//! Converts lines to observations. What a line lacks is unknown, not gone, unless the line is
+//! marked as whole. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::scaling::observation::{
     Partition, Rebalance, Rollout, Target, Topic, TopicRole,
 };
 
-/// An end offset that is older than the commit beside it by up to so many seconds is taken for as
-/// new as that: whoever recorded it read the ends first.
+/// An end offset that is older than the commit beside it by up to this many seconds is raised to
+/// it: the recorder read the ends first.
 const ENDS_BEFORE_COMMITS: f64 = 2.0;
 
-/// Partitions that are taken without being named one by one: a few bytes can count any number.
+/// Partitions that are accepted without being named one by one: a few bytes can claim any number.
 const MOST_PARTITIONS: usize = 20_000;
 
-/// An end offset and when it was seen, in seconds.
+/// An end offset and the time of it, in seconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct LastEnd {
     t: f64,
@@ -33,17 +33,17 @@ struct LastEnd {
 #[derive(Debug, Default)]
 pub struct Reader {
     number: u64,
-    /// Most partitions that a line has named.
+    /// The most partitions that one line has named.
     named: usize,
-    /// The end offsets of each topic as last seen: a partition that is missing in a line is
-    /// unknown, not gone.
+    /// The last end offsets of each topic. A partition that is missing in a line is unknown, not
+    /// gone.
     topics: BTreeMap<String, Vec<LastEnd>>,
-    /// Topics whose records wait on purpose, as the settings say.
+    /// Topics whose records wait on purpose, from the settings.
     pub(super) delayed: Option<TopicPattern>,
 }
 
 impl Reader {
-    /// What a line says was seen at `now`.
+    /// The observation of a line, made at `now`.
     pub fn observation(&mut self, observe: &Observe, now: Timestamp) -> Observation {
         self.number = observe.look.unwrap_or(self.number.wrapping_add(1));
         let target = Target {
@@ -67,7 +67,7 @@ impl Reader {
         Observation { now, look, target }
     }
 
-    /// How many partitions there are once this line has been read, if those are too many.
+    /// The number of partitions once this line has been read, if there are too many.
     pub(super) fn too_many(&mut self, observe: &Observe) -> Option<usize> {
         let lines = observe.topics.values();
         let named = lines.map(|topic| topic.partitions.iter().flatten().count());
@@ -109,7 +109,7 @@ impl Reader {
         }
     }
 
-    /// What a topic bears on that a line does not say more of.
+    /// The role of a topic, unless a line says more about it.
     fn role(&self, topic: &str) -> TopicRole {
         if self.delayed.as_ref().is_some_and(|p| p.matches(topic)) {
             TopicRole::Delayed
@@ -163,7 +163,7 @@ impl Reader {
 }
 
 impl LastEnd {
-    /// Raises an end that was read a moment before the commit, and remembers it.
+    /// Raises an end that was read a moment before the commit, and keeps it.
     fn mend(&mut self, t: f64, partition: &mut Partition) {
         let Some(end) = partition.log_end else { return };
         let mut now = end;
@@ -185,8 +185,8 @@ impl LastEnd {
     }
 }
 
-/// What partitions were by the timestamps of their records; what is no time or no offset says
-/// nothing.
+/// Earlier ends of partitions, by the timestamps of their records. Invalid times and offsets are
+/// left out.
 fn earlier(observe: &Observe) -> Vec<Earlier> {
     let of = |(name, topic): (&String, &TopicLine)| -> Vec<Earlier> {
         let lines = topic.partitions.iter().flatten();
@@ -209,12 +209,13 @@ fn count(topic: &TopicLine) -> usize {
     let lines = topic.partitions.iter().flatten();
     let most = lines.clone().map(|line| line.p.saturating_add(1)).max();
     let most = most.unwrap_or(0).max(topic.count.unwrap_or(0));
-    // A number that no topic has is a slip, and not worth its memory.
+    // A partition number that no topic has is a mistake, and not worth its memory.
     let bound = at_most(lines.count());
     usize::try_from(most).unwrap_or(bound).min(bound)
 }
 
-/// Partitions that are taken where a line names so many: each takes memory and, on each line, time.
+/// Partitions that are accepted when a line names this many: each needs memory, and time on each
+/// line.
 fn at_most(named: usize) -> usize {
     MOST_PARTITIONS.max(named.saturating_mul(2))
 }
@@ -237,7 +238,7 @@ fn partitions(
     for line in topic.partitions.iter().flatten() {
         let place = usize::try_from(line.p).ok();
         if let Some(partition) = place.and_then(|place| partitions.get_mut(place)) {
-            // No offset is negative; one that is says nothing.
+            // A negative offset is treated as unknown.
             partition.log_start = line.log_start.filter(|offset| *offset >= 0);
             partition.log_end = line.log_end.filter(|offset| *offset >= 0);
             partition.committed = match line.committed {
@@ -277,7 +278,7 @@ fn observed(group: &GroupLine, number: u64) -> Group {
     }
 }
 
-/// How partitions are handed over, as protocol and type say.
+/// How partitions are reassigned, from protocol and type.
 pub(super) fn rebalance(group: &GroupLine) -> Option<Rebalance> {
     let protocol = group.protocol.as_deref();
     let is_consumer = match group.kind.as_deref() {

@@ -1,5 +1,5 @@
-//! Reads lines, decides, and keeps the state between them. What is decided counts as done: the next
-//! observation shows it.
+//! Reads lines, decides, and keeps the state in between. A decided action counts as done: the next
+//! observation shows whether it was.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,7 +13,7 @@ use crate::intent::topics::TopicPattern;
 use crate::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use crate::scaling::{Memory, Policy, State, decide};
 
-/// What has been read and decided so far.
+/// The state of the lines and decisions so far.
 #[derive(Debug, Default)]
 pub struct Session {
     policy: Option<Policy>,
@@ -34,7 +34,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Takes in a line. An observation gives an answer.
+    /// Processes a line. An observation gives an answer.
     pub fn take(&mut self, line: Line) -> Result<Option<Answer>, BadLine> {
         match line {
             Line::Init(init) => self.begin(*init).map(|()| None),
@@ -47,7 +47,7 @@ impl Session {
         if init.protocol != PROTOCOL {
             return Err(BadLine::Protocol(init.protocol));
         }
-        // Memory that cannot be read is absent memory.
+        // Memory that cannot be parsed is treated as absent.
         let memory = init.status.map(memory);
         if init.continues && self.policy.is_some() {
             self.set(&init.spec)?;
@@ -63,7 +63,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the settings over, if they can be used.
+    /// Applies the settings, if they are valid.
     fn set(&mut self, spec: &Spec) -> Result<(), BadLine> {
         let (policy, delayed) = settings(spec)?;
         self.policy = Some(policy);
@@ -105,7 +105,7 @@ impl Session {
     }
 }
 
-/// The memory that was written; what cannot be read is none.
+/// The memory that was written, or an empty one if it cannot be parsed.
 fn memory(value: serde_json::Value) -> Memory {
     serde_json::from_value(value).unwrap_or_default()
 }
@@ -121,7 +121,7 @@ fn settings(spec: &Spec) -> Result<(Policy, Option<TopicPattern>), BadLine> {
     }
 }
 
-/// The settings without a manifest as a policy.
+/// Settings without a manifest, as a policy.
 fn policy(spec: &Spec) -> Result<Policy, BadLine> {
     let objective = match (spec.lag_per_replica, spec.max_delay_s) {
         (Some(lag), _) if lag >= 1 => Objective::LagPerReplica(lag),

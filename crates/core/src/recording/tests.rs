@@ -26,7 +26,7 @@ fn begun(spec: Value) -> Session {
 }
 
 #[test]
-fn an_observation_is_answered_with_a_decision_its_steps_and_the_memory() {
+fn an_observation_gives_a_decision_its_steps_and_the_memory() {
     let mut session = begun(json!({ "min_replicas": 1, "lag_per_replica": 1000 }));
     let first = session.take(line(behind(61.0))).unwrap().unwrap();
     assert_eq!((first.replicas, first.lag), (None, 11_829));
@@ -38,7 +38,7 @@ fn an_observation_is_answered_with_a_decision_its_steps_and_the_memory() {
 }
 
 #[test]
-fn memory_goes_from_one_session_to_the_next() {
+fn memory_passes_from_one_session_to_the_next() {
     let mut session = begun(json!({ "lag_per_replica": 1000 }));
     session.take(line(behind(61.0))).unwrap();
     let acted = session.take(line(behind(76.0))).unwrap().unwrap();
@@ -46,8 +46,7 @@ fn memory_goes_from_one_session_to_the_next() {
     let mut first = init(json!({ "lag_per_replica": 1000 }));
     first["status"] = serde_json::to_value(&acted.status).unwrap();
     next.take(line(first)).unwrap();
-    // Still so much behind, and nothing is done so soon after the action that the other session has
-    // told of.
+    // It is still as far behind, but the action that the other session reported is too recent.
     let mut shown = behind(100.0);
     shown["workload"]["spec_replicas"] = json!(4);
     let answer = next.take(line(shown)).unwrap().unwrap();
@@ -60,7 +59,7 @@ fn memory_goes_from_one_session_to_the_next() {
 }
 
 #[test]
-fn a_manifest_takes_the_place_of_the_numbers() {
+fn a_manifest_replaces_the_numbers() {
     let manifest = json!({
         "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup",
         "metadata": { "name": "orders", "namespace": "shop" },
@@ -103,7 +102,7 @@ fn a_partition_that_is_missing_or_has_no_end_is_unknown_and_not_gone() {
 }
 
 #[test]
-fn an_end_that_was_read_before_the_commit_is_raised_to_it_and_one_far_behind_is_not() {
+fn an_end_a_moment_older_than_the_commit_is_raised_to_it() {
     let mut session = begun(json!({ "max_delay_s": 60 }));
     session.take(line(behind(61.0))).unwrap();
     let with = |t: f64, committed: i64| {
@@ -112,7 +111,7 @@ fn an_end_that_was_read_before_the_commit_is_raised_to_it_and_one_far_behind_is_
         observed["topics"]["orders"]["partitions"][0]["committed"] = json!(committed);
         line(observed)
     };
-    // 100 records a second arrive; the end may be two seconds old.
+    // 100 records a second arrive, and the end may be two seconds old.
     let answer = session.take(with(76.0, 10_900)).unwrap().unwrap();
     assert!(
         !answer
@@ -135,7 +134,10 @@ fn an_end_that_was_read_before_the_commit_is_raised_to_it_and_one_far_behind_is_
 #[case::delay(init(json!({ "max_delay_s": 0.5 })), "spec: give max_delay_s")]
 #[case::protocol(json!({ "type": "init", "protocol": 2, "spec": {} }), "protocol 2 is not known")]
 #[case::no_init(behind(1.0), "the first line has to be an init line")]
-fn what_cannot_be_used_says_what_to_write(#[case] first: Value, #[case] says: &str) {
+fn an_unusable_line_gets_a_message_that_says_what_to_write(
+    #[case] first: Value,
+    #[case] says: &str,
+) {
     let error = Session::default().take(line(first)).unwrap_err();
     assert!(error.to_string().starts_with(says), "{error}");
 }
@@ -143,7 +145,7 @@ fn what_cannot_be_used_says_what_to_write(#[case] first: Value, #[case] says: &s
 #[rstest]
 #[case::wanted("spec_replicas", -2)]
 #[case::ready("ready_replicas", -1)]
-fn a_workload_of_fewer_replicas_than_none_is_refused(#[case] field: &str, #[case] replicas: i32) {
+fn negative_replicas_are_refused(#[case] field: &str, #[case] replicas: i32) {
     let mut session = begun(json!({ "max_delay_s": 60 }));
     let mut odd = behind(61.0);
     odd["workload"][field] = json!(replicas);
@@ -173,10 +175,10 @@ fn a_workload_of_fewer_replicas_than_none_is_refused(#[case] field: &str, #[case
 #[case("5", "write an object")]
 #[case(
     r#"{"type":"observe","#,
-    "no JSON, it ends within a value at column 18"
+    "not JSON, it ends within a value at column 18"
 )]
-#[case("time,rate", "no JSON, expected ident at column 2")]
-fn a_line_that_cannot_be_read_says_which_field_and_what_to_write(
+#[case("time,rate", "not JSON, expected ident at column 2")]
+fn an_unreadable_line_gets_a_message_with_the_field_and_what_to_write(
     #[case] text: &str,
     #[case] says: &str,
 ) {
@@ -198,7 +200,7 @@ fn time_never_goes_back() {
 
 /// KEEP-27.
 #[test]
-fn memory_that_cannot_be_read_is_absent_memory() {
+fn unreadable_memory_is_treated_as_absent() {
     let mut garbled = init(json!({ "max_delay_s": 60 }));
     garbled["status"] = json!({ "version": 1, "last": "yesterday" });
     let mut session = Session::default();
@@ -225,7 +227,7 @@ fn a_topic_that_a_line_lacks_is_unknown_and_not_gone() {
 }
 
 #[test]
-fn offsets_that_cannot_be_are_unknown() {
+fn impossible_offsets_are_unknown() {
     let mut session = begun(json!({ "max_delay_s": 60 }));
     let mut odd = behind(61.0);
     odd["topics"]["orders"]["partitions"][0]["log_end"] = json!(-5);

@@ -1,11 +1,11 @@
-//! Times in lines: seconds, exact to the millisecond, as is everything that a decision rests on.
+//! Times in lines: seconds, exact to the millisecond, like everything that a decision uses.
 
 use jiff::Timestamp;
 
 /// Seconds as a time.
 pub fn time(t: f64) -> Option<Timestamp> {
     let millis = (t * 1000.0).round();
-    // What is no number, or too large for a time, is none.
+    // A value that is not a number, or too large for a time, gives none.
     #[expect(clippy::cast_possible_truncation, reason = "saturates, and is refused")]
     let millis = millis.is_finite().then_some(millis as i64)?;
     Timestamp::from_millisecond(millis).ok()

@@ -1,4 +1,4 @@
-//! Observations into lines that read back as the very same observations. No decision.
+//! Converts observations to lines that read back as the same observations. Decides nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::scaling::observation::{
     Rollout, Topic, TopicRole,
 };
 
-/// Kafka's own words, of which an observation keeps only what they mean.
+/// Kafka's own names, of which an observation keeps only the meaning.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Words<'a> {
-    /// The group's state, as Kafka calls it.
+    /// The group's state, by Kafka's name.
     pub state: Option<&'a str>,
     /// The assignor's name.
     pub assignor: Option<&'a str>,
@@ -73,7 +73,7 @@ fn topics(look: &Look) -> BTreeMap<String, TopicLine> {
         let lines = topics
             .get_mut(&**topic)
             .and_then(|topic| topic.partitions.as_mut());
-        // Lines stand in the order of their numbers, none left out.
+        // Partition lines are sorted by number, without gaps.
         let place = usize::try_from(*partition).unwrap_or(usize::MAX);
         if let Some(line) = lines.and_then(|lines| lines.get_mut(place)) {
             line.earlier = ends.iter().map(|(at, end)| (seconds(*at), *end)).collect();
@@ -154,7 +154,7 @@ fn group(look: &Look, words: Words<'_>) -> GroupLine {
     }
 }
 
-/// The state in Kafka's word for it, or in one that is read as the same.
+/// Kafka's name for the state, or another name with the same meaning.
 fn state<'a>(group: &Group, words: Words<'a>) -> &'a str {
     match (group.state, group.rebalance) {
         (GroupState::Stable, _) => "Stable",
@@ -171,7 +171,7 @@ fn state<'a>(group: &Group, words: Words<'a>) -> &'a str {
     }
 }
 
-/// The assignor's name, or one that is read as the same.
+/// The assignor's name, or another name with the same meaning.
 fn assignor<'a>(group: &Group, words: Words<'a>) -> Option<&'a str> {
     let meant = group.assignor?;
     let known = words.assignor.filter(|name| Assignor::named(name) == meant);

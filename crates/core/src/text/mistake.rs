@@ -1,17 +1,16 @@
-//! What is wrong with a document of a user's, in the user's words: where, and what to write
-//! instead. serde says it in those of the type that is read into, which nobody outside of this
-//! program knows.
+//! What is wrong with a document of a user: where, and what to write instead. The messages of serde
+//! name Rust types, which mean nothing to a user.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Reads a value, or says which part of it cannot be read, and what to write there. Fields that are
-/// not known are passed over.
+/// Reads a value, or reports which part of it cannot be read and what to write there. Unknown
+/// fields are ignored.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| located(&error))
 }
 
-/// The same, and the paths of the fields that are not known.
+/// Like [`read`], and also returns the paths of unknown fields.
 pub fn read_with_unknown<T: DeserializeOwned>(value: &Value) -> Result<(T, Vec<String>), String> {
     let mut unknown = Vec::new();
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(plain_path(&path.to_string()));
@@ -29,13 +28,12 @@ fn located(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     }
 }
 
-/// A path as Kubernetes writes it, `spec.topics`: without the marks of optional parts on the way.
+/// A path in the form of Kubernetes, `spec.topics`: without serde's marks for optional parts.
 fn plain_path(path: &str) -> String {
     path.replace(".?", "")
 }
 
-/// A message of serde's as a sentence that says what to write. What is none of serde's own stays as
-/// it is.
+/// A message of serde as a sentence that says what to write. Other messages stay as they are.
 pub fn words(message: &str) -> String {
     let message = without_place(message);
     let pair = |start: &str| message.strip_prefix(start)?.rsplit_once(", expected ");
@@ -62,7 +60,7 @@ pub fn words(message: &str) -> String {
         return format!("{field} is missing");
     }
     if let Some(field) = quoted("duplicate field `") {
-        return format!("{field} is there twice");
+        return format!("{field} appears twice");
     }
     match message.strip_prefix("EOF while parsing ") {
         Some(part) => format!("it ends within {part}"),
@@ -70,7 +68,7 @@ pub fn words(message: &str) -> String {
     }
 }
 
-/// Without the ` at line 1 column 20` that serde_json adds.
+/// Removes the ` at line 1 column 20` that serde_json adds.
 fn without_place(message: &str) -> &str {
     match message.rsplit_once(" at line ") {
         Some((before, place)) if place.starts_with(|c: char| c.is_ascii_digit()) => before,
@@ -78,7 +76,7 @@ fn without_place(message: &str) -> &str {
     }
 }
 
-/// What a field holds.
+/// The kind of value that a field holds.
 fn kind(expected: &str) -> String {
     match expected {
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
@@ -93,13 +91,13 @@ fn kind(expected: &str) -> String {
             .or(other.rsplit_once(" of length "))
         {
             Some((_, size)) if size.parse::<u32>().is_ok() => format!("a list of {size}"),
-            // A map, or one of our types, whose name says nothing to a user.
+            // A map, or a type of ours, whose name means nothing to a user.
             _ => "an object".to_owned(),
         },
     }
 }
 
-/// What a field holds, and from where to where.
+/// The kind of value that a field holds, and its range.
 fn range(expected: &str) -> String {
     let (least, most) = match expected {
         "i32" => (i64::from(i32::MIN).to_string(), i32::MAX.to_string()),
@@ -111,7 +109,7 @@ fn range(expected: &str) -> String {
     format!("a whole number from {least} to {most}")
 }
 
-/// What was found instead.
+/// The value that was found instead.
 fn written(found: &str) -> String {
     let inner = |start: &str| found.strip_prefix(start)?.strip_suffix('`');
     let number = inner("integer `").or(inner("floating point `"));
@@ -151,7 +149,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase")]
-    #[allow(dead_code, reason = "it is read, and not used")]
+    #[allow(dead_code, reason = "it is only read into")]
     struct Document {
         name: String,
         #[serde(default)]
@@ -160,7 +158,7 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
-    #[allow(dead_code, reason = "it is read, and not used")]
+    #[allow(dead_code, reason = "it is only read into")]
     struct Part {
         count: i32,
         length: u32,
@@ -183,7 +181,8 @@ mod tests {
     #[case(json!({ "count": "12" }), "part.count: write a whole number, not \"12\"")]
     #[case(json!({ "count": 1.5 }), "part.count: write a whole number, not 1.5")]
     #[case(json!({ "count": 3_000_000_000_i64 }),
-        "part.count: 3000000000 is not possible; write a whole number from -2147483648 to 2147483647")]
+        "part.count: 3000000000 is not possible; write a whole number from -2147483648 to \
+         2147483647")]
     #[case(json!({ "length": -2 }), "part.length: -2 is not possible; write a whole number from 0 to 4294967295")]
     #[case(json!({ "share": "lots" }), "part.share: write a number, not \"lots\"")]
     #[case(json!({ "share": null }), "part.share: write a number, not nothing")]
@@ -195,7 +194,7 @@ mod tests {
     #[case(json!({ "map": { "orders": true } }), "part.map.orders: write a whole number, 0 or more, not true")]
     #[case(json!({ "mode": "Off" }), "part.mode: \"Off\" is not possible; write Auto or DryRun")]
     #[case(json!("all"), "part: write an object, not \"all\"")]
-    fn a_value_that_does_not_fit_is_told_by_its_path_and_what_to_write(
+    fn a_wrong_value_is_reported_with_its_path_and_what_to_write(
         #[case] part: Value,
         #[case] says: &str,
     ) {
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_and_what_is_not_known_is_listed() {
+    fn missing_fields_are_named_and_unknown_fields_are_listed() {
         assert_eq!(read::<Document>(&json!({})).unwrap_err(), "name is missing");
         let document = json!({ "name": "orders", "nmae": 1, "part": { "cuont": 1, "count": 2 } });
         let (_, unknown) = read_with_unknown::<Document>(&document).unwrap();
@@ -223,7 +222,7 @@ mod tests {
         "write a duration such as 90s, 1m30s or 2h",
         "write a duration such as 90s, 1m30s or 2h"
     )]
-    fn other_messages_stay(#[case] message: &str, #[case] says: &str) {
+    fn other_messages_are_kept_or_shortened(#[case] message: &str, #[case] says: &str) {
         assert_eq!(words(message), says);
     }
 }

@@ -1,8 +1,8 @@
-//! Foreign text, made fit to be shown in a condition, an event, a log line or a terminal. Pure;
-//! knows nothing of where it comes from.
+//! Makes foreign text safe to show in a condition, an event, a log line or a terminal. Pure; it
+//! does not matter where the text comes from.
 //!
-//! What brokers, the API server and other servers say is cleaned where it comes in, once. Names
-//! that are needed to ask for something stay as they are.
+//! Texts of brokers, the API server and other servers are cleaned once, where they come in. Names
+//! that are needed for requests stay as they are.
 
 pub mod mistake;
 
@@ -16,14 +16,14 @@ use jiff::{RoundMode, Span, SpanRound, Unit};
 pub const MOST: usize = 512;
 
 /// Whether a character changes how the text around it is shown: control characters (C0 with ESC and
-/// line breaks, DEL, C1), the separators of lines and paragraphs, and the marks that turn the
+/// line breaks, DEL, C1), the separators of lines and paragraphs, and the marks that change the
 /// direction of writing.
 pub fn is_disruptive(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The text with such characters written out, as `\n` and `\u{1b}`: one line, whatever it was.
+/// The text with such characters escaped, as `\n` and `\u{1b}`, so that it is always one line.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_disruptive) {
         return Cow::Borrowed(text);
@@ -31,12 +31,12 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped(text).collect())
 }
 
-/// The same, of at most [`MOST`] characters.
+/// Like [`one_line`], with at most [`MOST`] characters.
 pub fn clean(text: &str) -> String {
     clean_to(text, MOST)
 }
 
-/// The same, of at most `most` characters, the last of them an ellipsis if it was cut.
+/// Like [`one_line`], with at most `most` characters, the last of them an ellipsis if it was cut.
 pub fn clean_to(text: &str, most: usize) -> String {
     // A text has at most as many characters as bytes.
     if text.len() <= most
@@ -53,8 +53,8 @@ pub fn clean_to(text: &str, most: usize) -> String {
     kept
 }
 
-/// An identifier of at most `most` characters. Of one that is longer both ends are kept: what tells
-/// two apart is at either.
+/// An identifier of at most `most` characters. A longer one keeps both ends, which is where two
+/// identifiers differ.
 pub fn clean_id(id: &str, most: usize) -> String {
     let length = escaped(id).take(most + 1).count();
     if length <= most {
@@ -72,7 +72,7 @@ pub fn clean_id(id: &str, most: usize) -> String {
     escaped(id).take(half).chain(['…']).chain(tail).collect()
 }
 
-/// A count of things in words: `1 partition`, `2 partitions`.
+/// A count with its noun: `1 partition`, `2 partitions`.
 pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
     n: N,
     one: &str,
@@ -82,7 +82,7 @@ pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
     format!("{n} {noun}")
 }
 
-/// Seconds in the two largest units that they come to: `694 days 10 hours`, `1 minute`.
+/// Seconds in their two largest units: `694 days 10 hours`, `1 minute`.
 pub fn span(seconds: i64) -> String {
     const PRINTER: SpanPrinter = SpanPrinter::new()
         .designator(Designator::Verbose)
@@ -100,7 +100,7 @@ pub fn span(seconds: i64) -> String {
     let span = Span::new()
         .try_seconds(seconds)
         .and_then(|span| span.round(round));
-    // Beyond 19,998 years, which nobody simulates.
+    // More than 19,998 years: not simulated.
     span.map_or_else(
         |_| format!("{seconds} seconds"),
         |span| PRINTER.span_to_string(&span),
@@ -132,7 +132,7 @@ mod tests {
     )]
     #[case("\u{1b}[2Jgone\u{7f}\u{9b}31m", r"\u{1b}[2Jgone\u{7f}\u{9b}31m")]
     #[case("a\u{2028}b\u{202e}c\r\0", r"a\u{2028}b\u{202e}c\r\u{0}")]
-    fn what_disrupts_is_written_out(#[case] text: &str, #[case] shown: &str) {
+    fn disruptive_characters_are_escaped(#[case] text: &str, #[case] shown: &str) {
         assert_eq!(clean(text), shown);
         assert_eq!(one_line(text), shown);
     }
@@ -145,19 +145,19 @@ mod tests {
     #[case(3_661, "1 hour 1 minute")]
     #[case(86_400, "1 day")]
     #[case(59_999_940, "694 days 10 hours")]
-    fn seconds_are_told_in_the_units_that_people_use(#[case] seconds: i64, #[case] text: &str) {
+    fn a_span_has_the_units_that_people_use(#[case] seconds: i64, #[case] text: &str) {
         assert_eq!(span(seconds), text);
     }
 
     #[test]
-    fn one_thing_is_told_in_the_singular() {
+    fn one_thing_is_in_the_singular() {
         assert_eq!(counted(1_usize, "replica", "replicas"), "1 replica");
         assert_eq!(counted(2_usize, "replica", "replicas"), "2 replicas");
         assert_eq!(counted(0, "replica", "replicas"), "0 replicas");
     }
 
     #[test]
-    fn of_an_identifier_both_ends_stay() {
+    fn an_identifier_keeps_both_ends() {
         let long = format!("{}-0001", "client".repeat(100));
         let other = format!("{}-0002", "client".repeat(100));
         let (long, other) = (clean_id(&long, 64), clean_id(&other, 64));
@@ -171,14 +171,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_disrupts_any_more_and_all_is_bounded(text in ".{0,200}|(?s:\\PC|[\u{0}-\u{9f}]|[\u{2020}-\u{2070}]){0,80}", most in 1_usize..100) {
+        fn cleaned_text_is_bounded_and_has_no_disruptive_characters(text in ".{0,200}|(?s:\\PC|[\u{0}-\u{9f}]|[\u{2020}-\u{2070}]){0,80}", most in 1_usize..100) {
             for shown in [clean_to(&text, most), clean_id(&text, most)] {
                 prop_assert!(!shown.contains(is_disruptive), "{shown:?}");
                 prop_assert!(shown.chars().count() <= most, "{shown:?}");
             }
             prop_assert!(!one_line(&text).contains(is_disruptive));
             let clean = clean(&text);
-            prop_assert_eq!(super::clean(&clean), clean.clone(), "what is clean stays");
+            prop_assert_eq!(super::clean(&clean), clean.clone(), "clean text stays the same");
             if text.chars().count() <= most && !text.contains(is_disruptive) {
                 prop_assert_eq!(clean_to(&text, most), text);
             }

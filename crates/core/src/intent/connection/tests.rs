@@ -1,4 +1,4 @@
-//! Which connections are refused, and which objects they name.
+//! Which connections are refused, and which objects they refer to.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -24,10 +24,7 @@ fn scram() -> Value {
 #[case::plain_without_tls(json!(null), json!({ "mechanism": "PLAIN", "username": "u", "passwordSecret": { "secretName": "s" } }))]
 #[case::token_over_http(json!({}), json!({ "mechanism": "OAUTHBEARER", "oauth": {
     "tokenEndpoint": "http://login/token", "clientId": "c", "clientSecret": { "secretName": "s" } } }))]
-fn what_shows_a_password_or_token_to_the_network_has_to_be_allowed(
-    #[case] tls: Value,
-    #[case] sasl: Value,
-) {
+fn an_unencrypted_password_or_token_has_to_be_allowed(#[case] tls: Value, #[case] sasl: Value) {
     let refused = plan(&tls, &sasl, false);
     assert_eq!(refused, Err(InvalidSpec::Insecure));
     plan(&tls, &sasl, true).unwrap();
@@ -38,7 +35,7 @@ fn what_shows_a_password_or_token_to_the_network_has_to_be_allowed(
 #[case(json!({ "mechanism": "SCRAM-SHA-256", "passwordSecret": { "secretName": "s" } }))]
 #[case(json!({ "mechanism": "OAUTHBEARER" }))]
 #[case(json!({ "mechanism": "AWS_MSK_IAM" }))]
-fn a_login_that_lacks_something_is_refused(#[case] sasl: Value) {
+fn an_incomplete_login_is_refused(#[case] sasl: Value) {
     let refused = plan(&json!({}), &sasl, false);
     assert!(
         matches!(refused, Err(InvalidSpec::Sasl { .. })),
@@ -47,7 +44,7 @@ fn a_login_that_lacks_something_is_refused(#[case] sasl: Value) {
 }
 
 #[test]
-fn every_object_that_has_a_part_is_named() {
+fn every_object_of_a_connection_is_referred_to() {
     let tls = json!({
         "trustedCertificates": [{ "secretName": "ca" }, { "configMapName": "old-ca", "key": "bundle" }],
         "clientCertificate": { "secretName": "user" },
@@ -73,17 +70,14 @@ fn every_object_that_has_a_part_is_named() {
 #[case::a_role(json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1" } }), true)]
 #[case::a_key(json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1", "credentialsSecret": { "secretName": "s" } } }), false)]
 #[case::a_password(scram(), false)]
-fn a_login_that_names_no_secret_is_by_the_operators_own_identity(
-    #[case] sasl: Value,
-    #[case] own: bool,
-) {
+fn a_login_without_a_secret_uses_the_operators_identity(#[case] sasl: Value, #[case] own: bool) {
     let plan = plan(&json!({}), &sasl, false).unwrap();
     assert_eq!(plan.is_by_own_identity(), own);
     assert_eq!(plan.references().is_empty(), own);
     assert_ne!(
         plan.origin("lagrange"),
         plan.origin("shop"),
-        "who may use it is a matter of the namespace"
+        "the namespace decides who may use it"
     );
 }
 
@@ -91,7 +85,7 @@ fn a_login_that_names_no_secret_is_by_the_operators_own_identity(
 #[case(json!({ "mechanism": "GSSAPI" }))]
 #[case(json!({ "mechanism": "GSSAPI", "kerberos": { "serviceName": "broker" } }))]
 fn kerberos_is_the_operators_own_identity_in_builds_that_have_it(#[case] sasl: Value) {
-    // A ticket is no password: it needs no TLS.
+    // A ticket is not a password: it needs no TLS.
     let own = plan(&json!(null), &sasl, false).map(|plan| plan.is_by_own_identity());
     let expected = if KERBEROS {
         Ok(true)

@@ -1,4 +1,4 @@
-//! Lines and memory that nobody in their right mind wrote.
+//! Lines and memory that no program of ours wrote.
 
 use lagrange_fuzz::{file, fuzz};
 use rstest::rstest;
@@ -8,7 +8,7 @@ use super::{behind, init, line};
 use crate::recording::{Line, Session};
 use crate::scaling::Memory;
 
-/// Every field, as a later look finds it.
+/// Every field, as a later poll finds it.
 fn memory() -> Value {
     let time = "1970-01-01T00:00:30Z";
     json!({
@@ -20,7 +20,7 @@ fn memory() -> Value {
     })
 }
 
-/// Memory as decisions leave it, with what they have learnt.
+/// Memory as decisions leave it, with their measurements.
 fn learnt() -> Vec<Value> {
     let recorded = file("tests/recordings/morning.decisions.jsonl");
     let answers = recorded
@@ -31,7 +31,7 @@ fn learnt() -> Vec<Value> {
 }
 
 #[test]
-fn mangled_memory_fails_no_decision() {
+fn mangled_memory_does_not_fail_a_decision() {
     let mut seeds = learnt();
     assert!(seeds.len() > 3);
     seeds.push(memory());
@@ -63,12 +63,12 @@ fn mangled_memory_fails_no_decision() {
     });
 }
 
-/// A number of seconds far below 0 overflowed in the law, and one far above held the group for
-/// ever.
+/// Regression: a number of seconds far below 0 overflowed in the decision, and one far above held
+/// the group without end.
 #[rstest]
 #[case(i64::MIN, 0)]
 #[case(i64::MAX, 30)]
-fn a_time_to_settle_that_no_action_takes_is_put_right(#[case] written: i64, #[case] taken: i64) {
+fn an_impossible_settling_time_is_corrected(#[case] written: i64, #[case] taken: i64) {
     let mut observe = behind(61.0);
     observe["status"] = memory();
     observe["status"]["pending"] = Value::Null;
@@ -87,7 +87,7 @@ fn a_time_to_settle_that_no_action_takes_is_put_right(#[case] written: i64, #[ca
 }
 
 #[test]
-fn topics_that_name_more_partitions_than_kafka_has_take_no_memory() {
+fn impossible_partition_counts_use_no_memory() {
     let mut observe = behind(61.0);
     let topics: serde_json::Map<String, Value> = (0..20_000)
         .map(|topic| {
@@ -107,7 +107,7 @@ fn topics_that_name_more_partitions_than_kafka_has_take_no_memory() {
 }
 
 #[test]
-fn as_many_partitions_are_taken_as_are_named() {
+fn every_named_partition_is_accepted() {
     let mut observe = behind(61.0);
     let partitions: Vec<Value> = (0..30_000)
         .map(|p| json!({ "p": p, "log_start": 0, "log_end": 9, "committed": 9 }))
@@ -122,7 +122,7 @@ fn as_many_partitions_are_taken_as_are_named() {
 }
 
 #[test]
-fn mangled_lines_fail_by_an_error_alone() {
+fn mangled_lines_do_not_panic() {
     let recorded = file("tests/recordings/morning.jsonl");
     let mut seeds: Vec<String> = recorded.lines().step_by(40).map(str::to_owned).collect();
     seeds.push(

@@ -1,4 +1,4 @@
-//! Whatever is observed reads back from its line as the very same observation.
+//! Every observation reads back from its line unchanged.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ fn a_group(look: u64, members: Option<u32>) -> impl Strategy<Value = Group> {
     )
 }
 
-/// What some of these partitions were before.
+/// Earlier ends of some of these partitions.
 fn earlier(topics: &[Topic], ends: Vec<Vec<(Timestamp, i64)>>) -> Vec<Earlier> {
     let of = |topic: &Topic| {
         let name = Arc::clone(&topic.name);
@@ -146,12 +146,12 @@ fn an_observation() -> impl Strategy<Value = Observation> {
 
 proptest! {
     #[test]
-    fn an_observation_reads_back_from_its_line_as_it_was(
+    fn an_observation_reads_back_from_its_line_unchanged(
         observations in vec(an_observation(), 1..5),
         state in of(select(vec!["Stable", "Assigning", "CompletingRebalance"])),
         assignor in of(select(vec!["range", "sticky", "uniform", "cooperative-sticky", "stream"])),
     ) {
-        // One reader for all of them: nothing of one line may leak into the next.
+        // One reader for all of them: no line may affect the next.
         let mut reader = Reader::default();
         for observation in observations {
             let line = Line::Observe(Box::new(Observe::of(&observation, Words { state, assignor })));
