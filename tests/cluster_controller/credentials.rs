@@ -236,7 +236,7 @@ async fn a_client_certificate_of_no_use_is_said_by_name() {
     until_connected(
         &stage.space,
         "False/SecretInvalid",
-        &["Secret lagrange, key user.key", "does not fit"],
+        &["Secret lagrange, key user.key", "does not belong"],
     )
     .await;
     show("user.crt", "user.key").await;

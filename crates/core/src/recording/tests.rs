@@ -192,7 +192,7 @@ fn time_never_goes_back() {
     session.take(line(behind(61.0))).unwrap();
     let error = session.take(line(behind(60.0))).unwrap_err();
     assert!(
-        error.to_string().starts_with("t: 60 comes before"),
+        error.to_string().starts_with("t: 60 is earlier than"),
         "{error}"
     );
     assert!(session.take(line(behind(f64::MAX))).is_err());
