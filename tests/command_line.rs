@@ -1,7 +1,7 @@
-//! The command line as a user has it: what it says of what cannot be used, to a reader who leaves,
-//! and on a terminal.
+//! The command line as a user meets it: messages about unusable input, output to a closed pipe, and
+//! output on a terminal.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but counts only code inside test functions.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::{
@@ -31,7 +31,7 @@ fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What is shown on a terminal of so many columns: both outputs, as they are drawn.
+/// Both outputs as shown on a terminal of this many columns.
 fn on_a_terminal(columns: u32, arguments: &str) -> String {
     let command = format!("stty cols {columns} rows 50; exec {PROGRAM} {arguments}");
     let ended = Command::new("script")
@@ -45,13 +45,13 @@ fn on_a_terminal(columns: u32, arguments: &str) -> String {
     shown
 }
 
-/// Regression: `lagrange crd | head -1` said that the pipe was broken, and failed.
+/// Regression: `lagrange crd | head -1` reported a broken pipe and failed.
 #[rstest]
 #[case::definitions(&["crd"])]
 #[case::decisions(&["decide", "tests/recordings/morning.jsonl"])]
 #[case::simulation(&["simulate", "--manifest", "examples/max-delay.yaml", "--trace", "step", "--output", "csv"])]
 #[case::help(&["--help"])]
-fn a_reader_who_leaves_is_told_nothing(#[case] arguments: &[&str]) {
+fn a_closed_pipe_is_not_an_error(#[case] arguments: &[&str]) {
     let mut child = Command::new(PROGRAM)
         .args(arguments)
         .current_dir(here(""))
@@ -70,7 +70,7 @@ fn a_reader_who_leaves_is_told_nothing(#[case] arguments: &[&str]) {
 #[rstest]
 #[case::simulate(&["simulate", "--trace", "day", "--manifest"])]
 #[case::decide(&["decide", "tests/recordings/morning.jsonl", "--manifest"])]
-fn a_manifest_with_a_field_that_there_is_not_is_refused(#[case] arguments: &[&str]) {
+fn a_manifest_with_an_unknown_field_is_refused(#[case] arguments: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("group.yaml");
     let example = fs::read_to_string(here("examples/max-delay.yaml")).unwrap();
@@ -86,7 +86,7 @@ fn a_manifest_with_a_field_that_there_is_not_is_refused(#[case] arguments: &[&st
     );
 }
 
-/// The recorded morning, with what is decided on it beside each observation.
+/// The recorded morning, with the decision beside each observation.
 fn recording_with_decisions() -> Vec<String> {
     let morning = here("tests/recordings/morning.jsonl");
     let answers = lagrange(&["decide", morning.to_str().unwrap()]);
@@ -111,7 +111,7 @@ fn checked(lines: &[String]) -> Output {
 }
 
 #[test]
-fn a_check_ends_with_how_many_decisions_there_were() {
+fn a_check_ends_with_the_number_of_decisions() {
     let mut lines = recording_with_decisions();
     let decisions = lines.iter().filter(|line| line.contains("\"decided\""));
     let decisions = decisions.count();
@@ -136,9 +136,9 @@ fn a_check_ends_with_how_many_decisions_there_were() {
     );
 }
 
-/// Regression: a file of observations alone was checked, and found right.
+/// Regression: a file with observations only passed the check.
 #[test]
-fn a_check_of_a_file_without_decisions_fails_and_says_so() {
+fn a_check_of_a_file_without_decisions_fails() {
     let mut lines = recording_with_decisions();
     lines.retain(|line| !line.contains("\"decided\""));
     for lines in [lines.as_slice(), &[]] {
@@ -158,7 +158,7 @@ fn a_simulation_fits_the_terminal() {
     for columns in [50, 80, 120] {
         let shown = on_a_terminal(columns, arguments);
         let widest = shown.lines().map(|line| {
-            // What is drawn over and taken away again does not stay.
+            // What is overwritten later does not stay.
             let line = line.trim_end_matches('\r');
             let stays = line.rsplit("\u{1b}[2K").next().unwrap_or_default();
             stays.chars().count()
@@ -173,8 +173,8 @@ fn a_simulation_fits_the_terminal() {
 }
 
 #[test]
-fn a_run_that_takes_long_says_on_a_terminal_how_far_it_is_and_another_nothing() {
-    // One law and one seed: more cores make it no faster.
+fn a_long_run_shows_its_progress_on_a_terminal_only() {
+    // One autoscaler and one seed: more cores do not make it faster.
     let arguments = "simulate --manifest examples/max-delay.yaml --trace taxi";
     let shown = on_a_terminal(80, arguments);
     assert!(
@@ -184,7 +184,7 @@ fn a_run_that_takes_long_says_on_a_terminal_how_far_it_is_and_another_nothing() 
     let (progress, report) = shown.rsplit_once("simulating: ").unwrap();
     assert!(!progress.contains("fulfillment: "), "{shown}");
     assert!(report.contains("fulfillment: 7.0 days of load"), "{shown}");
-    // Nobody watches a pipe.
+    // There is no progress in a pipe.
     let piped = lagrange(&arguments.split_whitespace().collect::<Vec<_>>());
     assert_eq!(complaint(&piped), "");
 

@@ -1,7 +1,7 @@
-//! Every manifest under `examples/`, applied to a real API server: taken without a warning, and
-//! what its comments say of it.
+//! Every manifest under `examples/`, applied to a real API server: it is accepted without a
+//! warning, and its comments are true.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but counts only code inside test functions.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -69,14 +69,14 @@ fn apply(kubernetes: &Kubernetes, path: &str) {
     ]);
 }
 
-/// One test, since both parts are about the same objects.
+/// One test, because both parts use the same objects.
 #[tokio::test]
-async fn every_example_is_taken_without_a_warning_and_again_without_touching_sizes() {
+async fn every_example_applies_without_a_warning_and_again_without_changing_sizes() {
     let kubernetes = Kubernetes::shared().await;
-    // In one go, as a user would: the directory's order is one that works. It makes the namespaces
-    // that the others are for.
+    // All at once, as a user would: the order of the directory works. It creates the namespaces of
+    // the other manifests.
     apply(kubernetes, DEMO);
-    // The operator's own, which its installation makes.
+    // The operator's own namespace, which the installation creates.
     kubernetes.kubectl(&["create", "namespace", "lagrange"]);
     for (name, _) in files() {
         apply(kubernetes, &format!("{EXAMPLES}/{name}"));
@@ -103,7 +103,7 @@ async fn every_example_is_taken_without_a_warning_and_again_without_touching_siz
 }
 
 #[test]
-fn every_group_is_one_that_the_operator_can_manage() {
+fn the_operator_can_manage_every_group() {
     let files = files();
     let mut seen = 0;
     for (name, object) in of_kind("ConsumerGroup", &files) {
@@ -115,7 +115,7 @@ fn every_group_is_one_that_the_operator_can_manage() {
 }
 
 #[test]
-fn every_deployment_has_a_group_and_what_it_takes_to_be_sized() {
+fn every_deployment_has_a_group_and_resource_limits() {
     let files = files();
     let mut names = BTreeSet::new();
     for (name, deployment) in of_kind("Deployment", &files) {
@@ -151,9 +151,9 @@ fn the_readme_names_every_example() {
     }
 }
 
-/// Somebody who fills in their own could otherwise commit it here.
+/// Otherwise a user who fills in credentials could commit them here.
 #[test]
-fn every_secret_has_nothing_but_room_for_one() {
+fn every_secret_has_a_placeholder_only() {
     let files = files();
     let mut seen = 0;
     for (name, secret) in of_kind("Secret", &files) {
@@ -171,7 +171,7 @@ fn every_secret_has_nothing_but_room_for_one() {
 }
 
 #[test]
-fn every_connection_is_protected_whole_and_explained() {
+fn every_connection_is_secure_complete_and_explained() {
     let documents: Vec<String> = paths(Path::new(DOCUMENTS))
         .iter()
         .map(|path| std::fs::read_to_string(path).unwrap())
@@ -214,7 +214,7 @@ fn every_connection_is_protected_whole_and_explained() {
 }
 
 #[test]
-fn every_page_about_a_connection_is_in_the_index_and_says_what_it_was_run_against() {
+fn every_connection_page_is_in_the_index_and_says_what_it_was_tested_with() {
     let index = std::fs::read_to_string(format!("{DOCUMENTS}/README.md")).unwrap();
     for path in paths(Path::new(DOCUMENTS)) {
         let name = path.file_name().unwrap().to_str().unwrap();

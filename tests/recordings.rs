@@ -1,7 +1,7 @@
-//! A recording replays to the same decisions, byte for byte: whoever sends one in gets to see what
-//! the operator saw. `UPDATE=1` writes the decisions anew where they are meant to change.
+//! A recording replays to the same decisions, byte for byte, so that a user's recording shows what
+//! the operator saw. `UPDATE=1` writes the decisions again when they are meant to change.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but counts only code inside test functions.
 #![allow(clippy::unwrap_used)]
 
 use std::{fs, path::Path, process::Command};
@@ -30,7 +30,7 @@ fn a_recording_replays_to_the_same_decisions_byte_for_byte() {
 }
 
 #[test]
-fn a_line_that_cannot_be_used_ends_it_with_its_number_and_what_to_write() {
+fn an_unusable_line_ends_the_replay_with_its_number_and_what_to_write() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("odd.jsonl");
     fs::write(&file, "\n{\"type\":\"init\",\"spec\":{}}\n").unwrap();

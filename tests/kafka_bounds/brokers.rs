@@ -1,4 +1,4 @@
-//! Thousands of brokers.
+//! Clusters with thousands of brokers.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use lagrange::kafka::rdkafka::bounds::Bounds;
 use lagrange::kafka::reader::ClusterReader;
 use rstest::rstest;
 
-/// Threads beside those of brokers: of the runtime, of clients, and of what this program measures
-/// by.
+/// Threads other than those of brokers: of the runtime, of clients, and of the measurement in this
+/// test.
 const OTHERS: usize = 60;
 
 fn error(watch: &Watch) -> Option<ReadError> {
@@ -24,10 +24,10 @@ fn reads(watch: &Watch) -> bool {
 }
 
 #[rstest]
-#[case::more_than_there_may_be(3_000)]
+#[case::more_than_the_limit(3_000)]
 #[case::more_than_librdkafka_reads(12_000)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_of_too_many_brokers_says_so_and_takes_little(#[case] named: i32) {
+async fn a_cluster_with_too_many_brokers_is_refused_and_uses_little(#[case] named: i32) {
     let _alone = ALONE.lock().await;
     let (good, bad) = (brokers(1).await, brokers(1).await);
     bad.world().named = 2..named + 1;
@@ -37,7 +37,7 @@ async fn a_cluster_of_too_many_brokers_says_so_and_takes_little(#[case] named: i
     let before = Taken::now();
     let most = Most::watch();
     let bad = watch(&pool, "bad", &bad);
-    until("a look at the bad one", || error(&bad).is_some()).await;
+    until("a poll of the bad one", || error(&bad).is_some()).await;
     assert_eq!(
         error(&bad).unwrap(),
         ReadError::TooManyBrokers {
@@ -47,7 +47,7 @@ async fn a_cluster_of_too_many_brokers_says_so_and_takes_little(#[case] named: i
     );
     assert_eq!(error(&bad).unwrap().category(), "TooManyBrokers");
     let look = good.latest().unwrap().look;
-    until("the good one is read on", || {
+    until("the good one is still read", || {
         reads(&good) && good.latest().unwrap().look > look
     })
     .await;
@@ -73,7 +73,7 @@ async fn a_cluster_of_too_many_brokers_says_so_and_takes_little(#[case] named: i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_of_as_many_brokers_as_there_may_be_is_read() {
+async fn a_cluster_with_as_many_brokers_as_allowed_is_read() {
     let _alone = ALONE.lock().await;
     let many = brokers(1).await;
     many.world().named = 2..301;
@@ -85,7 +85,7 @@ async fn a_cluster_of_as_many_brokers_as_there_may_be_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn brokers_that_are_others_in_each_answer_take_no_more() {
+async fn brokers_that_differ_in_each_answer_do_not_add_up() {
     let _alone = ALONE.lock().await;
     let restless = brokers(1).await;
     {
@@ -116,7 +116,7 @@ async fn brokers_that_are_others_in_each_answer_take_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_clusters_share_what_threads_there_are() {
+async fn all_clusters_share_one_limit_of_threads() {
     let _alone = ALONE.lock().await;
     let bounds = Bounds {
         threads: 100,
@@ -128,7 +128,7 @@ async fn all_clusters_share_what_threads_there_are() {
     let (pool, _wakeups, _failures) = pool(bounds);
     let most = Most::watch();
     let large = watch(&pool, "large", &large);
-    until("a look at the large one", || error(&large).is_some()).await;
+    until("a poll of the large one", || error(&large).is_some()).await;
     let told = error(&large).unwrap();
     assert_eq!(
         told,
@@ -148,17 +148,17 @@ async fn all_clusters_share_what_threads_there_are() {
     assert!(pool.shutdown(Duration::from_secs(10)).await);
 }
 
-/// Says to a process of this program that it is the one with little address space.
+/// Marks the process of this program that has little address space.
 const LITTLE_SPACE: &str = "LAGRANGE_TEST_LITTLE_SPACE";
 
 #[test]
-fn where_no_thread_can_be_made_nothing_leaks_and_it_is_said() {
+fn without_new_threads_nothing_leaks_and_the_error_says_so() {
     if std::env::var_os(LITTLE_SPACE).is_some() {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
         return runtime.block_on(in_little_space());
     }
-    // A thread takes 8 MiB of it, as its stack.
+    // A thread takes 8 MiB of it, for its stack.
     let output = std::process::Command::new("sh")
         .args([
             "-c",

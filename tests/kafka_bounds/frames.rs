@@ -1,4 +1,4 @@
-//! Answers that are large, or seem so.
+//! Large answers, and answers that claim to be large.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn begin(size: usize, at_once: usize, pause: Duration) -> Mischief {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_too_large_says_so() {
+async fn a_too_large_answer_is_reported() {
     let _alone = ALONE.lock().await;
     let brokers = brokers(1).await;
     let huge = begin(99_000_000, MIB, Duration::ZERO);
@@ -52,9 +52,9 @@ async fn an_answer_that_is_too_large_says_so() {
     assert!(pool.shutdown(Duration::from_secs(10)).await);
 }
 
-/// Forty connections, each with most of an answer of 2 MiB.
+/// Forty connections, each with the larger part of an answer of 2 MiB.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_do_not_end_share_the_memory_for_them_and_give_it_back() {
+async fn unfinished_answers_share_one_limit_of_memory_and_give_it_back() {
     let _alone = ALONE.lock().await;
     let brokers = brokers(40).await;
     let reader = reader(&brokers, Bounds::default()).await;
@@ -73,14 +73,14 @@ async fn answers_that_do_not_end_share_the_memory_for_them_and_give_it_back() {
     let asked = known.iter().map(|on| reader.groups(*on));
     let answers = futures::future::join_all(asked).await;
     assert!(answers.iter().all(Result::is_err));
-    // By now each of them has what it is let have.
+    // By now each of them has received what it may.
     let most = most.so_far();
     println!("{before:?}, at most {most:?}");
     assert!(
         most.memory < before.memory + 24 * 1024,
         "{before:?} {most:?}"
     );
-    // And whoever comes after them has room: 4 MiB of topics.
+    // Memory is left for those who come later: 4 MiB of topics.
     brokers.world().mischief.clear();
     for number in 0..20_000 {
         brokers.topic(&format!("{}-{number}", "long".repeat(40)), 1);
@@ -93,8 +93,8 @@ async fn answers_that_do_not_end_share_the_memory_for_them_and_give_it_back() {
     reader.close().await;
 }
 
-/// By librdkafka, when the question times out: what is let in is given back, or the next answer
-/// would wait for ever.
+/// By librdkafka, when the request times out: the memory of the answer is given back. Otherwise the
+/// next answer would wait without end.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_too_slowly_ends_the_connection() {
     let _alone = ALONE.lock().await;
@@ -114,7 +114,7 @@ async fn an_answer_that_comes_too_slowly_ends_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_answer_that_nobody_has_asked_for_ends_the_connection() {
+async fn a_large_unsolicited_answer_ends_the_connection() {
     let _alone = ALONE.lock().await;
     let brokers = brokers(2).await;
     let reader = reader(&brokers, Bounds::default()).await;
@@ -139,9 +139,9 @@ async fn a_large_answer_that_nobody_has_asked_for_ends_the_connection() {
     reader.close().await;
 }
 
-/// librdkafka makes several times as much of an answer in reading it.
+/// librdkafka needs several times the memory of an answer to read it.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
+async fn answers_that_expand_when_read_are_admitted_one_by_one() {
     let _alone = ALONE.lock().await;
     let metadata = unfolding(10 * MIB - 1024);
     let clusters: Vec<_> = futures::future::join_all((0..6).map(|_| brokers(1))).await;
@@ -164,7 +164,7 @@ async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
     let most = Most::watch();
     let names = readers.iter().map(ClusterReader::topic_names);
     let answers = futures::future::join_all(names).await;
-    // Others wait for their turn, and longer than a question may.
+    // Others wait for their turn, some longer than a request may take.
     assert!(answers.iter().any(Result::is_ok), "{answers:?}");
     let most = most.so_far();
     println!("{} bytes, {before:?}, at most {most:?}", metadata.len());
@@ -177,14 +177,14 @@ async fn answers_that_unfold_as_they_are_read_are_few_at_once() {
     }
 }
 
-/// Metadata, in version 12, of as many topics as so many bytes are enough for.
+/// Metadata, in version 12, with as many topics as fit into this many bytes.
 fn unfolding(bytes: usize) -> &'static [u8] {
     // No error, "a", an id, not internal, no partition, no rights, no tags.
     let topic = [&[0, 0, 2, b'a'], &[0; 16][..], &[0, 1], &[0; 4], &[0]].concat();
     let count = u32::try_from(bytes / topic.len()).unwrap();
     // The tags of the header; not throttled; no broker, no name, no controller.
     let mut answer = [&[0; 5][..], &[1, 0], &[255; 4]].concat();
-    // One more than there are, seven bits at a time, the lowest first.
+    // The count plus one, seven bits at a time, the lowest first.
     let mut rest = count + 1;
     while rest > 0x7f {
         answer.push(rest.to_le_bytes()[0] | 0x80);

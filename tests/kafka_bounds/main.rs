@@ -1,6 +1,6 @@
-//! Brokers that would have the operator start a thread for each of thousands, or hold more of their
-//! answers than it has memory: what it says of them, what it takes meanwhile, and that other
-//! clusters go on.
+//! Brokers that would make the operator start a thread for each of thousands of brokers, or hold
+//! more of their answers than it has memory. The tests check the error, the threads and memory that
+//! are used, and that other clusters are still read.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,10 +25,10 @@ use lagrange::kafka::rdkafka::reader::{RdkafkaFactory, RdkafkaReader};
 use lagrange_fakes::broker::Brokers;
 use lagrange_testing::poll_helper::{interest, named, settings};
 
-/// What is bounded is the process's, so that no test has another one beside it.
+/// The limits are those of the process, so tests run one at a time.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// An operator's pool of clusters, as these bounds let it.
+/// An operator's pool of clusters with these limits.
 fn pool(bounds: Bounds) -> (Pool, Wakeups, Failures) {
     let settings = settings();
     let readers = RdkafkaFactory {
@@ -44,7 +44,7 @@ fn pool(bounds: Bounds) -> (Pool, Wakeups, Failures) {
     )
 }
 
-/// Has a cluster looked at for the group `g`, of topic `t`.
+/// Watches the group `g` with topic `t` in a cluster.
 fn watch(pool: &Pool, name: &str, brokers: &Brokers) -> Watch {
     let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
     let key = Key::consumer_group("test", name);
@@ -52,7 +52,7 @@ fn watch(pool: &Pool, name: &str, brokers: &Brokers) -> Watch {
         .unwrap()
 }
 
-/// So many brokers, a topic `t` of 6 partitions, and a group `g` with a lag of 60.
+/// This many brokers, a topic `t` of 6 partitions, and a group `g` with a lag of 60.
 async fn brokers(count: i32) -> Brokers {
     let brokers = Brokers::start(count).await;
     brokers.topic("t", 6);
@@ -63,7 +63,7 @@ async fn brokers(count: i32) -> Brokers {
 async fn reader(brokers: &Brokers, bounds: Bounds) -> RdkafkaReader {
     let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
     let factory = RdkafkaFactory {
-        // Long enough for the largest answer in a build for tests.
+        // Long enough for the largest answer in a test build.
         call_timeout: Duration::from_secs(10),
         allow_local_addresses: true,
         bounds,

@@ -1,4 +1,4 @@
-//! What this process takes.
+//! The resources that this process uses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ impl Taken {
     }
 }
 
-/// Watches what is taken at most.
+/// Measures the maximum of the used resources.
 pub(crate) struct Most {
     values: Arc<[AtomicUsize; 3]>,
     stop: Arc<AtomicBool>,
@@ -59,7 +59,7 @@ impl Most {
         }
     }
 
-    /// So far.
+    /// The maximum so far.
     pub(crate) fn so_far(&self) -> Taken {
         let [threads, descriptors, memory] = &*self.values;
         Taken {
@@ -79,7 +79,7 @@ impl Drop for Most {
     }
 }
 
-/// Waits until it is so, a minute at most.
+/// Waits until the condition holds, at most a minute.
 pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
     let began = Instant::now();
     while !so() {

@@ -1,4 +1,4 @@
-//! Who takes part: topics, groups, and what each group does.
+//! The participants: topics, groups, and what each group does.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use lagrange_testing::unique;
 /// What a group does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Somebody commits for it; it has no members.
+    /// Commits are made for it; it has no members.
     Alone,
-    /// It has members: by this assignor, or `consumer` for KIP-848.
+    /// It has members, with this assignor, or `consumer` for KIP-848.
     Members(&'static str),
-    /// It comes and goes; while it is there, somebody commits for it.
+    /// It is created and deleted again and again; while it exists, commits are made for it.
     Guest,
-    /// There is no such group, and no such topic.
+    /// There is no such group and no such topic.
     Never,
 }
 
 pub(crate) struct Cast {
-    /// What all their names begin with.
+    /// The prefix of all their names.
     pub(crate) stem: String,
     pub(crate) topics: Vec<String>,
     pub(crate) groups: BTreeMap<String, Role>,
@@ -33,8 +33,8 @@ pub(crate) const PARTITIONS: i32 = 6;
 pub(crate) const MOST_PARTITIONS: i64 = 12;
 
 impl Cast {
-    /// 4 topics, 12 groups without members, 7 with members, 4 that come and go, and one that never
-    /// was; a `small` one has one of each.
+    /// 4 topics, 12 groups without members, 7 with members, 4 that are created and deleted, and one
+    /// that never exists. A `small` one has one of each.
     pub(crate) fn new(small: bool) -> Self {
         let stem = unique("chaos");
         let most = if small { 1 } else { usize::MAX };
@@ -72,8 +72,8 @@ impl Cast {
         }
     }
 
-    /// What is to be read of a group: half of those with members say for themselves which topics
-    /// count.
+    /// What to read of a group. Half of the groups with members read the topics of the group
+    /// itself.
     pub(crate) fn interest(&self, group: &str) -> Interest {
         let by_itself = matches!(self.groups[group], Role::Members(_)) && group.ends_with('0');
         let topics = if by_itself {

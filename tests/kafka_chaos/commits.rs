@@ -1,7 +1,7 @@
-//! Whether a committed offset can have been read. Nothing is ever above what was committed. Below
-//! what was acknowledged it may be for a moment: a broker that has just become coordinator tells
-//! what it knew as a follower, and that may lack the last commits that the coordinator before it
-//! has acknowledged. A reader cannot know of those, but it does know what it has read before.
+//! Whether a committed offset can have been read. None may be above what was committed. It may be
+//! below what was acknowledged for a moment: a broker that has just become coordinator reports what
+//! it had as a follower, and that may lack the last commits that the previous coordinator
+//! acknowledged. A reader cannot know of those, but it does know what it has read before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use lagrange::kafka::model::snapshot::{Snapshot, TopicPartition};
 
-/// How long a new coordinator may take to know all. It takes about a second; these share a machine
-/// with much else.
+/// How long a new coordinator may take to have everything. It takes about a second; these brokers
+/// share a busy machine.
 const LATE: SignedDuration = SignedDuration::from_secs(15);
 
-/// What has been read, by group and partition.
+/// The offsets that were read, by group and partition.
 #[derive(Debug, Default)]
 pub(crate) struct Commits(BTreeMap<(Arc<str>, TopicPartition), Read>);
 
 #[derive(Debug, Clone, Copy)]
 struct Read {
     offset: Option<i64>,
-    /// Since when less has been read than was acknowledged.
+    /// Since when less is read than was acknowledged.
     late_since: Option<Timestamp>,
 }
 
-/// Of what a group has committed in a partition.
+/// Bounds for the committed offset of a group in a partition.
 pub(crate) type Bounds = (Option<i64>, Option<i64>);
 
-/// What a committed offset is.
+/// The verdict on a committed offset.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     Right,
@@ -36,8 +36,7 @@ pub(crate) enum Finding {
 }
 
 impl Commits {
-    /// Forgets what the poller forgets: groups that nobody watches, and with a new poller
-    /// everything.
+    /// Forgets what the poller forgets: groups without a watch, and with a new poller everything.
     pub(crate) fn forget(&mut self, snapshot: &Snapshot) {
         if snapshot.look == 1 {
             self.0.clear();
@@ -48,8 +47,8 @@ impl Commits {
         }
     }
 
-    /// Judges an offset by the bounds within which it was while it was read, and since when less
-    /// cannot be (`LATE` before).
+    /// Checks an offset against its bounds at the time it was read, and since when it cannot be
+    /// lower (`LATE` before).
     pub(crate) fn judge(
         &mut self,
         key: (Arc<str>, TopicPartition),
@@ -63,7 +62,7 @@ impl Commits {
         let late_since = (offset < low).then_some(late_since);
         self.0.insert(key, Read { offset, late_since });
         if offset > high {
-            return Finding::Wrong(format!("{offset:?}, more than {high:?}"));
+            return Finding::Wrong(format!("{offset:?}, above {high:?}"));
         }
         let Some(since) = late_since else {
             return Finding::Right;
@@ -73,7 +72,7 @@ impl Commits {
                 Finding::Wrong(format!("{offset:?}, after {before:?}, not {low:?}"))
             }
             None if offset < bounds(at - LATE).0 => {
-                Finding::Wrong(format!("{offset:?} at first sight, not {low:?}"))
+                Finding::Wrong(format!("{offset:?} at first, not {low:?}"))
             }
             _ if at.duration_since(since) > LATE => {
                 Finding::Wrong(format!("{offset:?} since {since}, not {low:?}"))

@@ -1,4 +1,4 @@
-//! Who watches, through what, and with which password.
+//! The watches, the pool that they use, and its password.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,10 @@ use lagrange_testing::scene::{connection, login, trusting};
 
 use super::cast::Cast;
 
-/// Who watches, by group.
+/// The watches, by group.
 pub(crate) type Watches = Arc<Mutex<BTreeMap<String, Watch>>>;
 
-/// What is read through, and by whom.
+/// A pool, and the watches in it.
 pub(crate) struct Eyes {
     pub(crate) pool: Pool,
     pub(crate) bootstrap: String,
@@ -52,7 +52,7 @@ impl Eyes {
         self.watches.lock().unwrap().remove(group);
     }
 
-    /// Hands over a password.
+    /// Passes on a password.
     pub(crate) fn renew(&mut self, password: &str) {
         self.revision += 1;
         let connection = self.connection(password);
@@ -61,7 +61,7 @@ impl Eyes {
         }
     }
 
-    /// Hands over the password that the brokers know.
+    /// Passes on the password that the brokers accept.
     pub(crate) fn renew_rightly(&mut self) {
         let password = self.password.clone();
         self.renew(&password);

@@ -1,6 +1,6 @@
-//! What is done to brokers, connections, credentials, groups and watches: every kind of fault from
-//! a shuffled deck, by a seed. What a fault does depends on the seed and on the faults before it,
-//! never on time: a seed gives the same faults in the same order.
+//! Faults of brokers, connections, credentials, groups and watches. Every kind of fault comes from
+//! a deck that is shuffled by a seed. What a fault does depends on the seed and on the faults
+//! before it, never on time: a seed always gives the same faults in the same order.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,17 +19,17 @@ pub(crate) const BROKERS: u32 = 3;
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Card {
-    /// A broker is killed, paused or stopped; it comes back a while later.
+    /// A broker is killed, paused or stopped, and comes back a while later.
     Hurt,
     /// One broker after the other is stopped and started.
     Roll,
     /// The proxy ends connections.
     Cut,
-    /// The proxy passes half of an answer on, and ends the connection.
+    /// The proxy passes on half of an answer, and ends the connection.
     Halve,
-    /// The proxy keeps answers back for longer than a question may take, or a look.
+    /// The proxy delays answers for longer than a request or a poll may take.
     Hold,
-    /// The proxy takes connections and never answers.
+    /// The proxy accepts connections and never answers.
     Silence,
     Unwatch,
     WatchAll,
@@ -59,7 +59,7 @@ const DECK: [(Card, usize); 14] = [
     (Card::AddPartition, 1),
 ];
 
-/// A broker that something was done to.
+/// A broker with a fault.
 struct Hurt {
     undo: &'static str,
     at: Instant,
@@ -73,11 +73,11 @@ pub(crate) struct Faults<'a> {
     guests: Guests<'a>,
     rng: Rng,
     deck: Vec<Card>,
-    /// Decks that have been played whole.
+    /// Complete decks so far.
     decks: u32,
     began: Instant,
     hurt: BTreeMap<u32, Hurt>,
-    /// What was done how often.
+    /// How often each fault was injected.
     pub(crate) done: BTreeMap<&'static str, u32>,
 }
 
@@ -105,14 +105,15 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// One fault after the other for so long, and until each kind has been there; then all is
-    /// undone.
+    /// Injects one fault after the other for this time, and until each kind was injected. Then
+    /// everything is undone.
     pub(crate) async fn go_on_for(&mut self, lasting: Duration) {
         let until = Instant::now() + lasting;
         while Instant::now() < until || self.decks == 0 {
             self.undo_until(Instant::now()).await;
             let card = self.draw();
-            // Of its own: what one fault needs of it does not change the next.
+            // A random generator of its own: how much one fault uses of it does not change the
+            // next.
             let mut rng = self.rng.fork();
             self.play(card, &mut rng).await;
             let pause = Duration::from_millis(rng.u64(200..2_500));
@@ -121,7 +122,7 @@ impl<'a> Faults<'a> {
         self.undo_all().await;
         self.proxy.release();
         self.guests.rest().await;
-        self.say("all is undone", "");
+        self.say("everything is undone", "");
         self.eyes.renew_rightly();
         self.eyes.watch_all();
     }
@@ -157,7 +158,7 @@ impl<'a> Faults<'a> {
                 }
             }
             Card::Hold => {
-                // Past what a question is given, or past what a look is.
+                // Longer than a request may take, or longer than a poll may take.
                 let millis = if rng.bool() {
                     rng.u64(1_600..4_000)
                 } else {
@@ -186,7 +187,7 @@ impl<'a> Faults<'a> {
                 self.eyes.watch_all();
             }
             Card::UnwatchAll => {
-                // Long enough, now and then, for the pool to let the cluster go.
+                // Sometimes long enough for the pool to drop the cluster.
                 self.say("stop watching all", "");
                 self.eyes.watches.lock().unwrap().clear();
                 tokio::time::sleep(Duration::from_millis(rng.u64(500..4_000))).await;
@@ -220,7 +221,7 @@ impl<'a> Faults<'a> {
             .await;
     }
 
-    /// One at a time as a rule, for two of three are needed to choose leaders; at times two.
+    /// Usually one at a time, because two of three are needed to elect leaders; sometimes two.
     async fn hurt_a_broker(&mut self, rng: &mut Rng) {
         let both = rng.u32(..5) == 0;
         let node = rng.u32(1..=BROKERS);
@@ -229,7 +230,7 @@ impl<'a> Faults<'a> {
             2 | 3 => ("pause", "cont"),
             _ => ("stop", "start"),
         };
-        // Handing over takes the others.
+        // Handing over needs the others.
         let alone = !both || verb == "stop" || self.hurt.contains_key(&node);
         if alone || self.hurt.len() > 1 {
             self.undo_all().await;
@@ -262,7 +263,7 @@ impl<'a> Faults<'a> {
         self.eyes.watch_all();
     }
 
-    /// It is watched until after it has gone, or not even until then.
+    /// It is watched until after its deletion, or sometimes not even until then.
     async fn remove_a_group(&mut self, rng: &mut Rng) {
         let watched = rng.bool();
         let group = self.guests.pick(rng);
@@ -273,7 +274,7 @@ impl<'a> Faults<'a> {
         self.guests.remove(&group).await;
     }
 
-    /// The brokers know a new password; a moment later so do we.
+    /// The brokers get a new password, and the readers get it a moment later.
     async fn change_the_password(&mut self, rng: &mut Rng) {
         self.undo_all().await;
         self.eyes.password = format!("password-{}", rng.u32(..));
@@ -311,7 +312,7 @@ impl<'a> Faults<'a> {
     }
 }
 
-/// One broker; once in so many times all of them.
+/// One broker; once in `one_in` times all of them.
 fn some(rng: &mut Rng, one_in: u32) -> Vec<u32> {
     let one = rng.u32(1..=BROKERS);
     if rng.u32(..one_in) == 0 {
@@ -322,7 +323,7 @@ fn some(rng: &mut Rng, one_in: u32) -> Vec<u32> {
 }
 
 impl Drop for Faults<'_> {
-    /// A broker that is paused could not be ended.
+    /// A paused broker could not be ended.
     fn drop(&mut self) {
         for (node, hurt) in &self.hurt {
             if hurt.undo == "cont" {

@@ -1,4 +1,4 @@
-//! Groups that come and go while all else goes on: they begin to commit, and are deleted.
+//! Groups that come and go during the test: they begin to commit, and are deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) struct Guests<'a> {
     cast: Arc<Cast>,
     truth: Arc<Truth>,
     all: Vec<String>,
-    /// Those that are there, and who commits for them, if anybody does.
+    /// The groups that exist, each with its committer if it still has one.
     here: BTreeMap<String, Option<Committer>>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Guests<'a> {
         !self.here.is_empty()
     }
 
-    /// One that is not there begins to commit.
+    /// Starts to commit for a group that does not exist.
     pub(crate) fn add(&mut self, rng: &mut Rng) -> String {
         let away = self.all.iter().filter(|id| !self.here.contains_key(*id));
         let away: Vec<&String> = away.collect();
@@ -51,13 +51,13 @@ impl<'a> Guests<'a> {
         id
     }
 
-    /// One that is there.
+    /// A group that exists.
     pub(crate) fn pick(&self, rng: &mut Rng) -> String {
         let nth = rng.usize(..self.here.len());
         self.here.keys().nth(nth).unwrap().clone()
     }
 
-    /// Nobody commits for it any more, and it is deleted.
+    /// Stops the commits of a group and deletes it.
     pub(crate) async fn remove(&mut self, id: &str) {
         if let Some(Some(committer)) = self.here.remove(id) {
             committer.end().await;
@@ -67,7 +67,7 @@ impl<'a> Guests<'a> {
         self.truth.forget(id, acknowledged);
     }
 
-    /// Nobody commits for any of them any more; those that are there stay.
+    /// Stops all commits. The groups that exist stay.
     pub(crate) async fn rest(&mut self) {
         for committer in self.here.values_mut() {
             if let Some(committer) = committer.take() {

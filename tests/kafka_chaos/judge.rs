@@ -1,4 +1,4 @@
-//! Holds each snapshot against the truth: what is known is true, and what is not says why.
+//! Compares each snapshot with the truth: known values are true, and unknown ones have a reason.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,15 +19,15 @@ use super::commits::{Commits, Finding};
 use super::eyes::Watches;
 use super::truth::Truth;
 
-/// How long brokers may go on telling the old number of partitions: one that was cut off has not
-/// heard of the new ones.
+/// How long brokers may report an old number of partitions: a broker that was cut off has not
+/// received the new one.
 const NEWS: SignedDuration = SignedDuration::from_secs(15);
 
-/// How long a group that was deleted may be told of: its going is doubted (`Settings::doubt`), then
-/// looked at.
+/// How long a deleted group may still be reported: its deletion is unconfirmed for
+/// `Settings::doubt`, and then polled again.
 const GONE: SignedDuration = SignedDuration::from_secs(60);
 
-/// What was wrong, and how often what happened.
+/// The faults that were found, and how often each event occurred.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) wrong: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Judge {
     pub(crate) verdict: Mutex<Verdict>,
     last: Mutex<Option<Arc<Snapshot>>>,
     commits: Mutex<Commits>,
-    /// Coordinators and leaders, by whose they are.
+    /// Coordinators and leaders, by group and partition.
     places: Mutex<BTreeMap<String, NodeId>>,
 }
 
@@ -56,7 +56,7 @@ impl Judge {
         }
     }
 
-    /// Judges each snapshot as it comes.
+    /// Checks each snapshot as it arrives.
     pub(crate) async fn follow(
         self: Arc<Self>,
         mut wakeups: Wakeups,
@@ -82,7 +82,7 @@ impl Judge {
         }
     }
 
-    /// What was seen last.
+    /// The last snapshot.
     pub(crate) fn last(&self) -> Option<Arc<Snapshot>> {
         self.last.lock().unwrap().clone()
     }
@@ -91,7 +91,7 @@ impl Judge {
         !self.verdict.lock().unwrap().wrong.is_empty()
     }
 
-    /// Until a look that began after now sees everything, a minute at most.
+    /// Waits until a poll that began after now knows everything, at most a minute.
     pub(crate) async fn until_whole(&self, when: &str) {
         let now = self.truth.now();
         until(RECOVERY, when, || async {
@@ -109,14 +109,14 @@ impl Judge {
         self.count("looks");
         self.commits.lock().unwrap().forget(snapshot);
         if let Some(error) = &snapshot.error {
-            self.count(&format!("looks without an answer: {}", error.category()));
+            self.count(&format!("polls without an answer: {}", error.category()));
             if !snapshot.groups.is_empty() || !snapshot.topics.is_empty() {
                 self.wrong(snapshot, "an error and numbers");
             }
             return;
         }
         if snapshot.renewal.is_some() {
-            self.count("looks with older credentials");
+            self.count("polls with older credentials");
         }
         for (name, topic) in &snapshot.topics {
             self.check_topic(snapshot, name, topic);
@@ -174,7 +174,7 @@ impl Judge {
         match (&group.state, role) {
             (Err(error), _) => self.count(&format!("states unknown: {}", error.category())),
             (Ok(GroupState::Empty), Role::Guest) if self.is_long_gone(snapshot, id) => {
-                self.wrong(snapshot, &format!("{id} has been deleted, and is told of"));
+                self.wrong(snapshot, &format!("{id} has been deleted, and is reported"));
             }
             (Ok(GroupState::Empty), Role::Alone | Role::Guest)
             | (Ok(GroupState::Dead), Role::Never) => {}
@@ -205,7 +205,7 @@ impl Judge {
             let bounds = |from| self.truth.commits(id, place, from, group.committed_at);
             match committed {
                 Ok(Some(offset)) if self.is_long_gone(snapshot, id) => {
-                    let what = format!("{id} has been deleted, and {offset:?} is told of");
+                    let what = format!("{id} has been deleted, and {offset:?} is reported");
                     self.wrong(snapshot, &what);
                 }
                 Ok(offset) => {
@@ -234,7 +234,7 @@ impl Judge {
         self.check_assignment(snapshot, id, group);
     }
 
-    /// No partition has two members.
+    /// Checks that no partition has two members.
     fn check_assignment(&self, snapshot: &Snapshot, id: &str, group: &Group) {
         let Some(Ok(description)) = &group.description else {
             return;
@@ -250,7 +250,7 @@ impl Judge {
         }
     }
 
-    /// Everything is known that there is to know.
+    /// Whether everything is known that can be known.
     fn is_whole(&self, snapshot: &Snapshot) -> bool {
         let topics = self.cast.topics.iter().enumerate().all(|(number, name)| {
             let mut groups = self.cast.groups.iter();
@@ -290,7 +290,7 @@ impl Judge {
         self.truth.is_gone(id, snapshot.started - GONE)
     }
 
-    /// Counts how often something was somewhere else than before.
+    /// Counts how often something has moved.
     fn follow_move(&self, what: &str, whose: String, now: Option<NodeId>) {
         let Some(now) = now else { return };
         let before = self.places.lock().unwrap().insert(whose, now);

@@ -1,12 +1,12 @@
-//! Chaos behind TLS and SASL: three real brokers that are killed, paused, stopped and rolled; a
-//! proxy before them that cuts connections and answers, holds answers back and never answers;
-//! passwords that change and are wrong; groups and watches that come and go; all at random. No
-//! number is ever wrong, all is read again without help, and nothing is left behind.
+//! Chaos behind TLS and SASL. Three real brokers are killed, paused, stopped and rolled. A proxy in
+//! front of them cuts connections and answers, delays answers and never answers. Passwords change
+//! and are wrong. Groups and watches come and go. All of it is random. No number is ever wrong,
+//! everything is read again without help, and no resource leaks.
 //!
-//! `LAGRANGE_CHAOS_SECONDS` is how long it goes on (120), in rounds of five minutes with a rest
-//! after each. Each kind of fault is there at least once, however short it is.
-//! `LAGRANGE_CHAOS_SEED` is the seed: the same faults in the same order, not at the same instants.
-//! A summary stands at the end.
+//! `LAGRANGE_CHAOS_SECONDS` is the duration (120), in rounds of five minutes with a rest after
+//! each. Each kind of fault occurs at least once, however short the duration. `LAGRANGE_CHAOS_SEED`
+//! is the seed: the same faults in the same order, but not at the same instants. A summary is
+//! printed at the end.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -48,11 +48,11 @@ use tokio_util::task::AbortOnDropHandle;
 use traffic::Traffic;
 use truth::Truth;
 
-/// Within this all has to be read again.
+/// Everything has to be read again within this time.
 const RECOVERY: Duration = Duration::from_secs(60);
 
-/// After so long all is brought to rest, held against what the brokers say, and what the process
-/// holds is looked at.
+/// After this time everything is brought to rest and compared with what the brokers report, and the
+/// resources of the process are checked.
 const ROUND: Duration = Duration::from_mins(5);
 
 fn number(variable: &str) -> Option<u64> {
@@ -60,12 +60,12 @@ fn number(variable: &str) -> Option<u64> {
     Some(
         value
             .parse()
-            .unwrap_or_else(|_| panic!("{variable} wants a number, not {value}")),
+            .unwrap_or_else(|_| panic!("{variable} has to be a number, not {value}")),
     )
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
+async fn chaos_gives_no_wrong_number_and_everything_is_read_again() {
     let lasting = secs(number("LAGRANGE_CHAOS_SECONDS").unwrap_or(120));
     let seed = number("LAGRANGE_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!(
@@ -75,8 +75,8 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     let proxy = Proxy::bind(BROKERS).await;
     let kafka = Kafka::secure_behind(&proxy, BROKERS).await;
     let clock = Clock::start();
-    // Under Valgrind all threads take turns on one core: those who write would leave nothing for
-    // who reads.
+    // Under Valgrind all threads take turns on one core: the writers would leave nothing for the
+    // readers.
     let checked = Holdings::are_valgrinds();
     let cast = Arc::new(Cast::new(checked));
     let truth = Arc::new(Truth::new(clock, cast.topics.len(), PARTITIONS));
@@ -102,7 +102,7 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     let mut faults = Faults::new(&kafka, &proxy, &truth, guests, eyes, seed);
     faults.eyes.watch_all();
 
-    // What only the first use takes, of libraries and the allocator, is taken before anything is
+    // Resources that libraries and the allocator take on first use are taken before anything is
     // measured.
     let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
     judge.until_whole("before anything").await;
@@ -140,8 +140,8 @@ async fn chaos_gives_no_wrong_number_and_all_is_read_again() {
     assert!(course.is_flat() || checked, "{course}");
 }
 
-/// A pool that looks often, doubts as in production, and lets go soon of a cluster that nobody
-/// watches.
+/// A pool that polls often, waits as long as in production before it accepts lower values, and soon
+/// drops a cluster without a watch.
 fn pool(clock: Clock) -> (Pool, Wakeups, Failures) {
     let settings = Settings {
         doubt: Settings::default().doubt,
@@ -156,7 +156,7 @@ fn pool(clock: Clock) -> (Pool, Wakeups, Failures) {
     Pool::new(clock, settings, Arc::new(readers), Arc::new(Unobserved))
 }
 
-/// Makes the topics, and allows `lagrange` to describe all that takes part.
+/// Creates the topics, and allows `lagrange` to describe all participants.
 async fn prepare(kafka: &Kafka, cast: &Cast) {
     for topic in &cast.topics {
         kafka.create_topic(topic, PARTITIONS).await;
@@ -165,17 +165,17 @@ async fn prepare(kafka: &Kafka, cast: &Cast) {
     for kind in ["topic", "group"] {
         kafka.allow(USER, kind, &all, "Describe").await;
     }
-    // The first commits make the topic of all offsets.
+    // The first commits create the offsets topic.
     let first = unique("first");
     kafka
         .commit(&first, &cast.topics[0], &[(0, 0)].into())
         .await;
 }
 
-/// What the process holds when what ends by itself has ended; as soon as it is no more than it may
-/// be.
+/// The resources of the process after everything temporary has ended, measured as soon as they are
+/// within the limits.
 async fn settled(proxy: &Proxy, course: &Course) -> Holdings {
-    // Threads that Tokio keeps for blocking work end after 10 idle seconds.
+    // Tokio's threads for blocking work end after 10 idle seconds.
     tokio::time::sleep(secs(15)).await;
     let began = Instant::now();
     loop {
@@ -187,7 +187,7 @@ async fn settled(proxy: &Proxy, course: &Course) -> Holdings {
     }
 }
 
-/// At rest the lag of each group is what the brokers themselves say.
+/// Checks at rest that the lag of each group is the one that the brokers report.
 async fn agree(kafka: &Kafka, cast: &Cast, judge: &Judge) {
     let groups = cast.groups.iter().filter(|(_, role)| **role != Role::Never);
     for (id, _) in groups {

@@ -1,4 +1,4 @@
-//! This process seen from outside: what it holds.
+//! The resources of this process, seen from outside.
 #![expect(
     unsafe_code,
     reason = "no safe call has the allocator give memory back"
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lagrange_testing::proxy::Proxy;
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holdings {
     pub(crate) threads: usize,
@@ -18,8 +18,8 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// This process's without the connections through the proxy, and with what the allocator keeps
-    /// for later given back first.
+    /// The resources of this process, without the connections through the proxy, and after the
+    /// allocator has returned unused memory.
     pub(crate) fn now(proxy: &Proxy) -> Self {
         #[cfg(target_env = "gnu")]
         // SAFETY: may be called at any time, from any thread.
@@ -37,13 +37,13 @@ impl Holdings {
         }
     }
 
-    /// Whether memory and threads are Valgrind's to manage, and say nothing of ours.
+    /// Whether Valgrind manages memory and threads, so that the measurements mean nothing.
     pub(crate) fn are_valgrinds() -> bool {
         std::env::var("LD_PRELOAD").is_ok_and(|preload| preload.contains("vgpreload"))
     }
 
-    /// Whether it is no more than `before` with what comes and goes: a connection being made to
-    /// each of three brokers, a thread that is about to end, and heap that is in pieces.
+    /// Whether it is no more than `before` plus normal variation: one connection attempt to each of
+    /// three brokers, a thread that is about to end, and a fragmented heap.
     fn is_flat(self, before: Self, more_mb: usize) -> bool {
         self.threads <= before.threads + 3
             && self.files <= before.files + 3
@@ -62,20 +62,20 @@ impl fmt::Display for Holdings {
     }
 }
 
-/// What the process held at each rest.
+/// The resources of the process at each rest.
 pub(crate) struct Course {
     start: Holdings,
     rests: Vec<(String, Holdings)>,
-    /// How long it took until all was read again, after each round.
+    /// The time until everything was read again, after each round.
     recoveries: Vec<Duration>,
 }
 
-/// What the first round may add to what is held when warm: the first of every kind of error, of
-/// librdkafka's and OpenSSL's. Measured: 3 to 6. One client that is lost is more than 1.
+/// What the first round may add after the warm-up: the first error of each kind, in librdkafka and
+/// OpenSSL. Measured: 3 to 6. One leaked client is more than 1.
 const FIRST_ROUND_MB: usize = 16;
 
-/// What all rounds after the first may add to it: the heap of dozens of clients, made anew each
-/// round, in pieces. Measured: 5 in the first four of six rounds, then nothing.
+/// What all later rounds may add: the fragmented heap of dozens of clients, which are opened again
+/// in each round. Measured: 5 in the first four of six rounds, then nothing.
 const LATER_ROUNDS_MB: usize = 12;
 
 impl Course {
@@ -103,7 +103,7 @@ impl Course {
         flat(&rests, now)
     }
 
-    /// Whether no rest holds more than it may.
+    /// Whether every rest is within the limits.
     pub(crate) fn is_flat(&self) -> bool {
         let rests: Vec<Holdings> = self.rests.iter().map(|(_, held)| *held).collect();
         (0..rests.len()).all(|index| flat(&rests[..index], rests[index]))

@@ -1,5 +1,5 @@
-//! Who writes to the brokers, at the plaintext listener, and tells the truth: a producer, groups
-//! that commit without members, and groups with members. All end when this is dropped.
+//! The writers, which use the plaintext listener and record the truth: a producer, groups that
+//! commit without members, and groups with members. All end when this is dropped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl Traffic {
         }
     }
 
-    /// Ends it all, and waits until that has been done.
+    /// Ends all of it, and waits for the end.
     pub(crate) async fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let threads = std::mem::take(&mut self.threads);
@@ -86,7 +86,7 @@ impl Drop for Traffic {
     }
 }
 
-/// Who commits for one group, until told to end or dropped.
+/// Commits for one group, until it is ended or dropped.
 pub(crate) struct Committer {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -109,7 +109,7 @@ impl Committer {
         }
     }
 
-    /// Ends it, and waits until that has been done.
+    /// Ends it, and waits for the end.
     pub(crate) async fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -141,7 +141,7 @@ fn speak(config: &mut ClientConfig, protocol: &str) {
     }
 }
 
-/// One record after the other, to any partition; their acknowledgements come when they come.
+/// Sends one record after the other, to any partition, without waiting for acknowledgements.
 async fn produce(bootstrap: String, cast: Arc<Cast>, truth: Arc<Truth>) {
     let mut config = ClientConfig::new();
     config
@@ -183,7 +183,7 @@ impl Worker {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    /// One partition a request: of several, some could be refused without an error.
+    /// One partition per request: of several, some could be refused without an error.
     fn commit(&self, client: &BaseConsumer, place: Place, offset: i64) -> bool {
         self.truth.commit(&self.id, place, offset, || {
             let mut list = TopicPartitionList::new();
@@ -194,7 +194,7 @@ impl Worker {
         })
     }
 
-    /// Commits without reading, ever further on, at most where a partition ends.
+    /// Commits without reading, with increasing offsets up to the end of a partition.
     fn commit_alone(&self) {
         let client: BaseConsumer = self.config.create().unwrap();
         let topic = self.cast.topic_of(&self.id);
@@ -222,8 +222,8 @@ impl Worker {
                 read.insert((topic, record.partition()), record.offset() + 1);
             }
             if committed.elapsed() > BETWEEN_COMMITS {
-                // What was taken away in a rebalance is another's to commit; the coordinator
-                // refuses it too.
+                // After a rebalance, another member commits for a partition that was taken away.
+                // The coordinator would refuse it here.
                 let assigned = consumer.assignment().unwrap_or_default();
                 read.retain(|place, _| {
                     assigned

@@ -1,5 +1,5 @@
-//! What is true of the brokers at any time, as far as who writes to them can know: bounds. What was
-//! acknowledged is there; what was tried and not acknowledged may be, at once or later.
+//! What is true of the brokers at any time, as far as the writers can know: bounds. What was
+//! acknowledged exists. What was attempted without an acknowledgement may exist, at once or later.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use lagrange::clock::Clock;
 
-/// For so long a request that was not acknowledged may still take effect: in the socket of a broker
-/// that is paused.
+/// How long a request without an acknowledgement may still take effect: it may be in the socket of
+/// a paused broker.
 const LOOSE: SignedDuration = SignedDuration::from_secs(60);
 
-/// For so long what was is remembered: longer than any look takes, and than anybody asks back.
+/// How long past values are kept: longer than any poll takes, and longer than any check looks back.
 const MEMORY: SignedDuration = SignedDuration::from_secs(120);
 
 /// A partition of a topic, by the topic's number.
 pub(crate) type Place = (usize, i32);
 
-/// A number that moves, and between which bounds it is known to have been. `None` is less than any
+/// A number that changes, and the bounds that it is known to have been in. `None` is less than any
 /// offset: nothing committed.
 #[derive(Debug)]
 struct Bounds {
@@ -37,7 +37,7 @@ impl Bounds {
         }
     }
 
-    /// Somebody begins to set it. It may be this from now on.
+    /// An attempt to set it begins. It may have this value from now on.
     fn attempt(&mut self, now: Timestamp, value: i64) {
         let highest = self.high.last().and_then(|(_, value)| *value);
         if Some(value) > highest {
@@ -46,8 +46,8 @@ impl Bounds {
         }
     }
 
-    /// The attempt has ended. What was not acknowledged, or only after a while, may have been sent
-    /// more than once.
+    /// The attempt has ended. If it was not acknowledged, or only after a while, it may have been
+    /// sent more than once.
     fn end_attempt(&mut self, began: Timestamp, now: Timestamp, value: i64, acknowledged: bool) {
         if acknowledged {
             self.acknowledged = Some(value);
@@ -64,7 +64,7 @@ impl Bounds {
         }
     }
 
-    /// It may be nothing from now on, for as long as a request to delete it may take effect.
+    /// It may be deleted from now on, as long as a delete request may take effect.
     fn forget(&mut self, now: Timestamp) {
         self.acknowledged = None;
         self.loose.push((now, None));
@@ -72,7 +72,7 @@ impl Bounds {
         forget(&mut self.low, now);
     }
 
-    /// Whether an attempt that was not acknowledged may still take effect.
+    /// Whether an unacknowledged attempt may still take effect.
     fn is_loose(&self, now: Timestamp) -> bool {
         let mut loose = self.loose.iter();
         loose.any(|(at, value)| value.is_some() && now.duration_since(*at) < LOOSE)
@@ -92,7 +92,8 @@ impl Bounds {
     }
 }
 
-/// What was replaced before anybody's memory. What was true when that begins stays.
+/// Drops values that were replaced before the kept period. The value that was true at its start
+/// stays.
 fn forget(history: &mut Vec<(Timestamp, Option<i64>)>, now: Timestamp) {
     let old = history.partition_point(|(at, _)| now.duration_since(*at) > MEMORY);
     history.drain(..old.saturating_sub(1));
@@ -101,16 +102,16 @@ fn forget(history: &mut Vec<(Timestamp, Option<i64>)>, now: Timestamp) {
 /// A topic.
 #[derive(Debug)]
 struct TopicTruth {
-    /// How many partitions it has.
+    /// Number of its partitions.
     count: Bounds,
     ends: BTreeMap<i32, End>,
 }
 
-/// Where a partition ends.
+/// The end of a partition.
 #[derive(Debug)]
 struct End {
     bounds: Bounds,
-    /// Records that are not acknowledged, those included that never will be.
+    /// Records without an acknowledgement, including those that never get one.
     under_way: i64,
 }
 
@@ -119,11 +120,11 @@ struct Known {
     topics: Vec<TopicTruth>,
     /// By group.
     commits: BTreeMap<String, BTreeMap<Place, Bounds>>,
-    /// Groups that have certainly been deleted, and since when.
+    /// Groups that are certainly deleted, and since when.
     gone: BTreeMap<String, Timestamp>,
 }
 
-/// The whole truth, shared by who writes and who judges.
+/// All that is true, shared by the writers and the judge.
 #[derive(Debug)]
 pub(crate) struct Truth {
     clock: Clock,
@@ -156,13 +157,13 @@ impl Truth {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends one record: `send` gives at which offset, if that was acknowledged.
+    /// Sends one record: `send` returns its offset if it was acknowledged.
     pub(crate) async fn produce(&self, place: Place, send: impl Future<Output = Option<i64>>) {
         let began = self.clock.now();
         self.with_end(place, |end| {
             end.under_way += 1;
-            // While leaders change, librdkafka may send twice what was not acknowledged, and it is
-            // there twice.
+            // While leaders change, librdkafka may send an unacknowledged record twice, and it then
+            // exists twice.
             let most = end.bounds.acknowledged.unwrap_or(0) + 2 * end.under_way;
             end.bounds.attempt(began, most);
         });
@@ -188,13 +189,13 @@ impl Truth {
         }))
     }
 
-    /// Up to where a partition certainly has records.
+    /// The end up to which a partition certainly has records.
     pub(crate) fn safe_end(&self, place: Place) -> i64 {
         self.with_end(place, |end| end.bounds.acknowledged.unwrap_or(0))
     }
 
-    /// Sets a committed offset: `commit` gives whether that was acknowledged. Blocks as long as it
-    /// does.
+    /// Sets a committed offset: `commit` returns whether it was acknowledged. Blocks as long as
+    /// `commit` does.
     pub(crate) fn commit(
         &self,
         group: &str,
@@ -221,21 +222,21 @@ impl Truth {
             .or_insert_with(|| Bounds::from(now, None)));
     }
 
-    /// Up to where a group has certainly been told to commit.
+    /// The highest offset that a group certainly tried to commit.
     pub(crate) fn highest_commit(&self, group: &str, place: Place) -> i64 {
         let known = self.lock();
         let bounds = known.commits.get(group).and_then(|all| all.get(&place));
         bounds.and_then(|bounds| bounds.high.last()?.1).unwrap_or(0)
     }
 
-    /// Whether there has certainly been something committed for a group all the time between these.
+    /// Whether a group certainly had a commit during the whole time between these.
     pub(crate) fn has_committed(&self, group: &str, from: Timestamp, to: Timestamp) -> bool {
         let known = self.lock();
         let mut all = known.commits.get(group).into_iter().flatten();
         all.any(|(_, bounds)| bounds.between(from, to).0.is_some())
     }
 
-    /// A group is about to be deleted (`done`: it has been).
+    /// A group is about to be deleted, or with `done` has been.
     pub(crate) fn forget(&self, group: &str, done: bool) {
         let now = self.clock.now();
         let mut known = self.lock();
@@ -249,18 +250,18 @@ impl Truth {
         }
     }
 
-    /// A group that was deleted may be there again.
+    /// A deleted group may exist again.
     pub(crate) fn welcome(&self, group: &str) {
         self.lock().gone.remove(group);
     }
 
-    /// Whether a group has certainly been gone since before then.
+    /// Whether a group certainly was gone before that time.
     pub(crate) fn is_gone(&self, group: &str, then: Timestamp) -> bool {
         let known = self.lock();
         known.gone.get(group).is_some_and(|since| *since < then)
     }
 
-    /// A topic is about to have so many partitions (`done`: it has).
+    /// A topic is about to get this many partitions, or with `done` has them.
     pub(crate) fn grow(&self, topic: usize, count: i64, done: bool) {
         let now = self.clock.now();
         let bounds = &mut self.lock().topics[topic].count;
@@ -270,24 +271,24 @@ impl Truth {
         }
     }
 
-    /// So many partitions a topic certainly has.
+    /// The partitions that a topic certainly has.
     pub(crate) fn count(&self, topic: usize) -> i64 {
         self.lock().topics[topic].count.acknowledged.unwrap_or(0)
     }
 
-    /// How many partitions a topic can have had between two times.
+    /// The numbers of partitions that a topic can have had between two times.
     pub(crate) fn counts(&self, topic: usize, from: Timestamp, to: Timestamp) -> (i64, i64) {
         let (low, high) = self.lock().topics[topic].count.between(from, to);
         (low.unwrap_or(0), high.unwrap_or(0))
     }
 
-    /// Where a partition can have ended between two times.
+    /// The ends that a partition can have had between two times.
     pub(crate) fn ends(&self, place: Place, from: Timestamp, to: Timestamp) -> (i64, i64) {
         let (low, high) = self.with_end(place, |end| end.bounds.between(from, to));
         (low.unwrap_or(0), high.unwrap_or(0))
     }
 
-    /// What a group can have committed between two times.
+    /// The offsets that a group can have committed between two times.
     pub(crate) fn commits(
         &self,
         group: &str,

@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 ///
 /// It has neither `Display` nor `Serialize`, and `Debug` shows nothing of it, so it cannot get into
 /// a log by accident.
-/// log by accident.
 ///
 /// ```
 /// use lagrange::kafka::connection::secret::Secret;
