@@ -1,6 +1,6 @@
-//! Three real brokers that are killed, stopped, paused and all gone: never a wrong number, unknown
-//! says why, and all is right again without anybody's help. One test at a time: they share the
-//! brokers and break them.
+//! Three real brokers that are killed, stopped, paused and all gone. No number is ever wrong,
+//! unknown values have a reason, and everything recovers without help. One test at a time: they
+//! share the brokers and break them.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,7 +22,7 @@ use lagrange_testing::unique;
 use rstest::rstest;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-/// The brokers, for one test at a time; all of them serve.
+/// The brokers, all of them serving, for one test at a time.
 async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {
     static BROKERS: OnceCell<Kafka> = OnceCell::const_new();
     static TURN: Mutex<()> = Mutex::const_new(());
@@ -31,8 +31,7 @@ async fn brokers() -> (&'static Kafka, MutexGuard<'static, ()>) {
     (brokers, turn)
 }
 
-/// A broker that something was done to; all is undone when this is dropped, whatever became of the
-/// test.
+/// A broker with a fault. Dropping it undoes the fault, whatever the result of the test.
 struct Hurt {
     brokers: &'static Kafka,
     node: u32,
@@ -69,7 +68,7 @@ impl Drop for Hurt {
 }
 
 /// A topic with `per_partition` records in each of 6 partitions, and groups that have read all but
-/// one of each.
+/// one record of each.
 struct Scene {
     topic: String,
     groups: Vec<String>,
@@ -104,7 +103,7 @@ impl Scene {
         (helper, others)
     }
 
-    /// Everything is known, and right.
+    /// Whether everything is known and right.
     fn is_whole(&self, snapshot: &Snapshot) -> bool {
         let known = |group: &String| {
             lag(snapshot, group, &self.topic) == Some(LAG)
@@ -113,7 +112,7 @@ impl Scene {
         snapshot.error.is_none() && self.groups.iter().all(known)
     }
 
-    /// Whatever is known is right, and what is not says why.
+    /// Checks that known values are right and unknown ones have a reason.
     fn check(&self, snapshot: &Snapshot) {
         if let Some(error) = &snapshot.error {
             assert_eq!(error.category(), "KafkaUnreachable", "{error}");
@@ -161,7 +160,7 @@ impl Scene {
 
 #[rstest]
 #[case::killed("kill", true)]
-// It hands its share over before it ends.
+// A stopped broker hands over its share before it ends.
 #[case::stopped("stop", false)]
 #[case::paused("pause", true)]
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +175,7 @@ async fn one_broker_lost_makes_its_share_unknown_and_never_wrong(
     let check = |s: &Snapshot| scene.check(s);
     let before = helper.until_checked("all known", whole, check).await;
 
-    // The broker that coordinates the first group, and that leads two partitions.
+    // The broker that coordinates the first group and leads two partitions.
     let node = before.groups[scene.groups[0].as_str()].coordinator.unwrap();
     let hurt = Hurt::by(brokers, lose, u32::try_from(node.0).unwrap()).await;
     let lost = Instant::now();
@@ -187,7 +186,7 @@ async fn one_broker_lost_makes_its_share_unknown_and_never_wrong(
         let lasted = worse.finished.duration_since(worse.started);
         assert!(
             lasted.as_secs() < 6,
-            "a look with a lost broker took {lasted:#}"
+            "a poll with a lost broker took {lasted:#}"
         );
     }
 
@@ -204,7 +203,7 @@ async fn one_broker_lost_makes_its_share_unknown_and_never_wrong(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_brokers_gone_is_said_at_once_and_recovers_on_the_same_addresses() {
+async fn losing_all_brokers_is_reported_at_once_and_recovers() {
     let (brokers, _turn) = brokers().await;
     let scene = Scene::set(brokers).await;
     let (mut helper, _others) = scene.watch(&brokers.bootstrap);
@@ -219,7 +218,7 @@ async fn all_brokers_gone_is_said_at_once_and_recovers_on_the_same_addresses() {
     let said = |s: &Snapshot| s.error.is_some();
     let snapshot = helper.until_checked("an error", said, check).await;
     println!(
-        "said after {:?}: {}",
+        "reported after {:?}: {}",
         gone.elapsed(),
         snapshot.error.as_ref().unwrap()
     );
@@ -233,12 +232,12 @@ async fn all_brokers_gone_is_said_at_once_and_recovers_on_the_same_addresses() {
 
 #[rstest]
 #[case::refuses("kill")]
-#[case::says_nothing("pause")]
+#[case::is_silent("pause")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_server_among_the_bootstrap_servers_is_passed_over(#[case] lose: &'static str) {
+async fn a_dead_bootstrap_server_is_skipped(#[case] lose: &'static str) {
     let (brokers, _turn) = brokers().await;
     let scene = Scene::set(brokers).await;
-    // While the others take over, groups and partitions are unknown; what matters here is the
+    // While the others take over, groups and partitions are unknown; this test is about
     // bootstrapping.
     let hurt = Hurt::by(brokers, lose, 1).await;
     for _ in 0..3 {
@@ -260,10 +259,10 @@ async fn a_dead_server_among_the_bootstrap_servers_is_passed_over(#[case] lose: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_groups_take_one_connection_a_broker_and_closing_is_quick() {
+async fn many_groups_share_one_connection_per_broker_and_close_quickly() {
     let (brokers, _turn) = brokers().await;
     let scene = Scene::set(brokers).await;
-    // What made the scene has let go of its connections when its clients were dropped.
+    // The clients that made the scene have closed their connections when they were dropped.
     let quiet = || brokers.connections() == 0;
     until(quiet, || {
         format!("{} connections left", brokers.connections())
@@ -300,7 +299,7 @@ async fn a_hung_broker_does_not_delay_the_end() {
     helper.until("all known", |s| scene.is_whole(s)).await;
     let hurt = Hurt::by(brokers, "pause", 2).await;
     helper.watch.look_now();
-    // In the middle of a look that waits for the broker.
+    // In the middle of a poll that waits for the broker.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let closing = Instant::now();
     assert!(helper.pool.shutdown(Duration::from_secs(3)).await);
@@ -314,7 +313,7 @@ async fn a_hung_broker_does_not_delay_the_end() {
 
 /// SAFE-38.
 #[tokio::test(flavor = "multi_thread")]
-async fn loopback_is_refused_by_name_and_by_what_a_name_leads_to() {
+async fn loopback_is_refused_by_address_and_by_resolved_name() {
     let (brokers, _turn) = brokers().await;
     let mut strict = settings();
     strict.allow_local_addresses = false;
@@ -326,8 +325,7 @@ async fn loopback_is_refused_by_name_and_by_what_a_name_leads_to() {
         .watch(&literal, key.clone(), wanted.clone())
         .unwrap_err();
     assert_eq!(refused.category(), "InvalidSpec");
-    // This machine's name leads to a loopback address on some machines and not on others: only
-    // there it shows.
+    // The name of this machine resolves to a loopback address on some machines only.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let port = brokers.port();
     let server = format!("{}:{port}", host.trim());
@@ -341,11 +339,11 @@ async fn loopback_is_refused_by_name_and_by_what_a_name_leads_to() {
         let error = watch.latest().unwrap().error.clone().unwrap().to_string();
         assert!(error.contains("--allow-local-addresses"), "{error}");
     } else {
-        println!("{server} does not lead to loopback: only the literal address was tried");
+        println!("{server} does not resolve to loopback: only the literal address was tried");
     }
 }
 
-/// Waits for a condition, half a minute at most.
+/// Waits for a condition, at most half a minute.
 async fn until(there: impl Fn() -> bool, last_seen: impl Fn() -> String) {
     let began = Instant::now();
     while !there() {

@@ -1,5 +1,4 @@
-//! Readers that are opened, closed, and left in the middle of a question: nothing of them stays
-//! behind.
+//! Readers that are opened, closed, and dropped during a request leave nothing behind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ async fn reader(brokers: &Brokers) -> Arc<RdkafkaReader> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_is_dropped_harms_nobody() {
+async fn a_dropped_request_affects_no_other() {
     let brokers = brokers(30).await;
     let reader = reader(&brokers).await;
     reader.bootstrap().await.unwrap();
@@ -38,7 +37,7 @@ async fn a_question_that_is_dropped_harms_nobody() {
         .insert(ApiKey::ListGroups as i16, delay);
     for _ in 0..50 {
         let asked = tokio::time::timeout(Duration::from_millis(3), reader.groups(NodeId(1)));
-        assert!(asked.await.is_err(), "answered too soon for the test");
+        assert!(asked.await.is_err(), "answered too early for the test");
     }
     brokers.world().mischief.clear();
     let listed = reader.groups(NodeId(1)).await.unwrap();
@@ -47,7 +46,7 @@ async fn a_question_that_is_dropped_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_ends_questions_that_wait_and_is_quick() {
+async fn closing_ends_pending_requests_quickly() {
     let brokers = brokers(3).await;
     let reader = reader(&brokers).await;
     reader.bootstrap().await.unwrap();
@@ -75,7 +74,7 @@ async fn closing_ends_questions_that_wait_and_is_quick() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opening_and_closing_leaves_no_thread_and_no_descriptor_behind() {
+async fn opening_and_closing_leaks_no_thread_and_no_descriptor() {
     let brokers = brokers(1).await;
     let count = |what: &str| {
         std::fs::read_dir(format!("/proc/self/{what}"))
@@ -94,8 +93,8 @@ async fn opening_and_closing_leaves_no_thread_and_no_descriptor_behind() {
         assert!(pool.shutdown(Duration::from_secs(3)).await);
     };
     open_and_close().await;
-    // Other tests of this program open clients beside it: what one client takes, 6 threads, would
-    // show 20 times.
+    // Other tests of this program open clients at the same time. A leak of one client, 6 threads,
+    // would show 20 times.
     let (threads, descriptors) = (count("task"), count("fd"));
     for _ in 0..20 {
         open_and_close().await;

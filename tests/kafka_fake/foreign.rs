@@ -1,4 +1,4 @@
-//! Brokers that say more than can be held, or what is made to be shown.
+//! Brokers that report more than can be held, or text that is meant to mislead when it is shown.
 
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::model::error::ReadError;
@@ -19,7 +19,7 @@ fn is_clean(text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_broker_says_of_a_login_forges_no_line() {
+async fn a_login_error_of_a_broker_cannot_forge_a_line() {
     let brokers = super::brokers(1).await;
     brokers.world().refusing.extend([1, 2, 3]);
     brokers.world().words = Some(format!("{FORGED}{}", "x".repeat(10_000)));
@@ -34,7 +34,7 @@ async fn what_a_broker_says_of_a_login_forges_no_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_broker_says_of_a_group_forges_no_line() {
+async fn a_group_description_of_a_broker_cannot_forge_a_line() {
     let brokers = super::brokers(1).await;
     brokers.world().groups.get_mut("g0").unwrap().kind = FORGED;
     let mut helper = super::poll_helper(&brokers);
@@ -44,7 +44,7 @@ async fn what_a_broker_says_of_a_group_forges_no_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_whose_names_are_none_are_not_read() {
+async fn topics_with_impossible_names_are_not_read() {
     let brokers = super::brokers(1).await;
     for name in [FORGED, "a b", "x\u{2028}y", &"x".repeat(300)] {
         brokers.topic(name, 1);
@@ -57,9 +57,9 @@ async fn topics_whose_names_are_none_are_not_read() {
     assert_eq!(names, ["t"]);
 }
 
-/// Where there were bounds on neither, this took half a gigabyte.
+/// Regression: without limits on topics and partitions this took half a gigabyte.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pattern_on_ten_thousand_topics_leaves_the_neighbours_as_they_are() {
+async fn a_pattern_on_ten_thousand_topics_does_not_affect_other_groups() {
     let brokers = super::brokers(2).await;
     for number in 0..10_000 {
         let topic = FakeTopic {
@@ -108,7 +108,7 @@ async fn a_pattern_on_ten_thousand_topics_leaves_the_neighbours_as_they_are() {
         assert!(refused(&snapshot));
         assert!(snapshot.groups["g1"].committed.is_empty());
     }
-    // Names and partitions of all topics are in one answer, which librdkafka takes apart.
+    // Names and partitions of all topics are in one answer, which librdkafka unpacks.
     let grown = resident().saturating_sub(before);
     println!("{grown} kB");
     assert!(grown < 160 * 1024, "{grown} kB");

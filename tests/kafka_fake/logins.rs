@@ -1,4 +1,4 @@
-//! Logins that brokers refuse: when that is told, and how often it is tried.
+//! Logins that brokers refuse: when this is reported, and how often it is tried again.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use lagrange_fakes::broker::Brokers;
 use lagrange_testing::poll_helper::{PollHelper, named, settings};
 use rstest::rstest;
 
-/// Logs in to these of the brokers, without TLS.
+/// Logs in to these brokers, without TLS.
 pub(crate) fn poll_helper(brokers: &Brokers, servers: &[i32]) -> PollHelper {
     let addresses = &brokers.world().addresses;
     let servers = servers.iter().map(|id| addresses[id].to_string());
@@ -29,8 +29,8 @@ pub(crate) fn poll_helper(brokers: &Brokers, servers: &[i32]) -> PollHelper {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_broker_that_does_not_know_its_users_yet_is_no_refusal_by_the_cluster() {
-    // Which server is asked first is left to chance.
+async fn one_broker_that_refuses_while_it_starts_is_not_a_refused_login() {
+    // The server that is asked first is random.
     for _ in 0..12 {
         let brokers = super::brokers(2).await;
         brokers.world().refusing.insert(1);
@@ -45,7 +45,9 @@ async fn one_broker_that_does_not_know_its_users_yet_is_no_refusal_by_the_cluste
 #[case::two(&[1, 2])]
 #[case::three(&[1, 2, 3])]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_by_all_is_told_in_the_first_look_and_after_few_tries(#[case] servers: &[i32]) {
+async fn a_refusal_by_all_is_reported_in_the_first_poll_after_few_attempts(
+    #[case] servers: &[i32],
+) {
     let brokers = super::brokers(3).await;
     brokers.world().refusing.extend([1, 2, 3]);
     let began = Instant::now();
@@ -65,10 +67,10 @@ async fn a_refusal_by_all_is_told_in_the_first_look_and_after_few_tries(#[case] 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_by_the_only_server_that_can_be_reached_is_told_in_the_first_look() {
+async fn a_refusal_by_the_only_reachable_server_is_reported_in_the_first_poll() {
     let brokers = super::brokers(2).await;
     brokers.world().refusing.insert(1);
-    // Nobody listens there any more.
+    // Nothing listens there any longer.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = gone.local_addr().unwrap();
     drop(gone);

@@ -1,5 +1,5 @@
-//! Reads brokers that do what real ones cannot be made to do: lose, delay, halve and forge answers;
-//! and that count what they are asked.
+//! Reads brokers that do what real ones cannot be made to do: lose, delay, cut and forge answers.
+//! They also count the requests.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,7 +23,7 @@ use lagrange_fakes::broker::{Brokers, Mischief};
 use lagrange_testing::poll_helper::{PollHelper, interest, lag, named, pool, settings};
 use rstest::rstest;
 
-/// Three brokers, a topic `t` of 6 partitions, and as many groups, which have a lag of 60 each.
+/// Three brokers, a topic `t` of 6 partitions, and this many groups with a lag of 60 each.
 async fn brokers(groups: usize) -> Brokers {
     let brokers = Brokers::start(3).await;
     brokers.topic("t", 6);
@@ -54,7 +54,7 @@ fn ends(snapshot: &Snapshot) -> Vec<Result<i64, ReadError>> {
     }
 }
 
-/// Whatever is known is right.
+/// Checks that known values are right.
 fn check(snapshot: &Snapshot) {
     for topic in snapshot.topics.values() {
         if let Topic::Present(partitions) = topic {
@@ -86,7 +86,7 @@ fn check(snapshot: &Snapshot) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_asks_once_for_each_group_and_little_else() {
+async fn a_poll_asks_once_for_each_group_and_little_else() {
     const GROUPS: usize = 300;
     let brokers = brokers(GROUPS).await;
     let mut helper = poll_helper(&brokers);
@@ -103,8 +103,8 @@ async fn a_look_asks_once_for_each_group_and_little_else() {
         .collect();
     let all = |s: &Snapshot| s.groups.len() == GROUPS && lag(s, "g0", "t") == Some(60);
     let first = helper.until_checked("all groups", all, check).await.look;
-    // From here on members have been read. Between two looks there is a pause.
-    helper.until("another look", |s| s.look > first).await;
+    // By now the members have been read. There is a pause between two polls.
+    helper.until("another poll", |s| s.look > first).await;
     for key in [
         ApiKey::ListGroups,
         ApiKey::Metadata,
@@ -134,12 +134,12 @@ async fn a_look_asks_once_for_each_group_and_little_else() {
     assert_eq!(
         asked(ApiKey::FindCoordinator),
         0,
-        "not even for the group of its own, which it may not describe"
+        "not even for its own group, which it may not describe"
     );
     assert_eq!(others.len() + 1, GROUPS);
 }
 
-/// An interest in a group that is sized for a minute of delay.
+/// An interest in a group that is sized for a delay of one minute.
 fn sized(id: &str) -> Interest {
     let mut interest = interest(id, named(&["t"]));
     interest.group.as_mut().unwrap().max_delay = Some(Duration::from_mins(1));
@@ -147,7 +147,7 @@ fn sized(id: &str) -> Interest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_and_never_again() {
+async fn earlier_ends_are_asked_for_in_four_rounds_for_all_groups_and_never_again() {
     const GROUPS: usize = 100;
     let brokers = brokers(GROUPS).await;
     let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
@@ -173,11 +173,11 @@ async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_a
     };
     let ends = &snapshot.groups["g0"].earlier.values().next().unwrap();
     let told: Vec<i64> = ends.iter().map(|end| end.end.get()).collect();
-    assert_eq!(told, [100; 2], "no record is as young as any of the times");
+    assert_eq!(told, [100; 2], "no record is as recent as any of the times");
     let asked = brokers.take_asked(ApiKey::ListOffsets);
     let looks = usize::try_from(snapshot.look).unwrap();
-    // Three brokers; ends each look, starts at least once; groups that are first seen in another
-    // look are asked of anew.
+    // Three brokers: ends in each poll, starts at least once, and earlier ends again for groups
+    // that another poll found first.
     let most = 3 * (looks + looks.div_ceil(4) + 4 * (looks - 1));
     assert!(asked <= most, "{asked} in {looks} looks");
     let began = snapshot.look;
@@ -192,10 +192,10 @@ async fn what_was_before_the_first_look_is_asked_in_four_rounds_for_all_groups_a
     );
 }
 
-/// A broker that was starved for seconds was fenced by its controller and named nobody: librdkafka
-/// aborted the whole process.
+/// Regression: a broker that was starved for seconds was fenced by its controller and named no
+/// broker, and librdkafka aborted the whole process.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_that_names_no_broker_for_a_while_does_not_crash_the_client() {
+async fn a_cluster_without_brokers_for_a_while_does_not_crash_the_client() {
     let brokers = brokers(1).await;
     let mut helper = poll_helper(&brokers);
     helper
@@ -214,9 +214,9 @@ async fn a_cluster_that_names_no_broker_for_a_while_does_not_crash_the_client() 
 #[rstest]
 #[case::empty(b"")]
 #[case::no_count(&[0; 7])]
-#[case::a_count_without_end(&[0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 7])]
+#[case::a_count_that_does_not_end(&[0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 7])]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_groups_that_is_none_does_not_crash_the_client(#[case] answer: &'static [u8]) {
+async fn a_malformed_list_of_groups_does_not_crash_the_client(#[case] answer: &'static [u8]) {
     let brokers = brokers(1).await;
     let instead = Mischief::Instead(answer);
     (brokers.world().mischief).insert(ApiKey::ListGroups as i16, instead);
@@ -230,13 +230,13 @@ async fn a_list_of_groups_that_is_none_does_not_crash_the_client(#[case] answer:
         .await;
 }
 
-/// Any consumer that leads its group writes down what it likes.
+/// A group's leader can write any bytes as an assignment.
 #[rstest]
 #[case::too_short_for_a_version(&[7])]
 #[case::a_version_alone(&[0, 1])]
 #[case::topics_without_end(&[0, 1, 127, 255, 255, 255])]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_assignment_that_is_none_does_not_crash_the_client(#[case] assignment: &'static [u8]) {
+async fn a_malformed_assignment_does_not_crash_the_client(#[case] assignment: &'static [u8]) {
     let brokers = brokers(1).await;
     brokers.world().assignment = assignment;
     let mut helper = poll_helper(&brokers);
@@ -269,7 +269,7 @@ async fn a_coordinator_that_denies_being_one_does_not_crash_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_and_late_answers_make_unknowns_and_never_wrong_values() {
+async fn lost_and_late_answers_give_unknown_values_and_never_wrong_ones() {
     let brokers = brokers(60).await;
     let mut helper = poll_helper(&brokers);
     let connection = Connection::plaintext([&brokers.bootstrap]).unwrap();
@@ -301,7 +301,7 @@ async fn lost_and_late_answers_make_unknowns_and_never_wrong_values() {
         check(&snapshot);
         unknown += usize::from(!whole(&snapshot));
     }
-    assert!(unknown > 0, "the test has lost nothing");
+    assert!(unknown > 0, "the test lost no answer");
     brokers.world().mischief.clear();
     helper.until_checked("all known again", whole, check).await;
 }
@@ -312,7 +312,7 @@ async fn lost_and_late_answers_make_unknowns_and_never_wrong_values() {
 #[case::committed(ApiKey::OffsetFetch)]
 #[case::ends(ApiKey::ListOffsets)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_answered_is_unknown_and_comes_back(
+async fn an_unanswered_value_is_unknown_and_comes_back(
     #[case] key: ApiKey,
     #[values(Mischief::Half, Mischief::Drop, Mischief::Silence)] mischief: Mischief,
 ) {
@@ -326,7 +326,7 @@ async fn what_is_not_answered_is_unknown_and_comes_back(
     let still = helper.look().await;
     assert!(unknown(&still));
     brokers.world().mischief.clear();
-    // Connections that wait for an answer that never comes are given up after a while.
+    // Connections that wait for a lost answer are closed after a while.
     helper.until_checked("known again", known, check).await;
 }
 
@@ -344,7 +344,7 @@ async fn an_end_below_zero_without_an_error_is_unknown(#[case] end: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_that_nobody_has_heard_of_is_an_error() {
+async fn an_unknown_error_number_is_an_error() {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().error = 9_999;
     let mut helper = poll_helper(&brokers);
@@ -354,7 +354,7 @@ async fn an_error_that_nobody_has_heard_of_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_of_which_partitions_are_left_out_is_unknown() {
+async fn a_topic_with_missing_partitions_is_unknown() {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().leaders[2] = -2;
     let mut helper = poll_helper(&brokers);
@@ -366,7 +366,7 @@ async fn a_topic_of_which_partitions_are_left_out_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_of_another_kind_is_named() {
+async fn the_type_of_an_unsupported_group_is_reported() {
     let brokers = brokers(1).await;
     brokers.world().groups.get_mut("g0").unwrap().kind = "connect";
     let mut helper = poll_helper(&brokers);
@@ -379,7 +379,7 @@ async fn a_group_of_another_kind_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_topic_is_never_created_again_by_reading() {
+async fn reading_never_recreates_a_deleted_topic() {
     let brokers = brokers(1).await;
     let mut helper = poll_helper(&brokers);
     helper
@@ -400,7 +400,7 @@ async fn a_deleted_topic_is_never_created_again_by_reading() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_says_nothing_is_guessed_to_be_the_wrong_one() {
+async fn a_silent_port_gives_a_guess_at_the_cause() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap().to_string();
     let taken = tokio::spawn(async move {
@@ -421,7 +421,7 @@ async fn a_port_that_says_nothing_is_guessed_to_be_the_wrong_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_does_not_resolve_says_so() {
+async fn an_unresolvable_name_is_reported() {
     let mut helper = PollHelper::on("kafka.invalid:9092", "g", named(&["t"]));
     let error = helper.look().await.error.clone().unwrap();
     let text = error.to_string();

@@ -1,7 +1,7 @@
-//! The delay that a decision rests on, against the truth: records carry the time of their creation,
-//! and every commit is noted as it is made. An operator watches from the beginning, and another one
-//! is started in the middle. The bound is derived in `docs/max-delay.md`; this test measures it and
-//! fails beyond.
+//! Compares the delay that a decision uses with the truth: records carry the time of their
+//! creation, and every commit is noted when it is made. One operator watches from the beginning,
+//! and another is started halfway. `docs/max-delay.md` derives the bound; this test measures the
+//! error and fails beyond the bound.
 
 mod cast;
 
@@ -26,15 +26,15 @@ use lagrange_testing::unique;
 
 use cast::{Commits, Committed, HABITS, Ledger, PARTITIONS, Written, consume, produce};
 
-/// Between two looks.
+/// The time between two polls.
 const POLL: Duration = Duration::from_secs(3);
-/// The objective: short, so that what lies before the second start is known in steps of 10, 20 and
-/// 120 s.
+/// The objective. It is short, so that the time before the second start is known in steps of 10, 20
+/// and 120 s.
 const OBJECTIVE: i64 = 20;
 const LASTS: Duration = Duration::from_secs(75);
 const RESTART: Duration = Duration::from_secs(42);
 
-/// What the operator is told of a look.
+/// The observation of a poll.
 fn observation(snapshot: &Snapshot, topic: &str, group: &str) -> Observation {
     let seen = &snapshot.groups[group];
     let snapshot::Topic::Present(partitions) = &snapshot.topics[topic] else {
@@ -108,22 +108,22 @@ fn policy() -> Policy {
     }
 }
 
-/// What was told at a look. Times in milliseconds.
+/// The result of a poll. Times in milliseconds.
 #[derive(Debug, Clone)]
 struct Told {
     group: usize,
     began: i64,
     at: i64,
-    /// Since the look before.
+    /// Since the previous poll.
     gap: i64,
-    /// Number of the look of this operator.
+    /// Number of the poll of this operator.
     look: usize,
-    /// When this operator began.
+    /// When this operator started.
     since: i64,
     delay: f64,
 }
 
-/// An operator that watches all the groups until `end`; what it tells at each look.
+/// An operator that watches all the groups until `end`, and the results of its polls.
 async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) -> Vec<Told> {
     let (pool, mut wakeups, _failures) = pool(Settings {
         min_interval: POLL,
@@ -142,7 +142,7 @@ async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) ->
     let policy = policy();
     let mut states = vec![State::default(); groups.len()];
     let mut told: Vec<Told> = Vec::new();
-    // Number and time of each group's first look.
+    // Number and time of each group's first poll.
     let mut begun: Vec<(usize, i64)> = vec![(0, 0); groups.len()];
     let mut last = 0;
     while Instant::now() < end {
@@ -163,7 +163,7 @@ async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) ->
             let (looks, since) = &mut begun[index];
             let mut committed = snapshot.groups[group.as_str()].committed.values();
             if *looks == 0 && committed.any(Result::is_err) {
-                // Nobody knows yet who coordinates it.
+                // Its coordinator is not known yet.
                 continue;
             }
             *looks += 1;
@@ -192,8 +192,8 @@ fn seconds(millis: i64) -> f64 {
     SignedDuration::from_millis(millis).as_secs_f64()
 }
 
-/// The least and the most that the delay may truly have been, in seconds, between the beginning and
-/// the end of a look: a commit that is being made counts, or does not.
+/// The least and the most that the true delay may have been, in seconds, between the beginning and
+/// the end of a poll: a commit that is being made counts, or does not.
 fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
     let reached = |partition: i32, counts: &dyn Fn(&Committed) -> bool| {
         let made = commits.iter().filter(|commit| counts(commit));
@@ -219,19 +219,19 @@ fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
     )
 }
 
-/// How long before the operator's first look the oldest record was created, or is taken to have
-/// been; in seconds.
+/// How long before the operator's first poll the oldest record was created, or is assumed to have
+/// been, in seconds.
 fn before(told: &Told, truth: f64) -> f64 {
     truth.max(told.delay) - seconds(told.at - told.since)
 }
 
-/// How far what was told is from the truth, and how far it may be: in seconds.
+/// The error of a measured delay, and its bound, in seconds.
 fn error(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
     let (least, most) = truth(told, written, commits);
     let error = (least - told.delay).max(told.delay - most).max(0.0);
-    // The oldest record came between two looks, or, where it came before the first of them, between
-    // two times that were asked for then. What is younger than its look is late by how long records
-    // take to arrive.
+    // The oldest record came between two polls. If it came before the first poll, it came between
+    // two of the times that were asked for then. A record that is newer than its poll is late by
+    // the time that records take to arrive.
     let apart = match before(told, most) {
         ..=0.0 => 0.0,
         ..=20.0 => 10.0,
@@ -247,7 +247,7 @@ fn summary(name: &str, errors: &mut [(f64, f64)]) {
     let at = |share: usize| errors[(errors.len() - 1) * share / 100].0;
     let bound = errors.iter().map(|e| e.1).fold(0.0, f64::max);
     println!(
-        "{name}: {} looks, error median {:.2} s, p95 {:.2} s, worst {:.2} s; bound {bound:.2} s",
+        "{name}: {} polls, error median {:.2} s, p95 {:.2} s, worst {:.2} s; bound {bound:.2} s",
         errors.len(),
         at(50),
         at(95),
@@ -256,7 +256,7 @@ fn summary(name: &str, errors: &mut [(f64, f64)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_delay_is_the_age_of_the_oldest_record_not_committed_within_a_look() {
+async fn the_delay_is_the_age_of_the_oldest_uncommitted_record_within_one_poll() {
     let kafka = Kafka::shared().await;
     let topic = unique("delay");
     kafka.create_topic(&topic, PARTITIONS).await;
@@ -319,19 +319,19 @@ async fn the_delay_is_the_age_of_the_oldest_record_not_committed_within_a_look()
         let commits = commits[told.group].lock().unwrap();
         before(told, truth(told, &written, &commits).1) > 0.0
     };
-    // One look tells no delay. What was before it is told once that is believed: these looks are 3
-    // s apart, so at the third.
+    // One poll gives no delay. Earlier ends give one once they are confirmed: these polls are 3 s
+    // apart, so at the third.
     let all = first.iter().chain(&second).filter(|told| told.look > 1);
     let (older, younger): (Vec<&Told>, Vec<&Told>) = all.partition(is_older);
     let mut steady: Vec<_> = younger.into_iter().map(judged).collect();
     let older = older.into_iter().filter(|told| told.look > 2);
     let mut fresh: Vec<_> = older.map(judged).collect();
-    summary("since the first look", &mut steady);
+    summary("since the first poll", &mut steady);
     summary("from before it", &mut fresh);
     let delays = |told: &[Told]| told.iter().map(|told| told.delay).fold(0.0, f64::max);
     assert!(
         delays(&first) > 60.0 && delays(&second) > 60.0,
-        "somebody was late"
+        "some group was late"
     );
     assert!(steady.len() > 100 && fresh.len() > 30);
 }

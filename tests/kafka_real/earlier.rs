@@ -1,4 +1,4 @@
-//! Where partitions ended before the first look, by the timestamps of their records.
+//! Where partitions ended before the first poll, by the timestamps of their records.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, interest, named, pool, settings};
 use lagrange_testing::unique;
 
-/// Sized for a minute of delay.
+/// An interest that is sized for a delay of one minute.
 fn sized(topic: &str, group: &str) -> Interest {
     let mut interest = interest(group, named(&[topic]));
     interest.group.as_mut().unwrap().max_delay = Some(Duration::from_mins(1));
     interest
 }
 
-/// Looks every five seconds: timestamps are held against what comes in four at least.
+/// Polls every five seconds: timestamps are compared with the arrivals of at least four.
 fn poll_helper(kafka: &Kafka, topic: &str, group: &str) -> PollHelper {
     let (pool, wakeups, failures) = pool(Settings {
         min_interval: Duration::from_secs(5),
@@ -40,7 +40,7 @@ fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
-/// Records that were written every two seconds for so many seconds, the last one a second ago.
+/// Timestamps of records every two seconds for this many seconds, the last one a second ago.
 fn timestamps(seconds: i64) -> Vec<i64> {
     let last = now() - 1000;
     (0..=seconds / 2)
@@ -49,7 +49,7 @@ fn timestamps(seconds: i64) -> Vec<i64> {
         .collect()
 }
 
-/// What is believed of a partition: times in milliseconds, and ends.
+/// The earlier ends of a partition that are used: times in milliseconds, and offsets.
 fn earlier(
     snapshot: &Snapshot,
     group: &str,
@@ -69,7 +69,7 @@ fn earlier(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_says_how_many_records_there_were_at_each_time() {
+async fn the_broker_reports_the_end_at_each_time() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("earlier"), unique("earlier"));
     kafka.create_topic(&topic, 3).await;
@@ -90,7 +90,7 @@ async fn the_broker_says_how_many_records_there_were_at_each_time() {
         let ends = earlier(&snapshot, &group, &topic, partition).unwrap();
         let seen = ends.last().unwrap().0;
         let ages: Vec<i64> = ends.iter().map(|(at, _)| (seen - at) / 1000).collect();
-        // Each time that was asked for, and that of the first record since.
+        // Each time that was asked for, and the time of the first record after it.
         assert_eq!(ages.len(), 9, "{ages:?}");
         assert!(
             [480, 120, 60, 30, 0].iter().all(|age| ages.contains(age)),
@@ -109,7 +109,7 @@ async fn the_broker_says_how_many_records_there_were_at_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_records_confirm_the_timestamps_or_disprove_them() {
+async fn new_records_confirm_or_disprove_the_timestamps() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("believed"), unique("believed"));
     kafka.create_topic(&topic, 3).await;
@@ -123,7 +123,7 @@ async fn new_records_confirm_the_timestamps_or_disprove_them() {
     let first = helper.look().await;
     assert!(
         first.groups[group.as_str()].earlier.is_empty(),
-        "nothing is believed at once"
+        "nothing is used at once"
     );
     kafka.produce_at(&topic, 0, &[now()]).await;
     kafka.produce_at(&topic, 1, &[now() - 3_600_000]).await;
@@ -131,33 +131,36 @@ async fn new_records_confirm_the_timestamps_or_disprove_them() {
         let next = helper.look().await;
         assert!(
             earlier(&next, &group, &topic, 0).is_some(),
-            "it has a record of now"
+            "its new record has the current time"
         );
         assert_eq!(
             earlier(&next, &group, &topic, 1),
             None,
-            "it has a record of an hour ago"
+            "its new record has a time an hour ago"
         );
         assert!(
             earlier(&next, &group, &topic, 2).is_some(),
             "it has no new record"
         );
-        // It may have been under way, so that one alone does not disprove it.
+        // It may have been in transit, so one such record proves nothing.
         if look == 0 {
             kafka.produce_at(&topic, 1, &[now() - 3_600_000]).await;
         }
     }
-    // What was there at the first look has been read: from here on the history knows better.
+    // Everything from the first poll has been read: from here on the history is more exact.
     kafka
         .commit(&group, &topic, &[(0, 301), (2, 300)].into())
         .await;
     let next = helper.look().await;
     assert_eq!(earlier(&next, &group, &topic, 0), None);
-    assert!(earlier(&next, &group, &topic, 2).is_some(), "one is left");
+    assert!(
+        earlier(&next, &group, &topic, 2).is_some(),
+        "one partition is left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_with_the_brokers_own_times_says_when_records_arrived() {
+async fn a_topic_with_append_times_shows_when_records_arrived() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("appended"), unique("appended"));
     kafka
@@ -170,7 +173,8 @@ async fn a_topic_with_the_brokers_own_times_says_when_records_arrived() {
     helper.look().await;
     let snapshot = helper.look().await;
     let ends = earlier(&snapshot, &group, &topic, 0).unwrap();
-    // Nothing until the first record came, well within half a minute before the first look.
+    // No records until the first one, which was written well within half a minute before the first
+    // poll.
     let told: Vec<i64> = ends.iter().map(|(_, end)| *end).collect();
     assert_eq!(told, [0, 0, 301]);
 }

@@ -1,4 +1,4 @@
-//! Groups with members, without, and gone.
+//! Groups with members, without members, and deleted.
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ fn description<'a>(snapshot: &'a Snapshot, id: &str) -> Option<&'a Description> 
 #[case::sticky("cooperative-sticky", Protocol::Classic, "cooperative-sticky")]
 #[case::kip_848("consumer", Protocol::Consumer, "uniform")]
 #[tokio::test(flavor = "multi_thread")]
-async fn members_and_their_partitions_are_seen(
+async fn members_and_their_partitions_are_read(
     #[case] joined_by: &str,
     #[case] protocol: Protocol,
     #[case] assignor: &str,
@@ -55,7 +55,7 @@ async fn members_and_their_partitions_are_seen(
     assert_eq!(described.assignor.as_deref(), Some(assignor));
     assert_eq!(
         described.look, snapshot.look,
-        "attentive: members of this very look"
+        "attentive: the members of this poll"
     );
     let mut names: Vec<_> = described.members.iter().map(|m| &*m.client_id).collect();
     names.sort_unstable();
@@ -65,8 +65,8 @@ async fn members_and_their_partitions_are_seen(
     let topics = group(&snapshot, &id).topics_for(&TopicSelection::OfGroup);
     assert_eq!(topics.unwrap(), [topic.as_str().into()]);
 
-    // They leave: what they committed says which topics count, and the list's change of state makes
-    // members due.
+    // The members leave. The commits then select the topics, and the change of state in the list
+    // makes a description due.
     helper.watch.attend(false);
     tokio::task::spawn_blocking(move || drop(members))
         .await
@@ -103,7 +103,7 @@ async fn members_are_not_read_again_while_nothing_changes() {
 
 /// KNOW-23.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_group_is_unknown_first_and_dead_when_its_coordinator_keeps_saying_so() {
+async fn a_deleted_group_is_unknown_at_first_and_dead_once_confirmed() {
     let kafka = Kafka::shared().await;
     let (topic, id) = (unique("deleted"), unique("deleted"));
     kafka.create_topic(&topic, 2).await;
@@ -123,6 +123,6 @@ async fn a_deleted_group_is_unknown_first_and_dead_when_its_coordinator_keeps_sa
     );
     let dead = |s: &Snapshot| group(s, &id).state == Ok(GroupState::Dead);
     let later = helper.until_checked("dead", dead, never_wrong).await;
-    assert!(deleted.elapsed() >= settings().doubt, "believed at once");
+    assert!(deleted.elapsed() >= settings().doubt, "accepted at once");
     assert_eq!(lag(&later, &id, &topic), Some(6), "nothing is committed");
 }

@@ -1,4 +1,4 @@
-//! Reads one real broker: what each case of `docs/kafka.md` looks like to a user of the pool.
+//! Reads one real broker: how each case of `docs/kafka.md` appears to a user of the pool.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

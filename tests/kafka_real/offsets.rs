@@ -32,7 +32,7 @@ async fn a_group_that_never_committed_has_nothing_committed_anywhere() {
             .values()
             .all(|committed| *committed == Ok(None))
     );
-    assert!(snapshot.look >= 2, "not believed at first sight");
+    assert!(snapshot.look >= 2, "not accepted at first sight");
 }
 
 fn state_of(
@@ -43,7 +43,7 @@ fn state_of(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_without_a_commit_are_told_from_those_at_zero() {
+async fn partitions_without_a_commit_differ_from_those_at_zero() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("partly"), unique("partly"));
     kafka.create_topic(&topic, 3).await;
@@ -83,7 +83,7 @@ async fn a_commit_beyond_the_end_is_unknown_and_not_a_negative_lag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_expired_before_they_were_read_show_as_a_start_beyond_the_commit() {
+async fn expired_records_show_as_a_start_beyond_the_commit() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("expired"), unique("expired"));
     kafka.create_topic(&topic, 1).await;
@@ -101,10 +101,10 @@ async fn records_that_expired_before_they_were_read_show_as_a_start_beyond_the_c
     let first = helper.look().await;
     assert!(
         start(topic.clone(), 0)(&first),
-        "read with the first look: {first:#?}"
+        "read in the first poll: {first:#?}"
     );
     kafka.delete_records(&topic, 0, 6).await;
-    // At once, not only when all starts are due: the commit stands where the log began.
+    // At once, not only when all starts are due: the commit was at the start of the log.
     let before = helper.look().await.look;
     let snapshot = helper.until("the new start", start(topic.clone(), 6)).await;
     assert!(

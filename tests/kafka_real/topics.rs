@@ -1,4 +1,4 @@
-//! Topics that come, go, grow and come back.
+//! Topics that are created, deleted, extended and created again.
 
 use lagrange::kafka::model::error::ReadError;
 use lagrange::kafka::model::snapshot::{Snapshot, Topic};
@@ -15,7 +15,7 @@ fn partitions(snapshot: &Snapshot, topic: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn added_partitions_are_seen_with_the_next_looks_and_start_empty() {
+async fn added_partitions_are_found_in_the_next_polls_and_start_empty() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("grow"), unique("grow"));
     kafka.create_topic(&topic, 4).await;
@@ -29,7 +29,7 @@ async fn added_partitions_are_seen_with_the_next_looks_and_start_empty() {
     let before = helper.look().await.look;
     let grown = |s: &Snapshot| lag(s, &group, &topic) == Some(0) && partitions(s, &topic) == 20;
     let snapshot = helper.until("20 partitions, all known", grown).await;
-    // Looks come every 0.3 s here; leaders of new partitions take a busy broker longer.
+    // Polls are 0.3 s apart here. A busy broker takes longer to elect leaders of new partitions.
     assert!(
         snapshot.look <= before + 20,
         "{} after {before}",
@@ -40,7 +40,7 @@ async fn added_partitions_are_seen_with_the_next_looks_and_start_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_topic_is_unknown_first_and_absent_when_seen_twice() {
+async fn a_deleted_topic_is_unknown_at_first_and_absent_once_confirmed() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("gone"), unique("gone"));
     kafka.create_topic(&topic, 4).await;
@@ -70,7 +70,7 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
     assert_eq!(lag(&*helper.look().await, &group, &topic), Some(40));
     kafka.delete_topic(&topic).await;
     let check = |s: &Snapshot| assert!(lag(s, &group, &topic).is_none_or(|lag| lag >= 0));
-    // Deleting goes on for a moment after the broker has said yes.
+    // The deletion continues for a moment after the broker has confirmed it.
     let gone = |s: &Snapshot| lag(s, &group, &topic).is_none();
     helper.until_checked("deleted", gone, check).await;
     kafka.create_topic(&topic, 4).await;
@@ -85,7 +85,7 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
             .values()
             .all(|c| *c == Ok(None))
     );
-    // Somebody restores the old offsets.
+    // The old offsets are restored.
     kafka.commit(&group, &topic, &[(0, 40)].into()).await;
     let beyond = |s: &Snapshot| {
         let mut committed = s.groups[group.as_str()].committed.values();
@@ -95,7 +95,7 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_never_was_is_absent_and_named_so() {
+async fn a_topic_that_never_existed_is_reported_as_absent() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("nowhere"), unique("nowhere"));
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
@@ -113,11 +113,11 @@ async fn a_topic_that_never_was_is_absent_and_named_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pattern_finds_topics_that_come_and_leaves_out_kafkas_own() {
+async fn a_pattern_finds_new_topics_and_excludes_internal_ones() {
     let kafka = Kafka::shared().await;
     let (name, group) = (unique("pattern"), unique("pattern"));
     kafka.create_topic(&format!("{name}.a"), 1).await;
-    // The offsets topic exists as soon as anybody has committed.
+    // The offsets topic exists after the first commit.
     kafka
         .commit(&group, &format!("{name}.a"), &[(0, 0)].into())
         .await;

@@ -1,4 +1,4 @@
-//! Every login and protection that works.
+//! Every login and encryption that works.
 
 use lagrange::kafka::connection::secret::Secret;
 use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
@@ -70,7 +70,7 @@ async fn a_token_of_an_oauth_server(#[case] listener: Listener) {
     );
     assert!(
         server.no_more_requests(),
-        "one token for all brokers and looks"
+        "one token for all brokers and polls"
     );
 }
 

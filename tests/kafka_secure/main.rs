@@ -1,5 +1,5 @@
-//! Reads real brokers that want to know who comes: every login and every protection, what is said
-//! when one fails, credentials that change, and the rights that reading takes.
+//! Reads real brokers that require a login: every login and encryption, the message when one fails,
+//! credentials that change, and the rights that reading needs.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

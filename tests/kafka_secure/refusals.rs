@@ -1,5 +1,5 @@
-//! What is said when nobody lets us in, or when we trust nobody: category and words, for each
-//! cause.
+//! The message when no broker accepts the login, or when no broker is trusted: category and text,
+//! for each cause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ async fn a_wrong_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn brokers_of_an_unknown_authority() {
+async fn brokers_with_an_unknown_authority() {
     let kafka = Kafka::shared_secure().await;
     let security = Security {
         tls: trusting(&kafka.tls("ca2.crt")),
@@ -40,7 +40,7 @@ async fn brokers_of_an_unknown_authority() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_by_another_name() {
+async fn a_broker_with_another_name() {
     let kafka = Kafka::shared_secure().await;
     let security = Security {
         tls: trusting(&kafka.tls("ca.crt")),
@@ -51,7 +51,7 @@ async fn a_broker_by_another_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_that_brokers_do_not_take() {
+async fn client_certificates_that_brokers_refuse() {
     let kafka = Kafka::shared_secure().await;
     let ca = kafka.tls("ca.crt");
     for (certificate, key) in [
@@ -71,7 +71,7 @@ async fn certificates_that_brokers_do_not_take() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_over_and_no_token() {
+async fn an_expired_token_and_no_token() {
     let kafka = Kafka::shared_secure().await;
     let over = token_endpoint(kafka, -60).await;
     let security = |server| Security {
@@ -94,15 +94,15 @@ async fn a_token_that_is_over_and_no_token() {
     );
 }
 
-/// Down is not no: it is tried again like brokers that are down, not once a minute.
+/// Down is not refused: it is tried again like brokers that are down, not once a minute.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_endpoint_that_is_merely_down() {
+async fn a_token_endpoint_that_is_down() {
     let kafka = Kafka::shared_secure().await;
     let security = |server: &token_server::Server| Security {
         tls: trusting(&kafka.tls("ca.crt")),
         sasl: by_token(server),
     };
-    // Nobody listens there any more.
+    // Nothing listens there any longer.
     let gone = token_endpoint(kafka, 3600).await;
     let closed = security(&gone);
     drop(gone);
@@ -146,11 +146,11 @@ async fn a_token_endpoint_that_is_merely_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn protocols_that_do_not_meet() {
+async fn mismatched_protocols() {
     let kafka = Kafka::shared_secure().await;
     let ca = kafka.tls("ca.crt");
     let password = kafka.password("lagrange");
-    // TLS where there is none.
+    // TLS to a plaintext listener.
     let tls = || Security {
         tls: trusting(&ca),
         sasl: login(SCRAM, &password),
@@ -159,13 +159,13 @@ async fn protocols_that_do_not_meet() {
     assert_says(&text, &["KafkaUnreachable", "without tls"]);
     let text = refused(kafka, None, tls()).await;
     assert_says(&text, &["KafkaUnreachable", "without tls"]);
-    // None where there is TLS, and no login where there has to be one.
+    // Plaintext to a TLS listener, and no login where one is required.
     let plaintext = Security::default;
     for listener in [Listener::SaslSsl, Listener::SaslPlaintext] {
         let text = refused(kafka, Some(listener), plaintext()).await;
         assert_says(&text, &["KafkaUnreachable", "wrong protocol or port"]);
     }
-    // A login where nobody asks for one.
+    // A login to a listener without one.
     let sasl = Security {
         tls: None,
         sasl: login(SCRAM, &password),

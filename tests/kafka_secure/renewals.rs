@@ -30,7 +30,7 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
     scene.until_read(&mut helper).await;
     let before = Kafka::connections_to(&bootstrap);
 
-    // The Secret may change before the broker knows of it: what works goes on.
+    // The Secret may change before the brokers do: the working credentials stay in use.
     helper.watch.renew(&with("second", 2));
     let refused = |snapshot: &lagrange::kafka::model::snapshot::Snapshot| {
         matches!(snapshot.renewal, Some(ReadError::Authentication { .. }))
@@ -52,7 +52,7 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
     .await;
 }
 
-/// Until `there`, and no look on the way has missed anything.
+/// Waits until `there`, and checks that no poll before it missed anything.
 async fn until_read_throughout(
     helper: &mut PollHelper,
     name: &str,
@@ -66,7 +66,7 @@ async fn until_read_throughout(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place() {
+async fn a_new_user_with_fewer_rights_does_not_replace_the_previous() {
     const OTHER: &str = "User:other";
     let kafka = Kafka::shared_secure().await;
     let scene = Scene::open(kafka).await;
@@ -108,10 +108,11 @@ async fn a_new_user_without_the_rights_of_the_one_before_does_not_take_its_place
     .await;
 }
 
-/// Regression: an authorizer that looks at the first token of a connection denied everything once
-/// that had ended, for as long as the connections lived, and the advice was to grant Describe.
+/// Regression: an authorizer that checks the first token of a connection denied everything once
+/// that token had expired, as long as the connections lived, and the message advised to grant
+/// Describe.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_ends_while_its_connections_live_is_followed_by_new_ones_without_a_gap() {
+async fn an_expired_token_is_replaced_on_new_connections_without_a_gap() {
     const LIVES: u64 = 15;
     let kafka = Arc::new(Kafka::secure(1, Tokens::Ending, &[]).await);
     let scene = Scene::open(&kafka).await;
@@ -135,13 +136,13 @@ async fn a_token_that_ends_while_its_connections_live_is_followed_by_new_ones_wi
     };
     let mut helper = scene.poll_helper(&scene.connection(Listener::SaslSsl, security).await);
     scene.until_read(&mut helper).await;
-    // Twice, and a little more.
+    // Twice the lifetime, and a little more.
     let until = Instant::now() + secs(5 * LIVES / 2);
     until_read_throughout(&mut helper, &scene.name, |_| Instant::now() > until).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_authorities_stand_beside_each_other_while_one_replaces_the_other() {
+async fn two_authorities_are_trusted_while_one_replaces_the_other() {
     let kafka = Kafka::secure(1, Tokens::Jwt, &[]).await;
     let scene = Scene::open(&kafka).await;
     let bootstrap = kafka.listener(Listener::SaslSsl).await;
@@ -153,7 +154,7 @@ async fn two_authorities_stand_beside_each_other_while_one_replaces_the_other() 
     let mut helper = scene.poll_helper(&connection(&bootstrap, security(&both), 1));
     scene.until_read(&mut helper).await;
     kafka.renew_ca().await;
-    // A new client meets the new certificate.
+    // A new client gets the new certificate.
     let mut later = scene.poll_helper(&connection(&bootstrap, security(&both), 1));
     scene.until_read(&mut later).await;
     scene.until_read(&mut helper).await;

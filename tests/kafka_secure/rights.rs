@@ -1,5 +1,5 @@
-//! The rights that reading takes: Describe on the topic and on the group, and what is said where
-//! one is missing.
+//! The rights that reading needs, Describe on the topic and on the group, and the message when one
+//! is missing.
 
 use lagrange::kafka::connection::security::{PasswordMechanism, Security};
 use lagrange::kafka::model::error::ReadError;
@@ -12,7 +12,7 @@ use lagrange_testing::scene::{Scene, USER, login};
 use lagrange_testing::secure::Listener;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
+async fn each_missing_right_is_named_and_affects_no_other_group() {
     let kafka = Kafka::shared_secure().await;
     let (closed, open) = (Scene::closed(kafka).await, Scene::open(kafka).await);
     let security = Security {
@@ -38,7 +38,7 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
         lag(snapshot, &open.name, &open.name) == Some(30)
     };
     helper
-        .until("both rights are missed", |snapshot| {
+        .until("both rights are missing", |snapshot| {
             reads_beside(snapshot)
                 && group(snapshot) == Err(missing("group"))
                 && topic(snapshot) == Some(missing("topic"))
@@ -46,7 +46,7 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
         .await;
     kafka.allow(USER, "topic", &closed.name, "Describe").await;
     helper
-        .until("the group's right is missed", |snapshot| {
+        .until("the group's right is missing", |snapshot| {
             reads_beside(snapshot)
                 && group(snapshot) == Err(missing("group"))
                 && topic(snapshot).is_none()
@@ -58,7 +58,7 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
         .disallow(USER, "topic", &closed.name, "Describe")
         .await;
     helper
-        .until("the topic's right is missed", |snapshot| {
+        .until("the topic's right is missing", |snapshot| {
             reads_beside(snapshot)
                 && group(snapshot).is_ok()
                 && topic(snapshot) == Some(missing("topic"))

@@ -1,4 +1,5 @@
-//! Clusters that take connections and never answer: they say so, and delay no other.
+//! Clusters that accept connections and never answer: this is reported, and delays no other
+//! cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use lagrange_testing::until::secs;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A server that takes connections, keeps them, and never says a word.
+/// A server that accepts connections, keeps them, and never answers.
 struct Mute {
     address: String,
     _taking: AbortOnDropHandle<()>,
@@ -36,11 +37,11 @@ impl Mute {
     }
 }
 
-/// While the mute clusters are looked at twice each, which takes them seconds, the healthy one in
-/// the same pool is looked at as often as it asks for; one that had to wait for the others would be
-/// looked at about as often as they are.
+/// The healthy cluster of the same pool is polled as often as it asks for, while the silent
+/// clusters are polled twice each, which takes seconds. If it had to wait for them, it would be
+/// polled about as often as they are.
 #[tokio::test(flavor = "multi_thread")]
-async fn clusters_that_never_answer_say_so_and_delay_no_other() {
+async fn clusters_that_never_answer_are_reported_and_delay_no_other() {
     const OF_EACH: usize = 3;
     let kafka = Kafka::shared_secure().await;
     let scene = Scene::open(kafka).await;
@@ -108,11 +109,11 @@ async fn clusters_that_never_answer_say_so_and_delay_no_other() {
     let mute_looks: u64 = told.values().sum();
     assert!(
         healthy_looks.len() >= 20,
-        "{} looks at the healthy one, {mute_looks} at the mute ones",
+        "{} polls of the healthy one, {mute_looks} of the silent ones",
         healthy_looks.len()
     );
     assert!(
         helper.pool.shutdown(secs(10)).await,
-        "mute ones keep nobody from closing"
+        "silent clusters do not keep the pool from closing"
     );
 }

@@ -1,6 +1,6 @@
-//! Reads a secure broker of each version of Kafka that we promise to read: the newest, the first 4,
-//! the last 3, and one that has neither SCRAM nor the new group protocol. What a version lacks is
-//! said in words, and nothing is ever a wrong number.
+//! Reads a secure broker of each supported version of Kafka: the newest, the first 4, the last 3,
+//! and one without SCRAM and the new group protocol. A feature that a version lacks is reported,
+//! and no number is ever wrong.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,11 +22,11 @@ use lagrange_testing::scene::{
 use lagrange_testing::secure::Listener;
 use rstest::rstest;
 
-/// A version, and what it offers.
+/// The features of a version.
 #[derive(Debug, Clone, Copy)]
 struct Offer {
     scram: bool,
-    /// Brokers say which protocol a group speaks.
+    /// Brokers report which protocol a group uses.
     group_types: bool,
     /// KIP-848.
     consumer_protocol: bool,
@@ -53,12 +53,12 @@ const EARLY: Offer = Offer {
 #[case::last_3("3.9.2", CLASSIC)]
 #[case::oldest("3.3.2", EARLY)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_is_read_whole_and_what_it_lacks_is_said(
+async fn a_version_is_read_completely_and_its_missing_features_are_reported(
     #[case] version: &'static str,
     #[case] offer: Offer,
 ) {
     let kafka = &Kafka::secure_version(version).await;
-    // The first group makes the topic of all offsets; what comes at the same time would be refused.
+    // The first group creates the offsets topic; a request at the same time would be refused.
     Scene::closed(kafka).await;
     tokio::join!(
         every_login(kafka, offer),
@@ -79,7 +79,7 @@ fn over_tls(kafka: &Kafka, sasl: Option<Sasl>) -> Security {
     }
 }
 
-/// Every version takes this one.
+/// A login that every version accepts.
 fn plain(kafka: &Kafka) -> Security {
     let password = kafka.password("lagrange");
     over_tls(kafka, login(PasswordMechanism::Plain, &password))
@@ -143,10 +143,10 @@ fn description<'a>(snapshot: &'a Snapshot, id: &str) -> Option<&'a Description> 
     snapshot.groups[id].description.as_ref()?.as_ref().ok()
 }
 
-/// Members with their partitions while they are there, and commits alone when they have gone.
+/// Members with their partitions while they exist, and only commits after they have left.
 async fn members(kafka: &Kafka, joined_by: &str, protocol: Protocol, assignor: &str) {
     let scene = Scene::open(kafka).await;
-    // The scene's own group is another.
+    // Not the group of the scene.
     let (topic, id) = (&scene.name, format!("{}-{joined_by}", scene.name));
     kafka.allow(USER, "group", &id, "Describe").await;
     let members = Members::join(&kafka.bootstrap, &id, topic, joined_by, 3);
@@ -195,7 +195,7 @@ async fn a_deleted_group(kafka: &Kafka) {
     let mut helper = scene.poll_helper(&connection);
     scene.until_read(&mut helper).await;
     kafka.delete_group(&scene.name).await;
-    // The group stood at 0 of each partition: what is left to read is the same without it.
+    // The group was at 0 in each partition: the lag is the same without the commit.
     let never_wrong = |s: &Snapshot| {
         let lag = lag(s, &scene.name, &scene.name);
         assert!(matches!(lag, None | Some(30)), "{}", brief(s));
@@ -211,7 +211,7 @@ async fn a_deleted_group(kafka: &Kafka) {
 async fn a_missing_topic(kafka: &Kafka) {
     let scene = Scene::open(kafka).await;
     let missing = format!("{}-missing", scene.name);
-    // Who may not describe a topic is not told whether there is one.
+    // Without the right to describe a topic, a broker does not report whether it exists.
     kafka.allow(USER, "topic", &missing, "Describe").await;
     let connection = scene.connection(Listener::SaslSsl, plain(kafka)).await;
     let topics = named(&[&scene.name, &missing]);
@@ -264,7 +264,7 @@ async fn missing_rights(kafka: &Kafka) {
             && lag(s, &open.name, &open.name) == Some(30)
     };
     helper
-        .until("both rights are missed, the other group read", both)
+        .until("both rights are missing, the other group is read", both)
         .await;
     for kind in ["topic", "group"] {
         kafka.allow(USER, kind, &closed.name, "Describe").await;

@@ -1,5 +1,5 @@
-//! Producers of changing rates, consumers of changing habits, and the notes that both leave of what
-//! truly happened.
+//! Producers with changing rates, consumers with changing habits, and the records that both keep of
+//! what really happened.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +22,14 @@ fn now() -> i64 {
 }
 
 /// When each record of each partition was created, by its offset, and how long the slowest took to
-/// arrive; in milliseconds.
+/// arrive, in milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) created: Vec<Vec<i64>>,
     pub(super) slowest: i64,
 }
 
-/// Notes what has arrived where.
+/// Notes each arrival.
 #[derive(Clone)]
 pub(super) struct Ledger(pub(super) Arc<Mutex<Written>>);
 
@@ -53,13 +53,13 @@ impl ProducerContext for Ledger {
     }
 }
 
-/// Records per second in a partition, so many seconds after the beginning.
+/// Records per second in a partition, at this many seconds after the beginning.
 fn rate(partition: i32, second: f64) -> f64 {
     match partition {
         0 => 40.0,
         1 if second % 14.0 < 7.0 => 100.0,
         1 => 10.0,
-        // Bursts, and next to nothing between them.
+        // Bursts, and almost nothing in between.
         2 if second % 10.0 < 1.0 => 200.0,
         2 => 0.5,
         // Nothing for a while, twice.
@@ -68,20 +68,20 @@ fn rate(partition: i32, second: f64) -> f64 {
     }
 }
 
-/// How a group consumes: seconds between its commits, and records per second that it can take so
-/// many seconds after the beginning.
+/// How a group consumes: seconds between its commits, and the records per second that it can read
+/// at this many seconds after the beginning.
 pub(super) struct Habit(u64, fn(f64) -> f64);
 
 pub(super) const HABITS: [Habit; 6] = [
     // Keeps up.
     Habit(1, |_| 5000.0),
     Habit(4, |_| 5000.0),
-    // Falls behind for good.
+    // Falls behind and stays behind.
     Habit(1, |_| 60.0),
     // Stops, and catches up.
     Habit(1, |second| if second % 30.0 < 12.0 { 1000.0 } else { 0.0 }),
     Habit(2, |second| if second < 35.0 { 10.0 } else { 400.0 }),
-    // Reads next to nothing.
+    // Reads almost nothing.
     Habit(1, |_| 0.1),
 ];
 
@@ -124,7 +124,7 @@ pub(super) fn produce(
     })
 }
 
-/// A commit: when it was begun and when it was answered, in milliseconds, and where to.
+/// A commit: when it was sent and when it was answered, in milliseconds, and its offset.
 #[derive(Debug, Clone)]
 pub(super) struct Committed {
     pub(super) begun: i64,
@@ -156,7 +156,7 @@ pub(super) fn consume(
         while !stop.load(Ordering::Relaxed) {
             let able = (habit.1)(began.elapsed().as_secs_f64());
             if able == 0.0 || next > Instant::now() {
-                // Stays in the group without reading on.
+                // Stays in the group without reading.
                 std::thread::sleep(Duration::from_millis(5));
             } else if let Some(Ok(record)) = consumer.poll(Duration::from_millis(20)) {
                 read.insert(record.partition(), record.offset() + 1);
