@@ -81,7 +81,8 @@ fn a_manifest_with_an_unknown_field_is_refused(#[case] arguments: &[&str]) {
     assert_eq!(
         complaint(&ended),
         format!(
-            "lagrange: {path}: not a ConsumerGroup: unknown field spec.maxReplica; do you mean maxReplicas?\n"
+            "lagrange: {path}: not a ConsumerGroup: unknown field spec.maxReplica; do you mean \
+             maxReplicas?\n"
         )
     );
 }
@@ -146,7 +147,8 @@ fn a_check_of_a_file_without_decisions_fails() {
         assert_eq!(ended.status.code(), Some(1));
         assert_eq!(
             complaint(&ended),
-            "lagrange: nothing to check: no line of the type decided after an observation; lagrange run --record writes one for each decision\n"
+            "lagrange: nothing to check: no line of the type decided after an observation; \
+             lagrange run --record writes one for each decision\n"
         );
     }
 }

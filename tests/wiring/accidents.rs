@@ -1,5 +1,5 @@
-//! What goes wrong between a decision and its target: conflicts, refusals, silence, death. The next
-//! action never comes before its time, and no decision is done twice.
+//! Accidents between a decision and its target: conflicts, refusals, silence, death. The next
+//! action never comes too early, and no decision is executed twice.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::{
     scene::{Scene, settle},
 };
 
-/// The least time between two actions of the test's group.
+/// Least time between two actions of the group in these tests.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A scene that is one look away from going from 1 to 6.
+/// Brings a scene to the point where the next poll scales from 1 to 6.
 async fn about_to_scale(scene: &Scene) {
     scene.looks(4, 0).await;
     assert!(scene.scales().is_empty());
@@ -43,7 +43,7 @@ fn assert_spaced(scales: &[Seen]) {
 #[case::lost_at_the_scale("/scale", Fault::Lost)]
 #[case::unanswered_at_the_scale("/scale", Fault::Unanswered)]
 #[tokio::test(start_paused = true)]
-async fn one_accident_delays_an_action_and_repeats_none(#[case] step: &str, #[case] fault: Fault) {
+async fn one_accident_delays_an_action_but_repeats_none(#[case] step: &str, #[case] fault: Fault) {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     about_to_scale(&scene).await;
@@ -52,7 +52,7 @@ async fn one_accident_delays_an_action_and_repeats_none(#[case] step: &str, #[ca
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     assert_eq!(scene.scales().len(), 1);
     if fault != Fault::Status(422) {
-        // Nobody can know that the first one was not done.
+        // The operator cannot know that the first one was not executed.
         assert_spaced(&scene.api.requests(&Method::PATCH, "/scale"));
     }
     let status = scene.status("orders");
@@ -72,11 +72,11 @@ async fn one_accident_delays_an_action_and_repeats_none(#[case] step: &str, #[ca
 #[case::lost(Fault::Lost)]
 #[case::unanswered(Fault::Unanswered)]
 #[tokio::test(start_paused = true)]
-async fn an_accident_while_confirming_is_made_up_for(#[case] fault: Fault) {
+async fn a_failed_confirmation_is_repeated(#[case] fault: Fault) {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     about_to_scale(&scene).await;
-    // The first write of the look goes ahead of the scale, the second one confirms.
+    // The first status write of the poll comes before the scale, the second one confirms it.
     let ahead = scene.status_writes();
     scene.kafka.look(&[("orders", Sight::behind(6, 1, 150))]);
     while scene.status_writes() == ahead {
@@ -98,7 +98,7 @@ async fn an_accident_while_confirming_is_made_up_for(#[case] fault: Fault) {
 #[case::on_the_way_to_the_scale("/scale", Fault::DiesBefore)]
 #[case::between_scale_and_confirmation("/scale", Fault::DiesAfter)]
 #[tokio::test(start_paused = true)]
-async fn a_death_at_any_step_loses_nothing_and_hurries_nothing(
+async fn after_a_death_at_any_step_the_action_is_done_once_and_spaced(
     #[case] step: &str,
     #[case] fault: Fault,
     #[values(-3600, 0, 3600)] skew: i64,
@@ -119,13 +119,13 @@ async fn a_death_at_any_step_loses_nothing_and_hurries_nothing(
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     let scales = scene.scales();
     assert_eq!(scales.len(), 1);
-    // With an hour of difference between two clocks an action may look old or come from the future;
-    // it must not be followed at once all the same, unless it looks an hour old.
+    // With clocks an hour apart, an action may look old or come from the future. The next one must
+    // not follow at once all the same, unless the action looks an hour old.
     if ahead && scales[0].client != operator.client && skew <= 0 {
         let apart = scales[0].at - began;
         assert!(
             apart >= MIN_INTERVAL.checked_sub(Duration::from_secs(1)).unwrap(),
-            "{apart:?} after one that may have been done"
+            "{apart:?} after one that may have been executed"
         );
     }
     let history = scene.status("orders")["history"].clone();
@@ -138,7 +138,7 @@ async fn two_operators_at_once_never_scale_twice_for_one_decision() {
     let _one = scene.operator().await;
     let _two = scene.operator().await;
     scene.looks(4, 0).await;
-    // Lag that comes and goes, for an hour: up, down, up.
+    // Lag that comes and goes for an hour: up, down, up.
     for round in 0..12 {
         let lag = if round % 2 == 0 { 150 } else { 0 };
         scene.looks(20, lag).await;
@@ -158,19 +158,22 @@ async fn two_operators_at_once_never_scale_twice_for_one_decision() {
         !events
             .iter()
             .any(|(reason, _)| reason == "ScaledExternally"),
-        "each knows the other's actions for ours: {events:?}"
+        "each recognises the other's actions: {events:?}"
     );
     let mut once = ahead.clone();
     once.dedup();
-    assert_eq!(ahead, once, "each action was begun by one of the two");
+    assert_eq!(
+        ahead, once,
+        "each action was started by only one of the two"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hand_that_scales_between_decision_and_action_wins() {
+async fn a_manual_scale_between_decision_and_action_wins() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     about_to_scale(&scene).await;
-    // The watch of Deployments shows it late.
+    // The watch of Deployments reports it late.
     scene.api.refuse_watches("deployments", true);
     settle().await;
     scene.api.edit("deployments", "orders", |deployment| {
@@ -182,7 +185,7 @@ async fn a_hand_that_scales_between_decision_and_action_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replicas_changed_by_hand_are_taken_over_with_the_name_of_who_did_it() {
+async fn manually_changed_replicas_are_adopted_with_the_name_of_the_manager() {
     let scene = Scene::of(2);
     let _operator = scene.operator().await;
     scene.looks(4, 30).await;
@@ -208,7 +211,7 @@ async fn replicas_changed_by_hand_are_taken_over_with_the_name_of_who_did_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_may_not_be_scaled_is_said_and_left_alone_for_a_while() {
+async fn a_refused_scale_is_reported_and_not_repeated_for_a_while() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     about_to_scale(&scene).await;
@@ -222,7 +225,7 @@ async fn a_target_that_may_not_be_scaled_is_said_and_left_alone_for_a_while() {
     assert_eq!(
         scene.status("orders")["lag"]["total"],
         900,
-        "what is known is said"
+        "what is known is reported"
     );
     assert!(
         scene.status("orders")["history"].is_null(),
@@ -260,13 +263,13 @@ async fn an_api_server_that_hangs_for_one_group_delays_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_answered_with_gone_for_ever_is_begun_anew() {
+async fn a_watch_that_keeps_failing_with_gone_is_started_again() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     scene.looks(2, 0).await;
     scene.api.refuse_watches("consumergroups", true);
     sleep(Duration::from_secs(30)).await;
-    // Nobody is told of this one, and the version that the watch goes on from is too old for ever.
+    // The watch does not report this one, and its resource version stays too old.
     scene
         .api
         .create("deployments", crate::scene::deployment("late", 1));
@@ -275,13 +278,13 @@ async fn a_watch_that_is_answered_with_gone_for_ever_is_begun_anew() {
         .create("consumergroups", crate::scene::group("late"));
     let lists = scene.api.lists("consumergroups");
     sleep(Duration::from_mins(2)).await;
-    assert_ne!(scene.status("late"), json!(null), "found by a new list");
+    assert_ne!(scene.status("late"), json!(null), "found by listing again");
     let lists = scene.api.lists("consumergroups") - lists;
     assert!((1..12).contains(&lists), "{lists} lists in two minutes");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_process_ends_in_order_and_quickly() {
+async fn the_process_shuts_down_in_order_and_quickly() {
     let scene = Scene::of(1);
     let operator = scene.operator().await;
     scene.looks(2, 0).await;

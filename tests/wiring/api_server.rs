@@ -1,6 +1,6 @@
 //! An API server in memory: lists, watches, status and scale subresources with optimistic locking,
-//! and what a real one does only when it is unlucky: conflicts, refusals, silence before or after
-//! the deed, and clients that die.
+//! and the accidents of a real one: conflicts, refusals, silence before or after the write, and
+//! clients that die.
 
 mod world;
 
@@ -21,7 +21,7 @@ use tokio::{sync::Notify, time::Instant};
 pub use world::follow;
 use world::{collection, key_of, named, refusal};
 
-/// What every request that matters is remembered by.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub at: Instant,
@@ -29,22 +29,22 @@ pub struct Seen {
     pub method: Method,
     pub path: String,
     pub body: Value,
-    /// The answer; 0: the request was lost.
+    /// The status of the answer; 0: the request was lost.
     pub status: u16,
 }
 
-/// How one request goes wrong.
+/// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Refused with this status, nothing done.
+    /// Refused with this status and not executed.
     Status(u16),
-    /// Not done, and never answered.
+    /// Not executed and never answered.
     Lost,
-    /// Done, and never answered.
+    /// Executed but never answered.
     Unanswered,
     /// The client dies before the request arrives.
     DiesBefore,
-    /// The client dies when it has been done.
+    /// The client dies after the request was executed.
     DiesAfter,
 }
 
@@ -70,9 +70,9 @@ struct World {
     forbidden: BTreeSet<String>,
     /// Kinds whose watches are answered with 410 from their start.
     gone: BTreeSet<String>,
-    /// Kinds whose watches are open and tell nothing.
+    /// Kinds whose watches stay open and report nothing.
     silent: BTreeSet<String>,
-    /// Workloads whose pods do not follow their replicas.
+    /// Workloads whose Pods do not follow their replicas.
     stuck: BTreeSet<String>,
 }
 
@@ -106,12 +106,12 @@ impl ApiServer {
         (id, Client::new(service, "default"))
     }
 
-    /// From now on nothing that this client sends arrives.
+    /// From now on no request of this client arrives.
     pub fn kill(&self, client: u32) {
         self.world().dead.insert(client);
     }
 
-    /// The next `times` requests like this go wrong.
+    /// The next `times` requests of this kind fail.
     pub fn plan(&self, method: Method, ending: &str, fault: Fault, times: u32) {
         let ending = ending.to_owned();
         self.world().planned.push(Planned {
@@ -122,7 +122,7 @@ impl ApiServer {
         });
     }
 
-    /// Nothing goes wrong any more.
+    /// Cancels all planned failures.
     pub fn forgive(&self) {
         self.world().planned.clear();
     }
@@ -132,12 +132,12 @@ impl ApiServer {
         self.world().lists.get(plural).copied().unwrap_or(0)
     }
 
-    /// Nobody may list or watch this kind.
+    /// Forbids to list or watch this kind.
     pub fn forbid(&self, plural: &str) {
         self.world().forbidden.insert(plural.to_owned());
     }
 
-    /// Watches of this kind are answered with 410 at their start, or no longer.
+    /// Sets whether watches of this kind are answered with 410 at their start.
     pub fn refuse_watches(&self, plural: &str, refuse: bool) {
         let mut world = self.world();
         if refuse {
@@ -149,8 +149,8 @@ impl ApiServer {
         self.changed.notify_waiters();
     }
 
-    /// Watches of this kind tell nothing any more, as over a connection that is half open; or tell
-    /// it all.
+    /// Sets whether watches of this kind report nothing, as over a half-open connection. When they
+    /// are no longer silent, they report everything.
     pub fn silence_watches(&self, plural: &str, silent: bool) {
         let mut world = self.world();
         if silent {
@@ -162,7 +162,7 @@ impl ApiServer {
         self.changed.notify_waiters();
     }
 
-    /// Its pods no longer follow its replicas.
+    /// From now on its Pods do not follow its replicas.
     pub fn hold_pods(&self, name: &str) {
         self.world().stuck.insert(name.to_owned());
     }
@@ -183,7 +183,7 @@ impl ApiServer {
         self.changed.notify_waiters();
     }
 
-    /// Changes an object as its user or controller would; a changed spec is a new generation.
+    /// Changes an object as its user or controller would. A changed spec gets a new generation.
     pub fn edit(&self, plural: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let mut world = self.world();
         let key = world.key(plural, name);
@@ -217,7 +217,7 @@ impl ApiServer {
         world.objects[&key].clone()
     }
 
-    /// All events that were created, as reason and note, in order.
+    /// All created events, as reason and note, in order.
     pub fn events(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         self.requests(&Method::POST, "/events")
@@ -226,7 +226,7 @@ impl ApiServer {
             .collect()
     }
 
-    /// The requests like this that arrived, in order.
+    /// The requests of this kind that arrived, in order.
     pub fn requests(&self, method: &Method, ending: &str) -> Vec<Seen> {
         let world = self.world();
         let like = |seen: &&Seen| seen.method == *method && seen.path.ends_with(ending);
@@ -294,7 +294,7 @@ impl ApiServer {
             .unwrap()
     }
 
-    /// Sends what has changed since a version, until the time that the client asked for is over.
+    /// Sends the changes since a version, until the timeout that the client asked for.
     fn watch(&self, path: &str, query: &BTreeMap<String, String>) -> Response<Body> {
         let (plural, namespace) = collection(path);
         let named = named(query);

@@ -1,4 +1,4 @@
-//! Who manages what when several want to (ACT-7 to ACT-9).
+//! Which resource manages a target or a group when several want to (ACT-7 to ACT-9).
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn autoscaler(owner: Option<&str>) -> Value {
 )]
 #[case::of_keda(Some("orders-lag"), "of KEDA's ScaledObject orders-lag")]
 #[tokio::test(start_paused = true)]
-async fn a_target_that_an_autoscaler_holds_is_left_to_it(
+async fn a_target_of_another_autoscaler_is_not_scaled(
     #[case] owner: Option<&str>,
     #[case] words: &str,
 ) {
@@ -65,7 +65,7 @@ async fn a_target_that_an_autoscaler_holds_is_left_to_it(
 }
 
 #[tokio::test(start_paused = true)]
-async fn dry_run_beside_an_autoscaler_says_what_it_would_do() {
+async fn dry_run_beside_an_autoscaler_reports_what_it_would_do() {
     let scene = Scene::of(1);
     scene.api.edit("consumergroups", "orders", |group| {
         group["spec"]["mode"] = json!("DryRun")
@@ -81,7 +81,7 @@ async fn dry_run_beside_an_autoscaler_says_what_it_would_do() {
 
 /// ACT-9.
 #[tokio::test(start_paused = true)]
-async fn of_two_groups_on_one_target_the_older_manages_until_it_goes() {
+async fn the_older_of_two_groups_on_one_target_manages_it_until_deleted() {
     let scene = Scene::of(1);
     let mut younger = group("younger");
     younger["spec"]["scaleTargetRef"]["name"] = json!("orders");
@@ -117,11 +117,11 @@ async fn of_two_groups_on_one_target_the_older_manages_until_it_goes() {
     let scales = scene.scales();
     assert!(
         scales.len() >= 2,
-        "the younger one scales down what it has taken over"
+        "the younger one scales down the target that it took over"
     );
     assert!(
         (scales[1].at - scaled).as_secs() >= 119,
-        "at the pace of the last action on the target"
+        "spaced from the last action on the target"
     );
     let events = scene.api.events();
     assert!(
@@ -133,12 +133,12 @@ async fn of_two_groups_on_one_target_the_older_manages_until_it_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_groups_on_one_group_id_the_older_manages() {
+async fn the_older_of_two_groups_with_one_group_id_manages_it() {
     let scene = Scene::of(1);
     scene.api.create("deployments", deployment("twin", 1));
     let mut twin = group("twin");
     twin["spec"]["groupId"] = json!("orders");
-    // The same Kafka by another of its brokers: known to be the same by its cluster id.
+    // The same Kafka under another of its brokers, recognised by its cluster id.
     twin["spec"]["kafka"]["bootstrapServers"] = json!(["kafka-1.secret.example:9092"]);
     scene.api.create("consumergroups", twin);
     let _operator = scene.operator().await;
@@ -150,7 +150,7 @@ async fn of_two_groups_on_one_group_id_the_older_manages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_not_use_a_cluster_contests_no_group_of_it() {
+async fn a_group_that_may_not_use_a_cluster_contests_no_group_of_it() {
     let scene = Scene::empty();
     scene.api.create(
         "kafkaclusters",
@@ -187,8 +187,8 @@ async fn without_the_right_to_see_autoscalers_the_rest_works() {
     assert!(operator.readiness.check().is_ok());
 }
 
-/// A ConsumerGroup `orders` of another namespace, older than whatever comes after it, and its
-/// Deployment if it has one.
+/// A ConsumerGroup `orders` of another namespace that is older than all others, with a Deployment
+/// if `has_target`.
 fn squat(scene: &Scene, servers: &str, has_target: bool) {
     let mut squatter = group("orders");
     squatter["metadata"]["namespace"] = json!("squat");
@@ -204,7 +204,7 @@ fn squat(scene: &Scene, servers: &str, has_target: bool) {
 #[case::the_same_servers("kafka-0.secret.example:9092", true)]
 #[case::a_broker_that_gives_the_same_cluster_id("squatter.example:9092", true)]
 #[tokio::test(start_paused = true)]
-async fn an_older_group_of_another_namespace_keeps_nobody_from_managing(
+async fn an_older_group_of_another_namespace_does_not_keep_a_group_from_managing(
     #[case] servers: &str,
     #[case] has_target: bool,
 ) {
@@ -228,7 +228,7 @@ async fn an_older_group_of_another_namespace_keeps_nobody_from_managing(
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_namespaces_that_manage_one_group_of_the_same_servers_are_both_told() {
+async fn two_namespaces_that_manage_one_group_both_get_a_warning() {
     let scene = Scene::of(1);
     squat(&scene, "kafka-0.secret.example:9092", true);
     let _operator = scene.operator().await;

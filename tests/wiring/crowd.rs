@@ -1,22 +1,22 @@
-//! Many that contest one thing, and somebody who makes and deletes one more as fast as the API
-//! server takes it.
+//! Many groups that contest one target, and another one that is created and deleted as fast as the
+//! API server allows.
 
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::scene::{INTERVAL, Scene, group, settle};
 
-/// One of a crowd on a target that does not exist.
+/// One group of a crowd, on a target that does not exist.
 fn one_of_a_crowd(name: &str) -> serde_json::Value {
     let mut group = group(name);
     group["spec"]["scaleTargetRef"]["name"] = json!("nowhere");
     group
 }
 
-/// Once each claim that came or went woke all that contested the same: these were 1,220
+/// Regression: each claim that came or went woke all others on the same target: 1,220
 /// reconciliations.
 #[tokio::test(start_paused = true)]
-async fn a_group_that_comes_and_goes_among_hundreds_makes_work_of_its_own_alone() {
+async fn a_group_that_comes_and_goes_causes_reconciles_of_its_own_only() {
     const CROWD: usize = 60;
     const TIMES: u64 = 10;
     let scene = Scene::of(1);
@@ -43,7 +43,7 @@ async fn a_group_that_comes_and_goes_among_hundreds_makes_work_of_its_own_alone(
         settle().await;
     }
     let made = operator.reconciles() - before;
-    // Everybody is looked after once a minute in any case.
+    // Every group is reconciled once a minute in any case.
     let at_rest = CROWD as u64 * (began.elapsed().as_secs() / 60 + 1);
     let most = at_rest + TIMES * 5;
     assert!(made <= most, "{made} reconciliations, {most} at most");

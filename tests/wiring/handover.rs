@@ -1,4 +1,4 @@
-//! When what one ConsumerGroup manages goes over to another, and when it stays where it is.
+//! When the group or target of one ConsumerGroup passes to another, and when it does not.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{
     scene::{INTERVAL, Scene, cluster, deployment, group, group_of_cluster, settle},
 };
 
-/// Two namespaces that one KafkaCluster lets in, each with a group `orders` on its own target; the
+/// Two namespaces that may use one KafkaCluster, each with a group `orders` on its own target. The
 /// one of `shop` is older.
 fn two_of_one_cluster() -> Scene {
     let scene = Scene::empty();
@@ -30,8 +30,7 @@ async fn looks(scene: &Scene, count: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_namespaces_on_one_kafka_cluster_the_older_manages_and_the_other_is_told_whom_to_ask()
- {
+async fn the_older_of_two_namespaces_on_one_kafka_cluster_manages_and_is_named_to_the_other() {
     let scene = two_of_one_cluster();
     let _operator = scene.operator().await;
     looks(&scene, 4).await;
@@ -48,13 +47,13 @@ async fn of_two_namespaces_on_one_kafka_cluster_the_older_manages_and_the_other_
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_without_a_target_waits_for_nobody_and_nobody_waits_for_it() {
+async fn a_group_without_a_target_does_not_hold_up_another() {
     let scene = two_of_one_cluster();
     scene.api.delete("deployments", "shop/orders");
     let _operator = scene.operator().await;
     looks(&scene, 4).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    // It comes too late.
+    // Its target comes too late.
     scene.create_deployment("shop", "orders");
     looks(&scene, 8).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
@@ -65,7 +64,7 @@ async fn one_without_a_target_waits_for_nobody_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_stops_being_managed_hands_over_after_a_minute_and_only_once() {
+async fn an_unmanaged_group_is_handed_over_after_a_minute_and_only_once() {
     let scene = two_of_one_cluster();
     let operator = scene.operator().await;
     looks(&scene, 4).await;
@@ -82,7 +81,7 @@ async fn a_group_that_stops_being_managed_hands_over_after_a_minute_and_only_onc
     scene.create_deployment("shop", "orders");
     looks(&scene, 20).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
-    // Not by a restart either.
+    // Nor by a restart.
     scene.api.kill(operator.client);
     let _next = scene.operator().await;
     looks(&scene, 20).await;
@@ -99,7 +98,7 @@ async fn a_group_that_stops_being_managed_hands_over_after_a_minute_and_only_onc
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blip_and_a_kafka_that_is_down_for_all_hand_nothing_over() {
+async fn a_short_failure_or_a_kafka_that_is_down_for_all_hands_nothing_over() {
     let scene = two_of_one_cluster();
     let operator = scene.operator().await;
     looks(&scene, 4).await;
@@ -130,17 +129,17 @@ async fn a_blip_and_a_kafka_that_is_down_for_all_hand_nothing_over() {
     assert_eq!(
         scene.ready_history("mart/consumergroups/orders"),
         ["GroupContested"],
-        "all the while"
+        "during the whole time"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_that_is_refused_to_both_hands_nothing_over() {
+async fn a_login_that_is_refused_for_both_hands_nothing_over() {
     let scene = two_of_one_cluster();
     scene.api.delete("deployments", "shop/orders");
     let _operator = scene.operator().await;
     looks(&scene, 4).await;
-    // The older is well again, and waits; then neither is let in for ten minutes.
+    // The older one works again, and waits. Then both logins are refused for ten minutes.
     scene.create_deployment("shop", "orders");
     looks(&scene, 4).await;
     for _ in 0..40 {
@@ -162,7 +161,7 @@ async fn a_login_that_is_refused_to_both_hands_nothing_over() {
 
 /// ACT-9.
 #[tokio::test(start_paused = true)]
-async fn an_older_group_that_is_pointed_at_one_that_is_managed_waits() {
+async fn an_older_resource_that_switches_to_a_managed_group_waits() {
     let scene = two_of_one_cluster();
     scene.api.edit("consumergroups", "shop/orders", |group| {
         group["spec"]["groupId"] = json!("other");
@@ -186,7 +185,7 @@ async fn an_older_group_that_is_pointed_at_one_that_is_managed_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_changes_hands_between_two_groups_and_never_has_two() {
+async fn a_target_passes_between_two_groups_and_never_has_two_managers() {
     let scene = Scene::empty();
     scene.api.create("kafkaclusters", {
         let mut own = cluster("main", json!({ "from": "Same" }));
@@ -238,7 +237,7 @@ async fn a_target_changes_hands_between_two_groups_and_never_has_two() {
             .message("older", "Ready")
             .contains("default/orders already manages")
     );
-    // Each of them once: 3 stands, though the other would have 2.
+    // Each of them once: 3 stays, although the other group would set 2.
     let sizes: Vec<_> = scene
         .scales()
         .iter()

@@ -1,4 +1,4 @@
-//! Kafka as the controller sees it: looks, made by hand.
+//! Kafka as the controller sees it: polls that a test makes.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use lagrange::kafka::model::snapshot::{
 use lagrange::kafka::pool::WatchError;
 use tokio::{sync::mpsc, time::Instant};
 
-/// What one group is like in a look.
+/// A group in a poll.
 #[derive(Debug, Clone)]
 pub struct Sight {
     pub partitions: i32,
@@ -29,12 +29,12 @@ pub struct Sight {
     pub end: i64,
     pub committed: i64,
     pub state: GroupState,
-    /// A partition whose leader is gone.
+    /// A partition without a leader.
     pub leaderless: Option<i32>,
 }
 
 impl Sight {
-    /// A stable group of `members` that is `lag` behind on each of its partitions.
+    /// A stable group of `members` with `lag` on each of its partitions.
     pub fn behind(partitions: i32, members: i32, lag: i64) -> Self {
         Self {
             partitions,
@@ -60,11 +60,11 @@ struct World {
     listeners: Vec<mpsc::UnboundedSender<Key>>,
     /// Why nothing is read for the groups.
     too_much: Option<ReadError>,
-    /// What was connected with, in order.
+    /// The connections that were opened, in order.
     connections: Vec<Connection>,
 }
 
-/// All of Kafka. Clones are the same one.
+/// All of Kafka. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Kafka {
     world: Arc<Mutex<World>>,
@@ -80,7 +80,7 @@ impl Kafka {
         }
     }
 
-    /// The same Kafka as a process with another clock sees it.
+    /// The same Kafka, for a process with another clock.
     pub fn seen_by(&self, clock: Clock) -> Self {
         Self {
             world: Arc::clone(&self.world),
@@ -92,7 +92,7 @@ impl Kafka {
         self.clock
     }
 
-    /// Who is to be woken after each look.
+    /// The keys to wake after each poll.
     pub fn wakeups(&self) -> impl Stream<Item = Key> + Send + use<> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.world.lock().unwrap().listeners.push(sender);
@@ -101,7 +101,7 @@ impl Kafka {
         })
     }
 
-    /// The password that was last handed over.
+    /// The password that was passed on last.
     pub fn password(&self) -> Option<String> {
         let world = self.world.lock().unwrap();
         match &world.connections.last()?.security().sasl {
@@ -115,12 +115,12 @@ impl Kafka {
         self.world.lock().unwrap().watches.len()
     }
 
-    /// One look at every cluster that sees these groups, each reading the topic of its own name.
+    /// One poll of every cluster that finds these groups, each reading the topic of its own name.
     pub fn look(&self, groups: &[(&str, Sight)]) {
         self.publish(|snapshot| fill(groups, snapshot));
     }
 
-    /// One look that fails.
+    /// One poll that fails.
     pub fn fail(&self) {
         self.publish(|snapshot| {
             snapshot.error = Some(ReadError::Unreachable {
@@ -129,7 +129,7 @@ impl Kafka {
         });
     }
 
-    /// The same, made with the credentials before, since the newest are of no use for this reason.
+    /// The same with the previous credentials, because the newest do not work for this reason.
     pub fn look_as_before(&self, groups: &[(&str, Sight)], why: &ReadError) {
         self.publish(|snapshot| {
             snapshot.renewal = Some(why.clone());
@@ -137,19 +137,19 @@ impl Kafka {
         });
     }
 
-    /// From now on looks read nothing for groups, for this reason.
+    /// From now on polls read nothing for groups, for this reason.
     pub fn is_too_much(&self, error: Option<ReadError>) {
         self.world.lock().unwrap().too_much = error;
     }
 
-    /// The interests of those who watch.
+    /// The interests of all watches.
     pub fn interests(&self) -> Vec<Interest> {
         let world = self.world.lock().unwrap();
         let watches = world.watches.values();
         watches.map(|(_, _, interest)| interest.clone()).collect()
     }
 
-    /// One look that nobody lets in.
+    /// One poll whose login is refused.
     pub fn refuse(&self) {
         self.publish(|snapshot| {
             snapshot.error = Some(ReadError::Authentication {
@@ -177,7 +177,7 @@ impl Kafka {
         let identities: Vec<Identity> = world.watches.values().map(|(id, ..)| id.clone()).collect();
         for identity in identities {
             let mut snapshot = snapshot.clone();
-            // What a poller does: each interest's selection is resolved.
+            // As a poller does: resolve the selection of each interest.
             for (_, _, interest) in world.watches.values().filter(|(id, ..)| *id == identity) {
                 let Some(reading) = &interest.group else {
                     continue;

@@ -1,4 +1,4 @@
-//! Groups of which there is too much to be read.
+//! Groups with too much to read.
 
 use crate::{
     kafka::Sight,
@@ -18,12 +18,12 @@ fn too_many() -> ReadError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_of_too_many_partitions_says_so_and_keeps_its_size() {
+async fn a_group_with_too_many_partitions_is_reported_and_keeps_its_size() {
     let scene = Scene::of(5);
     let _operator = scene.operator().await;
     scene.looks(12, 0).await;
     let size = scene.replicas("orders");
-    assert!(size < 5, "with nothing to do it shrinks: {size}");
+    assert!(size < 5, "without load it scales down: {size}");
     scene.kafka.is_too_much(Some(too_many()));
     scene.looks(1, 0).await;
     assert_eq!(
@@ -32,8 +32,9 @@ async fn a_group_of_too_many_partitions_says_so_and_keeps_its_size() {
     );
     assert_eq!(
         scene.message("orders", "Ready"),
-        "10000 topics with at least 6300 partitions are selected; one group may have 6291: name its topics, narrow \
-         topicPattern, or give the operator more memory (its limit, or --memory-limit)"
+        "10000 topics with at least 6300 partitions are selected; one group may have 6291: name \
+         its topics, narrow topicPattern, or give the operator more memory (its limit, or \
+         --memory-limit)"
     );
     scene.looks(60, 0).await;
     assert_eq!(scene.replicas("orders"), size, "for a quarter of an hour");
@@ -52,14 +53,14 @@ async fn a_group_of_too_many_partitions_says_so_and_keeps_its_size() {
     assert_eq!(
         scene.replicas("orders"),
         size,
-        "what was seen before counts no more"
+        "what was measured before no longer counts"
     );
     scene.looks(20, 0).await;
     assert_eq!(scene.replicas("orders"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_starts_knows_which_groups_were_refused() {
+async fn after_a_restart_refused_groups_are_known() {
     let scene = Scene::of(3);
     let operator = scene.operator().await;
     scene.kafka.is_too_much(Some(too_many()));
@@ -69,7 +70,8 @@ async fn a_process_that_starts_knows_which_groups_were_refused() {
         "False/TooManyPartitions"
     );
     scene.api.kill(operator.client);
-    // What the first one watches, for as long as the test lasts, was not refused when it began.
+    // The watches of the first operator last as long as the test. They were not refused when it
+    // started.
     let _next = scene.operator().await;
     let interests = scene.kafka.interests();
     let refused: Vec<_> = interests
@@ -80,7 +82,7 @@ async fn a_process_that_starts_knows_which_groups_were_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_group_selects_on_a_cluster_of_another_namespace_is_its_own_to_know() {
+async fn the_selection_of_a_group_is_not_shown_on_a_cluster_of_another_namespace() {
     let scene = Scene::empty();
     let mut workload = deployment("orders", 1);
     workload["metadata"]["namespace"] = json!("shop");

@@ -1,4 +1,4 @@
-//! The controller over an API server and a Kafka in memory, in virtual time: hours of looks in
+//! The controller with an API server and a Kafka in memory, in virtual time: hours of polls in
 //! milliseconds, and every accident at every step.
 
 #![allow(

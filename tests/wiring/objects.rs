@@ -1,5 +1,5 @@
-//! Objects that cannot be read, lists that fail, and scales that the API server cannot make: none
-//! of them hides another, and each is said where its owner looks.
+//! Unparseable objects, failing lists, and scales that the API server cannot return: none of them
+//! hides another, and each is reported where its owner looks.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn lists_that_fail_are_few_and_said_until_they_heal() {
+async fn failing_lists_are_retried_slowly_and_reported_until_they_work() {
     let scene = Scene::of(1);
     scene
         .api
@@ -35,7 +35,7 @@ async fn lists_that_fail_are_few_and_said_until_they_heal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_that_cannot_be_read_is_not_absent_and_not_scaled() {
+async fn an_unparseable_deployment_is_not_absent_and_not_scaled() {
     let scene = Scene::of(1);
     scene.api.create("deployments", deployment("other", 1));
     scene.api.create("consumergroups", group("other"));
@@ -74,7 +74,7 @@ async fn a_deployment_that_cannot_be_read_is_not_absent_and_not_scaled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kafka_cluster_that_cannot_be_read_says_so_itself_and_to_its_groups() {
+async fn an_unparseable_kafka_cluster_is_reported_on_itself_and_its_groups() {
     let scene = Scene::of(1);
     let mut main = cluster("main", json!({ "from": "Same" }));
     main["metadata"]["namespace"] = json!("default");
@@ -96,13 +96,13 @@ async fn a_kafka_cluster_that_cannot_be_read_says_so_itself_and_to_its_groups() 
     );
 }
 
-/// So many brackets around nothing.
+/// This many nested brackets.
 fn nested(levels: usize) -> Value {
     (0..levels).fold(json!({}), |inside, _| json!({ "f:a": inside }))
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_of_any_depth_is_no_obstacle_and_is_taken_away() {
+async fn deeply_nested_memory_is_removed() {
     let scene = Scene::of(1);
     scene.api.edit("consumergroups", "orders", |group| {
         group["status"] = json!({ "memory": { "version": 99, "deep": nested(200), "large": "x".repeat(1 << 20) } });
@@ -123,7 +123,7 @@ async fn memory_of_any_depth_is_no_obstacle_and_is_taken_away() {
         (&Value::Null, &Value::Null)
     );
     assert_eq!(memory["version"], 1);
-    // What is left of the object is its owner's.
+    // The other fields of the object belong to its owner.
     let deployment = scene.api.get("deployments", "orders");
     assert_eq!(
         deployment["metadata"]["annotations"]["large"]
@@ -136,7 +136,7 @@ async fn memory_of_any_depth_is_no_obstacle_and_is_taken_away() {
     scene.looks(10, 0).await;
     assert!(
         scene.status_writes() - writes < 10,
-        "it is quiet afterwards"
+        "there are no writes afterwards"
     );
 }
 
@@ -157,7 +157,7 @@ fn widget() -> Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scale_that_stays_unreadable_is_said_once_and_tried_again_in_peace() {
+async fn an_unreadable_scale_is_reported_once_and_retried_slowly() {
     let scene = widget();
     let scale = "/widgets/orders/scale";
     scene
@@ -186,7 +186,7 @@ async fn a_scale_that_stays_unreadable_is_said_once_and_tried_again_in_peace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_server_that_answers_nothing_of_a_target_for_a_minute_changes_no_condition() {
+async fn an_api_server_that_is_silent_about_a_target_for_a_minute_changes_no_condition() {
     let scene = widget();
     let _operator = scene.operator().await;
     scene.look(Sight::behind(6, 1, 0)).await;
@@ -207,7 +207,7 @@ async fn an_api_server_that_answers_nothing_of_a_target_for_a_minute_changes_no_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_selector_that_is_none_is_said() {
+async fn an_invalid_selector_is_reported() {
     let scene = widget();
     scene
         .api

@@ -1,4 +1,4 @@
-//! How often the controller works and writes, and that nothing of it wakes itself.
+//! How often the controller works and writes, and that its own writes do not wake it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 /// ACT-1, TELL-31.
 #[tokio::test(start_paused = true)]
-async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {
+async fn a_burst_is_one_action_that_is_recorded_scaled_confirmed_and_reported() {
     let scene = Scene::of(1);
     let operator = scene.operator().await;
     scene.looks(2, 0).await;
@@ -60,19 +60,19 @@ async fn a_burst_is_one_action_written_ahead_scaled_confirmed_and_told() {
 #[case::nothing_to_do(1, 0)]
 #[case::at_its_limit(6, 500)]
 #[tokio::test(start_paused = true)]
-async fn ten_quiet_minutes_make_no_write_and_no_more_reconciles_than_looks(
+async fn ten_quiet_minutes_cause_no_write_and_at_most_one_reconcile_per_poll(
     #[case] replicas: i32,
     #[case] lag: i64,
 ) {
     let scene = Scene::of(replicas);
     let operator = scene.operator().await;
-    // What is behind stays behind by as much: consumers keep up with what arrives.
+    // The lag stays the same: consumers keep up with the arrivals.
     let sight = |look: i64| Sight {
         end: 100_000 + look * lag + lag,
         committed: 100_000 + look * lag,
         ..Sight::behind(6, replicas, 0)
     };
-    // Three minutes, in which it is learnt what a consumer does.
+    // Three minutes, in which the capacity of a consumer is measured.
     for look in 0..12 {
         scene.look(sight(look)).await;
     }
@@ -88,11 +88,11 @@ async fn ten_quiet_minutes_make_no_write_and_no_more_reconciles_than_looks(
     );
     assert!(scene.scales().is_empty());
     let reconciles = operator.reconciles() - reconciles;
-    assert!(reconciles <= 40, "{reconciles} reconciles for 40 looks");
+    assert!(reconciles <= 40, "{reconciles} reconciles for 40 polls");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_steady_load_is_quiet_although_every_look_has_other_numbers() {
+async fn a_steady_load_causes_few_writes_although_every_poll_differs() {
     let scene = Scene::of(1);
     scene.api.edit("consumergroups", "orders", |group| {
         group["spec"]["objective"]["lagPerReplica"] = json!(1000);
@@ -112,7 +112,7 @@ async fn a_steady_load_is_quiet_although_every_look_has_other_numbers() {
     );
 }
 
-/// A little behind, and 10 records a second: give or take what the moment of reading makes of it.
+/// A small lag, and 10 records a second, plus or minus the effect of the moment of reading.
 fn busy(look: i64) -> Sight {
     let noise = [0, 1, 2, 1][usize::try_from(look % 4).unwrap()];
     Sight {
@@ -124,7 +124,7 @@ fn busy(look: i64) -> Sight {
 
 /// KEEP-29.
 #[tokio::test(start_paused = true)]
-async fn numbers_that_move_are_written_once_a_minute() {
+async fn changing_numbers_are_written_once_a_minute() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
     scene.looks(8, 500).await;
@@ -140,7 +140,7 @@ async fn numbers_that_move_are_written_once_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_condition_that_flaps_makes_no_event_storm() {
+async fn a_flapping_condition_causes_no_event_storm() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
     for look in 0..80 {
@@ -159,7 +159,7 @@ async fn a_condition_that_flaps_makes_no_event_storm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_looks_the_group_is_looked_after_all_the_same_and_says_that_it_is_blind() {
+async fn without_polls_the_group_is_still_reconciled_and_reports_the_missing_data() {
     let scene = Scene::of(1);
     let operator = scene.operator().await;
     scene.looks(4, 0).await;
@@ -175,7 +175,7 @@ async fn without_looks_the_group_is_looked_after_all_the_same_and_says_that_it_i
 
 /// KNOW-16.
 #[tokio::test(start_paused = true)]
-async fn kafka_out_of_reach_is_said_when_it_lasts_and_without_the_old_lag() {
+async fn an_unreachable_kafka_is_reported_when_it_lasts_and_without_the_old_lag() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
     scene.looks(3, 500).await;
@@ -185,7 +185,7 @@ async fn kafka_out_of_reach_is_said_when_it_lasts_and_without_the_old_lag() {
     assert_eq!(
         scene.condition("orders", "LagKnown"),
         "True/AllPartitionsRead",
-        "one failed look"
+        "one failed poll"
     );
     for _ in 0..2 {
         sleep(INTERVAL).await;
@@ -200,7 +200,7 @@ async fn kafka_out_of_reach_is_said_when_it_lasts_and_without_the_old_lag() {
     assert_eq!(
         scene.status("orders")["lag"],
         json!(null),
-        "unknown is not what it was"
+        "an unknown lag does not keep its old value"
     );
     assert!(scene.scales().is_empty());
 
@@ -224,7 +224,7 @@ async fn kafka_out_of_reach_is_said_when_it_lasts_and_without_the_old_lag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_without_a_leader_holds_at_once_and_is_said_when_it_lasts() {
+async fn a_partition_without_a_leader_holds_at_once_and_is_reported_when_it_lasts() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
     scene.looks(12, 0).await;
@@ -288,7 +288,7 @@ async fn dry_run_decides_reports_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_without_a_partition_are_reported_from_the_second_look() {
+async fn members_without_a_partition_are_reported_from_the_second_poll() {
     let scene = Scene::of(3);
     scene.api.edit("consumergroups", "orders", |group| {
         group["metadata"]["annotations"] = json!({ "lagrange.dev/paused": "true" });
@@ -309,12 +309,12 @@ async fn members_without_a_partition_are_reported_from_the_second_look() {
     assert_eq!(
         scene.condition("orders", "Healthy"),
         "False/IdleConsumers",
-        "not known to have ended"
+        "it is not known to have ended"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_and_an_annotation_are_noticed_at_once() {
+async fn an_edit_and_an_annotation_take_effect_at_once() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     scene.looks(3, 0).await;
@@ -338,7 +338,7 @@ async fn an_edit_and_an_annotation_are_noticed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn partitions_that_are_added_are_told_with_what_they_do_to_keys() {
+async fn added_partitions_are_reported_with_their_effect_on_keys() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
     scene.looks(3, 500).await;

@@ -1,4 +1,4 @@
-//! An API server, Kafka, and as many operators as a test likes, in virtual time.
+//! An API server, Kafka, and any number of operators, in virtual time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use lagrange::process::shutdown::{self, Supervisor};
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, time::sleep};
 
-/// The time from look to look.
+/// Time between two polls.
 pub const INTERVAL: Duration = Duration::from_secs(15);
 
 pub struct Scene {
@@ -32,7 +32,7 @@ pub struct Operator {
 }
 
 impl Scene {
-    /// A Deployment `orders` of so many replicas, and a ConsumerGroup of that name on it.
+    /// A Deployment `orders` of this many replicas, and a ConsumerGroup of the same name for it.
     pub fn of(replicas: i32) -> Self {
         let scene = Self::empty();
         scene
@@ -99,7 +99,7 @@ impl Scene {
         self.api.create("deployments", workload);
     }
 
-    /// Everything that `Ready` of a ConsumerGroup was said to be, each once after the other.
+    /// All values of `Ready` of a ConsumerGroup in order, without repetitions.
     pub fn ready_history(&self, path: &str) -> Vec<String> {
         let ready = |seen: &Seen| {
             let conditions = seen.body["status"]["conditions"].as_array()?;
@@ -114,7 +114,7 @@ impl Scene {
         said
     }
 
-    /// Waits for an interval, then looks.
+    /// Waits for an interval, then polls.
     pub async fn look(&self, sight: Sight) {
         self.look_at(&[("orders", sight)]).await;
     }
@@ -125,7 +125,7 @@ impl Scene {
         settle().await;
     }
 
-    /// A group of 6 partitions that has long settled at its present size and is `lag` behind on
+    /// Polls of a group of 6 partitions that has long settled at its current size and has `lag` on
     /// each of them.
     pub async fn looks(&self, count: u32, lag: i64) {
         for _ in 0..count {
@@ -166,7 +166,7 @@ impl Scene {
         found.unwrap()["message"].as_str().unwrap().to_owned()
     }
 
-    /// The scales that were written and taken.
+    /// The scale writes that were accepted.
     pub fn scales(&self) -> Vec<Seen> {
         let mut scales = self.api.requests(&Method::PATCH, "/scale");
         scales.retain(|seen| seen.status == 200);
@@ -184,7 +184,7 @@ impl Operator {
         self.number("lagrange_reconcile_seconds_count")
     }
 
-    /// The number of one series; 0 if it is absent.
+    /// The value of one series; 0 if it is absent.
     pub fn number(&self, series: &str) -> u64 {
         let text = self.metrics.encode();
         let line = text
@@ -194,7 +194,7 @@ impl Operator {
     }
 }
 
-/// Enough for everything that follows from what has just happened, and less than any timer.
+/// Enough for all immediate consequences of an event, and less than any timer.
 const SETTLE: Duration = Duration::from_millis(200);
 
 pub async fn settle() {
@@ -232,7 +232,7 @@ pub fn group(name: &str) -> Value {
     })
 }
 
-/// The same, with its cluster named by reference.
+/// The same, with a reference to its cluster.
 pub fn group_of_cluster(name: &str, namespace: &str, cluster: Value) -> Value {
     let mut group = group(name);
     group["metadata"]["namespace"] = json!(namespace);

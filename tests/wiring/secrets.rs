@@ -1,5 +1,5 @@
-//! Secrets that a connection needs: what is said of them, and when, while the API server has its
-//! moments.
+//! The Secrets of a connection: what is reported about them, and when, while the API server has
+//! failures.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -26,7 +26,7 @@ fn scene() -> Scene {
 }
 
 /// The same, and a KafkaCluster `main` in `kafka` that logs in with the password in Secret `admin`
-/// there.
+/// of that namespace.
 fn scene_with_a_cluster() -> Scene {
     let scene = scene();
     let mut main = cluster("main", json!({ "from": "Same" }));
@@ -56,7 +56,7 @@ fn connected(scene: &Scene) -> (String, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nul_in_a_password_is_the_fault_of_the_secret_and_not_of_kafka() {
+async fn a_nul_in_a_password_is_reported_as_a_fault_of_the_secret() {
     let scene = scene();
     scene.api.create("secrets", password("mar\0ker"));
     let _operator = scene.operator().await;
@@ -68,11 +68,7 @@ async fn a_nul_in_a_password_is_the_fault_of_the_secret_and_not_of_kafka() {
         "{message}"
     );
     assert!(!message.contains("mar"), "{message}");
-    assert_eq!(
-        scene.kafka.password(),
-        None,
-        "nobody tries to log in with it"
-    );
+    assert_eq!(scene.kafka.password(), None, "there is no login with it");
 }
 
 fn password(password: &str) -> serde_json::Value {
@@ -88,9 +84,9 @@ fn set_password(scene: &Scene, to: &str) {
         .edit("secrets", "user", |secret| secret["data"] = data);
 }
 
-/// The double refuses a list of Secrets that names none (SAFE-40).
+/// The double refuses a list of Secrets without a name (SAFE-40).
 #[tokio::test(start_paused = true)]
-async fn a_password_that_changes_is_handed_over_at_once() {
+async fn a_changed_password_is_passed_on_at_once() {
     let scene = scene();
     scene.api.create("secrets", password("one"));
     let _operator = scene.operator().await;
@@ -100,7 +96,7 @@ async fn a_password_that_changes_is_handed_over_at_once() {
     set_password(&scene, "two");
     settle().await;
     assert_eq!(scene.kafka.password().as_deref(), Some("two"));
-    // Gone, or of no use: what there was is used on, and that is said.
+    // The new value is missing or unusable: the old one stays in use, and this is reported.
     set_password(&scene, "");
     scene.looks(5, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
@@ -113,7 +109,7 @@ async fn a_password_that_changes_is_handed_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_whose_watch_is_refused_for_good_is_listed_anew() {
+async fn a_secret_whose_watch_keeps_failing_is_listed_again() {
     let scene = scene();
     scene.api.create("secrets", password("one"));
     let _operator = scene.operator().await;
@@ -128,7 +124,7 @@ async fn a_secret_whose_watch_is_refused_for_good_is_listed_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_said_of_a_secret_while_the_api_server_does_not_say() {
+async fn nothing_is_reported_about_a_secret_while_the_api_server_does_not_answer() {
     let scene = scene();
     scene.api.create("secrets", password("one"));
     scene
@@ -145,7 +141,7 @@ async fn nothing_is_said_of_a_secret_while_the_api_server_does_not_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_is_not_there_is_said_and_used_when_it_comes() {
+async fn a_missing_secret_is_reported_and_used_once_it_exists() {
     let scene = scene();
     let _operator = scene.operator().await;
     assert_eq!(scene.condition("orders", "Ready"), "False/SecretNotFound");
@@ -155,7 +151,7 @@ async fn a_secret_that_is_not_there_is_said_and_used_when_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_of_more_than_256_kib_is_no_credential() {
+async fn a_value_of_more_than_256_kib_is_refused() {
     let scene = scene();
     scene
         .api
@@ -176,7 +172,7 @@ async fn a_value_of_more_than_256_kib_is_no_credential() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_before_are_refused() {
+async fn a_fault_of_the_secret_is_reported_rather_than_the_refused_old_credentials() {
     let scene = scene_with_a_cluster();
     let _operator = scene.operator().await;
     scene.looks(2, 0).await;
@@ -190,7 +186,7 @@ async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_befor
         }
     };
     assert_eq!(connected(&scene).0, "True/BrokersReachable");
-    // The brokers know another password by now, and the Secret was emptied.
+    // The brokers have another password by now, and the Secret was emptied.
     set_both("");
     settle().await;
     scene.kafka.refuse();
@@ -204,7 +200,7 @@ async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_befor
     let (seen, said) = connected(&scene);
     assert_eq!(seen, "False/SecretInvalid", "{said}");
     assert!(said.contains(nothing), "{said}");
-    // A Secret that can be used, and is refused.
+    // A Secret that is usable, but refused.
     set_both("two");
     settle().await;
     scene.kafka.refuse();
@@ -217,7 +213,7 @@ async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_befor
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_user_that_may_read_less_is_told_with_what_to_grant() {
+async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
     let scene = scene_with_a_cluster();
     let _operator = scene.operator().await;
     scene.looks(2, 0).await;
@@ -230,7 +226,7 @@ async fn a_new_user_that_may_read_less_is_told_with_what_to_grant() {
         more: NonZeroUsize::new(2),
     };
     let sight = [("orders", Sight::behind(6, 1, 0))];
-    // Words alone are written within a minute.
+    // A change of the text only is written within a minute.
     for _ in 0..5 {
         sleep(INTERVAL).await;
         scene.kafka.look_as_before(&sight, &lacks);

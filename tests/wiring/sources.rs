@@ -1,4 +1,5 @@
-//! Where Kafka is, who may use it, and what a KafkaCluster says about itself (SAFE-34).
+//! Which Kafka cluster a group uses, which namespaces may use one, and what a KafkaCluster reports
+//! about itself (SAFE-34).
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::{
     scene::{Scene, cluster, deployment, group_of_cluster, settle},
 };
 
-/// A group in namespace `shop` that uses cluster `kafka/main`, which lets these in.
+/// A group in namespace `shop` that uses cluster `kafka/main`, which allows these namespaces.
 fn shop(allowed: Value) -> Scene {
     let scene = Scene::empty();
     let mut workload = deployment("orders", 1);
@@ -39,7 +40,7 @@ fn shop(allowed: Value) -> Scene {
 #[case::selected(json!({ "from": "Selector", "selector": { "matchLabels": { "team": "shop" } } }), true)]
 #[case::not_selected(json!({ "from": "Selector", "selector": { "matchLabels": { "team": "ops" } } }), false)]
 #[tokio::test(start_paused = true)]
-async fn a_cluster_says_which_namespaces_may_use_it(#[case] allowed: Value, #[case] may: bool) {
+async fn a_cluster_sets_which_namespaces_may_use_it(#[case] allowed: Value, #[case] may: bool) {
     let scene = shop(allowed);
     scene.api.create(
         "namespaces",
@@ -62,7 +63,7 @@ async fn a_cluster_says_which_namespaces_may_use_it(#[case] allowed: Value, #[ca
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_turned_away_before_the_labels_of_namespaces_are_known() {
+async fn no_namespace_is_refused_before_its_labels_are_known() {
     let by_label = json!({ "from": "Selector", "selector": { "matchLabels": { "team": "shop" } } });
     let scene = shop(by_label);
     scene.api.create(
@@ -85,7 +86,7 @@ async fn nobody_is_turned_away_before_the_labels_of_namespaces_are_known() {
 
 /// SAFE-34.
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_is_not_there_and_one_that_is_closed_are_told_apart_by_nobody() {
+async fn a_missing_cluster_and_a_forbidden_one_look_the_same() {
     let scene = shop(json!({ "from": "Same" }));
     let _operator = scene.operator().await;
     let closed = scene.message("shop/orders", "Ready");
@@ -99,7 +100,7 @@ async fn a_cluster_that_is_not_there_and_one_that_is_closed_are_told_apart_by_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_missing_in_ones_own_namespace_is_said_and_used_when_it_comes() {
+async fn a_cluster_missing_in_its_own_namespace_is_reported_and_used_once_it_exists() {
     let scene = Scene::empty();
     let reference = json!({ "name": "main" });
     let mut workload = deployment("orders", 1);
@@ -122,7 +123,7 @@ async fn a_cluster_missing_in_ones_own_namespace_is_said_and_used_when_it_comes(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_broker_says_is_told_on_the_cluster_and_not_to_other_namespaces() {
+async fn errors_of_brokers_are_shown_on_the_cluster_and_not_in_other_namespaces() {
     let scene = shop(json!({ "from": "All" }));
     let _operator = scene.operator().await;
     scene.look(Sight::behind(6, 1, 0)).await;
@@ -165,12 +166,12 @@ async fn what_a_broker_says_is_told_on_the_cluster_and_not_to_other_namespaces()
         .count();
     assert_eq!(
         failed, 1,
-        "told of the cluster, not of each of its groups: {events:?}"
+        "reported on the cluster, not on each of its groups: {events:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_at_rest_is_not_written() {
+async fn an_unchanged_cluster_is_not_written() {
     let scene = shop(json!({ "from": "All" }));
     let _operator = scene.operator().await;
     scene.looks_of_shop(4).await;
@@ -188,7 +189,7 @@ impl Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn servers_named_by_a_group_can_be_switched_off() {
+async fn bootstrap_servers_in_groups_can_be_disabled() {
     let scene = Scene::of(1);
     let clock = scene.kafka.clock();
     let _operator = scene

@@ -1,4 +1,4 @@
-//! What can be scaled, and what its state means for acting (ACT-6).
+//! What can be scaled, and how its state gates actions (ACT-6).
 
 use http::Method;
 use lagrange_core::scaling::Memory;
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_missing_is_said_and_managed_when_it_comes() {
+async fn a_missing_target_is_reported_and_managed_once_it_exists() {
     let scene = Scene::empty();
     scene.api.create("consumergroups", group("orders"));
     let _operator = scene.operator().await;
@@ -42,7 +42,7 @@ async fn a_rollout_is_waited_for() {
     assert_eq!(
         scene.condition("orders", "AbleToScale"),
         "False/RolloutInProgress",
-        "seen before its controller has"
+        "read before its controller has read it"
     );
     scene.looks(2, 150).await;
     assert_eq!(scene.replicas("orders"), 1);
@@ -54,7 +54,7 @@ async fn a_rollout_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_that_the_watch_does_not_tell_of_is_waited_for() {
+async fn a_rollout_that_the_watch_does_not_report_is_waited_for() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     scene.looks(3, 0).await;
@@ -78,7 +78,7 @@ async fn a_rollout_that_the_watch_does_not_tell_of_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_has_stopped_telling_makes_nobody_of_our_own_scale() {
+async fn our_own_scale_is_recognised_when_the_watch_is_silent() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
     scene.looks(3, 0).await;
@@ -98,7 +98,7 @@ async fn a_watch_that_has_stopped_telling_makes_nobody_of_our_own_scale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_own_scale_is_no_rollout() {
+async fn our_own_scale_is_not_a_rollout() {
     let scene = Scene::of(1);
     scene.api.hold_pods("orders");
     let _operator = scene.operator().await;
@@ -146,7 +146,7 @@ fn pod(name: &str, template: &str, ready: bool) -> Value {
     })
 }
 
-/// A group on a kind that only its Pods tell of.
+/// A group on a kind whose rollouts show in its Pods only.
 fn widget() -> Scene {
     let scene = Scene::empty();
     scene.api.create(
@@ -165,7 +165,7 @@ fn widget() -> Scene {
 
 /// ACT-6.
 #[tokio::test(start_paused = true)]
-async fn any_kind_with_a_scale_is_scaled_and_its_pods_tell_of_rollouts() {
+async fn any_kind_with_a_scale_is_scaled_and_its_pods_show_rollouts() {
     let scene = widget();
     scene.api.create("pods", pod("old", "one", true));
     scene.api.create("pods", pod("new", "two", false));
@@ -184,7 +184,7 @@ async fn any_kind_with_a_scale_is_scaled_and_its_pods_tell_of_rollouts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_pods_may_not_be_listed_the_scale_itself_has_to_do() {
+async fn without_the_right_to_list_pods_the_scale_itself_is_used() {
     let scene = widget();
     scene.api.forbid("pods");
     let _operator = scene.operator().await;
@@ -195,7 +195,7 @@ async fn where_pods_may_not_be_listed_the_scale_itself_has_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kind_that_is_not_there_is_said() {
+async fn a_missing_kind_is_reported() {
     let scene = widget();
     scene.api.edit("consumergroups", "orders", |group| {
         group["spec"]["scaleTargetRef"]["kind"] = json!("Gadget");
@@ -206,7 +206,7 @@ async fn a_kind_that_is_not_there_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_right_to_see_deployments_their_groups_say_so() {
+async fn a_missing_right_to_see_deployments_is_reported_on_their_groups() {
     let scene = Scene::of(1);
     scene.api.forbid("deployments");
     let _operator = scene.operator().await;
@@ -214,7 +214,7 @@ async fn without_the_right_to_see_deployments_their_groups_say_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_that_cannot_be_read_is_absent_memory() {
+async fn unparseable_memory_is_treated_as_absent() {
     let scene = Scene::of(1);
     scene.api.edit("consumergroups", "orders", |group| {
         group["status"] =
@@ -228,7 +228,7 @@ async fn memory_that_cannot_be_read_is_absent_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_cannot_be_read_does_not_stop_the_others() {
+async fn an_unparseable_group_does_not_stop_the_others() {
     let scene = Scene::of(1);
     scene.api.create(
         "consumergroups",
@@ -257,7 +257,7 @@ async fn a_group_that_cannot_be_read_does_not_stop_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_forgotten_when_nothing_is_asked_for_any_more() {
+async fn a_refusal_is_cleared_when_no_scale_is_wanted_any_longer() {
     let scene = Scene::of(1);
     scene
         .api
@@ -271,7 +271,7 @@ async fn a_refusal_is_forgotten_when_nothing_is_asked_for_any_more() {
         scene.condition("orders", "Ready").split('/').next(),
         Some("False")
     );
-    // The load has gone by itself, and so must the complaint after a while.
+    // The load has gone by itself, and so must the error after a while.
     scene.looks(40, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 }

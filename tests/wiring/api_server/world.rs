@@ -1,5 +1,5 @@
-//! What the server in memory has, and what becomes of it: reads, lists, merge patches of status and
-//! scale, and what a workload's controller does after them.
+//! The objects of the server in memory, and how requests change them: reads, lists, merge patches
+//! of status and scale, and what a workload's controller does after them.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ impl World {
         if self.forbidden.contains(&plural) {
             return (403, refusal(403, &format!("{plural} is forbidden")));
         }
-        // The chart grants no list of the Secrets of a namespace.
+        // The chart grants no right to list the Secrets of a namespace.
         if plural == "secrets" && named(query).is_none() {
             return (403, refusal(403, "secrets is forbidden without a name"));
         }
@@ -138,7 +138,7 @@ enum Part {
     Scale,
 }
 
-/// What a workload's controller and its pods do when the replicas change.
+/// What a workload's controller and Pods do when the replicas change.
 pub fn follow(object: &mut Value) {
     let replicas = object["spec"]["replicas"].clone();
     object["status"] = json!({
@@ -190,7 +190,7 @@ fn scale_of(object: &Value) -> Value {
     })
 }
 
-/// A kind that is not of Kubernetes' own.
+/// A kind that is not part of Kubernetes.
 fn widgets() -> Value {
     let resource = |name: &str, kind: &str| {
         json!({ "name": name, "singularName": "widget", "namespaced": true, "kind": kind,
