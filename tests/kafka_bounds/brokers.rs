@@ -167,7 +167,7 @@ fn without_new_threads_nothing_leaks_and_the_error_says_so() {
         .arg(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "brokers::where_no_thread_can_be_made_nothing_leaks_and_it_is_said",
+            "brokers::without_new_threads_nothing_leaks_and_the_error_says_so",
             "--nocapture",
         ])
         .env(LITTLE_SPACE, "yes")

@@ -106,7 +106,7 @@ impl Judge {
     }
 
     fn check(&self, snapshot: &Snapshot) {
-        self.count("looks");
+        self.count("polls");
         self.commits.lock().unwrap().forget(snapshot);
         if let Some(error) = &snapshot.error {
             self.count(&format!("polls without an answer: {}", error.category()));

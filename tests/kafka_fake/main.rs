@@ -179,7 +179,7 @@ async fn earlier_ends_are_asked_for_in_four_rounds_for_all_groups_and_never_agai
     // Three brokers: ends in each poll, starts at least once, and earlier ends again for groups
     // that another poll found first.
     let most = 3 * (looks + looks.div_ceil(4) + 4 * (looks - 1));
-    assert!(asked <= most, "{asked} in {looks} looks");
+    assert!(asked <= most, "{asked} in {looks} polls");
     let began = snapshot.look;
     while watches[0].latest().unwrap().look < began + 8 {
         wakeups.next().await.unwrap();
@@ -188,7 +188,7 @@ async fn earlier_ends_are_asked_for_in_four_rounds_for_all_groups_and_never_agai
     let asked = brokers.take_asked(ApiKey::ListOffsets);
     assert!(
         asked <= 3 * (looks + looks.div_ceil(4) + 1),
-        "{asked} in {looks} looks"
+        "{asked} in {looks} polls"
     );
 }
 

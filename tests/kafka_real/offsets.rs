@@ -109,7 +109,7 @@ async fn expired_records_show_as_a_start_beyond_the_commit() {
     let snapshot = helper.until("the new start", start(topic.clone(), 6)).await;
     assert!(
         snapshot.look <= before + 1,
-        "{} looks later",
+        "{} polls later",
         snapshot.look - before
     );
 }

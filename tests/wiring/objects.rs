@@ -1,5 +1,5 @@
 //! Unparseable objects, failing lists, and scales that the API server cannot return: none of them
-//! hides another, and each is reported where its owner looks.
+//! hides another, and each is reported on its own object.
 
 use std::time::Duration;
 

@@ -135,7 +135,8 @@ impl RdkafkaReader {
 }
 
 fn properties_of_all() -> Vec<(&'static str, String)> {
-    // A group id that nobody joins or uses: a handle without one crashes (`native`).
+    // A group id that is never joined and used nowhere else: a handle without one crashes
+    // (`native`).
     let random = RandomState::new().hash_one(std::process::id());
     let own = |value: &str| value.to_owned();
     vec![

@@ -67,7 +67,7 @@ pub(super) struct World {
     pub(super) quick: bool,
     /// Whether all brokers go silent after a refused login.
     pub(super) leaves_after_refusal: bool,
-    /// The password for a login, besides those in `denied`. Existing logins stay.
+    /// The password for a login; those in `denied` work as well. Existing logins stay.
     pub(super) password: Option<Secret>,
     /// What a login with each password may not describe, as `topic t` or `group g`.
     pub(super) denied: BTreeMap<String, BTreeSet<&'static str>>,

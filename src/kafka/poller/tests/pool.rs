@@ -53,7 +53,10 @@ async fn a_poll_wakes_exactly_the_watches_of_its_cluster() {
     woken.sort();
     let group = |name| Key::consumer_group("shop", name);
     assert_eq!(woken, [group("a"), group("b"), key]);
-    assert!(rig.wakeups.next().now_or_never().is_none(), "nobody else");
+    assert!(
+        rig.wakeups.next().now_or_never().is_none(),
+        "no other key is woken"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,7 +99,7 @@ impl News {
         self.all_down.load(Ordering::Relaxed)
     }
 
-    /// Whether so many of these servers refuse the login that asking on is useless.
+    /// Whether enough of the servers refuse the login that more attempts are useless.
     pub(super) fn login_refused(&self, servers: usize) -> bool {
         self.no_token.load(Ordering::Relaxed)
             || lock(&self.refusing).len() >= servers.clamp(1, REFUSALS)
