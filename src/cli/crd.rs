@@ -8,20 +8,20 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use lagrange_core::api;
 use serde_json::Value;
 
-/// Prints the CustomResourceDefinitions, as `kubectl apply -f -` takes them.
+/// Prints the CustomResourceDefinitions, for `kubectl apply -f -`.
 #[derive(Args, Clone, Debug)]
 pub struct Crd {
-    /// Print only this one; both by default
+    /// Print only this definition; default: both
     #[arg(value_enum)]
     only: Option<Kind>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// What users write to have a consumer group sized
+    /// A consumer group to autoscale
     #[value(name = "consumergroups")]
     ConsumerGroups,
-    /// A Kafka cluster that many groups share
+    /// A connection to Kafka that many groups share
     #[value(name = "kafkaclusters")]
     KafkaClusters,
 }

@@ -17,12 +17,12 @@ use super::manifest::{self, Unusable};
 /// for.
 const INTERVAL: u64 = 15;
 
-/// Decide on recorded observations, at a desk
+/// Replay recorded observations offline
 ///
-/// Reads JSON lines: one init line with the settings (or --manifest), then one line for each look.
-/// Writes one line for each look: what the operator would do, why, until when, and every step on
-/// the way. The format is described in docs/decide.md. What is decided counts as done, so the next
-/// observation should show it.
+/// Reads JSON lines: one init line with the settings (or --manifest), then one line for each
+/// observation. Writes one line for each observation: what the operator would do, why, until when,
+/// and every step that led to it. docs/decide.md describes the format. Each decision counts as
+/// done, so the next observation should show it.
 #[derive(Debug, Args)]
 pub(super) struct Decide {
     /// Observations as JSON lines; - reads standard input
@@ -31,11 +31,12 @@ pub(super) struct Decide {
     /// ConsumerGroup to decide for, as YAML or JSON, instead of an init line
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// Answer each line at once, the init line too: for another program that drives the decision
+    /// Answer each line at once, including the init line, so that another program can drive the
+    /// decision
     #[arg(long)]
     stream: bool,
-    /// Hold each decision against the recorded one after its observation, and end at the first that
-    /// differs; say how many there were, and fail if there are none
+    /// Compare each decision with the recorded one after its observation and stop at the first that
+    /// differs; report how many there were, and fail if there are none
     #[arg(long)]
     check: bool,
 }

@@ -20,12 +20,12 @@ use std::{
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 use lagrange_core::text;
 
-/// Sizes Kafka consumer groups.
+/// Autoscales Kafka consumer groups.
 ///
-/// Lagrange is a Kubernetes operator. Apply one ConsumerGroup beside a consumer Deployment, and it
-/// reads the group's lag, partitions and state from Kafka, works out how many replicas the group
-/// needs, never goes past the number that can be given a partition, and spaces its actions out,
-/// because each makes the group rebalance.
+/// Lagrange is a Kubernetes operator. Add one ConsumerGroup resource beside a consumer Deployment.
+/// Lagrange reads the group's lag, partitions and state from Kafka and sets the number of replicas
+/// that the group needs, never more than can be given a partition. It spaces its actions, because
+/// each one makes the group rebalance.
 #[derive(Debug, Parser)]
 #[command(
     name = "lagrange",
@@ -43,9 +43,9 @@ struct Cli {
 enum Command {
     /// Run the operator until SIGTERM or Ctrl-C
     Run(Box<run::Run>),
-    /// Print the CustomResourceDefinitions, as kubectl apply -f - takes them
+    /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crd(crd::Crd),
-    /// Decide on recorded observations, at a desk
+    /// Replay recorded observations offline
     Decide(decide::Decide),
     Simulate(Box<simulate::Simulate>),
 }
