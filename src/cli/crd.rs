@@ -41,10 +41,10 @@ pub enum Error {
     /// They could not be written as YAML.
     #[error("cannot write a definition as YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
-    /// They could not be written as JSON, which goes before.
+    /// They could not be written as JSON, which is the step before YAML.
     #[error("cannot write a definition as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// Nobody takes the output.
+    /// The output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -53,7 +53,7 @@ impl Crd {
     /// Prints the definitions.
     pub fn run(&self) -> Result<(), Error> {
         match self.print(&mut io::stdout().lock()) {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // A reader that closed the pipe needs no message.
             Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }
@@ -78,8 +78,8 @@ impl Crd {
     }
 }
 
-/// As a person would write it: bounds are floating point in the type, and whole numbers in every
-/// definition.
+/// As a person would write it: the type has floating-point bounds, but every definition has whole
+/// numbers.
 fn yaml(definition: &CustomResourceDefinition) -> Result<String, Error> {
     let mut value = serde_json::to_value(definition)?;
     whole_numbers(&mut value);

@@ -1,5 +1,5 @@
-//! `lagrange decide`: observations in, decisions out, as JSON lines. The very code that the
-//! operator decides with.
+//! `lagrange decide`: observations in, decisions out, as JSON lines. Uses the same code as the
+//! operator.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use super::manifest::{self, Unusable};
 
-/// How often another program should ask, in seconds: the interval that the law's windows are made
-/// for.
+/// How often another program should send an observation, in seconds: the interval that the windows
+/// of the autoscaling rules are made for.
 const INTERVAL: u64 = 15;
 
 /// Replay recorded observations offline
@@ -41,7 +41,7 @@ pub(super) struct Decide {
     check: bool,
 }
 
-/// Why nothing more could be decided.
+/// Why no further decision is possible.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
     /// A file that cannot be used.
@@ -55,7 +55,7 @@ pub(super) enum Failed {
         /// Why.
         source: BadLine,
     },
-    /// Not what the operator decided.
+    /// The decision differs from the operator's.
     #[error("line {number}: {field} was recorded as {told}, and is {here} here")]
     Differs {
         /// Which line recorded it, from 1.
@@ -67,7 +67,7 @@ pub(super) enum Failed {
         /// What is decided here.
         here: Value,
     },
-    /// Nothing was decided when this was recorded.
+    /// The recording has no decisions.
     #[error(
         "nothing to check: no line of the type decided after an observation; lagrange run --record writes one for each decision"
     )]
@@ -75,7 +75,7 @@ pub(super) enum Failed {
     /// The manifest cannot be managed.
     #[error(transparent)]
     Spec(#[from] BadLine),
-    /// The output is gone.
+    /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
@@ -90,7 +90,7 @@ impl Decide {
             self.answer(BufReader::new(file), output)
         };
         match result {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // A reader that closed the pipe needs no message.
             Err(Failed::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }

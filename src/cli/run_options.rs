@@ -1,5 +1,5 @@
-//! What `lagrange run` can be told, by flag or by environment. Checked here once, so that nobody
-//! behind it checks again.
+//! The options of `lagrange run`, by flag or by environment. They are checked here once, so that no
+//! other code has to check them again.
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::values::whole;
 use crate::process::logging::{LogFilter, LogFormat};
 
-/// Flags of `lagrange run`; a flag wins over its environment variable.
+/// Flags of `lagrange run`; a flag takes precedence over its environment variable.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Options {
     /// Format of the log on standard error: lines for people (human), or one JSON object a line

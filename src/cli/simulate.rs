@@ -1,5 +1,5 @@
-//! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files,
-//! prints; the model itself is in [`lagrange_core::simulate`].
+//! `lagrange simulate`: runs a load through the operator's own code and other autoscalers. Reads
+//! files and prints; the model itself is in [`lagrange_core::simulate`].
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::manifest::{self, Unusable};
 use super::progress::Progress;
 use super::values::whole;
 
-/// Columns where nobody says how many there are.
+/// Columns if the output is not a terminal.
 const WIDTH: usize = 100;
 
 /// Simulate a load with these settings, and with other autoscalers
@@ -111,7 +111,7 @@ enum Format {
 #[derive(Debug, Clone)]
 struct Rivals(Vec<Rival>);
 
-/// Why nothing was simulated.
+/// Why the simulation could not run.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
     /// A file that cannot be used.
@@ -128,7 +128,7 @@ pub(super) enum Failed {
     /// Parts that do not fit together.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The output is gone.
+    /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
@@ -149,7 +149,7 @@ impl Simulate {
             Format::Svg => report::svg(&comparison, &outcomes),
         };
         match io::stdout().lock().write_all(text.as_bytes()) {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // A reader that closed the pipe needs no message.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result.map_err(Failed::Write),
         }
@@ -191,7 +191,7 @@ impl Simulate {
         load.map_err(|source| Failed::Load { path, source })
     }
 
-    /// The plant file, and over it the options.
+    /// The plant file, overridden by the options.
     fn parameters(&self) -> Result<Parameters, Failed> {
         let mut parameters = match &self.plant {
             None => Parameters::default(),
