@@ -1,5 +1,5 @@
-//! What users write as YAML or JSON: a ConsumerGroup, refused where the API server would refuse it,
-//! and a plant. Reads text; what is wrong is one sentence.
+//! Reads a ConsumerGroup or a plant from YAML or JSON. Rejects what the API server would reject,
+//! with one sentence for what is wrong.
 
 use std::fs;
 use std::io;
@@ -14,8 +14,8 @@ use thiserror::Error;
 
 /// The kind that is looked for.
 const KIND: &str = "ConsumerGroup";
-/// How alike a field has to be to one that is not known, so that it may be meant: what clap asks of
-/// options.
+/// How similar a known field must be to an unknown one to be suggested: the same threshold as
+/// clap's for options.
 const ALIKE: f64 = 0.7;
 
 /// Why a file cannot be used.
@@ -57,7 +57,7 @@ pub(super) fn parsed<T>(
     })
 }
 
-/// The one ConsumerGroup in a text; other objects are passed over.
+/// The one ConsumerGroup in a text; other objects are ignored.
 pub(super) fn group(text: &str) -> Result<ConsumerGroup, String> {
     let objects = documents(text)?;
     let is_group = |object: &&Value| object.get("kind").and_then(Value::as_str) == Some(KIND);
@@ -108,7 +108,7 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
     })
 }
 
-/// A field that is not in the schema, with the one that may be meant.
+/// The message for a field that is not in the schema, with a suggestion.
 fn unknown_field(path: &str) -> String {
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
     let alike = fields(parent).into_iter().map(|field| {

@@ -1,5 +1,4 @@
-//! How far a long run is, on a terminal; nowhere else, and not of a run that is over before anybody
-//! wonders.
+//! The progress of a long run, shown only on a terminal; short runs show nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ const AFTER: Duration = Duration::from_secs(2);
 /// How often it is drawn.
 const EACH: Duration = Duration::from_millis(200);
 
-/// Taken away from the screen when it is dropped.
+/// Cleared from the screen when it is dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
     began: Instant,
@@ -20,7 +19,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Over so much work.
+    /// For this amount of work.
     pub(super) fn over(work: i64) -> Self {
         let bar =
             ProgressBar::with_draw_target(Some(work.unsigned_abs()), ProgressDrawTarget::hidden());
@@ -35,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// So much more is done.
+    /// Adds finished work.
     pub(super) fn passed(&self, work: i64) {
         self.bar.inc(work.unsigned_abs());
         let now = millis(self.began.elapsed());

@@ -1,4 +1,5 @@
-//! `lagrange run`: builds everything, connects it, and waits for the end. Decides nothing itself.
+//! `lagrange run`: builds all parts, connects them, and waits for the end. Makes no decisions
+//! itself.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use crate::recording::{self, Recorder};
 /// Connections to Kafka that have not closed by then are left to the end of the process.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
-/// Bytes of memory that are taken for granted where the system does not say: what the chart gives.
+/// Bytes of memory to assume if the system reports no limit: what the chart gives.
 const UNKNOWN_MEMORY: u64 = 256 << 20;
 
 /// Arguments of `lagrange run`.
@@ -68,8 +69,8 @@ impl Run {
     }
 }
 
-/// Two threads at least, so that one hung call does not stop all; a node's many cores are of no use
-/// to us.
+/// At least two threads, so that one hung call does not stop all; at most four, because more cores
+/// do not help.
 fn workers() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Builder::new_multi_thread()
@@ -140,8 +141,8 @@ struct Operator {
     tasks: Tasks,
 }
 
-/// The bounds on all clusters, for clusters of up to so many brokers: one of them has to fit beside
-/// small ones.
+/// The bounds on all clusters, for clusters of up to this many brokers: one of them has to fit
+/// beside small ones.
 fn kafka_bounds(brokers_per_cluster: usize, budget: &Budget) -> Bounds {
     Bounds {
         brokers_per_cluster,
@@ -211,7 +212,7 @@ impl Operator {
         controller::start(setup, wakeups);
     }
 
-    /// Records a group, if one is to be recorded.
+    /// Starts recording, if a group is to be recorded.
     fn recorder(&self) -> Option<Recorder> {
         let Options {
             record,
@@ -228,8 +229,8 @@ impl Operator {
         Some(recorder)
     }
 
-    /// Gets as far as work can begin: an API server that answers, serves our resources and lets us
-    /// list them.
+    /// Prepares the start of work: the API server answers, serves the resources and allows listing
+    /// them.
     async fn reach(&self) -> Result<Cluster, AccessError> {
         let access = Access {
             kubeconfig: self.options.kubeconfig.clone(),
@@ -246,7 +247,7 @@ impl Operator {
     }
 }
 
-/// What the memory is for.
+/// How the memory is divided.
 fn budget(options: &Options) -> Budget {
     let told = options.memory_limit.map(|mebibytes| mebibytes << 20);
     let memory = told.or_else(memory::limit).unwrap_or(UNKNOWN_MEMORY);
