@@ -20,7 +20,7 @@ ARG FEATURES=
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target,id=lagrange-target-$TARGETPLATFORM,sharing=locked \
     touch src/lib.rs crates/*/src/lib.rs \
- && cargo build --release --locked --bin lagrange --features "$FEATURES" \
+ && cargo build --release --locked --bin lagrange --features "vendored $FEATURES" \
  && install -D target/release/lagrange /out/lagrange
 
 # glibc, libgcc and CA certificates, user 65532; no shell, no package manager.

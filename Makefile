@@ -9,7 +9,7 @@ demo: ## Show Lagrange at work on a real Kafka and a real Kubernetes node, on on
 	demo/demo.sh
 
 build: ## Build the operator for release: target/release/lagrange
-	cargo build --release --locked
+	cargo build --release --locked --features vendored
 
 test: ## Run every test: format, lint, unit, docs, chart, integration, end-to-end (60 minutes at most from nothing)
 	tests/all.sh

@@ -79,7 +79,7 @@ wait_for() {
 
 began=$SECONDS
 number=0
-count=10
+count=8
 elapsed() { # elapsed SINCE: 1m05s
   local s=$((SECONDS - $1))
   if [ $s -lt 60 ]; then echo "${s}s"; else printf '%dm%02ds\n' $((s / 60)) $((s % 60)); fi
@@ -122,9 +122,8 @@ step() {
 
 echo "Lagrange demo: everything runs on this machine and is gone afterwards. Ctrl-C ends it at any time."
 step tools "Look at this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and root or Docker"
-step fetch "Fetch Kafka" "is Maven Central reachable? Run it again: what came is kept"
-step kubernetes "Build Kubernetes (the first time 5 to 11 minutes)" "is the Go module proxy reachable (go env GOPROXY), are there 5 GB of disk? Run it again: what is built is kept"
-step build "Compile Lagrange (the first time 4 to 8 minutes)" "\`cargo build --workspace\` in $root says more; run it again: what is built is kept"
+step prepare "Fetch Kafka, build Kubernetes, compile Lagrange (the first time 6 to 12 minutes)" \
+  "are Maven Central, the Go module proxy (go env GOPROXY) and crates.io reachable, are there 8 GB of disk? Run it again: what is done is kept"
 step node "Start a Kubernetes node" "see cluster/ beside the log; \`tests/env/kubernetes/kube.sh can-run\` says whether this machine can"
 step kafka "Start Kafka, create the topic order-events with 6 partitions" "see kafka/ beside the log; are there 300 MB of memory?"
 step images "Make images and load them into the node" "run it again; if it fails again, see cluster/ beside the log"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What each step of the demo does: steps.sh STEP. demo.sh calls them in order, shows how far they are, and ends what they began.
 #
-#   tools fetch kubernetes build node kafka images install groups members      in this order
-#   logs                                                                       what is worth keeping of a demo that failed
+#   tools prepare node kafka images install groups members      in this order
+#   fetch kubernetes build                                      what prepare does, side by side
+#   logs                                                        what is worth keeping of a demo that failed
 #
 # From the environment: work, the demo's private directory; owner, the process with which everything ends.
 set -euo pipefail
@@ -22,8 +23,21 @@ tools() {
   . "$env/lib.sh"
   command -v cargo > /dev/null || die "missing: Rust" "install it from https://rustup.rs"
   command -v go > /dev/null || die "missing: Go 1.21 or later" "install it from https://go.dev/dl"
-  need java:openjdk-17-jre-headless mvn:maven c++:g++ cmake:cmake make:make perl:perl openssl:openssl
+  need java:openjdk-17-jre-headless mvn:maven c++:g++ cmake:cmake make:make openssl:openssl pkg-config:pkg-config \
+    /usr/include/openssl/ssl.h:libssl-dev
   "$env/kubernetes/kube.sh" can-run
+}
+
+# Side by side, for downloads leave the processors idle. The first that fails ends the others: demo.sh gives each step a process
+# group of its own.
+prepare() {
+  local name
+  for name in fetch kubernetes build; do
+    { "${BASH_SOURCE[0]}" "$name" 2>&1 || { echo "failed"; false; }; } | sed --unbuffered "s/^/$name: /" &
+  done
+  for name in 1 2 3; do
+    wait -n || { trap '' TERM; kill -TERM 0; wait; return 1; }
+  done
 }
 
 fetch() { exec "$env/kafka/kafka.sh" fetch; }
@@ -99,6 +113,6 @@ logs() {
 }
 
 case ${1:-} in
-  tools | fetch | kubernetes | build | node | kafka | images | install | groups | members | logs) "$1" ;;
+  tools | prepare | fetch | kubernetes | build | node | kafka | images | install | groups | members | logs) "$1" ;;
   *) awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
