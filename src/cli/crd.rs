@@ -41,10 +41,10 @@ pub enum Error {
     /// They could not be written as YAML.
     #[error("cannot write a definition as YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
-    /// They could not be written as JSON, which goes before.
+    /// They could not be converted to JSON, the step before YAML.
     #[error("cannot write a definition as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// Nobody takes the output.
+    /// The output is closed.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -53,7 +53,7 @@ impl Crd {
     /// Prints the definitions.
     pub fn run(&self) -> Result<(), Error> {
         match self.print(&mut io::stdout().lock()) {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // The reader closed the pipe: not an error.
             Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }
@@ -78,7 +78,7 @@ impl Crd {
     }
 }
 
-/// As a person would write it: bounds are floating point in the type, and whole numbers in every
+/// YAML with whole numbers: bounds are floating point in the type, and whole numbers in every
 /// definition.
 fn yaml(definition: &CustomResourceDefinition) -> Result<String, Error> {
     let mut value = serde_json::to_value(definition)?;
@@ -107,9 +107,9 @@ fn whole_numbers(value: &mut Value) {
 mod tests {
     use super::*;
 
-    /// `make crds` sets UPDATE.
+    /// `make crds` sets UPDATE to write the files.
     #[test]
-    fn committed_definitions_are_what_the_types_say() {
+    fn committed_definitions_match_the_types() {
         for definition in api::definitions() {
             let path = format!(
                 "{}/crds/{}.yaml",
@@ -123,7 +123,7 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 committed == text,
-                "{path} is not what crates/core/src/api says: run `make crds`"
+                "{path} differs from the types in crates/core/src/api: run `make crds`"
             );
         }
     }

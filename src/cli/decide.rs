@@ -1,5 +1,5 @@
-//! `lagrange decide`: observations in, decisions out, as JSON lines. The very code that the
-//! operator decides with.
+//! `lagrange decide`: reads observations and writes decisions, as JSON lines. The decision code is
+//! that of the operator.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use super::manifest::{self, Unusable};
 
-/// How often another program should ask, in seconds: the interval that the law's windows are made
-/// for.
+/// Interval, in seconds, at which another program should send observations. The windows of the
+/// decision are made for it.
 const INTERVAL: u64 = 15;
 
 /// Decide on recorded observations, at a desk
@@ -40,7 +40,7 @@ pub(super) struct Decide {
     check: bool,
 }
 
-/// Why nothing more could be decided.
+/// Why the replay ended early.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
     /// A file that cannot be used.
@@ -49,24 +49,24 @@ pub(super) enum Failed {
     /// A line that cannot be used.
     #[error("line {number}: {source}")]
     Line {
-        /// Which, from 1.
+        /// Number of the line, from 1.
         number: usize,
-        /// Why.
+        /// The cause.
         source: BadLine,
     },
-    /// Not what the operator decided.
+    /// The decision differs from the recorded one.
     #[error("line {number}: {field} was recorded as {told}, and is {here} here")]
     Differs {
-        /// Which line recorded it, from 1.
+        /// Number of the line that recorded it, from 1.
         number: usize,
         /// The first field that differs.
         field: String,
-        /// What the operator decided.
+        /// The recorded value.
         told: Value,
-        /// What is decided here.
+        /// The value of the replay.
         here: Value,
     },
-    /// Nothing was decided when this was recorded.
+    /// The recording has no decision.
     #[error(
         "nothing to check: no line of the type decided after an observation; lagrange run --record writes one for each decision"
     )]
@@ -74,7 +74,7 @@ pub(super) enum Failed {
     /// The manifest cannot be managed.
     #[error(transparent)]
     Spec(#[from] BadLine),
-    /// The output is gone.
+    /// The output is closed.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
@@ -89,7 +89,7 @@ impl Decide {
             self.answer(BufReader::new(file), output)
         };
         match result {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // The reader closed the pipe: not an error.
             Err(Failed::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }
@@ -155,7 +155,7 @@ impl Decide {
     }
 }
 
-/// Whether the operator decided the same.
+/// Compares a decision with the recorded one.
 fn same(number: usize, told: &Answer, here: &Answer) -> Result<(), Failed> {
     let Some((field, told, here)) = told.difference(here) else {
         return Ok(());
@@ -179,7 +179,7 @@ mod tests {
     use lagrange_fuzz::{assert_is_one_line, file, fuzz};
 
     #[test]
-    fn a_mangled_recording_fails_by_a_line_that_says_why() {
+    fn a_mangled_recording_fails_with_one_line() {
         let recorded = file("tests/recordings/morning.jsonl");
         let some: Vec<&str> = recorded.lines().take(6).collect();
         let decide = Decide {

@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an
-//! exit code and one line.
+//! The command line: one file per subcommand. Parses the arguments, runs the subcommand, and turns
+//! its outcome into an exit code and one line.
 
 pub mod crd;
 mod decide;
@@ -50,8 +50,8 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
 }
 
-/// Does what the arguments of the process say. Exit codes: 0 done, 1 could not, 2 the command line
-/// makes no sense.
+/// Runs the subcommand that the arguments of the process name. Exit codes: 0 success, 1 failure, 2
+/// invalid command line.
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(cli) => match cli.command {
@@ -64,8 +64,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help names the environment variables without their values: what it prints should not depend on
-/// where. A value that begins with a minus is a value, and refused as one.
+/// Help names the environment variables without their values, so that it is the same everywhere. A
+/// value that begins with a minus is parsed as a value and refused as one.
 fn command() -> clap::Command {
     let mut command = Cli::command();
     for name in ["run", "decide", "simulate"] {
@@ -89,12 +89,12 @@ fn parse(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Cli, c
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
 }
 
-/// Help and version as they are, anything else in one line, so that it survives as the last line of
-/// a pod's log.
+/// Prints help and version as they are, and any other error in one line, so that the last line of a
+/// pod's log has all of it.
 fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // The reader closed the pipe: not an error.
             let _ = error.print();
             ExitCode::SUCCESS
         }
@@ -119,7 +119,7 @@ fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
     }
 }
 
-/// Writes the reason of an end to standard error, where there may be nobody to read it.
+/// Writes a message to standard error. A closed standard error is ignored.
 fn complain(reason: &str) {
     let _ = writeln!(io::stderr(), "lagrange: {}", in_a_line(reason));
 }
@@ -127,14 +127,14 @@ fn complain(reason: &str) {
 /// Longest message, in characters.
 const LONGEST: usize = 2_000;
 
-/// A message as one line that a terminal shows as it is: what was read may be quoted in it, and
-/// YAML's errors draw the place.
+/// A message as one line without control characters: it may quote input, and YAML errors span
+/// lines.
 fn in_a_line(reason: &str) -> String {
     let words: Vec<&str> = reason.split_whitespace().collect();
     text::clean_to(&words.join(" "), LONGEST)
 }
 
-/// clap's message without its usage, and where to look when it gives no advice itself.
+/// clap's message without the usage, and with a pointer to `--help` if clap gives no advice.
 fn one_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let lines = rendered
@@ -197,7 +197,7 @@ mod tests {
     #[case(&["simulate", "--late-after", "-1m"])]
     #[case(&["walk"])]
     #[case(&["run", "extra"])]
-    fn a_mistake_is_answered_in_one_line(#[case] args: &[&str]) {
+    fn a_mistake_is_reported_in_one_line(#[case] args: &[&str]) {
         let error = parse(["lagrange"].iter().chain(args)).unwrap_err();
         let line = one_line(&error);
         assert!(!line.contains('\n'));

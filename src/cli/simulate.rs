@@ -1,5 +1,5 @@
-//! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files,
-//! prints; the model itself is in [`lagrange_core::simulate`].
+//! `lagrange simulate`: runs a load through the decision code of the operator, and through other
+//! autoscalers. Reads files and prints; the model is in [`lagrange_core::simulate`].
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::manifest::{self, Unusable};
 use super::progress::Progress;
 use super::values::whole;
 
-/// Columns where nobody says how many there are.
+/// Columns if the terminal does not report its width.
 const WIDTH: usize = 100;
 
 /// What would have happened with these settings, and with another autoscaler
@@ -107,11 +107,11 @@ enum Format {
     Svg,
 }
 
-/// One `--compare`.
+/// The value of one `--compare`.
 #[derive(Debug, Clone)]
 struct Rivals(Vec<Rival>);
 
-/// Why nothing was simulated.
+/// Why no simulation was made.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
     /// A file that cannot be used.
@@ -120,15 +120,15 @@ pub(super) enum Failed {
     /// A load that cannot be used.
     #[error("{}: {source}", path.display())]
     Load {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: LoadError,
     },
     /// Parts that do not fit together.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The output is gone.
+    /// The output is closed.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
@@ -149,7 +149,7 @@ impl Simulate {
             Format::Svg => report::svg(&comparison, &outcomes),
         };
         match io::stdout().lock().write_all(text.as_bytes()) {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // The reader closed the pipe: not an error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result.map_err(Failed::Write),
         }
@@ -191,7 +191,7 @@ impl Simulate {
         load.map_err(|source| Failed::Load { path, source })
     }
 
-    /// The plant file, and over it the options.
+    /// The plant file, overridden by the options.
     fn parameters(&self) -> Result<Parameters, Failed> {
         let mut parameters = match &self.plant {
             None => Parameters::default(),
@@ -213,7 +213,7 @@ impl Simulate {
     }
 }
 
-/// Columns of the terminal.
+/// Width of the terminal.
 fn width() -> usize {
     let is_terminal = io::stdout().is_terminal();
     let size = is_terminal.then(terminal_size::terminal_size).flatten();
