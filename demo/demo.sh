@@ -2,8 +2,8 @@
 # The demo of Lagrange, on this machine: a real Kafka, a real Kubernetes node, three consumer
 # groups, and a load that rises and falls.
 #
-#   demo.sh            same as `make demo`. Ends everything that it starts, also after Ctrl-C, SIGTERM
-#                      or a failed step
+#   demo.sh            same as `make demo`. Ends everything that it starts, also after Ctrl-C,
+#                      SIGTERM or a failed step
 #
 # DEMO_SECONDS         length of the live part (default 240, in which the groups grow and shrink);
 #                      with more, the load repeats
