@@ -37,9 +37,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 ///
 /// The rate is kept over time, not from record to record: delayed records are sent later, except
 /// those that were due longer ago than --catch-up, so that a broker that returns does not get a
-/// flood. Those count as missed. Ends after --duration, after --records, at the last row of --rates,
-/// or on SIGTERM, whichever comes first; then waits up to 5 seconds for the records in flight. Exit
-/// code 1 if any record was not accepted.
+/// flood. Those count as missed. Ends after --duration, after --records, at the last row of
+/// --rates, or on SIGTERM, whichever comes first; then waits up to 5 seconds for the records in
+/// flight. Exit code 1 if any record was not accepted.
 #[derive(Debug, Args)]
 pub(crate) struct ProduceArgs {
     #[command(flatten)]
