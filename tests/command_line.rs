@@ -81,7 +81,7 @@ fn a_manifest_with_a_field_that_there_is_not_is_refused(#[case] arguments: &[&st
     assert_eq!(
         complaint(&ended),
         format!(
-            "lagrange: {path}: not a ConsumerGroup: unknown field spec.maxReplica; do you mean maxReplicas?\n"
+            "lagrange: {path}: not a ConsumerGroup: unknown field spec.maxReplica; did you mean maxReplicas?\n"
         )
     );
 }

@@ -107,9 +107,9 @@ fn whole_numbers(value: &mut Value) {
 mod tests {
     use super::*;
 
-    /// `make crds` sets UPDATE.
+    /// `make crds` sets UPDATE to write the files.
     #[test]
-    fn committed_definitions_are_what_the_types_say() {
+    fn committed_definitions_match_the_types() {
         for definition in api::definitions() {
             let path = format!(
                 "{}/crds/{}.yaml",
@@ -123,7 +123,7 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 committed == text,
-                "{path} is not what crates/core/src/api says: run `make crds`"
+                "{path} differs from the types in crates/core/src/api: run `make crds`"
             );
         }
     }

@@ -50,21 +50,21 @@ pub(super) enum Failed {
     /// A line that cannot be used.
     #[error("line {number}: {source}")]
     Line {
-        /// Which, from 1.
+        /// Number of the line, from 1.
         number: usize,
-        /// Why.
+        /// The cause.
         source: BadLine,
     },
     /// The decision differs from the operator's.
     #[error("line {number}: {field} was recorded as {told}, and is {here} here")]
     Differs {
-        /// Which line recorded it, from 1.
+        /// Number of the line that recorded it, from 1.
         number: usize,
         /// The first field that differs.
         field: String,
-        /// What the operator decided.
+        /// The recorded value.
         told: Value,
-        /// What is decided here.
+        /// The value of the replay.
         here: Value,
     },
     /// The recording has no decisions.
@@ -156,7 +156,7 @@ impl Decide {
     }
 }
 
-/// Whether the operator decided the same.
+/// Compares a decision with the recorded one.
 fn same(number: usize, told: &Answer, here: &Answer) -> Result<(), Failed> {
     let Some((field, told, here)) = told.difference(here) else {
         return Ok(());
@@ -180,7 +180,7 @@ mod tests {
     use lagrange_fuzz::{assert_is_one_line, file, fuzz};
 
     #[test]
-    fn a_mangled_recording_fails_by_a_line_that_says_why() {
+    fn a_mangled_recording_fails_with_one_line() {
         let recorded = file("tests/recordings/morning.jsonl");
         let some: Vec<&str> = recorded.lines().take(6).collect();
         let decide = Decide {

@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an
-//! exit code and one line.
+//! The command line: one file per subcommand. Parses the arguments, runs the subcommand, and turns
+//! its outcome into an exit code and one line.
 
 pub mod crd;
 mod decide;
@@ -89,8 +89,8 @@ fn parse(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Cli, c
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
 }
 
-/// Help and version as they are, anything else in one line, so that it survives as the last line of
-/// a pod's log.
+/// Prints help and version as they are, and any other error in one line, so that the last line of a
+/// pod's log has all of it.
 fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -197,7 +197,7 @@ mod tests {
     #[case(&["simulate", "--late-after", "-1m"])]
     #[case(&["walk"])]
     #[case(&["run", "extra"])]
-    fn a_mistake_is_answered_in_one_line(#[case] args: &[&str]) {
+    fn a_mistake_is_reported_in_one_line(#[case] args: &[&str]) {
         let error = parse(["lagrange"].iter().chain(args)).unwrap_err();
         let line = one_line(&error);
         assert!(!line.contains('\n'));

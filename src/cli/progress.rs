@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A run that takes less shows nothing.
+/// A shorter run shows nothing.
 const AFTER: Duration = Duration::from_secs(2);
-/// How often it is drawn.
+/// Interval of drawing.
 const EACH: Duration = Duration::from_millis(200);
 
 /// Cleared from the screen when it is dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
     began: Instant,
-    /// Milliseconds after the beginning at which it is drawn next.
+    /// Time of the next drawing, in milliseconds since the beginning.
     due: AtomicU64,
 }
 
@@ -23,7 +23,7 @@ impl Progress {
     pub(super) fn over(work: i64) -> Self {
         let bar =
             ProgressBar::with_draw_target(Some(work.unsigned_abs()), ProgressDrawTarget::hidden());
-        // Without unknown fields it cannot fail.
+        // The template has only known fields, so this cannot fail.
         if let Ok(style) = ProgressStyle::with_template("simulating: {percent} %, {eta} left") {
             bar.set_style(style);
         }

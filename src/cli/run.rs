@@ -22,7 +22,7 @@ use crate::process::shutdown::{self, Ended, Tasks};
 use crate::process::{descriptors, logging, memory};
 use crate::recording::{self, Recorder};
 
-/// Connections to Kafka that have not closed by then are left to the end of the process.
+/// Time for connections to Kafka to close. The end of the process closes the rest.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Bytes of memory to assume if the system reports no limit: what the chart gives.
@@ -47,14 +47,14 @@ impl Run {
             return give_up("cannot start threads: raise the limit on processes");
         };
         let ended = main.block_on(operate(self.options, workers.handle()));
-        // Not a plain drop: that waits for calls into librdkafka, which may hang.
+        // A plain drop would wait for calls into librdkafka, which may hang.
         workers.shutdown_background();
         let code = match ended {
             Ok(Ended::Orderly) => {
                 info!("stopped");
                 return ExitCode::SUCCESS;
             }
-            // Every action is written ahead, so that nothing is lost with a task left behind.
+            // Every action is in the status before it is made, so leaving a task loses nothing.
             Ok(Ended::Overdue(_)) => 0,
             Ok(Ended::AtOnce(signal)) => 128 + signal.number(),
             Ok(Ended::Failed(failure)) => {
@@ -63,8 +63,8 @@ impl Run {
             }
             Err(reason) => return give_up(&reason),
         };
-        // Threads of librdkafka may be left. Handlers that run at exit free what OpenSSL holds
-        // under their feet, which ends in an abort about once in 300 times; so without them.
+        // Threads of librdkafka may still run. Exit handlers free memory of OpenSSL that these
+        // threads use, which aborts the process about once in 300 times. So exit without handlers.
         signal_hook::low_level::exit(code)
     }
 }
@@ -79,7 +79,7 @@ fn workers() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// One line that says why, in the form of the log if that is on.
+/// Writes the reason in one line: to the log, or to standard error if the log is off.
 fn give_up(reason: &str) -> ExitCode {
     if tracing::enabled!(Level::ERROR) {
         error!("{reason}");
@@ -131,7 +131,7 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
     Ok(supervisor.run(signals, options.shutdown_grace).await)
 }
 
-/// Everything that needs the API server.
+/// The parts that need the API server.
 struct Operator {
     options: Options,
     api_server: Gate,
@@ -165,7 +165,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Starts what the process is for.
+    /// Starts the controllers and the pollers.
     fn operate(self, cluster: &Cluster) {
         let options = &self.options;
         let clock = Clock::start();
@@ -261,7 +261,7 @@ fn budget(options: &Options) -> Budget {
     budget
 }
 
-/// Ends with the poller that fails; closes the connections when the process ends.
+/// Ends with an error when a poller fails. Closes the connections when the process ends.
 async fn keep(pool: Pool, mut failures: pool::Failures, tasks: Tasks) -> Result<(), PollerFailed> {
     let stop = tasks.stop();
     if let Some(failure) = stop.run_until_cancelled(failures.next()).await {

@@ -227,11 +227,11 @@ pub(super) struct Options {
 /// Which ConsumerGroup is recorded, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its namespace.
+    /// Namespace of the ConsumerGroup.
     pub(super) namespace: String,
-    /// Its name.
+    /// Name of the ConsumerGroup.
     pub(super) name: String,
-    /// The file.
+    /// Path of the recording.
     pub(super) file: PathBuf,
 }
 
@@ -241,7 +241,7 @@ const KAFKA: &str = "Kafka";
 const RECORDING: &str = "Recording";
 
 impl Options {
-    /// The namespaces to watch, sorted, each once; empty means all.
+    /// The namespaces to watch, sorted and without duplicates; empty means all.
     pub(super) fn watch_namespaces(&self) -> Vec<&str> {
         let mut namespaces: Vec<_> = self
             .watch_namespace
@@ -254,8 +254,8 @@ impl Options {
         namespaces
     }
 
-    /// The namespaces whose connections may log in as the operator itself, which is in namespace
-    /// `own` if it is in a Pod.
+    /// The namespaces whose connections may log in as the operator itself. `own` is the namespace
+    /// of the operator, if it runs in a Pod.
     pub(super) fn ambient_identity_namespaces(&self, own: Option<String>) -> Vec<String> {
         if self.ambient_identity_namespaces.is_empty() {
             return own.into_iter().collect();
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_the_documentation() {
+    fn the_defaults_are_the_documented_ones() {
         let options = parse(&[]).unwrap();
         assert_eq!(options.log_format, LogFormat::Human);
         assert_eq!(options.listen_address.to_string(), "0.0.0.0:8080");
@@ -390,7 +390,7 @@ mod tests {
     #[case::outside_of_a_pod(&[], None, &[])]
     #[case::others(&["--ambient-identity-namespaces=kafka,shop"], Some("lagrange"), &["kafka", "shop"])]
     #[case::none(&["--ambient-identity-namespaces="], Some("lagrange"), &[])]
-    fn the_operators_identity_is_for_its_own_namespace_or_for_those_that_are_named(
+    fn the_operators_identity_is_for_its_own_or_the_named_namespaces(
         #[case] args: &[&str],
         #[case] own: Option<&str>,
         #[case] expected: &[&str],
@@ -403,7 +403,7 @@ mod tests {
     #[rstest]
     #[case(&["--inline-connections=false", "--allow-local-addresses=true"], false, true)]
     #[case(&["--inline-connections", "--allow-local-addresses"], true, true)]
-    fn switches_take_true_and_false_and_stand_alone_for_true(
+    fn a_switch_takes_true_or_false_and_alone_means_true(
         #[case] args: &[&str],
         #[case] inline: bool,
         #[case] local: bool,
@@ -438,7 +438,7 @@ mod tests {
     #[case("--memory-limit=256Mi", "write a whole number from 64 to 1048576")]
     #[case("--allow-local-addresses=yes", "possible values: true, false")]
     #[case("--log-filter=loud", "write a level")]
-    fn a_bad_value_is_answered_with_what_to_write(#[case] arg: &str, #[case] advice: &str) {
+    fn a_bad_value_is_reported_with_what_to_write(#[case] arg: &str, #[case] advice: &str) {
         let error = parse(&[arg]).unwrap_err();
         assert!(error.contains(advice), "{error}");
     }

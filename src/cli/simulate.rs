@@ -107,7 +107,7 @@ enum Format {
     Svg,
 }
 
-/// One `--compare`.
+/// The value of one `--compare`.
 #[derive(Debug, Clone)]
 struct Rivals(Vec<Rival>);
 
@@ -120,9 +120,9 @@ pub(super) enum Failed {
     /// A load that cannot be used.
     #[error("{}: {source}", path.display())]
     Load {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: LoadError,
     },
     /// Parts that do not fit together.
@@ -213,7 +213,7 @@ impl Simulate {
     }
 }
 
-/// Columns of the terminal.
+/// Width of the terminal.
 fn width() -> usize {
     let is_terminal = io::stdout().is_terminal();
     let size = is_terminal.then(terminal_size::terminal_size).flatten();

@@ -107,8 +107,14 @@ fn image_is_built_by_the_toolchain_of_the_repository_on_the_debian_it_runs_on() 
 #[test]
 fn releases_are_built_with_their_own_openssl() {
     for (path, command) in [
-        ("Makefile", "cargo build --release --locked --features vendored"),
-        ("Dockerfile", "cargo build --release --locked --bin lagrange --features \"vendored "),
+        (
+            "Makefile",
+            "cargo build --release --locked --features vendored",
+        ),
+        (
+            "Dockerfile",
+            "cargo build --release --locked --bin lagrange --features \"vendored ",
+        ),
     ] {
         assert!(file(path).contains(command), "{path}");
     }

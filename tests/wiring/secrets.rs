@@ -106,7 +106,7 @@ async fn a_password_that_changes_is_handed_over_at_once() {
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     let said = scene.message("orders", "Ready");
     assert!(
-        said.contains("Secret user has nothing in key password"),
+        said.contains("Secret user has an empty key password"),
         "{said}"
     );
     assert_eq!(scene.kafka.password().as_deref(), Some("two"));
@@ -198,7 +198,7 @@ async fn what_is_wrong_with_the_secret_is_said_before_that_the_credentials_befor
     tokio::time::advance(INTERVAL).await;
     scene.kafka.refuse();
     settle().await;
-    let nothing = "has nothing in key password";
+    let nothing = "has an empty key password";
     assert_eq!(scene.condition("orders", "Ready"), "False/SecretInvalid");
     assert!(scene.message("orders", "Ready").contains(nothing));
     let (seen, said) = connected(&scene);
