@@ -1,9 +1,9 @@
-//! What a decision costs, as ratios within one run: `make bench`.
+//! Cost of a decision, as ratios within one run: `make bench`.
 //!
-//! Prints the median of one `decide` for groups of several sizes, each over the smallest one; then
-//! decides for 10,000 groups one after the other, on one core, and prints the share of a poll
-//! interval that it takes and the memory that they hold. Exits with 1 if the interval is not
-//! enough. Kafka and Kubernetes have no part in it.
+//! Prints the median duration of one `decide` for groups of several sizes, relative to the
+//! smallest. Then decides for 10,000 groups in turn, on one core, and prints the share of the poll
+//! interval that this takes and the memory that the groups use. Exits with 1 if the interval is not
+//! enough. Needs no Kafka and no Kubernetes.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use lagrange_core::scaling::{Observation, Policy, State, decide};
 
 const LOOKS: u64 = 400;
 const GROUPS: usize = 10_000;
-/// Looks after which the history of offsets is full: eleven minutes.
+/// Number of polls after which the history of offsets is full: eleven minutes.
 const FULL: u64 = 48;
 const INTERVAL: Duration = Duration::from_secs(15);
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         ("lagPerReplica", Objective::LagPerReplica(1000)),
         ("maxDelay", Objective::MaxDelay(minute)),
     ] {
-        println!("one decision under {name}, median of {LOOKS} looks at 15 s");
+        println!("one decision under {name}, median of {LOOKS} polls at 15 s");
         let mut smallest = None;
         for partitions in [12, 64, 256, 1024] {
             let median = median_of(partitions, objective);
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     decide_for_many(Objective::MaxDelay(minute))
 }
 
-/// Every group at every look, as the operator does it on one core.
+/// Decides for every group after every poll, as the operator does, on one core.
 fn decide_for_many(objective: Objective) -> ExitCode {
     let policy = policy(objective);
     let before = resident();
@@ -66,7 +66,8 @@ fn decide_for_many(objective: Objective) -> ExitCode {
     let slowest = passes.iter().max().copied().unwrap_or_default();
     let held = resident().saturating_sub(before);
     println!(
-        "{GROUPS} groups of 12 partitions under maxDelay, one core: {slowest:.0?} a look (the slowest of {}), {:.1} % of {}s; {} MB, {} kB a group",
+        "{GROUPS} groups of 12 partitions under maxDelay, one core: {slowest:.0?} per poll (the \
+         slowest of {}), {:.1} % of {}s; {} MB, {} kB per group",
         passes.len(),
         100.0 * ratio(slowest, INTERVAL),
         INTERVAL.as_secs(),
@@ -80,7 +81,7 @@ fn decide_for_many(objective: Objective) -> ExitCode {
     }
 }
 
-/// Resident memory of this process in kB; 0 where the system does not say.
+/// Resident memory of this process in kB; 0 if the system does not report it.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -129,7 +130,7 @@ fn policy(objective: Objective) -> Policy {
     }
 }
 
-/// A group of eight members that keeps up with a load that swings.
+/// A group of eight members that keeps up with a varying load.
 fn observation(partitions: i64, look: u64) -> Observation {
     let seconds = i64::try_from(look).unwrap_or(0) * 15;
     let now = Timestamp::from_second(1_800_000_000 + seconds).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Lagrange at work, on this machine: a real Kafka, a real Kubernetes node, three consumer groups, a load that rises and falls.
+# The demo of Lagrange, on this machine: a real Kafka, a real Kubernetes node, three consumer
+# groups, and a load that rises and falls.
 #
-#   demo.sh            as `make demo`. Everything that it starts it ends, also after Ctrl-C, SIGTERM or a failed step
+#   demo.sh            same as `make demo`. Ends everything that it starts, also after Ctrl-C,
+#                      SIGTERM or a failed step
 #
-# DEMO_SECONDS         how long the live part lasts: 240, in which the groups grow and shrink; with more the load begins anew
-# LAGRANGE_CLUSTER     kind: a kind cluster (Docker) instead of the node of our own (root); without it what this machine can run
-# LAGRANGE_CACHE       where Kafka and the built Kubernetes are kept: ~/.cache/lagrange
+# DEMO_SECONDS         length of the live part (default 240, in which the groups grow and shrink);
+#                      with more, the load repeats
+# LAGRANGE_CLUSTER     kind: a kind cluster (Docker) instead of a node started by these scripts
+#                      (root); default: what this machine can run
+# LAGRANGE_CACHE       where Kafka and the built Kubernetes are kept (default ~/.cache/lagrange)
 # NO_COLOR             no colours
 #
-# The first run downloads Kafka, builds Kubernetes from its Go modules and compiles Lagrange, which takes a quarter of an hour on
-# two cores; the next take half a minute until the load begins. Without a terminal it prints lines instead of a screen.
+# The first run downloads Kafka, builds Kubernetes from its Go modules and compiles Lagrange: a
+# quarter of an hour on two cores. In later runs the load begins after half a minute. Without a
+# terminal the demo prints lines instead of a screen.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 seconds=${DEMO_SECONDS:-240}
@@ -25,18 +30,18 @@ owner=$$
 export work owner
 mkdir "$work/log"
 
-# --- what ends it --------------------------------------------------------------------------------------------------------
+# --- clean-up ------------------------------------------------------------------------------------
 
-child=    # a step, which leads a session of its own
-producer= # the load, which does too
-screen=   # in our own session, for the terminal
-keep=     # not empty: the logs stay
+child=    # a step, in its own session
+producer= # the load, in its own session
+screen=   # the screen, in this session, for the terminal
+keep=     # if not empty, the logs are kept
 
 interrupted() { # interrupted SIGNAL STATUS
   trap '' INT TERM HUP
-  [ "$1" != HUP ] || exec > /dev/null 2>&1 # the terminal has gone
+  [ "$1" != HUP ] || exec > /dev/null 2>&1 # the terminal is closed
   if [ -n "$child" ]; then kill -TERM -- "-$child" 2> /dev/null || true; wait "$child" 2> /dev/null || true; fi
-  # It gives the terminal back and says what happened.
+  # The screen restores the terminal and prints the summary.
   if [ -n "$screen" ]; then kill -TERM "$screen" 2> /dev/null || true; wait "$screen" 2> /dev/null || true; fi
   exit "$2"
 }
@@ -50,7 +55,7 @@ clean_up() {
   trap '' INT TERM HUP
   trap - EXIT
   [ ! -t 1 ] || printf '\r\e[K'
-  # Clients first: what still talks to the cluster when its network goes tries elsewhere.
+  # Clients first: a client that loses the cluster would try other addresses.
   if [ -n "$producer" ]; then kill -TERM -- "-$producer" 2> /dev/null || true; wait "$producer" 2> /dev/null || true; fi
   if [ -n "$keep" ]; then "$root/demo/steps.sh" logs > /dev/null 2>&1 || true; fi
   printf 'Cleaning up ... '
@@ -59,7 +64,7 @@ clean_up() {
   if ! wait_for "${downs[@]}"; then
     keep=yes
     [ "$status" != 0 ] || status=1
-    printf '\nnot everything could be ended; see %s\n' "$work/log/down.log" >&2
+    printf '\nsome processes could not be ended; see %s\n' "$work/log/down.log" >&2
   fi
   if [ -n "$keep" ]; then
     find "$work" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
@@ -75,19 +80,20 @@ wait_for() {
   return "$failed"
 }
 
-# --- the steps -----------------------------------------------------------------------------------------------------------
+# --- the steps -----------------------------------------------------------------------------------
 
 began=$SECONDS
 number=0
-count=10
+count=8
 elapsed() { # elapsed SINCE: 1m05s
   local s=$((SECONDS - $1))
   if [ $s -lt 60 ]; then echo "${s}s"; else printf '%dm%02ds\n' $((s / 60)) $((s % 60)); fi
 }
-# The last thing that a step said, in so many columns.
+# last_line FILE COLUMNS: the last line of a step's output, cut to COLUMNS.
 last_line() { tail -c 2000 "$1" 2> /dev/null | tr '\r' '\n' | tr -cd '[:print:]\n' | grep -v '^ *$' | tail -n 1 | cut -c "1-$2"; }
 
-# step NAME WHAT ADVICE: runs one step of steps.sh; says what happens, for how long, and what it said last; when it fails, what to do.
+# step NAME WHAT ADVICE: runs one step of steps.sh. Shows WHAT, the time so far and the last line of
+# output; if the step fails, ADVICE.
 step() {
   local name=$1 what=$2 advice=$3 at=$SECONDS log=$work/log/$1.log status=0 columns next=15
   number=$((number + 1))
@@ -114,29 +120,28 @@ step() {
     keep=yes
     echo
     echo "What to do: $advice"
-    echo "Its whole output: $log; the other logs are beside it"
+    echo "Full output: $log; the other logs are in the same directory"
     exit 1
   fi
   if [ -t 1 ]; then echo "$what  $(elapsed "$at")"; else echo "      done in $(elapsed "$at")"; fi
 }
 
-echo "Lagrange demo: everything runs on this machine and is gone afterwards. Ctrl-C ends it at any time."
-step tools "Look at this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and root or Docker"
-step fetch "Fetch Kafka" "is Maven Central reachable? Run it again: what came is kept"
-step kubernetes "Build Kubernetes (the first time 5 to 11 minutes)" "is the Go module proxy reachable (go env GOPROXY), are there 5 GB of disk? Run it again: what is built is kept"
-step build "Compile Lagrange (the first time 4 to 8 minutes)" "\`cargo build --workspace\` in $root says more; run it again: what is built is kept"
-step node "Start a Kubernetes node" "see cluster/ beside the log; \`tests/env/kubernetes/kube.sh can-run\` says whether this machine can"
-step kafka "Start Kafka, create the topic order-events with 6 partitions" "see kafka/ beside the log; are there 300 MB of memory?"
-step images "Make images and load them into the node" "run it again; if it fails again, see cluster/ beside the log"
-step install "Install Lagrange with Helm" "operator.log and pods-and-events.txt beside the log say why the operator is not ready"
-step groups "Apply examples/order-events" "the log says what the API server did not like"
-step members "Wait for the consumers to join their groups" "pods-and-events.txt and groups.yaml beside the log say who is missing"
+echo "Lagrange demo: everything runs on this machine and is removed at the end. Ctrl-C stops it at any time."
+step tools "Check this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and root or Docker"
+step prepare "Fetch Kafka, build Kubernetes, compile Lagrange (the first time 6 to 12 minutes)" \
+  "check that Maven Central, the Go module proxy (go env GOPROXY) and crates.io are reachable and that 8 GB of disk are free, and run the demo again: what is done is kept"
+step node "Start a Kubernetes node" "see cluster/ next to the log; \`tests/env/kubernetes/kube.sh can-run\` checks this machine"
+step kafka "Start Kafka, create the topic order-events with 6 partitions" "see kafka/ next to the log; check that 300 MB of memory are free"
+step images "Make images and load them into the node" "run the demo again; if it fails again, see cluster/ next to the log"
+step install "Install Lagrange with Helm" "operator.log and pods-and-events.txt next to the log show why the operator is not ready"
+step groups "Apply examples/order-events" "the log shows what the API server refused"
+step members "Wait for the consumers to join their groups" "pods-and-events.txt and groups.yaml next to the log show what is missing"
 echo "Ready after $(elapsed "$began")."
 
-# --- the live part -------------------------------------------------------------------------------------------------------
+# --- the live part -------------------------------------------------------------------------------
 
 target=${CARGO_TARGET_DIR:-$root/target}/debug
-# The load of load.csv, again and again for as long as the demo lasts.
+# The load of load.csv, repeated for the length of the demo.
 awk -F, -v length_="$seconds" '
   /^[0-9]/ {at[n] = $1; rate[n++] = $2}
   END {for (lap = 0; lap * at[n - 1] <= length_; lap++) for (i = lap > 0; i < n; i++) print lap * at[n - 1] + at[i] "," rate[i]}
@@ -145,7 +150,8 @@ setsid setpriv --pdeathsig TERM "$target/workload" produce --topic order-events 
   --bootstrap-servers "$("$root/tests/env/kafka/kafka.sh" bootstrap "$work/kafka")" > "$work/load.jsonl" 2> "$work/log/load.log" < /dev/null &
 producer=$!
 
-# setpriv: both end with this script even when that is killed outright, as node and brokers do (--owner).
+# setpriv: producer and screen end with this script even if it is killed, as node and brokers do
+# (--owner).
 status=0
 setpriv --pdeathsig TERM "$target/demo-screen" --kubectl "$("$root/tests/env/kubernetes/kube.sh" bin)/kubectl" --kubeconfig "$work/cluster/admin.kubeconfig" \
   --load "$work/load.jsonl" --seconds "$seconds" &

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# What each step of the demo does: steps.sh STEP. demo.sh calls them in order, shows how far they are, and ends what they began.
+# The steps of the demo: steps.sh STEP. demo.sh runs them in order, shows their progress, and ends
+# what they start.
 #
-#   tools fetch kubernetes build node kafka images install groups members      in this order
-#   logs                                                                       what is worth keeping of a demo that failed
+#   tools prepare node kafka images install groups members      in this order
+#   fetch kubernetes build                                      what prepare does, side by side
+#   logs                                                        collects the logs of a failed demo
 #
-# From the environment: work, the demo's private directory; owner, the process with which everything ends.
+# Environment: work, the private directory of the demo; owner, the process with which everything
+# ends.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 env=$root/tests/env
@@ -14,24 +17,38 @@ target=${CARGO_TARGET_DIR:-$root/target}/debug
 on_cluster() { "$env/kubernetes/kube.sh" "$1" "$work/cluster" "${@:2}"; }
 kubectl() { on_cluster kubectl "$@"; }
 
-# All that is missing at once, rather than one after the other as the builds come to it. As root on Debian it is installed.
+# Reports everything that is missing at once, before the builds need it. As root on Debian it
+# installs it.
 tools() {
-  # shellcheck disable=SC2034 # lib.sh says by it who speaks
+  # shellcheck disable=SC2034 # lib.sh puts it into messages
   script=${BASH_SOURCE[0]}
   # shellcheck source=../tests/env/lib.sh
   . "$env/lib.sh"
   command -v cargo > /dev/null || die "missing: Rust" "install it from https://rustup.rs"
   command -v go > /dev/null || die "missing: Go 1.21 or later" "install it from https://go.dev/dl"
-  need java:openjdk-17-jre-headless mvn:maven c++:g++ cmake:cmake make:make perl:perl openssl:openssl
+  need java:openjdk-17-jre-headless mvn:maven c++:g++ cmake:cmake make:make openssl:openssl pkg-config:pkg-config \
+    /usr/include/openssl/ssl.h:libssl-dev
   "$env/kubernetes/kube.sh" can-run
+}
+
+# Side by side, for downloads leave the processors idle. The first that fails ends the others: demo.sh gives each step a process
+# group of its own.
+prepare() {
+  local name
+  for name in fetch kubernetes build; do
+    { "${BASH_SOURCE[0]}" "$name" 2>&1 || { echo "failed"; false; }; } | sed --unbuffered "s/^/$name: /" &
+  done
+  for name in 1 2 3; do
+    wait -n || { trap '' TERM; kill -TERM 0; wait; return 1; }
+  done
 }
 
 fetch() { exec "$env/kafka/kafka.sh" fetch; }
 
 kubernetes() { exec "$env/kubernetes/kube.sh" bin; }
 
-# Unoptimised: half the work of a release build (measured: 7 CPU minutes instead of 14), shared with `make test`, and nothing here is
-# about speed.
+# A debug build: half the work of a release build (measured: 7 CPU minutes instead of 14), shared
+# with `make test`. The demo does not need speed.
 build() { cd "$root" && exec cargo build --locked --workspace --bins; }
 
 node() { exec "$env/kubernetes/kube.sh" up "$work/cluster" --mode real --owner "$owner"; }
@@ -57,7 +74,7 @@ install() {
     --set image.tag=demo
 }
 
-# The broker runs beside the node. This Service is how Pods find it under the name that the examples have.
+# The broker runs outside the node. This Service gives it the name that the examples use.
 groups() {
   local address
   address=$("$env/kafka/kafka.sh" bootstrap "$work/kafka" pods)
@@ -87,7 +104,7 @@ members() {
   kubectl wait consumergroup --all --namespace shop --for condition=LagKnown --timeout 60s
 }
 
-# A demo that failed is explained by these; images and data are thrown away.
+# Collects what explains a failed demo. Images and data are deleted.
 logs() {
   mkdir -p "$work/log/cluster" "$work/log/kafka"
   cp "$work"/cluster/log/*.log "$work/log/cluster" 2> /dev/null || true
@@ -99,6 +116,6 @@ logs() {
 }
 
 case ${1:-} in
-  tools | fetch | kubernetes | build | node | kafka | images | install | groups | members | logs) "$1" ;;
+  tools | prepare | fetch | kubernetes | build | node | kafka | images | install | groups | members | logs) "$1" ;;
   *) awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -1,14 +1,14 @@
-//! The one clock of the process (KNOW-24). Only the edges read it; the pure rooms are told the time
-//! inside what they observe.
+//! The one clock of the process (KNOW-24). Only code that does I/O reads it; pure code gets the
+//! time with the observation.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// Wall clock at start plus monotonic time since.
 ///
-/// A wall clock that is set forwards or back while we run would shorten or stretch the spacing of
-/// actions, so it is read once. Clones show the same time. Monotonic time is tokio's, so that tests
-/// which pause time move this clock too.
+/// A wall clock that is set forwards or back while the process runs would shorten or stretch the
+/// spacing of actions, so it is read once. Clones show the same time. Monotonic time is tokio's, so
+/// that tests which pause time move this clock too.
 ///
 /// ```
 /// let clock = lagrange::clock::Clock::starting_at("2026-11-24T12:00:00Z".parse()?);
@@ -27,7 +27,7 @@ impl Clock {
         Self::starting_at(Timestamp::now())
     }
 
-    /// A clock that starts now, at `wall`; tests skew two processes with it.
+    /// A clock that starts now, at `wall`; tests use it to skew two processes.
     pub fn starting_at(wall: Timestamp) -> Self {
         Self {
             wall,
@@ -35,7 +35,7 @@ impl Clock {
         }
     }
 
-    /// The time, never earlier than any time that this clock has shown.
+    /// The current time; never earlier than a time that this clock has already returned.
     pub fn now(&self) -> Timestamp {
         self.wall
             .checked_add(self.started.elapsed())

@@ -1,4 +1,4 @@
-//! Parses the command line and hands over; nothing else.
+//! Runs the command line of the library.
 
 fn main() -> std::process::ExitCode {
     lagrange::cli::main()

@@ -1,24 +1,26 @@
 #!/usr/bin/env bash
 # Runs the levels of the test suite in order, cheapest first, and stops at the first that fails.
 #
-#   tests/all.sh               all of them
+#   tests/all.sh               all levels except gssapi
 #   tests/all.sh LEVEL...      only these, in this order:
-#                              format lint unit docs environment chart environment-check integration hostile end-to-end
-#   tests/all.sh gssapi        what needs a build with Kerberos; no part of all of them
+#                              format lint unit docs environment chart environment-check
+#                              integration hostile end-to-end
+#   tests/all.sh gssapi        the tests that need a build with Kerberos
 #
-# A level that this machine cannot run is named at the end as NOT RUN; with CI=true that is a failure.
+# A level that this machine cannot run is listed at the end as NOT RUN; with CI=true that is a
+# failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bold='' plain=''
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
 
-# --- the levels ----------------------------------------------------------------------------------------------------------
+# --- the levels ----------------------------------------------------------------------------------
 
 format() { cargo fmt --all --check; }
 
 lint() {
-  # Not --all-features: gssapi is minutes of C more, and has a level of its own.
+  # Not --all-features: gssapi compiles C code for minutes, and has its own level.
   cargo clippy --workspace --all-targets --features lagrange/e2e -- --deny warnings
   if command -v shellcheck > /dev/null; then
     shell_scripts | xargs -0 shellcheck --external-sources
@@ -28,7 +30,7 @@ lint() {
   if cargo deny --version > /dev/null 2>&1; then
     cargo deny check bans licenses sources
   else
-    echo "licences and sources of dependencies are not looked at: \`make deny\` installs what it takes"
+    echo "licences and sources of dependencies are not checked: \`make deny\` installs cargo-deny"
   fi
 }
 
@@ -40,27 +42,27 @@ unit() { cargo test --workspace --lib --bins; }
 
 docs() {
   cargo test --workspace --doc
-  # People read the sources' documentation whole; a link to something private is a link to them.
+  # The documentation includes private items, so links to them are allowed.
   RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --document-private-items
 }
 
-# Fetches and builds what the later levels need, so that minutes of it do not look like a test that hangs.
+# Fetches and builds what the later levels need. Within a test these minutes would look like a hang.
 environment() {
   local version
-  # The first is the newest, the others the oldest and those that changed what a reader sees: see tests/kafka_versions.
+  # The newest, the oldest, and versions that changed what a reader sees: see tests/kafka_versions.
   for version in 4.4.0 4.0.1 3.9.2 3.3.2; do tests/env/kafka/kafka.sh fetch --version "$version"; done
   tests/env/kubernetes/kube.sh bin > /dev/null
   cargo build --workspace
 }
 
-# The environment's own promises: two runs beside each other, and nothing left behind however it ends.
+# Checks the environment itself: runs side by side, and nothing left behind however they end.
 environment-check() { tests/env/check.sh; }
 
 chart() { run_tests "$(test_names 'chart*')"; }
 
 integration() { run_tests "$(test_names '*' | grep -v -e '^chart' -e '^e2e' -e '^hostile')"; }
 
-# An operator under the chart's limits, and a user who does the worst that one namespace allows.
+# An operator with the limits of the chart, and a hostile user with the rights of one namespace.
 hostile() {
   local cannot
   if cannot=$(no_control_groups); then
@@ -75,22 +77,23 @@ end-to-end() {
   if cannot=$(no_real_node); then
     skip "end-to-end" "$cannot"
   else
-    # The feature is what keeps a plain cargo test from them. They mostly wait, so more of them than there are cores; e2e_scenarios
-    # admits so many at a time, and e2e_chart one.
+    # Without the feature a plain `cargo test` would run them. They mostly wait, so there are more
+    # threads than cores; e2e_scenarios runs three at a time, and e2e_chart one.
     RUST_TEST_THREADS=3 run_tests "$(test_names 'e2e*')" --features lagrange/e2e
   fi
 }
 
-# A build with Kerberos: librdkafka once more, and MIT's and Cyrus's libraries, before the first test runs.
+# A build with Kerberos compiles librdkafka again, and the libraries of MIT and Cyrus, before the
+# first test runs.
 gssapi() {
   cargo clippy --workspace --all-targets --features lagrange/gssapi -- --deny warnings
   cargo test --workspace --lib --features lagrange/gssapi -- kafka intent credentials
   cargo test --workspace --features lagrange/gssapi --test cluster_controller -- identity kerberos
 }
 
-# --- what they are made of -----------------------------------------------------------------------------------------------
+# --- helpers -------------------------------------------------------------------------------------
 
-# Test binaries by name: NAME.rs or NAME/main.rs in tests/ and in the workload's tests/.
+# Test programs by name: NAME.rs or NAME/main.rs in tests/ and in tests/ of the workload.
 test_names() {
   local file
   for file in tests/$1.rs tests/$1/main.rs tests/workload/tests/$1.rs; do
@@ -114,12 +117,12 @@ run_tests() { # run_tests NAMES [OPTION...]
   fi
 }
 
-# One test program. Where nobody watches, one that fails is run once more: a machine that is shared stalls now and then. That is
-# said at the end by name, for a test that needs it is a fault to look into.
+# Runs one test program. With CI=true a failed one runs once more, because a shared machine stalls
+# now and then. The report at the end names it: such a test has a fault to investigate.
 run_test() { # run_test NAME [OPTION...]
   local name=$1
   shift
-  # Its tests mostly wait: more of them can than there are cores.
+  # Its tests mostly wait, so there are more threads than cores.
   if [ "$name" = cluster_controller ]; then set -- "$@" -- --test-threads 5; fi
   if cargo test --workspace --test "$name" "$@"; then return; fi
   if [ "${CI:-}" != true ]; then return 1; fi
@@ -128,14 +131,14 @@ run_test() { # run_test NAME [OPTION...]
   unsteady+=("$name")
 }
 
-# Says why there can be no real node here; fails when there can. Chooses kind where only Docker can make one.
+# Prints why this machine cannot run a real node; fails if it can.
 no_real_node() {
   if [ "$(id -u)" = 0 ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then return 1; fi
   if docker info > /dev/null 2>&1; then return 1; fi
   if [ "$(id -u)" = 0 ]; then echo "needs Docker: the node of our own wants cgroup v1"; else echo "needs root or Docker"; fi
 }
 
-# Says why a process cannot be confined here; fails when it can.
+# Prints why this machine cannot confine a process; fails if it can.
 no_control_groups() {
   if [ "$(id -u)" != 0 ]; then echo "needs root, to make control groups and to change the user"; return; fi
   if ! command -v setpriv > /dev/null; then echo "needs setpriv of util-linux"; return; fi
@@ -151,7 +154,7 @@ choose_node() {
 not_run=() unsteady=()
 skip() { not_run+=("$1 ($2)"); }
 
-# --- the run -------------------------------------------------------------------------------------------------------------
+# --- the run -------------------------------------------------------------------------------------
 
 levels=("$@")
 if [ ${#levels[@]} = 0 ]; then levels=(format lint unit docs environment chart environment-check integration hostile end-to-end); fi
@@ -189,6 +192,6 @@ done
 level=
 report
 
-for each in "${unsteady[@]}"; do echo "UNSTEADY: $each passed only the second time"; done
+for each in "${unsteady[@]}"; do echo "UNSTEADY: $each passed only at the second run"; done
 for each in "${not_run[@]}"; do echo "NOT RUN: $each"; done
 if [ ${#not_run[@]} -gt 0 ] && [ "${CI:-}" = true ]; then exit 1; fi

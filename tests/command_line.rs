@@ -81,7 +81,7 @@ fn a_manifest_with_an_unknown_field_is_refused(#[case] arguments: &[&str]) {
     assert_eq!(
         complaint(&ended),
         format!(
-            "lagrange: {path}: not a ConsumerGroup: unknown field spec.maxReplica; do you mean \
+            "lagrange: {path}: not a ConsumerGroup: unknown field spec.maxReplica; did you mean \
              maxReplicas?\n"
         )
     );

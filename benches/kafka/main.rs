@@ -1,10 +1,10 @@
-//! What looks at real brokers cost, with 1, 100 and 1,000 groups of 12 partitions on one and on
-//! three brokers, in plain text and behind TLS and SCRAM: `make bench-kafka`.
+//! Cost of polls of real brokers, with 1, 100 and 1,000 groups of 12 partitions on one and on three
+//! brokers, in plaintext and behind TLS and SCRAM: `make bench-kafka`.
 //!
-//! Connections and requests are what any machine gives, and a build without optimisation too
-//! (`cargo bench --profile dev --bench kafka`); absolute times are this machine's. The last lines
-//! are ratios of one run. `BENCH_BROKERS=1,3`, `BENCH_LISTENERS=plaintext,sasl-ssl` and
-//! `BENCH_GROUPS=1,100,1000` change what is measured.
+//! Numbers of connections and requests are the same on any machine and also in a build without
+//! optimisation (`cargo bench --profile dev --bench kafka`); absolute times depend on the machine.
+//! The last lines are ratios of one run. `BENCH_BROKERS=1,3`, `BENCH_LISTENERS=plaintext,sasl-ssl`
+//! and `BENCH_GROUPS=1,100,1000` change what is measured.
 
 #![allow(
     clippy::indexing_slicing,
@@ -38,10 +38,10 @@ use told::{Looks, Told};
 
 const PARTITIONS: i32 = 12;
 
-/// Several of librdkafka's reports of what it has sent, which come every 5 s.
+/// Time for several reports of librdkafka about sent requests, which come every 5 s.
 const LASTING: Duration = Duration::from_secs(27);
 
-/// What some looks cost.
+/// Cost of the polls of a measurement.
 struct Cost {
     groups: usize,
     looks: Looks,
@@ -89,7 +89,7 @@ async fn measure_all(brokers: u32, listeners: &[String], groups: &[usize]) {
             "sasl-ssl" => (kafka.listener(Listener::SaslSsl).await, scram(&kafka)),
             other => panic!("no listener {other}: plaintext or sasl-ssl"),
         };
-        println!("{brokers} brokers, {PARTITIONS} partitions, one topic, {listener}; a look:");
+        println!("{brokers} brokers, {PARTITIONS} partitions, one topic, {listener}; per poll:");
         let mut costs = Vec::new();
         for count in groups {
             costs.push(measure(&servers, &security, *count).await);
@@ -126,7 +126,7 @@ fn ratios(few: &Cost, many: &Cost) {
     );
 }
 
-/// Has `count` groups commit offset 7 in each partition.
+/// Commits offset 7 in each partition for `count` groups.
 async fn commit(kafka: &Kafka, count: usize) {
     let began = Instant::now();
     let offsets: BTreeMap<i32, i64> = (0..PARTITIONS).map(|partition| (partition, 7)).collect();
@@ -166,7 +166,7 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
     let mut look = 0;
     while wakeups.next().await.is_some() {
         let snapshot = watches[0].latest().unwrap();
-        // All who watch are woken after each look.
+        // Each poll wakes every watch.
         if std::mem::replace(&mut look, snapshot.look) == snapshot.look {
             continue;
         }
@@ -175,8 +175,8 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
         }
     }
     let until_read = opened.elapsed();
-    // What belongs to the beginning is over, members have been read, and librdkafka has counted
-    // that.
+    // After this time the start is over, members have been read, and librdkafka has reported those
+    // requests.
     let drained = tokio::time::sleep(Duration::from_secs(8));
     tokio::pin!(drained);
     drain(&mut wakeups, drained.as_mut()).await;
@@ -202,7 +202,7 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
     cost
 }
 
-/// A pool that waits for slow answers rather than giving a look up.
+/// A pool that waits for slow responses instead of ending a poll early.
 fn open(observer: Arc<dyn Observer>) -> (Pool, Wakeups) {
     let settings = Settings {
         look_deadline: Duration::from_secs(30),
@@ -218,14 +218,15 @@ fn open(observer: Arc<dyn Observer>) -> (Pool, Wakeups) {
     (pool, wakeups)
 }
 
-/// Prints what a look cost, and what this process holds while it reads these servers.
+/// Prints the cost of a poll, and the resources of this process while it reads these servers.
 fn report(cost: &Cost, servers: &str, until_read: Duration) {
     let requests = cost.looks.requests.iter();
     let per_look: Vec<String> = requests
         .map(|(api, count)| format!("{api} {count:.2}"))
         .collect();
     println!(
-        "{:5} groups: {:7.1} requests, {} connections, {:6.1} ms, CPU {:5.1} ms, {} threads, {} MB; first read after {:.0} ms",
+        "{:5} groups: {:7.1} requests, {} connections, {:6.1} ms, CPU {:5.1} ms, {} threads, {} \
+         MB; first read after {:.0} ms",
         cost.groups,
         cost.requests(),
         Kafka::connections_to(servers),
@@ -236,13 +237,13 @@ fn report(cost: &Cost, servers: &str, until_read: Duration) {
         until_read.as_secs_f64() * 1e3,
     );
     println!(
-        "              {} in {} looks",
+        "              {} in {} polls",
         per_look.join(", "),
         cost.looks.count
     );
 }
 
-/// Takes what comes, until then.
+/// Receives wake-ups until `until`.
 async fn drain(wakeups: &mut Wakeups, mut until: std::pin::Pin<&mut tokio::time::Sleep>) {
     loop {
         tokio::select! {
@@ -253,7 +254,7 @@ async fn drain(wakeups: &mut Wakeups, mut until: std::pin::Pin<&mut tokio::time:
     }
 }
 
-/// This process's CPU time, in ticks of 10 ms.
+/// CPU time of this process, in ticks of 10 ms.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();

@@ -1,4 +1,4 @@
-//! What pollers tell while they look, from one of librdkafka's reports of its requests to another.
+//! Sums what pollers report, between two of librdkafka's reports of its requests.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use lagrange::kafka::connection::Identity;
 use lagrange::kafka::observer::Observer;
 
-/// Adds up what pollers tell.
+/// An observer that sums the reports.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Mutex<Sum>);
 
-/// Looks and requests since the report that the sum begins with.
+/// Polls and requests since the report at which the sum begins.
 #[derive(Debug, Default)]
 struct Sum {
     looks: Vec<Duration>,
     requests: BTreeMap<String, u64>,
-    /// As of the last report: what has come since belongs to the next.
+    /// Number of polls at the last report. Later polls belong to the next report.
     reported: usize,
-    /// The report that it begins with has come: what that says was before.
+    /// Whether the first report has come; it counts requests of earlier polls.
     begun: bool,
 }
 
-/// What a look costs on average.
+/// Average cost of a poll.
 #[derive(Debug)]
 pub(crate) struct Looks {
     pub(crate) count: usize,
@@ -31,12 +31,12 @@ pub(crate) struct Looks {
 }
 
 impl Told {
-    /// Begins anew, with the next report.
+    /// Starts again, at the next report.
     pub(crate) fn begin(&self) {
         *self.0.lock().unwrap() = Sum::default();
     }
 
-    /// Looks from the first report to the last.
+    /// The polls from the first report to the last.
     pub(crate) fn looks(&self) -> Looks {
         let sum = self.0.lock().unwrap();
         let looks = &sum.looks[..sum.reported];
@@ -61,7 +61,7 @@ impl Observer for Told {
         }
     }
 
-    /// Comes right after a look, for each kind, when there has been a report.
+    /// Is called right after a poll, once for each kind of request, if there was a report.
     fn requested(&self, _: &Identity, api: &str, count: u64) {
         let mut sum = self.0.lock().unwrap();
         if !sum.begun {
@@ -69,7 +69,7 @@ impl Observer for Told {
             return;
         }
         if sum.looks.is_empty() {
-            // Still the report that it begins with.
+            // This still belongs to the first report.
             return;
         }
         sum.reported = sum.looks.len();
@@ -79,7 +79,7 @@ impl Observer for Told {
     fn connected(&self, _: &Identity, _: u64) {}
 
     fn failed(&self, _: &Identity, category: &'static str) {
-        panic!("something could not be read: {category}");
+        panic!("a poll failed: {category}");
     }
 
     fn forgotten(&self, _: &Identity) {}

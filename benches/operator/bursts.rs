@@ -1,5 +1,4 @@
-//! How soon a burst is answered: from the moment the last record is acknowledged to the write of
-//! `/scale`.
+//! Reaction time to a burst: from the acknowledgement of its last record to the write of `/scale`.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +10,13 @@ use tokio::sync::mpsc;
 
 use crate::scene::Scene;
 
-/// More than any burst is allowed to take.
+/// Timeout of a burst.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Not a divisor of the interval of looks, so that bursts fall anywhere between two.
+/// Not a divisor of the poll interval, so that bursts fall anywhere between two polls.
 const GAP: Duration = Duration::from_millis(3_700);
 
-/// Bursts to one group after another, each once: a second one would be held by the pacing of the
-/// first.
+/// Sends one burst to each of several groups. A second burst to a group would wait for the pacing
+/// of the first.
 pub(crate) async fn measure(scene: &Scene, bursts: usize) {
     let mut scaled = scaled(&scene.space);
     let mut times = Vec::new();
@@ -39,11 +38,11 @@ pub(crate) async fn measure(scene: &Scene, bursts: usize) {
     }
     times.sort();
     let Some(worst) = times.last() else {
-        println!("  no burst was answered");
+        println!("  no burst led to a scale");
         return;
     };
     println!(
-        "  from a burst to the scale       {:8.1} s median, {:.1} s worst, {} of {} bursts answered",
+        "  from a burst to the scale       {:8.1} s median, {:.1} s worst, {} of {} bursts",
         times[times.len() / 2].as_secs_f64(),
         worst.as_secs_f64(),
         times.len(),
@@ -51,7 +50,7 @@ pub(crate) async fn measure(scene: &Scene, bursts: usize) {
     );
 }
 
-/// Each Deployment that gets more replicas than one, once, and when that was seen.
+/// Each Deployment with more than one replica, once, with the time at which that was observed.
 fn scaled(space: &Space) -> mpsc::UnboundedReceiver<(String, Instant, i32)> {
     let (tell, told) = mpsc::unbounded_channel();
     let deployments = space.deployments();

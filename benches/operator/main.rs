@@ -1,12 +1,12 @@
-//! What the operator costs at rest and how soon it acts, with a real broker and a real API server:
+//! Cost of the operator at rest and its reaction time, with a real broker and a real API server:
 //! `make measure`.
 //!
-//! For each number of groups, all on one Kafka cluster: time until all are read, then memory, CPU,
-//! connections, requests per look and API writes over some quiet minutes, then the time from a
-//! burst of records to the scale that answers it. At last the time from the change of a Secret to
-//! the first read with it. `MEASURE_GROUPS=1,100`, `MEASURE_REST_SECONDS=180`, `MEASURE_BURSTS=12`
-//! and `MEASURE_SECRETS=8` change how much; no groups (`MEASURE_GROUPS=`) and no Secrets
-//! (`MEASURE_SECRETS=0`) leave that part out.
+//! For each number of groups, all on one Kafka cluster: time until all are read; memory, CPU,
+//! connections, requests per poll and API writes over some quiet minutes; time from a burst of
+//! records to the scale-up. Finally the time from the change of a Secret to the first read with it.
+//! `MEASURE_GROUPS=1,100`, `MEASURE_REST_SECONDS=180`, `MEASURE_BURSTS=12` and `MEASURE_SECRETS=8`
+//! change the amounts; no groups (`MEASURE_GROUPS=`) and no Secrets (`MEASURE_SECRETS=0`) leave
+//! that part out.
 
 #![allow(
     clippy::expect_used,
@@ -48,7 +48,7 @@ fn main() {
 }
 
 async fn measure(groups: usize, rest: Duration, bursts: usize) {
-    println!("{groups} groups, each with a member, 6 partitions and a look every 15 s");
+    println!("{groups} groups, each with a member, 6 partitions and a poll every 15 s");
     let scene = scene::Scene::new(groups).await;
     println!(
         "  until all are read              {:8.1} s",

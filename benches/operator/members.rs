@@ -1,4 +1,5 @@
-//! One idle member for each group, so that groups look as they do at work. Not what is measured.
+//! One idle member for each group, so that groups have members as in production. The members are
+//! not measured.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +19,7 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    /// One in each group, subscribed to the topic of the same name.
+    /// Starts one member in each group, subscribed to the topic of the same name.
     pub(crate) fn join(bootstrap: &str, names: &[String]) -> Self {
         let join = |name: &String| {
             let mut config = consumer_config(bootstrap, name);
@@ -34,7 +35,7 @@ impl Members {
             while !left.load(Ordering::Relaxed) {
                 for consumer in &consumers {
                     consumer.poll(Duration::ZERO);
-                    // A paused partition is not fetched, so that its lag stays.
+                    // Nothing is fetched from a paused partition, so its lag stays.
                     if let Ok(mine) = consumer.assignment() {
                         let _ = consumer.pause(&mine);
                     }

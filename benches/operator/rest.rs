@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use lagrange_testing::operator::Operator;
 
-/// First writes, first descriptions of members and the second look are over by then.
+/// Time for the first writes, the first descriptions of members and the second poll.
 const WARM_UP: Duration = Duration::from_secs(45);
 
-/// Everything that only grows.
+/// The counters.
 struct Counts {
     at: Instant,
     cpu: f64,
@@ -34,11 +34,11 @@ pub(crate) async fn measure(operator: &Operator, port: u16, lasting: Duration) {
         memory(pid, "VmHWM")
     );
     println!(
-        "  CPU                             {:8.2} s a minute",
+        "  CPU                             {:8.2} s per minute",
         (after.cpu - before.cpu) / minutes
     );
     println!(
-        "  connections to the broker       {:8} (the operator says {})",
+        "  connections to the broker       {:8} (the operator reports {})",
         connections(pid, port),
         operator.metric_sum("lagrange_kafka_connections{", "")
     );
@@ -55,18 +55,18 @@ pub(crate) async fn measure(operator: &Operator, port: u16, lasting: Duration) {
         .collect();
     let all: f64 = per_look.values().sum();
     println!(
-        "  requests                        {all:8.1} a look, {:.0} a minute",
+        "  requests                        {all:8.1} per poll, {:.0} per minute",
         all * looks / minutes
     );
     for (api, count) in per_look {
-        println!("    {api:<28}  {count:8.2} a look");
+        println!("    {api:<28}  {count:8.2} per poll");
     }
     println!(
-        "  API writes                      {:8.2} a minute",
+        "  API writes                      {:8.2} per minute",
         (after.writes - before.writes) / minutes
     );
     println!(
-        "  reconciles                      {:8.1} a minute, {:.1} looks",
+        "  reconciles                      {:8.1} per minute, {:.1} polls",
         (after.reconciles - before.reconciles) / minutes,
         looks / minutes
     );
@@ -103,7 +103,7 @@ fn requests(operator: &Operator) -> BTreeMap<String, f64> {
 /// User and system time.
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name may hold blanks; fields are counted from behind it.
+    // The name may contain blanks; count the fields after it.
     let fields: Vec<&str> = stat
         .rsplit(") ")
         .next()
@@ -111,11 +111,11 @@ fn cpu_seconds(pid: u32) -> f64 {
         .split_whitespace()
         .collect();
     let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    // USER_HZ is 100 on every architecture that Linux has.
+    // USER_HZ is 100 on every architecture of Linux.
     ticks / 100.0
 }
 
-/// A line of the status, in MiB.
+/// A value of `/proc/PID/status`, in MiB.
 fn memory(pid: u32, line: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let value = status.lines().find_map(|l| l.strip_prefix(line)).unwrap();

@@ -1,5 +1,5 @@
-//! What is measured: a namespace with so many groups, their members, and an operator that manages
-//! it.
+//! The setup that is measured: a namespace with groups and their members, and an operator that
+//! manages it.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::members::Members;
 
 const PARTITIONS: i32 = 6;
-/// Topics and Deployments are made so many at a time.
+/// Topics and Deployments that are created concurrently.
 const AT_A_TIME: usize = 8;
 
 /// Groups at rest.
@@ -25,7 +25,7 @@ pub(crate) struct Scene {
     pub(crate) operator: Operator,
     /// Topics, groups and Deployments have the same names.
     pub(crate) names: Vec<String>,
-    /// From the start of the operator until every group's lag was known.
+    /// Time from the start of the operator until every group's lag is known.
     pub(crate) until_read: Duration,
     _members: Members,
 }

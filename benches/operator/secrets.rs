@@ -1,5 +1,5 @@
-//! How soon a changed Secret is used: from the moment before it is written to the end of the first
-//! look with what it says. Behind TLS and SCRAM, as an operator with TLS is most often set up.
+//! Time until a changed Secret is used: from just before its write to the end of the first poll
+//! with the new value. With TLS and SCRAM, the most common setup with TLS.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,15 @@ use lagrange_testing::until::{secs, until};
 use serde_json::{Value, json};
 
 const NAME: &str = "renewed";
-/// More than any change is allowed to take.
+/// Timeout of a change.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Between two looks at log and metrics.
+/// Interval at which log and metrics are read.
 const STEP: Duration = Duration::from_millis(10);
-/// Not a divisor of the interval of looks, so that changes fall anywhere between two.
+/// Not a divisor of the poll interval, so that changes fall anywhere between two polls.
 const GAP: Duration = Duration::from_millis(3_700);
 
 pub(crate) async fn measure(changes: usize) {
-    println!("A Secret that changes, behind TLS and SCRAM, with a look every 15 s");
+    println!("a changed Secret, with TLS and SCRAM and a poll every 15 s");
     let kafka = Kafka::secure(1, Tokens::Jwt, &[]).await;
     let kubernetes = Kubernetes::shared().await;
     let space = kubernetes.namespace("secrets").await;
@@ -52,7 +52,7 @@ pub(crate) async fn measure(changes: usize) {
         until_lag(&space, "True").await;
         after_a_refusal.push(began.elapsed());
     }
-    report("to LagKnown, where the login was refused", after_a_refusal);
+    report("to LagKnown, after a refused login", after_a_refusal);
 }
 
 fn report(what: &str, mut times: Vec<Duration>) {
@@ -122,14 +122,14 @@ async fn set_up(kafka: &Kafka, space: &Space) {
     space.group(NAME, spec).await;
 }
 
-/// Until the operator has said so many times that it reads with new credentials, and has ended the
-/// look that began with that.
+/// Waits until the log has `times` lines about new credentials, and until the poll that began with
+/// them has ended.
 async fn until_read(operator: &Operator, times: usize) {
     let looks = || operator.metric_sum("lagrange_kafka_poll_seconds_count", "");
     let said = || operator.log().matches("reads with new credentials").count();
     let began = Instant::now();
-    // As of before it was said: looks are a second apart at least, so that one more is the one that
-    // began with it.
+    // The count before the log line: polls are at least a second apart, so that the next one is the
+    // one that began with the new credentials.
     let mut before = looks();
     while said() < times {
         assert!(began.elapsed() < PATIENCE, "{}", operator.log());
@@ -140,7 +140,7 @@ async fn until_read(operator: &Operator, times: usize) {
         }
     }
     while looks() <= before {
-        assert!(began.elapsed() < PATIENCE, "no look has ended");
+        assert!(began.elapsed() < PATIENCE, "no poll has ended");
         tokio::time::sleep(STEP).await;
     }
 }

@@ -8,20 +8,20 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use lagrange_core::api;
 use serde_json::Value;
 
-/// Prints the CustomResourceDefinitions, as `kubectl apply -f -` takes them.
+/// Prints the CustomResourceDefinitions, for `kubectl apply -f -`.
 #[derive(Args, Clone, Debug)]
 pub struct Crd {
-    /// Print only this one; both by default
+    /// Print only this definition; default: both
     #[arg(value_enum)]
     only: Option<Kind>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// What users write to have a consumer group sized
+    /// A consumer group to autoscale
     #[value(name = "consumergroups")]
     ConsumerGroups,
-    /// A Kafka cluster that many groups share
+    /// A connection to Kafka that many groups share
     #[value(name = "kafkaclusters")]
     KafkaClusters,
 }
@@ -41,10 +41,10 @@ pub enum Error {
     /// They could not be written as YAML.
     #[error("cannot write a definition as YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
-    /// They could not be written as JSON, which goes before.
+    /// They could not be written as JSON, which is the step before YAML.
     #[error("cannot write a definition as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// Nobody takes the output.
+    /// The output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -53,7 +53,7 @@ impl Crd {
     /// Prints the definitions.
     pub fn run(&self) -> Result<(), Error> {
         match self.print(&mut io::stdout().lock()) {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // A reader that closed the pipe needs no message.
             Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }
@@ -78,8 +78,8 @@ impl Crd {
     }
 }
 
-/// As a person would write it: bounds are floating point in the type, and whole numbers in every
-/// definition.
+/// As a person would write it: the type has floating-point bounds, but every definition has whole
+/// numbers.
 fn yaml(definition: &CustomResourceDefinition) -> Result<String, Error> {
     let mut value = serde_json::to_value(definition)?;
     whole_numbers(&mut value);
@@ -107,9 +107,9 @@ fn whole_numbers(value: &mut Value) {
 mod tests {
     use super::*;
 
-    /// `make crds` sets UPDATE.
+    /// `make crds` sets UPDATE to write the files.
     #[test]
-    fn committed_definitions_are_what_the_types_say() {
+    fn committed_definitions_match_the_types() {
         for definition in api::definitions() {
             let path = format!(
                 "{}/crds/{}.yaml",
@@ -123,7 +123,7 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 committed == text,
-                "{path} is not what crates/core/src/api says: run `make crds`"
+                "{path} differs from the types in crates/core/src/api: run `make crds`"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! `lagrange decide`: observations in, decisions out, as JSON lines. The very code that the
-//! operator decides with.
+//! `lagrange decide`: observations in, decisions out, as JSON lines. Uses the same code as the
+//! operator.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,16 +13,16 @@ use thiserror::Error;
 
 use super::manifest::{self, Unusable};
 
-/// How often another program should ask, in seconds: the interval that the law's windows are made
-/// for.
+/// How often another program should send an observation, in seconds: the interval that the windows
+/// of the autoscaling rules are made for.
 const INTERVAL: u64 = 15;
 
-/// Decide on recorded observations, at a desk
+/// Replay recorded observations offline
 ///
-/// Reads JSON lines: one init line with the settings (or --manifest), then one line for each look.
-/// Writes one line for each look: what the operator would do, why, until when, and every step on
-/// the way. The format is described in docs/decide.md. What is decided counts as done, so the next
-/// observation should show it.
+/// Reads JSON lines: one init line with the settings (or --manifest), then one line for each
+/// observation. Writes one line for each observation: what the operator would do, why, until when,
+/// and every step that led to it. docs/decide.md describes the format. Each decision counts as
+/// done, so the next observation should show it.
 #[derive(Debug, Args)]
 pub(super) struct Decide {
     /// Observations as JSON lines; - reads standard input
@@ -31,16 +31,17 @@ pub(super) struct Decide {
     /// ConsumerGroup to decide for, as YAML or JSON, instead of an init line
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// Answer each line at once, the init line too: for another program that drives the decision
+    /// Answer each line at once, including the init line, so that another program can drive the
+    /// decision
     #[arg(long)]
     stream: bool,
-    /// Hold each decision against the recorded one after its observation, and end at the first that
-    /// differs; say how many there were, and fail if there are none
+    /// Compare each decision with the recorded one after its observation and stop at the first that
+    /// differs; report how many there were, and fail if there are none
     #[arg(long)]
     check: bool,
 }
 
-/// Why nothing more could be decided.
+/// Why no further decision is possible.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
     /// A file that cannot be used.
@@ -49,24 +50,24 @@ pub(super) enum Failed {
     /// A line that cannot be used.
     #[error("line {number}: {source}")]
     Line {
-        /// Which, from 1.
+        /// Number of the line, from 1.
         number: usize,
-        /// Why.
+        /// The cause.
         source: BadLine,
     },
-    /// Not what the operator decided.
+    /// The decision differs from the operator's.
     #[error("line {number}: {field} was recorded as {told}, and is {here} here")]
     Differs {
-        /// Which line recorded it, from 1.
+        /// Number of the line that recorded it, from 1.
         number: usize,
         /// The first field that differs.
         field: String,
-        /// What the operator decided.
+        /// The recorded value.
         told: Value,
-        /// What is decided here.
+        /// The value of the replay.
         here: Value,
     },
-    /// Nothing was decided when this was recorded.
+    /// The recording has no decisions.
     #[error(
         "nothing to check: no line of the type decided after an observation; lagrange run --record writes one for each decision"
     )]
@@ -74,7 +75,7 @@ pub(super) enum Failed {
     /// The manifest cannot be managed.
     #[error(transparent)]
     Spec(#[from] BadLine),
-    /// The output is gone.
+    /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
@@ -89,7 +90,7 @@ impl Decide {
             self.answer(BufReader::new(file), output)
         };
         match result {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // A reader that closed the pipe needs no message.
             Err(Failed::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }
@@ -155,7 +156,7 @@ impl Decide {
     }
 }
 
-/// Whether the operator decided the same.
+/// Compares a decision with the recorded one.
 fn same(number: usize, told: &Answer, here: &Answer) -> Result<(), Failed> {
     let Some((field, told, here)) = told.difference(here) else {
         return Ok(());
@@ -179,7 +180,7 @@ mod tests {
     use lagrange_fuzz::{assert_is_one_line, file, fuzz};
 
     #[test]
-    fn a_mangled_recording_fails_by_a_line_that_says_why() {
+    fn a_mangled_recording_fails_with_one_line() {
         let recorded = file("tests/recordings/morning.jsonl");
         let some: Vec<&str> = recorded.lines().take(6).collect();
         let decide = Decide {

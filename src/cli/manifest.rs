@@ -1,5 +1,5 @@
-//! What users write as YAML or JSON: a ConsumerGroup, refused where the API server would refuse it,
-//! and a plant. Reads text; what is wrong is one sentence.
+//! Reads a ConsumerGroup or a plant from YAML or JSON. Rejects what the API server would reject,
+//! with one sentence for what is wrong.
 
 use std::fs;
 use std::io;
@@ -12,27 +12,27 @@ use serde_json::Value;
 use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
 use thiserror::Error;
 
-/// The kind that is looked for.
+/// The kind to find.
 const KIND: &str = "ConsumerGroup";
-/// How alike a field has to be to one that is not known, so that it may be meant: what clap asks of
-/// options.
+/// How similar a known field must be to an unknown one to be suggested: the same threshold as
+/// clap's for options.
 const ALIKE: f64 = 0.7;
 
 /// Why a file cannot be used.
 #[derive(Debug, Error)]
 pub(super) enum Unusable {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{}: {source}", path.display())]
     Read {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is not what it should be.
+    /// The content is not valid.
     #[error("{}: {problem}", path.display())]
     Content {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong, and what to write instead.
         problem: String,
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path) -> Result<String, Unusable> {
     })
 }
 
-/// What `parse` makes of a file.
+/// Reads a file and parses it with `parse`.
 pub(super) fn parsed<T>(
     path: &Path,
     parse: impl Fn(&str) -> Result<T, String>,
@@ -57,16 +57,16 @@ pub(super) fn parsed<T>(
     })
 }
 
-/// The one ConsumerGroup in a text; other objects are passed over.
+/// The one ConsumerGroup in a text; other objects are ignored.
 pub(super) fn group(text: &str) -> Result<ConsumerGroup, String> {
     let objects = documents(text)?;
     let is_group = |object: &&Value| object.get("kind").and_then(Value::as_str) == Some(KIND);
     let mut groups = objects.iter().filter(is_group);
     let group = match (groups.next(), groups.next()) {
         (Some(group), None) => group,
-        (None, _) => return Err(format!("no {KIND} in it (kind: {KIND})")),
+        (None, _) => return Err(format!("no {KIND} found (kind: {KIND})")),
         (Some(_), Some(_)) => {
-            return Err(format!("more than one {KIND} in it: give a file with one"));
+            return Err(format!("more than one {KIND} found: give a file with one"));
         }
     };
     let known = format!("{}/{}", api::GROUP, api::VERSION);
@@ -78,7 +78,7 @@ pub(super) fn group(text: &str) -> Result<ConsumerGroup, String> {
     }
     let bad = |problem: String| format!("not a {KIND}: {problem}");
     let (read, unknown) = mistake::read_with_unknown(group).map_err(bad)?;
-    // The type of the resource says these two, so that reading it passes them over.
+    // The type of the resource has these two as constants; parsing ignores them.
     let is_known = |path: &&String| matches!(path.as_str(), "apiVersion" | "kind");
     match unknown.iter().find(|path| !is_known(path)) {
         None => Ok(read),
@@ -90,16 +90,16 @@ pub(super) fn group(text: &str) -> Result<ConsumerGroup, String> {
 pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     match documents(text)?.as_slice() {
         [document] => mistake::read(document),
-        [] => Err("nothing in it".to_owned()),
+        [] => Err("the file is empty".to_owned()),
         more => Err(format!(
-            "{} documents in it: give a file with one",
+            "{} documents found: give a file with one",
             more.len()
         )),
     }
 }
 
-/// The documents of YAML or JSON. An error is one line that names the place; no picture of it,
-/// which takes ten.
+/// The documents of YAML or JSON. An error is one line that names the position, without the
+/// excerpt of ten lines that the library can draw.
 fn documents(text: &str) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple(text).map_err(|error| {
         let mut options = RenderOptions::new(&UserMessageFormatter);
@@ -108,7 +108,7 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
     })
 }
 
-/// A field that is not in the schema, with the one that may be meant.
+/// The message for a field that is not in the schema, with a suggestion.
 fn unknown_field(path: &str) -> String {
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
     let alike = fields(parent).into_iter().map(|field| {
@@ -119,7 +119,7 @@ fn unknown_field(path: &str) -> String {
     let nearest = alike.max_by(|(a, _), (b, _)| a.total_cmp(b));
     let advice = nearest.map_or_else(
         || "remove it".to_owned(),
-        |(_, field)| format!("do you mean {field}?"),
+        |(_, field)| format!("did you mean {field}?"),
     );
     format!("unknown field {}; {advice}", clean(path))
 }
@@ -131,7 +131,7 @@ fn fields(path: &str) -> Vec<String> {
     let schema = schema.and_then(|version| version.schema?.open_api_v3_schema);
     let mut schema = schema.and_then(|schema| serde_json::to_value(schema).ok());
     for part in path.split('.').filter(|part| !part.is_empty()) {
-        // Of a list its items.
+        // `items[0]` is a list: take the schema of its items.
         let name = part.split('[').next().unwrap_or(part);
         schema = schema.and_then(|mut schema| {
             let mut part = schema.get_mut("properties")?.get_mut(name)?.take();
@@ -171,12 +171,12 @@ mod tests {
     #[case(
         "maxReplicas: 20",
         "maxReplica: 12",
-        "not a ConsumerGroup: unknown field spec.maxReplica; do you mean maxReplicas?"
+        "not a ConsumerGroup: unknown field spec.maxReplica; did you mean maxReplicas?"
     )]
     #[case(
         "maxDelay: 60s",
         "maxdelay: 60s",
-        "not a ConsumerGroup: unknown field spec.objective.maxdelay; do you mean maxDelay?"
+        "not a ConsumerGroup: unknown field spec.objective.maxdelay; did you mean maxDelay?"
     )]
     #[case(
         "name: fulfillment\n  namespace",
@@ -186,7 +186,7 @@ mod tests {
     #[case(
         "spec:\n",
         "spce: 1\nspec:\n",
-        "not a ConsumerGroup: unknown field spce; do you mean spec?"
+        "not a ConsumerGroup: unknown field spce; did you mean spec?"
     )]
     #[case(
         "maxReplicas: 20",
@@ -221,7 +221,7 @@ mod tests {
     #[case(
         "kind: ConsumerGroup",
         "kind: Deployment",
-        "no ConsumerGroup in it (kind: ConsumerGroup)"
+        "no ConsumerGroup found (kind: ConsumerGroup)"
     )]
     fn what_the_api_server_would_refuse_is_refused(
         #[case] from: &str,
@@ -232,18 +232,18 @@ mod tests {
     }
 
     #[test]
-    fn of_several_objects_the_group_is_taken_and_of_two_groups_neither() {
+    fn other_objects_are_ignored_and_two_groups_are_refused() {
         let one = file("examples/max-delay.yaml");
         let beside = format!("apiVersion: v1\nkind: Service\nanything: 1\n---\n{one}");
         assert!(group(&beside).is_ok());
         let two = group(&format!("{one}\n---\n{one}")).unwrap_err();
         assert_eq!(
             two,
-            "more than one ConsumerGroup in it: give a file with one"
+            "more than one ConsumerGroup found: give a file with one"
         );
     }
 
-    /// Regression: ten lines of a picture, and advice to call a function of the library.
+    /// Regression: the message had an excerpt of ten lines and advice to call a library function.
     #[rstest]
     #[case("topics: [orders", "not YAML: ")]
     #[case(
@@ -251,7 +251,10 @@ mod tests {
         "not YAML: duplicate mapping key `a` is not allowed here at line 2, column 1"
     )]
     #[case("a:\n  - b\n c: 1\n", "not YAML: ")]
-    fn what_is_no_yaml_is_told_in_one_line_with_its_place(#[case] text: &str, #[case] says: &str) {
+    fn invalid_yaml_is_reported_in_one_line_with_its_position(
+        #[case] text: &str,
+        #[case] says: &str,
+    ) {
         let error = group(text).unwrap_err();
         assert!(error.starts_with(says), "{error}");
         assert!(error.contains("line ") && !error.contains('\n'), "{error}");
@@ -264,9 +267,9 @@ mod tests {
         "startSeconds: write a list of 3, not 2 of them"
     )]
     #[case("skwe: 1", "no field skwe; there are ")]
-    #[case("a: 1\n---\nb: 2\n", "2 documents in it: give a file with one")]
-    #[case("", "nothing in it")]
-    fn a_plant_that_is_none_says_what_to_write(#[case] text: &str, #[case] says: &str) {
+    #[case("a: 1\n---\nb: 2\n", "2 documents found: give a file with one")]
+    #[case("", "the file is empty")]
+    fn an_invalid_plant_reports_what_to_write(#[case] text: &str, #[case] says: &str) {
         let error = document::<Parameters>(text).unwrap_err();
         assert!(error.contains(says), "{error}");
         for word in ["f64", "i64", "tuple", "struct", "from_str"] {
@@ -274,9 +277,9 @@ mod tests {
         }
     }
 
-    /// Nine times nine times nine and so on: a few lines that would be gigabytes.
+    /// Nested aliases: a few lines that would expand to gigabytes.
     #[test]
-    fn a_manifest_that_grows_beyond_measure_is_refused() {
+    fn a_manifest_that_expands_to_gigabytes_is_refused() {
         let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
         for level in 1..12 {
             let before = format!("*a{},", level - 1).repeat(9);
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_is_nested_beyond_measure_is_refused() {
+    fn a_manifest_that_is_nested_too_deep_is_refused() {
         for nest in ["[", "{a: ", "- ", "? ", "!t [", "- - "] {
             let text = format!("kind: ConsumerGroup\nspec: {}", nest.repeat(100_000));
             assert_is_one_line(&in_a_line(&group(&text).unwrap_err()));
@@ -295,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mangled_manifest_fails_by_a_line_that_says_why() {
+    fn a_mangled_manifest_fails_with_one_line() {
         let cyclic = "kind: ConsumerGroup\nspec: &a {b: [*a, *a]}\n---\nkind: Deployment\n";
         let examples = [file("examples/max-delay.yaml"), cyclic.to_owned()];
         fuzz(&examples, |bytes| {
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mangled_plant_fails_by_a_line_that_says_why() {
+    fn a_mangled_plant_fails_with_one_line() {
         let plant = "topics: {orders: 24}\nconsumerRate: 200\nassignor: range\nskew: 0.3\nstartSeconds: [20, 30, 60]\n\
                      commitIntervalSeconds: 5\ninitialReplicas: 2\n";
         fuzz(&[plant], |bytes| {

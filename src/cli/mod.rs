@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand. Parses, hands over, and turns the outcome into an
-//! exit code and one line.
+//! The command line: one file per subcommand. Parses the arguments, runs the subcommand, and turns
+//! its outcome into an exit code and one line.
 
 pub mod crd;
 mod decide;
@@ -20,12 +20,12 @@ use std::{
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 use lagrange_core::text;
 
-/// Sizes Kafka consumer groups.
+/// Autoscales Kafka consumer groups.
 ///
-/// Lagrange is a Kubernetes operator. Apply one ConsumerGroup beside a consumer Deployment, and it
-/// reads the group's lag, partitions and state from Kafka, works out how many replicas the group
-/// needs, never goes past the number that can be given a partition, and spaces its actions out,
-/// because each makes the group rebalance.
+/// Lagrange is a Kubernetes operator. Add one ConsumerGroup resource beside a consumer Deployment.
+/// Lagrange reads the group's lag, partitions and state from Kafka and sets the number of replicas
+/// that the group needs, never more than can be given a partition. It spaces its actions, because
+/// each one makes the group rebalance.
 #[derive(Debug, Parser)]
 #[command(
     name = "lagrange",
@@ -43,15 +43,15 @@ struct Cli {
 enum Command {
     /// Run the operator until SIGTERM or Ctrl-C
     Run(Box<run::Run>),
-    /// Print the CustomResourceDefinitions, as kubectl apply -f - takes them
+    /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crd(crd::Crd),
-    /// Decide on recorded observations, at a desk
+    /// Replay recorded observations offline
     Decide(decide::Decide),
     Simulate(Box<simulate::Simulate>),
 }
 
-/// Does what the arguments of the process say. Exit codes: 0 done, 1 could not, 2 the command line
-/// makes no sense.
+/// Runs the command that the arguments name. Exit codes: 0 success, 1 failure, 2 invalid command
+/// line.
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(cli) => match cli.command {
@@ -64,8 +64,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help names the environment variables without their values: what it prints should not depend on
-/// where. A value that begins with a minus is a value, and refused as one.
+/// Help names the environment variables without their values, so that its text does not depend on
+/// the environment. A value that begins with a minus is treated as a value, and rejected as one.
 fn command() -> clap::Command {
     let mut command = Cli::command();
     for name in ["run", "decide", "simulate"] {
@@ -89,12 +89,12 @@ fn parse(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Cli, c
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
 }
 
-/// Help and version as they are, anything else in one line, so that it survives as the last line of
-/// a pod's log.
+/// Prints help and version as they are, and any other error in one line, so that the last line of a
+/// pod's log has all of it.
 fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // A reader that closed the pipe needs no message.
             let _ = error.print();
             ExitCode::SUCCESS
         }
@@ -119,7 +119,7 @@ fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
     }
 }
 
-/// Writes the reason of an end to standard error, where there may be nobody to read it.
+/// Writes the reason for the end of the process to standard error, and ignores a closed one.
 fn complain(reason: &str) {
     let _ = writeln!(io::stderr(), "lagrange: {}", in_a_line(reason));
 }
@@ -127,14 +127,14 @@ fn complain(reason: &str) {
 /// Longest message, in characters.
 const LONGEST: usize = 2_000;
 
-/// A message as one line that a terminal shows as it is: what was read may be quoted in it, and
-/// YAML's errors draw the place.
+/// A message as one line that is safe to print on a terminal: it may quote input, and YAML's errors
+/// draw the place.
 fn in_a_line(reason: &str) -> String {
     let words: Vec<&str> = reason.split_whitespace().collect();
     text::clean_to(&words.join(" "), LONGEST)
 }
 
-/// clap's message without its usage, and where to look when it gives no advice itself.
+/// clap's message without its usage, with a pointer to the help if it gives no advice itself.
 fn one_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let lines = rendered
@@ -197,7 +197,7 @@ mod tests {
     #[case(&["simulate", "--late-after", "-1m"])]
     #[case(&["walk"])]
     #[case(&["run", "extra"])]
-    fn a_mistake_is_answered_in_one_line(#[case] args: &[&str]) {
+    fn a_mistake_is_reported_in_one_line(#[case] args: &[&str]) {
         let error = parse(["lagrange"].iter().chain(args)).unwrap_err();
         let line = one_line(&error);
         assert!(!line.contains('\n'));

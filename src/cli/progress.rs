@@ -1,30 +1,29 @@
-//! How far a long run is, on a terminal; nowhere else, and not of a run that is over before anybody
-//! wonders.
+//! The progress of a long run, shown only on a terminal; short runs show nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A run that takes less shows nothing.
+/// A shorter run shows nothing.
 const AFTER: Duration = Duration::from_secs(2);
-/// How often it is drawn.
+/// Interval of drawing.
 const EACH: Duration = Duration::from_millis(200);
 
-/// Taken away from the screen when it is dropped.
+/// Cleared from the screen when it is dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
     began: Instant,
-    /// Milliseconds after the beginning at which it is drawn next.
+    /// Time of the next drawing, in milliseconds since the beginning.
     due: AtomicU64,
 }
 
 impl Progress {
-    /// Over so much work.
+    /// For this amount of work.
     pub(super) fn over(work: i64) -> Self {
         let bar =
             ProgressBar::with_draw_target(Some(work.unsigned_abs()), ProgressDrawTarget::hidden());
-        // Without unknown fields it cannot fail.
+        // The template has only known fields, so this cannot fail.
         if let Ok(style) = ProgressStyle::with_template("simulating: {percent} %, {eta} left") {
             bar.set_style(style);
         }
@@ -35,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// So much more is done.
+    /// Adds finished work.
     pub(super) fn passed(&self, work: i64) {
         self.bar.inc(work.unsigned_abs());
         let now = millis(self.began.elapsed());

@@ -1,4 +1,5 @@
-//! `lagrange run`: builds everything, connects it, and waits for the end. Decides nothing itself.
+//! `lagrange run`: builds all parts, connects them, and waits for the end. Makes no decisions
+//! itself.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -21,10 +22,10 @@ use crate::process::shutdown::{self, Ended, Tasks};
 use crate::process::{descriptors, logging, memory};
 use crate::recording::{self, Recorder};
 
-/// Connections to Kafka that have not closed by then are left to the end of the process.
+/// Time for connections to Kafka to close. The end of the process closes the rest.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
-/// Bytes of memory that are taken for granted where the system does not say: what the chart gives.
+/// Bytes of memory to assume if the system reports no limit: what the chart gives.
 const UNKNOWN_MEMORY: u64 = 256 << 20;
 
 /// Arguments of `lagrange run`.
@@ -46,14 +47,14 @@ impl Run {
             return give_up("cannot start threads: raise the limit on processes");
         };
         let ended = main.block_on(operate(self.options, workers.handle()));
-        // Not a plain drop: that waits for calls into librdkafka, which may hang.
+        // A plain drop would wait for calls into librdkafka, which may hang.
         workers.shutdown_background();
         let code = match ended {
             Ok(Ended::Orderly) => {
                 info!("stopped");
                 return ExitCode::SUCCESS;
             }
-            // Every action is written ahead, so that nothing is lost with a task left behind.
+            // Every action is in the status before it is made, so leaving a task loses nothing.
             Ok(Ended::Overdue(_)) => 0,
             Ok(Ended::AtOnce(signal)) => 128 + signal.number(),
             Ok(Ended::Failed(failure)) => {
@@ -62,14 +63,14 @@ impl Run {
             }
             Err(reason) => return give_up(&reason),
         };
-        // Threads of librdkafka may be left. Handlers that run at exit free what OpenSSL holds
-        // under their feet, which ends in an abort about once in 300 times; so without them.
+        // Threads of librdkafka may still run. Exit handlers free memory of OpenSSL that these
+        // threads use, which aborts the process about once in 300 times. So exit without handlers.
         signal_hook::low_level::exit(code)
     }
 }
 
-/// Two threads at least, so that one hung call does not stop all; a node's many cores are of no use
-/// to us.
+/// At least two threads, so that one hung call does not stop all; at most four, because more cores
+/// do not help.
 fn workers() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Builder::new_multi_thread()
@@ -78,7 +79,7 @@ fn workers() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// One line that says why, in the form of the log if that is on.
+/// Writes the reason in one line: to the log, or to standard error if the log is off.
 fn give_up(reason: &str) -> ExitCode {
     if tracing::enabled!(Level::ERROR) {
         error!("{reason}");
@@ -130,7 +131,7 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
     Ok(supervisor.run(signals, options.shutdown_grace).await)
 }
 
-/// Everything that needs the API server.
+/// The parts that need the API server.
 struct Operator {
     options: Options,
     api_server: Gate,
@@ -140,8 +141,8 @@ struct Operator {
     tasks: Tasks,
 }
 
-/// The bounds on all clusters, for clusters of up to so many brokers: one of them has to fit beside
-/// small ones.
+/// The bounds on all clusters, for clusters of up to this many brokers: one of them has to fit
+/// beside small ones.
 fn kafka_bounds(brokers_per_cluster: usize, budget: &Budget) -> Bounds {
     Bounds {
         brokers_per_cluster,
@@ -164,7 +165,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Starts what the process is for.
+    /// Starts the controllers and the pollers.
     fn operate(self, cluster: &Cluster) {
         let options = &self.options;
         let clock = Clock::start();
@@ -211,7 +212,7 @@ impl Operator {
         controller::start(setup, wakeups);
     }
 
-    /// Records a group, if one is to be recorded.
+    /// Starts recording, if a group is to be recorded.
     fn recorder(&self) -> Option<Recorder> {
         let Options {
             record,
@@ -228,8 +229,8 @@ impl Operator {
         Some(recorder)
     }
 
-    /// Gets as far as work can begin: an API server that answers, serves our resources and lets us
-    /// list them.
+    /// Prepares the start of work: the API server answers, serves the resources and allows listing
+    /// them.
     async fn reach(&self) -> Result<Cluster, AccessError> {
         let access = Access {
             kubeconfig: self.options.kubeconfig.clone(),
@@ -246,7 +247,7 @@ impl Operator {
     }
 }
 
-/// What the memory is for.
+/// How the memory is divided.
 fn budget(options: &Options) -> Budget {
     let told = options.memory_limit.map(|mebibytes| mebibytes << 20);
     let memory = told.or_else(memory::limit).unwrap_or(UNKNOWN_MEMORY);
@@ -260,7 +261,7 @@ fn budget(options: &Options) -> Budget {
     budget
 }
 
-/// Ends with the poller that fails; closes the connections when the process ends.
+/// Ends with an error when a poller fails. Closes the connections when the process ends.
 async fn keep(pool: Pool, mut failures: pool::Failures, tasks: Tasks) -> Result<(), PollerFailed> {
     let stop = tasks.stop();
     if let Some(failure) = stop.run_until_cancelled(failures.next()).await {

@@ -1,5 +1,5 @@
-//! What `lagrange run` can be told, by flag or by environment. Checked here once, so that nobody
-//! behind it checks again.
+//! The options of `lagrange run`, by flag or by environment. They are checked here once, so that no
+//! other code has to check them again.
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -9,10 +9,11 @@ use jiff::SignedDuration;
 use super::values::whole;
 use crate::process::logging::{LogFilter, LogFormat};
 
-/// Flags of `lagrange run`; a flag wins over its environment variable.
+/// Flags of `lagrange run`; a flag takes precedence over its environment variable.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Options {
-    /// Log lines for people (human) or one JSON object a line (json), on standard error
+    /// Format of the log on standard error: lines for people (human), or one JSON object a line
+    /// (json)
     #[arg(
         long,
         env = "LAGRANGE_LOG_FORMAT",
@@ -23,8 +24,7 @@ pub(super) struct Options {
     )]
     pub(super) log_format: LogFormat,
 
-    /// What is logged: a level (trace, debug, info, warn, error, off) or pairs such as
-    /// info,lagrange=debug
+    /// Log level (trace, debug, info, warn, error, off), or pairs such as info,lagrange=debug
     #[arg(
         long,
         env = "LAGRANGE_LOG_FILTER",
@@ -34,7 +34,7 @@ pub(super) struct Options {
     )]
     pub(super) log_filter: LogFilter,
 
-    /// Address of /healthz, /readyz and /metrics; port 0 takes a free one and logs it
+    /// Address of /healthz, /readyz and /metrics. With port 0 a free port is used and logged
     #[arg(
         long,
         env = "LAGRANGE_LISTEN_ADDRESS",
@@ -45,7 +45,7 @@ pub(super) struct Options {
     )]
     pub(super) listen_address: SocketAddr,
 
-    /// How long the process takes to end after SIGTERM at most, even when a call hangs; 1s to 60s.
+    /// Longest time that the process takes to end after SIGTERM, even when a call hangs; 1s to 60s.
     /// Keep it below the pod's terminationGracePeriodSeconds
     #[arg(
         long,
@@ -57,8 +57,9 @@ pub(super) struct Options {
     )]
     pub(super) shutdown_grace: Duration,
 
-    /// MiB of memory that the process may use, 64 to 1048576; how many partitions are read follows
-    /// from it. Without it what the container's control group allows, or the machine has
+    /// MiB of memory that the process may use, 64 to 1048576. The number of partitions that are
+    /// read follows from it. Default: what the container's control group allows, or what the
+    /// machine has
     #[arg(
         long,
         env = "LAGRANGE_MEMORY_LIMIT",
@@ -68,17 +69,17 @@ pub(super) struct Options {
     )]
     pub(super) memory_limit: Option<u64>,
 
-    /// Kubeconfig file to use; without it $KUBECONFIG, then ~/.kube/config, then the pod's service
+    /// Kubeconfig file to use. Default: $KUBECONFIG, then ~/.kube/config, then the pod's service
     /// account
     #[arg(long, env = "LAGRANGE_KUBECONFIG", value_name = "FILE", help_heading = KUBERNETES)]
     pub(super) kubeconfig: Option<PathBuf>,
 
-    /// Context of the kubeconfig; without it the current one
+    /// Context of the kubeconfig. Default: the current one
     #[arg(long, env = "LAGRANGE_CONTEXT", value_name = "NAME", help_heading = KUBERNETES)]
     pub(super) context: Option<String>,
 
-    /// Namespace whose resources are managed; repeat the flag or separate by commas. Without it all
-    /// namespaces, which takes cluster-wide rights
+    /// Namespace whose resources are managed; repeat the flag or separate by commas. Default: all
+    /// namespaces, which needs cluster-wide rights
     #[arg(
         long = "watch-namespace",
         env = "LAGRANGE_WATCH_NAMESPACES",
@@ -89,7 +90,7 @@ pub(super) struct Options {
     )]
     watch_namespace: Vec<Option<String>>,
 
-    /// How long one call to the Kubernetes API may take, retries included; 1s to 60s. At start also
+    /// Timeout of one call to the Kubernetes API, retries included; 1s to 60s. At start it is also
     /// how long the API server may stay unreachable before the process gives up
     #[arg(
         long,
@@ -101,7 +102,7 @@ pub(super) struct Options {
     )]
     pub(super) api_timeout: Duration,
 
-    /// How many ConsumerGroups are worked on at the same time; 1 to 256
+    /// Number of ConsumerGroups that are reconciled at the same time; 1 to 256
     #[arg(
         long,
         env = "LAGRANGE_CONCURRENCY",
@@ -112,8 +113,8 @@ pub(super) struct Options {
     )]
     pub(super) concurrency: u16,
 
-    /// How long one request to a Kafka broker may take before its answer counts as unknown; 500ms
-    /// to 10s. A dead broker delays a look at its cluster by this much
+    /// Timeout of one request to a Kafka broker, after which its answer counts as unknown; 500ms to
+    /// 10s. A dead broker delays a poll of its cluster by this much
     #[arg(
         long,
         env = "LAGRANGE_KAFKA_TIMEOUT",
@@ -124,8 +125,8 @@ pub(super) struct Options {
     )]
     pub(super) kafka_timeout: Duration,
 
-    /// How often a cluster is looked at that a ConsumerGroup names by bootstrapServers; 5s to 30s.
-    /// A KafkaCluster has its own spec.pollInterval
+    /// Poll interval of a cluster that a ConsumerGroup names by bootstrapServers; 5s to 30s. A
+    /// KafkaCluster has its own spec.pollInterval
     #[arg(
         long,
         env = "LAGRANGE_INLINE_POLL_INTERVAL",
@@ -151,7 +152,7 @@ pub(super) struct Options {
     pub(super) inline_connections: bool,
 
     /// Whether Kafka may be at a loopback or link-local address. In a pod these are the operator's
-    /// own sidecars and the cloud's metadata service, so leave it off but for tests on one machine
+    /// own sidecars and the cloud's metadata service, so enable it only for tests on one machine
     #[arg(
         long,
         env = "LAGRANGE_ALLOW_LOCAL_ADDRESSES",
@@ -165,8 +166,8 @@ pub(super) struct Options {
     )]
     pub(super) allow_local_addresses: bool,
 
-    /// How many different Kafka connections the ConsumerGroups of one namespace may use together; 1
-    /// to 1000. Beyond it a group says TooManyConnections
+    /// Number of different Kafka connections that the ConsumerGroups of one namespace may use
+    /// together; 1 to 1000. A group beyond it reports TooManyConnections
     #[arg(
         long,
         env = "LAGRANGE_MAX_CONNECTIONS_PER_NAMESPACE",
@@ -177,10 +178,10 @@ pub(super) struct Options {
     )]
     pub(super) max_connections_per_namespace: u16,
 
-    /// How many brokers a Kafka cluster may have, 1 to 10000: each of them takes a thread (100 KiB)
-    /// and up to four descriptors. All clusters together have as many threads as an eighth of the
-    /// memory holds, or half as many again as this. Beyond it a cluster is not read, and says
-    /// TooManyBrokers
+    /// Number of brokers that a Kafka cluster may have, 1 to 10000. Each broker takes a thread (100
+    /// KiB) and up to four descriptors. All clusters together may have as many threads as an eighth
+    /// of the memory holds, or one and a half times this number if that is more. A cluster beyond
+    /// it is not read and reports TooManyBrokers
     #[arg(
         long,
         env = "LAGRANGE_MAX_BROKERS_PER_CLUSTER",
@@ -191,9 +192,9 @@ pub(super) struct Options {
     )]
     pub(super) max_brokers_per_cluster: u16,
 
-    /// Namespace whose connections may log in as the operator itself: by the AWS role of its pod,
-    /// or its keytab; repeat the flag or separate by commas, empty for none. Without it the
-    /// operator's own namespace. Elsewhere a Secret is needed
+    /// Namespace whose connections may log in as the operator itself, by the AWS role of its pod or
+    /// by its keytab; repeat the flag or separate by commas, empty for none. Default: the
+    /// operator's own namespace. All others need a Secret
     #[arg(
         long,
         env = "LAGRANGE_AMBIENT_IDENTITY_NAMESPACES",
@@ -204,14 +205,14 @@ pub(super) struct Options {
     )]
     ambient_identity_namespaces: Vec<Option<String>>,
 
-    /// Record what is seen of a ConsumerGroup and decided for it, such as
+    /// Record the observations and decisions of a ConsumerGroup, such as
     /// shop/orders=/recordings/orders.jsonl, for lagrange decide. Appends; only its owner may read
     /// the file
     #[arg(long, env = "LAGRANGE_RECORD", value_name = "NAMESPACE/NAME=FILE", value_parser = record, help_heading = RECORDING)]
     pub(super) record: Option<Record>,
 
-    /// Most MiB that the recording takes, 2 to 65536: at half of it FILE becomes FILE.1, in place
-    /// of the one before
+    /// Most MiB that the recording takes, 2 to 65536. At half of it FILE becomes FILE.1 and
+    /// replaces the previous one
     #[arg(
         long,
         env = "LAGRANGE_RECORD_LIMIT",
@@ -226,11 +227,11 @@ pub(super) struct Options {
 /// Which ConsumerGroup is recorded, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its namespace.
+    /// Namespace of the ConsumerGroup.
     pub(super) namespace: String,
-    /// Its name.
+    /// Name of the ConsumerGroup.
     pub(super) name: String,
-    /// The file.
+    /// Path of the recording.
     pub(super) file: PathBuf,
 }
 
@@ -240,7 +241,7 @@ const KAFKA: &str = "Kafka";
 const RECORDING: &str = "Recording";
 
 impl Options {
-    /// The namespaces to watch, sorted, each once; empty means all.
+    /// The namespaces to watch, sorted and without duplicates; empty means all.
     pub(super) fn watch_namespaces(&self) -> Vec<&str> {
         let mut namespaces: Vec<_> = self
             .watch_namespace
@@ -253,8 +254,8 @@ impl Options {
         namespaces
     }
 
-    /// The namespaces whose connections may log in as the operator itself, which is in namespace
-    /// `own` if it is in a Pod.
+    /// The namespaces whose connections may log in as the operator itself. `own` is the namespace
+    /// of the operator, if it runs in a Pod.
     pub(super) fn ambient_identity_namespaces(&self, own: Option<String>) -> Vec<String> {
         if self.ambient_identity_namespaces.is_empty() {
             return own.into_iter().collect();
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_the_documentation() {
+    fn the_defaults_are_the_documented_ones() {
         let options = parse(&[]).unwrap();
         assert_eq!(options.log_format, LogFormat::Human);
         assert_eq!(options.listen_address.to_string(), "0.0.0.0:8080");
@@ -389,7 +390,7 @@ mod tests {
     #[case::outside_of_a_pod(&[], None, &[])]
     #[case::others(&["--ambient-identity-namespaces=kafka,shop"], Some("lagrange"), &["kafka", "shop"])]
     #[case::none(&["--ambient-identity-namespaces="], Some("lagrange"), &[])]
-    fn the_operators_identity_is_for_its_own_namespace_or_for_those_that_are_named(
+    fn the_operators_identity_is_for_its_own_or_the_named_namespaces(
         #[case] args: &[&str],
         #[case] own: Option<&str>,
         #[case] expected: &[&str],
@@ -402,7 +403,7 @@ mod tests {
     #[rstest]
     #[case(&["--inline-connections=false", "--allow-local-addresses=true"], false, true)]
     #[case(&["--inline-connections", "--allow-local-addresses"], true, true)]
-    fn switches_take_true_and_false_and_stand_alone_for_true(
+    fn a_switch_takes_true_or_false_and_alone_means_true(
         #[case] args: &[&str],
         #[case] inline: bool,
         #[case] local: bool,
@@ -437,7 +438,7 @@ mod tests {
     #[case("--memory-limit=256Mi", "write a whole number from 64 to 1048576")]
     #[case("--allow-local-addresses=yes", "possible values: true, false")]
     #[case("--log-filter=loud", "write a level")]
-    fn a_bad_value_is_answered_with_what_to_write(#[case] arg: &str, #[case] advice: &str) {
+    fn a_bad_value_is_reported_with_what_to_write(#[case] arg: &str, #[case] advice: &str) {
         let error = parse(&[arg]).unwrap_err();
         assert!(error.contains(advice), "{error}");
     }

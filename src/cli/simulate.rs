@@ -1,5 +1,5 @@
-//! `lagrange simulate`: a load through the very code that decides, beside other laws. Reads files,
-//! prints; the model itself is in [`lagrange_core::simulate`].
+//! `lagrange simulate`: runs a load through the operator's own code and other autoscalers. Reads
+//! files and prints; the model itself is in [`lagrange_core::simulate`].
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -15,29 +15,29 @@ use super::manifest::{self, Unusable};
 use super::progress::Progress;
 use super::values::whole;
 
-/// Columns where nobody says how many there are.
+/// Columns if the output is not a terminal.
 const WIDTH: usize = 100;
 
-/// What would have happened with these settings, and with another autoscaler
+/// Simulate a load with these settings, and with other autoscalers
 ///
-/// Runs a load through a model of topics, consumers and rebalances, second by second, and lets the
-/// code of the operator decide every 15 seconds as it would in a cluster. --compare runs other
-/// autoscalers over the same load. Prints what each cost: time over the objective, replica hours,
-/// rescales. What is modelled, and what is not, is in docs/simulate.md.
+/// Runs a load through a model of topics, consumers and rebalances, second by second. The
+/// operator's own code decides every 15 seconds, as it would in a cluster. --compare runs other
+/// autoscalers over the same load. Prints what each one cost: time over the objective, replica
+/// hours, rescales. docs/simulate.md describes what is modelled and what is not.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("input").required(true))]
 pub(super) struct Simulate {
-    /// ConsumerGroup to simulate, as YAML or JSON; other objects in the file are passed over
+    /// ConsumerGroup to simulate, as YAML or JSON; other objects in the file are ignored
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
-    /// Load: CSV of time and records per second, or the JSON that Prometheus answers a range query
-    /// with; - reads standard input
+    /// Load: CSV of time and records per second, or the JSON of a Prometheus range query; - reads
+    /// standard input
     #[arg(long, value_name = "FILE", group = "input")]
     load: Option<PathBuf>,
-    /// Load that is built in
+    /// Built-in load
     #[arg(long, value_name = "NAME", value_enum, group = "input")]
     trace: Option<Trace>,
-    /// Brings the load's highest value to so many records per second [built-in loads: 65 % of what
+    /// Scales the load to this highest value, in records per second [built-in loads: 65 % of what
     /// all consumers can do]
     #[arg(long, value_name = "RATE", value_parser = above_zero)]
     peak: Option<f64>,
@@ -48,51 +48,51 @@ pub(super) struct Simulate {
     /// loads: 24]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=10_000), help_heading = PLANT)]
     partitions: Option<u32>,
-    /// A topic and its partitions; instead of those of the manifest, and once for each
+    /// A topic and its partitions, instead of the manifest's topics; repeat for each topic
     #[arg(long, value_name = "NAME=N", value_parser = topic, help_heading = PLANT)]
     topic: Vec<(String, u32)>,
-    /// How the consumers share partitions, and so how they rebalance [default: range]
+    /// Assignor of the consumers, which also decides how they rebalance [default: range]
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = PLANT,
-        long_help = "How the consumers share partitions, and so how they rebalance: range, roundrobin, sticky (all stop), cooperative-sticky, or uniform (KIP-848) [default: range]")]
+        long_help = "Assignor of the consumers, which also decides how they rebalance: range, roundrobin, sticky (all stop), cooperative-sticky, or uniform (KIP-848) [default: range]")]
     assignor: Option<Assignor>,
-    /// How uneven partitions are: exponent of Zipf's law; 0 is about even [default: 0]
+    /// Skew of the load over the partitions: exponent of Zipf's law; 0 is about even [default: 0]
     #[arg(long, value_name = "EXPONENT", value_parser = number, help_heading = PLANT)]
     skew: Option<f64>,
-    /// Seconds from a pod's creation until it consumes: least, most likely, most [default:
+    /// Seconds from a pod's creation until it consumes: shortest, most likely, longest [default:
     /// 20,30,60]
     #[arg(long, value_name = "S,S,S", value_parser = three, help_heading = PLANT)]
     start_seconds: Option<(f64, f64, f64)>,
     /// Seconds between two commits of a consumer [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = whole::<i64>(1..=3_600), help_heading = PLANT)]
     commit_interval: Option<i64>,
-    /// Replicas at the start [default: what the load then takes at 70 % of their speed]
+    /// Replicas at the start [default: what the load at the start needs at 70 % of their speed]
     #[arg(long, value_name = "N", value_parser = whole::<i32>(0..=10_000), help_heading = PLANT)]
     initial_replicas: Option<i32>,
-    /// Plant file, YAML or JSON, with any number of the model: faults, pauses, noise. Options go
-    /// before it
+    /// Plant file, YAML or JSON, with any parameter of the model: faults, pauses, noise. Options
+    /// take precedence over it
     #[arg(long, value_name = "FILE", help_heading = PLANT)]
     plant: Option<PathBuf>,
-    /// Other laws over the same load, such as keda=lagThreshold:100,hpa-cpu=70,static=6; also
-    /// flink, kpa and numaflow
-    #[arg(long, value_name = "LAWS", value_parser = rivals)]
+    /// Other autoscalers to run over the same load, such as
+    /// keda=lagThreshold:100,hpa-cpu=70,static=6; also flink, kpa and numaflow
+    #[arg(long, value_name = "AUTOSCALERS", value_parser = rivals)]
     compare: Vec<Rivals>,
-    /// What counts as late [default: the manifest's maxDelay, or 60s]
+    /// Delay beyond which a record is late [default: the manifest's maxDelay, or 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     late_after: Option<Duration>,
-    /// How often Lagrange looks: the pollInterval of the cluster
+    /// Time between two polls: the pollInterval of the cluster
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15s")]
     poll_interval: Duration,
-    /// Replaces the process of the operator by a new one every so often; it goes on from the status
+    /// Restarts the operator's process at this interval; it continues from the status
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     restart_every: Option<Duration>,
-    /// Seed of all that is drawn; the same seed gives the same output
+    /// Seed of all random numbers; the same seed gives the same output
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX), default_value_t = 1)]
     seed: u64,
-    /// So many runs, each with the seed after the one before: figures are their mean and range, the
-    /// rest is of the first
+    /// Number of runs, each with the next seed: figures are their mean and range, everything else
+    /// is of the first run
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1_000), default_value_t = 1)]
     seeds: u64,
-    /// What is printed: a table with plots, JSON, CSV of every 15 seconds, or a picture
+    /// Output format: a table with plots, JSON, CSV of every 15 seconds, or a picture
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
@@ -107,11 +107,11 @@ enum Format {
     Svg,
 }
 
-/// One `--compare`.
+/// The value of one `--compare`.
 #[derive(Debug, Clone)]
 struct Rivals(Vec<Rival>);
 
-/// Why nothing was simulated.
+/// Why the simulation could not run.
 #[derive(Debug, Error)]
 pub(super) enum Failed {
     /// A file that cannot be used.
@@ -120,15 +120,15 @@ pub(super) enum Failed {
     /// A load that cannot be used.
     #[error("{}: {source}", path.display())]
     Load {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: LoadError,
     },
     /// Parts that do not fit together.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The output is gone.
+    /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
@@ -149,7 +149,7 @@ impl Simulate {
             Format::Svg => report::svg(&comparison, &outcomes),
         };
         match io::stdout().lock().write_all(text.as_bytes()) {
-            // Nothing is left to be said to a reader who closed the pipe.
+            // A reader that closed the pipe needs no message.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result.map_err(Failed::Write),
         }
@@ -191,7 +191,7 @@ impl Simulate {
         load.map_err(|source| Failed::Load { path, source })
     }
 
-    /// The plant file, and over it the options.
+    /// The plant file, overridden by the options.
     fn parameters(&self) -> Result<Parameters, Failed> {
         let mut parameters = match &self.plant {
             None => Parameters::default(),
@@ -213,7 +213,7 @@ impl Simulate {
     }
 }
 
-/// Columns of the terminal.
+/// Width of the terminal.
 fn width() -> usize {
     let is_terminal = io::stdout().is_terminal();
     let size = is_terminal.then(terminal_size::terminal_size).flatten();

@@ -1,5 +1,5 @@
-//! Values on the command line, each refused by a sentence that says what to write. clap's own
-//! parsers answer with ranges and errors of Rust's.
+//! Parsers of command line values. Each error says what to write; clap's own parsers report ranges
+//! and errors of Rust.
 
 use std::ops::RangeInclusive;
 
@@ -36,7 +36,7 @@ mod tests {
     #[case("1.5", Err("write a whole number from 1 to 256"))]
     #[case("256Mi", Err("write a whole number from 1 to 256"))]
     #[case("99999999999999999999", Err("write a whole number from 1 to 256"))]
-    fn numbers_out_of_bounds_are_answered_with_the_bounds(
+    fn a_number_out_of_bounds_is_reported_with_the_bounds(
         #[case] text: &str,
         #[case] expected: Result<u16, &str>,
     ) {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_an_upper_bound_has_none_in_the_answer() {
+    fn a_number_without_an_upper_bound_has_none_in_the_message() {
         let error = whole::<u64>(0..=u64::MAX)("-1").unwrap_err();
         assert_eq!(error, "write a whole number, 0 or more");
     }

@@ -1,5 +1,4 @@
-//! Fills a plan in: what keys of objects hold becomes certificates, passwords and tokens, each
-//! checked. Pure.
+//! Fills in a plan: values of keys become certificates, passwords and tokens, each checked. Pure.
 
 use jiff::Timestamp;
 use lagrange_core::api::{CertificateSource, OauthSpec, SaslMechanism, SaslSpec, TlsSpec};
@@ -12,10 +11,10 @@ use crate::kafka::connection::security::{ClientCertificate, PasswordMechanism, S
 use crate::kafka::token::credentials::AwsCredentials;
 use crate::kafka::token::oidc::OidcConfig;
 
-/// Authorities of one connection: more than all those that browsers trust.
+/// Most bytes of CA certificates of one connection; all CAs that browsers trust take less.
 const LONGEST_AUTHORITIES: usize = 1 << 19;
 
-/// Fills a plan in.
+/// Fills in a plan.
 pub(super) struct Filling<'a, H> {
     pub(super) held: &'a H,
     pub(super) system: Option<&'a Secret>,
@@ -29,7 +28,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
             Held::Value(value) if value.bytes().is_empty() => {
                 Err(Unusable::Empty(object.clone(), key.to_owned()))
             }
-            // It would end there for librdkafka, which is in C.
+            // librdkafka is in C: the value would end there.
             Held::Value(value) if value.bytes().contains(&0) => Err(Unusable::Control(
                 object.clone(),
                 key.to_owned(),
@@ -48,7 +47,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
         }
     }
 
-    /// What one logs in with.
+    /// A value to log in with, such as a user name or a password.
     fn login(&self, secret: &str, key: &str) -> Result<Secret, Unusable> {
         let object = in_secret(secret);
         let value = self.value(&object, key)?;
@@ -57,8 +56,8 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
             Some(text) if text.ends_with(['\n', '\r']) => {
                 Err(Unusable::LineBreak(object, key.to_owned()))
             }
-            // SCRAM allows none (RFC 4013), a bearer's secret neither; a tab in a password of PLAIN
-            // works.
+            // SCRAM (RFC 4013) and a bearer's secret allow no control character; a tab in a PLAIN
+            // password works.
             Some(text) if text.contains(|c: char| c.is_control() && c != '\t') => Err(
                 Unusable::Control(object, key.to_owned(), "a control character"),
             ),
@@ -91,7 +90,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
         })
     }
 
-    /// All certificates one after the other; `None`: none are named.
+    /// All CA certificates, concatenated; `None` if none are named.
     fn authorities(
         &self,
         sources: Option<&[CertificateSource]>,
@@ -113,7 +112,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
         Ok((!all.is_empty()).then(|| Secret::new(all)))
     }
 
-    /// `None` cannot come of a plan that was checked.
+    /// A checked plan never gives `None`.
     pub(super) fn sasl(&self, sasl: &SaslSpec) -> Result<Option<Sasl>, Unusable> {
         let mechanism = match sasl.mechanism {
             SaslMechanism::Plain => PasswordMechanism::Plain,
@@ -183,7 +182,7 @@ impl<H: Fn(&Reference, &str) -> Held> Filling<'_, H> {
                 .collect(),
             trusted_certificates: authorities.map(|authorities| authorities.bytes().to_vec()),
             allow_insecure: self.allow_insecure,
-            // Whoever opens the client knows what its process allows.
+            // Set by the code that opens the client, from the flags of the process.
             allow_local_addresses: false,
         })
     }

@@ -1,5 +1,5 @@
-//! Makes a connection of what the user wrote and of what Secrets and ConfigMaps hold. Pure: whoever
-//! has read the objects hands over what they hold.
+//! Makes a connection from the resource and from the values in Secrets and ConfigMaps. Pure: the
+//! caller reads the objects and passes their values.
 
 use std::sync::Arc;
 
@@ -18,85 +18,90 @@ mod filling;
 
 use filling::Filling;
 
-/// What a key of an object holds, as far as it can be said.
+/// The value of a key of an object, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// This.
+    /// The value.
     Value(Secret),
-    /// More than these bytes.
+    /// The value is longer than this number of bytes.
     TooLong(usize),
-    /// Together with what else the namespace names, more than these bytes.
+    /// All values that the namespace names are together longer than this number of bytes.
     TooMuch(usize),
     /// The object has no such key.
     NoKey,
-    /// There is no such object.
+    /// The object does not exist.
     NoObject,
-    /// The object cannot be read; why, and what to do.
+    /// The object cannot be read; the text says why, and what to do.
     Unreadable(Arc<str>),
 }
 
-/// Why a connection cannot be made of what there is. The texts name objects and keys, and never
-/// what they hold.
+/// Why a connection cannot be made. The texts name objects and keys, never their values.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unusable {
-    /// An object is not there.
+    /// An object does not exist.
     #[error("{0} does not exist: create it, or correct the name")]
     NoObject(Reference),
-    /// An object may not be read.
+    /// An object cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(Reference, Arc<str>),
     /// An object lacks a key.
     #[error("{0} has no key {1}: add it, or name another")]
     NoKey(Reference, String),
-    /// A value is no credential.
-    #[error("{0} has more than {2} bytes in key {1}: no credentials are so long")]
+    /// A value is too long for a credential.
+    #[error("{0} has more than {2} bytes in key {1}, which is too long for credentials")]
     ValueTooLong(Reference, String, usize),
     /// A value is empty.
-    #[error("{0} has nothing in key {1}")]
+    #[error("{0} has an empty key {1}: write the value")]
     Empty(Reference, String),
-    /// A password is no text.
-    #[error("{0} has something other than text in key {1}")]
+    /// A password is not text.
+    #[error("{0} has a value in key {1} that is not text: write it as UTF-8")]
     NotText(Reference, String),
     /// A password ends with a line break.
     #[error(
-        "{0} has a line break at the end of key {1}, which no login has: write the value without it (printf instead of echo, or echo -n)"
+        "{0} has a line break at the end of key {1}: write the value without it (printf instead of \
+         echo, or echo -n)"
     )]
     LineBreak(Reference, String),
-    /// A value has a character that no login, certificate or key has.
+    /// A value has a character that no login, certificate or key allows.
     #[error(
-        "{0} has {2} in key {1}, which no password, user name, certificate or key has: write the value anew, as plain text"
+        "{0} has {2} in key {1}, which no password, user name, certificate or key allows: write the \
+         value again, as plain text"
     )]
     Control(Reference, String, &'static str),
-    /// A certificate or key is of no use.
+    /// A certificate or key cannot be used.
     #[error("{0}, key {1}: {2}")]
     Certificate(Reference, String, BadCertificate),
-    /// The authorities are too many.
+    /// There are too many CA certificates.
     #[error(
-        "trustedCertificates: all together have more than {0} bytes: name those that the brokers need"
+        "trustedCertificates have more than {0} bytes in total: name only those that the brokers \
+         need"
     )]
     TooLong(usize),
     /// The namespace names too many objects.
     #[error(
-        "the connections of this namespace name more than {0} Secrets and ConfigMaps: share a KafkaCluster"
+        "the connections of this namespace name more than {0} Secrets and ConfigMaps: share a \
+         KafkaCluster"
     )]
     TooManyObjects(usize),
-    /// What the namespace names is too large.
+    /// The objects that the namespace names are too large.
     #[error(
-        "the connections of this namespace name more than {0} bytes in Secrets and ConfigMaps: name the certificates that the brokers need, or share a KafkaCluster"
+        "the connections of this namespace name more than {0} bytes in Secrets and ConfigMaps: name \
+         only the certificates that the brokers need, or share a KafkaCluster"
     )]
     TooManyBytes(usize),
     /// The namespace may not log in as the operator itself (SAFE-36).
     #[error(
-        "sasl: namespace {0} may not log in as the operator itself: name a Secret, or have it added to --ambient-identity-namespaces (chart value ambientIdentity.namespaces)"
+        "sasl: namespace {0} may not log in as the operator itself: name a Secret, or have it added \
+         to --ambient-identity-namespaces (chart value ambientIdentity.namespaces)"
     )]
     IdentityNotAllowed(Arc<str>),
-    /// Nobody vouches for the brokers.
-    #[error("tls: the operator's system trusts nobody: name trustedCertificates")]
+    /// No CA certificates are named, and the system has none.
+    #[error("tls: the operator's system has no CA certificates: name trustedCertificates")]
     NoRoots,
 }
 
 impl Unusable {
-    /// The reason that conditions, events and metrics give.
+    /// The reason for conditions, events and metrics.
     pub const fn category(&self) -> &'static str {
         match self {
             Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
@@ -115,13 +120,13 @@ impl Unusable {
     }
 }
 
-/// The name under which a client is shared by all resources of `namespace` that write the same.
+/// The identity of a client. All resources of `namespace` with the same connection share it.
 pub fn identity(plan: &Plan, namespace: &str) -> Identity {
     connection::identity(plan.servers(), &plan.origin(namespace))
 }
 
-/// The connection, with what the objects hold. `system` are the authorities that count where none
-/// are named. `revision` grows with each change of an object.
+/// The connection, with the values of the objects. `system` are the CA certificates for the case
+/// that none are named. `revision` grows with each change of an object.
 pub fn connection(
     plan: &Plan,
     namespace: &str,

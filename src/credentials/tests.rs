@@ -1,4 +1,4 @@
-//! What a connection needs, and what is said when that is not there.
+//! What a connection needs, and the message when it is missing.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn scram() -> Value {
     serde_json::from_str(SCRAM).unwrap()
 }
 
-/// What objects hold: `Secret user/password` and so on.
+/// Values of objects, by names such as `Secret user/password`.
 fn held<'a>(objects: &'a BTreeMap<&str, Vec<u8>>) -> impl Fn(&Reference, &str) -> Held + 'a {
     move |reference, key| {
         let exists = |name: &&str| name.starts_with(&format!("{reference}/"));
@@ -39,7 +39,7 @@ fn now() -> Timestamp {
 }
 
 #[test]
-fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
+fn an_identity_depends_on_the_source_of_credentials_not_on_their_values() {
     let scram = plan(&json!(null), &scram(), false).unwrap();
     let connect = |password: &str, revision| {
         let objects = [("Secret user/password", password.as_bytes().to_vec())].into();
@@ -74,13 +74,13 @@ fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
 #[case::empty(
     "Secret user/password",
     b"",
-    "Secret user has nothing in key password",
+    "Secret user has an empty key password",
     "SecretInvalid"
 )]
 #[case::no_text(
     "Secret user/password",
     b"marker\xff",
-    "Secret user has something other than text in key password",
+    "Secret user has a value in key password that is not text",
     "SecretInvalid"
 )]
 #[case::line_break(
@@ -119,7 +119,7 @@ fn an_identity_is_where_credentials_come_from_and_not_what_they_are() {
     "Secret user has a control character in key password",
     "SecretInvalid"
 )]
-fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
+fn a_message_names_the_secret_and_the_key(
     #[case] object: &str,
     #[case] value: &[u8],
     #[case] says: &str,
@@ -135,7 +135,7 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
 }
 
 #[test]
-fn who_may_not_log_in_as_the_operator_is_told_what_to_do() {
+fn a_refused_ambient_identity_is_reported_with_what_to_do() {
     let error = Unusable::IdentityNotAllowed("n".repeat(63).into());
     assert_eq!(error.category(), "IdentityNotAllowed");
     let text = error.to_string();
@@ -146,7 +146,7 @@ fn who_may_not_log_in_as_the_operator_is_told_what_to_do() {
     );
 }
 
-/// A certificate in PEM, again and again up to about so many bytes.
+/// A PEM certificate, repeated up to about `bytes` bytes.
 fn authorities(bytes: usize) -> Vec<u8> {
     let key = rcgen::KeyPair::generate().unwrap();
     let parameters = rcgen::CertificateParams::new(vec!["authority".to_owned()]).unwrap();
@@ -167,7 +167,7 @@ fn trusting(names: &[&str]) -> Plan {
 }
 
 #[test]
-fn authorities_are_as_many_as_fill_half_a_mebibyte_and_no_more() {
+fn ca_certificates_are_bounded_at_half_a_mebibyte() {
     let part = authorities(180 << 10);
     let objects = ["a", "b", "c"].map(|name| (format!("ConfigMap {name}/ca.crt"), part.clone()));
     let objects = objects
@@ -188,7 +188,7 @@ fn authorities_are_as_many_as_fill_half_a_mebibyte_and_no_more() {
 }
 
 #[test]
-fn whom_the_system_trusts_counts_where_nobody_is_named() {
+fn the_systems_ca_certificates_are_used_only_if_none_are_named() {
     let objects = BTreeMap::new();
     let system = Secret::new("the system's");
     let connect = |system| {
@@ -208,7 +208,7 @@ fn whom_the_system_trusts_counts_where_nobody_is_named() {
     );
     let error = connect(None).unwrap_err();
     assert_eq!(error, Unusable::NoRoots);
-    // Those that are named stand alone.
+    // Named certificates replace the system's.
     let of_map = authorities(2 << 10);
     let objects = [("ConfigMap a/ca.crt", of_map.clone())].into();
     let trusting = connection(
@@ -225,7 +225,7 @@ fn whom_the_system_trusts_counts_where_nobody_is_named() {
 }
 
 #[test]
-fn a_mangled_cluster_fails_by_an_error_alone() {
+fn a_mangled_cluster_fails_with_an_error() {
     let seeds = [
         json!({ "bootstrapServers": ["kafka:9093"], "tls": {}, "sasl": scram() }),
         json!({ "bootstrapServers": ["kafka:9093", "other"], "tls": { "trustedCertificates": [{ "secretName": "ca" }] } }),

@@ -1,5 +1,5 @@
-//! The series that exist per Kafka cluster, kept in one map so that a cluster nobody reads any more
-//! leaves none behind.
+//! The series per Kafka cluster. One map keeps them, so that a cluster that is no longer read
+//! leaves no series behind.
 
 use std::{
     collections::BTreeMap,
@@ -23,12 +23,12 @@ pub struct ClusterMetrics<'a> {
 }
 
 impl ClusterMetrics<'_> {
-    /// One look at the cluster took this long, well or badly.
+    /// Records the duration of a poll of the cluster, whether it succeeded or not.
     pub fn polled(&self, took: Duration) {
         self.update(|series| series.polls.observe(took.as_secs_f64()));
     }
 
-    /// `count` requests were sent; `api` is Kafka's name, such as `ListOffsets`.
+    /// Counts `count` requests; `api` is Kafka's name, such as `ListOffsets`.
     pub fn requested(&self, api: &str, count: u64) {
         self.update(|series| match series.requests.get_mut(api) {
             Some(requests) => *requests = requests.saturating_add(count),
@@ -38,7 +38,7 @@ impl ClusterMetrics<'_> {
         });
     }
 
-    /// Broker connections that are open now.
+    /// Sets the number of open broker connections.
     pub fn connections(&self, open: i64) {
         self.update(|series| series.connections = Some(open));
     }
@@ -97,7 +97,7 @@ impl Collector for Clusters {
         if clusters.is_empty() {
             return Ok(());
         }
-        let help = "Time that one look at a cluster took.";
+        let help = "Duration of a poll of a cluster.";
         let mut metric = encoder.encode_descriptor(
             "kafka_poll",
             help,

@@ -1,4 +1,4 @@
-//! The series that exist per ConsumerGroup, kept in one map so that a deleted group can leave none
+//! The series per ConsumerGroup. One map keeps them, so that a deleted group leaves no series
 //! behind.
 
 use std::{
@@ -9,38 +9,38 @@ use std::{
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
-/// What is known of a group now. `None` is unknown, and its series is absent.
+/// The numbers of a group. `None` is unknown, and its series is absent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupNumbers {
-    /// Messages behind, all partitions together.
+    /// Lag in records, all partitions together.
     pub lag: Option<i64>,
-    /// Messages behind on the partition that is farthest behind.
+    /// Largest lag of a partition, in records.
     pub lag_max: Option<i64>,
     /// Partitions that the group reads.
     pub partitions: Option<i64>,
-    /// Of these, those whose lag could not be read.
+    /// Partitions whose lag could not be read.
     pub unknown_partitions: Option<i64>,
     /// Members of the group.
     pub members: Option<i64>,
     /// Members without a partition.
     pub idle_members: Option<i64>,
-    /// Replicas that the target has.
+    /// Replicas of the target.
     pub replicas: Option<i64>,
-    /// Replicas that the decision wants.
+    /// Replicas that were decided.
     pub desired: Option<i64>,
     /// Most replicas that can be given a partition.
     pub limit: Option<i64>,
     /// Records per second written to the group's partitions.
     pub produced: Option<f64>,
-    /// Records per second that the group has read.
+    /// Records per second that the group reads.
     pub consumed: Option<f64>,
-    /// Records per second that one replica can read, once that is known.
+    /// Records per second that one replica can read, once measured.
     pub capacity: Option<f64>,
-    /// Age in seconds of the oldest message that is not consumed, under the time objective.
+    /// Age in seconds of the oldest record that is not committed, under `maxDelay`.
     pub delay: Option<f64>,
 }
 
-/// What a group is, as labels of one series.
+/// Properties of a group, as labels of one series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupInfo {
     /// Kafka's group id.
@@ -58,11 +58,11 @@ pub struct GroupInfo {
 /// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionStatus {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not.
+    /// The condition does not hold.
     False,
-    /// Nobody can say.
+    /// The status is not known.
     Unknown,
 }
 
@@ -94,7 +94,7 @@ impl GroupMetrics<'_> {
         self.update(|series| series.info = Some(info));
     }
 
-    /// Replaces all conditions; types are the constants of the API.
+    /// Replaces all conditions. The types are constants of the API.
     pub fn conditions(
         &self,
         conditions: impl IntoIterator<Item = (&'static str, ConditionStatus)>,
@@ -139,20 +139,18 @@ impl Groups {
     }
 }
 
-/// Name after `consumergroup_`, help text, and where the number stands.
+/// Name after `consumergroup_`, help text, and the field.
 type Gauge<N> = (&'static str, &'static str, fn(&GroupNumbers) -> Option<N>);
 
 const COUNTS: [Gauge<i64>; 9] = [
     (
         "lag",
-        "Messages behind, all partitions together; absent while unknown.",
+        "Lag in records, all partitions together; absent while unknown.",
         |n| n.lag,
     ),
-    (
-        "lag_max",
-        "Messages behind on the partition that is farthest behind.",
-        |n| n.lag_max,
-    ),
+    ("lag_max", "Largest lag of a partition, in records.", |n| {
+        n.lag_max
+    }),
     ("partitions", "Partitions that the group reads.", |n| {
         n.partitions
     }),
@@ -165,12 +163,10 @@ const COUNTS: [Gauge<i64>; 9] = [
     ("idle_members", "Members without a partition.", |n| {
         n.idle_members
     }),
-    ("replicas", "Replicas that the target has.", |n| n.replicas),
-    (
-        "desired_replicas",
-        "Replicas that the decision wants.",
-        |n| n.desired,
-    ),
+    ("replicas", "Replicas of the target.", |n| n.replicas),
+    ("desired_replicas", "Replicas that were decided.", |n| {
+        n.desired
+    }),
     (
         "limit_replicas",
         "Most replicas that can be given a partition.",
@@ -191,12 +187,12 @@ const REALS: [Gauge<f64>; 4] = [
     ),
     (
         "capacity_rate",
-        "Records per second that one replica can read, once known.",
+        "Records per second that one replica can read, once measured.",
         |n| n.capacity,
     ),
     (
         "delay_seconds",
-        "Age of the oldest message that is not consumed, under maxDelay.",
+        "Age of the oldest record that is not committed, under maxDelay.",
         |n| n.delay,
     ),
 ];
@@ -238,7 +234,7 @@ fn gauge<N: prometheus_client::encoding::EncodeGaugeValue>(
 }
 
 fn info(encoder: &mut DescriptorEncoder<'_>, groups: &BTreeMap<Key, GroupSeries>) -> fmt::Result {
-    let help = "What the group is; always 1.";
+    let help = "Properties of the group as labels; always 1.";
     let mut metric = encoder.encode_descriptor("consumergroup", help, None, MetricType::Info)?;
     for (key, GroupSeries { info, .. }) in groups {
         if let Some(info) = info {

@@ -1,4 +1,4 @@
-//! Hears what the pollers report, and counts it by cluster.
+//! Counts what the pollers report, by cluster.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl Observer for Metrics {
         self.cluster(cluster.as_str()).connections(open);
     }
 
-    /// Without the cluster: failures are counted by category alone.
+    /// Ignores the cluster: failures are counted by category alone.
     fn failed(&self, _: &Identity, category: &'static str) {
         self.kafka_error(category);
     }
@@ -36,7 +36,7 @@ mod tests {
     use crate::kafka::connection::Connection;
 
     #[test]
-    fn what_pollers_report_is_told_by_cluster_until_it_is_forgotten() {
+    fn poller_reports_are_counted_by_cluster_until_it_is_forgotten() {
         let metrics = Metrics::new();
         let observer: &dyn Observer = &metrics;
         let cluster = Connection::plaintext(["kafka-0:9092"]).unwrap().identity();

@@ -1,8 +1,7 @@
-//! Every number that Prometheus may read, behind typed methods. Records what others decided;
-//! decides nothing.
+//! All metrics for Prometheus, behind typed methods. Makes no decision.
 //!
-//! Labels are bounded: gauges of a group carry its `namespace` and `name` and go with it; failures
-//! are counted by category and never carry a name; what is not known is absent, never 0.
+//! Labels are bounded: gauges of a group have its `namespace` and `name` and disappear with it;
+//! failures are counted by category and never have a name. An unknown number is absent, never 0.
 
 mod cluster;
 mod group;
@@ -22,7 +21,7 @@ use crate::process::http::Numbers;
 pub use cluster::ClusterMetrics;
 pub use group::{ConditionStatus, GroupInfo, GroupMetrics, GroupNumbers};
 
-/// Handle on all metrics of the process. Cheap to clone; all clones are the same numbers.
+/// Handle on all metrics of the process. Cheap to clone; clones share the numbers.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     series: Arc<Series>,
@@ -44,7 +43,7 @@ struct Series {
 }
 
 impl Metrics {
-    /// All series empty, but `build_info`.
+    /// Metrics with `build_info` as the only series.
     pub fn new() -> Self {
         let mut series = Series {
             registry: Registry::with_prefix("lagrange"),
@@ -65,7 +64,7 @@ impl Metrics {
         }
     }
 
-    /// All of it in the OpenMetrics text format.
+    /// All metrics in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         self.encode_within(0)
     }
@@ -75,23 +74,23 @@ impl Metrics {
         self.series.groups.of(namespace, name)
     }
 
-    /// Takes every series of a deleted ConsumerGroup away.
+    /// Removes every series of a deleted ConsumerGroup.
     pub fn forget_group(&self, namespace: &str, name: &str) {
         self.series.groups.forget(namespace, name);
     }
 
-    /// The numbers of one Kafka cluster; `cluster` is the label, such as `kafka/main`, and has to
+    /// The series of one Kafka cluster. `cluster` is the label, such as `kafka/main`, and has to
     /// come from a bounded set.
     pub fn cluster(&self, cluster: &str) -> ClusterMetrics<'_> {
         self.series.clusters.of(cluster)
     }
 
-    /// Takes every series of a cluster away that nobody reads any more.
+    /// Removes every series of a cluster that is no longer read.
     pub fn forget_cluster(&self, cluster: &str) {
         self.series.clusters.forget(cluster);
     }
 
-    /// A target was scaled.
+    /// Counts a change of a target's replicas.
     pub fn scaled(&self, direction: Direction) {
         self.series
             .scalings
@@ -99,17 +98,17 @@ impl Metrics {
             .inc();
     }
 
-    /// A group began to hold for `reason`, one of the decision's.
+    /// Counts the start of a hold; `reason` is that of the decision.
     pub fn held(&self, reason: &'static str) {
         self.series.holds.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// A scaling settled this long after it was written.
+    /// Records the time from the write of an action until it settled.
     pub fn settled(&self, after: Duration) {
         self.series.settle.observe(after.as_secs_f64());
     }
 
-    /// Kafka was asked and something went wrong.
+    /// Counts a failure to read Kafka.
     pub fn kafka_error(&self, category: &'static str) {
         self.series
             .kafka_errors
@@ -117,7 +116,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Times one reconciliation until dropped.
+    /// Measures a reconciliation until the timer is dropped.
     pub fn time_reconcile(&self) -> Timer {
         Timer {
             histogram: self.series.reconcile.clone(),
@@ -125,7 +124,7 @@ impl Metrics {
         }
     }
 
-    /// A reconciliation failed.
+    /// Counts a failed reconciliation.
     pub fn reconcile_error(&self, category: &'static str) {
         self.series
             .reconcile_errors
@@ -133,7 +132,7 @@ impl Metrics {
             .inc();
     }
 
-    /// So many more objects of a kind cannot be read, or fewer.
+    /// Changes the number of unreadable objects of a kind by `more`, which may be negative.
     pub fn unreadable_objects(&self, kind: &'static str, more: i64) {
         self.series
             .unreadable_objects
@@ -141,7 +140,7 @@ impl Metrics {
             .inc_by(more);
     }
 
-    /// Something was written to Kubernetes. `kind` is what: `status`, `scale`, `event`.
+    /// Counts a write to Kubernetes. `kind` is `status`, `scale` or `event`.
     pub fn api_write(&self, kind: &'static str, outcome: WriteOutcome) {
         self.series
             .api_writes
@@ -151,10 +150,11 @@ impl Metrics {
 }
 
 impl Numbers for Metrics {
-    /// A text that grows is copied, and there twice meanwhile: so its memory is taken at once.
+    /// Allocates `capacity` at once: a string that grows is copied, and both copies are in memory
+    /// for a moment.
     fn encode_within(&self, capacity: usize) -> String {
         let mut text = String::with_capacity(capacity);
-        // Writing to a string cannot fail, and neither can our collectors.
+        // Writing to a string cannot fail, and neither do the collectors.
         let _ = text::encode(&mut text, &self.series.registry);
         text
     }
@@ -167,7 +167,7 @@ impl Default for Metrics {
 }
 
 impl Series {
-    /// Names, units and help texts of everything that is not kept per group or per cluster.
+    /// Registers everything that is not kept per group or per cluster.
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(
@@ -186,12 +186,12 @@ impl Series {
         );
         group.register(
             "holds",
-            "Times that a group began to hold, by reason",
+            "Starts of a hold of a group, by reason",
             self.holds.clone(),
         );
         group.register_with_unit(
             "settle",
-            "Time from a change of replicas until ready replicas, members and group state had settled",
+            "Time from a change of replicas until ready replicas, members and group state settled",
             Unit::Seconds,
             self.settle.clone(),
         );
@@ -204,7 +204,7 @@ impl Series {
         );
         registry.register_with_unit(
             "reconcile",
-            "Time that one reconciliation of a resource took",
+            "Duration of a reconciliation of a resource",
             Unit::Seconds,
             self.reconcile.clone(),
         );
@@ -220,13 +220,13 @@ impl Series {
         );
         registry.register(
             "unreadable_objects",
-            "Kubernetes objects that are there and cannot be read, by kind; the log names each once",
+            "Kubernetes objects that exist and cannot be read, by kind; the log names each once",
             self.unreadable_objects.clone(),
         );
     }
 }
 
-/// Observes the time from its making to its end, however that comes.
+/// Records the time from its creation until it is dropped.
 #[derive(Debug)]
 #[must_use = "measures until it is dropped"]
 pub struct Timer {
@@ -240,7 +240,7 @@ impl Drop for Timer {
     }
 }
 
-/// Which way a target was scaled.
+/// Direction of a change of replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// To more replicas.
@@ -249,16 +249,16 @@ pub enum Direction {
     Down,
 }
 
-/// What became of a write.
+/// Outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WriteOutcome {
-    /// The API server took it.
+    /// The API server accepted it.
     Succeeded,
-    /// Somebody else had written first (409).
+    /// The object had changed since it was read (409).
     Conflict,
-    /// Refused for another reason, or the connection broke.
+    /// The write was refused for another reason, or the connection broke.
     Failed,
-    /// No answer in time: it may have been taken or not.
+    /// No response in time: the write may have been accepted or not.
     TimedOut,
 }
 

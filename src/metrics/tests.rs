@@ -1,4 +1,4 @@
-//! What `/metrics` says, word for word, and what it stops saying.
+//! The exact text of `/metrics`, and the series that disappear.
 
 use super::*;
 
@@ -57,7 +57,7 @@ async fn every_metric_has_help_and_the_documented_name() {
 }
 
 #[test]
-fn what_is_unknown_is_absent_and_not_zero() {
+fn an_unknown_number_is_absent_and_not_zero() {
     let metrics = worked();
     metrics.group("shop", "fulfillment").set(GroupNumbers {
         replicas: Some(3),
@@ -72,7 +72,7 @@ fn what_is_unknown_is_absent_and_not_zero() {
 }
 
 #[test]
-fn a_deleted_group_takes_all_its_series_with_it_and_no_other() {
+fn a_deleted_group_removes_all_its_series_and_no_other() {
     let metrics = worked();
     metrics.group("shop", "analytics").set(GroupNumbers {
         lag: Some(1),
@@ -89,7 +89,7 @@ fn a_deleted_group_takes_all_its_series_with_it_and_no_other() {
 }
 
 #[test]
-fn a_cluster_that_nobody_reads_takes_all_its_series_with_it() {
+fn a_cluster_that_is_no_longer_read_removes_all_its_series() {
     let metrics = worked();
     metrics.forget_group("shop", "fulfillment");
     metrics.forget_cluster("kafka/main");
@@ -97,7 +97,7 @@ fn a_cluster_that_nobody_reads_takes_all_its_series_with_it() {
 }
 
 #[test]
-fn a_condition_has_one_series_and_it_follows_the_status() {
+fn a_condition_has_one_series_that_follows_the_status() {
     let metrics = worked();
     let group = metrics.group("shop", "fulfillment");
     group.conditions([("Ready", ConditionStatus::False)]);
@@ -115,7 +115,7 @@ fn a_condition_has_one_series_and_it_follows_the_status() {
 }
 
 #[test]
-fn clones_are_the_same_numbers() {
+fn clones_share_the_numbers() {
     let metrics = Metrics::new();
     let clone = metrics.clone();
     clone.held("CoolingDown");

@@ -1,14 +1,16 @@
-//! How many files the process may have open. Connections to many brokers need more than the 1,024
-//! that a process often starts with.
+//! The open-file limit. Connections to many brokers need more than the usual 1,024.
 
 use tracing::{debug, warn};
 
-/// Raises the soft limit to the hard one, which is what the administrator allows.
+/// Raises the soft limit to the hard limit, which the administrator sets.
 pub fn raise_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => debug!(limit, "raised the limit of open files"),
+        Ok(limit) => debug!(limit, "raised the open-file limit"),
         Err(error) => {
-            warn!(%error, "cannot raise the limit of open files: many Kafka brokers may need more than there are");
+            warn!(
+                %error,
+                "cannot raise the open-file limit: connections to many Kafka brokers may exceed it"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Log lines for people or for machines, on standard error; standard output belongs to what a
-//! command prints. Knows no credential and formats none: who logs a value answers for it.
+//! Log lines for people or for machines, on standard error; standard output is for what a command
+//! prints. This module does not redact: the caller must not log credentials.
 
 use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
@@ -20,7 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// How a log line looks.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Time, level, module, message and fields, in colour on a terminal
@@ -37,8 +37,8 @@ impl std::str::FromStr for LogFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Asked of the very parser that will be used; without this a typo would silently log
-        // nothing.
+        // Validate with the parser that is used later; a typo would otherwise silently disable
+        // logging.
         let known = |directive: &str| {
             let level = directive
                 .rsplit_once('=')
@@ -60,13 +60,14 @@ impl std::fmt::Display for LogFilter {
     }
 }
 
-/// The first logs an error for each connection that fails, without saying to whom or why; who
-/// called does that. The second logs whole answers that it cannot read, and those may be Secrets.
+/// Directives that go before the user's filter. The first module logs an error for each failed
+/// connection without address or cause; the caller logs both. The second logs whole responses that
+/// it cannot parse, which may be Secrets.
 const NOISE: &str = "kube_client::client::builder=off,kube_client::client=error";
 
-/// Whether a line may be written at all, whatever the filter says: the signer of AWS logs what it
-/// signs, with the id of the key; the client of Kubernetes logs answers, which may be Secrets. A
-/// filter that names their modules would let them through.
+/// Whether a line may be written at all, whatever the filter allows. The AWS signer logs what it
+/// signs, with the key id; the Kubernetes client logs responses, which may be Secrets. A filter
+/// that names their modules would let both through.
 fn is_harmless(line: &Metadata<'_>) -> bool {
     match line.target() {
         "kube_client::client" => *line.level() == Level::ERROR,
@@ -74,15 +75,15 @@ fn is_harmless(line: &Metadata<'_>) -> bool {
     }
 }
 
-/// Where lines go that the filter, and [`is_harmless`], let through.
+/// A subscriber for the lines that the filter and [`is_harmless`] allow.
 fn filtered(filter: &LogFilter) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
     Registry::default()
         .with(EnvFilter::new(format!("{NOISE},{filter}")))
         .with(FilterFn::new(is_harmless))
 }
 
-/// Installs the process's only subscriber, and turns panics into log lines. Does nothing when there
-/// is one already.
+/// Installs the subscriber of the process and turns panics into log lines. Does nothing if one is
+/// already installed.
 pub fn init(format: LogFormat, filter: &LogFilter) {
     let registry = filtered(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -104,23 +105,23 @@ pub fn init(format: LogFormat, filter: &LogFilter) {
             if tracing::enabled!(tracing::Level::ERROR) {
                 error!(place, "panic: {text}");
             } else {
-                // A silenced log does not silence an end. Nobody may be there to read it.
+                // Print the panic even when logging is off. A closed standard error is ignored.
                 let _ = writeln!(std::io::stderr(), "lagrange: panic at {place}: {text}");
             }
         }));
     }
 }
 
-/// Lines for people, each of which stays one, whatever it tells of: the last that stands between
-/// foreign text and a terminal.
+/// Lines for people. Each stays one line whatever its values are: this is the last place where
+/// foreign text is escaped before it reaches a terminal.
 fn human<S, W>(
     layer: Layer<S, DefaultFields, Format, W>,
 ) -> Layer<S, impl for<'a> FormatFields<'a> + 'static, Format, W> {
     layer.fmt_fields(debug_fn(field).delimited(" "))
 }
 
-/// The library's own format, but that it leaves line breaks everywhere and escape sequences in
-/// fields as they are.
+/// Formats a field as the library does, but escapes line breaks and control sequences, which the
+/// library leaves in.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
     let value = format!("{value:?}");
     let value = text::one_line(&value);
@@ -161,7 +162,7 @@ mod tests {
         assert!(error.starts_with("write a level"), "{error}");
     }
 
-    /// What a subscriber has written.
+    /// Collects what a subscriber writes.
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -180,7 +181,7 @@ mod tests {
     #[rstest]
     #[case::file(false)]
     #[case::terminal(true)]
-    fn a_line_for_people_stays_one_line_whatever_it_tells_of(#[case] ansi: bool) {
+    fn a_human_log_line_stays_one_line_whatever_its_values(#[case] ansi: bool) {
         let written = Written::default();
         let writer = written.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
@@ -188,7 +189,7 @@ mod tests {
         let foreign =
             "gone\n2026-11-30T00:00:00Z  INFO lagrange: forged\u{1b}[2J\u{9b}1m\r\u{202e}\u{2028}";
         tracing::subscriber::with_default(subscriber, || {
-            let _span = tracing::info_span!("look", cluster = %foreign).entered();
+            let _span = tracing::info_span!("poll", cluster = %foreign).entered();
             tracing::info!(group = %foreign, other = foreign, error = ?foreign, count = 3, "says {foreign}");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(ansi, line.contains('\u{1b}'), "{line:?}");
     }
 
-    /// What is written meanwhile under such a filter.
+    /// What `work` logs under this filter.
     fn written(filter: &str, work: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
@@ -231,7 +232,7 @@ mod tests {
     #[rstest]
     #[case("trace")]
     #[case("trace,aws_sigv4=trace,aws_sigv4::http_request::sign=trace")]
-    fn signing_for_aws_tells_no_key_at_any_level(#[case] filter: &str) {
+    fn aws_signing_logs_no_key_at_any_level(#[case] filter: &str) {
         use crate::kafka::connection::secret::Secret;
         use crate::kafka::token::TokenSource;
         use crate::kafka::token::aws::MskIam;
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_kubernetes_are_not_written_even_if_that_is_asked_for() {
+    fn kubernetes_responses_are_not_logged_whatever_the_filter() {
         let lines = written("trace,kube_client::client=trace", || {
             tracing::warn!(target: "kube_client::client", "an answer with a secret");
             tracing::debug!(target: "kube_client::client", "an answer with a secret");

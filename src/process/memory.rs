@@ -1,18 +1,18 @@
-//! How much memory the process may use: what its control group allows, or what the machine has.
-//! Reads a few files once, at start.
+//! How much memory the process may use: the limit of its control group, or the memory of the
+//! machine. Reads a few files once, at start.
 //!
-//! Own code: the crates that know it either read no more than the root of the hierarchy or bring a
-//! whole library for the state of machines.
+//! No crate is used for this: the existing ones read only the root of the hierarchy, or are large
+//! libraries of system information.
 
 use std::path::{Component, Path};
 
-/// Bytes of memory that the process may use; `None` if the system does not say.
+/// Bytes of memory that the process may use; `None` if the system reports no limit.
 pub fn limit() -> Option<u64> {
     limit_under(Path::new("/"))
 }
 
-/// The same of a file system with this root. Every control group above the process counts, since
-/// each holds for all below it.
+/// The same, with `root` as the root of the file system. Every control group above the process
+/// counts, because a limit applies to all groups below it.
 fn limit_under(root: &Path) -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
     let machine = read("proc/meminfo").and_then(|text| total(&text));
@@ -22,7 +22,7 @@ fn limit_under(root: &Path) -> Option<u64> {
         let names = Path::new(group.path).components();
         let names = names.filter_map(|part| match part {
             Component::Normal(name) => Some(name),
-            // Above what this process sees of the hierarchy.
+            // `..`: above the part of the hierarchy that this process sees.
             _ => None,
         });
         let below = names.scan(base.clone(), |directory, name| {
@@ -32,12 +32,12 @@ fn limit_under(root: &Path) -> Option<u64> {
         let directories: Vec<_> = std::iter::once(base).chain(below).collect();
         let limits = directories.into_iter().filter_map(move |directory| {
             let text = std::fs::read_to_string(directory.join(group.file)).ok()?;
-            // `max` is no limit.
+            // `max` means no limit and does not parse.
             text.trim().parse::<u64>().ok()
         });
         limits.collect::<Vec<_>>()
     });
-    // Version 1 writes no limit as a number that no machine has.
+    // Version 1 reports "no limit" as a number larger than any machine's memory.
     machine
         .into_iter()
         .chain(limits)
@@ -45,14 +45,15 @@ fn limit_under(root: &Path) -> Option<u64> {
         .min()
 }
 
-/// A control group that this process is in.
+/// A control group of this process.
 struct Group<'a> {
     mount: &'static str,
     path: &'a str,
     file: &'static str,
 }
 
-/// A line of `/proc/self/cgroup`: number, controllers, path. Version 2 has one without controllers.
+/// Parses a line of `/proc/self/cgroup`: number, controllers, path. In version 2 the controllers
+/// are empty.
 fn group(line: &str) -> Option<Group<'_>> {
     let mut parts = line.splitn(3, ':');
     let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
@@ -131,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_says_nothing_has_no_limit() {
+    fn a_system_without_these_files_has_no_limit() {
         assert_eq!(limit_under(tempfile::tempdir().unwrap().path()), None);
     }
 
     #[test]
-    fn this_machine_has_one() {
+    fn this_machine_has_a_limit() {
         assert!(limit().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -1,5 +1,5 @@
-//! What any good server process has: logs, pages, readiness, shutdown. Knows nothing of Kafka or of
-//! how replicas are decided.
+//! What any server process needs: logs, HTTP pages, readiness, shutdown. Independent of Kafka and
+//! of the decision.
 
 pub mod descriptors;
 pub mod http;

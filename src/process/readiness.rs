@@ -1,10 +1,10 @@
-//! Whether the process is ready, and whether it lives. Neither ever depends on Kafka: a restart
-//! repairs no broker.
+//! Readiness and liveness of the process. Neither depends on Kafka: a restart does not repair a
+//! broker.
 //!
-//! Ready means that everything is there which this process needs in order to do its work; the gates
-//! are fixed at start, so that a part that never begins is named too. Alive means that the tasks
-//! move; it does not depend on the gates, because restarting the operator makes no missing resource
-//! definition appear.
+//! The process is ready when all gates are open: everything that it needs is there. The gates are
+//! fixed at start, so that a part that never starts is reported too. The process is alive while its
+//! tasks make progress. Liveness does not depend on the gates: restarting the operator does not
+//! create a missing resource definition.
 
 use std::{
     fmt,
@@ -15,18 +15,18 @@ use std::{
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How often a runtime shows that it lives.
+/// Interval of the heartbeat of the task runtime.
 const PULSE: Duration = Duration::from_secs(5);
 
-/// Registers the gates; once built there are no new ones.
+/// Registers the gates. No gate can be added after [`Self::build`].
 #[derive(Debug, Default)]
 pub struct ReadinessBuilder {
     gates: Vec<Gate>,
 }
 
 impl ReadinessBuilder {
-    /// A gate, closed at first. `name` stands in `/readyz` while it is closed: "watch of
-    /// ConsumerGroups".
+    /// Adds a gate, closed at first. `/readyz` shows its `name` while it is closed, such as "watch
+    /// of ConsumerGroups".
     pub fn gate(&mut self, name: &'static str) -> Gate {
         let gate = Gate {
             name,
@@ -36,7 +36,7 @@ impl ReadinessBuilder {
         gate
     }
 
-    /// What `/readyz` asks.
+    /// Returns what `/readyz` checks.
     pub fn build(self) -> Readiness {
         Readiness {
             gates: self.gates.into(),
@@ -44,7 +44,7 @@ impl ReadinessBuilder {
     }
 }
 
-/// One thing that must have happened before the process is ready. Clones are the same gate.
+/// One condition of readiness. Clones are the same gate.
 #[derive(Clone, Debug)]
 pub struct Gate {
     name: &'static str,
@@ -58,12 +58,12 @@ enum GateState {
 }
 
 impl Gate {
-    /// It is there.
+    /// The condition is met.
     pub fn open(&self) {
         self.set(GateState::Open);
     }
 
-    /// It is not there, or no longer; `detail` says what a person can do about it.
+    /// The condition is not, or no longer, met; `detail` says what to do about it.
     pub fn close(&self, detail: impl Into<String>) {
         self.set(GateState::Closed {
             detail: Some(detail.into()),
@@ -92,8 +92,8 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// `Ok` when every gate is open, else the names of those that are not, in the order they were
-    /// registered.
+    /// `Ok` when every gate is open, else the names of the closed ones in the order of their
+    /// registration.
     pub fn check(&self) -> Result<(), NotReady> {
         let missing: Vec<_> = self.gates.iter().filter_map(Gate::missing).collect();
         if missing.is_empty() {
@@ -104,21 +104,21 @@ impl Readiness {
     }
 }
 
-/// What is missing.
+/// The gates that are closed.
 #[derive(Debug, thiserror::Error)]
 #[error("waiting for: {}", missing.join(", "))]
 pub struct NotReady {
     missing: Vec<String>,
 }
 
-/// The heartbeats that `/healthz` asks.
+/// The heartbeats that `/healthz` checks.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness {
     hearts: Arc<Mutex<Vec<Heartbeat>>>,
 }
 
 impl Liveness {
-    /// A loop that has to call [`Heartbeat::beat`] at least every `within`, from now on.
+    /// Registers a loop that has to call [`Heartbeat::beat`] at least every `within`, from now on.
     pub fn heartbeat(&self, name: &'static str, within: Duration) -> Heartbeat {
         let heart = Heartbeat {
             name,
@@ -130,8 +130,7 @@ impl Liveness {
         heart
     }
 
-    /// A loop that does nothing but beat: it stands still when tasks of its runtime no longer get
-    /// their turn.
+    /// A loop that only beats. It stops when the tasks of its runtime no longer run.
     pub async fn pulse(self, stop: CancellationToken) {
         let heart = self.heartbeat("task runtime", PULSE * 12);
         while stop.run_until_cancelled(sleep(PULSE)).await.is_some() {
@@ -139,7 +138,7 @@ impl Liveness {
         }
     }
 
-    /// `Ok` while every loop beats, else those that have been silent for too long.
+    /// `Ok` while every loop beats, else the loops without a beat within their limit.
     pub fn check(&self) -> Result<(), NotAlive> {
         let hearts = self.hearts.lock().unwrap_or_else(PoisonError::into_inner);
         let silent: Vec<_> = hearts.iter().filter_map(Heartbeat::silence).collect();
@@ -151,7 +150,7 @@ impl Liveness {
     }
 }
 
-/// Proof that one loop moves. Clones are the same heart.
+/// The heartbeat of one loop. Clones are the same heartbeat.
 #[derive(Clone)]
 pub struct Heartbeat {
     name: &'static str,
@@ -160,7 +159,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The loop has come round.
+    /// Records that the loop made a turn.
     pub fn beat(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -188,9 +187,9 @@ impl fmt::Debug for Heartbeat {
     }
 }
 
-/// Which loops stand still.
+/// The loops without a heartbeat.
 #[derive(Debug, thiserror::Error)]
-#[error("no sign of life from: {}", silent.join(", "))]
+#[error("no heartbeat from: {}", silent.join(", "))]
 pub struct NotAlive {
     silent: Vec<String>,
 }
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_whose_owner_is_gone_stays_named() {
+    fn a_dropped_gate_is_still_reported_as_closed() {
         let mut gates = ReadinessBuilder::default();
         drop(gates.gate("watch of ConsumerGroups"));
         assert_eq!(
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_loop_is_named_and_a_beating_one_is_not() {
+    async fn only_a_loop_without_a_heartbeat_is_reported() {
         let liveness = Liveness::default();
         let _silent = liveness.heartbeat("controller", Duration::from_mins(1));
         let beating = liveness.heartbeat("supervisor", Duration::from_mins(1));
@@ -248,12 +247,12 @@ mod tests {
         beating.beat();
         assert_eq!(
             liveness.check().unwrap_err().to_string(),
-            "no sign of life from: controller for 61 s (limit 60 s)"
+            "no heartbeat from: controller for 61 s (limit 60 s)"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_runtime_lives_while_its_tasks_get_their_turn() {
+    async fn the_runtime_is_alive_while_its_tasks_run() {
         let liveness = Liveness::default();
         let pulse = tokio::spawn(liveness.clone().pulse(CancellationToken::new()));
         sleep(Duration::from_mins(10)).await;

@@ -1,6 +1,6 @@
-//! How the process ends: every task is tracked and joined, a task that ends by itself ends the
-//! process, and an end that was asked for comes in time even when something hangs. Calls nothing
-//! that can block.
+//! How the process ends. Every task is tracked and joined. A vital task that ends by itself ends
+//! the process. After a signal the process ends in time even when a task hangs. Nothing here
+//! blocks.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-/// What the grace keeps for leaving the process, after the tasks have had the rest.
+/// The part of the grace period that is kept for leaving the process; the tasks get the rest.
 const RESERVE: Duration = Duration::from_millis(250);
 
 /// Spawns the tasks of the process. Cheap to clone; all clones are one set.
@@ -37,14 +37,14 @@ pub struct Tasks {
     failures: mpsc::UnboundedSender<Failure>,
 }
 
-/// Waits for the end. There is one.
+/// Waits for the end of the process. There is one.
 #[derive(Debug)]
 pub struct Supervisor {
     tasks: Tasks,
     failures: mpsc::UnboundedReceiver<Failure>,
 }
 
-/// An empty set of tasks that will run on `workers`, and its supervisor.
+/// An empty set of tasks that run on `workers`, and its supervisor.
 pub fn supervised(workers: Handle) -> (Tasks, Supervisor) {
     let (sender, failures) = mpsc::unbounded_channel();
     let tasks = Tasks {
@@ -62,13 +62,13 @@ pub fn supervised(workers: Handle) -> (Tasks, Supervisor) {
 }
 
 impl Tasks {
-    /// Cancelled when the process has to end; every task listens to it, or to a child of it.
+    /// Cancelled when the process has to end. Every task waits for it, or for a child of it.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Runs a task that the process cannot do without: if it ends before [`Self::stop`], well or
-    /// badly, so does the process.
+    /// Runs a task that the process needs: if it ends before [`Self::stop`], with success or
+    /// failure, the process ends too.
     pub fn spawn_vital<F, E>(&self, name: impl Into<String>, task: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -87,8 +87,8 @@ impl Tasks {
         });
     }
 
-    /// Runs a task that may end at any time, such as the poller of a cluster that nobody uses any
-    /// more. Only a panic in it ends the process.
+    /// Runs a task that may end at any time, such as the poller of a cluster that is no longer
+    /// used. Only a panic in it ends the process.
     pub fn spawn<F>(&self, name: impl Into<String>, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -109,7 +109,7 @@ impl Tasks {
             };
             drop(running);
             if let Some(reason) = reason {
-                // Nobody listens any more when the process is already ending.
+                // The receiver is gone when the process is already ending.
                 let _ = failures.send(Failure { task: name, reason });
             }
         };
@@ -117,25 +117,25 @@ impl Tasks {
     }
 }
 
-/// How the process came to its end.
+/// Why the process ends.
 #[derive(Debug)]
 pub enum Ended {
-    /// A signal asked for it and every task has been joined.
+    /// After a signal, every task was joined.
     Orderly,
-    /// A signal asked for it, and these tasks were still running when the grace was over.
+    /// After a signal, these tasks were still running when the grace period was over.
     Overdue(Vec<String>),
     /// A second signal came before the tasks had ended.
     AtOnce(Signal),
-    /// A task ended that should not have.
+    /// A vital task ended by itself, or a task panicked.
     Failed(Failure),
 }
 
 impl Supervisor {
     /// Returns when the process may exit, at most `grace` after the first signal or failure.
     ///
-    /// A call into a C library cannot be cancelled, and as many of them as there are workers stop
-    /// the timers and signals of their runtime. So this runs on a runtime of its own, and the
-    /// caller then leaves without waiting for threads.
+    /// A call into a C library cannot be cancelled. When one hangs on each worker, the timers and
+    /// signals of that runtime stop. Therefore this runs on a runtime of its own, and the caller
+    /// then exits without waiting for threads.
     pub async fn run<S>(mut self, mut signals: S, grace: Duration) -> Ended
     where
         S: Stream<Item = Signal> + Unpin,
@@ -143,7 +143,7 @@ impl Supervisor {
         let failure = {
             tokio::select! {
                 Some(signal) = signals.next() => {
-                    info!(%signal, "asked to stop");
+                    info!(%signal, "stopping");
                     None
                 }
                 Some(failure) = self.failures.recv() => Some(failure),
@@ -158,11 +158,10 @@ impl Supervisor {
         stop.cancel();
         tracker.close();
         let ended = tokio::select! {
-            // In this order: a second signal that has come counts, also when the last task has
-            // ended with it.
+            // In this order: a second signal counts even when the last task ends at the same time.
             biased;
             Some(signal) = signals.next() => {
-                warn!(%signal, "asked again to stop, ending at once");
+                warn!(%signal, "second signal, exiting at once");
                 Ended::AtOnce(signal)
             }
             () = tracker.wait() => {
@@ -171,7 +170,7 @@ impl Supervisor {
             }
             () = sleep(grace.saturating_sub(RESERVE)) => {
                 let names = running.names();
-                warn!(tasks = names.join(", "), "ending without tasks that did not end in time");
+                warn!(tasks = names.join(", "), "exiting while tasks are still running");
                 Ended::Overdue(names)
             }
         };
@@ -182,7 +181,7 @@ impl Supervisor {
     }
 }
 
-/// The task that ended the process, and why.
+/// The task that ended the process, and the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{task} {reason}")]
 pub struct Failure {
@@ -208,17 +207,17 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or_else(|| "no message".to_owned())
 }
 
-/// A request to stop.
+/// A signal that stops the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM: Kubernetes.
+    /// SIGTERM, from Kubernetes.
     Terminate,
-    /// SIGINT: Ctrl-C.
+    /// SIGINT, from Ctrl-C.
     Interrupt,
 }
 
 impl Signal {
-    /// As shells number it.
+    /// Number of the signal; a shell reports it plus 128.
     pub fn number(self) -> i32 {
         self.kind().as_raw_value()
     }
@@ -240,7 +239,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Every SIGTERM and SIGINT from now on; they no longer end the process by themselves.
+/// Every SIGTERM and SIGINT from now on. They no longer end the process by themselves.
 pub fn signals() -> std::io::Result<impl Stream<Item = Signal> + Unpin> {
     let each = |which: Signal| {
         let listener = signal(which.kind())?;
@@ -255,7 +254,7 @@ pub fn signals() -> std::io::Result<impl Stream<Item = Signal> + Unpin> {
     ))
 }
 
-/// The names of the tasks that run now.
+/// The names of the running tasks.
 #[derive(Debug, Default)]
 struct Running {
     next: AtomicU64,
@@ -281,7 +280,7 @@ impl Running {
     }
 }
 
-/// Takes the name away however its task ends.
+/// Removes the name when the task ends, however it ends.
 struct Entry {
     id: u64,
     running: Arc<Running>,

@@ -1,5 +1,5 @@
-//! The file of a recording: bounded, readable by its owner alone, and never with half a line in it.
-//! Blocks on the disk.
+//! The file of a recording: bounded, readable only by its owner, and without partial lines. Blocks
+//! on the disk.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
@@ -10,17 +10,17 @@ use lagrange_core::recording::Line;
 
 use super::recorder::Entry;
 
-/// Owner only: what a group reads and how far is nobody else's business.
+/// Owner only: topics and progress of a group are confidential.
 const MODE: u32 = 0o600;
 
-/// A recording on disk: a file, and the one before it.
+/// A recording on disk: the current file and the previous one.
 #[derive(Debug)]
 pub(super) struct Recording {
     path: PathBuf,
-    /// Most bytes of one of the two files.
+    /// Most bytes of each of the two files.
     most: u64,
     open: Option<Open>,
-    /// Number of the last entry that was written.
+    /// Number of the last entry written.
     last: u64,
 }
 
@@ -32,8 +32,7 @@ struct Open {
 }
 
 impl Recording {
-    /// A recording at `path` that takes up `limit` bytes at most. Nothing is opened before
-    /// something is written.
+    /// A recording at `path` of at most `limit` bytes. The first write opens the file.
     pub(super) fn new(path: PathBuf, limit: u64) -> Self {
         Self {
             path,
@@ -43,7 +42,7 @@ impl Recording {
         }
     }
 
-    /// Appends an entry, whole or not at all.
+    /// Appends an entry, completely or not at all.
     pub(super) fn write(&mut self, mut entry: Entry) -> io::Result<()> {
         let mut lines = String::new();
         for line in &entry.lines {
@@ -51,14 +50,14 @@ impl Recording {
         }
         let begins = matches!(entry.lines.first(), Some(Line::Init(init)) if !init.continues);
         let is_lost = entry.number != self.last + 1 && !begins;
-        // Where lines were lost nothing continues.
+        // After lost lines the recording starts again and does not continue.
         entry.head.continues = !is_lost;
         let mut head = String::new();
         push(&mut head, &Line::Init(Box::new(entry.head)))?;
         let whole = bytes(&lines) + bytes(&head);
         if whole > self.most {
             return Err(io::Error::other(format!(
-                "one look takes {whole} bytes, more than half of the limit: raise --record-limit"
+                "one poll takes {whole} bytes, more than half of the limit: raise --record-limit"
             )));
         }
         let mut open = match self.open.take() {
@@ -80,7 +79,7 @@ impl Recording {
         Ok(())
     }
 
-    /// Where the older lines are.
+    /// Path of the previous file.
     fn before(&self) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(".1");
@@ -89,9 +88,9 @@ impl Recording {
 }
 
 impl Open {
-    /// The file at `path`, which need not exist, after its last whole line.
+    /// Opens the file at `path`, or creates it, and truncates it after its last whole line.
     fn at(path: &Path) -> io::Result<Self> {
-        // A pipe without a reader would block, a link leads who knows where.
+        // Without these flags a pipe without a reader would block, and a link would be followed.
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -116,8 +115,8 @@ impl Open {
     fn append(&mut self, lines: &str) -> io::Result<()> {
         let written = self.file.write_all(lines.as_bytes());
         if written.is_err() {
-            // A full disk may have taken a part. If that cannot be taken back now, it is when the
-            // file is opened again.
+            // A full disk may have taken a part of it. If the part cannot be removed now, the next
+            // open removes it.
             let _ = self.file.set_len(self.size);
         }
         written?;
@@ -126,8 +125,8 @@ impl Open {
     }
 }
 
-/// Bytes up to the end of the last whole line of a file: whoever wrote it may have been killed in
-/// the middle of one.
+/// Bytes up to the end of the last whole line of a file: the process may have been killed in the
+/// middle of a line.
 fn whole_lines(file: &mut File, size: u64) -> io::Result<u64> {
     const CHUNK: u64 = 64 * 1024;
     let mut end = size;

@@ -1,5 +1,5 @@
-//! Writes a recording while the operator works. Whatever happens to the file is said in the log
-//! once, and holds nobody up.
+//! Writes a recording while the operator works. A failure of the file is logged once and delays
+//! nothing.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use tracing::{info, warn};
 use super::file::Recording;
 use super::recorder::{Entry, Recorder};
 
-/// Decisions that may wait for a slow disk before some are lost.
+/// Decisions that may wait for a slow disk. Further ones are lost.
 const WAITING: usize = 64;
 
-/// Writes what a [`Recorder`] hands over.
+/// Writes the entries of a [`Recorder`].
 #[derive(Debug)]
 pub struct Keeper {
     path: PathBuf,
@@ -23,7 +23,7 @@ pub struct Keeper {
     entries: mpsc::Receiver<Entry>,
 }
 
-/// A recorder of a group, and who writes what it records to `path`, in `limit` bytes at most.
+/// A recorder of a group, and the keeper that writes its entries to `path`, at most `limit` bytes.
 pub fn recorder(namespace: String, name: String, path: PathBuf, limit: u64) -> (Recorder, Keeper) {
     let (sender, entries) = mpsc::channel(WAITING);
     let recorder = Recorder::new(namespace, name, sender);
@@ -36,7 +36,7 @@ pub fn recorder(namespace: String, name: String, path: PathBuf, limit: u64) -> (
 }
 
 impl Keeper {
-    /// Writes until it is told to stop, and then what still waits.
+    /// Writes until `stop`, and then the entries that still wait.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             path,
@@ -64,10 +64,10 @@ impl Keeper {
                     recording = Some(file);
                     written
                 }
-                Err(_) => return warn!(%path, "recording has ended"),
+                Err(_) => return warn!(%path, "recording stopped"),
             };
             match &written {
-                Ok(()) if fails => info!(%path, "recording again"),
+                Ok(()) if fails => info!(%path, "recording resumed"),
                 Err(error) if !fails => warn!(%path, "cannot record: {error}"),
                 Ok(()) | Err(_) => {}
             }

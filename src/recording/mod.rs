@@ -1,5 +1,5 @@
-//! Records a group while the operator works, in the format of [`lagrange_core::recording`]: which
-//! lines, and the file.
+//! Records a group while the operator works, in the format of [`lagrange_core::recording`]:
+//! composes the lines and writes the file.
 
 mod file;
 mod keeper;

@@ -1,6 +1,6 @@
-//! What the operator records of one group: which lines a decision takes, so that they replay to the
-//! same decision. Hands them over and never waits: who cannot keep up loses lines, and the
-//! recording says so by beginning anew.
+//! Composes the lines of each decision of one group, so that they replay to the same decision. The
+//! lines go to a channel without waiting. When the writer cannot keep up, lines are lost, and the
+//! recording then starts again with an init line.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,15 +10,15 @@ use lagrange_core::recording::{Answer, Init, Line, Observe, Spec, Words};
 use lagrange_core::scaling::{Decision, Memory, Observation};
 use tokio::sync::mpsc;
 
-/// Annotations that bear on a decision begin so; others are nobody's business.
+/// Prefix of the annotations that affect a decision. Others are not recorded.
 const ANNOTATIONS: &str = "lagrange.dev/";
 
-/// Lines that belong together: one decision's.
+/// The lines of one decision.
 #[derive(Debug)]
 pub struct Entry {
-    /// Counts entries from 1; one that is missing was lost.
+    /// Counts entries from 1. A missing number is a lost entry.
     pub(super) number: u64,
-    /// What a file has to begin with that begins with these lines.
+    /// The init line to put first when a file starts with these lines.
     pub(super) head: Init,
     pub(super) lines: Vec<Line>,
 }
@@ -32,37 +32,37 @@ pub struct Recorder {
     told: Mutex<Told>,
 }
 
-/// What the lines so far say.
+/// What the lines recorded so far contain.
 #[derive(Debug, Default)]
 struct Told {
     number: u64,
     manifest: Option<Box<ConsumerGroup>>,
-    /// The memory that the last answer left.
+    /// The memory after the last decision.
     memory: Option<Memory>,
 }
 
-/// One decision, and what it was made from.
+/// One decision and its inputs.
 #[derive(Debug)]
 pub struct Turn<'a> {
-    /// The group, as it was decided for.
+    /// The group at the time of the decision.
     pub group: &'a ConsumerGroup,
-    /// The memory before.
+    /// The memory before the decision.
     pub before: Memory,
-    /// Whether nothing had been seen of the group before: the state that was decided with was made
-    /// of its memory alone.
+    /// Whether this was the first observation of the group: the state was made from the memory
+    /// alone.
     pub is_fresh: bool,
-    /// What was seen.
+    /// The observation.
     pub observation: &'a Observation,
-    /// Kafka's words for it.
+    /// Kafka's names in the observation.
     pub words: Words<'a>,
-    /// What was decided.
+    /// The decision.
     pub decision: &'a Decision,
-    /// The memory that it left.
+    /// The memory after the decision.
     pub after: &'a Memory,
 }
 
 impl Recorder {
-    /// A recorder of a group that hands over what it records.
+    /// A recorder of a group that sends its entries to `entries`.
     pub fn new(namespace: String, name: String, entries: mpsc::Sender<Entry>) -> Self {
         Self {
             namespace,
@@ -77,12 +77,12 @@ impl Recorder {
         group.name_any() == self.name && group.namespace().is_some_and(|n| n == self.namespace)
     }
 
-    /// Records a decision, unless too much is waiting to be written.
+    /// Records a decision, unless too many entries wait to be written.
     pub fn record(&self, turn: &Turn<'_>) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = told.entry(turn);
         drop(told);
-        // Full: lost, which its number tells. Closed: the process is ending.
+        // Full: the entry is lost, and its number is missing. Closed: the process is ending.
         let _ = self.entries.try_send(entry);
     }
 }
@@ -126,7 +126,7 @@ impl Told {
     }
 }
 
-/// What of a group bears on its decisions.
+/// The part of the resource that affects decisions.
 fn manifest(group: &ConsumerGroup) -> ConsumerGroup {
     let mut manifest = ConsumerGroup::new(&group.name_any(), group.spec.clone());
     manifest.metadata.namespace = group.namespace();

@@ -1,4 +1,4 @@
-//! What is recorded, and what becomes of the file.
+//! The content of a recording, and the handling of its file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,7 +20,7 @@ fn line(value: Value) -> Line {
     serde_json::from_value(value).unwrap()
 }
 
-/// An operator in small: decides on what it is told, and records.
+/// A small operator: decides on given observations and records.
 struct Desk {
     group: ConsumerGroup,
     state: State,
@@ -58,7 +58,7 @@ impl Desk {
             .policy
     }
 
-    /// Decides on one look, and does what was decided if it `acts`.
+    /// Decides on one poll, and applies the decision if `acts`.
     fn see(&mut self, t: f64, replicas: i32, acts: bool) -> Verdict {
         let mut value = behind(t);
         value["workload"]["spec_replicas"] = json!(replicas);
@@ -81,7 +81,7 @@ impl Desk {
             after: &self.state.memory,
         });
         if let (true, Verdict::Scale { from, to, .. }) = (acts, decision.verdict) {
-            // A moment later, as a call to the API server takes.
+            // A moment later, because a call to the API server takes time.
             let begun = self.state.memory.begin(from, to, time(t + 0.1).unwrap());
             self.state.memory = begun.confirm();
         }
@@ -93,7 +93,7 @@ impl Desk {
     }
 }
 
-/// Replays lines; returns how many decisions were the same as recorded, and the first that was not.
+/// Replays lines. Returns how many decisions equal the recorded ones, and the first difference.
 fn replayed(text: &str) -> (usize, Option<String>) {
     let mut session = Session::default();
     let (mut last, mut same) = (None, 0);
@@ -122,7 +122,7 @@ fn text(entries: &[Entry]) -> String {
 fn a_recording_replays_to_the_decisions_that_were_made() {
     let mut desk = Desk::new();
     desk.see(61.0, 2, true);
-    // Refused: what was decided was not done, and the memory says so.
+    // Refused: the action was not applied, and the memory shows it.
     assert!(matches!(
         desk.see(76.0, 2, false),
         Verdict::Scale { to: 4, .. }
@@ -131,11 +131,11 @@ fn a_recording_replays_to_the_decisions_that_were_made() {
         desk.see(91.0, 2, true),
         Verdict::Scale { to: 4, .. }
     ));
-    // Seen by 100 ms later than it was decided on.
+    // The action is confirmed 100 ms after the decision.
     desk.see(106.0, 4, true);
     desk.group = group(500);
     desk.see(121.0, 4, true);
-    // The process is another one.
+    // A restart.
     desk.state = State::after_restart(desk.state.memory.clone());
     desk.see(136.0, 4, true);
     desk.see(151.0, 4, true);
@@ -152,7 +152,7 @@ fn a_recording_replays_to_the_decisions_that_were_made() {
 }
 
 #[test]
-fn a_recording_holds_of_the_resource_what_bears_on_decisions_alone() {
+fn a_recording_holds_only_what_affects_decisions() {
     let mut desk = Desk::new();
     desk.see(61.0, 2, true);
     let text = text(&desk.entries());
@@ -164,7 +164,7 @@ fn a_recording_holds_of_the_resource_what_bears_on_decisions_alone() {
 }
 
 #[test]
-fn a_decision_that_differs_is_found_with_its_field() {
+fn a_different_decision_is_reported_with_its_field() {
     let mut desk = Desk::new();
     desk.see(61.0, 2, true);
     desk.see(76.0, 2, true);
@@ -234,7 +234,7 @@ fn a_recording_stays_within_its_limit_and_its_two_files_replay_as_one() {
         same,
         (older + &newer).matches(r#""type":"decided""#).count()
     );
-    // Full once more: what is oldest goes.
+    // Full once more: the oldest lines are dropped.
     while fs::read_to_string(kept.before())
         .unwrap()
         .contains(r#""t":61.0"#)
@@ -250,7 +250,7 @@ fn a_recording_stays_within_its_limit_and_its_two_files_replay_as_one() {
 }
 
 #[test]
-fn a_line_that_was_cut_off_is_taken_back_and_a_file_that_others_may_read_is_closed_to_them() {
+fn a_partial_line_is_removed_and_the_file_becomes_owner_only() {
     let kept = Kept::new();
     fs::write(kept.path(), "{\"type\":\"end\"}\n{\"type\":\"obs").unwrap();
     fs::set_permissions(kept.path(), fs::Permissions::from_mode(0o644)).unwrap();
@@ -269,7 +269,7 @@ fn a_line_that_was_cut_off_is_taken_back_and_a_file_that_others_may_read_is_clos
 }
 
 #[test]
-fn after_lost_lines_a_recording_begins_anew() {
+fn after_lost_lines_a_recording_starts_again() {
     let kept = Kept::new();
     let mut desk = Desk::new();
     let mut recording = Recording::new(kept.path(), 1 << 20);
@@ -294,7 +294,7 @@ fn after_lost_lines_a_recording_begins_anew() {
 #[case::directory(|path: &Path| fs::create_dir(path).unwrap())]
 #[case::link(|path: &Path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap())]
 #[case::pipe(|path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success()))]
-fn what_is_no_file_is_refused_and_nobody_waits_for_it(#[case] make: fn(&Path)) {
+fn anything_but_a_regular_file_is_refused_without_waiting(#[case] make: fn(&Path)) {
     let kept = Kept::new();
     make(&kept.path());
     let mut desk = Desk::new();
@@ -306,7 +306,7 @@ fn what_is_no_file_is_refused_and_nobody_waits_for_it(#[case] make: fn(&Path)) {
 }
 
 #[test]
-fn a_look_that_is_larger_than_half_of_the_limit_is_refused_with_what_to_do() {
+fn a_poll_larger_than_half_of_the_limit_is_refused() {
     let kept = Kept::new();
     let mut desk = Desk::new();
     desk.see(61.0, 2, true);

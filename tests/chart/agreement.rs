@@ -103,6 +103,23 @@ fn image_is_built_by_the_toolchain_of_the_repository_on_the_debian_it_runs_on() 
     );
 }
 
+/// A release that uses the OpenSSL of the machine it was built on does not start in the image.
+#[test]
+fn releases_are_built_with_their_own_openssl() {
+    for (path, command) in [
+        (
+            "Makefile",
+            "cargo build --release --locked --features vendored",
+        ),
+        (
+            "Dockerfile",
+            "cargo build --release --locked --bin lagrange --features \"vendored ",
+        ),
+    ] {
+        assert!(file(path).contains(command), "{path}");
+    }
+}
+
 /// Cargo looks for every file that a manifest names before it builds anything: only then does it
 /// miss a binary that there is not.
 #[test]

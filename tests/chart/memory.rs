@@ -29,11 +29,11 @@ fn the_limit_of_memory_holds_all_that_is_bounded_at_once_and_the_documentation_s
     let page = file("docs/operations.md");
     for (what, mebibytes) in [
         ("partitions", partitions),
-        ("answers of brokers, with what is made of them", answers),
+        ("answers of brokers, and what is decoded from them", answers),
         ("threads of Kafka's clients", clients),
         ("the process itself", PROCESS),
         (
-            "objects of the API server that are being read, the port of the pages",
+            "objects that are read from the API server, and the HTTP port",
             OBJECTS,
         ),
         ("left", limit - all),

@@ -146,7 +146,7 @@ async fn kubectl_explains_every_level() {
     for (path, text) in [
         (
             "consumergroup",
-            "Keeps one Kafka consumer group at the size that its lag asks for",
+            "Scales the workload of one Kafka consumer group",
         ),
         (
             "consumergroup.spec.pacing",
@@ -154,14 +154,14 @@ async fn kubectl_explains_every_level() {
         ),
         ("cg.spec.minReplicas", "needs topics or topicPattern"),
         ("cg.spec.mode", "ENUM:\n    Auto\n    DryRun"),
-        ("cg.status.decision", "When the next action may come."),
+        ("cg.status.decision", "When the next action may follow."),
         (
             "cg.status.conditions",
             "What is the matter, and what to do about it.",
         ),
         (
             "kafkacluster.spec.allowedNamespaces.selector",
-            "Labels that must all be there.",
+            "Labels that must all be present.",
         ),
         (
             "kafkacluster.spec.tls.clientCertificate",

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by what needs certificates of its own: made by openssl in the current directory, on P-256, keys as PKCS#8 PEM.
+# Makes certificates with openssl in the current directory: P-256, keys as PKCS#8 PEM. Sourced by
+# scripts that need certificates.
 
 authority() { # authority NAME
   new_key "$1"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the environment itself: that clusters and brokers stand side by side, and that nothing is left of
-# them afterwards, however their owner ended. About a minute when the cache is full. Without root the real node is left out.
+# Checks the environment itself: clusters and brokers run side by side, and nothing is left of them
+# when their owner ends, however it ends. Takes about a minute when the cache is full. Without root
+# the real node is left out.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/check.sh
@@ -24,7 +25,7 @@ ok() {
   since=$EPOCHREALTIME
 }
 fail() { die "FAILED: $*"; }
-# Every process of a state directory has its path among its arguments.
+# Every process of a state directory has the path of the directory in its arguments.
 no_process_of() { ! pgrep -f -- "$1/" > /dev/null; }
 gone() { # gone STATE...
   local d
@@ -40,7 +41,7 @@ need pgrep:procps
 "$kube" bin > /dev/null
 ok "cache filled"
 
-# Side by side, all owned by one process.
+# All start at the same time, with one owner.
 sleep 600 & owner=$!
 real=
 [ "$(id -u)" != 0 ] || real=yes
@@ -53,8 +54,8 @@ if [ -n "$real" ]; then
   "$kube" up "$work/cluster-real1" --owner "$owner" > /dev/null & jobs+=($!)
   "$kube" up "$work/cluster-real2" --owner "$owner" > /dev/null & jobs+=($!)
 fi
-for job in "${jobs[@]}"; do wait "$job" || fail "something did not start"; done
-ok "three Kafka clusters and ${#jobs[@]} clusters in all started at once, beside each other"
+for job in "${jobs[@]}"; do wait "$job" || fail "a cluster did not start"; done
+ok "${#jobs[@]} clusters, three of them Kafka, started at the same time, side by side"
 [[ $(tr , '\n' < "$work/bootstrap3" | sort -u | wc -l) = 3 ]] || fail "three brokers have three addresses: $(cat "$work/bootstrap3")"
 [ "$(stat -c %a "$work/cluster-control/admin.kubeconfig" "$work/cluster-control" | tr '\n' ' ')" = "600 700 " ] || fail "the kubeconfig is private"
 
@@ -88,9 +89,9 @@ logins_say hidden
 "$kafka" password "$secure" lagrange "$(< "$secure/users/lagrange")"
 logins_say visible
 "$kafka" renew-ca "$secure"
-! handshake sasl-ssl || fail "the old authority is no longer the brokers'"
-handshake sasl-ssl -CAfile "$secure/tls/ca2.crt" || fail "the new authority is the brokers'"
-ok "logins at three listeners by four mechanisms and a certificate; an ACL, a password and the authority changed"
+! handshake sasl-ssl || fail "the brokers no longer use the old CA"
+handshake sasl-ssl -CAfile "$secure/tls/ca2.crt" || fail "the brokers use the new CA"
+ok "logins at three listeners by four mechanisms and a certificate; changes of an ACL, a password and the CA"
 
 "$kafka" pause "$work/kafka3" 2
 "$kafka" cont "$work/kafka3" 2
@@ -103,7 +104,7 @@ ok "logins at three listeners by four mechanisms and a certificate; an ACL, a pa
 ok "brokers paused, killed, stopped and started again"
 
 if [ -n "$real" ]; then
-  # Any small static program will do: the pause program waits for a signal.
+  # The pause program is a small static program that waits for a signal.
   "$here/image.sh" localhost/app:1 "$work/app.tar" "$("$kube" bin)/pause"
   for d in "$work"/cluster-real*; do
     "$kube" load-image "$d" "$work/app.tar" 2> /dev/null
@@ -113,7 +114,7 @@ if [ -n "$real" ]; then
   [ "$("$kube" host-address "$work/cluster-real1")" != "$("$kube" host-address "$work/cluster-real2")" ] || fail "two nodes have two networks"
   "$kafka" up "$work/kafka-pods" --pod-address "$("$kube" host-address "$work/cluster-real1")" --owner "$owner" > /dev/null
   [[ $("$kafka" bootstrap "$work/kafka-pods" pods) == 172.30.* ]] || fail "a listener for Pods"
-  ok "two real nodes run Pods of an image made here; Kafka listens for them"
+  ok "two real nodes run Pods of a local image; Kafka has a listener for them"
 fi
 
 links=$(cat "$work"/cluster*/link 2> /dev/null || true)
@@ -121,7 +122,7 @@ kill -KILL "$owner"
 wait "$owner" 2> /dev/null || true
 gone "$work"/kafka* "$work"/cluster*
 for link in $links; do [ ! -e "/sys/class/net/$link" ] || fail "a link is left: $link"; done
-ok "the owner was killed: everything has ended, nothing is left"
+ok "after the owner was killed, everything ended and nothing is left"
 
 sleep 600 & owner=$!
 sleep 600 & tethered=$!
@@ -130,9 +131,9 @@ started_at "$tethered" > /dev/null || fail "a tethered process lives as long as 
 kill -KILL "$owner"
 wait "$tether" "$tethered" 2> /dev/null || true
 ! started_at "$tethered" > /dev/null || fail "a tethered process ends with its owner"
-ok "a tethered process has ended with its owner"
+ok "a tethered process ended with its owner"
 
-if command -v python3 > /dev/null; then # bash cannot give a background job an interrupt that it heeds
+if command -v python3 > /dev/null; then # background jobs of bash ignore SIGINT; python3 resets it
   for n in 1 2 3; do
     interruptible "$kube" up "$work/broken-$n" --mode control > /dev/null 2>&1 & job=$!
     sleep "$n"
@@ -141,5 +142,5 @@ if command -v python3 > /dev/null; then # bash cannot give a background job an i
     no_process_of "$work/broken-$n" || fail "an interrupted start has left processes: $(pgrep -fa -- "$work/broken-$n/")"
     "$kube" down "$work/broken-$n"
   done
-  ok "starts interrupted after 1, 2 and 3 seconds have left nothing"
+  ok "starts interrupted after 1, 2 and 3 seconds left nothing"
 fi

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Makes a container image of one binary of this machine, without Docker: the shared libraries it needs and the CA certificates come along.
+# Makes a container image of one binary of this machine, without Docker, with the shared libraries
+# that it needs and the CA certificates.
 #
 #   image.sh IMAGE OUT.tar BINARY
 #
-# IMAGE: localhost/NAME:TAG, to be used with imagePullPolicy IfNotPresent. OUT.tar has the form of `docker save`:
-# `kubernetes/kube.sh load-image STATE OUT.tar` takes it, and so does `docker load`.
-# In the image: /usr/local/bin/BINARY (the entrypoint, debugging symbols left out), user 65532, no shell, /tmp.
+# IMAGE: localhost/NAME:TAG, for use with imagePullPolicy IfNotPresent. OUT.tar has the format of
+# `docker save`, for `kubernetes/kube.sh load-image STATE OUT.tar` and `docker load`.
+# The image has /usr/local/bin/BINARY (the entrypoint, without debugging symbols), user 65532, /tmp,
+# and no shell.
 set -euo pipefail
 script=${BASH_SOURCE[0]}
 # shellcheck source=lib.sh
@@ -14,7 +16,7 @@ script=${BASH_SOURCE[0]}
 case ${1:-} in -h | --help) usage; exit ;; esac
 [ $# = 3 ] || { usage >&2; exit 2; }
 image=$1 out=$2 binary=$3 name=$(basename "$3")
-[ -x "$binary" ] || die "there is no program at $binary" "build it first"
+[ -x "$binary" ] || die "no program at $binary" "build it first"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -25,7 +27,7 @@ if ! command -v strip > /dev/null || ! strip -o "$root/usr/local/bin/$name" "$bi
   cp "$binary" "$root/usr/local/bin/$name"
 fi
 chmod 755 "$root/usr/local/bin/$name"
-# A static program has no libraries; ldd then says so by failing.
+# ldd fails for a static program, which has no libraries.
 { ldd "$binary" 2> /dev/null || true; } | awk '{for (i = 1; i <= NF; i++) if ($i ~ /^\//) {print $i; break}}' | while read -r library; do
   mkdir -p "$root$(dirname "$library")"
   cp -L "$library" "$root$library"
@@ -35,7 +37,7 @@ echo 'nonroot:x:65532:' > "$root/etc/group"
 [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 
 case $(uname -m) in x86_64) architecture=amd64 ;; aarch64) architecture=arm64 ;; *) architecture=$(uname -m) ;; esac
-# The same binary makes the same image. a+rX: mktemp's 0700 would keep the user out of its own root.
+# The same binary gives the same image. a+rX: with mktemp's 0700 the user could not enter the root.
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=a+rX -C "$root" -cf "$work/layer.tar" .
 layer=$(sha256sum "$work/layer.tar" | cut -d ' ' -f 1)
 cat > "$work/config.json" << END

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # script
-# Sourced by every script here: messages, the shared cache, ports, processes that end with their owner.
-# Bash 4.4 or later, Linux. A script that sources this sets `script` to its own path first.
+# Sourced by every script here: messages, the shared cache, ports, processes that end with their
+# owner. Bash 4.4 or later, Linux. A script sets `script` to its own path before it sources this.
 
 env_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# Shared by all clones: what is expensive to get is here once, whole or not at all.
+# Shared by all clones: what is expensive to download or build. An entry is complete or absent.
 cache=${LAGRANGE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or LAGRANGE_CACHE}/.cache}/lagrange}
 
 say() { printf '%s: %s\n' "$(basename "$script" .sh)" "$*" >&2; }
@@ -13,21 +13,23 @@ die() { # die WHAT [WHAT_TO_DO]
   [ $# -lt 2 ] || say "  $2"
   exit 1
 }
-# Prints the comment block at the top of the script: one text for reader and user.
+# Prints the comment block at the top of the script as its help.
 usage() { awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$script"; }
 
-exec {never}<> <(:) # a pipe that nobody writes
-# doze SECONDS: a sleep that starts no process. Only where no trap can go off: bash 5.2 can crash on a trap during `read -t`.
+exec {never}<> <(:) # a pipe without a writer
+# doze SECONDS: a sleep that starts no process. Use it only where no trap can run: bash 5.2 can
+# crash on a trap during `read -t`.
 doze() { read -rt "$1" -u "$never" || true; }
 
-# --- long steps ---------------------------------------------------------------------------------------------------------
+# --- long steps ----------------------------------------------------------------------------------
 
 step_pid=
 interrupted() { [ -z "$step_pid" ] || kill -TERM -- "-$step_pid" 2> /dev/null || true; }
 trap 'interrupted; exit 130' INT
 trap 'interrupted; exit 143' TERM HUP
-# step LOG WHAT WHAT_TO_DO COMMAND...: runs an external command quietly, in a session of its own so that `interrupted` can end
-# all of it; says every 15 s that it is still at it; on failure shows the end of its output and what to do.
+# step LOG WHAT WHAT_TO_DO COMMAND...: runs an external command quietly, in its own session so that
+# `interrupted` can end all of it. Reports every 15 s that the command still runs. On failure shows
+# the end of its output and what to do.
 step() {
   local log=$1 what=$2 advice=$3 began=$SECONDS rc=0
   shift 3
@@ -36,7 +38,7 @@ step() {
   step_pid=$!
   ( exec 9>&- > /dev/null
     while doze 15; kill -0 "$step_pid" 2> /dev/null; do
-      say "  still at it after $((SECONDS - began)) s: $(tail -c 300 "$log" | tail -n 1 | cut -c 1-120)"
+      say "  still running after $((SECONDS - began)) s: $(tail -c 300 "$log" | tail -n 1 | cut -c 1-120)"
     done ) &
   local ticker=$!
   wait "$step_pid" || rc=$?
@@ -45,12 +47,12 @@ step() {
   wait "$ticker" 2> /dev/null || true
   if [ "$rc" != 0 ]; then
     tail -n 20 "$log" >&2
-    die "failed ($rc): $what; all of its output is in $log" "$advice"
+    die "failed ($rc): $what; the full output is in $log" "$advice"
   fi
   say "  done in $((SECONDS - began)) s"
 }
 
-# need COMMAND_OR_FILE:DEBIAN_PACKAGE...: installs what is missing, or says what to install.
+# need COMMAND_OR_FILE:DEBIAN_PACKAGE...: installs what is missing, or reports what to install.
 need() {
   local missing=() it
   for it in "$@"; do
@@ -68,16 +70,17 @@ need() {
   unlock
 }
 
-# --- the cache -----------------------------------------------------------------------------------------------------------
+# --- the cache -----------------------------------------------------------------------------------
 
-# lock PATH / unlock: one holder at a time, on file descriptor 9; a holder that dies lets go.
+# lock PATH / unlock: one holder at a time, on file descriptor 9. The end of the holder unlocks.
 lock() {
   exec 9> "$1.lock"
-  flock -n 9 || { say "waiting for another run that is at $1 ..."; flock 9; }
+  flock -n 9 || { say "waiting for another run that holds $1 ..."; flock 9; }
 }
 unlock() { exec 9>&-; }
 
-# populate TARGET FUNCTION: has FUNCTION make the directory TARGET.partial and puts it in place in one rename, once.
+# populate TARGET FUNCTION: unless TARGET exists, FUNCTION fills the directory TARGET.partial, which
+# is then renamed to TARGET.
 populate() {
   [ ! -d "$1" ] || return 0
   mkdir -p "$(dirname "$1")"
@@ -91,10 +94,11 @@ populate() {
   unlock
 }
 
-# --- ports ---------------------------------------------------------------------------------------------------------------
+# --- ports ---------------------------------------------------------------------------------------
 
-# reserve_ports COUNT: prints so many free TCP ports and keeps them for $STATE until its directory is gone. They lie below the
-# range that the kernel gives to outgoing connections, so that nobody takes the port of a broker that is down for a moment.
+# reserve_ports COUNT: prints COUNT free TCP ports and reserves them for $STATE until its directory
+# is deleted. They are below the kernel's range for outgoing connections, so that no connection
+# takes the port of a broker that is down for a moment.
 reserve_ports() {
   local count=$1 dir=$cache/ports top=32767 used port tries=0
   mkdir -p "$dir"
@@ -107,7 +111,7 @@ reserve_ports() {
     port=$((20000 + (RANDOM * 32768 + RANDOM) % (top - 20000)))
     [[ $used != *" $(printf %04X "$port") "* ]] || continue
     if [ -e "$dir/$port" ]; then
-      # A reservation lasts as long as the state directory that it was made for.
+      # A reservation lasts as long as its state directory.
       [ ! -e "$(< "$dir/$port")/type" ] || continue
     fi
     echo "$STATE" > "$dir/$port"
@@ -120,10 +124,10 @@ release_ports() { # of $STATE
   { grep -slxF "$STATE" "$cache"/ports/[0-9]* || true; } | xargs -r rm -f
 }
 
-# --- processes -----------------------------------------------------------------------------------------------------------
+# --- processes -----------------------------------------------------------------------------------
 
-# started_at PID: when it was started, in clock ticks; nothing and false if there is no such process or only its zombie. A pid
-# alone may be another process's later; with this time it is not.
+# started_at PID: prints the start time of the process, in clock ticks; false if the process does
+# not exist or is a zombie. A pid can be reused; pid and start time together cannot.
 started_at() {
   local stat='' fields
   { IFS= read -rd '' stat < "/proc/$1/stat"; } 2> /dev/null || [ -n "$stat" ] || return 1 # not $(< ...), whose failure ends bash 5.2
@@ -138,7 +142,8 @@ pid_of() {
   read -r pid start 2> /dev/null < "$STATE/pid/$1" || return 1
   [ -n "$start" ] && [ "$(started_at "$pid")" = "$start" ] && echo "$pid"
 }
-# start NAME COMMAND...: in the background and in a session of its own (Ctrl-C does not reach it), log and pid kept.
+# start NAME COMMAND...: runs it in the background, in its own session (Ctrl-C does not reach it),
+# and records log and pid.
 start() {
   local name=$1
   shift
@@ -146,7 +151,7 @@ start() {
   record "$name" $!
   disown
 }
-# finish NAME [SIGNAL [SECONDS]]: ends it; by SIGKILL when SIGNAL has not done it after SECONDS.
+# finish NAME [SIGNAL [SECONDS]]: ends it with SIGNAL, and with SIGKILL after SECONDS.
 finish() {
   local pid tries=$(( ${3:-10} * 20 ))
   if pid=$(pid_of "$1"); then
@@ -159,7 +164,8 @@ finish() {
   fi
   rm -f "$STATE/pid/$1"
 }
-# until_true SECONDS WHAT COMMAND...: polls; false, and says so, when the time has passed.
+# until_true SECONDS WHAT COMMAND...: repeats COMMAND until it succeeds; false, with a message, when
+# the time has passed.
 until_true() {
   local deadline=$((SECONDS + $1)) what=$2
   shift 2
@@ -169,16 +175,16 @@ until_true() {
   done
 }
 
-# --- a state directory and its life --------------------------------------------------------------------------------------
+# --- the state directory -------------------------------------------------------------------------
 
-# open_state DIRECTORY KIND: sets STATE to what an earlier `up` made, or says that there is none.
+# open_state DIRECTORY KIND: sets STATE to the directory of an earlier `up`, or fails.
 open_state() {
   [ -n "${1:-}" ] || die "which state directory?" "see: $script --help"
-  [ "$(cat "$1/type" 2> /dev/null)" = "$2" ] || die "$1 is no state directory of $(basename "$script")" "make one with: $script up $1"
+  [ "$(cat "$1/type" 2> /dev/null)" = "$2" ] || die "$1 is not a state directory of $(basename "$script")" "make one with: $script up $1"
   STATE=$(cd "$1" && pwd)
 }
-# claim_state DIRECTORY KIND [OWNER_PID]: makes it, private, and from now on undoes everything if this script ends before
-# `standing`, or, at any time later, when the owner does.
+# claim_state DIRECTORY KIND [OWNER_PID]: makes the private directory. From now on everything is
+# undone if this script ends before `standing`, or when the owner ends, at any time.
 claim_state() {
   local owner=${3:-} since
   [ -n "${1:-}" ] || die "which state directory?" "see: $script --help"
@@ -191,7 +197,7 @@ claim_state() {
   record up $$
   trap fell EXIT
   if [ -n "$owner" ]; then
-    since=$(started_at "$owner") || die "the owner, process $owner, is not there"
+    since=$(started_at "$owner") || die "the owner, process $owner, does not exist"
     start watchdog bash "$env_dir/watchdog.sh" "$owner" "$since" "$script" "$STATE"
   fi
 }
@@ -200,11 +206,12 @@ fell() {
   local rc=$?
   trap - EXIT
   rm -f "$STATE/pid/up"
-  say "not started; ending what was; logs stay in $STATE/log"
+  say "the start failed; ending what was started; the logs are in $STATE/log"
   "$script" down "$STATE" --keep || true
   exit "$rc"
 }
-# close_state: first those that could start more: an `up` still at work and the watchdog, unless it is us.
+# Ends what could start more processes: an `up` that still runs, and the watchdog, unless the caller
+# is the watchdog.
 end_starters() {
   finish up
   [ "$(pid_of watchdog)" = $$ ] || finish watchdog

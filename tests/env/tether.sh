@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# tether.sh PID OWNER: kills process PID once process OWNER has ended, however it ended; ends by itself when PID has.
-# For what a test program starts without a state directory: the operator. A program that was killed cannot end its children.
+# tether.sh PID OWNER: kills process PID when process OWNER ends, however it ends. Ends when PID
+# ends. It is for a child without a state directory, the operator of a test: a test program that is
+# killed cannot end its children.
 set -euo pipefail
 script=${BASH_SOURCE[0]}
 # shellcheck source=lib.sh

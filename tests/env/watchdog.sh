@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# watchdog.sh OWNER_PID OWNER_START SCRIPT STATE: takes STATE down by SCRIPT once the owner has ended, however it ended.
-# Started by `up --owner PID` (lib.sh). A test process that was killed cannot clean up; this can.
+# watchdog.sh OWNER_PID OWNER_START SCRIPT STATE: runs `SCRIPT down STATE` when the owner ends,
+# however it ends. Started by `up --owner PID` (lib.sh), because a test process that is killed
+# cannot clean up.
 set -uo pipefail
 owner=$1 since=$2 script=$3 STATE=$4
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -138,10 +138,7 @@ fn a_taken_port_is_reported_before_anything_else_happens() {
     assert_eq!(status.code(), Some(1));
     assert_last_line(&log, &format!("cannot listen on {address}"));
     assert_eq!(log.len(), 2, "{log:?}");
-    assert!(
-        log[0].contains("waiting for the process that listens on our address"),
-        "{log:?}"
-    );
+    assert!(log[0].contains("the address is in use"), "{log:?}");
 }
 
 #[test]
@@ -150,7 +147,7 @@ fn a_port_is_waited_for_that_the_process_before_has_not_let_go_of_yet() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let operator = api.home.run(&[&format!("--listen-address={address}")]);
-    operator.logged("waiting for the process that listens on our address");
+    operator.logged("the address is in use");
     drop(taken);
     assert_eq!(operator.pages(), address);
     assert_eq!(get(address, "/healthz"), (200, "alive\n".to_owned()));
@@ -335,7 +332,7 @@ fn definitions_that_may_not_be_listed_end_the_process() {
 }
 
 #[test]
-fn metrics_are_served_and_an_unknown_path_is_answered_with_the_known_ones() {
+fn metrics_are_served_and_an_unknown_path_returns_the_known_paths() {
     let api = ApiServer::start();
     let operator = api.home.run(&[]);
     let (status, text) = get(operator.pages(), "/metrics");
@@ -345,7 +342,7 @@ fn metrics_are_served_and_an_unknown_path_is_answered_with_the_known_ones() {
         get(operator.pages(), "/status"),
         (
             404,
-            "nothing at /status: there are /healthz, /readyz and /metrics\n".to_owned()
+            "no page /status: the pages are /healthz, /readyz and /metrics\n".to_owned()
         )
     );
 }
@@ -415,7 +412,7 @@ fn a_second_signal_ends_it_at_once() {
         })
         .find(|(status, _)| !status.success())
         .expect("the second signal comes in time at least once");
-    assert_last_line(&log, "asked again to stop");
+    assert_last_line(&log, "second signal, exiting at once");
     let second = log.last().unwrap();
     let number = if second.contains("SIGTERM") { 15 } else { 2 };
     assert_eq!(status.code(), Some(128 + number), "{log:?}");

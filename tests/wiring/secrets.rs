@@ -102,7 +102,7 @@ async fn a_changed_password_is_passed_on_at_once() {
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     let said = scene.message("orders", "Ready");
     assert!(
-        said.contains("Secret user has nothing in key password"),
+        said.contains("Secret user has an empty key password"),
         "{said}"
     );
     assert_eq!(scene.kafka.password().as_deref(), Some("two"));
@@ -194,7 +194,7 @@ async fn a_fault_of_the_secret_is_reported_rather_than_the_refused_old_credentia
     tokio::time::advance(INTERVAL).await;
     scene.kafka.refuse();
     settle().await;
-    let nothing = "has nothing in key password";
+    let nothing = "has an empty key password";
     assert_eq!(scene.condition("orders", "Ready"), "False/SecretInvalid");
     assert!(scene.message("orders", "Ready").contains(nothing));
     let (seen, said) = connected(&scene);

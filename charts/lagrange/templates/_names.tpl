@@ -18,7 +18,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Roles without a namespace carry the release's: two releases of one name may stand side by side. */}}
+{{/* Cluster-wide names include the release's namespace, so that two releases may share one. */}}
 {{- define "lagrange.clusterName" -}}
 {{- printf "%s-%s" .Release.Namespace (include "lagrange.fullname" .) }}
 {{- end }}

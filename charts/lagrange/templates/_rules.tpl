@@ -1,30 +1,30 @@
 {{/*
-What the operator may do in a namespace. Each rule says which calls need it; what no call needs is not here.
-Used by the ClusterRole and, with watchNamespaces, by a Role in each of them.
+What the operator may do in a namespace. Each rule says which calls need it. A right that no call
+needs is not here. Used by the ClusterRole and, with watchNamespaces, by a Role in each of them.
 */}}
 {{- define "lagrange.rules" -}}
-# Watches of what users write.
+# Watches of the resources that users write.
 - apiGroups: [lagrange.dev]
   resources: [consumergroups, kafkaclusters]
   verbs: [list, watch]
-# Reads a ConsumerGroup anew when somebody else was faster to write it.
+# Reads a ConsumerGroup again after a conflict with another write.
 - apiGroups: [lagrange.dev]
   resources: [consumergroups]
   verbs: [get]
-# Status: conditions and numbers, and each action before it is taken.
+# Status: conditions, numbers, and each action before it is taken.
 - apiGroups: [lagrange.dev]
   resources: [consumergroups/status, kafkaclusters/status]
   verbs: [patch]
-# Watches of targets: rollout, ready replicas and replicas set by hand; get says who set them.
+# Watches of targets: rollout, ready replicas, external changes; get shows who made these.
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
   verbs: [get, list, watch]
-# Scaling: reads the scale right before an action and writes it with that resourceVersion.
+# Scaling: reads the scale just before an action and writes it with that resourceVersion.
 - apiGroups: [apps]
   resources: [deployments/scale, statefulsets/scale]
   verbs: [get, patch]
 {{- range .Values.scaleTargets }}
-# scaleTargets: who set the replicas of {{ .resource }}.
+# scaleTargets: shows who changed the replicas of {{ .resource }}.
 - apiGroups: [{{ .group | quote }}]
   resources: [{{ .resource }}]
   verbs: [get]
@@ -34,16 +34,16 @@ Used by the ClusterRole and, with watchNamespaces, by a Role in each of them.
   verbs: [get, patch]
 {{- end }}
 {{- if .Values.scaleTargets }}
-# scaleTargets: readiness and rollout of kinds that only their Pods tell of.
+# scaleTargets: readiness and rollout of kinds that only their Pods show.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
 {{- end }}
-# Watch of HorizontalPodAutoscalers: one that holds the same target is not fought.
+# Watch of HorizontalPodAutoscalers: Lagrange holds while one of them scales the same target.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, watch]
-# Events: one for each action, and for what lasts.
+# Events: one for each action, and for states that last.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
@@ -52,9 +52,12 @@ Used by the ClusterRole and, with watchNamespaces, by a Role in each of them.
 {{- end }}
 {{- end }}
 
-{{/* What it may do where credentials are: in every namespace that it works in, or in those of secrets.namespaces. */}}
+{{/*
+Rights where credentials are: in every namespace that it watches, or in those of secrets.namespaces.
+*/}}
 {{- define "lagrange.secretRules" -}}
-# Watches of the Secrets and ConfigMaps that tls and sasl name: one for each, by its name. RBAC cannot know the names beforehand.
+# Watches of the Secrets and ConfigMaps that tls and sasl name: one for each, by its name. A
+# role cannot list the names in advance.
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [list, watch]

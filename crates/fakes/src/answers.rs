@@ -1,4 +1,4 @@
-//! What the fake brokers answer when they behave.
+//! The regular responses of the fake brokers.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ const NOT_COORDINATOR: i16 = 16;
 const LOGIN_REFUSED: i16 = 58;
 const GROUP_ID_NOT_FOUND: i16 = 69;
 
-/// Kinds of request, with the versions that are spoken.
+/// Kinds of request, with the supported versions.
 const SPOKEN: [(i16, i16, i16); 10] = [
     (2, 1, 7),
     (3, 1, 12),
@@ -53,7 +53,7 @@ pub(crate) fn versions(error: i16) -> ResponseKind {
     ResponseKind::ApiVersions(response)
 }
 
-/// The answer of broker `id`.
+/// The response of broker `id`.
 pub(crate) fn answer(
     id: i32,
     request: RequestKind,
@@ -80,7 +80,7 @@ pub(crate) fn answer(
                 DescribeGroupsResponse::default().with_groups(groups.collect()),
             )
         }
-        // All groups here are of the classic protocol.
+        // All groups of the fake have the classic protocol.
         RequestKind::ConsumerGroupDescribe(request) => {
             let groups = request.group_ids.iter().map(|group| {
                 consumer_group_describe_response::DescribedGroup::default()
@@ -113,7 +113,7 @@ pub(crate) fn answer(
             });
             ResponseKind::ListOffsets(ListOffsetsResponse::default().with_topics(topics.collect()))
         }
-        other => panic!("nobody answers {other:?}"),
+        other => panic!("the fake does not support {other:?}"),
     }
 }
 
@@ -194,7 +194,7 @@ fn login(id: i32, world: &mut World) -> SaslAuthenticateResponse {
         .with_error_message(Some(text(words)))
 }
 
-/// Before version 4 one group is asked for, and the answer has no list.
+/// Before version 4 the request names one group, and the response has no list.
 fn coordinators(
     request: &FindCoordinatorRequest,
     version: i16,
@@ -299,7 +299,7 @@ fn offset(
     match topic {
         Some(topic) if topic.error != 0 => answer.with_error_code(topic.error).with_offset(-1),
         Some(topic) if leader(topic) == Some(id) => {
-            // No record is as young as any time.
+            // No record has a timestamp at or after the requested one.
             answer.with_offset(match timestamp {
                 -2 => 0,
                 -1 => topic.end,

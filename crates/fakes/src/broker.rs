@@ -1,4 +1,4 @@
-//! Brokers that speak just enough of Kafka's protocol, count what they are asked, and misbehave on
+//! Brokers that implement a small part of Kafka's protocol, count requests, and misbehave on
 //! demand.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,104 +15,104 @@ use tokio::task::JoinSet;
 
 use crate::answers::{answer, versions};
 
-/// What happens to a request instead of, or before, its answer.
+/// What happens to a request instead of, or before, its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mischief {
-    /// It is answered after this long.
+    /// The response is sent after this time.
     Delay(Duration),
-    /// It is never answered; those behind it on the connection are not either.
+    /// No response is sent, also not to later requests on the connection.
     Silence,
     /// The connection is closed.
     Drop,
-    /// Half of the answer is sent, and the connection is closed.
+    /// Half of the response is sent, and the connection is closed.
     Half,
-    /// This is answered, after the four bytes of its size and the four of the correlation.
+    /// These bytes are sent as the response, after four bytes of size and four of correlation.
     Instead(&'static [u8]),
-    /// An answer is begun, as its first four bytes say, and never ended.
+    /// A response is begun, with its size in the first four bytes, and never completed.
     Begin {
-        /// Whether it comes after the real answer, which nobody has asked it to.
+        /// Whether it follows the real response, unrequested.
         unsolicited: bool,
-        /// How long it claims to be.
+        /// The size that it announces.
         size: i32,
-        /// How many bytes of it really come.
+        /// The number of bytes that are really sent.
         sent: usize,
-        /// The most that is written in one go.
+        /// Most bytes of one write.
         at_once: usize,
-        /// The time before each write.
+        /// Pause before each write.
         pause: Duration,
     },
-    /// Each of these at random: one request in this many is dropped, one in three of them is
-    /// delayed a little.
+    /// Faults at random: of this number of requests, one is dropped and two are delayed a little.
     Chaos(u32),
 }
 
-/// A group as the brokers know it.
+/// A group on the fake brokers.
 #[derive(Debug, Clone)]
 pub struct FakeGroup {
     /// The broker that coordinates it.
     pub coordinator: i32,
-    /// `consumer` for members of either protocol; something else for others' groups.
+    /// `consumer` for consumer groups of either protocol; another value for groups of other kinds.
     pub kind: &'static str,
-    /// Committed in every partition.
+    /// The commit in every partition.
     pub committed: i64,
-    /// Error that an OffsetFetch is answered with.
+    /// Error in the response to OffsetFetch.
     pub error: i16,
 }
 
 /// A topic.
 #[derive(Debug, Clone, Default)]
 pub struct FakeTopic {
-    /// Leader of each partition; partitions of leader -2 are left out of the answer.
+    /// Leader of each partition; partitions of leader -2 are left out of the response.
     pub leaders: Vec<i32>,
-    /// What ListOffsets answers for latest.
+    /// Log end that ListOffsets returns.
     pub end: i64,
-    /// Error that ListOffsets is answered with.
+    /// Error in the response to ListOffsets.
     pub error: i16,
 }
 
-/// The cluster that all brokers speak of.
+/// The state of the cluster, which all brokers share.
 #[derive(Debug, Default)]
 pub struct World {
-    /// Where each broker listens, by its number.
+    /// Address of each broker, by its number.
     pub addresses: BTreeMap<i32, SocketAddr>,
-    /// By name; a topic that is not here is not known.
+    /// Topics by name; others do not exist.
     pub topics: BTreeMap<String, FakeTopic>,
-    /// By name; a group that is not here is dead, and coordinated by broker 1.
+    /// Groups by name; others are dead and coordinated by broker 1.
     pub groups: BTreeMap<String, FakeGroup>,
-    /// By kind of request; on every broker.
+    /// Faults by kind of request, on every broker.
     pub mischief: BTreeMap<i16, Mischief>,
-    /// Requests by kind.
+    /// Number of requests by kind.
     pub asked: BTreeMap<i16, usize>,
-    /// Brokers that refuse every login; whoever does not want to log in is served.
+    /// Brokers that refuse every login; clients without a login are served.
     pub refusing: BTreeSet<i32>,
-    /// What they say then, if it is something else than what Kafka says.
+    /// Their message, if it is not Kafka's.
     pub words: Option<String>,
-    /// Logins tried, by broker.
+    /// Login attempts by broker.
     pub logins: BTreeMap<i32, usize>,
-    /// Brokers that are named besides, from this number on. All of them are the first one.
+    /// Numbers of additional brokers in the metadata. All of them have the address of the first
+    /// broker.
     pub named: std::ops::Range<i32>,
-    /// Those are others in each answer.
+    /// Whether the additional brokers change with each response.
     pub is_restless: bool,
-    /// Metadata names neither a broker nor a topic, as of a cluster whose brokers are all fenced.
+    /// Whether the metadata has neither brokers nor topics, as if all brokers were fenced.
     pub is_empty: bool,
-    /// What every member is assigned, as the one that leads its group wrote it down.
+    /// The assignment of every member, as bytes of the group leader.
     pub assignment: &'static [u8],
-    /// Connections that have ended.
+    /// Number of connections that have ended.
     pub ended: usize,
-    /// Requests for metadata that would have had missing topics created.
+    /// Number of metadata requests that allow the creation of missing topics.
     pub would_create: usize,
 }
 
 /// Brokers 1 to n. They end when this is dropped.
 pub struct Brokers {
     world: Arc<Mutex<World>>,
-    /// One of them.
+    /// Address of one of them.
     pub bootstrap: String,
     _tasks: JoinSet<()>,
 }
 
 impl Brokers {
-    /// Starts so many, each on a port of its own; they know of no topic and no group.
+    /// Starts `count` brokers, each on its own port, without topics and groups.
     pub async fn start(count: i32) -> Self {
         let world = Arc::new(Mutex::new(World::default()));
         let mut tasks = JoinSet::new();
@@ -130,12 +130,12 @@ impl Brokers {
         }
     }
 
-    /// What they answer from, to be read and changed while they run.
+    /// The state behind the responses. It can be read and changed while the brokers run.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
 
-    /// A topic whose partitions are led by the brokers in turn, each with an end of 100.
+    /// Adds a topic. The brokers lead its partitions in turn; every log end is 100.
     pub fn topic(&self, name: &str, partitions: usize) {
         let mut world = self.world();
         let brokers: Vec<i32> = world.addresses.keys().copied().collect();
@@ -148,7 +148,7 @@ impl Brokers {
         world.topics.insert(name.to_owned(), topic);
     }
 
-    /// A group that has committed 90 everywhere.
+    /// Adds a group that has committed 90 in every partition.
     pub fn group(&self, id: &str, coordinator: i32) {
         let group = FakeGroup {
             coordinator,
@@ -159,7 +159,7 @@ impl Brokers {
         self.world().groups.insert(id.to_owned(), group);
     }
 
-    /// How many requests of a kind since the last time.
+    /// Number of requests of a kind since the last call.
     pub fn take_asked(&self, key: ApiKey) -> usize {
         self.world().asked.remove(&(key as i16)).unwrap_or(0)
     }
@@ -169,7 +169,7 @@ async fn serve(id: i32, listener: TcpListener, world: Arc<Mutex<World>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let world = Arc::clone(&world);
-        // A connection ends when the client or some mischief ends it.
+        // The client or a fault ends the connection.
         connections.spawn(async move {
             drop(converse(id, stream, &world).await);
             world.lock().unwrap().ended += 1;
@@ -230,7 +230,7 @@ async fn converse(id: i32, mut stream: TcpStream, world: &Mutex<World>) -> std::
                     }
                     std::future::pending().await
                 };
-                // What the client sends meanwhile is read, so that it is seen when it closes.
+                // Keep reading, to notice when the client closes.
                 let gone = async {
                     while answers.read(&mut [0; 1024]).await? > 0 {}
                     Ok(())
@@ -253,7 +253,7 @@ async fn converse(id: i32, mut stream: TcpStream, world: &Mutex<World>) -> std::
 fn reply(id: i32, key: i16, version: i16, request: &mut Bytes, world: &Mutex<World>) -> BytesMut {
     let api = ApiKey::try_from(key).unwrap();
     let header = RequestHeader::decode(request, api.request_header_version(version)).unwrap();
-    // A version of ApiVersions that we do not know is answered with version 0 (KIP-511).
+    // The response to an unsupported version of ApiVersions has version 0 (KIP-511).
     let (response, version) = if api == ApiKey::ApiVersions && version > 3 {
         (versions(35), 0)
     } else {

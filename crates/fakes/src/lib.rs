@@ -1,6 +1,6 @@
-//! Servers on loopback that behave as a test says. They need nothing of `lagrange`, so that its
-//! unit tests can use them too: through `lagrange-testing` these would link the library a second
-//! time, with types of its own.
+//! Servers on loopback whose behaviour tests control. They do not depend on `lagrange`, so that its
+//! unit tests can use them too: `lagrange-testing` would link the library a second time, with
+//! different types.
 
 #![allow(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! A token endpoint on loopback, over TLS with an authority of its own.
+//! A token endpoint on loopback, over TLS with its own CA.
 
 use std::future::ready;
 use std::net::SocketAddr;
@@ -17,14 +17,14 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// An authority that is made for one test.
+/// A CA for one test.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// One that nobody trusts yet, with a key of its own.
+    /// A new CA with a new key.
     #[expect(
         clippy::new_without_default,
-        reason = "each is another, none is the usual one"
+        reason = "every value is different, so there is no default"
     )]
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
@@ -38,7 +38,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A server that it vouches for, as `localhost`.
+    /// A TLS server with a certificate of this CA for `localhost`.
     fn acceptor(&self) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -55,14 +55,14 @@ impl Authority {
     }
 }
 
-/// A request as it arrived.
+/// A received request.
 #[derive(Clone)]
 pub struct Seen {
     /// Method and path.
     pub line: String,
-    /// All that came, among them how the client says who it is.
+    /// All headers, with the client's authentication.
     pub headers: HeaderMap,
-    /// The form that asks for a token.
+    /// The form that requests a token.
     pub body: String,
 }
 
@@ -74,14 +74,14 @@ pub struct Server {
     serving: JoinHandle<()>,
 }
 
-/// An answer without any header of its own.
+/// A response without headers.
 pub fn answer(status: u16, body: &str) -> Response<Body> {
     let response = Response::builder().status(status);
     response.body(Body::from(body.to_owned())).unwrap()
 }
 
 impl Server {
-    /// One that answers each request by `respond`, over TLS as `localhost`.
+    /// Starts a server that responds to each request with `respond`, over TLS as `localhost`.
     pub async fn start<F>(respond: F) -> Self
     where
         F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
@@ -89,7 +89,7 @@ impl Server {
         Self::start_slow(move |seen| ready(respond(seen))).await
     }
 
-    /// One whose answers may take their time.
+    /// The same, with asynchronous responses.
     pub async fn start_slow<F, R>(respond: F) -> Self
     where
         F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
@@ -106,7 +106,7 @@ impl Server {
         Self::serve(listener, url, authority, respond)
     }
 
-    /// One without TLS.
+    /// The same, without TLS.
     pub async fn start_plain<F>(respond: F) -> Self
     where
         F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
@@ -143,22 +143,22 @@ impl Server {
         }
     }
 
-    /// Where tokens are asked for.
+    /// URL of the token endpoint.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Whom a client has to trust, to believe that it is this server.
+    /// The CA that a client has to trust.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The next request, waited for.
+    /// Waits for the next request.
     pub async fn request(&mut self) -> Seen {
         self.requests.recv().await.unwrap()
     }
 
-    /// Whether every request so far has been looked at.
+    /// Whether every request so far has been taken by [`Self::request`].
     pub fn no_more_requests(&mut self) -> bool {
         self.requests.try_recv().is_err()
     }
@@ -179,7 +179,7 @@ impl Listener for TlsListener {
     type Io = TlsStream<TcpStream>;
     type Addr = SocketAddr;
 
-    /// The next client that completes its handshake.
+    /// Waits for the next client that completes its handshake.
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             let (stream, address) = Listener::accept(&mut self.tcp).await;

@@ -1,6 +1,6 @@
-//! Mangled input for the tests of whatever reads bytes that others wrote. A few hundred cases for
-//! each parser, or as many as `LAGRANGE_FUZZ_SECONDS` gives time for (`tests/soak.sh fuzz`); what
-//! fails is made as small as it goes.
+//! Mangled input for tests of parsers of untrusted bytes. Each parser gets 250 cases per run;
+//! `LAGRANGE_FUZZ_SECONDS` repeats the run for that time (`tests/soak.sh fuzz`). A failing input is
+//! shrunk.
 
 #![allow(
     clippy::indexing_slicing,
@@ -19,17 +19,16 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
-/// Longest input; nothing that is read is longer.
+/// Longest input. Everything that is parsed is limited to it.
 const LONGEST: usize = 1 << 20;
 /// Cases without `LAGRANGE_FUZZ_SECONDS`.
 const CASES: u32 = 250;
-/// A case takes a few seconds at most, on a machine that has other things to do. One that takes so
-/// long does not end.
+/// A case takes a few seconds at most on a busy machine. One that takes this long hangs.
 const HANG: Duration = Duration::from_secs(60);
-/// Most memory that the tests of the library have had together, at any time.
+/// Limit of the peak memory of the test process, in KiB.
 const MEMORY_KIB: u64 = 2 << 20;
 
-/// Numbers that arithmetic fails at.
+/// Numbers at which arithmetic often fails.
 const NUMBERS: [&str; 16] = [
     "0",
     "-1",
@@ -49,7 +48,7 @@ const NUMBERS: [&str; 16] = [
     "1048575",
 ];
 
-/// Texts that stand for something else somewhere.
+/// Texts with a special meaning in some format.
 const TEXTS: [&str; 16] = [
     "",
     "null",
@@ -71,7 +70,7 @@ const TEXTS: [&str; 16] = [
 
 const BRACKETS: [&str; 6] = ["[", "{\"a\":", "[[{\"\":", "- ", "? ", "!t "];
 
-/// One thing that is done to good input.
+/// One change of valid input.
 #[derive(Debug, Clone)]
 enum Change {
     Set(Index, u8),
@@ -161,7 +160,7 @@ fn range(from: Index, to: Index, bytes: &[u8]) -> std::ops::Range<usize> {
     from.min(to)..from.max(to)
 }
 
-/// Replaces one of the runs of bytes that are `of` a kind.
+/// Replaces one of the runs of bytes for which `of` holds.
 fn replace(bytes: &mut Vec<u8>, which: Index, by: &str, of: impl Fn(&u8) -> bool) {
     let mut runs = Vec::new();
     let mut start = None;
@@ -189,8 +188,8 @@ fn mangled(seeds: &[Vec<u8>], (seed, changes): &(Index, Vec<Change>)) -> Vec<u8>
     bytes
 }
 
-/// Runs `check` on each seed, and on what comes of them. It fails by a panic, by taking for ever,
-/// and by taking memory without end.
+/// Runs `check` on each seed and on mangled seeds. Fails when `check` panics, hangs, or uses too
+/// much memory.
 pub fn fuzz(seeds: &[impl AsRef<[u8]>], check: impl Fn(&[u8])) {
     let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.as_ref().to_vec()).collect();
     for seed in &seeds {
@@ -243,14 +242,14 @@ fn peak_memory() -> u64 {
         .unwrap()
 }
 
-/// Fails if a message is not one line of decent length that a terminal shows as it is.
+/// Fails if a message is not one line of limited length without control characters.
 pub fn assert_is_one_line(message: &str) {
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(message.len() <= 4_096, "{} bytes: {message}", message.len());
 }
 
-/// A file of the repository. Read and not included, since the build of the image has none but the
-/// sources.
+/// Text of a file of the repository. It is read at run time, because the build of the image has
+/// only the sources.
 pub fn file(path: &str) -> String {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let path = std::path::Path::new(root).join(path);

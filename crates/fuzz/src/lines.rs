@@ -1,8 +1,8 @@
-//! A line of a recording that the tests of several crates begin with.
+//! A line of a recording that the tests of several crates share.
 
 use serde_json::{Value, json};
 
-/// Four partitions, 600 records a second, two consumers that do 200 each.
+/// An observation with four partitions, 600 records per second, and two consumers of 200 each.
 pub fn behind(t: f64) -> Value {
     let partition =
         |p: u32, end: i64| json!({ "p": p, "log_start": 0, "log_end": end, "committed": 6100 });

@@ -1,5 +1,5 @@
-//! What the API server's audit log says was written, by whom and when: what happened, not what a
-//! status claims.
+//! Writes in the audit log of the API server: what was really written, by whom and when,
+//! independent of any status.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::kubernetes::{Kubernetes, Space};
 
-/// One write that the API server took.
+/// One write that the API server accepted.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// When the API server took the request.
+    /// Time at which the API server received the request.
     pub at: Timestamp,
     /// Plural, and the subresource if there is one: `deployments/scale`.
     pub resource: String,
     /// Name of the object.
     pub name: String,
-    /// Field manager; empty where the writer named none.
+    /// Field manager; empty if the writer named none.
     pub manager: String,
     /// `spec.replicas` of a scale.
     pub replicas: Option<i32>,
@@ -26,9 +26,9 @@ pub struct Write {
 /// An action of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
-    /// When the API server took the request.
+    /// Time at which the API server received the request.
     pub at: Timestamp,
-    /// Replicas that it wrote.
+    /// Replicas that were written.
     pub to: i32,
 }
 
@@ -36,10 +36,9 @@ const MOMENT: Duration = Duration::from_millis(300);
 
 const OPERATOR: &str = "lagrange.dev%2Foperator";
 
-/// Every write in a namespace that was taken, oldest first.
+/// Every accepted write in a namespace, oldest first.
 ///
-/// An entry follows its write by a moment, and whoever asks may have seen the write already: read
-/// until none comes any more.
+/// The log lags a moment behind the writes. This reads until no entry is added.
 pub fn writes(kubernetes: &Kubernetes, space: &Space) -> Vec<Write> {
     let mut writes = logged(kubernetes, space);
     loop {

@@ -1,6 +1,6 @@
-//! Consumers that stand in for what fake Pods would run: real members of a real group, one for each
-//! ready replica of a Deployment. What they do not model: Pods that start slowly or die; a consumer
-//! joins when its Pod is ready.
+//! Consumers in place of those that fake Pods would run: real members of a real group, one for each
+//! ready replica of a Deployment. A consumer joins when its Pod is ready; Pods that start slowly or
+//! die are not modelled.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,22 +15,22 @@ use rdkafka::{Message as _, TopicPartitionList};
 use crate::kafka::{Kafka, POLL, consumer_config};
 use crate::until::secs;
 
-/// As many members as the Deployment has ready replicas, until dropped.
+/// One member for each ready replica of the Deployment, until dropped.
 pub struct Consumers {
     follow: tokio::task::JoinHandle<()>,
     pace: Arc<Pace>,
 }
 
-/// What the consumers do, changeable while they run.
+/// The pace of the consumers; it can change while they run.
 #[derive(Debug)]
 pub struct Pace {
-    /// Microseconds that one record takes; `IDLE`: nothing is read.
+    /// Microseconds per record; with `IDLE` nothing is read.
     micros: AtomicU64,
-    /// A topic whose records' time has not come.
+    /// A topic whose records are not due yet.
     early: Mutex<Option<String>>,
 }
 
-/// Records are left where they are.
+/// Nothing is read.
 pub const IDLE: u64 = u64::MAX;
 
 impl Consumers {
@@ -45,8 +45,7 @@ impl Consumers {
         Self::follow_with(kafka, deployments, name, group, topic, &[])
     }
 
-    /// The same, with settings of their own (`group.protocol`, `partition.assignment.strategy`
-    /// ...).
+    /// The same, with more settings (`group.protocol`, `partition.assignment.strategy` ...).
     pub fn follow_with(
         kafka: &Kafka,
         deployments: Api<Deployment>,
@@ -85,7 +84,7 @@ impl Consumers {
                         }
                         members.push(Member::join(&config, &topic, &shared));
                     }
-                    // All that go leave at once, as Pods do.
+                    // All that leave do so at the same time, as Pods do.
                     let leavers = members.split_off(wanted.min(members.len()));
                     tokio::task::spawn_blocking(move || drop(leavers))
                         .await
@@ -97,13 +96,13 @@ impl Consumers {
         Self { follow, pace }
     }
 
-    /// From now on one record takes so long; `IDLE`: none is read.
+    /// Sets the time per record from now on; with `IDLE` nothing is read.
     pub fn micros_per_record(&self, micros: u64) {
         self.pace.micros.store(micros, Ordering::Relaxed);
     }
 
-    /// From now on this topic's records are left until their time has come, as retries are; `None`:
-    /// it has.
+    /// From now on the records of this topic are not read, as retries that are not due; `None` ends
+    /// that.
     pub fn leave(&self, topic: Option<&str>) {
         *self.pace.early.lock().unwrap() = topic.map(str::to_owned);
     }
@@ -137,12 +136,12 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Leaving the group takes its time; the others must not wait for it one by one.
+        // Leaving the group takes time; the members must not wait for each other.
         self.thread.take();
     }
 }
 
-/// Reads, takes its time, commits once a second, and leaves when told to.
+/// Reads at the pace, commits once a second, and leaves when stopped.
 fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
     let mut committed = Instant::now();
     let mut told: Option<(TopicPartitionList, TopicPartitionList)> = None;
@@ -150,8 +149,8 @@ fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
         let micros = pace.micros.load(Ordering::Relaxed);
         let early = pace.early.lock().unwrap().clone();
         let leaves = |topic: &str| micros == IDLE || early.as_deref() == Some(topic);
-        // A new assignment is not paused. Said once for each: every pause throws away what was
-        // fetched.
+        // A new assignment is not paused. Pause once per assignment, because every pause discards
+        // what was fetched.
         if let Ok(assignment) = consumer.assignment() {
             let split = split(&assignment, leaves);
             if told.as_ref() != Some(&split) {
@@ -163,7 +162,7 @@ fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
         }
         if let Some(Ok(record)) = consumer.poll(POLL) {
             if leaves(record.topic()) {
-                // It came before the pause: back to it.
+                // It was fetched before the pause: seek back to it.
                 let at = rdkafka::Offset::Offset(record.offset());
                 let _ = consumer.seek(record.topic(), record.partition(), at, secs(5));
                 continue;
@@ -181,7 +180,7 @@ fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
     let _ = consumer.commit_consumer_state(CommitMode::Sync);
 }
 
-/// The partitions whose records are left where they are, and the others.
+/// The partitions that are not read, and the others.
 fn split(
     assignment: &TopicPartitionList,
     leaves: impl Fn(&str) -> bool,

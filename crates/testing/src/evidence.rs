@@ -1,5 +1,5 @@
-//! What a failing test leaves where continuous integration prints it: the resources, the events and
-//! the groups. Reads only, and never fails itself.
+//! Diagnostics of a failing test for the log of continuous integration: resources, events and
+//! groups. Only reads, and never fails.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,14 +13,14 @@ use crate::until::secs;
 /// Every cluster of brokers that this test program has started.
 static BOOTSTRAPS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// A broker's groups are part of the evidence from now on.
+/// Adds the groups of these brokers to the diagnostics.
 pub fn of_brokers(bootstrap: &str) {
     if let Ok(mut bootstraps) = BOOTSTRAPS.lock() {
         bootstraps.push(bootstrap.to_owned());
     }
 }
 
-/// Prints what a namespace holds and what the groups named there look like.
+/// Prints the resources of a namespace and the groups that they name.
 pub fn print(kubeconfig: &Path, namespace: &str) {
     let Some(state) = kubeconfig.parent().and_then(Path::to_str) else {
         return;
@@ -44,8 +44,8 @@ pub fn print(kubeconfig: &Path, namespace: &str) {
     for bootstrap in bootstraps.iter() {
         eprintln!("--- groups at {bootstrap} ---");
         for group in groups(bootstrap).unwrap_or_else(|error| vec![error]) {
-            // A shared broker has the groups of other tests too. The list shows those that this
-            // test speaks of.
+            // A shared broker has the groups of other tests too. Print only those that the
+            // resources name.
             if resources.contains(group.split(' ').next().unwrap_or_default()) {
                 eprintln!("{group}");
             }
@@ -53,7 +53,7 @@ pub fn print(kubeconfig: &Path, namespace: &str) {
     }
 }
 
-/// Name, state and members of each group, a line each.
+/// Name, state and members of each group, one line per group.
 fn groups(bootstrap: &str) -> Result<Vec<String>, String> {
     let client: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)

@@ -1,4 +1,4 @@
-//! What tests do to consumer groups of real brokers, and see of them.
+//! Operations of tests on consumer groups of real brokers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ impl Kafka {
         let leaders = self.leaders("__consumer_offsets").await;
         let count = i32::try_from(leaders.len()).unwrap();
         assert!(count > 0, "there are no offsets yet");
-        // String.hashCode of Java, as the broker takes it.
+        // String.hashCode of Java, as the broker computes it.
         let hash = group.encode_utf16().fold(0i32, |hash, unit| {
             hash.wrapping_mul(31).wrapping_add(i32::from(unit))
         });
@@ -25,21 +25,21 @@ impl Kafka {
 
     /// Deletes a group that has no members.
     pub async fn delete_group(&self, group: &str) {
-        // To be kept until the answer is there: without it nobody hears it.
+        // Keep the client until the response arrives; without the client it is lost.
         let admin = self.admin();
         let result = admin.delete_groups(&[group], &AdminOptions::new());
         let result = result.await.unwrap();
         assert!(result.iter().all(Result::is_ok), "{result:?}");
     }
 
-    /// Commits for a group that has no members. The first commits of a new cluster may be lost
-    /// without an error, so they are read back.
+    /// Commits for a group that has no members. A new cluster may lose its first commits without an
+    /// error, so they are read back.
     pub async fn commit(&self, group: &str, topic: &str, offsets: &BTreeMap<i32, i64>) {
         let mut config = self.config();
         config
             .set("group.id", group)
             .set("enable.auto.commit", "false");
-        until(secs(30), "the commits are there", || {
+        until(secs(30), "the commits can be read", || {
             let (config, topic, offsets) = (config.clone(), topic.to_owned(), offsets.clone());
             async move {
                 let write = move || {
@@ -67,7 +67,7 @@ impl Kafka {
         .await;
     }
 
-    /// What a group has committed, partitions without a commit left out.
+    /// The commits of a group, without partitions that have none.
     pub async fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let partitions: Vec<i32> = self.leaders(topic).await.into_keys().collect();
         let mut config = self.config();
@@ -94,8 +94,8 @@ impl Kafka {
         tokio::task::spawn_blocking(read).await.unwrap()
     }
 
-    /// State, protocol and members of a group, for people. Of a KIP-848 group Kafka tells this way
-    /// only that it is one.
+    /// State, protocol and members of a group, for people. For a KIP-848 group Kafka returns here
+    /// only its type.
     pub async fn describe(&self, group: &str) -> String {
         let (config, group) = (self.config(), group.to_owned());
         let read = move || -> Result<String, rdkafka::error::KafkaError> {
@@ -134,7 +134,7 @@ impl Kafka {
         tokio::task::spawn_blocking(read).await.unwrap()
     }
 
-    /// Commits at the ends, so that the group has no lag.
+    /// Commits at the log ends, so that the group has no lag.
     pub async fn commit_at_ends(&self, group: &str, topic: &str) {
         let ends = self.ends(topic).await;
         self.commit(group, topic, &ends).await;

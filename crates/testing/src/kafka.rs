@@ -1,4 +1,4 @@
-//! Real brokers, and what tests do to them.
+//! Real brokers, and operations of tests on them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ const SCRIPT: &str = "kafka/kafka.sh";
 #[derive(Debug)]
 pub struct Kafka {
     pub(crate) state: PathBuf,
-    /// Bootstrap servers of the plaintext listener, with commas between them.
+    /// Bootstrap servers of the plaintext listener, separated by commas.
     pub bootstrap: String,
-    /// How many brokers there are; they are numbered from 1.
+    /// Number of brokers; they are numbered from 1.
     pub nodes: u32,
 }
 
@@ -37,7 +37,7 @@ impl Kafka {
             .unwrap()
     }
 
-    /// Brokers of the test's own, which it may stop and kill; ended when this is dropped.
+    /// Brokers for this test only, which it may stop and kill. They end when this is dropped.
     pub async fn start(nodes: u32) -> Self {
         tokio::task::spawn_blocking(move || Self::start_now(nodes, &[]))
             .await
@@ -74,13 +74,13 @@ impl Kafka {
         }
     }
 
-    /// Does any verb of the script to these brokers.
+    /// Runs a verb of the script on these brokers.
     pub async fn run(&self, verb: &'static str, rest: &[&str]) -> String {
         let done = self.try_run(verb, rest).await;
         done.unwrap_or_else(|said| panic!("{verb} {rest:?}: {said}"))
     }
 
-    /// The same; what it says if it fails.
+    /// The same; the error is the output of a failed run.
     pub(crate) async fn try_run(
         &self,
         verb: &'static str,
@@ -102,13 +102,13 @@ impl Kafka {
         first.rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    /// Where Pods reach it.
+    /// Bootstrap servers for Pods.
     pub async fn bootstrap_for_pods(&self) -> String {
         self.run("bootstrap", &["pods"]).await
     }
 
-    /// Does `verb` (stop, kill, start, pause, cont) to a broker; blocks, so that it can be undone
-    /// where nothing is awaited.
+    /// Runs `verb` (stop, kill, start, pause, cont) on a broker. Blocks, so that code that is not
+    /// async can call it.
     pub fn control(&self, verb: &str, node: u32) {
         script(
             SCRIPT,
@@ -121,7 +121,7 @@ impl Kafka {
         self.run("kill", &[&node.to_string()]).await;
     }
 
-    /// SIGTERM to a broker; returns when it has ended. Its leaders move first.
+    /// SIGTERM to a broker. Its leaders move first; returns when it has ended.
     pub async fn stop(&self, node: u32) {
         self.run("stop", &[&node.to_string()]).await;
     }
@@ -131,12 +131,12 @@ impl Kafka {
         self.run("start", &[&node.to_string()]).await;
     }
 
-    /// SIGSTOP to a broker: it takes connections and never answers.
+    /// SIGSTOP to a broker: it accepts connections and never responds.
     pub async fn pause(&self, node: u32) {
         self.run("pause", &[&node.to_string()]).await;
     }
 
-    /// Has a paused broker go on.
+    /// Resumes a paused broker.
     pub async fn resume(&self, node: u32) {
         self.run("cont", &[&node.to_string()]).await;
     }
@@ -156,19 +156,19 @@ impl Kafka {
         self.config().create().unwrap()
     }
 
-    /// Creates a topic, on every broker at most three times, and waits until it has its leaders.
+    /// Creates a topic with at most three replicas of each partition, and waits for its leaders.
     pub async fn create_topic(&self, name: &str, partitions: i32) {
         let replicas = i32::try_from(self.nodes.min(3)).unwrap();
         self.create_replicated(name, partitions, replicas).await;
     }
 
-    /// Creates a topic with so many replicas of each partition. A topic that is still being deleted
-    /// is waited for.
+    /// Creates a topic with `replicas` replicas of each partition. Waits for a topic of that name
+    /// that is still being deleted.
     pub async fn create_replicated(&self, name: &str, partitions: i32, replicas: i32) {
         self.create_set(name, partitions, replicas, &[]).await;
     }
 
-    /// The same, with settings of the topic's own.
+    /// The same, with settings of the topic.
     pub async fn create_set(
         &self,
         name: &str,
@@ -210,7 +210,7 @@ impl Kafka {
         .await;
     }
 
-    /// Gives a topic more partitions, `total` in all; returns when all have leaders.
+    /// Adds partitions to a topic, up to `total`; returns when all have leaders.
     pub async fn add_partitions(&self, name: &str, total: usize) {
         let admin = self.admin();
         let more = NewPartitions::new(name, total);
@@ -222,7 +222,7 @@ impl Kafka {
         self.until_led(name, i32::try_from(total).unwrap()).await;
     }
 
-    /// Deletes a topic; returns when no broker knows it any more.
+    /// Deletes a topic; returns when no broker reports it any more.
     pub async fn delete_topic(&self, name: &str) {
         let result = self
             .admin()
@@ -241,7 +241,7 @@ impl Kafka {
         .await;
     }
 
-    /// The leader of each partition, as the metadata has it.
+    /// The leader of each partition, from the metadata.
     pub async fn leaders(&self, topic: &str) -> BTreeMap<i32, i32> {
         let config = self.config();
         let topic = topic.to_owned();
@@ -259,7 +259,8 @@ impl Kafka {
         tokio::task::spawn_blocking(read).await.unwrap()
     }
 
-    /// Sends so many records, spread evenly over the partitions, and waits until they are there.
+    /// Sends `records` records, spread evenly over the partitions, and waits until all are
+    /// acknowledged.
     pub async fn produce(&self, topic: &str, records: usize) {
         let partitions: Vec<i32> = self.leaders(topic).await.into_keys().collect();
         let mut config = self.config();
@@ -275,8 +276,7 @@ impl Kafka {
         }
     }
 
-    /// Sends a record with each of these timestamps, in milliseconds, to a partition, one after the
-    /// other.
+    /// Sends a record for each of these timestamps, in milliseconds, to a partition, in order.
     pub async fn produce_at(&self, topic: &str, partition: i32, timestamps: &[i64]) {
         let mut config = self.config();
         let producer: FutureProducer = config.set("linger.ms", "5").create().unwrap();
@@ -292,7 +292,7 @@ impl Kafka {
         }
     }
 
-    /// Deletes a partition's records before `offset`, as retention does.
+    /// Deletes the records of a partition before `offset`, as retention does.
     pub async fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
         let mut before = TopicPartitionList::new();
         before
@@ -302,12 +302,12 @@ impl Kafka {
         admin.delete_records(&before, &options).await.unwrap();
     }
 
-    /// The connections that this process has to the brokers, every client's.
+    /// Number of connections of this process to the brokers, of all clients.
     pub fn connections(&self) -> usize {
         Self::connections_to(&self.bootstrap)
     }
 
-    /// The connections that this process has to these servers.
+    /// Number of connections of this process to these servers.
     pub fn connections_to(bootstrap: &str) -> usize {
         let servers = bootstrap.split(',');
         let ports: Vec<&str> = servers.map(|s| s.rsplit(':').next().unwrap()).collect();
@@ -329,10 +329,10 @@ impl Kafka {
         established.count()
     }
 
-    /// End offset of each partition. A leader that has just been named may not know of it yet.
+    /// Log end of each partition. Retries, because a new leader may not serve it at once.
     pub async fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
         let partitions: Vec<i32> = self.leaders(topic).await.into_keys().collect();
-        until(secs(30), "the ends are told", || {
+        until(secs(30), "the log ends can be read", || {
             let (config, topic) = (self.config(), topic.to_owned());
             let partitions = partitions.clone();
             async move {
@@ -357,7 +357,7 @@ impl Drop for Kafka {
     }
 }
 
-/// What a consumer of a test needs to know.
+/// Settings of a consumer of a test.
 pub fn consumer_config(bootstrap: &str, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
@@ -375,5 +375,5 @@ pub fn consumer_config(bootstrap: &str, group: &str) -> ClientConfig {
     config
 }
 
-/// How long a consumer of a test waits for a record before it does something else.
+/// How long a consumer of a test waits for a record before it continues.
 pub const POLL: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! A real Kubernetes, and what tests apply to it and read from it.
+//! A real Kubernetes, and operations of tests on it.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -17,11 +17,11 @@ use crate::{ROOT, me, script, state_directory, try_script, unique};
 
 const SCRIPT: &str = "kubernetes/kube.sh";
 
-/// A cluster that knows the definitions.
+/// A cluster with the resource definitions.
 #[derive(Debug)]
 pub struct Kubernetes {
     state: PathBuf,
-    /// Of an administrator.
+    /// Kubeconfig of an administrator.
     pub kubeconfig: PathBuf,
 }
 
@@ -37,14 +37,14 @@ impl Kubernetes {
         kubernetes
     }
 
-    /// A real node, or kind where `LAGRANGE_CLUSTER` says so; ended when this is dropped.
+    /// A real node, or kind if `LAGRANGE_CLUSTER` says so. It ends when this is dropped.
     pub async fn real() -> Self {
         tokio::task::spawn_blocking(|| Self::start_bare("real"))
             .await
             .unwrap()
     }
 
-    /// A control plane with fake nodes of the test's own; ended when this is dropped.
+    /// A control plane with fake nodes for this test only. It ends when this is dropped.
     pub async fn own() -> Self {
         let kubernetes = tokio::task::spawn_blocking(|| Self::start_now("kwok"))
             .await
@@ -91,7 +91,7 @@ impl Kubernetes {
         .await;
     }
 
-    /// A client of this test's own: one that another test's runtime made ends with it.
+    /// A client for this test only. A client ends with the runtime of the test that made it.
     pub async fn client(&self) -> Client {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -100,35 +100,35 @@ impl Kubernetes {
         Client::try_from(config).unwrap()
     }
 
-    /// What kubectl prints on standard output; it has to succeed.
+    /// Standard output of kubectl, which has to succeed.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         self.script("kubectl", arguments)
     }
 
-    /// What kubectl prints, on standard output or, if it fails, on standard error.
+    /// Standard output of kubectl or, if it fails, standard error.
     pub fn ask(&self, arguments: &[&str]) -> String {
         let all = [&["kubectl", self.state.to_str().unwrap()], arguments].concat();
         try_script(SCRIPT, &all).unwrap_or_else(|said| said)
     }
 
-    /// What Helm prints on standard output; it has to succeed.
+    /// Standard output of Helm, which has to succeed.
     pub fn helm(&self, arguments: &[&str]) -> String {
         self.script("helm", arguments)
     }
 
-    /// One of its logs, such as `audit.log`.
+    /// Text of a log of the control plane, such as `audit.log`.
     pub fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.state.join("log").join(name)).unwrap()
     }
 
-    /// Writes a private file beside its own, for `kubectl -f` or as a kubeconfig.
+    /// Writes a private file into the state directory, for `kubectl -f` or as a kubeconfig.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.state.join(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
-    /// A kubeconfig for what a ServiceAccount may do, by a token of it.
+    /// A kubeconfig with a token of a ServiceAccount.
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> String {
         let token = self.kubectl(&["create", "token", account, "--namespace", namespace]);
         let user = json!([{ "name": "admin", "user": { "token": token } }]);
@@ -148,7 +148,7 @@ impl Kubernetes {
         self.script("load-image", &[tar]);
     }
 
-    /// The address of this machine as Pods see it.
+    /// Address of this machine for Pods.
     pub fn host_address(&self) -> String {
         self.script("host-address", &[])
     }
@@ -159,7 +159,7 @@ impl Kubernetes {
         script(SCRIPT, &all)
     }
 
-    /// A namespace of the test's own.
+    /// Creates a namespace for this test only.
     pub async fn namespace(&self, stem: &str) -> Space {
         let client = self.client().await;
         let name = unique(stem);
@@ -179,10 +179,10 @@ impl Drop for Kubernetes {
     }
 }
 
-/// A namespace and what a test does in it.
+/// A namespace, and operations of a test in it.
 #[derive(Clone)]
 pub struct Space {
-    /// An administrator's.
+    /// Client of an administrator.
     pub client: Client,
     /// Name of the namespace.
     pub name: String,
@@ -204,7 +204,7 @@ impl Space {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// A Deployment whose Pods are fake, or run nothing.
+    /// Creates a Deployment whose Pods are fake, or run nothing.
     pub async fn deployment(&self, name: &str, replicas: i32) {
         let labels = json!({ "app": name });
         let deployment = json!({
@@ -228,7 +228,7 @@ impl Space {
         self.until_ready(name, replicas).await;
     }
 
-    /// Waits until so many replicas are wanted and ready.
+    /// Waits until `replicas` replicas are wanted and ready.
     pub async fn until_ready(&self, name: &str, replicas: i32) {
         until(secs(60), "the Deployment is ready", || async {
             let deployment = self
@@ -274,7 +274,7 @@ impl Space {
             .unwrap();
     }
 
-    /// Makes the Pods new ones, as another image would.
+    /// Replaces the Pods, as another image would.
     pub async fn roll_out(&self, name: &str, mark: &str) {
         let patch = json!({ "spec": { "template": { "metadata": { "annotations": { "rolled": mark } } } } });
         self.deployments()
@@ -283,7 +283,7 @@ impl Space {
             .unwrap();
     }
 
-    /// Gives its Pods another image.
+    /// Sets another image for the Pods.
     pub async fn image(&self, name: &str, image: &str) {
         let containers = json!([{ "name": "consumer", "image": image }]);
         let patch = json!({ "spec": { "template": { "spec": { "containers": containers } } } });
@@ -308,7 +308,7 @@ impl Space {
             .unwrap();
     }
 
-    /// Creates a KafkaCluster that is looked at every 5 s.
+    /// Creates a KafkaCluster that is polled every 5 s.
     pub async fn cluster(&self, name: &str, bootstrap: &str) {
         let servers: Vec<&str> = bootstrap.split(',').collect();
         let object = json!({
@@ -333,7 +333,7 @@ impl Space {
             .unwrap();
     }
 
-    /// Sets an annotation of a ConsumerGroup, or takes it away.
+    /// Sets an annotation of a ConsumerGroup, or removes it.
     pub async fn annotate(&self, name: &str, key: &str, value: Option<&str>) {
         let patch = Patch::Merge(json!({ "metadata": { "annotations": { key: value } } }));
         self.groups()
@@ -342,7 +342,7 @@ impl Space {
             .unwrap();
     }
 
-    /// Status of a ConsumerGroup; an empty one if nobody has written any yet.
+    /// Status of a ConsumerGroup; empty if none is written yet.
     pub async fn status(&self, name: &str) -> ConsumerGroupStatus {
         self.groups()
             .get(name)
@@ -352,7 +352,7 @@ impl Space {
             .unwrap_or_default()
     }
 
-    /// Status and reason of a condition, as `True/Managed`.
+    /// Status and reason of a condition, such as `True/Managed`.
     pub async fn condition(&self, name: &str, condition: &str) -> String {
         let status = self.status(name).await;
         let found = status.conditions.into_iter().find(|c| c.type_ == condition);
@@ -362,7 +362,7 @@ impl Space {
         )
     }
 
-    /// Waits until a condition says `wanted`, as `True/Managed`.
+    /// Waits until a condition is `wanted`, such as `True/Managed`.
     pub async fn until_condition(&self, name: &str, condition: &str, wanted: &str) {
         until(
             secs(60),
@@ -379,7 +379,7 @@ impl Space {
         .await;
     }
 
-    /// Waits until the Deployment is wanted at `replicas`.
+    /// Waits until `spec.replicas` of the Deployment is `replicas`.
     pub async fn until_replicas(&self, name: &str, replicas: i32, within: u64) {
         until(
             secs(within),
@@ -433,7 +433,7 @@ impl Space {
         .await
     }
 
-    /// Applies any object to this namespace.
+    /// Applies an object of any kind in this namespace.
     pub async fn apply(&self, object: Value) -> DynamicObject {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let types = object.types.clone().unwrap();

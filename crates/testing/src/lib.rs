@@ -1,6 +1,6 @@
-//! What integration tests stand on: real brokers, a real Kubernetes, the operator as a process, and
-//! consumers that stand in for what fake Pods would run. Everything started here ends with the test
-//! program, however that ends.
+//! Environment of integration tests: real brokers, a real Kubernetes, the operator as a process,
+//! and consumers in place of those that fake Pods would run. Everything that is started here ends
+//! with the test program, however it ends.
 
 #![allow(
     clippy::expect_used,
@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-/// The repository.
+/// Root of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// A name that no other test uses.
@@ -43,13 +43,13 @@ pub fn unique(stem: &str) -> String {
     format!("{stem}-{}-{next}", std::process::id())
 }
 
-/// Runs a script of `tests/env` and returns what it prints.
+/// Runs a script of `tests/env` and returns its standard output.
 fn script(path: &str, arguments: &[&str]) -> String {
     try_script(path, arguments).unwrap_or_else(|said| panic!("{path} {arguments:?}: {said}"))
 }
 
-/// The same; what it says on standard error if it fails. It is shown at once too: the first build
-/// takes minutes.
+/// The same; the error is the standard error of a failed run. Standard error is also shown at once,
+/// because the first build takes minutes.
 fn try_script(path: &str, arguments: &[&str]) -> Result<String, String> {
     let script = Path::new(ROOT).join("tests/env").join(path);
     let mut child = Command::new(&script)
@@ -60,7 +60,7 @@ fn try_script(path: &str, arguments: &[&str]) -> Result<String, String> {
         .spawn()
         .unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
-    // Not from the test's own thread: there it would be kept back until the test has failed.
+    // On another thread: output of the test's own thread is captured until the test fails.
     let show = std::thread::spawn(move || {
         let mut said = String::new();
         for line in stderr.lines().map_while(Result::ok) {
@@ -79,7 +79,7 @@ fn try_script(path: &str, arguments: &[&str]) -> Result<String, String> {
     }
 }
 
-/// A directory of the test program's own; what runs in it is ended by its owner's watchdog.
+/// A directory of this test program. The watchdog of the program ends everything that runs in it.
 fn state_directory() -> PathBuf {
     tempfile::Builder::new()
         .prefix("lagrange-test-")
@@ -92,7 +92,7 @@ fn me() -> String {
     std::process::id().to_string()
 }
 
-/// JSON merge patch.
+/// Applies a JSON merge patch.
 pub fn merge(base: &mut Value, change: Value) {
     match (base, change) {
         (Value::Object(base), Value::Object(change)) => {

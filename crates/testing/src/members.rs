@@ -39,8 +39,8 @@ impl Members {
                 while !stop.load(Ordering::Relaxed) {
                     match consumer.poll(Duration::from_millis(50)) {
                         Some(Ok(_)) => uncommitted = true,
-                        // A commit during a rebalance fails: again, until all that was read is
-                        // committed.
+                        // A commit during a rebalance fails: retry until everything that was read
+                        // is committed.
                         _ if uncommitted => {
                             let committed = consumer.commit_consumer_state(CommitMode::Sync);
                             uncommitted = committed.is_err();

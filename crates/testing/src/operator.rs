@@ -1,4 +1,4 @@
-//! The operator as a process of its own, outside the cluster: started, killed, and read.
+//! The operator as a process outside the cluster: start, kill, and read its pages and log.
 
 use std::env;
 use std::fs::File;
@@ -13,25 +13,25 @@ use crate::kubernetes::{Kubernetes, Space};
 use crate::until::{secs, until};
 use crate::{ROOT, evidence, me};
 
-/// Where it listens: not where this machine's own outgoing connections come from, which could take
-/// the port before it does.
+/// Address of its pages. Outgoing connections of this machine do not come from it, so they cannot
+/// take the port first.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 42);
 
-/// What tests give it, unless they say otherwise.
+/// Flags that every test passes unless it sets them itself.
 const DEFAULTS: [&str; 3] = [
     "--allow-local-addresses",
     "--inline-poll-interval=5s",
     "--log-filter=info,lagrange=debug",
 ];
 
-/// Whether the same flag is among those, with whatever value.
+/// Whether the flag is among the others, with any value.
 fn is_given(flag: &str, among: &[&str]) -> bool {
     let name = |flag: &str| flag.split('=').next().unwrap().to_owned();
     among.iter().any(|other| name(other) == name(flag))
 }
 
-/// The operator as cargo has built it for this test program: it says where, and puts it one
-/// directory up from the program's own for whoever runs that by hand.
+/// The binary that cargo built for this test program. Cargo passes its path; when the test program
+/// is run by hand, the binary is one directory above the program.
 fn binary() -> PathBuf {
     if let Some(path) = env::var_os("CARGO_BIN_EXE_lagrange") {
         return path.into();
@@ -53,7 +53,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one that manages a namespace, and waits until it is ready.
+    /// Starts an operator that manages a namespace, and waits until it is ready.
     pub async fn start(kubernetes: &Kubernetes, space: &Space) -> Self {
         Self::start_with(kubernetes, space, &[]).await
     }
@@ -63,7 +63,7 @@ impl Operator {
         Self::start_as(&kubernetes.kubeconfig, space, more).await
     }
 
-    /// The same, in an environment of so many variables.
+    /// The same, with more environment variables.
     pub async fn start_within(
         kubernetes: &Kubernetes,
         space: &Space,
@@ -75,7 +75,7 @@ impl Operator {
         operator
     }
 
-    /// The same, as whom a kubeconfig says.
+    /// The same, with another kubeconfig.
     pub async fn start_as(kubeconfig: &Path, space: &Space, more: &[&str]) -> Self {
         let operator = Self::spawn(kubeconfig, space, more, &[]);
         operator.until_ready().await;
@@ -108,9 +108,9 @@ impl Operator {
         Self::launch(command, kubeconfig, &space.name, &flags)
     }
 
-    /// Starts `command` with the operator's arguments behind its own, and waits until it is ready:
-    /// a wrapper may confine it. `flags` say how it gets to the API server; `kubeconfig` and
-    /// `namespace` are for what is shown when a test fails.
+    /// Starts `command`, which may be a wrapper that confines the operator, with the operator's
+    /// arguments appended, and waits until it is ready. `flags` say how it reaches the API server;
+    /// `kubeconfig` and `namespace` are for the diagnostics of a failing test.
     pub async fn start_by(
         command: Command,
         kubeconfig: &Path,
@@ -152,7 +152,7 @@ impl Operator {
         }
     }
 
-    /// Where its pages are.
+    /// Address of its pages.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -162,7 +162,7 @@ impl Operator {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// Exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -187,12 +187,12 @@ impl Operator {
         (self.child.wait().unwrap(), began.elapsed())
     }
 
-    /// All that it has written so far, standard output and standard error.
+    /// Everything that it has written so far to standard output and standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The answer to a GET, head and body.
+    /// The response to a GET, head and body.
     pub fn get(&self, path: &str) -> String {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(self.address)?;
@@ -208,7 +208,7 @@ impl Operator {
         ask().unwrap_or_else(|error| error.to_string())
     }
 
-    /// The value of one metric, by its whole series name with labels in the order it is shown.
+    /// The value of one series, by its full name with labels in the order of the page.
     pub fn metric(&self, series: &str) -> Option<f64> {
         let page = self.get("/metrics");
         page.lines()
@@ -239,22 +239,22 @@ impl Drop for Operator {
     }
 }
 
-/// An address that nobody listens on.
+/// An address on which no process listens.
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
     listener.local_addr().unwrap()
 }
 
-/// Ends it with this program even if that is killed and cannot.
+/// Ends the child with this program, even if the program is killed.
 pub fn tether(child: &Child) {
     let mut tether = Command::new(format!("{ROOT}/tests/env/tether.sh"))
         .args([child.id().to_string(), me()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .process_group(0) // Ctrl-C ends the program, not what cleans up after it
+        .process_group(0) // Ctrl-C must end the program, but not its clean-up
         .spawn()
         .unwrap();
-    // It ends with the operator; somebody has to take its exit status.
+    // The tether ends with the operator; this thread reaps it.
     std::thread::spawn(move || tether.wait());
 }

@@ -1,4 +1,4 @@
-//! Somebody who watches a group through the pool, as the controller does.
+//! Watches a group through the pool, as the controller does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,21 +14,21 @@ use lagrange::kafka::rdkafka::bounds::Bounds;
 use lagrange::kafka::rdkafka::reader::RdkafkaFactory;
 use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicSelection};
 
-/// A pool, a watch on one group, and what the last look saw.
+/// A pool, and a watch on one group with its latest snapshot.
 pub struct PollHelper {
     /// Reads the brokers until this is dropped.
     pub pool: Pool,
-    /// The watch on the group; it has the latest look.
+    /// The watch on the group; it has the latest snapshot.
     pub watch: Watch,
-    /// A key for each look.
+    /// Yields a key for each poll.
     pub wakeups: Wakeups,
-    /// Pollers that ended though nobody asked them to; none should.
+    /// Pollers that ended by themselves; none should.
     pub failures: Failures,
     /// Name of the group.
     pub group: String,
 }
 
-/// Settings for tests: this machine's brokers, and looks as often as may be.
+/// Settings for tests: brokers on this machine, and short poll intervals.
 pub fn settings() -> Settings {
     Settings {
         allow_local_addresses: true,
@@ -68,7 +68,7 @@ pub fn interest(group: &str, topics: TopicSelection) -> Interest {
     }
 }
 
-/// These topics.
+/// A selection of topics by name.
 pub fn named(topics: &[&str]) -> TopicSelection {
     TopicSelection::Named(topics.iter().map(|topic| (*topic).into()).collect())
 }
@@ -79,7 +79,7 @@ impl PollHelper {
         Self::with(settings(), bootstrap, group, topics)
     }
 
-    /// Watches a group, with these settings.
+    /// Watches a group with these settings.
     pub fn with(settings: Settings, bootstrap: &str, group: &str, topics: TopicSelection) -> Self {
         let connection = Connection::plaintext(bootstrap.split(',')).unwrap();
         Self::over(settings, &connection, group, topics)
@@ -106,22 +106,22 @@ impl PollHelper {
         }
     }
 
-    /// The next look.
+    /// Waits for the next poll and returns its snapshot.
     pub async fn look(&mut self) -> Arc<Snapshot> {
         let next = tokio::time::timeout(Duration::from_mins(1), self.wakeups.next());
         tokio::select! {
-            key = next => { key.expect("a look in a minute").unwrap(); }
+            key = next => { key.expect("a poll within a minute").unwrap(); }
             failure = self.failures.next() => panic!("{failure}"),
         }
         self.watch.latest().unwrap()
     }
 
-    /// Looks until `there` or for a minute; gives the look that has it.
+    /// Polls until `there` holds, for at most a minute, and returns that snapshot.
     pub async fn until(&mut self, what: &str, there: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         self.until_checked(what, there, |_| {}).await
     }
 
-    /// As [`Self::until`], and every look on the way is checked.
+    /// Like [`Self::until`], but also checks every snapshot on the way.
     pub async fn until_checked(
         &mut self,
         what: &str,
@@ -162,10 +162,10 @@ pub fn lag(snapshot: &Snapshot, group: &str, topic: &str) -> Option<i64> {
     lags.sum()
 }
 
-/// A look in a few lines.
+/// A snapshot in a few lines.
 pub fn brief(snapshot: &Snapshot) -> String {
     let mut lines = vec![format!(
-        "look {} brokers {:?} error {:?}",
+        "poll {} brokers {:?} error {:?}",
         snapshot.look, snapshot.brokers, snapshot.error
     )];
     for (name, topic) in &snapshot.topics {

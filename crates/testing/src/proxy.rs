@@ -1,6 +1,6 @@
-//! A proxy in front of brokers that does to connections what networks do: cuts them, cuts an answer
-//! in half, holds answers back, and takes connections without ever answering. Brokers that stand
-//! behind it advertise its addresses (`Kafka::secure_behind`).
+//! A proxy in front of brokers that injects network faults: it closes connections, sends half of a
+//! response, delays responses, and accepts connections without responding. Brokers behind it
+//! advertise its addresses (`Kafka::secure_behind`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,21 +12,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What is in force at one broker.
+/// The faults in force at one broker.
 #[derive(Debug, Clone, Copy, Default)]
 struct Orders {
-    /// Answers wait until then.
+    /// Responses are delayed until then.
     hold: Option<Instant>,
-    /// Until then connections are taken, and nothing is said or passed on.
+    /// Until then connections are accepted, and nothing is sent or passed on.
     silence: Option<Instant>,
-    /// Connections that were made before the last of these end: by FIN where it is even, by RST
-    /// where it is odd.
+    /// Counts the cuts. A cut closes all earlier connections: with FIN if the number is even, with
+    /// RST if it is odd.
     cuts: u64,
-    /// So many answers have been ordered to be cut in half.
+    /// Number of responses to be cut in half.
     halves: u64,
 }
 
-/// What has really happened.
+/// Counts of the faults that took effect.
 #[derive(Debug, Default)]
 struct Counters {
     open: AtomicUsize,
@@ -36,7 +36,7 @@ struct Counters {
     silenced: AtomicUsize,
 }
 
-/// One port for each broker. All ends when this is dropped.
+/// One port for each broker. Everything ends when this is dropped.
 pub struct Proxy {
     listeners: Mutex<Vec<TcpListener>>,
     ports: Vec<u16>,
@@ -46,8 +46,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Takes the ports. Connections wait until `serve` is called: brokers have to know the ports
-    /// before they start.
+    /// Opens the ports, which brokers need before they start. Connections wait until `serve` is
+    /// called.
     pub async fn bind(brokers: u32) -> Self {
         let mut listeners = Vec::new();
         for _ in 0..brokers {
@@ -63,13 +63,13 @@ impl Proxy {
         }
     }
 
-    /// Where each broker is found by way of the proxy.
+    /// Addresses of the brokers through the proxy.
     pub fn addresses(&self) -> String {
         let addresses = self.ports.iter().map(|port| format!("127.0.0.1:{port}"));
         addresses.collect::<Vec<_>>().join(",")
     }
 
-    /// Passes connections on from now, to these servers in the order of the brokers.
+    /// Starts to pass connections on to these servers, in the order of the brokers.
     pub fn serve(&self, servers: &str) {
         let listeners = std::mem::take(&mut *lock(&self.listeners));
         let brokers = listeners.into_iter().zip(servers.split(','));
@@ -89,7 +89,7 @@ impl Proxy {
         self.orders[index].send_modify(change);
     }
 
-    /// Ends the connections to a broker; with `reset` so that the client hears of it as an error.
+    /// Closes the connections to a broker. With `reset` the client gets an error.
     pub fn cut(&self, broker: u32, reset: bool) {
         self.order(broker, |orders| {
             let odd = orders.cuts % 2 == 1;
@@ -97,26 +97,26 @@ impl Proxy {
         });
     }
 
-    /// Of the next answer on each of a broker's connections half is passed on; then the connection
-    /// ends.
+    /// Passes on half of the next response on each connection to a broker, then closes the
+    /// connection.
     pub fn halve(&self, broker: u32) {
         self.order(broker, |orders| orders.halves += 1);
     }
 
-    /// What a broker answers from now on arrives after this time.
+    /// Delays the responses of a broker until this time has passed.
     pub fn hold(&self, broker: u32, lasting: Duration) {
         let until = Some(Instant::now() + lasting);
         self.order(broker, |orders| orders.hold = until);
     }
 
-    /// For this time a broker takes connections and never answers; those that there were end.
+    /// For this time a broker accepts connections and never responds; existing connections end.
     pub fn silence(&self, broker: u32, lasting: Duration) {
         let until = Some(Instant::now() + lasting);
         self.order(broker, |orders| orders.silence = until);
         self.cut(broker, false);
     }
 
-    /// Whatever is in force is so no more.
+    /// Ends all faults.
     pub fn release(&self) {
         for orders in &self.orders {
             orders.send_modify(|orders| {
@@ -126,12 +126,12 @@ impl Proxy {
         }
     }
 
-    /// Open connections, each of which takes two descriptors of this process.
+    /// Number of open connections; each takes two descriptors of this process.
     pub fn open(&self) -> usize {
         self.counters.open.load(Ordering::Relaxed)
     }
 
-    /// What has really happened, in words.
+    /// The faults that took effect, as text.
     pub fn told(&self) -> String {
         let Counters {
             cut,
@@ -143,7 +143,8 @@ impl Proxy {
         let [cut, halved, held, silenced] =
             [cut, halved, held, silenced].map(|count| count.load(Ordering::Relaxed));
         format!(
-            "{cut} connections cut, {halved} answers halved, {held} held back, {silenced} connections never answered"
+            "{cut} connections cut, {halved} responses halved, {held} delayed, {silenced} \
+             connections without a response"
         )
     }
 }
@@ -196,7 +197,7 @@ impl Connection {
             () = self.pass(&mut answers, &mut questions, server) => false,
         };
         if reset && let Ok(client) = answers.reunite(questions) {
-            // Nothing of this is worth a failed test: the other side may have gone.
+            // Errors are ignored: the other side may be gone.
             let _ = client.set_zero_linger();
         }
     }
@@ -211,7 +212,7 @@ impl Connection {
         if let Some(until) = silence(&self.born) {
             self.counters.silenced.fetch_add(1, Ordering::Relaxed);
             self.until(until, |orders| orders.silence.is_none()).await;
-            // Who has waited so long has to ask anew.
+            // The client has to connect again.
             return;
         }
         let Ok(server) = TcpStream::connect(server).await else {
@@ -246,14 +247,14 @@ impl Connection {
         }
     }
 
-    /// Waits until then, or until released.
+    /// Waits until `then`, or until released.
     async fn until(&mut self, then: Instant, released: impl FnMut(&Orders) -> bool) {
         let released = self.orders.wait_for(released);
         let _ = tokio::time::timeout_at(then.into(), released).await;
     }
 }
 
-/// Counts a connection as long as it lives.
+/// Counts a connection while it is open.
 struct Open(Arc<Counters>);
 
 impl Drop for Open {

@@ -1,4 +1,4 @@
-//! A topic and a group that `lagrange` may describe, and connections in its name.
+//! A topic and a group that the user `lagrange` may describe, and connections of that user.
 
 use lagrange::kafka::connection::Connection;
 use lagrange::kafka::connection::secret::Secret;
@@ -15,19 +15,19 @@ use crate::secure::Listener;
 use crate::unique;
 use lagrange_fakes::token_server::{Server, answer};
 
-/// The principal whom `lagrange` is to the brokers, whichever way it logs in.
+/// The principal of `lagrange` at the brokers, with any kind of login.
 pub const USER: &str = "User:lagrange";
 
 /// A topic of three partitions, and a group of the same name that is 30 records behind.
 pub struct Scene<'a> {
     /// Secure brokers.
     pub kafka: &'a Kafka,
-    /// Of the topic and of the group.
+    /// Name of the topic and of the group.
     pub name: String,
 }
 
 impl<'a> Scene<'a> {
-    /// Nobody may describe it yet.
+    /// A scene without any permission.
     pub async fn closed(kafka: &'a Kafka) -> Self {
         let name = unique("secure");
         kafka.create_topic(&name, 3).await;
@@ -36,7 +36,7 @@ impl<'a> Scene<'a> {
         Self { kafka, name }
     }
 
-    /// `lagrange` may describe topic and group.
+    /// A scene in which `lagrange` may describe topic and group.
     pub async fn open(kafka: &'a Kafka) -> Self {
         let scene = Self::closed(kafka).await;
         for kind in ["topic", "group"] {
@@ -50,7 +50,7 @@ impl<'a> Scene<'a> {
         PollHelper::over(settings(), connection, &self.name, named(&[&self.name]))
     }
 
-    /// Looks until the lag is right.
+    /// Polls until the lag is right.
     pub async fn until_read(&self, helper: &mut PollHelper) {
         helper
             .until("30 records behind", |snapshot| {
@@ -59,19 +59,19 @@ impl<'a> Scene<'a> {
             .await;
     }
 
-    /// A connection to a listener, the first of its revision.
+    /// A connection to a listener, with revision 1.
     pub async fn connection(&self, listener: Listener, security: Security) -> Connection {
         connection(&self.kafka.listener(listener).await, security, 1)
     }
 }
 
-/// A connection to these servers; a higher revision stands for credentials that have changed.
+/// A connection to these servers; a higher revision means changed credentials.
 pub fn connection(bootstrap: &str, security: Security, revision: u64) -> Connection {
     let servers = Servers::parse(bootstrap.split(',')).unwrap();
     Connection::new(servers, security, "test", revision)
 }
 
-/// TLS that takes whom these authorities vouch for, and shows no certificate.
+/// TLS that trusts these CA certificates, without a client certificate.
 pub fn trusting(authorities: &str) -> Option<Tls> {
     Some(Tls {
         authorities: Secret::new(authorities),
@@ -79,7 +79,7 @@ pub fn trusting(authorities: &str) -> Option<Tls> {
     })
 }
 
-/// TLS that takes whom these authorities vouch for, and logs in by a certificate.
+/// TLS that trusts these CA certificates, with a client certificate.
 pub fn showing(authorities: &str, chain: &str, key: &str) -> Security {
     Security {
         tls: Some(Tls {
@@ -93,12 +93,12 @@ pub fn showing(authorities: &str, chain: &str, key: &str) -> Security {
     }
 }
 
-/// A password of the user `lagrange`.
+/// A login of the user `lagrange` with this password.
 pub fn login(mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
     login_as("lagrange", mechanism, password)
 }
 
-/// A password of any user.
+/// A login of any user.
 pub fn login_as(user: &str, mechanism: PasswordMechanism, password: &str) -> Option<Sasl> {
     Some(Sasl::Password {
         mechanism,
@@ -107,7 +107,7 @@ pub fn login_as(user: &str, mechanism: PasswordMechanism, password: &str) -> Opt
     })
 }
 
-/// A token endpoint over TLS that gives tokens of these brokers, good for so many seconds each.
+/// A token endpoint over TLS that issues tokens for these brokers, each valid for `seconds`.
 pub async fn token_endpoint(kafka: &Kafka, seconds: i64) -> Server {
     let token = kafka.token("lagrange", seconds).await;
     let body = format!(
@@ -117,7 +117,7 @@ pub async fn token_endpoint(kafka: &Kafka, seconds: i64) -> Server {
     Server::start(move |_| answer(200, &body)).await
 }
 
-/// Tokens of this endpoint.
+/// A login with tokens of this endpoint.
 pub fn by_token(server: &Server) -> Option<Sasl> {
     Some(Sasl::Oidc(OidcConfig {
         token_endpoint: server.url().to_owned(),
@@ -131,9 +131,8 @@ pub fn by_token(server: &Server) -> Option<Sasl> {
     }))
 }
 
-/// Category and words of what is said when a connection does not work; `None` is the plaintext
-/// listener. Whatever such a test gives away as a secret has `marker` in it, and the words have
-/// not.
+/// Category and text of the error of a connection that fails; `None` is the plaintext listener. The
+/// secrets of such a test contain `marker`; this asserts that the text does not.
 pub async fn refused(kafka: &Kafka, listener: Option<Listener>, security: Security) -> String {
     let scene = Scene::open(kafka).await;
     let bootstrap = match listener {

@@ -1,4 +1,4 @@
-//! Waiting for conditions with a deadline, and saying what was last seen when it passes.
+//! Waiting for conditions, with a deadline and a report of the last state.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(200);
 
-/// Asks until there is an answer; panics after `within` with what was last seen instead.
+/// Calls `ask` until it succeeds; panics after `within` with the last error.
 pub async fn until<T, F, A>(within: Duration, what: &str, mut ask: F) -> T
 where
     F: FnMut() -> A,
@@ -26,7 +26,7 @@ where
     }
 }
 
-/// Asks for as long as `lasting`; panics at the first answer that is not as it should be.
+/// Calls `ask` during `lasting`; panics at the first error.
 pub async fn throughout<F, A>(lasting: Duration, what: &str, mut ask: F)
 where
     F: FnMut() -> A,
@@ -41,7 +41,7 @@ where
     }
 }
 
-/// `Ok` if both are equal, else what was seen.
+/// `Ok` if both are equal, else an error with both values.
 pub fn same<T: PartialEq + Debug>(seen: &T, wanted: &T) -> Result<(), String> {
     if seen == wanted {
         Ok(())
@@ -50,7 +50,7 @@ pub fn same<T: PartialEq + Debug>(seen: &T, wanted: &T) -> Result<(), String> {
     }
 }
 
-/// So many seconds; deadlines of tests are full of them.
+/// A duration of `seconds`.
 pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

@@ -1,5 +1,4 @@
-//! A command that is run again and again, and whose output somebody reads; ended when dropped.
-//! Knows nothing of what it prints.
+//! A command that runs repeatedly, with a reader of its output. It ends when dropped.
 
 use std::{
     io::Read,
@@ -22,9 +21,9 @@ struct State {
 }
 
 impl Feed {
-    /// Runs `command`, hands its standard output to `read`, and begins anew `pause` after its end,
-    /// whatever that was: a watch ends when the API server is tired of it, and a page may not be
-    /// there yet.
+    /// Runs `command`, passes its standard output to `read`, and runs it again `pause` after its
+    /// end, whatever its exit status: the API server ends a watch after some time, and a page may
+    /// not exist yet.
     pub(crate) fn start(
         mut command: Command,
         pause: Duration,
@@ -51,13 +50,13 @@ impl Feed {
     }
 }
 
-/// Starts the command, unless all is to end.
+/// Starts the command, unless the feed has ended.
 fn begin(command: &mut Command, shared: &Mutex<State>) -> Option<Box<dyn Read>> {
     let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
     if state.stopping {
         return None;
     }
-    // A program that is not there stays away: nothing is read, and the summary says so.
+    // If the program does not exist, nothing is read, and the summary shows that.
     let mut child = command.spawn().ok()?;
     let output = child.stdout.take()?;
     state.child = Some(child);
@@ -78,7 +77,7 @@ impl Drop for Feed {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .stopping = true;
-        // Its output ends with it, and so does the thread's reading.
+        // The output ends with the command, and then the thread does.
         finish(&self.shared);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_ended_is_run_again() {
+    fn a_command_that_ended_runs_again() {
         let (sender, heard) = mpsc::channel();
         let _feed = Feed::start(
             shell("echo here"),
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_it_ends_a_command_that_would_go_on_for_ever() {
+    fn dropping_it_ends_a_running_command() {
         let (sender, heard) = mpsc::channel();
         let feed = Feed::start(
             shell("echo $$; exec sleep 3600"),

@@ -1,4 +1,4 @@
-//! The load: what the producer says about itself, one JSON object a line, in a file that grows.
+//! The load: reports of the producer, one JSON object per line, in a growing file.
 
 use std::{
     fs::File,
@@ -11,16 +11,17 @@ use serde::Deserialize;
 /// One line of `workload produce --output json`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Reading {
-    /// Wanted records per second; the summary has none.
+    /// Intended records per second; the summary has none.
     #[serde(default)]
     pub(crate) rate: f64,
     pub(crate) acked_total: u64,
 }
 
-/// What is known of the load.
+/// The load so far.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
-    /// Records per second, whenever the lags were read, oldest first: all curves have one axis.
+    /// Records per second at each reading of the lags, oldest first, so that all curves have the
+    /// same time axis.
     pub(crate) rates: Vec<u64>,
     /// Records per second now.
     pub(crate) rate: u64,
@@ -30,14 +31,14 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Takes in one reading.
+    /// Adds a reading.
     pub(crate) fn take(&mut self, reading: Reading) {
         self.rate = rounded(reading.rate);
         self.highest = self.highest.max(self.rate);
         self.records = reading.acked_total;
     }
 
-    /// Notes the present rate for the curve.
+    /// Adds the current rate to the curve.
     pub(crate) fn mark(&mut self) {
         self.rates.push(self.rate);
     }
@@ -57,7 +58,7 @@ fn rounded(rate: f64) -> u64 {
 pub(crate) struct LoadFile {
     path: PathBuf,
     position: u64,
-    /// A line whose end has not been written yet.
+    /// A line that is not complete yet.
     begun: String,
 }
 
@@ -70,7 +71,7 @@ impl LoadFile {
         }
     }
 
-    /// What was added since the last call. A file that is not there yet has nothing to say.
+    /// The readings since the last call; none if the file does not exist yet.
     pub(crate) fn read(&mut self) -> Vec<Reading> {
         let mut added = String::new();
         let read = File::open(&self.path).and_then(|mut file| {

@@ -1,6 +1,6 @@
-//! The demo's screen: what Lagrange sees and does, read as anyone may read it (kubectl: the groups'
-//! status, events, the metrics page), on one terminal; without a terminal, as plain lines. At the
-//! end, what happened. Changes nothing anywhere.
+//! The screen of the demo: shows what Lagrange reads and does, on a terminal or as plain lines, and
+//! a summary at the end. It reads with kubectl: status of the groups, events, the metrics page.
+//! Changes nothing.
 
 mod feed;
 mod load;
@@ -35,18 +35,18 @@ use crate::{
     terminal::Terminal,
 };
 
-/// How often the screen is drawn when nothing new came.
+/// Interval of drawing when there is no news.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What Lagrange sees and does, live, and a summary at the end. SIGINT and SIGTERM end it early,
-/// with the summary.
+/// Shows live what Lagrange reads and does, and a summary at the end. SIGINT and SIGTERM end it
+/// early, with the summary.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Where kubectl is
+    /// Path of kubectl
     #[arg(long, value_name = "PROGRAM", default_value = "kubectl")]
     kubectl: PathBuf,
 
-    /// The cluster to read from; without it kubectl's default
+    /// Kubeconfig of the cluster [default: that of kubectl]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
@@ -58,11 +58,11 @@ struct Args {
     )]
     metrics: String,
 
-    /// What `workload produce --output json` prints
+    /// File with the output of `workload produce --output json`
     #[arg(long, value_name = "FILE")]
     load: PathBuf,
 
-    /// For how long
+    /// How long to run, in seconds
     #[arg(long, value_name = "N")]
     seconds: u64,
 }
@@ -100,7 +100,7 @@ fn run(args: &Args) -> io::Result<ExitCode> {
             Ok(heard) => {
                 let told = model.hear(heard);
                 output.tell(began.elapsed(), &told)?;
-                // All that came together makes one frame.
+                // Everything that is waiting goes into one frame.
                 while let Ok(heard) = news.try_recv() {
                     let told = model.hear(heard);
                     output.tell(began.elapsed(), &told)?;
@@ -129,13 +129,15 @@ fn run(args: &Args) -> io::Result<ExitCode> {
     drop(output);
     io::stdout().write_all(summary::of(&model, elapsed).as_bytes())?;
     if model.groups.is_empty() {
-        eprintln!("demo-screen: no ConsumerGroup was seen; does kubectl reach the cluster?");
+        eprintln!(
+            "demo-screen: no ConsumerGroup was found; check that kubectl reaches the cluster"
+        );
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A terminal that is drawn on, or lines.
+/// A terminal with a screen, or plain lines.
 enum Output {
     Screen(Terminal),
     Plain(Plain),

@@ -1,4 +1,4 @@
-//! What has been seen so far. Pure: it is told, and keeps no clock.
+//! The state that is shown. Pure: without a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::{
     sources::{Event, Heard},
 };
 
-/// Readings of the lag that a group's line can show.
+/// Most readings of the lag in the curve of a group.
 const MOST_LAGS: usize = 200;
 
 /// Everything that is shown.
@@ -29,14 +29,14 @@ pub(crate) struct Group {
     /// `minReplicas`: its floor.
     pub(crate) min: i32,
     pub(crate) status: ConsumerGroupStatus,
-    /// Its lag to the record, from the metrics page; oldest first.
+    /// Its exact lag, from the metrics page; oldest first.
     pub(crate) lags: Vec<i64>,
     pub(crate) largest_lag: i64,
     /// Every action, by its time. The status keeps the last ten.
     pub(crate) actions: BTreeMap<Timestamp, ScaleRecord>,
 }
 
-/// Something that was told as an event.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Happening {
     pub(crate) time: Timestamp,
@@ -46,11 +46,11 @@ pub(crate) struct Happening {
     pub(crate) warning: bool,
 }
 
-/// What is new about something heard, for who reads lines.
+/// A change, for the plain lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     Happened(Happening),
-    /// A group holds, for another reason than before.
+    /// A group holds, with a new reason.
     Holds {
         about: String,
         reason: String,
@@ -59,7 +59,7 @@ pub(crate) enum Told {
 }
 
 impl Model {
-    /// Takes in what was heard, and says what of it is new.
+    /// Applies news, and returns the changes.
     pub(crate) fn hear(&mut self, heard: Heard) -> Vec<Told> {
         match heard {
             Heard::Group(group) => self.group(*group).into_iter().collect(),
@@ -129,7 +129,7 @@ impl Group {
         self.lags.push(lag);
     }
 
-    /// Its lag now; none while that is unknown.
+    /// Its current lag; `None` while it is unknown.
     pub(crate) fn lag(&self) -> Option<i64> {
         let stored = self.status.lag.as_ref()?.total?;
         Some(self.lags.last().copied().unwrap_or(stored))
@@ -139,7 +139,7 @@ impl Group {
         self.status.decision.as_ref()
     }
 
-    /// Replicas asked for, ready, and the most there may be.
+    /// Its replicas: requested, ready, desired, and the limit.
     pub(crate) fn sizes(&self) -> Option<Sizes> {
         let replicas = self.status.replicas.as_ref()?;
         let current = replicas.current?;
@@ -151,13 +151,13 @@ impl Group {
         })
     }
 
-    /// How many actions made it larger, and how many smaller.
+    /// Number of scale-ups and of scale-downs.
     pub(crate) fn ups_and_downs(&self) -> (usize, usize) {
         let ups = self.actions.values().filter(|a| a.to > a.from).count();
         (ups, self.actions.len() - ups)
     }
 
-    /// The sizes that it went through.
+    /// Its sizes over time.
     pub(crate) fn path(&self) -> Vec<i32> {
         let start = self.actions.values().next().map(|first| first.from);
         let start = start.or_else(|| self.sizes().map(|sizes| sizes.current));
@@ -168,7 +168,7 @@ impl Group {
     }
 }
 
-/// How large a group is.
+/// Replicas of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) current: i32,

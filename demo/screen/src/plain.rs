@@ -1,5 +1,4 @@
-//! Lines for who has no terminal: one for each change, and one every 15 s that says how things
-//! stand. Pure.
+//! Output without a terminal: a line for each change, and a line with the state every 15 s. Pure.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -8,10 +7,10 @@ use crate::{
     words::{minutes, thousands},
 };
 
-/// How often the state is told.
+/// Interval of the lines with the state.
 const STATUS: Duration = Duration::from_secs(15);
 
-/// What has been told.
+/// When the next line with the state is due.
 #[derive(Debug, Default)]
 pub(crate) struct Plain {
     next: Duration,
@@ -23,7 +22,7 @@ impl Plain {
         told.iter().map(|told| line(elapsed, told)).collect()
     }
 
-    /// How things stand, when that is due.
+    /// The line with the state, if it is due.
     pub(crate) fn status(&mut self, model: &Model, elapsed: Duration) -> Vec<String> {
         if elapsed < self.next || model.groups.is_empty() {
             return Vec::new();

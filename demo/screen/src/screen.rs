@@ -1,4 +1,4 @@
-//! The screen, from what has been seen. Pure.
+//! Renders the screen from the model. Pure.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -15,14 +15,14 @@ use crate::{
 
 /// Columns of a name.
 const NAME: usize = 16;
-/// Columns of a little curve, at most.
+/// Most columns of a curve.
 const CURVE: usize = 100;
 /// Columns beside a curve.
 const BESIDE: usize = NAME + 20;
-/// Waits that end with a condition; `notBefore` is when they are given up.
+/// Reasons of waits that end with a condition; their `notBefore` is the timeout.
 const UNTIL_DONE: [&str; 3] = ["Settling", "RolloutInProgress", "GroupRebalancing"];
 
-/// When a screen is drawn.
+/// Time at which a screen is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) elapsed: Duration,
@@ -43,7 +43,7 @@ pub(crate) fn of(model: &Model, moment: &Moment, size: Size, blocks: bool) -> Ve
             .with(
                 Style::Dim,
                 format!(
-                    "    {} UTC    Ctrl-C ends it and cleans up",
+                    "    {} UTC    Ctrl-C stops and cleans up",
                     clock(moment.now)
                 ),
             ),
@@ -99,7 +99,7 @@ fn size_of(group: &Group, blocks: bool) -> Line {
     };
     let (ready, starting, free) = bar(sizes, blocks);
     let mut words = format!(
-        " {} of {}, {} ready, wants {}",
+        " {} of {}, {} ready, {} desired",
         sizes.current,
         sizes
             .limit
@@ -128,7 +128,7 @@ fn size_of(group: &Group, blocks: bool) -> Line {
         .with(Style::Plain, words)
 }
 
-/// Replicas that are ready, that are not yet (or not gone yet), and that there might be.
+/// The bar of replicas: ready ones, those that start or end, and free ones up to the limit.
 fn bar(sizes: Sizes, blocks: bool) -> (String, String, String) {
     let (full, part, none) = if blocks {
         ("██ ", "▒▒ ", "·· ")
@@ -160,7 +160,7 @@ fn decided(decision: &DecisionStatus) -> Line {
     {
         what = format!("{what} {from} -> {to}");
     }
-    // The line below says when.
+    // The next line shows the time.
     let why = ["; next action not before", "; waits until"]
         .iter()
         .fold(decision.message.as_str(), |why, end| {
@@ -178,10 +178,10 @@ fn next(decision: &DecisionStatus, now: Timestamp) -> Line {
         .and_then(|text| text.parse::<Timestamp>().ok())
         .filter(|until| *until > now);
     let words = match until {
-        None => "next action: as soon as there is reason".to_owned(),
+        None => "next action: when needed".to_owned(),
         Some(until) if UNTIL_DONE.contains(&decision.reason.as_str()) => {
             format!(
-                "next action: once that is done; given up at {}",
+                "next action: when that is done; timeout at {}",
                 clock(until)
             )
         }
@@ -212,7 +212,7 @@ fn happening(happening: &Happening) -> Line {
         .with(Style::Plain, format!("  {}", happening.note))
 }
 
-/// The last `width` numbers as a curve one line high, over their own highest.
+/// The last `width` numbers as a curve of one line, scaled to the highest of all numbers.
 pub(crate) fn curve_of(numbers: impl Iterator<Item = u64>, width: usize, blocks: bool) -> String {
     let steps: &[char] = if blocks {
         &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
@@ -226,7 +226,7 @@ pub(crate) fn curve_of(numbers: impl Iterator<Item = u64>, width: usize, blocks:
     let highest = numbers.iter().copied().max().unwrap_or(0).max(1);
     let step = |n: u64| {
         let top = steps.len() as u64 - 1;
-        // Anything is more than nothing.
+        // Round up, so that any number above 0 is visible.
         let height = (n.saturating_mul(top)).div_ceil(highest);
         usize::try_from(height).unwrap_or(0)
     };

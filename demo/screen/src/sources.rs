@@ -1,5 +1,4 @@
-//! Where everything comes from: three kubectl commands that anyone may run, turned into news.
-//! Decides nothing.
+//! The sources: three kubectl commands whose output becomes news.
 
 use std::{io::Read, process::Command, sync::mpsc::Sender, time::Duration};
 
@@ -9,20 +8,20 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{Args, feed::Feed};
 
-/// How soon a watch that ended is begun anew.
+/// Pause before a watch that ended is started again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often the metrics page is read; looks are 5 s apart.
+/// Interval at which the metrics page is read; polls are 5 s apart.
 const METRICS: Duration = Duration::from_millis(2500);
 
-/// Something new.
+/// News from a source.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// A group, as it is now.
+    /// The current state of a group.
     Group(Box<ConsumerGroup>),
-    /// Something that was told of a group.
+    /// An event about a group.
     Event(Event),
-    /// The lag of each group, to the record. The status has two digits, and says a change of the
-    /// lag alone once a minute.
+    /// The exact lag of each group. The status rounds it to two digits, and a change of the lag
+    /// alone updates it once a minute.
     Lags(Vec<(String, i64)>),
 }
 
@@ -46,7 +45,7 @@ pub(crate) struct Metadata {
     pub(crate) name: String,
 }
 
-/// Whom an event is about.
+/// The object of an event.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Regarding {
@@ -56,7 +55,7 @@ pub(crate) struct Regarding {
     pub(crate) name: String,
 }
 
-/// What `--output-watch-events` prints.
+/// An item of the output of `--output-watch-events`.
 #[derive(Debug, Deserialize)]
 struct Watched<T> {
     #[serde(rename = "type")]
@@ -70,7 +69,7 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Starts them; what they say goes to `sender`.
+    /// Starts the commands; their news goes to `sender`.
     pub(crate) fn start(args: &Args, sender: &Sender<Heard>) -> Self {
         let groups = sender.clone();
         let events = sender.clone();
@@ -129,7 +128,8 @@ fn watch(args: &Args, what: &str) -> Command {
     )
 }
 
-/// Hands on each object that a watch prints, until it ends or what it prints makes no sense.
+/// Passes each object that a watch prints to `hand_on`, until the watch ends or its output cannot
+/// be parsed.
 pub(crate) fn watched<T: DeserializeOwned>(output: &mut dyn Read, mut hand_on: impl FnMut(T)) {
     let documents = serde_json::Deserializer::from_reader(output).into_iter::<Watched<T>>();
     for document in documents.map_while(Result::ok) {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lag_of_each_group_is_found_on_the_page() {
+    fn the_lag_of_each_group_is_read_from_the_page() {
         let page = "# TYPE lagrange_consumergroup_lag gauge\n\
             lagrange_consumergroup_lag{namespace=\"shop\",name=\"analytics\"} 17\n\
             lagrange_consumergroup_lag_max{namespace=\"shop\",name=\"analytics\"} 9\n\
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_breaks_off_has_handed_on_what_was_whole() {
+    fn a_watch_that_breaks_off_passes_on_complete_objects() {
         let printed = r#"{"type":"ADDED","object":1} {"type":"DELETED","object":2}
             {"type":"MODIFIED","object":3} {"type":"MOD"#;
         let mut seen = Vec::new();

@@ -1,19 +1,19 @@
-//! Lines with emphasis, and how they become text for a terminal. Pure, but for asking the
-//! environment once.
+//! Styled lines, and their rendering for a terminal. Pure, except that it reads the environment
+//! once.
 
 use crate::words;
 
-/// What a terminal can show.
+/// Capabilities of a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
-    /// Colours and weights.
+    /// Colours and bold or dim text.
     pub(crate) colour: bool,
-    /// Block characters, which take UTF-8.
+    /// Block characters, which need UTF-8.
     pub(crate) blocks: bool,
 }
 
 impl Look {
-    /// By the usual variables: `NO_COLOR`, `TERM`, and the locale.
+    /// From the usual variables: `NO_COLOR`, `TERM`, and the locale.
     pub(crate) fn of_environment() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let locale = variable("LC_ALL")
@@ -28,7 +28,7 @@ impl Look {
     }
 }
 
-/// How a piece of text stands out.
+/// Style of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Plain,
@@ -62,7 +62,7 @@ impl Line {
         self
     }
 
-    /// For a terminal so wide.
+    /// Text for a terminal of `width` columns.
     pub(crate) fn render(&self, width: usize, look: Look) -> String {
         let mut left = width;
         let mut line = String::new();

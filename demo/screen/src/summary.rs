@@ -1,4 +1,4 @@
-//! What happened, when all is over. Pure.
+//! The summary at the end. Pure.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::{
     words::{minutes, thousands},
 };
 
-/// A few lines for each group.
+/// The load, and a line for each group.
 pub(crate) fn of(model: &Model, elapsed: Duration) -> String {
     let mut text = format!(
-        "\n{} of load: {} records, {} a second at most\n\n",
+        "\n{} of load: {} records, at most {} per second\n\n",
         minutes(elapsed),
         thousands(model.load.records),
         thousands(model.load.highest)
@@ -19,7 +19,7 @@ pub(crate) fn of(model: &Model, elapsed: Duration) -> String {
         "group",
         "scalings",
         "replicas",
-        "most lag",
+        "max lag",
         "at the end",
     ));
     for (name, group) in &model.groups {
@@ -42,7 +42,7 @@ fn row(name: &str, scalings: &str, path: &str, lag: &str, end: &str) -> String {
 
 fn end(group: &Group) -> String {
     let Some(sizes) = group.sizes() else {
-        return "never measured".to_owned();
+        return "unknown".to_owned();
     };
     match (sizes.current <= group.min, group.actions.is_empty()) {
         (true, false) => format!("back at its floor, {}", group.min),

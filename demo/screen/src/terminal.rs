@@ -1,4 +1,4 @@
-//! The terminal itself: its other screen, taken and given back.
+//! The terminal: switches to its alternate screen and back.
 
 use std::io::{self, Write as _};
 
@@ -13,7 +13,7 @@ pub(crate) struct Size {
     pub(crate) height: usize,
 }
 
-/// A terminal that shows its other screen until this is dropped.
+/// A terminal that shows its alternate screen until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     pub(crate) look: Look,
@@ -34,14 +34,14 @@ impl Terminal {
         }
     }
 
-    /// Draws over what was there, so that nothing flickers.
+    /// Draws over the previous screen, so that nothing flickers.
     pub(crate) fn draw(&self, lines: &[Line]) -> io::Result<()> {
         let Size { width, height } = Self::size();
         let rows: Vec<String> = lines
             .iter()
             .take(height)
-            // The last column stays free: a terminal that has just filled it would clear it with
-            // the rest of the line.
+            // The last column stays free: when the rest of the line is cleared, a terminal would
+            // also clear a character in that column.
             .map(|line| line.render(width.saturating_sub(1), self.look))
             .collect();
         let frame = format!("\x1b[H{}\x1b[K\x1b[J", rows.join("\x1b[K\r\n"));
@@ -57,7 +57,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A terminal that has gone needs nothing any more.
+/// Writes to the terminal. Errors are ignored: the terminal may be closed.
 fn write(codes: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(codes.as_bytes());

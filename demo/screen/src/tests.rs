@@ -1,5 +1,5 @@
-//! What a viewer sees of a recorded demo: kubectl's own output from a run of four minutes, taken at
-//! its beginning, in the rush (10:14:27, 39 s in), and at its end.
+//! The screen of a recorded demo: output of kubectl from a run of four minutes, at the beginning,
+//! during the rush (10:14:27, after 39 s), and at the end.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn hear_groups(model: &mut Model, printed: &str) -> Vec<Told> {
     told
 }
 
-/// Events of a recording until then.
+/// Applies the recorded events until `until`.
 fn hear_events(model: &mut Model, until: &str) -> Vec<Told> {
     let mut told = Vec::new();
     watched(&mut EVENTS.as_bytes(), |event: Event| {
@@ -83,12 +83,12 @@ const UNCOLOURED: Look = Look {
 };
 
 #[test]
-fn the_screen_shows_what_the_operator_sees_decides_and_waits_for() {
+fn the_screen_shows_state_decisions_and_waits() {
     insta::assert_snapshot!(drawn(&rush(), 120, 28, UNCOLOURED));
 }
 
 #[test]
-fn a_small_terminal_without_utf8_shows_the_same_shorter() {
+fn a_small_terminal_without_utf8_shows_a_shorter_screen() {
     let look = Look {
         blocks: false,
         ..UNCOLOURED
@@ -101,7 +101,7 @@ fn a_small_terminal_without_utf8_shows_the_same_shorter() {
 }
 
 #[test]
-fn colours_change_nothing_but_colours() {
+fn colours_do_not_change_the_text() {
     let look = Look {
         colour: true,
         ..UNCOLOURED
@@ -116,13 +116,13 @@ fn colours_change_nothing_but_colours() {
 }
 
 #[test]
-fn before_anything_is_known_it_says_what_it_waits_for() {
+fn the_first_screen_shows_what_it_waits_for() {
     let drawn = drawn(&Model::default(), 80, 24, UNCOLOURED);
     assert!(drawn.contains("waiting for kubectl"), "{drawn}");
 }
 
 #[test]
-fn a_lag_that_is_unknown_is_not_shown_as_a_number() {
+fn an_unknown_lag_is_not_shown_as_a_number() {
     let mut model = rush();
     let group = model.groups.get_mut("fulfillment").unwrap();
     group.status.lag.as_mut().unwrap().total = None;
@@ -135,7 +135,7 @@ fn a_lag_that_is_unknown_is_not_shown_as_a_number() {
 }
 
 #[test]
-fn lines_tell_each_change_once_and_the_state_every_fifteen_seconds() {
+fn plain_lines_show_each_change_once_and_the_state_every_15_s() {
     let mut model = Model::default();
     let mut plain = Plain::default();
     let mut lines = Vec::new();
@@ -153,7 +153,7 @@ fn lines_tell_each_change_once_and_the_state_every_fifteen_seconds() {
 }
 
 #[test]
-fn the_summary_has_every_action_and_who_came_back() {
+fn the_summary_has_every_action_and_the_final_sizes() {
     let mut model = rush();
     hear_groups(&mut model, END);
     for name in ["analytics", "fulfillment", "recommendation"] {
@@ -163,7 +163,7 @@ fn the_summary_has_every_action_and_who_came_back() {
 }
 
 #[test]
-fn the_summary_of_a_short_run_says_who_did_not_come_back() {
+fn the_summary_of_a_short_run_shows_groups_above_their_floor() {
     insta::assert_snapshot!(summary::of(&rush(), Duration::from_secs(39)));
 }
 
@@ -172,7 +172,7 @@ fn the_summary_of_a_short_run_says_who_did_not_come_back() {
 #[case(&[700, 0, 0, 0], 2, "▁▁")]
 #[case(&[0, 0], 10, "▁▁")]
 #[case(&[], 10, "")]
-fn a_curve_is_over_its_own_highest_and_anything_is_more_than_nothing(
+fn a_curve_is_scaled_to_its_highest_number_and_shows_any_above_0(
     #[case] numbers: &[u64],
     #[case] width: usize,
     #[case] curve: &str,
@@ -181,7 +181,7 @@ fn a_curve_is_over_its_own_highest_and_anything_is_more_than_nothing(
 }
 
 #[test]
-fn a_line_of_the_load_that_is_half_written_is_read_when_it_is_whole() {
+fn a_partial_line_of_the_load_is_read_when_complete() {
     let path = std::env::temp_dir().join(format!("demo-screen-{}", std::process::id()));
     let mut file = LoadFile::at(path.clone());
     assert!(file.read().is_empty(), "no file yet");

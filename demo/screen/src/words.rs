@@ -1,4 +1,4 @@
-//! Numbers and times as people read them. Pure.
+//! Numbers and times as text. Pure.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(crate) fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%S").to_string()
 }
 
-/// At most `width` characters; what is cut ends in `…`, or `..` where there is no such sign.
+/// At most `width` characters; a cut text ends in `…`, or in `..` without block characters.
 pub(crate) fn cut(text: &str, width: usize, blocks: bool) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -61,7 +61,7 @@ mod tests {
     #[case(999, "999")]
     #[case(1_000, "1,000")]
     #[case(-12_437, "-12,437")]
-    fn thousands_are_parted(#[case] n: i64, #[case] text: &str) {
+    fn thousands_are_separated(#[case] n: i64, #[case] text: &str) {
         assert_eq!(thousands(n), text);
     }
 

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1 by hyper, with a deadline for each thing that it waits for.
+//! One connection: HTTP/1 by hyper, with a deadline for everything that it waits for.
 
 use std::{
     convert::Infallible,
@@ -36,10 +36,10 @@ use super::{
     exposition::Slot,
 };
 
-/// Longest head of a request. A scraper's is some hundred bytes.
+/// Longest request head. A scraper sends a few hundred bytes.
 const HEAD: usize = 16 * 1024;
 
-/// Whom a request comes from.
+/// The address that a request comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(IpAddr);
 
@@ -50,8 +50,8 @@ impl Peer {
     }
 }
 
-/// Answers until the client goes, a deadline passes, or the place is needed for another; after
-/// `stop` the request that is under way.
+/// Serves requests until the client closes, a deadline passes, or the place is needed for another
+/// connection. After `stop` it finishes the request that is under way.
 pub(super) async fn serve(stream: TcpStream, seat: Seat, router: Router, stop: CancellationToken) {
     let state = Arc::new(State {
         seat,
@@ -67,7 +67,7 @@ pub(super) async fn serve(stream: TcpStream, seat: Seat, router: Router, stop: C
         state: state.clone(),
     });
     let mut builder = http1::Builder::new();
-    // Its timeout for heads also runs between two requests; ours does not.
+    // hyper's timeout for heads also runs between two requests; the deadline of `Seat` does not.
     builder.header_read_timeout(None).max_buf_size(HEAD);
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut closed = pin!(state.seat.close().cancelled());
@@ -82,7 +82,7 @@ pub(super) async fn serve(stream: TcpStream, seat: Seat, router: Router, stop: C
             stopping = true;
             connection.as_mut().graceful_shutdown();
         }
-        // What it was that ended the connection is the client's business.
+        // The connection ended; the cause does not matter here.
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -116,7 +116,7 @@ async fn answer(
     Ok(response.map(|body| Written { body, state }))
 }
 
-/// No page takes a body, and none is read.
+/// The response to a request with a body. No page takes one, and none is read.
 fn without_body() -> Response {
     let text = "send the request without a body\n";
     let mut response = (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
@@ -125,8 +125,7 @@ fn without_body() -> Response {
     response
 }
 
-/// What the three parts of a connection, its requests, its answers and its bytes, know of each
-/// other.
+/// State that the three parts of a connection share: requests, responses and bytes.
 #[derive(Debug)]
 struct State {
     seat: Seat,
@@ -135,27 +134,27 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Writing {
-    /// hyper has taken all of the answer.
+    /// hyper has taken the whole response.
     taken: bool,
     slot: Option<Arc<Slot>>,
 }
 
 impl State {
-    /// Something was received. While a request is answered it is the next one, which waits its
-    /// turn.
+    /// Bytes were received. While a request is being answered they belong to the next one, which
+    /// waits.
     fn received(&self) {
         if self.seat.phase() == Some(Phase::Idle) {
             self.seat.enters(Phase::Head);
         }
     }
 
-    /// A request is there.
+    /// A request head is complete.
     fn begins(&self) {
         *self.writing() = Writing::default();
         self.seat.enters(Phase::Answer);
     }
 
-    /// Kept until the answer is written.
+    /// Keeps the slot until the response is written.
     fn has(&self, slot: Option<Arc<Slot>>) {
         self.writing().slot = slot;
     }
@@ -164,7 +163,7 @@ impl State {
         self.writing().taken = true;
     }
 
-    /// The kernel has everything that hyper had.
+    /// The kernel has taken everything that hyper wrote.
     fn flushed(&self) {
         let mut writing = self.writing();
         if std::mem::take(&mut writing.taken) {
@@ -178,7 +177,7 @@ impl State {
     }
 }
 
-/// The body of an answer; says when hyper has taken it.
+/// The body of a response. Reports when hyper has taken it.
 struct Written {
     body: Body,
     state: Arc<State>,
@@ -210,7 +209,7 @@ impl hyper::body::Body for Written {
     }
 }
 
-/// The bytes of a connection; says when some have come and when all have gone.
+/// The byte stream of a connection. Reports when bytes arrive and when all are flushed.
 struct Watched {
     stream: TcpStream,
     state: Arc<State>,
@@ -248,7 +247,7 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
-    /// Without it hyper would copy the text of `/metrics` once more for each answer.
+    /// Without this hyper would copy the text of `/metrics` once more for each response.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }

@@ -1,5 +1,5 @@
-//! Who is connected and what each connection does now. Bounded in all and of one address; makes
-//! room for a new connection by closing another one. Reads and writes nothing.
+//! The table of connections and their phases. It is bounded in total and per address, and makes
+//! room for a new connection by closing another. Does no I/O.
 
 use std::{
     collections::BTreeMap,
@@ -15,26 +15,26 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Sockets beyond the bound that have been told to close and have not done so yet.
+/// Sockets beyond the bound: those that are being closed.
 const CLOSING: usize = 32;
 
-/// Least time between two lines of the log about the same trouble.
+/// Least time between two log lines about the same problem.
 const TELL: Duration = Duration::from_mins(1);
 
-/// What is granted to clients.
+/// Limits for clients.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     /// Connections at the same time.
     pub(super) connections: usize,
-    /// Connections of one address.
+    /// Connections from one address.
     pub(super) per_peer: usize,
     /// From the first byte of a request, or from the start of the connection, to the end of the
     /// request's head.
     pub(super) head: Duration,
-    /// Between two requests. Longer than the minute that is Prometheus's default between two
-    /// scrapes, which share a connection.
+    /// Between two requests. Longer than a minute, which is the default interval of Prometheus;
+    /// its scrapes share a connection.
     pub(super) idle: Duration,
-    /// From the end of the head until the kernel has taken the whole answer.
+    /// From the end of the head until the kernel has taken the whole response.
     pub(super) answer: Duration,
 }
 
@@ -50,18 +50,18 @@ impl Default for Limits {
     }
 }
 
-/// What a connection does.
+/// Phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It has sent a part of a request, or is new.
+    /// The connection is new, or a part of a request has arrived.
     Head,
-    /// It is kept for another request.
+    /// The connection is kept open for another request.
     Idle,
-    /// Its request is being answered.
+    /// A request is being answered.
     Answer,
 }
 
-/// All connections. Clones are the same.
+/// All connections. Clones share one table.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     limits: Limits,
@@ -73,7 +73,7 @@ pub(super) struct Connections {
 struct Table {
     next: u64,
     entries: BTreeMap<u64, Entry>,
-    /// Closed for others and not told yet.
+    /// Connections that were closed for others and are not logged yet.
     closed: u64,
     told: Option<Instant>,
 }
@@ -95,13 +95,13 @@ impl Connections {
         }
     }
 
-    /// Leave to have one more socket. Waits only while those that were told to close are closing.
+    /// A permit for one more socket. Waits only while too many sockets are being closed.
     pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         self.sockets.clone().acquire_owned().await.ok()
     }
 
-    /// Takes a connection in, and closes another one if there are too many.
+    /// Adds a connection, and closes another one if there are too many.
     pub(super) fn enter(&self, peer: IpAddr, permit: Option<OwnedSemaphorePermit>) -> Seat {
         let mut table = self.table();
         if table.of(peer) >= self.limits.per_peer {
@@ -115,8 +115,8 @@ impl Connections {
                 connections = self.limits.connections,
                 per_address = self.limits.per_peer,
                 %peer,
-                "too many connections to the port of /healthz, /readyz and /metrics: those that waited longest are closed; \
-                 let fewer clients reach it, by a NetworkPolicy"
+                "too many connections to the port of /healthz, /readyz and /metrics: those that \
+                 waited longest are closed; restrict the clients with a NetworkPolicy"
             );
         }
         let id = table.next;
@@ -139,7 +139,7 @@ impl Connections {
         }
     }
 
-    /// Closes one connection, if there is any that waits.
+    /// Closes one connection, if there is any.
     pub(super) fn make_room(&self) {
         self.table().close_one();
     }
@@ -151,7 +151,7 @@ impl Connections {
         }
     }
 
-    /// Whether it has been long enough since the last line.
+    /// Whether the last log line is at least [`TELL`] ago.
     pub(super) fn may_tell(&self) -> bool {
         self.table().may_tell()
     }
@@ -182,14 +182,14 @@ impl Table {
             .count()
     }
 
-    /// Of the address that has most of them.
+    /// Closes a connection of the address that has the most.
     fn close_one(&mut self) {
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for entry in self.entries.values() {
             *counts.entry(entry.peer).or_default() += 1;
         }
         let most = counts.values().max().copied();
-        // Among several of these it goes by the time alone.
+        // Among several such addresses only the time decides.
         self.close_where(|entry| counts.get(&entry.peer).copied() == most);
     }
 
@@ -197,7 +197,8 @@ impl Table {
         self.close_where(|entry| entry.peer == peer);
     }
 
-    /// The one that has waited longest; one that is being answered only when none waits.
+    /// Closes the connection that has waited longest; one that is being answered only when none
+    /// waits.
     fn close_where(&mut self, may: impl Fn(&Entry) -> bool) {
         let candidates = self.entries.iter().filter(|(_, entry)| may(entry));
         let chosen = candidates
@@ -217,13 +218,13 @@ impl Table {
         true
     }
 
-    /// How many were closed for others since this was told last, if it is to be told.
+    /// How many connections were closed for others since the last log line, if one is due.
     fn news(&mut self) -> Option<u64> {
         (self.closed > 0 && self.may_tell()).then(|| std::mem::take(&mut self.closed))
     }
 }
 
-/// The place of one connection. Empty again when dropped.
+/// The place of one connection in the table. Freed when dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     connections: Connections,
@@ -243,7 +244,7 @@ impl Seat {
         &self.close
     }
 
-    /// When what it does now has to be done.
+    /// Deadline of the current phase.
     pub(super) fn deadline(&self) -> Instant {
         let table = self.connections.table();
         match table.entries.get(&self.id) {
@@ -257,7 +258,7 @@ impl Seat {
         table.entries.get(&self.id).map(|entry| entry.phase)
     }
 
-    /// It does something else from now on.
+    /// Starts a phase.
     pub(super) fn enters(&self, phase: Phase) {
         if let Some(entry) = self.connections.table().entries.get_mut(&self.id) {
             entry.phase = phase;
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn room_is_made_by_the_longest_waiting_of_the_address_with_most() {
+    async fn the_longest_waiting_connection_of_the_address_with_most_is_closed() {
         let all = connections(4, 3);
         let few = enter(&all, 1).await;
         let many = [
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_address_makes_room_for_itself() {
+    async fn an_address_at_its_limit_loses_its_own_connection() {
         let all = connections(10, 2);
         let other = enter(&all, 1).await;
         let mine = [
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_cut_only_when_nobody_waits() {
+    async fn a_response_is_cut_only_when_no_connection_waits() {
         let all = connections(2, 2);
         let old = enter(&all, 1).await;
         old.enters(Phase::Answer);
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_place_is_free_again_when_its_connection_has_gone() {
+    async fn a_closed_connection_frees_its_place() {
         let all = connections(2, 2);
         drop(enter(&all, 1).await);
         let seats = [enter(&all, 1).await, enter(&all, 1).await];

@@ -1,6 +1,6 @@
-//! The text of `/metrics`: tens of megabytes when there are thousands of groups. Made once for all
-//! who ask at the same time; never more than two are in memory, and making them takes at most a
-//! tenth of one core.
+//! The text of `/metrics`: tens of megabytes when there are thousands of groups. Concurrent
+//! requests share one text. At most two texts are in memory, and making them takes at most a tenth
+//! of one core.
 
 use std::{
     collections::HashMap,
@@ -12,18 +12,18 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// Answers that are made or written at the same time, in all: the rest is told to come again.
+/// Responses that are made or written at the same time, in total. Further requests get 503.
 const ANSWERS: usize = 4;
-/// And of one address, so that a single slow reader does not take them all.
+/// The same per address, so that a single slow reader does not take them all.
 const ANSWERS_PER_PEER: usize = 2;
 
 /// Texts in memory at the same time: one that slow clients still read, and a newer one.
 const TEXTS: usize = 2;
 
-/// A text is used again until it is this many times as old as the time that it took to make.
+/// A text is reused until its age is this many times the time that it took to make.
 const REST: u32 = 9;
 
-/// How a text is made; gets the length to expect.
+/// Makes a text; the argument is the expected length.
 type Make = dyn Fn(usize) -> String + Send + Sync;
 
 /// Makes the text, and shares it. Clones share one text.
@@ -53,9 +53,9 @@ impl Exposition {
         }
     }
 
-    /// The numbers of now, or of a moment ago. While slow clients hold two texts, the newer one of
-    /// these: half a minute old at most, since they are given no longer. `None` if it could not be
-    /// made.
+    /// The current text, or one made a moment ago. While slow clients hold two texts, the newer of
+    /// the two: it is at most half a minute old, because a response may take no longer. `None` if
+    /// it could not be made.
     pub(super) async fn text(&self) -> Option<Bytes> {
         let mut texts = self.texts.lock().await;
         let newest = texts.last();
@@ -63,7 +63,7 @@ impl Exposition {
             return Some(text.bytes.clone());
         }
         let expected = newest.map_or(0, |text| text.bytes.len());
-        // Nobody reads it any more.
+        // Drop texts that are no longer being written to a client.
         texts.retain(|text| !text.bytes.is_unique());
         if texts.len() >= TEXTS {
             return texts.last().map(|text| text.bytes.clone());
@@ -81,14 +81,14 @@ impl Exposition {
     }
 }
 
-/// Who may be given the text now.
+/// The slots that limit concurrent responses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slots {
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Slots {
-    /// `None` when too many are being answered already.
+    /// Takes a slot; `None` when too many responses are under way.
     pub(super) fn take(&self, peer: IpAddr) -> Option<Arc<Slot>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_peer = taken.get(&peer).copied().unwrap_or_default();
@@ -103,7 +103,7 @@ impl Slots {
     }
 }
 
-/// Leave to be given the text. Given back when dropped.
+/// A permit for one response. Freed when dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Slots,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_has_two_answers_and_all_have_four() {
+    fn two_responses_per_address_and_four_in_total() {
         let slots = Slots::default();
         let first = [slots.take(peer(1)), slots.take(peer(1))].map(Option::unwrap);
         assert!(slots.take(peer(1)).is_none());
@@ -150,7 +150,7 @@ mod tests {
         assert!(slots.taken.lock().unwrap().is_empty());
     }
 
-    /// Counts what it makes, in `took` of virtual time each.
+    /// An exposition whose texts take `took` to make, and the number of texts made.
     fn counted(took: Duration) -> (Exposition, Arc<AtomicUsize>) {
         let made = Arc::new(AtomicUsize::new(0));
         let counter = made.clone();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_ask_at_the_same_time_get_one_text() {
+    async fn concurrent_requests_share_one_text() {
         let (exposition, made) = counted(Duration::from_millis(200));
         let asked: Vec<_> = (0..50)
             .map(|_| {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_text_is_made_anew_when_it_is_old_and_nobody_waits_for_an_old_one() {
+    async fn an_old_text_that_is_not_in_use_is_replaced() {
         let (exposition, _) = counted(Duration::ZERO);
         assert_eq!(exposition.text().await.unwrap(), "0");
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,9 +1,9 @@
-//! The one port of the process: `/healthz`, `/readyz`, `/metrics`. Serves what others have written
-//! down; asks nobody.
+//! The one port of the process: `/healthz`, `/readyz`, `/metrics`. It serves state that other parts
+//! have recorded and calls nothing.
 //!
-//! Whoever reaches the port may send anything, or nothing. Each connection has a deadline for what
-//! it does now; connections are bounded in all and of one address; and a new one is never refused
-//! while another can be closed for it, so that a probe always gets in.
+//! Clients are not trusted: they may send anything, or nothing. Each phase of a connection has a
+//! deadline, and connections are bounded in total and per address. A new connection is never
+//! refused while another can be closed for it, so that a probe always succeeds.
 
 mod connection;
 mod connections;
@@ -25,28 +25,28 @@ use tracing::{info, warn};
 use self::connections::{Connections, Limits};
 pub use self::pages::{Numbers, Pages};
 
-/// What a stopping server gives to answers that are under way; a client that holds its connection
-/// must not hold us.
+/// Time for responses that are under way when the server stops. A client that keeps its connection
+/// open must not delay the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// How long a killed process may take to let go of the port. It took up to a fifth of a second on a
-/// busy machine.
+/// How long a killed process may take to release the port. On a busy machine it took up to a fifth
+/// of a second.
 const LET_GO: Duration = Duration::from_secs(3);
-/// Pause between two tries.
+/// Pause between two attempts.
 const BIND_RETRY: Duration = Duration::from_millis(50);
 
-/// Connections that wait to be accepted. With std's 128 a burst would make a probe's first packet
-/// be sent again a second later.
+/// Connections that wait to be accepted. With std's 128 a burst would delay a probe by the second
+/// after which its first packet is sent again.
 const BACKLOG: i32 = 1024;
 
-/// What the kernel may keep of one connection in each direction; Linux doubles it. Left to itself
-/// it would grow to megabytes for a client that does not read.
+/// Kernel buffer of one connection in each direction; Linux doubles it. Without a limit it would
+/// grow to megabytes for a client that does not read.
 const SOCKET_BUFFER: usize = 64 * 1024;
 
-/// Pause after an error of accept that is not the connection's own, such as too many open files.
+/// Pause after an error of `accept` that no single connection caused, such as too many open files.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Why there is no port.
+/// The port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot listen on {address} for /healthz, /readyz and /metrics ({error}): give another --listen-address"
@@ -56,8 +56,8 @@ pub struct ListenError {
     error: io::Error,
 }
 
-/// Takes the port, so that a taken one is known before anything else begins. The process before
-/// this one may have been killed a moment ago and hold it still, so it is tried for a few seconds.
+/// Opens the port, so that a port in use is reported before anything else starts. A previous
+/// process that was killed a moment ago may still hold it, so this retries for a few seconds.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let until = Instant::now() + LET_GO;
     let mut is_told = false;
@@ -65,7 +65,11 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
         match bind(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
                 if !is_told {
-                    info!(%address, within = ?LET_GO, "waiting for the process that listens on our address to end");
+                    info!(
+                        %address,
+                        within = ?LET_GO,
+                        "the address is in use, waiting for the other process to end"
+                    );
                     is_told = true;
                 }
                 sleep(BIND_RETRY).await;
@@ -79,13 +83,13 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     let socket = SockRef::from(&listener);
     socket.listen(BACKLOG)?;
-    // Accepted connections inherit both.
+    // Accepted connections inherit both sizes.
     socket.set_send_buffer_size(SOCKET_BUFFER)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
     Ok(listener)
 }
 
-/// Serves until `stop`, then lets answers under way finish for at most two seconds.
+/// Serves until `stop`. Responses that are under way then have at most two seconds to finish.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) -> io::Result<()> {
     let connections = Connections::new(Limits::default());
     serve_among(connections, listener, pages::router(pages), stop).await
@@ -119,7 +123,7 @@ async fn serve_among(
     Ok(())
 }
 
-/// The next connection, with room made for it. An error of accept never ends the server.
+/// Accepts the next connection and makes room for it. An error of `accept` never ends the server.
 async fn accept(
     listener: &tokio::net::TcpListener,
     connections: &Connections,
@@ -142,7 +146,7 @@ async fn accept(
     }
 }
 
-/// The client was gone before it was accepted.
+/// Whether only this connection failed: the client was gone before it was accepted.
 fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -153,7 +157,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// The address that a person on this machine can open: `0.0.0.0` and `::` are none.
+/// An address that can be opened on this machine: loopback in place of `0.0.0.0` and `::`.
 pub fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),

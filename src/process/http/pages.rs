@@ -1,4 +1,4 @@
-//! What stands at which path. Knows no connection.
+//! The pages by path. Independent of connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,23 +15,24 @@ use super::connection::Peer;
 use super::exposition::{Exposition, Slots};
 use crate::process::readiness::{Liveness, Readiness};
 
-/// What `/metrics` calls its answer.
+/// Content type of `/metrics`.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The numbers of the process, whatever they count.
+/// Metrics that `/metrics` shows.
 pub trait Numbers: fmt::Debug + Send + Sync {
-    /// All of them in the OpenMetrics text format, in memory for so many bytes taken at once.
+    /// All metrics in the OpenMetrics text format. Memory for `capacity` bytes is allocated at
+    /// once.
     fn encode_within(&self, capacity: usize) -> String;
 }
 
-/// What the pages are made of.
+/// The sources of the pages.
 #[derive(Clone, Debug)]
 pub struct Pages {
-    /// Behind `/healthz`.
+    /// Source of `/healthz`.
     pub liveness: Liveness,
-    /// Behind `/readyz`.
+    /// Source of `/readyz`.
     pub readiness: Readiness,
-    /// Behind `/metrics`.
+    /// Source of `/metrics`.
     pub metrics: Arc<dyn Numbers>,
 }
 
@@ -89,14 +90,14 @@ async fn numbers(State(known): State<Known>, request: Request) -> Response {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let mut response = ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response();
-    // Given back when the answer has been written, by the connection that writes it.
+    // The connection frees it when the response is written.
     response.extensions_mut().insert(slot);
     response
 }
 
 async fn hint(uri: Uri) -> Response {
     let text = format!(
-        "nothing at {}: there are /healthz, /readyz and /metrics\n",
+        "no page {}: the pages are /healthz, /readyz and /metrics\n",
         uri.path()
     );
     (StatusCode::NOT_FOUND, text).into_response()

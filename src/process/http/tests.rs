@@ -1,4 +1,4 @@
-//! The pages without a socket; `tests/process` has the whole process.
+//! The pages without a socket; `tests/process` tests the whole process.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ async fn readyz_names_what_is_missing_until_it_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn healthz_looks_at_heartbeats_and_not_at_gates() {
+async fn healthz_checks_heartbeats_and_not_gates() {
     let mut gates = ReadinessBuilder::default();
     gates.gate("watch of ConsumerGroups");
     let pages = pages(gates);
@@ -66,25 +66,25 @@ async fn healthz_looks_at_heartbeats_and_not_at_gates() {
         get(pages, "/healthz").await,
         (
             StatusCode::SERVICE_UNAVAILABLE,
-            "no sign of life from: controller for 90 s (limit 60 s)\n".to_owned()
+            "no heartbeat from: controller for 90 s (limit 60 s)\n".to_owned()
         )
     );
 }
 
 #[tokio::test]
-async fn metrics_are_openmetrics_and_end_as_such() {
+async fn metrics_are_complete_openmetrics() {
     let (status, text) = get(pages(ReadinessBuilder::default()), "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.ends_with("# EOF\n"), "{text}");
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_answered_with_the_known_ones() {
+async fn an_unknown_path_returns_the_known_paths() {
     assert_eq!(
         get(pages(ReadinessBuilder::default()), "/health?x=1").await,
         (
             StatusCode::NOT_FOUND,
-            "nothing at /health: there are /healthz, /readyz and /metrics\n".to_owned()
+            "no page /health: the pages are /healthz, /readyz and /metrics\n".to_owned()
         )
     );
 }

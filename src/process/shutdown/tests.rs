@@ -1,4 +1,4 @@
-//! Ends of every kind, in virtual time; the one with blocked workers in real time.
+//! Shutdown of every kind, in virtual time; the case of blocked workers runs in real time.
 
 use futures::channel::mpsc::unbounded;
 use tokio::{runtime::Builder, time::Instant};
@@ -29,7 +29,7 @@ async fn a_signal_stops_every_task_and_waits_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_end_in_time_is_left_behind_and_named() {
+async fn tasks_that_outlast_the_grace_period_are_left_and_named() {
     let (tasks, supervisor) = supervised(Handle::current());
     tasks.spawn_vital("poller of kafka/main", never());
     tasks.spawn("done", async {});
@@ -109,7 +109,7 @@ async fn a_failure_is_reported_even_when_another_task_hangs() {
     assert!(matches!(ended, Ended::Failed(_)), "{ended:?}");
 }
 
-/// Hung calls into librdkafka block the workers, and with them the timers and signals of their
+/// Hung calls into librdkafka block the workers, and with them the timers and signals of the
 /// runtime.
 #[test]
 fn blocked_workers_do_not_delay_the_end() {

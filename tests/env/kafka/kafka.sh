@@ -1,54 +1,75 @@
 #!/usr/bin/env bash
 # Real Apache Kafka brokers (KRaft) for tests: from jars, without a distribution, an image or root.
 #
-#   kafka.sh up STATE [OPTION...]    starts brokers, waits until they serve, prints the bootstrap servers
+#   kafka.sh up STATE [OPTION...]    starts brokers, waits until they serve, and prints the
+#                                    bootstrap servers
 #     --nodes N                        1 (default) or 3
 #     --version V                      4.4.0 (default); 4.0.1, 3.9.2, 3.7.2 and 3.3.2 start too
-#     --pod-address IP                 a second listener at this address of this machine, for Pods
-#                                      (`kubernetes/kube.sh host-address STATE` says it; the cluster must be up)
-#     --secure                         an authorizer, TLS and SASL beside the plaintext listener; see below
-#     --oauth msk|ending               with --secure: OAUTHBEARER takes the presigned URLs of Amazon MSK instead of JWTs; or nobody
-#                                      may do anything any more on a connection whose first JWT has ended
-#     --behind ADDRESS,...             with --secure: who comes to sasl-ssl is sent on to these addresses, one for each node,
-#                                      where a proxy passes connections on to what `bootstrap STATE sasl-ssl` prints
-#     --kerberos                       with --secure: a KDC too (Debian's krb5-kdc), and SASL has GSSAPI
-#     --quick-failover                 a dead broker is noticed after 3 s instead of 9, a group's first rebalance does not wait
-#                                      3 s for more members, and KIP-848 members beat every 0.5 s instead of every 5
-#     --property K=V                   one more broker property; may be given again
-#     --owner PID                      ends everything when that process has ended, however it ended
-#   kafka.sh down STATE [--keep]     ends them and deletes STATE (--keep: leaves data and logs)
-#   kafka.sh bootstrap STATE [LISTENER]  prints the bootstrap servers: of pods, sasl-plaintext, sasl-ssl, ssl or wrong-host
-#   kafka.sh stop STATE N            node N: SIGTERM, and waits until it has ended (leaders move first)
+#     --pod-address IP                 a second listener for Pods, at this address of this machine
+#                                      (`kubernetes/kube.sh host-address STATE` prints it; the
+#                                      cluster must be up)
+#     --secure                         an authorizer, and listeners with TLS and SASL; see below
+#     --oauth msk|ending               with --secure. msk: OAUTHBEARER accepts the presigned URLs of
+#                                      Amazon MSK instead of JWTs. ending: a connection loses all
+#                                      rights when its first JWT expires
+#     --behind ADDRESS,...             with --secure: sasl-ssl advertises these addresses, one for
+#                                      each node, where a proxy passes connections on to what
+#                                      `bootstrap STATE sasl-ssl` prints
+#     --kerberos                       with --secure: also a KDC (Debian's krb5-kdc), and GSSAPI
+#     --quick-failover                 a dead broker is noticed after 3 s instead of 9; the first
+#                                      rebalance of a group does not wait 3 s for more members;
+#                                      KIP-848 members send a heartbeat every 0.5 s instead of 5 s
+#     --property K=V                   one more broker property; can be repeated
+#     --owner PID                      ends everything when that process ends, however it ends
+#   kafka.sh down STATE [--keep]     ends the brokers and deletes STATE (--keep: not data and logs)
+#   kafka.sh bootstrap STATE [LISTENER]
+#                                    prints the bootstrap servers; LISTENER is pods, sasl-plaintext,
+#                                    sasl-ssl, ssl or wrong-host
+#   kafka.sh stop STATE N            node N: SIGTERM, and waits for its end (leaders move first)
 #   kafka.sh kill STATE N            node N: SIGKILL
-#   kafka.sh start STATE N           node N: again, on its old data and ports
-#   kafka.sh pause STATE N           node N: SIGSTOP; it takes connections and never answers
-#   kafka.sh cont STATE N            node N: goes on
-#   kafka.sh status STATE            each node's pid and memory
+#   kafka.sh start STATE N           node N: starts again, with its old data and ports
+#   kafka.sh pause STATE N           node N: SIGSTOP; it accepts connections and never responds
+#   kafka.sh cont STATE N            node N: SIGCONT
+#   kafka.sh status STATE            pid and memory of each node
 #   kafka.sh fetch [--version V]     only fills the cache
 #
-# With --secure there are more:
+# With --secure also:
 #   kafka.sh acl STATE add|remove PRINCIPAL topic|group NAME OPERATION
-#                                           allows it, or takes that back; NAME may be PREFIX* or *
-#   kafka.sh password STATE USER PASSWORD   a new SCRAM password, by both mechanisms, also of a user that was not there
-#   kafka.sh token STATE [USER [SECONDS]]   prints a token that OAUTHBEARER takes for so long (3600); below 0 it has run out
-#   kafka.sh delete-group STATE GROUP       the group, which must have no members, and all that it has committed
-#   kafka.sh renew-ca STATE [ca|ca2]        the brokers serve a certificate of ca2 (or of ca again) at sasl-ssl and ssl; all must be up
-#   kafka.sh logins STATE [GROUP]           logs in as lagrange at each listener by each mechanism, by Kafka's own client, and
-#                                           says whether it may describe the group
+#                                    allows the operation, or revokes that; NAME may be PREFIX* or *
+#   kafka.sh password STATE USER PASSWORD
+#                                    sets a SCRAM password, for both mechanisms; creates the user if
+#                                    needed
+#   kafka.sh token STATE [USER [SECONDS]]
+#                                    prints a token that OAUTHBEARER accepts for SECONDS (3600);
+#                                    below 0 the token is expired
+#   kafka.sh delete-group STATE GROUP
+#                                    deletes the group, which must have no members, and its commits
+#   kafka.sh renew-ca STATE [ca|ca2] the brokers use a certificate of ca2 (or of ca again) at
+#                                    sasl-ssl and ssl; all brokers must be up
+#   kafka.sh logins STATE [GROUP]    logs in as lagrange at each listener with each mechanism, with
+#                                    Kafka's own client, and reports whether lagrange may describe
+#                                    the group
 #
-# --secure: on the plaintext listener everybody is a super user. The others, at 127.0.0.1 (or at the --pod-address), obey ACLs, of
-# which there are none yet: sasl-plaintext; sasl-ssl; ssl, which wants a client certificate; wrong-host, which is sasl-ssl by the
-# certificate of another host. SASL is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 (both not before Kafka 3.5) and OAUTHBEARER.
-#   STATE/users/NAME      the passwords of lagrange and other, for PLAIN and, until `password` changes it, SCRAM
-#   STATE/tls/            PEM: ca.crt, which signed what the brokers serve and what they trust; ca2.crt; user.crt and user.key (for
-#                         User:lagrange); expired.crt and .key; foreign.crt and .key (of an unknown CA); unfitting.key (fits none)
-#   STATE/kerberos/       krb5.conf; kafka.keytab, of the brokers; lagrange.keytab and other.keytab, whose tickets last for 20 s;
-#   STATE/log/tickets.log what the KDC has given out
-#   STATE/oauth/key.pem   signs JWTs (RS256, kid test) of the issuer https://issuer.test for the audience kafka
+# --secure: on the plaintext listener every client is a super user. The other listeners, at
+# 127.0.0.1 (or at the --pod-address), use ACLs, and at first there are none: sasl-plaintext;
+# sasl-ssl; ssl, which requires a client certificate; wrong-host, which is sasl-ssl with the
+# certificate of another host. The SASL mechanisms are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 (both
+# since Kafka 3.5) and OAUTHBEARER.
+#   STATE/users/NAME      passwords of lagrange and other, for PLAIN and, until `password`, SCRAM
+#   STATE/tls/            PEM: ca.crt, which signed the certificates of the brokers and which they
+#                         trust; ca2.crt; user.crt and user.key (for User:lagrange); expired.crt and
+#                         .key; foreign.crt and .key (of an unknown CA); unfitting.key (matches no
+#                         certificate)
+#   STATE/kerberos/       krb5.conf; kafka.keytab, of the brokers; lagrange.keytab and other.keytab,
+#                         whose tickets are valid for 20 s
+#   STATE/log/tickets.log the tickets that the KDC has issued
+#   STATE/oauth/key.pem   signs JWTs (RS256, kid test) of the issuer https://issuer.test for the
+#                         audience kafka
 #
-# STATE is a directory that does not exist yet or is empty. Logs: STATE/node1/server.log. Defaults from the environment:
-# KAFKA_NODES, KAFKA_VERSION, KAFKA_POD_ADDRESS, KAFKA_HEAP (256m). Cache: LAGRANGE_CACHE, else ~/.cache/lagrange.
-# Needs Java 17 or later and Maven; --secure also openssl and a Java compiler (as root on Debian it installs them).
+# STATE is a directory that does not exist or is empty. Logs: STATE/node1/server.log. Defaults from
+# the environment: KAFKA_NODES, KAFKA_VERSION, KAFKA_POD_ADDRESS, KAFKA_HEAP (256m). Cache:
+# LAGRANGE_CACHE, else ~/.cache/lagrange. Needs Java 17 or later and Maven; --secure also openssl
+# and a Java compiler (as root on Debian it installs them).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/kafka.sh
@@ -58,9 +79,9 @@ script=$here/kafka.sh
 . "$here/secure.sh"
 version=${KAFKA_VERSION:-4.4.0} secure='' oauth=jwt kerberos='' secure_ports=()
 
-# --- jars ----------------------------------------------------------------------------------------------------------------
+# --- jars ----------------------------------------------------------------------------------------
 
-library() { # sets lib and archive, where the jars of $version and their class archive are or will be
+library() { # sets lib and archive, the paths of the jars of $version and of their class archive
   need java:openjdk-17-jre-headless mvn:maven
   local jvm
   lib=$cache/kafka-$version-$(sha256sum "$here/pom.xml" | cut -c 1-8)
@@ -70,10 +91,10 @@ library() { # sets lib and archive, where the jars of $version and their class a
 fetch_jars() {
   local profile=log4j2
   [[ $version != 3.* ]] || profile=reload4j
-  step "$1.log" "Fetching Kafka $version from Maven Central (45 jars, 43 MB)" "Is Maven Central reachable? Then run it again; jars that came are kept." \
+  step "$1.log" "Fetching Kafka $version from Maven Central (45 jars, 43 MB)" "Check that Maven Central is reachable and run it again; finished downloads are kept." \
     mvn -B -Dstyle.color=never -f "$here/pom.xml" -P "$profile" -Dkafka.version="$version" dependency:copy-dependencies -DoutputDirectory="$1"
 }
-# A class data archive saves a third of each start. It is only ever a gain: a JVM that cannot use it starts without.
+# A class data archive saves a third of each start. A JVM that cannot use it starts without it.
 archive_classes() {
   [ ! -e "$archive" ] || return 0
   lock "$archive"
@@ -97,14 +118,14 @@ fetch() {
   [ -n "${ARCHIVE_TO:-}" ] || archive_classes
   jvm=(java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto)
   [ ! -s "$archive" ] || jvm+=("-XX:SharedArchiveFile=$archive")
-  classpath=$(printf '%s:' "$lib"/*.jar) # in one fixed order: the archive knows it
+  classpath=$(printf '%s:' "$lib"/*.jar) # in a fixed order, which is part of the archive
   tools=
   [ "$oauth" = jwt ] || tools
 }
 
-# --- nodes ---------------------------------------------------------------------------------------------------------------
+# --- nodes ---------------------------------------------------------------------------------------
 
-logging() { # logging FILE: by log4j 2 and by reload4j
+logging() { # logging FILE: flags for log4j 2 and for reload4j
   printf '%s\n' "-Dkafka.logfile=$1" "-Dlog4j2.configurationFile=$here/log4j2.properties" "-Dlog4j.configuration=file:$here/log4j.properties"
 }
 properties() { # properties NODE; wants nodes, ports, pod_address
@@ -141,7 +162,7 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.num.partitions=3
 share.coordinator.state.topic.replication.factor=$copies
 share.coordinator.state.topic.min.isr=1
-# After a restart leaders and coordinators would stay away for 5 minutes: bring them back at once.
+# Without this, leaders and coordinators would return to a restarted broker only after 5 minutes.
 auto.leader.rebalance.enable=true
 leader.imbalance.check.interval.seconds=2
 leader.imbalance.per.broker.percentage=0
@@ -159,9 +180,9 @@ format_node() { # format_node NODE CLUSTER_ID
   [ -z "$secure" ] || mapfile -t users < <(scram_users)
   "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath$tools" kafka.tools.StorageTool format -t "$2" -c "$d/server.properties" ${users[@]+"${users[@]}"} > "$d/format.out" 2>&1
 }
-start_node() { # start_node NODE: wants fetch to have been called
+start_node() { # start_node NODE: call fetch first
   local d=$STATE/node$1 flags
-  # A log of an earlier life would say "started" too early.
+  # The log of an earlier start already contains "started".
   [ ! -e "$d/server.log" ] || mv "$d/server.log" "$d/server.log.$(date +%s%N)"
   mapfile -t flags < <(logging "$d/server.log")
   [ -z "$secure" ] || mapfile -t -O ${#flags[@]} flags < <(secure_flags)
@@ -172,7 +193,7 @@ await_node() { # await_node NODE
   local d=$STATE/node$1 deadline=$((SECONDS + 120))
   until grep -qs 'Kafka Server started' "$d/server.log"; do
     pid_of "node$1" > /dev/null || { tail -n 20 "$STATE/log/node$1.log" "$d/server.log" >&2 || true; die "broker $1 has ended"; }
-    [ "$SECONDS" -lt "$deadline" ] || die "broker $1 does not serve after 120 s; see $d/server.log" "Is the machine overloaded, or out of memory (about 250 MB a broker)?"
+    [ "$SECONDS" -lt "$deadline" ] || die "broker $1 does not serve after 120 s; see $d/server.log" "Check load and memory of the machine (about 250 MB per broker)"
     sleep 0.05
   done
 }
@@ -188,7 +209,7 @@ servers() { # servers pods|LISTENER|''
   echo "$list"
 }
 
-# --- commands ------------------------------------------------------------------------------------------------------------
+# --- commands ------------------------------------------------------------------------------------
 
 up() {
   local dir=${1:-} owner='' i pids=()
@@ -209,14 +230,14 @@ up() {
         more+=(broker.session.timeout.ms=3000 broker.heartbeat.interval.ms=500 group.initial.rebalance.delay.ms=0
           group.consumer.min.heartbeat.interval.ms=500 group.consumer.heartbeat.interval.ms=500)
         shift ;;
-      *) die "up does not know $1" "see: $script --help" ;;
+      *) die "unknown option of up: $1" "see: $script --help" ;;
     esac
   done
-  [[ $nodes =~ ^[1-9]$ ]] || die "--nodes wants a number from 1 to 9, not $nodes"
-  [[ $oauth = @(jwt|msk|ending) ]] || die "--oauth wants jwt, msk or ending, not $oauth"
-  [ "$oauth" = jwt ] || [ -n "$secure" ] || die "--oauth is for brokers with --secure"
-  [[ ${#behind[@]} = 0 || (-n $secure && ${#behind[@]} = "$nodes") ]] || die "--behind wants --secure, and one address for each node"
-  [ -z "$kerberos" ] || [ -n "$secure" ] || die "--kerberos is for brokers with --secure"
+  [[ $nodes =~ ^[1-9]$ ]] || die "--nodes takes a number from 1 to 9, not $nodes"
+  [[ $oauth = @(jwt|msk|ending) ]] || die "--oauth takes jwt, msk or ending, not $oauth"
+  [ "$oauth" = jwt ] || [ -n "$secure" ] || die "--oauth needs --secure"
+  [[ ${#behind[@]} = 0 || (-n $secure && ${#behind[@]} = "$nodes") ]] || die "--behind needs --secure, and one address for each node"
+  [ -z "$kerberos" ] || [ -n "$secure" ] || die "--kerberos needs --secure"
   claim_state "$dir" kafka "$owner"
   fetch
   mapfile -t ports < <(reserve_ports $((3 * nodes)))
@@ -245,13 +266,13 @@ opened() {
   # shellcheck source=/dev/null
   [ ! -e "$STATE/settings" ] || . "$STATE/settings"
 }
-node() { # node NUMBER: checks it
-  [[ ${1:-} =~ ^[1-9]$ && -d $STATE/node$1 ]] || die "there is no broker '${1:-}' in $STATE"
+node() { # node NUMBER: fails if there is no such broker
+  [[ ${1:-} =~ ^[1-9]$ && -d $STATE/node$1 ]] || die "no broker '${1:-}' in $STATE"
 }
 down() {
   local f
   end_starters
-  # Data are thrown away: no reason to wait for an orderly end.
+  # The data are deleted, so an orderly end is not needed.
   for f in "$STATE"/pid/node*; do if [ -e "$f" ]; then finish "$(basename "$f")"; fi; done
   rm -f "$STATE"/pid/node*
   finish kdc
@@ -277,11 +298,11 @@ case $command in
   kill) opened "${1:-}"; node "${2:-}"; finish "node$2" ;;
   start)
     opened "${1:-}"; node "${2:-}"
-    ! pid_of "node$2" > /dev/null || die "broker $2 runs already"
+    ! pid_of "node$2" > /dev/null || die "broker $2 is already running"
     fetch; start_node "$2"; await_node "$2" ;;
   pause | cont)
     opened "${1:-}"; node "${2:-}"
-    pid=$(pid_of "node$2") || die "broker $2 does not run"
+    pid=$(pid_of "node$2") || die "broker $2 is not running"
     if [ "$command" = pause ]; then kill -STOP "$pid"; else kill -CONT "$pid"; fi ;;
   status)
     opened "${1:-}"

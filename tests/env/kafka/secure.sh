@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # here, env_dir, nodes, ports, pod_address, behind, secure_ports ...: of the script that sources this
-# Sourced by kafka.sh: brokers with TLS, SASL and an authorizer, and what changes them while they run.
+# Sourced by kafka.sh: brokers with TLS, SASL and an authorizer, and changes while they run.
 # shellcheck source=../certificates.sh
 . "$env_dir/certificates.sh"
 
-doors=(sasl-plaintext sasl-ssl ssl wrong-host) # as callers say it; the brokers' names for them are in capitals
-issuer=https://issuer.test audience=kafka      # what the brokers want in a JWT
+doors=(sasl-plaintext sasl-ssl ssl wrong-host) # names of callers; the brokers' names are in capitals
+issuer=https://issuer.test audience=kafka      # what the brokers require in a JWT
 realm=LAGRANGE.TEST
-secured() { [ -n "$secure" ] || die "these brokers have no security" "start them with --secure"; }
+secured() { [ -n "$secure" ] || die "these brokers are not secure" "start them with --secure"; }
 
-# --- before the brokers start --------------------------------------------------------------------------------------------
+# --- before the brokers start --------------------------------------------------------------------
 
 secure_up() { # sets secure_ports; fills users/
   local user
@@ -22,7 +22,8 @@ secure_up() { # sets secure_ports; fills users/
   done
   [ -z "$kerberos" ] || kerberos_up
 }
-# A KDC on loopback, its database and keytabs in kerberos/. The brokers are kafka/127.0.0.1, which nobody canonicalises.
+# A KDC on loopback, with database and keytabs in kerberos/. The brokers are kafka/127.0.0.1, a name
+# that is not canonicalised.
 kerberos_up() { # sets kerberos to its directory
   need /usr/sbin/krb5kdc:krb5-kdc /usr/sbin/kadmin.local:krb5-admin-server
   local port principal life
@@ -56,12 +57,12 @@ END
     supported_enctypes = aes256-cts-hmac-sha1-96:normal
   }
 END
-  # Not `kerberos`, which is the brokers' affair: these are the KDC's own tools.
+  # These are tools of the KDC; `kerberos` is for the brokers.
   export KRB5_CONFIG=$kerberos/krb5.conf KRB5_KDC_PROFILE=$kerberos/kdc.conf
   {
     /usr/sbin/kdb5_util create -r "$realm" -s -P "$(head -c 24 /dev/urandom | base64)"
     for principal in kafka/127.0.0.1 lagrange other; do
-      # The users' tickets end soon, so that tests see them renewed.
+      # Tickets of users expire soon, so that tests cover their renewal.
       life=
       [ "$principal" = kafka/127.0.0.1 ] || life='-maxlife 20s'
       /usr/sbin/kadmin.local -r "$realm" -q "addprinc -randkey $life $principal"
@@ -72,12 +73,12 @@ END
   until_true 20 "the KDC to listen" listens "$port" || exit 1
 }
 listens() { (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; } # listens PORT
-identities() { # fills tls/ and oauth/; while the data directories are formatted
+identities() { # fills tls/ and oauth/, while the data directories are formatted
   (cd "$STATE/tls" || exit; certificates; cd "$STATE/oauth" || exit; signing_key) > "$STATE/log/openssl.log" 2>&1
 }
 certificates() {
   local past=(-days -1) names=DNS:localhost,IP:127.0.0.1${pod_address:+,IP:$pod_address} name
-  # OpenSSL 3.4 and later want such a thing said outright.
+  # OpenSSL 3.4 and later need explicit dates for an expired certificate.
   case $(openssl x509 -help 2>&1) in *-not_after*) past=(-not_before 20200101000000Z -not_after 20200102000000Z) ;; esac
   authority ca
   authority ca2
@@ -92,23 +93,23 @@ certificates() {
   cat user.key user.crt > user.pem
   for name in server-ca server-ca2 wrong-host; do cat "$name.key" "$name.crt" > "$name.pem"; done
 }
-signing_key() { # key.pem, and what the brokers check its signatures by
+signing_key() { # key.pem, and the key set with which the brokers check its signatures
   local modulus
   openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem 2> /dev/null
   modulus=$(openssl rsa -in key.pem -noout -modulus)
-  # shellcheck disable=SC2001,SC2059 # hexadecimal digits, two and two
+  # shellcheck disable=SC2001,SC2059 # hexadecimal digits, in pairs
   cat > jwks.json << END
 {"keys": [{"kty": "RSA", "kid": "test", "alg": "RS256", "use": "sig", "e": "AQAB", "n": "$(printf "$(sed 's/../\\x&/g' <<< "${modulus#*=}")" | base64url)"}]}
 END
 }
 base64url() { base64 -w 0 | tr '+/' '-_' | tr -d =; }
 secure_flags() { # arguments of a broker's JVM
-  # Since Kafka 4.0 these must be allowed by name.
+  # Since Kafka 4.0 URLs must be allowed by name.
   printf '%s\n' "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$STATE/oauth/jwks.json" \
     "-Dorg.apache.kafka.sasl.oauthbearer.allowed.files=$STATE/oauth/jwks.json"
   [ -z "$kerberos" ] || echo "-Djava.security.krb5.conf=$kerberos/krb5.conf"
 }
-early() { case $version in 3.[0-4].*) ;; *) false ;; esac; } # Kafka that has no SCRAM with KRaft yet
+early() { case $version in 3.[0-4].*) ;; *) false ;; esac; } # Kafka without SCRAM in KRaft
 scram_users() { # arguments of the formatter
   local user mechanism
   ! early || return 0
@@ -126,7 +127,7 @@ secure_address() { # secure_address DOOR NODE
       return
     fi
   done
-  die "there is no listener '$1'" "there are: ${doors[*]}"
+  die "no listener '$1'" "the listeners are: ${doors[*]}"
 }
 secure_listeners() { # secure_listeners NODE
   local door list=''
@@ -135,7 +136,7 @@ secure_listeners() { # secure_listeners NODE
   done
   echo "$list"
 }
-secure_advertised() { # secure_advertised NODE: the same, but for --behind
+secure_advertised() { # secure_advertised NODE: the same, except with --behind
   local list sasl_ssl
   list=$(secure_listeners "$1")
   if [ ${#behind[@]} -gt 0 ]; then
@@ -150,7 +151,7 @@ secure_properties() {
   ! early || scram='' bearer=${bearer/OAuthBearerV/secured.OAuthBearerV}
   [ "$oauth" != msk ] || bearer=MskTokens
   cat << END
-# Of the listeners only the plaintext one and the controllers' let anybody in without a name.
+# Only the plaintext listener and that of the controllers accept clients without authentication.
 super.users=User:ANONYMOUS
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=false
@@ -168,7 +169,7 @@ sasl.oauthbearer.jwks.endpoint.url=file://$STATE/oauth/jwks.json
 sasl.oauthbearer.expected.issuer=$issuer
 sasl.oauthbearer.expected.audience=$audience
 END
-  # Later lines of a file of properties go before earlier ones.
+  # In a file of properties a later line overrides an earlier one.
   # shellcheck disable=SC2016 # a class within a class
   [ "$oauth" != ending ] || printf '%s\n' authorizer.class.name=EndingTokens 'principal.builder.class=EndingTokens$Principals'
   for door in sasl-plaintext sasl-ssl wrong-host; do
@@ -186,15 +187,15 @@ END
   done
 }
 
-# --- while they run ------------------------------------------------------------------------------------------------------
+# --- while they run ------------------------------------------------------------------------------
 
-tools() { # sets tools, where the classes are that tool() and the brokers use beside Kafka's own
+tools() { # sets tools, the path of the classes that tool() and the brokers use in addition to Kafka's
   need javac:openjdk-17-jdk-headless
   tools=$lib-tools-$(cat "$here"/tools/*.java | sha256sum | cut -c 1-8)
   populate "$tools" compile
 }
 compile() {
-  step "$1.log" "Compiling the tools for Kafka $version" "Is it a Java compiler of version 17 or later?" \
+  step "$1.log" "Compiling the tools for Kafka $version" "Check that the Java compiler has version 17 or later" \
     javac --release 17 -nowarn -cp "$classpath" -d "$1" "$here"/tools/*.java
 }
 tool() { # tool VERB [ARGUMENT...]: as super user
@@ -205,7 +206,7 @@ tool() { # tool VERB [ARGUMENT...]: as super user
   "${jvm[@]}" -Xmx64m "${flags[@]}" -cp "$classpath$tools" Tool "$(servers '')" "$@"
 }
 renew_ca() { # renew_ca AUTHORITY
-  [ -e "$STATE/tls/server-$1.pem" ] || die "there is no authority '$1'" "there are ca and ca2"
+  [ -e "$STATE/tls/server-$1.pem" ] || die "no CA '$1'" "the CAs are ca and ca2"
   local i door
   tool keystore "$STATE/tls/server-$1.pem" sasl_ssl ssl
   for ((i = 1; i <= nodes; i++)); do
@@ -217,7 +218,7 @@ renew_ca() { # renew_ca AUTHORITY
 served_by() { # served_by AUTHORITY ADDRESS
   openssl s_client -connect "$2" -CAfile "$STATE/tls/$1.crt" -cert "$STATE/tls/user.crt" -key "$STATE/tls/user.key" -verify_return_error < /dev/null
 }
-token() { # token USER SECONDS: what an OAuth server, or the signer of MSK, would hand out
+token() { # token USER SECONDS: a token as an OAuth server, or the signer of MSK, would issue it
   local now head body date
   now=$(date +%s)
   if [ "$oauth" = msk ]; then

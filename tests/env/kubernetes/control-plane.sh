@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # here, env_dir, bin: of the script that sources this
 # Sourced by kube.sh and node.sh after lib.sh: certificates, kubeconfigs and the control plane.
-# Wants STATE, bin, ADDRESS and API_PORT (where the API server serves), PODS and SERVICES (their networks), SERVICE_IP (the first of the latter).
+# Needs STATE, bin, ADDRESS and API_PORT (of the API server), PODS and SERVICES (their networks),
+# and SERVICE_IP (the first address of SERVICES).
 
 # shellcheck source=../certificates.sh
 . "$env_dir/certificates.sh"
 
-# A umask of 077 would reach containerd and kubelet: image roots and volumes that only root can enter.
+# With a umask of 077, containerd and kubelet would make image roots and volumes that only root can
+# enter.
 umask 022
 
 kubeconfig() { # kubeconfig NAME: from pki/NAME.{crt,key}; a private file
@@ -66,7 +68,8 @@ control_plane() { # control_plane ETCD_PORT ETCD_PEER_PORT CONTROLLER_MANAGER_PO
     --requestheader-extra-headers-prefix X-Remote-Extra- --requestheader-group-headers X-Remote-Group --requestheader-username-headers X-Remote-User \
     --proxy-client-cert-file "$p/front-proxy-client.crt" --proxy-client-key-file "$p/front-proxy-client.key" "$@"
   until_true 120 "the API server to be ready" "$bin/kubectl" --kubeconfig "$STATE/admin.kubeconfig" get --raw /readyz
-  # The rates are for tests that make and delete hundreds of Pods and dozens of namespaces at once.
+  # The rates are for tests that create and delete hundreds of Pods and dozens of namespaces at
+  # once.
   start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$m" --authentication-kubeconfig "$m" --authorization-kubeconfig "$m" \
     --bind-address 127.0.0.1 --secure-port "$manager_port" --leader-elect=false --use-service-account-credentials \
     --root-ca-file "$p/ca.crt" --service-account-private-key-file "$p/sa.key" \

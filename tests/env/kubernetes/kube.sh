@@ -1,40 +1,51 @@
 #!/usr/bin/env bash
-# A real Kubernetes for tests, from source by package registries alone: no image is pulled, and nothing outside STATE is configured.
+# A real Kubernetes for tests, built from source from package registries. Pulls no image and changes
+# no configuration outside STATE.
 #
-#   kube.sh up STATE [OPTION...]     starts a cluster, waits until it serves, prints the path of its kubeconfig (a private file)
-#     --mode control                   API server, etcd, controllers and scheduler on 127.0.0.1; Pods stay Pending
-#     --mode kwok                      the same and fake nodes: Pods are Running at once and Ready after a delay
-#     --mode real                      (default; root) a real node in namespaces of its own: containerd, kubelet, kube-proxy, DNS.
-#                                      With LAGRANGE_CLUSTER=kind: a kind cluster instead (Docker, no root).
-#                                      Without LAGRANGE_CLUSTER: the first of the two that this machine can run
-#     --nodes N                        kwok: so many fake nodes (1)
-#     --ready-delay MS                 kwok: until a Pod is Ready (0); kwok-stages.yaml says how to set it per Pod
-#     --gone-delay MS                  kwok: until a deleted Pod is gone (0)
-#     --owner PID                      ends everything when that process has ended, however it ended
-#   kube.sh down STATE [--keep]      ends it and deletes STATE (--keep: leaves logs and data)
-#   kube.sh kubeconfig STATE         prints the path of the kubeconfig again
-#   kube.sh host-address STATE       prints the address of this machine as Pods see it (real node: also by the name host.local)
+#   kube.sh up STATE [OPTION...]     starts a cluster, waits until it serves, and prints the path of
+#                                    its kubeconfig (a private file)
+#     --mode control                   API server, etcd, controllers and scheduler on 127.0.0.1;
+#                                      Pods stay Pending
+#     --mode kwok                      the same with fake nodes: Pods are Running at once and Ready
+#                                      after a delay
+#     --mode real                      (default; root) a real node in its own Linux namespaces:
+#                                      containerd, kubelet, kube-proxy, DNS.
+#                                      With LAGRANGE_CLUSTER=kind: a kind cluster instead (Docker,
+#                                      no root). Without LAGRANGE_CLUSTER: the first of the two that
+#                                      this machine can run
+#     --nodes N                        kwok: number of fake nodes (1)
+#     --ready-delay MS                 kwok: time until a Pod is Ready (0); kwok-stages.yaml shows
+#                                      how to set it per Pod
+#     --gone-delay MS                  kwok: time until a deleted Pod is gone (0)
+#     --owner PID                      ends everything when that process ends, however it ends
+#   kube.sh down STATE [--keep]      ends the cluster and deletes STATE (--keep: not logs and data)
+#   kube.sh kubeconfig STATE         prints the path of the kubeconfig
+#   kube.sh host-address STATE       prints the address of this machine for Pods (real node: also
+#                                    the name host.local)
 #   kube.sh load-image STATE TAR...  loads images made by image.sh
-#   kube.sh kubectl STATE ARG...     kubectl on it; as `helm`: Helm 4 on it
-#   kube.sh can-run                  succeeds if this machine can run mode real; else says on standard error what it lacks
-#   kube.sh bin                      builds what is missing and prints the directory with kubectl and helm
+#   kube.sh kubectl STATE ARG...     runs kubectl on the cluster; `helm` instead runs Helm 4
+#   kube.sh can-run                  succeeds if this machine can run mode real; otherwise prints on
+#                                    standard error what is missing
+#   kube.sh bin                      builds what is missing and prints the directory with kubectl
+#                                    and helm
 #
-# STATE is a directory that does not exist yet or is empty, not under /run. Logs: STATE/log; log/audit.log has every write.
-# Any number of clusters side by side. Cache: LAGRANGE_CACHE, else ~/.cache/lagrange. Needs Go (1.21 or later; it fetches the
-# version that it wants) and openssl; the real node also containerd, runc, CNI plugins and iptables (as root on Debian it installs
-# them). The first build takes 5 to 8 minutes on two cores; the binary is then in the cache.
+# STATE is a directory that does not exist or is empty, not under /run. Logs: STATE/log;
+# log/audit.log has every write. Several clusters can run side by side. Cache: LAGRANGE_CACHE, else
+# ~/.cache/lagrange. Needs Go (1.21 or later; it fetches the version that it needs) and openssl; the
+# real node also containerd, runc, CNI plugins and iptables (as root on Debian it installs them).
+# The first build takes 5 to 8 minutes on two cores; the binary is then in the cache.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/kube.sh
 # shellcheck source=../lib.sh
 . "$here/../lib.sh"
 
-# --- the binary ----------------------------------------------------------------------------------------------------------
+# --- the binary ----------------------------------------------------------------------------------
 
 build_into() {
   command -v go > /dev/null || die "missing: Go" "install Go 1.21 or later from https://go.dev/dl (Debian 12's is too old), then run this again"
   step "$1.log" "Building Kubernetes; the first time this takes 5 to 8 minutes on two idle cores" \
-    "Is the Go module proxy reachable (go env GOPROXY)? Is there 5 GB of disk (go env GOCACHE)? Run it again: what is built is kept." \
+    "Check that the Go module proxy is reachable (go env GOPROXY) and that 5 GB of disk are free (go env GOCACHE), and run it again: what is built is kept." \
     "$here/build.sh" "$1"
 }
 ensure_binary() { # sets and exports bin
@@ -44,7 +55,7 @@ ensure_binary() { # sets and exports bin
 }
 kubectl() { KUBECACHEDIR=$STATE/kube-cache "$bin/kubectl" --kubeconfig "$STATE/admin.kubeconfig" "$@"; }
 
-# --- control and kwok ----------------------------------------------------------------------------------------------------
+# --- control and kwok ----------------------------------------------------------------------------
 
 up_on_loopback() {
   local ports i
@@ -55,7 +66,7 @@ up_on_loopback() {
   # shellcheck source=control-plane.sh
   . "$here/control-plane.sh"
   identities node-1
-  # A loopback address is no valid endpoint of the Service `kubernetes`: leave it without.
+  # A loopback address is not a valid endpoint of the Service `kubernetes`, so it gets none.
   control_plane "${ports[@]:1:4}" --endpoint-reconciler-type none
   [ "$mode" = kwok ] || return 0
   sed "s/: READY_DELAY_MS$/: $ready_delay/; s/: GONE_DELAY_MS$/: $gone_delay/" "$here/kwok-stages.yaml" > "$STATE/kwok.yaml"
@@ -68,10 +79,11 @@ up_on_loopback() {
   kubectl wait --for=condition=Ready node --all --timeout=60s > /dev/null || die "fake nodes are not Ready" "see $STATE/log/kwok.log"
 }
 
-# --- a real node ---------------------------------------------------------------------------------------------------------
+# --- a real node ---------------------------------------------------------------------------------
 
-# A network for the link between this machine and the node, 172.30.K.0/24; with it go Pods 10.244.K.0/24 and Services 10.96.K.0/24.
-# Making an interface of a name either works or does not: two that start at once cannot both get it.
+# Takes a network for the link between this machine and the node, 172.30.K.0/24, with 10.244.K.0/24
+# for Pods and 10.96.K.0/24 for Services. Two scripts that start at the same time cannot both create
+# the interface, so only one gets the network.
 take_network() {
   local k used
   used=" $(ip -4 route show | awk '{print $1}' | tr '\n' ' ')"
@@ -82,12 +94,12 @@ take_network() {
     export HOST=172.30.$k.1 ADDRESS=172.30.$k.2 PODS=10.244.$k.0/24 SERVICES=10.96.$k.0/24 SERVICE_IP=10.96.$k.1
     return
   done
-  die "no free network in 172.30.0.0/16" "see: ip route; ip link; end clusters that nobody needs with: $script down STATE"
+  die "no free network in 172.30.0.0/16" "see: ip route; ip link; end unused clusters with: $script down STATE"
 }
 child_of() { tr -d ' ' < "/proc/$1/task/$1/children"; }
 up_real() {
   local link pid
-  [[ $STATE != /run/* ]] || die "STATE must not be under /run: the node mounts its own there"
+  [[ $STATE != /run/* ]] || die "STATE must not be under /run: the node mounts its own /run"
   need containerd:containerd ctr:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables ip:iproute2 openssl:openssl
   take_network
   link=$(< "$STATE/link")
@@ -102,7 +114,7 @@ up_real() {
   ip link set "${link}n" netns "$pid" name eth0
   ip addr add "$HOST/24" dev "$link"
   ip link set "$link" up
-  # Services and Pods, seen from this machine.
+  # Routes from this machine to Services and Pods.
   ip route add "$SERVICES" via "$ADDRESS" dev "$link"
   ip route add "$PODS" via "$ADDRESS" dev "$link"
   echo "$HOST" > "$STATE/host-address"
@@ -113,7 +125,7 @@ up_real() {
 down_real() {
   local group hierarchy init tries=100
   init=$(pid_of init) || init=
-  finish node # --kill-child: its child is PID 1 of the pid namespace, so that all ends
+  finish node # --kill-child: its child is PID 1 of the pid namespace, so everything in it ends
   if [ -n "$init" ]; then
     while pid_of init > /dev/null && [ $((tries--)) -gt 0 ]; do sleep 0.05; done
   fi
@@ -125,7 +137,7 @@ down_real() {
   done
 }
 
-# --- kind ----------------------------------------------------------------------------------------------------------------
+# --- kind ----------------------------------------------------------------------------------------
 
 kind() {
   if command -v kind > /dev/null; then command kind "$@"; else go run sigs.k8s.io/kind@v0.33.0 "$@"; fi
@@ -134,17 +146,17 @@ up_kind() {
   echo "lagrange-$(head -c 4 /dev/urandom | od -An -tx4 | tr -d ' ')" > "$STATE/kind-name"
   say "Creating a kind cluster; the first time it pulls its image (about 400 MB) ..."
   (umask 077; kind create cluster --name "$(< "$STATE/kind-name")" --kubeconfig "$STATE/admin.kubeconfig" --wait 180s >&2) ||
-    die "kind could not create a cluster" "does \`docker info\` work for this user?"
+    die "kind could not create a cluster" "check that \`docker info\` works for this user"
   docker network inspect kind -f '{{range .IPAM.Config}}{{println .Gateway}}{{end}}' | grep -m 1 -F . > "$STATE/host-address"
 }
 
-# Which of the two: sets mode to real or kind, or says what is missing.
+# Sets mode to real or kind, or reports what is missing.
 choose_real() {
   local lacks=''
   if [ "$(id -u)" != 0 ]; then lacks="root"; elif [ -e /sys/fs/cgroup/cgroup.controllers ]; then lacks="cgroup v1 (this machine has v2 only)"; fi
   case ${LAGRANGE_CLUSTER:-} in
     node) [ -z "$lacks" ] || die "the real node needs $lacks" "with Docker, set LAGRANGE_CLUSTER=kind; with neither, use --mode kwok" ;;
-    kind) docker info > /dev/null 2>&1 || die "LAGRANGE_CLUSTER=kind needs Docker, usable by this user" "does \`docker info\` work?"; mode=kind ;;
+    kind) docker info > /dev/null 2>&1 || die "LAGRANGE_CLUSTER=kind needs Docker for this user" "check that \`docker info\` works"; mode=kind ;;
     '')
       if [ -n "$lacks" ]; then
         docker info > /dev/null 2>&1 || die "a real node needs $lacks, or Docker" "with neither, use --mode kwok"
@@ -154,7 +166,7 @@ choose_real() {
   esac
 }
 
-# --- commands ------------------------------------------------------------------------------------------------------------
+# --- commands ------------------------------------------------------------------------------------
 
 up() {
   local dir=${1:-} owner='' mode=real nodes=1 ready_delay=0 gone_delay=0
@@ -166,17 +178,17 @@ up() {
       --ready-delay) ready_delay=$2 ;;
       --gone-delay) gone_delay=$2 ;;
       --owner) owner=$2 ;;
-      *) die "up does not know $1" "see: $script --help" ;;
+      *) die "unknown option of up: $1" "see: $script --help" ;;
     esac
-    [ $# -ge 2 ] || die "$1 wants a value"
+    [ $# -ge 2 ] || die "$1 needs a value"
     shift 2
   done
   case $mode in
     control | kwok) ;;
     real) choose_real ;;
-    *) die "there is no mode $mode" "see: $script --help" ;;
+    *) die "unknown mode $mode" "see: $script --help" ;;
   esac
-  [[ $nodes$ready_delay$gone_delay =~ ^[0-9]+$ ]] || die "--nodes, --ready-delay and --gone-delay want numbers"
+  [[ $nodes$ready_delay$gone_delay =~ ^[0-9]+$ ]] || die "--nodes, --ready-delay and --gone-delay take numbers"
   claim_state "$dir" kubernetes "$owner"
   ensure_binary
   case $mode in
@@ -193,18 +205,18 @@ down() {
   end_starters
   if [ -e "$STATE/kind-name" ]; then kind delete cluster --name "$(< "$STATE/kind-name")" --kubeconfig "$STATE/admin.kubeconfig" >&2 || true; fi
   down_real
-  # Data are thrown away: no reason to wait for an orderly end.
+  # The data are deleted, so an orderly end is not needed.
   for name in kwok kube-scheduler kube-controller-manager kube-apiserver etcd; do finish "$name"; done
   close_state "${1:-}"
 }
 load_image() {
   local tar init
-  [ $# -gt 0 ] || die "load-image wants the path of an image" "make one with: $here/../image.sh"
+  [ $# -gt 0 ] || die "load-image needs the path of an image" "make one with: $here/../image.sh"
   for tar in "$@"; do
     if [ -e "$STATE/kind-name" ]; then
       kind load image-archive "$tar" --name "$(< "$STATE/kind-name")" >&2
     else
-      init=$(pid_of init) || die "there is no node to load an image into" "images are for --mode real"
+      init=$(pid_of init) || die "this cluster has no node for images" "images need --mode real"
       nsenter -t "$init" -m -- ctr --address /run/containerd/containerd.sock -n k8s.io images import "$(readlink -f "$tar")" >&2
     fi
   done
@@ -221,7 +233,7 @@ case $command in
   kubeconfig) open_state "${1:-}" kubernetes; echo "$STATE/admin.kubeconfig" ;;
   host-address)
     open_state "${1:-}" kubernetes
-    [ -e "$STATE/host-address" ] || die "this cluster's Pods do not run" "Pods run with --mode real"
+    [ -e "$STATE/host-address" ] || die "the Pods of this cluster do not run" "Pods run with --mode real"
     cat "$STATE/host-address" ;;
   load-image) open_state "${1:-}" kubernetes; shift; load_image "$@" ;;
   kubectl) open_state "${1:-}" kubernetes; shift; ensure_binary; kubectl "$@" ;;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# PID 1 of the real node's namespaces, started by kube.sh: the control plane, containerd, kubelet, kube-proxy, DNS. When it ends, the
-# kernel ends everything in the namespaces: no shim, mount, iptables rule or veth is left.
-# Wants STATE, bin, NODE, HOST (this machine on the link), ADDRESS (the node on it), PODS, SERVICES, SERVICE_IP, exported.
+# PID 1 of the real node's namespaces, started by kube.sh: the control plane, containerd, kubelet,
+# kube-proxy, DNS. When it ends, the kernel ends everything in the namespaces: no shim, mount,
+# iptables rule or veth is left. Needs the exported variables STATE, bin, NODE, HOST (address of
+# this machine on the link), ADDRESS (address of the node on it), PODS, SERVICES, SERVICE_IP.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/kube.sh
@@ -9,11 +10,11 @@ script=$here/kube.sh
 . "$here/../lib.sh"
 # shellcheck source=control-plane.sh
 . "$here/control-plane.sh"
-record() { :; } # pids in here mean something else outside
+record() { :; } # pids are different outside of the namespace
 API_PORT=6443
 
 hostname "$NODE"
-# Own /run and node directories, and a /sys that shows this network namespace.
+# Private /run and node directories, and a /sys of this network namespace.
 mkdir -p "$STATE"/{cni/net.d,cni/cache,cni/ipam,pods-log,containers-log,kubelet,sysfs-cgroup} /var/lib/cni /var/log/containers /var/lib/kubelet
 mount --rbind /sys/fs/cgroup "$STATE/sysfs-cgroup"
 mount -t sysfs sysfs /sys
@@ -22,7 +23,8 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount --bind "$STATE/kubelet" /var/lib/kubelet # a short path: kubelet's sockets have at most 107 characters
 mount --bind "$STATE/cni/cache" /var/lib/cni
 mount --bind "$STATE/containers-log" /var/log/containers
-# kubelet sets these for the whole machine unless they have its values: show it files with those values instead.
+# kubelet would set these for the whole machine unless they have its values. Files with those values
+# are mounted over them.
 for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
   file=$STATE/sysctl-$(tr / - <<< "${setting%=*}")
   echo "${setting#*=}" > "$file"
@@ -33,11 +35,13 @@ until_true 20 "the link to this machine" test -e "$STATE/link-up"
 ip link set lo up
 ip addr add "$ADDRESS/24" dev eth0
 ip link set eth0 up
-# Both of this network namespace only. It has no default route: nothing leaves the machine.
+# Both are settings of this network namespace only. It has no default route: nothing leaves the
+# machine.
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 1 2> /dev/null > /proc/sys/net/bridge/bridge-nf-call-iptables || true
 
-# restrict_oom_score_adj: without CAP_SYS_RESOURCE runc fails with an opaque "can't get final child's PID from pipe".
+# restrict_oom_score_adj: otherwise runc fails without CAP_SYS_RESOURCE, with the message "can't get
+# final child's PID from pipe".
 cat > "$STATE/containerd.toml" << END
 version = 2
 root = "$STATE/containerd"
@@ -59,7 +63,7 @@ cat > "$STATE/cni/net.d/10-bridge.conflist" << END
  {"type":"portmap","capabilities":{"portMappings":true}}]}
 END
 echo > "$STATE/resolv.conf"
-# One cgroup per v1 hierarchy, under which everything of this node goes.
+# One cgroup per v1 hierarchy, as the parent of everything on this node.
 group=/lagrange-$$-$RANDOM$RANDOM
 echo "$group" > "$STATE/cgroup"
 for hierarchy in /sys/fs/cgroup/*; do

@@ -1,4 +1,4 @@
-//! The command line: which commands there are and what is common to them. Parses only.
+//! The command line: the commands and their common flags. Only parses.
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -11,7 +11,7 @@ use crate::topic::TopicArgs;
 ///
 /// Every flag can be given as an environment variable instead: WORKLOAD_ and its name, as in
 /// WORKLOAD_RECORD_BYTES for --record-bytes. Results go to standard output, logs to standard error.
-/// SIGTERM and SIGINT end a command in order, with exit code 0; a second one ends it at once.
+/// SIGTERM and SIGINT end a command cleanly, with exit code 0; a second signal ends it at once.
 #[derive(Debug, Parser)]
 #[command(
     name = "workload",
@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// One command of the program; each one's arguments explain it.
+/// A command; its arguments document it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Produce(ProduceArgs),
@@ -79,7 +79,7 @@ mod tests {
             );
             seen += 1;
         });
-        assert!(seen > 30, "only {seen} flags were looked at");
+        assert!(seen > 30, "only {seen} flags were checked");
     }
 
     #[test]

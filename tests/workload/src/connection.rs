@@ -1,6 +1,4 @@
-//! How a client reaches Kafka, and what it says on the way there.
-//!
-//! Makes configurations and forwards what librdkafka reports; decides nothing.
+//! Client configurations, and logging of what librdkafka reports.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,24 +15,24 @@ use crate::stop::Stop;
 use crate::throttle::Throttle;
 use crate::units;
 
-/// One metadata request; a broker that hangs costs this much before the next is asked.
+/// Timeout of a metadata request: a broker that hangs delays the next request by this time.
 const REQUEST: Duration = Duration::from_secs(2);
 
-/// How long to wait for the reason of a failed connection; there is none from a port that takes it
-/// and never answers.
+/// How long to wait for the reason of a failed connection. A port that accepts the connection and
+/// never responds gives none.
 const REASON: Duration = Duration::from_millis(500);
 
-/// How long to let librdkafka reconnect before metadata are asked for again.
+/// Time for librdkafka to reconnect before metadata are requested again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The flags that every command has.
+/// The flags of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Connection {
-    /// Brokers to begin with; the others are learnt from them
+    /// Bootstrap servers
     #[arg(long, env = "WORKLOAD_BOOTSTRAP_SERVERS", value_name = "HOST:PORT,...")]
     pub(crate) bootstrap_servers: String,
 
-    /// What the brokers call this client; give Pods their own names here
+    /// client.id of this client; use the name of the Pod
     #[arg(
         long,
         env = "WORKLOAD_CLIENT_ID",
@@ -43,7 +41,7 @@ pub(crate) struct Connection {
     )]
     pub(crate) client_id: String,
 
-    /// A librdkafka property, set last so that it wins; repeatable, in the environment separated by
+    /// A librdkafka property, which overrides others; repeatable, in the environment separated by
     /// semicolons
     #[arg(
         long = "property",
@@ -56,7 +54,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A client's configuration: what all have, what this one needs, and the user's word last.
+    /// Configuration of a client: common properties, then its own, then those of the user.
     pub(crate) fn config<'a>(
         &self,
         own: impl IntoIterator<Item = (&'a str, String)>,
@@ -76,7 +74,7 @@ impl Connection {
         config
     }
 
-    /// A client that only asks: no group, no subscription. `servers` instead of the bootstrap
+    /// A client for requests, without group and subscription. `servers` replaces the bootstrap
     /// servers, if given.
     pub(crate) fn enquirer(&self, servers: Option<&str>) -> Result<BaseConsumer<Reports>, Failure> {
         let own = [("allow.auto.create.topics", "false".to_owned())];
@@ -88,8 +86,8 @@ impl Connection {
             .map_err(Failure::Settings)
     }
 
-    /// Waits up to `wait` until `topic` is there, and tells its partitions. `None` if asked to stop
-    /// meanwhile.
+    /// Waits up to `wait` until `topic` exists, and returns its number of partitions. `None` if the
+    /// program is stopped first.
     pub(crate) fn await_topic(
         &self,
         topic: &str,
@@ -118,16 +116,16 @@ impl Connection {
         }
     }
 
-    /// The failure of a client that got no answer within `waited`.
+    /// The failure of a client without a response within `waited`.
     pub(crate) fn unreachable(
         &self,
         enquirer: &BaseConsumer<Reports>,
         waited: Duration,
     ) -> Failure {
-        // Why a connection failed comes as an event, and only to a client that polls.
+        // The reason of a failed connection is an event, and only a client that polls gets it.
         let until = Instant::now() + REASON;
         while enquirer.context().last().is_none() && Instant::now() < until {
-            // Logged and kept by the context.
+            // The context logs and keeps the error.
             let _ = enquirer.poll(PAUSE);
         }
         Failure::Unreachable {
@@ -153,7 +151,7 @@ pub(crate) fn partitions(
         .filter(|count| *count > 0))
 }
 
-/// Forwards what librdkafka says to the log, repeated words left out.
+/// Forwards messages of librdkafka to the log, without repetitions.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     throttle: Throttle,
@@ -161,9 +159,9 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Logs `words` unless they were said lately.
+    /// Logs `words` unless they were logged recently.
     pub(crate) fn warn(&self, words: &str) {
-        // The tail counts milliseconds and repetitions, and differs each time.
+        // The end of the message has milliseconds and repetitions, and differs each time.
         let lasting = words.split(" (after ").next().unwrap_or(words);
         if self.throttle.is_news(Instant::now(), lasting) {
             tracing::warn!("{lasting}");
@@ -171,7 +169,7 @@ impl Reports {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(lasting.to_owned());
     }
 
-    /// The last words.
+    /// The last message.
     pub(crate) fn last(&self) -> Option<String> {
         self.last
             .lock()
@@ -182,15 +180,15 @@ impl Reports {
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // What matters to a user comes as an error event too, all but this.
+        // Everything else that matters to a user also comes as an error event.
         if facility == "COMMITFAIL" {
-            self.warn("commits failed, as in a rebalance; what they were for is committed again");
+            self.warn("commits failed, as during a rebalance; they will be retried");
         }
         tracing::debug!(?level, facility, "{message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // This one only sums up those that came before it.
+        // This error only sums up earlier ones.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             self.warn(reason);
         }

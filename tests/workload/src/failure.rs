@@ -1,4 +1,4 @@
-//! Why a command failed, each in one line that says what to do next.
+//! Failures of a command. Each message is one line that says what to do next.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,14 +12,15 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
     #[error(
-        "librdkafka refuses these settings: {0}; correct the flag or the --property that it names"
+        "librdkafka refused these settings: {0}; correct the flag or the --property that it names"
     )]
     Settings(KafkaError),
 
     #[error(
-        "no answer from {servers} within {}: {}; check that Kafka runs there, that this host can reach it, and that it is a plaintext listener",
+        "no answer from {servers} within {}: {}; check that Kafka runs there, that this host can \
+         reach it, and that it is a plaintext listener",
         seconds(*waited),
-        reason.as_deref().unwrap_or("no error either, as from a wrong port or protocol")
+        reason.as_deref().unwrap_or("and no error, as from a wrong port or protocol")
     )]
     Unreachable {
         servers: String,
@@ -28,19 +29,21 @@ pub(crate) enum Failure {
     },
 
     #[error(
-        "topic {topic} is not there after {}; create it with `workload topic create {topic} --partitions N`, or wait longer with --wait",
+        "topic {topic} does not exist after {}; create it with `workload topic create {topic} \
+         --partitions N`, or wait longer with --wait",
         seconds(*waited)
     )]
     NoTopic { topic: String, waited: Duration },
 
-    #[error("topic {topic} exists already; delete it first, or accept it with --if-not-exists")]
+    #[error("topic {topic} already exists; delete it first, or accept it with --if-not-exists")]
     TopicExists { topic: String },
 
-    #[error("topic {topic} does not exist; see its spelling, or accept that with --if-exists")]
+    #[error("topic {topic} does not exist; check its name, or accept that with --if-exists")]
     NothingToDelete { topic: String },
 
     #[error(
-        "topic {topic} has {present} partitions and cannot shrink to {wanted}; delete and create it again for fewer"
+        "topic {topic} has {present} partitions and cannot shrink to {wanted}; for fewer, delete \
+         the topic and create it again"
     )]
     CannotShrink {
         topic: String,
@@ -49,7 +52,8 @@ pub(crate) enum Failure {
     },
 
     #[error(
-        "Kafka refused to {action} topic {topic}: {reason}; the broker's log says more, see there and check the flags"
+        "Kafka refused to {action} topic {topic}: {reason}; check the flags and the log of the \
+         broker"
     )]
     Refused {
         action: &'static str,
@@ -58,7 +62,8 @@ pub(crate) enum Failure {
     },
 
     #[error(
-        "topic {topic} was changed, but broker {broker} does not show it after {}; look at that broker's log, or wait longer with --wait",
+        "topic {topic} was changed, but broker {broker} does not show it after {}; check the log \
+         of that broker, or wait longer with --wait",
         seconds(*waited)
     )]
     NotVisible {
@@ -70,14 +75,15 @@ pub(crate) enum Failure {
     #[error("could not read {topic}: {error}; try again when each partition has a leader")]
     Unreadable { topic: String, error: KafkaError },
 
-    #[error("cannot read {}: {error}; --rates wants a CSV file with the columns seconds,rate", path.display())]
+    #[error("cannot read {}: {error}; --rates takes a CSV file with the columns seconds,rate", path.display())]
     RatesFile { path: PathBuf, error: io::Error },
 
     #[error("{}: {what}", path.display())]
     Rates { path: PathBuf, what: String },
 
     #[error(
-        "{weights} weights are given but topic {topic} has {partitions} partitions; give at most one weight per partition"
+        "{weights} weights are given but topic {topic} has {partitions} partitions; give at most \
+         one weight per partition"
     )]
     TooManyWeights {
         topic: String,
@@ -86,7 +92,8 @@ pub(crate) enum Failure {
     },
 
     #[error(
-        "{count} records did not reach {topic}: {reason}; see the warnings above for the broker's side"
+        "{count} records did not reach {topic}: {reason}; the warnings above have the errors of \
+         the broker"
     )]
     NotDelivered {
         count: u64,
@@ -95,7 +102,9 @@ pub(crate) enum Failure {
     },
 
     #[error(
-        "the consumer cannot go on: {0}; an unsupported version means that the brokers do not know this --group-protocol, a fenced instance that another member has this --static-instance-id"
+        "the consumer cannot continue: {0}; an unsupported version means that the brokers do not \
+         support this --group-protocol, a fenced instance that another member has this \
+         --static-instance-id"
     )]
     Consumer(RDKafkaErrorCode),
 
@@ -106,23 +115,24 @@ pub(crate) enum Failure {
     },
 
     #[error(
-        "cannot listen on {address}: {error}; choose another address with --listen, port 0 for any free one"
+        "cannot listen on {address}: {error}; choose another address with --listen, with port 0 \
+         for any free port"
     )]
     Listen {
         address: SocketAddr,
         error: io::Error,
     },
 
-    #[error("the operating system refused what this program needs: {0}")]
+    #[error("the operating system refused a resource: {0}")]
     System(io::Error),
 
-    #[error("stopped in the middle by a second signal")]
+    #[error("stopped by a second signal before the end")]
     StoppedTwice,
 
-    #[error("not ended {} after the signal, so ended at once; the brokers may be away", seconds(*.0))]
+    #[error("still running {} after the signal, so stopped; the brokers may be away", seconds(*.0))]
     NotStopped(Duration),
 
-    #[error("the working thread died; this is a defect of this program")]
+    #[error("the worker thread panicked; this is a bug of this program")]
     WorkDied,
 }
 

@@ -1,7 +1,7 @@
 //! Real Kafka producers and consumers for the end-to-end tests and the demo.
 //!
-//! Reads the command line, runs one command, and turns its outcome into an exit code: 0 done (also
-//! after SIGTERM), 1 failed with one line that says what to do, 2 wrong usage.
+//! Reads the command line, runs one command, and turns its outcome into an exit code: 0 success
+//! (also after SIGTERM), 1 failure with one line that says what to do, 2 wrong usage.
 #![deny(unsafe_code)]
 
 mod cli;

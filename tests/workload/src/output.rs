@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How a result is written.
+/// Format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// A line for people
@@ -16,7 +16,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Writes one result. A reader that has gone away does not end the work.
+    /// Writes one result. A closed standard output does not end the work.
     pub(crate) fn line<L: Display + Serialize>(self, line: &L) {
         let text = match self {
             Self::Plain => line.to_string(),
@@ -25,12 +25,12 @@ impl Output {
         };
         let mut out = std::io::stdout().lock();
         if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
-            tracing::debug!(%error, "standard output takes no more");
+            tracing::debug!(%error, "cannot write to standard output");
         }
     }
 }
 
-/// A count with its thousands apart: `12,400`.
+/// A count with separated thousands: `12,400`.
 pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -54,7 +54,7 @@ mod tests {
     #[case(1_000, "1,000")]
     #[case(12_400, "12,400")]
     #[case(1_234_567, "1,234,567")]
-    fn thousands_are_apart(#[case] count: u64, #[case] text: &str) {
+    fn thousands_are_separated(#[case] count: u64, #[case] text: &str) {
         assert_eq!(thousands(count), text);
     }
 }

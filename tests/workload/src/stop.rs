@@ -1,9 +1,9 @@
-//! Ending in order: one word that every thread can hear while it waits, given by SIGTERM or SIGINT.
+//! Clean stop: SIGTERM or SIGINT sets a flag that every thread can wait for.
 //!
-//! Knows nothing of Kafka. The work runs on a thread of its own, since librdkafka blocks; the
-//! signals and the readiness endpoint are served beside it. That thread has ended before this
-//! returns: one that still frees its thread-local memory while `exit` runs OpenSSL's handlers frees
-//! it twice (seen once in 300 runs). If it hangs, the process ends without handlers.
+//! Independent of Kafka. The work runs on its own thread, because librdkafka blocks; signals and
+//! the readiness endpoint are served on another. The work's thread ends before this returns: if it
+//! freed its thread-local memory while `exit` runs OpenSSL's handlers, the memory would be freed
+//! twice (observed once in 300 runs). If the thread hangs, the process ends without handlers.
 
 use std::future::Future;
 use std::io;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 
-/// Whether the work has been asked to end, and when.
+/// Whether a stop was requested, and when.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<Bell>);
 
@@ -27,7 +27,7 @@ struct Bell {
 }
 
 impl Stop {
-    /// Asks the work to end. The first call counts.
+    /// Requests the stop. The first call counts.
     pub(crate) fn request(&self) {
         self.0
             .rung
@@ -37,12 +37,12 @@ impl Stop {
         self.0.changed.notify_all();
     }
 
-    /// When the work was asked to end.
+    /// Time of the request.
     pub(crate) fn requested(&self) -> Option<Instant> {
         *self.0.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `until`, or until `grace` after the word to end if that comes first. True when
+    /// Waits until `until`, or until `grace` after the request, whichever comes first. True when
     /// `until` was reached.
     pub(crate) fn wait_until(&self, until: Instant, grace: Duration) -> bool {
         let mut rung = self.0.rung.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,10 +67,10 @@ impl Stop {
     }
 }
 
-/// Runs `work` on a thread until it ends by itself or by a signal, with `beside` next to it. After
-/// the signal it has until `deadline` to end: librdkafka may hang while brokers are away.
+/// Runs `work` on a thread until it ends by itself or by a signal, together with `beside`. After
+/// the signal it has `deadline` to end: librdkafka may hang while brokers are away.
 ///
-/// `beside` ends only by failing, which ends the work too.
+/// `beside` ends only with a failure, which ends the work too.
 pub(crate) fn drive<W, B>(deadline: Duration, work: W, beside: B) -> Result<(), Failure>
 where
     W: FnOnce(Stop) -> Result<(), Failure> + Send + 'static,
@@ -88,7 +88,7 @@ where
         let work = thread::Builder::new()
             .name("work".to_owned())
             .spawn(move || {
-                // Nobody waits any more if the deadline has passed.
+                // The receiver is gone if the deadline has passed.
                 let _ = done.send(work(heard));
             });
         let work = work.map_err(Failure::System)?;
@@ -107,7 +107,7 @@ where
     })
 }
 
-/// Waits for the end of the thread, which is near, and tells what came of its work.
+/// Joins the thread, which is about to end, and returns the outcome of its work.
 fn finished<E>(work: JoinHandle<()>, ended: Result<Result<(), Failure>, E>) -> Result<(), Failure> {
     let panicked = work.join().is_err();
     if panicked {
@@ -151,18 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn word_to_end_wakes_a_sleeper() {
+    fn a_stop_wakes_a_waiting_thread() {
         let stop = Stop::default();
         let sleeper = std::thread::spawn({
             let stop = stop.clone();
             move || stop.wait_until(Instant::now() + LONG, Duration::ZERO)
         });
         stop.request();
-        assert!(!sleeper.join().unwrap(), "woken, not done");
+        assert!(!sleeper.join().unwrap(), "woken before its time");
     }
 
     #[test]
-    fn what_ends_within_the_grace_is_waited_for() {
+    fn work_that_ends_within_the_grace_is_waited_for() {
         let stop = Stop::default();
         stop.request();
         assert!(stop.wait_until(Instant::now() + Duration::from_millis(5), LONG));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_hangs_does_not_hold_the_process() {
+    fn hanging_work_does_not_block_the_end() {
         let begun = Instant::now();
         let hang = |_| {
             std::thread::park_timeout(LONG);

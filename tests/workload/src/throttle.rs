@@ -1,5 +1,5 @@
-//! Keeps a log readable while a broker is away: the same words at most once per period. Pure but
-//! for its lock.
+//! Keeps a log readable while a broker is away: logs the same text at most once per period. Pure
+//! except for its lock.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 /// librdkafka repeats an error on each attempt to connect, several times a second.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// How many different texts are remembered; the oldest goes first.
+/// Number of different texts to remember; the oldest is dropped first.
 const REMEMBERED: usize = 16;
 
-/// Remembers what was said lately.
+/// The texts that were logged recently.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle(Mutex<Vec<(Instant, String)>>);
 
 impl Throttle {
-    /// Whether `text` has not been said within the period before `now`; if so, it counts as said.
+    /// Whether `text` was not logged within the period before `now`; if so, it counts as logged.
     pub(crate) fn is_news(&self, now: Instant, text: &str) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|(at, _)| now.saturating_duration_since(*at) < PERIOD);
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn same_words_are_said_once_a_period() {
+    fn the_same_text_is_logged_once_per_period() {
         let (throttle, start) = (Throttle::default(), Instant::now());
         assert!(throttle.is_news(start, "refused"));
         assert!(!throttle.is_news(start + PERIOD / 2, "refused"));

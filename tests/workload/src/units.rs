@@ -1,11 +1,11 @@
-//! Values as people write them on a command line. Pure.
+//! Parsers of values on the command line. Pure.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// A duration such as `60s`, `1m30s` or `500ms`; a bare `0` is no time at all.
+/// A duration such as `60s`, `1m30s` or `500ms`; a bare `0` is zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.trim() == "0" {
         return Ok(Duration::ZERO);
@@ -13,7 +13,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text
         .trim()
         .parse()
-        .map_err(|_| format!("{text:?} is no duration: write 60s, 1m30s or 500ms"))?;
+        .map_err(|_| format!("{text:?} is not a duration: write 60s, 1m30s or 500ms"))?;
     Duration::try_from(parsed)
         .map_err(|_| format!("{text:?} is negative: write 60s, 1m30s or 500ms"))
 }
@@ -40,7 +40,7 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|rate: &f64| rate.is_finite() && *rate >= 0.0)
         .ok_or_else(|| {
-            format!("{text:?} is no rate: write records per second, such as 100, 0.5 or 100/s")
+            format!("{text:?} is not a rate: write records per second, such as 100, 0.5 or 100/s")
         })
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn milliseconds(text: &str) -> Result<Duration, String> {
         .parse()
         .ok()
         .and_then(|millis: f64| Duration::try_from_secs_f64(millis / 1e3).ok())
-        .ok_or_else(|| format!("{text:?} is no time: write milliseconds, such as 0, 0.5 or 250"))
+        .ok_or_else(|| format!("{text:?} is not a time: write milliseconds, such as 0, 0.5 or 250"))
 }
 
 /// Shares of the records by partition: `5,1,1` sends 5 of 7 to partition 0.
@@ -61,7 +61,7 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// How many partitions are named.
+    /// Number of partitions with a weight.
     pub(crate) fn len(&self) -> usize {
         self.shares.len()
     }
@@ -71,7 +71,7 @@ impl Weights {
         self.total
     }
 
-    /// The partition in whose share `point` of `0..total` falls.
+    /// The partition whose share contains `point` of `0..total`.
     pub(crate) fn partition_of(&self, mut point: u64) -> i32 {
         for (partition, share) in (0_i32..).zip(&self.shares) {
             match point.checked_sub(*share) {
@@ -83,10 +83,13 @@ impl Weights {
     }
 }
 
-/// Reads `5,1,1`.
+/// Parses `5,1,1`.
 pub(crate) fn weights(text: &str) -> Result<Weights, String> {
-    let wrong =
-        || format!("{text:?} are no weights: write one whole number per partition, such as 5,1,1");
+    let wrong = || {
+        format!(
+            "{text:?} is not a list of weights: write one whole number per partition, such as 5,1,1"
+        )
+    };
     let shares: Vec<u64> = text
         .split(',')
         .map(|share| share.trim().parse::<u32>().map(u64::from))
@@ -103,7 +106,7 @@ pub(crate) fn property(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.trim().is_empty() => {
             Ok((name.trim().to_owned(), value.to_owned()))
         }
-        _ => Err(format!("{text:?} is no property: write name=value")),
+        _ => Err(format!("{text:?} is not a property: write name=value")),
     }
 }
 

@@ -1,10 +1,10 @@
-//! The program against a real broker: what it writes, reads, commits and says.
+//! The program against a real broker: what it writes, reads, commits and prints.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "helpers of tests say what they expect"
+    reason = "helpers of tests panic with the expectation"
 )]
 
 mod support;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use support::{Running, complaint, describe, fill, json, last_line, topic, unique};
 
-/// What a member may take to end on SIGTERM: a second for the record in hand, and leaving the
+/// How long a member may take to end on SIGTERM: a second for the current record, and leaving the
 /// group.
 const ORDERLY: Duration = Duration::from_secs(3);
 
@@ -27,7 +27,7 @@ fn number(value: &Value) -> i64 {
         .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// The sum of a field over the partitions; what is null counts as 0.
+/// The sum of a field over the partitions; null counts as 0.
 fn sum(description: &Value, field: &str) -> i64 {
     let partitions = description["partitions"].as_array().unwrap();
     partitions
@@ -103,7 +103,7 @@ fn partition_weights_skew_the_load() {
 }
 
 #[test]
-fn producer_that_is_told_to_stop_delivers_what_it_has_and_succeeds() {
+fn a_stopped_producer_delivers_its_records_and_succeeds() {
     let topic = topic(2);
     let running = Running::start(&[
         "produce",
@@ -150,7 +150,7 @@ fn rate_of_zero_sends_nothing() {
 #[case::kip_848(&["--group-protocol", "consumer"])]
 #[case::kip_848_range(&["--group-protocol", "consumer", "--assignor", "range"])]
 #[case::each_record(&["--commit-interval", "0"])]
-fn restart_goes_on_where_it_stopped(#[case] settings: &[&str]) {
+fn a_restart_continues_where_it_stopped(#[case] settings: &[&str]) {
     let (topic, group) = (topic(3), unique("group"));
     fill(&topic, 600);
     let first = Running::consumer(&topic, &group, settings);
@@ -174,7 +174,7 @@ fn restart_goes_on_where_it_stopped(#[case] settings: &[&str]) {
 }
 
 #[test]
-fn stop_commits_what_is_done_and_no_more() {
+fn a_stop_commits_exactly_what_is_done() {
     let (topic, group) = (topic(2), unique("group"));
     fill(&topic, 1_000);
     let member = Running::consumer(
@@ -201,7 +201,7 @@ fn stop_commits_what_is_done_and_no_more() {
 }
 
 #[test]
-fn record_that_takes_too_long_is_left_undone_at_a_stop() {
+fn a_stop_leaves_a_long_record_undone() {
     let (topic, group) = (topic(1), unique("group"));
     fill(&topic, 3);
     let member = Running::consumer(&topic, &group, &["--millis-per-record", "600000"]);
@@ -215,7 +215,7 @@ fn record_that_takes_too_long_is_left_undone_at_a_stop() {
 }
 
 #[test]
-fn poison_record_holds_its_partition_and_no_other() {
+fn a_poison_record_blocks_only_its_partition() {
     let (topic, group) = (topic(2), unique("group"));
     fill(&topic, 400);
     let member = Running::consumer(
@@ -243,7 +243,7 @@ fn poison_record_holds_its_partition_and_no_other() {
 #[test]
 fn slow_member_takes_its_partitions_in_turn_and_reads_no_record_twice() {
     let (topic, group) = (topic(4), unique("group"));
-    // A broker sends many of one partition in a row.
+    // A broker sends many records of one partition in a row.
     fill(&topic, 6_000);
     let member = Running::consumer(&topic, &group, &["--millis-per-record", "0.5"]);
     let early = member.wait_for_stats("a part done", |stats| number(&stats["records"]) > 2_000);
@@ -261,7 +261,7 @@ fn slow_member_takes_its_partitions_in_turn_and_reads_no_record_twice() {
 #[case::classic(&[])]
 #[case::cooperative(&["--assignor", "cooperative-sticky"])]
 #[case::kip_848(&["--group-protocol", "consumer"])]
-fn members_beyond_the_partitions_get_ready_too(#[case] settings: &[&str]) {
+fn members_without_a_partition_become_ready_too(#[case] settings: &[&str]) {
     let (topic, group) = (topic(1), unique("group"));
     let members = [(); 3].map(|()| Running::consumer(&topic, &group, settings));
     for member in &members {
@@ -284,7 +284,7 @@ fn members_beyond_the_partitions_get_ready_too(#[case] settings: &[&str]) {
 }
 
 #[test]
-fn member_of_no_topic_is_not_ready_and_says_what_it_waits_for() {
+fn a_member_without_a_topic_is_not_ready_and_reports_why() {
     let member = Running::consumer("nothing-of-this-name", &unique("group"), &[]);
     let (code, why) = member.wait_for("an answer", |member| {
         member
@@ -300,7 +300,7 @@ fn member_of_no_topic_is_not_ready_and_says_what_it_waits_for() {
 }
 
 #[test]
-fn member_that_comes_takes_over_where_the_other_stopped() {
+fn a_new_member_continues_where_the_other_stopped() {
     let (topic, group) = (topic(4), unique("group"));
     fill(&topic, 4_000);
     let slow = ["--millis-per-record", "1"];
@@ -316,7 +316,7 @@ fn member_that_comes_takes_over_where_the_other_stopped() {
 }
 
 #[test]
-fn topic_is_made_extended_and_unmade() {
+fn a_topic_is_created_extended_and_deleted() {
     let name = unique("admin");
     assert_eq!(
         last_line(&["topic", "create", &name, "--partitions", "2"]),
@@ -357,7 +357,7 @@ fn topic_is_made_extended_and_unmade() {
 }
 
 #[test]
-fn settings_that_kafka_or_librdkafka_refuse_are_named() {
+fn refused_settings_are_named() {
     let topic = topic(1);
     let refused = unique("refused");
     let said = complaint(&[
@@ -409,7 +409,7 @@ fn settings_that_kafka_or_librdkafka_refuse_are_named() {
 }
 
 #[test]
-fn broker_that_is_not_there_is_named_with_the_reason() {
+fn an_absent_broker_is_named_with_the_reason() {
     let said = complaint(&[
         "topic",
         "describe",

@@ -1,8 +1,8 @@
-//! The columns that `kubectl get` shows. Those with a wide mark need `-o wide`.
+//! The columns of `kubectl get`. Those in the wide lists need `-o wide`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceColumnDefinition;
 
-/// Heading, type, path, and what it says.
+/// Heading, type, path and meaning.
 type Column = (&'static str, &'static str, &'static str, &'static str);
 
 const CONSUMER_GROUP: [Column; 7] = [
@@ -10,7 +10,7 @@ const CONSUMER_GROUP: [Column; 7] = [
         "Target",
         "string",
         ".spec.scaleTargetRef.name",
-        "What is scaled.",
+        "The workload that is scaled.",
     ),
     (
         "Replicas",
@@ -22,19 +22,19 @@ const CONSUMER_GROUP: [Column; 7] = [
         "Desired",
         "integer",
         ".status.replicas.desired",
-        "Replicas that the group needs within its limits.",
+        "Replicas that the group needs, within its limits.",
     ),
     (
         "Lag",
         "integer",
         ".status.lag.total",
-        "Messages that the group is behind, over all partitions.",
+        "Records that the group is behind, over all partitions.",
     ),
     (
         "Delay",
         "string",
         ".status.lag.delay",
-        "Age of the oldest message that is not consumed.",
+        "Age of the oldest record that is not consumed.",
     ),
     (
         "Ready",
@@ -46,7 +46,7 @@ const CONSUMER_GROUP: [Column; 7] = [
         "Reason",
         "string",
         ".status.decision.reason",
-        "Why the last decision was what it was.",
+        "The reason of the last decision.",
     ),
 ];
 
@@ -56,7 +56,7 @@ const CONSUMER_GROUP_WIDE: [Column; 10] = [
         "State",
         "string",
         ".status.group.state",
-        "State of the group as its coordinator says.",
+        "State of the group, as its coordinator reports it.",
     ),
     (
         "Partitions",
@@ -74,14 +74,14 @@ const CONSUMER_GROUP_WIDE: [Column; 10] = [
         "Idle",
         "integer",
         ".status.group.idleMembers",
-        "Members without a partition.",
+        "Members that have no partition.",
     ),
-    ("Min", "integer", ".spec.minReplicas", "The smallest size."),
+    ("Min", "integer", ".spec.minReplicas", "minReplicas."),
     (
         "Max",
         "integer",
         ".spec.maxReplicas",
-        "The largest size; empty: the partition limit.",
+        "maxReplicas; empty: only the partition limit.",
     ),
     (
         "Last-Scale",
@@ -94,9 +94,9 @@ const CONSUMER_GROUP_WIDE: [Column; 10] = [
         "Not-Before",
         "string",
         ".status.decision.notBefore",
-        "When the next action may come.",
+        "When the next action may follow.",
     ),
-    ("Mode", "string", ".spec.mode", "Auto, or DryRun."),
+    ("Mode", "string", ".spec.mode", "Auto or DryRun."),
 ];
 
 const KAFKA_CLUSTER: [Column; 4] = [
@@ -122,7 +122,7 @@ const KAFKA_CLUSTER: [Column; 4] = [
         "Reason",
         "string",
         ".status.conditions[?(@.type==\"Connected\")].reason",
-        "Why it does, or does not.",
+        "The reason of Connected.",
     ),
 ];
 
@@ -137,7 +137,7 @@ const KAFKA_CLUSTER_WIDE: [Column; 2] = [
         "Poll-Interval",
         "string",
         ".spec.pollInterval",
-        "Time from one look to the next.",
+        "Time from one poll to the next.",
     ),
 ];
 
@@ -145,7 +145,7 @@ const AGE: Column = (
     "Age",
     "date",
     ".metadata.creationTimestamp",
-    "Time since the resource was made.",
+    "Time since the resource was created.",
 );
 
 pub(super) fn of_consumer_group() -> Vec<CustomResourceColumnDefinition> {

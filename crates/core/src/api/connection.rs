@@ -1,6 +1,6 @@
-//! How a connection to Kafka is protected and who logs in over it: the same block in a KafkaCluster
-//! and, beside `bootstrapServers`, in a ConsumerGroup. Passwords, keys and certificates are named
-//! here and never written here.
+//! The protection of a connection to Kafka and its login: the same block in a KafkaCluster and,
+//! beside `bootstrapServers`, in a ConsumerGroup. It names the objects that hold passwords, keys
+//! and certificates, and never contains them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::schema::{DNS_SUBDOMAIN, rule};
 
-/// What the keys of Secrets and ConfigMaps may be.
+/// The valid keys of Secrets and ConfigMaps.
 const KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
 
 /// The rules over `tls`, `sasl` and `allowInsecure` together, for the object that holds the three
@@ -28,23 +28,23 @@ pub(super) fn rules() -> [Value; 2] {
     ]
 }
 
-/// TLS. The empty object is enough where the brokers' certificates are signed by an authority that
-/// every system trusts.
+/// TLS settings. The empty object is enough if the brokers' certificates are signed by an authority
+/// that the operator's system trusts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// Authorities that may have signed the brokers' certificates. Absent: those that the
-    /// operator's system trusts.
+    /// CA certificates for the brokers' certificates. Absent: those that the operator's system
+    /// trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub trusted_certificates: Option<Vec<CertificateSource>>,
 
-    /// The certificate that Lagrange shows to the brokers (mutual TLS).
+    /// The certificate that Lagrange presents to the brokers (mutual TLS).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// Where certificates of authorities are: one or more in PEM, one after the other.
+/// The place of CA certificates: one or more in PEM, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -66,8 +66,8 @@ pub struct CertificateSource {
     pub key: String,
 }
 
-/// A client's certificate and its private key, both in PEM and in one Secret. The keys' defaults
-/// are those of a Strimzi KafkaUser; cert-manager writes `tls.crt` and `tls.key`.
+/// A client certificate and its private key, both in PEM and in one Secret. The default keys are
+/// those of a Strimzi KafkaUser; cert-manager writes `tls.crt` and `tls.key`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCertificate {
@@ -75,7 +75,7 @@ pub struct ClientCertificate {
     #[schemars(schema_with = "secret_name")]
     pub secret_name: String,
 
-    /// Key of the certificate, which may be followed by those that lead to its authority.
+    /// Key of the certificate, which may be followed by its intermediate certificates.
     #[serde(default = "user_crt")]
     #[schemars(schema_with = "key")]
     pub certificate_key: String,
@@ -86,7 +86,7 @@ pub struct ClientCertificate {
     pub private_key_key: String,
 }
 
-/// Who logs in, and how.
+/// The SASL login.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -102,8 +102,8 @@ pub struct ClientCertificate {
         "kerberos goes with mechanism: GSSAPI"),
 ]))]
 pub struct SaslSpec {
-    /// How one logs in: what the brokers' listener offers. AWS_MSK_IAM is Amazon MSK's own. GSSAPI
-    /// is Kerberos, which only an operator that is built with it has.
+    /// The SASL mechanism, which the brokers' listener must offer. AWS_MSK_IAM is specific to
+    /// Amazon MSK. GSSAPI is Kerberos, which only an operator that is built with it supports.
     pub mechanism: SaslMechanism,
 
     /// User name, with PLAIN and SCRAM.
@@ -111,7 +111,7 @@ pub struct SaslSpec {
     #[schemars(length(min = 1, max = 255))]
     pub username: Option<String>,
 
-    /// Instead of username: a Secret that has it.
+    /// Instead of username: the Secret that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username_secret: Option<UsernameRef>,
 
@@ -119,46 +119,45 @@ pub struct SaslSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret: Option<PasswordRef>,
 
-    /// With OAUTHBEARER: where a token is asked for, and who asks.
+    /// With OAUTHBEARER: the token endpoint and the client that requests a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth: Option<OauthSpec>,
 
-    /// With AWS_MSK_IAM: who signs, and for which region.
+    /// With AWS_MSK_IAM: the region, and the credentials to sign with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsSpec>,
 
-    /// With GSSAPI: whom one logs in at. Who logs in is the operator, by the keytab that it is
-    /// given.
+    /// With GSSAPI: the brokers' Kerberos service. The operator logs in with its own keytab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kerberos: Option<KerberosSpec>,
 }
 
-/// How one logs in, as Kafka's `sasl.mechanism`.
+/// The SASL mechanism, as in Kafka's `sasl.mechanism`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SaslMechanism {
-    /// User and password, sent as they are.
+    /// User and password, sent in plain text.
     #[serde(rename = "PLAIN")]
     Plain,
-    /// User and password, of which a proof is sent.
+    /// User and password; only a proof of the password is sent.
     #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256,
     /// The same with the longer hash.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
-    /// A token that an OAuth server gave out.
+    /// A token from an OAuth server.
     #[serde(rename = "OAUTHBEARER")]
     OauthBearer,
-    /// A request signed with an AWS access key, by which Amazon MSK finds the IAM identity. On the
-    /// wire it is OAUTHBEARER.
+    /// A request signed with an AWS access key, from which Amazon MSK derives the IAM identity. On
+    /// the wire it is OAUTHBEARER.
     #[serde(rename = "AWS_MSK_IAM")]
     AwsMskIam,
-    /// A Kerberos ticket, which the operator gets by a keytab of its own: for the namespaces that
+    /// A Kerberos ticket, which the operator gets with its own keytab: only in the namespaces that
     /// its `--ambient-identity-namespaces` names, and in builds with the feature `gssapi`.
     #[serde(rename = "GSSAPI")]
     Gssapi,
 }
 
-/// The Secret that has a user name.
+/// The Secret that holds a user name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsernameRef {
@@ -172,7 +171,7 @@ pub struct UsernameRef {
     pub key: String,
 }
 
-/// The Secret that has a password.
+/// The Secret that holds a password.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PasswordRef {
@@ -186,7 +185,7 @@ pub struct PasswordRef {
     pub key: String,
 }
 
-/// The Secret that has an OAuth client's secret.
+/// The Secret that holds the secret of an OAuth client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientSecretRef {
@@ -200,7 +199,7 @@ pub struct ClientSecretRef {
     pub key: String,
 }
 
-/// Tokens by OAuth's client credentials grant.
+/// Tokens from an OAuth server, by the client credentials grant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OauthSpec {
@@ -217,25 +216,25 @@ pub struct OauthSpec {
     /// The client's secret.
     pub client_secret: ClientSecretRef,
 
-    /// Scope that is asked for; several are separated by spaces.
+    /// Scope to request; several are separated by spaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub scope: Option<String>,
 
-    /// SASL extensions that go with the token, such as Confluent Cloud's logicalCluster and
+    /// SASL extensions to send with the token, such as Confluent Cloud's logicalCluster and
     /// identityPoolId.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "extensions")]
     pub extensions: Option<BTreeMap<String, String>>,
 
-    /// Authorities that may have signed the OAuth server's certificate. Absent: those that the
-    /// operator's system trusts.
+    /// CA certificates for the OAuth server's certificate. Absent: those that the operator's system
+    /// trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub trusted_certificates: Option<Vec<CertificateSource>>,
 }
 
-/// An identity of AWS.
+/// A region and an identity of AWS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsSpec {
@@ -244,18 +243,18 @@ pub struct AwsSpec {
         rule("self.matches('^[a-z]+(-[a-z]+)+-[0-9]{1,2}$')", "write a region of AWS, such as eu-central-1")]))]
     pub region: String,
 
-    /// The access key that signs. Absent: the role of the operator's own Pod (EKS Pod Identity or
-    /// IRSA), which may be used only in the namespaces that the operator's
-    /// --ambient-identity-namespaces names, by default its own.
+    /// The access key to sign with. Absent: the role of the operator's own Pod (EKS Pod Identity or
+    /// IRSA), which only the namespaces in the operator's --ambient-identity-namespaces may use, by
+    /// default only its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret: Option<AwsCredentialsRef>,
 }
 
-/// Kerberos.
+/// Kerberos settings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KerberosSpec {
-    /// First part of the brokers' principals, as Kafka's sasl.kerberos.service.name: kafka in
+    /// First part of the brokers' principals, as in Kafka's sasl.kerberos.service.name: kafka in
     /// kafka/broker.example.com@EXAMPLE.COM.
     #[serde(default = "kafka")]
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = [
@@ -263,7 +262,7 @@ pub struct KerberosSpec {
     pub service_name: String,
 }
 
-/// The Secret that has an access key of AWS.
+/// The Secret that holds an AWS access key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsCredentialsRef {
@@ -281,8 +280,8 @@ pub struct AwsCredentialsRef {
     #[schemars(schema_with = "key")]
     pub secret_access_key_key: String,
 
-    /// Key of the session token, which temporary credentials have. Whoever renews them writes the
-    /// Secret anew.
+    /// Key of the session token, which temporary credentials have. The Secret must be updated when
+    /// they are renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "key")]
     pub session_token_key: Option<String>,
@@ -348,7 +347,7 @@ fn key(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Names and values as RFC 7628 has them, less what is not printable. `auth` is the token's own.
+/// Names and values as in RFC 7628, in printable characters only. `auth` is reserved for the token.
 fn extensions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

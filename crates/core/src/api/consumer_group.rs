@@ -1,5 +1,5 @@
-//! `ConsumerGroup`: what a user asks for. Its rules are checked by the API server; nothing here
-//! decides anything.
+//! `ConsumerGroup`: what a user asks for. The API server checks its rules. No behaviour beyond
+//! defaults.
 
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -11,7 +11,7 @@ use super::{
     schema::{DNS_SUBDOMAIN, bootstrap_servers, rule},
 };
 
-/// Which consumer group is sized, what for, and within which bounds.
+/// The consumer group to scale, its objective and its bounds.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "lagrange.dev",
@@ -22,7 +22,7 @@ use super::{
     category = "lagrange",
     status = "ConsumerGroupStatus",
     derive = "PartialEq",
-    doc = "Keeps one Kafka consumer group at the size that its lag asks for, never at more replicas than can be assigned a partition, and says on itself what it did and why."
+    doc = "Scales the workload of one Kafka consumer group to the replicas that its objective needs, never to more than can be assigned a partition, and reports in its status what was done and why."
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -46,78 +46,78 @@ pub struct ConsumerGroupSpec {
     /// The workload whose replicas run the group's consumers. Always in this namespace.
     pub scale_target_ref: ScaleTargetRef,
 
-    /// Where Kafka is: exactly one of clusterRef and bootstrapServers.
+    /// The connection to Kafka: exactly one of clusterRef and bootstrapServers.
     pub kafka: KafkaSource,
 
-    /// The topics that count. Default: those that the group's members are assigned, or else those
-    /// that the group has committed offsets for. The partition limit is always over these and the
-    /// assigned ones together.
+    /// The topics whose lag counts. Default: the topics that the group's members are assigned, or,
+    /// without members, those in which the group has committed offsets. The partition limit always
+    /// covers these topics and the assigned ones together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "topics")]
     pub topics: Option<Vec<String>>,
 
-    /// Instead of topics: a regular expression that the whole name of a topic must match. Names are
-    /// listed once a minute; internal topics are left out. Syntax:
+    /// Instead of topics: a regular expression that must match the whole name of a topic. Topics
+    /// are listed once a minute; internal topics are left out. Syntax:
     /// <https://docs.rs/regex/latest/regex/#syntax>
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub topic_pattern: Option<String>,
 
-    /// Topics among those that count whose records wait on purpose, such as topics for retries: a
-    /// regular expression that the whole name must match. What waits there asks for no replicas and
-    /// is no delay. These topics count for the partition limit like the others, and with
-    /// minReplicas: 0 records in them wake the group and keep it awake. Where topics or
-    /// topicPattern is set, it has to have them, too. Syntax as with topicPattern.
+    /// A regular expression for the topics whose records wait on purpose, such as retry topics; it
+    /// must match the whole name. Records in these topics ask for no replicas and do not count as
+    /// delay. The topics count for the partition limit like the others, and with minReplicas: 0 a
+    /// record in them wakes the group and keeps it awake. If topics or topicPattern is set, it must
+    /// include them. Syntax as for topicPattern.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub delayed_topic_pattern: Option<String>,
 
-    /// Never fewer replicas than this. 0: the group sleeps when there is nothing to do; needs
-    /// topics or topicPattern.
+    /// The minimum number of replicas. With 0 the group is scaled to zero when there is nothing to
+    /// read; this needs topics or topicPattern.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 10_000))]
     pub min_replicas: i32,
 
-    /// Never more replicas than this. Absent: only the partition limit holds, which always does.
+    /// The maximum number of replicas. The partition limit always applies as well; if this is
+    /// absent, it is the only limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_replicas: Option<i32>,
 
-    /// What the group is sized for.
+    /// What to scale by: exactly one of maxDelay and lagPerReplica.
     pub objective: Objective,
 
-    /// How close together actions may come: each one makes the group rebalance, and a rebalancing
-    /// group stands still.
+    /// The least times between actions. Each action makes the group rebalance, and consumption
+    /// pauses during a rebalance.
     #[serde(default)]
     pub pacing: Pacing,
 
-    /// Auto scales; DryRun decides and reports, and changes nothing.
+    /// Auto scales. DryRun decides and reports, and changes nothing.
     #[serde(default)]
     pub mode: Mode,
 
-    /// Consumers that one replica runs. The partition limit is the number of partitions divided by
-    /// this, rounded up.
+    /// The number of consumers that one replica runs. The partition limit is the number of
+    /// partitions divided by this, rounded up.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000))]
     pub threads_per_replica: i32,
 
-    /// The consumers' own `auto.offset.reset`. It says how a partition without a committed offset
-    /// counts: Latest as read, Earliest as unread from its beginning.
+    /// The consumers' own `auto.offset.reset`. It decides how a partition without a committed
+    /// offset counts. Latest: as read. Earliest: as unread from its beginning.
     #[serde(default)]
     pub auto_offset_reset: AutoOffsetReset,
 
-    /// The consumers' own `isolation.level`. It says up to which offset they can read:
-    /// ReadCommitted up to the last stable offset, so that an open transaction is no lag.
+    /// The consumers' own `isolation.level`. It decides up to which offset they can read. With
+    /// ReadCommitted that is the last stable offset, so an open transaction does not count as lag.
     #[serde(default)]
     pub isolation_level: IsolationLevel,
 
-    /// A floor for the time in which Kafka cannot be read. Absent: the group keeps the size that it
-    /// has.
+    /// The replicas to hold at least while Kafka cannot be read. Absent: the group keeps its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
 }
 
-/// The workload to scale: anything with a scale subresource, such as a Deployment or a StatefulSet.
+/// The workload to scale: any kind with a scale subresource, such as a Deployment or a StatefulSet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleTargetRef {
@@ -139,38 +139,39 @@ pub struct ScaleTargetRef {
     pub name: String,
 }
 
-/// Where Kafka is: exactly one of clusterRef and bootstrapServers.
+/// The connection to Kafka: exactly one of clusterRef and bootstrapServers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = source_rules()))]
 pub struct KafkaSource {
-    /// A KafkaCluster, shared by many groups.
+    /// A KafkaCluster resource, which many groups can share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_ref: Option<ClusterRef>,
 
-    /// Brokers to begin with, as host:port; the others are learnt from them.
+    /// Brokers to connect to first, as host:port. They name the other brokers of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bootstrap_servers")]
     pub bootstrap_servers: Option<Vec<String>>,
 
-    /// TLS, with bootstrapServers. Absent: the connection is not encrypted. {}: it is, and the
-    /// brokers are known by what the system trusts.
+    /// TLS settings, with bootstrapServers. Absent: the connection is not encrypted. {}: it is
+    /// encrypted, and the brokers' certificates are checked against the authorities that the
+    /// operator's system trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 
-    /// Who logs in, and how, with bootstrapServers. Absent: nobody does, or the client's
-    /// certificate says who.
+    /// The SASL login, with bootstrapServers. Absent: no login, or the client certificate
+    /// identifies the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslSpec>,
 
-    /// Allows, with bootstrapServers, what shows a password or token to the network: PLAIN,
-    /// OAUTHBEARER and AWS_MSK_IAM without tls, and tokens over http.
-    // Not written where it is false: beside a clusterRef it has no place.
+    /// With bootstrapServers: allows logins that show a password or token to the network. These are
+    /// PLAIN, OAUTHBEARER and AWS_MSK_IAM without tls, and tokens over http.
+    // Not serialised when false: a rule rejects it beside clusterRef.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_insecure: bool,
 }
 
-/// Names a KafkaCluster.
+/// A reference to a KafkaCluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterRef {
@@ -179,49 +180,49 @@ pub struct ClusterRef {
         rule(DNS_SUBDOMAIN, "write the name of a KafkaCluster: lower case letters, digits, '-' and '.'")]))]
     pub name: String,
 
-    /// Namespace of the KafkaCluster. Default: this resource's own. Another one must allow this
-    /// namespace.
+    /// Namespace of the KafkaCluster. Default: this resource's own. A KafkaCluster in another
+    /// namespace must allow this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), extend("x-kubernetes-validations" = [
         rule(DNS_SUBDOMAIN, "write the name of a namespace: lower case letters, digits and '-'")]))]
     pub namespace: Option<String>,
 }
 
-/// What the group is sized for.
+/// What to scale by: exactly one of maxDelay and lagPerReplica.
 ///
-/// An object of optional fields of which one is set, so that other objectives can join without a
-/// new version.
+/// An object of optional fields of which exactly one is set, so that other objectives can be added
+/// without a new version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule("has(self.maxDelay) != has(self.lagPerReplica)",
         "set exactly one of maxDelay, how long a record may wait, and lagPerReplica, how many messages behind one replica may be")]))]
 pub struct Objective {
-    /// No record waits longer than this, from being written until it is consumed and committed: 1s
-    /// to 24h. What one replica can do is measured, and the delay is predicted; the group grows
-    /// when waiting would cost more than the rebalance.
+    /// No record waits longer than this from the time it is written until it is consumed and
+    /// committed: 1s to 24h. The capacity of a replica is measured and the delay is predicted. The
+    /// group grows when waiting would cost more than the rebalance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
-    /// Messages behind for which one replica is wanted, like KEDA's lagThreshold: the group grows
-    /// when its lag is more than this times its replicas.
+    /// The lag, in records, for which one replica is wanted, like KEDA's lagThreshold. The group
+    /// grows when its lag is more than this times its replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub lag_per_replica: Option<i64>,
 }
 
-/// How close together actions may come. Kept across restarts, and over both directions.
+/// The least times between actions. They hold across restarts and for both directions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Pacing {
     /// Least time between any two actions, in either direction.
     pub min_interval: Duration,
-    /// Least time from any action to a scale-down. The longer of this and minInterval holds.
+    /// Least time from any action to a scale-down. The longer of this and minInterval applies.
     pub min_scale_down_interval: Duration,
     /// How long an action may take to settle (replicas ready, members joined, group stable) before
-    /// it is reported, and how long a rollout is waited for.
+    /// it is reported as overdue, and how long to wait for a rollout.
     pub settle_timeout: Duration,
-    /// How long nothing must arrive and nothing be unread before a group with minReplicas 0 is put
-    /// to sleep.
+    /// With minReplicas 0: how long no record must arrive and none be unread before the group is
+    /// scaled to zero.
     pub scale_to_zero_delay: Duration,
 }
 
@@ -236,7 +237,7 @@ impl Default for Pacing {
     }
 }
 
-/// Whether decisions are acted on.
+/// Whether decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
     /// Scales.
@@ -259,22 +260,22 @@ pub enum AutoOffsetReset {
 /// The consumers' `isolation.level`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum IsolationLevel {
-    /// Everything up to the high watermark can be read.
+    /// Consumers read up to the high watermark.
     #[default]
     ReadUncommitted,
-    /// Only what is before the last stable offset can be read.
+    /// Consumers read only up to the last stable offset.
     ReadCommitted,
 }
 
-/// A floor for the time in which Kafka cannot be read. It raises the group once, within its last
-/// known limit, and never lowers it.
+/// The replicas to hold at least while Kafka cannot be read. The group is raised once, within its
+/// last known limit, and never lowered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
-    /// Replicas to have then.
+    /// Replicas to raise the group to.
     #[schemars(range(min = 1, max = 10_000))]
     pub replicas: i32,
-    /// How long Kafka must have been unreadable.
+    /// How long Kafka must be unreadable before the group is raised.
     #[serde(default = "five_minutes")]
     pub after: Duration,
 }

@@ -7,12 +7,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Hours, minutes, seconds, milliseconds, each at most once and in this order. The digits are
-/// limited so that the API server's own `duration()` cannot overflow on anything that passes.
+/// limited so that the API server's own `duration()` cannot overflow on a text that matches.
 const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,8}ms)?$";
-/// Longest text that the schema lets through (TELL-33).
+/// Longest text that the schema accepts (TELL-33).
 const MAX_LENGTH: usize = 16;
-/// From the largest unit to the smallest: its name, its milliseconds, and how many digits may stand
-/// before it.
+/// From the largest unit to the smallest: its name, its milliseconds, and the most digits before
+/// it.
 const UNITS: [(&str, u64, usize); 4] = [
     ("h", 3_600_000, 6),
     ("m", 60_000, 6),
@@ -26,7 +26,7 @@ pub struct Duration {
     millis: u64,
 }
 
-/// Why a text is no [`Duration`].
+/// Why a text is not a [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Not numbers with the units h, m, s and ms in this order.
@@ -45,7 +45,7 @@ impl Duration {
         millis: 24 * 3_600_000,
     };
 
-    /// Of so many seconds, moved into the bounds; for constants.
+    /// From seconds, clamped to the bounds; for constants.
     pub const fn from_secs(seconds: u64) -> Self {
         let millis = seconds.saturating_mul(1_000);
         if millis < Self::MIN.millis {
@@ -156,9 +156,8 @@ impl JsonSchema for Duration {
     }
 }
 
-/// The schema of a duration within bounds. One rule says both what it looks like and how long it
-/// may be, so that a mistake is answered with one sentence; the pattern beside it is for tools that
-/// know no CEL.
+/// The schema of a duration within bounds. One rule checks both format and bounds, so that a
+/// mistake gets one message; the pattern beside it is for tools without CEL.
 pub(super) fn bounded(min: Duration, max: Duration, examples: &str) -> Schema {
     json_schema!({
         "type": "string",

@@ -1,5 +1,5 @@
-//! `KafkaCluster`: a connection that many groups share, and whom it is shared with. No behaviour
-//! beyond validation and defaults.
+//! `KafkaCluster`: a connection that many groups share, and the namespaces that may use it. No
+//! behaviour beyond validation and defaults.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
@@ -11,7 +11,7 @@ use super::{
     schema::{DNS_SUBDOMAIN, bootstrap_servers, default_if_unreadable, rule},
 };
 
-/// How to reach the cluster, how often to look at it, and who may use it.
+/// How to connect to the cluster, how often to poll it, and which namespaces may use it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "lagrange.dev",
@@ -22,26 +22,26 @@ use super::{
     category = "lagrange",
     status = "KafkaClusterStatus",
     derive = "PartialEq",
-    doc = "A Kafka cluster that many ConsumerGroups share: of its own namespace, or of others that allowedNamespaces names."
+    doc = "The connection to a Kafka cluster, shared by ConsumerGroups of its own namespace and of others that allowedNamespaces allows."
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = connection::rules()))]
 pub struct KafkaClusterSpec {
-    /// Brokers to begin with, as host:port; the others are learnt from them.
+    /// Brokers to connect to first, as host:port. They name the other brokers of the cluster.
     #[schemars(schema_with = "bootstrap_servers")]
     pub bootstrap_servers: Vec<String>,
 
-    /// TLS. Absent: the connection is not encrypted. {}: it is, and the brokers are known by what
-    /// the system trusts.
+    /// TLS settings. Absent: the connection is not encrypted. {}: it is encrypted, and the brokers'
+    /// certificates are checked against the authorities that the operator's system trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 
-    /// Who logs in, and how. Absent: nobody does, or the client's certificate says who.
+    /// The SASL login. Absent: no login, or the client certificate identifies the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslSpec>,
 
-    /// Allows what shows a password or token to the network: PLAIN, OAUTHBEARER and AWS_MSK_IAM
-    /// without tls, and tokens over http.
+    /// Allows logins that show a password or token to the network. These are PLAIN, OAUTHBEARER and
+    /// AWS_MSK_IAM without tls, and tokens over http.
     #[serde(default)]
     pub allow_insecure: bool,
 
@@ -49,7 +49,7 @@ pub struct KafkaClusterSpec {
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
 
-    /// Time from one look at all groups to the next. The law is made for 15s.
+    /// Time from one poll of all groups to the next. The autoscaling rules are tuned for 15s.
     #[serde(default = "fifteen_seconds")]
     #[schemars(schema_with = "poll_interval")]
     pub poll_interval: Duration,
@@ -72,38 +72,38 @@ pub struct AllowedNamespaces {
     #[serde(default)]
     pub from: NamespacesFrom,
 
-    /// Names of the namespaces that are allowed, besides its own. Only with from: Names.
+    /// Names of the namespaces that are allowed, in addition to its own. Only with from: Names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "namespace_names")]
     pub names: Option<Vec<String>>,
 
-    /// Labels of the namespaces that are allowed, besides its own. Only with from: Selector.
+    /// Labels of the namespaces that are allowed, in addition to its own. Only with from: Selector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_selector")]
     pub selector: Option<LabelSelector>,
 
-    /// What the group ids of ConsumerGroups of other namespaces must begin with: one of these.
-    /// Absent: any group id.
+    /// Prefixes for other namespaces: the group ids of their ConsumerGroups must begin with one of
+    /// these. Absent: any group id is allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "group_id_prefixes")]
     pub group_id_prefixes: Option<Vec<String>>,
 }
 
-/// How namespaces are allowed.
+/// Which namespaces are allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum NamespacesFrom {
-    /// Only the KafkaCluster's own.
+    /// Only the KafkaCluster's own namespace.
     #[default]
     Same,
-    /// Every one.
+    /// Every namespace.
     All,
-    /// Its own and those that are named.
+    /// Its own namespace and those that are named.
     Names,
-    /// Its own and those whose labels match.
+    /// Its own namespace and those whose labels match.
     Selector,
 }
 
-/// What the last looks at the cluster found.
+/// The result of the last polls of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KafkaClusterStatus {
@@ -138,7 +138,7 @@ pub struct KafkaClusterStatus {
     #[schemars(range(min = 0))]
     pub groups: Option<i32>,
 
-    /// Connected.
+    /// The condition Connected.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Vec::is_empty"
@@ -187,7 +187,7 @@ fn label_selector(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-map-type": "atomic",
         "properties": {
             "matchLabels": {
-                "description": "Labels that must all be there.",
+                "description": "Labels that must all be present.",
                 "type": "object",
                 "maxProperties": 64,
                 "additionalProperties": { "type": "string", "maxLength": 63 },
@@ -203,7 +203,7 @@ fn label_selector(_: &mut SchemaGenerator) -> Schema {
                     "properties": {
                         "key": { "description": "Key of the label.", "type": "string", "minLength": 1, "maxLength": 317 },
                         "operator": {
-                            "description": "In and NotIn: the value is (not) one of values. Exists and DoesNotExist: the label is (not) there.",
+                            "description": "In and NotIn: the value is (not) one of values. Exists and DoesNotExist: the label is (not) present.",
                             "type": "string",
                             "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
                         },

@@ -1,5 +1,5 @@
 //! The custom resources as Rust types: what users write and read. Defaults and validation, no other
-//! behaviour; knows no other room.
+//! behaviour. Depends on no other module.
 
 mod columns;
 pub mod condition;
@@ -37,22 +37,22 @@ pub const GROUP: &str = "lagrange.dev";
 /// The version of it that this operator reads and writes.
 pub const VERSION: &str = "v1alpha1";
 
-/// Annotations on a ConsumerGroup: a hand on the brake that Git does not see (ACT-10).
+/// Annotations on a ConsumerGroup that pause it without a change to its manifest (ACT-10).
 pub mod annotations {
-    /// `"true"` holds every action.
+    /// `"true"` stops all actions.
     pub const PAUSED: &str = "lagrange.dev/paused";
-    /// A number of replicas to go to, and hold there. Wins over [`PAUSED`].
+    /// A number of replicas to scale to and to hold. Takes precedence over [`PAUSED`].
     pub const PAUSED_REPLICAS: &str = "lagrange.dev/paused-replicas";
-    /// `"true"` holds scale-downs.
+    /// `"true"` stops scale-downs.
     pub const PAUSED_SCALE_IN: &str = "lagrange.dev/paused-scale-in";
-    /// `"true"` holds scale-ups.
+    /// `"true"` stops scale-ups.
     pub const PAUSED_SCALE_OUT: &str = "lagrange.dev/paused-scale-out";
-    /// What all of them begin with, and most ways to misspell them: one that begins so and means
-    /// nothing pauses too.
+    /// The prefix of all of them, and of most misspellings: an unknown annotation with this prefix
+    /// pauses too.
     pub const PAUSE_PREFIX: &str = "lagrange.dev/pause";
 }
 
-/// The definitions of both kinds, as a cluster is given them. More than the derived `crd()`:
+/// The definitions of both kinds, as they are applied to a cluster: the derived `crd()` with
 /// finished schemas and columns.
 pub fn definitions() -> [CustomResourceDefinition; 2] {
     [

@@ -15,8 +15,11 @@ const HEAD: &str = "\
 
 # API reference
 
-Group `lagrange.dev`, version `v1alpha1`. `kubectl explain consumergroup.spec` and so on say the same.
-Durations are written as `90s`, `1m30s` or `2h`; their units are h, m, s and ms, in this order. What is not marked *required* can be left out.
+The fields, columns, annotations, conditions and reasons of the resources. Group `lagrange.dev`,
+version `v1alpha1`. `kubectl explain consumergroup.spec` and so on show the same.
+
+Durations are written as `90s`, `1m30s` or `2h`; their units are h, m, s and ms, in this order.
+Fields that are not marked *required* can be left out.
 ";
 
 /// `make crds` sets UPDATE.
@@ -73,7 +76,7 @@ fn reference() -> String {
     for definition in definitions() {
         kind(&mut text, &definition);
     }
-    text.push_str("\n## Annotations of a ConsumerGroup\n\nA hand on the brake that Git does not see. A value that is not understood pauses, and is reported; so does any other name that begins with `lagrange.dev/pause`.\n\n| annotation | meaning |\n|---|---|\n");
+    text.push_str("\n## Annotations of a ConsumerGroup\n\nThey pause a group without a change to its manifest. A value that cannot be interpreted pauses, and is reported; so does any other annotation that begins with `lagrange.dev/pause`.\n\n| annotation | meaning |\n|---|---|\n");
     for (name, meaning) in constants(include_str!("mod.rs"), "annotations")
         .iter()
         .filter(|(name, _)| name.contains("paused"))

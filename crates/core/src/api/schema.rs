@@ -1,5 +1,5 @@
-//! Words that the schemas of both kinds share: CEL rules, and what Kubernetes wants said
-//! differently from JSON Schema. Pure.
+//! Helpers that the schemas of both kinds share: CEL rules, and what Kubernetes expects differently
+//! from JSON Schema. Pure.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, JSONSchemaProps,
@@ -9,18 +9,18 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-/// The names of objects: these reach paths of requests, so that nothing else may pass.
+/// The valid names of objects. They become part of request paths, so nothing else may pass.
 pub(super) const DNS_SUBDOMAIN: &str = "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')";
 
-/// A rule that the API server checks on every write, and what it answers when the rule is broken:
-/// what to write instead.
+/// A rule that the API server checks on every write, and its answer when the rule is broken: what
+/// to write instead.
 pub(super) fn rule(cel: &str, message: &str) -> Value {
     json!({ "rule": cel, "message": message })
 }
 
-/// Reads a part of a status leniently: what an older or newer operator left and this one cannot
-/// read counts as absent. Otherwise one odd value would make the whole object unreadable, and the
-/// group unmanaged (KEEP-27).
+/// Reads a part of a status leniently: a value of an older or newer operator that this one cannot
+/// read is treated as absent. Otherwise one such value would make the whole object unreadable, and
+/// the group unmanaged (KEEP-27).
 pub(super) fn default_if_unreadable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -31,7 +31,7 @@ where
 }
 
 /// The schema of bootstrap servers, the same in both kinds. Names, addresses and IPv6 in brackets;
-/// no scheme and no comma, since librdkafka would read either as something else than one broker.
+/// no scheme and no comma, because librdkafka would not read either as one broker.
 pub(super) fn bootstrap_servers(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -50,8 +50,7 @@ pub(super) fn bootstrap_servers(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Finishes a derived definition: an absent field is left out, never `null` (so that `has()` in a
-/// rule means what it says), integers have bounds in place of formats, and `kubectl get` has its
-/// columns.
+/// rule is reliable), integers have bounds instead of formats, and `kubectl get` has its columns.
 pub(super) fn finish(
     mut definition: CustomResourceDefinition,
     columns: &[CustomResourceColumnDefinition],
@@ -102,7 +101,7 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// A status says what was found; the API server has nothing to add.
+/// A status contains only what was found: the API server must not add defaults.
 fn without_defaults(schema: &mut JSONSchemaProps) {
     schema.default = None;
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
@@ -117,7 +116,7 @@ fn without_defaults(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Source lines end where the editor wants; `kubectl explain` folds for itself.
+/// Joins source lines, because `kubectl explain` wraps by itself.
 fn one_line_per_paragraph(text: &str) -> String {
     text.split("\n\n")
         .map(|paragraph| paragraph.replace('\n', " "))

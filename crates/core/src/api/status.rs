@@ -1,6 +1,6 @@
-//! The status of a `ConsumerGroup`: what a user reads. Words are plain strings and every part is
-//! read leniently, so that what another version of the operator left never makes an object
-//! unreadable.
+//! The status of a `ConsumerGroup`: what a user reads. Enumerations are plain strings and every
+//! part is read leniently, so that a status of another version of the operator never makes an
+//! object unreadable.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,7 +15,7 @@ use super::{
 /// Actions that `history` keeps.
 pub const MAX_HISTORY: usize = 10;
 
-/// What Lagrange last saw, decided and did.
+/// The last observation, decision and actions of Lagrange.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerGroupStatus {
@@ -34,7 +34,7 @@ pub struct ConsumerGroupStatus {
     )]
     pub group: Option<GroupStatus>,
 
-    /// Partitions that the group reads, over all its topics.
+    /// Partitions that the group reads, in all its topics together.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Option::is_none"
@@ -42,21 +42,21 @@ pub struct ConsumerGroupStatus {
     #[schemars(range(min = 0))]
     pub partitions: Option<i32>,
 
-    /// How far the group is behind, in messages.
+    /// How far the group is behind, in records and in time.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Option::is_none"
     )]
     pub lag: Option<LagStatus>,
 
-    /// Messages per second.
+    /// Records per second.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Option::is_none"
     )]
     pub rate: Option<RateStatus>,
 
-    /// The sizes: what the target has, what it should have, and what bounds it.
+    /// The replicas that the target has, those that it should have, and their limit.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Option::is_none"
@@ -85,8 +85,8 @@ pub struct ConsumerGroupStatus {
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<ScaleRecord>,
 
-    /// What Lagrange must remember across a restart. Its own notes; not for people or programs to
-    /// build on.
+    /// What Lagrange must remember across a restart. Internal: people and programs should not rely
+    /// on it.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Option::is_none"
@@ -94,7 +94,7 @@ pub struct ConsumerGroupStatus {
     #[schemars(schema_with = "opaque")]
     pub memory: Option<Value>,
 
-    /// Ready, LagKnown, AbleToScale, ScalingLimited and Healthy.
+    /// The conditions Ready, LagKnown, AbleToScale, ScalingLimited and Healthy.
     #[serde(
         deserialize_with = "default_if_unreadable",
         skip_serializing_if = "Vec::is_empty"
@@ -115,14 +115,14 @@ pub struct GroupStatus {
     /// Its rebalance protocol: Classic, or Consumer (KIP-848).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// How it hands out partitions, such as range, cooperative-sticky or uniform.
+    /// Its assignor, such as range, cooperative-sticky or uniform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assignor: Option<String>,
-    /// Its members.
+    /// The number of its members.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub members: Option<i32>,
-    /// Members that have no partition.
+    /// The number of its members that have no partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub idle_members: Option<i32>,
@@ -131,53 +131,54 @@ pub struct GroupStatus {
     pub coordinator: Option<i32>,
 }
 
-/// How far the group is behind, in messages and in time. Two significant digits: a number that
-/// changes with every message would be written with every look.
+/// How far the group is behind, in records and in time. Numbers have two significant digits: an
+/// exact number changes with every record and would be written with every poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LagStatus {
-    /// Over all partitions. Absent while a partition is unknown.
+    /// Lag of all partitions together. Absent while a partition is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub total: Option<i64>,
-    /// Of the partition that is furthest behind.
+    /// Lag of the partition that is furthest behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max: Option<i64>,
     /// The partition that is furthest behind, as topic-partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_partition: Option<String>,
-    /// Age of the oldest message that is not consumed, such as 42s, without the
-    /// partitions that replicas cannot help.
+    /// Age of the oldest record that is not consumed, such as 42s. Partitions that more replicas
+    /// cannot help are left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<String>,
-    /// Partitions whose lag is not known. Unknown is not zero: no scale-down while there are any.
+    /// The number of partitions whose lag is unknown. Unknown is not zero: there is no scale-down
+    /// while there are any.
     #[schemars(range(min = 0))]
     pub unknown_partitions: i32,
-    /// Partitions that do not move although they have lag and an owner, as topic-partition; the
-    /// first eight. They are left out of the demand.
+    /// The first eight stuck partitions, as topic-partition: they have lag and an owner, but their
+    /// commit does not move. They ask for no replicas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub stuck_partitions: Vec<String>,
 }
 
-/// Messages per second, as quantities: `1250m` is one and a quarter.
+/// Records per second, as quantities: `1250m` is one and a quarter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RateStatus {
-    /// Written to the group's topics.
+    /// Records per second that are written to the group's topics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub produced: Option<String>,
-    /// Committed by the group.
+    /// Records per second that the group commits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed: Option<String>,
-    /// What one replica can consume: measured while it had a backlog, under `objective.maxDelay`
-    /// also bracketed from what it did without one.
+    /// Records per second that one replica can consume, measured while it had a backlog. Under
+    /// `objective.maxDelay` it may also be estimated from its rate without a backlog.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_replica: Option<String>,
 }
 
-/// The sizes: what the target has, what it should have, and what bounds it.
+/// The replicas that the target has, those that it should have, and their limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicasStatus {
@@ -189,7 +190,7 @@ pub struct ReplicasStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ready: Option<i32>,
-    /// Replicas that the group needs within its limits.
+    /// Replicas that the group needs, within its limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub desired: Option<i32>,
@@ -197,62 +198,61 @@ pub struct ReplicasStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub limit: Option<i32>,
-    /// What sets that limit: Partitions, or MaxReplicas.
+    /// What sets the limit: Partitions or MaxReplicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<String>,
 }
 
-/// The last decision. `time` is when it began, not when it was last taken: a hold that lasts is one
-/// decision.
+/// The last decision. `time` is when it was first made: a hold that lasts is one decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DecisionStatus {
-    /// When this decision began.
+    /// When this decision was first made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// What was decided: ScaleUp, ScaleDown or Hold.
+    /// The decision: ScaleUp, ScaleDown or Hold.
     pub action: String,
-    /// Replicas before.
+    /// Replicas before the action.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub from: Option<i32>,
-    /// Replicas decided on.
+    /// Replicas after the action.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub to: Option<i32>,
-    /// One word for why.
+    /// The reason, as one word.
     pub reason: String,
-    /// Why, with the numbers that it was decided on.
+    /// The reason in words, with the numbers behind the decision.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = MAX_MESSAGE))]
     pub message: String,
-    /// When the next action may come.
+    /// When the next action may follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<String>,
 }
 
-/// One action: the target's replicas were set.
+/// One action: a change of the target's replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScaleRecord {
-    /// When.
+    /// When the action was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// Replicas before.
+    /// Replicas before the action.
     #[schemars(range(min = 0))]
     pub from: i32,
-    /// Replicas after.
+    /// Replicas after the action.
     #[schemars(range(min = 0))]
     pub to: i32,
-    /// One word for why.
+    /// The reason, as one word.
     pub reason: String,
     /// How long it took until replicas were ready, members had joined and the group was stable.
-    /// Absent while it has not.
+    /// Absent until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled_after: Option<String>,
 }
 
-/// A rate in thousandths of messages per second, as a quantity in its canonical form: `1250m`, `2`.
+/// A rate in thousandths of records per second, as a quantity in its canonical form: `1250m`, `2`.
 pub fn milli_quantity(milli: i64) -> String {
     if milli % 1_000 == 0 {
         (milli / 1_000).to_string()
@@ -261,7 +261,7 @@ pub fn milli_quantity(milli: i64) -> String {
     }
 }
 
-/// Thousandths that a quantity of [`milli_quantity`] stands for.
+/// The thousandths that a quantity of [`milli_quantity`] represents.
 pub fn milli_of(quantity: &str) -> Option<i64> {
     match quantity.strip_suffix('m') {
         Some(milli) => milli.parse().ok(),
@@ -269,7 +269,7 @@ pub fn milli_of(quantity: &str) -> Option<i64> {
     }
 }
 
-/// An object whose fields are nobody's business but its writer's (KEEP-27).
+/// An object whose fields only its writer interprets (KEEP-27).
 fn opaque(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }

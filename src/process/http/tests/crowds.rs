@@ -1,4 +1,4 @@
-//! The server behind a real port, and clients that mean it harm.
+//! The server behind a real port, with many and hostile clients.
 
 use std::{
     io::{Read as _, Write as _},
@@ -14,10 +14,10 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::process::http::exposition::Exposition;
 
-/// How long anything may take that takes milliseconds on an idle machine.
+/// Timeout for anything that takes milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Deadlines so short that a test sees them pass, or so long that it never does.
+/// Limits with deadlines that pass within a test, or never do.
 fn limits(head: Duration, idle: Duration, answer: Duration) -> Limits {
     Limits {
         head,
@@ -49,7 +49,7 @@ impl Server {
         Self::with(limits, 0)
     }
 
-    /// A server whose `/metrics` is so many bytes long.
+    /// A server whose `/metrics` is `length` bytes long.
     fn with(limits: Limits, length: usize) -> Self {
         let mut gates = ReadinessBuilder::default();
         gates.gate("Kubernetes API server").open();
@@ -80,7 +80,7 @@ impl Server {
 
     fn connect_from(&self, source: Ipv4Addr) -> TcpStream {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // What a client that does not read takes from us without reading.
+        // Small, so that a client that does not read receives little.
         socket.set_recv_buffer_size(16 * 1024).unwrap();
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
         socket.connect(&self.address.into()).unwrap();
@@ -95,7 +95,7 @@ impl Server {
         stream
     }
 
-    /// The first line of the answer to a client of its own.
+    /// The status line of the response to a new client.
     fn get(&self, path: &str) -> String {
         let mut stream = self.says(&format!(
             "GET {path} HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n"
@@ -129,7 +129,7 @@ impl Server {
     }
 }
 
-/// All that comes until the server closes, or resets, the connection.
+/// Everything received until the server closes, or resets, the connection.
 fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
@@ -140,7 +140,7 @@ fn rest(stream: &mut TcpStream) -> String {
     }
 }
 
-/// One whole answer of a connection that stays open.
+/// One whole response of a connection that stays open.
 fn one(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut byte = [0];
@@ -157,14 +157,14 @@ fn one(stream: &mut TcpStream) -> String {
     head + &String::from_utf8(body).unwrap()
 }
 
-/// What ten thousand groups come to.
+/// Bytes of `/metrics` for ten thousand groups.
 const LARGE: usize = 20 * 1024 * 1024;
 
 const HALF: &str = "GET /metrics HTTP/1.1\r\nHost: it\r\n";
 const WHOLE: &str = "GET /healthz HTTP/1.1\r\nHost: it\r\n\r\n";
 
 #[test]
-fn half_requests_of_one_address_hold_a_part_of_the_places_and_no_probe_back() {
+fn half_requests_of_one_address_are_bounded_and_do_not_block_probes() {
     let server = Server::start(limits(never(), never(), never()));
     let mut held = Vec::new();
     for _ in 0..300 {
@@ -177,7 +177,7 @@ fn half_requests_of_one_address_hold_a_part_of_the_places_and_no_probe_back() {
 }
 
 #[test]
-fn half_requests_of_many_addresses_hold_all_places_and_no_probe_back() {
+fn half_requests_of_many_addresses_do_not_block_probes() {
     let server = Server::start(limits(never(), never(), never()));
     let mut held = Vec::new();
     for each in 0..300_u16 {
@@ -197,18 +197,18 @@ fn half_requests_of_many_addresses_hold_all_places_and_no_probe_back() {
 #[case::nothing("")]
 #[case::half_a_request(HALF)]
 #[case::the_beginning_of_tls("\u{16}\u{3}\u{1}\u{2}")]
-fn a_client_that_sends_no_whole_request_is_let_go(#[case] sent: &str) {
+fn a_client_without_a_whole_request_is_disconnected(#[case] sent: &str) {
     let server = Server::start(limits(soon(), never(), never()));
     rest(&mut server.says(sent));
     server.until_connected(0);
 }
 
 #[test]
-fn a_head_that_comes_byte_by_byte_has_the_deadline_of_one_that_comes_at_once() {
+fn a_head_sent_byte_by_byte_has_the_same_deadline() {
     let server = Server::start(limits(soon(), never(), never()));
     let mut stream = server.connect();
     let began = Instant::now();
-    // The server resets the connection at last.
+    // In the end the server resets the connection.
     while stream.write_all(b"x").is_ok() {
         assert!(began.elapsed() < PATIENCE, "still listening");
         thread::sleep(Duration::from_millis(10));
@@ -217,7 +217,7 @@ fn a_head_that_comes_byte_by_byte_has_the_deadline_of_one_that_comes_at_once() {
 }
 
 #[test]
-fn a_second_request_that_comes_byte_by_byte_has_the_deadline_of_the_first() {
+fn a_second_head_sent_byte_by_byte_has_the_same_deadline() {
     let server = Server::start(limits(soon(), never(), never()));
     let mut stream = server.says(WHOLE);
     assert!(one(&mut stream).ends_with("alive\n"));
@@ -229,7 +229,7 @@ fn a_second_request_that_comes_byte_by_byte_has_the_deadline_of_the_first() {
 }
 
 #[test]
-fn a_connection_is_used_again_and_closed_when_nobody_does() {
+fn a_connection_is_reused_and_closed_when_idle() {
     let server = Server::start(limits(never(), soon(), never()));
     let mut stream = server.says(WHOLE);
     assert!(one(&mut stream).ends_with("alive\n"));
@@ -239,7 +239,7 @@ fn a_connection_is_used_again_and_closed_when_nobody_does() {
 }
 
 #[test]
-fn a_kept_connection_outlives_the_deadline_of_heads() {
+fn an_idle_connection_outlives_the_deadline_of_heads() {
     let server = Server::start(limits(soon(), never(), never()));
     let mut stream = server.says(WHOLE);
     one(&mut stream);
@@ -249,7 +249,7 @@ fn a_kept_connection_outlives_the_deadline_of_heads() {
 }
 
 #[test]
-fn requests_in_one_go_are_answered_in_turn() {
+fn pipelined_requests_are_answered_in_order() {
     let server = Server::start(limits(never(), never(), never()));
     let mut stream = server.says(&WHOLE.repeat(50));
     for _ in 0..50 {
@@ -258,18 +258,18 @@ fn requests_in_one_go_are_answered_in_turn() {
 }
 
 #[test]
-fn requests_in_one_go_whose_answers_nobody_reads_are_given_up() {
+fn pipelined_requests_with_unread_responses_are_disconnected() {
     let server = Server::start(limits(never(), never(), soon()));
     let mut stream = server.connect();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    // Far more than the kernel takes on both sides.
+    // Far more than the kernel buffers on both sides.
     while stream.write_all(WHOLE.repeat(100).as_bytes()).is_ok() {}
     server.until_connected(0);
 }
 
 #[test]
-fn a_client_that_never_reads_a_large_answer_is_let_go_and_holds_nobody_up() {
-    // Time enough to read it for those that do.
+fn a_client_that_does_not_read_is_disconnected_and_blocks_no_other() {
+    // Enough time for a client that does read.
     let server = Server::with(limits(never(), never(), Duration::from_secs(5)), LARGE);
     let mut slow = server.says("GET /metrics HTTP/1.1\r\nHost: it\r\n\r\n");
     assert_eq!(server.get("/metrics"), "HTTP/1.1 200 OK");
@@ -280,7 +280,7 @@ fn a_client_that_never_reads_a_large_answer_is_let_go_and_holds_nobody_up() {
 }
 
 #[test]
-fn clients_that_never_read_hold_a_few_answers_and_the_rest_is_told_to_come_again() {
+fn clients_that_do_not_read_are_bounded_and_further_ones_get_503() {
     let server = Server::with(limits(never(), never(), never()), LARGE);
     let request = "GET /metrics HTTP/1.1\r\nHost: it\r\n\r\n";
     let slow: Vec<_> = (0..20).map(|_| server.says(request)).collect();
@@ -297,7 +297,7 @@ fn clients_that_never_read_hold_a_few_answers_and_the_rest_is_told_to_come_again
     assert_eq!(good, 2, "{answers:?}");
     assert_eq!(server.get("/metrics"), "HTTP/1.1 503 Service Unavailable");
     assert_eq!(server.get("/healthz"), "HTTP/1.1 200 OK");
-    // Another address is not in their way.
+    // Another address is not affected.
     let mut other = server.connect_from(Ipv4Addr::new(127, 0, 0, 2));
     other
         .write_all(
@@ -309,14 +309,14 @@ fn clients_that_never_read_hold_a_few_answers_and_the_rest_is_told_to_come_again
     let text = rest(&mut other);
     assert!(text.len() > LARGE, "{} bytes", text.len());
     assert!(text.ends_with("# EOF\n"));
-    // They have gone, and their places are free again.
+    // Closed clients free their places.
     drop(slow);
     server.until_connected(0);
     assert_eq!(server.get("/metrics"), "HTTP/1.1 200 OK");
 }
 
 #[test]
-fn old_clients_and_heads_only_are_served() {
+fn http_1_0_and_head_requests_are_served() {
     let server = Server::start(limits(never(), never(), never()));
     let old = rest(&mut server.says("GET /healthz HTTP/1.0\r\n\r\n"));
     assert!(
@@ -348,7 +348,7 @@ fn old_clients_and_heads_only_are_served() {
     "DELETE /metrics HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n",
     "405"
 )]
-fn what_is_no_request_of_ours_is_refused_and_the_connection_closed(
+fn an_unsupported_request_is_refused_and_the_connection_closed(
     #[case] sent: &str,
     #[case] code: &str,
 ) {
@@ -366,14 +366,14 @@ fn what_is_no_request_of_ours_is_refused_and_the_connection_closed(
 fn a_long_head_is_refused_before_it_ends(#[case] sent: String) {
     let server = Server::start(limits(never(), never(), never()));
     let mut stream = server.connect();
-    // The server may close before it has got all.
+    // The server may close before it has received everything.
     let _ = stream.write_all(sent.as_bytes());
     rest(&mut stream);
     server.until_connected(0);
 }
 
 #[test]
-fn it_stops_in_time_with_clients_that_wait_and_clients_that_do_not_read() {
+fn it_stops_in_time_with_idle_clients_and_clients_that_do_not_read() {
     let server = Server::with(limits(never(), never(), never()), LARGE);
     let _half = server.says(HALF);
     let mut idle = server.says(WHOLE);
@@ -382,13 +382,13 @@ fn it_stops_in_time_with_clients_that_wait_and_clients_that_do_not_read() {
     slow.read_exact(&mut [0; 12]).unwrap();
     let took = server.stop();
     assert!(took < DRAIN * 2, "{took:?}");
-    // The idle one was let go at once, the slow one at the end.
+    // The idle connection was closed at once, the slow one at the end.
     rest(&mut idle);
     rest(&mut slow);
 }
 
 #[test]
-fn probes_get_in_while_connections_come_as_fast_as_they_can() {
+fn probes_succeed_during_a_flood_of_connections() {
     let server = Server::start(Limits::default());
     let made = AtomicUsize::new(0);
     let over = CancellationToken::new();

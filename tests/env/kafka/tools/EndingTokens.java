@@ -17,8 +17,8 @@ import org.apache.kafka.server.authorizer.AuthorizableRequestContext;
 import org.apache.kafka.server.authorizer.AuthorizationResult;
 
 /**
- * Kafka's own authorizer, but that nobody may do anything on a connection whose first token has ended, whatever was shown since:
- * so some have it that ask an OAuth server.
+ * Kafka's authorizer, except that a connection loses all rights when its first token expires, even
+ * after a renewal. Some authorizers that ask an OAuth server behave like this.
  */
 public final class EndingTokens extends StandardAuthorizer {
     private final Map<String, Long> ends = new ConcurrentHashMap<>();
@@ -33,7 +33,7 @@ public final class EndingTokens extends StandardAuthorizer {
         return super.authorize(context, actions);
     }
 
-    /** Whoever came by a token that ends. */
+    /** A client with a token that expires. */
     private static final class Bearer extends KafkaPrincipal {
         private final long ends;
 
@@ -43,7 +43,7 @@ public final class EndingTokens extends StandardAuthorizer {
         }
     }
 
-    /** Tells the authorizer when the token of a connection ends. */
+    /** Passes the expiry of a connection's token to the authorizer. */
     public static final class Principals implements KafkaPrincipalBuilder, KafkaPrincipalSerde {
         private final DefaultKafkaPrincipalBuilder builder = new DefaultKafkaPrincipalBuilder(null, SslPrincipalMapper.fromRules("DEFAULT"));
 

@@ -11,14 +11,17 @@ import org.apache.kafka.common.errors.GroupIdNotFoundException;
 import org.apache.kafka.common.security.auth.AuthenticateCallbackHandler;
 import org.apache.kafka.common.security.oauthbearer.OAuthBearerTokenCallback;
 
-/** Logs in as lagrange in every way there is, by Kafka's own client, and says whether it may describe a group. */
+/**
+ * Logs in as lagrange with every mechanism, with Kafka's own client, and reports whether it may
+ * describe a group.
+ */
 final class Logins {
     private static final String MODULES = "org.apache.kafka.common.security.";
     private static String token;
 
     private Logins() {}
 
-    /** Doors as NAME=SERVERS. */
+    /** The doors (listeners) are NAME=SERVERS. */
     static boolean all(String tls, String password, String bearer, String group, List<String> doors) {
         token = bearer;
         var fine = true;
@@ -70,7 +73,7 @@ final class Logins {
         }
     }
 
-    /** Hands out the one token. */
+    /** Returns the one token. */
     public static final class Bearer implements AuthenticateCallbackHandler {
         @Override
         public void configure(Map<String, ?> configs, String mechanism, List<AppConfigurationEntry> entries) {}

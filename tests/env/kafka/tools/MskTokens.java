@@ -19,8 +19,9 @@ import org.apache.kafka.common.security.oauthbearer.OAuthBearerToken;
 import org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallback;
 
 /**
- * Takes tokens of the shape that Amazon MSK takes: the base64url of a presigned https URL. The signature is not recomputed; all
- * else that can be wrong with such a token is. Whoever brings one is User:lagrange. Refusals are on standard error.
+ * Accepts tokens in the format of Amazon MSK: the base64url of a presigned https URL. The signature
+ * is not recomputed; everything else in the token is checked. The client becomes User:lagrange.
+ * Refusals are on standard error.
  */
 public final class MskTokens implements AuthenticateCallbackHandler {
     private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC);

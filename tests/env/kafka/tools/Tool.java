@@ -18,7 +18,7 @@ import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
 
-/** What kafka.sh does to secure brokers while they run. */
+/** Changes that kafka.sh makes to secure brokers while they run. */
 public final class Tool {
     public static void main(String[] arguments) throws Exception {
         var rest = List.of(arguments).subList(2, arguments.length);
@@ -43,7 +43,7 @@ public final class Tool {
     }
 
     private static void password(Admin admin, String user, String password) throws Exception {
-        // In one request a user may be altered only once, whatever the mechanism.
+        // One request may alter a user only once, even for different mechanisms.
         for (var mechanism : List.of(ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)) {
             var change = new UserScramCredentialUpsertion(user, new ScramCredentialInfo(mechanism, 4096), password);
             admin.alterUserScramCredentials(List.of(change)).all().get();
@@ -71,7 +71,7 @@ public final class Tool {
         }
     }
 
-    /** Has every broker serve another certificate at these listeners. */
+    /** Sets another certificate for these listeners on every broker. */
     private static void keystore(Admin admin, String path, List<String> listeners) throws Exception {
         var changes = new ArrayList<AlterConfigOp>();
         for (var listener : listeners) {

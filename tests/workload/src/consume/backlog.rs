@@ -1,22 +1,22 @@
-//! What was fetched and not yet done, by partition, and whose turn it is. Pure: it is told the
-//! time.
+//! Fetched records that are not done, by partition, and the order in which partitions take turns.
+//! Pure: the caller passes the time.
 //!
-//! Each partition has a lane of its own, and lanes take turns: taken as a broker sends them,
-//! hundreds of records of one partition in a row, they would leave the other partitions of a slow
-//! consumer standing for minutes. A lane holds offsets only; the records themselves are let go.
+//! Each partition has its own lane, and lanes take turns. A broker sends hundreds of records of one
+//! partition in a row; in that order the other partitions of a slow consumer would wait for
+//! minutes. A lane holds only offsets; the records themselves are dropped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A lane takes no more records than this; what else was fetched waits in librdkafka, which then
-/// fetches no more of it.
+/// Most records in a lane. Further fetched records wait in librdkafka, which then stops fetching
+/// from that partition.
 const LANE: usize = 100;
 
-/// How long a partition rests before its poison record is tried again.
+/// Pause of a partition before its poison record is tried again.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
-/// For so many reports a commit may stay without an answer before it is asked for again.
+/// Number of reports that a commit may stay unconfirmed before it is requested again.
 const PATIENCE: u32 = 3;
 
 /// One partition of one topic.
@@ -39,14 +39,14 @@ pub(crate) struct Lane {
     pub(crate) place: Place,
     waiting: VecDeque<Fetched>,
     retry_at: Option<Instant>,
-    /// How often its poison record was tried.
+    /// Number of attempts at its poison record.
     pub(crate) retries: u64,
     /// The offset after the last record that was done.
     pub(crate) done: Option<i64>,
     asked: Option<i64>,
-    /// For how many reports in a row what was asked for has not come nearer.
+    /// Number of reports in a row without progress of the requested commit.
     unanswered: u32,
-    /// What the broker has confirmed.
+    /// The commit that the broker has confirmed.
     pub(crate) committed: Option<i64>,
 }
 
@@ -68,7 +68,7 @@ impl Lane {
         !self.waiting.is_empty() && self.retry_at.is_none_or(|at| at <= now)
     }
 
-    /// The record that it cannot get past.
+    /// The poison record at which it is stuck.
     pub(crate) fn stuck_at(&self) -> Option<i64> {
         self.retry_at
             .and(self.waiting.front())
@@ -91,7 +91,7 @@ impl Backlog {
         self.lanes.sort_by(|a, b| a.place.cmp(&b.place));
     }
 
-    /// A partition was taken away; what was fetched of it is dropped.
+    /// A partition was revoked; its fetched records are dropped.
     pub(crate) fn revoke(&mut self, place: &Place) {
         self.lanes.retain(|lane| lane.place != *place);
     }
@@ -114,14 +114,14 @@ impl Backlog {
         }
     }
 
-    /// How many records a lane takes.
+    /// Number of records that a lane can take.
     pub(crate) fn room(&mut self, place: &Place) -> usize {
         let lane = self.lane(&place.topic, place.partition);
         lane.map_or(0, |lane| LANE.saturating_sub(lane.waiting.len()))
     }
 
-    /// The next record, taking turns: its place stays in front of its lane until it is told what
-    /// became of it.
+    /// The next record, in turn. It stays at the front of its lane until [`Self::done`] or
+    /// [`Self::failed`].
     pub(crate) fn next(&mut self, now: Instant) -> Option<(Place, Fetched)> {
         let count = self.lanes.len();
         let found = (0..count)
@@ -135,7 +135,7 @@ impl Backlog {
         Some((place, record))
     }
 
-    /// The record in front was done.
+    /// The record at the front is done.
     pub(crate) fn done(&mut self, place: &Place) {
         if let Some(lane) = self.lane(&place.topic, place.partition) {
             lane.done = lane
@@ -145,7 +145,7 @@ impl Backlog {
         }
     }
 
-    /// The record in front could not be done; it stays.
+    /// The record at the front failed; it stays there.
     pub(crate) fn failed(&mut self, place: &Place, now: Instant) {
         if let Some(lane) = self.lane(&place.topic, place.partition) {
             lane.retry_at = Some(now + RETRY);
@@ -153,14 +153,15 @@ impl Backlog {
         }
     }
 
-    /// When there is something to do: now, at a retry's time, or `None` for only when more is
-    /// fetched.
+    /// Time of the next work: now, the time of a retry, or `None` if there is none before the next
+    /// fetch.
     pub(crate) fn ready_at(&self, now: Instant) -> Option<Instant> {
         let busy = self.lanes.iter().filter(|lane| !lane.waiting.is_empty());
         busy.map(|lane| lane.retry_at.unwrap_or(now).max(now)).min()
     }
 
-    /// What is done and not yet asked to be committed; counts as asked from now on.
+    /// Offsets that are done and whose commit is not requested yet; from now on it counts as
+    /// requested.
     pub(crate) fn ask_commits(&mut self) -> Vec<(Place, i64)> {
         let moved = self.lanes.iter_mut().filter(|lane| lane.done != lane.asked);
         moved
@@ -171,8 +172,8 @@ impl Backlog {
             .collect()
     }
 
-    /// What is done in the lanes that `wanted` picks and not confirmed, whether it was asked for or
-    /// not.
+    /// Offsets that are done and not confirmed, requested or not, in the lanes that `wanted`
+    /// selects.
     pub(crate) fn unconfirmed(&self, wanted: impl Fn(&Place) -> bool) -> Vec<(Place, i64)> {
         let moved = self
             .lanes
@@ -190,8 +191,8 @@ impl Backlog {
         }
     }
 
-    /// Takes in what each lane's broker has confirmed as of one report. What was asked for and is
-    /// not confirmed after some reports is asked for again. Tells how many lanes that were.
+    /// Applies the commits that a report confirms. A commit that is not confirmed after some
+    /// reports will be requested again. Returns the number of lanes with such a commit.
     pub(crate) fn report(&mut self, confirmed: impl Fn(&Place) -> Option<i64>) -> usize {
         let mut overdue = 0;
         for lane in &mut self.lanes {

@@ -10,7 +10,7 @@ fn place(partition: i32) -> Place {
     }
 }
 
-/// A backlog whose partition 0, 1, ... holds so many records, from offset 0.
+/// A backlog whose partitions 0, 1, ... have `counts` records, from offset 0.
 fn backlog(counts: &[i64]) -> Backlog {
     let mut backlog = Backlog::default();
     for (partition, count) in (0..).zip(counts) {
@@ -29,7 +29,7 @@ fn backlog(counts: &[i64]) -> Backlog {
     backlog
 }
 
-/// Does up to `count` records; tells the partitions in their order.
+/// Does up to `count` records; returns their partitions in order.
 fn work(backlog: &mut Backlog, now: Instant, count: usize) -> Vec<i32> {
     let mut order = Vec::new();
     while order.len() < count {
@@ -85,7 +85,7 @@ fn lane_takes_a_bounded_number_of_records() {
 }
 
 #[test]
-fn lanes_of_several_topics_are_told_apart() {
+fn lanes_of_several_topics_are_distinct() {
     let mut backlog = Backlog::default();
     for (topic, partition) in [("b", 0), ("a", 1), ("a", 0), ("a.b", 0)] {
         backlog.assign(Place {
@@ -109,7 +109,7 @@ fn lanes_of_several_topics_are_told_apart() {
 }
 
 #[test]
-fn poison_holds_its_own_partition_only_and_is_tried_again() {
+fn poison_blocks_only_its_partition_and_is_retried() {
     let now = Instant::now();
     let mut backlog = backlog(&[1, 3]);
     backlog.put(
@@ -146,7 +146,7 @@ fn nothing_to_do_when_nothing_is_fetched() {
 }
 
 #[test]
-fn commit_is_asked_for_once() {
+fn a_commit_is_requested_once() {
     let mut backlog = backlog(&[5]);
     work(&mut backlog, Instant::now(), 2);
     assert_eq!(offsets(backlog.ask_commits()), [(0, 2)]);
@@ -154,7 +154,7 @@ fn commit_is_asked_for_once() {
     assert_eq!(
         unconfirmed(&backlog),
         [(0, 2)],
-        "an end cannot wait for the answer"
+        "at the end there is no time to wait for the confirmation"
     );
     assert_eq!(backlog.report(|_| Some(2)), 0);
     assert_eq!(unconfirmed(&backlog), []);
@@ -162,7 +162,7 @@ fn commit_is_asked_for_once() {
 }
 
 #[test]
-fn commit_without_an_answer_is_asked_for_again() {
+fn an_unconfirmed_commit_is_requested_again() {
     let mut backlog = backlog(&[5]);
     work(&mut backlog, Instant::now(), 2);
     backlog.ask_commits();
@@ -175,7 +175,7 @@ fn commit_without_an_answer_is_asked_for_again() {
 }
 
 #[test]
-fn answers_that_come_late_but_come_are_waited_for() {
+fn late_confirmations_are_waited_for() {
     let mut backlog = backlog(&[200]);
     for second in 0..100 {
         work(&mut backlog, Instant::now(), 2);
@@ -185,7 +185,7 @@ fn answers_that_come_late_but_come_are_waited_for() {
 }
 
 #[test]
-fn offset_from_before_this_assignment_is_no_confirmation() {
+fn an_older_commit_is_not_a_confirmation() {
     let mut backlog = backlog(&[5]);
     backlog.report(|_| Some(2));
     assert_eq!(backlog.lanes()[0].committed, None);
@@ -194,7 +194,7 @@ fn offset_from_before_this_assignment_is_no_confirmation() {
 }
 
 #[test]
-fn only_what_is_given_up_is_committed_for_it() {
+fn a_revocation_commits_only_the_revoked_partitions() {
     let mut backlog = backlog(&[5, 5]);
     work(&mut backlog, Instant::now(), 4);
     assert_eq!(
@@ -204,7 +204,7 @@ fn only_what_is_given_up_is_committed_for_it() {
 }
 
 #[test]
-fn what_was_fetched_before_a_rebalance_is_forgotten() {
+fn records_fetched_before_a_rebalance_are_dropped() {
     let mut backlog = backlog(&[3, 3]);
     backlog.revoke(&place(0));
     backlog.put(

@@ -1,7 +1,7 @@
-//! What librdkafka tells a member while it polls: assignments, commits, statistics, errors.
+//! Callbacks of librdkafka for a member: assignments, commits, statistics, errors.
 //!
-//! Partitions that are given up are committed first, so that whoever gets them goes on where this
-//! member stopped.
+//! Revoked partitions are committed first, so that their next member continues where this member
+//! stopped.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
-    /// Writes into `group` what it is told.
+    /// Callbacks that update `group`.
     pub(crate) fn new(group: Arc<Group>, protocol: Protocol) -> Self {
         Self {
             group,
@@ -36,14 +36,14 @@ impl Callbacks {
     }
 }
 
-/// Asks for a commit of `offsets`. Whether it came about, the statistics tell: librdkafka's event
-/// queue has no answer to it.
+/// Requests a commit of `offsets`. The statistics show whether it succeeded: the event queue of
+/// librdkafka has no confirmation.
 pub(crate) fn commit(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)]) {
     if let Err(error) = committed(consumer, offsets, CommitMode::Async) {
         consumer
             .context()
             .reports
-            .warn(&format!("not committed, to be tried again: {error}"));
+            .warn(&format!("the commit failed and will be retried: {error}"));
     }
 }
 
@@ -58,10 +58,9 @@ fn commit_now(consumer: &BaseConsumer<Callbacks>, offsets: &[(Place, i64)]) {
         Err(error) => {
             state.commit_errors += 1;
             drop(state);
-            consumer
-                .context()
-                .reports
-                .warn(&format!("not committed, so it will be done again: {error}"));
+            consumer.context().reports.warn(&format!(
+                "the commit failed, so the records will be read again: {error}"
+            ));
         }
     }
 }
@@ -114,9 +113,8 @@ impl ConsumerContext for Callbacks {
             return;
         };
         if consumer.assignment_lost() {
-            self.reports.warn(
-                "the group took the partitions away; what was not committed will be done again",
-            );
+            self.reports
+                .warn("the partitions were lost; records without a commit will be read again");
             return;
         }
         let given_up = places(partitions);

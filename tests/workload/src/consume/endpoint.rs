@@ -1,4 +1,4 @@
-//! /healthz, /readyz and /stats of a member. Reads; changes nothing.
+//! /healthz, /readyz and /stats of a member. Only reads.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) async fn serve(address: SocketAddr, group: Arc<Group>) -> Failure {
         Err(error) => return Failure::Listen { address, error },
     }
     let router = Router::new()
-        // The process ends with its reading thread, so an answer is health enough.
+        // The process ends with its reading thread, so any response means that it is healthy.
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/stats", get(stats))

@@ -1,4 +1,4 @@
-//! What the reading thread, librdkafka's callbacks and the endpoint share of one member.
+//! State of a member that the reading thread, the callbacks and the endpoint share.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +15,8 @@ pub(crate) struct Group {
     state: Mutex<State>,
 }
 
-/// What changes. Locked for moments only, never while librdkafka is called: its callbacks lock it
-/// too.
+/// The part that changes. It is locked only for moments, and never during a call of librdkafka,
+/// whose callbacks lock it too.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) backlog: Backlog,
@@ -28,7 +28,7 @@ pub(crate) struct State {
 }
 
 impl Group {
-    /// A member that has not begun.
+    /// A member that has not started.
     pub(crate) fn new(args: &ConsumeArgs) -> Self {
         Self {
             id: args.group.clone(),
@@ -49,7 +49,7 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The member as others see it.
+    /// The status of the member.
     pub(crate) fn status(&self) -> Status {
         let state = self.state();
         let partitions = status::partitions(&state.backlog, &state.statistics);

@@ -1,7 +1,7 @@
-//! The real consumer: fetches into the backlog, does one record after the other, commits, and
-//! leaves in order.
+//! The real consumer: fetches into the backlog, handles one record after the other, commits, and
+//! leaves the group cleanly.
 //!
-//! One thread does all of it, so a slow record holds up fetching, committing and rebalancing, as in
+//! One thread does all of it, so a slow record delays fetching, committing and rebalancing, as in
 //! most programs that read Kafka.
 
 use std::sync::Arc;
@@ -24,19 +24,19 @@ use super::group::Group;
 use super::workbench::Workbench;
 use super::{Assignor, ConsumeArgs, Protocol};
 
-/// How long to wait for records when there is nothing to do; also how late a stop is noticed then.
+/// How long to wait for records when there is nothing to do; a stop is noticed after this time.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How many events to serve before the work goes on: librdkafka tells one at a time.
+/// Most events to serve before the work continues; librdkafka delivers one at a time.
 const EVENTS: usize = 8;
 
-/// How long to work before records are taken over again.
+/// How long to work before fetched records are taken again.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// Records that are done so soon are not slept for; the workbench keeps the average.
+/// No sleep for records that are done within this time; the workbench keeps the average.
 const NAP: Duration = Duration::from_millis(1);
 
-/// How long the record in hand may take after the word to stop.
+/// How long the current record may take after a stop.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The consumer's settings: small buffers, so that tens of members run on one machine.
@@ -49,13 +49,13 @@ pub(crate) fn config(args: &ConsumeArgs) -> Result<ClientConfig, Failure> {
         ("queued.min.messages", "200".to_owned()),
         ("queued.max.messages.kbytes", "512".to_owned()),
         ("fetch.message.max.bytes", "16384".to_owned()),
-        // No less than message.max.bytes, says librdkafka.
+        // librdkafka requires at least message.max.bytes.
         ("fetch.max.bytes", "1000000".to_owned()),
-        // With the defaults, 1 s and 500 ms, so small queues run dry: partitions that have nothing
-        // hold up the one request that a broker gets at a time.
+        // With the defaults of 1 s and 500 ms, small queues run empty: a broker gets one request at
+        // a time, and empty partitions delay it.
         ("fetch.wait.max.ms", "100".to_owned()),
         ("fetch.queue.backoff.ms", "20".to_owned()),
-        // A commit to a broker that hangs must not outlast the end of the process.
+        // A commit to a broker that hangs must not delay the end of the process.
         ("socket.timeout.ms", "10000".to_owned()),
         ("statistics.interval.ms", "1000".to_owned()),
     ];
@@ -68,7 +68,7 @@ pub(crate) fn config(args: &ConsumeArgs) -> Result<ClientConfig, Failure> {
     Ok(args.connection.config(own))
 }
 
-/// The settings for a protocol and an assignor that go together.
+/// The settings of a protocol and an assignor; fails if they do not match.
 fn assignment(
     protocol: Protocol,
     assignor: Option<Assignor>,
@@ -96,7 +96,7 @@ fn assignment(
     }
 }
 
-/// Reads until told to stop, or until librdkafka gives up for good.
+/// Reads until stopped, or until a fatal error of librdkafka.
 pub(crate) fn run(
     args: &ConsumeArgs,
     config: &ClientConfig,
@@ -127,7 +127,7 @@ pub(crate) fn run(
     outcome
 }
 
-/// What librdkafka calls when a queue gets something: never waits, and rings once for many.
+/// The callback for new items in a queue. It never waits; several calls ring the bell once.
 fn ringer(ring: &SyncSender<()>) -> impl Fn() + Send + Sync + 'static {
     let ring = ring.clone();
     move || {
@@ -139,11 +139,10 @@ struct Member<'a> {
     args: &'a ConsumeArgs,
     group: Arc<Group>,
     stop: &'a Stop,
-    /// A queue for each assigned partition, as of this many rebalances. Dropped before the
-    /// consumer.
+    /// A queue for each assigned partition. Dropped before the consumer.
     queues: Vec<(Place, PartitionQueue<Callbacks>)>,
     rebalances: u64,
-    /// Whether more may be in a queue than its lane had room for.
+    /// Whether a queue may have more records than its lane had room for.
     more: bool,
     consumer: Arc<BaseConsumer<Callbacks>>,
     ring: SyncSender<()>,
@@ -174,8 +173,8 @@ impl Member<'_> {
         Ok(())
     }
 
-    /// Serves librdkafka's events and takes over what it has fetched; waits only if there is
-    /// nothing else to do.
+    /// Serves events of librdkafka and takes fetched records; waits only if there is nothing else
+    /// to do.
     fn fetch(&mut self) -> Result<(), Failure> {
         let wait = if std::mem::take(&mut self.more) {
             Duration::ZERO
@@ -183,7 +182,7 @@ impl Member<'_> {
             self.pause()
         };
         if !wait.is_zero() {
-            // It rings also for what was served already; then this was for nothing once.
+            // The bell may ring for events that are already served; then this wait was short.
             let _ = self.bell.recv_timeout(wait);
         }
         for _ in 0..EVENTS {
@@ -196,13 +195,13 @@ impl Member<'_> {
             while taken < room && self.take(queue.poll(Duration::ZERO))? {
                 taken += 1;
             }
-            // A queue rings when it gets its first record, not when some are left in it.
+            // A queue rings for its first record, not for records that are left in it.
             self.more |= room > 0 && taken == room;
         }
         Ok(())
     }
 
-    /// How long there is nothing to do, as far as is known.
+    /// Time until the next known work.
     fn pause(&self) -> Duration {
         let now = Instant::now();
         let ready_at = self.group.state().backlog.ready_at(now);
@@ -211,7 +210,7 @@ impl Member<'_> {
             .min(POLL)
     }
 
-    /// Puts what was polled into its lane. False: there was no record.
+    /// Puts a polled record into its lane. False if there was none.
     fn take(&self, polled: Option<KafkaResult<BorrowedMessage<'_>>>) -> Result<bool, Failure> {
         let message = match polled {
             Some(Ok(message)) => message,
@@ -219,7 +218,7 @@ impl Member<'_> {
                 return Err(Failure::Consumer(code));
             }
             Some(Err(error)) => {
-                // Its reason was logged by the callback.
+                // The callback logged the reason.
                 tracing::debug!(%error, "fetching");
                 return Ok(false);
             }
@@ -235,8 +234,8 @@ impl Member<'_> {
         Ok(true)
     }
 
-    /// After a rebalance, gives each partition a queue of its own: in the one that all share, the
-    /// records of one partition stand before those of the next.
+    /// After a rebalance, gives each partition its own queue: in the shared queue, all fetched
+    /// records of one partition come before those of the next.
     fn split(&mut self) {
         let state = self.group.state();
         if std::mem::replace(&mut self.rebalances, state.rebalances) == state.rebalances {
@@ -259,11 +258,11 @@ impl Member<'_> {
                 self.queues.push((place, queue));
             }
         }
-        // What came before the callback was there did not ring.
+        // Records that came before the callback was set did not ring the bell.
         let _ = self.ring.try_send(());
     }
 
-    /// Does records for a moment, or one record if that takes longer.
+    /// Handles records for a moment, or one record if that takes longer.
     fn work(&mut self) {
         let until = Instant::now() + SLICE;
         let mut now = Instant::now();
@@ -273,7 +272,7 @@ impl Member<'_> {
             let done = self.bench.take(now);
             if done > now + NAP && !self.stop.wait_until(done, GRACE) {
                 tracing::info!(
-                    "record {}:{}:{} is left undone",
+                    "record {}:{}:{} is not done",
                     place.topic,
                     place.partition,
                     record.offset
@@ -295,14 +294,13 @@ impl Member<'_> {
         state.records += 1;
     }
 
-    /// Asks for what is done to be committed, without waiting for the answer.
+    /// Requests a commit of what is done, without waiting for the confirmation.
     fn commit(&self) {
         let offsets = self.group.state().backlog.ask_commits();
         commit(&self.consumer, &offsets);
     }
 
-    /// Leaves the group. Closing a consumer takes its partitions away, and that commits what is
-    /// done.
+    /// Leaves the group. Closing a consumer revokes its partitions, which commits what is done.
     fn leave(self) {
         self.args.output.line(&self.group.status());
         drop(self.queues);

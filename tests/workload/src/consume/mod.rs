@@ -1,7 +1,6 @@
-//! Reading as a member of a group: the flags, and what is served beside the reading.
+//! Reading as a member of a group: the flags, and the endpoint.
 //!
-//! The reading itself is in `member`, whose turn it is in `backlog`, what others see of it in
-//! `status`.
+//! `member` reads, `backlog` selects the next record, `status` is what the endpoint shows.
 
 mod backlog;
 mod callbacks;
@@ -27,15 +26,15 @@ use crate::{stop, units};
 use self::group::Group;
 use self::poison::Poison;
 
-/// How long leaving the group may take after SIGTERM, when the brokers do not answer.
+/// How long leaving the group may take after SIGTERM if the brokers do not respond.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Read topics as a member of a consumer group, one record after the other.
 ///
 /// Each record takes --millis-per-record; partitions take turns. Offsets are committed after the
-/// work, every --commit-interval, when partitions are given up, and at the end. SIGTERM: the record
-/// in hand gets one more second, what was done is committed, the group is left; what was not done
-/// is read again by whoever gets the partition.
+/// work: every --commit-interval, when partitions are revoked, and at the end. On SIGTERM the
+/// current record gets one more second; then what is done is committed and the member leaves the
+/// group. The next member of the partition reads the rest.
 #[derive(Debug, Args)]
 pub(crate) struct ConsumeArgs {
     #[command(flatten)]
@@ -56,7 +55,7 @@ pub(crate) struct ConsumeArgs {
     topics: Vec<String>,
 
     /// How long one record takes, in milliseconds; fractions are kept on average, 0 is as fast as
-    /// can be
+    /// possible
     #[arg(long, env = "WORKLOAD_MILLIS_PER_RECORD", value_name = "MS", default_value = "0", value_parser = units::milliseconds)]
     millis_per_record: Duration,
 
@@ -77,15 +76,15 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, env = "WORKLOAD_ASSIGNOR", value_enum)]
     assignor: Option<Assignor>,
 
-    /// Static membership: the name under which this member comes back after a restart
+    /// Static membership: the group.instance.id, which stays the same after a restart
     #[arg(long, env = "WORKLOAD_STATIC_INSTANCE_ID", value_name = "NAME")]
     static_instance_id: Option<String>,
 
-    /// A record that cannot be done: PARTITION:OFFSET, TOPIC:PARTITION:OFFSET, or key=KEY for each
+    /// A record that always fails: PARTITION:OFFSET, TOPIC:PARTITION:OFFSET, or key=KEY for each
     /// with that key
     ///
-    /// Its partition stands still before it, tried again every second, for ever; other partitions
-    /// go on. Repeatable or separated by commas.
+    /// Its partition stops there, and the record is tried again every second; other partitions
+    /// continue. Repeatable or separated by commas.
     #[arg(
         long,
         env = "WORKLOAD_POISON",
@@ -94,28 +93,29 @@ pub(crate) struct ConsumeArgs {
     )]
     poison: Vec<Poison>,
 
-    /// Serve /healthz, /readyz and /stats here, such as 0.0.0.0:8080; port 0 takes any that is free
+    /// Serve /healthz, /readyz and /stats at this address, such as 0.0.0.0:8080; port 0 takes any
+    /// free port
     ///
-    /// Ready means: a member of the group, even if there is no partition left for it. It stays
-    /// ready from then on.
+    /// Ready means that it is a member of the group, with or without a partition. It then stays
+    /// ready.
     #[arg(long, env = "WORKLOAD_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
-    /// How often to print what was done
+    /// How often to print a report
     #[arg(long, env = "WORKLOAD_REPORT_INTERVAL", value_name = "TIME", default_value = "10s", value_parser = units::interval)]
     report_interval: Duration,
 
-    /// How to print it
+    /// Format of the reports
     #[arg(long, env = "WORKLOAD_OUTPUT", value_enum, default_value = "plain")]
     output: Output,
 }
 
-/// Who decides on assignments: a member or the broker.
+/// The group protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Protocol {
-    /// The members, led by one of them
+    /// One of the members assigns partitions
     Classic,
-    /// The broker (KIP-848, Kafka 4.0 and later)
+    /// The broker assigns partitions (KIP-848, Kafka 4.0 and later)
     Consumer,
 }
 
@@ -127,9 +127,9 @@ pub(crate) enum Assignor {
     Range,
     /// All partitions in turn (classic)
     Roundrobin,
-    /// Evenly, moving few, without stopping the others (classic)
+    /// Evenly, with few moves, without stopping the others (classic)
     CooperativeSticky,
-    /// Evenly, moving few (consumer)
+    /// Evenly, with few moves (consumer)
     Uniform,
 }
 

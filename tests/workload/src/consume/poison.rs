@@ -1,13 +1,13 @@
-//! Records that cannot be done. Pure.
+//! Records that always fail. Pure.
 
 use std::str::FromStr;
 
-/// Which records cannot be done.
+/// The records that always fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Poison {
     /// Each record with this key.
     Key(String),
-    /// The record at one place; without a topic, in each topic.
+    /// The record at one offset; without a topic, in each topic.
     Place {
         topic: Option<String>,
         partition: i32,
@@ -16,7 +16,7 @@ pub(crate) enum Poison {
 }
 
 impl Poison {
-    /// Whether a record is meant.
+    /// Whether this record always fails.
     pub(crate) fn hits(
         &self,
         topic: &str,

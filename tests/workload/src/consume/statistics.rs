@@ -1,5 +1,5 @@
-//! The few of librdkafka's statistics that say whether this member has joined, and where its
-//! partitions end. Pure.
+//! The part of librdkafka's statistics that shows whether this member has joined, and the log ends
+//! of its partitions. Pure.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 use super::Protocol;
 
-/// With KIP-848, librdkafka calls a member steady only once it has a partition. One that has talked
-/// with its coordinator for longer than a heartbeat's interval (5 s) is in, and there is none for
-/// it.
+/// With KIP-848, librdkafka reports a member as steady only when it has a partition. A member that
+/// has been connected to its coordinator for longer than the heartbeat interval (5 s) has joined,
+/// without a partition.
 const SETTLED: u64 = 6_000;
 
-/// What is read of one statistics report.
+/// The fields of a statistics report that are used.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Statistics {
     cgrp: Option<Coordinated>,
@@ -23,7 +23,7 @@ pub(crate) struct Statistics {
 #[derive(Debug, Deserialize)]
 struct Coordinated {
     state: String,
-    /// For how many milliseconds.
+    /// Time in this state, in milliseconds.
     stateage: u64,
     join_state: String,
 }
@@ -35,7 +35,7 @@ struct Topic {
 
 #[derive(Debug, Deserialize)]
 struct Partition {
-    /// Each of these is below zero while it is not known.
+    /// Each of these is below zero while it is unknown.
     #[serde(rename = "committed_offset")]
     committed: i64,
     #[serde(rename = "lo_offset")]
@@ -44,17 +44,17 @@ struct Partition {
     high: i64,
 }
 
-/// Where a member is on its way into the group.
+/// Progress of a member in joining the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Membership {
-    /// It has what the group gave it, which may be nothing.
+    /// The member has joined, with or without partitions.
     Joined,
-    /// It is still doing this.
+    /// The member is still in this step.
     Joining(String),
 }
 
 impl Statistics {
-    /// Reads a report.
+    /// Parses a report.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(json)
     }
@@ -78,17 +78,17 @@ impl Statistics {
         }
     }
 
-    /// The end offset of a partition as of the last fetch.
+    /// The log end of a partition at the last fetch.
     pub(crate) fn end(&self, topic: &str, partition: i32) -> Option<i64> {
         known(self.partition(topic, partition)?.high)
     }
 
-    /// The offset that was committed last, by this member or before it.
+    /// The last commit, by this member or an earlier one.
     pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
         known(self.partition(topic, partition)?.committed)
     }
 
-    /// Where reading began: at what was committed, else at the beginning of the log.
+    /// Where reading began: at the commit, else at the log start.
     pub(crate) fn begin(&self, topic: &str, partition: i32) -> Option<i64> {
         let found = self.partition(topic, partition)?;
         known(found.committed).or(known(found.low))

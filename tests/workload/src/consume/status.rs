@@ -1,4 +1,4 @@
-//! What others see of a member: readiness, numbers, lag. Pure.
+//! Status of a member: readiness, numbers, lag. Pure.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::output::thousands;
 use super::backlog::{Backlog, Lane};
 use super::statistics::{Membership, Statistics};
 
-/// A member as others see it, `/stats` and the printed line.
+/// The status of a member, for `/stats` and the printed line.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Status {
     pub(crate) group: String,
@@ -32,12 +32,12 @@ pub(crate) struct PartitionStatus {
     partition: i32,
     /// The offset after the last record done, since this assignment.
     done: Option<i64>,
-    /// What the broker has confirmed, since this assignment.
+    /// The commit that the broker has confirmed, since this assignment.
     committed: Option<i64>,
-    /// The end offset as of the last fetch.
+    /// The log end at the last fetch.
     end: Option<i64>,
     lag: Option<i64>,
-    /// The record that it cannot get past, and how often it was tried.
+    /// The record at which it is stuck, and the number of attempts.
     stuck_at: Option<i64>,
     retries: u64,
 }
@@ -54,7 +54,7 @@ impl PartitionStatus {
             done: lane.done,
             committed: lane.committed,
             end,
-            // The end is up to a second older than what was done.
+            // The end can be up to a second older than the last record done.
             lag: end.zip(next).map(|(end, next)| (end - next).max(0)),
             stuck_at: lane.stuck_at(),
             retries: lane.retries,
@@ -101,16 +101,16 @@ impl fmt::Display for Status {
     }
 }
 
-/// Readiness, which once reached stays: a rebalance is no reason to take a Pod out of service.
+/// Readiness. Once ready, a member stays ready: a rebalance must not take a Pod out of service.
 #[derive(Clone, Debug)]
 pub(crate) enum Readiness {
     Ready,
-    /// What it waits for.
+    /// Not ready; the text says what it waits for.
     Waiting(String),
 }
 
 impl Readiness {
-    /// Takes in where the member is now.
+    /// Applies the current membership.
     pub(crate) fn update(&mut self, membership: Membership) {
         match (&self, membership) {
             (Self::Ready, _) => {}

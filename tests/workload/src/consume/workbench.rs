@@ -1,12 +1,12 @@
-//! When the record in hand is done. Pure: it is told the time.
+//! Computes when the current record is done. Pure: the caller passes the time.
 //!
-//! A thread cannot sleep for 0.2 ms: it wakes some 0.06 ms late, every time. So each record's end
-//! is reckoned from the end of the one before, and the average comes out right.
+//! A thread that sleeps for 0.2 ms wakes about 0.06 ms late, every time. Therefore the end of each
+//! record is computed from the end of the previous one, and the average is right.
 
 use std::time::{Duration, Instant};
 
-/// Lateness that is made up for: sleeping too long, polling, committing. Anything longer was a
-/// pause without work.
+/// Most lateness that is compensated: long sleeps, polls, commits. A longer one was a pause without
+/// work.
 const LATE: Duration = Duration::from_millis(20);
 
 /// The time that each record takes.
@@ -17,7 +17,7 @@ pub(crate) struct Workbench {
 }
 
 impl Workbench {
-    /// Nothing in hand yet.
+    /// A workbench without a record.
     pub(crate) fn new(per_record: Duration) -> Self {
         Self {
             per_record,
@@ -25,7 +25,7 @@ impl Workbench {
         }
     }
 
-    /// Takes a record in hand at `now`; tells when it is done.
+    /// Starts a record at `now`; returns when it is done.
     pub(crate) fn take(&mut self, now: Instant) -> Instant {
         let begun = self.free.filter(|free| now <= *free + LATE).unwrap_or(now);
         let done = begun + self.per_record;
@@ -43,7 +43,11 @@ mod tests {
     #[case(200, 60, 5_000)]
     #[case(200, 0, 5_000)]
     #[case(10_000, 900, 100)]
-    fn late_wakes_do_not_slow_it(#[case] micros: u64, #[case] late: u64, #[case] wanted: u32) {
+    fn late_wake_ups_do_not_lower_the_rate(
+        #[case] micros: u64,
+        #[case] late: u64,
+        #[case] wanted: u32,
+    ) {
         let (per_record, late) = (Duration::from_micros(micros), Duration::from_micros(late));
         let start = Instant::now();
         let (mut bench, mut now) = (Workbench::new(per_record), start);
@@ -60,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn pause_without_work_is_not_made_up_for() {
+    fn a_pause_without_work_is_not_compensated() {
         let start = Instant::now();
         let mut bench = Workbench::new(Duration::from_millis(100));
         assert_eq!(bench.take(start), start + Duration::from_millis(100));

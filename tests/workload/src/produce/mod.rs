@@ -1,7 +1,6 @@
-//! Writing records at a rate that is kept: the flags, and the loop that asks the pace, sends, and
-//! reports.
+//! Writing records at a given rate: the flags, and the loop that sends and reports.
 //!
-//! What is due at which time is decided in `pace`, which record comes next in `records`.
+//! `pace` computes how many records are due, `records` makes the next record.
 
 mod pace;
 mod records;
@@ -24,23 +23,23 @@ use self::records::Records;
 use self::report::{Interval, Summary};
 use self::sender::Sender;
 
-/// How often the pace is asked. At 10,000 records a second that is 100 at a time; shorter costs CPU
-/// for nothing.
+/// Interval of the loop. At 10,000 records per second it sends 100 at a time; a shorter interval
+/// would only cost CPU.
 const TICK: Duration = Duration::from_millis(10);
 
 /// How long records in flight may take after the end.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// How long the end may take in all after SIGTERM; Kubernetes kills after 30 seconds by default.
+/// How long the end may take after SIGTERM; Kubernetes kills after 30 seconds by default.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Write records to a topic at a rate that is kept precisely.
 ///
-/// The rate is kept over time, not from record to record: what a slow moment delayed is sent after
-/// it, but nothing that was due longer ago than --catch-up, so that a broker's return is not met by
-/// a flood. What is left out is counted as missed. Ends after --duration, after --records, at the
-/// last row of --rates, or on SIGTERM, whichever comes first; then waits up to 5 seconds for the
-/// records in flight. Exit code 1 if any record was not accepted.
+/// The rate is kept over time, not from record to record: delayed records are sent later, except
+/// those that were due longer ago than --catch-up, so that a broker that returns does not get a
+/// flood. Those count as missed. Ends after --duration, after --records, at the last row of
+/// --rates, or on SIGTERM, whichever comes first; then waits up to 5 seconds for the records in
+/// flight. Exit code 1 if any record was not accepted.
 #[derive(Debug, Args)]
 pub(crate) struct ProduceArgs {
     #[command(flatten)]
@@ -56,12 +55,12 @@ pub(crate) struct ProduceArgs {
 
     /// A CSV file with the columns seconds,rate: from which second on, how many records per second
     ///
-    /// The first row is for second 0, the header line may be left out. The last row tells the end;
-    /// if --duration is longer, its rate goes on.
+    /// The first row is for second 0, the header line may be left out. The last row is the end; if
+    /// --duration is longer, its rate continues.
     #[arg(long, env = "WORKLOAD_RATES", value_name = "FILE")]
     rates: Option<PathBuf>,
 
-    /// How the rate goes from one row of --rates to the next
+    /// How the rate changes from one row of --rates to the next
     #[arg(long, env = "WORKLOAD_SHAPE", value_enum, default_value = "linear")]
     shape: Shape,
 
@@ -73,7 +72,7 @@ pub(crate) struct ProduceArgs {
     #[arg(long, env = "WORKLOAD_RECORDS", value_name = "N")]
     records: Option<u64>,
 
-    /// How many keys there are: key-0, key-1 and so on, each as likely; 0 for records without a key
+    /// Number of keys: key-0, key-1 and so on, equally likely; 0 for records without a key
     #[arg(long, env = "WORKLOAD_KEYS", value_name = "K", default_value_t = 1000)]
     keys: u64,
 
@@ -88,12 +87,12 @@ pub(crate) struct ProduceArgs {
 
     /// Each partition's share, from partition 0 on: 5,1,1 sends 5 of 7 records to partition 0
     ///
-    /// Partitions that are not named get nothing. Without this flag the key chooses the partition,
-    /// as Java clients do.
+    /// Other partitions get nothing. Without this flag the key selects the partition, as in Java
+    /// clients.
     #[arg(long, env = "WORKLOAD_PARTITION_WEIGHTS", value_name = "N,...", value_parser = units::weights)]
     partition_weights: Option<Weights>,
 
-    /// Chooses keys and partitions: the same seed gives the same records
+    /// Seed of keys and partitions: the same seed gives the same records
     #[arg(long, env = "WORKLOAD_SEED", value_name = "N", default_value_t = 0)]
     seed: u64,
 
@@ -105,11 +104,11 @@ pub(crate) struct ProduceArgs {
     #[arg(long, env = "WORKLOAD_WAIT", value_name = "TIME", default_value = "30s", value_parser = units::duration)]
     wait: Duration,
 
-    /// How often to print what was acknowledged
+    /// How often to print a report
     #[arg(long, env = "WORKLOAD_REPORT_INTERVAL", value_name = "TIME", default_value = "1s", value_parser = units::interval)]
     report_interval: Duration,
 
-    /// How to print it
+    /// Format of the reports
     #[arg(long, env = "WORKLOAD_OUTPUT", value_enum, default_value = "plain")]
     output: Output,
 }

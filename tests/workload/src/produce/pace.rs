@@ -1,14 +1,14 @@
-//! How many records are due at which time. Pure: it is told the time and keeps no clock.
+//! Computes how many records are due. Pure: the caller passes the time.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// Sums of rates come out a hair below whole numbers (0.1/s for 30 s is 2.9999999999999996); a
-/// record is a record.
+/// Tolerance for sums of rates that are slightly below a whole number: 0.1/s for 30 s is
+/// 2.9999999999999996.
 const ROUNDING: f64 = 1e-6;
 
-/// How the rate goes from one point to the next.
+/// How the rate changes from one point to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shape {
     /// In a straight line
@@ -17,7 +17,7 @@ pub(crate) enum Shape {
     Step,
 }
 
-/// A point in time, the rate there, and what was due before it.
+/// A point in time, its rate, and the number of records due before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Point {
     seconds: f64,
@@ -25,7 +25,7 @@ struct Point {
     due_before: f64,
 }
 
-/// The wanted rate over time, from second 0 on; the last rate goes on for ever.
+/// The intended rate over time, from second 0 on; the last rate continues without end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Profile {
     points: Vec<Point>,
@@ -33,7 +33,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// The same rate for ever.
+    /// A constant rate without end.
     pub(crate) fn constant(rate: f64) -> Self {
         Self {
             points: vec![Point {
@@ -98,7 +98,7 @@ impl Profile {
         Ok(())
     }
 
-    /// The last row's time, where there is more than one.
+    /// Time of the last row, if there is more than one.
     pub(crate) fn end(&self) -> Option<Duration> {
         match self.points.as_slice() {
             [_, .., last] => Duration::try_from_secs_f64(last.seconds).ok(),
@@ -106,7 +106,7 @@ impl Profile {
         }
     }
 
-    /// The wanted rate, records per second, at `elapsed`.
+    /// The intended rate, in records per second, at `elapsed`.
     pub(crate) fn rate_at(&self, elapsed: Duration) -> f64 {
         let (from, slope) = self.piece(elapsed);
         from.rate + slope * (elapsed.as_secs_f64() - from.seconds)
@@ -153,7 +153,7 @@ fn row(line: &str) -> Option<(f64, f64)> {
     Some((number(seconds)?, number(rate)?))
 }
 
-/// Keeps count of what was sent against what is due.
+/// Compares the records sent with those due.
 #[derive(Debug)]
 pub(crate) struct Pace {
     profile: Profile,
@@ -163,7 +163,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Nothing that was due longer ago than `catch_up` will be sent.
+    /// A pace that skips records that were due longer ago than `catch_up`.
     pub(crate) fn new(profile: Profile, catch_up: Duration) -> Self {
         Self {
             profile,
@@ -173,29 +173,29 @@ impl Pace {
         }
     }
 
-    /// How many records are to be sent at `elapsed`. Gives up on what is too late.
+    /// Number of records to send at `elapsed`. Skips what is too late.
     pub(crate) fn due(&mut self, elapsed: Duration) -> u64 {
         let too_late = whole(self.profile.due_by(elapsed.saturating_sub(self.catch_up)));
         self.missed += too_late.saturating_sub(self.sent + self.missed);
         whole(self.profile.due_by(elapsed)).saturating_sub(self.sent + self.missed)
     }
 
-    /// One record was handed over.
+    /// Counts a sent record.
     pub(crate) fn count_sent(&mut self) {
         self.sent += 1;
     }
 
-    /// Records handed over so far.
+    /// Records sent so far.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Records given up on because they were too late.
+    /// Records skipped because they were too late.
     pub(crate) fn missed(&self) -> u64 {
         self.missed
     }
 
-    /// The wanted rate, records per second, at `elapsed`.
+    /// The intended rate, in records per second, at `elapsed`.
     pub(crate) fn rate_at(&self, elapsed: Duration) -> f64 {
         self.profile.rate_at(elapsed)
     }

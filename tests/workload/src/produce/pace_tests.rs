@@ -1,4 +1,4 @@
-//! The rate is kept: tables for what people write, properties for what must hold at any time.
+//! The rate is kept: tables for files of rates, properties for what always holds.
 
 use super::*;
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn profile(rates: &[u32], linear: bool) -> Profile {
     .unwrap()
 }
 
-/// What `pace` hands out over `ticks`, each in milliseconds after the last.
+/// Records that `pace` makes due over `ticks`, each in milliseconds after the last.
 fn sent_over(pace: &mut Pace, ticks: &[u64]) -> u64 {
     let mut now = Duration::ZERO;
     for tick in ticks {
@@ -99,7 +99,7 @@ fn last_rate_goes_on_after_the_last_row() {
 #[case::blank_lines_and_comments("# calm\n\n0,5\n\n# busy\n60,50\n")]
 #[case::windows("seconds,rate\r\n0,5\r\n60,50\r\n")]
 #[case::spaces_and_fractions(" 0 , 0.5 ")]
-fn forgiving_about_form(#[case] text: &str) {
+fn variations_of_form_are_accepted(#[case] text: &str) {
     assert!(Profile::from_csv(text, Shape::Linear).is_ok());
 }
 
@@ -133,19 +133,19 @@ fn forgiving_about_form(#[case] text: &str) {
     "0,inf",
     "line 1, \"0,inf\": two numbers are wanted, seconds,rate, neither below 0, such as 30,250"
 )]
-fn strict_about_numbers_and_says_where(#[case] text: &str, #[case] message: &str) {
+fn a_bad_number_is_reported_with_its_line(#[case] text: &str, #[case] message: &str) {
     assert_eq!(Profile::from_csv(text, Shape::Linear).unwrap_err(), message);
 }
 
 #[test]
-fn short_stall_is_made_up_for() {
+fn a_short_stall_is_caught_up() {
     let mut pace = Pace::new(Profile::constant(100.0), CATCH_UP);
     assert_eq!(sent_over(&mut pace, &[1_000, 4_000, 10]), 501);
     assert_eq!(pace.missed(), 0);
 }
 
 #[test]
-fn long_stall_is_made_up_for_no_further_than_the_catch_up() {
+fn a_long_stall_is_caught_up_only_by_the_catch_up() {
     let mut pace = Pace::new(Profile::constant(100.0), CATCH_UP);
     assert_eq!(sent_over(&mut pace, &[1_000, 60_000]), 100 + 500);
     assert_eq!(pace.missed(), 5_500);
@@ -160,7 +160,7 @@ fn refused_records_stay_due() {
 
 proptest! {
     #[test]
-    fn however_the_ticks_fall_the_sum_is_right(rate in 0.0..2_000.0_f64, ticks in prop::collection::vec(0_u64..4_000, 1..200)) {
+    fn the_sum_is_right_for_any_ticks(rate in 0.0..2_000.0_f64, ticks in prop::collection::vec(0_u64..4_000, 1..200)) {
         let mut pace = Pace::new(Profile::constant(rate), CATCH_UP);
         let sent = sent_over(&mut pace, &ticks);
         let elapsed = Duration::from_millis(ticks.iter().sum());
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_due_never_falls(rates in prop::collection::vec(0_u32..1_000, 1..10), linear in any::<bool>(), at in 0_u64..100_000, more in 0_u64..10_000) {
+    fn the_number_of_records_due_never_decreases(rates in prop::collection::vec(0_u32..1_000, 1..10), linear in any::<bool>(), at in 0_u64..100_000, more in 0_u64..10_000) {
         let profile = profile(&rates, linear);
         let (earlier, later) = (Duration::from_millis(at), Duration::from_millis(at + more));
         prop_assert!(profile.due_by(later) >= profile.due_by(earlier) - 1e-6);

@@ -1,11 +1,11 @@
-//! Which record comes next: key, partition and value, the same for the same seed. Pure.
+//! Makes the next record: key, partition and value, the same for the same seed. Pure.
 
 use crate::units::Weights;
 
 /// One record to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
-    /// `None` leaves the choice to the key, and without a key to librdkafka.
+    /// `None`: the key selects the partition, or librdkafka if there is no key.
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<&'a str>,
     pub(crate) value: &'a [u8],
@@ -35,8 +35,8 @@ impl Records {
         }
     }
 
-    /// The next record. Its value begins with its number, so that a person who looks into a topic
-    /// sees an order.
+    /// The next record. Its value begins with its number, so that the order is visible in the
+    /// topic.
     pub(crate) fn next(&mut self) -> Record<'_> {
         let partition = self
             .weights
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn value_has_the_size_asked_for_and_tells_its_number() {
+    fn a_value_has_the_requested_size_and_its_number() {
         let mut records = Records::new(0, 0, 12, None);
         assert_eq!(records.next().value, b"record 0 ...");
         assert_eq!(records.next().value, b"record 1 ...");

@@ -1,4 +1,4 @@
-//! What a producer prints: a line per interval, and a summary. Pure.
+//! The output of a producer: a line per interval, and a summary. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::output::thousands;
 use super::pace::Pace;
 use super::sender::Tally;
 
-/// When the next line is due, and what the last one counted.
+/// When the next line is due, and the counts of the last one.
 #[derive(Debug)]
 pub(crate) struct Interval {
     every: Duration,
@@ -20,7 +20,7 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// Begins at second 0; the first line comes after `every`.
+    /// Starts at second 0; the first line is due after `every`.
     pub(crate) fn begin(every: Duration) -> Self {
         Self {
             every,
@@ -29,8 +29,7 @@ impl Interval {
         }
     }
 
-    /// The line for the interval that ended by `elapsed`, if one did. A long stall makes one line,
-    /// not many.
+    /// The line for the interval that ended by `elapsed`, if one did. A long stall gives one line.
     pub(crate) fn line(&mut self, elapsed: Duration, pace: &Pace, tally: &Tally) -> Option<Line> {
         if elapsed < self.next {
             return None;
@@ -96,7 +95,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Sums up a run of `elapsed`.
+    /// The summary of a run of `elapsed`.
     pub(crate) fn new(elapsed: Duration, pace: &Pace, tally: &Tally) -> Self {
         Self {
             kind: "summary",

@@ -1,4 +1,4 @@
-//! The real producer: hands records to librdkafka and counts what became of them.
+//! The real producer: passes records to librdkafka and counts deliveries.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,16 +15,16 @@ use crate::failure::Failure;
 
 use super::records::Record;
 
-/// What became of the records so far.
+/// Outcome of the records so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     /// Acknowledged by all in-sync replicas.
     pub(crate) acked: u64,
     /// The same, by partition.
     pub(crate) partitions: BTreeMap<i32, u64>,
-    /// Given up on.
+    /// Failed.
     pub(crate) failed: u64,
-    /// Why, last.
+    /// Reason of the last failure.
     pub(crate) reason: Option<String>,
 }
 
@@ -35,17 +35,17 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Connects in the background; an unreachable broker shows as warnings and late deliveries.
+    /// Connects in the background; an unreachable broker causes warnings and late deliveries.
     pub(crate) fn new(connection: &Connection, topic: &str) -> Result<Self, Failure> {
         let own = [
             ("partitioner", "murmur2_random"),
-            // Enough for the catch-up at some 10,000 a second, and no more memory than a small Pod
-            // has.
+            // Enough for the catch-up at about 10,000 per second, and little enough memory for a
+            // small Pod.
             ("queue.buffering.max.messages", "100000"),
             ("queue.buffering.max.kbytes", "65536"),
             ("linger.ms", "5"),
-            // A consumer gets whole batches: those of the default, 1 MB, would not fit into its
-            // small memory.
+            // A consumer gets whole batches: the default of 1 MB would not fit into its small
+            // memory.
             ("batch.size", "65536"),
         ];
         let config = connection.config(own.map(|(name, value)| (name, value.to_owned())));
@@ -56,8 +56,7 @@ impl Sender {
         })
     }
 
-    /// Hands one record over. False: not now, the buffer is full. Any other refusal counts as
-    /// failed.
+    /// Sends one record. False if the buffer is full. Any other refusal counts as failed.
     pub(crate) fn send(&self, record: &Record<'_>) -> bool {
         let refused = self.producer.send(BaseRecord::<str, [u8]> {
             partition: record.partition,
@@ -80,7 +79,7 @@ impl Sender {
         self.producer.poll(time);
     }
 
-    /// Waits for the records in flight, up to `time`, and gives up on the rest.
+    /// Waits up to `time` for the records in flight; the rest counts as failed.
     pub(crate) fn finish(&self, time: Duration) {
         if self.producer.flush(time).is_err() {
             let left = u64::try_from(self.producer.in_flight_count()).unwrap_or_default();
@@ -93,12 +92,12 @@ impl Sender {
         }
     }
 
-    /// What became of the records so far.
+    /// Outcome of the records so far.
     pub(crate) fn tally(&self) -> Tally {
         self.producer.context().tally().clone()
     }
 
-    /// Whether each record was accepted.
+    /// Fails if a record was not accepted.
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
         match self.tally() {
             Tally { failed: 0, .. } => Ok(()),
@@ -155,7 +154,7 @@ impl ProducerContext for Deliveries {
                 tally.acked += 1;
                 *tally.partitions.entry(message.partition()).or_default() += 1;
             }
-            // Those left at the end, which `finish` has counted.
+            // Records that were left at the end; `finish` has counted them.
             Err((
                 KafkaError::MessageProduction(
                     RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight,

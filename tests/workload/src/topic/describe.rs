@@ -1,4 +1,4 @@
-//! What a topic holds, and how far a group has come in it. Reads only.
+//! Describes a topic, and the progress of a group in it. Only reads.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::output::thousands;
 
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// How long to let brokers agree before they are asked again.
+/// Pause before the next request, for brokers to agree.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A topic at one moment.
@@ -24,7 +24,7 @@ pub(crate) struct Description {
     topic: String,
     records: i64,
     group: Option<String>,
-    /// The sum over the partitions, what was never committed counted from the first offset; `None`
+    /// The sum over the partitions; without a commit the lag counts from the first offset. `None`
     /// without a group.
     lag: Option<i64>,
     partitions: Vec<Partition>,
@@ -51,8 +51,8 @@ pub(crate) fn describe(
     group: Option<&str>,
     wait: Duration,
 ) -> Result<Description, Failure> {
-    // The group id is for reading its offsets; this client never subscribes, so it never is a
-    // member.
+    // The group id is for reading its offsets. This client does not subscribe, so it does not
+    // become a member.
     let own = group.map(|group| ("group.id", group.to_owned()));
     let client = BaseConsumer::from_config_and_context(&connection.config(own), Reports::default());
     let client = client.map_err(Failure::Settings)?;
@@ -72,7 +72,8 @@ pub(crate) fn describe(
     }
 }
 
-/// Committed offsets first, ends after, so that lag is never below zero by our own doing.
+/// Reads the commits first and the log ends after, so that the order of reads does not make the lag
+/// negative.
 fn once(
     client: &BaseConsumer<Reports>,
     topic: &str,

@@ -1,7 +1,8 @@
-//! Topics made and unmade for demonstrations and tests: the flags, and one function per action.
+//! Creates, changes and deletes topics for the demo and tests: the flags, and one function per
+//! action.
 //!
-//! A change is done when each broker shows it (`visible`), so that the next command of a script can
-//! rely on it.
+//! An action ends when each broker shows the change (`visible`), so that the next command of a
+//! script can rely on it.
 
 mod describe;
 mod visible;
@@ -37,13 +38,13 @@ enum Action {
     Delete(DeleteArgs),
     /// Give a topic more partitions and wait until each broker shows them
     ///
-    /// Records with a key may go to another partition from then on, so their order is lost once.
+    /// Records with a key may then go to another partition, so their order is lost once.
     Partitions(PartitionsArgs),
     /// Print the partitions of a topic: leader, replicas, first and next offset, and a group's lag
     Describe(DescribeArgs),
 }
 
-/// What each action needs.
+/// The flags of each action.
 #[derive(Debug, Args)]
 struct Target {
     #[command(flatten)]
@@ -53,7 +54,7 @@ struct Target {
     #[arg(env = "WORKLOAD_TOPIC", value_name = "TOPIC")]
     topic: String,
 
-    /// How long to wait for the brokers, before and after
+    /// How long to wait for the brokers, before and after the change
     #[arg(long, env = "WORKLOAD_WAIT", value_name = "TIME", default_value = "30s", value_parser = units::duration)]
     wait: Duration,
 }
@@ -67,7 +68,7 @@ struct CreateArgs {
     #[arg(long, env = "WORKLOAD_PARTITIONS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     partitions: u16,
 
-    /// How many brokers hold each partition [default: what the brokers are set to]
+    /// Replicas of each partition [default: the setting of the brokers]
     #[arg(long, env = "WORKLOAD_REPLICATION_FACTOR", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     replication_factor: Option<u16>,
 
@@ -76,7 +77,7 @@ struct CreateArgs {
     #[arg(long, env = "WORKLOAD_CONFIG", value_name = "NAME=VALUE", value_delimiter = ';', value_parser = units::property)]
     config: Vec<(String, String)>,
 
-    /// If it exists already, leave it as it is
+    /// If it already exists, leave it as it is
     #[arg(long, env = "WORKLOAD_IF_NOT_EXISTS")]
     if_not_exists: bool,
 }
@@ -86,7 +87,7 @@ struct DeleteArgs {
     #[command(flatten)]
     target: Target,
 
-    /// If it does not exist, that is fine
+    /// Succeed if it does not exist
     #[arg(long, env = "WORKLOAD_IF_EXISTS")]
     if_exists: bool,
 }
@@ -96,7 +97,7 @@ struct PartitionsArgs {
     #[command(flatten)]
     target: Target,
 
-    /// How many partitions it shall have in all; as many as it has is fine, fewer is not possible
+    /// Total number of partitions; the current number is accepted, fewer is not possible
     #[arg(long, env = "WORKLOAD_COUNT", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     count: u16,
 }
@@ -106,16 +107,16 @@ struct DescribeArgs {
     #[command(flatten)]
     target: Target,
 
-    /// A consumer group whose committed offsets and lag to print too
+    /// A consumer group; its commits and lag are printed too
     #[arg(long, env = "WORKLOAD_GROUP", value_name = "ID")]
     group: Option<String>,
 
-    /// How to print it
+    /// Format of the output
     #[arg(long, env = "WORKLOAD_OUTPUT", value_enum, default_value = "plain")]
     output: Output,
 }
 
-/// Runs the action to its end. A signal ends it at once: there is nothing to put in order.
+/// Runs the action to its end. A signal ends it at once: there is nothing to clean up.
 pub(crate) fn run(args: TopicArgs) -> Result<(), Failure> {
     match args.action {
         Action::Create(args) => create(&args),
@@ -143,7 +144,7 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
             );
         }
         Err(RDKafkaErrorCode::TopicAlreadyExists) if args.if_not_exists => {
-            println!("topic {} exists already", target.topic);
+            println!("topic {} already exists", target.topic);
         }
         Err(RDKafkaErrorCode::TopicAlreadyExists) => {
             return Err(Failure::TopicExists {
@@ -227,14 +228,14 @@ impl Target {
             .map_err(Failure::Settings)
     }
 
-    /// The request, and the controller's work on it, each within the wait.
+    /// Timeouts of the request and of the controller's work on it: each is the wait.
     fn options(&self) -> AdminOptions {
         AdminOptions::new()
             .request_timeout(Some(self.wait))
             .operation_timeout(Some(self.wait))
     }
 
-    /// Waits for the answer on one topic: what the broker says of it, or why there is no answer.
+    /// Waits for the response about one topic: the broker's result, or why there is none.
     fn ask(
         &self,
         action: &'static str,
@@ -251,7 +252,7 @@ impl Target {
                 .map_or(Ok(()), |(_, code)| Err(code))),
             Err(_) if started.elapsed() >= self.wait => {
                 let enquirer = self.connection.enquirer(None)?;
-                // Tells why, if the connection fails: the admin client keeps its errors to itself.
+                // Logs the reason if the connection fails; the admin client does not report it.
                 let _ = partitions(&enquirer, &self.topic);
                 Err(self.connection.unreachable(&enquirer, self.wait))
             }
@@ -271,7 +272,7 @@ impl Target {
         }
     }
 
-    /// The number of partitions it has now.
+    /// Its current number of partitions.
     fn present(&self) -> Result<usize, Failure> {
         let found = self
             .connection

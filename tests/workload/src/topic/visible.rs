@@ -1,7 +1,7 @@
-//! Whether each broker shows a change. Reads only.
+//! Checks whether each broker shows a change. Only reads.
 //!
-//! Brokers learn of a change one after the other, and disagree for up to 200 ms; a client may ask
-//! any of them next.
+//! A change reaches the brokers one after the other, and they differ for up to 200 ms; the next
+//! request of a client may go to any of them.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 const REQUEST: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits until what each broker shows of `topic` (`None`: not there) satisfies `wanted`.
+/// Waits until the metadata of `topic` from each broker (`None`: no such topic) satisfies `wanted`.
 pub(crate) fn everywhere(
     connection: &Connection,
     topic: &str,
@@ -24,8 +24,8 @@ pub(crate) fn everywhere(
     let deadline = Instant::now() + wait;
     let enquirer = connection.enquirer(None)?;
     for broker in brokers(connection, &enquirer, deadline, wait)? {
-        // A client that knows only this broker asks this one: others are connected to only when
-        // they lead something.
+        // A client that has only this broker asks this one: it connects to others only when they
+        // lead something.
         let enquirer = connection.enquirer(Some(&broker))?;
         while !shows(&enquirer, topic, &wanted) {
             if Instant::now() >= deadline {

@@ -1,5 +1,5 @@
 //! One real broker for all tests of a file, and the program under test as a child process. Waits
-//! for conditions, never for a time, and says what it saw last when a deadline passes.
+//! for conditions, never for a fixed time, and reports the last state when a deadline passes.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Longest wait for anything; two KIP-848 heartbeats and a slow machine fit in.
+/// Longest wait for a condition: enough for two KIP-848 heartbeats on a slow machine.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// The broker's bootstrap servers. It ends with this process, however that ends.
+/// Bootstrap servers of the broker. The broker ends with this process, however it ends.
 static BROKER: LazyLock<String> = LazyLock::new(|| {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../env/kafka/kafka.sh");
     let state = std::env::temp_dir().join(format!("workload-broker-{}", std::process::id()));
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
     program(args).output().expect("the program starts")
 }
 
-/// Runs the program, which must succeed; tells its last line.
+/// Runs the program, which must succeed; returns its last line.
 pub(crate) fn last_line(args: &[&str]) -> String {
     let output = run(args);
     assert!(
@@ -64,7 +64,7 @@ pub(crate) fn last_line(args: &[&str]) -> String {
         .to_owned()
 }
 
-/// Runs the program, which must fail with exit code 1; tells what it said.
+/// Runs the program, which must fail with exit code 1; returns its message.
 pub(crate) fn complaint(args: &[&str]) -> String {
     let output = run(args);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -83,7 +83,7 @@ pub(crate) fn unique(prefix: &str) -> String {
     format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A new topic with so many partitions.
+/// Creates a topic with `partitions` partitions.
 pub(crate) fn topic(partitions: u32) -> String {
     let topic = unique("topic");
     last_line(&[
@@ -96,7 +96,7 @@ pub(crate) fn topic(partitions: u32) -> String {
     topic
 }
 
-/// Puts exactly so many records into a topic.
+/// Writes exactly `records` records to a topic.
 pub(crate) fn fill(topic: &str, records: u32) {
     let records = records.to_string();
     let done = json(&[
@@ -148,7 +148,7 @@ impl Running {
         }
     }
 
-    /// Starts a consumer, whose /readyz, /healthz and /stats can be asked for.
+    /// Starts a consumer that serves /readyz, /healthz and /stats.
     pub(crate) fn consumer(topic: &str, group: &str, more: &[&str]) -> Self {
         let mut args = vec![
             "consume",
@@ -163,12 +163,12 @@ impl Running {
         Self::start(&args)
     }
 
-    /// All that it printed so far.
+    /// Everything that it has printed so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("no reader panics").clone()
     }
 
-    /// Waits until `reached` tells something of what it sees.
+    /// Waits until `reached` returns a value.
     pub(crate) fn wait_for<T>(&self, what: &str, mut reached: impl FnMut(&Self) -> Option<T>) -> T {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -185,7 +185,7 @@ impl Running {
         }
     }
 
-    /// Waits until /stats is so.
+    /// Waits until /stats satisfies `so`.
     pub(crate) fn wait_for_stats(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
         self.wait_for(what, |running| running.stats().filter(|stats| so(stats)))
     }
@@ -212,7 +212,7 @@ impl Running {
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
-    /// Sends SIGTERM, waits for the end; tells exit code, time, and all that was printed.
+    /// Sends SIGTERM and waits for the end; returns exit code, time, and everything printed.
     pub(crate) fn stop(mut self) -> (Option<i32>, Duration, String) {
         let begun = Instant::now();
         let pid = self.child.id().to_string();
