@@ -1,4 +1,4 @@
-//! Reads Kafka. The only module that uses rdkafka. Of our own modules it may call only `clock`.
+//! Reads Kafka. The only module that uses rdkafka. Of this crate it calls only `clock` and `sync`.
 //!
 //! [`pool`] is the entry: [`Pool::watch`](pool::Pool::watch) registers what one resource wants to
 //! read of a cluster. One poller per cluster polls for all of them at once and leaves a
