@@ -1,5 +1,13 @@
 //! How much of the process Kafka clusters may take.
 
+/// The largest answer that is read, in bytes. The largest that is asked for is the list of all
+/// topics: it describes each partition, by 18 bytes and 8 for each replica: 240,000 partitions of
+/// three replicas. A `topicPattern` asks for it, and so does the first question to every cluster:
+/// `rd_kafka_metadata` for a client that knows no topic has an empty list of them, which is written
+/// as all (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt == 0`). So a cluster with
+/// more cannot be read, pattern or not.
+pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
+
 /// What one Kafka cluster, and what all of them together, may make the process hold. librdkafka
 /// starts a thread for each broker that a cluster names, and holds each answer whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

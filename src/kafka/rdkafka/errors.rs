@@ -3,7 +3,7 @@
 use rdkafka_sys::rd_kafka_resp_err_t as kafka;
 
 use super::native::{Code, Failure};
-use super::reader::LARGEST_ANSWER;
+use super::bounds::LARGEST_ANSWER;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{GroupState, Known, Protocol, TopicPartition};
 use crate::kafka::reader::DescribedGroup;

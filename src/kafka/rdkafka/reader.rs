@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, LARGEST_ANSWER};
 use super::errors::{described, meaning, out_of_threads, partition_meaning, trouble};
 use super::native::{Code, Handle, Refused, Wanted, Why};
 use super::statistics::Statistics;
@@ -37,14 +37,6 @@ const SETUP_TIMEOUT: &str = "2500";
 /// reconnect; the default, a minute, is how long a broker behind a connection that was cut silently
 /// would stay unreadable.
 const SOCKET_TIMEOUT: &str = "5000";
-
-/// The largest answer that is read, in bytes. The largest that is asked for is the list of all
-/// topics: it describes each partition, by 18 bytes and 8 for each replica: 240,000 partitions of
-/// three replicas. A `topicPattern` asks for it, and so does the first question to every cluster:
-/// `rd_kafka_metadata` for a client that knows no topic has an empty list of them, which is written
-/// as all (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt == 0`). So a cluster with
-/// more cannot be read, pattern or not.
-pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
 
 /// How often librdkafka counts what it sent, in milliseconds.
 const STATISTICS_INTERVAL: &str = "5000";

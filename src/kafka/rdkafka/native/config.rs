@@ -8,7 +8,7 @@ use lagrange_core::intent::servers::is_local_address;
 use rdkafka_sys as sys;
 
 use super::Failure;
-use super::bounds::Bounded;
+use super::interpose::Bounded;
 use super::values::{MESSAGE, c_string, secret_c_string};
 use crate::kafka::connection::secret::Secret;
 
@@ -54,7 +54,8 @@ impl Config {
         )))
     }
 
-    /// Says which client it becomes, for `bounds.c`. Callbacks get it too, and do not look at it.
+    /// Says which client it becomes, for `interpose.c`. Callbacks get it too, and do not look at
+    /// it.
     pub(super) fn set_opaque(&mut self, bounded: &Bounded) {
         // SAFETY: the configuration is ours and alive; the opaque is a number that nobody follows.
         unsafe { sys::rd_kafka_conf_set_opaque(self.0.as_ptr(), bounded.opaque()) };

@@ -21,18 +21,19 @@
 //! * The handle ends in this order, on a thread that may block: the pump has ended, io events are
 //!   switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
 //!   can never write into a descriptor that was closed and given to somebody else.
-//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`bounds`] has not
-//!   let in. That rests on functions of librdkafka that it does not promise (docs/decisions/0011),
-//!   and that `bounds.c` stands before: the only C of ours.
+//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`interpose`] has
+//!   not let in. That rests on functions of librdkafka that it does not promise (docs/decisions/0011),
+//!   and that `interpose.c` stands before: the only C of ours.
 //! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one
 //!   that they lack.
 
 #![allow(unsafe_code)]
 
-mod bounds;
 mod call;
 mod client;
 mod config;
+mod interpose;
+mod options;
 mod pump;
 mod queue;
 mod reply;
@@ -50,14 +51,14 @@ use super::bounds::Bounds;
 use crate::kafka::connection::secret::Secret;
 use crate::kafka::token::TokenSource;
 use crate::sync::lock;
-use bounds::Bounded;
 use client::Client;
 use config::Config;
+use interpose::Bounded;
 use pump::{Mail, News, Pump};
 use queue::{Queue, Wake};
 
-pub(super) use bounds::{Refused, Why};
 pub(super) use call::Wanted;
+pub(super) use interpose::{Refused, Why};
 
 /// How long the thread that closes a handle waits for its pump to end. A pump ends at its next
 /// wait; only a runtime that runs nothing any more keeps it.

@@ -1,7 +1,7 @@
 /*
  * Stands before a few functions of librdkafka that other files of librdkafka call (the linker's --wrap, see build.rs), and asks
- * bounds.rs whether they may: whatever a Kafka cluster answers, it makes librdkafka neither start more threads nor hold more of
- * its answers than bounds.rs lets it. Why: docs/decisions/0011.
+ * interpose.rs whether they may: whatever a Kafka cluster answers, it makes librdkafka neither start more threads nor hold more of
+ * its answers than interpose.rs lets it. Why: docs/decisions/0011.
  *
  * Every function here has the type of the one that it stands before, by __typeof__ and librdkafka's own headers: where a new
  * librdkafka declares one of them otherwise, or lays out what is read here otherwise, this does not compile, or follows.
@@ -33,7 +33,7 @@ WRAPPED(rd_kafka_transport_framed_recv);
 WRAPPED(rd_kafka_transport_recv);
 WRAPPED(thrd_create);
 
-/* What bounds.rs decides. A client is known by its opaque, a number that stands for it; others' clients have pointers there, or
+/* What interpose.rs decides. A client is known by its opaque, a number that stands for it; others' clients have pointers there, or
  * none, and are not bounded. */
 extern _Bool lagrange_admit_broker(void *client, int32_t id);
 extern void lagrange_broker_not_added(void *client, _Bool for_want_of_a_thread);

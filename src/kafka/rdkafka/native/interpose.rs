@@ -1,4 +1,4 @@
-//! Which brokers and which answers librdkafka may take in, for `bounds.c`, which asks here from
+//! Which brokers and which answers librdkafka may take in, for `interpose.c`, which asks here from
 //! librdkafka's own threads. A client is known by its opaque, which is a number; clients that were
 //! not made by this room are not bounded.
 
@@ -22,7 +22,7 @@ const FEW_BROKERS: usize = 16;
 /// one.
 const UNBOUNDED_FRAME: usize = 16 << 10;
 
-/// Kinds of answers, for `bounds.c`: the API key of the question, or one of these.
+/// Kinds of answers, for `interpose.c`: the API key of the question, or one of these.
 const UNSOLICITED: c_int = -1;
 const ALL_TOPICS: c_int = -2;
 
@@ -352,11 +352,11 @@ impl Drop for Reading {
 }
 
 unsafe extern "C" {
-    /// Whether librdkafka's calls are led through `bounds.c`.
+    /// Whether librdkafka's calls are led through `interpose.c`.
     fn lagrange_is_bounded() -> bool;
 }
 
-// What `bounds.c` asks. Pointers are numbers here and are never followed; nothing here can panic
+// What `interpose.c` asks. Pointers are numbers here and are never followed; nothing here can panic
 // while it holds the lock.
 
 #[unsafe(no_mangle)]
