@@ -3,6 +3,7 @@
 
 use std::io;
 
+use lagrange_core::text;
 use thiserror::Error;
 
 /// Why a token could not be had. Cheap to clone: it stands in snapshots.
@@ -166,7 +167,8 @@ pub enum InvalidOidc {
     NoAuthorities,
     /// An extension that SASL has no place for.
     #[error(
-        "SASL extension {key:?} cannot be sent: its key is letters only and not \"auth\", its value printable ASCII"
+        "SASL extension {} cannot be sent: its key is letters only and not \"auth\", its value printable ASCII",
+        text::quoted(.key)
     )]
     Extension {
         /// Its key.
@@ -178,7 +180,7 @@ pub enum InvalidOidc {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidAws {
     /// No AWS region.
-    #[error("{region:?} is not an AWS region; write it like eu-central-1")]
+    #[error("{} is not an AWS region; write it like eu-central-1", text::quoted(.region))]
     Region {
         /// What was written.
         region: String,

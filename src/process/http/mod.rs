@@ -65,7 +65,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
         match bind(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
                 if !is_told {
-                    info!(%address, within = ?LET_GO, "waiting for the process that listens on our address to end");
+                    info!(%address, seconds = LET_GO.as_secs(), "waiting for the process that listens on our address to end");
                     is_told = true;
                 }
                 sleep(BIND_RETRY).await;

@@ -72,6 +72,17 @@ pub fn clean_id(id: &str, most: usize) -> String {
     escaped(id).take(half).chain(['…']).chain(tail).collect()
 }
 
+/// The text between quotation marks, on one line, with its own quotation marks and backslashes
+/// written out: what a user wrote, as part of a message.
+pub fn quoted(text: &str) -> String {
+    let each = |c| match c {
+        '"' | '\\' => vec!['\\', c],
+        c => escape(c).collect(),
+    };
+    let inside: String = text.chars().flat_map(each).collect();
+    format!("\"{inside}\"")
+}
+
 /// A count of things in words: `1 partition`, `2 partitions`.
 pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
     n: N,
@@ -167,6 +178,16 @@ mod tests {
         );
         assert_ne!(long, other);
         assert_eq!(clean_id("client-1", 64), "client-1");
+    }
+
+    #[rstest]
+    #[case("kafka-0:x", r#""kafka-0:x""#)]
+    #[case(r#"a"b\c"#, r#""a\"b\\c""#)]
+    #[case("a\nb", r#""a\nb""#)]
+    #[case("a\u{1b}b", r#""a\u{1b}b""#)]
+    #[case("größe", r#""größe""#)]
+    fn what_is_quoted_ends_where_it_ends(#[case] text: &str, #[case] shown: &str) {
+        assert_eq!(quoted(text), shown);
     }
 
     proptest! {
