@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde_json::json;
+
 use super::invalid::{InvalidSpec, without_control_characters};
 use super::servers::Servers;
 use crate::api::{
@@ -119,12 +121,19 @@ impl Plan {
         self.allow_insecure
     }
 
-    /// Where the credentials come from. Plaintext without a login is the same from everywhere.
+    /// Where the credentials come from, as the fields that are written. Plaintext without a login
+    /// is the same from everywhere.
     pub fn origin(&self, namespace: &str) -> String {
-        match (&self.tls, &self.sasl) {
-            (None, None) => String::new(),
-            (tls, sasl) => format!("{namespace} {tls:?} {sasl:?} {}", self.allow_insecure),
+        if self.tls.is_none() && self.sasl.is_none() {
+            return String::new();
         }
+        let fields = json!({
+            "namespace": namespace,
+            "tls": self.tls,
+            "sasl": self.sasl,
+            "allowInsecure": self.allow_insecure,
+        });
+        fields.to_string()
     }
 
     /// Whether one logs in as the operator itself, which not every namespace may (SAFE-36).

@@ -7,6 +7,7 @@
 
 mod brake;
 pub mod connection;
+pub mod fingerprint;
 mod invalid;
 pub mod servers;
 mod subject;
