@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 use lagrange_core::intent::Plan;
 use lagrange_core::intent::connection::Reference;
 use thiserror::Error;
@@ -96,12 +96,12 @@ pub enum Unusable {
 }
 
 impl Unusable {
-    /// The reason that conditions, events and metrics give.
-    pub const fn category(&self) -> &'static str {
+    /// The reason that conditions and events give.
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
-            Self::TooManyObjects(_) | Self::TooManyBytes(_) => reasons::TOO_MANY_CONNECTIONS,
-            Self::IdentityNotAllowed(_) => reasons::IDENTITY_NOT_ALLOWED,
+            Self::NoObject(_) | Self::Unreadable(..) => Reason::SecretNotFound,
+            Self::TooManyObjects(_) | Self::TooManyBytes(_) => Reason::TooManyConnections,
+            Self::IdentityNotAllowed(_) => Reason::IdentityNotAllowed,
             Self::TooLong(_)
             | Self::NoKey(..)
             | Self::ValueTooLong(..)
@@ -110,7 +110,7 @@ impl Unusable {
             | Self::LineBreak(..)
             | Self::Control(..)
             | Self::Certificate(..)
-            | Self::NoRoots => reasons::SECRET_INVALID,
+            | Self::NoRoots => Reason::SecretInvalid,
         }
     }
 }

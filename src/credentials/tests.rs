@@ -123,7 +123,7 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
     #[case] object: &str,
     #[case] value: &[u8],
     #[case] says: &str,
-    #[case] category: &str,
+    #[case] reason: &str,
 ) {
     let objects = [(object, value.to_vec())].into();
     let plan = plan(&json!(null), &scram(), false).unwrap();
@@ -131,13 +131,13 @@ fn what_is_wrong_with_a_secret_is_said_by_its_name_and_key(
     let text = error.to_string();
     assert!(text.starts_with(says), "{text}");
     assert!(!text.contains("marker"), "{text}");
-    assert_eq!(error.category(), category);
+    assert_eq!(error.reason().as_str(), reason);
 }
 
 #[test]
 fn who_may_not_log_in_as_the_operator_is_told_what_to_do() {
     let error = Unusable::IdentityNotAllowed("n".repeat(63).into());
-    assert_eq!(error.category(), "IdentityNotAllowed");
+    assert_eq!(error.reason(), Reason::IdentityNotAllowed);
     let text = error.to_string();
     let longest = lagrange_core::api::condition::MAX_MESSAGE;
     assert!(
@@ -182,7 +182,7 @@ fn authorities_are_as_many_as_fill_half_a_mebibyte_and_no_more() {
     assert_eq!(both.bytes().len(), 2 * (part.len() + 1));
     let error = connect(&["a", "b", "c"]).unwrap_err();
     assert_eq!(error, Unusable::TooLong(512 << 10));
-    assert_eq!(error.category(), "SecretInvalid");
+    assert_eq!(error.reason(), Reason::SecretInvalid);
     let text = error.to_string();
     assert!(text.contains("more than 524288 bytes"), "{text}");
 }

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{Category, ReadError};
 use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::model::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange_core::api::condition::Reason;
 use lagrange_core::intent::topics::TopicSelection;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, brief, interest, lag, named, pool, settings};
@@ -116,7 +117,7 @@ impl Scene {
     /// Whatever is known is right, and what is not says why.
     fn check(&self, snapshot: &Snapshot) {
         if let Some(error) = &snapshot.error {
-            assert_eq!(error.category(), "KafkaUnreachable", "{error}");
+            assert_eq!(error.category(), Category::KafkaUnreachable, "{error}");
             assert!(snapshot.groups.is_empty() && snapshot.topics.is_empty());
             return;
         }
@@ -145,7 +146,7 @@ impl Scene {
                 match committed {
                     Ok(committed) => assert_eq!(committed.map(Offset::get), Some(9)),
                     Err(error) => assert_eq!(
-                        error.category(),
+                        error.category().as_str(),
                         match error {
                             ReadError::TimedOut | ReadError::Unreachable { .. } =>
                                 "KafkaUnreachable",
@@ -325,7 +326,7 @@ async fn loopback_is_refused_by_name_and_by_what_a_name_leads_to() {
     let refused = pool
         .watch(&literal, key.clone(), wanted.clone())
         .unwrap_err();
-    assert_eq!(refused.category(), "InvalidSpec");
+    assert_eq!(refused.reason(), Reason::InvalidSpec);
     // This machine's name leads to a loopback address on some machines and not on others: only
     // there it shows.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();

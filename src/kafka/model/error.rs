@@ -1,8 +1,10 @@
 //! Why Kafka could not be read: one enum for the room, with a bounded category and words that say
 //! what to do.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 
+use lagrange_core::api::condition::Reason;
 use thiserror::Error;
 
 /// Why something could not be read. Cheap to clone: it stands in snapshots, once per partition at
@@ -219,29 +221,96 @@ impl ReadError {
         )
     }
 
-    /// Reason of conditions and label of metrics: a bounded set.
-    pub fn category(&self) -> &'static str {
+    /// What kind of failure it is.
+    pub fn category(&self) -> Category {
         match self {
             Self::Unreachable { .. } | Self::TimedOut | Self::AnswerTooLarge { .. } => {
-                "KafkaUnreachable"
+                Category::KafkaUnreachable
             }
-            Self::TooManyBrokers { .. } | Self::NoRoomForBrokers { .. } => "TooManyBrokers",
-            Self::Authentication { .. } => "AuthenticationFailed",
-            Self::Authorization { .. } | Self::FewerRights { .. } => "AuthorizationFailed",
+            Self::TooManyBrokers { .. } | Self::NoRoomForBrokers { .. } => Category::TooManyBrokers,
+            Self::Authentication { .. } => Category::AuthenticationFailed,
+            Self::Authorization { .. } | Self::FewerRights { .. } => Category::AuthorizationFailed,
             Self::CoordinatorUnavailable
             | Self::NotCoordinator
             | Self::NotListed
             | Self::CommittedWentBack { .. }
-            | Self::AssignmentUnknown => "GroupUnreadable",
+            | Self::AssignmentUnknown => Category::GroupUnreadable,
             Self::LeaderUnavailable
             | Self::CommittedBeyondEnd { .. }
             | Self::NotYetRead
-            | Self::Other(_) => "PartitionsUnreadable",
-            Self::UnknownTopic => "TopicNotFound",
-            Self::GroupType { .. } => "GroupTypeUnsupported",
+            | Self::Other(_) => Category::PartitionsUnreadable,
+            Self::UnknownTopic => Category::TopicNotFound,
+            Self::GroupType { .. } => Category::GroupTypeUnsupported,
             Self::TooManyPartitions { .. }
             | Self::TooManyTopics { .. }
-            | Self::TooManyMembers { .. } => "TooManyPartitions",
+            | Self::TooManyMembers { .. } => Category::TooManyPartitions,
         }
+    }
+
+    /// The reason that a condition gives for it.
+    pub fn reason(&self) -> Reason {
+        self.category().reason()
+    }
+}
+
+/// Kinds of failures. `as_str` is the label in metrics: a bounded set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// No broker answers, or none that can be read.
+    KafkaUnreachable,
+    /// The cluster has more brokers than may be connected to.
+    TooManyBrokers,
+    /// The login is refused, or one side does not trust the other.
+    AuthenticationFailed,
+    /// An ACL is missing.
+    AuthorizationFailed,
+    /// The group cannot be read for now.
+    GroupUnreadable,
+    /// Partitions cannot be read for now.
+    PartitionsUnreadable,
+    /// There is no such topic.
+    TopicNotFound,
+    /// The group has no partitions to share out.
+    GroupTypeUnsupported,
+    /// There is too much to be read.
+    TooManyPartitions,
+}
+
+impl Category {
+    /// The label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KafkaUnreachable => "KafkaUnreachable",
+            Self::TooManyBrokers => "TooManyBrokers",
+            Self::AuthenticationFailed => "AuthenticationFailed",
+            Self::AuthorizationFailed => "AuthorizationFailed",
+            Self::GroupUnreadable => "GroupUnreadable",
+            Self::PartitionsUnreadable => "PartitionsUnreadable",
+            Self::TopicNotFound => "TopicNotFound",
+            Self::GroupTypeUnsupported => "GroupTypeUnsupported",
+            Self::TooManyPartitions => "TooManyPartitions",
+        }
+    }
+
+    /// The reason of conditions. A group or partitions that cannot be read for long come to a Kafka
+    /// that cannot be reached.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::KafkaUnreachable | Self::GroupUnreadable | Self::PartitionsUnreadable => {
+                Reason::KafkaUnreachable
+            }
+            Self::TooManyBrokers => Reason::TooManyBrokers,
+            Self::AuthenticationFailed => Reason::AuthenticationFailed,
+            Self::AuthorizationFailed => Reason::AuthorizationFailed,
+            Self::TopicNotFound => Reason::TopicNotFound,
+            Self::GroupTypeUnsupported => Reason::GroupTypeUnsupported,
+            Self::TooManyPartitions => Reason::TooManyPartitions,
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

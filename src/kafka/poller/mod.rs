@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::model::error::ReadError;
+use super::model::error::{Category, ReadError};
 use super::model::interest::Key;
 use super::model::snapshot::{Snapshot, Topic};
 use super::observer::Observer;
@@ -256,7 +256,7 @@ fn random_share(thousandths: u64) -> f64 {
 }
 
 /// The kinds of failure that a look met, each once.
-fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
+fn categories(snapshot: &Snapshot) -> BTreeSet<Category> {
     let topics = snapshot.topics.values().flat_map(|topic| match topic {
         Topic::Present(partitions) => partitions
             .iter()
@@ -277,5 +277,5 @@ fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
     });
     let whole = snapshot.error.iter().chain(&snapshot.renewal);
     let all = whole.chain(topics).chain(groups);
-    all.map(super::model::error::ReadError::category).collect()
+    all.map(ReadError::category).collect()
 }

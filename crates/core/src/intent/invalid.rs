@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::servers::InvalidConnection;
-use crate::api::condition::reasons;
+use crate::api::condition::Reason;
 use crate::text;
 
 /// Why a ConsumerGroup cannot be managed as it is written. The text says what to write instead.
@@ -102,9 +102,9 @@ pub enum InvalidSpec {
 }
 
 impl InvalidSpec {
-    /// The reason that conditions, events and metrics give.
-    pub const fn category(&self) -> &'static str {
-        reasons::INVALID_SPEC
+    /// The reason that conditions and events give.
+    pub const fn reason(&self) -> Reason {
+        Reason::InvalidSpec
     }
 }
 

@@ -87,6 +87,20 @@ impl Intent {
     }
 }
 
+impl Intent {
+    /// Whether `delayedTopicPattern` matches none of the topics that are named: then it was
+    /// written for another name. Of topics that a pattern or the group selects, one that it
+    /// matches may come yet.
+    pub fn delays_nothing(&self) -> bool {
+        match (&self.delayed, &self.reading.topics) {
+            (Some(delayed), TopicSelection::Named(topics)) => {
+                !topics.iter().any(|topic| delayed.matches(topic))
+            }
+            _ => false,
+        }
+    }
+}
+
 fn policy(
     spec: &ConsumerGroupSpec,
     subject: i64,

@@ -2,6 +2,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::condition::Reason;
 
 /// A ConsumerGroup with `changes` laid over a plain spec; null removes a field.
 fn group(changes: Value) -> ConsumerGroup {
@@ -210,7 +211,7 @@ fn annotations_reach_the_policy_with_the_groups_own_maximum() {
 fn what_cannot_be_done_says_what_to_write(#[case] changes: Value, #[case] message: &str) {
     let error = of(changes).unwrap_err();
     assert_eq!(error.to_string(), message);
-    assert_eq!(error.category(), "InvalidSpec");
+    assert_eq!(error.reason(), Reason::InvalidSpec);
     assert_eq!(
         api::condition::bounded_message(message),
         message,

@@ -4,7 +4,7 @@ mod record;
 
 use std::collections::BTreeMap;
 
-use lagrange_core::api::condition::{MAX_MESSAGE, find, types};
+use lagrange_core::api::condition::{MAX_MESSAGE, Reason, Type, find};
 use lagrange_core::intent::topics::{Isolation, TopicSelection};
 use lagrange_core::scaling::decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason};
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
@@ -118,6 +118,9 @@ fn decision() -> Decision {
             uncommitted: 0,
             nothing_committed: None,
             wants_members: false,
+            asked: Some(2),
+            past_end: None,
+            not_understood: None,
         },
         notices: Vec::new(),
         trail: Trail(vec![
@@ -144,6 +147,7 @@ fn found(decision: &Decision) -> Found<'_> {
         idle_lasts: false,
         fleeting_instances: false,
         dry_run: false,
+        delays_nothing: false,
     }
 }
 
@@ -195,6 +199,7 @@ fn blind(knowledge: Knowledge) -> Decision {
             idle_members: None,
             produced: None,
             consumed: None,
+            asked: None,
             ..decision.facts
         },
         trail: Trail(vec![Step::Blind(at("11:59:00"))]),
@@ -212,6 +217,7 @@ fn scaled_to_the_limit() -> Decision {
         limited_by: Some(LimitedBy::PartitionLimit),
         facts: Facts {
             desired: Some(6),
+            asked: Some(13),
             ..decision().facts
         },
         trail: Trail(vec![
@@ -252,6 +258,7 @@ fn waiting() -> Decision {
                 what: HoldReason::Settling,
                 since: at("11:50:00"),
             }),
+            asked: None,
             ..decision().facts
         },
         trail: Trail(vec![
@@ -382,7 +389,7 @@ fn instances_that_never_come_back_read_as_what_to_do_about_them() {
         ..found(&decision)
     };
     let status = first(fleeting);
-    let healthy = find(&status.conditions, types::HEALTHY).unwrap();
+    let healthy = find(&status.conditions, Type::Healthy).unwrap();
     assert_eq!(
         (&*healthy.status, &*healthy.reason),
         ("False", "StaticMembership")
@@ -394,10 +401,27 @@ fn instances_that_never_come_back_read_as_what_to_do_about_them() {
     );
 }
 
+/// A pattern of delayed topics that was written for another name changed nothing and was silent.
+#[test]
+fn a_pattern_of_delayed_topics_that_matches_none_is_reported() {
+    let decision = decision();
+    let status = first(Found {
+        delays_nothing: true,
+        ..found(&decision)
+    });
+    let ready = find(&status.conditions, Type::Ready).unwrap();
+    assert_eq!((&*ready.status, &*ready.reason), ("True", "Managed"));
+    assert!(
+        (ready.message).starts_with("delayedTopicPattern matches none of topics"),
+        "{}",
+        ready.message
+    );
+}
+
 #[test]
 fn unreachable_kafka_reads_as_what_to_check() {
     let decision = blind(LASTING);
-    let trouble = Problem::new("KafkaUnreachable", "no broker answered: wrong port?");
+    let trouble = Problem::new(Reason::KafkaUnreachable, "no broker answered: wrong port?");
     let failing = Found {
         trouble: Some(&trouble),
         looks: Looks::Failing,
@@ -410,7 +434,7 @@ fn unreachable_kafka_reads_as_what_to_check() {
 fn a_group_that_is_not_managed_says_why_and_keeps_its_memory() {
     let decision = decision();
     let stored = first(found(&decision));
-    let problem = Problem::new("TargetNotFound", "Deployment/app does not exist");
+    let problem = Problem::new(Reason::TargetNotFound, "Deployment/app does not exist");
     let memory = acted(true, true, 6, Some(9));
     let status = of_problem(&problem, Some(5), at("12:01:00"), &memory, &stored);
     insta::assert_snapshot!("not_managed", yaml(&status));

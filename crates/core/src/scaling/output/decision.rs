@@ -240,6 +240,12 @@ pub struct Facts {
     pub nothing_committed: Option<Timestamp>,
     /// Whether the next look should describe the members (KNOW-22).
     pub wants_members: bool,
+    /// Replicas that the load asks for, whatever bounds them.
+    pub asked: Option<i32>,
+    /// A partition whose commit lies past its end.
+    pub past_end: Option<(Arc<str>, i32)>,
+    /// A pausing annotation that is not understood: its key and value.
+    pub not_understood: Option<(String, String)>,
 }
 
 impl Facts {
