@@ -1,19 +1,18 @@
-//! One task per cluster: when to look, and what to do about a cluster that cannot be reached. What
-//! one look does is [`poll`]'s.
+//! One task per cluster: looks when the [`schedule`] says, and begins anew with a cluster that
+//! cannot be reached. What one look does is [`poll`]'s.
 
 mod credentials;
 mod interests;
 mod poll;
 mod quota;
 mod rights;
+mod schedule;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -31,21 +30,11 @@ use credentials::{Client, Reading, close};
 use interests::Wanted;
 use poll::Look;
 use poll::memory::Memory;
+use schedule::Schedule;
 
 pub(super) use interests::{Clusters, Shared};
 pub(in crate::kafka) use quota::Quota;
 pub use settings::Settings;
-
-/// First pause after a look that read nothing; doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-
-/// Longest pause between looks at a cluster that cannot be reached.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Least pause after a login that was refused, however many groups wait for it: brokers lock out
-/// whoever knocks too often. New credentials are tried at once. Also after a cluster of too many
-/// brokers, of which each try starts threads for as many as it may.
-const LOGIN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The poller of one cluster.
 pub(super) struct Poller {
@@ -60,78 +49,38 @@ pub(super) struct Poller {
     pub(super) shared: Arc<Shared>,
 }
 
-/// When the last look began, and how the looks have gone.
-#[derive(Default)]
-struct Pace {
-    last: Option<Instant>,
-    /// Looks in a row that read nothing.
-    failures: u32,
-    /// Nothing is better for being tried again soon: the last look could not log in, or found more
-    /// brokers than there may be.
-    is_patient: bool,
-    /// When the last user left.
-    unused_since: Option<Instant>,
-}
-
 impl Poller {
     /// Looks until it is told to stop, or until nobody has watched for [`Settings::linger`].
     pub(super) async fn run(self) {
         let mut client = Client::default();
         let mut memory = Memory::default();
-        let mut pace = Pace::default();
+        let mut schedule = Schedule::default();
         loop {
-            let due = self.due(&mut pace);
+            let due = schedule.due(&self.settings, &self.shared);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 () = self.shared.changed() => continue,
                 () = sleep_until(due) => {}
             }
-            if pace.unused_since.is_some() {
+            if schedule.is_unused() {
                 if self.retire() {
                     break;
                 }
                 continue;
             }
-            pace.last = Some(Instant::now());
+            schedule.begin();
             let snapshot = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 snapshot = self.look(&mut client, &mut memory) => snapshot,
             };
-            pace.is_patient = matches!(
-                snapshot.error,
-                Some(ReadError::Authentication { .. } | ReadError::TooManyBrokers { .. })
-            );
-            pace.failures = match snapshot.error {
-                None => 0,
-                Some(_) => pace.failures.saturating_add(1),
-            };
+            schedule.end(snapshot.error.as_ref());
             self.publish(snapshot);
         }
         self.quota.retain(self.shared.identity(), |_| false);
         close(client.reading).await;
         self.observer.forgotten(self.shared.identity());
-    }
-
-    /// When something is to be done next: a look, or retiring when nobody watches.
-    fn due(&self, pace: &mut Pace) -> Instant {
-        let now = Instant::now();
-        let Some(interval) = self.shared.interval() else {
-            return *pace.unused_since.get_or_insert(now) + self.settings.linger;
-        };
-        pace.unused_since = None;
-        let Some(last) = pace.last else { return now };
-        let interval = interval.clamp(self.settings.min_interval, self.settings.max_interval);
-        match pace.failures {
-            0 if self.shared.is_urgent() || self.shared.is_renewed() => {
-                last + self.settings.min_gap.min(interval)
-            }
-            0 => last + interval,
-            _ if self.shared.is_renewed() => last + self.settings.min_gap,
-            _ if pace.is_patient => last + scattered(LOGIN_PAUSE),
-            failures => last + pause(failures).max(self.settings.min_gap),
-        }
     }
 
     /// Ends the cluster's membership in the pool, unless somebody has begun to watch it.
@@ -231,28 +180,6 @@ impl Poller {
             let _ = self.wake.send(key);
         }
     }
-}
-
-/// The time, or up to a quarter more, so that the operators and clusters of a fleet do not knock in
-/// step.
-fn scattered(pause: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0) % 250;
-    pause.mul_f64(1.0 + random_share(random))
-}
-
-/// The pause after so many looks in a row that read nothing: doubling, give or take a fifth, so
-/// that the operators and clusters of a fleet do not knock in step.
-fn pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
-    let random = RandomState::new().hash_one(failures) % 400;
-    doubled
-        .min(LONGEST_PAUSE)
-        .mul_f64(0.8 + random_share(random))
-}
-
-/// `thousandths` of one.
-fn random_share(thousandths: u64) -> f64 {
-    f64::from(u16::try_from(thousandths).unwrap_or(0)) / 1000.0
 }
 
 /// The kinds of failure that a look met, each once.

@@ -20,6 +20,10 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How often the reader's timeout bootstrapping may take: it tries one server after the other.
 const BOOTSTRAP_CALLS: u32 = 5;
 
+/// Requests for committed offsets that are under way at one time. More gains nothing, fewer cost
+/// time.
+pub(super) const OFFSET_FETCHES: usize = 200;
+
 /// A reader, for the time of one look.
 pub(in crate::kafka::poller) struct Asker<'a> {
     pub(super) reader: &'a dyn ClusterReader,
@@ -95,6 +99,19 @@ impl<'a> Asker<'a> {
     /// Whether this broker has failed to answer.
     pub(super) fn is_down(&self, broker: NodeId) -> bool {
         lock(&self.down).contains_key(&broker)
+    }
+
+    /// The brokers that have answered all that they were asked, beginning with another one each
+    /// look.
+    pub(super) fn live(&self, brokers: &[NodeId], look: u64) -> Vec<NodeId> {
+        let brokers = brokers.iter().copied();
+        let mut live: Vec<_> = brokers.filter(|on| !self.is_down(*on)).collect();
+        if let Ok(look) = usize::try_from(look)
+            && let Some(first) = look.checked_rem(live.len())
+        {
+            live.rotate_left(first);
+        }
+        live
     }
 
     async fn within<T>(&self, calls: u32, call: impl Future<Output = Known<T>>) -> Known<T> {

@@ -6,12 +6,41 @@
 //! other replicas fetch from the new leader). As lag that would be the whole log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::kafka::model::error::ReadError;
-use crate::kafka::model::snapshot::{Known, Offset, TopicPartition};
+use crate::kafka::model::snapshot::{Known, Offset, Topic, TopicPartition};
+
+/// What a group has committed.
+pub(super) struct Committed {
+    pub(super) at: Timestamp,
+    pub(super) partitions: BTreeMap<TopicPartition, Known<Option<Offset>>>,
+}
+
+impl Committed {
+    /// What is committed beyond the end of a partition has been read by nobody: unknown, not a
+    /// negative lag.
+    pub(super) fn refuse_beyond_end(&mut self, topics: &BTreeMap<Arc<str>, Topic>) {
+        for (partition, value) in &mut self.partitions {
+            let (Ok(Some(committed)), Some(Ok(end))) = (
+                &value,
+                Topic::partition_of(topics, partition).map(|found| &found.end),
+            ) else {
+                continue;
+            };
+            if committed > end {
+                *value = Err(ReadError::CommittedBeyondEnd {
+                    committed: committed.get(),
+                    end: end.get(),
+                });
+            }
+        }
+    }
+}
 
 /// What a group was last believed to have committed.
 #[derive(Debug, Clone, Default)]
