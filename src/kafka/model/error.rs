@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lagrange_core::api::condition::Reason;
 use thiserror::Error;
@@ -62,8 +63,8 @@ pub enum ReadError {
     /// An ACL is missing.
     #[error("not authorised to describe {resource}: grant Describe on it")]
     Authorization {
-        /// What may not be described, as `topic NAME` or `group NAME`.
-        resource: String,
+        /// What may not be described.
+        resource: Resource,
     },
     /// Newer credentials log in, but may not read what those before may.
     #[error(
@@ -73,8 +74,8 @@ pub enum ReadError {
         if .more.is_some() { "them" } else { "it" }
     )]
     FewerRights {
-        /// One of what may not be described, as `topic NAME` or `group NAME`.
-        resource: String,
+        /// One of what may not be described.
+        resource: Resource,
         /// How much else.
         more: Option<NonZeroUsize>,
     },
@@ -180,6 +181,33 @@ pub enum ReadError {
         /// What sets the limit.
         bound: Bound,
     },
+}
+
+/// What a right to describe is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// The cluster itself.
+    Cluster,
+    /// Topics, not one in particular.
+    Topics,
+    /// Groups, not one in particular.
+    Groups,
+    /// The topic of this name.
+    Topic(Arc<str>),
+    /// The group of this id.
+    Group(Arc<str>),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("the cluster"),
+            Self::Topics => f.write_str("topics"),
+            Self::Groups => f.write_str("groups"),
+            Self::Topic(name) => write!(f, "topic {name}"),
+            Self::Group(id) => write!(f, "group {id}"),
+        }
+    }
 }
 
 /// What sets a limit of partitions.

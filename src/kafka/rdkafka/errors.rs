@@ -1,10 +1,12 @@
 //! What the errors of Kafka and librdkafka mean, in this room's words. Pure.
 
+use std::sync::Arc;
+
 use rdkafka_sys::rd_kafka_resp_err_t as kafka;
 
 use super::bounds::LARGEST_ANSWER;
 use super::native::{Code, Failure};
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{GroupState, Known, Protocol, TopicPartition};
 use crate::kafka::reader::DescribedGroup;
 
@@ -24,16 +26,16 @@ pub(super) fn described(id: &str, failure: &Failure) -> Known<DescribedGroup> {
         let kind = rest.trim_end_matches([')', '.']).to_owned();
         return Err(ReadError::GroupType { kind });
     }
-    Err(meaning(failure, &format!("group {id}")))
+    Err(meaning(failure, &Resource::Group(id.into())))
 }
 
 pub(super) fn partition_meaning(code: Code, partition: &TopicPartition) -> ReadError {
     let failure = Failure::new(code);
-    meaning(&failure, &format!("topic {}", partition.topic))
+    meaning(&failure, &Resource::Topic(Arc::clone(&partition.topic)))
 }
 
 /// What an error of Kafka or librdkafka means, when `resource` was asked about.
-pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
+pub(super) fn meaning(failure: &Failure, resource: &Resource) -> ReadError {
     use kafka as e;
     if is_refused_certificate(&failure.message) {
         let detail = format!(
@@ -52,7 +54,7 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
         e::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
         | e::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
         | e::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED => ReadError::Authorization {
-            resource: resource.to_owned(),
+            resource: resource.clone(),
         },
         e::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
         | e::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID
@@ -158,7 +160,7 @@ pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
     }
     let meanings: Vec<_> = errors
         .iter()
-        .map(|failure| meaning(failure, "the cluster"))
+        .map(|failure| meaning(failure, &Resource::Cluster))
         .collect();
     let first =
         |wanted: fn(&ReadError) -> bool| meanings.iter().find(|error| wanted(error)).cloned();
@@ -313,7 +315,7 @@ mod tests {
     #[case(kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION, "AuthenticationFailed")]
     #[case(kafka::RD_KAFKA_RESP_ERR_POLICY_VIOLATION, "PartitionsUnreadable")]
     fn errors_have_a_category(#[case] code: kafka, #[case] category: &str) {
-        let meaning = meaning(&failure(code, "x"), "group g");
+        let meaning = meaning(&failure(code, "x"), &Resource::Group("g".into()));
         assert_eq!(meaning.category().as_str(), category);
     }
 
@@ -321,7 +323,7 @@ mod tests {
     fn an_error_that_the_bindings_do_not_know_is_an_error() {
         let new = Failure::new(Code(9_999));
         assert_eq!(
-            meaning(&new, "group g"),
+            meaning(&new, &Resource::Group("g".into())),
             ReadError::Other("error 9999".to_owned())
         );
     }

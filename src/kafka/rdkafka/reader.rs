@@ -16,7 +16,7 @@ use super::native::{Code, Handle, Refused, Wanted, Why};
 use super::statistics::Statistics;
 use crate::kafka::connection::Connection;
 use crate::kafka::connection::secret::Secret;
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
 use crate::kafka::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
@@ -95,7 +95,7 @@ impl RdkafkaReader {
                 named: AtomicUsize::new(0),
                 statistics: Mutex::default(),
             }),
-            Err(failure) => Err(meaning(&failure, "the cluster")),
+            Err(failure) => Err(meaning(&failure, &Resource::Cluster)),
         }
     }
 
@@ -178,7 +178,7 @@ impl ClusterReader for RdkafkaReader {
     fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>> {
         async move {
             let answer = self.handle.cluster(on, self.call_timeout).await;
-            let cluster = answer.map_err(|failure| meaning(&failure, "the cluster"))?;
+            let cluster = answer.map_err(|failure| meaning(&failure, &Resource::Cluster))?;
             self.bounded(cluster)
         }
         .boxed()
@@ -187,11 +187,12 @@ impl ClusterReader for RdkafkaReader {
     fn groups(&self, on: NodeId) -> BoxFuture<'_, Known<Vec<ListedGroup>>> {
         async move {
             let answer = self.handle.groups(on, self.call_timeout).await;
-            let (groups, errors) = answer.map_err(|failure| meaning(&failure, "groups"))?;
+            let (groups, errors) =
+                answer.map_err(|failure| meaning(&failure, &Resource::Groups))?;
             // A dead broker is an error beside an empty list. One that is loading lists what it
             // has.
             match errors.first() {
-                Some(failure) if groups.is_empty() => match meaning(failure, "groups") {
+                Some(failure) if groups.is_empty() => match meaning(failure, &Resource::Groups) {
                     ReadError::CoordinatorUnavailable => Ok(groups),
                     error => Err(error),
                 },
@@ -208,7 +209,7 @@ impl ClusterReader for RdkafkaReader {
     ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
         async move {
             let answer = self.handle.describe(on, groups, self.call_timeout).await;
-            let answer = answer.map_err(|failure| meaning(&failure, "groups"))?;
+            let answer = answer.map_err(|failure| meaning(&failure, &Resource::Groups))?;
             let mut all: Vec<_> = answer
                 .into_iter()
                 .map(|(id, group)| {
@@ -227,7 +228,7 @@ impl ClusterReader for RdkafkaReader {
     fn topic_names(&self) -> BoxFuture<'_, Known<BTreeSet<Arc<str>>>> {
         async {
             let answer = self.handle.topic_names(self.call_timeout).await;
-            answer.map_err(|failure| meaning(&failure, "topics"))
+            answer.map_err(|failure| meaning(&failure, &Resource::Topics))
         }
         .boxed()
     }
@@ -239,9 +240,10 @@ impl ClusterReader for RdkafkaReader {
     ) -> BoxFuture<'a, Known<DescribedTopics>> {
         async move {
             let answer = self.handle.topics(on, names, self.call_timeout).await;
-            let topics = answer.map_err(|failure| meaning(&failure, "topics"))?;
+            let topics = answer.map_err(|failure| meaning(&failure, &Resource::Topics))?;
             let topics = topics.into_iter().map(|(name, layout)| {
-                let layout = layout.map_err(|failure| meaning(&failure, &format!("topic {name}")));
+                let layout = layout
+                    .map_err(|failure| meaning(&failure, &Resource::Topic(Arc::clone(&name))));
                 (name, layout)
             });
             Ok(DescribedTopics::new(topics.collect()))
@@ -377,7 +379,7 @@ impl RdkafkaReader {
                         answers.insert(partition, offset);
                     }
                 }
-                Err(failure) => unanswered = meaning(&failure, "topics"),
+                Err(failure) => unanswered = meaning(&failure, &Resource::Topics),
             }
         }
         let asked = partitions.as_slice().iter().cloned();
@@ -399,9 +401,8 @@ impl RdkafkaReader {
             .handle
             .committed(on, group, partitions, self.call_timeout)
             .await;
-        let resource = || format!("group {group}");
         answer
             .and_then(|group| group)
-            .map_err(|failure| meaning(&failure, &resource()))
+            .map_err(|failure| meaning(&failure, &Resource::Group(group.into())))
     }
 }

@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::double::{Double, Mood};
 use super::rig::{Rig, by_token, committed, interest, login, t};
 use crate::kafka::connection::secret::Secret;
-use crate::kafka::model::error::{Category, ReadError};
+use crate::kafka::model::error::{Category, ReadError, Resource};
 use crate::kafka::model::snapshot::Topic;
 use crate::kafka::pool::Settings;
 
@@ -352,7 +352,7 @@ async fn a_right_that_is_gone_while_others_stay_is_no_reason_to_connect_anew() {
         let group = world.groups.get_mut("h").unwrap();
         group.listed.clear();
         group.error = Some(ReadError::Authorization {
-            resource: "group h".to_owned(),
+            resource: Resource::Group("h".into()),
         });
     });
     for _ in 0..5 {

@@ -22,8 +22,8 @@
 //!   switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
 //!   can never write into a descriptor that was closed and given to somebody else.
 //! * librdkafka starts no thread for a broker, and fills no large buffer, that [`interpose`] has
-//!   not let in. That rests on functions of librdkafka that it does not promise (docs/decisions/0011),
-//!   and that `interpose.c` stands before: the only C of ours.
+//!   not let in. That rests on functions of librdkafka that it does not promise
+//!   (docs/decisions/0011), and that `interpose.c` stands before: the only C of ours.
 //! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one
 //!   that they lack.
 
