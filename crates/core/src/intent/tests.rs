@@ -310,3 +310,17 @@ fn a_mangled_resource_fails_by_an_error_alone() {
         let _ = Intent::of(&group);
     });
 }
+
+#[rstest]
+#[case(json!({ "topics": ["a"] }), false)]
+#[case(json!({ "topics": ["a", "a-retry"], "delayedTopicPattern": ".*-retry" }), false)]
+#[case::misspelt(json!({ "topics": ["a", "a-retry"], "delayedTopicPattern": ".*-retries" }), true)]
+#[case::that_may_come_yet(json!({ "topicPattern": "a.*", "delayedTopicPattern": ".*-retry" }), false)]
+#[case::that_may_be_read_yet(json!({ "delayedTopicPattern": ".*-retry" }), false)]
+fn a_pattern_of_delayed_topics_has_to_match_one_of_those_that_are_named(
+    #[case] changes: Value,
+    #[case] nothing: bool,
+) {
+    let intent = Intent::of(&group(changes)).unwrap();
+    assert_eq!(intent.delays_nothing(), nothing);
+}
