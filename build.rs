@@ -1,12 +1,12 @@
-//! Compiles `src/kafka/rdkafka/native/bounds.c` against the very librdkafka that is linked, and has
-//! the linker lead librdkafka's calls of a few of its own functions through it:
+//! Compiles `src/kafka/rdkafka/native/interpose.c` against the librdkafka that is linked, and has
+//! the linker route librdkafka's calls of a few of its own functions through it:
 //! docs/decisions/0011.
 
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-/// What of librdkafka `bounds.c` stands before.
+/// The functions of librdkafka that `interpose.c` wraps.
 const WRAPPED: [&str; 8] = [
     "rd_buf_destroy",
     "rd_kafka_ListGroupsRequest",
@@ -18,7 +18,7 @@ const WRAPPED: [&str; 8] = [
     "thrd_create",
 ];
 
-const SOURCE: &str = "src/kafka/rdkafka/native/bounds.c";
+const SOURCE: &str = "src/kafka/rdkafka/native/interpose.c";
 
 fn main() -> Result<(), String> {
     println!("cargo:rerun-if-changed=build.rs");

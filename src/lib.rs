@@ -12,7 +12,7 @@
 //! | [`credentials`] | a connection from what Secrets and ConfigMaps hold; pure | of `kafka` what connects to nothing: `connection` and what configures `token` |
 //! | [`recording`] | records a group while the operator works | |
 //! | [`process`] | what any good server process has: logs, pages, readiness, shutdown | |
-//! | [`metrics`] | every number that Prometheus may read | of `kafka` `connection` and `observer`; of `process` the trait that its pages show |
+//! | [`metrics`] | every number that Prometheus may read | of `kafka` `connection`, `observer` and the categories of its errors; of `process` the trait that its pages show |
 //! | [`controller`] | turns decisions into changes; the only room that writes to Kubernetes | `clock`, `credentials`, `kafka`, `metrics`, `process`, `recording`, `sync` |
 //! | [`cli`] | one file per subcommand, and the flags that they share | `clock`, `controller`, `kafka`, `metrics`, `process`, `recording` |
 //!

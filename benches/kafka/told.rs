@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use lagrange::kafka::connection::Identity;
+use lagrange::kafka::model::error::Category;
 use lagrange::kafka::observer::Observer;
 
 /// An observer that sums the reports.
@@ -78,7 +79,7 @@ impl Observer for Told {
 
     fn connected(&self, _: &Identity, _: u64) {}
 
-    fn failed(&self, _: &Identity, category: &'static str) {
+    fn failed(&self, _: &Identity, category: Category) {
         panic!("a poll failed: {category}");
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 use lagrange_core::intent::Plan;
 use lagrange_core::intent::connection::Reference;
 use thiserror::Error;
@@ -101,12 +101,12 @@ pub enum Unusable {
 }
 
 impl Unusable {
-    /// The reason for conditions, events and metrics.
-    pub const fn category(&self) -> &'static str {
+    /// The reason for conditions and events.
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::NoObject(_) | Self::Unreadable(..) => reasons::SECRET_NOT_FOUND,
-            Self::TooManyObjects(_) | Self::TooManyBytes(_) => reasons::TOO_MANY_CONNECTIONS,
-            Self::IdentityNotAllowed(_) => reasons::IDENTITY_NOT_ALLOWED,
+            Self::NoObject(_) | Self::Unreadable(..) => Reason::SecretNotFound,
+            Self::TooManyObjects(_) | Self::TooManyBytes(_) => Reason::TooManyConnections,
+            Self::IdentityNotAllowed(_) => Reason::IdentityNotAllowed,
             Self::TooLong(_)
             | Self::NoKey(..)
             | Self::ValueTooLong(..)
@@ -115,7 +115,7 @@ impl Unusable {
             | Self::LineBreak(..)
             | Self::Control(..)
             | Self::Certificate(..)
-            | Self::NoRoots => reasons::SECRET_INVALID,
+            | Self::NoRoots => Reason::SecretInvalid,
         }
     }
 }

@@ -123,7 +123,7 @@ fn a_message_names_the_secret_and_the_key(
     #[case] object: &str,
     #[case] value: &[u8],
     #[case] says: &str,
-    #[case] category: &str,
+    #[case] reason: &str,
 ) {
     let objects = [(object, value.to_vec())].into();
     let plan = plan(&json!(null), &scram(), false).unwrap();
@@ -131,13 +131,13 @@ fn a_message_names_the_secret_and_the_key(
     let text = error.to_string();
     assert!(text.starts_with(says), "{text}");
     assert!(!text.contains("marker"), "{text}");
-    assert_eq!(error.category(), category);
+    assert_eq!(error.reason().as_str(), reason);
 }
 
 #[test]
 fn a_refused_ambient_identity_is_reported_with_what_to_do() {
     let error = Unusable::IdentityNotAllowed("n".repeat(63).into());
-    assert_eq!(error.category(), "IdentityNotAllowed");
+    assert_eq!(error.reason(), Reason::IdentityNotAllowed);
     let text = error.to_string();
     let longest = lagrange_core::api::condition::MAX_MESSAGE;
     assert!(
@@ -182,7 +182,7 @@ fn ca_certificates_are_bounded_at_half_a_mebibyte() {
     assert_eq!(both.bytes().len(), 2 * (part.len() + 1));
     let error = connect(&["a", "b", "c"]).unwrap_err();
     assert_eq!(error, Unusable::TooLong(512 << 10));
-    assert_eq!(error.category(), "SecretInvalid");
+    assert_eq!(error.reason(), Reason::SecretInvalid);
     let text = error.to_string();
     assert!(text.contains("more than 524288 bytes"), "{text}");
 }

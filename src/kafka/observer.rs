@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::connection::Identity;
+use super::model::error::Category;
 
 /// Is notified about the reading of clusters. Pollers call it: it must return at once.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
@@ -13,9 +14,8 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     fn requested(&self, cluster: &Identity, api: &str, count: u64);
     /// This many connections to its brokers are open.
     fn connected(&self, cluster: &Identity, connections: u64);
-    /// Something could not be read; `category` is
-    /// [`ReadError::category`](super::model::error::ReadError::category).
-    fn failed(&self, cluster: &Identity, category: &'static str);
+    /// Something could not be read.
+    fn failed(&self, cluster: &Identity, category: Category);
     /// No resource watches the cluster any more.
     fn forgotten(&self, cluster: &Identity);
 }
@@ -28,6 +28,6 @@ impl Observer for Unobserved {
     fn looked(&self, _: &Identity, _: Duration) {}
     fn requested(&self, _: &Identity, _: &str, _: u64) {}
     fn connected(&self, _: &Identity, _: u64) {}
-    fn failed(&self, _: &Identity, _: &'static str) {}
+    fn failed(&self, _: &Identity, _: Category) {}
     fn forgotten(&self, _: &Identity) {}
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{FutureExt, Stream};
+use lagrange_core::api::condition::Reason;
 use lagrange_core::intent::servers::InvalidConnection;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -61,11 +62,11 @@ pub enum WatchError {
 }
 
 impl WatchError {
-    /// Reason of conditions and label of metrics: a bounded set.
-    pub fn category(&self) -> &'static str {
+    /// The reason in conditions and events.
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Connection(_) => "InvalidSpec",
-            Self::TooManyConnections { .. } => "TooManyConnections",
+            Self::Connection(_) => Reason::InvalidSpec,
+            Self::TooManyConnections { .. } => Reason::TooManyConnections,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use lagrange_core::api::condition::{Status, Type};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
 /// The numbers of a group. `None` is unknown, and its series is absent.
@@ -55,27 +56,6 @@ pub struct GroupInfo {
     pub mode: String,
 }
 
-/// Status of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConditionStatus {
-    /// The condition holds.
-    True,
-    /// The condition does not hold.
-    False,
-    /// The status is not known.
-    Unknown,
-}
-
-impl ConditionStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
 /// Writes the series of one group.
 #[derive(Debug)]
 pub struct GroupMetrics<'a> {
@@ -94,12 +74,11 @@ impl GroupMetrics<'_> {
         self.update(|series| series.info = Some(info));
     }
 
-    /// Replaces all conditions. The types are constants of the API.
-    pub fn conditions(
-        &self,
-        conditions: impl IntoIterator<Item = (&'static str, ConditionStatus)>,
-    ) {
-        let conditions = conditions.into_iter().collect();
+    /// Replaces all conditions.
+    pub fn conditions(&self, conditions: impl IntoIterator<Item = (Type, Status)>) {
+        let conditions = conditions.into_iter();
+        let conditions = conditions.map(|(kind, status)| (kind.as_str(), status));
+        let conditions = conditions.collect();
         self.update(|series| series.conditions = conditions);
     }
 
@@ -115,7 +94,7 @@ type Key = (Arc<str>, Arc<str>);
 struct GroupSeries {
     numbers: GroupNumbers,
     info: Option<GroupInfo>,
-    conditions: BTreeMap<&'static str, ConditionStatus>,
+    conditions: BTreeMap<&'static str, Status>,
 }
 
 /// All groups.

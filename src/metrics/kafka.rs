@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Metrics;
 use crate::kafka::connection::Identity;
+use crate::kafka::model::error::Category;
 use crate::kafka::observer::Observer;
 
 impl Observer for Metrics {
@@ -21,8 +22,8 @@ impl Observer for Metrics {
     }
 
     /// Ignores the cluster: failures are counted by category alone.
-    fn failed(&self, _: &Identity, category: &'static str) {
-        self.kafka_error(category);
+    fn failed(&self, _: &Identity, category: Category) {
+        self.kafka_error(category.as_str());
     }
 
     fn forgotten(&self, cluster: &Identity) {
@@ -44,7 +45,7 @@ mod tests {
         observer.requested(&cluster, "ListOffsets", 2);
         observer.requested(&cluster, "ListOffsets", 3);
         observer.connected(&cluster, 4);
-        observer.failed(&cluster, "KafkaUnreachable");
+        observer.failed(&cluster, Category::KafkaUnreachable);
 
         let text = metrics.encode();
         for line in [

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::process::http::Numbers;
 
 pub use cluster::ClusterMetrics;
-pub use group::{ConditionStatus, GroupInfo, GroupMetrics, GroupNumbers};
+pub use group::{GroupInfo, GroupMetrics, GroupNumbers};
 
 /// Handle on all metrics of the process. Cheap to clone; clones share the numbers.
 #[derive(Clone, Debug)]

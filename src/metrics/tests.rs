@@ -1,5 +1,7 @@
 //! The exact text of `/metrics`, and the series that disappear.
 
+use lagrange_core::api::condition::{Status, Type};
+
 use super::*;
 
 fn worked() -> Metrics {
@@ -28,8 +30,8 @@ fn worked() -> Metrics {
         mode: "Auto".into(),
     });
     group.conditions([
-        ("Ready", ConditionStatus::True),
-        ("LagKnown", ConditionStatus::Unknown),
+        (Type::Ready, Status::True),
+        (Type::LagKnown, Status::Unknown),
     ]);
     metrics.scaled(Direction::Up);
     metrics.held("CoolingDown");
@@ -100,7 +102,7 @@ fn a_cluster_that_is_no_longer_read_removes_all_its_series() {
 fn a_condition_has_one_series_that_follows_the_status() {
     let metrics = worked();
     let group = metrics.group("shop", "fulfillment");
-    group.conditions([("Ready", ConditionStatus::False)]);
+    group.conditions([(Type::Ready, Status::False)]);
     let text = metrics.encode();
     let series: Vec<_> = text
         .lines()

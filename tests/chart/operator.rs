@@ -194,9 +194,8 @@ fn every_alert_says_why_it_is_there_and_what_to_do() {
 fn exposition() -> String {
     use std::time::Duration;
 
-    use lagrange::metrics::{
-        ConditionStatus, Direction, GroupInfo, GroupNumbers, Metrics, WriteOutcome,
-    };
+    use lagrange::metrics::{Direction, GroupInfo, GroupNumbers, Metrics, WriteOutcome};
+    use lagrange_core::api::condition::{Status, Type};
 
     let metrics = Metrics::new();
     let group = metrics.group("shop", "fulfillment");
@@ -216,7 +215,7 @@ fn exposition() -> String {
         delay: Some(42.0),
     });
     group.describe(GroupInfo::default());
-    group.conditions([("Ready", ConditionStatus::True)]);
+    group.conditions([(Type::Ready, Status::True)]);
     let cluster = metrics.cluster("kafka/main");
     cluster.polled(Duration::from_secs(1));
     cluster.requested("ListOffsets", 1);

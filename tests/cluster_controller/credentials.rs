@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams};
-use lagrange_core::api::condition::find;
+use lagrange_core::api::condition::{Type, find};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::kubernetes::Space;
 use lagrange_testing::operator::Operator;
@@ -81,7 +81,7 @@ async fn connected(space: &Space) -> (String, String) {
         .unwrap()
         .status
         .unwrap_or_default();
-    match find(&status.conditions, "Connected") {
+    match find(&status.conditions, Type::Connected) {
         Some(found) => (
             format!("{}/{}", found.status, found.reason),
             found.message.clone(),
@@ -301,7 +301,7 @@ async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
     kafka.produce(&stage.topic, 180).await;
     until_scaled(&stage, 2).await;
     for status in chronicle.statuses() {
-        let known = find(&status.conditions, "LagKnown").unwrap();
+        let known = find(&status.conditions, Type::LagKnown).unwrap();
         assert_eq!(known.status, "True", "{known:?}");
     }
 }

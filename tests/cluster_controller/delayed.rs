@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use kube::api::PostParams;
-use lagrange_core::api::condition::find;
+use lagrange_core::api::condition::{Type, find};
 use lagrange_testing::consumers::{Consumers, IDLE};
 use lagrange_testing::operator::Operator;
 use lagrange_testing::until::{same, secs, until};
@@ -79,7 +79,7 @@ impl Scene {
         .await;
     }
 
-    async fn message(&self, condition: &str) -> String {
+    async fn message(&self, condition: Type) -> String {
         let conditions = self.stage.status().await.conditions;
         find(&conditions, condition).unwrap().message.clone()
     }
@@ -374,7 +374,7 @@ async fn retries_that_cannot_be_counted_hold_no_scale_down_once_the_field_names_
         "the commit of {}/1 lies past its end: was the topic recreated?",
         scene.retries
     );
-    assert_eq!(scene.message("LagKnown").await, said);
+    assert_eq!(scene.message(Type::LagKnown).await, said);
     scene.until_looked(&operator, 6).await;
     assert_eq!(stage.sizes(), [0; 0]);
 
@@ -422,7 +422,7 @@ async fn a_pattern_that_cannot_be_used_is_said_with_what_to_write_and_holds_unti
         .space
         .until_condition(APP, "Ready", "False/InvalidSpec")
         .await;
-    assert_eq!(scene.message("Ready").await, says);
+    assert_eq!(scene.message(Type::Ready).await, says);
     assert_eq!(
         scene.columns().get("READY").map(String::as_str),
         Some("False")
@@ -445,7 +445,7 @@ async fn a_pattern_that_cannot_be_used_is_said_with_what_to_write_and_holds_unti
         .space
         .until_condition(APP, "Ready", "False/InvalidSpec")
         .await;
-    assert_eq!(scene.message("Ready").await, says);
+    assert_eq!(scene.message(Type::Ready).await, says);
     assert_eq!(stage.sizes(), [6]);
     stage.space.edit(APP, scene.both()).await;
     stage

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
-use lagrange_core::api::condition::find;
+use lagrange_core::api::condition::{Type, find};
 use lagrange_testing::until::{same, secs, until};
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
     // Takes connections and never says a word.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = mute.local_addr().unwrap().to_string();
-    // Nobody listens there any more.
+    // Nothing listens there any longer.
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -84,7 +84,7 @@ async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
     }
     for mute in ["mute", "mute-tls"] {
         let status = stage.space.status(mute).await;
-        let message = &find(&status.conditions, "Ready").unwrap().message;
+        let message = &find(&status.conditions, Type::Ready).unwrap().message;
         assert!(message.contains("wrong protocol or port"), "{message}");
     }
 

@@ -1,7 +1,7 @@
 //! Those who are to notice nothing: ten groups on a real broker, with real members that stand in
 //! for their Pods.
 
-use lagrange_core::api::condition::find;
+use lagrange_core::api::condition::{Type, find};
 use lagrange_testing::consumers::{Consumers, IDLE};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::kubernetes::{Kubernetes, Space};
@@ -77,7 +77,7 @@ impl Shop {
     pub(crate) async fn all_well(&self) -> Result<(), String> {
         for id in &group_ids() {
             let status = self.space.status(id).await;
-            for condition in ["Ready", "LagKnown"] {
+            for condition in [Type::Ready, Type::LagKnown] {
                 let found = find(&status.conditions, condition);
                 if found.is_none_or(|found| found.status != "True") {
                     return Err(format!("{id}: {:?}", status.conditions));
@@ -92,7 +92,7 @@ impl Shop {
 pub(crate) async fn until_reason(space: &Space, name: &str, reason: &str) {
     until(secs(120), &format!("{name} says {reason}"), || async {
         let status = space.status(name).await;
-        let ready = find(&status.conditions, "Ready");
+        let ready = find(&status.conditions, Type::Ready);
         match ready {
             Some(ready) if ready.reason == reason => Ok(()),
             other => Err(format!("{other:?}")),

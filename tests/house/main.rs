@@ -35,7 +35,7 @@ fn the_core_depends_on_no_client_and_no_runtime() {
 }
 
 #[test]
-fn no_files_of_a_room_run_in_a_circle() {
+fn no_files_run_in_a_circle() {
     assert_none("in a circle", &circles::found());
 }
 
@@ -79,6 +79,18 @@ fn the_checks_find_what_they_look_for() {
         circles::of(&[(0, 1), (1, 2), (2, 0), (2, 3)], 4),
         [vec![0, 1, 2]]
     );
+    let file = |path: &str, text: &str| Source {
+        path: path.into(),
+        text: text.to_owned(),
+    };
+    let files = [
+        file("src/a/mod.rs", "mod b;\nmod c;\npub use c::{C, D as E};\n"),
+        file("src/a/b.rs", "use super::C;\n"),
+        file("src/a/c.rs", "fn c() { crate::d::of() }\n// crate::a::b\n"),
+        file("src/d.rs", "use crate::a::E;\n"),
+    ];
+    // By names that another file hands on, and by paths in the code.
+    assert_eq!(circles::arrows(&files), [(1, 2), (2, 3), (3, 2)]);
     assert_eq!(
         arrows::called("use crate::one::A;\n#[cfg(test)]\nmod tests {\n use crate::two::B;\n}\n"),
         ["one"]

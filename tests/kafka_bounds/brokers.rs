@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::taken::{Most, Taken, until};
 use super::{ALONE, brokers, pool, reader, watch};
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{Category, ReadError};
 use lagrange::kafka::pool::Watch;
 use lagrange::kafka::rdkafka::bounds::Bounds;
 use lagrange::kafka::reader::ClusterReader;
@@ -45,7 +45,7 @@ async fn a_cluster_with_too_many_brokers_is_refused_and_uses_little(#[case] name
             limit: 300
         }
     );
-    assert_eq!(error(&bad).unwrap().category(), "TooManyBrokers");
+    assert_eq!(error(&bad).unwrap().category(), Category::TooManyBrokers);
     let look = good.latest().unwrap().look;
     until("the good one is still read", || {
         reads(&good) && good.latest().unwrap().look > look
@@ -137,7 +137,7 @@ async fn all_clusters_share_one_limit_of_threads() {
             limit: 100
         }
     );
-    assert_eq!(told.category(), "TooManyBrokers");
+    assert_eq!(told.category(), Category::TooManyBrokers);
     let small = watch(&pool, "small", &small);
     until("the small one is read", || reads(&small)).await;
     let most = most.so_far();

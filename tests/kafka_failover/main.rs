@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{Category, ReadError};
 use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::model::snapshot::{GroupState, NodeId, Offset, Snapshot, Topic};
+use lagrange_core::api::condition::Reason;
 use lagrange_core::intent::topics::TopicSelection;
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, brief, interest, lag, named, pool, settings};
@@ -115,7 +116,7 @@ impl Scene {
     /// Checks that known values are right and unknown ones have a reason.
     fn check(&self, snapshot: &Snapshot) {
         if let Some(error) = &snapshot.error {
-            assert_eq!(error.category(), "KafkaUnreachable", "{error}");
+            assert_eq!(error.category(), Category::KafkaUnreachable, "{error}");
             assert!(snapshot.groups.is_empty() && snapshot.topics.is_empty());
             return;
         }
@@ -144,7 +145,7 @@ impl Scene {
                 match committed {
                     Ok(committed) => assert_eq!(committed.map(Offset::get), Some(9)),
                     Err(error) => assert_eq!(
-                        error.category(),
+                        error.category().as_str(),
                         match error {
                             ReadError::TimedOut | ReadError::Unreachable { .. } =>
                                 "KafkaUnreachable",
@@ -324,7 +325,7 @@ async fn loopback_is_refused_by_address_and_by_resolved_name() {
     let refused = pool
         .watch(&literal, key.clone(), wanted.clone())
         .unwrap_err();
-    assert_eq!(refused.category(), "InvalidSpec");
+    assert_eq!(refused.reason(), Reason::InvalidSpec);
     // The name of this machine resolves to a loopback address on some machines only.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let port = brokers.port();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use kafka_protocol::messages::ApiKey;
 use lagrange::kafka::connection::Connection;
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{Category, ReadError};
 use lagrange::kafka::model::interest::{Interest, Key};
 use lagrange::kafka::model::snapshot::{GroupState, Offset, Snapshot, Topic};
 use lagrange_fakes::broker::{Brokers, Mischief};
@@ -412,7 +412,7 @@ async fn a_silent_port_gives_a_guess_at_the_cause() {
     let mut helper = PollHelper::on(&server, "g", named(&["t"]));
     let snapshot = helper.look().await;
     let error = snapshot.error.clone().unwrap();
-    assert_eq!(error.category(), "KafkaUnreachable");
+    assert_eq!(error.category(), Category::KafkaUnreachable);
     assert_eq!(
         error.to_string(),
         "no broker answered: no answer: wrong protocol or port?"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lagrange::kafka::connection::security::{PasswordMechanism, Security};
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{Category, ReadError};
 use lagrange_fakes::token_server::{Server, answer};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{PollHelper, brief, lag};
@@ -88,7 +88,7 @@ async fn a_new_user_with_fewer_rights_does_not_replace_the_previous() {
         let is_said = |snapshot: &lagrange::kafka::model::snapshot::Snapshot| {
             let error = snapshot.renewal.as_ref();
             error.is_some_and(|error| {
-                error.category() == "AuthorizationFailed"
+                error.category() == Category::AuthorizationFailed
                     && error.to_string().contains(&format!("describe {lacking},"))
             })
         };

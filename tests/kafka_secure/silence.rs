@@ -96,7 +96,7 @@ async fn clusters_that_never_answer_are_reported_and_delay_no_other() {
         let snapshot = watch.latest().unwrap();
         let error = snapshot.error.as_ref().unwrap();
         assert_eq!(
-            (error.category(), error.to_string().as_str()),
+            (error.category().as_str(), error.to_string().as_str()),
             (
                 "KafkaUnreachable",
                 "no broker answered: no answer: wrong protocol or port?"

@@ -9,7 +9,7 @@
 )]
 
 use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{ReadError, Resource};
 use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::model::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
@@ -250,17 +250,17 @@ async fn missing_rights(kafka: &Kafka) {
     let key = Key::consumer_group("test", &open.name);
     let beside = interest(&open.name, named(&[&open.name]));
     let _other = helper.pool.watch(&connection, key, beside).unwrap();
-    let missing = |kind: &str| ReadError::Authorization {
-        resource: format!("{kind} {}", closed.name),
-    };
+    let missing = |resource| ReadError::Authorization { resource };
+    let topic_right = missing(Resource::Topic(closed.name.as_str().into()));
+    let group_right = missing(Resource::Group(closed.name.as_str().into()));
     let both = |s: &Snapshot| {
         assert_eq!(lag(s, &closed.name, &closed.name), None, "{}", brief(s));
         let topic = match &s.topics[closed.name.as_str()] {
             Topic::Unknown(error) => Some(error.clone()),
             Topic::Present(_) | Topic::Absent => None,
         };
-        topic == Some(missing("topic"))
-            && s.groups[closed.name.as_str()].state == Err(missing("group"))
+        topic.as_ref() == Some(&topic_right)
+            && s.groups[closed.name.as_str()].state.as_ref() == Err(&group_right)
             && lag(s, &open.name, &open.name) == Some(30)
     };
     helper

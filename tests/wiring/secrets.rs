@@ -9,7 +9,7 @@ use crate::{
     scene::{INTERVAL, Scene, cluster, deployment, group, settle},
 };
 use http::Method;
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{ReadError, Resource};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -222,7 +222,7 @@ async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
         ("True/BrokersReachable".to_owned(), String::new())
     );
     let lacks = ReadError::FewerRights {
-        resource: "topic orders".to_owned(),
+        resource: Resource::Topic("orders".into()),
         more: NonZeroUsize::new(2),
     };
     let sight = [("orders", Sight::behind(6, 1, 0))];

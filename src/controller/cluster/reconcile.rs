@@ -1,5 +1,5 @@
-//! The pipeline for one KafkaCluster: has it looked at, and says on it whether it answers and who
-//! uses it.
+//! The pipeline for one KafkaCluster: has it polled, and reports in its status whether it answers
+//! and how many groups use it.
 
 use std::{
     collections::BTreeMap,
@@ -13,18 +13,20 @@ use kube::{
     api::{Patch, PatchParams, Request},
     runtime::controller,
 };
-use lagrange_core::api::condition::{Finding, Status, reasons, types};
-use lagrange_core::api::{KafkaCluster, KafkaClusterStatus, NamespacesFrom, condition};
+use lagrange_core::api::condition::Reason;
+use lagrange_core::api::{KafkaCluster, NamespacesFrom};
 use lagrange_core::intent::Plan;
 use serde_json::json;
 
+use super::status::{self, ConnectionState, Seen};
 use crate::controller::context::Context;
 use crate::controller::kafka::credentials::Chosen;
 use crate::controller::kafka::port::Watching;
 use crate::controller::kafka::source;
 use crate::controller::kube::answers;
 use crate::controller::kube::error::{Error, Problem};
-use crate::controller::kube::event::{Happening, REPORTER, Told};
+use crate::controller::kube::event::REPORTER;
+use crate::controller::kube::event::throttle::EventThrottle;
 use crate::controller::kube::name::Name;
 use crate::controller::status::group::merge_patch;
 use crate::credentials::{self, Unusable};
@@ -35,9 +37,6 @@ use crate::sync::lock;
 
 /// A cluster that does not answer is said to be so after this long, and two looks (KNOW-16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
-
-/// How the message begins while what is written now is of no use.
-const STALE: &str = "still read with the credentials before: ";
 
 /// What this process remembers of each KafkaCluster.
 #[derive(Debug, Default)]
@@ -55,7 +54,9 @@ pub(in crate::controller) struct Followed {
     watch: Option<(Connection, Duration, Box<dyn Watching>)>,
     /// Since when it does not answer, and in which look that was first so.
     failing: Option<(Timestamp, u64)>,
-    told: Told,
+    /// The state of the connection that was last written.
+    reported: Option<ConnectionState>,
+    throttle: EventThrottle,
     failures: u32,
 }
 
@@ -84,17 +85,26 @@ pub(in crate::controller) async fn reconcile(
     let followed = shared.clusters.of(&name);
     let mut followed = followed.lock().await;
     let stored = cluster.status.clone().unwrap_or_default();
-    let (finding, snapshot) = match follow(context, &name, &cluster, &mut followed) {
-        Ok((snapshot, stale)) => (
-            connected(context, &cluster, &mut followed, snapshot.as_deref(), stale),
-            snapshot,
-        ),
+    let now = context.clock.now();
+    let (state, snapshot) = match follow(context, &name, &cluster, &mut followed) {
+        Ok((snapshot, stale)) => {
+            let state = state(now, &mut followed, snapshot.as_deref(), stale);
+            (state, snapshot)
+        }
         Err(problem) => {
             followed.watch = None;
-            (Some(not_connected(problem)), None)
+            (Some(ConnectionState::Failed(problem)), None)
         }
     };
-    let next = status(context, &cluster, &stored, finding, snapshot.as_deref());
+    let seen = Seen {
+        now,
+        generation: cluster.metadata.generation,
+        state: state.as_ref(),
+        snapshot: snapshot.as_deref(),
+        limits: limits(context, &cluster),
+        users: users(context, &name),
+    };
+    let next = status::status(&seen, &stored);
     if let Some(change) = merge_patch(&json!(stored), &json!(next)) {
         let patch = Patch::Merge(json!({
             "metadata": { "resourceVersion": cluster.resource_version(), "uid": cluster.uid() },
@@ -114,12 +124,18 @@ pub(in crate::controller) async fn reconcile(
             .await
         {
             Ok(()) => {
-                if let Some(happening) = told(&stored, &next) {
-                    context
-                        .events
-                        .tell(&mut followed.told, &*cluster, None, happening)
+                let stored = || {
+                    state
+                        .as_ref()
+                        .and_then(|now| status::stored(&stored, &next, now))
+                };
+                let before = followed.reported.take().or_else(stored);
+                if let Some(note) = state.as_ref().and_then(|now| now.turned(before.as_ref())) {
+                    (context.events)
+                        .write(&mut followed.throttle, &*cluster, None, note)
                         .await;
                 }
+                followed.reported = state.or(before);
             }
             // The watch has not shown our own last write yet, or somebody else's: it will.
             Err(error) if error.is(409) => {}
@@ -128,6 +144,8 @@ pub(in crate::controller) async fn reconcile(
                 return Err(error);
             }
         }
+    } else if state.is_some() {
+        followed.reported = state;
     }
     followed.failures = 0;
     Ok(controller::Action::requeue(Duration::from_mins(1)))
@@ -151,8 +169,7 @@ fn follow(
     let now = context.clock.now();
     let before = followed.watch.as_ref().map(|(before, ..)| before);
     let chosen = (context.secrets).choose(&name.namespace, &plan, &user, before, now);
-    let told = |unusable: Unusable| Problem::new(unusable.category(), unusable.to_string());
-    let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
+    let Some(Chosen { connection, stale }) = chosen? else {
         return Ok((None, None));
     };
     let identity = credentials::identity(&plan, &name.namespace);
@@ -192,104 +209,38 @@ fn follow(
 }
 
 /// What the latest look says about the connection; `None`: nothing new.
-fn connected(
-    context: &Context,
-    cluster: &KafkaCluster,
+fn state(
+    now: Timestamp,
     followed: &mut Followed,
     snapshot: Option<&Snapshot>,
     stale: Option<Unusable>,
-) -> Option<Finding> {
+) -> Option<ConnectionState> {
     let snapshot = snapshot?;
     let Some(error) = &snapshot.error else {
         followed.failing = None;
-        return Some(Finding {
-            condition: types::CONNECTED,
-            status: Status::True,
-            reason: reasons::BROKERS_REACHABLE,
-            message: match (stale, &snapshot.renewal) {
-                (Some(unusable), _) => {
-                    format!("{STALE}{unusable}")
-                }
-                (None, Some(error)) => format!("{STALE}{error}"),
-                (None, None) => limits(context, cluster),
-            },
-        });
+        let renewal = snapshot.renewal.as_ref().map(ToString::to_string);
+        let stale = stale.map(|unusable| unusable.to_string()).or(renewal);
+        return Some(stale.map_or(ConnectionState::Ok, ConnectionState::Stale));
     };
-    let now = context.clock.now();
     let (since, look) = *followed.failing.get_or_insert((now, snapshot.look));
     let lasts =
         source::is_refusal(error) || snapshot.look > look && now.duration_since(since) >= LASTING;
-    let reason = match error.category() {
-        "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
-        category => category,
-    };
+    let reason = error.reason();
     lasts.then(|| {
-        not_connected(match stale {
+        ConnectionState::Failed(match stale {
             // That the credentials before are refused says less.
-            Some(unusable) if reason == reasons::AUTHENTICATION_FAILED => {
-                Problem::new(unusable.category(), unusable.to_string())
-            }
+            Some(unusable) if reason == Reason::AuthenticationFailed => unusable.into(),
             _ => Problem::new(reason, error.to_string()),
         })
     })
 }
 
 /// What this installation cannot do for the cluster.
-fn limits(context: &Context, cluster: &KafkaCluster) -> String {
+fn limits(context: &Context, cluster: &KafkaCluster) -> Option<&'static str> {
     let selects = cluster.spec.allowed_namespaces.from == NamespacesFrom::Selector;
-    if selects && !context.settings.namespaces.is_empty() {
-        "allowedNamespaces.from: Selector needs an installation that watches all namespaces; here only this namespace may use the cluster".to_owned()
-    } else {
-        String::new()
-    }
-}
-
-fn not_connected(problem: Problem) -> Finding {
-    Finding {
-        condition: types::CONNECTED,
-        status: Status::False,
-        reason: problem.reason,
-        message: problem.message,
-    }
-}
-
-fn status(
-    context: &Context,
-    cluster: &KafkaCluster,
-    stored: &KafkaClusterStatus,
-    finding: Option<Finding>,
-    snapshot: Option<&Snapshot>,
-) -> KafkaClusterStatus {
-    let name = Name::of(cluster);
-    let generation = cluster.metadata.generation;
-    let conditions = match finding {
-        Some(finding) => condition::merge(
-            &stored.conditions,
-            &[finding],
-            generation,
-            context.clock.now(),
-        ),
-        None if stored.conditions.is_empty() => condition::merge(
-            &[],
-            &[Finding::not_yet_observed(types::CONNECTED)],
-            generation,
-            context.clock.now(),
-        ),
-        None => stored.conditions.clone(),
-    };
-    // While it does not answer, what it was when it last did.
-    let answered = snapshot.filter(|snapshot| snapshot.error.is_none());
-    let brokers = answered.and_then(|snapshot| i32::try_from(snapshot.brokers.len()).ok());
-    let cluster_id = answered.and_then(|snapshot| snapshot.cluster_id.as_deref());
-    KafkaClusterStatus {
-        observed_generation: generation,
-        cluster_id: cluster_id
-            .map(ToOwned::to_owned)
-            .or_else(|| stored.cluster_id.clone()),
-        brokers: brokers.or(stored.brokers),
-        groups: Some(users(context, &name)),
-        conditions,
-    }
+    (selects && !context.settings.namespaces.is_empty()).then_some(
+        "allowedNamespaces.from: Selector needs an installation that watches all namespaces; here only this namespace may use the cluster",
+    )
 }
 
 /// ConsumerGroups that refer to the cluster and may use it.
@@ -302,42 +253,6 @@ fn users(context: &Context, name: &Name) -> i32 {
         .iter()
         .filter(|claim| source::is_allowed(context, claim));
     i32::try_from(allowed.count()).unwrap_or(i32::MAX)
-}
-
-/// How a connection is, as its users hear of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Well,
-    /// Read with credentials that are no longer those that are written.
-    Stale,
-    Failed,
-}
-
-fn told(stored: &KafkaClusterStatus, next: &KafkaClusterStatus) -> Option<Happening> {
-    let says = |status: &KafkaClusterStatus| {
-        let found = condition::find(&status.conditions, types::CONNECTED)?;
-        let shape = match found.status.as_str() {
-            "True" if found.message.starts_with(STALE) => Shape::Stale,
-            "True" => Shape::Well,
-            "False" => Shape::Failed,
-            _ => return None,
-        };
-        Some((shape, found.message.clone()))
-    };
-    let (now, message) = says(next)?;
-    let before = says(stored).map(|(shape, _)| shape);
-    let restored = |note: &str| {
-        Some(Happening::normal("KafkaConnectionRestored", "Connect", note.to_owned()).flapping())
-    };
-    match (before, now) {
-        (None, Shape::Well) => None,
-        (Some(before), now) if before == now => None,
-        (_, Shape::Failed | Shape::Stale) => {
-            Some(Happening::warning("KafkaConnectionFailed", "Connect", message).flapping())
-        }
-        (Some(Shape::Stale), Shape::Well) => restored("it is read with the credentials of now"),
-        (Some(_), Shape::Well) => restored("the cluster answers again"),
-    }
 }
 
 /// When to try again after an error of the API server.

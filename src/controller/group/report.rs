@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 use lagrange_core::api::{ConsumerGroupStatus, Mode};
 use lagrange_core::intent::Intent;
 use lagrange_core::scaling::decision::{Knowledge, Wait};
@@ -19,10 +19,12 @@ use crate::controller::kafka::source::{self, Resolved};
 use crate::controller::kube::error::{Error, Problem};
 use crate::controller::kube::name::Name;
 use crate::controller::status;
-use crate::controller::status::change::{self, Grain};
+use crate::controller::status::change::{self, Grain, Report};
 use crate::controller::status::conditions::{Found, Looks};
+use crate::controller::status::events::{self, Circumstances};
 use crate::controller::status::group::Scene;
-use crate::controller::status::notify;
+use crate::controller::status::metrics::{self, Measured};
+use crate::controller::status::reported::Reported;
 use crate::controller::target::scale::{self, Addressed, Sight};
 use crate::kafka::model::snapshot::{Group, Snapshot};
 use crate::sync::lock;
@@ -60,7 +62,7 @@ impl View<'_> {
             debug!("not acted: another ConsumerGroup has the turn by now");
             return Ok(Some(AGAIN));
         }
-        let ahead = self.status(managed);
+        let (ahead, _) = self.rendered(managed);
         let outcome =
             act::act(self.context, managed, self.target, self.size, action, ahead).await?;
         managed.refusal = None;
@@ -85,45 +87,67 @@ impl View<'_> {
     /// Writes what is new, and tells what has happened.
     pub(in crate::controller) async fn report(&self, managed: &mut Managed) -> Result<(), Error> {
         let before = managed.status();
-        let next = self.status(managed);
-        notify::measure(self, managed, &next);
-        let facts = &self.decision.facts;
-        let held = match self.intent.policy.objective {
-            Objective::LagPerReplica(lag) => lag.saturating_mul(i64::from(facts.current.max(1))),
-            Objective::MaxDelay(delay) => {
-                let produced = facts.produced.unwrap_or(0) / 1000;
-                produced.saturating_mul(delay.as_secs())
-            }
+        let (next, reported) = self.rendered(managed);
+        let name = Name::of(&**managed.stored());
+        let measured = Measured {
+            intent: self.intent,
+            resolved: self.resolved,
+            target: &self.target.key,
+            looked: self.looked,
+            decision: self.decision,
         };
-        let allowed = match self.intent.policy.objective {
-            Objective::MaxDelay(delay) => delay.as_secs(),
-            Objective::LagPerReplica(_) => 0,
+        let numbers = &self.context.metrics;
+        metrics::measure(numbers, &name, &measured, &next);
+        metrics::count_hold(numbers, &mut managed.held, Some(self.decision.verdict));
+        let report = (&next, reported);
+        let written = write(self.context, managed, &before, report, self.grain()).await?;
+        let by = if events::is_scaled_externally(self.decision) {
+            scale::last_manager(self.context, self.target).await
+        } else {
+            None
         };
-        let grain = Grain {
-            lag: held / LAG_GRAIN,
-            delay: (allowed / DELAY_GRAIN).max(DELAY_LEAST),
-        };
-        let written = write(self.context, managed, &before, &next, grain).await?;
-        let mut news = notify::notices(self.decision);
+        let mut notes = events::notices(self.decision, by.as_deref());
         if written {
-            news.extend(notify::transitions(&before, &next, self));
+            let circumstances = Circumstances {
+                dry_run: self.intent.mode == Mode::DryRun,
+                has_cluster: self.resolved.cluster.is_some(),
+                is_unread: self.looked.is_some_and(|looked| looked.error.is_some()),
+            };
+            notes.extend(events::transitions(&before, &next, circumstances));
         }
         let group = Arc::clone(managed.stored());
         let related = Some((&self.target.key, self.target.api_version.as_str()));
-        for mut happening in news {
-            if happening.reason == notify::SCALED_EXTERNALLY {
-                let who = scale::last_manager(self.context, self.target).await;
-                notify::name_manager(&mut happening, who);
-            }
-            self.context
-                .events
-                .tell(&mut managed.told, &*group, related, happening)
+        for note in notes {
+            let throttle = &mut managed.throttle;
+            (self.context.events)
+                .write(throttle, &*group, related, note)
                 .await;
         }
         Ok(())
     }
 
-    fn status(&self, managed: &Managed) -> ConsumerGroupStatus {
+    /// The difference that does not count under the group's objective.
+    fn grain(&self) -> Grain {
+        let facts = &self.decision.facts;
+        match self.intent.policy.objective {
+            Objective::LagPerReplica(lag) => Grain {
+                lag: lag.saturating_mul(i64::from(facts.current.max(1))) / LAG_GRAIN,
+                delay: DELAY_LEAST,
+                is_by_delay: false,
+            },
+            Objective::MaxDelay(delay) => {
+                let produced = facts.produced.unwrap_or(0) / 1000;
+                Grain {
+                    lag: produced.saturating_mul(delay.as_secs()) / LAG_GRAIN,
+                    delay: (delay.as_secs() / DELAY_GRAIN).max(DELAY_LEAST),
+                    is_by_delay: true,
+                }
+            }
+        }
+    }
+
+    /// The new status, and the values that it is made from.
+    fn rendered(&self, managed: &Managed) -> (ConsumerGroupStatus, Reported) {
         let lasts = matches!(
             self.decision.facts.knowledge,
             Knowledge::Missing { lasting: true, .. }
@@ -134,7 +158,7 @@ impl View<'_> {
             .and_then(|looked| source::trouble(looked, reading, self.resolved, lasts));
         // What is wrong with the credentials of now says more than that those before are refused.
         let trouble = trouble.map(|trouble| match &self.resolved.stale {
-            Some(stale) if trouble.reason == reasons::AUTHENTICATION_FAILED => stale.clone(),
+            Some(stale) if trouble.reason == Reason::AuthenticationFailed => stale.clone(),
             _ => trouble,
         });
         let stale = source::stale(self.resolved, self.looked);
@@ -162,10 +186,13 @@ impl View<'_> {
                 fleeting_instances: group.is_some_and(Group::has_static_members)
                     && !self.target.key.keeps_names(),
                 dry_run: self.intent.mode == Mode::DryRun,
+                delays_nothing: self.intent.delays_nothing(),
             },
             memory: &managed.state.memory,
         };
-        status::group::status(scene, &managed.status())
+        let threads = self.intent.policy.threads;
+        let reported = Reported::of(&scene.found, threads, managed.reported.as_ref());
+        (status::group::status(scene, &managed.status()), reported)
     }
 
     /// When the wait of a hold ends.
@@ -185,10 +212,18 @@ async fn write(
     context: &Context,
     managed: &mut Managed,
     stored: &ConsumerGroupStatus,
-    next: &ConsumerGroupStatus,
+    (next, reported): (&ConsumerGroupStatus, Reported),
     grain: Grain,
 ) -> Result<bool, Error> {
-    let Some(due_after) = change::of(stored, next, grain).due_after() else {
+    let before = Report {
+        status: stored,
+        rests_on: managed.reported.as_ref(),
+    };
+    let now = Report {
+        status: next,
+        rests_on: Some(&reported),
+    };
+    let Some(due_after) = change::of(before, now, grain).due_after() else {
         return Ok(false);
     };
     if managed.written.is_some_and(|at| at.elapsed() < due_after) {
@@ -197,6 +232,7 @@ async fn write(
     match act::write_status(context, managed, next).await {
         Ok(()) => {
             managed.written = Some(Instant::now());
+            managed.reported = Some(reported);
             Ok(true)
         }
         Err(error) if error.is(409) => {
@@ -224,12 +260,13 @@ pub(super) async fn set_aside(
         &managed.state.memory,
         &stored,
     );
-    notify::measure_problem(context, &group, managed, &next);
-    let written = write(context, managed, &stored, &next, Grain::default()).await?;
-    if let Some(happening) = notify::of_problem(&stored, problem).filter(|_| written) {
-        context
-            .events
-            .tell(&mut managed.told, &*group, None, happening)
+    metrics::measure_problem(&context.metrics, &Name::of(&*group), &next);
+    metrics::count_hold(&context.metrics, &mut managed.held, None);
+    let report = (&next, Reported::of_problem(problem));
+    let written = write(context, managed, &stored, report, Grain::default()).await?;
+    if let Some(note) = events::of_problem(&stored, problem).filter(|_| written) {
+        (context.events)
+            .write(&mut managed.throttle, &*group, None, note)
             .await;
     }
     Ok(())

@@ -4,10 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use lagrange_core::api::condition::{reasons, types};
+use lagrange_core::api::condition::{Reason, Type};
 use lagrange_core::api::{ConsumerGroup, Mode, condition};
 use lagrange_core::intent::Intent;
 use lagrange_core::recording::Words;
+use lagrange_core::scaling::decision::Wait;
 use lagrange_core::scaling::observation::{Blind, Target};
 use lagrange_core::scaling::{Decision, Memory, State, Verdict, decide};
 use tracing::{debug, warn};
@@ -151,8 +152,8 @@ pub(in crate::controller) fn read(
 /// Whether there was too much to be read for it when its status was last written.
 fn was_refused(managed: &Managed) -> bool {
     let conditions = managed.status().conditions;
-    let ready = condition::find(&conditions, types::READY);
-    ready.is_some_and(|ready| ready.reason == reasons::TOO_MANY_PARTITIONS)
+    let ready = condition::said(&conditions, Type::Ready);
+    ready.is_some_and(|(_, why)| why == Some(Reason::TooManyPartitions))
 }
 
 /// Takes over the last action on the target from whoever managed it before, if that is later than
@@ -229,14 +230,14 @@ pub(in crate::controller) fn decided(
     managed.state = state;
     if let (Some(recorder), Some((before, is_fresh))) = (recorder, before) {
         let seen = looked.and_then(|looked| looked.groups.get(&intent.reading.id));
-        let state = seen.and_then(|seen| Some(format!("{:?}", seen.state.as_ref().ok()?)));
+        let state = seen.and_then(|seen| seen.state.as_ref().ok());
         recorder.record(&Turn {
             group,
             before,
             is_fresh,
             observation: &observation,
             words: Words {
-                state: state.as_deref(),
+                state: state.map(|state| state.as_str()),
                 assignor: seen.and_then(observe::assignor),
             },
             decision: &decision,
@@ -248,8 +249,13 @@ pub(in crate::controller) fn decided(
         let unsure = managed.idle_since.is_some() && !managed.idle_lasts;
         reading.watch.attend(decision.facts.wants_members || unsure);
     }
+    let (reason, to) = match decision.verdict {
+        Verdict::Scale { why, to, .. } => (why.as_str(), Some(to)),
+        Verdict::Hold(Wait { why, .. }) => (why.as_str(), None),
+    };
     debug!(
-        verdict = ?decision.verdict,
+        reason,
+        to,
         trail = format::detail(&decision.trail),
         "decided"
     );

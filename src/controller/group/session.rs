@@ -6,15 +6,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
+use lagrange_core::scaling::decision::HoldReason;
 use lagrange_core::scaling::memory::LastAction;
 use lagrange_core::scaling::{Decision, Memory, Observation, State};
 use tokio::time::Instant;
 
 use crate::controller::kafka::port::Watching;
 use crate::controller::kube::error::Problem;
-use crate::controller::kube::event::Told;
+use crate::controller::kube::event::throttle::EventThrottle;
 use crate::controller::kube::name::Name;
 use crate::controller::status;
+use crate::controller::status::reported::Reported;
 use crate::kafka::connection::Connection;
 use crate::kafka::model::interest::Interest;
 
@@ -30,8 +32,10 @@ pub(in crate::controller) struct Managed {
     pub(in crate::controller) reading: Option<Reading>,
     /// When its status was last written.
     pub(in crate::controller) written: Option<Instant>,
-    /// What has been told lately.
-    pub(in crate::controller) told: Told,
+    /// The values that the last written report was made from.
+    pub(in crate::controller) reported: Option<Reported>,
+    /// The events that were written recently.
+    pub(in crate::controller) throttle: EventThrottle,
     /// The look in which members without a partition were first seen.
     pub(in crate::controller) idle_since: Option<u64>,
     /// Whether a later look has seen such members again.
@@ -45,7 +49,7 @@ pub(in crate::controller) struct Managed {
     /// There is too much to be read for it.
     pub(in crate::controller) is_too_much: bool,
     /// The reason of its last hold, for the count of holds.
-    pub(in crate::controller) held: Option<&'static str>,
+    pub(in crate::controller) held: Option<HoldReason>,
 }
 
 /// An interest in a cluster.
@@ -75,7 +79,8 @@ impl Managed {
             state: State::after_restart(status::group::memory_of(group.status.as_ref())),
             reading: None,
             written: None,
-            told: Told::default(),
+            reported: None,
+            throttle: EventThrottle::default(),
             idle_since: None,
             idle_lasts: false,
             refusal: None,

@@ -2,10 +2,10 @@
 //! it cannot be read: of a cluster of another namespace the category alone. Reads what the watches
 //! have seen; calls nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use kube::core::{Selector, SelectorExt as _};
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 use lagrange_core::api::{KafkaCluster, NamespacesFrom};
 use lagrange_core::intent::topics::{GroupInterest, TopicSelection};
 use lagrange_core::intent::{Plan, Source};
@@ -66,7 +66,7 @@ pub(in crate::controller) fn locate(
         }
         Source::Inline(_) => {
             return Err(Problem::new(
-                reasons::INVALID_SPEC,
+                Reason::InvalidSpec,
                 "kafka.bootstrapServers is switched off in this installation (--inline-connections=false): use clusterRef",
             ));
         }
@@ -80,21 +80,21 @@ pub(in crate::controller) fn locate(
         let unreadable = lock(&context.seen.unreadable_clusters).contains_key(&key);
         return Err(if unreadable && !foreign {
             Problem::new(
-                reasons::INVALID_SPEC,
+                Reason::InvalidSpec,
                 format!(
                     "KafkaCluster {name} cannot be read: its status says what is wrong with it"
                 ),
             )
         } else if foreign {
             Problem::new(
-                reasons::CLUSTER_NOT_ALLOWED,
+                Reason::ClusterNotAllowed,
                 format!(
                     "KafkaCluster {key} does not exist, or does not allow group {group_id} of namespace {namespace}: ask its owner for allowedNamespaces"
                 ),
             )
         } else {
             Problem::new(
-                reasons::CLUSTER_NOT_FOUND,
+                Reason::ClusterNotFound,
                 format!(
                     "there is no KafkaCluster {name} in namespace {namespace}: create it, or correct spec.kafka.clusterRef"
                 ),
@@ -103,12 +103,9 @@ pub(in crate::controller) fn locate(
     };
     let plan = Plan::of_cluster(&cluster.spec).map_err(|error| {
         if foreign {
-            unreadable_abroad(&key, reasons::INVALID_SPEC)
+            unreadable_abroad(&key, Reason::InvalidSpec)
         } else {
-            Problem::new(
-                reasons::INVALID_SPEC,
-                format!("KafkaCluster {key}: {error}"),
-            )
+            Problem::new(Reason::InvalidSpec, format!("KafkaCluster {key}: {error}"))
         }
     })?;
     Ok(Located {
@@ -138,8 +135,8 @@ pub(in crate::controller) fn connect(
     let key = Key::consumer_group(&user.namespace, &user.name);
     let now = context.clock.now();
     let told = |unusable: Unusable| match &cluster {
-        Some(cluster) if foreign => unreadable_abroad(cluster, unusable.category()),
-        _ => Problem::new(unusable.category(), unusable.to_string()),
+        Some(cluster) if foreign => unreadable_abroad(cluster, unusable.reason()),
+        _ => unusable.into(),
     };
     let chosen = (context.secrets).choose(&namespace, &plan, &key, before, now);
     let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
@@ -222,7 +219,7 @@ pub(in crate::controller) fn stale(
     }
     let error = looked?.renewal.as_ref()?;
     Some(match &resolved.cluster {
-        Some(cluster) if resolved.foreign => unreadable_abroad(cluster, error.category()).message,
+        Some(cluster) if resolved.foreign => abroad(cluster, error.category()),
         _ => error.to_string(),
     })
 }
@@ -240,10 +237,7 @@ pub(in crate::controller) fn trouble(
         Some(error) => (lasts || is_refusal(error)).then_some(error)?,
         None => definite(snapshot, reading)?,
     };
-    let reason = match error.category() {
-        "GroupUnreadable" | "PartitionsUnreadable" => reasons::KAFKA_UNREACHABLE,
-        category => category,
-    };
+    let reason = error.reason();
     Some(match &resolved.cluster {
         // What it selects is its own affair, and for itself to put right.
         Some(cluster) if resolved.foreign && !error.is_too_much() => {
@@ -322,19 +316,19 @@ fn advice(error: &ReadError, reading: &GroupInterest) -> String {
 pub(in crate::controller) fn unwatchable(resolved: &Resolved, error: WatchError) -> Problem {
     match (&resolved.cluster, &error) {
         (Some(cluster), WatchError::Connection(_)) if resolved.foreign => {
-            unreadable_abroad(cluster, error.category())
+            unreadable_abroad(cluster, error.reason())
         }
         _ => error.into(),
     }
 }
 
-fn unreadable_abroad(cluster: &Name, reason: &'static str) -> Problem {
-    Problem::new(
-        reason,
-        format!(
-            "KafkaCluster {cluster} cannot be read ({reason}): its owner finds more in its status"
-        ),
-    )
+fn unreadable_abroad(cluster: &Name, reason: Reason) -> Problem {
+    Problem::new(reason, abroad(cluster, reason))
+}
+
+/// The only text about a failure of a KafkaCluster that others than its owner get (SAFE-34).
+fn abroad(cluster: &Name, why: impl Display) -> String {
+    format!("KafkaCluster {cluster} cannot be read ({why}): its owner finds more in its status")
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 use lagrange_core::intent::InvalidSpec;
 use lagrange_core::text;
 use thiserror::Error;
 
 use super::answers;
+use crate::credentials::Unusable;
 use crate::kafka::pool::WatchError;
 
 /// A call to the API server that did not do what it should. Tried again after a pause.
@@ -106,14 +107,14 @@ impl Error {
 /// something that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::controller) struct Problem {
-    /// One of [`reasons`].
-    pub(in crate::controller) reason: &'static str,
+    /// The cause.
+    pub(in crate::controller) reason: Reason,
     /// What is the matter and what to do about it.
     pub(in crate::controller) message: String,
 }
 
 impl Problem {
-    pub(in crate::controller) fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    pub(in crate::controller) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -125,7 +126,7 @@ impl Problem {
     /// The specification of one of our own objects is not one that this version knows.
     pub(in crate::controller) fn unreadable_spec(why: &str) -> Self {
         Self::new(
-            reasons::INVALID_SPEC,
+            Reason::InvalidSpec,
             format!(
                 "the spec cannot be read ({why}): correct it, or run the version of Lagrange that the resource definitions are of"
             ),
@@ -135,13 +136,19 @@ impl Problem {
 
 impl From<InvalidSpec> for Problem {
     fn from(invalid: InvalidSpec) -> Self {
-        Self::new(invalid.category(), invalid.to_string())
+        Self::new(invalid.reason(), invalid.to_string())
     }
 }
 
 impl From<WatchError> for Problem {
     fn from(error: WatchError) -> Self {
-        Self::new(error.category(), error.to_string())
+        Self::new(error.reason(), error.to_string())
+    }
+}
+
+impl From<Unusable> for Problem {
+    fn from(unusable: Unusable) -> Self {
+        Self::new(unusable.reason(), unusable.to_string())
     }
 }
 
@@ -170,17 +177,17 @@ impl From<Error> for Stop {
 pub(in crate::controller) fn target_problem(error: Error, target: &str) -> Stop {
     match &error {
         Error::Refused { code: 403, message, .. } => Problem::new(
-            reasons::TARGET_FORBIDDEN,
+            Reason::TargetForbidden,
             format!("Lagrange may not scale {target}: grant get and patch on its scale (chart value scaleTargets). {message}"),
         )
         .into(),
         Error::Refused { code: 404, .. } => Problem::new(
-            reasons::TARGET_NOT_FOUND,
+            Reason::TargetNotFound,
             format!("{target} does not exist or cannot be scaled: correct spec.scaleTargetRef, or create it"),
         )
         .into(),
         Error::Refused { code: code @ (400 | 405 | 422), message, .. } => Problem::new(
-            reasons::TARGET_NOT_FOUND,
+            Reason::TargetNotFound,
             format!("{target} cannot be scaled: the API server says {code} {message}"),
         )
         .into(),

@@ -1,12 +1,12 @@
-//! Kubernetes events: what is told once, in which words, and no more often than a reader can use
-//! (TELL-31). One object per event, never a series: a series keeps the first note, and ours carry
-//! numbers.
+//! Writes Kubernetes events, no more often than is useful (TELL-31). Each event is one object,
+//! never a series: a series keeps the first note, and these notes carry numbers.
+
+pub(in crate::controller) mod note;
+pub(in crate::controller) mod throttle;
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -19,89 +19,19 @@ use kube::{
     api::{ObjectMeta, PostParams, Request},
 };
 use lagrange_core::text;
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::answers;
 use super::api::Api;
 use super::name::TargetKey;
 use crate::clock::Clock;
+use note::EventNote;
+use throttle::EventThrottle;
 
 /// What events and field managers call us.
 pub(in crate::controller) const REPORTER: &str = "lagrange.dev/operator";
 /// Longest note that the API takes, in bytes.
 const MAX_NOTE: usize = 1024;
-/// One reason that may flap is told about one object at most this often.
-const AT_MOST_EVERY: Duration = Duration::from_mins(10);
-
-/// Something to tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::controller) struct Happening {
-    /// One word, in the past tense: `ScaledUp`.
-    pub(in crate::controller) reason: &'static str,
-    /// What was done or tried: a short verb.
-    pub(in crate::controller) action: &'static str,
-    /// For a person, with numbers.
-    pub(in crate::controller) note: String,
-    /// Whether it wants attention.
-    pub(in crate::controller) warning: bool,
-    /// Whether it may come and go, and is then not told each time.
-    pub(in crate::controller) flaps: bool,
-}
-
-impl Happening {
-    pub(in crate::controller) fn normal(
-        reason: &'static str,
-        action: &'static str,
-        note: String,
-    ) -> Self {
-        Self {
-            reason,
-            action,
-            note,
-            warning: false,
-            flaps: false,
-        }
-    }
-
-    pub(in crate::controller) fn flapping(self) -> Self {
-        Self {
-            flaps: true,
-            ..self
-        }
-    }
-
-    pub(in crate::controller) fn warning(
-        reason: &'static str,
-        action: &'static str,
-        note: String,
-    ) -> Self {
-        Self {
-            warning: true,
-            ..Self::normal(reason, action, note)
-        }
-    }
-}
-
-/// What has been told about one object lately.
-#[derive(Debug, Default)]
-pub(in crate::controller) struct Told(BTreeMap<&'static str, Instant>);
-
-impl Told {
-    /// Whether this may be told now; if so it counts as told.
-    pub(super) fn admits(&mut self, happening: &Happening) -> bool {
-        if !happening.flaps {
-            return true;
-        }
-        let now = Instant::now();
-        let last = self.0.get(happening.reason);
-        if last.is_some_and(|last| now.duration_since(*last) < AT_MOST_EVERY) {
-            return false;
-        }
-        self.0.insert(happening.reason, now);
-        true
-    }
-}
 
 /// Writes events in the name of this process.
 pub(in crate::controller) struct Events {
@@ -112,29 +42,29 @@ pub(in crate::controller) struct Events {
 }
 
 impl Events {
-    /// Tells it. An event that cannot be written is logged and not tried again: the status says the
-    /// same.
-    pub(in crate::controller) async fn tell<K>(
+    /// Writes the event if the throttle admits it. An event that cannot be written is logged and
+    /// not retried: the status has the same content.
+    pub(in crate::controller) async fn write<K>(
         &self,
-        told: &mut Told,
+        throttle: &mut EventThrottle,
         regarding: &K,
         target: Option<(&TargetKey, &str)>,
-        happening: Happening,
+        note: EventNote,
     ) where
         K: Resource<DynamicType = ()>,
     {
-        if !told.admits(&happening) {
+        if !throttle.admits(note.reason) {
             return;
         }
         let namespace = regarding.meta().namespace.clone().unwrap_or_default();
         info!(
             object = format!("{namespace}/{}", regarding.name_any()),
-            reason = happening.reason,
+            reason = note.reason.as_str(),
             "{}",
-            happening.note
+            note.text
         );
         let now = self.clock.now();
-        let event = event(&self.instance, now, regarding, target, happening);
+        let event = event(&self.instance, now, regarding, target, note);
         let requests = Request::new(Event::url_path(&(), Some(&namespace)));
         let request = serde_json::to_vec(&event)
             .map_err(kube::Error::SerdeError)
@@ -155,7 +85,7 @@ fn event<K: Resource<DynamicType = ()>>(
     now: Timestamp,
     regarding: &K,
     target: Option<(&TargetKey, &str)>,
-    happening: Happening,
+    note: EventNote,
 ) -> Event {
     let namespace = regarding.meta().namespace.clone();
     let related = target.map(|(target, api_version)| ObjectReference {
@@ -171,22 +101,22 @@ fn event<K: Resource<DynamicType = ()>>(
             namespace,
             ..ObjectMeta::default()
         },
-        action: Some(happening.action.to_owned()),
+        action: Some(note.reason.action().to_owned()),
         event_time: Some(MicroTime(now)),
-        note: Some(cut(happening.note)),
-        reason: Some(happening.reason.to_owned()),
+        reason: Some(note.reason.as_str().to_owned()),
         regarding: Some(regarding.object_ref(&())),
         related,
         reporting_controller: Some(REPORTER.to_owned()),
         reporting_instance: Some(instance.to_owned()),
         type_: Some(
-            if happening.warning {
+            if note.reason.is_warning() {
                 "Warning"
             } else {
                 "Normal"
             }
             .to_owned(),
         ),
+        note: Some(cut(note.text)),
         ..Event::default()
     }
 }
@@ -221,21 +151,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_flaps_is_told_once_in_ten_minutes() {
-        let mut told = Told::default();
-        let lag = || Happening::warning("LagUnknown", "Observe", String::new()).flapping();
-        let scaled = || Happening::normal("ScaledUp", "Scale", String::new());
-        assert!(told.admits(&lag()));
-        for _ in 0..59 {
-            tokio::time::advance(Duration::from_secs(10)).await;
-            assert!(!told.admits(&lag()));
-            assert!(told.admits(&scaled()), "every action is told");
-        }
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(told.admits(&lag()));
-    }
 
     #[test]
     fn two_events_of_one_moment_have_two_names() {

@@ -2,7 +2,7 @@
 //! (`docs/decisions/0014`). Pure: no clock, and nothing of other claims.
 
 use jiff::{SignedDuration, Timestamp};
-use lagrange_core::api::condition::{reasons, types};
+use lagrange_core::api::condition::{Reason, Status, Type};
 use lagrange_core::api::{ConsumerGroup, condition};
 
 use super::Name;
@@ -74,13 +74,15 @@ impl Standing {
             return Self::default();
         };
         let is_of_now = status.observed_generation == group.metadata.generation;
-        let Some(ready) = condition::find(&status.conditions, types::READY).filter(|_| is_of_now)
+        let Some(ready) = condition::find(&status.conditions, Type::Ready).filter(|_| is_of_now)
         else {
             return Self::default();
         };
-        let is_managed = ready.status == "True";
+        let said = condition::said(&status.conditions, Type::Ready);
+        let is_managed = said.is_some_and(|(is, _)| is == Status::True);
         // Only whoever has the turn finds out that Kafka does not answer.
-        let had_turn = is_managed || ready.reason == reasons::KAFKA_UNREACHABLE;
+        let had_turn =
+            is_managed || said.is_some_and(|(_, why)| why == Some(Reason::KafkaUnreachable));
         Self {
             former: had_turn,
             since: is_managed.then_some(ready.last_transition_time.0),

@@ -74,7 +74,7 @@ impl Bench {
     fn reason(&mut self, name: &str) -> &'static str {
         match self.ask(name) {
             Ruling::Turn { .. } => "",
-            Ruling::Contested(contest) => contest.problem.reason,
+            Ruling::Contested(contest) => contest.problem.reason.as_str(),
             Ruling::Soon { .. } => "Soon",
         }
     }

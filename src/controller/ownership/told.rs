@@ -1,6 +1,6 @@
 //! What whoever waits is told, and by which reason. Words alone.
 
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 
 use super::standing::Standing;
 use super::{Autoscaler, Claim, Name, TargetKey, cluster_of};
@@ -24,10 +24,10 @@ pub(super) fn by_group(
         });
     let group = shown(&mine.group_id);
     let (reason, what) = if is_on_target {
-        (reasons::TARGET_CONTESTED, mine.target.to_string())
+        (Reason::TargetContested, mine.target.to_string())
     } else {
         (
-            reasons::GROUP_CONTESTED,
+            Reason::GroupContested,
             format!("group {group} of the same Kafka cluster"),
         )
     };
@@ -85,5 +85,5 @@ pub(super) fn by_autoscaler(target: &TargetKey, hpa: &Name, autoscaler: &Autosca
             hpa.name
         ),
     };
-    Problem::new(reasons::TARGET_CONTESTED, message)
+    Problem::new(Reason::TargetContested, message)
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use lagrange_core::api::condition::types;
-use lagrange_core::api::{ConsumerGroupStatus, LagStatus, RateStatus, milli_of};
+use lagrange_core::api::condition::Type;
+use lagrange_core::api::{ConsumerGroupStatus, LagStatus, RateStatus};
 use lagrange_core::scaling::Memory;
 use lagrange_core::scaling::decision::HoldReason;
 use lagrange_core::scaling::{Learnt, Rate, Throughput};
 
-use super::{format, group};
+use super::group;
+use super::reported::{Numbers, Reported};
 
 /// Numbers this close to those that are stored say nothing new: a twentieth ...
 const CLOSE: u64 = 20;
@@ -36,6 +37,16 @@ pub(in crate::controller) struct Grain {
     pub(in crate::controller) lag: i64,
     /// Seconds of delay.
     pub(in crate::controller) delay: i64,
+    /// The objective is a delay: whether fewer replicas suffice changes from poll to poll.
+    pub(in crate::controller) is_by_delay: bool,
+}
+
+/// A status, and the values that it is made from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::controller) struct Report<'a> {
+    pub(in crate::controller) status: &'a ConsumerGroupStatus,
+    /// `None`: another process has written it.
+    pub(in crate::controller) rests_on: Option<&'a Reported>,
 }
 
 impl News {
@@ -50,15 +61,13 @@ impl News {
     }
 }
 
-/// Compares two statuses of one group. A lag and a delay that differ by less than
-/// `grain` are as good as equal.
-pub(in crate::controller) fn of(
-    stored: &ConsumerGroupStatus,
-    next: &ConsumerGroupStatus,
-    grain: Grain,
-) -> News {
+/// Compares two reports of one group. A lag or a delay that differs by less than `grain` counts as
+/// equal. Messages are compared by the values that they are made from. In a report that another
+/// process has written these are unknown, and count as changed.
+pub(in crate::controller) fn of(before: Report<'_>, now: Report<'_>, grain: Grain) -> News {
+    let (stored, next) = (before.status, now.status);
     let (memory, next_memory) = (group::memory_of(Some(stored)), group::memory_of(Some(next)));
-    if memory_is_new(&memory, &next_memory) || words(stored) != words(next) {
+    if memory_is_new(&memory, &next_memory) || words(stored, grain) != words(next, grain) {
         return News::Words;
     }
     let told = |status: &ConsumerGroupStatus| ConsumerGroupStatus {
@@ -68,27 +77,28 @@ pub(in crate::controller) fn of(
     if told(stored) == told(next) {
         return News::None;
     }
-    let close = lag_is_close(stored.lag.as_ref(), next.lag.as_ref(), grain)
-        && rate_is_close(stored.rate.as_ref(), next.rate.as_ref())
-        && shape(stored) == shape(next);
+    let rests_on_the_same = before.rests_on.zip(now.rests_on).is_some_and(|(old, new)| {
+        numbers_are_close(&old.numbers, &new.numbers, grain) && old.is_alike(new)
+    });
+    let close = rests_on_the_same
+        && lag_is_close(stored.lag.as_ref(), next.lag.as_ref(), grain)
+        && without_text(stored) == without_text(next);
     if close { News::Drift } else { News::Numbers }
 }
 
 /// A status without everything that moves with every message.
-fn words(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
-    let mut status = without_numbers(status);
+fn words(status: &ConsumerGroupStatus, grain: Grain) -> ConsumerGroupStatus {
+    let mut status = without_text(status);
     if let Some(decision) = &mut status.decision {
-        decision.message.clear();
-        if decision.action == "Hold" {
+        if decision.is_hold() {
             decision.not_before = None;
             // Whether a smaller size is out of the question or would not carry what arrives turns
             // on the lag alone. And so does, under the time objective, whether fewer would do at
             // this moment.
-            let is_by_delay = status.lag.as_ref().is_some_and(|lag| lag.delay.is_some());
             let turns = |why: HoldReason| decision.reason == why.as_str();
             if turns(HoldReason::ArrivalsTooHigh)
                 || turns(HoldReason::DelayTooHigh)
-                || (is_by_delay && turns(HoldReason::GatheringEvidence))
+                || (grain.is_by_delay && turns(HoldReason::GatheringEvidence))
             {
                 HoldReason::AsDesired
                     .as_str()
@@ -103,28 +113,13 @@ fn words(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
     // What limits a size moves with the lag alone, so it is a number that happens to have a name.
     status
         .conditions
-        .retain(|condition| condition.type_ != types::SCALING_LIMITED);
-    for condition in &mut status.conditions {
-        condition.message.clear();
-    }
+        .retain(|condition| condition.type_ != Type::ScalingLimited.as_str());
     status
 }
 
-/// A status with its messages, but without the digits in them.
-fn shape(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
-    let mut status = without_numbers(status);
-    let blank = |text: &mut String| text.retain(|c| !c.is_ascii_digit());
-    if let Some(decision) = &mut status.decision {
-        blank(&mut decision.message);
-    }
-    for condition in &mut status.conditions {
-        blank(&mut condition.message);
-    }
-    status
-}
-
-fn without_numbers(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
-    ConsumerGroupStatus {
+/// A status without its messages and without the numbers that are compared separately.
+fn without_text(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
+    let mut status = ConsumerGroupStatus {
         memory: None,
         rate: status.rate.as_ref().map(|_| RateStatus::default()),
         lag: status.lag.as_ref().map(|lag| LagStatus {
@@ -137,28 +132,30 @@ fn without_numbers(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
             stuck_partitions: Vec::new(),
         }),
         ..status.clone()
+    };
+    if let Some(decision) = &mut status.decision {
+        decision.message.clear();
     }
+    for condition in &mut status.conditions {
+        condition.message.clear();
+    }
+    status
 }
 
 fn lag_is_close(stored: Option<&LagStatus>, next: Option<&LagStatus>, grain: Grain) -> bool {
     let close = |of: fn(&LagStatus) -> Option<i64>| {
         is_close(stored.and_then(of), next.and_then(of), grain.lag)
     };
-    let delay = |lag: Option<&LagStatus>| lag?.delay.as_deref().and_then(format::seconds);
     close(|lag| lag.total)
         && close(|lag| lag.max)
-        && is_close(delay(stored), delay(next), grain.delay)
         && stored.map(|lag| &lag.stuck_partitions) == next.map(|lag| &lag.stuck_partitions)
 }
 
-fn rate_is_close(stored: Option<&RateStatus>, next: Option<&RateStatus>) -> bool {
-    let close = |of: fn(&RateStatus) -> Option<&String>| {
-        let milli = |rate: Option<&RateStatus>| rate.and_then(of).and_then(|text| milli_of(text));
-        is_close(milli(stored), milli(next), 0)
-    };
-    close(|rate| rate.produced.as_ref())
-        && close(|rate| rate.consumed.as_ref())
-        && close(|rate| rate.per_replica.as_ref())
+fn numbers_are_close(old: &Numbers, new: &Numbers, grain: Grain) -> bool {
+    is_close(old.delay, new.delay, grain.delay)
+        && is_close(old.produced, new.produced, 0)
+        && is_close(old.consumed, new.consumed, 0)
+        && is_close(old.per_replica, new.per_replica, 0)
 }
 
 fn is_close(stored: Option<i64>, next: Option<i64>, grain: i64) -> bool {

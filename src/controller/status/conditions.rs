@@ -5,8 +5,7 @@ mod healthy;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use lagrange_core::api::condition::{self, reasons::NOT_YET_OBSERVED};
-use lagrange_core::api::condition::{Finding, Status, reasons, types};
+use lagrange_core::api::condition::{self, Finding, Reason, Status, Type};
 use lagrange_core::scaling::Decision;
 use lagrange_core::scaling::decision::{HoldReason, Knowledge, LimitedBy, Wait};
 use lagrange_core::scaling::trail::Step;
@@ -50,6 +49,8 @@ pub(in crate::controller) struct Found<'a> {
     pub(in crate::controller) fleeting_instances: bool,
     /// `mode: DryRun`.
     pub(in crate::controller) dry_run: bool,
+    /// `delayedTopicPattern` matches none of `topics`.
+    pub(in crate::controller) delays_nothing: bool,
 }
 
 /// The conditions to write.
@@ -60,11 +61,11 @@ pub(in crate::controller) fn of(
     now: Timestamp,
 ) -> Vec<Condition> {
     let findings = [
-        (types::READY, ready(found)),
-        (types::LAG_KNOWN, lag_known(found)),
-        (types::ABLE_TO_SCALE, Some(able_to_scale(found))),
-        (types::SCALING_LIMITED, scaling_limited(found.decision)),
-        (types::HEALTHY, healthy(found)),
+        (Type::Ready, ready(found)),
+        (Type::LagKnown, lag_known(found)),
+        (Type::AbleToScale, Some(able_to_scale(found))),
+        (Type::ScalingLimited, scaling_limited(found.decision)),
+        (Type::Healthy, healthy(found)),
     ];
     findings
         .into_iter()
@@ -90,19 +91,14 @@ pub(in crate::controller) fn of_problem(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let findings = types::OF_CONSUMER_GROUP.map(|condition| match condition {
-        types::READY => say(condition, Status::False, problem.reason, &*problem.message),
+    let findings = Type::OF_CONSUMER_GROUP.map(|condition| match condition {
+        Type::Ready => say(condition, Status::False, problem.reason, &*problem.message),
         other => Finding::not_yet_observed(other),
     });
     condition::merge(previous, &findings, generation, now)
 }
 
-fn say(
-    condition: &'static str,
-    status: Status,
-    reason: &'static str,
-    message: impl Into<String>,
-) -> Finding {
+fn say(condition: Type, status: Status, reason: Reason, message: impl Into<String>) -> Finding {
     Finding {
         condition,
         status,
@@ -115,7 +111,7 @@ fn ready(found: Found<'_>) -> Said {
     let contested = |wait: Wait| wait.why == HoldReason::TargetContested;
     if let Some(problem) = found.refusal.or(found.trouble) {
         return Some(say(
-            types::READY,
+            Type::Ready,
             Status::False,
             problem.reason,
             &*problem.message,
@@ -124,23 +120,26 @@ fn ready(found: Found<'_>) -> Said {
     if let Some(Wait { until, .. }) = found.decision.up_blocked.filter(|wait| contested(*wait)) {
         let until = until.map(clock).unwrap_or_default();
         return Some(say(
-            types::READY,
+            Type::Ready,
             Status::False,
-            reasons::TARGET_CONTESTED,
+            Reason::TargetContested,
             format!(
                 "somebody else keeps changing the replicas: leave them to Lagrange (drop replicas from the manifest), or delete this resource; held until {until}"
             ),
         ));
     }
     match found.decision.facts.knowledge {
-        Knowledge::NotYet => Some(Finding::not_yet_observed(types::READY)),
+        Knowledge::NotYet => Some(Finding::not_yet_observed(Type::Ready)),
         Knowledge::Complete | Knowledge::Missing { lasting: true, .. } => {
             let but = match (found.stale, found.beside) {
                 (Some(why), _) => format!("Kafka is still read with the credentials before: {why}"),
                 (None, Some(group)) => ownership::beside(group),
+                (None, None) if found.delays_nothing => {
+                    "delayedTopicPattern matches none of topics, so that no topic is left out: correct it, or remove it".to_owned()
+                }
                 (None, None) => String::new(),
             };
-            Some(say(types::READY, Status::True, reasons::MANAGED, but))
+            Some(say(Type::Ready, Status::True, Reason::Managed, but))
         }
         Knowledge::Missing { lasting: false, .. } => None,
     }
@@ -149,11 +148,11 @@ fn ready(found: Found<'_>) -> Said {
 fn lag_known(found: Found<'_>) -> Said {
     let facts = &found.decision.facts;
     match facts.knowledge {
-        Knowledge::NotYet => Some(Finding::not_yet_observed(types::LAG_KNOWN)),
+        Knowledge::NotYet => Some(Finding::not_yet_observed(Type::LagKnown)),
         Knowledge::Complete => Some(say(
-            types::LAG_KNOWN,
+            Type::LagKnown,
             Status::True,
-            reasons::ALL_PARTITIONS_READ,
+            Reason::AllPartitionsRead,
             "",
         )),
         Knowledge::Missing { lasting: false, .. } => None,
@@ -165,40 +164,36 @@ fn lag_known(found: Found<'_>) -> Said {
             let (reason, message) = match found.trouble {
                 Some(problem) => (
                     if found.looks == Looks::Failing {
-                        reasons::KAFKA_UNREACHABLE
+                        Reason::KafkaUnreachable
                     } else {
-                        reasons::PARTITIONS_UNREADABLE
+                        Reason::PartitionsUnreadable
                     },
                     format!("not read since {since}: {}", problem.message),
                 ),
                 None if found.looks == Looks::Silent => (
-                    reasons::STALE,
+                    Reason::Stale,
                     format!("no look at Kafka since {since}; the size is held"),
                 ),
                 None if facts.nothing_committed.is_some() => (
-                    reasons::NOTHING_COMMITTED,
+                    Reason::NothingCommitted,
                     format!(
                         "records are read since {since}, and the group has committed nothing: the lag is only seen in offsets that are committed to Kafka. Commit them, or scale this group by something else; the size is held"
                     ),
                 ),
                 None => (
-                    reasons::PARTITIONS_UNREADABLE,
+                    Reason::PartitionsUnreadable,
                     unreadable(found.decision, &since),
                 ),
             };
-            Some(say(types::LAG_KNOWN, Status::False, reason, message))
+            Some(say(Type::LagKnown, Status::False, reason, message))
         }
     }
 }
 
 fn unreadable(decision: &Decision, since: &str) -> String {
     let lag = &decision.facts.lag;
-    let past_end = decision.trail.0.iter().find_map(|step| match step {
-        Step::CommitPastEnd { .. } => Some(step.to_string()),
-        _ => None,
-    });
-    if let Some(past_end) = past_end {
-        return past_end;
+    if let Some((topic, partition)) = decision.facts.past_end.clone() {
+        return Step::CommitPastEnd { topic, partition }.to_string();
     }
     if lag.unknown_partitions.is_empty() {
         return format!("the group or its topics cannot be read since {since}; the size is held");
@@ -231,16 +226,16 @@ fn unreadable(decision: &Decision, since: &str) -> String {
 }
 
 fn able_to_scale(found: Found<'_>) -> Finding {
-    let able = |status, reason, message: String| say(types::ABLE_TO_SCALE, status, reason, message);
+    let able = |status, reason, message: String| say(Type::AbleToScale, status, reason, message);
     if found.dry_run {
         return able(
             Status::False,
-            reasons::DRY_RUN,
+            Reason::DryRun,
             "mode: DryRun decides and reports, and changes nothing".to_owned(),
         );
     }
     let Some(Wait { why, until }) = found.decision.up_blocked else {
-        return able(Status::True, reasons::READY_FOR_NEW_SCALE, String::new());
+        return able(Status::True, Reason::ReadyForNewScale, String::new());
     };
     let until = until.map(clock);
     let before = |what: &str| match &until {
@@ -249,35 +244,35 @@ fn able_to_scale(found: Found<'_>) -> Finding {
     };
     let (reason, message) = match why {
         HoldReason::NotYetObserved | HoldReason::GatheringEvidence => {
-            return able(Status::Unknown, NOT_YET_OBSERVED, String::new());
+            return able(Status::Unknown, Reason::NotYetObserved, String::new());
         }
         HoldReason::CoolingDown => (
-            reasons::COOLING_DOWN,
+            Reason::CoolingDown,
             match until {
                 Some(until) => format!("the next scale-up may come at {until}"),
                 None => String::new(),
             },
         ),
         HoldReason::Settling => (
-            reasons::COOLING_DOWN,
+            Reason::CoolingDown,
             before("waiting for the last action to settle"),
         ),
         HoldReason::TargetContested => (
-            reasons::COOLING_DOWN,
+            Reason::CoolingDown,
             before("standing back, since somebody else keeps changing the replicas"),
         ),
         HoldReason::GroupRebalancing => (
-            reasons::GROUP_REBALANCING,
+            Reason::GroupRebalancing,
             before("the group hands out its partitions anew"),
         ),
         HoldReason::RolloutInProgress => (
-            reasons::ROLLOUT_IN_PROGRESS,
+            Reason::RolloutInProgress,
             before("the workload replaces its pods"),
         ),
         HoldReason::ReplicasNotReady => {
             let (ready, current) = (found.decision.facts.ready, found.decision.facts.current);
             (
-                reasons::REPLICAS_NOT_READY,
+                Reason::ReplicasNotReady,
                 match until {
                     Some(_) => before(&format!("{ready} of {current} replicas are ready")),
                     None => format!(
@@ -286,9 +281,9 @@ fn able_to_scale(found: Found<'_>) -> Finding {
                 },
             )
         }
-        HoldReason::MembersMissing => (reasons::MEMBERS_MISSING, nobody_joined(found.decision)),
+        HoldReason::MembersMissing => (Reason::MembersMissing, nobody_joined(found.decision)),
         HoldReason::GroupMissing => (
-            reasons::REPLICAS_NOT_READY,
+            Reason::ReplicasNotReady,
             "replicas are ready, and none of them has joined the group".to_owned(),
         ),
         HoldReason::LagUnknown
@@ -297,61 +292,55 @@ fn able_to_scale(found: Found<'_>) -> Finding {
         | HoldReason::DelayTooHigh
         | HoldReason::RecordsInHand
         | HoldReason::RebalancingOften => (
-            reasons::LAG_UNKNOWN,
+            Reason::LagUnknown,
             "no scale-up on a lag that is not known".to_owned(),
         ),
         HoldReason::ScalingDisabled => (
-            reasons::SCALING_DISABLED,
+            Reason::ScalingDisabled,
             "the target was scaled to 0 by hand; scale it to 1 or more to hand it back".to_owned(),
         ),
-        HoldReason::Paused => (reasons::PAUSED, paused(found.decision)),
+        HoldReason::Paused => (Reason::Paused, paused(found.decision)),
     };
     able(Status::False, reason, message)
 }
 
 fn paused(decision: &Decision) -> String {
-    let not_understood = decision.trail.0.iter().find_map(|step| match step {
-        Step::NotUnderstood { .. } => Some(step.to_string()),
-        _ => None,
-    });
-    not_understood.unwrap_or_else(|| "an annotation lagrange.dev/paused... holds it".to_owned())
+    match decision.facts.not_understood.clone() {
+        Some((annotation, value)) => Step::NotUnderstood { annotation, value }.to_string(),
+        None => "an annotation lagrange.dev/paused... holds it".to_owned(),
+    }
 }
 
 fn scaling_limited(decision: &Decision) -> Said {
-    let limited = |status, reason, message: String| {
-        Some(say(types::SCALING_LIMITED, status, reason, message))
-    };
-    let asked = decision.trail.0.iter().find_map(|step| match step {
-        Step::Demand { replicas, .. } | Step::Load { replicas, .. } => Some(*replicas),
-        _ => None,
-    });
+    let limited =
+        |status, reason, message: String| Some(say(Type::ScalingLimited, status, reason, message));
     let Some(by) = decision.limited_by else {
         return match (decision.facts.desired, decision.facts.knowledge) {
-            (Some(_), _) => limited(Status::False, reasons::DESIRED_WITHIN_RANGE, String::new()),
-            (None, Knowledge::NotYet) => Some(Finding::not_yet_observed(types::SCALING_LIMITED)),
+            (Some(_), _) => limited(Status::False, Reason::DesiredWithinRange, String::new()),
+            (None, Knowledge::NotYet) => Some(Finding::not_yet_observed(Type::ScalingLimited)),
             (None, _) => None,
         };
     };
     let limit = decision.facts.limit.unwrap_or_default();
-    let wants = asked.map_or_else(String::new, |asked| {
+    let wants = decision.facts.asked.map_or_else(String::new, |asked| {
         format!("the load asks for {asked} replicas; ")
     });
     match by {
         LimitedBy::PartitionLimit => limited(
             Status::True,
-            reasons::PARTITION_LIMIT,
+            Reason::PartitionLimit,
             format!(
                 "{wants}the partitions can feed {limit}. More partitions would allow more, and move keys between partitions: order per key is not kept across that change"
             ),
         ),
         LimitedBy::MaxReplicas => limited(
             Status::True,
-            reasons::MAX_REPLICAS,
+            Reason::MaxReplicas,
             format!("{wants}maxReplicas allows fewer: raise it if the group should grow"),
         ),
         LimitedBy::MinReplicas => limited(
             Status::True,
-            reasons::MIN_REPLICAS,
+            Reason::MinReplicas,
             format!("{wants}minReplicas keeps more"),
         ),
     }

@@ -81,20 +81,6 @@ pub(in crate::controller) fn partition((topic, partition): &(Arc<str>, i32)) -> 
     format!("{topic}-{partition}")
 }
 
-/// The seconds of a text that [`duration`] made.
-pub(in crate::controller) fn seconds(text: &str) -> Option<i64> {
-    let (minutes, rest) = text.split_once('m').unwrap_or(("0", text));
-    let seconds = match rest {
-        "" => 0,
-        rest => rest.strip_suffix('s')?.parse::<i64>().ok()?,
-    };
-    minutes
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(60)?
-        .checked_add(seconds)
-}
-
 /// Seconds as Kubernetes users write durations: `42s`, `3m5s`.
 pub(super) fn duration(seconds: i64) -> String {
     let (minutes, seconds) = (seconds / 60, seconds % 60);

@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lagrange_core::api::condition::bounded_message;
 use lagrange_core::api::{
-    ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
-    ReplicasStatus, ScaleRecord, milli_quantity,
+    ConsumerGroupStatus, DecisionAction, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY,
+    RateStatus, ReplicasStatus, ScaleRecord, milli_quantity,
 };
 use lagrange_core::intent::topics::GroupInterest;
 use lagrange_core::scaling::decision::{Knowledge, Wait};
@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::conditions::{self, Found};
 use super::format::{self, two_digits};
+use super::reported::Numbers;
 use crate::controller::kube::error::Problem;
 use crate::kafka::model::snapshot::{self, Protocol};
 
@@ -54,11 +55,7 @@ pub(in crate::controller) fn status(
         observed_generation: scene.generation,
         group: group(scene).or_else(|| stored.group.clone().filter(|_| keep)),
         partitions: facts.partitions.or(stored.partitions.filter(|_| keep)),
-        lag: if keep {
-            stored.lag.clone()
-        } else {
-            lag(decision)
-        },
+        lag: if keep { stored.lag.clone() } else { lag(scene) },
         rate: if keep {
             stored.rate.clone()
         } else {
@@ -86,8 +83,8 @@ pub(in crate::controller) fn of_problem(
     stored: &ConsumerGroupStatus,
 ) -> ConsumerGroupStatus {
     let decision = DecisionStatus {
-        action: "Hold".to_owned(),
-        reason: problem.reason.to_owned(),
+        action: DecisionAction::Hold.as_str().to_owned(),
+        reason: problem.reason.as_str().to_owned(),
         message: bounded_message(&problem.message).into_owned(),
         ..DecisionStatus::default()
     };
@@ -125,7 +122,7 @@ fn group(scene: Scene<'_>) -> Option<GroupStatus> {
         .and_then(|known| known.as_ref().ok());
     Some(GroupStatus {
         id: scene.reading.id.to_string(),
-        state: group.state.as_ref().ok().map(|state| format!("{state:?}")),
+        state: (group.state.as_ref().ok()).map(|state| state.as_str().to_owned()),
         protocol: match group.protocol {
             Protocol::Classic => Some("Classic".to_owned()),
             Protocol::Consumer => Some("Consumer".to_owned()),
@@ -140,8 +137,9 @@ fn group(scene: Scene<'_>) -> Option<GroupStatus> {
     })
 }
 
-fn lag(decision: &Decision) -> Option<LagStatus> {
-    let facts = &decision.facts;
+fn lag(scene: Scene<'_>) -> Option<LagStatus> {
+    let facts = &scene.found.decision.facts;
+    let numbers = Numbers::of(facts, scene.policy.threads);
     let lag = &facts.lag;
     if facts.partitions.is_none() && lag.unknown == 0 {
         return None;
@@ -152,9 +150,7 @@ fn lag(decision: &Decision) -> Option<LagStatus> {
         total: known.then(|| two_digits(lag.total)),
         max: Some(two_digits(lag.max)),
         max_partition,
-        delay: facts
-            .delay
-            .map(|delay| format::duration(two_digits(delay.as_secs()))),
+        delay: numbers.delay.map(format::duration),
         unknown_partitions: lag.unknown,
         stuck_partitions: facts
             .stuck_partitions
@@ -167,11 +163,11 @@ fn lag(decision: &Decision) -> Option<LagStatus> {
 
 fn rate(scene: Scene<'_>) -> Option<RateStatus> {
     let facts = &scene.found.decision.facts;
-    let told = |milli: Option<i64>| milli.map(|milli| milli_quantity(two_digits(milli)));
+    let numbers = Numbers::of(facts, scene.policy.threads);
     let rate = RateStatus {
-        produced: told(facts.produced),
-        consumed: told(facts.consumed),
-        per_replica: told(facts.capacity_of_replica(scene.policy.threads)),
+        produced: numbers.produced.map(milli_quantity),
+        consumed: numbers.consumed.map(milli_quantity),
+        per_replica: numbers.per_replica.map(milli_quantity),
     };
     (rate != RateStatus::default()).then_some(rate)
 }
@@ -196,7 +192,13 @@ fn decided(decision: &Decision, now: Timestamp, stored: Option<&DecisionStatus>)
     let message = bounded_message(&format::message(decision, now)).into_owned();
     let new = match decision.verdict {
         Verdict::Scale { from, to, why } => DecisionStatus {
-            action: if to > from { "ScaleUp" } else { "ScaleDown" }.to_owned(),
+            action: if to > from {
+                DecisionAction::ScaleUp
+            } else {
+                DecisionAction::ScaleDown
+            }
+            .as_str()
+            .to_owned(),
             from: Some(from),
             to: Some(to),
             reason: why.as_str().to_owned(),
@@ -204,7 +206,7 @@ fn decided(decision: &Decision, now: Timestamp, stored: Option<&DecisionStatus>)
             ..DecisionStatus::default()
         },
         Verdict::Hold(Wait { why, until }) => DecisionStatus {
-            action: "Hold".to_owned(),
+            action: DecisionAction::Hold.as_str().to_owned(),
             reason: why.as_str().to_owned(),
             message,
             not_before: until.map(format::instant),

@@ -3,6 +3,8 @@
 
 pub(super) mod change;
 pub(super) mod conditions;
+pub(super) mod events;
 pub(super) mod format;
 pub(super) mod group;
-pub(super) mod notify;
+pub(super) mod metrics;
+pub(super) mod reported;

@@ -6,7 +6,7 @@ use kube::{
     api::{ApiResource, GroupVersionKind},
     discovery::{self, Scope},
 };
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 
 use crate::controller::kube::api::Api;
 use crate::controller::kube::error::{Error, Problem, Stop};
@@ -27,7 +27,7 @@ impl Kinds {
         }
         let unknown = || {
             Problem::new(
-                reasons::TARGET_NOT_FOUND,
+                Reason::TargetNotFound,
                 format!(
                     "{} {} is no kind that this cluster has: correct spec.scaleTargetRef",
                     gvk.api_version(),
@@ -50,7 +50,7 @@ impl Kinds {
             .any(|(subresource, _)| subresource.plural == "scale");
         if capabilities.scope == Scope::Cluster || !scales {
             return Err(Problem::new(
-                reasons::TARGET_NOT_FOUND,
+                Reason::TargetNotFound,
                 format!("{} has no scale subresource in a namespace, so it cannot be scaled: name the workload that can", gvk.kind),
             )
             .into());

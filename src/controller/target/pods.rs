@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, marker::PhantomData};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource as _, api::ListParams};
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 use lagrange_core::scaling::observation::Rollout;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
@@ -110,7 +110,7 @@ pub(super) async fn of(
 ) -> Result<Option<(i32, Rollout)>, Stop> {
     let unusable = |why: &str| {
         Problem::new(
-            reasons::TARGET_UNREADABLE,
+            Reason::TargetUnreadable,
             format!(
                 "the status of {key} has a selector that Pods cannot be listed by: have its controller write a label selector such as app=orders. {why}"
             ),

@@ -11,7 +11,7 @@ use kube::{
         Request,
     },
 };
-use lagrange_core::api::condition::reasons;
+use lagrange_core::api::condition::Reason;
 use lagrange_core::api::{ConsumerGroup, ScaleTargetRef};
 use lagrange_core::scaling::observation::{Rollout, Target};
 use lagrange_core::text;
@@ -205,7 +205,7 @@ fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<Sight, 
     {
         if workload.is_going {
             return Err(Problem::new(
-                reasons::TARGET_NOT_FOUND,
+                Reason::TargetNotFound,
                 format!("{key} is being deleted"),
             ));
         }
@@ -216,19 +216,19 @@ fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<Sight, 
     }
     if let Some(why) = lock(&context.seen.unreadable_workloads).get(key) {
         return Err(Problem::new(
-            reasons::TARGET_UNREADABLE,
+            Reason::TargetUnreadable,
             format!("{key} is there and cannot be read, so that it is left as it is: {why}"),
         ));
     }
     if lock(&context.seen.forbidden).contains(kind.as_str()) {
         let kind = kind.as_str();
         return Err(Problem::new(
-            reasons::TARGET_FORBIDDEN,
+            Reason::TargetForbidden,
             format!("Lagrange may not watch kind {kind}: grant list and watch on it"),
         ));
     }
     Err(Problem::new(
-        reasons::TARGET_NOT_FOUND,
+        Reason::TargetNotFound,
         format!(
             "{key} does not exist in namespace {}: correct spec.scaleTargetRef, or create it",
             key.namespace
@@ -251,7 +251,7 @@ pub(in crate::controller) async fn scale(
     // Once more: what has just been found to work may have come back in between.
     match read_scale(context, target).await {
         Err(Stop::Error(error)) => Err(Problem::new(
-            reasons::TARGET_UNREADABLE,
+            Reason::TargetUnreadable,
             format!(
                 "the scale of {} cannot be read: set its spec.replicas, or correct the scale subresource of its definition. {}",
                 target.key,

@@ -6,9 +6,9 @@ pub mod secret;
 pub mod security;
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use lagrange_core::intent::fingerprint::Fingerprint;
 use lagrange_core::intent::servers::{InvalidConnection, Servers};
 
 use secret::Secret;
@@ -121,9 +121,8 @@ pub fn identity(servers: &Servers, origin: &str) -> Identity {
     let shown = if origin.is_empty() {
         servers.to_string()
     } else {
-        let mut hash = DefaultHasher::new();
-        origin.hash(&mut hash);
-        format!("{servers}#{:08x}", hash.finish() & 0xffff_ffff)
+        let number = Fingerprint::new().with("origin", origin).number();
+        format!("{servers}#{:08x}", number & 0xffff_ffff)
     };
     Identity {
         shown: shown.into(),

@@ -1,8 +1,11 @@
 //! Why Kafka could not be read: one enum for all of `kafka`, with a bounded category and messages
 //! that say what to do.
 
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
+use lagrange_core::api::condition::Reason;
 use thiserror::Error;
 
 /// Why something could not be read. Cheap to clone: snapshots may hold it once for each partition.
@@ -61,8 +64,8 @@ pub enum ReadError {
     /// An ACL is missing.
     #[error("not authorised to describe {resource}: grant Describe on it")]
     Authorization {
-        /// What may not be described, as `topic NAME` or `group NAME`.
-        resource: String,
+        /// What may not be described.
+        resource: Resource,
     },
     /// Newer credentials log in, but may not read what the earlier ones may.
     #[error(
@@ -72,8 +75,8 @@ pub enum ReadError {
         if .more.is_some() { "them" } else { "it" }
     )]
     FewerRights {
-        /// One of what may not be described, as `topic NAME` or `group NAME`.
-        resource: String,
+        /// One of what may not be described.
+        resource: Resource,
         /// How many others there are.
         more: Option<NonZeroUsize>,
     },
@@ -182,6 +185,33 @@ pub enum ReadError {
     },
 }
 
+/// The resource of a right to describe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// The cluster itself.
+    Cluster,
+    /// Topics in general.
+    Topics,
+    /// Groups in general.
+    Groups,
+    /// The topic of this name.
+    Topic(Arc<str>),
+    /// The group of this id.
+    Group(Arc<str>),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("the cluster"),
+            Self::Topics => f.write_str("topics"),
+            Self::Groups => f.write_str("groups"),
+            Self::Topic(name) => write!(f, "topic {name}"),
+            Self::Group(id) => write!(f, "group {id}"),
+        }
+    }
+}
+
 /// What sets a limit of partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
@@ -221,29 +251,96 @@ impl ReadError {
         )
     }
 
-    /// Reason of conditions and label of metrics: a bounded set.
-    pub fn category(&self) -> &'static str {
+    /// The kind of failure.
+    pub fn category(&self) -> Category {
         match self {
             Self::Unreachable { .. } | Self::TimedOut | Self::AnswerTooLarge { .. } => {
-                "KafkaUnreachable"
+                Category::KafkaUnreachable
             }
-            Self::TooManyBrokers { .. } | Self::NoRoomForBrokers { .. } => "TooManyBrokers",
-            Self::Authentication { .. } => "AuthenticationFailed",
-            Self::Authorization { .. } | Self::FewerRights { .. } => "AuthorizationFailed",
+            Self::TooManyBrokers { .. } | Self::NoRoomForBrokers { .. } => Category::TooManyBrokers,
+            Self::Authentication { .. } => Category::AuthenticationFailed,
+            Self::Authorization { .. } | Self::FewerRights { .. } => Category::AuthorizationFailed,
             Self::CoordinatorUnavailable
             | Self::NotCoordinator
             | Self::NotListed
             | Self::CommittedWentBack { .. }
-            | Self::AssignmentUnknown => "GroupUnreadable",
+            | Self::AssignmentUnknown => Category::GroupUnreadable,
             Self::LeaderUnavailable
             | Self::CommittedBeyondEnd { .. }
             | Self::NotYetRead
-            | Self::Other(_) => "PartitionsUnreadable",
-            Self::UnknownTopic => "TopicNotFound",
-            Self::GroupType { .. } => "GroupTypeUnsupported",
+            | Self::Other(_) => Category::PartitionsUnreadable,
+            Self::UnknownTopic => Category::TopicNotFound,
+            Self::GroupType { .. } => Category::GroupTypeUnsupported,
             Self::TooManyPartitions { .. }
             | Self::TooManyTopics { .. }
-            | Self::TooManyMembers { .. } => "TooManyPartitions",
+            | Self::TooManyMembers { .. } => Category::TooManyPartitions,
         }
+    }
+
+    /// The reason in conditions.
+    pub fn reason(&self) -> Reason {
+        self.category().reason()
+    }
+}
+
+/// Kinds of failures. `as_str` is the label in metrics: a bounded set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// No broker answers, or none that can be read.
+    KafkaUnreachable,
+    /// The cluster has more brokers than may be connected to.
+    TooManyBrokers,
+    /// The login is refused, or one side rejects the other's certificate.
+    AuthenticationFailed,
+    /// An ACL is missing.
+    AuthorizationFailed,
+    /// The group cannot be read for now.
+    GroupUnreadable,
+    /// Partitions cannot be read for now.
+    PartitionsUnreadable,
+    /// There is no such topic.
+    TopicNotFound,
+    /// The group has no partitions to assign.
+    GroupTypeUnsupported,
+    /// The selection is larger than may be read.
+    TooManyPartitions,
+}
+
+impl Category {
+    /// The label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KafkaUnreachable => "KafkaUnreachable",
+            Self::TooManyBrokers => "TooManyBrokers",
+            Self::AuthenticationFailed => "AuthenticationFailed",
+            Self::AuthorizationFailed => "AuthorizationFailed",
+            Self::GroupUnreadable => "GroupUnreadable",
+            Self::PartitionsUnreadable => "PartitionsUnreadable",
+            Self::TopicNotFound => "TopicNotFound",
+            Self::GroupTypeUnsupported => "GroupTypeUnsupported",
+            Self::TooManyPartitions => "TooManyPartitions",
+        }
+    }
+
+    /// The reason in conditions. A group or partitions that cannot be read for long count as a
+    /// Kafka that cannot be reached.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::KafkaUnreachable | Self::GroupUnreadable | Self::PartitionsUnreadable => {
+                Reason::KafkaUnreachable
+            }
+            Self::TooManyBrokers => Reason::TooManyBrokers,
+            Self::AuthenticationFailed => Reason::AuthenticationFailed,
+            Self::AuthorizationFailed => Reason::AuthorizationFailed,
+            Self::TopicNotFound => Reason::TopicNotFound,
+            Self::GroupTypeUnsupported => Reason::GroupTypeUnsupported,
+            Self::TooManyPartitions => Reason::TooManyPartitions,
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

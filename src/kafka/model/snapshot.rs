@@ -96,6 +96,19 @@ pub enum Topic {
     Unknown(ReadError),
 }
 
+impl Topic {
+    /// A partition among the topics of a poll.
+    pub fn partition_of<'a>(
+        topics: &'a BTreeMap<Arc<str>, Self>,
+        partition: &TopicPartition,
+    ) -> Option<&'a Partition> {
+        match topics.get(&partition.topic)? {
+            Self::Present(partitions) => partitions.get(usize::try_from(partition.partition).ok()?),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// A partition in one poll.
 #[derive(Debug, Clone)]
 pub struct Partition {
@@ -178,6 +191,21 @@ pub enum GroupState {
     Empty,
     /// The coordinator said twice in a row that it does not exist.
     Dead,
+}
+
+impl GroupState {
+    /// Kafka's name for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "Stable",
+            Self::PreparingRebalance => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
+            Self::Empty => "Empty",
+            Self::Dead => "Dead",
+        }
+    }
 }
 
 /// Protocol of a group.

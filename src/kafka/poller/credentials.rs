@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Poller;
 use super::interests::Wanted;
 use super::poll::Look;
 use super::poll::calls::Asker;
 use super::poll::memory::Memory;
 use super::rights::Rights;
-use super::{LOGIN_PAUSE, LONGEST_PAUSE, Poller, scattered};
+use super::schedule::{LOGIN_PAUSE, LONGEST_PAUSE, scattered};
 use crate::kafka::connection::Connection;
 use crate::kafka::connection::security::Sasl;
 use crate::kafka::model::error::ReadError;

@@ -1,26 +1,25 @@
-//! One task per cluster: when to poll, and what to do about a cluster that cannot be reached.
-//! [`poll`] does one poll.
+//! One task per cluster: when to poll is in [`schedule`], one poll in [`poll`]; here is what to do
+//! about a cluster that cannot be reached.
 
 mod credentials;
 mod interests;
 mod poll;
 mod quota;
 mod rights;
+mod schedule;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::model::error::ReadError;
+use super::model::error::{Category, ReadError};
 use super::model::interest::Key;
 use super::model::snapshot::{Snapshot, Topic};
 use super::observer::Observer;
@@ -31,21 +30,11 @@ use credentials::{Client, Reading, close};
 use interests::Wanted;
 use poll::Look;
 use poll::memory::Memory;
+use schedule::Schedule;
 
 pub(super) use interests::{Clusters, Shared};
 pub(in crate::kafka) use quota::Quota;
 pub use settings::Settings;
-
-/// First pause after a poll that read nothing. It doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-
-/// Longest pause between polls of a cluster that cannot be reached.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Least pause after a refused login, however many groups wait for the cluster: brokers lock out
-/// users with too many attempts. New credentials are tried at once. Also the pause after a cluster
-/// with too many brokers, because each attempt starts as many threads as it may.
-const LOGIN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The poller of one cluster.
 pub(super) struct Poller {
@@ -60,77 +49,38 @@ pub(super) struct Poller {
     pub(super) shared: Arc<Shared>,
 }
 
-/// When the last poll began, and how the polls went.
-#[derive(Default)]
-struct Pace {
-    last: Option<Instant>,
-    /// Polls in a row that read nothing.
-    failures: u32,
-    /// A retry soon would not help: the last poll could not log in, or found too many brokers.
-    is_patient: bool,
-    /// When the last user left.
-    unused_since: Option<Instant>,
-}
-
 impl Poller {
     /// Polls until it is cancelled, or until no watch was left for [`Settings::linger`].
     pub(super) async fn run(self) {
         let mut client = Client::default();
         let mut memory = Memory::default();
-        let mut pace = Pace::default();
+        let mut schedule = Schedule::default();
         loop {
-            let due = self.due(&mut pace);
+            let due = schedule.due(&self.settings, &self.shared);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 () = self.shared.changed() => continue,
                 () = sleep_until(due) => {}
             }
-            if pace.unused_since.is_some() {
+            if schedule.is_unused() {
                 if self.retire() {
                     break;
                 }
                 continue;
             }
-            pace.last = Some(Instant::now());
+            schedule.begin();
             let snapshot = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 snapshot = self.look(&mut client, &mut memory) => snapshot,
             };
-            pace.is_patient = matches!(
-                snapshot.error,
-                Some(ReadError::Authentication { .. } | ReadError::TooManyBrokers { .. })
-            );
-            pace.failures = match snapshot.error {
-                None => 0,
-                Some(_) => pace.failures.saturating_add(1),
-            };
+            schedule.end(snapshot.error.as_ref());
             self.publish(snapshot);
         }
         self.quota.retain(self.shared.identity(), |_| false);
         close(client.reading).await;
         self.observer.forgotten(self.shared.identity());
-    }
-
-    /// When the next step is due: a poll, or the end if there is no watch.
-    fn due(&self, pace: &mut Pace) -> Instant {
-        let now = Instant::now();
-        let Some(interval) = self.shared.interval() else {
-            return *pace.unused_since.get_or_insert(now) + self.settings.linger;
-        };
-        pace.unused_since = None;
-        let Some(last) = pace.last else { return now };
-        let interval = interval.clamp(self.settings.min_interval, self.settings.max_interval);
-        match pace.failures {
-            0 if self.shared.is_urgent() || self.shared.is_renewed() => {
-                last + self.settings.min_gap.min(interval)
-            }
-            0 => last + interval,
-            _ if self.shared.is_renewed() => last + self.settings.min_gap,
-            _ if pace.is_patient => last + scattered(LOGIN_PAUSE),
-            failures => last + pause(failures).max(self.settings.min_gap),
-        }
     }
 
     /// Removes the cluster from the pool, unless a watch was added.
@@ -235,30 +185,8 @@ impl Poller {
     }
 }
 
-/// The time plus up to a quarter, so that the operators and clusters of a fleet do not connect at
-/// the same moment.
-fn scattered(pause: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0) % 250;
-    pause.mul_f64(1.0 + random_share(random))
-}
-
-/// The pause after this many polls in a row that read nothing. It doubles, give or take a fifth, so
-/// that the operators and clusters of a fleet do not connect at the same moment.
-fn pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
-    let random = RandomState::new().hash_one(failures) % 400;
-    doubled
-        .min(LONGEST_PAUSE)
-        .mul_f64(0.8 + random_share(random))
-}
-
-/// `thousandths` of one.
-fn random_share(thousandths: u64) -> f64 {
-    f64::from(u16::try_from(thousandths).unwrap_or(0)) / 1000.0
-}
-
 /// The kinds of failure in a poll, each once.
-fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
+fn categories(snapshot: &Snapshot) -> BTreeSet<Category> {
     let topics = snapshot.topics.values().flat_map(|topic| match topic {
         Topic::Present(partitions) => partitions
             .iter()
@@ -279,5 +207,5 @@ fn categories(snapshot: &Snapshot) -> BTreeSet<&'static str> {
     });
     let whole = snapshot.error.iter().chain(&snapshot.renewal);
     let all = whole.chain(topics).chain(groups);
-    all.map(super::model::error::ReadError::category).collect()
+    all.map(ReadError::category).collect()
 }

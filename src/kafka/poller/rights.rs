@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{Group, Snapshot, Topic};
 
 /// The topics and groups that could be described when they were last asked for.
@@ -74,8 +74,8 @@ impl Rights {
             group.is_some_and(|group| is_denied_group(group, id))
         };
         let groups = self.groups.iter().filter(|id| is_denied(id));
-        let topics = topics.map(|name| format!("topic {name}"));
-        let mut lost = topics.chain(groups.map(|id| format!("group {id}")));
+        let topics = topics.map(|name| Resource::Topic(Arc::clone(name)));
+        let mut lost = topics.chain(groups.map(|id| Resource::Group(Arc::clone(id))));
         let resource = lost.next()?;
         Some(ReadError::FewerRights {
             resource,
@@ -90,7 +90,7 @@ fn is_denied_topic(topic: &Topic) -> bool {
 
 /// Whether the group itself was denied. The partitions of a denied topic have the same error.
 fn is_denied_group(group: &Group, id: &str) -> bool {
-    let is_denied = |error: &ReadError| matches!(error, ReadError::Authorization { resource } if resource.strip_prefix("group ") == Some(id));
+    let is_denied = |error: &ReadError| matches!(error, ReadError::Authorization { resource: Resource::Group(denied) } if **denied == *id);
     let committed = group.committed.values();
     let mut errors = committed
         .filter_map(|offset| offset.as_ref().err())

@@ -1,5 +1,13 @@
 //! How much of the process Kafka clusters may use.
 
+/// The largest answer that is read, in bytes. The largest that is asked for is the list of all
+/// topics. It describes each partition in 18 bytes plus 8 for each replica, which makes 240,000
+/// partitions of three replicas. A `topicPattern` asks for it, and so does the first request to
+/// every cluster: `rd_kafka_metadata` for a client without topics sends an empty list of them,
+/// which the protocol reads as all (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt
+/// == 0`). So a cluster with more cannot be read, with or without a pattern.
+pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
+
 /// What one Kafka cluster, and all of them together, may make the process hold. librdkafka starts a
 /// thread for each broker of a cluster, and keeps each answer whole in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! Translates errors of Kafka and librdkafka to [`ReadError`]. Pure.
 
+use std::sync::Arc;
+
 use rdkafka_sys::rd_kafka_resp_err_t as kafka;
 
+use super::bounds::LARGEST_ANSWER;
 use super::native::{Code, Failure};
-use super::reader::LARGEST_ANSWER;
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{GroupState, Known, Protocol, TopicPartition};
 use crate::kafka::reader::DescribedGroup;
 
@@ -24,16 +26,16 @@ pub(super) fn described(id: &str, failure: &Failure) -> Known<DescribedGroup> {
         let kind = rest.trim_end_matches([')', '.']).to_owned();
         return Err(ReadError::GroupType { kind });
     }
-    Err(meaning(failure, &format!("group {id}")))
+    Err(meaning(failure, &Resource::Group(id.into())))
 }
 
 pub(super) fn partition_meaning(code: Code, partition: &TopicPartition) -> ReadError {
     let failure = Failure::new(code);
-    meaning(&failure, &format!("topic {}", partition.topic))
+    meaning(&failure, &Resource::Topic(Arc::clone(&partition.topic)))
 }
 
 /// What an error of Kafka or librdkafka means for a request about `resource`.
-pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
+pub(super) fn meaning(failure: &Failure, resource: &Resource) -> ReadError {
     use kafka as e;
     if is_refused_certificate(&failure.message) {
         let detail = format!(
@@ -53,7 +55,7 @@ pub(super) fn meaning(failure: &Failure, resource: &str) -> ReadError {
         e::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
         | e::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
         | e::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED => ReadError::Authorization {
-            resource: resource.to_owned(),
+            resource: resource.clone(),
         },
         e::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
         | e::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID
@@ -161,7 +163,7 @@ pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
     }
     let meanings: Vec<_> = errors
         .iter()
-        .map(|failure| meaning(failure, "the cluster"))
+        .map(|failure| meaning(failure, &Resource::Cluster))
         .collect();
     let first =
         |wanted: fn(&ReadError) -> bool| meanings.iter().find(|error| wanted(error)).cloned();
@@ -319,14 +321,15 @@ mod tests {
     #[case(kafka::RD_KAFKA_RESP_ERR__AUTHENTICATION, "AuthenticationFailed")]
     #[case(kafka::RD_KAFKA_RESP_ERR_POLICY_VIOLATION, "PartitionsUnreadable")]
     fn errors_have_a_category(#[case] code: kafka, #[case] category: &str) {
-        assert_eq!(meaning(&failure(code, "x"), "group g").category(), category);
+        let meaning = meaning(&failure(code, "x"), &Resource::Group("g".into()));
+        assert_eq!(meaning.category().as_str(), category);
     }
 
     #[test]
     fn an_error_unknown_to_the_bindings_is_kept_by_number() {
         let new = Failure::new(Code(9_999));
         assert_eq!(
-            meaning(&new, "group g"),
+            meaning(&new, &Resource::Group("g".into())),
             ReadError::Other("error 9999".to_owned())
         );
     }

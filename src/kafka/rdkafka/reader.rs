@@ -10,13 +10,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, LARGEST_ANSWER};
 use super::errors::{described, meaning, out_of_threads, partition_meaning, trouble};
 use super::native::{Code, Handle, Refused, Wanted, Why};
 use super::statistics::Statistics;
 use crate::kafka::connection::Connection;
 use crate::kafka::connection::secret::Secret;
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{EndAt, Known, NodeId, Offset, TopicPartition};
 use crate::kafka::reader::{
     Cluster, ClusterReader, DescribedGroup, DescribedTopics, Each, LeaderedPartitions, ListedGroup,
@@ -37,14 +37,6 @@ const SETUP_TIMEOUT: &str = "2500";
 /// With the default, a minute, a broker behind a silently cut connection would stay unreadable for
 /// that time.
 const SOCKET_TIMEOUT: &str = "5000";
-
-/// The largest answer that is read, in bytes. The largest that is asked for is the list of all
-/// topics. It describes each partition in 18 bytes plus 8 for each replica, which makes 240,000
-/// partitions of three replicas. A `topicPattern` asks for it, and so does the first request to
-/// every cluster: `rd_kafka_metadata` for a client without topics sends an empty list of them,
-/// which the protocol reads as all (librdkafka 2.12, `rd_kafka_MetadataRequest0`, `total_topic_cnt
-/// == 0`). So a cluster with more cannot be read, with or without a pattern.
-pub(super) const LARGEST_ANSWER: u32 = 10 << 20;
 
 /// How often librdkafka reports what it sent, in milliseconds.
 const STATISTICS_INTERVAL: &str = "5000";
@@ -103,7 +95,7 @@ impl RdkafkaReader {
                 named: AtomicUsize::new(0),
                 statistics: Mutex::default(),
             }),
-            Err(failure) => Err(meaning(&failure, "the cluster")),
+            Err(failure) => Err(meaning(&failure, &Resource::Cluster)),
         }
     }
 
@@ -187,7 +179,7 @@ impl ClusterReader for RdkafkaReader {
     fn cluster(&self, on: NodeId) -> BoxFuture<'_, Known<Cluster>> {
         async move {
             let answer = self.handle.cluster(on, self.call_timeout).await;
-            let cluster = answer.map_err(|failure| meaning(&failure, "the cluster"))?;
+            let cluster = answer.map_err(|failure| meaning(&failure, &Resource::Cluster))?;
             self.bounded(cluster)
         }
         .boxed()
@@ -196,11 +188,12 @@ impl ClusterReader for RdkafkaReader {
     fn groups(&self, on: NodeId) -> BoxFuture<'_, Known<Vec<ListedGroup>>> {
         async move {
             let answer = self.handle.groups(on, self.call_timeout).await;
-            let (groups, errors) = answer.map_err(|failure| meaning(&failure, "groups"))?;
+            let (groups, errors) =
+                answer.map_err(|failure| meaning(&failure, &Resource::Groups))?;
             // A dead broker gives an error beside an empty list. A broker that is loading lists
             // what it has.
             match errors.first() {
-                Some(failure) if groups.is_empty() => match meaning(failure, "groups") {
+                Some(failure) if groups.is_empty() => match meaning(failure, &Resource::Groups) {
                     ReadError::CoordinatorUnavailable => Ok(groups),
                     error => Err(error),
                 },
@@ -217,7 +210,7 @@ impl ClusterReader for RdkafkaReader {
     ) -> BoxFuture<'a, Known<Each<Arc<str>, DescribedGroup>>> {
         async move {
             let answer = self.handle.describe(on, groups, self.call_timeout).await;
-            let answer = answer.map_err(|failure| meaning(&failure, "groups"))?;
+            let answer = answer.map_err(|failure| meaning(&failure, &Resource::Groups))?;
             let mut all: Vec<_> = answer
                 .into_iter()
                 .map(|(id, group)| {
@@ -236,7 +229,7 @@ impl ClusterReader for RdkafkaReader {
     fn topic_names(&self) -> BoxFuture<'_, Known<BTreeSet<Arc<str>>>> {
         async {
             let answer = self.handle.topic_names(self.call_timeout).await;
-            answer.map_err(|failure| meaning(&failure, "topics"))
+            answer.map_err(|failure| meaning(&failure, &Resource::Topics))
         }
         .boxed()
     }
@@ -248,9 +241,10 @@ impl ClusterReader for RdkafkaReader {
     ) -> BoxFuture<'a, Known<DescribedTopics>> {
         async move {
             let answer = self.handle.topics(on, names, self.call_timeout).await;
-            let topics = answer.map_err(|failure| meaning(&failure, "topics"))?;
+            let topics = answer.map_err(|failure| meaning(&failure, &Resource::Topics))?;
             let topics = topics.into_iter().map(|(name, layout)| {
-                let layout = layout.map_err(|failure| meaning(&failure, &format!("topic {name}")));
+                let layout = layout
+                    .map_err(|failure| meaning(&failure, &Resource::Topic(Arc::clone(&name))));
                 (name, layout)
             });
             Ok(DescribedTopics::new(topics.collect()))
@@ -386,7 +380,7 @@ impl RdkafkaReader {
                         answers.insert(partition, offset);
                     }
                 }
-                Err(failure) => unanswered = meaning(&failure, "topics"),
+                Err(failure) => unanswered = meaning(&failure, &Resource::Topics),
             }
         }
         let asked = partitions.as_slice().iter().cloned();
@@ -408,9 +402,8 @@ impl RdkafkaReader {
             .handle
             .committed(on, group, partitions, self.call_timeout)
             .await;
-        let resource = || format!("group {group}");
         answer
             .and_then(|group| group)
-            .map_err(|failure| meaning(&failure, &resource()))
+            .map_err(|failure| meaning(&failure, &Resource::Group(group.into())))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use lagrange_core::text;
 use thiserror::Error;
 
 /// Why there is no token. Cheap to clone: snapshots hold it.
@@ -174,8 +175,9 @@ pub enum InvalidOidc {
     NoAuthorities,
     /// An extension that SASL cannot carry.
     #[error(
-        "SASL extension {key:?} cannot be sent: use letters only for its key, not \"auth\", and \
-         printable ASCII for its value"
+        "SASL extension {} cannot be sent: use letters only for its key, not \"auth\", and \
+         printable ASCII for its value",
+        text::quoted(.key)
     )]
     Extension {
         /// Its key.
@@ -187,7 +189,7 @@ pub enum InvalidOidc {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidAws {
     /// Not an AWS region.
-    #[error("{region:?} is not an AWS region; write it like eu-central-1")]
+    #[error("{} is not an AWS region; write it like eu-central-1", text::quoted(.region))]
     Region {
         /// What was written.
         region: String,

@@ -67,7 +67,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
                 if !is_told {
                     info!(
                         %address,
-                        within = ?LET_GO,
+                        seconds = LET_GO.as_secs(),
                         "the address is in use, waiting for the other process to end"
                     );
                     is_told = true;

@@ -1,7 +1,8 @@
-//! Conditions: their types and reasons as constants, and the rule for `lastTransitionTime`. Pure:
-//! no client, no clock.
+//! Conditions: their types and reasons, and the rule for `lastTransitionTime`. Pure: no client, no
+//! clock.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -12,156 +13,204 @@ use crate::text;
 /// Longest message in a status (TELL-33), in characters.
 pub const MAX_MESSAGE: usize = 256;
 
-/// The types of conditions.
-pub mod types {
-    /// ConsumerGroup: Lagrange manages the group; all that it needs is there.
-    pub const READY: &str = "Ready";
-    /// ConsumerGroup: the lag of every partition is known.
-    pub const LAG_KNOWN: &str = "LagKnown";
-    /// ConsumerGroup: a scale-up could happen now (TELL-30).
-    pub const ABLE_TO_SCALE: &str = "AbleToScale";
-    /// ConsumerGroup: a bound keeps the group from the size that it needs.
-    pub const SCALING_LIMITED: &str = "ScalingLimited";
-    /// ConsumerGroup: nothing about the group itself wants a person's attention.
-    pub const HEALTHY: &str = "Healthy";
-    /// KafkaCluster: the last look at the cluster was answered.
-    pub const CONNECTED: &str = "Connected";
+/// An enum of words of the API: the text of each is the name of its variant.
+macro_rules! words {
+    ($(#[$of_all:meta])* pub enum $name:ident { $($(#[$of_one:meta])* $word:ident,)+ }) => {
+        $(#[$of_all])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$of_one])* $word,)+
+        }
 
-    /// Those of a ConsumerGroup, in the order in which they are listed.
-    pub const OF_CONSUMER_GROUP: [&str; 5] =
-        [READY, LAG_KNOWN, ABLE_TO_SCALE, SCALING_LIMITED, HEALTHY];
+        impl $name {
+            /// All of them, in the order of the reference.
+            pub const ALL: &[Self] = &[$(Self::$word),+];
+
+            /// As the API writes it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$word => stringify!($word),)+
+                }
+            }
+
+            /// The variant with this text, if this version has it.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|word| word.as_str() == text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
 }
 
-/// The reasons that conditions give. True has reasons too (TELL-30).
-pub mod reasons {
-    /// Any, Unknown: nothing has been looked at yet.
-    pub const NOT_YET_OBSERVED: &str = "NotYetObserved";
+words! {
+    /// The types of conditions.
+    pub enum Type {
+        /// ConsumerGroup: Lagrange manages the group; all that it needs is there.
+        Ready,
+        /// ConsumerGroup: the lag of every partition is known.
+        LagKnown,
+        /// ConsumerGroup: a scale-up could happen now (TELL-30).
+        AbleToScale,
+        /// ConsumerGroup: a bound keeps the group from the size that it needs.
+        ScalingLimited,
+        /// ConsumerGroup: nothing about the group itself wants a person's attention.
+        Healthy,
+        /// KafkaCluster: the last look at the cluster was answered.
+        Connected,
+    }
+}
 
-    /// Ready, True: all that is needed is there, and nothing stands in the way of managing the
-    /// group.
-    pub const MANAGED: &str = "Managed";
-    /// Ready, LagKnown and Connected, False: no broker answers.
-    pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
-    /// Ready and Connected, False: Kafka does not take the user, password, token or certificate.
-    pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
-    /// Ready and Connected, False: Kafka does not let Lagrange read what it needs.
-    pub const AUTHORIZATION_FAILED: &str = "AuthorizationFailed";
-    /// Ready, False: no such KafkaCluster in the group's own namespace.
-    pub const CLUSTER_NOT_FOUND: &str = "ClusterNotFound";
-    /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this
-    /// namespace; which of the two is nobody's business who may not see it (SAFE-34).
-    pub const CLUSTER_NOT_ALLOWED: &str = "ClusterNotAllowed";
-    /// Ready and Connected, False: a Secret or ConfigMap that the connection needs is not there, or
-    /// may not be read.
-    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
-    /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in it
-    /// than is wanted.
-    pub const SECRET_INVALID: &str = "SecretInvalid";
-    /// Ready and Connected, False: the connection would log in as the operator itself, which this
-    /// namespace may not (SAFE-36).
-    pub const IDENTITY_NOT_ALLOWED: &str = "IdentityNotAllowed";
-    /// Ready, False: a topic that `topics` names does not exist.
-    pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
-    /// Ready, False: `scaleTargetRef` names nothing that exists and can be scaled.
-    pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
-    /// Ready, False: Lagrange has no right to scale the target.
-    pub const TARGET_FORBIDDEN: &str = "TargetForbidden";
-    /// Ready, False: the target is there, and the API server or Lagrange cannot read it or its
-    /// scale.
-    pub const TARGET_UNREADABLE: &str = "TargetUnreadable";
-    /// Ready, False: somebody else scales the target (ACT-7 and ACT-9).
-    pub const TARGET_CONTESTED: &str = "TargetContested";
-    /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster
-    /// (ACT-9).
-    pub const GROUP_CONTESTED: &str = "GroupContested";
-    /// Ready, False: a group of a kind that has no members to count, or that cannot be read.
-    pub const GROUP_TYPE_UNSUPPORTED: &str = "GroupTypeUnsupported";
-    /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may (SAFE-38).
-    pub const TOO_MANY_CONNECTIONS: &str = "TooManyConnections";
-    /// Ready, False: the group's topics have more partitions than are read for one group, or than
-    /// there is memory for.
-    pub const TOO_MANY_PARTITIONS: &str = "TooManyPartitions";
-    /// Ready, LagKnown and Connected, False: the cluster has more brokers than the operator
-    /// connects to; the message says which limit it is.
-    pub const TOO_MANY_BROKERS: &str = "TooManyBrokers";
-    /// Ready and Connected, False: the resource asks for something that cannot be done; the message
-    /// says what to write.
-    pub const INVALID_SPEC: &str = "InvalidSpec";
+impl Type {
+    /// Those of a ConsumerGroup, in the order in which they are listed.
+    pub const OF_CONSUMER_GROUP: [Self; 5] = [
+        Self::Ready,
+        Self::LagKnown,
+        Self::AbleToScale,
+        Self::ScalingLimited,
+        Self::Healthy,
+    ];
+}
 
-    /// LagKnown, True: every partition was read.
-    pub const ALL_PARTITIONS_READ: &str = "AllPartitionsRead";
-    /// LagKnown, False: at least one partition could not be read.
-    pub const PARTITIONS_UNREADABLE: &str = "PartitionsUnreadable";
-    /// LagKnown, False: consumers read partitions for which nothing has been committed.
-    pub const NOTHING_COMMITTED: &str = "NothingCommitted";
-    /// LagKnown, False: what is known is too old.
-    pub const STALE: &str = "Stale";
+words! {
+    /// The reasons that conditions give. True has reasons too (TELL-30).
+    pub enum Reason {
+        /// Any, Unknown: nothing has been looked at yet.
+        NotYetObserved,
 
-    /// AbleToScale, True: nothing stands in the way of a scale-up.
-    pub const READY_FOR_NEW_SCALE: &str = "ReadyForNewScale";
-    /// AbleToScale, False: the last action is too recent.
-    pub const COOLING_DOWN: &str = "CoolingDown";
-    /// AbleToScale, False: the group is handing out partitions anew.
-    pub const GROUP_REBALANCING: &str = "GroupRebalancing";
-    /// AbleToScale, False: the workload is rolling out.
-    pub const ROLLOUT_IN_PROGRESS: &str = "RolloutInProgress";
-    /// AbleToScale, False: fewer replicas are ready than are wanted, and the others do no work
-    /// either.
-    pub const REPLICAS_NOT_READY: &str = "ReplicasNotReady";
-    /// AbleToScale, False: the lag is not known.
-    pub const LAG_UNKNOWN: &str = "LagUnknown";
-    /// AbleToScale, False: the target was set to 0 by hand (ACT-8).
-    pub const SCALING_DISABLED: &str = "ScalingDisabled";
-    /// AbleToScale, False: an annotation pauses scaling (ACT-10).
-    pub const PAUSED: &str = "Paused";
-    /// AbleToScale, False: `mode: DryRun` changes nothing.
-    pub const DRY_RUN: &str = "DryRun";
+        /// Ready, True: all that is needed is there, and nothing stands in the way of managing the
+        /// group.
+        Managed,
+        /// Ready, LagKnown and Connected, False: no broker answers.
+        KafkaUnreachable,
+        /// Ready and Connected, False: Kafka does not take the user, password, token or
+        /// certificate.
+        AuthenticationFailed,
+        /// Ready and Connected, False: Kafka does not let Lagrange read what it needs.
+        AuthorizationFailed,
+        /// Ready, False: no such KafkaCluster in the group's own namespace.
+        ClusterNotFound,
+        /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this
+        /// namespace; which of the two is nobody's business who may not see it (SAFE-34).
+        ClusterNotAllowed,
+        /// Ready and Connected, False: a Secret or ConfigMap that the connection needs is not
+        /// there, or may not be read.
+        SecretNotFound,
+        /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in
+        /// it than is wanted.
+        SecretInvalid,
+        /// Ready and Connected, False: the connection would log in as the operator itself, which
+        /// this namespace may not (SAFE-36).
+        IdentityNotAllowed,
+        /// Ready, False: a topic that `topics` names does not exist.
+        TopicNotFound,
+        /// Ready, False: `scaleTargetRef` names nothing that exists and can be scaled.
+        TargetNotFound,
+        /// Ready, False: Lagrange has no right to scale the target.
+        TargetForbidden,
+        /// Ready, False: the target is there, and the API server or Lagrange cannot read it or its
+        /// scale.
+        TargetUnreadable,
+        /// Ready, False: somebody else scales the target (ACT-7 and ACT-9).
+        TargetContested,
+        /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster
+        /// (ACT-9).
+        GroupContested,
+        /// Ready, False: a group of a kind that has no members to count, or that cannot be read.
+        GroupTypeUnsupported,
+        /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may
+        /// (SAFE-38).
+        TooManyConnections,
+        /// Ready, False: the group's topics have more partitions than are read for one group, or
+        /// than there is memory for.
+        TooManyPartitions,
+        /// Ready, LagKnown and Connected, False: the cluster has more brokers than the operator
+        /// connects to; the message says which limit it is.
+        TooManyBrokers,
+        /// Ready and Connected, False: the resource asks for something that cannot be done; the
+        /// message says what to write.
+        InvalidSpec,
 
-    /// ScalingLimited, True: more consumers than partitions would stand idle.
-    pub const PARTITION_LIMIT: &str = "PartitionLimit";
-    /// ScalingLimited, True: `maxReplicas` holds the group below the size that it needs.
-    pub const MAX_REPLICAS: &str = "MaxReplicas";
-    /// ScalingLimited, True: `minReplicas` holds the group above the size that it needs.
-    pub const MIN_REPLICAS: &str = "MinReplicas";
-    /// ScalingLimited, False: the size that the group needs is within its bounds.
-    pub const DESIRED_WITHIN_RANGE: &str = "DesiredWithinRange";
+        /// LagKnown, True: every partition was read.
+        AllPartitionsRead,
+        /// LagKnown, False: at least one partition could not be read.
+        PartitionsUnreadable,
+        /// LagKnown, False: consumers read partitions for which nothing has been committed.
+        NothingCommitted,
+        /// LagKnown, False: what is known is too old.
+        Stale,
 
-    /// Healthy, True: nothing to report.
-    pub const AS_EXPECTED: &str = "AsExpected";
-    /// Healthy, False: consumers run that no partition is left for.
-    pub const IDLE_CONSUMERS: &str = "IdleConsumers";
-    /// Healthy, False: partitions do not move although they have lag and an owner.
-    pub const PARTITIONS_STUCK: &str = "PartitionsStuck";
-    /// Healthy, False: more arrives on one partition than one consumer can do.
-    pub const HOT_PARTITION: &str = "HotPartition";
-    /// Healthy, False: more replicas have brought nothing.
-    pub const SCALING_INEFFECTIVE: &str = "ScalingIneffective";
-    /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so
-    /// that every Pod is a new instance (KNOW-21).
-    pub const STATIC_MEMBERSHIP: &str = "StaticMembership";
-    /// Healthy, False: replicas are ready, and none of them has joined the group (ACT-4).
-    pub const GROUP_MISSING: &str = "GroupMissing";
-    /// AbleToScale and Healthy, False: the last scale-up has brought the group no member, though
-    /// its replicas are ready.
-    pub const MEMBERS_MISSING: &str = "MembersMissing";
-    /// Healthy, False: the group has members that are not of this target, and they take partitions.
-    pub const MEMBERS_FOREIGN: &str = "MembersForeign";
-    /// Healthy, False: the group hands out its partitions anew again and again, and not because of
-    /// its size.
-    pub const REBALANCING_OFTEN: &str = "RebalancingOften";
+        /// AbleToScale, True: nothing stands in the way of a scale-up.
+        ReadyForNewScale,
+        /// AbleToScale, False: the last action is too recent.
+        CoolingDown,
+        /// AbleToScale, False: the group is handing out partitions anew.
+        GroupRebalancing,
+        /// AbleToScale, False: the workload is rolling out.
+        RolloutInProgress,
+        /// AbleToScale, False: fewer replicas are ready than are wanted, and the others do no work
+        /// either.
+        ReplicasNotReady,
+        /// AbleToScale, False: the lag is not known.
+        LagUnknown,
+        /// AbleToScale, False: the target was set to 0 by hand (ACT-8).
+        ScalingDisabled,
+        /// AbleToScale, False: an annotation pauses scaling (ACT-10).
+        Paused,
+        /// AbleToScale, False: `mode: DryRun` changes nothing.
+        DryRun,
 
-    /// Connected, True: the cluster answers.
-    pub const BROKERS_REACHABLE: &str = "BrokersReachable";
+        /// ScalingLimited, True: more consumers than partitions would stand idle.
+        PartitionLimit,
+        /// ScalingLimited, True: `maxReplicas` holds the group below the size that it needs.
+        MaxReplicas,
+        /// ScalingLimited, True: `minReplicas` holds the group above the size that it needs.
+        MinReplicas,
+        /// ScalingLimited, False: the size that the group needs is within its bounds.
+        DesiredWithinRange,
+
+        /// Healthy, True: nothing to report.
+        AsExpected,
+        /// Healthy, False: consumers run that no partition is left for.
+        IdleConsumers,
+        /// Healthy, False: partitions do not move although they have lag and an owner.
+        PartitionsStuck,
+        /// Healthy, False: more arrives on one partition than one consumer can do.
+        HotPartition,
+        /// Healthy, False: more replicas have brought nothing.
+        ScalingIneffective,
+        /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so
+        /// that every Pod is a new instance (KNOW-21).
+        StaticMembership,
+        /// Healthy, False: replicas are ready, and none of them has joined the group (ACT-4).
+        GroupMissing,
+        /// AbleToScale and Healthy, False: the last scale-up has brought the group no member,
+        /// though its replicas are ready.
+        MembersMissing,
+        /// Healthy, False: the group has members that are not of this target, and they take
+        /// partitions.
+        MembersForeign,
+        /// Healthy, False: the group hands out its partitions anew again and again, and not because
+        /// of its size.
+        RebalancingOften,
+
+        /// Connected, True: the cluster answers.
+        BrokersReachable,
+    }
 }
 
 /// The three things that a condition can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not hold.
+    /// The condition does not hold.
     False,
-    /// Not known.
+    /// The status is not known.
     Unknown,
 }
 
@@ -174,28 +223,34 @@ impl Status {
             Self::Unknown => "Unknown",
         }
     }
+
+    /// The variant with this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::True, Self::False, Self::Unknown];
+        all.into_iter().find(|status| status.as_str() == text)
+    }
 }
 
 /// One condition as it is found now, before it is laid over what was said before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// One of [`types`].
-    pub condition: &'static str,
-    /// What it says.
+    /// Which condition.
+    pub condition: Type,
+    /// Its status.
     pub status: Status,
-    /// One of [`reasons`].
-    pub reason: &'static str,
+    /// The reason.
+    pub reason: Reason,
     /// For a person: what is the matter and what to do about it. Cut at [`MAX_MESSAGE`].
     pub message: String,
 }
 
 impl Finding {
     /// What each type says before the first look (TELL-30).
-    pub fn not_yet_observed(condition: &'static str) -> Self {
+    pub fn not_yet_observed(condition: Type) -> Self {
         Self {
             condition,
             status: Status::Unknown,
-            reason: reasons::NOT_YET_OBSERVED,
+            reason: Reason::NotYetObserved,
             message: String::new(),
         }
     }
@@ -216,15 +271,17 @@ pub fn merge(
             let status = finding.status.as_str();
             let since = previous
                 .iter()
-                .find(|before| before.type_ == finding.condition && before.status == status)
+                .find(|before| {
+                    before.type_ == finding.condition.as_str() && before.status == status
+                })
                 .map_or_else(
                     || Time(whole_second(now)),
                     |before| before.last_transition_time.clone(),
                 );
             Condition {
-                type_: finding.condition.to_owned(),
+                type_: finding.condition.as_str().to_owned(),
                 status: status.to_owned(),
-                reason: finding.reason.to_owned(),
+                reason: finding.reason.as_str().to_owned(),
                 message: bounded_message(&finding.message).into_owned(),
                 observed_generation: generation,
                 last_transition_time: since,
@@ -234,8 +291,16 @@ pub fn merge(
 }
 
 /// The condition of this type, if there is one.
-pub fn find<'a>(conditions: &'a [Condition], condition: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|one| one.type_ == condition)
+pub fn find(conditions: &[Condition], condition: Type) -> Option<&Condition> {
+    conditions
+        .iter()
+        .find(|one| one.type_ == condition.as_str())
+}
+
+/// Status and reason of the condition of this type, if this version has the words.
+pub fn said(conditions: &[Condition], condition: Type) -> Option<(Status, Option<Reason>)> {
+    let found = find(conditions, condition)?;
+    Some((Status::parse(&found.status)?, Reason::parse(&found.reason)))
 }
 
 /// The message on one line, cut to what the schema lets through ([`MAX_MESSAGE`] characters) with
@@ -282,9 +347,9 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn ready(status: Status, reason: &'static str, message: &str) -> Finding {
+    fn ready(status: Status, reason: Reason, message: &str) -> Finding {
         Finding {
-            condition: types::READY,
+            condition: Type::Ready,
             status,
             reason,
             message: message.to_owned(),
@@ -295,7 +360,7 @@ mod tests {
     fn transition_time_moves_only_when_the_status_changes() {
         let first = merge(
             &[],
-            &[ready(Status::True, reasons::MANAGED, "")],
+            &[ready(Status::True, Reason::Managed, "")],
             Some(1),
             at(100),
         );
@@ -303,7 +368,7 @@ mod tests {
 
         let same = merge(
             &first,
-            &[ready(Status::True, reasons::MANAGED, "")],
+            &[ready(Status::True, Reason::Managed, "")],
             Some(1),
             at(200),
         );
@@ -311,7 +376,7 @@ mod tests {
 
         let other_words = merge(
             &same,
-            &[ready(Status::True, reasons::MANAGED, "now with words")],
+            &[ready(Status::True, Reason::Managed, "now with words")],
             Some(2),
             at(300),
         );
@@ -320,7 +385,7 @@ mod tests {
 
         let turned = merge(
             &other_words,
-            &[ready(Status::False, reasons::TARGET_NOT_FOUND, "")],
+            &[ready(Status::False, Reason::TargetNotFound, "")],
             Some(2),
             at(400),
         );
@@ -330,35 +395,49 @@ mod tests {
 
     #[test]
     fn a_condition_of_an_older_operator_goes() {
-        let old = merge(
+        let mut old = merge(
             &[],
             &[
-                Finding::not_yet_observed("Gone"),
-                Finding::not_yet_observed(types::READY),
+                Finding::not_yet_observed(Type::Connected),
+                Finding::not_yet_observed(Type::Ready),
             ],
             None,
             at(1),
         );
+        "Gone".clone_into(&mut old[0].type_);
         let new = merge(
             &old,
-            &[ready(Status::True, reasons::MANAGED, "")],
+            &[ready(Status::True, Reason::Managed, "")],
             None,
             at(2),
         );
         assert_eq!(new.len(), 1);
-        assert!(find(&new, types::READY).is_some());
-        assert!(find(&new, "Gone").is_none());
+        assert!(find(&new, Type::Ready).is_some());
+    }
+
+    #[test]
+    fn each_word_parses_and_other_text_does_not() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+        }
+        let written = merge(
+            &[],
+            &[ready(Status::False, Reason::GroupContested, "")],
+            None,
+            at(1),
+        );
+        let is = Some((Status::False, Some(Reason::GroupContested)));
+        assert_eq!(said(&written, Type::Ready), is);
+        assert_eq!(said(&written, Type::Healthy), None);
+        let mut newer = written;
+        "OfANewerVersion".clone_into(&mut newer[0].reason);
+        assert_eq!(said(&newer, Type::Ready), Some((Status::False, None)));
     }
 
     #[test]
     fn times_are_whole_seconds_so_that_a_round_trip_changes_nothing() {
         let fine = Timestamp::from_millisecond(1_234).unwrap();
-        let written = merge(
-            &[],
-            &[ready(Status::True, reasons::MANAGED, "")],
-            None,
-            fine,
-        );
+        let written = merge(&[], &[ready(Status::True, Reason::Managed, "")], None, fine);
         let read: Vec<Condition> =
             serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
         assert_eq!(read, written);

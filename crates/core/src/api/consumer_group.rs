@@ -247,6 +247,16 @@ pub enum Mode {
     DryRun,
 }
 
+impl Mode {
+    /// As the API writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "Auto",
+            Self::DryRun => "DryRun",
+        }
+    }
+}
+
 /// The consumers' `auto.offset.reset`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AutoOffsetReset {

@@ -6,6 +6,8 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::text;
+
 /// Hours, minutes, seconds, milliseconds, each at most once and in this order. The digits are
 /// limited so that the API server's own `duration()` cannot overflow on a text that matches.
 const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,8}ms)?$";
@@ -138,7 +140,7 @@ impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse()
-            .map_err(|error| de::Error::custom(format_args!("{text:?}: {error}")))
+            .map_err(|error| de::Error::custom(format_args!("{}: {error}", text::quoted(&text))))
     }
 }
 

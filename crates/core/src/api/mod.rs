@@ -28,8 +28,8 @@ pub use kafka_cluster::{
     AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
 };
 pub use status::{
-    ConsumerGroupStatus, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY, RateStatus,
-    ReplicasStatus, ScaleRecord, milli_of, milli_quantity,
+    ConsumerGroupStatus, DecisionAction, DecisionStatus, GroupStatus, LagStatus, MAX_HISTORY,
+    RateStatus, ReplicasStatus, ScaleRecord, milli_of, milli_quantity,
 };
 
 /// The API group of every resource here.

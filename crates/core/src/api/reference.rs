@@ -1,5 +1,5 @@
-//! Writes `docs/reference/api.md` from the definitions and from the comments on the constants; a
-//! test fails on drift.
+//! Writes `docs/reference/api.md` from the definitions and from the comments on annotations and
+//! conditions; a test fails on drift.
 
 use std::fmt::Write as _;
 
@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::Value;
 
+use super::condition::{Reason, Type};
 use super::definitions;
 
 const HEAD: &str = "\
@@ -22,7 +23,7 @@ Durations are written as `90s`, `1m30s` or `2h`; their units are h, m, s and ms,
 Fields that are not marked *required* can be left out.
 ";
 
-/// `make crds` sets UPDATE.
+/// `make crds` sets UPDATE to write the files.
 #[test]
 fn committed_reference_is_what_the_types_say() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/api.md");
@@ -41,13 +42,12 @@ fn committed_reference_is_what_the_types_say() {
 
 #[test]
 fn every_reason_says_which_condition_it_belongs_to_and_what_it_means() {
-    let conditions = [
-        &super::condition::types::OF_CONSUMER_GROUP[..],
-        &[super::condition::types::CONNECTED, "Any"],
-    ]
-    .concat();
-    let reasons = constants(include_str!("condition.rs"), "reasons");
-    assert!(reasons.len() > 25, "{reasons:?}");
+    let mut conditions: Vec<&str> = Type::ALL.iter().map(|one| one.as_str()).collect();
+    conditions.push("Any");
+    let reasons = variants(include_str!("condition.rs"), "Reason");
+    let names: Vec<&str> = reasons.iter().map(|(reason, _)| &**reason).collect();
+    let all: Vec<&str> = Reason::ALL.iter().map(|one| one.as_str()).collect();
+    assert_eq!(names, all);
     for (reason, comment) in reasons {
         let (whose, meaning) = comment
             .split_once(": ")
@@ -84,11 +84,11 @@ fn reference() -> String {
         writeln!(text, "| `{name}` | {} |", cell(meaning)).unwrap();
     }
     text.push_str("\n## Conditions\n\n| condition | meaning |\n|---|---|\n");
-    for (name, meaning) in constants(include_str!("condition.rs"), "types") {
+    for (name, meaning) in variants(include_str!("condition.rs"), "Type") {
         writeln!(text, "| `{name}` | {} |", cell(&meaning)).unwrap();
     }
     text.push_str("\n| reason | of | meaning |\n|---|---|---|\n");
-    for (name, comment) in constants(include_str!("condition.rs"), "reasons") {
+    for (name, comment) in variants(include_str!("condition.rs"), "Reason") {
         let (whose, meaning) = comment.split_once(": ").unwrap();
         let (types, status) = whose.rsplit_once(", ").unwrap();
         writeln!(
@@ -270,6 +270,24 @@ fn constants(source: &str, module: &str) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+/// The variants of an enum of words, each with its comment.
+fn variants(source: &str, name: &str) -> Vec<(String, String)> {
+    let (_, rest) = source
+        .split_once(&format!("    pub enum {name} {{\n"))
+        .unwrap();
+    let (body, _) = rest.split_once("\n    }\n").unwrap();
+    let (mut comment, mut found) = (String::new(), Vec::new());
+    for line in body.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            comment.push_str(text);
+        } else if let Some(variant) = line.strip_suffix(',') {
+            found.push((variant.to_owned(), std::mem::take(&mut comment)));
+        }
+    }
+    let trimmed = |(name, comment): (String, String)| (name, comment.trim().to_owned());
+    found.into_iter().map(trimmed).collect()
 }
 
 /// As it may stand in a table: rustdoc's links by name are no links here, and the ids of rules are

@@ -231,6 +231,35 @@ pub struct DecisionStatus {
     pub not_before: Option<String>,
 }
 
+/// What a decision does. `as_str` is the action in the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionAction {
+    /// More replicas.
+    ScaleUp,
+    /// Fewer replicas.
+    ScaleDown,
+    /// The replicas stay.
+    Hold,
+}
+
+impl DecisionAction {
+    /// As the status writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleUp => "ScaleUp",
+            Self::ScaleDown => "ScaleDown",
+            Self::Hold => "Hold",
+        }
+    }
+}
+
+impl DecisionStatus {
+    /// Whether it leaves the replicas as they are.
+    pub fn is_hold(&self) -> bool {
+        self.action == DecisionAction::Hold.as_str()
+    }
+}
+
 /// One action: a change of the target's replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

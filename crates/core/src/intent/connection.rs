@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde_json::json;
+
 use super::invalid::{InvalidSpec, without_control_characters};
 use super::servers::Servers;
 use crate::api::{
@@ -119,12 +121,19 @@ impl Plan {
         self.allow_insecure
     }
 
-    /// The origin of the credentials. Plaintext without a login has the same origin everywhere.
+    /// The origin of the credentials: the fields as they are written. Plaintext without a login has
+    /// the same origin everywhere.
     pub fn origin(&self, namespace: &str) -> String {
-        match (&self.tls, &self.sasl) {
-            (None, None) => String::new(),
-            (tls, sasl) => format!("{namespace} {tls:?} {sasl:?} {}", self.allow_insecure),
+        if self.tls.is_none() && self.sasl.is_none() {
+            return String::new();
         }
+        let fields = json!({
+            "namespace": namespace,
+            "tls": self.tls,
+            "sasl": self.sasl,
+            "allowInsecure": self.allow_insecure,
+        });
+        fields.to_string()
     }
 
     /// Whether the login uses the operator's own identity, which not every namespace may (SAFE-36).

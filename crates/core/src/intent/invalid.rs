@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::servers::InvalidConnection;
-use crate::api::condition::reasons;
+use crate::api::condition::Reason;
 use crate::text;
 
 /// Why a ConsumerGroup cannot be managed as it is written. The message says what to write instead.
@@ -110,9 +110,9 @@ pub enum InvalidSpec {
 }
 
 impl InvalidSpec {
-    /// The reason in conditions, events and metrics.
-    pub const fn category(&self) -> &'static str {
-        reasons::INVALID_SPEC
+    /// The reason in conditions and events.
+    pub const fn reason(&self) -> Reason {
+        Reason::InvalidSpec
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod brake;
 pub mod connection;
+pub mod fingerprint;
 mod invalid;
 pub mod servers;
 mod subject;
@@ -82,6 +83,19 @@ impl Intent {
             target: spec.scale_target_ref.clone(),
             mode: spec.mode,
         })
+    }
+}
+
+impl Intent {
+    /// Whether `delayedTopicPattern` matches none of the named topics, which means a mistake in it.
+    /// If a pattern or the group selects the topics, a match may still be created.
+    pub fn delays_nothing(&self) -> bool {
+        match (&self.delayed, &self.reading.topics) {
+            (Some(delayed), TopicSelection::Named(topics)) => {
+                !topics.iter().any(|topic| delayed.matches(topic))
+            }
+            _ => false,
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
+use crate::text;
+
 /// The default port of Kafka clients.
 const DEFAULT_PORT: u16 = 9092;
 
@@ -28,8 +30,9 @@ pub enum InvalidConnection {
     NoServers,
     /// A server is not `host:port`.
     #[error(
-        "bootstrap server {server:?} is not host:port; write it like kafka-0.kafka:9092, an IPv6 \
-         address in brackets"
+        "bootstrap server {} is not host:port; write it like kafka-0.kafka:9092, an IPv6 address \
+         in brackets",
+        text::quoted(.server)
     )]
     Server {
         /// What was written.
@@ -37,9 +40,10 @@ pub enum InvalidConnection {
     },
     /// A server is on the operator's own machine or link (SAFE-38).
     #[error(
-        "bootstrap server {server:?} is a loopback or link-local address, which the operator does \
-         not connect to; use the cluster's own address, or run the operator with \
-         --allow-local-addresses"
+        "bootstrap server {} is a loopback or link-local address, which the operator does not \
+         connect to; use the cluster's own address, or run the operator with \
+         --allow-local-addresses",
+        text::quoted(.server)
     )]
     LocalAddress {
         /// What was written.

@@ -2,6 +2,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::condition::Reason;
 
 /// A ConsumerGroup with `changes` merged into a plain spec; null removes a field.
 fn group(changes: Value) -> ConsumerGroup {
@@ -212,7 +213,7 @@ fn an_invalid_resource_gets_a_message_that_says_what_to_write(
 ) {
     let error = of(changes).unwrap_err();
     assert_eq!(error.to_string(), message);
-    assert_eq!(error.category(), "InvalidSpec");
+    assert_eq!(error.reason(), Reason::InvalidSpec);
     assert_eq!(
         api::condition::bounded_message(message),
         message,
@@ -310,4 +311,18 @@ fn a_mangled_resource_gives_a_one_line_error() {
         };
         let _ = Intent::of(&group);
     });
+}
+
+#[rstest]
+#[case(json!({ "topics": ["a"] }), false)]
+#[case(json!({ "topics": ["a", "a-retry"], "delayedTopicPattern": ".*-retry" }), false)]
+#[case::misspelt(json!({ "topics": ["a", "a-retry"], "delayedTopicPattern": ".*-retries" }), true)]
+#[case::that_may_come_yet(json!({ "topicPattern": "a.*", "delayedTopicPattern": ".*-retry" }), false)]
+#[case::that_may_be_read_yet(json!({ "delayedTopicPattern": ".*-retry" }), false)]
+fn a_pattern_of_delayed_topics_has_to_match_one_of_those_that_are_named(
+    #[case] changes: Value,
+    #[case] nothing: bool,
+) {
+    let intent = Intent::of(&group(changes)).unwrap();
+    assert_eq!(intent.delays_nothing(), nothing);
 }

@@ -1,8 +1,11 @@
 //! What a decision tells besides its verdict: what stands in the way of an up, and the numbers.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 
 use crate::scaling::input::observation::{Blind, GroupState, Member};
+use crate::scaling::input::policy::Pause;
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::lag;
 use crate::scaling::measure::limits::Shape;
@@ -30,8 +33,8 @@ pub(in crate::scaling) fn decision(situation: &Situation<'_>, proposal: Proposal
 
 /// What is told whatever was decided.
 fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
-    let past_end = situation.look().and_then(lag::past_its_end);
-    let past_end = past_end.map(|(topic, partition)| Step::CommitPastEnd { topic, partition });
+    let past_end =
+        past_end(situation).map(|(topic, partition)| Step::CommitPastEnd { topic, partition });
     // What was learnt of this group's hand-overs, where that is more than is usual.
     let learnt = situation.learnt();
     let pause = learnt.pause.filter(|_| learnt.excess() > 0.0);
@@ -43,6 +46,11 @@ fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
         waited: situation.now().duration_since(overdue.since),
     });
     past_end.into_iter().chain(pause).chain(overdue)
+}
+
+/// A partition whose commit lies past its end.
+fn past_end(situation: &Situation<'_>) -> Option<(Arc<str>, i32)> {
+    situation.look().and_then(lag::past_its_end)
 }
 
 /// What stands in the way of a scale-up, wanted or not (TELL-30).
@@ -110,8 +118,21 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
         nothing_committed: history.offsets.nothing_committed(),
         uncommitted: history.offsets.unknown(),
         wants_members: wants_members(situation, proposal.verdict),
+        asked: proposal.steps.iter().find_map(Step::asked),
+        past_end: past_end(situation),
+        not_understood: not_understood(situation),
         lag: measured.lag.clone(),
         backlogged: proposal.backlogged,
+    }
+}
+
+/// The pausing annotation that cannot be interpreted.
+fn not_understood(situation: &Situation<'_>) -> Option<(String, String)> {
+    match &situation.policy.brake.pause {
+        Some(Pause::NotUnderstood { annotation, value }) => {
+            Some((annotation.clone(), value.clone()))
+        }
+        _ => None,
     }
 }
 

@@ -4,6 +4,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::text;
+
 /// Reads a value, or reports which part of it cannot be read and what to write there. Unknown
 /// fields are ignored.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
@@ -50,7 +52,11 @@ pub fn words(message: &str) -> String {
     }
     if let Some((found, expected)) = pair("unknown variant ") {
         let found = found.trim_matches('`');
-        return format!("{found:?} is not possible; write {}", choices(expected));
+        return format!(
+            "{} is not possible; write {}",
+            text::quoted(found),
+            choices(expected)
+        );
     }
     if let Some((field, known)) = pair("unknown field ") {
         let field = field.trim_matches('`');

@@ -72,6 +72,17 @@ pub fn clean_id(id: &str, most: usize) -> String {
     escaped(id).take(half).chain(['…']).chain(tail).collect()
 }
 
+/// The text in quotation marks, on one line, with quotation marks and backslashes inside escaped:
+/// for a message that quotes a user.
+pub fn quoted(text: &str) -> String {
+    let each = |c| match c {
+        '"' | '\\' => vec!['\\', c],
+        c => escape(c).collect(),
+    };
+    let inside: String = text.chars().flat_map(each).collect();
+    format!("\"{inside}\"")
+}
+
 /// A count with its noun: `1 partition`, `2 partitions`.
 pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
     n: N,
@@ -167,6 +178,16 @@ mod tests {
         );
         assert_ne!(long, other);
         assert_eq!(clean_id("client-1", 64), "client-1");
+    }
+
+    #[rstest]
+    #[case("kafka-0:x", r#""kafka-0:x""#)]
+    #[case(r#"a"b\c"#, r#""a\"b\\c""#)]
+    #[case("a\nb", r#""a\nb""#)]
+    #[case("a\u{1b}b", r#""a\u{1b}b""#)]
+    #[case("größe", r#""größe""#)]
+    fn quoted_text_escapes_its_own_quotation_marks(#[case] text: &str, #[case] shown: &str) {
+        assert_eq!(quoted(text), shown);
     }
 
     proptest! {

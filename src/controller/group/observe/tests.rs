@@ -11,6 +11,7 @@ use lagrange_core::scaling::observation::Rollout;
 use rstest::rstest;
 
 use super::*;
+use crate::kafka::model::error::Resource;
 use crate::kafka::model::snapshot::{Description, NodeId, Protocol};
 
 const TARGET: Target = Target {
@@ -188,7 +189,7 @@ fn a_look_becomes_what_decide_is_told() {
 #[rstest]
 #[case::leaderless(ReadError::LeaderUnavailable)]
 #[case::silent(ReadError::TimedOut)]
-#[case::hidden(ReadError::Authorization { resource: "topic orders".into() })]
+#[case::hidden(ReadError::Authorization { resource: Resource::Topic("orders".into()) })]
 fn an_end_that_was_not_read_is_unknown_and_not_zero(#[case] error: ReadError) {
     let mut seen = seen();
     let partitions = vec![partition(Err(error)), partition(Ok(offset(50)))];

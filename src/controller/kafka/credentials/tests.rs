@@ -8,6 +8,7 @@ use std::{
 
 use http::{Request, Response};
 use kube::{Client, client::Body};
+use lagrange_core::api::condition::Reason;
 use serde_json::json;
 
 use super::*;
@@ -85,7 +86,7 @@ async fn a_namespace_has_64_objects_watched_and_no_more() {
     }
     let refused = ask(&secrets, "shop", "one-more", "one-more").unwrap();
     assert_eq!(refused, Unusable::TooManyObjects(64));
-    assert_eq!(refused.category(), "TooManyConnections");
+    assert_eq!(refused.reason(), Reason::TooManyConnections);
     assert_eq!(ask(&secrets, "bank", "main", "user"), None, "not theirs");
     assert_eq!(
         ask(&secrets, "shop", "beside", "s7"),

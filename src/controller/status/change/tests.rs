@@ -26,13 +26,61 @@ fn status() -> Value {
 }
 
 fn grain(lag: i64) -> Grain {
-    Grain { lag, delay: 6 }
+    Grain {
+        lag,
+        delay: 6,
+        is_by_delay: true,
+    }
+}
+
+fn numbers() -> Numbers {
+    Numbers {
+        delay: Some(42),
+        produced: Some(1_200_000),
+        consumed: Some(1_200_000),
+        per_replica: None,
+    }
+}
+
+fn resting_on(numbers: Numbers) -> Reported {
+    Reported {
+        numbers,
+        ..Reported::default()
+    }
+}
+
+/// The difference of two statuses that are made from the same values.
+fn compared(stored: &ConsumerGroupStatus, next: &ConsumerGroupStatus, grain: Grain) -> News {
+    let same = resting_on(numbers());
+    let report = |status| Report {
+        status,
+        rests_on: Some(&same),
+    };
+    of(report(stored), report(next), grain)
 }
 
 fn with(pointer: &str, value: Value) -> News {
     let mut next = status();
     *next.pointer_mut(pointer).unwrap() = value;
-    of(&read(status()), &read(next), grain(50))
+    compared(&read(status()), &read(next), grain(50))
+}
+
+/// The difference of two reports, of which the second has other numbers and another text.
+fn with_numbers(change: fn(&mut Numbers)) -> News {
+    let mut next = status();
+    next["decision"]["message"] = json!("of now");
+    let mut changed = numbers();
+    change(&mut changed);
+    let (stored, next) = (read(status()), read(next));
+    let before = Report {
+        status: &stored,
+        rests_on: Some(&resting_on(numbers())),
+    };
+    let now = Report {
+        status: &next,
+        rests_on: Some(&resting_on(changed)),
+    };
+    of(before, now, grain(50))
 }
 
 fn read(status: Value) -> ConsumerGroupStatus {
@@ -41,7 +89,8 @@ fn read(status: Value) -> ConsumerGroupStatus {
 
 #[test]
 fn nothing_new_is_nothing() {
-    assert_eq!(of(&read(status()), &read(status()), grain(0)), News::None);
+    let same = compared(&read(status()), &read(status()), grain(0));
+    assert_eq!(same, News::None);
     assert_eq!(News::None.due_after(), None);
 }
 
@@ -72,18 +121,46 @@ fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] val
 #[rstest]
 #[case("/lag/total", json!(1300))]
 #[case("/lag/max", json!(360))]
-#[case("/lag/delay", json!("49s"))]
 #[case("/lag/stuckPartitions", json!(["t-6"]))]
-#[case("/rate/produced", json!("1300"))]
-#[case("/rate/consumed", json!(null))]
 #[case::of_a_hold("/replicas/desired", json!(3))]
 #[case::of_a_hold("/decision/notBefore", json!("2026-11-24T12:00:50Z"))]
-#[case("/decision/message", json!("lag 1200; wants three"))]
-#[case("/conditions/0/message", json!("for ever"))]
 // A lag that swings about a bound flips this with every look.
 #[case("/conditions/1/reason", json!("MinReplicas"))]
 fn numbers_that_moved_are_written_once_a_minute(#[case] pointer: &str, #[case] value: Value) {
     assert_eq!(with(pointer, value), News::Numbers);
+}
+
+#[rstest]
+#[case(|numbers: &mut Numbers| numbers.delay = Some(49))]
+#[case(|numbers: &mut Numbers| numbers.produced = Some(1_300_000))]
+#[case(|numbers: &mut Numbers| numbers.consumed = None)]
+#[case(|numbers: &mut Numbers| numbers.per_replica = Some(600_000))]
+fn numbers_in_texts_that_moved_are_written_once_a_minute(#[case] change: fn(&mut Numbers)) {
+    assert_eq!(with_numbers(change), News::Numbers);
+}
+
+#[rstest]
+#[case::within_the_grain(|numbers: &mut Numbers| numbers.delay = Some(48))]
+#[case::within_a_twentieth(|numbers: &mut Numbers| numbers.produced = Some(1_260_000))]
+fn numbers_in_texts_that_hardly_moved_can_wait(#[case] change: fn(&mut Numbers)) {
+    assert_eq!(with_numbers(change), News::Drift);
+}
+
+/// Its texts are not parsed.
+#[test]
+fn a_text_that_another_process_has_written_is_replaced_within_a_minute() {
+    let mut next = status();
+    next["decision"]["message"] = json!("of now");
+    let (stored, next) = (read(status()), read(next));
+    let before = Report {
+        status: &stored,
+        rests_on: None,
+    };
+    let now = Report {
+        status: &next,
+        rests_on: Some(&resting_on(numbers())),
+    };
+    assert_eq!(of(before, now, grain(50)), News::Numbers);
 }
 
 #[test]
@@ -98,15 +175,30 @@ fn a_size_that_the_arrivals_alone_forbid_now_and_then_is_a_number() {
         hold("AsDesired", "2026-11-24T12:00:00Z"),
         hold("ArrivalsTooHigh", "2026-11-24T12:00:15Z"),
     );
-    assert_eq!(of(&one, &other, grain(0)), News::Numbers);
-    assert_eq!(of(&other, &one, grain(0)), News::Numbers);
+    assert_eq!(compared(&one, &other, grain(0)), News::Numbers);
+    assert_eq!(compared(&other, &one, grain(0)), News::Numbers);
+}
+
+/// A group under `lagPerReplica` that shows a delay was taken for one under `maxDelay`.
+#[test]
+fn a_filling_window_is_a_change_of_numbers_under_max_delay_only() {
+    let hold = |reason: &str| {
+        let mut status = status();
+        status["decision"] = json!({ "action": "Hold", "reason": reason, "message": "" });
+        read(status)
+    };
+    let (one, other) = (hold("AsDesired"), hold("GatheringEvidence"));
+    assert_eq!(compared(&one, &other, grain(0)), News::Numbers);
+    let by_lag = Grain {
+        is_by_delay: false,
+        ..grain(0)
+    };
+    assert_eq!(compared(&one, &other, by_lag), News::Words);
 }
 
 #[rstest]
 #[case::within_the_grain("/lag/total", json!(1250))]
-#[case::within_a_twentieth("/rate/produced", json!("1260"))]
 #[case("/lag/maxPartition", json!("t-2"))]
-#[case::within_the_grain("/lag/delay", json!("48s"))]
 #[case("/decision/message", json!("lag 1250; wants 3"))]
 #[case("/conditions/0/message", json!("until 12:00:31Z"))]
 fn numbers_that_hardly_moved_can_wait(#[case] pointer: &str, #[case] value: Value) {
@@ -126,5 +218,5 @@ fn memory_that_hardly_moved_is_no_news(#[case] pointer: &str, #[case] value: Val
 #[test]
 fn the_first_status_is_news() {
     let empty = ConsumerGroupStatus::default();
-    assert_eq!(of(&empty, &read(status()), grain(50)), News::Words);
+    assert_eq!(compared(&empty, &read(status()), grain(50)), News::Words);
 }

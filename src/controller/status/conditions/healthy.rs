@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lagrange_core::api::condition::{Finding, Status, reasons, types};
+use lagrange_core::api::condition::{Finding, Reason, Status, Type};
 use lagrange_core::scaling::Decision;
 use lagrange_core::scaling::decision::Knowledge;
 
@@ -10,7 +10,7 @@ use super::{Found, Said, say};
 use crate::controller::status::format;
 
 /// What no number of replicas helps.
-fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
+fn unhelped(decision: &Decision) -> Option<(Reason, String)> {
     let facts = &decision.facts;
     let named = |partitions: &[(Arc<str>, i32)]| {
         let names: Vec<_> = partitions.iter().take(3).map(format::partition).collect();
@@ -23,7 +23,7 @@ fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
     if !facts.stuck_partitions.is_empty() {
         let named = named(&facts.stuck_partitions);
         return Some((
-            reasons::PARTITIONS_STUCK,
+            Reason::PartitionsStuck,
             format!(
                 "no progress on {named}: look for a record that the consumer cannot get past; replicas do not help, so it buys none"
             ),
@@ -32,7 +32,7 @@ fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
     if !facts.hot_partitions.is_empty() {
         let named = named(&facts.hot_partitions);
         return Some((
-            reasons::HOT_PARTITION,
+            Reason::HotPartition,
             format!(
                 "more arrives on {named} than one consumer can do: spread the keys or make consumers faster; replicas do not help"
             ),
@@ -42,7 +42,7 @@ fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
     if !backlogged.partitions.is_empty() {
         let named = named(&backlogged.partitions);
         return Some((
-            reasons::HOT_PARTITION,
+            Reason::HotPartition,
             format!(
                 "{}% of the records that wait are in {named}: a partition has one consumer, so more replicas do not help; spread the keys or make consumers faster",
                 backlogged.percent
@@ -51,7 +51,7 @@ fn unhelped(decision: &Decision) -> Option<(&'static str, String)> {
     }
     let plateau = facts.plateau?;
     Some((
-        reasons::SCALING_INEFFECTIVE,
+        Reason::ScalingIneffective,
         format!(
             "more than {plateau} replicas brought nothing: something that they share is the bottleneck, such as a database"
         ),
@@ -62,9 +62,9 @@ pub(super) fn healthy(found: Found<'_>) -> Said {
     let facts = &found.decision.facts;
     if facts.group_missing {
         return Some(say(
-            types::HEALTHY,
+            Type::Healthy,
             Status::False,
-            reasons::GROUP_MISSING,
+            Reason::GroupMissing,
             format!(
                 "{} replicas are ready, and none has joined the group for longer than settleTimeout: check spec.groupId and the consumers' logs",
                 facts.ready
@@ -73,17 +73,17 @@ pub(super) fn healthy(found: Found<'_>) -> Said {
     }
     if facts.members_missing {
         return Some(say(
-            types::HEALTHY,
+            Type::Healthy,
             Status::False,
-            reasons::MEMBERS_MISSING,
+            Reason::MembersMissing,
             nobody_joined(found.decision),
         ));
     }
     if let Some(times) = facts.rebalances {
         return Some(say(
-            types::HEALTHY,
+            Type::Healthy,
             Status::False,
-            reasons::REBALANCING_OFTEN,
+            Reason::RebalancingOften,
             format!(
                 "{times} rebalances in ten minutes that no scaling and no rollout explains: look for consumers that restart, or take longer than max.poll.interval.ms; no scale-down until they end"
             ),
@@ -92,36 +92,36 @@ pub(super) fn healthy(found: Found<'_>) -> Said {
     if facts.knowledge == Knowledge::Complete
         && let Some((reason, message)) = unhelped(found.decision)
     {
-        return Some(say(types::HEALTHY, Status::False, reason, message));
+        return Some(say(Type::Healthy, Status::False, reason, message));
     }
     if facts.foreign_members > 0 && facts.knowledge != Knowledge::NotYet {
         return Some(say(
-            types::HEALTHY,
+            Type::Healthy,
             Status::False,
-            reasons::MEMBERS_FOREIGN,
+            Reason::MembersForeign,
             foreign(found.decision),
         ));
     }
     match (facts.knowledge, facts.idle_members) {
-        (Knowledge::NotYet, _) => Some(Finding::not_yet_observed(types::HEALTHY)),
+        (Knowledge::NotYet, _) => Some(Finding::not_yet_observed(Type::Healthy)),
         (_, Some(idle)) if idle > 0 => found.idle_lasts.then(|| {
             let members = facts.members.unwrap_or_default();
             say(
-                types::HEALTHY,
+                Type::Healthy,
                 Status::False,
-                reasons::IDLE_CONSUMERS,
+                Reason::IdleConsumers,
                 format!("{idle} of {members} consumers have no partition: there are more consumers than partitions to give them"),
             )
         }),
         // Who has which partition is not known while they are handed out.
         (_, None) if facts.members.is_some_and(|members| members > 0) => None,
         (Knowledge::Complete, _) if found.fleeting_instances => Some(say(
-            types::HEALTHY,
+            Type::Healthy,
             Status::False,
-            reasons::STATIC_MEMBERSHIP,
+            Reason::StaticMembership,
             "the consumers set group.instance.id, and no Pod of this target has the name of one before it: whoever leaves keeps its partitions for session.timeout.ms. Drop it, or use a StatefulSet",
         )),
-        (Knowledge::Complete, _) => Some(say(types::HEALTHY, Status::True, reasons::AS_EXPECTED, "")),
+        (Knowledge::Complete, _) => Some(say(Type::Healthy, Status::True, Reason::AsExpected, "")),
         (Knowledge::Missing { .. }, _) => None,
     }
 }

@@ -1,10 +1,11 @@
 //! How decisions read.
 
+mod conditions;
 mod record;
 
 use std::collections::BTreeMap;
 
-use lagrange_core::api::condition::{MAX_MESSAGE, find, types};
+use lagrange_core::api::condition::{MAX_MESSAGE, Reason, Type, find};
 use lagrange_core::intent::topics::{Isolation, TopicSelection};
 use lagrange_core::scaling::decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason};
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
@@ -118,6 +119,9 @@ fn decision() -> Decision {
             uncommitted: 0,
             nothing_committed: None,
             wants_members: false,
+            asked: Some(2),
+            past_end: None,
+            not_understood: None,
         },
         notices: Vec::new(),
         trail: Trail(vec![
@@ -144,6 +148,7 @@ fn found(decision: &Decision) -> Found<'_> {
         idle_lasts: false,
         fleeting_instances: false,
         dry_run: false,
+        delays_nothing: false,
     }
 }
 
@@ -195,6 +200,7 @@ fn blind(knowledge: Knowledge) -> Decision {
             idle_members: None,
             produced: None,
             consumed: None,
+            asked: None,
             ..decision.facts
         },
         trail: Trail(vec![Step::Blind(at("11:59:00"))]),
@@ -212,6 +218,7 @@ fn scaled_to_the_limit() -> Decision {
         limited_by: Some(LimitedBy::PartitionLimit),
         facts: Facts {
             desired: Some(6),
+            asked: Some(13),
             ..decision().facts
         },
         trail: Trail(vec![
@@ -252,6 +259,7 @@ fn waiting() -> Decision {
                 what: HoldReason::Settling,
                 since: at("11:50:00"),
             }),
+            asked: None,
             ..decision().facts
         },
         trail: Trail(vec![
@@ -300,49 +308,6 @@ const LASTING: Knowledge = Knowledge::Missing {
     lasting: true,
 };
 
-type Change = fn(&mut Decision);
-
-#[rstest]
-#[case::nobody_joined("Healthy", |d: &mut Decision| { d.facts.members_missing = true; (d.facts.ready, d.facts.members) = (12, Some(3)); },
-    "False/MembersMissing: 12 replicas are ready, the group has 3 members, and the last scale-up brought none: are these Pods in this group? Check spec.groupId and the consumers' logs")]
-#[case::nobody_joined_blocks("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::MembersMissing, None)); (d.facts.ready, d.facts.members) = (2, Some(1)); },
-    "False/MembersMissing: 2 replicas are ready, the group has 1 member, and")]
-#[case::foreign("Healthy", |d: &mut Decision| { d.facts.foreign_members = 8; (d.facts.current, d.facts.members, d.facts.limit) = (4, Some(12), Some(4)); },
-    "False/MembersForeign: 8 of the group's 12 members are not of this target's 4 replicas, and take partitions, which leaves room for 4 replicas: another workload")]
-#[case::thrown_about("Healthy", |d: &mut Decision| d.facts.rebalances = Some(7),
-    "False/RebalancingOften: 7 rebalances in ten minutes that no scaling and no rollout explains")]
-#[case::one_partition_behind("Healthy", |d: &mut Decision| d.facts.backlogged = Backlogged { partitions: vec![("order-events".into(), 3)], percent: 83 },
-    "False/HotPartition: 83% of the records that wait are in order-events-3: a partition has one consumer")]
-#[case::nothing_committed("LagKnown", |d: &mut Decision| {
-        (d.facts.knowledge, d.facts.nothing_committed, d.facts.uncommitted) = (LASTING, Some(Timestamp::UNIX_EPOCH), 6);
-        d.facts.lag.unknown = 6;
-    }, "False/NothingCommitted: records are read since")]
-#[case::some_uncommitted("LagKnown", |d: &mut Decision| {
-        (d.facts.knowledge, d.facts.uncommitted, d.facts.lag.unknown) = (LASTING, 1, 1);
-        d.facts.lag.unknown_partitions = vec![("order-events".into(), 3)];
-    }, "False/PartitionsUnreadable: 1 partition read since")]
-#[case::one_pod_is_not_ready("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::ReplicasNotReady, Some("12:05:00"))); (d.facts.ready, d.facts.current) = (7, 8); },
-    "False/ReplicasNotReady: 7 of 8 replicas are ready; until")]
-#[case::none_that_came("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::ReplicasNotReady, None)); (d.facts.ready, d.facts.current) = (4, 8); },
-    "False/ReplicasNotReady: 4 of 8 replicas are ready, and none that the last scale-up added: look at its Pods")]
-fn a_condition_says_who_works_and_what_to_do(
-    #[case] kind: &str,
-    #[case] change: Change,
-    #[case] says: &str,
-) {
-    let mut decision = decision();
-    change(&mut decision);
-    let status = first(found(&decision));
-    let conditions = status.conditions.iter();
-    let told = conditions.filter(|condition| condition.type_ == kind);
-    let told: Vec<String> = told
-        .map(|c| format!("{}/{}: {}", c.status, c.reason, c.message))
-        .collect();
-    assert!(told.iter().any(|told| told.starts_with(says)), "{told:?}");
-    let shown: Vec<&String> = told.iter().filter(|told| told.ends_with("...")).collect();
-    assert!(shown.is_empty(), "cut: {shown:?}");
-}
-
 #[rstest]
 #[case("as_desired", decision(), Looks::Answered)]
 #[case("before_the_first_look", before_the_first_look(), Looks::Answered)]
@@ -375,29 +340,9 @@ fn dry_run_reads_as_what_would_be_done() {
 }
 
 #[test]
-fn instances_that_never_come_back_read_as_what_to_do_about_them() {
-    let decision = decision();
-    let fleeting = Found {
-        fleeting_instances: true,
-        ..found(&decision)
-    };
-    let status = first(fleeting);
-    let healthy = find(&status.conditions, types::HEALTHY).unwrap();
-    assert_eq!(
-        (&*healthy.status, &*healthy.reason),
-        ("False", "StaticMembership")
-    );
-    assert!(
-        healthy.message.chars().count() < MAX_MESSAGE,
-        "not cut: {}",
-        healthy.message
-    );
-}
-
-#[test]
 fn unreachable_kafka_reads_as_what_to_check() {
     let decision = blind(LASTING);
-    let trouble = Problem::new("KafkaUnreachable", "no broker answered: wrong port?");
+    let trouble = Problem::new(Reason::KafkaUnreachable, "no broker answered: wrong port?");
     let failing = Found {
         trouble: Some(&trouble),
         looks: Looks::Failing,
@@ -410,7 +355,7 @@ fn unreachable_kafka_reads_as_what_to_check() {
 fn a_group_that_is_not_managed_says_why_and_keeps_its_memory() {
     let decision = decision();
     let stored = first(found(&decision));
-    let problem = Problem::new("TargetNotFound", "Deployment/app does not exist");
+    let problem = Problem::new(Reason::TargetNotFound, "Deployment/app does not exist");
     let memory = acted(true, true, 6, Some(9));
     let status = of_problem(&problem, Some(5), at("12:01:00"), &memory, &stored);
     insta::assert_snapshot!("not_managed", yaml(&status));

@@ -7,22 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Look;
-use super::calls::Asker;
-use super::offsets::{Committed, find};
+use super::commits::Committed;
 use crate::kafka::model::snapshot::{EndAt, Known, Offset, Topic, TopicPartition};
-use crate::kafka::reader::DescribedTopics;
 
 /// Ages to ask for, as shares of the objective: close to it, where the exact delay matters, and far
 /// beyond.
 const AGES: [(u32, u32); 4] = [(1, 2), (1, 1), (2, 1), (8, 1)];
-/// Points in time that one poll asks for at most, each once per broker. The next poll asks for the
-/// rest.
-const TIMES_A_LOOK: usize = 16;
 /// A group is new for this many polls: what the first of them could not read may be read by then.
 const NEW_FOR: u8 = 4;
 /// How often a request without an answer is repeated.
@@ -68,10 +60,7 @@ enum State {
 }
 
 /// The first record at or after a time; `None`: there is none.
-type Answers = BTreeMap<Timestamp, BTreeMap<TopicPartition, Known<Option<EndAt>>>>;
-
-/// Which partitions to ask for which times.
-type Questions = BTreeMap<Timestamp, BTreeSet<TopicPartition>>;
+pub(super) type Answers = BTreeMap<Timestamp, BTreeMap<TopicPartition, Known<Option<EndAt>>>>;
 
 impl Earlier {
     /// The confirmed ends.
@@ -87,7 +76,7 @@ impl Earlier {
     }
 
     /// Records a poll, before the requests that follow from it.
-    fn note(
+    pub(super) fn note(
         &mut self,
         objective: Duration,
         committed: &Committed,
@@ -104,7 +93,8 @@ impl Earlier {
         self.looks = self.looks.saturating_add(1);
         let mut is_whole = true;
         for (key, value) in &committed.partitions {
-            let seen = find(topics, key).and_then(|p| Some((p.at, *p.end.as_ref().ok()?)));
+            let seen =
+                Topic::partition_of(topics, key).and_then(|p| Some((p.at, *p.end.as_ref().ok()?)));
             let (Some((at, end)), Ok(commit)) = (seen, value) else {
                 is_whole = false;
                 continue;
@@ -136,7 +126,7 @@ impl Earlier {
     }
 
     /// The times for which each partition's end is to be asked.
-    fn questions<'a>(
+    pub(super) fn questions<'a>(
         &'a self,
         topics: &'a BTreeMap<Arc<str>, Topic>,
     ) -> impl Iterator<Item = (Timestamp, &'a TopicPartition)> {
@@ -160,7 +150,7 @@ impl Earlier {
     }
 
     /// Records the answers to the requests that were made.
-    fn take(&mut self, topics: &BTreeMap<Arc<str>, Topic>, answers: &Answers) {
+    pub(super) fn take(&mut self, topics: &BTreeMap<Arc<str>, Topic>, answers: &Answers) {
         let objective = self.objective;
         self.marks.retain(|key, mark| {
             let answer = |time| answers.get(&time)?.get(key);
@@ -189,7 +179,7 @@ impl Mark {
         key: &TopicPartition,
         topics: &BTreeMap<Arc<str>, Topic>,
     ) -> Option<(Timestamp, Offset)> {
-        let partition = find(topics, key)?;
+        let partition = Topic::partition_of(topics, key)?;
         let end = *partition.end.as_ref().ok()?;
         (partition.at.duration_since(self.check.0) >= SPAN).then_some((partition.at, end))
     }
@@ -273,43 +263,4 @@ fn before(at: Timestamp, age: Duration) -> Timestamp {
     let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let millis = at.as_millisecond().saturating_sub(age).max(0);
     Timestamp::from_millisecond(millis).unwrap_or(at)
-}
-
-impl Look<'_> {
-    /// Asks where partitions ended before they were first found, for groups that are sized by
-    /// delay.
-    pub(super) async fn earlier(
-        &mut self,
-        ask: &Asker<'_>,
-        reply: &DescribedTopics,
-        committed: &BTreeMap<Arc<str>, Committed>,
-        topics: &BTreeMap<Arc<str>, Topic>,
-    ) {
-        let mut questions = Questions::new();
-        for (id, wanted) in &self.wanted.groups {
-            let Some(memory) = self.memory.groups.get_mut(id) else {
-                continue;
-            };
-            let (Some(objective), Some(committed)) = (wanted.max_delay, committed.get(id)) else {
-                memory.earlier = Earlier::default();
-                continue;
-            };
-            memory.earlier.note(objective, committed, topics);
-            for (time, key) in memory.earlier.questions(topics) {
-                if questions.len() < TIMES_A_LOOK || questions.contains_key(&time) {
-                    questions.entry(time).or_default().insert(key.clone());
-                }
-            }
-        }
-        let asked = questions.iter().map(|(time, keys)| async move {
-            let partitions = reply
-                .leadered(|partition, leader| keys.contains(partition) && !ask.is_down(leader));
-            let answers = ask.offsets_at(&partitions, *time).await;
-            (*time, answers.into_iter().collect())
-        });
-        let answers: Answers = asked.collect::<FuturesUnordered<_>>().collect().await;
-        for memory in self.memory.groups.values_mut() {
-            memory.earlier.take(topics, &answers);
-        }
-    }
 }

@@ -21,6 +21,9 @@ const GRACE: Duration = Duration::from_millis(500);
 /// other.
 const BOOTSTRAP_CALLS: u32 = 5;
 
+/// Concurrent requests for committed offsets. More gain nothing, fewer take longer.
+pub(super) const OFFSET_FETCHES: usize = 200;
+
 /// A reader for the time of one poll.
 pub(in crate::kafka::poller) struct Asker<'a> {
     pub(super) reader: &'a dyn ClusterReader,
@@ -96,6 +99,19 @@ impl<'a> Asker<'a> {
     /// Whether this broker has failed to answer.
     pub(super) fn is_down(&self, broker: NodeId) -> bool {
         lock(&self.down).contains_key(&broker)
+    }
+
+    /// The brokers that have answered every request of this poll. Each poll begins with another
+    /// one.
+    pub(super) fn live(&self, brokers: &[NodeId], look: u64) -> Vec<NodeId> {
+        let brokers = brokers.iter().copied();
+        let mut live: Vec<_> = brokers.filter(|on| !self.is_down(*on)).collect();
+        if let Ok(look) = usize::try_from(look)
+            && let Some(first) = look.checked_rem(live.len())
+        {
+            live.rotate_left(first);
+        }
+        live
     }
 
     async fn within<T>(&self, calls: u32, call: impl Future<Output = Known<T>>) -> Known<T> {

@@ -6,12 +6,41 @@
 //! other replicas fetch from the new leader). Taken as lag this would be the whole log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::kafka::model::error::ReadError;
-use crate::kafka::model::snapshot::{Known, Offset, TopicPartition};
+use crate::kafka::model::snapshot::{Known, Offset, Topic, TopicPartition};
+
+/// The committed offsets of a group.
+pub(super) struct Committed {
+    pub(super) at: Timestamp,
+    pub(super) partitions: BTreeMap<TopicPartition, Known<Option<Offset>>>,
+}
+
+impl Committed {
+    /// A commit beyond the end of a partition cannot have been read: it is unknown, not a negative
+    /// lag.
+    pub(super) fn refuse_beyond_end(&mut self, topics: &BTreeMap<Arc<str>, Topic>) {
+        for (partition, value) in &mut self.partitions {
+            let (Ok(Some(committed)), Some(Ok(end))) = (
+                &value,
+                Topic::partition_of(topics, partition).map(|found| &found.end),
+            ) else {
+                continue;
+            };
+            if committed > end {
+                *value = Err(ReadError::CommittedBeyondEnd {
+                    committed: committed.get(),
+                    end: end.get(),
+                });
+            }
+        }
+    }
+}
 
 /// The committed offsets of a group that were accepted last.
 #[derive(Debug, Clone, Default)]

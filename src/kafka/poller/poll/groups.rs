@@ -6,12 +6,13 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 
 use super::calls::Asker;
+use super::context::PollContext;
 use super::memory::{GroupMemory, Listing, Memory};
-use super::{Lists, Look, foreign};
+use super::{admission, foreign};
 use crate::kafka::model::error::{Bound, ReadError};
 use crate::kafka::model::snapshot::{Description, GroupState, Known, NodeId, Protocol};
 use crate::kafka::poller::interests::Wanted;
-use crate::kafka::reader::DescribedGroup;
+use crate::kafka::reader::{DescribedGroup, ListedGroup};
 
 /// Groups in one call to describe them: librdkafka makes a request for each, and all have to be
 /// answered within one timeout.
@@ -33,6 +34,9 @@ pub(super) struct Sight {
 
 /// What a poll has found of all groups so far.
 pub(super) type Sights = BTreeMap<Arc<str>, Sight>;
+
+/// The groups that each broker listed.
+pub(super) type Lists = BTreeMap<NodeId, Vec<ListedGroup>>;
 
 /// An answer about one group.
 type Answer = (NodeId, Arc<str>, Known<DescribedGroup>);
@@ -97,179 +101,196 @@ fn stated(state: Option<GroupState>, protocol: Protocol) -> Known<GroupState> {
     }
 }
 
-impl Look<'_> {
-    /// Describes the groups whose members are due, and all groups that no list has.
-    pub(super) async fn describe_groups(&mut self, ask: &Asker<'_>, sights: &mut Sights) {
-        let live = self.live(ask);
-        let mut asked: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
-        for (id, sight) in sights.iter() {
-            let memory = self.memory.groups.get(id);
-            let places = match (sight.candidates.first(), memory.and_then(|m| m.coordinator)) {
-                (Some(on), _) if self.is_due(id, sight) => vec![*on],
-                (Some(_), _) => Vec::new(),
-                (None, Some(on)) if self.memory.brokers.contains(&on) => vec![on],
-                (None, _) => live.clone(),
-            };
-            for on in places {
-                asked.entry(on).or_default().push(Arc::clone(id));
-            }
-        }
-        let mut unlisted: BTreeMap<Arc<str>, Vec<(NodeId, Known<DescribedGroup>)>> =
-            BTreeMap::new();
-        for (on, id, answer) in describe(ask, asked).await {
-            match sights.get_mut(&id) {
-                Some(sight) if sight.listing.is_some() => self.take_listed(&id, sight, answer),
-                _ => unlisted.entry(id).or_default().push((on, answer)),
-            }
-        }
-        // If the group is no longer where it was, all other brokers are asked.
-        let mut search: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
-        for (id, answers) in &unlisted {
-            if let [(before, Err(ReadError::NotCoordinator))] = answers.as_slice() {
-                for &on in live.iter().filter(|on| *on != before) {
-                    search.entry(on).or_default().push(Arc::clone(id));
-                }
-            }
-        }
-        for (on, id, answer) in describe(ask, search).await {
-            unlisted.entry(id).or_default().push((on, answer));
-        }
-        let all_live = self.memory.brokers.iter().all(|on| !ask.is_down(*on));
-        for (id, sight) in sights
-            .iter_mut()
-            .filter(|(_, sight)| sight.listing.is_none())
-        {
-            let answers = unlisted.remove(id).unwrap_or_default();
-            self.take_unlisted(id, sight, answers, all_live);
+/// Describes the groups whose members are due, and all groups that no list has.
+pub(super) async fn describe_groups(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    ask: &Asker<'_>,
+    sights: &mut Sights,
+) {
+    let live = ask.live(&known.brokers, known.looks);
+    let mut asked: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
+    for (id, sight) in sights.iter() {
+        let memory = known.groups.get(id);
+        let places = match (sight.candidates.first(), memory.and_then(|m| m.coordinator)) {
+            (Some(on), _) if is_due(context, known, id, sight) => vec![*on],
+            (Some(_), _) => Vec::new(),
+            (None, Some(on)) if known.brokers.contains(&on) => vec![on],
+            (None, _) => live.clone(),
+        };
+        for on in places {
+            asked.entry(on).or_default().push(Arc::clone(id));
         }
     }
-
-    fn is_due(&self, id: &str, sight: &Sight) -> bool {
-        let attentive = self
-            .wanted
-            .groups
-            .get(id)
-            .is_some_and(|group| group.attentive);
-        let (Some(listing), Some(memory)) = (sight.listing, self.memory.groups.get(id)) else {
-            return true;
-        };
-        match self.began.checked_sub(self.settings.describe_every) {
-            _ if attentive => true,
-            Some(oldest) => memory.description_due(listing, oldest),
-            None => memory.description_due(listing, self.began - self.began.elapsed()),
+    let mut unlisted: BTreeMap<Arc<str>, Vec<(NodeId, Known<DescribedGroup>)>> = BTreeMap::new();
+    for (on, id, answer) in describe(ask, asked).await {
+        match sights.get_mut(&id) {
+            Some(sight) if sight.listing.is_some() => {
+                take_listed(context, known, &id, sight, answer)
+            }
+            _ => unlisted.entry(id).or_default().push((on, answer)),
         }
     }
-
-    fn take_listed(&mut self, id: &Arc<str>, sight: &mut Sight, answer: Known<DescribedGroup>) {
-        let Some(memory) = self.memory.groups.get_mut(id) else {
-            return;
-        };
-        match answer {
-            Ok(group) if group.state != Some(GroupState::Dead) => {
-                let listing = sight.listing.unwrap_or((group.state, group.protocol));
-                sight.state = stated(group.state, group.protocol);
-                self.take(id, listing, group);
+    // If the group is no longer where it was, all other brokers are asked.
+    let mut search: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
+    for (id, answers) in &unlisted {
+        if let [(before, Err(ReadError::NotCoordinator))] = answers.as_slice() {
+            for &on in live.iter().filter(|on| *on != before) {
+                search.entry(on).or_default().push(Arc::clone(id));
             }
-            // Listed a moment ago and dead now: the next poll will clear it up.
-            Ok(_) => {
-                sight.state = Err(ReadError::NotListed);
-                memory.reject(&ReadError::NotListed);
-            }
-            Err(error) => memory.reject(&error),
         }
     }
+    for (on, id, answer) in describe(ask, search).await {
+        unlisted.entry(id).or_default().push((on, answer));
+    }
+    let all_live = known.brokers.iter().all(|on| !ask.is_down(*on));
+    for (id, sight) in sights
+        .iter_mut()
+        .filter(|(_, sight)| sight.listing.is_none())
+    {
+        let answers = unlisted.remove(id).unwrap_or_default();
+        take_unlisted(context, known, id, sight, answers, all_live);
+    }
+}
 
-    fn take_unlisted(
-        &mut self,
-        id: &Arc<str>,
-        sight: &mut Sight,
-        answers: Vec<(NodeId, Known<DescribedGroup>)>,
-        all_live: bool,
-    ) {
-        let Some(memory) = self.memory.groups.get_mut(id) else {
-            return;
-        };
-        let mut found = None;
-        let mut why = if all_live {
-            ReadError::NotListed
-        } else {
-            ReadError::CoordinatorUnavailable
-        };
-        for (on, answer) in answers {
-            match answer {
-                Ok(group) => {
-                    // If two brokers claim it, use the one that reports it as alive.
-                    let better =
-                        |other: &(NodeId, DescribedGroup)| other.1.state == Some(GroupState::Dead);
-                    if found.as_ref().is_none_or(better) {
-                        found = Some((on, group));
-                    }
-                }
-                Err(
-                    ReadError::NotCoordinator | ReadError::TimedOut | ReadError::Unreachable { .. },
-                ) => {}
-                Err(error) => why = error,
-            }
+fn is_due(context: &PollContext<'_>, known: &Memory, id: &str, sight: &Sight) -> bool {
+    let attentive = context
+        .wanted
+        .groups
+        .get(id)
+        .is_some_and(|group| group.attentive);
+    let (Some(listing), Some(memory)) = (sight.listing, known.groups.get(id)) else {
+        return true;
+    };
+    match context.began.checked_sub(context.settings.describe_every) {
+        _ if attentive => true,
+        Some(oldest) => memory.description_due(listing, oldest),
+        None => memory.description_due(listing, context.began - context.began.elapsed()),
+    }
+}
+
+fn take_listed(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    id: &Arc<str>,
+    sight: &mut Sight,
+    answer: Known<DescribedGroup>,
+) {
+    let Some(memory) = known.groups.get_mut(id) else {
+        return;
+    };
+    match answer {
+        Ok(group) if group.state != Some(GroupState::Dead) => {
+            let listing = sight.listing.unwrap_or((group.state, group.protocol));
+            sight.state = stated(group.state, group.protocol);
+            take(context, known, id, listing, group);
         }
-        let Some((on, group)) = found else {
-            if all_live {
-                memory.coordinator = None;
-            }
-            memory.dead = None;
-            memory.reject(&why);
-            sight.state = Err(why);
-            return;
-        };
-        memory.coordinator = Some(on);
-        memory.protocol = Some(group.protocol);
-        sight.protocol = Some(group.protocol);
-        sight.state = stated(group.state, group.protocol);
-        if group.state != Some(GroupState::Dead) {
-            memory.accept_alive();
-        } else if !memory.accept_dead(self.began, self.settings.doubt) {
+        // Listed a moment ago and dead now: the next poll will clear it up.
+        Ok(_) => {
             sight.state = Err(ReadError::NotListed);
-            return;
+            memory.reject(&ReadError::NotListed);
         }
-        sight.candidates = vec![on];
-        let listing = (group.state, group.protocol);
-        self.take(id, listing, group);
+        Err(error) => memory.reject(&error),
     }
+}
 
-    /// Accepts a description, if it is not too long.
-    fn take(&mut self, id: &Arc<str>, listing: Listing, group: DescribedGroup) {
-        let state = stated(group.state, group.protocol);
-        let limit = self.settings.max_partitions_per_group;
-        let admitted = foreign::group(group, limit).and_then(|group| {
-            self.admit_members(id, &group.members)?;
-            Ok(group)
-        });
-        let (began, at, look) = (self.began, self.clock.now(), self.memory.looks);
-        let Some(memory) = self.memory.groups.get_mut(id) else {
-            return;
-        };
-        let group = match admitted {
-            Ok(group) => group,
-            Err(error) => return memory.refuse(began, listing, error),
-        };
-        let members = foreign::number(group.members.len());
-        let description = Description {
-            at,
-            look,
-            state,
-            assignor: group.assignor,
-            members: group.members,
-        };
-        memory.accept(began, listing, description);
-        // During a rebalance, assigned topics are only added.
-        if memory.assigned.len() > limit {
-            let error = ReadError::TooManyMembers {
-                members,
-                partitions: foreign::number(memory.assigned.len()),
-                limit: foreign::number(limit),
-                bound: Bound::Group,
-            };
-            memory.refuse(began, listing, error);
+fn take_unlisted(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    id: &Arc<str>,
+    sight: &mut Sight,
+    answers: Vec<(NodeId, Known<DescribedGroup>)>,
+    all_live: bool,
+) {
+    let Some(memory) = known.groups.get_mut(id) else {
+        return;
+    };
+    let mut found = None;
+    let mut why = if all_live {
+        ReadError::NotListed
+    } else {
+        ReadError::CoordinatorUnavailable
+    };
+    for (on, answer) in answers {
+        match answer {
+            Ok(group) => {
+                // If two brokers claim it, use the one that reports it as alive.
+                let better =
+                    |other: &(NodeId, DescribedGroup)| other.1.state == Some(GroupState::Dead);
+                if found.as_ref().is_none_or(better) {
+                    found = Some((on, group));
+                }
+            }
+            Err(
+                ReadError::NotCoordinator | ReadError::TimedOut | ReadError::Unreachable { .. },
+            ) => {}
+            Err(error) => why = error,
         }
+    }
+    let Some((on, group)) = found else {
+        if all_live {
+            memory.coordinator = None;
+        }
+        memory.dead = None;
+        memory.reject(&why);
+        sight.state = Err(why);
+        return;
+    };
+    memory.coordinator = Some(on);
+    memory.protocol = Some(group.protocol);
+    sight.protocol = Some(group.protocol);
+    sight.state = stated(group.state, group.protocol);
+    if group.state != Some(GroupState::Dead) {
+        memory.accept_alive();
+    } else if !memory.accept_dead(context.began, context.settings.doubt) {
+        sight.state = Err(ReadError::NotListed);
+        return;
+    }
+    sight.candidates = vec![on];
+    let listing = (group.state, group.protocol);
+    take(context, known, id, listing, group);
+}
+
+/// Accepts a description, if it is not too long.
+fn take(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    id: &Arc<str>,
+    listing: Listing,
+    group: DescribedGroup,
+) {
+    let state = stated(group.state, group.protocol);
+    let limit = context.settings.max_partitions_per_group;
+    let admitted = foreign::group(group, limit).and_then(|group| {
+        admission::admit_members(context, id, &group.members)?;
+        Ok(group)
+    });
+    let (began, at, look) = (context.began, context.clock.now(), known.looks);
+    let Some(memory) = known.groups.get_mut(id) else {
+        return;
+    };
+    let group = match admitted {
+        Ok(group) => group,
+        Err(error) => return memory.refuse(began, listing, error),
+    };
+    let members = foreign::number(group.members.len());
+    let description = Description {
+        at,
+        look,
+        state,
+        assignor: group.assignor,
+        members: group.members,
+    };
+    memory.accept(began, listing, description);
+    // During a rebalance, assigned topics are only added.
+    if memory.assigned.len() > limit {
+        let error = ReadError::TooManyMembers {
+            members,
+            partitions: foreign::number(memory.assigned.len()),
+            limit: foreign::number(limit),
+            bound: Bound::Group,
+        };
+        memory.refuse(began, listing, error);
     }
 }
 

@@ -6,55 +6,41 @@ mod admission;
 mod backlog_age;
 pub(super) mod calls;
 mod commits;
+mod context;
+pub(super) mod describe;
+mod earlier;
 mod foreign;
 mod groups;
 pub(super) mod memory;
 mod offsets;
-pub(super) mod topics;
+mod selection;
+mod topics;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use jiff::Timestamp;
-use lagrange_core::intent::topics::TopicSelection;
 use tokio::time::Instant;
 
 use super::Poller;
 use super::interests::Wanted;
-use super::quota::{Quota, Subject};
-use crate::clock::Clock;
-use crate::kafka::connection::Identity;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Group, Known, NodeId, Protocol, Snapshot, Topic};
-use crate::kafka::poller::Settings;
-use crate::kafka::reader::{Cluster, ClusterReader, ListedGroup};
+use crate::kafka::reader::{Cluster, ClusterReader};
 use calls::Asker;
-use groups::{Sight, Sights, locate};
+use commits::Committed;
+use context::PollContext;
+use describe::Described;
+use groups::{Lists, Sight, Sights, locate};
 use memory::Memory;
-use offsets::Committed;
-use topics::Described;
+use selection::Selected;
 
 /// One poll.
 pub(super) struct Look<'a> {
-    pub(super) clock: &'a Clock,
-    pub(super) settings: &'a Settings,
-    pub(super) quota: &'a Quota,
-    pub(super) cluster: &'a Identity,
-    /// What was granted before this poll.
-    pub(super) held: BTreeSet<Subject>,
-    pub(super) memory: &'a mut Memory,
-    pub(super) wanted: &'a Wanted,
-    pub(super) began: Instant,
-    started: Timestamp,
+    context: PollContext<'a>,
+    memory: &'a mut Memory,
 }
-
-/// The groups that each broker listed.
-pub(super) type Lists = BTreeMap<NodeId, Vec<ListedGroup>>;
-
-/// The topics of each group's selections.
-pub(super) type Selected = BTreeMap<Arc<str>, BTreeMap<TopicSelection, Known<Vec<Arc<str>>>>>;
 
 impl<'a> Look<'a> {
     pub(super) fn new(poller: &'a Poller, memory: &'a mut Memory, wanted: &'a Wanted) -> Self {
@@ -66,17 +52,17 @@ impl<'a> Look<'a> {
         poller
             .quota
             .retain(cluster, |subject| wanted.wants(subject));
-        Self {
+        let context = PollContext {
             clock,
             settings: &poller.settings,
             quota: &poller.quota,
             cluster,
             held: poller.quota.subjects(cluster),
-            memory,
             wanted,
             began: Instant::now(),
             started: clock.now(),
-        }
+        };
+        Self { context, memory }
     }
 
     /// The snapshot of a poll in which the cluster did not answer.
@@ -86,21 +72,24 @@ impl<'a> Look<'a> {
 
     /// Runs the poll.
     pub(super) async fn at(mut self, reader: &dyn ClusterReader) -> Snapshot {
-        let deadline = self.began + self.settings.look_deadline;
-        let ask = Asker::new(reader, deadline, self.settings.call_timeout);
+        let settings = self.context.settings;
+        let deadline = self.context.began + settings.look_deadline;
+        let ask = Asker::new(reader, deadline, settings.call_timeout);
         let lists = match self.lists(&ask).await {
             Ok(lists) => lists,
             Err(error) => return self.failed(error),
         };
-        let mut sights = locate(&lists, self.memory, self.wanted);
-        self.describe_groups(&ask, &mut sights).await;
-        let mut selected = self.select_topics(&ask, &sights).await;
-        let described = self.describe_topics(&ask, &mut selected).await;
-        let selected = self.without_internal(selected);
-        let committed = self.committed(&ask, &sights, &selected, &described).await;
+        let (context, memory) = (&self.context, &mut *self.memory);
+        let mut sights = locate(&lists, memory, context.wanted);
+        groups::describe_groups(context, memory, &ask, &mut sights).await;
+        let mut selected = topics::select_topics(context, memory, &ask, &sights).await;
+        let described = admission::describe_topics(context, memory, &ask, &mut selected).await;
+        let selected = topics::without_internal(memory, selected);
+        let committed =
+            offsets::committed(context, memory, &ask, &sights, &selected, &described).await;
         let Described { reply, beliefs } = described;
-        let topics = self.offsets(&ask, &reply, beliefs, &committed).await;
-        self.earlier(&ask, &reply, &committed, &topics).await;
+        let topics = offsets::offsets(context, memory, &ask, &reply, beliefs, &committed).await;
+        earlier::earlier(context, memory, &ask, &reply, &committed, &topics).await;
         let groups = self.groups(sights, selected, committed, &topics);
         self.snapshot(None, topics, groups)
     }
@@ -119,7 +108,7 @@ impl<'a> Look<'a> {
             // bootstrap servers.
             return Err(ask.reader.trouble());
         }
-        for on in self.live(ask) {
+        for on in ask.live(&self.memory.brokers, self.memory.looks) {
             match ask.on(on, ask.reader.cluster(on)).await {
                 Ok(cluster) => {
                     self.know(cluster);
@@ -160,24 +149,11 @@ impl<'a> Look<'a> {
             .filter_map(|(on, list)| Some((on, list.ok()?)));
         let wanted = answered.map(|(on, mut list)| {
             // A large cluster has many more groups.
-            list.retain(|group| self.wanted.groups.contains_key(&group.id));
+            list.retain(|group| self.context.wanted.groups.contains_key(&group.id));
             list.shrink_to_fit();
             (on, list)
         });
         wanted.collect()
-    }
-
-    /// The brokers that have answered every request of this poll. Each poll begins with another
-    /// one.
-    pub(super) fn live(&self, ask: &Asker<'_>) -> Vec<NodeId> {
-        let brokers = self.memory.brokers.iter().copied();
-        let mut live: Vec<_> = brokers.filter(|on| !ask.is_down(*on)).collect();
-        if let Ok(look) = usize::try_from(self.memory.looks)
-            && let Some(first) = look.checked_rem(live.len())
-        {
-            live.rotate_left(first);
-        }
-        live
     }
 
     fn groups(
@@ -225,8 +201,8 @@ impl<'a> Look<'a> {
     ) -> Snapshot {
         Snapshot {
             look: self.memory.looks,
-            started: self.started,
-            finished: self.clock.now(),
+            started: self.context.started,
+            finished: self.context.clock.now(),
             cluster_id: self.memory.cluster_id.clone(),
             brokers: self.memory.brokers.clone(),
             renewal: None,

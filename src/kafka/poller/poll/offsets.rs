@@ -6,54 +6,16 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::calls::Asker;
+use super::calls::{Asker, OFFSET_FETCHES};
+use super::commits::Committed;
+use super::context::PollContext;
+use super::describe::Described;
 use super::groups::{Sight, Sights};
-use super::memory::Belief;
-use super::topics::Described;
-use super::{Look, Selected};
+use super::memory::{Belief, Memory};
+use super::selection::Selected;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Known, NodeId, Offset, Partition, Topic, TopicPartition};
 use crate::kafka::reader::{DescribedTopics, Position};
-
-/// Concurrent requests for committed offsets. More gain nothing, fewer take longer.
-pub(super) const OFFSET_FETCHES: usize = 200;
-
-/// The committed offsets of a group.
-pub(super) struct Committed {
-    pub(super) at: Timestamp,
-    pub(super) partitions: BTreeMap<TopicPartition, Known<Option<Offset>>>,
-}
-
-impl Committed {
-    /// A commit beyond the end of a partition cannot have been read: it is unknown, not a negative
-    /// lag.
-    pub(super) fn refuse_beyond_end(&mut self, topics: &BTreeMap<Arc<str>, Topic>) {
-        for (partition, value) in &mut self.partitions {
-            let (Ok(Some(committed)), Some(Ok(end))) =
-                (&value, find(topics, partition).map(|found| &found.end))
-            else {
-                continue;
-            };
-            if committed > end {
-                *value = Err(ReadError::CommittedBeyondEnd {
-                    committed: committed.get(),
-                    end: end.get(),
-                });
-            }
-        }
-    }
-}
-
-/// A partition among the topics of a poll.
-pub(super) fn find<'a>(
-    topics: &'a BTreeMap<Arc<str>, Topic>,
-    partition: &TopicPartition,
-) -> Option<&'a Partition> {
-    match topics.get(&partition.topic)? {
-        Topic::Present(partitions) => partitions.get(usize::try_from(partition.partition).ok()?),
-        Topic::Absent | Topic::Unknown(_) => None,
-    }
-}
 
 /// The log offsets of a partition in a poll.
 #[derive(Debug, Default)]
@@ -91,7 +53,7 @@ impl Reading {
 }
 
 /// Asks for the committed offsets of a group, at each candidate for its coordinator.
-async fn committed(
+async fn committed_of(
     ask: &Asker<'_>,
     id: &str,
     sight: &Sight,
@@ -113,229 +75,229 @@ async fn committed(
     answer
 }
 
-impl Look<'_> {
-    /// Reads the committed offsets of each group.
-    pub(super) async fn committed(
-        &mut self,
-        ask: &Asker<'_>,
-        sights: &Sights,
-        selected: &Selected,
-        described: &Described,
-    ) -> BTreeMap<Arc<str>, Committed> {
-        let clock = self.clock;
-        let groups = sights.iter().map(|(id, sight)| {
-            let topics = selected.get(id).into_iter().flat_map(BTreeMap::values);
-            let topics: BTreeSet<_> = topics.flatten().flatten().collect();
-            let partitions = topics.into_iter().flat_map(|name| {
-                let count = match described.beliefs.get(name) {
-                    Some(Belief::Partitions(count)) => *count,
-                    _ => 0,
-                };
-                (0..).take(count).map(|partition| TopicPartition {
-                    topic: Arc::clone(name),
-                    partition,
-                })
-            });
-            (id, sight, partitions.collect::<Vec<_>>())
-        });
-        let calls = groups.map(|(id, sight, partitions)| async move {
-            let answer = committed(ask, id, sight, &partitions).await;
-            let moved = matches!(answer, Err(ReadError::NotCoordinator));
-            let unanswered = match &answer {
-                Ok(_) => ReadError::UnknownTopic,
-                Err(error) => error.clone(),
+/// Reads the committed offsets of each group.
+pub(super) async fn committed(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    ask: &Asker<'_>,
+    sights: &Sights,
+    selected: &Selected,
+    described: &Described,
+) -> BTreeMap<Arc<str>, Committed> {
+    let clock = context.clock;
+    let groups = sights.iter().map(|(id, sight)| {
+        let topics = selected.get(id).into_iter().flat_map(BTreeMap::values);
+        let topics: BTreeSet<_> = topics.flatten().flatten().collect();
+        let partitions = topics.into_iter().flat_map(|name| {
+            let count = match described.beliefs.get(name) {
+                Some(Belief::Partitions(count)) => *count,
+                _ => 0,
             };
-            let mut all: BTreeMap<_, _> = partitions
-                .into_iter()
-                .map(|partition| (partition, Err(unanswered.clone())))
-                .collect();
-            for (partition, value) in answer.into_iter().flatten() {
-                // A broker may return others as well.
-                if let Some(asked) = all.get_mut(&partition) {
-                    *asked = value;
-                }
-            }
-            let committed = Committed {
-                at: clock.now(),
-                partitions: all,
-            };
-            (Arc::clone(id), moved, committed)
+            (0..).take(count).map(|partition| TopicPartition {
+                topic: Arc::clone(name),
+                partition,
+            })
         });
-        let calls: Vec<_> = calls.collect();
-        let answers = stream::iter(calls).buffer_unordered(OFFSET_FETCHES);
-        let answers: Vec<_> = answers.collect().await;
-        let mut all = BTreeMap::new();
-        for (id, moved, committed) in answers {
-            // Topics that this poll could not resolve may still be wanted.
-            let all_topics = selected
-                .get(&id)
-                .is_none_or(|selections| selections.values().all(Result::is_ok));
-            let believed = self.believe(&id, moved, committed, described, all_topics);
-            all.insert(id, believed);
-        }
-        all
-    }
-
-    /// Compares the offsets with those accepted before. Those are forgotten only if `all_topics`
-    /// that count are known.
-    fn believe(
-        &mut self,
-        id: &str,
-        moved: bool,
-        mut committed: Committed,
-        described: &Described,
-        all_topics: bool,
-    ) -> Committed {
-        let Some(memory) = self.memory.groups.get_mut(id) else {
-            return committed;
+        (id, sight, partitions.collect::<Vec<_>>())
+    });
+    let calls = groups.map(|(id, sight, partitions)| async move {
+        let answer = committed_of(ask, id, sight, &partitions).await;
+        let moved = matches!(answer, Err(ReadError::NotCoordinator));
+        let unanswered = match &answer {
+            Ok(_) => ReadError::UnknownTopic,
+            Err(error) => error.clone(),
         };
-        if moved {
-            memory.coordinator = None;
-        }
-        let (now, doubt) = (self.began, self.settings.doubt);
-        for (partition, value) in &mut committed.partitions {
-            let read = std::mem::replace(value, Err(ReadError::NotYetRead));
-            *value = memory.commits.accept(partition, read, now, doubt);
-        }
-        memory
-            .commits
-            .retain(|partition| match described.beliefs.get(&partition.topic) {
-                Some(Belief::Absent) => false,
-                Some(Belief::Unknown(_)) => true,
-                Some(Belief::Partitions(_)) | None => {
-                    !all_topics || committed.partitions.contains_key(partition)
-                }
-            });
-        committed
-    }
-
-    /// Reads the end of each partition, and its start if that is due.
-    pub(super) async fn offsets(
-        &mut self,
-        ask: &Asker<'_>,
-        reply: &DescribedTopics,
-        beliefs: BTreeMap<Arc<str>, Belief>,
-        committed: &BTreeMap<Arc<str>, Committed>,
-    ) -> BTreeMap<Arc<str>, Topic> {
-        let stable = self.topics_read_committed(committed);
-        let leadered = reply.leadered(|_, leader| !ask.is_down(leader));
-        let stable = reply.leadered(|partition, leader| {
-            !ask.is_down(leader) && stable.contains(&partition.topic)
-        });
-        let (ends, stable_ends) = futures::join!(
-            ask.offsets(&leadered, Position::End),
-            ask.offsets(&stable, Position::StableEnd),
-        );
-        let at = self.clock.now();
-        let mut readings = Readings::new();
-        for (partition, end) in ends {
-            readings.entry(partition).or_default().end = Some(end);
-        }
-        for (partition, end) in stable_ends {
-            readings.entry(partition).or_default().stable_end = Some(end);
-        }
-        self.starts(ask, reply, &readings, committed).await;
-        let mut topics = BTreeMap::new();
-        let layouts: BTreeMap<_, _> = reply.iter().collect();
-        for (name, belief) in beliefs {
-            let layout = layouts.get(&name).and_then(|layout| layout.as_ref().ok());
-            let topic = match belief {
-                Belief::Absent => Topic::Absent,
-                Belief::Unknown(error) => Topic::Unknown(error),
-                Belief::Partitions(count) => {
-                    let memory = self.memory.topics.get(&name);
-                    let partition = |index: i32| {
-                        let partition = TopicPartition {
-                            topic: Arc::clone(&name),
-                            partition: index,
-                        };
-                        let leaders = layout.map(|layout| layout.leaders.as_slice());
-                        let leader = leaders
-                            .unwrap_or_default()
-                            .get(usize::try_from(index).ok()?)
-                            .copied();
-                        let reading = readings.remove(&partition).unwrap_or_default();
-                        let start = memory.and_then(|memory| memory.starts.get(&index)).copied();
-                        Some(reading.partition(leader.is_some(), leader.flatten(), start, at))
-                    };
-                    Topic::Present((0..).take(count).map_while(partition).collect())
-                }
-            };
-            topics.insert(name, topic);
-        }
-        topics
-    }
-
-    fn topics_read_committed(
-        &self,
-        committed: &BTreeMap<Arc<str>, Committed>,
-    ) -> BTreeSet<Arc<str>> {
-        let groups = committed.iter().filter(|(id, _)| {
-            let wanted = self.wanted.groups.get(*id);
-            wanted.is_some_and(|group| group.read_committed)
-        });
-        let partitions = groups.flat_map(|(_, committed)| committed.partitions.keys());
-        partitions
-            .map(|partition| Arc::clone(&partition.topic))
-            .collect()
-    }
-
-    /// Reads the starts of logs: all of them every few polls, and one at once if it is unknown or
-    /// contradicts what was just read.
-    async fn starts(
-        &mut self,
-        ask: &Asker<'_>,
-        reply: &DescribedTopics,
-        readings: &Readings,
-        committed: &BTreeMap<Arc<str>, Committed>,
-    ) {
-        let all = self.memory.looks % self.settings.starts_every.max(1)
-            == 1 % self.settings.starts_every.max(1);
-        let mut earliest: BTreeMap<&TopicPartition, Offset> = BTreeMap::new();
-        for (partition, value) in committed.values().flat_map(|group| &group.partitions) {
-            if let Ok(Some(offset)) = *value {
-                let earlier = earliest.entry(partition).or_insert(offset);
-                *earlier = offset.min(*earlier);
+        let mut all: BTreeMap<_, _> = partitions
+            .into_iter()
+            .map(|partition| (partition, Err(unanswered.clone())))
+            .collect();
+        for (partition, value) in answer.into_iter().flatten() {
+            // A broker may return others as well.
+            if let Some(asked) = all.get_mut(&partition) {
+                *asked = value;
             }
         }
-        let due = reply.leadered(|partition, leader| {
-            let end = readings
-                .get(partition)
-                .and_then(|reading| reading.end.as_ref());
-            let Some(Ok(end)) = end else { return false };
-            let memory = self.memory.topics.get(&partition.topic);
-            let start = memory.and_then(|memory| memory.starts.get(&partition.partition));
-            let Some(start) = start else {
-                return !ask.is_down(leader);
-            };
-            let too_old = earliest
-                .get(partition)
-                .is_some_and(|committed| committed <= start && committed < end);
-            (all || too_old || start > end) && !ask.is_down(leader)
+        let committed = Committed {
+            at: clock.now(),
+            partitions: all,
+        };
+        (Arc::clone(id), moved, committed)
+    });
+    let calls: Vec<_> = calls.collect();
+    let answers = stream::iter(calls).buffer_unordered(OFFSET_FETCHES);
+    let answers: Vec<_> = answers.collect().await;
+    let mut all = BTreeMap::new();
+    for (id, moved, committed) in answers {
+        // Topics that this poll could not resolve may still be wanted.
+        let all_topics = selected
+            .get(&id)
+            .is_none_or(|selections| selections.values().all(Result::is_ok));
+        let believed = believe(context, known, &id, moved, committed, described, all_topics);
+        all.insert(id, believed);
+    }
+    all
+}
+
+/// Compares the offsets with those accepted before. Those are forgotten only if `all_topics` that
+/// count are known.
+fn believe(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    id: &str,
+    moved: bool,
+    mut committed: Committed,
+    described: &Described,
+    all_topics: bool,
+) -> Committed {
+    let Some(memory) = known.groups.get_mut(id) else {
+        return committed;
+    };
+    if moved {
+        memory.coordinator = None;
+    }
+    let (now, doubt) = (context.began, context.settings.doubt);
+    for (partition, value) in &mut committed.partitions {
+        let read = std::mem::replace(value, Err(ReadError::NotYetRead));
+        *value = memory.commits.accept(partition, read, now, doubt);
+    }
+    memory
+        .commits
+        .retain(|partition| match described.beliefs.get(&partition.topic) {
+            Some(Belief::Absent) => false,
+            Some(Belief::Unknown(_)) => true,
+            Some(Belief::Partitions(_)) | None => {
+                !all_topics || committed.partitions.contains_key(partition)
+            }
         });
-        if due.as_slice().is_empty() {
-            return;
+    committed
+}
+
+/// Reads the end of each partition, and its start if that is due.
+pub(super) async fn offsets(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    ask: &Asker<'_>,
+    reply: &DescribedTopics,
+    beliefs: BTreeMap<Arc<str>, Belief>,
+    committed: &BTreeMap<Arc<str>, Committed>,
+) -> BTreeMap<Arc<str>, Topic> {
+    let stable = topics_read_committed(context, committed);
+    let leadered = reply.leadered(|_, leader| !ask.is_down(leader));
+    let stable = reply
+        .leadered(|partition, leader| !ask.is_down(leader) && stable.contains(&partition.topic));
+    let (ends, stable_ends) = futures::join!(
+        ask.offsets(&leadered, Position::End),
+        ask.offsets(&stable, Position::StableEnd),
+    );
+    let at = context.clock.now();
+    let mut readings = Readings::new();
+    for (partition, end) in ends {
+        readings.entry(partition).or_default().end = Some(end);
+    }
+    for (partition, end) in stable_ends {
+        readings.entry(partition).or_default().stable_end = Some(end);
+    }
+    starts(context, known, ask, reply, &readings, committed).await;
+    let mut topics = BTreeMap::new();
+    let layouts: BTreeMap<_, _> = reply.iter().collect();
+    for (name, belief) in beliefs {
+        let layout = layouts.get(&name).and_then(|layout| layout.as_ref().ok());
+        let topic = match belief {
+            Belief::Absent => Topic::Absent,
+            Belief::Unknown(error) => Topic::Unknown(error),
+            Belief::Partitions(count) => {
+                let memory = known.topics.get(&name);
+                let partition = |index: i32| {
+                    let partition = TopicPartition {
+                        topic: Arc::clone(&name),
+                        partition: index,
+                    };
+                    let leaders = layout.map(|layout| layout.leaders.as_slice());
+                    let leader = leaders
+                        .unwrap_or_default()
+                        .get(usize::try_from(index).ok()?)
+                        .copied();
+                    let reading = readings.remove(&partition).unwrap_or_default();
+                    let start = memory.and_then(|memory| memory.starts.get(&index)).copied();
+                    Some(reading.partition(leader.is_some(), leader.flatten(), start, at))
+                };
+                Topic::Present((0..).take(count).map_while(partition).collect())
+            }
+        };
+        topics.insert(name, topic);
+    }
+    topics
+}
+
+fn topics_read_committed(
+    context: &PollContext<'_>,
+    committed: &BTreeMap<Arc<str>, Committed>,
+) -> BTreeSet<Arc<str>> {
+    let groups = committed.iter().filter(|(id, _)| {
+        let wanted = context.wanted.groups.get(*id);
+        wanted.is_some_and(|group| group.read_committed)
+    });
+    let partitions = groups.flat_map(|(_, committed)| committed.partitions.keys());
+    partitions
+        .map(|partition| Arc::clone(&partition.topic))
+        .collect()
+}
+
+/// Reads the starts of logs: all of them every few polls, and one at once if it is unknown or
+/// contradicts what was just read.
+async fn starts(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    ask: &Asker<'_>,
+    reply: &DescribedTopics,
+    readings: &Readings,
+    committed: &BTreeMap<Arc<str>, Committed>,
+) {
+    let all = known.looks % context.settings.starts_every.max(1)
+        == 1 % context.settings.starts_every.max(1);
+    let mut earliest: BTreeMap<&TopicPartition, Offset> = BTreeMap::new();
+    for (partition, value) in committed.values().flat_map(|group| &group.partitions) {
+        if let Ok(Some(offset)) = *value {
+            let earlier = earliest.entry(partition).or_insert(offset);
+            *earlier = offset.min(*earlier);
         }
-        for (partition, start) in ask.offsets(&due, Position::Start).await {
-            let Some(memory) = self.memory.topics.get_mut(&partition.topic) else {
-                continue;
-            };
-            let end = readings
-                .get(&partition)
-                .and_then(|reading| reading.end.as_ref());
-            match start {
-                Ok(start) => {
-                    memory.starts.insert(partition.partition, start);
-                }
-                Err(_) => {
-                    // This start is of an earlier log with a higher end, before the topic was
-                    // created again.
-                    if let (Some(Ok(end)), Some(start)) =
-                        (end, memory.starts.get(&partition.partition))
-                        && start > end
-                    {
-                        memory.starts.remove(&partition.partition);
-                    }
+    }
+    let due = reply.leadered(|partition, leader| {
+        let end = readings
+            .get(partition)
+            .and_then(|reading| reading.end.as_ref());
+        let Some(Ok(end)) = end else { return false };
+        let memory = known.topics.get(&partition.topic);
+        let start = memory.and_then(|memory| memory.starts.get(&partition.partition));
+        let Some(start) = start else {
+            return !ask.is_down(leader);
+        };
+        let too_old = earliest
+            .get(partition)
+            .is_some_and(|committed| committed <= start && committed < end);
+        (all || too_old || start > end) && !ask.is_down(leader)
+    });
+    if due.as_slice().is_empty() {
+        return;
+    }
+    for (partition, start) in ask.offsets(&due, Position::Start).await {
+        let Some(memory) = known.topics.get_mut(&partition.topic) else {
+            continue;
+        };
+        let end = readings
+            .get(&partition)
+            .and_then(|reading| reading.end.as_ref());
+        match start {
+            Ok(start) => {
+                memory.starts.insert(partition.partition, start);
+            }
+            Err(_) => {
+                // This start is of an earlier log with a higher end, before the topic was created
+                // again.
+                if let (Some(Ok(end)), Some(start)) = (end, memory.starts.get(&partition.partition))
+                    && start > end
+                {
+                    memory.starts.remove(&partition.partition);
                 }
             }
         }

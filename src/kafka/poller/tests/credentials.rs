@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::double::{Double, Mood};
 use super::rig::{Rig, by_token, committed, interest, login, t};
 use crate::kafka::connection::secret::Secret;
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{Category, ReadError, Resource};
 use crate::kafka::model::snapshot::Topic;
 use crate::kafka::pool::Settings;
 
@@ -189,7 +189,7 @@ fn deny(double: &Double, password: &str, denied: &[&'static str]) {
 
 fn says_what_is_lost(renewal: Option<&ReadError>, said: &str) {
     let error = renewal.expect("the new user is refused");
-    assert_eq!(error.category(), "AuthorizationFailed");
+    assert_eq!(error.category(), Category::AuthorizationFailed);
     assert_eq!(error.to_string(), said);
 }
 
@@ -353,7 +353,7 @@ async fn losing_one_of_several_rights_causes_no_reconnect() {
         let group = world.groups.get_mut("h").unwrap();
         group.listed.clear();
         group.error = Some(ReadError::Authorization {
-            resource: "group h".to_owned(),
+            resource: Resource::Group("h".into()),
         });
     });
     for _ in 0..5 {

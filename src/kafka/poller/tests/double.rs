@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::kafka::connection::secret::Secret;
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{GroupState, Known, Member, NodeId, Protocol};
 use crate::kafka::reader::Cluster;
 use crate::sync::lock;
@@ -206,22 +206,21 @@ impl World {
         self.password.as_ref() == who || who.is_some_and(is_denied_some)
     }
 
-    fn may_describe(&self, who: &Login, what: &str) -> Known<()> {
+    fn may_describe(&self, who: &Login, what: Resource) -> Known<()> {
         let Login(password, before) = who;
         let denied = password
             .as_ref()
             .and_then(|who| self.denied.get(who.text()?));
-        if *before < self.ended || denied.is_some_and(|denied| denied.contains(what)) {
-            return Err(ReadError::Authorization {
-                resource: what.to_owned(),
-            });
+        if *before < self.ended || denied.is_some_and(|denied| denied.contains(&*what.to_string()))
+        {
+            return Err(ReadError::Authorization { resource: what });
         }
         Ok(())
     }
 
     /// The group as the broker `on` reports it to this login.
     fn coordinated(&self, who: &Login, on: i32, id: &str) -> Known<Option<&FakeGroup>> {
-        self.may_describe(who, &format!("group {id}"))?;
+        self.may_describe(who, Resource::Group(id.into()))?;
         match self.groups.get(id) {
             Some(FakeGroup {
                 error: Some(error), ..

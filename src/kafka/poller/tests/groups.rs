@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use super::double::{Double, FakeGroup, Mood};
 use super::rig::{Rig, committed, member, t};
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{GroupState, NodeId, Protocol, Snapshot};
 use crate::kafka::pool::Settings;
 
@@ -150,7 +150,7 @@ async fn a_lower_commit_is_unknown_also_after_a_poll_without_topics() {
 async fn a_group_that_may_not_be_described_has_that_error() {
     let double = Double::new(1);
     let denied = ReadError::Authorization {
-        resource: "group g".to_owned(),
+        resource: Resource::Group("g".into()),
     };
     double.change_group(|group| {
         group.listed.clear();

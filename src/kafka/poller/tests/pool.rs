@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use lagrange_core::api::condition::Reason;
 
 use super::double::{Double, Mood};
 use super::rig::{Rig, connection, interest, t};
@@ -102,7 +103,7 @@ async fn a_namespace_may_watch_a_limited_number_of_clusters() {
     let _a_again = watch("shop", "a:1").unwrap();
     let refused = watch("shop", "c:1").unwrap_err();
     assert_eq!(refused, WatchError::TooManyConnections { limit: 2 });
-    assert_eq!(refused.category(), "TooManyConnections");
+    assert_eq!(refused.reason(), Reason::TooManyConnections);
     let _other = watch("bank", "c:1").unwrap();
     drop(b);
     let _c = watch("shop", "c:1").unwrap();
@@ -116,7 +117,7 @@ async fn local_addresses_are_refused_unless_they_are_allowed() {
     let refused = strict
         .pool
         .watch(&connection("127.0.0.1:1"), key(), interest("g", t(), 15));
-    assert_eq!(refused.unwrap_err().category(), "InvalidSpec");
+    assert_eq!(refused.unwrap_err().reason(), Reason::InvalidSpec);
     let settings = Settings {
         allow_local_addresses: true,
         ..Settings::default()

@@ -8,7 +8,7 @@ use super::double::{Double, FakeTopic};
 use super::rig::{Rig, committed, ends, interest, member, t};
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{GroupState, Protocol, Snapshot, Topic};
-use crate::kafka::poller::poll::topics::TOPICS_A_CALL;
+use crate::kafka::poller::poll::describe::TOPICS_A_CALL;
 use crate::kafka::pool::Settings;
 
 fn resize(double: &Double, partitions: usize) {

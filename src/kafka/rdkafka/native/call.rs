@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use rdkafka_sys as sys;
 use tokio::sync::oneshot;
 
+use super::options::Options;
 use super::reply::{Found, GroupFailure, Reply};
-use super::values::{Options, PartitionList, c_string};
+use super::values::{PartitionList, c_string};
 use super::{Code, Core, Failure, Handle, off_thread};
 use crate::kafka::model::snapshot::{NodeId, TopicPartition};
 use crate::kafka::reader::{

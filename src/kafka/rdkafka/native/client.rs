@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use rdkafka_sys as sys;
 use zeroize::Zeroizing;
 
-use super::bounds::{Bounded, Reading, Refused};
 use super::config::Config;
+use super::interpose::{Bounded, Reading, Refused};
 use super::values::{MESSAGE, NO_RESOURCES, milliseconds, name_of, numbers, shared, text};
 use super::{Code, Failure};
 use crate::kafka::model::snapshot::NodeId;

@@ -8,7 +8,7 @@ use lagrange_core::intent::servers::is_local_address;
 use rdkafka_sys as sys;
 
 use super::Failure;
-use super::bounds::Bounded;
+use super::interpose::Bounded;
 use super::values::{MESSAGE, c_string, secret_c_string};
 use crate::kafka::connection::secret::Secret;
 
@@ -54,8 +54,8 @@ impl Config {
         )))
     }
 
-    /// Sets the number by which `bounds.c` identifies the client. Callbacks get it too, and ignore
-    /// it.
+    /// Sets the number by which `interpose.c` identifies the client. Callbacks get it too, and
+    /// ignore it.
     pub(super) fn set_opaque(&mut self, bounded: &Bounded) {
         // SAFETY: the configuration is ours and alive; the opaque is a number, never followed.
         unsafe { sys::rd_kafka_conf_set_opaque(self.0.as_ptr(), bounded.opaque()) };

@@ -21,18 +21,19 @@
 //! * The handle ends in this order, on a thread that may block: the pump has ended, io events are
 //!   switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
 //!   can never write into a descriptor that was closed and reused.
-//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`bounds`] has not
-//!   admitted. That relies on functions of librdkafka without a promised interface
-//!   (docs/decisions/0011), which `bounds.c` wraps: our only C code.
+//! * librdkafka starts no thread for a broker, and fills no large buffer, that [`interpose`] has
+//!   not admitted. That relies on functions of librdkafka without a promised interface
+//!   (docs/decisions/0011), which `interpose.c` wraps: our only C code.
 //! * No error number of a broker becomes a Rust enum: a broker newer than the bindings may send one
 //!   that they lack.
 
 #![allow(unsafe_code)]
 
-mod bounds;
 mod call;
 mod client;
 mod config;
+mod interpose;
+mod options;
 mod pump;
 mod queue;
 mod reply;
@@ -50,14 +51,14 @@ use super::bounds::Bounds;
 use crate::kafka::connection::secret::Secret;
 use crate::kafka::token::TokenSource;
 use crate::sync::lock;
-use bounds::Bounded;
 use client::Client;
 use config::Config;
+use interpose::Bounded;
 use pump::{Mail, News, Pump};
 use queue::{Queue, Wake};
 
-pub(super) use bounds::{Refused, Why};
 pub(super) use call::Wanted;
+pub(super) use interpose::{Refused, Why};
 
 /// How long the thread that closes a handle waits for its pump to end. A pump ends at its next
 /// wait; only a runtime that no longer runs anything delays it.

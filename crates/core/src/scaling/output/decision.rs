@@ -240,6 +240,12 @@ pub struct Facts {
     pub nothing_committed: Option<Timestamp>,
     /// Whether the next look should describe the members (KNOW-22).
     pub wants_members: bool,
+    /// Replicas that the load asks for, before any bound.
+    pub asked: Option<i32>,
+    /// A partition whose commit lies past its end.
+    pub past_end: Option<(Arc<str>, i32)>,
+    /// Key and value of a pausing annotation that cannot be interpreted.
+    pub not_understood: Option<(String, String)>,
 }
 
 impl Facts {

@@ -1,6 +1,7 @@
 //! The ordered list of steps that led to a decision, with their numbers, and how each reads.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -227,6 +228,32 @@ impl fmt::Display for Step {
 }
 
 impl Step {
+    /// The replicas that the load asks for, if this step has them.
+    pub(in crate::scaling) fn asked(&self) -> Option<i32> {
+        match self {
+            Self::Demand { replicas, .. } | Self::Load { replicas, .. } => Some(*replicas),
+            _ => None,
+        }
+    }
+
+    /// Whether two steps are the same but for numbers and times.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Said(_) | Self::CommitPastEnd { .. } | Self::NotUnderstood { .. }, _) => {
+                self == other
+            }
+            (Self::Limited { by, .. }, Self::Limited { by: other, .. }) => by == other,
+            (Self::Overdue { what, .. }, Self::Overdue { what: other, .. }) => what == other,
+            (
+                Self::Load { is_measured, .. },
+                Self::Load {
+                    is_measured: other, ..
+                },
+            ) => is_measured == other,
+            _ => mem::discriminant(self) == mem::discriminant(other),
+        }
+    }
+
     /// Why another size than the one that was asked for.
     fn fmt_of_size(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

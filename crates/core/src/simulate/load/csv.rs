@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{Destination, LoadError};
-use crate::text::counted;
+use crate::text::{counted, quoted};
 
 /// Seconds since 1970 are below this until the year 5138; milliseconds since 1970 are above it
 /// since 1973.
@@ -68,7 +68,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
         let written = fields.next().unwrap_or_default();
         let Some(time) = time(written) else {
             let problem = format!(
-                "{written:?} is no time; write seconds, or a date such as 2026-03-01T14:00:00Z"
+                "{} is no time; write seconds, or a date such as 2026-03-01T14:00:00Z",
+                quoted(written)
             );
             return Err(bad(number, &problem));
         };
@@ -129,7 +130,8 @@ fn rate(text: &str) -> Result<Option<f64>, String> {
             "{text} is no rate; write records per second, 0 or more"
         )),
         Err(_) => Err(format!(
-            "{text:?} is no number; write records per second as a plain number such as 1500, without a unit"
+            "{} is no number; write records per second as a plain number such as 1500, without a unit",
+            quoted(text)
         )),
     }
 }

@@ -128,3 +128,13 @@ fn thousands(value: i64) -> String {
     }
     if value < 0 { format!("-{text}") } else { text }
 }
+
+/// A line that fits, or its beginning.
+fn cut(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.trim_end().to_owned();
+    }
+    let mut kept: String = line.chars().take(width.saturating_sub(1)).collect();
+    kept.push('…');
+    kept
+}

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Show, round_up, times};
-use super::table::cut;
-use super::{clock, short};
+use super::{clock, cut, short};
 use crate::simulate::number::{count, nearest, place, real};
 use crate::simulate::{Comparison, Outcome};
 

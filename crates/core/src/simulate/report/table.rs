@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{clock, figures, plot, seconds, short, thousands};
+use super::{clock, cut, figures, plot, seconds, short, thousands};
 use crate::simulate::number::{nearest, real};
 use crate::simulate::{Comparison, Outcome};
 use crate::text::counted;
@@ -238,14 +238,4 @@ fn actions(comparison: &Comparison, outcome: &Outcome, width: usize) -> String {
         );
     }
     text
-}
-
-/// A line that fits, or its beginning.
-pub(super) fn cut(line: &str, width: usize) -> String {
-    if line.chars().count() <= width {
-        return line.trim_end().to_owned();
-    }
-    let mut kept: String = line.chars().take(width.saturating_sub(1)).collect();
-    kept.push('…');
-    kept
 }

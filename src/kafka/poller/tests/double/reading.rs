@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{Double, Login, Mood, World};
 use crate::kafka::connection::Connection;
 use crate::kafka::connection::security::Sasl;
-use crate::kafka::model::error::ReadError;
+use crate::kafka::model::error::{ReadError, Resource};
 use crate::kafka::model::snapshot::{
     EndAt, GroupState, Known, NodeId, Offset, Protocol, TopicPartition,
 };
@@ -69,8 +69,8 @@ impl ClusterReader for Double {
                 .iter()
                 .filter(|(_, group)| group.listed.contains(&on.0))
                 .filter(|(id, _)| {
-                    let group = format!("group {id}");
-                    world.may_describe(&self.1, &group).is_ok()
+                    let group = Resource::Group(id.as_str().into());
+                    world.may_describe(&self.1, group).is_ok()
                 });
             let listed = listed.map(|(id, group)| ListedGroup {
                 id: id.as_str().into(),
@@ -114,8 +114,8 @@ impl ClusterReader for Double {
                 .topics
                 .keys()
                 .filter(|name| {
-                    let topic = format!("topic {name}");
-                    world.may_describe(&self.1, &topic).is_ok()
+                    let topic = Resource::Topic(name.as_str().into());
+                    world.may_describe(&self.1, topic).is_ok()
                 })
                 .map(|name| name.as_str().into())
                 .collect())
@@ -130,7 +130,7 @@ impl ClusterReader for Double {
     ) -> BoxFuture<'a, Known<DescribedTopics>> {
         let answer = move |world: &World| {
             let topics = names.iter().map(|name| {
-                let allowed = world.may_describe(&self.1, &format!("topic {name}"));
+                let allowed = world.may_describe(&self.1, Resource::Topic(Arc::clone(name)));
                 let find = |()| match world.topics.get(&**name) {
                     Some(_) if world.undescribed.contains(&**name) => {
                         Err(ReadError::Other("not now".to_owned()))

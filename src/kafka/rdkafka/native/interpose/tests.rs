@@ -1,5 +1,5 @@
 use super::*;
-use crate::kafka::rdkafka::reader::LARGEST_ANSWER;
+use crate::kafka::rdkafka::bounds::LARGEST_ANSWER;
 
 const BOUNDS: Bounds = Bounds {
     brokers_per_cluster: 20,

@@ -1,8 +1,8 @@
 /*
  * Wraps a few functions of librdkafka that other files of librdkafka call (the linker's --wrap,
- * see build.rs), and asks bounds.rs whether they may continue. Whatever a Kafka cluster answers,
- * librdkafka then neither starts more threads nor holds more of its answers than bounds.rs allows.
- * Why: docs/decisions/0011.
+ * see build.rs), and asks interpose.rs whether they may continue. Whatever a Kafka cluster answers,
+ * librdkafka then neither starts more threads nor holds more of its answers than interpose.rs
+ * allows. Why: docs/decisions/0011.
  *
  * Every function here has the type of the function that it wraps, by __typeof__ and librdkafka's
  * own headers. If a new librdkafka declares one of them differently, or changes the layout of what
@@ -36,8 +36,8 @@ WRAPPED(rd_kafka_transport_framed_recv);
 WRAPPED(rd_kafka_transport_recv);
 WRAPPED(thrd_create);
 
-/* What bounds.rs decides. A client is identified by its opaque, which is a number. Clients of other
- * code have a pointer there, or nothing, and are not limited. */
+/* What interpose.rs decides. A client is identified by its opaque, which is a number. Clients of
+ * other code have a pointer there, or nothing, and are not limited. */
 extern _Bool lagrange_admit_broker(void *client, int32_t id);
 extern void lagrange_broker_not_added(void *client, _Bool for_want_of_a_thread);
 extern void lagrange_thread_begins(void);

@@ -1,4 +1,4 @@
-//! Decides which brokers and which answers librdkafka may accept. `bounds.c` asks here from
+//! Decides which brokers and which answers librdkafka may accept. `interpose.c` asks here from
 //! librdkafka's own threads. A client is identified by its opaque, which is a number. Clients that
 //! were not opened by `native` are not limited.
 
@@ -21,7 +21,7 @@ const FEW_BROKERS: usize = 16;
 /// An answer of up to this many bytes is received without a check. Each connection may hold one.
 const UNBOUNDED_FRAME: usize = 16 << 10;
 
-/// Kinds of answers, for `bounds.c`: the API key of the request, or one of these.
+/// Kinds of answers, for `interpose.c`: the API key of the request, or one of these.
 const UNSOLICITED: c_int = -1;
 const ALL_TOPICS: c_int = -2;
 
@@ -353,11 +353,11 @@ impl Drop for Reading {
 }
 
 unsafe extern "C" {
-    /// Whether librdkafka's calls go through `bounds.c`.
+    /// Whether librdkafka's calls go through `interpose.c`.
     fn lagrange_is_bounded() -> bool;
 }
 
-// The functions that `bounds.c` calls. Pointers are numbers here and are never followed. Nothing
+// The functions that `interpose.c` calls. Pointers are numbers here and are never followed. Nothing
 // here can panic while it holds the lock.
 
 #[unsafe(no_mangle)]
