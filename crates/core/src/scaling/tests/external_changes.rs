@@ -137,3 +137,53 @@ fn an_action_whose_outcome_nobody_knows_counts_as_one() {
     assert_eq!(world.until_action(60), Some((1, 6)));
     assert!(world.now.duration_since(acted) >= secs(30));
 }
+
+#[test]
+fn a_dry_run_beside_an_autoscaler_is_no_contest() {
+    let mut world = World::new(24, 4).lag(4000);
+    world.policy.dry_run = true;
+    world.look();
+    for size in [5, 6, 7, 8] {
+        world.resize(size);
+        assert_ne!(hold(&world.after(5)), Some(HoldReason::TargetContested));
+    }
+}
+
+#[test]
+fn another_target_of_another_size_is_nobodys_change() {
+    let mut world = World::new(6, 5);
+    world.look();
+    world.policy.subject = 2;
+    world.resize(2);
+    assert_eq!(world.look().notices, []);
+    assert_eq!(world.state.memory.external, []);
+}
+
+#[test]
+fn a_pause_that_comes_and_goes_does_not_switch_on_what_is_off_by_hand() {
+    let mut world = World::new(6, 2);
+    world.look();
+    world.resize(0);
+    world.look();
+    world.policy.brake.pause = Some(Pause::At(3));
+    world.look();
+    world.policy.brake.pause = None;
+    for _ in 0..60 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+    }
+}
+
+#[test]
+fn a_new_resource_takes_over_what_was_really_there() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.look();
+    let decision = world.look();
+    let Verdict::Scale { from, to, .. } = decision.verdict else {
+        panic!("{decision:#?}")
+    };
+    world.state.memory = world.state.memory.begin(from, to, world.now).unknown();
+    // It was never done, and that is known by now.
+    world.after(11);
+    world.state = State::after_restart(world.state.memory.inherit());
+    assert_eq!(world.look().notices, []);
+}
