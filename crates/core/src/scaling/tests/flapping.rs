@@ -4,7 +4,7 @@ use super::*;
 use crate::scaling::tests::plant::Plant;
 
 #[test]
-fn heavy_partitions_that_an_assignor_put_together_are_helped_and_not_once_an_hour_more() {
+fn heavy_partitions_on_one_consumer_are_relieved_with_few_actions() {
     let mut plant = Plant::new(24, 6, 0);
     plant.world.hands_out = HandsOut::InBlocks;
     // By turns three consumers would do; in blocks the first one has all three.
@@ -22,7 +22,7 @@ fn heavy_partitions_that_an_assignor_put_together_are_helped_and_not_once_an_hou
 }
 
 #[test]
-fn a_load_that_swings_makes_the_next_falls_dearer() {
+fn a_swinging_load_makes_scale_downs_rarer() {
     let mut plant = Plant::new(24, 12, 1800);
     plant.world.assignor = Some(Assignor::Range);
     let mut actions = Vec::new();

@@ -6,7 +6,7 @@ use super::*;
 use crate::scaling::output::decision::ScaleReason;
 use crate::scaling::tests::plant::Plant;
 
-/// The scale-ups that were found to have brought nothing, in so many looks.
+/// The actions of this many polls that undo an ineffective scale-up.
 fn in_vain(plant: &mut Plant, looks: usize) -> Vec<(i32, i32)> {
     let decisions = (0..looks).map(|_| plant.look().verdict);
     let vain = decisions.filter_map(|verdict| match verdict {
@@ -21,7 +21,7 @@ fn in_vain(plant: &mut Plant, looks: usize) -> Vec<(i32, i32)> {
 }
 
 #[test]
-fn rises_of_which_the_first_ones_helped_are_taken_back_no_further_than_that() {
+fn only_the_scale_ups_that_did_not_help_are_undone() {
     let mut plant = Plant::new(24, 2, 300);
     plant.run(40);
     plant.shared = Some(700);
@@ -33,9 +33,9 @@ fn rises_of_which_the_first_ones_helped_are_taken_back_no_further_than_that() {
 }
 
 #[rstest]
-#[case::and_was_followed_by_a_fall(8, 1300, 1300)]
-#[case::and_that_nothing_followed(6, 900, 1900)]
-fn a_rise_that_worked_is_not_found_in_vain_an_hour_later(
+#[case::and_was_followed_by_a_scale_down(8, 1300, 1300)]
+#[case::and_was_the_last_action(6, 900, 1900)]
+fn a_scale_up_that_worked_is_not_called_ineffective_an_hour_later(
     #[case] replicas: i32,
     #[case] before: i64,
     #[case] after: i64,
@@ -51,7 +51,7 @@ fn a_rise_that_worked_is_not_found_in_vain_an_hour_later(
 }
 
 #[test]
-fn consumers_that_have_worked_their_part_off_do_not_make_a_rise_look_vain() {
+fn consumers_without_a_backlog_do_not_make_a_scale_up_ineffective() {
     let mut plant = Plant::new(8, 4, 0);
     plant.world.policy.max = Some(4);
     // Four consumers have a heavy and a light partition each, and do not keep up. Of eight, those

@@ -5,7 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::scaling::input::policy::Pause;
 
-/// A topic that the group is assigned and that the user did not name.
+/// Adds a topic that the group is assigned and that the user did not name.
 fn with_unnamed(world: &World, partitions: usize) -> Observation {
     let mut observation = world.observation();
     if let Ok(look) = &mut observation.look
@@ -33,7 +33,7 @@ fn with_unnamed(world: &World, partitions: usize) -> Observation {
 #[rstest]
 #[case(GroupState::Empty)]
 #[case(GroupState::Rebalancing)]
-fn a_limit_seen_while_assignments_are_hidden_brings_nobody_down(#[case] hidden: GroupState) {
+fn a_limit_read_while_assignments_are_hidden_causes_no_scale_down(#[case] hidden: GroupState) {
     let mut world = World::new(4, 12);
     let mut state = State::default();
     for look in 0..200 {
@@ -50,7 +50,7 @@ fn a_limit_seen_while_assignments_are_hidden_brings_nobody_down(#[case] hidden: 
 }
 
 #[test]
-fn a_limit_that_is_not_certain_takes_nothing_from_max_or_from_a_pause() {
+fn an_uncertain_limit_lowers_neither_max_replicas_nor_a_pause() {
     let both = |world: &World| {
         let mut observation = world.observation();
         if let Ok(look) = &mut observation.look {
@@ -85,7 +85,7 @@ fn a_limit_that_is_not_certain_takes_nothing_from_max_or_from_a_pause() {
 }
 
 #[test]
-fn a_limit_of_before_brings_nobody_down_while_the_present_one_is_hidden_by_a_rebalance() {
+fn an_outdated_limit_causes_no_scale_down_during_a_rebalance() {
     let mut world = World::new(9, 17);
     world.policy.min = 17;
     world.look();

@@ -5,7 +5,7 @@ use crate::scaling::output::decision::ScaleReason;
 use crate::scaling::tests::plant::Plant;
 
 #[test]
-fn owners_from_before_an_action_show_no_capacity() {
+fn assignments_from_before_an_action_measure_no_capacity() {
     let mut plant = Plant::new(24, 4, 700);
     plant.world.policy.max = Some(12);
     plant.run(40);
@@ -20,7 +20,7 @@ fn owners_from_before_an_action_show_no_capacity() {
 }
 
 #[test]
-fn what_lies_between_two_commits_is_no_growth_of_the_delay() {
+fn records_between_two_commits_do_not_grow_the_delay() {
     let mut plant = Plant::new(24, 8, 0);
     plant.world.policy.objective = Objective::MaxDelay(secs(20));
     plant.commits = 7;
@@ -34,7 +34,7 @@ fn what_lies_between_two_commits_is_no_growth_of_the_delay() {
 }
 
 #[test]
-fn evidence_from_before_an_edited_objective_brings_nobody_down() {
+fn a_window_from_before_an_edited_objective_causes_no_scale_down() {
     let mut world = World::new(6, 6);
     for _ in 0..7 {
         world.look();

@@ -8,9 +8,7 @@ use crate::scaling::tests::plant::Plant;
 #[rstest]
 #[case(12)]
 #[case(24)]
-fn a_probe_that_is_undone_before_it_could_be_judged_is_not_made_again_each_ten_minutes(
-    #[case] replicas: i32,
-) {
+fn an_undone_probe_is_not_repeated_every_ten_minutes(#[case] replicas: i32) {
     let mut plant = Plant::new(24, replicas, 1500);
     plant.commits = 60;
     let actions = plant.run(960);
@@ -19,7 +17,7 @@ fn a_probe_that_is_undone_before_it_could_be_judged_is_not_made_again_each_ten_m
 }
 
 #[test]
-fn consumers_that_have_become_faster_unseen_are_tried_the_next_day() {
+fn a_smaller_size_is_tried_the_next_day_although_nothing_shows_faster_consumers() {
     let mut plant = Plant::new(24, 4, 1300);
     plant.able = 100;
     plant.run(60);

@@ -7,7 +7,7 @@ use crate::scaling::input::policy::Fallback;
 use crate::scaling::output::decision::Notice;
 
 #[test]
-fn a_look_from_before_the_action_shows_nothing_settled() {
+fn a_poll_that_began_before_the_action_settles_nothing() {
     let mut world = World::new(6, 6);
     assert_eq!(world.until_action(40), Some((6, 3)));
     // The workload is quicker than the next look.
@@ -28,7 +28,7 @@ fn a_look_from_before_the_action_shows_nothing_settled() {
 }
 
 #[test]
-fn the_fallback_waits_for_a_rebalance_that_is_seen_and_for_what_is_in_flight() {
+fn the_fallback_waits_for_a_rebalance_and_for_an_unsettled_action() {
     let mut world = World::new(12, 2);
     world.policy.fallback = Some(Fallback {
         replicas: 6,
@@ -60,9 +60,7 @@ fn the_fallback_waits_for_a_rebalance_that_is_seen_and_for_what_is_in_flight() {
 #[rstest]
 #[case(false)]
 #[case(true)]
-fn members_that_leave_are_waited_for_whether_they_say_so_or_their_session_ends(
-    #[case] is_static: bool,
-) {
+fn leaving_members_are_waited_for_dynamic_or_static(#[case] is_static: bool) {
     let mut world = World::new(6, 6);
     world.static_members = is_static;
     assert_eq!(world.until_action(40), Some((6, 3)));

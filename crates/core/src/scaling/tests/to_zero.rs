@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn one_record_that_takes_long_is_not_slept_through() {
+fn a_group_that_works_on_one_long_record_is_not_scaled_to_zero() {
     let mut world = World::new(2, 1);
     world.policy.min = 0;
     world.partitions[0] = Partition {
@@ -15,7 +15,7 @@ fn one_record_that_takes_long_is_not_slept_through() {
 }
 
 #[test]
-fn a_target_found_asleep_wakes_for_what_comes_though_nothing_was_ever_committed() {
+fn a_target_at_zero_wakes_for_new_records_without_any_commit() {
     let mut world = World::new(2, 0);
     world.policy.min = 0;
     for p in &mut world.partitions {
@@ -36,7 +36,7 @@ fn a_target_found_asleep_wakes_for_what_comes_though_nothing_was_ever_committed(
 }
 
 #[test]
-fn a_topic_recreated_while_asleep_wakes_with_its_first_record() {
+fn a_topic_recreated_while_at_zero_wakes_with_its_first_record() {
     let mut world = World::new(2, 1);
     world.policy.min = 0;
     world.flow(2000, 2000);
@@ -55,7 +55,7 @@ fn a_topic_recreated_while_asleep_wakes_with_its_first_record() {
 }
 
 #[test]
-fn an_edited_objective_does_not_make_a_sleeper_forget_where_it_fell_asleep() {
+fn an_edited_objective_keeps_the_offsets_at_which_the_group_went_to_zero() {
     let mut world = World::new(2, 1);
     world.policy.min = 0;
     world.flow(20, 20);
@@ -70,7 +70,7 @@ fn an_edited_objective_does_not_make_a_sleeper_forget_where_it_fell_asleep() {
 }
 
 #[test]
-fn a_lasting_remainder_wakes_nobody_when_a_partition_cannot_be_read() {
+fn a_known_remainder_does_not_wake_the_group_while_a_partition_is_unreadable() {
     let mut world = World::new(2, 1);
     world.policy.min = 0;
     world.policy.may_hold_markers = true;

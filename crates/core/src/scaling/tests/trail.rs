@@ -1,9 +1,9 @@
-//! What the trail tells a user to check.
+//! What the trail asks a user to check.
 
 use super::*;
 
 #[test]
-fn markers_that_are_taken_for_work_say_which_setting_tells_them_apart() {
+fn the_trail_names_the_setting_that_tells_markers_from_records() {
     let mut world = World::new(6, 2);
     world.policy.objective = Objective::MaxDelay(secs(60));
     world.flow(600, 600);
@@ -17,7 +17,7 @@ fn markers_that_are_taken_for_work_say_which_setting_tells_them_apart() {
 }
 
 #[test]
-fn a_late_group_that_has_committed_nothing_says_so() {
+fn the_trail_reports_a_late_group_without_commits() {
     let mut world = World::new(6, 2);
     world.policy.objective = Objective::MaxDelay(secs(60));
     let told = (0..8).map(|_| {

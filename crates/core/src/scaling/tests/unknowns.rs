@@ -183,7 +183,7 @@ fn a_changed_subject_forgets_what_was_measured_and_keeps_the_last_action() {
 }
 
 #[test]
-fn what_is_not_read_has_not_grown_late_by_that() {
+fn an_unreadable_partition_adds_no_delay() {
     let mut plant = Plant::new(24, 8, 1200);
     plant.run(20);
     let known = plant.world.partitions[7].log_end;
