@@ -1,4 +1,4 @@
-//! Chart, definitions, image and versions say the same: what is written twice is compared.
+//! Chart, definitions, image and versions agree: everything that is written twice is compared.
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::helm::{ROOT, file, objects, only, template};
 
-/// Names of the files in a directory of the repository.
+/// The names of the files in a directory of the repository.
 fn definitions(directory: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
     entries
@@ -15,8 +15,8 @@ fn definitions(directory: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// A packaged chart cannot reach out of its directory, and not every way to deliver charts follows
-/// symbolic links: hence copies. `make crds`, or UPDATE=1, makes them.
+/// The chart has copies, because a packaged chart cannot read outside of its directory and not
+/// every way to deliver charts follows symbolic links. `make crds` or UPDATE=1 writes them.
 #[test]
 fn chart_brings_the_committed_definitions() {
     let names = definitions("crds");
@@ -36,7 +36,7 @@ fn chart_brings_the_committed_definitions() {
             file(&format!("crds/{name}")) == file(&format!("charts/lagrange/files/crds/{name}"));
         assert!(
             same,
-            "charts/lagrange/files/crds/{name} is not crds/{name}: run `make crds`"
+            "charts/lagrange/files/crds/{name} differs from crds/{name}: run `make crds`"
         );
     }
 }
@@ -44,7 +44,7 @@ fn chart_brings_the_committed_definitions() {
 #[rstest]
 #[case("", Some("keep"))]
 #[case("crds: {keep: false}", None)]
-fn rendering_changes_nothing_in_a_definition_but_whether_it_stays(
+fn rendering_changes_only_the_keep_annotation_of_a_definition(
     #[case] values: &str,
     #[case] policy: Option<&str>,
 ) {
@@ -82,7 +82,7 @@ fn chart_image_and_crate_have_one_version() {
 }
 
 #[test]
-fn image_is_built_by_the_toolchain_of_the_repository_on_the_debian_it_runs_on() {
+fn the_image_is_built_with_the_repositorys_toolchain_on_the_debian_that_it_runs_on() {
     let toolchain = file("rust-toolchain.toml");
     let channel = toolchain
         .lines()
@@ -103,7 +103,7 @@ fn image_is_built_by_the_toolchain_of_the_repository_on_the_debian_it_runs_on() 
     );
 }
 
-/// A release that uses the OpenSSL of the machine it was built on does not start in the image.
+/// A release that is linked to the OpenSSL of the build machine does not start in the image.
 #[test]
 fn releases_are_built_with_their_own_openssl() {
     for (path, command) in [
@@ -120,10 +120,10 @@ fn releases_are_built_with_their_own_openssl() {
     }
 }
 
-/// Cargo looks for every file that a manifest names before it builds anything: only then does it
-/// miss a binary that there is not.
+/// Cargo first looks for every file that the manifests name. Only if all exist does it report that
+/// the binary `none-such` is missing.
 #[test]
-fn image_build_gets_all_that_cargo_looks_for() {
+fn the_image_build_has_every_file_that_cargo_needs() {
     let context = tempfile::tempdir().unwrap();
     for line in file(".dockerignore").lines() {
         if let Some(path) = line.strip_prefix('!') {
@@ -147,9 +147,10 @@ fn image_build_gets_all_that_cargo_looks_for() {
     assert!(said.contains("no bin target named `none-such`"), "{said}");
 }
 
-/// Sources that include what .dockerignore keeps out would build everywhere but in the image.
+/// Sources that include a file that .dockerignore excludes would build everywhere except in the
+/// image.
 #[test]
-fn sources_include_only_what_the_image_build_gets() {
+fn sources_include_only_files_that_the_image_build_has() {
     let output = Command::new("grep")
         .args(["-rnE", r"include_(str|bytes)!\(.*\.\./\.\."])
         .arg(format!("{ROOT}/src"))

@@ -1,4 +1,4 @@
-//! Runs Helm on the chart. Holds nothing that is tested.
+//! Runs Helm on the chart.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,10 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-/// The repository.
+/// The root of the repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Built or found once per run of the tests.
+/// Built or found once per test run.
 static HELM: LazyLock<PathBuf> = LazyLock::new(|| {
     let script = Path::new(ROOT).join("tests/env/kubernetes/kube.sh");
     let output = Command::new(script).arg("bin").output().unwrap();
@@ -20,18 +20,18 @@ static HELM: LazyLock<PathBuf> = LazyLock::new(|| {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).join("helm")
 });
 
-/// Path of the chart.
+/// The path of the chart.
 pub(crate) fn chart() -> PathBuf {
     Path::new(ROOT).join("charts/lagrange")
 }
 
-/// Text of a file of the repository.
+/// The text of a file of the repository.
 pub(crate) fn file(path: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join(path))
         .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Runs Helm away from any configuration of this machine.
+/// Runs Helm without the configuration of this machine.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
     Command::new(HELM.as_path())
@@ -44,18 +44,18 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What `helm template` makes of these values (YAML), for a release `lagrange` in
+/// The output of `helm template` with these values (YAML), for a release `lagrange` in
 /// `lagrange-system`.
 pub(crate) fn template(values: &str) -> Result<String, String> {
     template_of(&chart(), values)
 }
 
-/// The same from another copy of the chart.
+/// The same for another copy of the chart.
 pub(crate) fn template_of(chart: &Path, values: &str) -> Result<String, String> {
     on_release(chart, &["template", "lagrange"], values)
 }
 
-/// What `helm install` says to the user.
+/// The notes that `helm install` prints.
 pub(crate) fn notes(values: &str) -> String {
     let said = on_release(
         &chart(),
@@ -84,8 +84,7 @@ fn on_release(chart: &Path, command: &[&str], values: &str) -> Result<String, St
     }
 }
 
-/// The documents of a rendered chart as they are written, without the line that names their
-/// template.
+/// The documents of a rendered chart as text, without the line that names their template.
 pub(crate) fn documents(rendered: &str) -> Vec<String> {
     let written = |document: &str| {
         let lines = document
@@ -100,7 +99,7 @@ pub(crate) fn documents(rendered: &str) -> Vec<String> {
         .collect()
 }
 
-/// The same as data.
+/// The documents of a rendered chart as data.
 pub(crate) fn objects(rendered: &str) -> Vec<Value> {
     let read = |document: &String| {
         serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"))

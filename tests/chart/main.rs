@@ -1,10 +1,9 @@
-//! The Helm chart, rendered by Helm and read: what a release would create, what is refused, and
-//! whether chart, operator and documents say the same.
+//! The Helm chart, rendered by Helm: what a release creates, which values are refused, and whether
+//! chart, operator and documents agree.
 //!
-//! Needs Helm from `tests/env` and no cluster. Texts that come from elsewhere are renewed by
-//! UPDATE=1.
+//! Needs Helm from `tests/env`, but no cluster. UPDATE=1 rewrites the generated texts.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but only inside of test functions.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! The chart's limit of memory follows from what the operator lets itself be made to hold.
+//! The chart's memory limit follows from the operator's own limits on what it holds.
 
 use crate::helm::file;
 use lagrange::kafka::budget::{Budget, PARTITION, THREAD};
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
 
-/// What is not bounded by a number that the code has: measured, and rounded up.
+// MiB that no number in the code bounds: measured and rounded up.
 const PROCESS: u64 = 30;
 const OBJECTS: u64 = 30;
 
 #[test]
-fn the_limit_of_memory_holds_all_that_is_bounded_at_once_and_the_documentation_says_so() {
+fn the_memory_limit_is_above_the_sum_of_all_bounds_and_the_page_has_the_sum() {
     let values: Value = serde_saphyr::from_str(&file("charts/lagrange/values.yaml")).unwrap();
     let limit = values["resources"]["limits"]["memory"].as_str().unwrap();
     let limit: u64 = limit.strip_suffix("Mi").unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! Chart and operator say the same: flags, their defaults, metrics.
+//! Chart and operator agree on flags, their defaults, and metrics.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -10,7 +10,7 @@ use rstest::rstest;
 
 const MONITORING: &str = "metrics: {prometheusRule: {enabled: true}}";
 
-/// The operator's flags, by its own help.
+/// The operator's flags, from its help.
 fn flags() -> BTreeSet<String> {
     let help = Command::new(env!("CARGO_BIN_EXE_lagrange"))
         .args(["run", "--help"])
@@ -45,8 +45,8 @@ fn arguments(values: &str) -> Vec<String> {
 
 #[test]
 fn every_flag_of_the_operator_has_a_value() {
-    // A Pod has a ServiceAccount, its memory is what resources.limits says, help is for people, and
-    // a recording is made for a while: by extraArgs and a volume.
+    // Without a value: a Pod has a ServiceAccount instead of a kubeconfig, resources.limits sets
+    // its memory, help is for people, and a recording is temporary, with extraArgs and a volume.
     let mut expected = flags();
     assert!(expected.len() > 5);
     for without in [
@@ -67,12 +67,12 @@ fn every_flag_of_the_operator_has_a_value() {
     assert_eq!(given, expected);
 }
 
-/// Exit code 2 would be a mistake in the arguments; 1 is the kubeconfig that is not there.
+/// Exit code 2 would be a mistake in the arguments; 1 is the missing kubeconfig.
 #[rstest]
 #[case("")]
 #[case("watchNamespaces: [kafka, shop]")]
 #[case(EVERYTHING)]
-fn operator_takes_the_arguments(#[case] values: &str) {
+fn the_operator_accepts_the_arguments(#[case] values: &str) {
     let mut operator = Command::new(env!("CARGO_BIN_EXE_lagrange"));
     operator
         .args(arguments(values))
@@ -84,7 +84,7 @@ fn operator_takes_the_arguments(#[case] values: &str) {
 }
 
 #[test]
-fn defaults_are_the_operators_own() {
+fn the_charts_defaults_are_those_of_the_operator() {
     let help = Command::new(env!("CARGO_BIN_EXE_lagrange"))
         .args(["run", "--help"])
         .output()
@@ -94,7 +94,7 @@ fn defaults_are_the_operators_own() {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    // The log goes to a machine here, to a person there.
+    // The chart's log is for machines, the default is for people.
     for argument in arguments("")
         .iter()
         .skip(1)
@@ -110,9 +110,9 @@ fn defaults_are_the_operators_own() {
     }
 }
 
-/// A metric that is renamed would leave an alert that never fires (TELL-32).
+/// An alert on a metric that was renamed would never fire (TELL-32).
 #[test]
-fn alerts_use_metrics_that_there_are() {
+fn alerts_use_existing_metrics() {
     let metrics = exposition();
     let rule = only(&template(MONITORING).unwrap(), "PrometheusRule");
     let alerts = rule["spec"]["groups"][0]["rules"]
@@ -138,9 +138,9 @@ fn alerts_use_metrics_that_there_are() {
     assert!(used > 5);
 }
 
-/// What an operator's page says to look at, there is.
+/// The operations page names no metric and no alert that does not exist.
 #[test]
-fn the_page_for_those_who_run_it_names_every_alert_and_metrics_that_there_are() {
+fn the_operations_page_names_every_alert_and_only_existing_metrics() {
     let page = file("docs/operations.md");
     let words = |start: &str| -> BTreeSet<String> {
         let names = page.split('`').filter(|word| word.starts_with(start));
@@ -164,7 +164,7 @@ fn the_page_for_those_who_run_it_names_every_alert_and_metrics_that_there_are() 
 }
 
 #[test]
-fn every_alert_says_why_it_is_there_and_what_to_do() {
+fn every_alert_has_a_reason_a_severity_and_a_description() {
     let rendered = template(MONITORING).unwrap();
     let lines: Vec<_> = rendered.lines().collect();
     for (index, line) in lines
@@ -190,7 +190,7 @@ fn every_alert_says_why_it_is_there_and_what_to_do() {
     }
 }
 
-/// `/metrics` with a number in every series.
+/// The text of `/metrics` with a value in every series.
 fn exposition() -> String {
     use std::time::Duration;
 

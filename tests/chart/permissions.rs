@@ -1,5 +1,5 @@
-//! What the operator may do: as little as its calls need, each rule with its reason. That it is
-//! enough is shown on a real node (tests/e2e_chart).
+//! The operator's permissions: no more than its calls need, each rule with a reason.
+//! tests/e2e_chart shows on a real node that they are enough.
 
 use rstest::rstest;
 use serde_json::Value;
@@ -40,7 +40,7 @@ const TARGETS: &str = "scaleTargets: [{group: argoproj.io, resource: rollouts}, 
 #[case(TARGETS)]
 #[case("rbac: {aggregate: true}")]
 #[case("secrets: {namespaces: [kafka]}")]
-fn every_rule_says_why_it_is_there(#[case] values: &str) {
+fn every_rule_has_a_reason(#[case] values: &str) {
     let mut seen = 0;
     for role in documents(&template(values).unwrap()) {
         if !KINDS
@@ -70,7 +70,7 @@ fn every_rule_says_why_it_is_there(#[case] values: &str) {
 #[case("")]
 #[case("watchNamespaces: [shop]")]
 #[case(TARGETS)]
-fn nothing_is_granted_by_wildcard_or_that_could_be_turned_into_more(#[case] values: &str) {
+fn no_rule_has_a_wildcard_or_allows_escalation(#[case] values: &str) {
     for rule in rules(values) {
         let all = [
             words(&rule, "apiGroups"),
@@ -88,7 +88,7 @@ fn nothing_is_granted_by_wildcard_or_that_could_be_turned_into_more(#[case] valu
             let writes = verbs
                 .iter()
                 .any(|verb| !["get", "list", "watch"].contains(verb));
-            // Only what the operator says (status, events) and what it sets (replicas).
+            // Only what the operator reports (status, events) and what it sets (replicas).
             assert!(
                 !writes
                     || resource.ends_with("/status")
@@ -102,7 +102,7 @@ fn nothing_is_granted_by_wildcard_or_that_could_be_turned_into_more(#[case] valu
 
 /// SAFE-35.
 #[test]
-fn a_scale_target_adds_itself_its_scale_and_pods_and_nothing_else() {
+fn a_scale_target_adds_rules_only_for_itself_its_scale_and_pods() {
     let default = rules("");
     let added: Vec<_> = rules(TARGETS)
         .into_iter()
@@ -129,9 +129,9 @@ fn a_scale_target_adds_itself_its_scale_and_pods_and_nothing_else() {
     }));
 }
 
-/// Namespaces are not in any namespace, so that nobody can be allowed to read some.
+/// Namespaces are cluster-wide objects, so no Role can allow to read them.
 #[test]
-fn watched_namespaces_get_the_same_rules_but_namespaces_and_nothing_is_cluster_wide() {
+fn watched_namespaces_get_the_same_rules_without_cluster_wide_ones() {
     let everywhere = rules("");
     let values = "watchNamespaces: [kafka, shop]";
     let each = rules(values);
@@ -151,9 +151,9 @@ fn watched_namespaces_get_the_same_rules_but_namespaces_and_nothing_is_cluster_w
     }
 }
 
-/// A list means these and no other: not one more by a role for the whole cluster.
+/// Only the listed namespaces: no ClusterRole adds others.
 #[test]
-fn secrets_may_be_read_in_the_named_namespaces_alone() {
+fn secrets_may_be_read_only_in_the_listed_namespaces() {
     let namespaces = |values: &str| -> Vec<(String, String)> {
         let roles = objects(&template(values).unwrap()).into_iter();
         roles

@@ -1,21 +1,21 @@
-//! Values that are refused, and the words that the user gets. A value that is silently ignored
-//! would be a defect.
+//! Values that are refused, and the messages that users get. To ignore a value silently would be a
+//! defect.
 
 use std::fmt::Write as _;
 
 use crate::helm::template;
 
 const REFUSED: &[&str] = &[
-    // Misspelt, or nothing of the chart's.
+    // Misspelt, or not a value of the chart.
     "watchNamespace: [shop]",
     "image: {version: 1.0.0}",
     "replicas: 2",
-    // More than one kind to scale, or not what kubectl api-resources says.
+    // More than one kind to scale, or not a name from kubectl api-resources.
     "scaleTargets: [{group: \"*\", resource: \"*\"}]",
     "scaleTargets: [{group: argoproj.io, resource: rollouts/scale}]",
     "scaleTargets: [{group: argoproj.io, resource: Rollout}]",
     "scaleTargets: [{resource: rollouts}]",
-    // Namespaces by pattern, or not as a list.
+    // Namespaces as a pattern, or not as a list.
     "watchNamespaces: [\"team-*\"]",
     "watchNamespaces: [\"\"]",
     "watchNamespaces: [shop, shop]",
@@ -23,10 +23,10 @@ const REFUSED: &[&str] = &[
     "secrets: {namespaces: [\"*\"]}",
     "ambientIdentity: {namespaces: [\"*\"]}",
     "extraVolumes: [{secret: {secretName: keytab}}]",
-    // Secrets that no resource could use, and kinds that the policy could not tell.
+    // Secrets that no resource could use, and kinds that the policy could not recognize.
     "{watchNamespaces: [shop], secrets: {namespaces: [kafka]}}",
     "{admissionPolicy: {enabled: true}, scaleTargets: [{group: argoproj.io, resource: rollouts}]}",
-    // Not what the operator would understand.
+    // Values that the operator would not accept.
     "kafka: {timeout: 2}",
     "kafka: {inlinePollInterval: fast}",
     "kafka: {inlineConnections: \"false\"}",
@@ -57,14 +57,14 @@ fn refusals_say_which_value_and_why() {
         let mut lines: Vec<_> = lines
             .filter(|line| !noise.contains(line) && !line.starts_with("Error: values don't meet"))
             .collect();
-        // Helm has no order of its own.
+        // Helm prints the errors in no fixed order.
         lines.sort_unstable();
         writeln!(all, "{values}\n    {}", lines.join("\n    ")).unwrap();
     }
     insta::assert_snapshot!(all);
 }
 
-/// A parent chart hands `global` to all of its charts.
+/// A parent chart passes `global` to all of its charts.
 #[test]
 fn values_of_a_parent_chart_are_accepted() {
     assert_eq!(

@@ -1,12 +1,12 @@
-//! What a release creates, for a table of values. Snapshots show what differs from the default
-//! values, which stand in full.
+//! What a release creates, for a table of values. One snapshot has the default values in full, the
+//! others only the differences.
 
 use rstest::rstest;
 use serde_json::json;
 
 use crate::helm::{chart, documents, notes, objects, only, run, template, template_of};
 
-/// Every value that is not an object, changed.
+/// Every value of the chart, most of them changed.
 pub(crate) const EVERYTHING: &str = include_str!("everything.yaml");
 
 const WATCH_NAMESPACES: &str = "watchNamespaces: [kafka, shop]";
@@ -24,7 +24,7 @@ networkPolicy:
   extraEgress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 9196}]}]
 ";
 
-/// A definition is only named: it has a test of its own.
+/// Cuts a definition to its head, because another test checks it.
 fn shown(document: &str) -> String {
     match document.split_once("\nspec:") {
         Some((head, _)) if document.contains("\nkind: CustomResourceDefinition\n") => {
@@ -34,7 +34,7 @@ fn shown(document: &str) -> String {
     }
 }
 
-/// A line by which a reader finds a document.
+/// A line that identifies a document.
 fn title(document: &str) -> String {
     let object: serde_json::Value = serde_saphyr::from_str(document).unwrap();
     let name = |key: &str| {
@@ -82,7 +82,7 @@ fn default_values() {
 )]
 #[case("names", "{nameOverride: sizer, watchNamespaces: [shop]}")]
 #[case("everything", EVERYTHING)]
-fn values_change_what_they_name(#[case] name: &str, #[case] values: &str) {
+fn values_change_only_their_objects(#[case] name: &str, #[case] values: &str) {
     let default = documents(&template("").unwrap());
     let changed = documents(&template(values).unwrap());
     let kept: Vec<_> = changed.iter().map(|document| title(document)).collect();
@@ -111,15 +111,15 @@ fn values_change_what_they_name(#[case] name: &str, #[case] values: &str) {
     "no_definitions",
     "{image: {repository: registry.example/lagrange}, crds: {install: false}}"
 )]
-fn notes_say_what_comes_next_and_what_is_doubtful(#[case] name: &str, #[case] values: &str) {
+fn notes_list_the_next_steps_and_doubtful_values(#[case] name: &str, #[case] values: &str) {
     insta::with_settings!({ description => values, omit_expression => true }, {
         insta::assert_snapshot!(format!("notes_{name}"), notes(values));
     });
 }
 
-/// Knative has ConsumerGroups and Koperator has KafkaClusters too: a short name may be theirs.
+/// Knative has ConsumerGroups and Koperator has KafkaClusters too, so a short name can mean theirs.
 #[test]
-fn commands_that_are_shown_name_resources_in_full_and_in_their_namespace() {
+fn shown_commands_have_full_resource_names_and_a_namespace() {
     let shown = format!("{}\n{}", notes(""), template(MONITORING).unwrap());
     let commands: Vec<&str> = shown
         .lines()
@@ -149,7 +149,7 @@ fn commands_that_are_shown_name_resources_in_full_and_in_their_namespace() {
 #[case(NETWORK_POLICY)]
 #[case(ADMISSION_POLICY)]
 #[case(EVERYTHING)]
-fn lint_has_nothing_to_say(#[case] values: &str) {
+fn lint_reports_nothing(#[case] values: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("values.yaml");
     std::fs::write(&path, values).unwrap();
@@ -193,7 +193,7 @@ fn a_packaged_chart_is_complete(#[case] values: &str) {
 #[rstest]
 #[case("")]
 #[case(EVERYTHING)]
-fn every_object_is_labelled_and_in_a_namespace_of_its_own_or_in_none(#[case] values: &str) {
+fn every_object_has_the_label_and_a_namespace_unless_cluster_wide(#[case] values: &str) {
     for object in objects(&template(values).unwrap()) {
         let kind = object["kind"].as_str().unwrap();
         let metadata = &object["metadata"];
@@ -209,7 +209,7 @@ fn every_object_is_labelled_and_in_a_namespace_of_its_own_or_in_none(#[case] val
     }
 }
 
-/// What `restricted` of the Pod Security Standards asks for, and a root that nobody can write.
+/// The level `restricted` of the Pod Security Standards, and a read-only root file system.
 #[test]
 fn the_pod_is_hardened() {
     let pod = only(&template("").unwrap(), "Deployment")["spec"]["template"]["spec"].clone();
@@ -247,7 +247,7 @@ fn the_pod_is_not_killed_before_the_operator_has_ended(#[case] values: &str) {
     assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > grace.unwrap());
 }
 
-/// Until leaders are elected (ACT-1 makes two harmless, not useful).
+/// There is no leader election, so a second operator would be harmless (ACT-1) but useless.
 #[rstest]
 #[case("")]
 #[case(EVERYTHING)]

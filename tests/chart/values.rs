@@ -1,12 +1,12 @@
-//! values.yaml, its schema, its table in the chart's README, and the table of tests: all name the
-//! same values.
+//! values.yaml, its schema, the table in the chart's README and everything.yaml have the same
+//! values.
 
 use serde_json::Value;
 
 use crate::helm::{ROOT, file};
 
-/// Values whose insides are Kubernetes' or the user's, so that the chart lists none of them. One
-/// line each in the README.
+/// Values whose fields are defined by Kubernetes or by the user, so the chart does not list them.
+/// Each has one row in the README.
 const WHOLE: [&str; 4] = [
     "resources",
     "podSecurityContext",
@@ -20,12 +20,12 @@ struct Row {
     default: Value,
 }
 
-/// One row for each value, in the order of the file: its path, the comment above it, its default.
+/// One row for each value, in the order of the file: its path, its comment, its default.
 fn rows() -> Vec<Row> {
     let text = file("charts/lagrange/values.yaml");
     let defaults: Value = serde_saphyr::from_str(&text).unwrap();
     let (mut rows, mut above, mut path) = (Vec::new(), Vec::new(), Vec::<(usize, String)>::new());
-    // The first paragraph is about the file.
+    // The first paragraph describes the file.
     for line in text.lines().skip_while(|line| !line.is_empty()) {
         let indent = line.len() - line.trim_start().len();
         if let Some(comment) = line.trim().strip_prefix("# ") {
@@ -52,7 +52,7 @@ fn rows() -> Vec<Row> {
 }
 
 #[test]
-fn every_value_says_what_it_is_for() {
+fn every_value_has_a_description() {
     let rows = rows();
     assert!(rows.len() > 30);
     for Row { path, about, .. } in rows {
@@ -90,12 +90,12 @@ fn readme_has_the_table_of_values() {
     } else {
         assert!(
             text == wanted,
-            "the table in {path} is not what values.yaml says: run UPDATE=1 cargo test --test chart"
+            "the table in {path} differs from values.yaml: run UPDATE=1 cargo test --test chart"
         );
     }
 }
 
-/// Paths of an object's values, lists and strings being ends.
+/// Collects the paths of an object's values. Lists and strings are leaves.
 fn ends(value: &Value, path: &str, into: &mut Vec<String>) {
     match value {
         Value::Object(inside) if !inside.is_empty() && !WHOLE.contains(&path) => {
@@ -112,7 +112,7 @@ fn ends(value: &Value, path: &str, into: &mut Vec<String>) {
     }
 }
 
-/// The same of a schema: its properties.
+/// Collects the paths of a schema's properties in the same way.
 fn properties(schema: &Value, path: &str, into: &mut Vec<String>) {
     match schema["properties"].as_object() {
         Some(inside) if !WHOLE.contains(&path) => {
@@ -139,7 +139,7 @@ fn sorted(mut paths: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn schema_knows_exactly_the_values_there_are() {
+fn the_schema_has_exactly_the_values_of_the_file() {
     let schema: Value = serde_json::from_str(&file("charts/lagrange/values.schema.json")).unwrap();
     let mut known = Vec::new();
     properties(&schema, "", &mut known);
@@ -148,9 +148,9 @@ fn schema_knows_exactly_the_values_there_are() {
     assert_eq!(sorted(known), sorted(rows));
 }
 
-/// With its snapshot, a value cannot stop having an effect unseen.
+/// The snapshot of this rendering shows when a value no longer has an effect.
 #[test]
-fn a_rendering_has_every_value_changed() {
+fn everything_yaml_has_every_value() {
     let everything: Value = serde_saphyr::from_str(crate::rendering::EVERYTHING).unwrap();
     let mut set = Vec::new();
     ends(&everything, "", &mut set);

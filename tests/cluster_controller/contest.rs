@@ -1,5 +1,5 @@
-//! ACT-7 to ACT-9: others who scale the target, or want to manage the same. Never fight, and say
-//! so.
+//! ACT-7 to ACT-9: others scale the same target or manage the same group. The operator never fights
+//! them, and reports them.
 
 use lagrange_testing::kubernetes::Space;
 use lagrange_testing::operator::Operator;
@@ -22,7 +22,7 @@ fn autoscaler() -> Value {
     })
 }
 
-/// The message of a condition.
+/// The message of a condition of this ConsumerGroup.
 async fn message(stage: &Stage<'_>, group: &str, condition: &str) -> String {
     let status = stage.space.status(group).await;
     let found = status.conditions.into_iter().find(|c| c.type_ == condition);
@@ -30,7 +30,7 @@ async fn message(stage: &Stage<'_>, group: &str, condition: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_with_a_horizontal_pod_autoscaler_is_left_to_it_until_that_goes() {
+async fn a_target_with_a_horizontal_pod_autoscaler_is_not_scaled_until_that_is_deleted() {
     let stage = Stage::new("hpa").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
@@ -63,7 +63,7 @@ async fn a_target_with_a_horizontal_pod_autoscaler_is_left_to_it_until_that_goes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_on_one_target_the_older_manages_and_the_other_takes_over_when_it_goes() {
+async fn the_older_of_two_consumer_groups_scales_a_target_and_the_younger_takes_over() {
     let stage = Stage::new("target").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -84,7 +84,7 @@ async fn of_two_on_one_target_the_older_manages_and_the_other_takes_over_when_it
     stage.hold(2, 10).await;
     assert_eq!(stage.space.condition(APP, "Ready").await, "True/Managed");
 
-    // It takes the last action over too, without telling it as its own.
+    // The younger one inherits the last action, without reporting it as its own.
     let _ = stage
         .space
         .groups()
@@ -107,7 +107,7 @@ async fn of_two_on_one_target_the_older_manages_and_the_other_takes_over_when_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_on_one_group_the_older_manages() {
+async fn the_older_of_two_consumer_groups_manages_a_kafka_group() {
     let stage = Stage::new("group").await;
     let _consumers = stage.set(6, 1).await;
     stage.space.deployment("second", 1).await;
@@ -125,20 +125,20 @@ async fn of_two_on_one_group_the_older_manages() {
     assert_eq!(stage.space.replicas("second").await, 1);
 }
 
-/// An operator of both namespaces.
+/// An operator that watches both namespaces.
 async fn operator_of(stage: &Stage<'_>, other: &Space) -> Operator {
     let flag = format!("--watch-namespace={}", other.name);
     Operator::start_with(stage.kubernetes, &stage.space, &[&flag]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn older_groups_of_another_namespace_keep_nobody_from_managing() {
+async fn older_consumer_groups_of_another_namespace_do_not_contest_a_kafka_group() {
     let stage = Stage::new("hurt").await;
     let squat = stage.kubernetes.namespace("squat").await;
     // The same servers and group id, and a target that does not exist.
     let nowhere = stage.spec(json!({ "scaleTargetRef": { "name": "nowhere" } }));
     squat.group("nowhere", nowhere).await;
-    // By another address: another connection to somebody who gives the same cluster id.
+    // Another address, so another connection, and the broker behind it reports the same cluster id.
     let elsewhere = stage.kafka.bootstrap.replace("127.0.0.1", "localhost");
     assert_ne!(elsewhere, stage.kafka.bootstrap);
     squat.deployment("liar", 1).await;
@@ -170,7 +170,7 @@ async fn older_groups_of_another_namespace_keep_nobody_from_managing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator_finds_both() {
+async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_the_log_names_both() {
     let stage = Stage::new("shared").await;
     let owner = stage.kubernetes.namespace("owner").await;
     owner.cluster("main", &stage.kafka.bootstrap).await;
@@ -186,7 +186,7 @@ async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator
     let reference = json!({ "bootstrapServers": null, "clusterRef": { "name": "main", "namespace": owner.name } });
     let by_reference = |target| json!({ "kafka": reference, "scaleTargetRef": { "name": target } });
 
-    // Older, and without a target.
+    // The older one has no target yet.
     other.group("older", stage.spec(by_reference("late"))).await;
     tokio::time::sleep(secs(1)).await;
     let _consumers = stage.set(6, 1).await;
@@ -200,7 +200,7 @@ async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator
     let operator = Operator::start_with(stage.kubernetes, &stage.space, &flags).await;
     stage.space.until_replicas(APP, 6, 40).await;
 
-    // Its target comes too late, for this process and for the next.
+    // Its target appears too late, for this process and for the next one.
     other.deployment("late", 1).await;
     other
         .until_condition("older", "Ready", "False/GroupContested")
@@ -229,7 +229,7 @@ async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator
     assert!(!ready.message.contains(&named), "{}", ready.message);
     assert_eq!(other.replicas("late").await, 1);
 
-    // And when the one that manages goes, the other has its turn.
+    // When the managing one is deleted, the other one manages.
     let _ = stage
         .space
         .groups()
@@ -242,7 +242,7 @@ async fn of_two_namespaces_on_one_kafka_cluster_one_manages_and_an_administrator
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_writes_down_how_old_a_group_is() {
+async fn the_age_of_a_consumer_group_cannot_be_forged() {
     let stage = Stage::new("age").await;
     let object = json!({
         "apiVersion": "lagrange.dev/v1alpha1", "kind": "ConsumerGroup",
@@ -267,8 +267,7 @@ async fn nobody_writes_down_how_old_a_group_is() {
 
 /// ACT-7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hand_that_scales_is_named_adopted_and_counted_and_three_times_in_ten_minutes_is_a_contest()
- {
+async fn three_external_changes_in_ten_minutes_contest_the_target_and_fewer_are_adopted() {
     let stage = Stage::new("hand").await;
     let _consumers = stage.set(6, 1).await;
     stage
@@ -287,12 +286,15 @@ async fn a_hand_that_scales_is_named_adopted_and_counted_and_three_times_in_ten_
     stage.kafka.produce(&stage.topic, 400).await;
     stage.space.until_replicas(APP, 6, 60).await;
     let waited = stage.actions()[0].at.duration_since(by_hand);
-    assert!(waited.as_secs() >= 11, "{waited:#} after the hand");
+    assert!(
+        waited.as_secs() >= 11,
+        "{waited:#} after the external change"
+    );
     stage.until_settled(6).await;
 
     for (count, replicas) in [(2, 5), (3, 4)] {
         stage.space.scale(APP, replicas).await;
-        until(secs(20), "the hand is noticed", || async {
+        until(secs(20), "the external change is reported", || async {
             let events = stage.space.events(APP).await;
             let noticed = events.iter().filter(|(r, _)| r == "ScaledExternally");
             if noticed.count() == count {
@@ -309,13 +311,13 @@ async fn a_hand_that_scales_is_named_adopted_and_counted_and_three_times_in_ten_
         .await;
     let note = stage.space.until_event(APP, "TargetContested").await;
     assert!(note.contains("drop replicas from the manifest"), "{note}");
-    // The lag asks for 6 all the while.
+    // The lag asks for 6 all the time.
     stage.hold(4, 20).await;
     assert_eq!(stage.sizes(), [6]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_is_missing_is_said_to_be_and_managed_once_it_is_there() {
+async fn a_missing_target_is_reported_and_managed_once_it_exists() {
     let stage = Stage::new("missing").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.kafka.produce(&stage.topic, 600).await;
@@ -336,7 +338,7 @@ async fn a_target_that_is_missing_is_said_to_be_and_managed_once_it_is_there() {
 
 /// ACT-8.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_set_to_zero_by_hand_is_off_until_it_is_handed_back() {
+async fn a_target_set_to_zero_by_hand_is_not_scaled_until_it_is_set_to_one() {
     let stage = Stage::new("off").await;
     let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;

@@ -1,5 +1,5 @@
-//! Logins and certificates out of Secrets and ConfigMaps: what is missing is said by its name, what
-//! changes is used at once, and nobody learns of another namespace's.
+//! Logins and certificates from Secrets and ConfigMaps: a missing object is reported by name, a
+//! change is used at once, and nothing is disclosed to another namespace.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams};
@@ -15,7 +15,8 @@ use crate::stage::{APP, Chronicle, Stage};
 
 pub(crate) const USER: &str = "User:lagrange";
 
-/// What a Strimzi user operator leaves: the password alone; the name stands in the KafkaCluster.
+/// The Secret that Strimzi's user operator writes: only the password. The user name is in the
+/// KafkaCluster.
 async fn user(space: &Space, password: &str) {
     secret(space, "lagrange", &json!({ "password": password })).await;
 }
@@ -35,7 +36,7 @@ pub(crate) async fn authority(space: &Space, certificates: &str) {
     space.apply(object).await;
 }
 
-/// A KafkaCluster over this listener; `security` is laid over its spec.
+/// A KafkaCluster that connects to this listener, with the fields of `security` in its spec.
 pub(crate) async fn cluster(stage: &Stage<'_>, space: &Space, listener: Listener, security: Value) {
     let servers = stage.kafka.listener(listener).await;
     let mut spec = json!({
@@ -59,7 +60,7 @@ fn scram() -> Value {
     })
 }
 
-/// The group by reference to `main` in this namespace.
+/// Creates the ConsumerGroup with a reference to `main` in the namespace of `owner`.
 pub(crate) async fn group(stage: &Stage<'_>, owner: &Space) {
     let reference = json!({ "name": "main", "namespace": owner.name });
     let change = json!({ "kafka": { "bootstrapServers": null, "clusterRef": reference } });
@@ -72,7 +73,7 @@ pub(crate) async fn group(stage: &Stage<'_>, owner: &Space) {
     }
 }
 
-/// Reason and message of `Connected`.
+/// Status, reason and message of `Connected`.
 async fn connected(space: &Space) -> (String, String) {
     let status = space
         .clusters()
@@ -115,7 +116,7 @@ pub(crate) async fn until_scaled(stage: &Stage<'_>, replicas: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_missing_or_of_no_use_is_said_by_name_and_used_once_it_is_right() {
+async fn missing_and_invalid_credentials_are_reported_by_name_and_used_once_corrected() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "login").await;
     let _consumers = stage.set(6, 1).await;
@@ -208,7 +209,7 @@ async fn a_group_that_names_its_servers_has_credentials_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_certificate_of_no_use_is_said_by_name() {
+async fn an_unusable_client_certificate_is_reported_by_name() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "mutual").await;
     let _consumers = stage.set(6, 1).await;
@@ -244,7 +245,7 @@ async fn a_client_certificate_of_no_use_is_said_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
+async fn a_changed_password_is_used_without_a_restart_and_without_a_gap() {
     let kafka = Kafka::secure(1, Tokens::Jwt, &[]).await;
     let stage = Stage::on(&kafka, "rotate").await;
     let _consumers = stage.set(6, 1).await;
@@ -260,7 +261,8 @@ async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
         .await;
     let chronicle = Chronicle::of(&stage.space, APP);
 
-    // The Secret is ahead of the brokers: what works goes on, and that is said.
+    // The Secret is ahead of the brokers: the connection goes on with the old password, and this is
+    // reported.
     user(&stage.space, "second").await;
     until_connected(
         &stage.space,
@@ -273,7 +275,7 @@ async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
         .until_event("main", "KafkaConnectionFailed")
         .await;
     assert!(told.contains("credentials before"), "{told}");
-    // It is gone: the same.
+    // The Secret is gone: the same.
     let secrets: Api<Secret> = Api::namespaced(stage.kubernetes.client().await, &stage.space.name);
     secrets
         .delete("lagrange", &DeleteParams::default())
@@ -307,7 +309,7 @@ async fn a_password_that_changes_is_used_without_a_restart_and_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_uses_a_cluster_abroad_learns_nothing_of_its_secrets() {
+async fn the_user_of_a_cluster_of_another_namespace_learns_nothing_about_its_secrets() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "guest").await;
     let owner = stage.kubernetes.namespace("host").await;
@@ -315,7 +317,7 @@ async fn who_uses_a_cluster_abroad_learns_nothing_of_its_secrets() {
     kafka.produce(&stage.topic, 180).await;
     cluster(&stage, &owner, Listener::SaslSsl, scram()).await;
     group(&stage, &owner).await;
-    // Secrets of that name in one's own namespace are of no use.
+    // Secrets of the same name in the user's namespace are not used.
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     user(&stage.space, &kafka.password("lagrange")).await;
     let flag = format!("--watch-namespace={}", owner.name);

@@ -1,5 +1,4 @@
-//! Clients that take all they can get from the port of the metrics, while the operator has work to
-//! do.
+//! Clients that occupy the metrics port as much as they can, while the operator has work to do.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -9,10 +8,10 @@ use socket2::{Domain, Socket, Type};
 
 use crate::stage::{APP, Stage};
 
-/// As many files as a process may often open, with no way to more.
+/// A common limit of open files of a process. Here the hard limit as well.
 const FILES: u64 = 1024;
 
-/// Half a request, from one of the addresses of this machine.
+/// Sends half a request, from one of this machine's addresses.
 fn half_a_request(address: SocketAddr, source: u8) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, source), 0));
@@ -26,7 +25,7 @@ fn half_a_request(address: SocketAddr, source: u8) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_is_scaled_and_told_of_while_1100_half_requests_are_held_open() {
+async fn a_group_is_scaled_and_reported_while_1100_half_requests_are_held_open() {
     lagrange::process::descriptors::raise_limit();
     let stage = Stage::new("crowded").await;
     let _consumers = stage.set(6, 1).await;
@@ -49,7 +48,7 @@ async fn a_group_is_scaled_and_told_of_while_1100_half_requests_are_held_open() 
         .count();
     assert!(open < 300, "{open} files are open");
 
-    // Connections that it has to make now get their descriptors, too.
+    // The operator still gets descriptors for new connections.
     stage.kafka.produce(&stage.topic, 1_000).await;
     stage.space.until_replicas(APP, 6, 60).await;
     stage.space.until_event(APP, "ScaledUp").await;

@@ -1,5 +1,5 @@
-//! Topics whose records wait on purpose (`delayedTopicPattern`): what waits there asks for nothing,
-//! and is read all the same.
+//! Topics whose records wait on purpose (`delayedTopicPattern`): their lag asks for no replicas,
+//! but they are read.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 
 use crate::stage::{APP, Chronicle, Stage, now};
 
-/// A stage with a second topic, whose records the members read when their time has come.
+/// A stage with a second topic, whose records the members read later, when they are due.
 struct Scene {
     stage: Stage<'static>,
     retries: String,
 }
 
 impl Scene {
-    /// A topic and one for its retries.
+    /// Creates a topic and one for its retries.
     async fn set(stem: &str, partitions: i32, of_retries: i32) -> Self {
         let stage = Stage::new(stem).await;
         let retries = format!("{}-retry-1", stage.topic);
@@ -41,13 +41,13 @@ impl Scene {
         )
     }
 
-    /// A Deployment of so many replicas, each a member that shares all partitions with the others.
+    /// Creates a Deployment. Its replicas are members that share the partitions of both topics.
     async fn replicas(&self, replicas: i32) -> Consumers {
         self.stage.space.deployment(APP, replicas).await;
         self.members(&[("partition.assignment.strategy", "cooperative-sticky")])
     }
 
-    /// What a ConsumerGroup says that reads both topics.
+    /// The fields of a ConsumerGroup that reads both topics.
     fn both(&self) -> Value {
         json!({
             "topics": [self.stage.topic, self.retries],
@@ -55,11 +55,11 @@ impl Scene {
         })
     }
 
-    /// Waits for so many looks more, and that what they showed has been decided on.
+    /// Waits for this many more polls, and for the decisions on them.
     async fn until_looked(&self, operator: &Operator, looks: u32) {
         let count = |of: &str| operator.metric_sum(&format!("lagrange_{of}_seconds_count"), "");
         let (polls, reconciles) = (count("kafka_poll"), count("reconcile"));
-        until(secs(120), "the operator has looked", || async {
+        until(secs(120), "the operator has polled and decided", || async {
             let seen = (count("kafka_poll") - polls, count("reconcile") - reconciles);
             if seen.0 >= f64::from(looks) && seen.1 >= f64::from(looks) {
                 Ok(())
@@ -84,7 +84,7 @@ impl Scene {
         find(&conditions, condition).unwrap().message.clone()
     }
 
-    /// What `kubectl get` shows in the columns, those that are empty left out.
+    /// The columns of `kubectl get` and their values, without empty ones.
     fn columns(&self) -> BTreeMap<String, String> {
         let arguments = ["get", "consumergroup", APP, "-o", "wide", "--namespace"];
         let arguments = [&arguments[..], &[&self.stage.space.name]].concat();
@@ -115,7 +115,7 @@ impl Scene {
 #[case::classic(&[("partition.assignment.strategy", "cooperative-sticky")])]
 #[case::kip_848(&[("group.protocol", "consumer")])]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backlog_of_retries_asks_for_nothing_and_the_same_in_the_ordinary_topic_fills_all_partitions(
+async fn a_backlog_of_retries_asks_for_no_replicas_and_an_ordinary_one_does(
     #[case] settings: &[(&str, &str)],
 ) {
     let scene = Scene::set("retries", 4, 2).await;
@@ -170,7 +170,7 @@ async fn a_backlog_of_retries_asks_for_nothing_and_the_same_in_the_ordinary_topi
         );
     }
 
-    // More than the ordinary topic has partitions.
+    // It grows to more replicas than the ordinary topic has partitions.
     consumers.micros_per_record(IDLE);
     stage.kafka.produce(&stage.topic, 1_000).await;
     stage.space.until_replicas(APP, 6, 60).await;
@@ -185,7 +185,7 @@ async fn a_backlog_of_retries_asks_for_nothing_and_the_same_in_the_ordinary_topi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn retries_that_wait_are_no_delay_and_ordinary_records_that_wait_are() {
+async fn waiting_retries_add_no_delay_and_waiting_ordinary_records_do() {
     let scene = Scene::set("late", 6, 6).await;
     let stage = &scene.stage;
     let consumers = scene.replicas(1).await;
@@ -216,10 +216,10 @@ async fn retries_that_wait_are_no_delay_and_ordinary_records_that_wait_are() {
     }
     assert_eq!(chronicle.condition("Healthy"), ["True/AsExpected"]);
 
-    // A minute's work, of which one replica does half a thousand in 20 s.
+    // Two minutes of work for one replica, which reads 500 records in 20 s.
     consumers.micros_per_record(40_000);
     stage.kafka.produce(&stage.topic, 3_000).await;
-    until(secs(90), "it grows", || async {
+    until(secs(90), "the operator scales up", || async {
         match stage.space.replicas(APP).await {
             1 => Err(format!("{:?}", stage.status().await)),
             _ => Ok(()),
@@ -229,8 +229,7 @@ async fn retries_that_wait_are_no_delay_and_ordinary_records_that_wait_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_until_they_are_read()
-{
+async fn retries_wake_a_group_at_zero_and_keep_it_awake_until_they_are_read() {
     let scene = Scene::set("nap", 6, 6).await;
     let stage = &scene.stage;
     let consumers = scene.replicas(1).await;
@@ -256,7 +255,7 @@ async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_un
     assert_eq!((last.from, last.to, last.reason.as_str()), (0, 1, "WakeUp"));
     stage.until_members(1).await;
     scene.until_lag(0).await;
-    // Five times what it takes to fall asleep.
+    // Five times as long as scaling to zero takes.
     scene.until_looked(&operator, 10).await;
     assert_eq!(stage.sizes(), [0, 1]);
 
@@ -264,7 +263,7 @@ async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_un
     stage.space.until_replicas(APP, 0, 120).await;
     stage.until_settled(0).await;
     assert_eq!(stage.sizes(), [0, 1, 0]);
-    // As many of the other topic are worth more than one replica.
+    // The same number of records in the ordinary topic asks for more than one replica.
     consumers.micros_per_record(IDLE);
     stage.kafka.produce(&stage.topic, 500).await;
     stage.space.until_replicas(APP, 6, 60).await;
@@ -272,7 +271,7 @@ async fn a_sleeping_group_is_woken_by_retries_with_one_replica_and_kept_awake_un
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_for_retries_that_is_made_while_the_group_sleeps_wakes_it_with_its_first_record() {
+async fn a_retry_topic_that_is_created_while_the_group_is_at_zero_wakes_it() {
     let scene = Scene::set("second", 3, 3).await;
     let stage = &scene.stage;
     let consumers = scene.replicas(1).await;
@@ -291,7 +290,7 @@ async fn a_topic_for_retries_that_is_made_while_the_group_sleeps_wakes_it_with_i
     stage.kafka.create_topic(&second, 3).await;
     consumers.leave(Some(&second));
     stage.kafka.produce(&second, 500).await;
-    // Names are listed once a minute.
+    // The operator lists topic names once a minute.
     stage.space.until_replicas(APP, 1, 120).await;
     stage.until_settled(1).await;
     scene.until_lag(0).await;
@@ -303,7 +302,7 @@ async fn a_topic_for_retries_that_is_made_while_the_group_sleeps_wakes_it_with_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_field_takes_effect_on_a_living_group_and_so_does_taking_it_away() {
+async fn setting_and_removing_the_pattern_takes_effect_on_a_running_group() {
     let scene = Scene::set("living", 4, 2).await;
     let stage = &scene.stage;
     let consumers = scene.replicas(1).await;
@@ -334,7 +333,7 @@ async fn the_field_takes_effect_on_a_living_group_and_so_does_taking_it_away() {
     stage.space.until_replicas(APP, 1, 90).await;
     stage.until_settled(1).await;
 
-    // It names another topic, so that this one's records count.
+    // The pattern matches another topic, so the records of this one count.
     let other = json!({ "delayedTopicPattern": format!("{}-later", stage.topic) });
     stage.space.edit(APP, other).await;
     stage.space.until_replicas(APP, 2, 60).await;
@@ -350,11 +349,11 @@ async fn the_field_takes_effect_on_a_living_group_and_so_does_taking_it_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn retries_that_cannot_be_counted_hold_no_scale_down_once_the_field_names_them() {
+async fn an_unknown_lag_of_retries_blocks_a_scale_down_only_without_the_pattern() {
     let scene = Scene::set("beyond", 6, 3).await;
     let stage = &scene.stage;
     stage.kafka.produce(&scene.retries, 30).await;
-    // Nobody reads: the commits are those that were made here.
+    // Nothing reads the topic: the only commits are those of the test.
     let commits = BTreeMap::from([(0, 10), (1, 1_000), (2, 10)]);
     let kafka = stage.kafka;
     kafka.commit(&stage.topic, &scene.retries, &commits).await;
@@ -386,13 +385,14 @@ async fn retries_that_cannot_be_counted_hold_no_scale_down_once_the_field_names_
     stage.space.until_replicas(APP, 2, 90).await;
 }
 
-/// The API server cannot tell a regular expression from another text; the status can.
+/// The API server does not validate regular expressions. The operator does, and reports the error
+/// in the status.
 #[rstest]
 #[case::not_closed(
     "(",
     "delayedTopicPattern is not a valid regular expression (unclosed group): see https://docs.rs/regex/latest/regex/#syntax"
 )]
-#[case::of_java(
+#[case::not_supported(
     "(?!orders).*",
     "delayedTopicPattern is not a valid regular expression (look-around, including look-ahead and look-behind, is not supported): see https://docs.rs/regex/latest/regex/#syntax"
 )]
@@ -405,7 +405,7 @@ async fn retries_that_cannot_be_counted_hold_no_scale_down_once_the_field_names_
     "delayedTopicPattern matches all of topics, so that nothing is left to scale by: add a topic, or write a narrower pattern"
 )]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pattern_that_cannot_be_used_is_said_with_what_to_write_and_holds_until_it_is_mended(
+async fn an_unusable_pattern_is_reported_with_what_to_write_and_blocks_until_it_is_fixed(
     #[case] pattern: &str,
     #[case] says: &str,
 ) {
@@ -435,7 +435,7 @@ async fn a_pattern_that_cannot_be_used_is_said_with_what_to_write_and_holds_unti
         .await;
     stage.space.until_replicas(APP, 6, 60).await;
     stage.until_settled(6).await;
-    // A mistake in a living group: it stays as it is.
+    // A bad pattern on a running group: its size is kept.
     consumers.micros_per_record(0);
     stage
         .space

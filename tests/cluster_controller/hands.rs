@@ -1,5 +1,5 @@
-//! A hand on the brake: the pausing annotations and `mode: DryRun` hold under load, say so, and let
-//! go again.
+//! Pausing: the annotations and `mode: DryRun` hold under load, are reported, and end when they are
+//! removed.
 
 use lagrange_testing::until::{secs, until};
 use serde_json::json;
@@ -12,7 +12,7 @@ const PAUSED_SCALE_IN: &str = "lagrange.dev/paused-scale-in";
 const PAUSED_SCALE_OUT: &str = "lagrange.dev/paused-scale-out";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paused_holds_under_load_and_lets_go_again() {
+async fn paused_holds_under_load_until_it_is_removed() {
     let stage = Stage::new("paused").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
@@ -38,7 +38,7 @@ async fn paused_holds_under_load_and_lets_go_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_word_that_is_not_understood_pauses_and_is_quoted() {
+async fn an_unknown_annotation_value_pauses_and_is_quoted() {
     let stage = Stage::new("word").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
@@ -63,7 +63,7 @@ async fn a_word_that_is_not_understood_pauses_and_is_quoted() {
 
 /// ACT-10.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paused_replicas_goes_to_its_size_once_and_taking_it_away_counts_as_an_action() {
+async fn paused_replicas_scales_once_and_removing_it_counts_as_an_action() {
     let stage = Stage::new("size").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 600).await;
@@ -125,7 +125,7 @@ async fn paused_scale_in_keeps_an_idle_group_and_lets_a_loaded_one_grow() {
 
 /// TELL-31.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dry_run_says_what_it_would_do_once_per_change_and_does_nothing() {
+async fn a_dry_run_reports_each_decision_once_and_does_not_scale() {
     let stage = Stage::new("dry").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -144,7 +144,7 @@ async fn a_dry_run_says_what_it_would_do_once_per_change_and_does_nothing() {
         notes
     };
     let until_told = |wanted: &'static [&'static str]| {
-        until(secs(40), "the dry run is told", move || async move {
+        until(secs(40), "the dry run is reported", move || async move {
             let told = would().await;
             if told == wanted {
                 Ok(())

@@ -1,4 +1,4 @@
-//! The operator's own identity (SAFE-36): who may log in by it, and that it works.
+//! The operator's own identity (SAFE-36): which namespaces may log in with it, and that it works.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use crate::credentials::{USER, authority, cluster, group, until_connected, until_scaled};
 use crate::stage::{APP, Stage};
 
-/// A login by the role of the operator's Pod.
+/// A login with the role of the operator's Pod.
 fn by_role() -> Value {
     json!({
         "tls": { "trustedCertificates": [{ "configMapName": "cluster-ca-cert" }] },
@@ -21,8 +21,7 @@ fn by_role() -> Value {
     })
 }
 
-/// What EKS's agent does on each node: it lends a key to whoever shows the token of a service
-/// account.
+/// Replaces the agent of EKS on each node, which lends a key for the token of a service account.
 async fn agent() -> Server {
     let expires = Timestamp::now() + SignedDuration::from_hours(1);
     let body = json!({
@@ -40,7 +39,7 @@ fn token_file() -> NamedTempFile {
 
 /// SAFE-36.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
+async fn only_the_named_namespaces_log_in_with_the_role_of_the_operators_pod() {
     let kafka = Kafka::secure(1, Tokens::Msk, &[]).await;
     let stage = Stage::on(&kafka, "role").await;
     let _consumers = stage.set(6, 1).await;
@@ -48,7 +47,7 @@ async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
     authority(&stage.space, &kafka.tls("ca.crt")).await;
     cluster(&stage, &stage.space, Listener::SaslSsl, by_role()).await;
     group(&stage, &stage.space).await;
-    // The same without a KafkaCluster.
+    // The same login without a KafkaCluster.
     let mut inline = by_role();
     let servers = kafka.listener(Listener::SaslSsl).await;
     inline["bootstrapServers"] = json!(servers.split(',').collect::<Vec<_>>());
@@ -79,7 +78,10 @@ async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
     for name in [APP, "alone"] {
         stage.space.until_condition(name, "Ready", refused).await;
     }
-    assert!(agent.no_more_requests(), "the role was used all the same");
+    assert!(
+        agent.no_more_requests(),
+        "the role was used although it is not allowed"
+    );
     operator.kill();
 
     for kind in ["topic", "group"] {
@@ -94,10 +96,10 @@ async fn the_role_of_the_operators_pod_is_for_the_namespaces_that_are_named() {
     assert!(!said.contains("marker"), "a secret is shown");
 }
 
-/// Outside of a Pod there is no namespace of the operator's own, and in one without a role nothing
-/// to log in with.
+/// Outside of a Pod the operator has no namespace of its own. In a Pod without a role it has no
+/// credentials.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_role_it_is_said_how_to_get_one() {
+async fn without_a_role_the_message_says_how_to_get_one() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "roleless").await;
     authority(&stage.space, &kafka.tls("ca.crt")).await;
@@ -118,7 +120,7 @@ async fn without_a_role_it_is_said_how_to_get_one() {
 
 #[cfg(not(feature = "gssapi"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_without_kerberos_says_which_one_has_it() {
+async fn a_build_without_kerberos_names_the_build_that_has_it() {
     let kafka = Kafka::shared_secure().await;
     let stage = Stage::on(kafka, "nokrb").await;
     let gssapi = json!({ "sasl": { "mechanism": "GSSAPI" } });

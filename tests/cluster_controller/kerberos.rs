@@ -1,5 +1,5 @@
-//! Kerberos, with a real KDC: a keytab of the operator's own logs in, for the namespaces that may.
-//! In builds that have it: `make gssapi`.
+//! Kerberos with a real KDC: the operator logs in with its own keytab, for the allowed namespaces.
+//! Only in builds with the feature: `make gssapi`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::credentials::{authority, cluster, group, until_connected, until_scaled};
 use crate::stage::{APP, Stage};
 
-/// How long a user's ticket lasts at this KDC.
+/// The lifetime of a ticket at this KDC.
 const TICKET: Duration = Duration::from_secs(20);
 
 fn gssapi(over: Listener) -> Value {
@@ -26,7 +26,7 @@ fn gssapi(over: Listener) -> Value {
     }
 }
 
-/// An operator with this keytab, whose tickets are in memory.
+/// An operator with this keytab. Its tickets are kept in memory.
 async fn operator(stage: &Stage<'_>, keytab: &str, named: &str) -> Operator {
     let flag = format!("--ambient-identity-namespaces={named}");
     let environment = [
@@ -45,7 +45,7 @@ async fn operator(stage: &Stage<'_>, keytab: &str, named: &str) -> Operator {
 #[case(Listener::SaslPlaintext)]
 #[case(Listener::SaslSsl)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_keytab_logs_in_for_the_namespaces_that_are_named(#[case] listener: Listener) {
+async fn only_the_named_namespaces_log_in_with_the_keytab(#[case] listener: Listener) {
     let kafka = Kafka::kerberos().await;
     let stage = Stage::on(&kafka, "keytab").await;
     let _consumers = stage.set(6, 1).await;
@@ -66,7 +66,7 @@ async fn a_keytab_logs_in_for_the_namespaces_that_are_named(#[case] listener: Li
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ticket_that_ends_is_renewed_by_the_keytab() {
+async fn an_expired_ticket_is_renewed_with_the_keytab() {
     let kafka = Kafka::kerberos().await;
     let stage = Stage::on(&kafka, "renewed").await;
     let listener = Listener::SaslPlaintext;
@@ -75,11 +75,11 @@ async fn a_ticket_that_ends_is_renewed_by_the_keytab() {
     until_connected(&stage.space, "True/BrokersReachable", &[]).await;
     let first = kafka.tickets("lagrange");
     assert!(first >= 1);
-    // Nothing tells when a ticket ends but the time. A login is wanted with the next connection.
+    // Nothing reports that a ticket has expired. The next connection needs a login.
     tokio::time::sleep(TICKET).await;
     kafka.stop(1).await;
     kafka.start_node(1).await;
-    until(secs(60), "another ticket is got", || async {
+    until(secs(60), "another ticket is issued", || async {
         match kafka.tickets("lagrange") {
             more if more > first => Ok(()),
             same => Err(format!("{same} tickets")),
@@ -93,7 +93,7 @@ async fn a_ticket_that_ends_is_renewed_by_the_keytab() {
 #[case::no_keytab("none.keytab", json!({ "mechanism": "GSSAPI" }), &["no ticket", "check its keytab"])]
 #[case::another_service("lagrange.keytab", json!({ "mechanism": "GSSAPI", "kerberos": { "serviceName": "other" } }), &["Server other/127.0.0.1@LAGRANGE.TEST not found"])]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_there_is_no_ticket_is_said(
+async fn the_message_says_why_there_is_no_ticket(
     #[case] keytab: &str,
     #[case] sasl: Value,
     #[case] words: &[&str],

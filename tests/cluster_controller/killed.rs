@@ -1,8 +1,7 @@
-//! `kill -9` at any moment, and another start at once: a process ends because it was killed, and
-//! for no other reason.
+//! `kill -9` at any moment, and a new start at once. A process ends only because it was killed.
 //!
-//! `LAGRANGE_KILL_SECONDS` is how long that goes on (`tests/soak.sh kills`); without it, it is two
-//! dozen times. Each process keeps its log until it has been seen that it was killed.
+//! `LAGRANGE_KILL_SECONDS` sets how long this goes on (`tests/soak.sh kills`); the default is 24
+//! kills. The log of a process is kept until the test has checked that the kill ended it.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -18,20 +17,20 @@ use serde_json::json;
 
 use crate::stage::Stage;
 
-/// Without `LAGRANGE_KILL_SECONDS`.
+/// The number of kills without `LAGRANGE_KILL_SECONDS`.
 const KILLS: usize = 24;
-/// Operators at the same time, on the same groups.
+/// Operators that run at the same time, on the same groups.
 const OPERATORS: usize = 2;
 const GROUPS: usize = 4;
 
-/// What each process is given.
+/// The settings of every process.
 struct Setting {
     kubeconfig: PathBuf,
     namespace: String,
     logs: PathBuf,
 }
 
-/// One process and what it said.
+/// One process and its log.
 struct Process {
     child: Child,
     address: SocketAddr,
@@ -40,7 +39,7 @@ struct Process {
 }
 
 impl Process {
-    /// The `number`-th, on a port that the one before it may have had.
+    /// Starts process `number` at `address`, which the process that it replaces may still hold.
     fn start(setting: &Setting, address: SocketAddr, number: usize) -> Self {
         let log = setting.logs.join(format!("{number:05}.log"));
         let output = File::create(&log).unwrap();
@@ -69,15 +68,15 @@ impl Process {
         }
     }
 
-    /// Panics if it has ended already.
+    /// Panics if the process has ended.
     fn assert_runs(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("{}", self.epitaph(status));
         }
     }
 
-    /// Kills it, starts the next one without waiting, and makes sure that this one ended because it
-    /// was killed.
+    /// Kills the process, starts the next one without waiting, and checks that the kill is what
+    /// ended it.
     fn replace(mut self, setting: &Setting, number: usize) -> Self {
         self.child.kill().unwrap();
         let next = Self::start(setting, self.address, number);
@@ -111,7 +110,7 @@ impl Process {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_are_killed_and_started_again_at_once_end_by_nothing_else() {
+async fn processes_that_are_killed_and_restarted_at_once_end_for_no_other_reason() {
     let stage = Stage::new("killed").await;
     let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
@@ -121,7 +120,7 @@ async fn processes_that_are_killed_and_started_again_at_once_end_by_nothing_else
         let change = json!({ "scaleTargetRef": { "name": name }, "groupId": name });
         stage.space.group(&name, stage.spec(change)).await;
     }
-    // Nobody is there.
+    // Nothing listens at this address.
     stage.space.deployment("dead", 1).await;
     let nowhere = json!({ "scaleTargetRef": { "name": "dead" }, "groupId": "dead", "kafka": { "bootstrapServers": ["127.0.0.43:9"] } });
     stage.space.group("dead", stage.spec(nowhere)).await;
@@ -139,7 +138,7 @@ async fn processes_that_are_killed_and_started_again_at_once_end_by_nothing_else
     let mut processes: Vec<Process> = (0..OPERATORS).map(start).collect();
     let mut kills = 0;
     while until_then.map_or(kills < KILLS, |then| Instant::now() < then) {
-        // At any moment: before it listens, before it is ready, and in the middle of its work.
+        // At any moment: before the process listens, before it is ready, and during its work.
         let life = if kills % 3 == 0 { 4_000 } else { 600 };
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..life))).await;
         processes.iter_mut().for_each(Process::assert_runs);
@@ -148,21 +147,17 @@ async fn processes_that_are_killed_and_started_again_at_once_end_by_nothing_else
         started += 1;
         kills += 1;
     }
-    println!("{kills} were killed, none ended otherwise");
+    println!("{kills} processes were killed, none ended for another reason");
 
     let last = &processes;
-    until(
-        secs(60),
-        "those that were started last are ready",
-        || async {
-            let are_ready: Vec<bool> = last.iter().map(Process::is_ready).collect();
-            are_ready
-                .iter()
-                .all(|is_ready| *is_ready)
-                .then_some(())
-                .ok_or(format!("{are_ready:?}"))
-        },
-    )
+    until(secs(60), "the last processes are ready", || async {
+        let are_ready: Vec<bool> = last.iter().map(Process::is_ready).collect();
+        are_ready
+            .iter()
+            .all(|is_ready| *is_ready)
+            .then_some(())
+            .ok_or(format!("{are_ready:?}"))
+    })
     .await;
     stage.until_members(1).await;
     processes.iter_mut().for_each(Process::assert_runs);

@@ -1,4 +1,4 @@
-//! Exactly the partition limit, counts worth having, and the disaster that both are there for.
+//! The partition limit is reached exactly, sizes are aligned, and idle replicas are removed.
 
 use std::time::Instant;
 
@@ -14,9 +14,7 @@ use crate::stage::{APP, DOWN, Stage, UP, assert_spaced};
 #[case(24)]
 #[case(64)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn endless_lag_takes_a_group_to_exactly_its_partitions_in_one_action(
-    #[case] partitions: i32,
-) {
+async fn endless_lag_takes_a_group_to_its_partition_limit_in_one_action(#[case] partitions: i32) {
     let stage = Stage::new("limit").await;
     let _consumers = stage.set(partitions, 1).await;
     stage.kafka.produce(&stage.topic, 5_000).await;
@@ -40,15 +38,15 @@ async fn endless_lag_takes_a_group_to_exactly_its_partitions_in_one_action(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_partitions_are_shared_by_2_3_or_6_and_never_by_4_or_5_with_the_spacing_kept_both_ways()
-{
+async fn six_partitions_are_shared_by_2_3_or_6_replicas_with_pacing_kept() {
     let stage = Stage::new("worth").await;
     let consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     stage.group(json!({})).await;
     let _operator = stage.operator().await;
     stage.space.until_replicas(APP, 2, 40).await;
-    // Asks for 4: two of four would have as much to do as two of three.
+    // The lag asks for 4. With 4 replicas the largest share is 2 partitions, as with 3, so the
+    // operator scales to 6.
     stage.kafka.produce(&stage.topic, 180).await;
     stage.space.until_replicas(APP, 6, 60).await;
 
@@ -66,8 +64,7 @@ async fn six_partitions_are_shared_by_2_3_or_6_and_never_by_4_or_5_with_the_spac
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_replicas_on_four_partitions_are_reported_brought_down_and_used_once_partitions_are_added()
- {
+async fn replicas_beyond_the_partitions_are_reported_and_removed_until_partitions_are_added() {
     let stage = Stage::new("payments").await;
     let _consumers = stage.set(4, 20).await;
     stage
@@ -94,7 +91,7 @@ async fn twenty_replicas_on_four_partitions_are_reported_brought_down_and_used_o
         .await;
 
     stage.kafka.add_partitions(&stage.topic, 20).await;
-    // Two looks, and what a busy machine adds.
+    // Two polls, and some time for a busy machine.
     until(secs(13), "the new partitions are noticed", || async {
         let status = stage.status().await;
         match status.replicas.as_ref().and_then(|found| found.limit) {

@@ -1,11 +1,11 @@
 //! The controller on a real API server with fake Pods, a real broker, and real members of real
-//! groups. One file per theme. They mostly wait: `--test-threads 6` lets more of them wait at the
-//! same time than two cores would.
+//! groups. One file per theme. The tests mostly wait: with `--test-threads 6`, more of them wait at
+//! the same time than on two threads.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "helpers of tests say what they expect by unwrapping it"
+    reason = "helpers of tests unwrap what they expect"
 )]
 
 mod contest;

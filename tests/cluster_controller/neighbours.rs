@@ -1,4 +1,4 @@
-//! One bad apple: groups that cannot work, and a Kafka that never answers, do not delay the others.
+//! Groups that cannot work, and a Kafka that never answers, do not delay the other groups.
 
 use std::net::TcpListener;
 use std::time::Instant;
@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
 
-/// A group that cannot work: its name, what is wrong in its spec, and what `Ready` says of it.
+/// A group that cannot work: its name, the fault in its spec, and its `Ready` condition.
 struct Bad {
     name: &'static str,
     change: Value,
     says: &'static str,
 }
 
-/// One for each way in which a group cannot work. `mute`: takes connections and never says a word;
-/// `closed`: nobody listens.
+/// One group for each fault. `mute`: a server that accepts connections and never answers. `closed`:
+/// an address at which nothing listens.
 fn bad_groups(mute: &str, closed: &str) -> [Bad; 7] {
     let bad = |name, change, says| Bad { name, change, says };
     let at = |server: &str| json!({ "kafka": { "bootstrapServers": [server] } });
@@ -50,7 +50,7 @@ fn bad_groups(mute: &str, closed: &str) -> [Bad; 7] {
 }
 
 impl Stage<'_> {
-    /// Creates it with a target and a group of its own, so that none contests another.
+    /// Creates the group with a target and a group id of its own, so that none contests another.
     async fn bad_group(&self, Bad { name, change, .. }: &Bad) {
         let mut spec = self.spec(json!({ "groupId": name, "scaleTargetRef": { "name": name } }));
         if *name != "target" {
@@ -62,10 +62,10 @@ impl Stage<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
+async fn broken_groups_and_a_kafka_that_never_answers_do_not_delay_others() {
     let stage = Stage::new("apples").await;
     let _consumers = stage.set(6, 1).await;
-    // Takes connections and never says a word.
+    // Accepts connections and never answers.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = mute.local_addr().unwrap().to_string();
     // Nothing listens there any longer.
@@ -100,14 +100,14 @@ async fn broken_groups_and_a_kafka_that_never_answers_delay_nobody() {
     let (began, before) = (Instant::now(), decisions());
     tokio::time::sleep(secs(26)).await;
     let looks = decisions() - before;
-    assert!(looks >= 5, "{looks} looks in {:?}", began.elapsed());
+    assert!(looks >= 5, "{looks} polls in {:?}", began.elapsed());
 
     let began = Instant::now();
     stage.kafka.produce(&stage.topic, 600).await;
-    until(secs(20), "the good one is scaled", || async {
+    until(secs(20), "the healthy group is scaled", || async {
         same(&stage.space.replicas(APP).await, &6)
     })
     .await;
-    // One look and a second; and what a busy machine adds.
+    // One poll and a second, and some time for a busy machine.
     assert!(began.elapsed() < secs(9), "{:?}", began.elapsed());
 }

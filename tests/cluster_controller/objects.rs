@@ -1,5 +1,5 @@
-//! Objects that a user of one namespace may write on a real API server, and that must trouble
-//! nobody else.
+//! Objects that a user of one namespace may write on a real API server. They must not affect other
+//! namespaces.
 
 use http::Request;
 use kube::Client;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
 
-/// So many brackets around nothing, as text: nothing that parses it has to follow them here.
+/// An empty object nested this deep, as text, so that the test itself does not have to parse it.
 fn nested(levels: usize) -> String {
     format!("{}{{}}{}", r#"{"f:a":"#.repeat(levels), "}".repeat(levels))
 }
@@ -24,7 +24,7 @@ async fn send(client: &Client, method: &str, path: &str, kind: &str, body: Strin
     client.request_text(request).await.unwrap()
 }
 
-/// A Deployment of somebody else, with `managedFields` that are nested so deep.
+/// Creates another user's Deployment, with `managedFields` nested this deep.
 async fn strange_deployment(client: &Client, namespace: &str, levels: usize) {
     let labels = json!({ "app": "strange" });
     let deployment = json!({
@@ -62,12 +62,12 @@ async fn strange_deployment(client: &Client, namespace: &str, levels: usize) {
     .await;
     assert!(
         stored.contains(&nested(levels)),
-        "the API server takes it: {stored}"
+        "the API server did not store the fields: {stored}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn objects_of_any_depth_in_another_namespace_keep_nobody_from_being_managed() {
+async fn deeply_nested_objects_of_another_namespace_do_not_stop_the_operator() {
     let stage = Stage::new("deep").await;
     let strangers = stage.kubernetes.namespace("strangers").await;
     strange_deployment(&stage.space.client, &strangers.name, 125).await;
@@ -96,7 +96,7 @@ async fn objects_of_any_depth_in_another_namespace_keep_nobody_from_being_manage
     let also = format!("--watch-namespace={}", strangers.name);
     let operator = Operator::start_with(stage.kubernetes, &stage.space, &[&also]).await;
     stage.space.until_replicas(APP, 2, 60).await;
-    // It is managed too, and what it had in its memory is gone with the first write.
+    // It is managed too, and the first write replaces its nested memory.
     until(secs(30), "the strange one has conditions", || async {
         let client = strangers.client.clone();
         let path = path.trim_end_matches("/status");
@@ -112,7 +112,7 @@ async fn objects_of_any_depth_in_another_namespace_keep_nobody_from_being_manage
         }
     })
     .await;
-    // Changes while it runs go through the watch.
+    // Changes at run time come through the watch.
     strange_deployment_again(&stage.space.client, &strangers.name).await;
     stage
         .space
@@ -135,5 +135,8 @@ async fn strange_deployment_again(client: &Client, namespace: &str) {
         patch,
     )
     .await;
-    assert!(stored.contains(&nested(125)), "it is as deep as before");
+    assert!(
+        stored.contains(&nested(125)),
+        "the object is not as deep as before"
+    );
 }

@@ -1,4 +1,4 @@
-//! Offsets that make no sense: a topic recreated under its group, and a commit past the end.
+//! Inconsistent offsets: a topic that is recreated while its group runs, and a commit past the end.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::stage::{APP, Chronicle, Stage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_recreated_with_lower_offsets_makes_no_negative_lag_and_no_action() {
+async fn a_topic_recreated_with_lower_offsets_causes_no_negative_lag_and_no_action() {
     let stage = Stage::new("recreated").await;
     let consumers = stage.set(6, 3).await;
     consumers.micros_per_record(0);
@@ -16,7 +16,7 @@ async fn a_topic_recreated_with_lower_offsets_makes_no_negative_lag_and_no_actio
     let pacing = json!({ "minScaleDownInterval": "40s" });
     stage.group(json!({ "pacing": pacing })).await;
     let operator = stage.operator().await;
-    until(secs(60), "all is read", || async {
+    until(secs(60), "all records are read", || async {
         let status = stage.status().await;
         match status.lag.as_ref().and_then(|lag| lag.total) {
             Some(0) => Ok(()),
@@ -57,7 +57,7 @@ async fn a_topic_recreated_with_lower_offsets_makes_no_negative_lag_and_no_actio
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_past_the_end_is_unknown_lag_that_is_named_and_brings_nothing_down() {
+async fn a_commit_past_the_end_is_unknown_lag_and_blocks_a_scale_down() {
     let stage = Stage::new("past").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.kafka.produce(&stage.topic, 60).await;
@@ -67,7 +67,7 @@ async fn a_commit_past_the_end_is_unknown_lag_that_is_named_and_brings_nothing_d
         .kafka
         .commit(&stage.topic, &stage.topic, &commits)
         .await;
-    // Nobody reads: the commits are those that were made here.
+    // Nothing reads the topic: the only commits are those of the test.
     stage.space.deployment(APP, 3).await;
     stage.group(json!({})).await;
     let _operator = stage.operator().await;
@@ -83,7 +83,7 @@ async fn a_commit_past_the_end_is_unknown_lag_that_is_named_and_brings_nothing_d
         stage.topic
     );
     assert_eq!(known.message, said);
-    // Longer than the down waits.
+    // Longer than a scale-down waits.
     stage.hold(3, 20).await;
 
     stage.kafka.commit_at_ends(&stage.topic, &stage.topic).await;
@@ -91,7 +91,7 @@ async fn a_commit_past_the_end_is_unknown_lag_that_is_named_and_brings_nothing_d
         .space
         .until_condition(APP, "LagKnown", "True/AllPartitionsRead")
         .await;
-    // Without members nothing goes down on the lag.
+    // A scale-down on the lag needs members.
     let _consumers = stage.consumers(&[]);
     stage.space.until_replicas(APP, 2, 60).await;
 }

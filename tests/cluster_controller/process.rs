@@ -1,5 +1,5 @@
-//! The operator's own end and beginning: SIGTERM in time whatever hangs, and a start from a status
-//! that cannot be read.
+//! The operator stops in time on SIGTERM even if brokers hang, and starts from a status that cannot
+//! be read.
 
 use kube::api::{Patch, PatchParams};
 use lagrange_testing::kafka::Kafka;
@@ -22,20 +22,20 @@ async fn sigterm_ends_the_operator_within_five_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_ends_it_in_time_while_every_broker_hangs() {
+async fn sigterm_ends_the_operator_in_time_while_every_broker_hangs() {
     let kafka = Kafka::start(1).await;
     let stage = Stage::on(&kafka, "hang").await;
     let _consumers = stage.set(6, 1).await;
     stage.group(json!({})).await;
     let operator = stage.operator().await;
     stage.until_members(1).await;
-    // It takes connections, and never answers.
+    // The broker accepts connections and never answers.
     kafka.pause(1).await;
     stage.until_reason("LagUnknown").await;
     let (status, took) = operator.terminate();
     kafka.resume(1).await;
     assert!(status.success(), "{status}");
-    // What is asked for is 5 s; the process has to be gone then, and noticed to be.
+    // The limit is 5 s; the test takes some time to notice that the process has ended.
     assert!(took < secs(6), "{took:?}");
 }
 
@@ -43,7 +43,7 @@ async fn sigterm_ends_it_in_time_while_every_broker_hangs() {
 #[case::nonsense(json!({ "version": "one", "last": { "time": "yesterday" }, "best": [] }))]
 #[case::of_a_later_version(json!({ "version": 99, "sequence": 7 }))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_that_cannot_be_read_is_absent_memory(#[case] memory: Value) {
+async fn unreadable_memory_is_treated_as_absent(#[case] memory: Value) {
     let stage = Stage::new("memory").await;
     let consumers = stage.set(6, 3).await;
     stage.group(json!({})).await;
@@ -56,8 +56,7 @@ async fn memory_that_cannot_be_read_is_absent_memory(#[case] memory: Value) {
         .groups()
         .patch_status(APP, &PatchParams::default(), &status)
         .await;
-    // The schema does not let a wrong `lastScale` in; memory is nobody's business but the
-    // operator's.
+    // The schema refuses a wrong `lastScale`, and leaves the memory to the operator.
     refused.unwrap_err();
     let status = Patch::Merge(json!({ "status": { "memory": memory } }));
     stage
@@ -72,7 +71,7 @@ async fn memory_that_cannot_be_read_is_absent_memory(#[case] memory: Value) {
     let _operator = stage.operator().await;
     stage.space.until_replicas(APP, 2, 60).await;
     let waited = stage.actions()[0].at.duration_since(began);
-    assert!(waited.as_secs() >= 15, "down after {waited:#}");
+    assert!(waited.as_secs() >= 15, "scaled down after {waited:#}");
     let memory = stage.status().await.memory.unwrap();
     assert_eq!(
         (&memory["version"], &memory["sequence"]),

@@ -1,5 +1,5 @@
-//! KEEP-29 and ACT-1 from the API server's side: a group at rest writes nothing, and two operators
-//! act once.
+//! KEEP-29 and ACT-1 in the API server's audit log: an idle group causes no writes, and two
+//! operators act once.
 
 use lagrange_testing::audit;
 use lagrange_testing::until::secs;
@@ -9,7 +9,7 @@ use crate::stage::{APP, Stage, assert_spaced, now};
 
 /// KEEP-29.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() {
+async fn ninety_idle_seconds_cause_no_write_and_no_more_reconciles_than_polls() {
     let stage = Stage::new("quiet").await;
     let consumers = stage.set(6, 1).await;
     consumers.micros_per_record(0);
@@ -20,7 +20,7 @@ async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() 
     let operator = stage.operator().await;
     stage.until_members(1).await;
     stage.until_reason("AsDesired").await;
-    // The rates of the last minute have gone back to nothing.
+    // The rates of the last minute have fallen back to zero.
     tokio::time::sleep(secs(75)).await;
 
     let version = || async {
@@ -47,9 +47,12 @@ async fn ninety_quiet_seconds_make_no_write_and_no_more_reconciles_than_looks() 
         .filter(|write| write.at >= began && !write.resource.starts_with("leases"))
         .collect();
     assert!(written.is_empty(), "{written:?}");
-    assert!((16.0..=20.0).contains(&looks), "{looks} looks");
-    // One look may be on its way at either end.
-    assert!(reconciles <= looks + 1.0, "{reconciles} for {looks} looks");
+    assert!((16.0..=20.0).contains(&looks), "{looks} polls");
+    // One poll may be under way at either end.
+    assert!(
+        reconciles <= looks + 1.0,
+        "{reconciles} reconciles for {looks} polls"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! What the operator records of a group replays, at a desk, to what it decided.
+//! The operator's recording of a group replays offline to the same decisions.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,7 +39,7 @@ fn lines(text: &str, kind: &str) -> Vec<Value> {
 
 /// KEEP-25.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was_made() {
+async fn a_recording_with_edits_external_changes_and_kills_replays_to_the_same_decisions() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("app.jsonl");
     let stage = Stage::new("record").await;
@@ -48,7 +48,7 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
     stage.group(json!({})).await;
     let operator = stage.recorded(&file).await;
     stage.until_size(2).await;
-    // The process is another one, the policy another one, the hand another one.
+    // A new process, then a new policy, a pause and an external change.
     operator.kill();
     stage.kafka.produce(&stage.topic, 400).await;
     let operator = stage.recorded(&file).await;
@@ -67,7 +67,7 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
     stage.until_reason("Paused").await;
     stage.space.annotate(APP, "lagrange.dev/paused", None).await;
     consumers.micros_per_record(0);
-    until(secs(120), "it has come down", || async {
+    until(secs(120), "the operator has scaled down", || async {
         match stage.sizes()[..] {
             [2, 6, ..] if stage.sizes().len() > 2 => Ok(()),
             ref other => Err(format!("{other:?}")),
@@ -98,7 +98,7 @@ async fn a_recording_of_edits_hands_and_kills_replays_to_every_decision_that_was
     assert_another_decision_is_found(&text, &directory.path().join("other.jsonl"));
 }
 
-/// One answer for each decision, each as it was recorded.
+/// Checks that the replay answers each decision, as it was recorded.
 fn assert_replays_each(file: &Path, decisions: usize) {
     let replayed = replay(&["--check"], file);
     let said = String::from_utf8_lossy(&replayed.stderr);
@@ -107,7 +107,7 @@ fn assert_replays_each(file: &Path, decisions: usize) {
     assert_eq!(answers.lines().count(), decisions);
 }
 
-/// What is recorded is what was done and told.
+/// Checks the recording against the actions and the status.
 async fn assert_recorded_what_was_done(stage: &Stage<'_>, decided: &[Value]) {
     let scaled: Vec<i64> = decided
         .iter()
@@ -123,8 +123,7 @@ async fn assert_recorded_what_was_done(stage: &Stage<'_>, decided: &[Value]) {
     assert!(reasons.contains(&&*told.reason), "{told:?} {reasons:?}");
 }
 
-/// Another decision than was recorded is found: that of `text`, changed in one place and written to
-/// `other`.
+/// Checks that the replay finds a different decision: `text` with one changed reason, in `other`.
 fn assert_another_decision_is_found(text: &str, other: &Path) {
     let recorded = "\"reason\":\"LagAboveTarget\"";
     let changed = text.replacen(recorded, "\"reason\":\"AsDesired\"", 1);
@@ -139,7 +138,7 @@ fn assert_another_decision_is_found(text: &str, other: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recording_that_cannot_be_written_is_said_once_and_holds_nothing_up() {
+async fn an_unwritable_recording_is_reported_once_and_does_not_stop_scaling() {
     let stage = Stage::new("norecord").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -151,14 +150,14 @@ async fn a_recording_that_cannot_be_written_is_said_once_and_holds_nothing_up() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_that_was_late_before_the_operator_came_grows_at_once_and_replays_so() {
+async fn a_group_that_is_late_when_the_operator_starts_grows_at_once_and_replays() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("app.jsonl");
     let stage = Stage::new("late").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
-    // One record every five seconds for a quarter of an hour, of which nobody has read a half.
-    // Nothing arrives any more, so that without their timestamps the delay would count from the
-    // first look.
+    // One record every five seconds for a quarter of an hour. The second half is not committed.
+    // Nothing arrives any longer, so without the records' timestamps the delay would count from the
+    // first poll.
     let now = jiff::Timestamp::now().as_millisecond();
     let written: Vec<i64> = (0..180).rev().map(|age| now - 5000 * age).collect();
     let mut committed = std::collections::BTreeMap::new();
@@ -174,21 +173,21 @@ async fn a_group_that_was_late_before_the_operator_came_grows_at_once_and_replay
         .commit(&stage.topic, &stage.topic, &committed)
         .await;
     stage.space.deployment(APP, 1).await;
-    // It would take a minute and a half.
+    // One replica would need a minute and a half.
     let consumers = stage.consumers(&[]);
     consumers.micros_per_record(150_000);
     let objective = json!({ "lagPerReplica": null, "maxDelay": "60s" });
     stage.group(json!({ "objective": objective })).await;
     let operator = stage.recorded(&file).await;
     let began = crate::stage::now();
-    until(secs(60), "it grows", || async {
+    until(secs(60), "the operator scales up", || async {
         match stage.sizes().first() {
             Some(2..) => Ok(()),
             other => Err(format!("{other:?} {:?}", stage.status().await)),
         }
     })
     .await;
-    // Looks are 5 s apart. By its own looks alone it would be late after 50 s.
+    // Polls are 5 s apart. By its own polls alone the group would be late after 50 s.
     let waited = stage.actions()[0].at.duration_since(began);
     assert!(waited.as_secs() < 20, "{waited:#}");
     operator.terminate();

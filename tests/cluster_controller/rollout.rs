@@ -1,5 +1,5 @@
-//! Promise 4: no action while the workload rolls out, for as long as `settleTimeout`, and that is
-//! reported.
+//! Promise 4: no action during a rollout of the workload, for at most `settleTimeout`, and a longer
+//! rollout is reported.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::stage::{APP, Stage, now};
 
-/// Another image, whose Pods are ready after so long.
+/// Rolls out another image, whose Pods get ready after this time.
 async fn roll_out(stage: &Stage<'_>, ready_after: &str) {
     let template = json!({
         "metadata": { "annotations": { "lagrange.test/ready-delay": ready_after } },
@@ -24,7 +24,7 @@ async fn roll_out(stage: &Stage<'_>, ready_after: &str) {
         .unwrap();
 }
 
-/// When the rollout was done, to the second, as the Deployment's controller says.
+/// When the rollout was complete, to the second, from the Deployment's status.
 fn rolled_out(deployment: &Deployment) -> Option<Timestamp> {
     let status = deployment.status.clone()?;
     let progressing = status
@@ -42,7 +42,7 @@ fn rolled_out(deployment: &Deployment) -> Option<Timestamp> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_image_change_under_load_is_waited_for() {
+async fn no_action_during_a_rollout_under_load() {
     let stage = Stage::new("rollout").await;
     let _consumers = stage.set(6, 2).await;
     stage
@@ -71,7 +71,7 @@ async fn an_image_change_under_load_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollout_that_never_ends_is_reported_and_holds_the_group_for_settle_timeout_only() {
+async fn a_rollout_that_never_ends_is_reported_and_blocks_for_settle_timeout_only() {
     let stage = Stage::new("stuck").await;
     let _consumers = stage.set(6, 2).await;
     stage
@@ -84,7 +84,7 @@ async fn a_rollout_that_never_ends_is_reported_and_holds_the_group_for_settle_ti
     let began = now();
     stage.kafka.produce(&stage.topic, 600).await;
     stage.until_reason("RolloutInProgress").await;
-    let message = until(secs(60), "the overdue rollout is told", || async {
+    let message = until(secs(60), "the overdue rollout is reported", || async {
         let status = stage.status().await;
         let message = status.decision.clone().unwrap_or_default().message;
         if message.contains("RolloutInProgress since")

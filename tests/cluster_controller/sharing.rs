@@ -1,5 +1,4 @@
-//! Which Kafka, which topics, which kind of group: connections shared across namespaces, and every
-//! way to say what counts.
+//! Connections that namespaces share, every way to select the topics, and every group protocol.
 
 use kube::api::{Patch, PatchParams};
 use lagrange_testing::kafka::Kafka;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{APP, Stage};
 
-/// Lets others in, or not.
+/// Sets which namespaces may use the cluster.
 async fn allow(owner: &Space, cluster: &str, allowed: Value) {
     let patch = Patch::Merge(json!({ "spec": { "allowedNamespaces": allowed } }));
     owner
@@ -40,7 +39,7 @@ async fn until_scaled(stage: &Stage<'_>, replicas: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kafka_cluster_of_its_own_namespace_is_used_and_says_who_uses_it() {
+async fn a_kafka_cluster_of_the_same_namespace_is_used_and_counts_its_users() {
     let stage = Stage::new("own").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -66,7 +65,7 @@ async fn a_kafka_cluster_of_its_own_namespace_is_used_and_says_who_uses_it() {
 
 /// SAFE-34, SAFE-39.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_abroad_that_is_absent_and_one_that_lets_nobody_in_look_the_same() {
+async fn a_missing_cluster_and_a_forbidden_one_of_another_namespace_cannot_be_told_apart() {
     let stage = Stage::new("abroad").await;
     let owner = stage.kubernetes.namespace("owner").await;
     let _consumers = stage.set(6, 1).await;
@@ -121,8 +120,8 @@ async fn a_cluster_abroad_that_is_absent_and_one_that_lets_nobody_in_look_the_sa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn namespaces_are_let_in_by_their_labels_and_put_out_when_those_change() {
-    // Of its own: an operator for all namespaces would manage the other tests' groups too.
+async fn namespaces_are_allowed_by_labels_and_refused_when_these_change() {
+    // A cluster of its own: an operator for all namespaces would manage other tests' groups too.
     let kubernetes = Kubernetes::own().await;
     let kafka = Kafka::shared().await;
     let stage = Stage::at(&kubernetes, kafka, "labels").await;
@@ -158,7 +157,7 @@ async fn namespaces_are_let_in_by_their_labels_and_put_out_when_those_change() {
 
 /// KNOW-19.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_topics_those_count_that_the_members_are_assigned() {
+async fn without_topics_in_the_spec_the_assigned_topics_count() {
     let stage = Stage::new("assigned").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -170,7 +169,7 @@ async fn without_topics_those_count_that_the_members_are_assigned() {
 
 /// KNOW-19.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_topics_and_members_those_count_that_the_group_has_committed() {
+async fn without_topics_and_members_the_committed_topics_count() {
     let stage = Stage::new("committed").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -211,8 +210,7 @@ async fn a_pattern_counts_the_topics_whose_whole_name_it_matches() {
         let lag = status.lag.as_ref().and_then(|lag| lag.total);
         let limit = status.replicas.as_ref().and_then(|found| found.limit);
         match (status.partitions, lag, limit) {
-            // The assignor is not known, so that only the largest topic is sure to feed its number
-            // of consumers.
+            // The assignor is unknown, so the limit is the partitions of the largest topic.
             (Some(9), Some(180), Some(6)) => Ok(()),
             _ => Err(format!("{status:?}")),
         }
@@ -221,7 +219,7 @@ async fn a_pattern_counts_the_topics_whose_whole_name_it_matches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_of_the_new_protocol_is_scaled_up_and_down() {
+async fn a_group_of_the_consumer_protocol_is_scaled_up_and_down() {
     let stage = Stage::new("kip848").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.kafka.produce(&stage.topic, 600).await;
@@ -240,7 +238,7 @@ async fn a_group_of_the_new_protocol_is_scaled_up_and_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cooperative_groups_are_scaled_too() {
+async fn a_cooperative_group_is_scaled() {
     let stage = Stage::new("cooperative").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.kafka.produce(&stage.topic, 600).await;
@@ -258,7 +256,7 @@ async fn cooperative_groups_are_scaled_too() {
 
 /// KNOW-21.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn instances_that_never_come_back_are_reported_and_their_departure_is_waited_for() {
+async fn static_members_are_reported_and_their_departure_is_waited_for() {
     let stage = Stage::new("static").await;
     stage.kafka.create_topic(&stage.topic, 6).await;
     stage.space.deployment(APP, 3).await;
@@ -269,7 +267,7 @@ async fn instances_that_never_come_back_are_reported_and_their_departure_is_wait
         .space
         .until_condition(APP, "Healthy", "False/StaticMembership")
         .await;
-    // Whoever has gone keeps its partitions until its session ends.
+    // A static member that has left keeps its partitions until its session ends.
     stage.until_settled(2).await;
     let group = stage.status().await.group.unwrap();
     assert_eq!(group.members, Some(2), "{group:?}");

@@ -1,5 +1,5 @@
-//! Promise 3: never two actions closer together than pacing allows, whatever kills or edits come in
-//! between.
+//! Promise 3: no two actions are closer together than pacing allows, even if the operator is killed
+//! or the resource edited in between.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::stage::{APP, Stage, assert_spaced};
 
-/// Kills the operator as soon as the Deployment is wanted at `replicas`.
+/// Kills the operator as soon as the Deployment's spec has `replicas`.
 async fn kill_right_after(stage: &Stage<'_>, operator: Operator, replicas: i32) {
     let began = std::time::Instant::now();
     while stage.space.replicas(APP).await != replicas {
@@ -20,7 +20,7 @@ async fn kill_right_after(stage: &Stage<'_>, operator: Operator, replicas: i32) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operator_killed_right_after_an_action_keeps_the_next_one_to_its_time() {
+async fn an_operator_killed_right_after_an_action_still_waits_before_the_next_one() {
     let stage = Stage::new("killed").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -36,7 +36,7 @@ async fn the_operator_killed_right_after_an_action_keeps_the_next_one_to_its_tim
     stage.space.until_replicas(APP, 6, 60).await;
     assert_eq!(stage.sizes(), [2, 6]);
     assert_spaced(1, &stage.actions(), 25, 25);
-    // What the process before it did is not forgotten either.
+    // The action of the killed process is in the history as well.
     let history = stage.status().await.history;
     assert!(
         history.iter().any(|action| action.to == 2),
@@ -45,7 +45,7 @@ async fn the_operator_killed_right_after_an_action_keeps_the_next_one_to_its_tim
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_of_the_resource_after_the_kill_does_not_shorten_the_wait() {
+async fn editing_the_resource_after_a_kill_does_not_shorten_the_wait() {
     let stage = Stage::new("edited").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -55,7 +55,7 @@ async fn an_edit_of_the_resource_after_the_kill_does_not_shorten_the_wait() {
     let operator = stage.operator().await;
     kill_right_after(&stage, operator, 2).await;
 
-    // Another objective drops what was measured, and a bound would act without any lag.
+    // Another objective drops the measurements, and a bound acts without any lag.
     let edit = json!({ "objective": { "lagPerReplica": 10 }, "minReplicas": 3 });
     stage.space.edit(APP, edit).await;
     let _operator = stage.operator().await;
@@ -79,7 +79,7 @@ async fn an_edit_of_the_resource_after_the_kill_does_not_shorten_the_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_at_the_worst_instants_never_bring_two_actions_too_close() {
+async fn kills_at_the_worst_moments_never_bring_two_actions_too_close() {
     const SPACE: i64 = 12;
     let stage = Stage::new("kills").await;
     let _consumers = stage.set(6, 1).await;
@@ -93,9 +93,9 @@ async fn kills_at_the_worst_instants_never_bring_two_actions_too_close() {
 
     let sequence =
         |memory: Option<serde_json::Value>| memory.and_then(|memory| memory["sequence"].as_i64());
-    // Bounds need no lag, so that each edit asks for an action at once. The kill comes from 0 to
-    // 120 ms after the action has been written ahead: before, during and after the write of the
-    // scale, and of what follows.
+    // Bounds need no lag, so each edit asks for an action at once. The kill comes 0 to 120 ms after
+    // the pending action is written to the status: before, during and after the scale request and
+    // the writes that follow it.
     for (round, replicas) in [2, 3, 1, 6].into_iter().enumerate() {
         let before = sequence(stage.status().await.memory);
         let bounds = json!({ "minReplicas": replicas, "maxReplicas": replicas });

@@ -1,6 +1,6 @@
-//! What every scenario stands on: a topic, a group of the same name, a Deployment `app` whose ready
-//! replicas are members of that group, and a ConsumerGroup `app` on it. Nothing here asserts what a
-//! scenario is about.
+//! The set-up of every scenario: a topic, a group of the same name, a Deployment `app` whose ready
+//! replicas are members of that group, and a ConsumerGroup `app` that targets it. The assertions
+//! are in the scenarios.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,36 +19,36 @@ use serde_json::{Value, json};
 
 pub(crate) use lagrange_testing::merge;
 
-/// Name of the Deployment and of the ConsumerGroup.
+/// The name of the Deployment and of the ConsumerGroup.
 pub(crate) const APP: &str = "app";
 
-/// Least seconds between actions in the scenarios: any two, and before a scale-down.
+/// The least seconds between two actions in the scenarios, and before a scale-down.
 pub(crate) const UP: i64 = 5;
 pub(crate) const DOWN: i64 = 15;
 
-/// A namespace, a topic and a group of a test's own.
+/// The namespace, topic and group of one test.
 pub(crate) struct Stage<'a> {
     pub(crate) kafka: &'a Kafka,
     pub(crate) kubernetes: &'a Kubernetes,
     pub(crate) space: Space,
-    /// Name of the topic and of the group.
+    /// The name of the topic and of the group.
     pub(crate) topic: String,
 }
 
 impl Stage<'static> {
-    /// On the shared broker.
+    /// A stage on the shared broker.
     pub(crate) async fn new(stem: &str) -> Self {
         Self::on(Kafka::shared().await, stem).await
     }
 }
 
 impl<'a> Stage<'a> {
-    /// On brokers of the test's own.
+    /// A stage on brokers of its own.
     pub(crate) async fn on(kafka: &'a Kafka, stem: &str) -> Self {
         Self::at(Kubernetes::shared().await, kafka, stem).await
     }
 
-    /// On a cluster of the test's own.
+    /// A stage on a Kubernetes cluster of its own.
     pub(crate) async fn at(kubernetes: &'a Kubernetes, kafka: &'a Kafka, stem: &str) -> Self {
         let space = kubernetes.namespace(stem).await;
         Self {
@@ -59,8 +59,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A topic with so many partitions and a Deployment of so many replicas whose members are idle
-    /// until told otherwise.
+    /// Creates the topic and a Deployment. Its members own partitions but read nothing until the
+    /// test sets their speed.
     pub(crate) async fn set(&self, partitions: i32, replicas: i32) -> Consumers {
         self.kafka.create_topic(&self.topic, partitions).await;
         self.space.deployment(APP, replicas).await;
@@ -78,7 +78,7 @@ impl<'a> Stage<'a> {
         )
     }
 
-    /// The spec of a ConsumerGroup in the scenarios, with `change` laid over it.
+    /// The spec of a ConsumerGroup in the scenarios, with `change` merged into it.
     pub(crate) fn spec(&self, change: Value) -> Value {
         let servers: Vec<&str> = self.kafka.bootstrap.split(',').collect();
         let mut spec = json!({
@@ -103,7 +103,7 @@ impl<'a> Stage<'a> {
         self.space.group(APP, self.spec(change)).await;
     }
 
-    /// Creates the ConsumerGroup with annotations from the beginning.
+    /// Creates the ConsumerGroup with annotations.
     pub(crate) async fn annotated_group(&self, annotations: Value, change: Value) {
         let object = json!({
             "apiVersion": "lagrange.dev/v1alpha1",
@@ -127,7 +127,7 @@ impl<'a> Stage<'a> {
         self.space.status(APP).await
     }
 
-    /// Reason of the decision in the status.
+    /// The reason of the decision in the status.
     pub(crate) async fn reason(&self) -> String {
         let decision = self.status().await.decision;
         decision.map(|decision| decision.reason).unwrap_or_default()
@@ -148,7 +148,7 @@ impl<'a> Stage<'a> {
         .await;
     }
 
-    /// Waits until the latest action, which is to this size, has settled.
+    /// Waits until the latest action scaled to `replicas` and has settled.
     pub(crate) async fn until_settled(&self, replicas: i32) {
         until(
             secs(90),
@@ -164,7 +164,7 @@ impl<'a> Stage<'a> {
         .await;
     }
 
-    /// Waits until the group has been seen with all its members, each with what it gets.
+    /// Waits until the status reports this number of members.
     pub(crate) async fn until_members(&self, members: i32) {
         until(secs(60), &format!("{members} members are seen"), || async {
             let status = self.status().await;
@@ -176,7 +176,7 @@ impl<'a> Stage<'a> {
         .await;
     }
 
-    /// Panics when the Deployment has other replicas at any time meanwhile.
+    /// Panics if the Deployment has another number of replicas at any time while this waits.
     pub(crate) async fn hold(&self, replicas: i32, lasting: u64) {
         throughout(
             secs(lasting),
@@ -193,7 +193,7 @@ impl<'a> Stage<'a> {
         .await;
     }
 
-    /// What the operator did to the Deployment.
+    /// The operator's scale actions on the Deployment.
     pub(crate) fn actions(&self) -> Vec<Action> {
         audit::actions(self.kubernetes, &self.space, APP)
     }
@@ -204,9 +204,10 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Panics if two actions were closer together than they may be. `from`: the size before the first.
+/// Panics if two actions were closer together than pacing allows. `from`: the size before the
+/// first.
 pub(crate) fn assert_spaced(from: i32, actions: &[Action], up: i64, down: i64) {
-    // A write reaches the audit log some time after the instant that counts as its time.
+    // A write reaches the audit log a little later than the time that the operator counts from.
     let slack = SignedDuration::from_millis(500);
     let mut before: Option<Action> = None;
     let mut size = from;
@@ -224,7 +225,7 @@ pub(crate) fn assert_spaced(from: i32, actions: &[Action], up: i64, down: i64) {
     }
 }
 
-/// Every version of a ConsumerGroup's status, whether somebody looked at that moment or not.
+/// Every version of a ConsumerGroup's status, from a watch.
 pub(crate) struct Chronicle {
     seen: Arc<Mutex<Vec<ConsumerGroupStatus>>>,
     follow: tokio::task::JoinHandle<()>,
@@ -254,7 +255,7 @@ impl Chronicle {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Every `Status/Reason` that a condition had, each once after the other.
+    /// Every `Status/Reason` that a condition had, in order, without repetitions.
     pub(crate) fn condition(&self, condition: &str) -> Vec<String> {
         let mut said: Vec<String> = self
             .statuses()
@@ -274,7 +275,7 @@ impl Drop for Chronicle {
     }
 }
 
-/// The time, as the API server on this machine has it.
+/// The time. The API server runs on this machine and has the same clock.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -1,4 +1,4 @@
-//! What can be scaled, and what may not be.
+//! Which targets can be scaled, and what is reported for those that cannot.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::stage::{APP, Stage};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stateful_set_is_scaled() {
     let stage = Stage::new("stateful").await;
-    // One member for the group; the set's own Pods are only counted.
+    // The Deployment gives the group a member; the StatefulSet's Pods are only counted.
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
     let labels = json!({ "app": "set" });
@@ -58,7 +58,7 @@ async fn a_stateful_set_is_scaled() {
     assert!(related.starts_with("replicas 1 -> 2"), "{related}");
 }
 
-/// Defines a kind of the test's own that can be scaled.
+/// Defines a custom kind that can be scaled.
 fn readers(stage: &Stage<'_>) -> Api<DynamicObject> {
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -101,7 +101,7 @@ fn readers(stage: &Stage<'_>) -> Api<DynamicObject> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
+async fn a_custom_kind_is_scaled_through_its_scale_subresource() {
     let stage = Stage::new("custom").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -118,7 +118,7 @@ async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
             .map_err(|error| error.to_string())
     })
     .await;
-    // What its controller would do.
+    // In place of the kind's controller.
     let has = |replicas: i32| {
         let patch = Patch::Merge(json!({ "status": { "replicas": replicas } }));
         let readers = readers.clone();
@@ -160,8 +160,7 @@ async fn a_kind_of_the_users_own_is_scaled_through_its_scale_subresource() {
     );
 }
 
-/// A kubeconfig of a ServiceAccount that may do what the operator needs except to scale
-/// Deployments.
+/// A kubeconfig of a ServiceAccount with the operator's permissions, except to scale Deployments.
 fn without_scale(stage: &Stage<'_>) -> PathBuf {
     let namespace = stage.space.name.as_str();
     let rules = json!([
@@ -191,7 +190,7 @@ fn without_scale(stage: &Stage<'_>) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_may_not_be_scaled_is_said_to_be_and_tried_again_when_the_resource_changes() {
+async fn a_forbidden_target_is_reported_and_tried_again_when_the_resource_changes() {
     let stage = Stage::new("forbidden").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 180).await;
@@ -230,9 +229,10 @@ async fn a_target_that_may_not_be_scaled_is_said_to_be_and_tried_again_when_the_
         .await;
 }
 
-/// What its scale cannot be made of: the API server answers 500, and 400 to a list by its selector.
+/// Objects whose scale cannot be built: the API server answers 500, or 400 to a list with the
+/// selector.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scale_that_cannot_be_read_is_said_with_the_words_of_the_api_server() {
+async fn an_unreadable_scale_is_reported_with_the_api_servers_answer() {
     let stage = Stage::new("scaleless").await;
     let _consumers = stage.set(6, 1).await;
     let readers = readers(&stage);
@@ -281,8 +281,8 @@ async fn a_scale_that_cannot_be_read_is_said_with_the_words_of_the_api_server() 
         .patch("empty", &PatchParams::default(), &patch)
         .await
         .unwrap();
-    // Tried again within a minute.
-    until(secs(90), "it is well again", || async {
+    // The operator tries again within a minute.
+    until(secs(90), "the target is readable again", || async {
         let seen = stage.space.condition("empty", "Ready").await;
         if seen.contains("TargetUnreadable") {
             Err(seen)

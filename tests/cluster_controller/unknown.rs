@@ -1,5 +1,5 @@
-//! Promise 2 on three real brokers that are killed, paused and brought back: unknown is not zero.
-//! One test at a time, since two cores carry no more than one such cluster.
+//! Promise 2 on three real brokers that are killed, paused and restarted: unknown is not zero. One
+//! test at a time, because two cores are enough for only one such cluster.
 
 use lagrange_testing::consumers::Consumers;
 use lagrange_testing::kafka::Kafka;
@@ -11,17 +11,17 @@ use crate::stage::{APP, Chronicle, Stage};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// Three brokers, ended when this is dropped.
+/// Three brokers, which stop when this is dropped.
 async fn brokers() -> (MutexGuard<'static, ()>, Kafka) {
     let turn = ONE_AT_A_TIME.lock().await;
     (turn, Kafka::start(3).await)
 }
 
-/// A topic with one or three copies of each of its 6 partitions, 3 members without any lag, and a
-/// group that would come down after `quiet`.
+/// A topic of 6 partitions with this many copies, 3 members without lag, and a ConsumerGroup that
+/// would scale down after `quiet`.
 async fn idle_group(stage: &Stage<'_>, copies: i32, quiet: &str) -> Consumers {
     stage.kafka.create_replicated(&stage.topic, 6, copies).await;
-    // Everything that is there has been read.
+    // All records have been read.
     stage.kafka.produce(&stage.topic, 600).await;
     stage.kafka.commit_at_ends(&stage.topic, &stage.topic).await;
     stage.space.deployment(APP, 3).await;
@@ -40,7 +40,7 @@ async fn until_whole(stage: &Stage<'_>) {
     stage.until_members(3).await;
 }
 
-/// A broker that leads partitions of the topic and does not coordinate the group.
+/// A broker that leads partitions of the topic and is not the group's coordinator.
 async fn leader_only(stage: &Stage<'_>) -> u32 {
     let coordinator = stage.kafka.coordinator(&stage.topic).await;
     let leaders = stage.kafka.leaders(&stage.topic).await;
@@ -49,7 +49,7 @@ async fn leader_only(stage: &Stage<'_>) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_is_gone_holds_at_once_is_told_once_it_lasts_and_recovers_by_itself() {
+async fn a_lost_leader_blocks_at_once_is_reported_if_it_lasts_and_recovers() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "leader").await;
     let _consumers = idle_group(&stage, 1, "25s").await;
@@ -65,7 +65,7 @@ async fn a_leader_that_is_gone_holds_at_once_is_told_once_it_lasts_and_recovers_
         .await;
     let status = stage.status().await;
     let lag = status.lag.unwrap();
-    // What is not known is not added up as if it were.
+    // Unknown partitions are not counted as zero: the total is unknown.
     assert_eq!((lag.total, lag.unknown_partitions), (None, 2), "{lag:?}");
     let series = format!(
         "lagrange_consumergroup_lag{{namespace=\"{}\",name=\"{APP}\"}}",
@@ -73,7 +73,7 @@ async fn a_leader_that_is_gone_holds_at_once_is_told_once_it_lasts_and_recovers_
     );
     assert_eq!(operator.metric(&series), None);
     stage.space.until_event(APP, "LagUnknown").await;
-    // Longer than the down would have waited.
+    // Longer than the scale-down would have waited.
     stage.hold(3, 20).await;
     assert_eq!(stage.sizes(), [0; 0]);
 
@@ -85,11 +85,14 @@ async fn a_leader_that_is_gone_holds_at_once_is_told_once_it_lasts_and_recovers_
     let back = crate::stage::now();
     stage.space.until_replicas(APP, 2, 90).await;
     let waited = stage.actions()[0].at.duration_since(back);
-    assert!(waited.as_secs() >= 20, "down {waited:#} after the gap");
+    assert!(
+        waited.as_secs() >= 20,
+        "scaled down {waited:#} after the gap"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_does_not_answer_for_a_moment_changes_no_condition() {
+async fn a_broker_that_is_silent_for_a_moment_changes_no_condition() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "moment").await;
     let _consumers = idle_group(&stage, 1, "60s").await;
@@ -102,7 +105,7 @@ async fn a_broker_that_does_not_answer_for_a_moment_changes_no_condition() {
         kafka.pause(broker).await;
         stage.until_reason("LagUnknown").await;
         kafka.resume(broker).await;
-        until(secs(30), "it is read again", || async {
+        until(secs(30), "the lag is read again", || async {
             match stage.reason().await {
                 reason if reason == "LagUnknown" => Err(reason),
                 _ => Ok(()),
@@ -120,7 +123,7 @@ async fn a_broker_that_does_not_answer_for_a_moment_changes_no_condition() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_coordinator_that_is_killed_stops_nothing_for_good_and_brings_nothing_down() {
+async fn scaling_goes_on_after_the_coordinator_is_killed() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "coordinator").await;
     let consumers = idle_group(&stage, 3, "40s").await;
@@ -131,24 +134,24 @@ async fn a_coordinator_that_is_killed_stops_nothing_for_good_and_brings_nothing_
     consumers.micros_per_record(lagrange_testing::consumers::IDLE);
     let coordinator = kafka.coordinator(&stage.topic).await;
     kafka.kill(u32::try_from(coordinator).unwrap()).await;
-    // Read with the broker away, and acted upon.
+    // The operator reads this without the broker, and acts on it.
     kafka.produce(&stage.topic, 600).await;
     stage.space.until_replicas(APP, 6, 90).await;
     assert_eq!(stage.sizes(), [6]);
     for status in chronicle.statuses() {
         let reason = status.decision.unwrap_or_default().reason;
-        assert_ne!(reason, "GroupMissing", "the group was there all the time");
+        assert_ne!(reason, "GroupMissing", "the group existed all the time");
         if let Some(members) = status.group.and_then(|group| group.members) {
             assert!(
                 members > 0,
-                "a group whose coordinator is away is not empty"
+                "a group whose coordinator is lost is not empty"
             );
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_brokers_gone_and_back_scale_nothing_and_need_no_hand() {
+async fn losing_all_brokers_scales_nothing_and_recovers_without_help() {
     let (_turn, kafka) = brokers().await;
     let stage = Stage::on(&kafka, "gone").await;
     let consumers = idle_group(&stage, 3, "25s").await;
@@ -168,10 +171,10 @@ async fn all_brokers_gone_and_back_scale_nothing_and_need_no_hand() {
     );
     stage.space.until_event(APP, "KafkaConnectionFailed").await;
     stage.hold(3, 20).await;
-    // Not the operator's fault: it stays ready and alive.
+    // A fault of Kafka, not of the operator: it stays ready and alive.
     assert!(operator.get("/readyz").starts_with("HTTP/1.1 200"));
 
-    // None of them serves without another.
+    // A single broker does not serve, so all start together.
     futures::future::join_all((1..=3).map(|node| kafka.start_node(node))).await;
     stage
         .space

@@ -1,4 +1,4 @@
-//! To zero and back (ACT-12).
+//! Scaling to zero and back (ACT-12).
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::stage::{APP, Stage, now};
 
 /// ACT-12.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_with_nothing_to_do_sleeps_after_its_delay_and_one_record_wakes_it() {
+async fn an_idle_group_scales_to_zero_after_its_delay_and_one_record_wakes_it() {
     let stage = Stage::new("zero").await;
     let consumers = stage.set(6, 1).await;
     consumers.micros_per_record(0);
@@ -19,9 +19,9 @@ async fn a_group_with_nothing_to_do_sleeps_after_its_delay_and_one_record_wakes_
     let _operator = stage.operator().await;
     stage.space.until_replicas(APP, 0, 90).await;
     let waited = stage.actions()[0].at.duration_since(began);
-    assert!(waited.as_secs() >= 20, "asleep after {waited:#}");
+    assert!(waited.as_secs() >= 20, "scaled to zero after {waited:#}");
     stage.until_settled(0).await;
-    // Asleep, it does not wake by itself.
+    // At zero, it does not wake by itself.
     stage.hold(0, 12).await;
 
     stage.kafka.produce(&stage.topic, 1).await;
@@ -33,12 +33,12 @@ async fn a_group_with_nothing_to_do_sleeps_after_its_delay_and_one_record_wakes_
         matches!(told[..], ["WakeUp", "ScaleToZero"] | ["ScaleToZero"]),
         "{told:?}"
     );
-    // It has the record read, and goes to sleep again.
+    // The record is read, and the group scales to zero again.
     stage.space.until_replicas(APP, 0, 90).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_that_still_has_something_to_read_does_not_sleep() {
+async fn a_group_with_records_to_read_does_not_scale_to_zero() {
     let stage = Stage::new("awake").await;
     let _consumers = stage.set(6, 1).await;
     stage.kafka.produce(&stage.topic, 6).await;

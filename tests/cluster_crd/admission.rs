@@ -1,5 +1,5 @@
-//! The chart's admission policies, which lend nobody the operator's rights: what a ConsumerGroup or
-//! KafkaCluster asks for, its writer must be allowed to do.
+//! The chart's admission policies. Nobody can use the operator's permissions through them: the
+//! writer of a ConsumerGroup or KafkaCluster must be allowed to do what it asks for.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use crate::objects::{cluster, group};
 use crate::server::{Answer, Server, kubectl, render};
 
-/// The only one where the policies hold: other tests are on the same server.
+/// The only namespace with the policies, because other tests use the same server.
 const NAMESPACE: &str = "admission";
-/// May write both kinds of resources. What else, the name says.
+// Users who may write both kinds of resources. The name says what else they may do.
 const NOTHING: &str = "writer";
 const SCALING: &str = "scaler";
 const READING: &str = "reader";
 const BOTH: &str = "owner";
 const RIGHTS: &str = include_str!("admission.yaml");
 
-/// A server where the policies hold and everybody has their rights.
+/// A server with the policies and the permissions of the users.
 async fn guarded() -> Server {
     let server = Server::with_definitions().await;
     let rendered = render(&[
@@ -40,7 +40,7 @@ async fn guarded() -> Server {
         "--filename",
         file,
     ]);
-    // Both are read by watches of their own.
+    // Policies and permissions reach the API server through different watches.
     let refused = group(json!({ "scaleTargetRef": { "kind": "Other" } }));
     let secret = inline(&["tls-ca"]);
     until(&server, NOTHING, &refused, 403).await;
@@ -66,7 +66,7 @@ async fn until(server: &Server, user: &str, object: &Value, status: u16) {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    panic!("{user} does not get a {status}");
+    panic!("{user} got no {status} in time");
 }
 
 fn said(answer: &Answer) -> &str {
@@ -145,7 +145,7 @@ fn aws(secret: &str) -> Value {
 )]
 #[case::an_access_key(BOTH, aws("other"), "owner may not name Secret other")]
 #[tokio::test]
-async fn a_writer_without_the_right_is_told_which_is_missing(
+async fn a_writer_without_permission_is_refused_with_the_missing_one(
     #[case] user: &str,
     #[case] object: Value,
     #[case] message: &str,
@@ -167,20 +167,17 @@ async fn a_writer_without_the_right_is_told_which_is_missing(
 #[case::a_group_with_secrets(BOTH, inline(&["tls-ca"]))]
 #[case::as_many_as_can_be_checked(BOTH, inline(&["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"]))]
 #[tokio::test]
-async fn a_writer_with_the_right_is_not_in_the_way_of_it(
-    #[case] user: &str,
-    #[case] object: Value,
-) {
+async fn a_writer_with_permission_is_accepted(#[case] user: &str, #[case] object: Value) {
     let server = guarded().await;
     let accepted = create_as(&server, user, &object, "dryRun=All").await;
     assert_eq!(accepted.status, 201, "{}", accepted.body);
     assert_eq!(accepted.warnings, [] as [&str; 0]);
 }
 
-/// The operator has neither right to update scales nor to get Secrets; a collector of garbage,
-/// which takes finalizers away, has none at all.
+/// The operator may neither update scales nor get Secrets. The garbage collector, which removes
+/// finalizers, has no permission at all.
 #[tokio::test]
-async fn only_what_asks_for_something_is_checked() {
+async fn only_changes_that_use_permissions_are_checked() {
     let server = guarded().await;
     let created = create_as(&server, BOTH, &inline(&["tls-ca"]), "").await;
     assert_eq!(created.status, 201, "{}", created.body);
@@ -208,7 +205,7 @@ async fn only_what_asks_for_something_is_checked() {
         .await;
     assert_eq!(taken.status, 200, "{}", taken.body);
 
-    // An annotation may set replicas.
+    // An annotation can set replicas.
     for (asking, user, expected) in [
         (json!({ "spec": { "maxReplicas": 7 } }), NOTHING, 403),
         (
@@ -230,8 +227,8 @@ async fn only_what_asks_for_something_is_checked() {
     }
 }
 
-/// The API server looks at the expressions beside the schemas of the resources, and notes what does
-/// not fit.
+/// The API server checks the expressions against the schemas of the resources and reports
+/// mismatches.
 #[tokio::test]
 async fn expressions_fit_the_schemas() {
     let server = guarded().await;

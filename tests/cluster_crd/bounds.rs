@@ -1,5 +1,5 @@
 //! Every bound of the schema, found by walking it: a value just outside is refused, and the largest
-//! object inside is not.
+//! allowed object is accepted.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::objects::{cluster, group};
 use crate::server::Server;
 
-/// A value outside of one bound, where it goes, and a part of the answer.
+/// A value outside of one bound, its path, and a part of the answer.
 #[derive(Debug)]
 struct Violation {
     path: Vec<String>,
@@ -33,7 +33,7 @@ fn spec_of(kind: &str) -> JSONSchemaProps {
     schema.properties.unwrap()["spec"].clone()
 }
 
-/// Every violation of a bound at `path` and below it.
+/// Collects every violation of a bound at `path` and below it.
 fn violations(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violation>) {
     let wrong = match schema.type_.as_deref() {
         Some("integer") => of_integer(schema),
@@ -60,8 +60,8 @@ fn violations(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violatio
     reason = "bounds are small whole numbers"
 )]
 fn of_integer(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
-    let most = schema.maximum.expect("a largest value") as i64;
-    let least = schema.minimum.expect("a smallest value") as i64;
+    let most = schema.maximum.expect("the schema has no maximum") as i64;
+    let least = schema.minimum.expect("the schema has no minimum") as i64;
     vec![
         (json!(most + 1), "should be less than or equal to"),
         (json!(least - 1), "should be greater than or equal to"),
@@ -76,7 +76,7 @@ fn of_string(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
     if schema.enum_.is_some() {
         wrong.push((json!("Whatever"), "Unsupported value"));
     } else {
-        let most = schema.max_length.expect("a greatest length");
+        let most = schema.max_length.expect("the schema has no maxLength");
         wrong.push((long(most + 1), "Too long"));
     }
     if let Some(least) = schema.min_length {
@@ -90,7 +90,7 @@ fn of_string(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
 }
 
 fn of_array(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
-    let most = schema.max_items.expect("a greatest number of items");
+    let most = schema.max_items.expect("the schema has no maxItems");
     let many: Vec<String> = (0..=most).map(|n| format!("item-{n}:1")).collect();
     let mut wrong = vec![(json!(many), "Too many")];
     if schema.min_items.is_some() {
@@ -116,7 +116,7 @@ fn of_object(schema: &JSONSchemaProps) -> Vec<(Value, &'static str)> {
 fn below_array(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violation>) {
     assert!(
         schema.x_kubernetes_list_type.is_some(),
-        "{path:?} does not say how it is merged"
+        "{path:?} has no x-kubernetes-list-type"
     );
     let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items else {
         panic!("{path:?} has no items")
@@ -134,13 +134,13 @@ fn below_object(schema: &JSONSchemaProps, path: &[String], into: &mut Vec<Violat
     for (name, property) in schema.properties.iter().flatten() {
         assert!(
             property.description.is_some(),
-            "{path:?}.{name} does not say what it is"
+            "{path:?}.{name} has no description"
         );
         violations(property, &[path, std::slice::from_ref(name)].concat(), into);
     }
 }
 
-/// Puts `value` at `path`, making what is on the way; null removes.
+/// Puts `value` at `path` and creates missing parents; null removes the field.
 fn put(into: &mut Value, path: &[String], value: Value) {
     match path.split_first() {
         None => *into = value,
@@ -189,7 +189,7 @@ async fn a_value_outside_of_a_bound_is_refused(#[case] kind: &str, #[case] plain
 #[case::consumer_group(group(json!({})))]
 #[case::kafka_cluster(cluster(json!({})))]
 #[tokio::test]
-async fn a_field_that_does_not_exist_is_named(#[case] mut object: Value) {
+async fn an_unknown_field_is_refused_by_name(#[case] mut object: Value) {
     let server = Server::with_definitions().await;
     object["spec"]["maxDelai"] = json!("60s");
     let refused = server.dry_run(&object).await;
@@ -204,7 +204,8 @@ async fn a_field_that_does_not_exist_is_named(#[case] mut object: Value) {
     );
 }
 
-/// Also what the rules cost at most: an API server gives up on an object whose rules are too dear.
+/// This also checks the cost of the rules: an API server refuses an object whose rules cost too
+/// much.
 #[rstest]
 #[case::with_topics(json!({ "topics": (0..64).map(|n| format!("{n:0>249}")).collect::<Vec<_>>() }))]
 #[case::with_a_pattern(json!({ "topicPattern": "p".repeat(256) }))]
@@ -230,8 +231,8 @@ async fn the_largest_consumer_group_is_accepted(#[case] topics: Value) {
     let accepted = server.dry_run(&object).await;
     assert_eq!(accepted.status, 201, "{}", accepted.body);
     let read: api::ConsumerGroup =
-        serde_json::from_value(accepted.body).expect("what the server accepts can be read");
-    lagrange_core::intent::Intent::of(&read).expect("what the server accepts can be managed");
+        serde_json::from_value(accepted.body).expect("an accepted object cannot be read");
+    lagrange_core::intent::Intent::of(&read).expect("an accepted object cannot be managed");
 }
 
 #[rstest]
@@ -251,10 +252,10 @@ async fn the_largest_kafka_cluster_is_accepted(#[case] mut allowed: Value) {
         .await;
     assert_eq!(accepted.status, 201, "{}", accepted.body);
     let _: api::KafkaCluster =
-        serde_json::from_value(accepted.body).expect("what the server accepts can be read");
+        serde_json::from_value(accepted.body).expect("an accepted object cannot be read");
 }
 
-/// Certificates by the longest names there are.
+/// Certificates with the longest allowed names.
 fn certificates() -> Vec<Value> {
     vec![json!({ "secretName": "s".repeat(253), "key": "k".repeat(253) }); 16]
 }

@@ -1,5 +1,5 @@
-//! What is wrong with a connection's protection and login, in a KafkaCluster and in a ConsumerGroup
-//! that names brokers itself.
+//! Rules for the TLS and login of a connection, in a KafkaCluster and in a ConsumerGroup with
+//! `bootstrapServers`.
 
 use serde_json::{Value, json};
 
@@ -26,19 +26,19 @@ const REGION: &str = "write a region of AWS, such as eu-central-1";
 const NAME: &str = "write names of extensions in letters alone; auth is the token's own";
 const VALUE: &str = "write the value of an extension in printable ASCII characters";
 
-/// Puts a connection into an object of one of the kinds.
+/// Builds an object of one of the two kinds with this connection.
 type Within = fn(Value) -> Value;
 
 fn within_group(connection: Value) -> Value {
     let mut kafka = json!({ "clusterRef": null, "bootstrapServers": ["kafka:9093"] });
     let Value::Object(fields) = connection else {
-        panic!("{connection} is no object")
+        panic!("{connection} is not an object")
     };
     kafka.as_object_mut().unwrap().extend(fields);
     group(json!({ "kafka": kafka }))
 }
 
-/// Every rule of a connection, once in each kind.
+/// Every rule of a connection, once for each kind.
 pub(crate) fn of_connections() -> Vec<Case> {
     let kinds: [(&str, Within); 2] = [("spec", cluster), ("spec.kafka", within_group)];
     let each = |(at, within): (&'static str, Within)| {
@@ -127,7 +127,7 @@ fn of_plain_text(at: &'static str, within: Within) -> Vec<Case> {
         HTTP,
         within(json!({ "sasl": over_http, "tls": {}, "allowInsecure": true })),
     ));
-    // SCRAM shows no password, and what is allowed need not be used.
+    // SCRAM does not send the password, and allowInsecure may be set without need.
     cases.push(case(
         at,
         open(&scram("PLAIN")),
@@ -220,7 +220,7 @@ fn of_tls(within: Within) -> Vec<Case> {
         ),
         case(
             "tls.trustedCertificates[1].secretName",
-            // The name reaches a field selector: nothing may be added to it.
+            // The name is used in a field selector, so it must not extend it.
             trusting(json!({ "secretName": "a,metadata.namespace=b" })),
             SECRET,
             trusting(json!({ "secretName": "a.b-c" })),
@@ -311,8 +311,8 @@ fn of_oauth(within: Within) -> Vec<Case> {
     cases
 }
 
-/// A ticket is no password: it may be shown to the network. Whether a build has Kerberos is no rule
-/// of the schema.
+/// A ticket may be sent without TLS, because it is not a password. The schema has no rule on
+/// whether the build has Kerberos.
 fn of_kerberos(within: Within) -> Vec<Case> {
     let open = |sasl: Value| within(json!({ "sasl": sasl }));
     let service = |name: &str| open(kerberos(name));
@@ -336,7 +336,7 @@ fn of_kerberos(within: Within) -> Vec<Case> {
 
 fn of_aws(within: Within) -> Vec<Case> {
     let region = |name: &str| within(json!({ "sasl": aws(name), "tls": {} }));
-    // Without an access key it is the role of the operator's Pod.
+    // Without an access key, the login uses the role of the operator's Pod.
     let of_pod = json!({ "mechanism": "AWS_MSK_IAM", "aws": { "region": "eu-central-1" } });
     let mut cases = vec![case(
         "sasl",

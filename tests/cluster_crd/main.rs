@@ -1,7 +1,7 @@
-//! The resource definitions on a real API server: what it refuses and in which words, what it fills
-//! in, what it shows.
+//! The resource definitions on a real API server: what it refuses and with which message, which
+//! defaults it sets, and what it shows.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but only inside of test functions.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,

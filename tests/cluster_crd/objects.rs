@@ -1,9 +1,8 @@
-//! Objects to be sent: a plain one with changes laid over it.
+//! Objects to send: a minimal one with changes.
 
 use serde_json::{Value, json};
 
-/// A ConsumerGroup that asks for the least, with `changes` laid over its spec; null removes a
-/// field.
+/// A minimal ConsumerGroup with `changes` merged into its spec; null removes a field.
 pub(crate) fn group(changes: Value) -> Value {
     let spec = json!({
         "scaleTargetRef": { "name": "fulfillment" },
@@ -13,7 +12,7 @@ pub(crate) fn group(changes: Value) -> Value {
     object("ConsumerGroup", spec, changes)
 }
 
-/// A KafkaCluster that asks for the least, with `changes` laid over its spec; null removes a field.
+/// A minimal KafkaCluster with `changes` merged into its spec; null removes a field.
 pub(crate) fn cluster(changes: Value) -> Value {
     object(
         "KafkaCluster",

@@ -1,5 +1,5 @@
-//! What a user sees of a resource: defaults, columns, `kubectl explain`; and that a status of
-//! another version is no obstacle.
+//! What users see of a resource: defaults, columns and `kubectl explain`. A status of another
+//! version can be read.
 
 use http::Method;
 use lagrange_core::api::{self, ConsumerGroup, Duration, Mode, NamespacesFrom};
@@ -9,7 +9,7 @@ use crate::objects::{cluster, group};
 use crate::server::{Server, kubectl};
 
 #[tokio::test]
-async fn defaults_are_written_into_what_is_stored() {
+async fn defaults_are_stored() {
     let server = Server::with_definitions().await;
     let stored = server
         .dry_run(&group(
@@ -44,8 +44,7 @@ async fn defaults_are_written_into_what_is_stored() {
     );
 }
 
-/// Somebody reads an object that was stored when there were no defaults: through our types it says
-/// the same.
+/// An object that was stored before there were defaults reads the same.
 #[test]
 fn defaults_of_the_types_are_those_of_the_schema() {
     let group: ConsumerGroup = serde_json::from_value(group(json!({}))).unwrap();
@@ -136,7 +135,7 @@ async fn a_kafka_cluster_shows_whether_it_is_connected() {
     assert!(
         kubectl(&["get", "lagrange", "-n", "clusters"])
             .contains("kafkacluster.lagrange.dev/example"),
-        "the category"
+        "the category lagrange does not list the KafkaCluster"
     );
 }
 
@@ -178,8 +177,8 @@ async fn kubectl_explains_every_level() {
     }
 }
 
-/// A status that another version of the operator left: words and shapes that this one does not
-/// know.
+/// The status of another version of the operator, with values and structures that are unknown to
+/// this one.
 #[tokio::test]
 async fn a_status_of_another_version_does_not_make_the_object_unreadable() {
     let server = Server::with_definitions().await;
@@ -197,7 +196,7 @@ async fn a_status_of_another_version_does_not_make_the_object_unreadable() {
     let stored = set_status(&server, "upgrade", "consumergroups", &status).await;
     assert_eq!(
         stored["status"]["memory"]["version"], 99,
-        "memory is kept whole, whatever is in it"
+        "the memory was not kept whole"
     );
     assert_eq!(
         stored["status"]["memory"]["nested"][0],
@@ -208,7 +207,7 @@ async fn a_status_of_another_version_does_not_make_the_object_unreadable() {
     let read = groups
         .get("example")
         .await
-        .expect("it can be read")
+        .expect("the object cannot be read")
         .status
         .unwrap();
     assert_eq!(read.group.unwrap().state.as_deref(), Some("Pondering"));
@@ -272,8 +271,8 @@ fn condition(kind: &str, status: &str, reason: &str) -> Value {
     json!({ "type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2025-11-24T14:00:00Z", "observedGeneration": 1 })
 }
 
-/// Writes the status as the operator would, and returns the object as it is stored. No field of it
-/// may be lost.
+/// Writes the status as the operator does, and returns the stored object. Panics if a field is
+/// lost.
 async fn set_status(server: &Server, namespace: &str, plural: &str, status: &Value) -> Value {
     let path = format!(
         "/apis/lagrange.dev/v1alpha1/namespaces/{namespace}/{plural}/example/status?fieldManager=test"
@@ -286,15 +285,12 @@ async fn set_status(server: &Server, namespace: &str, plural: &str, status: &Val
     let object = json!({ "apiVersion": "lagrange.dev/v1alpha1", "kind": kind, "metadata": { "name": "example" }, "status": status });
     let written = server.send(Method::PATCH, &path, &object).await;
     assert_eq!(written.status, 200, "{}", written.body);
-    assert_eq!(
-        &written.body["status"], status,
-        "the schema knows every field"
-    );
+    assert_eq!(&written.body["status"], status, "the schema lacks a field");
     assert_eq!(written.warnings, [] as [&str; 0]);
     written.body
 }
 
-/// Lines with single spaces, and ages made equal.
+/// The lines with single spaces, and every age as `AGE`.
 fn words(table: &str) -> Vec<String> {
     let age = |word: &str| {
         word.ends_with(['s', 'm', 'h', 'd', 'y'])

@@ -1,5 +1,5 @@
-//! Each CEL rule: one object that breaks it and is refused with its message, one close to it that
-//! is not.
+//! Each CEL rule: one object that breaks it and is refused with its message, and a similar one that
+//! is accepted.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,7 @@ const TOPIC: &str =
     "write the name of a topic: letters, digits, '.', '_' and '-'; for a pattern use topicPattern";
 const NAMESPACE: &str = "write the name of a namespace: lower case letters, digits and '-'";
 
-/// Where the mistake is, an object that makes it, what the answer says, and an object close to it
-/// that is right.
+/// The wrong field, an object with the mistake, the message, and a similar object without it.
 pub(crate) struct Case {
     at: &'static str,
     bad: Value,
@@ -100,7 +99,7 @@ fn of_names() -> Vec<Case> {
     vec![
         case(
             "spec.scaleTargetRef.name",
-            // The name reaches the path of a request: nothing may climb out of the namespace.
+            // The name is used in the path of a request, so it must not lead out of the namespace.
             group(json!({ "scaleTargetRef": { "name": "../../other/deployments/payments" } })),
             "write the name of the workload: lower case letters, digits, '-' and '.'",
             group(json!({ "scaleTargetRef": { "name": "fulfillment-2.eu" } })),
@@ -316,14 +315,14 @@ fn of_allowed_namespaces() -> Vec<Case> {
 
 /// SAFE-35, SAFE-37.
 #[rstest]
-#[case::of_the_spec_as_a_whole(of_spec())]
+#[case::of_the_whole_spec(of_spec())]
 #[case::of_names(of_names())]
 #[case::of_durations(of_durations())]
 #[case::of_a_kafka_cluster(of_cluster())]
 #[case::of_allowed_namespaces(of_allowed_namespaces())]
 #[case::of_connections(of_connections())]
 #[tokio::test]
-async fn a_broken_rule_is_refused_with_what_to_write_instead(#[case] cases: Vec<Case>) {
+async fn an_object_that_breaks_a_rule_is_refused_with_what_to_write(#[case] cases: Vec<Case>) {
     let server = Server::with_definitions().await;
     for Case {
         at,
@@ -343,7 +342,7 @@ async fn a_broken_rule_is_refused_with_what_to_write_instead(#[case] cases: Vec<
                 .causes()
                 .iter()
                 .any(|(field, text)| field.ends_with(at) && text.contains(message)),
-            "{at}: {message:?} is not what is said about {bad}: {:?}",
+            "{at}: {bad} was refused without {message:?}: {:?}",
             refused.causes(),
         );
         let accepted = server.dry_run(&good).await;
@@ -357,7 +356,7 @@ async fn a_broken_rule_is_refused_with_what_to_write_instead(#[case] cases: Vec<
 }
 
 #[test]
-fn no_rule_is_without_a_case() {
+fn every_rule_has_a_case() {
     let cases = [
         of_spec(),
         of_names(),
@@ -387,7 +386,7 @@ fn messages(value: &Value, into: &mut BTreeSet<String>) {
                 into.insert(
                     rule["message"]
                         .as_str()
-                        .expect("every rule has a message")
+                        .expect("a rule has no message")
                         .to_owned(),
                 );
             }

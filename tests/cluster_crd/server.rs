@@ -1,5 +1,5 @@
-//! A real API server that knows the definitions, one for the whole test program; and what it
-//! answers, warnings included.
+//! One real API server with the definitions for the whole test program, and its answers with their
+//! warnings.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,12 +14,12 @@ use kube::{Api, Client, Config};
 use lagrange_core::api;
 use serde_json::Value;
 
-/// An API server that knows the definitions.
+/// An API server with the definitions.
 pub(crate) struct Server {
     pub(crate) client: Client,
 }
 
-/// What it answered.
+/// An answer of the API server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
 }
 
 impl Server {
-    /// Starts it if no other test has; its processes end with this one.
+    /// Starts the server unless another test has. It ends with the test program.
     pub(crate) async fn with_definitions() -> Self {
         let config = tokio::task::spawn_blocking(started).await.unwrap();
         let options = KubeConfigOptions::default();
@@ -59,7 +59,7 @@ impl Server {
                 await_condition(definitions.clone(), &name, conditions::is_crd_established());
             tokio::time::timeout(Duration::from_secs(30), established)
                 .await
-                .expect("definitions are served")
+                .expect("the definitions were not served in time")
                 .unwrap();
         }
         server
@@ -75,7 +75,7 @@ impl Server {
         .await
     }
 
-    /// Creates `object` in `namespace`, which it makes.
+    /// Creates `namespace`, and `object` in it.
     pub(crate) async fn create(&self, namespace: &str, object: &Value) -> Answer {
         let made = serde_json::json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
         self.send(Method::POST, "/api/v1/namespaces", &made).await;
@@ -89,7 +89,7 @@ impl Server {
         .await
     }
 
-    /// Sends one request; a PATCH is a server-side apply.
+    /// Sends one request. A PATCH is a server-side apply.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -99,7 +99,7 @@ impl Server {
         self.send_with(None, method, path, body).await
     }
 
-    /// The same by somebody who has only the rights that he was given.
+    /// Sends one request as `user`, who has only the permissions of `admission.yaml`.
     pub(crate) async fn send_as(
         &self,
         user: &str,
@@ -150,7 +150,7 @@ impl Server {
 }
 
 impl Answer {
-    /// Fields that are wrong, and what is said about them.
+    /// The refused fields and their messages.
     pub(crate) fn causes(&self) -> Vec<(String, String)> {
         let causes = self.body["details"]["causes"]
             .as_array()
@@ -165,14 +165,13 @@ impl Answer {
     }
 }
 
-/// What kubectl prints.
+/// The output of kubectl.
 pub(crate) fn kubectl(arguments: &[&str]) -> String {
     started();
     script("kubectl", arguments)
 }
 
-/// What Helm makes of the chart with these arguments, for a release `lagrange` in
-/// `lagrange-system`.
+/// The chart, rendered by Helm with these arguments for a release `lagrange` in `lagrange-system`.
 pub(crate) fn render(arguments: &[&str]) -> String {
     started();
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange");

@@ -1,4 +1,4 @@
-//! The life of a release, and what outlives it.
+//! The life of a release, and the objects that stay after it.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl Node {
         assert_eq!(deployment["status"]["readyReplicas"], 1, "{deployment}");
     }
 
-    /// A group whose target is there; nothing is at its address.
+    /// Creates a group with a target. Nothing listens at the address of its broker.
     fn group(&self, namespace: &str) {
         self.apply(&format!(
             "
@@ -63,7 +63,7 @@ spec:
 }
 
 #[test]
-fn installs_with_default_values_where_only_hardened_pods_may_run() {
+fn default_values_install_into_a_namespace_that_allows_only_hardened_pods() {
     let node = Node::take();
     node.namespace("plain");
     node.installed("lagrange", "plain", &[]);
@@ -86,9 +86,9 @@ fn installs_with_default_values_where_only_hardened_pods_may_run() {
     assert!(page("metrics").contains("lagrange_build_info"));
 }
 
-/// Monitoring needs definitions of others and is left to tests/chart.
+/// Monitoring objects need definitions of other projects; tests/chart checks them.
 #[test]
-fn every_object_of_every_value_is_one_that_the_api_server_knows_each_field_of() {
+fn the_api_server_knows_every_field_of_every_object() {
     let node = Node::take();
     node.namespace("strict");
     node.namespace("shop");
@@ -120,7 +120,7 @@ fn every_object_of_every_value_is_one_that_the_api_server_knows_each_field_of() 
 }
 
 #[test]
-fn upgrade_changes_the_operator_and_the_definitions_and_keeps_what_users_wrote() {
+fn an_upgrade_changes_the_operator_and_the_definitions_and_keeps_the_groups() {
     let node = Node::take();
     node.namespace("upgraded");
     node.installed("lagrange", "upgraded", &[]);
@@ -172,7 +172,7 @@ fn upgrade_changes_the_operator_and_the_definitions_and_keeps_what_users_wrote()
 }
 
 #[test]
-fn uninstall_keeps_definitions_groups_and_workloads_and_another_name_takes_them_over() {
+fn uninstall_keeps_definitions_groups_and_workloads_for_another_release() {
     let node = Node::take();
     node.namespace("first");
     node.namespace("second");
@@ -205,14 +205,14 @@ fn uninstall_keeps_definitions_groups_and_workloads_and_another_name_takes_them_
         (group_before.clone(), target_before)
     );
 
-    // The same name in the same namespace needs no word.
+    // The same name in the same namespace needs no flag.
     node.installed("lagrange", "first", &[]);
     assert_eq!(node.uid(&group), group_before);
     node.uninstall("lagrange", "first");
 
     let refused = node.install("sizer", "second", &[]).unwrap_err();
     assert!(refused.contains("invalid ownership metadata"), "{refused}");
-    // What was refused is a release all the same.
+    // Helm keeps a record of the failed release.
     node.uninstall("sizer", "second");
     node.installed("sizer", "second", &["--take-ownership"]);
     assert_eq!(node.uid(&group), group_before);
@@ -222,7 +222,7 @@ fn uninstall_keeps_definitions_groups_and_workloads_and_another_name_takes_them_
         "sizer"
     );
 
-    // From now on it is as if it had always been this release.
+    // From now on an upgrade needs no flag.
     node.helm(&[
         "upgrade",
         "sizer",
@@ -234,7 +234,7 @@ fn uninstall_keeps_definitions_groups_and_workloads_and_another_name_takes_them_
 }
 
 #[test]
-fn definitions_that_are_not_kept_go_with_the_release_and_take_the_groups_along() {
+fn without_keep_the_definitions_and_groups_are_deleted_with_the_release() {
     let node = Node::take();
     node.namespace("gone");
     node.installed("lagrange", "gone", &["--set=crds.keep=false"]);
@@ -242,7 +242,7 @@ fn definitions_that_are_not_kept_go_with_the_release_and_take_the_groups_along()
     let target = ["deployment", "fulfillment", "--namespace=gone"];
     let before = node.uid(&target);
     node.uninstall("lagrange", "gone");
-    node.wait("the definitions to go", || {
+    node.wait("the definitions to be deleted", || {
         let left = DEFINITIONS
             .iter()
             .filter(|name| node.get(&["crd", name]).is_some());
@@ -269,7 +269,7 @@ fn definitions_that_kubectl_applied_are_taken_over() {
 }
 
 #[test]
-fn second_release_stands_beside_the_first_without_definitions_of_its_own() {
+fn a_second_release_runs_next_to_the_first_without_definitions() {
     let node = Node::take();
     for namespace in ["one", "two", "shop-one", "shop-two"] {
         node.namespace(namespace);
@@ -298,7 +298,7 @@ fn second_release_stands_beside_the_first_without_definitions_of_its_own() {
 }
 
 #[test]
-fn release_without_definitions_waits_for_them_and_says_so() {
+fn a_release_without_definitions_waits_for_them_and_reports_it() {
     let node = Node::take();
     node.namespace("waiting");
     node.helm(&[
@@ -308,7 +308,7 @@ fn release_without_definitions_waits_for_them_and_says_so() {
         "--namespace=waiting",
         "--set=crds.install=false",
     ]);
-    node.wait("the operator to say what it waits for", || {
+    node.wait("the operator to report what it waits for", || {
         let logs = ["logs", "--namespace=waiting", "deployment/lagrange"];
         let said = node.try_kubectl(&logs).unwrap_or_else(|said| said);
         if said.contains("consumergroups.lagrange.dev and kafkaclusters.lagrange.dev not installed")
@@ -335,7 +335,7 @@ fn release_without_definitions_waits_for_them_and_says_so() {
         "--namespace=waiting",
         "--timeout=60s",
     ]);
-    // It neither ended nor was ended meanwhile.
+    // The Pod has not restarted while it waited.
     assert_eq!(
         (&pod()["ready"], &pod()["restartCount"]),
         (&json!(true), &json!(0))
@@ -343,7 +343,7 @@ fn release_without_definitions_waits_for_them_and_says_so() {
 }
 
 #[test]
-fn release_for_chosen_namespaces_has_no_right_outside_of_them() {
+fn a_release_for_chosen_namespaces_has_no_permission_outside_of_them() {
     let node = Node::take();
     for namespace in ["chosen", "shop-in", "shop-out"] {
         node.namespace(namespace);
@@ -376,7 +376,7 @@ fn release_for_chosen_namespaces_has_no_right_outside_of_them() {
         assert!(!may(right, "shop-in"), "{right:?}");
     }
 
-    // The one outside is older: it would have been seen first.
+    // The group outside is older: an operator that watched it would have seen it first.
     node.group("shop-out");
     node.group("shop-in");
     let status = |namespace: &str| {

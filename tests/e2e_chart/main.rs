@@ -1,7 +1,7 @@
-//! The chart on a real node, installed by Helm, with the operator as a Pod under its own account:
-//! install, upgrade, uninstall, another name, a second release, chosen namespaces.
+//! The chart on a real node, installed by Helm, with the operator as a Pod under its own
+//! ServiceAccount: install, upgrade, uninstall, another name, a second release, chosen namespaces.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but only inside of test functions.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

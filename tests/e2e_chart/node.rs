@@ -1,5 +1,4 @@
-//! A real Kubernetes node with the operator's image on it, one for the whole test program. Holds
-//! nothing that is tested.
+//! A real Kubernetes node with the operator's image, one for the whole test program.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,13 +10,13 @@ use std::{
 
 use serde_json::Value;
 
-/// The repository.
+/// The root of the repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The chart.
+/// The directory of the chart.
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange");
 
-/// Pods start in a second or two; a busy machine takes its time.
+/// Pods start in a second or two, but a busy machine needs longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -38,10 +37,10 @@ static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
     state
 });
 
-/// Image of a program that does nothing, for Pods that only have to be there: `args: [infinity]`.
+/// The image of a program that does nothing, for Pods that only have to run: `args: [infinity]`.
 pub(crate) const IDLER: &str = "localhost/idler:1";
 
-/// Makes an image of a program and puts it on the node.
+/// Builds an image of a program and loads it onto the node.
 fn load(state: &Path, image: &str, program: &str) {
     let tar = state.join("image.tar");
     let tar = tar.to_str().unwrap();
@@ -56,14 +55,14 @@ fn load(state: &Path, image: &str, program: &str) {
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The node, for one test at a time: definitions are cluster-wide.
+/// The node, for one test at a time, because the definitions are cluster-wide.
 pub(crate) struct Node {
     state: &'static Path,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Node {
-    /// Waits for its turn and takes away what the test before has left.
+    /// Waits for its turn and removes the releases and definitions of the previous test.
     pub(crate) fn take() -> Self {
         let node = Self {
             state: &STATE,
@@ -86,20 +85,20 @@ impl Node {
         node
     }
 
-    /// A namespace that takes no Pod that is not hardened.
+    /// Creates a namespace that allows only hardened Pods.
     pub(crate) fn namespace(&self, name: &str) {
         self.apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
         ));
     }
 
-    /// What kubectl prints.
+    /// The output of kubectl.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         self.try_kubectl(arguments)
             .unwrap_or_else(|said| panic!("kubectl {arguments:?}: {said}"))
     }
 
-    /// The same, or what kubectl says when it fails.
+    /// The output of kubectl, or its error.
     pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         kube(self.state, "kubectl", arguments, "")
     }
@@ -110,8 +109,7 @@ impl Node {
             .unwrap_or_else(|said| panic!("{said}\n{manifest}"));
     }
 
-    /// Has the API server check objects, and create none. A field that it does not know is an
-    /// error.
+    /// Lets the API server check objects without creating them. An unknown field is an error.
     pub(crate) fn dry_run(&self, manifest: &str) -> Result<String, String> {
         let apply = [
             "apply",
@@ -122,7 +120,7 @@ impl Node {
         kube(self.state, "kubectl", &apply, manifest)
     }
 
-    /// An object as data, if it is there: `["deployment", "lagrange", "--namespace=a"]`.
+    /// An object as data, if it exists: `["deployment", "lagrange", "--namespace=a"]`.
     pub(crate) fn get(&self, what: &[&str]) -> Option<Value> {
         let said = self.kubectl(&[&["get", "--output=json", "--ignore-not-found"], what].concat());
         (!said.trim().is_empty()).then(|| serde_json::from_str(&said).unwrap())
@@ -134,19 +132,19 @@ impl Node {
         list.map_or_else(Vec::new, |list| list["items"].as_array().unwrap().clone())
     }
 
-    /// What Helm prints when all is well.
+    /// The output of Helm.
     pub(crate) fn helm(&self, arguments: &[&str]) -> String {
         self.try_helm(arguments)
             .unwrap_or_else(|said| panic!("helm {arguments:?}: {said}\n{}", self.remains()))
     }
 
-    /// The same, or what Helm says when it is not.
+    /// The output of Helm, or its error.
     pub(crate) fn try_helm(&self, arguments: &[&str]) -> Result<String, String> {
         kube(self.state, "helm", arguments, "")
     }
 
-    /// Takes a release away and waits for its Pods to be gone. Not by --wait: that of Helm 4.2 sits
-    /// out its timeout when something is gone before it looks.
+    /// Uninstalls a release and waits until its Pods are gone. Not with --wait: in Helm 4.2 that
+    /// waits for its whole timeout if an object is gone before it is checked.
     pub(crate) fn uninstall(&self, release: &str, namespace: &str) {
         self.helm(&[
             "uninstall",
@@ -156,7 +154,7 @@ impl Node {
             "--ignore-not-found",
         ]);
         let selector = format!("--selector=app.kubernetes.io/instance={release}");
-        self.wait("the Pods of the release to go", || {
+        self.wait("the Pods of the release to be deleted", || {
             let left = self
                 .list(&["pods", "--namespace", namespace, &selector])
                 .len();
@@ -168,7 +166,7 @@ impl Node {
         });
     }
 
-    /// Polls until `look` has an answer; says what was last seen when that takes too long.
+    /// Repeats `look` until it succeeds. After a timeout it panics with the last error.
     pub(crate) fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -182,7 +180,7 @@ impl Node {
         }
     }
 
-    /// This machine as Pods see it.
+    /// The address of this machine for Pods.
     pub(crate) fn host_address(&self) -> String {
         kube(self.state, "host-address", &[], "")
             .unwrap()
@@ -190,10 +188,10 @@ impl Node {
             .to_owned()
     }
 
-    /// Entries of the audit log, where there is one.
+    /// The entries of the audit log, if there is one.
     pub(crate) fn audit(&self) -> Option<Vec<Value>> {
         let log = std::fs::read_to_string(self.state.join("log/audit.log")).ok()?;
-        // The last line may be half written.
+        // The last line may be incomplete.
         Some(
             log.lines()
                 .filter_map(|line| serde_json::from_str(line).ok())
@@ -201,7 +199,7 @@ impl Node {
         )
     }
 
-    /// For a failed test: what is there, and what the operators have said.
+    /// For a failed test: the objects, and the logs of the operators.
     fn remains(&self) -> String {
         let ask = |arguments: &[&str]| self.try_kubectl(arguments).unwrap_or_else(|said| said);
         let (all, operators) = (
@@ -239,13 +237,13 @@ impl Node {
     }
 }
 
-/// The environment's script on a node.
+/// Runs a verb of the environment's script on the node.
 fn kube(state: &Path, verb: &str, arguments: &[&str], input: &str) -> Result<String, String> {
     let all = [&[verb, state.to_str().unwrap()], arguments].concat();
     run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &all, input)
 }
 
-/// Runs a program to its end: its standard output, or both outputs if it fails.
+/// Runs a program to its end. Returns its standard output, or both outputs if it fails.
 pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, String> {
     use std::io::Write as _;
 
@@ -256,7 +254,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> Result<Stri
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Whoever does not read it says why on standard error.
+    // A program that does not read its input reports the reason on standard error.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -267,7 +265,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> Result<Stri
     }
 }
 
-/// Copies the chart to where a test may change it.
+/// Copies the chart into a directory where a test may change it.
 pub(crate) fn copy_of_chart(into: &Path) -> PathBuf {
     let from = format!("{ROOT}/charts/lagrange");
     run("cp", &["-r", &from, into.to_str().unwrap()], "").unwrap();

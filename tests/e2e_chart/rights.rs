@@ -1,6 +1,6 @@
-//! The operator at work under the chart's own role, against a real broker behind TLS and a login:
-//! nothing that it asks for is refused, and there is no right that it has not used. Where the
-//! cluster keeps no audit log (kind), what is refused still shows in the operator's log.
+//! The operator at work with the chart's role, against a real broker with TLS and a login: no call
+//! is refused, and every permission is used. On a cluster without an audit log (kind), refused
+//! calls are still in the operator's log.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use crate::{
     shop::{self, Member, SHOP, TARGETS, Target},
 };
 
-/// The audit policy of `tests/env` keeps what accounts of this namespace read, too.
+/// The audit policy of `tests/env` also records the reads of accounts in this namespace.
 const OPERATOR: &str = "lagrange-audited";
-/// Rights that take an accident to be used, which tests/cluster_controller provokes.
+/// Permissions that are used only after a failure. tests/cluster_controller causes these failures.
 const BY_ACCIDENT: [&str; 1] = ["get consumergroups.lagrange.dev"];
 
 #[test]
@@ -97,21 +97,24 @@ fn is_scaled_by_us_and_by_hand(node: &Node, target: &Target) {
     });
     let patch = ["--type=merge", "--patch={\"spec\":{\"replicas\":5}}"];
     node.kubectl(&[&["patch"], &object[..], &patch].concat());
-    // Whose hand, the operator has to look up.
-    node.wait(&format!("{name} to be known as scaled by hand"), || {
-        let events = node.list(&["events.events.k8s.io", "--namespace", SHOP]);
-        let told = |event: &Value| {
-            event["reason"] == "ScaledExternally" && event["regarding"]["name"] == name
-        };
-        if events.iter().any(told) {
-            Ok(())
-        } else {
-            Err(format!("{} events", events.len()))
-        }
-    });
+    // The operator has to look up who changed the replicas.
+    node.wait(
+        &format!("the external change of {name} to be reported"),
+        || {
+            let events = node.list(&["events.events.k8s.io", "--namespace", SHOP]);
+            let told = |event: &Value| {
+                event["reason"] == "ScaledExternally" && event["regarding"]["name"] == name
+            };
+            if events.iter().any(told) {
+                Ok(())
+            } else {
+                Err(format!("{} events", events.len()))
+            }
+        },
+    );
 }
 
-/// What the operator has used, and what it was refused.
+/// The permissions that the operator has used, and those that were refused.
 fn rights_of(calls: &[Value]) -> (BTreeSet<String>, BTreeSet<String>) {
     let account = format!("system:serviceaccount:{OPERATOR}:lagrange");
     let (mut used, mut refused) = (BTreeSet::new(), BTreeSet::new());
@@ -119,7 +122,7 @@ fn rights_of(calls: &[Value]) -> (BTreeSet<String>, BTreeSet<String>) {
         .iter()
         .filter(|call| call["user"]["username"] == *account)
     {
-        // Discovery is of no object, and everybody may.
+        // Discovery has no object, and every account may do it.
         if let Some(right) = right_of(call) {
             if call["responseStatus"]["code"] == 403 {
                 refused.insert(right);

@@ -1,5 +1,4 @@
-//! What there is to scale: one target of each kind, a broker's address, and members that do not get
-//! on with their work. Tests nothing.
+//! The set-up to scale: one target of each kind, a KafkaCluster, and members that never commit.
 
 use std::{
     fmt::Write as _,
@@ -16,10 +15,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::node::{IDLER, Node};
 
-/// Where it is.
+/// The namespace.
 pub(crate) const SHOP: &str = "audited-shop";
 
-/// Something that can be scaled; its topic and its group have its name.
+/// A target. Its topic and its group have its name.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) kind: &'static str,
@@ -49,8 +48,8 @@ pub(crate) const TARGETS: [Target; 3] = [
     },
 ];
 
-/// A cluster behind TLS and a login that the shop is chosen to use by its label, with the password
-/// and the authority where Strimzi has them.
+/// A KafkaCluster with TLS and a login, which the shop may use because of its label. The password
+/// and the CA certificate are where Strimzi puts them.
 pub(crate) fn cluster(namespace: &str, bootstrap: &str, authority: &str, password: &str) -> String {
     let authority = authority.replace('\n', "\n    ");
     format!(
@@ -80,7 +79,7 @@ spec:
     )
 }
 
-/// Wants as many replicas as there are partitions.
+/// A ConsumerGroup whose lag asks for one replica per partition.
 pub(crate) fn group(target: &Target, cluster_namespace: &str) -> String {
     let Target {
         name,
@@ -103,8 +102,8 @@ spec:
     )
 }
 
-/// A namespace with one target of each kind, each with a Pod that is ready. Nobody but the operator
-/// looks after a Worker.
+/// Creates a namespace with one target of each kind, each with a ready Pod. No controller manages
+/// the Worker.
 pub(crate) fn open(node: &Node) {
     let pod = format!("{{containers: [{{name: idler, image: {IDLER}, args: [infinity]}}]}}");
     let mut manifest = format!("
@@ -171,7 +170,7 @@ spec:
     ]);
 }
 
-/// A member of a group that reads and never commits, so that its lag stays.
+/// A group member that reads and never commits, so the lag stays.
 pub(crate) struct Member {
     leave: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

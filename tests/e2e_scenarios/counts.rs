@@ -1,4 +1,5 @@
-//! How many, with real consumers: sharing work, reading independently, too many for the partitions.
+//! Sizes, with real consumers: shared partitions, independent groups, more consumers than
+//! partitions.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +10,13 @@ use crate::field::{Consumers, Scenario};
 use crate::watched::{Watched, assert_spaced};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_partitions_are_shared_by_two_three_or_six_and_given_back_with_the_spacing_kept_both_ways()
- {
+async fn six_partitions_are_shared_by_1_2_3_or_6_replicas_with_pacing_kept() {
     let here = Scenario::new("sharing", 6).await;
     here.consumers(Consumers::new("fulfillment", 1, "20")).await;
     let watched = Watched::deployment(&here.space, "fulfillment");
     here.sized("fulfillment", json!({})).await;
     here.field.kafka.produce(&here.topic, 700).await;
-    until(secs(60), "it grows", || async {
+    until(secs(60), "the operator scales up", || async {
         if watched.counts().iter().any(|n| *n > 1) {
             Ok(())
         } else {
@@ -26,7 +26,7 @@ async fn six_partitions_are_shared_by_two_three_or_six_and_given_back_with_the_s
     .await;
     here.field.kafka.produce(&here.topic, 4000).await;
     here.space.until_replicas("fulfillment", 6, 60).await;
-    // 300 a second are read, so this drains in a quarter of a minute.
+    // 300 records a second are read, so the backlog is gone after a quarter of a minute.
     here.space.until_replicas("fulfillment", 1, 240).await;
     assert!(
         watched.distinct().iter().all(|n| [1, 2, 3, 6].contains(n)),
@@ -42,7 +42,7 @@ async fn six_partitions_are_shared_by_two_three_or_six_and_given_back_with_the_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn load_on_one_groups_consumers_leaves_the_groups_beside_it_alone() {
+async fn load_on_one_group_does_not_affect_other_groups_of_the_topic() {
     let here = Scenario::new("independent", 6).await;
     for (name, millis) in [
         ("fulfillment", "40"),
@@ -72,7 +72,7 @@ async fn load_on_one_groups_consumers_leaves_the_groups_beside_it_alone() {
     let load = here.load(60);
     until(
         secs(120),
-        "the slow one grows to what the load needs",
+        "the slow group scales to what the load needs",
         || async {
             let replicas = here.space.replicas("fulfillment").await;
             if replicas >= 3 {
@@ -90,22 +90,17 @@ async fn load_on_one_groups_consumers_leaves_the_groups_beside_it_alone() {
     for (name, watched) in others.iter().zip(&watched) {
         assert_eq!(watched.counts(), [1], "{name}");
     }
-    assert_eq!(members().await, joined, "the same members");
-    assert_eq!(
-        assignments(),
-        assigned,
-        "and no rebalance, so the same generation"
-    );
+    assert_eq!(members().await, joined, "members have changed");
+    assert_eq!(assignments(), assigned, "a group has rebalanced");
 }
 
-/// How often a consumer was given partitions, by its own log.
+/// How often the consumers were assigned partitions, from their logs.
 fn rebalances(log: &str) -> usize {
     log.lines().filter(|line| line.contains("assigned")).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_consumers_on_four_partitions_come_down_to_four_and_use_twenty_partitions_when_there_are()
- {
+async fn consumers_beyond_the_partitions_are_removed_until_partitions_are_added() {
     let here = Scenario::new("payments", 4).await;
     here.consumers(Consumers::new("payments", 20, "50")).await;
     here.sized("payments", json!({ "maxReplicas": 30, "minReplicas": 4 }))
@@ -122,8 +117,8 @@ async fn twenty_consumers_on_four_partitions_come_down_to_four_and_use_twenty_pa
     .await;
     assert_eq!(idle, Some(20));
     here.space.until_replicas("payments", 4, 120).await;
-    // It is told once it is done, so a moment after it is seen.
-    let last = until(secs(10), "the action is told", || async {
+    // The action is reported after it is done, so a moment after the replicas change.
+    let last = until(secs(10), "the action is reported", || async {
         let status = here.space.status("payments").await;
         status.last_scale.clone().ok_or(format!("{status:?}"))
     })
@@ -136,7 +131,7 @@ async fn twenty_consumers_on_four_partitions_come_down_to_four_and_use_twenty_pa
     here.field.kafka.add_partitions(&here.topic, 20).await;
     until(
         secs(15),
-        "the new partitions are noticed within two looks",
+        "the new partitions are noticed within two polls",
         || async {
             let replicas = here.space.status("payments").await.replicas.unwrap();
             if replicas.limit == Some(20) {
@@ -149,8 +144,8 @@ async fn twenty_consumers_on_four_partitions_come_down_to_four_and_use_twenty_pa
     .await;
     let note = here.space.until_event("payments", "PartitionsAdded").await;
     assert!(note.contains("order"), "{note}");
-    // Consumers look for partitions every second here, so that they own the new ones before there
-    // is anything in them.
+    // Consumers refresh their metadata every second here, so they own the new partitions before
+    // these have records.
     here.space
         .until_condition("payments", "AbleToScale", "True/ReadyForNewScale")
         .await;

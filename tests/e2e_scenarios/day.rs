@@ -1,6 +1,5 @@
 //! A recorded day, compressed in time: whether the delay stays under the objective, what that
-//! costs, and whether the simulator foretells it. Five minutes of it here; `make soak` plays
-//! twenty.
+//! costs, and whether the simulator predicts it. The test plays five minutes, `make soak` twenty.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,27 +15,27 @@ use crate::field::{Consumers, Scenario};
 use crate::playback::{Playback, Rates, Second};
 use crate::watched::{Watched, assert_spaced};
 
-/// Requests to a web server at a rocket's launch, by the minute: tests/law/traces/README.md says
-/// whose.
+/// Requests per minute to a web server during a rocket launch. tests/law/traces/README.md names the
+/// source.
 const TRACE: &str = include_str!("../law/traces/nasa_http_jul1995_1min.csv");
-/// Six in the morning of that day; the launch is at 9:42.
+/// Six in the morning of that day. The launch is at 9:42.
 const FIRST: &str = "1995-07-13T06:00";
-/// A minute of it takes five thirds of a second here: an hour 100 s.
+/// A recorded minute takes five thirds of a second, an hour 100 s.
 const THIRDS: usize = 5;
-/// Records a second for each request a minute: at its busiest it takes nearly all that twelve
-/// consumers can do.
+/// Records per second for each request per minute. The highest load needs almost the capacity of
+/// twelve consumers.
 const SCALE: f64 = 1.3;
-/// Records a second that a consumer can do: one takes 20 ms, and a little for the rest.
+/// Records per second of one consumer: a record takes 20 ms and a small overhead.
 const ABLE: f64 = 49.0;
 const PARTITIONS: usize = 12;
 const REPLICAS: i32 = 2;
 const OBJECTIVE: Duration = Duration::from_secs(60);
 
-/// How long it is played, in seconds.
+/// The length of the playback, in seconds.
 fn length() -> usize {
     let seconds = std::env::var("LAGRANGE_DAY_SECONDS").ok();
     seconds.map_or(300, |text| {
-        text.parse().expect("LAGRANGE_DAY_SECONDS is a number")
+        text.parse().expect("LAGRANGE_DAY_SECONDS is not a number")
     })
 }
 
@@ -47,7 +46,7 @@ fn rates(seconds: usize) -> Rates {
         .filter_map(|line| line.split_once(',')?.1.parse().ok())
         .collect();
     let at = |second: usize| {
-        // In thirds of a second: whole numbers, so that no minute is missed by rounding.
+        // In thirds of a second: whole numbers, so rounding skips no minute.
         let (before, part) = (second * 3 / THIRDS, second * 3 % THIRDS);
         let part = f64::from(u32::try_from(part).unwrap()) / 5.0;
         SCALE * (minutes[before] * (1.0 - part) + minutes[before + 1] * part)
@@ -56,9 +55,9 @@ fn rates(seconds: usize) -> Rates {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
+async fn a_recorded_day_stays_within_the_objective_as_predicted() {
     let here = Scenario::new("day", i32::try_from(PARTITIONS).unwrap()).await;
-    // As often as the law is made for.
+    // The default interval, for which the autoscaler is tuned.
     let patient = Patch::Merge(json!({ "spec": { "pollInterval": "15s" } }));
     let clusters = here.space.clusters();
     clusters
@@ -86,18 +85,18 @@ async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
     let foretold = forecast(managed, &here.topic, &rates);
     let to: Vec<i32> = foretold.actions.iter().map(|action| action.to).collect();
     println!(
-        "a recorded day, {} s of it: {real:?}, sizes {:?}; foretold: {:?}, sizes {to:?}",
+        "{} s of a recorded day: {real:?}, sizes {:?}; predicted: {:?}, sizes {to:?}",
         rates.0.len(),
         watched.counts(),
         foretold.scores[0]
     );
 
-    // Where physics forbids it: a launch that comes within seconds is late until Pods have started
-    // and the group has rebalanced.
+    // Some delay cannot be avoided: after the launch, the load rises within seconds, and records
+    // wait until Pods have started and the group has rebalanced.
     assert!(real.late_seconds * 20 <= rates.0.len(), "{real:?}");
     assert!(real.longest < 2 * OBJECTIVE, "{real:?}");
     assert!(real.scalings >= 1 && real.rebalances >= 1, "{real:?}");
-    // Nothing rebalances but for what was scaled: a Pod more or less is seen as one or two of them.
+    // Only actions cause rebalances. One Pod more or less shows as one or two of them.
     assert!(real.rebalances <= 3 * real.scalings, "{real:?}");
     let cost = real.replica_hours / foretold.scores[0].replica_hours;
     assert!(
@@ -121,7 +120,7 @@ async fn a_recorded_day_is_followed_within_the_objective_and_as_foretold() {
     assert_spaced(&watched, &here.space, "orders", secs(30), secs(120)).await;
 }
 
-/// What the simulator makes of the same load, with consumers and Pods as they are here.
+/// The simulator's outcome for the same load, with consumers and Pods like those of the test.
 fn forecast(group: ConsumerGroup, topic: &str, rates: &Rates) -> Outcome {
     let partitions = u32::try_from(PARTITIONS).unwrap();
     let setup = Setup {
@@ -154,7 +153,7 @@ fn forecast(group: ConsumerGroup, topic: &str, rates: &Rates) -> Outcome {
     outcomes.remove(0)
 }
 
-/// What became of the day.
+/// The measured course of the day.
 #[derive(Debug)]
 struct Course {
     late_seconds: usize,

@@ -1,4 +1,5 @@
-//! The time objective, with real consumers: the delay is met, and given back when the load falls.
+//! The `maxDelay` objective, with real consumers: the operator scales up for a backlog and down
+//! when the load falls.
 
 use lagrange_testing::until::{secs, until};
 use serde_json::json;
@@ -7,9 +8,9 @@ use crate::field::{Consumers, Scenario};
 use crate::watched::{Watched, assert_spaced};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_load() {
+async fn a_backlog_shows_the_capacity_and_the_size_follows_the_load() {
     let here = Scenario::new("delay", 6).await;
-    // 50 records a second each.
+    // One consumer does 50 records a second.
     here.consumers(Consumers::new("fulfillment", 1, "20")).await;
     let watched = Watched::deployment(&here.space, "fulfillment");
     here.sized("fulfillment", json!({ "objective": { "maxDelay": "60s" } }))
@@ -17,7 +18,7 @@ async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_lo
     here.space
         .until_condition("fulfillment", "Ready", "True/Managed")
         .await;
-    // More than a minute of work for as many consumers as there are partitions.
+    // More than a minute of work for six consumers, one per partition.
     here.field.kafka.produce(&here.topic, 24_000).await;
     here.space.until_replicas("fulfillment", 6, 180).await;
     let load = here.load(100);
@@ -25,7 +26,7 @@ async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_lo
         let status = here.space.status("fulfillment").await;
         let each = status.rate.clone().and_then(|rate| rate.per_replica);
         let milli = each.as_deref().and_then(lagrange_core::api::milli_of);
-        // A record takes 20 ms and a little.
+        // A record takes 20 ms and a small overhead.
         if milli.is_some_and(|milli| (35_000..=51_000).contains(&milli)) {
             Ok(())
         } else {
@@ -33,11 +34,12 @@ async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_lo
         }
     })
     .await;
-    // 100 records a second, of 45 or so that each can do: once that has paid for the rebalance.
-    // Another scenario may kill the operator meanwhile, and the evidence begins anew.
+    // 100 records a second arrive and one consumer does about 45. The scale-down comes when it
+    // saves more than the rebalance costs. Another scenario may kill the operator in between, and
+    // the window starts again.
     here.space.until_replicas("fulfillment", 3, 600).await;
-    // It is told once it is done, so a moment after it is seen.
-    until(secs(10), "the action is told", || async {
+    // The action is reported after it is done, so a moment after the replicas change.
+    until(secs(10), "the action is reported", || async {
         let last = here.space.status("fulfillment").await.last_scale;
         match last {
             Some(last) if last.to == 3 && last.reason == "DelayBelowTarget" => Ok(()),
@@ -51,6 +53,6 @@ async fn a_backlog_shows_what_a_consumer_can_do_and_the_size_follows_from_the_lo
         "{:?}",
         watched.counts()
     );
-    // The law's own spacing, though the resource asks for less.
+    // The autoscaler's least pacing holds, although the resource asks for less.
     assert_spaced(&watched, &here.space, "fulfillment", secs(30), secs(120)).await;
 }

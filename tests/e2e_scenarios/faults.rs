@@ -1,5 +1,5 @@
-//! What goes on around a group: rollouts, Pods that find no place, an operator that dies, nothing
-//! to do.
+//! Events around a group: rollouts, Pods that cannot be scheduled, an operator that is killed, and
+//! no load.
 
 use std::time::Instant;
 
@@ -10,9 +10,9 @@ use crate::field::{Consumers, IMAGE, Scenario};
 use crate::watched::{Watched, assert_spaced};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_done_while_the_workload_rolls_out() {
+async fn no_action_during_a_rollout() {
     let here = Scenario::new("rollout", 6).await;
-    // Each new Pod must be ready for 10 s before the next: about half a minute for two.
+    // Each new Pod must be ready for 10 s before the next one starts: about half a minute for two.
     let slow = Consumers {
         min_ready_seconds: 10,
         ..Consumers::new("fulfillment", 2, "20")
@@ -26,7 +26,7 @@ async fn nothing_is_done_while_the_workload_rolls_out() {
     let rolled = here.space.deployments().get("fulfillment").await.unwrap();
     let rolled = rolled.metadata.generation;
     here.field.kafka.produce(&here.topic, 12_000).await;
-    until(secs(30), "the hold says why", || async {
+    until(secs(30), "the hold gives its reason", || async {
         let decision = here.space.status("fulfillment").await.decision.unwrap();
         if decision.reason == "RolloutInProgress" {
             Ok(())
@@ -37,7 +37,7 @@ async fn nothing_is_done_while_the_workload_rolls_out() {
     .await;
     until(
         secs(90),
-        "the rollout ends, and nothing is done before",
+        "the rollout ends, without an action before",
         || async {
             let deployment = here
                 .space
@@ -46,7 +46,7 @@ async fn nothing_is_done_while_the_workload_rolls_out() {
                 .await
                 .map_err(|e| e.to_string())?;
             let (spec, status) = (deployment.spec.unwrap(), deployment.status.unwrap());
-            // No Pod of the old template is left. The action may follow at once.
+            // No Pod of the old template is left. The action may come at once.
             let is_done =
                 status.observed_generation >= rolled && status.updated_replicas == status.replicas;
             assert!(
@@ -65,7 +65,7 @@ async fn nothing_is_done_while_the_workload_rolls_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pods_that_find_no_place_permit_no_further_up() {
+async fn unschedulable_pods_block_a_further_scale_up() {
     let here = Scenario::new("pending", 6).await;
     let alone = Consumers {
         host_port: Some(18_080),
@@ -86,7 +86,7 @@ async fn pods_that_find_no_place_permit_no_further_up() {
     here.space
         .until_condition("fulfillment", "AbleToScale", "False/ReplicasNotReady")
         .await;
-    throughout(secs(30), "no further up", || async {
+    throughout(secs(30), "no further scale-up", || async {
         let counts = watched.counts();
         if counts.iter().all(|n| *n == 2) {
             Ok(())
@@ -98,7 +98,7 @@ async fn pods_that_find_no_place_permit_no_further_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_with_nothing_to_do_sleeps_and_one_record_wakes_it() {
+async fn an_idle_group_scales_to_zero_and_one_record_wakes_it() {
     let here = Scenario::new("zero", 3).await;
     here.consumers(Consumers::new("fulfillment", 1, "1")).await;
     here.field.kafka.produce(&here.topic, 30).await;
@@ -124,7 +124,7 @@ async fn a_group_with_nothing_to_do_sleeps_and_one_record_wakes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollout_that_does_not_end_is_waited_for_until_its_timeout_is_reported() {
+async fn a_rollout_that_does_not_end_blocks_until_its_timeout_is_reported() {
     let here = Scenario::new("broken", 6).await;
     here.consumers(Consumers::new("fulfillment", 2, "200"))
         .await;
@@ -155,19 +155,19 @@ async fn a_rollout_that_does_not_end_is_waited_for_until_its_timeout_is_reported
     .await;
     assert!(told.contains("RolloutInProgress since"), "{told}");
 
-    // One action is let through, up to what the partitions can feed.
+    // One action is let through, up to the partition limit.
     here.space.until_replicas("fulfillment", 6, 60).await;
     let waited = watched.last_change() - broken_at;
-    assert!(waited >= secs(20), "only {waited:?} waited for");
+    assert!(waited >= secs(20), "the operator waited only {waited:?}");
 
-    // What was wrong is put right: all consumers start.
+    // The image is corrected, and all consumers start.
     here.space.image("fulfillment", IMAGE).await;
     here.space.until_ready("fulfillment", 6).await;
     assert_eq!(watched.counts(), [2, 6]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_that_dies_loses_nothing_and_keeps_its_spacing() {
+async fn a_killed_operator_loses_nothing_and_keeps_its_pacing() {
     let here = Scenario::new("dies", 6).await;
     here.consumers(Consumers::new("fulfillment", 1, "20")).await;
     let watched = Watched::deployment(&here.space, "fulfillment");
@@ -183,7 +183,7 @@ async fn an_operator_that_dies_loses_nothing_and_keeps_its_spacing() {
     here.field.kafka.produce(&here.topic, 6000).await;
     here.space.until_replicas("fulfillment", 6, 90).await;
 
-    // The next action is a scale-down, after which it loses its Pod.
+    // The next action is a scale-down. Then the operator's Pod is deleted.
     let ups = watched.counts().len() - 1;
     watched.until_changes(ups + 1, secs(120)).await;
     here.field.delete_operator();

@@ -1,4 +1,4 @@
-//! Where the scenarios take place: one node, one broker and one installed operator for the whole
+//! The environment of the scenarios: one node, one broker and one installed operator for the whole
 //! test program, and a namespace, topics and groups for each test.
 
 use std::path::Path;
@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 
 use crate::remains;
 
-/// Two cores carry so many scenarios at a time.
+/// Two cores are enough for this many scenarios at the same time.
 const AT_A_TIME: usize = 3;
 
-/// The consumers' image.
+/// The image of the consumers.
 pub(crate) const IMAGE: &str = "localhost/workload:e2e";
 const NAMESPACE: &str = "--namespace=lagrange";
 const OPERATOR: &str = "--selector=app.kubernetes.io/name=lagrange";
@@ -24,18 +24,18 @@ const OPERATOR: &str = "--selector=app.kubernetes.io/name=lagrange";
 static FIELD: OnceCell<Field> = OnceCell::const_new();
 static PLACES: Semaphore = Semaphore::const_new(AT_A_TIME);
 
-/// Node, broker, operator.
+/// The node, the broker and the operator.
 pub(crate) struct Field {
     pub(crate) kubernetes: Kubernetes,
     pub(crate) kafka: Kafka,
     bootstrap_for_pods: String,
 }
 
-/// One scenario's part of it.
+/// The part of one scenario.
 pub(crate) struct Scenario {
     pub(crate) field: &'static Field,
     pub(crate) space: Space,
-    /// A topic of the test's own.
+    /// The topic of the test.
     pub(crate) topic: String,
     _place: SemaphorePermit<'static>,
 }
@@ -62,8 +62,8 @@ impl Field {
     fn install(&self) {
         let operator = Path::new(env!("CARGO_BIN_EXE_lagrange"));
         let workload = operator.with_file_name("workload");
-        // Cargo builds the programs of other packages for no test; an old one would be worse than
-        // none.
+        // Cargo does not build the programs of other packages for a test. Build it here, so that no
+        // outdated one is used.
         let built = Command::new(env!("CARGO"))
             .args([
                 "build",
@@ -110,8 +110,9 @@ impl Field {
         ]);
     }
 
-    /// `kill -9` of the operator's process, which is then started anew in its Pod. Where it cannot
-    /// be seen from here (kind in a machine of its own, or not as root), the Pod is lost instead.
+    /// Kills the operator's process with `kill -9`; the kubelet restarts it in its Pod. If the
+    /// process is not visible here (kind in its own machine, or without root), the Pod is deleted
+    /// instead.
     pub(crate) fn kill_operator(&self) {
         let uid = self.kubernetes.kubectl(&[
             "get",
@@ -129,7 +130,7 @@ impl Field {
         }
     }
 
-    /// The operator's Pod goes as with its node: at once.
+    /// Deletes the operator's Pod at once, as if its node were lost.
     pub(crate) fn delete_operator(&self) {
         let now = ["--grace-period=0", "--force"];
         let pods = ["delete", "pods", NAMESPACE, OPERATOR];
@@ -137,8 +138,8 @@ impl Field {
     }
 }
 
-/// Processes of this machine that run a program in a Pod: their control group has the Pod's uid in
-/// its name.
+/// The processes of this machine that run `program` in the Pod: the name of their control group
+/// contains the Pod's uid.
 fn processes_of_pod(uid: &str, program: &str) -> Vec<String> {
     let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let uids = [uid.to_owned(), uid.replace('-', "_")];
@@ -155,7 +156,7 @@ fn processes_of_pod(uid: &str, program: &str) -> Vec<String> {
 }
 
 impl Scenario {
-    /// A namespace, a KafkaCluster `kafka` in it that is looked at every 5 s, and a topic.
+    /// Creates a namespace, a KafkaCluster `kafka` in it that is polled every 5 s, and a topic.
     pub(crate) async fn new(stem: &str, partitions: i32) -> Self {
         let place = PLACES.acquire().await.unwrap();
         let field = FIELD.get_or_init(Field::start).await;
@@ -171,8 +172,7 @@ impl Scenario {
         }
     }
 
-    /// A Deployment of consumers of the topic, whose group is named like it, and waits until it is
-    /// ready.
+    /// Creates a Deployment of consumers of the topic, and waits until it is ready.
     pub(crate) async fn consumers(&self, consumers: Consumers<'_>) {
         let Consumers {
             name,
@@ -200,7 +200,7 @@ impl Scenario {
             "--property",
             "topic.metadata.refresh.interval.ms=1000",
         ];
-        // KIP-848 leaves this to the broker.
+        // With KIP-848 the broker sets the session timeout.
         if !extra.iter().any(|(_, value)| *value == "consumer") {
             arguments.extend(["--property", "session.timeout.ms=10000"]);
         }
@@ -241,7 +241,7 @@ impl Scenario {
         format!("{}-{name}", self.topic)
     }
 
-    /// A ConsumerGroup for such a Deployment, with short pacing; `more` is laid over its spec.
+    /// Creates a ConsumerGroup for such a Deployment, with short pacing and the fields of `more`.
     pub(crate) async fn sized(&self, name: &str, more: serde_json::Value) {
         let mut spec = json!({
             "groupId": self.group_id(name),
@@ -259,7 +259,7 @@ impl Scenario {
         self.space.group(name, spec).await;
     }
 
-    /// A steady load until what is returned is dropped.
+    /// Starts a steady load, which goes on until the returned value is dropped.
     pub(crate) fn load(&self, records_a_second: usize) -> Load {
         let (kafka, topic) = (&self.field.kafka, self.topic.clone());
         let task = tokio::spawn(async move {
@@ -272,7 +272,7 @@ impl Scenario {
         Load(task)
     }
 
-    /// What the consumers of a Deployment have logged.
+    /// The logs of the consumers of a Deployment.
     pub(crate) fn logs(&self, name: &str) -> String {
         let selector = format!("--selector=app={name}");
         let namespace = format!("--namespace={}", self.space.name);
@@ -291,7 +291,7 @@ impl Drop for Scenario {
         if std::thread::panicking() {
             remains::print(self);
         }
-        // Quickly, so that the Pods of one test do not slow the next.
+        // Without waiting. Deleted now, so that the Pods do not slow down the next test.
         self.field
             .kubernetes
             .ask(&["delete", "namespace", &self.space.name, "--wait=false"]);
@@ -303,12 +303,12 @@ impl Drop for Scenario {
 pub(crate) struct Consumers<'a> {
     pub(crate) name: &'a str,
     pub(crate) replicas: i32,
-    /// Milliseconds a record.
+    /// Milliseconds per record.
     pub(crate) millis: &'a str,
-    /// More environment variables.
+    /// Additional environment variables.
     pub(crate) extra: &'a [(&'a str, &'a str)],
     pub(crate) min_ready_seconds: i32,
-    /// A port of the node, of which there is one: a second Pod finds no place.
+    /// A port of the node. Only one Pod can have it, so a second Pod cannot be scheduled.
     pub(crate) host_port: Option<i32>,
 }
 
@@ -325,7 +325,7 @@ impl<'a> Consumers<'a> {
     }
 }
 
-/// A load that goes on until this is dropped.
+/// A load. Dropping this stops it.
 pub(crate) struct Load(JoinHandle<()>);
 
 impl Drop for Load {

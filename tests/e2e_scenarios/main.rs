@@ -1,7 +1,7 @@
-//! The main job with real parts only: a real node, real brokers, the operator installed by Helm as
-//! a Pod under its own account, and real consumers in Pods.
+//! Scaling with real parts only: a real node, real brokers, the operator installed by Helm as a Pod
+//! under its own ServiceAccount, and real consumers in Pods.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but only inside of test functions.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

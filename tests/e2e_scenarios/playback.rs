@@ -1,5 +1,5 @@
-//! Plays a load of changing rate to a topic and knows, at any moment, how old the oldest record is
-//! that a group has not committed: it has sent all of them and remembers when.
+//! Plays a load of changing rate to a topic, and measures the age of the oldest record that a group
+//! has not committed. It sends all records itself and keeps their times.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,12 +13,12 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 const TICK: Duration = Duration::from_millis(250);
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Records per second at each second of the play.
+/// The records per second in each second of the playback.
 #[derive(Debug, Clone)]
 pub(crate) struct Rates(pub(crate) Vec<f64>);
 
 impl Rates {
-    /// Records that have been sent after so many seconds.
+    /// The records that are due after this many seconds.
     fn sent_after(&self, seconds: f64) -> f64 {
         let mut left = seconds;
         let mut sent = 0.0;
@@ -34,28 +34,28 @@ impl Rates {
         Duration::from_secs(self.0.len() as u64)
     }
 
-    /// As the simulator reads it.
+    /// The rates in the simulator's format.
     pub(crate) fn csv(&self) -> String {
-        // The last second has an end as well.
+        // A line for the end of the last second.
         let rates = self.0.iter().chain(self.0.last());
         let lines = (0..).zip(rates).map(|(t, rate)| format!("{t},{rate}\n"));
         lines.collect()
     }
 }
 
-/// When each record of a partition was sent: `sent[i]` is when there were `i + 1` of them.
+/// When each record of each partition was sent, by offset.
 type Sent = Arc<Mutex<Vec<Vec<Instant>>>>;
 
-/// What was seen once a second.
+/// The state of the group, read once a second.
 #[derive(Debug, Clone)]
 pub(crate) struct Second {
-    /// Age of the oldest record that is not committed.
+    /// The age of the oldest record that is not committed.
     pub(crate) delay: Duration,
-    /// The group was stable.
+    /// Whether the group was stable.
     pub(crate) is_stable: bool,
 }
 
-/// A play that goes on.
+/// A running playback.
 pub(crate) struct Playback {
     player: Option<JoinHandle<()>>,
     watcher: Option<JoinHandle<()>>,
@@ -93,7 +93,7 @@ impl Playback {
         }
     }
 
-    /// Waits until all is played, and tells what was seen.
+    /// Waits until everything is played, and returns what was read.
     pub(crate) async fn end(mut self) -> Vec<Second> {
         let player = self.player.take().unwrap();
         tokio::task::spawn_blocking(move || player.join().unwrap())
@@ -105,7 +105,7 @@ impl Playback {
             .await
             .unwrap();
         let seen = self.seen.lock().unwrap().clone();
-        assert!(seen.len() > 10, "hardly anything was seen");
+        assert!(seen.len() > 10, "only {} readings", seen.len());
         seen
     }
 }

@@ -1,4 +1,4 @@
-//! The protocols and assignors that consumers speak.
+//! The group protocols and assignors of consumers.
 
 use lagrange_testing::until::{secs, until};
 use rstest::rstest;
@@ -11,7 +11,7 @@ use crate::field::{Consumers, Scenario};
 #[case::cooperative("cooperative-sticky", "Classic", &[("WORKLOAD_ASSIGNOR", "cooperative-sticky")])]
 #[case::kip_848("uniform", "Consumer", &[("WORKLOAD_GROUP_PROTOCOL", "consumer")])]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn groups_of_every_protocol_grow_settle_and_say_what_they_speak(
+async fn groups_of_every_protocol_scale_settle_and_report_protocol_and_assignor(
     #[case] assignor: &str,
     #[case] protocol: &str,
     #[case] extra: &[(&str, &str)],

@@ -1,6 +1,6 @@
-//! What a failed scenario leaves to be read: the resources, the Pods, the events, the groups as
-//! Kafka knows them, and the log of the operator. Only looks, and never fails itself: the failure
-//! is to be seen, not this.
+//! Prints the state of a failed scenario: the resources, the Pods, the events, the groups in Kafka,
+//! and the log of the operator. It only reads and never fails, so it does not hide the failure of
+//! the test.
 
 use crate::field::Scenario;
 
@@ -29,7 +29,7 @@ pub(crate) fn print(scenario: &Scenario) {
         ],
     );
     say(
-        "consumers, their last words",
+        "consumers, their last log lines",
         &[
             "logs",
             &namespace,
@@ -49,14 +49,14 @@ pub(crate) fn print(scenario: &Scenario) {
         "operator",
         &[&operator[..], &["--tail=-1", "--since=5m"]].concat(),
     );
-    // Of an operator that was restarted in its Pod.
+    // If the operator was restarted in its Pod.
     say(
         "operator, before its restart",
         &[&operator[..], &["--tail=200", "--previous"]].concat(),
     );
 }
 
-/// In a runtime of its own: the test's is on its way out.
+/// Uses its own runtime, because the test's runtime is shutting down.
 fn groups(scenario: &Scenario) -> String {
     let names = scenario.field.kubernetes.ask(&[
         "get",
@@ -74,7 +74,7 @@ fn groups(scenario: &Scenario) -> String {
         });
         asked
             .join()
-            .unwrap_or_else(|_| Ok("could not be asked for".to_owned()))
+            .unwrap_or_else(|_| Ok("the groups could not be read".to_owned()))
     })
     .unwrap_or_else(|error: std::io::Error| error.to_string())
 }

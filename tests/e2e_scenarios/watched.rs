@@ -1,4 +1,4 @@
-//! Watching replicas the whole time, and holding the actions to their pacing.
+//! Watches replicas all the time, and checks the actions against their pacing.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use lagrange_testing::kubernetes::Space;
 use lagrange_testing::until::{secs, until};
 use tokio::task::JoinHandle;
 
-/// A change is seen later than it is made, and not all of them equally late.
+/// The watch shows changes late, some later than others.
 const LATE: Duration = Duration::from_secs(2);
 
-/// Every replica count that a Deployment is ever given, and when.
+/// Every replica count of a Deployment, with its time.
 pub(crate) struct Watched {
     seen: Arc<Mutex<Vec<(Instant, i32)>>>,
     task: JoinHandle<()>,
@@ -43,13 +43,13 @@ impl Watched {
         Self { seen, task }
     }
 
-    /// In the order in which they were given.
+    /// The counts in order.
     pub(crate) fn counts(&self) -> Vec<i32> {
         let seen = self.seen.lock().unwrap();
         seen.iter().map(|(_, replicas)| *replicas).collect()
     }
 
-    /// The count at some time and each one after it, with the time since then.
+    /// The count at `began` and all later ones, with the time since `began`.
     pub(crate) fn changes_since(&self, began: Instant) -> Vec<(Duration, i32)> {
         let seen = self.seen.lock().unwrap();
         let at_first = seen.iter().rposition(|(at, _)| *at <= began).unwrap_or(0);
@@ -59,12 +59,12 @@ impl Watched {
             .collect()
     }
 
-    /// When the last of them was given.
+    /// The time of the last change.
     pub(crate) fn last_change(&self) -> Instant {
         self.seen.lock().unwrap().last().unwrap().0
     }
 
-    /// Waits until it was changed so many times.
+    /// Waits until the replicas have changed this many times.
     pub(crate) async fn until_changes(&self, times: usize, within: Duration) {
         until(within, &format!("{times} changes"), || async {
             let counts = self.counts();
@@ -81,18 +81,18 @@ impl Watched {
         self.counts().into_iter().collect()
     }
 
-    /// Holds what was seen to a pacing: least time between any two actions, and from any to a
-    /// scale-down.
+    /// Checks the changes against a pacing: the least time between any two actions, and between any
+    /// action and a scale-down.
     pub(crate) fn assert_spaced(&self, any: Duration, down: Duration) {
         let seen = self.seen.lock().unwrap();
-        // The first is what was there at the beginning.
+        // The first entry is the size at the beginning.
         for pair in seen.get(1..).unwrap_or_default().windows(2) {
             let ((earlier, from), (later, to)) = (pair[0], pair[1]);
             let apart = later - earlier + LATE;
             let least = if to < from { down.max(any) } else { any };
             assert!(
                 apart >= least,
-                "{from} to {to} only {apart:?} after: {seen:?}"
+                "{from} to {to} after only {apart:?}: {seen:?}"
             );
         }
     }
@@ -104,8 +104,8 @@ impl Drop for Watched {
     }
 }
 
-/// Holds the actions that the resource tells of to a pacing, as above, and to what was seen. Its
-/// times are whole seconds.
+/// Checks the actions in the resource's status against a pacing, as above, and against the watched
+/// changes. Times in the status are whole seconds.
 pub(crate) async fn assert_spaced(
     watched: &Watched,
     space: &Space,
@@ -114,18 +114,22 @@ pub(crate) async fn assert_spaced(
     down: Duration,
 ) {
     watched.assert_spaced(any, down);
-    // An action is told once it is done, so a moment after it is seen.
-    let history = until(secs(10), "what was seen is told", || async {
-        let history = space.status(name).await.history;
-        let told: Vec<i32> = history.iter().rev().map(|action| action.to).collect();
-        let seen = watched.counts();
-        let last = &seen[seen.len().saturating_sub(told.len()).max(1)..];
-        if told == last {
-            Ok(history)
-        } else {
-            Err(format!("{told:?} of {seen:?}"))
-        }
-    })
+    // An action is reported after it is done, so a moment after the replicas change.
+    let history = until(
+        secs(10),
+        "the status reports the watched changes",
+        || async {
+            let history = space.status(name).await.history;
+            let told: Vec<i32> = history.iter().rev().map(|action| action.to).collect();
+            let seen = watched.counts();
+            let last = &seen[seen.len().saturating_sub(told.len()).max(1)..];
+            if told == last {
+                Ok(history)
+            } else {
+                Err(format!("{told:?} of {seen:?}"))
+            }
+        },
+    )
     .await;
     for pair in history.windows(2) {
         let (later, earlier) = (&pair[0], &pair[1]);

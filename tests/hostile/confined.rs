@@ -1,6 +1,6 @@
-//! The operator as the chart runs it: the chart's rights, its limit of memory, its user, no
-//! capability, and as many threads as a container has where nobody says otherwise. What it does not
-//! model: the image's file system, seccomp and the network.
+//! The operator as the chart runs it: the chart's permissions, memory limit and user, no
+//! capability, and the usual limit of threads of a container. Not modelled: the file system of the
+//! image, seccomp and the network.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -14,36 +14,35 @@ use tempfile::TempDir;
 
 /// The user of the chart's Pod.
 const USER: u32 = 65_532;
-/// What many kubelets set `podPidsLimit` to.
+/// A common value of the kubelet's `podPidsLimit`.
 const MOST_THREADS: &str = "1024";
-/// Where the chart is installed.
+/// The namespace of the release.
 const NAMESPACE: &str = "lagrange";
-/// Enters the control groups named before `--`, and becomes the rest.
+/// Enters the control groups before `--`, and executes the command after it.
 const ENTER: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@""#;
 
-/// How often the operator looks at a cluster that a ConsumerGroup names by its servers, in seconds:
-/// the chart's.
+/// The poll interval for `bootstrapServers` of a ConsumerGroup, in seconds: the chart's default.
 pub(crate) const INTERVAL: u64 = 15;
 
 /// A running operator under the chart's limits.
 pub(crate) struct Confined {
     pub(crate) operator: Operator,
     pub(crate) memory: ControlGroup,
-    /// Bytes that it may have.
+    /// The memory limit, in bytes.
     pub(crate) limit: u64,
     _threads: ControlGroup,
     _home: TempDir,
 }
 
 impl Confined {
-    /// Starts it over all namespaces, and waits until it is ready.
+    /// Starts the operator for all namespaces, and waits until it is ready.
     pub(crate) async fn start(kubernetes: &Kubernetes, namespace: &str, flags: &[&str]) -> Self {
         let home = tempfile::Builder::new()
             .prefix("lagrange-hostile-")
             .tempdir()
             .unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        // Its user may have no way to where it was built.
+        // The operator's user may have no access to the build directory.
         let program = home.path().join("lagrange");
         fs::copy(env!("CARGO_BIN_EXE_lagrange"), &program).unwrap();
         let kubeconfig = home.path().join("kubeconfig");
@@ -81,7 +80,7 @@ impl Confined {
 }
 
 impl Confined {
-    /// How often a cluster of these servers has been looked at.
+    /// The number of polls of the cluster with these servers.
     pub(crate) fn polls(&self, servers: &str) -> u64 {
         let series = format!("lagrange_kafka_poll_seconds_count{{cluster=\"{servers}\"}}");
         let count = self.operator.metric(&series).unwrap_or(0.0);
@@ -95,13 +94,13 @@ impl Confined {
     }
 }
 
-/// A kubeconfig of the ServiceAccount that the chart makes, with the rights that it grants.
+/// A kubeconfig of the chart's ServiceAccount, with the permissions that the chart grants.
 fn as_installed(kubernetes: &Kubernetes) -> String {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange");
     let account = ["templates/serviceaccount.yaml", "templates/rbac.yaml"];
     let mut arguments = vec!["template", NAMESPACE, chart, "--namespace", NAMESPACE];
     arguments.extend(account.iter().flat_map(|file| ["--show-only", file]));
-    // A kind of the users' own, that an administrator has let be scaled.
+    // A custom kind that an administrator allows to be scaled.
     let more = "scaleTargets[0].group=test.lagrange.dev,scaleTargets[0].resource=blanks";
     arguments.extend(["--set", more]);
     let manifests = kubernetes.file("account.yaml", &kubernetes.helm(&arguments));
@@ -125,7 +124,7 @@ fn limit_of_chart() -> u64 {
     mebibytes << 20
 }
 
-/// A control group of the test's own, of either version; removed when this is dropped.
+/// A control group of the test, of either version. Dropping this removes it.
 pub(crate) struct ControlGroup {
     path: PathBuf,
     is_v2: bool,
@@ -141,7 +140,7 @@ impl ControlGroup {
             root.join(controller)
         };
         if is_v2 {
-            // Fails where it is on already and somebody is in the root; then it is on.
+            // This fails if the controller is on already and processes are in the root group.
             let _ = fs::write(
                 parent.join("cgroup.subtree_control"),
                 format!("+{controller}"),
@@ -162,13 +161,13 @@ impl ControlGroup {
         self.set(file, &bytes.to_string());
     }
 
-    /// Bytes in use that cannot be given back: of the processes, without what merely caches files.
+    /// The memory of the processes in bytes, without cached files.
     pub(crate) fn resident(&self) -> u64 {
         let key = if self.is_v2 { "anon" } else { "rss" };
         self.number_of("memory.stat", key)
     }
 
-    /// The most that was ever in use, in bytes, cached files included.
+    /// The most bytes that were ever in use, with cached files.
     pub(crate) fn peak(&self) -> u64 {
         let file = if self.is_v2 {
             "memory.peak"
@@ -178,7 +177,7 @@ impl ControlGroup {
         self.get(file).trim().parse().unwrap()
     }
 
-    /// How many processes were killed for want of memory.
+    /// How many processes were killed because memory ran out.
     pub(crate) fn kills(&self) -> u64 {
         let file = if self.is_v2 {
             "memory.events"
@@ -206,7 +205,7 @@ impl ControlGroup {
 
 impl Drop for ControlGroup {
     fn drop(&mut self) {
-        // Its process has ended; the kernel may need a moment to notice.
+        // The process has ended, but the kernel may need a moment to notice.
         for _ in 0..50 {
             if fs::remove_dir(&self.path).is_ok() {
                 return;

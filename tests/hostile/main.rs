@@ -1,11 +1,11 @@
-//! One operator under the chart's limits, ten groups of one namespace that it looks after, and a
-//! user of another namespace who does the worst of all that is bounded at once: objects, brokers,
-//! answers, partitions, claims, requests. `LAGRANGE_HOSTILE_SECONDS` says for how long.
+//! One operator under the chart's limits, ten groups that it manages in one namespace, and a user
+//! of another namespace who drives everything to its limit at the same time: objects, brokers,
+//! answers, partitions, claims on groups, requests. `LAGRANGE_HOSTILE_SECONDS` sets for how long.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "the helpers of a test say what they expect by unwrapping it"
+    reason = "helpers of tests unwrap what they expect"
 )]
 
 mod confined;
@@ -21,27 +21,27 @@ use lagrange_testing::until::{secs, until};
 use mallory::{Mallory, Storm};
 use shop::Shop;
 
-/// How long all of it goes on.
+/// How long the attack goes on.
 fn lasting() -> Duration {
     let asked = std::env::var("LAGRANGE_HOSTILE_SECONDS").ok();
     secs(asked.map_or(75, |seconds| seconds.parse().unwrap()))
 }
 
-/// What was seen of the operator while all of it went on.
+/// What was measured of the operator during the attack.
 struct Course {
     lasted: Duration,
     looks: u64,
-    /// Between two looks.
+    /// The longest time between two polls.
     longest_pause: Duration,
-    /// Bytes held, every half second.
+    /// Bytes in use, every half second.
     taken: Vec<u64>,
-    /// The most bytes that were ever held.
+    /// The most bytes that were ever in use.
     peak: u64,
 }
 
 impl Course {
-    /// Watches the operator for as long as all of it goes on, and gives one group of the shop after
-    /// the other work.
+    /// Watches the operator during the attack, and gives one group of the shop after another a
+    /// backlog.
     async fn watch(confined: &Confined, shop: &Shop, cluster: &str) -> Self {
         let polls = || confined.polls(cluster);
         let (began, before) = (Instant::now(), polls());
@@ -55,7 +55,7 @@ impl Course {
                 (seen, seen_at) = (now, Instant::now());
             }
             taken.push(confined.memory.resident());
-            // Each group grows by its work.
+            // Each backlog makes its group scale up.
             let due = lasting() / 12 * u32::try_from(next).unwrap();
             if next < shop::GROUPS && began.elapsed() > due {
                 shop.rush(next).await;
@@ -76,8 +76,8 @@ impl Course {
         }
     }
 
-    /// What is held all the time, in the second third and in the last: what comes and goes with an
-    /// answer or a list is in the peak.
+    /// The memory that is in use all the time, in the second third and in the last. Memory that is
+    /// used only for a moment, for an answer or a list, is in the peak.
     fn held(&self) -> (u64, u64) {
         let third = self.taken.len() / 3;
         let least = |part: &[u64]| part.iter().copied().min().unwrap();
@@ -93,7 +93,7 @@ impl Course {
         println!("memory over time, in MiB: {over_time:?}");
         let (settled, ended) = self.held();
         println!(
-            "{} looks in {:?}, the longest pause {:?}; memory at least {} MiB in the second third, {} MiB in the last, {} MiB at most of {} MiB; {}",
+            "{} polls in {:?}, the longest pause {:?}; memory at least {} MiB in the second third, {} MiB in the last, {} MiB at most of {} MiB; {}",
             self.looks,
             self.lasted,
             self.longest_pause,
@@ -105,15 +105,15 @@ impl Course {
         );
     }
 
-    /// The operator looked as often as ever, and kept well within its `limit` of memory.
+    /// Checks that the operator polled as often as always, and used less than half of its `limit`.
     fn assert_undisturbed(&self, limit: u64) {
         let (looks, longest) = (self.looks, self.longest_pause);
         let due = self.lasted.as_secs() / confined::INTERVAL;
-        assert!(looks + 2 >= due, "{looks} of {due} looks");
+        assert!(looks + 2 >= due, "{looks} of {due} polls");
         assert!(longest < secs(2 * confined::INTERVAL + 5), "{longest:?}");
         assert!(self.peak < limit / 2, "{} bytes at most", self.peak);
         let (settled, ended) = self.held();
-        // A minute is too short to tell warming up from growing.
+        // A minute is too short to distinguish warming up from growing.
         assert!(
             lasting() < secs(300) || ended < settled + (16 << 20),
             "memory grows: {settled} {ended}"
@@ -121,7 +121,7 @@ impl Course {
     }
 }
 
-/// Nothing went wrong, no line was forged, and no secret is in it.
+/// Checks that nothing panicked, no line is forged, and no secret is in the log.
 fn assert_log_is_clean(log: &str) {
     assert!(!log.contains("panicked"), "{log}");
     let forged: Vec<_> = log.lines().filter(|line| !is_line(line)).collect();
@@ -130,10 +130,10 @@ fn assert_log_is_clean(log: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_user_of_one_namespace_takes_nothing_from_the_groups_of_another() {
+async fn a_user_of_one_namespace_does_not_disturb_the_groups_of_another() {
     lagrange::process::descriptors::raise_limit();
     let (kubernetes, kafka) = tokio::join!(Kubernetes::own(), Kafka::shared());
-    // What is older wins a contest, so the squatter comes first.
+    // The older group wins a contest, so Mallory's groups come first.
     let mut mallory = Mallory::new(&kubernetes).await;
     mallory.squat(&kafka.bootstrap, &shop::group_ids()).await;
     mallory.write_what_keeps_others_from_being_read().await;
@@ -145,23 +145,32 @@ async fn a_user_of_one_namespace_takes_nothing_from_the_groups_of_another() {
     let storm = mallory.storm(confined.operator.address());
     mallory.until_told().await;
 
-    // From here on all of it goes on at once.
+    // From here on everything happens at the same time.
     let course = Course::watch(&confined, &shop, &kafka.bootstrap).await;
     course.tell(&confined, &storm);
     shop.until_grown().await;
     storm.stop().await;
 
-    assert!(confined.operator.ended().is_none(), "it has ended");
-    assert_eq!(confined.memory.kills(), 0, "killed for want of memory");
+    assert!(
+        confined.operator.ended().is_none(),
+        "the operator has ended"
+    );
+    assert_eq!(
+        confined.memory.kills(),
+        0,
+        "processes were killed because memory ran out"
+    );
     course.assert_undisturbed(confined.limit);
     assert_log_is_clean(&confined.operator.log());
-    until(secs(60), "all of the shop's groups are well", || async {
-        shop.all_well().await
-    })
+    until(
+        secs(60),
+        "all of the shop's groups are managed and their lag is known",
+        || async { shop.all_well().await },
+    )
     .await;
 }
 
-/// Whether a line of the log is one of its own: it begins with the time of this year.
+/// Whether a line of the log is genuine: it begins with a time of this year.
 fn is_line(line: &str) -> bool {
     let year = jiff::Timestamp::now().strftime("%Y-").to_string();
     line.starts_with(&year) && !line.contains('\u{1b}')

@@ -1,6 +1,6 @@
-//! A user who may edit in one namespace, and what such a user can do to an operator: each deed is
-//! of a kind that once took the operator down or took a group from somebody else. They are counted,
-//! so that a deed that no longer happens is seen.
+//! A user who may edit in one namespace, and what such a user can do to an operator. Each attack is
+//! of a kind that once stopped the operator or took over another user's group. The attacks are
+//! counted, so the test fails when one no longer happens.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -21,20 +21,20 @@ use tokio::task::JoinSet;
 
 use crate::shop::until_reason;
 
-/// ConsumerGroups with an annotation of 250 KiB each: the most that an object may have is 256 KiB.
+/// ConsumerGroups with an annotation of 250 KiB each. The limit of an object is 256 KiB.
 const ANNOTATED: usize = 330;
 /// Requests to the port that are never finished.
 const HALF_REQUESTS: u16 = 1_100;
 /// Brokers that one cluster advertises.
 const ADVERTISED: i32 = 3_000;
-/// What a cluster has for a pattern that means all of it: more than the operator can hold, and no
-/// more than the double can tell of in time.
+/// Topics of a cluster that are all matched by a pattern: more than the operator can hold, and no
+/// more than the fake broker can list in time.
 const TOPICS: usize = 2_500;
 const PARTITIONS: usize = 4;
 /// Connections that send the beginning of an answer of 99 MB each.
 const HUGE: usize = 12;
 
-/// What is never to be read in a log.
+/// A secret that must never be in a log.
 pub(crate) const PASSWORD: &str = "correct-horse-battery";
 
 pub(crate) struct Mallory {
@@ -43,7 +43,7 @@ pub(crate) struct Mallory {
 }
 
 impl Mallory {
-    /// With the right to edit in a namespace of its own, and no other.
+    /// A user with permission to edit in one namespace, and no other permission.
     pub(crate) async fn new(kubernetes: &Kubernetes) -> Self {
         let space = kubernetes.namespace("mallory").await;
         let account = "mallory";
@@ -85,8 +85,8 @@ impl Mallory {
         }
     }
 
-    /// Claims groups of others before they are there: with a target that does not exist, and with
-    /// one that does.
+    /// Claims the group ids of other users before they do: with a target that does not exist, and
+    /// with one that does.
     pub(crate) async fn squat(&self, servers: &str, groups: &[String]) {
         self.space.deployment("squatter", 0).await;
         for (number, id) in groups.iter().enumerate() {
@@ -102,8 +102,7 @@ impl Mallory {
         }
     }
 
-    /// Objects that once kept a whole list from being read, or filled the memory of whoever kept
-    /// them.
+    /// Writes objects that once made a whole list unreadable, or filled the memory of the operator.
     pub(crate) async fn write_what_keeps_others_from_being_read(&self) {
         self.space.deployment("strange", 0).await;
         let deep = format!(
@@ -147,7 +146,7 @@ impl Mallory {
             .await;
     }
 
-    /// Brokers of its own, and groups on them.
+    /// Starts brokers and creates groups on them.
     pub(crate) async fn run_brokers(&mut self) {
         self.space.deployment("app", 1).await;
         let crowd = Brokers::start(2).await;
@@ -200,8 +199,8 @@ impl Mallory {
         self.brokers = vec![crowd, all, huge, forger];
     }
 
-    /// Waits until the operator has met what it is to be bounded by, so that nothing is measured
-    /// that does not happen.
+    /// Waits until the operator has reached its limits and reports them. Otherwise the test would
+    /// measure attacks that do not happen.
     pub(crate) async fn until_told(&self) {
         for (name, reason) in [
             ("crowd", "TooManyBrokers"),
@@ -213,7 +212,7 @@ impl Mallory {
         }
     }
 
-    /// What goes on until it is stopped.
+    /// Starts the attacks that go on until they are stopped.
     pub(crate) fn storm(&self, port: SocketAddr) -> Storm {
         let mut storm = Storm::default();
         storm.half_requests(port);
@@ -226,7 +225,7 @@ impl Mallory {
         self.space.group(name, spec(change)).await;
     }
 
-    /// A request whose body is text: what this test cannot parse either.
+    /// Sends a request with a body as text, because the test cannot parse the body either.
     async fn send(
         &self,
         method: &str,
@@ -268,12 +267,12 @@ async fn send(
     space.client.request_text(request).await
 }
 
-/// So many brackets around nothing, as text.
+/// An empty object nested this deep, as text.
 fn nested(levels: usize) -> String {
     format!("{}{{}}{}", r#"{"f:a":"#.repeat(levels), "}".repeat(levels))
 }
 
-/// A kind whose objects need not have replicas: then its scale answers 500.
+/// A kind whose objects may lack replicas. The API server then answers 500 to a read of the scale.
 fn blanks() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -289,7 +288,7 @@ fn blanks() -> Value {
     })
 }
 
-/// Deeds that go on in the background.
+/// Attacks that go on in the background.
 #[derive(Default)]
 pub(crate) struct Storm {
     stop: Arc<AtomicBool>,
@@ -304,8 +303,8 @@ impl Storm {
         count
     }
 
-    /// Requests that are begun, from several addresses, and begun anew where the operator closes
-    /// them.
+    /// Begins requests from several addresses without finishing them, and replaces those that the
+    /// operator closes.
     fn half_requests(&mut self, port: SocketAddr) {
         let (stop, count) = (Arc::clone(&self.stop), self.count("half requests"));
         self.tasks.spawn_blocking(move || {
@@ -320,18 +319,18 @@ impl Storm {
                 }
                 if held.len() > usize::from(HALF_REQUESTS) {
                     held.drain(..100);
-                    // All of them stand open for a while.
+                    // All of them stay open for a while.
                     std::thread::sleep(Duration::from_secs(1));
                 }
             }
         });
     }
 
-    /// Resources that come and go as fast as the API server takes them.
+    /// Creates and deletes resources as fast as the API server accepts it.
     fn churn(&mut self, space: Space) {
         let (stop, count) = (
             Arc::clone(&self.stop),
-            self.count("resources made and deleted"),
+            self.count("resources created and deleted"),
         );
         self.tasks.spawn(async move {
             let spec = json!({ "scaleTargetRef": { "name": "nowhere" }, "topics": ["t"],
@@ -350,8 +349,8 @@ impl Storm {
         });
     }
 
-    /// The objects that are hard to read change all the time, so that they come through the watches
-    /// as well.
+    /// Changes the objects that are hard to read all the time, so they come through the watches as
+    /// well.
     fn changes(&mut self, space: Space) {
         let (stop, count) = (
             Arc::clone(&self.stop),
@@ -376,7 +375,7 @@ impl Storm {
         });
     }
 
-    /// How often each deed has been done.
+    /// How often each attack happened.
     pub(crate) fn done(&self) -> String {
         let of = |(deed, count): &(&str, Arc<AtomicU64>)| {
             let count = count.load(Ordering::Relaxed);
@@ -392,7 +391,7 @@ impl Storm {
     }
 }
 
-/// A test that fails ends: the runtime waits for what it cannot abort.
+/// Lets a failed test end: the runtime waits for tasks that it cannot abort.
 impl Drop for Storm {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);

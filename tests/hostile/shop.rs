@@ -1,5 +1,5 @@
-//! Those who are to notice nothing: ten groups on a real broker, with real members that stand in
-//! for their Pods.
+//! The groups that must not be disturbed: ten on a real broker, with real members in place of their
+//! Pods.
 
 use lagrange_core::api::condition::{Type, find};
 use lagrange_testing::consumers::{Consumers, IDLE};
@@ -8,11 +8,11 @@ use lagrange_testing::kubernetes::{Kubernetes, Space};
 use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
-/// How many.
+/// The number of groups.
 pub(crate) const GROUPS: usize = 10;
 const PARTITIONS: i32 = 6;
 
-/// Their group ids; also the names of their topics, Deployments and ConsumerGroups.
+/// The group ids, which are also the names of the topics, Deployments and ConsumerGroups.
 pub(crate) fn group_ids() -> Vec<String> {
     (0..GROUPS).map(|n| format!("shop-{n}")).collect()
 }
@@ -52,7 +52,7 @@ impl Shop {
         }
     }
 
-    /// Waits until all of them are managed.
+    /// Waits until all groups are managed.
     pub(crate) async fn until_managed(&self) {
         for id in &group_ids() {
             self.space
@@ -61,19 +61,19 @@ impl Shop {
         }
     }
 
-    /// Gives one of them work for all of its partitions.
+    /// Gives one group a backlog on all of its partitions.
     pub(crate) async fn rush(&self, group: usize) {
         self.kafka.produce(&group_ids()[group], 3_000).await;
     }
 
-    /// Waits until each of them has the size that its work asks for.
+    /// Waits until each group has the size that its backlog asks for.
     pub(crate) async fn until_grown(&self) {
         for id in &group_ids() {
             self.space.until_replicas(id, PARTITIONS, 120).await;
         }
     }
 
-    /// Whether each of them is managed and its lag known.
+    /// Whether each group is managed and its lag is known.
     pub(crate) async fn all_well(&self) -> Result<(), String> {
         for id in &group_ids() {
             let status = self.space.status(id).await;
@@ -88,15 +88,19 @@ impl Shop {
     }
 }
 
-/// Waits for a condition of a group, however long the machine takes.
+/// Waits until `Ready` of a group has this reason. The timeout allows for a slow machine.
 pub(crate) async fn until_reason(space: &Space, name: &str, reason: &str) {
-    until(secs(120), &format!("{name} says {reason}"), || async {
-        let status = space.status(name).await;
-        let ready = find(&status.conditions, Type::Ready);
-        match ready {
-            Some(ready) if ready.reason == reason => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
+    until(
+        secs(120),
+        &format!("Ready of {name} has the reason {reason}"),
+        || async {
+            let status = space.status(name).await;
+            let ready = find(&status.conditions, Type::Ready);
+            match ready {
+                Some(ready) if ready.reason == reason => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        },
+    )
     .await;
 }

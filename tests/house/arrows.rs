@@ -1,4 +1,4 @@
-//! Which room calls which, against the map in `lib.rs`.
+//! The calls between top-level modules, compared with the map in `lib.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::sources::{root, sources, without_tests};
 
-/// Crates that the core must do without.
+/// Crates that the core must not depend on.
 const HEAVY: [&str; 9] = [
     "tokio",
     "hyper",
@@ -21,14 +21,14 @@ const HEAVY: [&str; 9] = [
     "socket2",
 ];
 
-/// The rooms that code calls by `crate::room`, its tests left out.
+/// The modules that code calls by `crate::module`, without its tests.
 pub(crate) fn called(text: &str) -> Vec<String> {
     let call = Regex::new(r"\bcrate::(\w+)").unwrap();
     let rooms = call.captures_iter(without_tests(text));
     rooms.map(|room| room[1].to_owned()).collect()
 }
 
-/// Calls between the rooms below `crate_root` that the table in its `lib.rs` does not have.
+/// Calls between the modules below `crate_root` that the table in its `lib.rs` does not allow.
 pub(crate) fn off_the_map(crate_root: &str) -> Vec<String> {
     let map = map(&fs::read_to_string(root().join(crate_root).join("lib.rs")).unwrap());
     let mut faults = Vec::new();
@@ -44,7 +44,10 @@ pub(crate) fn off_the_map(crate_root: &str) -> Vec<String> {
             continue;
         }
         let Some(may_call) = map.get(room) else {
-            faults.push(format!("{room} ({}) is not on it", source.path.display()));
+            faults.push(format!(
+                "{room} ({}) is not on the map",
+                source.path.display()
+            ));
             continue;
         };
         let others = called(&source.text).into_iter();
@@ -56,7 +59,7 @@ pub(crate) fn off_the_map(crate_root: &str) -> Vec<String> {
     faults
 }
 
-/// Rooms and what they may call: the first and the last column of the table.
+/// The modules and what they may call: the first and the last column of the table.
 fn map(lib: &str) -> BTreeMap<String, BTreeSet<String>> {
     let name = Regex::new(r"`(\w+)`").unwrap();
     let row = Regex::new(r"(?m)^//! \| \[?`(\w+)`\]? \|.*\|(.*)\|$").unwrap();
@@ -69,7 +72,7 @@ fn map(lib: &str) -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// What the core depends on and should not.
+/// The dependencies of the core that it should not have.
 pub(crate) fn too_much_for_the_core() -> Vec<String> {
     let tree = Command::new(env!("CARGO"))
         .args([

@@ -1,4 +1,4 @@
-//! What is cited: rules by their ids, pages by links.
+//! Citations: rules by their ids, pages by links.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::sources::{Source, files, root, sources};
 
 const RULE: &str = r"\b(?:ACT|KNOW|KEEP|TELL|SAFE)-\d+\b";
 
-/// Rules that are cited and do not exist, and those that no test cites.
+/// Cited rules that do not exist, and rules that no test cites.
 pub(crate) fn rules() -> Vec<String> {
     let rule = Regex::new(RULE).unwrap();
     let page = fs::read_to_string(root().join("docs/rules.md")).unwrap();
@@ -49,7 +49,7 @@ fn is_in_test(source: &Source, at: usize) -> bool {
     source.is_test() || tests.is_some_and(|tests| at > tests)
 }
 
-/// Links from a page to a file that is not there, or to a heading that its page does not have.
+/// Links from a page to a missing file, or to a missing heading.
 pub(crate) fn dead_links() -> Vec<String> {
     let mut faults = Vec::new();
     for page in files(".md") {
@@ -73,11 +73,11 @@ pub(crate) fn dead_links() -> Vec<String> {
     faults
 }
 
-/// The links of a page to other files, code left out.
+/// The links of a page to other files, without code.
 pub(crate) fn links(page: &str) -> Vec<String> {
     let code = Regex::new(r"(?s)```.*?```|`[^`\n]*`").unwrap();
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
-    // A link whose text is code stays a link.
+    // A link with code as its text stays a link.
     let page = code.replace_all(page, "code");
     let links = link.captures_iter(&page).map(|found| found[1].to_owned());
     links
@@ -85,7 +85,7 @@ pub(crate) fn links(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
+/// The anchors of a page's headings, as GitHub builds them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     headings
@@ -99,7 +99,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Words in capitals that stand for something that was to be filled in.
+/// Words in capitals in place of text that is missing.
 pub(crate) fn placeholders() -> Vec<String> {
     let mut faults = Vec::new();
     for page in files(".md") {
@@ -112,7 +112,7 @@ pub(crate) fn placeholders() -> Vec<String> {
     faults
 }
 
-/// Whether a line has one.
+/// Whether a line has such a word.
 pub(crate) fn is_placeholder(line: &str) -> bool {
     let word = Regex::new(
         r"(?:^|[^\w`./-])(?:RELEASE|AGREEMENT|AGREENOTE|TODO|FIXME|TBD|XXX|PLACEHOLDER)\b",

@@ -1,4 +1,4 @@
-//! How long a function, a file and a line may be.
+//! The limits on the length of functions, files and lines.
 
 use std::ops::RangeInclusive;
 
@@ -10,10 +10,10 @@ use crate::sources::Source;
 const FUNCTION: usize = 80;
 const FILE: usize = 500;
 const COLUMNS: usize = 100;
-/// A word of so many characters is not cut.
+/// A word of this many characters is not cut.
 const LONG_WORD: usize = 60;
 
-/// What is too long in a file.
+/// Everything in a file that is too long.
 pub(crate) fn too_long(source: &Source) -> Vec<String> {
     let path = source.path.display();
     let lines = source.text.lines().count();
@@ -41,7 +41,7 @@ pub(crate) fn too_long(source: &Source) -> Vec<String> {
     faults
 }
 
-/// A text, a row of a table, a long name and an address cannot be cut without harm.
+/// A string, a row of a table, a long name and a URL cannot be wrapped without harm.
 fn is_too_wide(line: &str, is_formatted: bool) -> bool {
     if line.chars().count() <= COLUMNS || line.contains("://") {
         return false;
@@ -58,9 +58,9 @@ fn is_too_wide(line: &str, is_formatted: bool) -> bool {
 
 #[derive(Default)]
 struct Found {
-    /// Names and lengths.
+    /// Names and lengths of functions.
     functions: Vec<(String, usize)>,
-    /// Lines that rustfmt leaves as they are: what is given to macros, attributes and texts.
+    /// Lines that rustfmt does not change: arguments of macros, attributes and strings.
     unformatted: Vec<RangeInclusive<usize>>,
 }
 
@@ -92,7 +92,7 @@ impl<'ast> Visit<'ast> for Found {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
-        // A doc comment is one as well.
+        // A doc comment is an attribute too.
         if !attribute.path().is_ident("doc") {
             self.unformatted.push(lines(attribute.span()));
         }

@@ -1,11 +1,11 @@
-//! The house keeps itself: what the map allows, how long a function, a file and a line may be, and
-//! that what is cited exists.
+//! Checks of the repository itself: modules call only what the map allows, functions, files and
+//! lines are not too long, and cited rules and links exist.
 
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "what cannot be read fails the test"
+    reason = "a file that cannot be read fails the test"
 )]
 
 mod arrows;
@@ -16,27 +16,30 @@ mod sources;
 
 use sources::{Source, sources};
 
-/// Fails with all of `faults`, each on a line of its own.
+/// Fails with all `faults`, one per line.
 #[track_caller]
 fn assert_none(what: &str, faults: &[String]) {
     assert!(faults.is_empty(), "{what}:\n{}", faults.join("\n"));
 }
 
 #[test]
-fn the_rooms_call_what_the_map_allows() {
+fn top_level_modules_call_only_what_the_map_allows() {
     for root in ["src", "crates/core/src"] {
         assert_none("not on the map of lib.rs", &arrows::off_the_map(root));
     }
 }
 
 #[test]
-fn the_core_depends_on_no_client_and_no_runtime() {
-    assert_none("in the core", &arrows::too_much_for_the_core());
+fn the_core_depends_on_no_client_or_runtime() {
+    assert_none(
+        "dependencies that the core may not have",
+        &arrows::too_much_for_the_core(),
+    );
 }
 
 #[test]
-fn no_files_run_in_a_circle() {
-    assert_none("in a circle", &circles::found());
+fn the_files_of_a_crate_import_in_no_circle() {
+    assert_none("circles of imports", &circles::found());
 }
 
 #[test]
@@ -46,12 +49,12 @@ fn functions_files_and_lines_are_short() {
 }
 
 #[test]
-fn rules_that_are_cited_exist_and_each_is_cited_by_a_test() {
+fn cited_rules_exist_and_a_test_cites_each() {
     assert_none("rules", &citations::rules());
 }
 
 #[test]
-fn links_of_the_pages_lead_somewhere() {
+fn links_of_the_pages_have_a_target() {
     assert_none("dead links", &citations::dead_links());
 }
 
@@ -60,9 +63,9 @@ fn no_placeholder_is_left() {
     assert_none("placeholders", &citations::placeholders());
 }
 
-/// Breaks each check once, so that none of them passes whatever it is given.
+/// Breaks each check once, so that no check passes for every input.
 #[test]
-fn the_checks_find_what_they_look_for() {
+fn each_check_finds_a_fault() {
     let source = |text: &str| Source {
         path: "src/made_up.rs".into(),
         text: text.to_owned(),

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A file and what it holds.
+/// A file and its text.
 pub(crate) struct Source {
-    /// From the root of the repository.
+    /// The path from the root of the repository.
     pub(crate) path: PathBuf,
     pub(crate) text: String,
 }
@@ -16,7 +16,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files that git knows and whose names end so.
+/// The files that git lists and whose names have this ending.
 pub(crate) fn files(ending: &str) -> Vec<Source> {
     let listed = Command::new("git")
         .args([
@@ -31,11 +31,11 @@ pub(crate) fn files(ending: &str) -> Vec<Source> {
         .unwrap();
     assert!(
         listed.status.success(),
-        "git lists the files of the repository"
+        "git could not list the files of the repository"
     );
     let listed = String::from_utf8(listed.stdout).unwrap();
     let paths = listed.split('\0').filter(|path| path.ends_with(ending));
-    // One that is being moved is listed and not there.
+    // A file that was moved without git is listed but missing.
     let read = |path: &str| {
         let text = fs::read_to_string(root().join(path)).ok()?;
         let path = path.into();
@@ -44,13 +44,13 @@ pub(crate) fn files(ending: &str) -> Vec<Source> {
     paths.filter_map(read).collect()
 }
 
-/// All sources in Rust.
+/// All Rust sources.
 pub(crate) fn sources() -> Vec<Source> {
     files(".rs")
 }
 
 impl Source {
-    /// Whether it is compiled for tests alone.
+    /// Whether the file is compiled only for tests.
     pub(crate) fn is_test(&self) -> bool {
         let path = self.path.to_string_lossy();
         let is_shared = path.starts_with("crates/testing/") || path.starts_with("crates/fuzz/");
@@ -59,7 +59,7 @@ impl Source {
     }
 }
 
-/// What comes before the tests of a file.
+/// The part of a file before its tests.
 pub(crate) fn without_tests(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text)
 }

@@ -1,5 +1,5 @@
-//! An API server on loopback, because a real one cannot be made to refuse or to serve half of our
-//! definitions on demand. It models discovery, one list and status codes; not TLS, credentials,
+//! A fake API server on loopback, because a real one cannot be made to refuse, or to serve only one
+//! of the definitions. It models discovery, one list and status codes, but not TLS, credentials,
 //! watches or writes.
 
 use std::{
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::child::Home;
 
-/// Not a Kubernetes.
+/// A fake API server.
 pub(crate) struct ApiServer {
     pub(crate) home: Home,
     state: Arc<Mutex<ApiState>>,
@@ -37,7 +37,7 @@ impl ApiServer {
         };
         server.serves(&[]);
         let state = server.state.clone();
-        // Ends with the test's process; a connection carries one request.
+        // Ends with the test's process. A connection carries one request.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let _ = answer(stream, &state);
@@ -79,7 +79,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<ApiState>) -> io::Result<()> {
     let (code, body) = {
         let mut state = state
             .lock()
-            .map_err(|_| Error::other("a test failed meanwhile"))?;
+            .map_err(|_| Error::other("a test has failed"))?;
         state.calls += 1;
         let path = request.split(' ').nth(1).unwrap_or_default();
         match &state.forbidden {

@@ -1,4 +1,4 @@
-//! `lagrange run` as a child process, and a client for its pages.
+//! `lagrange run` as a child process, and a client for its HTTP pages.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long anything may take that takes milliseconds on an idle machine.
+/// How long a step may take. On an idle machine it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn lagrange() -> Command {
@@ -22,7 +22,7 @@ pub(crate) fn lagrange() -> Command {
     command
 }
 
-/// A home directory of one's own, where a kubeconfig may lie.
+/// A home directory of a test, with or without a kubeconfig.
 pub(crate) struct Home {
     directory: TempDir,
 }
@@ -44,7 +44,7 @@ impl Home {
         self.write_kubeconfig(&config);
     }
 
-    /// Where the operator looks by itself.
+    /// Writes the kubeconfig to its default path.
     pub(crate) fn write_kubeconfig(&self, config: &Value) -> PathBuf {
         let path = self.directory.path().join(".kube").join("config");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -91,7 +91,7 @@ impl Running {
         }
     }
 
-    /// The line of the log that contains `text`, as soon as there is one.
+    /// Waits for a line of the log that contains `text`, and returns it.
     pub(crate) fn logged(&self, text: &str) -> String {
         let found = |log: &Vec<String>| log.iter().any(|line| line.contains(text));
         let log = until(|| self.log.lock().unwrap().clone(), found);
@@ -108,7 +108,7 @@ impl Running {
             .unwrap()
     }
 
-    /// How many files it has open.
+    /// The number of open files of the process.
     pub(crate) fn descriptors(&self) -> usize {
         let directory = format!("/proc/{}/fd", self.child.id());
         std::fs::read_dir(directory).unwrap().count()
@@ -158,8 +158,8 @@ pub(crate) fn half_a_request(address: SocketAddr) -> TcpStream {
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: it\r\n")
         .unwrap();
-    // The server reads in order of arrival: once it has answered a later connection it has seen
-    // this one.
+    // The server reads connections in order of arrival. It has read this one when it answers a
+    // later one.
     get(address, "/healthz");
     stream
 }

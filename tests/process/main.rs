@@ -1,8 +1,8 @@
-//! The real binary as a child: how it starts, what its pages say, how it ends.
+//! The real binary as a child process: its start, its HTTP pages and its end.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
-    reason = "the helpers of a test say what they expect by unwrapping it"
+    reason = "helpers of tests unwrap what they expect"
 )]
 
 mod api_server;
@@ -42,7 +42,7 @@ fn a_mistake_on_the_command_line_is_one_line_and_exit_code_2(
 }
 
 #[test]
-fn a_mistake_in_the_environment_names_the_flag_that_it_stands_for() {
+fn a_mistake_in_the_environment_names_the_flag() {
     let output = lagrange()
         .arg("run")
         .env("LAGRANGE_CONCURRENCY", "many")
@@ -76,7 +76,7 @@ fn version_and_definitions_go_to_standard_output() {
 }
 
 #[test]
-fn without_a_cluster_it_says_where_it_looked_and_gives_up() {
+fn without_a_cluster_the_process_ends_with_the_reason() {
     let home = Home::new();
     let (status, log) = home.run(&[]).ended();
     assert_eq!(status.code(), Some(1));
@@ -84,7 +84,7 @@ fn without_a_cluster_it_says_where_it_looked_and_gives_up() {
 }
 
 #[test]
-fn a_kubeconfig_that_does_not_exist_is_named() {
+fn a_missing_kubeconfig_is_named() {
     let home = Home::new();
     let (status, log) = home.run(&["--kubeconfig=/nowhere/config"]).ended();
     assert_eq!(status.code(), Some(1));
@@ -93,7 +93,7 @@ fn a_kubeconfig_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn an_api_server_that_is_not_there_is_tried_for_the_timeout_and_no_longer() {
+fn an_absent_api_server_is_tried_until_the_timeout() {
     let home = Home::new();
     home.kubeconfig(closed_port());
     let began = Instant::now();
@@ -108,7 +108,7 @@ fn an_api_server_that_is_not_there_is_tried_for_the_timeout_and_no_longer() {
 }
 
 #[test]
-fn an_api_server_that_takes_the_connection_and_says_nothing_is_given_up_too() {
+fn a_silent_api_server_is_tried_until_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let home = Home::new();
     home.kubeconfig(silent.local_addr().unwrap());
@@ -120,7 +120,7 @@ fn an_api_server_that_takes_the_connection_and_says_nothing_is_given_up_too() {
 #[rstest]
 #[case(401, "does not know us")]
 #[case(403, "does not let us in")]
-fn an_api_server_that_refuses_is_not_asked_again(#[case] code: u16, #[case] reason: &str) {
+fn a_refusal_by_the_api_server_ends_the_process_at_once(#[case] code: u16, #[case] reason: &str) {
     let api = ApiServer::start();
     api.answers(code, &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "", "code": code}));
     let (status, log) = api.home.run(&[]).ended();
@@ -130,7 +130,7 @@ fn an_api_server_that_refuses_is_not_asked_again(#[case] code: u16, #[case] reas
 }
 
 #[test]
-fn a_taken_port_is_reported_before_anything_else_happens() {
+fn a_port_that_stays_in_use_is_reported_before_anything_else() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let home = Home::new();
@@ -142,7 +142,7 @@ fn a_taken_port_is_reported_before_anything_else_happens() {
 }
 
 #[test]
-fn a_port_is_waited_for_that_the_process_before_has_not_let_go_of_yet() {
+fn a_port_that_the_previous_process_still_holds_is_waited_for() {
     let api = ApiServer::start();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
@@ -154,7 +154,7 @@ fn a_port_is_waited_for_that_the_process_before_has_not_let_go_of_yet() {
 }
 
 #[test]
-fn it_works_on_and_ends_in_good_order_when_nobody_reads_its_log_any_more() {
+fn a_closed_log_pipe_disturbs_neither_the_work_nor_the_end() {
     let api = ApiServer::start();
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -171,7 +171,7 @@ fn it_works_on_and_ends_in_good_order_when_nobody_reads_its_log_any_more() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // What is written from now on meets a closed pipe.
+    // From now on the process writes to a closed pipe.
     drop((child.stdout.take(), child.stderr.take()));
     until(|| TcpStream::connect(address).is_ok(), |is_up| *is_up);
     assert_eq!(get(address, "/healthz"), (200, "alive\n".to_owned()));
@@ -187,7 +187,7 @@ fn it_works_on_and_ends_in_good_order_when_nobody_reads_its_log_any_more() {
 }
 
 #[test]
-fn the_exit_code_says_what_happened_when_nobody_reads_the_reason() {
+fn the_exit_code_is_right_with_a_closed_log_pipe() {
     let home = Home::new();
     for flag in ["--log-filter=info", "--log-filter=off", "--nonsense"] {
         let mut child = lagrange()
@@ -204,7 +204,7 @@ fn the_exit_code_says_what_happened_when_nobody_reads_the_reason() {
 }
 
 #[test]
-fn a_thousand_half_requests_leave_probes_and_descriptors_alone() {
+fn a_thousand_half_requests_block_no_probe_and_use_few_descriptors() {
     let api = ApiServer::start();
     let operator = api.home.run(&[]);
     let pages = operator.pages();
@@ -227,10 +227,10 @@ fn a_thousand_half_requests_leave_probes_and_descriptors_alone() {
 }
 
 #[test]
-fn it_may_open_as_many_files_as_the_administrator_allows() {
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_limit() {
     let api = ApiServer::start();
     let home = api.home.path().display().to_string();
-    // The soft limit that a login session may have.
+    // A common soft limit of a login session.
     let script = r#"ulimit -S -n 256; exec "$0" run --listen-address=127.0.0.1:0"#;
     let mut operator = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_lagrange")])
@@ -258,7 +258,7 @@ fn it_may_open_as_many_files_as_the_administrator_allows() {
 }
 
 #[test]
-fn the_reason_of_a_failed_start_survives_a_silenced_log() {
+fn a_failed_start_prints_its_reason_with_the_log_off() {
     let home = Home::new();
     let (status, log) = home.run(&["--log-filter=off"]).ended();
     assert_eq!(status.code(), Some(1));
@@ -270,7 +270,7 @@ fn the_reason_of_a_failed_start_survives_a_silenced_log() {
 }
 
 #[test]
-fn json_logs_are_json_to_the_last_line() {
+fn every_line_of_a_json_log_is_json() {
     let home = Home::new();
     let (_, log) = home.run(&["--log-format=json"]).ended();
     let lines: Vec<Value> = log
@@ -297,7 +297,7 @@ fn json_logs_are_json_to_the_last_line() {
 }
 
 #[test]
-fn readyz_names_what_is_missing_until_it_is_there_and_healthz_does_not_mind() {
+fn readyz_names_what_is_missing_and_healthz_stays_ok() {
     let api = ApiServer::start();
     api.serves(&["consumergroups"]);
     let operator = api.home.run(&[]);
@@ -312,8 +312,8 @@ fn readyz_names_what_is_missing_until_it_is_there_and_healthz_does_not_mind() {
     assert_eq!(get(pages, "/healthz"), (200, "alive\n".to_owned()));
 
     api.serves(&["consumergroups", "kafkaclusters"]);
-    // The double has no watches to serve, so those are still missing; a real API server has them
-    // (`real_api_server::it_becomes_ready_when_the_definitions_are_applied_and_needs_rights_to_list_them`).
+    // The fake API server serves no watches, so those are still missing. A real one serves them:
+    // `the_operator_is_ready_once_definitions_are_served_and_needs_permission_to_list`.
     until(
         || get(pages, "/readyz"),
         |(status, text)| *status == 503 && text.starts_with("waiting for: watch of ConsumerGroups"),
@@ -350,7 +350,7 @@ fn metrics_are_served_and_an_unknown_path_returns_the_known_paths() {
 #[rstest]
 #[case("TERM")]
 #[case("INT")]
-fn a_signal_ends_it_in_good_order(#[case] signal: &str) {
+fn a_signal_ends_the_process_cleanly(#[case] signal: &str) {
     let api = ApiServer::start();
     let operator = api.home.run(&[]);
     operator.pages();
@@ -367,7 +367,7 @@ fn a_signal_ends_it_in_good_order(#[case] signal: &str) {
 }
 
 #[test]
-fn sigterm_is_obeyed_while_still_looking_for_the_api_server() {
+fn sigterm_ends_the_process_while_it_tries_the_api_server() {
     let home = Home::new();
     home.kubeconfig(closed_port());
     let operator = home.run(&["--api-timeout=60s"]);
@@ -378,7 +378,7 @@ fn sigterm_is_obeyed_while_still_looking_for_the_api_server() {
 }
 
 #[test]
-fn a_client_that_holds_its_connection_does_not_hold_the_process() {
+fn a_client_that_keeps_its_connection_open_does_not_delay_the_end() {
     let api = ApiServer::start();
     let operator = api.home.run(&[]);
     let _held = half_a_request(operator.pages());
@@ -394,16 +394,16 @@ fn a_client_that_holds_its_connection_does_not_hold_the_process() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     let api = ApiServer::start();
-    // It ends within milliseconds, and the second signal may come after that; then it is tried
+    // The process ends within milliseconds, possibly before the second signal. Then the test tries
     // again.
     let (status, log) = (0..10)
         .map(|_| {
             let operator = api.home.run(&["--shutdown-grace=60s"]);
             operator.pages();
-            // Both wait for it when it runs on, and either may be seen first. Two kinds, since two
-            // of one kind are delivered as one.
+            // Both signals are pending when the process continues, in any order. They are of two
+            // kinds, because two of the same kind are delivered as one.
             operator.signal("STOP");
             operator.signal("INT");
             operator.signal("TERM");
@@ -411,14 +411,15 @@ fn a_second_signal_ends_it_at_once() {
             operator.ended()
         })
         .find(|(status, _)| !status.success())
-        .expect("the second signal comes in time at least once");
+        .expect("the second signal never came in time");
     assert_last_line(&log, "second signal, exiting at once");
     let second = log.last().unwrap();
     let number = if second.contains("SIGTERM") { 15 } else { 2 };
     assert_eq!(status.code(), Some(128 + number), "{log:?}");
 }
 
-/// An address that nobody listens on. A port that was free a moment ago might be somebody's by now.
+/// An address at which nothing listens. Not a port that was free before: another process may have
+/// it by now.
 fn closed_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 1))
 }

@@ -1,4 +1,4 @@
-//! What only a real API server can show: its discovery, its certificates, its RBAC.
+//! Behaviour that needs a real API server: its discovery, certificates and RBAC.
 
 use std::{
     path::PathBuf,
@@ -14,7 +14,7 @@ use super::{
 };
 
 #[test]
-fn it_becomes_ready_when_the_definitions_are_applied_and_needs_rights_to_list_them() {
+fn the_operator_is_ready_once_definitions_are_served_and_needs_permission_to_list() {
     let home = Home::new();
     let operator = home.run(&[&format!("--kubeconfig={}", kubeconfig())]);
     let pages = operator.pages();
@@ -32,7 +32,8 @@ fn it_becomes_ready_when_the_definitions_are_applied_and_needs_rights_to_list_th
     kube("kubectl", &["apply", "-f", definitions]);
     until(|| get(pages, "/readyz"), |(status, _)| *status == 200);
 
-    // Gone, and made anew: told both ways, by the definitions and by the watches.
+    // The definitions are deleted and created again. The check of the definitions and the watches
+    // both report it.
     kube("kubectl", &["delete", "-f", definitions]);
     let (_, text) = until(
         || get(pages, "/readyz"),
@@ -84,7 +85,7 @@ fn it_becomes_ready_when_the_definitions_are_applied_and_needs_rights_to_list_th
 }
 
 #[test]
-fn a_bad_token_and_no_token_are_told_apart() {
+fn a_bad_token_and_no_token_have_different_errors() {
     let (status, log) = run_as(&json!({ "token": "nonsense" }));
     assert_eq!(status, Some(1));
     assert_last_line(&log, "does not know us (Unauthorized)");
@@ -97,7 +98,7 @@ fn a_bad_token_and_no_token_are_told_apart() {
     );
 }
 
-/// Runs with the real kubeconfig, but for whom it says we are.
+/// Runs the operator with the real kubeconfig, but with this user.
 fn run_as(user: &Value) -> (Option<i32>, Vec<String>) {
     let home = Home::new();
     let mut config: Value =
@@ -125,7 +126,7 @@ fn kube(verb: &str, arguments: &[&str]) -> String {
     script(verb, arguments)
 }
 
-/// `tests/env/kubernetes/kube.sh VERB STATE ARGUMENT...`; what it starts ends with this process.
+/// Runs `tests/env/kubernetes/kube.sh VERB STATE ARGUMENT...`. Its processes end with this one.
 fn script(verb: &str, arguments: &[&str]) -> String {
     static STATE: OnceLock<PathBuf> = OnceLock::new();
     let state = STATE.get_or_init(|| tempfile::tempdir().unwrap().keep());

@@ -3,16 +3,22 @@
 
 mod delay;
 mod delayed;
-mod driven;
 mod earlier;
-mod hands;
+mod external_changes;
+mod flapping;
+mod ineffective;
 mod lag;
+mod limits;
+mod measurements;
 mod membership;
 mod plant;
+mod probes;
 mod promises;
-mod reviewed;
 mod scenarios;
+mod settling;
 mod shapes;
+mod to_zero;
+mod trail;
 mod unknowns;
 
 use std::sync::Arc;

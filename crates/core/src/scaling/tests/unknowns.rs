@@ -5,6 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::scaling::output::decision::Knowledge;
 use crate::scaling::state::learnt::Learnt;
+use crate::scaling::tests::plant::Plant;
 
 /// KNOW-15.
 #[rstest]
@@ -179,4 +180,19 @@ fn a_changed_subject_forgets_what_was_measured_and_keeps_the_last_action() {
         last.map(|l| l.time)
     );
     assert_eq!(world.state.memory.learnt, Learnt::default());
+}
+
+#[test]
+fn an_unreadable_partition_adds_no_delay() {
+    let mut plant = Plant::new(24, 8, 1200);
+    plant.run(20);
+    let known = plant.world.partitions[7].log_end;
+    plant.world.partitions[7].log_end = None;
+    for _ in 0..20 {
+        // Consumers cannot read it either.
+        let decision = plant.look();
+        assert!(decision.facts.delay.unwrap() <= secs(15), "{decision:#?}");
+        assert!(decision.facts.stuck_partitions.is_empty());
+    }
+    plant.world.partitions[7].log_end = known;
 }

@@ -1,4 +1,5 @@
-//! The examples of the design about hands: ours, and those of others.
+//! What users and other controllers do to the target: pauses, manual zero, external changes. The
+//! operator's own actions are not mistaken for them.
 
 use super::*;
 use crate::scaling::input::policy::Pause;
@@ -6,7 +7,7 @@ use crate::scaling::output::decision::Notice;
 
 /// ACT-8.
 #[test]
-fn zero_by_hand_means_off_and_zero_by_us_is_restored() {
+fn zero_by_hand_disables_scaling_and_zero_by_the_operator_is_undone() {
     let mut world = World::new(6, 2);
     world.look();
     world.resize(0);
@@ -32,7 +33,7 @@ fn zero_by_hand_means_off_and_zero_by_us_is_restored() {
 }
 
 #[test]
-fn the_brake_holds_under_load_and_lets_go() {
+fn pauses_hold_under_load_and_end_when_removed() {
     let mut world = World::new(6, 1).lag(50_000);
     world.policy.brake.no_scale_out = true;
     for _ in 0..10 {
@@ -58,7 +59,7 @@ fn the_brake_holds_under_load_and_lets_go() {
 }
 
 #[test]
-fn a_word_on_the_brake_that_is_not_understood_pauses_and_says_so() {
+fn an_unknown_pause_value_pauses_and_is_quoted() {
     let mut world = World::new(6, 1).lag(50_000);
     let pause = Pause::NotUnderstood {
         annotation: "lagrange.dev/paused".into(),
@@ -75,7 +76,7 @@ fn a_word_on_the_brake_that_is_not_understood_pauses_and_says_so() {
 
 /// ACT-7.
 #[test]
-fn somebody_elses_change_is_adopted_counts_as_an_action_and_three_make_us_stand_back() {
+fn external_changes_count_as_actions_and_three_of_them_contest_the_target() {
     let mut world = World::new(24, 4).lag(4000);
     world.look();
     world.resize(6);
@@ -100,7 +101,7 @@ fn somebody_elses_change_is_adopted_counts_as_an_action_and_three_make_us_stand_
 }
 
 #[test]
-fn our_own_change_is_not_taken_for_somebody_elses_while_the_watch_lags() {
+fn a_delayed_watch_does_not_make_an_own_change_external() {
     let mut world = World::new(6, 1).lag(50_000);
     world.look();
     let decision = world.look();
@@ -123,7 +124,7 @@ fn our_own_change_is_not_taken_for_somebody_elses_while_the_watch_lags() {
 
 /// ACT-1.
 #[test]
-fn an_action_whose_outcome_nobody_knows_counts_as_one() {
+fn an_action_with_an_unknown_outcome_counts_as_an_action() {
     let mut world = World::new(6, 1).lag(50_000);
     world.look();
     let decision = world.look();
@@ -136,4 +137,54 @@ fn an_action_whose_outcome_nobody_knows_counts_as_one() {
     world.restart();
     assert_eq!(world.until_action(60), Some((1, 6)));
     assert!(world.now.duration_since(acted) >= secs(30));
+}
+
+#[test]
+fn a_dry_run_next_to_another_autoscaler_is_not_contested() {
+    let mut world = World::new(24, 4).lag(4000);
+    world.policy.dry_run = true;
+    world.look();
+    for size in [5, 6, 7, 8] {
+        world.resize(size);
+        assert_ne!(hold(&world.after(5)), Some(HoldReason::TargetContested));
+    }
+}
+
+#[test]
+fn a_new_target_of_another_size_is_not_an_external_change() {
+    let mut world = World::new(6, 5);
+    world.look();
+    world.policy.subject = 2;
+    world.resize(2);
+    assert_eq!(world.look().notices, []);
+    assert_eq!(world.state.memory.external, []);
+}
+
+#[test]
+fn a_pause_does_not_reenable_a_target_that_was_scaled_to_zero_by_hand() {
+    let mut world = World::new(6, 2);
+    world.look();
+    world.resize(0);
+    world.look();
+    world.policy.brake.pause = Some(Pause::At(3));
+    world.look();
+    world.policy.brake.pause = None;
+    for _ in 0..60 {
+        assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+    }
+}
+
+#[test]
+fn a_new_resource_reports_no_external_change_for_an_action_that_was_never_done() {
+    let mut world = World::new(6, 1).lag(50_000);
+    world.look();
+    let decision = world.look();
+    let Verdict::Scale { from, to, .. } = decision.verdict else {
+        panic!("{decision:#?}")
+    };
+    world.state.memory = world.state.memory.begin(from, to, world.now).unknown();
+    // It was never done, and that is known by now.
+    world.after(11);
+    world.state = State::after_restart(world.state.memory.inherit());
+    assert_eq!(world.look().notices, []);
 }

@@ -1,0 +1,30 @@
+//! Probes: when a smaller size is tried, and when it is tried again.
+
+use rstest::rstest;
+
+use super::*;
+use crate::scaling::tests::plant::Plant;
+
+#[rstest]
+#[case(12)]
+#[case(24)]
+fn an_undone_probe_is_not_repeated_every_ten_minutes(#[case] replicas: i32) {
+    let mut plant = Plant::new(24, replicas, 1500);
+    plant.commits = 60;
+    let actions = plant.run(960);
+    assert!(actions.len() <= 20, "{actions:?}");
+    assert!(plant.world.replicas <= 12, "{actions:?}");
+}
+
+#[test]
+fn a_smaller_size_is_tried_the_next_day_although_nothing_shows_faster_consumers() {
+    let mut plant = Plant::new(24, 4, 1300);
+    plant.able = 100;
+    plant.run(60);
+    assert_eq!((plant.capacity(), plant.world.replicas), (Some(100), 24));
+    plant.able = 200;
+    let soon = plant.run(1200);
+    assert_eq!(soon, [], "it is believed for hours");
+    plant.run(1200);
+    assert!(plant.world.replicas <= 12, "{}", plant.world.replicas);
+}

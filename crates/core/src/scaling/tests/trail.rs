@@ -1,0 +1,29 @@
+//! What the trail asks a user to check.
+
+use super::*;
+
+#[test]
+fn the_trail_names_the_setting_that_tells_markers_from_records() {
+    let mut world = World::new(6, 2);
+    world.policy.objective = Objective::MaxDelay(secs(60));
+    world.flow(600, 600);
+    world.look();
+    for partition in &mut world.partitions {
+        partition.log_end = partition.log_end.map(|end| end + 1);
+    }
+    let told = (0..60).map(|_| world.look().trail.to_string()).last();
+    let told = told.unwrap();
+    assert!(told.contains("isolationLevel: ReadCommitted"), "{told}");
+}
+
+#[test]
+fn the_trail_reports_a_late_group_without_commits() {
+    let mut world = World::new(6, 2);
+    world.policy.objective = Objective::MaxDelay(secs(60));
+    let told = (0..8).map(|_| {
+        world.flow(600, 0);
+        world.look().trail.to_string()
+    });
+    let told = told.last().unwrap();
+    assert!(told.contains("nothing has been committed yet"), "{told}");
+}
