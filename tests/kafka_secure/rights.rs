@@ -1,8 +1,10 @@
 //! The rights that reading takes: Describe on the topic and on the group, and what is said where
 //! one is missing.
 
+use std::sync::Arc;
+
 use lagrange::kafka::connection::security::{PasswordMechanism, Security};
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{ReadError, Resource};
 use lagrange::kafka::model::snapshot::{Snapshot, Topic};
 
 use lagrange::kafka::model::interest::Key;
@@ -25,8 +27,8 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
     let beside = interest(&open.name, named(&[&open.name]));
     let _other = helper.pool.watch(&connection, key, beside).unwrap();
 
-    let missing = |kind: &str| ReadError::Authorization {
-        resource: format!("{kind} {}", closed.name),
+    let missing = |kind: fn(Arc<str>) -> Resource| ReadError::Authorization {
+        resource: kind(closed.name.as_str().into()),
     };
     let group = |snapshot: &Snapshot| snapshot.groups[closed.name.as_str()].state.clone();
     let topic = |snapshot: &Snapshot| match &snapshot.topics[closed.name.as_str()] {
@@ -40,15 +42,15 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
     helper
         .until("both rights are missed", |snapshot| {
             reads_beside(snapshot)
-                && group(snapshot) == Err(missing("group"))
-                && topic(snapshot) == Some(missing("topic"))
+                && group(snapshot) == Err(missing(Resource::Group))
+                && topic(snapshot) == Some(missing(Resource::Topic))
         })
         .await;
     kafka.allow(USER, "topic", &closed.name, "Describe").await;
     helper
         .until("the group's right is missed", |snapshot| {
             reads_beside(snapshot)
-                && group(snapshot) == Err(missing("group"))
+                && group(snapshot) == Err(missing(Resource::Group))
                 && topic(snapshot).is_none()
         })
         .await;
@@ -61,7 +63,7 @@ async fn each_right_is_missed_by_its_name_and_one_group_blinds_no_other() {
         .until("the topic's right is missed", |snapshot| {
             reads_beside(snapshot)
                 && group(snapshot).is_ok()
-                && topic(snapshot) == Some(missing("topic"))
+                && topic(snapshot) == Some(missing(Resource::Topic))
         })
         .await;
 }

@@ -8,8 +8,10 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
+use std::sync::Arc;
+
 use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
-use lagrange::kafka::model::error::ReadError;
+use lagrange::kafka::model::error::{ReadError, Resource};
 use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::model::snapshot::{Description, GroupState, Protocol, Snapshot, Topic};
 use lagrange_core::intent::topics::TopicSelection;
@@ -250,8 +252,8 @@ async fn missing_rights(kafka: &Kafka) {
     let key = Key::consumer_group("test", &open.name);
     let beside = interest(&open.name, named(&[&open.name]));
     let _other = helper.pool.watch(&connection, key, beside).unwrap();
-    let missing = |kind: &str| ReadError::Authorization {
-        resource: format!("{kind} {}", closed.name),
+    let missing = |kind: fn(Arc<str>) -> Resource| ReadError::Authorization {
+        resource: kind(closed.name.as_str().into()),
     };
     let both = |s: &Snapshot| {
         assert_eq!(lag(s, &closed.name, &closed.name), None, "{}", brief(s));
@@ -259,8 +261,8 @@ async fn missing_rights(kafka: &Kafka) {
             Topic::Unknown(error) => Some(error.clone()),
             Topic::Present(_) | Topic::Absent => None,
         };
-        topic == Some(missing("topic"))
-            && s.groups[closed.name.as_str()].state == Err(missing("group"))
+        topic == Some(missing(Resource::Topic))
+            && s.groups[closed.name.as_str()].state == Err(missing(Resource::Group))
             && lag(s, &open.name, &open.name) == Some(30)
     };
     helper

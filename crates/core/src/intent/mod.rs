@@ -88,15 +88,16 @@ impl Intent {
 }
 
 impl Intent {
-    /// Whether `delayedTopicPattern` matches none of the topics that are named: then it was
-    /// written for another name. Of topics that a pattern or the group selects, one that it
-    /// matches may come yet.
-    pub fn delays_nothing(&self) -> bool {
-        match (&self.delayed, &self.reading.topics) {
-            (Some(delayed), TopicSelection::Named(topics)) => {
-                !topics.iter().any(|topic| delayed.matches(topic))
+    /// `delayedTopicPattern`, where it matches none of the topics that are named: it was written
+    /// for another name. Of topics that a pattern or the group selects, one that it matches may
+    /// come yet.
+    pub fn unmatched_pattern(&self) -> Option<&TopicPattern> {
+        let delayed = self.delayed.as_ref()?;
+        match &self.reading.topics {
+            TopicSelection::Named(topics) => {
+                (!topics.iter().any(|topic| delayed.matches(topic))).then_some(delayed)
             }
-            _ => false,
+            TopicSelection::Pattern(_) | TopicSelection::OfGroup => None,
         }
     }
 }
