@@ -19,8 +19,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import run
+from clairvoyant import useful_steps
 from policies.child import Subprocess
-from policies.recommended import useful_steps
 from scenarios import catalogue, random_scenario
 
 # Totals over the catalogue: name, limit.
