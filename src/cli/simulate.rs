@@ -73,7 +73,7 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "FILE", help_heading = PLANT)]
     plant: Option<PathBuf>,
     /// Other laws over the same load, such as keda=lagThreshold:100,hpa-cpu=70,static=6; also
-    /// flink, kpa and numaflow
+    /// flink, kpa, numaflow, and clairvoyant, a plan that knows the load
     #[arg(long, value_name = "LAWS", value_parser = rivals)]
     compare: Vec<Rivals>,
     /// What counts as late [default: the manifest's maxDelay, or 60s]
