@@ -35,9 +35,9 @@ soak: ## Play twelve hours of a recorded day to real consumers, break three real
 bench: ## Measure what a decision costs, as ratios in one run (builds for release first)
 	cargo bench --bench decide
 
-bench-scaling: ## Judge the decision beside nine other autoscalers on 27 scenarios, then by lag, then killed every half hour (TIME; builds for release first)
-	cargo bench --package lagrange-benchmark --bench scaling -- --groups
-	cargo bench --package lagrange-benchmark --bench scaling -- --objective lag --autoscalers keda-tuned,lagrange
+bench-scaling: ## Judge the decision beside ten other autoscalers on 27 scenarios, then by lag, then killed every half hour (minutes; builds for release first)
+	cargo bench --package lagrange-benchmark --bench scaling -- --groups --page $(CURDIR)/docs/max-delay.md
+	cargo bench --package lagrange-benchmark --bench scaling -- --objective lag --autoscalers clairvoyant,keda-tuned,lagrange --page $(CURDIR)/docs/max-delay.md
 	cargo bench --package lagrange-benchmark --bench scaling -- --autoscalers lagrange --restart-every 1800 --cost-at-most 1.05
 
 bench-kafka: ## Measure what looks cost with up to 1,000 groups on 1 and 3 real brokers, with and without TLS (9 minutes; builds for release first)

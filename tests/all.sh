@@ -90,10 +90,10 @@ gssapi() {
 
 # --- what they are made of -----------------------------------------------------------------------------------------------
 
-# Test binaries by name: NAME.rs or NAME/main.rs in tests/ and in the workload's tests/.
+# Test binaries by name: NAME.rs or NAME/main.rs in tests/, in the workload's tests/ and in those of crates.
 test_names() {
   local file
-  for file in tests/$1.rs tests/$1/main.rs tests/workload/tests/$1.rs; do
+  for file in tests/$1.rs tests/$1/main.rs tests/workload/tests/$1.rs crates/*/tests/$1.rs; do
     [ -e "$file" ] || continue
     file=${file%/main.rs}
     basename "$file" .rs

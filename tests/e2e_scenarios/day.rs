@@ -16,11 +16,11 @@ use crate::field::{Consumers, Scenario};
 use crate::playback::{Playback, Rates, Second};
 use crate::watched::{Watched, assert_spaced};
 
-/// Requests to a web server at a rocket's launch, by the minute: tests/law/traces/README.md says
+/// Requests to a web server at a rocket's launch, by the minute: crates/core/src/simulate/traces/README.md says
 /// whose.
-const TRACE: &str = include_str!("../law/traces/nasa_http_jul1995_1min.csv");
-/// Six in the morning of that day; the launch is at 9:42.
-const FIRST: &str = "1995-07-13T06:00";
+const TRACE: &str = include_str!("../../crates/core/src/simulate/traces/nasa.txt");
+/// The minute of the recording that is six in the morning of that day; the launch is at 9:42.
+const FIRST: usize = (24 + 6) * 60;
 /// A minute of it takes five thirds of a second here: an hour 100 s.
 const THIRDS: usize = 5;
 /// Records a second for each request a minute: at its busiest it takes nearly all that twelve
@@ -43,8 +43,10 @@ fn length() -> usize {
 fn rates(seconds: usize) -> Rates {
     let minutes: Vec<f64> = TRACE
         .lines()
-        .skip_while(|line| !line.starts_with(FIRST))
-        .filter_map(|line| line.split_once(',')?.1.parse().ok())
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::split_whitespace)
+        .skip(FIRST)
+        .map(|minute| minute.parse().expect("a number"))
         .collect();
     let at = |second: usize| {
         // In thirds of a second: whole numbers, so that no minute is missed by rounding.

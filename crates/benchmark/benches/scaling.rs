@@ -1,13 +1,14 @@
 //! Lagrange beside other autoscalers on the simulator: `make bench-scaling`, or
 //! `cargo bench --package lagrange-benchmark --bench scaling -- --help`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use lagrange_benchmark::autoscalers::{self, LAGRANGE, STATIC_MAX};
 use lagrange_benchmark::runs::{self, Options, Run};
 use lagrange_benchmark::scenarios::{self, Scenario};
-use lagrange_benchmark::{limits, table};
+use lagrange_benchmark::{limits, page, table};
 use serde_json::json;
 
 /// Lagrange beside other autoscalers, on the simulator
@@ -58,6 +59,9 @@ struct Arguments {
     /// Prints every figure of every run as JSON, instead of tables
     #[arg(long)]
     json: bool,
+    /// Fails where the rows of a page are not what the catalogue comes to; UPDATE=1 writes them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "random"])]
+    page: Option<PathBuf>,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -116,6 +120,9 @@ fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
     if is_catalogue && arguments.seed == 1 && options.restart_every.is_none() {
         faults.extend(limits::totals(&runs, options.objective));
     }
+    if let Some(path) = &arguments.page {
+        faults.extend(out_of_date(path, &runs, options.objective)?);
+    }
     if let Some(most) = arguments.cost_at_most {
         let undisturbed = Options {
             restart_every: None,
@@ -129,6 +136,25 @@ fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
         }
     }
     Ok(faults)
+}
+
+/// What is wrong with a page, if it was not written anew.
+fn out_of_date(
+    path: &Path,
+    runs: &[Run],
+    objective: scenarios::Objective,
+) -> Result<Option<String>, String> {
+    let shown = path.display();
+    let failed = |error| format!("{shown}: {error}");
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let renewed = page::renewed(&text, runs, objective)
+        .ok_or_else(|| format!("{shown}: an autoscaler that was not run, or no row for it"))?;
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, renewed).map_err(failed)?;
+        return Ok(None);
+    }
+    let is_same = renewed == text;
+    Ok((!is_same).then(|| format!("{shown} is out of date: UPDATE=1 make bench-scaling")))
 }
 
 fn options(arguments: &Arguments) -> Options {

@@ -118,9 +118,20 @@ impl Row {
         })
     }
 
+    /// The figures that a page shows.
+    pub(crate) fn shown(&self) -> String {
+        let cells = [
+            thousands(self.over_floor),
+            whole(self.replica_hours),
+            thousands(i64::try_from(self.rescales).unwrap_or(i64::MAX)),
+            whole(self.stall),
+            ratio(self.over_clairvoyant),
+            ratio(self.over_keda),
+        ];
+        cells.join(" | ")
+    }
+
     fn cells(&self) -> Vec<String> {
-        let ratio =
-            |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
         vec![
             thousands(self.late),
             thousands(self.over_floor),
@@ -135,6 +146,10 @@ impl Row {
             ratio(self.over_keda),
         ]
     }
+}
+
+fn ratio(ratio: Option<f64>) -> String {
+    ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
 }
 
 /// J over that of another autoscaler in the same scenario.

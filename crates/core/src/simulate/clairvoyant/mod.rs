@@ -17,6 +17,8 @@ use super::run::{Course, Outcome};
 const COUNTED_ON: [f64; 4] = [0.97, 0.92, 0.86, 0.78];
 /// Shares of the objective that plans keep to.
 const KEPT_TO: [f64; 2] = [0.3, 0.6];
+/// Up to this one each size is held all the time once.
+const EACH: i32 = 48;
 
 /// The outcome that costs least.
 pub(super) fn best(course: &Course<'_>, bounds: &Bounds, name: &str) -> Outcome {
@@ -28,7 +30,7 @@ pub(super) fn best(course: &Course<'_>, bounds: &Bounds, name: &str) -> Outcome 
         }
     }
     let begin = course.parameters.consumers_from_seconds;
-    plans.extend(future.sizes.iter().map(|size| vec![(begin, *size)]));
+    plans.extend(held(bounds, &future.sizes).map(|size| vec![(begin, size)]));
     let carried_out = plans.into_iter().map(|plan| {
         let at = |(t, replicas)| (course.load.origin + real(t), replicas);
         let mut plan = Plan::of(plan.into_iter().map(at).collect());
@@ -42,6 +44,19 @@ pub(super) fn best(course: &Course<'_>, bounds: &Bounds, name: &str) -> Outcome 
         }
     });
     least.unwrap_or_else(|| course.run(name, &mut Plan::default(), &|_| ()))
+}
+
+/// Sizes that are held all the time. Where one partition gets most, one that no other would take
+/// for worth having can be the best; of many, those that are have to do.
+fn held(bounds: &Bounds, sizes: &[i32]) -> impl Iterator<Item = i32> + use<> {
+    let most = bounds.useful.min(bounds.max.unwrap_or(i32::MAX)).min(EACH);
+    let each = bounds.min.max(1)..=most;
+    let others: Vec<i32> = sizes
+        .iter()
+        .copied()
+        .filter(|n| !each.contains(n))
+        .collect();
+    each.chain(others)
 }
 
 fn cost(outcome: &Outcome) -> f64 {

@@ -2,8 +2,8 @@
 //! nothing of laws: it shows what an operator can see ([`Plant::look`]) and takes a replica count
 //! ([`Plant::scale`]). Pure: the same parameters, load and seed give the same run.
 //!
-//! `crates/benchmark` judges the decision on it. docs/decisions/0019 holds it against the model that
-//! did so before.
+//! `crates/benchmark` judges the decision on it. docs/decisions/0019 holds it against the
+//! model that did so before.
 
 mod arrivals;
 mod assign;

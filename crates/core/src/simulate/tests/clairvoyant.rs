@@ -1,5 +1,7 @@
 //! The plan that knows the load.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// Two hours in which the load triples within a minute, and falls.
