@@ -1,6 +1,6 @@
 # `make` lists the targets. Long commands are scripts with their own --help.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-integration hostile e2e gssapi soak bench bench-law bench-kafka measure lint deny crds figures clean
+.PHONY: help demo build test test-unit test-integration hostile e2e gssapi soak bench bench-scaling bench-kafka measure lint deny crds figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,14 +35,10 @@ soak: ## Run a recorded day with real consumers, random faults of brokers and ne
 bench: ## Measure the cost of a decision, as ratios in one run (builds for release first)
 	cargo bench --bench decide
 
-bench-law: ## Compare Lagrange with nine others in 27 scenarios, then print its figures and the cost of kill -9 (15 minutes; needs python3; builds for release first)
-	cargo build --release --locked
-	python3 tests/law/run.py --jobs 2 --reuse tests/law/results/pub.json --out target/law.json \
-	  --policies 'clairvoyant,static-max,keda-default,keda-tuned,hpa-cpu-70,hpa-cpu-50,flink-default,flink-docs,brandwatch-kpa,numaflow,cmd:target/release/lagrange decide --stream'
-	python3 tests/law/tables.py target/law.json --groups
-	python3 tests/law/judge.py --jobs 2 --command "target/release/lagrange decide --stream"
-	python3 tests/law/judge.py --jobs 2 --command "target/release/lagrange decide --stream" --objective lag
-	python3 tests/law/judge.py --jobs 2 --command "target/release/lagrange decide --stream" --restart-every 1800 --cost-at-most 1.05
+bench-scaling: ## Compare Lagrange with ten other autoscalers in 27 scenarios, then by lag, then with kill -9 every half hour (minutes; builds for release first)
+	cargo bench --package lagrange-benchmark --bench scaling -- --groups --page $(CURDIR)/docs/max-delay.md
+	cargo bench --package lagrange-benchmark --bench scaling -- --objective lag --autoscalers clairvoyant,keda-tuned,lagrange --page $(CURDIR)/docs/max-delay.md
+	cargo bench --package lagrange-benchmark --bench scaling -- --autoscalers lagrange --restart-every 1800 --cost-at-most 1.05
 
 bench-kafka: ## Measure the cost of polls with up to 1,000 groups on 1 and 3 real brokers, with and without TLS (9 minutes; builds for release first)
 	cargo bench --bench kafka

@@ -93,10 +93,11 @@ gssapi() {
 
 # --- helpers -------------------------------------------------------------------------------------
 
-# Test programs by name: NAME.rs or NAME/main.rs in tests/ and in tests/ of the workload.
+# Test programs by name: NAME.rs or NAME/main.rs in tests/, in tests/ of the workload and of the
+# crates.
 test_names() {
   local file
-  for file in tests/$1.rs tests/$1/main.rs tests/workload/tests/$1.rs; do
+  for file in tests/$1.rs tests/$1/main.rs tests/workload/tests/$1.rs crates/*/tests/$1.rs; do
     [ -e "$file" ] || continue
     file=${file%/main.rs}
     basename "$file" .rs

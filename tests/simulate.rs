@@ -1,5 +1,5 @@
-//! `lagrange simulate` from outside: its plant against the one in Python that judges the law
-//! (`tests/law`), on the same arrivals, and the command as a user has it.
+//! `lagrange simulate` from outside: the command as a user has it, and the pages that print what it
+//! printed.
 
 // clippy.toml allows these in tests, and takes only what is in a test function for one.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -43,97 +43,6 @@ fn told(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    let count = u32::try_from(values.len()).expect("few");
-    values.iter().sum::<f64>() / f64::from(count)
-}
-
-/// J of `law` in a scenario of `tests/law`, in the plant there and in the one here, on average over
-/// seeds 1 to `seeds`.
-///
-/// Both are given the same arrivals, partition by partition, and draw pods, rebalances and looks
-/// each for itself.
-fn both(scenario: &str, law: &str, seeds: u32) -> (f64, f64) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let driven_by = match law {
-        "lagrange" => format!("{PROGRAM} decide --stream"),
-        "keda=lagThreshold:10" => "keda-default".to_owned(),
-        fixed => fixed.replace('=', "-"),
-    };
-    let output = Command::new("python3")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .arg(here("tests/law/export.py"))
-        .args(["--score", &driven_by, "--seeds", &seeds.to_string()])
-        .arg("--out")
-        .arg(directory.path())
-        .arg(scenario)
-        .output()
-        .expect("python3 is needed: install the package python3");
-    told(&output);
-    let file = |name: &str| {
-        let path = directory.path().join(scenario).join(name);
-        path.to_str().expect("a plain path").to_owned()
-    };
-    let scores = std::fs::read_to_string(file("score.json")).expect("scores");
-    let scores: Vec<Value> = serde_json::from_str(&scores).expect("scores");
-    let there: Vec<f64> = scores.iter().filter_map(|s| s["J"].as_f64()).collect();
-    let files = [file("manifest.json"), file("load.csv"), file("plant.json")];
-    let [manifest, load, plant] = files.each_ref().map(String::as_str);
-    let here = (1..=seeds).map(|seed| {
-        let seed = seed.to_string();
-        let mut arguments = vec!["--manifest", manifest, "--load", load, "--plant", plant];
-        arguments.extend(["--seed", &seed, "--output", "json"]);
-        if law != "lagrange" {
-            arguments.extend(["--compare", law]);
-        }
-        let found: Value = serde_json::from_str(&told(&simulate(&arguments, ""))).expect("JSON");
-        let laws = found["laws"].as_array().expect("laws");
-        let its = laws.iter().find(|its| its["law"] == law).expect("the law");
-        its["score"]["j"].as_f64().expect("a number")
-    });
-    (mean(&there), mean(&here.collect::<Vec<_>>()))
-}
-
-/// Lagrange decides by thresholds, so that one run differs from the next by a few percent in either
-/// plant: `docs/simulate.md` has how much. Where a change of the law makes one of these scatter
-/// more, it takes more seeds and no wider margin.
-#[rstest]
-#[case::a_rise_and_fall("ramp", 2)]
-#[case::bursts("spike", 2)]
-#[case::two_topics_under_range("multitopic", 2)]
-#[case::a_prime_number_of_partitions("prime17", 2)]
-#[case::kip_848_and_20_seconds("tight848", 3)]
-#[case::hours_of_backlog("backlog", 2)]
-fn lagrange_costs_the_same_in_both_plants_within_five_percent(
-    #[case] scenario: &str,
-    #[case] seeds: u32,
-) {
-    let (there, here) = both(scenario, "lagrange", seeds);
-    let ratio = here / there;
-    println!("{scenario}: J {there:.0} there, {here:.0} here, {ratio:.3}");
-    assert!(
-        (ratio - 1.0).abs() <= 0.05,
-        "{there:.0} there, {here:.0} here"
-    );
-}
-
-#[rstest]
-#[case::too_few("step", "static=8", 0.02)]
-#[case::added_at_the_start("prime17", "static=9", 0.02)]
-#[case::keda("spike", "keda=lagThreshold:10", 0.02)]
-fn laws_that_do_little_cost_the_same_within_two_percent(
-    #[case] scenario: &str,
-    #[case] law: &str,
-    #[case] margin: f64,
-) {
-    let (there, here) = both(scenario, law, 1);
-    println!("{scenario}, {law}: J {there:.0} there, {here:.0} here");
-    assert!(
-        (here / there - 1.0).abs() <= margin,
-        "{there:.0} there, {here:.0} here"
-    );
 }
 
 /// The pages that print what a simulation printed. `make figures` runs them anew.

@@ -15,11 +15,11 @@ use crate::field::{Consumers, Scenario};
 use crate::playback::{Playback, Rates, Second};
 use crate::watched::{Watched, assert_spaced};
 
-/// Requests per minute to a web server during a rocket launch. tests/law/traces/README.md names the
-/// source.
-const TRACE: &str = include_str!("../law/traces/nasa_http_jul1995_1min.csv");
-/// Six in the morning of that day. The launch is at 9:42.
-const FIRST: &str = "1995-07-13T06:00";
+/// Requests per minute to a web server during a rocket launch.
+/// crates/core/src/simulate/traces/README.md names the source.
+const TRACE: &str = include_str!("../../crates/core/src/simulate/traces/nasa.txt");
+/// The minute of the recording that is six in the morning of that day. The launch is at 9:42.
+const FIRST: usize = (24 + 6) * 60;
 /// A recorded minute takes five thirds of a second, an hour 100 s.
 const THIRDS: usize = 5;
 /// Records per second for each request per minute. The highest load needs almost the capacity of
@@ -42,8 +42,10 @@ fn length() -> usize {
 fn rates(seconds: usize) -> Rates {
     let minutes: Vec<f64> = TRACE
         .lines()
-        .skip_while(|line| !line.starts_with(FIRST))
-        .filter_map(|line| line.split_once(',')?.1.parse().ok())
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::split_whitespace)
+        .skip(FIRST)
+        .map(|minute| minute.parse().expect("a number"))
         .collect();
     let at = |second: usize| {
         // In thirds of a second: whole numbers, so rounding skips no minute.

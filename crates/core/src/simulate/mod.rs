@@ -5,6 +5,7 @@
 //! [`Setup`] is what the user gives, [`Comparison`] is that fitted together, [`Outcome`] what one
 //! law made of it, and [`report`] shows outcomes.
 
+mod clairvoyant;
 mod law;
 mod load;
 mod number;
@@ -14,8 +15,8 @@ pub mod report;
 mod run;
 mod setup;
 
-pub use law::{BadRival, Rival};
-pub use load::{Load, LoadError, trace::Trace};
+pub use law::{Answer, BadRival, Law, Rival};
+pub use load::{Destination, Load, LoadError, trace::Trace};
 pub use run::{Action, Outcome};
 pub use setup::{Comparison, Setup, SetupError};
 

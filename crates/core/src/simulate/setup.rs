@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 use regex::Regex;
 use thiserror::Error;
 
+use super::clairvoyant;
 use super::law::{BadRival, Bounds, Lagrange, Law, Rival};
 use super::load::{Destination, Load, LoadError};
 use super::number::{floor, nearest, real, replicas};
@@ -313,8 +314,7 @@ impl Comparison {
         let work = || {
             let mut done = Vec::new();
             while let Some(&(law, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let (name, mut made) = self.law(law)?;
-                let mut outcome = self.course(seed).run(&name, made.as_mut(), passed);
+                let mut outcome = self.outcome(law, seed, passed)?;
                 if seed != self.seed {
                     outcome.actions = Vec::new();
                     outcome.series = Vec::new();
@@ -352,6 +352,38 @@ impl Comparison {
         self.load.length.saturating_mul(runs)
     }
 
+    /// What becomes of a law with one seed.
+    fn outcome(
+        &self,
+        law: usize,
+        seed: u64,
+        passed: &(dyn Fn(i64) + Sync),
+    ) -> Result<Outcome, SetupError> {
+        let rival = law.checked_sub(1).and_then(|place| self.rivals.get(place));
+        if let Some(rival) = rival.filter(|rival| rival.is_clairvoyant()) {
+            let best = clairvoyant::best(&self.course(seed), &self.bounds(), &rival.name);
+            passed(self.load.length);
+            return Ok(best);
+        }
+        let (name, mut made) = self.law(law)?;
+        Ok(self.course(seed).run(&name, made.as_mut(), passed))
+    }
+
+    /// Runs one of those that Lagrange is compared with, with the first seed.
+    pub fn run_rival(&self, place: usize) -> Result<Outcome, SetupError> {
+        self.outcome(place + 1, self.seed, &|_| ())
+    }
+
+    /// Lagrange's own law, as the manifest sets it.
+    pub fn lagrange(&self) -> Result<Box<dyn Law>, SetupError> {
+        Ok(self.law(0)?.1)
+    }
+
+    /// Runs a law of the caller's own, with the first seed.
+    pub fn run_law(&self, name: &str, law: &mut dyn Law) -> Outcome {
+        self.course(self.seed).run(name, law, &|_| ())
+    }
+
     /// The name of a law, and the law: Lagrange's first, then the others.
     fn law(&self, place: usize) -> Result<(String, Box<dyn Law>), SetupError> {
         let Some(rival) = place
@@ -361,10 +393,13 @@ impl Comparison {
             let lagrange = Lagrange::new(&self.manifest, self.interval)?;
             return Ok(("lagrange".to_owned(), Box::new(lagrange)));
         };
+        Ok((rival.name.clone(), rival.law(&self.bounds())?))
+    }
+
+    fn bounds(&self) -> Bounds {
         let spec = &self.manifest.spec;
         let (min, max) = (spec.min_replicas, spec.max_replicas);
-        let bounds = bounds(&self.parameters, min, max, self.threads);
-        Ok((rival.name.clone(), rival.law(&bounds)?))
+        bounds(&self.parameters, min, max, self.threads)
     }
 
     fn course(&self, seed: u64) -> Course<'_> {

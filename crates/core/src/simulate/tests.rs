@@ -1,5 +1,6 @@
 //! A whole comparison, from input to output.
 
+mod clairvoyant;
 mod habits;
 
 use rstest::rstest;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::options::Options;
 use super::{Answer, Bounds, Law, totals};
-use crate::simulate::number::{count, nearest, place, real, replicas, small};
+use crate::simulate::number::{count, floor, nearest, place, real, replicas, small};
 use crate::simulate::plant::Seen;
 
 /// How often it looks, in seconds.
@@ -56,7 +56,7 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, St
 fn p99(values: &VecDeque<f64>) -> f64 {
     let mut sorted: Vec<f64> = values.iter().copied().collect();
     sorted.sort_by(f64::total_cmp);
-    let at = place(nearest((0.99 * count(sorted.len()) - 0.5).floor()));
+    let at = place(floor(0.99 * count(sorted.len())));
     sorted
         .get(at.min(sorted.len().saturating_sub(1)))
         .copied()

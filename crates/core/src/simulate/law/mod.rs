@@ -10,11 +10,13 @@ mod kpa;
 mod lagrange;
 mod numaflow;
 mod options;
+mod plan;
 
 use thiserror::Error;
 
 pub(super) use self::lagrange::Lagrange;
 use self::options::Options;
+pub(super) use self::plan::Plan;
 use super::plant::Seen;
 
 /// What a law answers.
@@ -92,6 +94,7 @@ pub struct Rival {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    Clairvoyant,
     Keda,
     Cpu,
     Fixed,
@@ -101,7 +104,8 @@ enum Kind {
 }
 
 /// The laws that there are, for messages.
-const KNOWN: &str = "keda=lagThreshold:100, hpa-cpu=70, static=6, static=max, flink, kpa, numaflow";
+const KNOWN: &str =
+    "keda=lagThreshold:100, hpa-cpu=70, static=6, static=max, flink, kpa, numaflow, clairvoyant";
 
 /// A comparison that makes no sense. The text says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -138,6 +142,7 @@ impl Rival {
             }
             let (law, option) = word.split_once('=').unwrap_or((word, ""));
             let kind = match law {
+                "clairvoyant" => Kind::Clairvoyant,
                 "keda" => Kind::Keda,
                 "hpa-cpu" => Kind::Cpu,
                 "static" => Kind::Fixed,
@@ -170,9 +175,15 @@ impl Rival {
         Ok(rivals)
     }
 
+    /// Whether it is the plan that knows the load: made for one course, not for a group.
+    pub(super) fn is_clairvoyant(&self) -> bool {
+        self.kind == Kind::Clairvoyant
+    }
+
     /// The law, for a group with these bounds.
     pub fn law(&self, bounds: &Bounds) -> Result<Box<dyn Law>, BadRival> {
         let made = match self.kind {
+            Kind::Clairvoyant => plan::new(&self.options),
             Kind::Keda => keda::new(&self.options, bounds),
             Kind::Cpu => cpu::new(&self.options, bounds),
             Kind::Fixed => fixed::new(&self.options, bounds),

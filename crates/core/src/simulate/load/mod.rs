@@ -91,8 +91,8 @@ impl Load {
         Self::of(columns)
     }
 
-    /// A load of columns of times and rates.
-    fn of(columns: Vec<(Destination, Vec<(f64, f64)>)>) -> Result<Self, LoadError> {
+    /// A load of parts: where the records of each go, and its times, ascending, and rates.
+    pub fn of(columns: Vec<(Destination, Vec<(f64, f64)>)>) -> Result<Self, LoadError> {
         let columns = columns.into_iter().filter(|(_, points)| !points.is_empty());
         let columns: Vec<_> = columns.collect();
         let times = || columns.iter().flat_map(|(_, points)| points);
@@ -117,7 +117,7 @@ impl Load {
     }
 
     /// A load that goes everywhere, of points at equal distances.
-    fn evenly(step: f64, rates: impl IntoIterator<Item = f64>) -> Result<Self, LoadError> {
+    pub fn evenly(step: f64, rates: impl IntoIterator<Item = f64>) -> Result<Self, LoadError> {
         let times = (0_u32..).map(|place| f64::from(place) * step);
         let points = times.zip(rates).collect();
         Self::of(vec![(Destination::Everywhere, points)])

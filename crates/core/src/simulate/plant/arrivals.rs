@@ -51,7 +51,7 @@ impl<'a> Arrivals<'a> {
                 .iter()
                 .map(|series| (&series.to, load.reader(series)))
                 .collect(),
-            weights: weights(parameters.skew, partitions, &mut random),
+            weights: weights(parameters, partitions, &mut random),
             shares: Vec::new(),
             partitions: 0,
             random,
@@ -123,16 +123,21 @@ impl<'a> Arrivals<'a> {
     }
 }
 
-/// Within each topic by Zipf's law, in a random order; 1 on average, so that a topic's share goes
-/// by its partitions.
-fn weights(skew: f64, partitions: &List<Partition>, random: &mut Random) -> Vec<f64> {
+/// As given; else within each topic by Zipf's law, in a random order; 1 on average, so that a
+/// topic's share goes by its partitions.
+fn weights(parameters: &Parameters, partitions: &List<Partition>, random: &mut Random) -> Vec<f64> {
+    let skew = parameters.skew;
     let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
     for partition in partitions.iter() {
         *topics.entry(&partition.topic).or_default() += 1;
     }
     // Partitions stand by topic, and topics in order.
     let mut all = Vec::new();
-    for partitions in topics.into_values() {
+    for (topic, partitions) in topics {
+        if let Some(given) = parameters.weights.get(topic) {
+            all.extend_from_slice(given);
+            continue;
+        }
         let mut weights: Vec<f64> = (1..=partitions)
             .map(|rank| {
                 if skew > 0.0 {

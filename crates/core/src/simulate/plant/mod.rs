@@ -2,12 +2,13 @@
 //! nothing of laws: it shows what an operator can see ([`Plant::look`]) and takes a replica count
 //! ([`Plant::scale`]). Pure: the same parameters, load and seed give the same run.
 //!
-//! It is the model of `tests/law/plant.py`, which judges the law; a test holds the two against each
-//! other.
+//! `crates/benchmark` judges the decision on it. docs/decisions/0019 holds it against the
+//! model that did so before.
 
 mod arrivals;
 mod assign;
 mod consume;
+mod foresight;
 mod group;
 mod habits;
 mod look;
@@ -20,12 +21,14 @@ mod validation;
 use std::sync::Arc;
 
 use self::arrivals::Arrivals;
+pub(in crate::simulate) use self::foresight::Foreseen;
 use self::group::Rebalance;
 pub use self::look::{PodSeen, Seen};
 pub use self::parameters::{Assignor, Parameters};
 pub use self::parts::Phase;
 use self::parts::{Consumer, ConsumerAt, List, Partition, PartitionAt, Pod};
 use self::tally::Tally;
+pub(in crate::simulate) use self::tally::{LATE_WEIGHS, RESCALE_WEIGHS};
 pub use self::tally::{Rescale, Sample, Score};
 pub use self::validation::InvalidParameter;
 

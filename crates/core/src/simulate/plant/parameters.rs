@@ -21,6 +21,9 @@ pub struct Parameters {
     pub assignor: Assignor,
     /// Exponent of Zipf's law over the partitions of a topic; 0: about even, 5 % apart.
     pub skew: f64,
+    /// The weight of each partition of a topic beside all others, instead of one by `skew`; those
+    /// weigh 1 on average.
+    pub weights: BTreeMap<String, Vec<f64>>,
     /// Slow noise of the load (minutes), as a share of it.
     pub noise: f64,
     /// Whether arrivals scatter from second to second as independent records do.
@@ -245,7 +248,7 @@ impl Assignor {
     }
 
     /// Whether all partitions stop in a rebalance.
-    pub(super) fn is_eager(self) -> bool {
+    pub(in crate::simulate) fn is_eager(self) -> bool {
         matches!(self, Self::Range | Self::RoundRobin | Self::Sticky)
     }
 }
@@ -257,6 +260,7 @@ impl Default for Parameters {
             expansions: Vec::new(),
             assignor: Assignor::default(),
             skew: 0.0,
+            weights: BTreeMap::new(),
             noise: 0.03,
             scatter: true,
             consumer_rate: 0.0,

@@ -11,9 +11,9 @@ const LONGEST: usize = 7_200;
 /// An opposite rescale within so many seconds counts as an oscillation.
 const OSCILLATION: i64 = 900;
 /// What a second over the objective weighs in [`Score::j`], in replica-seconds.
-const LATE_WEIGHS: f64 = 60.0;
+pub(in crate::simulate) const LATE_WEIGHS: f64 = 60.0;
 /// What a rescale weighs in [`Score::j`], in replica-seconds.
-const RESCALE_WEIGHS: f64 = 300.0;
+pub(in crate::simulate) const RESCALE_WEIGHS: f64 = 300.0;
 
 /// A write of the replica count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

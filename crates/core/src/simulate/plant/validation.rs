@@ -155,6 +155,18 @@ impl Parameters {
                 return Err(unknown("expansions", &expansion.topic));
             }
         }
+        for (topic, weights) in &self.weights {
+            let partitions = self.partitions_of(topic);
+            let is_each = usize::try_from(partitions).is_ok_and(|n| n == weights.len());
+            let are_weights = weights.iter().all(|weight| (0.0..=1e12).contains(weight));
+            if !is_each || !are_weights || weights.iter().sum::<f64>() <= 0.0 {
+                return Err(InvalidParameter {
+                    field: "weights",
+                    value: format!("{topic}: {weights:?}"),
+                    bounds: format!("a number from 0 for each of its {partitions} partitions"),
+                });
+            }
+        }
         for (topic, seconds) in &self.waits {
             if !self.topics.contains_key(topic) {
                 return Err(unknown("waits", topic));
@@ -215,6 +227,7 @@ mod tests {
     #[case(json!({ "topics": { "orders": 0 } }), "topics: 0 partitions is not possible")]
     #[case(json!({ "stuck": [{ "topic": "orders", "partition": 6, "from": 0, "to": 9 }] }), "stuck: topic orders")]
     #[case(json!({ "expansions": [{ "at": 9, "topic": "other", "partitions": 9 }] }), "expansions: topic other")]
+    #[case(json!({ "weights": { "orders": [1, 2] } }), "weights: orders: [1.0, 2.0] is not possible; write a number from 0 for each of its 6 partitions")]
     #[case(json!({ "commitSeconds": 5 }), "unknown field `commitSeconds`")]
     fn what_makes_no_sense_says_what_to_write(#[case] change: Value, #[case] says: &str) {
         let error = checked(change).unwrap_err();

@@ -1,0 +1,223 @@
+//! Holds each decision of Lagrange against what it promises, from what it was shown alone.
+
+use std::collections::BTreeMap;
+
+use lagrange_core::simulate::plant::Seen;
+use lagrange_core::simulate::{Answer, Law};
+
+/// Seconds between an action and the next one up, and the next one down.
+const SPACING: (f64, f64) = (30.0, 120.0);
+/// A group that has not been stable for so many seconds is acted on all the same.
+const UNSTABLE: f64 = 300.0;
+/// Seconds after an outage in which nothing goes down.
+const AFTER_OUTAGE: f64 = 120.0;
+
+/// Lagrange, and somebody who looks over its shoulder.
+pub struct Judged {
+    inner: Box<dyn Law>,
+    /// When Kafka cannot be read, by the clock of the load.
+    outages: Vec<(f64, f64)>,
+    acted_at: Option<f64>,
+    unstable_since: Option<f64>,
+    /// Most partitions of each topic that were ever seen.
+    partitions: BTreeMap<String, usize>,
+    /// The largest count that was asked for.
+    largest: i32,
+    broken: Vec<String>,
+}
+
+impl Judged {
+    /// Judges `inner`, for which Kafka cannot be read in these seconds.
+    pub fn new(inner: Box<dyn Law>, outages: Vec<(f64, f64)>) -> Self {
+        Self {
+            inner,
+            outages,
+            acted_at: None,
+            unstable_since: None,
+            partitions: BTreeMap::new(),
+            largest: 0,
+            broken: Vec::new(),
+        }
+    }
+
+    /// The largest count that was asked for.
+    pub fn largest(&self) -> i32 {
+        self.largest
+    }
+
+    /// The promises that were broken, each with when and how.
+    pub fn broken(self) -> Vec<String> {
+        self.broken
+    }
+
+    fn look(&mut self, seen: &Seen) {
+        let line = &seen.line;
+        let is_stable = line
+            .group
+            .as_ref()
+            .is_some_and(|group| group.state == "Stable");
+        self.unstable_since = match (is_stable, self.unstable_since) {
+            (true, _) => None,
+            (false, since) => since.or(Some(line.t)),
+        };
+        for (topic, seen) in &line.topics {
+            let numbers = seen.partitions.iter().flatten();
+            let most = numbers.filter_map(|p| usize::try_from(p.p).ok()).max();
+            let before = self.partitions.entry(topic.clone()).or_default();
+            *before = most.map_or(*before, |number| (number + 1).max(*before));
+        }
+    }
+
+    /// What is wrong with going from `from` to `to` replicas on this.
+    fn faults(&self, seen: &Seen, from: i32, to: i32) -> Vec<String> {
+        let line = &seen.line;
+        let mut faults = Vec::new();
+        let mut need = |holds: bool, fault: &str| {
+            if !holds {
+                faults.push(fault.to_owned());
+            }
+        };
+        let spacing = if to > from { SPACING.0 } else { SPACING.1 };
+        let since = self.acted_at.map_or(f64::INFINITY, |at| line.t - at);
+        need(
+            since >= spacing,
+            &format!("only {since} s after the last action"),
+        );
+        let is_settled = self.unstable_since.is_none_or(|at| line.t - at >= UNSTABLE);
+        need(is_settled, "while the group is not stable");
+        need(line.kafka_ok, "without a look at Kafka");
+        let is_whole = line.topics.iter().all(|(topic, seen)| {
+            let count = seen.partitions.iter().flatten().count();
+            self.partitions.get(topic) == Some(&count)
+        });
+        need(to > from || is_whole, "down, with a partition missing");
+        let protocol = line
+            .group
+            .as_ref()
+            .and_then(|group| group.protocol.as_deref());
+        let counts: Vec<usize> = self.partitions.values().copied().collect();
+        let sizes = useful_sizes(&counts, protocol == Some("range"));
+        need(
+            usize::try_from(to).is_ok_and(|to| sizes.contains(&to)),
+            &format!("no count worth having: {sizes:?}"),
+        );
+        let mut outages = self.outages.iter();
+        let is_after = outages.any(|(from, to)| (*from..to + AFTER_OUTAGE).contains(&line.t));
+        need(
+            to > from || !is_after,
+            "down in an outage or right after it",
+        );
+        faults
+    }
+}
+
+impl Law for Judged {
+    fn interval(&self) -> i64 {
+        self.inner.interval()
+    }
+
+    fn decide(&mut self, seen: Seen) -> Answer {
+        self.look(&seen);
+        let answer = self.inner.decide(seen.clone());
+        let from = seen.line.workload.spec_replicas;
+        if let Some(to) = answer.replicas.filter(|to| *to != from) {
+            let faults = self.faults(&seen, from, to).into_iter();
+            let t = seen.line.t;
+            self.broken
+                .extend(faults.map(|fault| format!("at {t} s, {from} -> {to}: {fault}")));
+            self.acted_at = Some(t);
+            self.largest = self.largest.max(to);
+        }
+        answer
+    }
+
+    fn restart(&mut self) {
+        self.inner.restart();
+    }
+}
+
+/// Counts at which the fullest consumer has fewer partitions than with one replica less.
+fn useful_sizes(counts: &[usize], by_topic: bool) -> Vec<usize> {
+    let groups = if by_topic {
+        counts.to_vec()
+    } else {
+        vec![counts.iter().sum()]
+    };
+    let fullest = |n: usize| -> Vec<usize> { groups.iter().map(|c| c.div_ceil(n)).collect() };
+    let most = groups.iter().copied().max().unwrap_or(0);
+    let is_useful = |n: &usize| *n == 1 || fullest(*n) != fullest(*n - 1);
+    (1..=most).filter(is_useful).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_prime(&[17], true, &[1, 2, 3, 4, 5, 6, 9, 17])]
+    #[case::two_topics_of_range(&[12, 6], true, &[1, 2, 3, 4, 5, 6, 12])]
+    #[case::two_topics_together(&[4, 2], false, &[1, 2, 3, 6])]
+    fn useful_sizes_make_a_difference(
+        #[case] counts: &[usize],
+        #[case] by_topic: bool,
+        #[case] expected: &[usize],
+    ) {
+        assert_eq!(useful_sizes(counts, by_topic), expected);
+    }
+
+    /// Answers what it is made with.
+    struct Fixed(i32);
+
+    impl Law for Fixed {
+        fn interval(&self) -> i64 {
+            15
+        }
+
+        fn decide(&mut self, _: Seen) -> Answer {
+            Answer {
+                replicas: Some(self.0),
+                reason: None,
+            }
+        }
+    }
+
+    /// Six partitions of which so many are shown, at a time, in a group of this state and size.
+    fn seen(t: f64, state: &str, partitions: u32, replicas: i32) -> Seen {
+        let partitions =
+            (0..partitions).map(|p| serde_json::json!({ "p": p, "log_end": 9, "committed": 9 }));
+        let line = serde_json::from_value(serde_json::json!({
+            "t": t,
+            "workload": { "spec_replicas": replicas, "ready_replicas": replicas },
+            "topics": { "orders": { "partitions": partitions.collect::<Vec<_>>() } },
+            "group": { "state": state, "protocol": "range", "members": [] },
+        }));
+        Seen {
+            line: line.unwrap(),
+            pods: Vec::new(),
+        }
+    }
+
+    #[rstest]
+    #[case::nothing_wrong(3, seen(900.0, "Stable", 6, 6), "")]
+    #[case::too_soon(3, seen(100.0, "Stable", 6, 6), "only 90 s after the last action")]
+    #[case::not_stable(
+        3,
+        seen(900.0, "PreparingRebalance", 6, 6),
+        "while the group is not stable"
+    )]
+    #[case::not_whole(3, seen(900.0, "Stable", 5, 6), "down, with a partition missing")]
+    #[case::not_useful(5, seen(900.0, "Stable", 6, 6), "no count worth having: [1, 2, 3, 6]")]
+    #[case::after_an_outage(3, seen(700.0, "Stable", 6, 6), "down in an outage or right after it")]
+    fn what_breaks_a_promise_is_named(#[case] to: i32, #[case] then: Seen, #[case] fault: &str) {
+        let mut judged = Judged::new(Box::new(Fixed(6)), vec![(500.0, 600.0)]);
+        judged.decide(seen(10.0, "Stable", 6, 3));
+        judged.inner = Box::new(Fixed(to));
+        judged.decide(then);
+        let broken = judged.broken();
+        let said = broken.join("; ");
+        assert_eq!(said.is_empty(), fault.is_empty(), "{said}");
+        assert!(said.ends_with(fault), "{said}");
+    }
+}

@@ -1,0 +1,92 @@
+//! What the figures may come to: over the whole catalogue, and in the scenarios that show one
+//! promise each.
+
+use crate::autoscalers::{CLAIRVOYANT, KEDA_TUNED, LAGRANGE, STATIC_MAX};
+use crate::runs::Run;
+use crate::scenarios::Objective;
+use crate::table::Row;
+
+/// What is above its limit in single scenarios, with the catalogue's own seed.
+pub fn single(run: &Run, objective: Objective) -> Vec<String> {
+    let Some(score) = run.scores.get(LAGRANGE) else {
+        return Vec::new();
+    };
+    let name = run.scenario.name.as_str();
+    let mut faults = Vec::new();
+    let mut at_most = |what: &str, value: f64, limit: f64| {
+        if value > limit {
+            faults.push(format!("{name}: {what} {value:.1} is above {limit}"));
+        }
+    };
+    match (name, objective) {
+        ("flat", Objective::Delay) => at_most("rescales", count(score.rescales), 12.0),
+        ("downstream", Objective::Delay) => at_most("replica-hours", score.replica_hours, 75.0),
+        ("hot", Objective::Delay) => at_most("replica-hours", score.replica_hours, 110.0),
+        // 12 can be given a partition of each topic.
+        ("multitopic", _) => at_most("replicas", f64::from(run.largest), 12.0),
+        ("expansion", Objective::Delay) => {
+            at_most(
+                "late seconds",
+                count(usize::try_from(score.late_seconds).unwrap_or(0)),
+                0.0,
+            );
+            if run.largest <= 12 {
+                faults.push("expansion: the new partitions were never used".to_owned());
+            }
+        }
+        _ => {}
+    }
+    faults
+}
+
+/// What is above its limit over the whole catalogue.
+pub fn totals(runs: &[Run], objective: Objective) -> Vec<String> {
+    let all: Vec<&Run> = runs.iter().collect();
+    let (Some(row), Some(floor)) = (Row::of(&all, LAGRANGE), Row::of(&all, STATIC_MAX)) else {
+        return Vec::new();
+    };
+    let beyond = count(usize::try_from(row.late - floor.late).unwrap_or(0));
+    let ratios = |other: &str| -> Vec<f64> {
+        let j = |run: &Run, name: &str| run.scores.get(name).map(|score| score.j);
+        all.iter()
+            .filter_map(|run| Some(j(run, LAGRANGE)? / j(run, other)?))
+            .collect()
+    };
+    let worst = ratios(CLAIRVOYANT).into_iter().fold(0.0, f64::max);
+    let worse = ratios(KEDA_TUNED)
+        .into_iter()
+        .filter(|ratio| *ratio > 1.0)
+        .count();
+    let figures = match objective {
+        Objective::Delay => vec![
+            (
+                "J over the clairvoyant's",
+                row.over_clairvoyant.unwrap_or(0.0),
+                1.15,
+            ),
+            ("J over tuned KEDA's", row.over_keda.unwrap_or(0.0), 0.70),
+            ("seconds over the floor", beyond, 3500.0),
+            ("replica-hours", row.replica_hours, 2750.0),
+            ("rescales", count(row.rescales), 850.0),
+            ("stall seconds", row.stall, 6000.0),
+            ("idle hours", row.idle, 0.5),
+            ("the worst J over the clairvoyant's", worst, 1.55),
+            ("scenarios worse than tuned KEDA's", count(worse), 0.0),
+        ],
+        Objective::Lag => vec![
+            ("J over tuned KEDA's", row.over_keda.unwrap_or(0.0), 0.77),
+            ("rescales", count(row.rescales), 1000.0),
+            ("idle hours", row.idle, 0.5),
+        ],
+    };
+    let above = figures
+        .into_iter()
+        .filter(|(_, value, limit)| value > limit);
+    above
+        .map(|(what, value, limit)| format!("{what}: {value:.3} is above {limit}"))
+        .collect()
+}
+
+fn count(n: usize) -> f64 {
+    u32::try_from(n).map_or(f64::INFINITY, f64::from)
+}

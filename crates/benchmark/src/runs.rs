@@ -1,0 +1,138 @@
+//! Runs autoscalers over scenarios, on all cores.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
+
+use lagrange_core::simulate::plant::Score;
+
+use crate::autoscalers::{self, CLAIRVOYANT, LAGRANGE};
+use crate::judge::Judged;
+use crate::scenarios::{Objective, Scenario};
+use crate::table::mean;
+
+/// How all scenarios are run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What Lagrange is asked for.
+    pub objective: Objective,
+    /// Seed of all that is drawn while a scenario runs.
+    pub seed: u64,
+    /// Replaces Lagrange's process every so many seconds.
+    pub restart_every: Option<i64>,
+    /// Threads.
+    pub jobs: usize,
+}
+
+/// What became of one scenario.
+#[derive(Debug)]
+pub struct Run {
+    /// Which.
+    pub scenario: Scenario,
+    /// What each autoscaler cost.
+    pub scores: BTreeMap<String, Score>,
+    /// The largest count that Lagrange asked for.
+    pub largest: i32,
+    /// The promises that Lagrange has broken.
+    pub broken: Vec<String>,
+}
+
+/// What a thread has done: which scenario, which autoscaler.
+struct Done {
+    scenario: usize,
+    name: String,
+    score: Option<Score>,
+    largest: i32,
+    broken: Vec<String>,
+}
+
+/// Runs each of `names` over each scenario. The order in which threads get to them changes nothing.
+pub fn run(
+    scenarios: Vec<Scenario>,
+    names: &[&str],
+    options: &Options,
+) -> Result<Vec<Run>, String> {
+    let mut jobs: Vec<(usize, &str)> = Vec::new();
+    for place in 0..scenarios.len() {
+        jobs.extend(names.iter().map(|name| (place, *name)));
+    }
+    // The longest first, so that no thread is left with one at the end.
+    let work = |(place, name): &(usize, &str)| {
+        let length = scenarios.get(*place).map_or(0, |s| s.load.length);
+        let runs = if *name == CLAIRVOYANT { 40 } else { 1 };
+        std::cmp::Reverse(length * runs)
+    };
+    jobs.sort_by_key(work);
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((place, name)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(scenario) = scenarios.get(*place) {
+                done.push(one(scenario, *place, name, options)?);
+            }
+        }
+        Ok::<_, String>(done)
+    };
+    let all: Result<Vec<_>, String> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        let ended = workers.into_iter().map(ScopedJoinHandle::join);
+        ended
+            .map(|run| run.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let empty = |scenario| Run {
+        scenario,
+        scores: BTreeMap::new(),
+        largest: 0,
+        broken: Vec::new(),
+    };
+    let mut runs: Vec<Run> = scenarios.into_iter().map(empty).collect();
+    for done in all?.into_iter().flatten() {
+        if let (Some(run), Some(score)) = (runs.get_mut(done.scenario), done.score) {
+            run.largest = run.largest.max(done.largest);
+            run.broken.extend(done.broken);
+            run.scores.insert(done.name, score);
+        }
+    }
+    Ok(runs)
+}
+
+/// The geometric mean of Lagrange's J over that in other runs of the same scenarios.
+pub fn share(runs: &[Run], others: &[Run]) -> f64 {
+    let j = |run: &Run| run.scores.get(LAGRANGE).map(|score| score.j);
+    let pairs = runs.iter().zip(others);
+    let ratios: Vec<f64> = pairs.filter_map(|(a, b)| Some(j(a)? / j(b)?)).collect();
+    mean(&ratios).unwrap_or(1.0)
+}
+
+fn one(scenario: &Scenario, place: usize, name: &str, options: &Options) -> Result<Done, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}, {name}: {error}", scenario.name);
+    let rivals = autoscalers::rivals(name, scenario).map_err(|error| failed(&error))?;
+    let is_restarted = name == LAGRANGE;
+    let restart_every = options.restart_every.filter(|_| is_restarted);
+    let comparison = scenario
+        .setup(options.objective, rivals, options.seed, restart_every)
+        .map_err(|error| failed(&error))?;
+    if name != LAGRANGE {
+        let outcome = comparison.run_rival(0).map_err(|error| failed(&error))?;
+        return Ok(Done {
+            scenario: place,
+            name: name.to_owned(),
+            score: outcome.scores.into_iter().next(),
+            largest: 0,
+            broken: Vec::new(),
+        });
+    }
+    let lagrange = comparison.lagrange().map_err(|error| failed(&error))?;
+    let mut judged = Judged::new(lagrange, scenario.outages());
+    let outcome = comparison.run_law(name, &mut judged);
+    Ok(Done {
+        scenario: place,
+        name: name.to_owned(),
+        score: outcome.scores.into_iter().next(),
+        largest: judged.largest(),
+        broken: judged.broken(),
+    })
+}

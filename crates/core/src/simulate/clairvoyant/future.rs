@@ -1,0 +1,175 @@
+//! What a planner knows: arrivals to come, who is given which partition, what consumers can do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::simulate::law::Bounds;
+use crate::simulate::number::{count, place, real, small};
+use crate::simulate::plant::{Assignor, Foreseen, Parameters, Plant};
+use crate::simulate::run::Course;
+
+/// Seconds between two points of what is foreseen.
+pub(super) const STEP: i64 = 10;
+/// A partition that gets more than this share of what one consumer can do ...
+const HOT: f64 = 0.95;
+/// ... for so many seconds cannot be helped.
+const HOT_FOR: i64 = 300;
+
+/// What will happen, and with what it can be met.
+#[derive(Debug)]
+pub(super) struct Future<'a> {
+    pub(super) course: &'a Course<'a>,
+    /// Counts at which the fullest consumer has fewer partitions than with one replica less.
+    pub(super) sizes: Vec<i32>,
+    /// Records that have arrived by the end of each step, in the partitions that can be helped.
+    pub(super) total: Vec<f64>,
+    partitions: Vec<Foreseen>,
+}
+
+impl<'a> Future<'a> {
+    pub(super) fn of(course: &'a Course<'a>, bounds: &Bounds) -> Self {
+        let parameters = course.parameters;
+        let plant = Plant::new(
+            parameters,
+            course.load,
+            course.threads,
+            course.replicas,
+            course.objective,
+            course.seed,
+        );
+        let mut partitions = plant.foresee(course.load.length, STEP);
+        partitions.retain(|partition| !partition.exempt && !is_hot(partition, parameters));
+        let steps = place(course.load.length / STEP) + 1;
+        let total = (0..steps).map(|step| partitions.iter().map(|p| at(&p.arrived, step)).sum());
+        let total = total.collect();
+        Self {
+            course,
+            sizes: sizes(course, bounds),
+            total,
+            partitions,
+        }
+    }
+
+    /// Records of each partition between two steps.
+    pub(super) fn loads(&self, from: usize, to: usize) -> Vec<f64> {
+        let last = self.total.len().saturating_sub(1);
+        let arrived = |p: &Foreseen| at(&p.arrived, to.min(last)) - at(&p.arrived, from);
+        self.partitions.iter().map(arrived).collect()
+    }
+
+    /// Which consumer of `replicas` replicas each partition is given to.
+    pub(super) fn owners(&self, replicas: i32) -> Vec<usize> {
+        let members = place((replicas * self.course.threads).max(1).into());
+        let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
+        for partition in &self.partitions {
+            *topics.entry(&partition.topic).or_default() += 1;
+        }
+        let mut passed: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut owners = Vec::new();
+        for (number, partition) in self.partitions.iter().enumerate() {
+            let of_topic = passed.entry(&partition.topic).or_default();
+            let all = topics.get(&*partition.topic).copied().unwrap_or(1);
+            let (base, extra) = (all / members, all % members);
+            // The first `extra` members have one more.
+            let fuller = extra * (base + 1);
+            owners.push(match self.course.parameters.assignor {
+                Assignor::Range if *of_topic < fuller => *of_topic / (base + 1),
+                Assignor::Range => extra + (*of_topic - fuller) / base.max(1),
+                _ => number % members,
+            });
+            *of_topic += 1;
+        }
+        owners
+    }
+
+    /// Records per second that `replicas` replicas can do of loads shared like these, where a plan
+    /// counts on a share of what a consumer can do.
+    pub(super) fn capacity(
+        &self,
+        replicas: i32,
+        owners: &[usize],
+        loads: &[f64],
+        t: i64,
+        counted_on: f64,
+    ) -> f64 {
+        let p = self.course.parameters;
+        let consumers = f64::from(replicas * self.course.threads);
+        let mut shares: BTreeMap<usize, f64> = BTreeMap::new();
+        for (owner, load) in owners.iter().zip(loads) {
+            *shares.entry(*owner).or_default() += load;
+        }
+        let all: f64 = loads.iter().sum();
+        let fullest = shares.into_values().fold(0.0, f64::max) / if all > 0.0 { all } else { 1.0 };
+        let speed = p.speed.iter().rfind(|s| t >= s.at);
+        let speed = counted_on * p.consumer_rate * speed.map_or(1.0, |s| s.factor);
+        let able = speed / (1.0 + p.contention * (consumers - 1.0).max(0.0)) / fullest.max(1e-6);
+        let cap = p
+            .downstream
+            .iter()
+            .rfind(|d| t >= d.at)
+            .and_then(|d| d.rate);
+        cap.map_or(able, |cap| able.min(cap))
+    }
+}
+
+/// What stands there, or at the end.
+pub(super) fn at(values: &[f64], place: usize) -> f64 {
+    values.get(place).or(values.last()).copied().unwrap_or(0.0)
+}
+
+/// Whether it once gets more than a consumer can do.
+fn is_hot(partition: &Foreseen, p: &Parameters) -> bool {
+    let steps = place(HOT_FOR / STEP);
+    let most = real(HOT_FOR) * HOT * p.consumer_rate;
+    let later = partition.arrived.iter().skip(steps);
+    let pairs = partition.arrived.iter().zip(later).step_by(steps);
+    pairs
+        .into_iter()
+        .any(|(before, after)| after - before > most)
+}
+
+/// The sizes worth having with the partitions at the start or at the end, within the bounds.
+fn sizes(course: &Course<'_>, bounds: &Bounds) -> Vec<i32> {
+    let p = course.parameters;
+    let first: Vec<u32> = p.topics.values().copied().collect();
+    let last: Vec<u32> = p
+        .topics
+        .keys()
+        .map(|topic| p.partitions_of(topic))
+        .collect();
+    let mut sizes = BTreeSet::new();
+    for counts in [first, last] {
+        let is_by_topic = p.assignor == Assignor::Range;
+        let groups = if is_by_topic {
+            counts
+        } else {
+            vec![counts.iter().sum()]
+        };
+        let most = groups.iter().copied().max().unwrap_or(1);
+        let mut before = Vec::new();
+        for members in 1..=most {
+            let fullest: Vec<u32> = groups.iter().map(|n| n.div_ceil(members)).collect();
+            if fullest != before {
+                let threads = u32::try_from(course.threads).unwrap_or(1).max(1);
+                sizes.insert(small(place(members.div_ceil(threads).into())));
+                before = fullest;
+            }
+        }
+    }
+    let (least, most) = (bounds.min.max(1), bounds.max.unwrap_or(i32::MAX));
+    let within: Vec<i32> = sizes
+        .iter()
+        .copied()
+        .filter(|n| (least..=most).contains(n))
+        .collect();
+    if within.is_empty() {
+        vec![least.min(most)]
+    } else {
+        within
+    }
+}
+
+/// The mean time from a pod's creation until it consumes.
+pub(super) fn mean_start(p: &Parameters) -> f64 {
+    let (least, mode, most) = p.start_seconds;
+    (least + mode + most) / count(3)
+}
