@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use jiff::SignedDuration;
+use lagrange_core::scaling::SharedTuning;
+use lagrange_core::scaling::tuning::InvalidTuning;
 use lagrange_core::simulate::plant::{Assignor, Parameters};
 use lagrange_core::simulate::{BadRival, Load, LoadError, Rival, Setup, SetupError, Trace, report};
 use thiserror::Error;
@@ -92,6 +94,10 @@ pub(super) struct Simulate {
     /// rest is of the first
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1_000), default_value_t = 1)]
     seeds: u64,
+    /// Overrides one of the numbers that Lagrange decides with, such as surge.enabled=false; they
+    /// are in docs/reference/tuning.md
+    #[arg(long, value_name = "FIELD=VALUE", hide = true)]
+    tuning: Vec<String>,
     /// What is printed: a table with plots, JSON, CSV of every 15 seconds, or a picture
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -128,6 +134,9 @@ pub(super) enum Failed {
     /// Parts that do not fit together.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Numbers that contradict each other.
+    #[error("--tuning: {0}")]
+    Tuning(#[from] InvalidTuning),
     /// The output is gone.
     #[error("cannot write: {0}")]
     Write(io::Error),
@@ -170,6 +179,7 @@ impl Simulate {
             seed: self.seed,
             seeds: self.seeds,
             rivals: self.compare.iter().flat_map(|r| r.0.clone()).collect(),
+            tuning: SharedTuning::with(self.tuning.iter().map(String::as_str))?,
         })
     }
 

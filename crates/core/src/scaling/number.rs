@@ -21,6 +21,12 @@ pub(in crate::scaling) fn milli(rate: f64) -> i64 {
     (rate * 1000.0).round() as i64
 }
 
+/// A duration in milliseconds.
+pub(in crate::scaling) fn millis(duration: SignedDuration) -> i64 {
+    let whole = duration.as_secs().saturating_mul(1000);
+    whole.saturating_add(i64::from(duration.subsec_millis()))
+}
+
 /// Times are kept to the millisecond, so that a restart equals no restart (KEEP-27).
 pub(in crate::scaling) fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::plant::Parameters;
 use super::*;
 use crate::api::ConsumerGroup;
+use crate::scaling::SharedTuning;
 
 fn manifest(spec: Value) -> ConsumerGroup {
     let mut all = json!({
@@ -44,6 +45,7 @@ fn setup(spec: Value, load: &str) -> Setup {
         seed: 1,
         seeds: 1,
         rivals: Vec::new(),
+        tuning: SharedTuning::default(),
     }
 }
 

@@ -16,6 +16,8 @@ use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::offsets::Offsets;
 use crate::scaling::measure::partitions::Partitions;
 use crate::scaling::state::memory::Memory;
+use crate::scaling::tuning::Tuning;
+use crate::scaling::tuning::measure::Polls;
 
 /// Rates are taken over so long.
 pub(in crate::scaling) const RATE_WINDOW: SignedDuration = SignedDuration::from_secs(60);
@@ -23,12 +25,6 @@ pub(in crate::scaling) const RATE_WINDOW: SignedDuration = SignedDuration::from_
 const RATE_LEAST: SignedDuration = SignedDuration::from_secs(8);
 /// Points of the rate series are at least so far apart, which bounds it.
 const RATE_STEP: SignedDuration = SignedDuration::from_secs(4);
-/// Data with a larger gap than this is not one series.
-pub(in crate::scaling) const GAP: SignedDuration = SignedDuration::from_secs(60);
-/// `LagKnown` turns False no sooner than this: a coordinator's death takes 9 to 13 s (KNOW-16).
-const LASTING: SignedDuration = SignedDuration::from_secs(20);
-/// An unknown partition may be counted with its last value for so long (KNOW-15).
-const LAST_VALUE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether the lag is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +198,7 @@ impl History {
             taken.is_whole =
                 lag::of_look(look, policy.offset_reset).unknown == 0 && limit_is_known(look);
             if taken.is_new {
-                self.take_look(look, &mut taken);
+                self.take_look(look, &mut taken, &policy.tuning);
             }
         }
         self.note_missing(now, &taken);
@@ -225,7 +221,7 @@ impl History {
         self.quiet_since = None;
     }
 
-    fn take_look(&mut self, look: &Look, taken: &mut Taken) {
+    fn take_look(&mut self, look: &Look, taken: &mut Taken, tuning: &Tuning) {
         self.take_members(look.group.members.as_ref());
         let first = self.topics.is_empty();
         self.forget_other_topics(look, taken);
@@ -271,7 +267,7 @@ impl History {
             let before = std::mem::replace(&mut self.whole_ends, ends);
             self.moved = std::mem::replace(&mut self.whole_sums, sums) != sums
                 || before.is_some_and(|before| ends.is_some_and(|ends| ends != before));
-            self.note_rate(look.at);
+            self.note_rate(look.at, tuning);
         }
     }
 
@@ -297,10 +293,10 @@ impl History {
         }
     }
 
-    fn note_rate(&mut self, at: Timestamp) {
+    fn note_rate(&mut self, at: Timestamp, tuning: &Tuning) {
         if self
             .last_whole
-            .is_some_and(|last| at.duration_since(last) > GAP)
+            .is_some_and(|last| at.duration_since(last) > tuning.polls.fresh)
         {
             self.rates.clear();
             self.evidence.clear();
@@ -390,14 +386,15 @@ impl History {
     }
 
     /// Whether the lag is known.
-    pub(in crate::scaling) fn knowledge(&self, now: Timestamp) -> Knowledge {
+    pub(in crate::scaling) fn knowledge(&self, now: Timestamp, tuning: &Tuning) -> Knowledge {
+        let Polls { fresh, lasting, .. } = tuning.polls;
         match self.missing {
             None if self.last_number.is_none() => Knowledge::NotYet,
             None => Knowledge::Complete,
             Some(Missing { since, looks }) => {
                 let lasts = now.duration_since(since);
                 // A reader that has stopped answering altogether makes no second look.
-                let lasting = (looks >= 2 && lasts >= LASTING) || lasts >= LAST_VALUE;
+                let lasting = (looks >= 2 && lasts >= lasting) || lasts >= fresh;
                 Knowledge::Missing { since, lasting }
             }
         }

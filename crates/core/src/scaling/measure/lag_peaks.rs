@@ -6,10 +6,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Most points kept; older ones are merged in pairs.
-const MOST: usize = 32;
-/// Nothing waits for longer than this, so nothing older is kept.
-const OLDEST: SignedDuration = SignedDuration::from_secs(2 * 3600);
+use crate::scaling::tuning::Tuning;
 
 /// Demand since the last action, gap or change of shape.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +46,8 @@ impl Evidence {
     }
 
     /// Takes in what a whole look showed: replicas that the lag asks for.
-    pub(in crate::scaling) fn push(&mut self, at: Timestamp, asked: i32) {
+    pub(in crate::scaling) fn push(&mut self, at: Timestamp, asked: i32, tuning: &Tuning) {
+        let tuning = &tuning.lag_peaks;
         let before = self.latest.replace(at);
         let blind = match before.filter(|_| self.has_hole) {
             Some(before) => at.duration_since(before),
@@ -64,19 +62,19 @@ impl Evidence {
         while self
             .points
             .get(1)
-            .is_some_and(|second| at.duration_since(second.at) >= OLDEST)
+            .is_some_and(|second| at.duration_since(second.at) >= tuning.oldest)
         {
             self.points.pop_front();
         }
-        if self.points.len() > MOST {
-            self.thin();
+        if self.points.len() > tuning.points {
+            self.thin(tuning.points);
         }
     }
 
     /// Merges the older half in pairs.
-    fn thin(&mut self) {
-        let newer = self.points.split_off(MOST / 2);
-        let mut merged = VecDeque::with_capacity(MOST);
+    fn thin(&mut self, most: usize) {
+        let newer = self.points.split_off(most / 2);
+        let mut merged = VecDeque::with_capacity(most);
         let mut older = self.points.iter().copied();
         while let Some(first) = older.next() {
             let second = older.next().unwrap_or(first);
@@ -94,7 +92,11 @@ impl Evidence {
     }
 
     /// What the last `length` shows, as of the latest look.
-    pub(in crate::scaling) fn window(&self, length: SignedDuration) -> Option<Window> {
+    pub(in crate::scaling) fn window(
+        &self,
+        length: SignedDuration,
+        tuning: &Tuning,
+    ) -> Option<Window> {
         let now = self.latest?;
         // What was seen before a hole of more than half the window says too little about the
         // window.
@@ -111,6 +113,11 @@ impl Evidence {
             .rposition(|p| now.duration_since(p.at) >= length)
             .unwrap_or(0)
             .max(seen);
+        let first = if tuning.lag_peaks.enabled {
+            first
+        } else {
+            self.points.len() - 1
+        };
         let inside = self.points.iter().skip(first);
         Some(Window {
             covered: now.duration_since(oldest.at).min(length),
@@ -122,6 +129,8 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TUNING: &Tuning = &Tuning::DEFAULT;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -135,37 +144,40 @@ mod tests {
     fn a_window_shows_its_own_peak_and_not_an_older_one() {
         let mut evidence = Evidence::default();
         for (t, asked) in [(0, 9), (15, 2), (30, 3), (45, 1), (60, 1)] {
-            evidence.push(at(t), asked);
+            evidence.push(at(t), asked, TUNING);
         }
         assert_eq!(
-            evidence.window(secs(30)),
+            evidence.window(secs(30), TUNING),
             Some(Window {
                 covered: secs(30),
                 peak: 3
             })
         );
-        assert_eq!(evidence.window(secs(60)).unwrap().peak, 9);
-        assert_eq!(evidence.window(secs(600)).unwrap().covered, secs(60));
+        assert_eq!(evidence.window(secs(60), TUNING).unwrap().peak, 9);
+        assert_eq!(
+            evidence.window(secs(600), TUNING).unwrap().covered,
+            secs(60)
+        );
     }
 
     #[test]
     fn a_hole_of_more_than_half_the_window_begins_it_anew() {
         let mut evidence = Evidence::default();
         for t in [0, 5, 10, 15, 20, 25] {
-            evidence.push(at(t), 1);
+            evidence.push(at(t), 1, TUNING);
         }
-        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(20));
+        assert_eq!(evidence.window(secs(20), TUNING).unwrap().covered, secs(20));
         evidence.note_hole();
-        evidence.push(at(40), 1);
-        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(0));
+        evidence.push(at(40), 1, TUNING);
+        assert_eq!(evidence.window(secs(20), TUNING).unwrap().covered, secs(0));
         assert_eq!(
-            evidence.window(secs(30)).unwrap().covered,
+            evidence.window(secs(30), TUNING).unwrap().covered,
             secs(30),
             "exactly half of it is not more than half"
         );
-        evidence.push(at(60), 1);
+        evidence.push(at(60), 1, TUNING);
         assert_eq!(
-            evidence.window(secs(20)).unwrap().covered,
+            evidence.window(secs(20), TUNING).unwrap().covered,
             secs(20),
             "looks that are far apart are no hole"
         );
@@ -175,13 +187,13 @@ mod tests {
     #[test]
     fn hours_of_looks_stay_bounded_and_no_peak_is_lost() {
         let mut evidence = Evidence::default();
-        evidence.push(at(0), 1);
-        evidence.push(at(15), 40);
+        evidence.push(at(0), 1, TUNING);
+        evidence.push(at(15), 40, TUNING);
         for look in 2..240 {
-            evidence.push(at(look * 15), 1);
-            assert!(evidence.points.len() <= MOST);
+            evidence.push(at(look * 15), 1, TUNING);
+            assert!(evidence.points.len() <= TUNING.lag_peaks.points);
         }
-        assert_eq!(evidence.window(secs(3600)).unwrap().peak, 40);
-        assert_eq!(evidence.window(secs(120)).unwrap().peak, 1);
+        assert_eq!(evidence.window(secs(3600), TUNING).unwrap().peak, 40);
+        assert_eq!(evidence.window(secs(120), TUNING).unwrap().peak, 1);
     }
 }

@@ -3,14 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::scaling::number::real;
-
-/// Looks younger than this are kept one by one, in milliseconds.
-const FINE: i64 = 20 * 60_000;
-/// Most points kept; older ones are merged in pairs.
-const MOST: usize = 160;
-/// Nothing older is kept, in milliseconds.
-const OLDEST: i64 = 3 * 3_600_000;
+use crate::scaling::number::{millis, real};
+use crate::scaling::tuning::Tuning;
 
 /// Loads of the fullest consumer over time, for each size.
 #[derive(Debug, Clone, Default)]
@@ -69,28 +63,30 @@ impl WhatIf {
     }
 
     /// Adds a whole look: the load of the fullest consumer at each size.
-    pub(in crate::scaling) fn push(&mut self, at: i64, load: impl Fn(i32) -> f64) {
+    pub(in crate::scaling) fn push(&mut self, at: i64, load: impl Fn(i32) -> f64, tuning: &Tuning) {
+        let (most, oldest) = (tuning.load_history.points, tuning.load_history.oldest);
+        let oldest = millis(oldest);
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are plenty")]
         let loads = self.sizes.iter().map(|size| load(*size) as f32).collect();
         // Exactly: growing by itself it would hold twice as much.
         self.points
-            .reserve_exact((MOST + 1).saturating_sub(self.points.len()));
+            .reserve_exact((most + 1).saturating_sub(self.points.len()));
         self.points.push_back(Point { at, loads });
-        while self.points.front().is_some_and(|p| p.at < at - OLDEST) {
+        while self.points.front().is_some_and(|p| p.at < at - oldest) {
             self.points.pop_front();
         }
-        if self.points.len() > MOST {
-            self.merge(at);
+        if self.points.len() > most {
+            self.merge(at, millis(tuning.load_history.fine));
         }
     }
 
-    /// Merges the two neighbours that are closest for their age.
-    fn merge(&mut self, now: i64) {
+    /// Merges the two neighbours that are closest for their age, and older than `fine`.
+    fn merge(&mut self, now: i64, fine: i64) {
         let at = |index: usize| self.points.get(index).map_or(now, |point| point.at);
         let crowding =
             |index: usize| real(at(index + 1) - at(index - 1)) / real(now - at(index - 1)).max(1.0);
         let place = (1..self.points.len().saturating_sub(1))
-            .take_while(|index| now - at(*index) > FINE)
+            .take_while(|index| now - at(*index) > fine)
             .min_by(|a, b| crowding(*a).total_cmp(&crowding(*b)))
             .unwrap_or(1);
         let start = at(place - 1);
@@ -186,7 +182,7 @@ mod tests {
         let mut now = 0;
         for (look, load) in (0i64..).zip(loads) {
             now = look * 15_000;
-            series.push(now, |_| load);
+            series.push(now, |_| load, &Tuning::DEFAULT);
         }
         (series, now)
     }
@@ -228,7 +224,7 @@ mod tests {
     fn merging_keeps_what_was_carried_and_stays_bounded() {
         let loads = (0..720).map(|look| if look % 3 == 0 { 120.0 } else { 60.0 });
         let (series, now) = series(loads);
-        assert!(series.points.len() <= MOST);
+        assert!(series.points.len() <= Tuning::DEFAULT.load_history.points);
         let hours = Trial {
             window: 3.0 * 3600.0 - 30.0,
             utilisation: 0.81,

@@ -4,20 +4,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::scaling::input::observation::{GroupState, Look, Members, Observation, Rollout, Topic};
 use crate::scaling::input::policy::Policy;
 use crate::scaling::number::later;
 use crate::scaling::state::memory::{BeforeUp, LastAction, Memory};
-
-/// A number of members other than the target's consumers is believed when it has been seen for so
-/// long: pods that restart join once more before the member that they were is missed.
-const BELIEVED_AFTER: SignedDuration = SignedDuration::from_secs(60);
-/// So many rebalances of no known cause ...
-const OFTEN: usize = 4;
-/// ... within this time are a storm.
-const OFTEN_WITHIN: SignedDuration = SignedDuration::from_secs(600);
+use crate::scaling::tuning::Tuning;
 
 /// What the members of a group showed.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +60,8 @@ impl Membership {
         match (shown, all) {
             (Some(members), Some(all)) => {
                 let elsewhere = elsewhere(look, members, &self.shared);
-                self.count((all - elsewhere - consumers).max(0), look.at);
+                let foreign = (all - elsewhere - consumers).max(0);
+                self.count(foreign, look.at, &policy.tuning);
             }
             _ => self.seen = None,
         }
@@ -136,9 +130,11 @@ impl Membership {
 
     /// How many rebalances of no known cause there were in the last ten minutes, if they are a
     /// storm.
-    pub(in crate::scaling) fn storm(&self, now: Timestamp) -> Option<usize> {
-        let lately = |at: &&Timestamp| now.duration_since(**at) <= OFTEN_WITHIN;
-        Some(self.rebalances.iter().filter(lately).count()).filter(|count| *count >= OFTEN)
+    pub(in crate::scaling) fn storm(&self, now: Timestamp, tuning: &Tuning) -> Option<usize> {
+        let tuning = &tuning.membership;
+        let lately = |at: &&Timestamp| now.duration_since(**at) <= tuning.storm_within;
+        let count = self.rebalances.iter().filter(lately).count();
+        (count >= tuning.storm).then_some(count)
     }
 
     fn note_members(&mut self, look: &Look) {
@@ -191,7 +187,7 @@ impl Membership {
         let rebalances = look.group.state == GroupState::Rebalancing;
         if rebalances && self.was_stable && !acted && !rolls {
             self.rebalances.push_back(now);
-            if self.rebalances.len() > 2 * OFTEN {
+            if self.rebalances.len() > 2 * policy.tuning.membership.storm {
                 self.rebalances.pop_front();
             }
         }
@@ -210,7 +206,7 @@ impl Membership {
     }
 
     /// One count of members beyond the target's consumers.
-    fn count(&mut self, foreign: i32, at: Timestamp) {
+    fn count(&mut self, foreign: i32, at: Timestamp, tuning: &Tuning) {
         if foreign == self.foreign {
             self.seen = None;
         } else if !self.is_counted {
@@ -218,7 +214,7 @@ impl Membership {
         } else {
             let same = self.seen.filter(|(seen, _)| *seen == foreign);
             let (_, since) = *self.seen.insert(same.unwrap_or((foreign, at)));
-            if at.duration_since(since) >= BELIEVED_AFTER {
+            if at.duration_since(since) >= tuning.membership.counted_after {
                 self.foreign = foreign;
                 self.seen = None;
             }

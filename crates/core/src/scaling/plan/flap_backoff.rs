@@ -3,28 +3,26 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scaling::input::policy::Pacing;
+use crate::scaling::input::policy::Policy;
 use crate::scaling::state::memory::{LastAction, Memory, Regret};
-
-/// An up so soon after a down means that the down was wrong.
-const REGRETTED: SignedDuration = SignedDuration::from_secs(600);
-/// No wait grows beyond this.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(3600);
 
 /// How long a scale-down must wait: the user's interval, or longer after a down that had to be
 /// undone. The extra wait halves every hour.
 pub(in crate::scaling) fn down_wait(
     memory: &Memory,
-    pacing: Pacing,
+    policy: &Policy,
     now: Timestamp,
 ) -> SignedDuration {
-    let least = pacing.min_scale_down_interval;
-    let Some(Regret { wait, time }) = memory.regret else {
+    let least = policy.pacing.min_scale_down_interval;
+    let tuning = &policy.tuning.flap_backoff;
+    let regret = memory.regret.filter(|_| tuning.enabled);
+    let Some(Regret { wait, time }) = regret else {
         return least;
     };
-    let halvings = (now.duration_since(time).as_secs() / 3600).clamp(0, 30);
+    let halvings = now.duration_since(time).as_secs() / tuning.halves.as_secs().max(1);
+    let halvings = halvings.clamp(0, 30);
     SignedDuration::from_secs(wait.max(0) >> halvings)
-        .min(LONGEST_WAIT)
+        .min(tuning.most)
         .max(least)
 }
 
@@ -32,7 +30,7 @@ pub(in crate::scaling) fn down_wait(
 /// they did.
 pub(in crate::scaling) fn after_up(
     memory: &Memory,
-    pacing: Pacing,
+    policy: &Policy,
     now: Timestamp,
 ) -> Option<Regret> {
     let LastAction {
@@ -45,13 +43,14 @@ pub(in crate::scaling) fn after_up(
     else {
         return memory.regret;
     };
+    let tuning = &policy.tuning.flap_backoff;
     let counted = memory.regret.is_some_and(|regret| regret.time == time);
-    if to >= from || to == 0 || counted || now.duration_since(time) > REGRETTED {
+    if to >= from || to == 0 || counted || now.duration_since(time) > tuning.undone_within {
         return memory.regret;
     }
-    let wait = down_wait(memory, pacing, now)
+    let wait = down_wait(memory, policy, now)
         .saturating_mul(2)
-        .min(LONGEST_WAIT);
+        .min(tuning.most);
     Some(Regret {
         wait: wait.as_secs(),
         time,
