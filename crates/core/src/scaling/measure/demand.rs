@@ -3,7 +3,7 @@
 use crate::scaling::input::observation::{Commit, Look};
 use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
 use crate::scaling::measure::history::History;
-use crate::scaling::measure::lag;
+use crate::scaling::measure::lag::{self, Lag};
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::state::memory::Memory;
 use crate::scaling::tuning::Tuning;
@@ -105,10 +105,10 @@ fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
 pub(in crate::scaling) fn read_so_far(
     history: &History,
     look: &Look,
+    lag: &Lag,
     reset: OffsetReset,
 ) -> Option<i64> {
-    let unread = lag::of_look(look, reset).total;
-    let unread = unread.saturating_add(lag::delayed(look, reset));
+    let unread = lag.total.saturating_add(lag::delayed(look, reset));
     Some(history.sum_of_ends(look)? - unread)
 }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::observation::{Blind, Commit, Look, Members, Observation};
 use crate::scaling::input::policy::Policy;
-use crate::scaling::measure::lag;
+use crate::scaling::measure::lag::Lag;
 use crate::scaling::measure::lag_peaks::Evidence;
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::load_history::WhatIf;
@@ -171,12 +171,13 @@ impl History {
         }
     }
 
-    /// Takes in an observation: offsets, members, whether anything is missing.
+    /// Takes in an observation: offsets, members, whether anything is missing. `lag`: of the look.
     pub(in crate::scaling) fn take(
         &mut self,
         policy: &Policy,
         memory: &Memory,
         observation: &Observation,
+        lag: &Lag,
     ) -> Taken {
         let now = observation.now;
         self.began.get_or_insert(now);
@@ -195,8 +196,7 @@ impl History {
                 self.looks = self.looks.saturating_add(1).min(2);
                 self.membership.take(policy, memory, observation);
             }
-            taken.is_whole =
-                lag::of_look(look, policy.offset_reset).unknown == 0 && limit_is_known(look);
+            taken.is_whole = lag.unknown == 0 && limit_is_known(look);
             if taken.is_new {
                 self.take_look(look, &mut taken, &policy.tuning);
             }

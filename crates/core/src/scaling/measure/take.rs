@@ -45,9 +45,11 @@ pub(in crate::scaling) fn take(
     let now = observation.now;
     let target = observation.target;
     let (sight, mut notices) = compare_replicas(policy, memory, history, observation);
-    let taken = history.take(policy, memory, observation);
-    notices.extend(taken.notices.iter().cloned());
     let look = observation.look.as_ref().ok();
+    let lag = look.map(|look| lag::of_look(look, policy.offset_reset));
+    let lag = lag.unwrap_or_default();
+    let taken = history.take(policy, memory, observation, &lag);
+    notices.extend(taken.notices.iter().cloned());
 
     memory.assignor = look.and_then(|l| l.group.assignor).or(memory.assignor);
     let shape = look
@@ -76,15 +78,12 @@ pub(in crate::scaling) fn take(
         demand::of(policy, memory, bounds, replicas, live.total, ends, look)
     });
     if let Some(look) = look.filter(|_| taken.is_new && taken.is_whole) {
-        take_whole(
-            policy,
-            memory,
-            history,
-            look,
-            demand,
-            shape.as_ref(),
-            target.replicas,
-        );
+        if target.replicas == 0 && memory.slept_at.is_none() {
+            // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes
+            // of the commits.
+            memory.slept_at = demand::read_so_far(history, look, &lag, policy.offset_reset);
+        }
+        take_whole(policy, history, look, demand, shape.as_ref());
     }
     Measurements {
         sight,
@@ -92,9 +91,7 @@ pub(in crate::scaling) fn take(
         bounds,
         knowledge: history.knowledge(now, &policy.tuning),
         is_whole: taken.is_whole,
-        lag: look
-            .map(|l| lag::of_look(l, policy.offset_reset))
-            .unwrap_or_default(),
+        lag,
         live,
         demand,
         estimate,
@@ -132,20 +129,13 @@ fn compare_replicas(
 /// Takes in what a look says of which everything was read.
 fn take_whole(
     policy: &Policy,
-    memory: &mut Memory,
     history: &mut History,
     look: &Look,
     demand: Option<Demand>,
     shape: Option<&Shape>,
-    replicas: i32,
 ) {
     if let Some(demand) = demand {
         history.evidence.push(look.at, demand.asked, &policy.tuning);
-    }
-    if replicas == 0 && memory.slept_at.is_none() {
-        // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of
-        // the commits.
-        memory.slept_at = demand::read_so_far(history, look, policy.offset_reset);
     }
     if assignments_are_shown(look) {
         history.note_certain_limit(shape.map(Shape::certain_limit));
