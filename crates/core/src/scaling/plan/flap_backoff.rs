@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::policy::Policy;
+use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::memory::{LastAction, Memory, Regret};
 
 /// How long a scale-down must wait: the user's interval, or longer after a down that had to be
@@ -13,17 +14,27 @@ pub(in crate::scaling) fn down_wait(
     policy: &Policy,
     now: Timestamp,
 ) -> SignedDuration {
-    let least = policy.pacing.min_scale_down_interval;
+    let (backoff, stored, age) = backoff(memory, policy, now);
+    backoff.current(stored, age)
+}
+
+/// The wait, what is stored of it, and how old that is.
+fn backoff(
+    memory: &Memory,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Backoff, Option<i64>, SignedDuration) {
     let tuning = &policy.tuning.flap_backoff;
     let regret = memory.regret.filter(|_| tuning.enabled);
-    let Some(Regret { wait, time }) = regret else {
-        return least;
+    let backoff = Backoff {
+        initial: policy.pacing.min_scale_down_interval,
+        most: tuning.most,
+        factor: tuning.factor.0,
+        halves_after: Some(tuning.halves),
     };
-    let halvings = now.duration_since(time).as_secs() / tuning.halves.as_secs().max(1);
-    let halvings = halvings.clamp(0, 30);
-    SignedDuration::from_secs(wait.max(0) >> halvings)
-        .min(tuning.most)
-        .max(least)
+    let age = regret.map(|regret| now.duration_since(regret.time));
+    let stored = regret.map(|regret| regret.wait);
+    (backoff, stored, age.unwrap_or_default())
 }
 
 /// What an up teaches: if it undoes a down of the last ten minutes, downs wait twice as long as
@@ -48,9 +59,8 @@ pub(in crate::scaling) fn after_up(
     if to >= from || to == 0 || counted || now.duration_since(time) > tuning.undone_within {
         return memory.regret;
     }
-    let wait = down_wait(memory, policy, now)
-        .saturating_mul(2)
-        .min(tuning.most);
+    let (backoff, stored, age) = backoff(memory, policy, now);
+    let wait = backoff.next(stored, age);
     Some(Regret {
         wait: wait.as_secs(),
         time,

@@ -11,6 +11,7 @@ use crate::scaling::output::trail::Step;
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::shrink;
 use crate::scaling::plan::situation::{Ineffective, Review, Situation};
+use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::learnt::{Learnt, Plateau, Throughput};
 use crate::scaling::tuning::Tuning;
 
@@ -150,15 +151,20 @@ fn enough(
 }
 
 fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp, tuning: &Tuning) {
-    let (first, most) = (&tuning.ineffective.first, &tuning.ineffective.most);
-    let (first, most) = (first.as_secs(), most.as_secs());
-    let backoff = learnt.backoff;
-    let backoff = backoff.map_or(first, |backoff| (2 * backoff).clamp(first, most));
-    learnt.backoff = Some(backoff);
+    let tuning = &tuning.ineffective;
+    let backoff = Backoff {
+        initial: tuning.first,
+        most: tuning.most,
+        factor: tuning.factor.0,
+        halves_after: None,
+    };
+    let again = |before| backoff.next(Some(before), SignedDuration::ZERO);
+    let wait = learnt.backoff.map_or(tuning.first, again);
+    learnt.backoff = Some(wait.as_secs());
     learnt.plateau = Some(Plateau {
         replicas,
         milli,
-        until: crate::scaling::number::later(now, SignedDuration::from_secs(backoff)),
+        until: crate::scaling::number::later(now, wait),
     });
 }
 

@@ -1,13 +1,14 @@
 //! When a smaller size will do: what it saves must have paid for a rebalance down and one up again,
 //! and a replay of all that time must have stayed calm. Without a known capacity, a careful probe.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::observation::Rebalance;
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::load_history::{Trial, WhatIf};
 use crate::scaling::number::real;
 use crate::scaling::plan::rebalance_cost::stall;
+use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::learnt::{Down, Learnt};
 use crate::scaling::state::memory::LastAction;
 use crate::scaling::tuning::Tuning;
@@ -197,11 +198,9 @@ impl Grounds<'_> {
         if !probe.enabled || !quiet || !careful {
             return None;
         }
-        let wait = probe
-            .first
-            .as_secs()
-            .max(self.learnt.probe_wait.unwrap_or(0));
-        let window = f64::from(i32::try_from(wait).unwrap_or(i32::MAX)).max(self.dear(to));
+        let stored = self.learnt.probe_wait;
+        let wait = backoff(self.tuning).current(stored, SignedDuration::ZERO);
+        let window = wait.as_secs_f64().max(self.dear(to));
         let watched = self.estimate.watched_for;
         let covered = watched.min(self.since_action().unwrap_or(watched));
         if covered >= window {
@@ -295,6 +294,17 @@ pub(in crate::scaling) fn judge_probe(
     learnt.set_capacity(probe.bracket * at_least, false, now);
 }
 
+/// How the wait between two probes grows.
+fn backoff(tuning: &Tuning) -> Backoff {
+    let probe = &tuning.probe;
+    Backoff {
+        initial: probe.first,
+        most: probe.most,
+        factor: probe.factor.0,
+        halves_after: None,
+    }
+}
+
 /// Notes a scale-up that undoes a probe.
 pub(in crate::scaling) fn note_undone(
     learnt: &mut Learnt,
@@ -302,14 +312,13 @@ pub(in crate::scaling) fn note_undone(
     now: Timestamp,
     tuning: &Tuning,
 ) {
-    let probe = &tuning.probe;
-    let judged_within = probe.judged_within.as_secs();
+    let judged_within = tuning.probe.judged_within.as_secs();
     let probed = last.is_some_and(|last| {
         last.to < last.from && now.duration_since(last.time).as_secs() < judged_within
     });
     if probed && !learnt.is_measured() {
-        let wait = learnt.probe_wait.unwrap_or(0).max(probe.first.as_secs());
-        learnt.probe_wait = Some((2 * wait).min(probe.most.as_secs()));
+        let wait = backoff(tuning).next(learnt.probe_wait, SignedDuration::ZERO);
+        learnt.probe_wait = Some(wait.as_secs());
     }
 }
 

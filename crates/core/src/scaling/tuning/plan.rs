@@ -183,8 +183,10 @@ parameters! {
         enabled: bool = true;
         /// Between two probes, at first. The model's.
         first: SignedDuration = secs(300);
-        /// At most: it doubles with each that was undone. The model's.
+        /// At most. The model's.
         most: SignedDuration = secs(3600);
+        /// Each that was undone makes the next wait so many times as long. The model's.
+        factor: Factor = Factor(2.0);
         /// No probe from this share of the objective on. The model's.
         late: Share = Share(0.2);
         /// To no less than this share of the replicas, less one. The model's.
@@ -221,6 +223,8 @@ parameters! {
         undone_within: SignedDuration = secs(600);
         /// No wait is longer. Chosen, not measured.
         most: SignedDuration = secs(3600);
+        /// Each that was undone makes the next wait so many times as long. Chosen, not measured.
+        factor: Factor = Factor(2.0);
         /// The wait halves with this. Chosen, not measured.
         halves: SignedDuration = secs(3600);
     }
@@ -248,8 +252,10 @@ parameters! {
         stable_for: SignedDuration = secs(60);
         /// So long no more is tried, at first. The model's.
         first: SignedDuration = secs(1800);
-        /// At most: it doubles. The model's.
+        /// At most. The model's.
         most: SignedDuration = secs(14_400);
+        /// Each that brought nothing makes the next wait so many times as long. The model's.
+        factor: Factor = Factor(2.0);
         /// It is over when the group gets through so many times as much. The model's.
         beyond: Factor = Factor(1.25);
     }
