@@ -57,8 +57,8 @@ deny: ## Install cargo-deny (minutes) and check licences, bans and sources of al
 	cargo deny --version || cargo install --locked cargo-deny@0.20.2
 	cargo deny check bans licenses sources
 
-crds: ## Write crds/ and docs/reference/api.md anew from crates/core/src/api
-	UPDATE=1 cargo test --workspace --lib -- committed_definitions committed_reference
+crds: ## Write crds/ and docs/reference/ anew from crates/core/src/api and crates/core/src/scaling/tuning
+	UPDATE=1 cargo test --workspace --lib -- committed_definitions committed_reference page_of_the_parameters
 	UPDATE=1 cargo test --test chart -- chart_brings_the_committed_definitions readme_has_the_table_of_values
 
 figures: ## Write the figures of README.md and docs/simulate.md anew from what their examples print (minutes)

@@ -85,7 +85,7 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
     let members = group.and_then(|group| group.members.as_ref());
     let is_stable = group.is_some_and(|group| group.state == GroupState::Stable);
     let idle = |list: &[_]| list.iter().filter(|m: &&Member| m.partitions == 0).count();
-    let rates = history.rates();
+    let rates = estimate.and_then(Estimate::rates);
     let hot = |estimate: &Estimate| estimate.hot(learnt, situation.objective(), tuning);
     Facts {
         current: situation.replicas(),

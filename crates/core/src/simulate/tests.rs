@@ -75,6 +75,22 @@ fn a_load_that_rises_and_falls_is_followed_up_and_down() {
 }
 
 #[test]
+fn a_number_that_is_overridden_is_decided_with_after_a_restart_too() {
+    let shrinks = |overrides: &[&str]| {
+        let mut setup = setup(json!({}), MORNING);
+        setup.restart_every = Some(900);
+        setup.tuning = SharedTuning::with(overrides.iter().copied()).unwrap();
+        let outcomes = setup.fit().unwrap().run(&|_| ()).unwrap();
+        outcomes[0]
+            .actions
+            .iter()
+            .any(|action| action.to < action.from)
+    };
+    assert!(shrinks(&[]));
+    assert!(!shrinks(&["pacing.down_least=3h"]));
+}
+
+#[test]
 fn lag_per_replica_threads_and_bounds_of_the_manifest_hold() {
     let spec = json!({
         "objective": { "lagPerReplica": 2000 }, "threadsPerReplica": 2, "minReplicas": 2, "maxReplicas": 3, "mode": "DryRun",

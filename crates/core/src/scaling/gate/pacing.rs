@@ -340,5 +340,5 @@ fn is_settled(
     members.look == look.number
         && (!waits || members.list.len() <= consumers)
         && members.list.len() >= consumers.min(partitions)
-        && !history.has_young_members(members)
+        && !history.membership.has_young(members)
 }

@@ -13,7 +13,7 @@ use crate::scaling::measure::placement::{Placement, Spread};
 use crate::scaling::measure::saturation::Busy;
 use crate::scaling::measure::series::Of;
 use crate::scaling::measure::surge::{self, Surge};
-use crate::scaling::number::millis;
+use crate::scaling::number::{milli, millis};
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::tuning::Tuning;
 
@@ -45,25 +45,61 @@ pub(in crate::scaling) struct Live {
     pub(in crate::scaling) owner: Option<usize>,
 }
 
-impl Live {
-    /// What a partition shows that was read at `latest`, as of `at`, both in milliseconds. `surge`:
-    /// the load of all of them has just risen.
-    fn of(state: &State, surge: Option<Surge>, (latest, at): (i64, i64), tuning: &Tuning) -> Self {
-        let arrivals = &tuning.arrivals;
-        let minute = millis(arrivals.steady);
+/// Records per second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rates {
+    /// Arrivals over the last look.
+    fast: f64,
+    /// Arrivals to predict with.
+    arrivals: f64,
+    consumed: f64,
+    /// It has been polled for long enough to say.
+    is_known: bool,
+}
+
+impl Rates {
+    fn of(state: &State, at: i64, tuning: &Tuning) -> Self {
+        let (arrivals, steady) = (&tuning.arrivals, millis(tuning.arrivals.steady));
         let rate = |window| state.series.rate(Of::Arrivals, window, tuning);
-        let fast = rate(millis(arrivals.latest)).unwrap_or(0.0);
-        let steady = rate(minute).unwrap_or(0.0);
-        // What was not read has not grown late by that.
-        let delay = (state.series.delay(latest, tuning) - state.wait).max(0.0);
-        let expected = arrivals.blend * fast + (1.0 - arrivals.blend.0) * steady;
+        let latest = rate(millis(arrivals.latest));
+        let fast = latest.unwrap_or(0.0);
+        let slow = rate(steady).unwrap_or(0.0);
         Self {
             fast,
+            arrivals: arrivals.blend * fast + (1.0 - arrivals.blend.0) * slow,
+            consumed: state.pace(at, steady, tuning).0,
+            is_known: latest.is_some(),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.fast += other.fast;
+        self.arrivals += other.arrivals;
+        self.consumed += other.consumed;
+        self.is_known |= other.is_known;
+    }
+}
+
+impl Live {
+    /// What a partition shows that was read at `latest`, in milliseconds. `surge`: the load of
+    /// all of them has just risen.
+    fn of(
+        state: &State,
+        rates: Rates,
+        surge: Option<Surge>,
+        latest: i64,
+        tuning: &Tuning,
+    ) -> Self {
+        // What was not read has not grown late by that.
+        let delay = (state.series.delay(latest, tuning) - state.wait).max(0.0);
+        let expected = rates.arrivals;
+        Self {
+            fast: rates.fast,
             expected,
             surging: surge.map_or(expected, |surge| {
                 surge.arrivals(&state.series, expected, tuning)
             }),
-            consumed: state.pace(at, minute, tuning).0,
+            consumed: rates.consumed,
             lag: state.lag(tuning),
             delay,
             waits: if state.commits_rarely(tuning) {
@@ -120,6 +156,8 @@ pub(in crate::scaling) struct Estimate {
     /// Something is known: what was not read within the last minute is left out, so that the rest
     /// is a lower bound.
     pub(in crate::scaling) is_known: bool,
+    /// Of all partitions that were polled lately, those too that do not count.
+    rates: Rates,
     /// Records that wait in partitions that do not move.
     stuck_lag: f64,
     /// Partitions that are new and belong to nobody yet.
@@ -159,7 +197,13 @@ impl Estimate {
         let (mut stuck_lag, mut new_partitions) = (0.0, 0);
         let mut stuck = Vec::new();
         let mut hopeless = 0;
+        let mut rates = Rates::default();
         for (place, state) in partitions.all() {
+            let latest = state.series.latest();
+            let latest = latest.filter(|latest| at - latest <= fresh);
+            let own = latest.map(|_| Rates::of(state, at, tuning));
+            let own = own.unwrap_or_default();
+            rates.add(own);
             // One record may be a transaction marker, which nobody reads.
             hopeless += usize::from(state.is_stuck);
             if state.is_stuck && !state.is_silent && state.series.lag() > 1.0 {
@@ -174,13 +218,12 @@ impl Estimate {
                 };
                 continue;
             }
-            let latest = state.series.latest();
-            let Some(latest) = latest.filter(|latest| at - latest <= fresh) else {
+            let Some(latest) = latest else {
                 is_whole = false;
                 continue;
             };
             places.push(place);
-            live.push(Live::of(state, surge, (latest, at), tuning));
+            live.push(Live::of(state, own, surge, latest, tuning));
         }
         let latest = live
             .iter()
@@ -192,6 +235,7 @@ impl Estimate {
         Some(Self {
             delay: latest.map_or(0.0, |(live, _)| live.delay),
             waits: live.iter().map(|live| live.waits).fold(0.0, f64::max),
+            rates,
             latest_partition: latest.and_then(|(_, place)| partitions.name(*place)),
             consumed: live.iter().map(|live| live.consumed).sum(),
             busy: Busy::of(partitions, learnt.is_measured(), at, tuning),
@@ -233,6 +277,15 @@ impl Estimate {
             new_partitions: self.new_partitions,
             stuck: i32::try_from(stuck).unwrap_or(i32::MAX),
         }
+    }
+
+    /// Arrivals and consumption of all partitions in thousandths of a record per second, by the
+    /// rates that each is decided with. `None`: they have not been polled for long enough.
+    pub(in crate::scaling) fn rates(&self) -> Option<(i64, i64)> {
+        let rates = self.rates;
+        rates
+            .is_known
+            .then(|| (milli(rates.arrivals), milli(rates.consumed)))
     }
 
     /// Records that arrive in a second.

@@ -1,7 +1,7 @@
 //! Whose consumers the members of a group are: those of the target, or of somebody else who uses
 //! the same group id. And the rebalances that the target's size has not caused.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,7 +25,8 @@ pub(in crate::scaling) struct Membership {
     with_partitions: Option<i32>,
     /// When a member was last described that had not been there before.
     joined: Option<Timestamp>,
-    known: BTreeSet<Arc<str>>,
+    /// The look in which each member was first described.
+    members: BTreeMap<Arc<str>, u64>,
     /// Topics that nobody has named, of which some member has a partition beside one of a topic
     /// that is the target's: the target reads them.
     shared: BTreeSet<Arc<str>>,
@@ -72,6 +73,13 @@ impl Membership {
         self.foreign
     }
 
+    /// Whether some member was first described in the latest description: younger than one look.
+    pub(in crate::scaling) fn has_young(&self, members: &Members) -> bool {
+        let first = |id| self.members.get(id);
+        let mut list = members.list.iter();
+        list.any(|m| first(&m.id).is_none_or(|first| *first >= members.look))
+    }
+
     /// Whether the target reads a topic that nobody has named.
     pub(in crate::scaling) fn reads(&self, topic: &Arc<str>) -> bool {
         self.shared.contains(topic)
@@ -87,7 +95,7 @@ impl Membership {
     /// The group as it was last seen, for a scale-up of so many replicas to be judged by. `None`:
     /// it has not been seen.
     pub(in crate::scaling) fn before_up(&self, from: i32) -> Option<BeforeUp> {
-        let members = i32::try_from(self.known.len()).ok().filter(|n| *n > 0)?;
+        let members = i32::try_from(self.members.len()).ok().filter(|n| *n > 0)?;
         Some(BeforeUp {
             members,
             working: from,
@@ -141,19 +149,16 @@ impl Membership {
         let Some(members) = &look.group.members else {
             return;
         };
-        if members.look != look.number {
-            return;
-        }
-        let is_new = |id: &Arc<str>| !self.known.contains(id);
-        if !self.known.is_empty() && members.list.iter().any(|member| is_new(&member.id)) {
+        let before = std::mem::take(&mut self.members);
+        let first = |id| before.get(id).copied().unwrap_or(members.look);
+        let described = members.list.iter();
+        let described = described.map(|m| (Arc::clone(&m.id), first(&m.id)));
+        self.members = described.collect();
+        let is_new = |id: &Arc<str>| !before.contains_key(id);
+        if !before.is_empty() && self.members.keys().any(is_new) {
             self.joined = Some(look.at);
         }
-        self.known = members
-            .list
-            .iter()
-            .map(|member| Arc::clone(&member.id))
-            .collect();
-        if look.group.state == GroupState::Stable {
+        if members.look == look.number && look.group.state == GroupState::Stable {
             let with = members.list.iter().filter(|member| member.partitions > 0);
             self.with_partitions = Some(i32::try_from(with.count()).unwrap_or(i32::MAX));
         }

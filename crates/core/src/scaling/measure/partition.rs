@@ -1,5 +1,6 @@
 //! What one partition showed lately: offsets, owner, progress, and what that means.
 
+use crate::scaling::input::observation::{Commit, Partition};
 use crate::scaling::measure::series::{Of, Series};
 use crate::scaling::number::{millis, real};
 use crate::scaling::tuning::Tuning;
@@ -7,6 +8,9 @@ use crate::scaling::tuning::Tuning;
 /// A partition.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct State {
+    /// Its end and its commit as last read, each whatever became of the other.
+    pub(in crate::scaling) end: Option<i64>,
+    pub(in crate::scaling) committed: Option<i64>,
     pub(in crate::scaling) series: Series,
     /// When its commit last moved, in milliseconds.
     pub(in crate::scaling) moved: i64,
@@ -59,7 +63,33 @@ pub(in crate::scaling) struct Moved {
     pub(in crate::scaling) pause: Option<f64>,
 }
 
+/// What became of a partition's offsets.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scaling) struct Offsets {
+    /// Its end lies before the last one.
+    pub(in crate::scaling) went_back: bool,
+    /// Its end or its commit has moved on.
+    pub(in crate::scaling) moved_on: bool,
+}
+
 impl State {
+    /// Takes in what was read, as it is.
+    pub(in crate::scaling) fn read(&mut self, partition: &Partition) -> Offsets {
+        let committed = match partition.committed {
+            Commit::At(committed) => Some(committed),
+            Commit::Absent | Commit::Unknown => None,
+        };
+        let ends = partition.log_end.zip(self.end);
+        let commits = committed.zip(self.committed);
+        self.end = partition.log_end.or(self.end);
+        self.committed = committed.or(self.committed);
+        let moves = |pair: Option<(i64, i64)>| pair.is_some_and(|(now, before)| now > before);
+        Offsets {
+            went_back: ends.is_some_and(|(now, before)| now < before),
+            moved_on: moves(ends) || moves(commits),
+        }
+    }
+
     pub(in crate::scaling) fn note(
         &mut self,
         at: i64,

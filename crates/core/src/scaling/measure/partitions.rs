@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Rebalance, Topic};
-use crate::scaling::input::policy::{OffsetReset, Policy};
+use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
+use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::partition::{Moved, State};
 use crate::scaling::number::{millis, real};
 use crate::scaling::tuning::Tuning;
@@ -46,6 +47,17 @@ pub(in crate::scaling) struct Partitions {
     /// Some partition has just been found to wait on purpose: what its consumer did until now was
     /// no measure.
     pub(in crate::scaling) found_waits: bool,
+}
+
+/// How a look differs from the one before it.
+#[derive(Debug, Default)]
+pub(in crate::scaling) struct Changes {
+    /// Offsets went back, or partitions or topics changed: what came before is another series.
+    pub(in crate::scaling) is_other: bool,
+    /// Some offset has moved on.
+    pub(in crate::scaling) has_moved: bool,
+    /// Topics that have more partitions.
+    pub(in crate::scaling) added: Vec<Notice>,
 }
 
 /// A member and since when it has had the partitions that it has.
@@ -109,15 +121,13 @@ impl Found {
 }
 
 impl Partitions {
-    /// Takes in a look, once. `keep`: milliseconds for which offsets are kept.
-    /// `longest`: the longest standstill, in seconds, that is known to have been work.
+    /// Takes in a look, once. `longest`: the longest standstill, in seconds, that is known to have been work.
     pub(in crate::scaling) fn take(
         &mut self,
         look: &Look,
         policy: &Policy,
-        keep: i64,
         longest: f64,
-    ) {
+    ) -> Changes {
         let at = look.at.as_millisecond();
         let is_first = self.began.is_none();
         self.began.get_or_insert(at);
@@ -128,18 +138,49 @@ impl Partitions {
                 .iter()
                 .any(|t| t.is_counted() && t.name == *name)
         };
+        let known = |topics: &BTreeMap<_, Vec<State>>| {
+            let known = topics.values().filter(|states| !states.is_empty());
+            known.count()
+        };
+        let before = known(&self.topics);
         self.topics.retain(|name, _| counts(name));
+        let mut changes = Changes {
+            is_other: known(&self.topics) != before,
+            ..Changes::default()
+        };
         let counted = look.topics.iter().filter(|t| t.is_counted());
         let begins = counted.clone().any(|t| !self.topics.contains_key(&t.name));
         let earlier = earlier(look);
         let mut passed = Vec::new();
         for topic in counted {
-            passed.extend(self.take_topic(topic, &earlier, policy, keep, is_first));
+            if before > 0 {
+                self.compare(topic, &mut changes);
+            }
+            passed.extend(self.take_topic(topic, &earlier, policy, is_first, &mut changes));
         }
         self.take_members(look, at, begins);
         self.note_states(at, policy, longest);
         self.note_waits(at, &policy.tuning);
         self.note_passed(at, &passed, &policy.tuning);
+        changes
+    }
+
+    /// Whether a topic has other partitions than before.
+    fn compare(&self, topic: &Topic, changes: &mut Changes) {
+        let Some(now) = topic.partitions.as_ref().map(Vec::len) else {
+            return;
+        };
+        let before = self.topics.get(&topic.name).map_or(0, Vec::len);
+        changes.is_other |= now != before;
+        if let (Ok(from), Ok(to)) = (i32::try_from(before), i32::try_from(now))
+            && (1..to).contains(&from)
+        {
+            changes.added.push(Notice::PartitionsAdded {
+                topic: Arc::clone(&topic.name),
+                from,
+                to,
+            });
+        }
     }
 
     /// Since when the group has been stable, or has not been.
@@ -162,10 +203,11 @@ impl Partitions {
         topic: &Topic,
         earlier: &Earlier<'_>,
         policy: &Policy,
-        keep: i64,
         is_first: bool,
+        changes: &mut Changes,
     ) -> Vec<Moved> {
         let (at, tuning) = (self.looked, &*policy.tuning);
+        let keep = kept_for(policy);
         let hands_over = self
             .acted
             .is_some_and(|acted| at - acted <= millis(tuning.handover.commits_for));
@@ -184,6 +226,9 @@ impl Partitions {
         });
         let mut passed = Vec::new();
         for (index, (state, partition)) in (0u32..).zip(states.iter_mut().zip(partitions)) {
+            let read = state.read(partition);
+            changes.is_other |= read.went_back;
+            changes.has_moved |= read.moved_on;
             let Some(found) = Found::of(partition, policy) else {
                 continue;
             };
@@ -413,6 +458,16 @@ impl Partitions {
         let name = self.topics.keys().nth(topic)?;
         Some((Arc::clone(name), index))
     }
+}
+
+/// Milliseconds for which offsets are kept.
+fn kept_for(policy: &Policy) -> i64 {
+    let twice = match policy.objective {
+        Objective::MaxDelay(delay) => delay.as_secs().saturating_mul(2000),
+        Objective::LagPerReplica(_) => 0,
+    };
+    let kept = &policy.tuning.series;
+    millis(kept.kept_least).max(twice) + millis(kept.kept_besides)
 }
 
 /// Whether at least half of these partitions have something unread, and all of that has waited

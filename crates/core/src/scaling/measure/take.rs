@@ -13,7 +13,6 @@ use crate::scaling::measure::limits::{Bounds, Shape};
 use crate::scaling::measure::membership::Membership;
 use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::replica_changes::{self, Sight};
-use crate::scaling::number::millis;
 use crate::scaling::state::memory::Memory;
 
 /// What was measured. Nothing in it changes while the decision is made.
@@ -166,14 +165,6 @@ fn estimate(
         law.what_if.clear();
     }
     if taken.is_new {
-        let twice = match policy.objective {
-            Objective::MaxDelay(delay) => delay.as_secs().saturating_mul(2000),
-            Objective::LagPerReplica(_) => 0,
-        };
-        let kept = &tuning.series;
-        let keep = millis(kept.kept_least).max(twice) + millis(kept.kept_besides);
-        let longest = memory.learnt.longest(look.at, tuning);
-        law.partitions.take(look, policy, keep, longest);
         if let Some(pause) = law.partitions.pause.take() {
             memory.learnt.note_pause(pause, look.at, tuning);
         }
