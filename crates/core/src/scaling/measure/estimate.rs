@@ -83,13 +83,7 @@ impl Rates {
 impl Live {
     /// What a partition shows that was read at `latest`, in milliseconds. `surge`: the load of
     /// all of them has just risen.
-    fn of(
-        state: &State,
-        rates: Rates,
-        surge: Option<Surge>,
-        latest: i64,
-        tuning: &Tuning,
-    ) -> Self {
+    fn of(state: &State, rates: Rates, surge: Option<Surge>, latest: i64, tuning: &Tuning) -> Self {
         // What was not read has not grown late by that.
         let delay = (state.series.delay(latest, tuning) - state.wait).max(0.0);
         let expected = rates.arrivals;

@@ -2,7 +2,7 @@
 
 use crate::scaling::input::observation::{Commit, Partition};
 use crate::scaling::measure::series::{Of, Series};
-use crate::scaling::number::{millis, real};
+use crate::scaling::number::{in_seconds, millis, real};
 use crate::scaling::tuning::Tuning;
 
 /// A partition.
@@ -145,7 +145,7 @@ impl State {
                 if stood > self.late(tuning) {
                     self.resumed = Some(at);
                 }
-                let gap = stood.min(progress.gap_most.as_secs_f64());
+                let gap = stood.min(in_seconds(progress.gap_most));
                 self.gap = if self.gap > 0.0 {
                     let weight = progress.gap_weight;
                     (1.0 - weight.0) * self.gap + weight * gap
@@ -211,7 +211,7 @@ impl State {
     /// Since when its delay has been about the same while it is read, and how long that is.
     pub(in crate::scaling) fn note_level(&mut self, at: i64, tuning: &Tuning) {
         let (from, level) = (&tuning.delayed.from, &tuning.delayed.level);
-        let (from, level) = (from.as_secs_f64(), level.as_secs_f64());
+        let (from, level) = (in_seconds(*from), in_seconds(*level));
         let delay = self.series.delay(at, tuning);
         let moves = self.owner.is_some() && !self.is_late(at, tuning);
         if !tuning.delayed.enabled || delay < from || !moves || self.commits_rarely(tuning) {
@@ -240,7 +240,7 @@ impl State {
     /// Whether its records are read as they come.
     pub(in crate::scaling) fn is_read_at_once(&self, at: i64, tuning: &Tuning) -> bool {
         let comes = self.owner.is_some() && at - self.grew <= millis(tuning.progress.stuck_after);
-        let from = tuning.delayed.from.as_secs_f64();
+        let from = in_seconds(tuning.delayed.from);
         comes && !self.is_stuck && self.series.delay(at, tuning) < from
     }
 
@@ -278,7 +278,7 @@ impl State {
 
     /// Whether a look in two sees no commit.
     pub(in crate::scaling) fn commits_rarely(&self, tuning: &Tuning) -> bool {
-        self.gap > tuning.progress.rare.as_secs_f64()
+        self.gap > in_seconds(tuning.progress.rare)
     }
 
     /// Whether its commit has not moved for longer than is usual.
@@ -288,7 +288,7 @@ impl State {
 
     /// Seconds without a commit that are more than usual.
     fn late(&self, tuning: &Tuning) -> f64 {
-        tuning.progress.late_gaps * self.gap.max(tuning.polls.interval.as_secs_f64())
+        tuning.progress.late_gaps * self.gap.max(in_seconds(tuning.polls.interval))
     }
 
     /// Counts for the demand, and not for the useful counts alone.

@@ -8,7 +8,7 @@ use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Re
 use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
 use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::partition::{Moved, State};
-use crate::scaling::number::{millis, real};
+use crate::scaling::number::{in_seconds, millis, real};
 use crate::scaling::tuning::Tuning;
 
 /// Partitions and members.
@@ -485,7 +485,7 @@ fn wait_alike(states: &[State], at: i64, tuning: &Tuning) -> bool {
         .fold((f64::MAX, 0.0_f64), |(least, most), wait| {
             (least.min(*wait), most.max(*wait))
         });
-    most - least <= tuning.delayed.alike.as_secs_f64()
+    most - least <= in_seconds(tuning.delayed.alike)
 }
 
 /// One step of a hash that is the same everywhere and always.

@@ -3,7 +3,7 @@
 use crate::scaling::measure::partition::State;
 use crate::scaling::measure::partitions::Partitions;
 use crate::scaling::measure::series::Of;
-use crate::scaling::number::millis;
+use crate::scaling::number::{in_seconds, millis};
 use crate::scaling::tuning::Tuning;
 
 /// How busy the consumers are.
@@ -97,7 +97,7 @@ impl Busy {
             }
             let waits: f64 = parts.iter().map(|state| state.lag(tuning)).sum();
             let enough =
-                ((capacity.backlog.as_secs_f64() + rarest) * arrivals.max(consumed)).max(1.0);
+                ((in_seconds(capacity.backlog) + rarest) * arrivals.max(consumed)).max(1.0);
             busy.backlogged += i32::from(waits >= enough);
             let backlogged = (0..=looks).all(|look| {
                 let then = now - look * interval;

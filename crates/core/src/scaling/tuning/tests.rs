@@ -80,11 +80,13 @@ fn page() -> String {
     let mut tuning = Tuning::DEFAULT;
     tuning.visit(&mut |group, field, why, value| {
         if group != last {
-            page += &format!("\n## {group}\n\n| field | default | why |\n|---|---|---|\n");
+            let head = "| field | default | why |\n|---|---|---|\n";
+            page.extend(["\n## ", group, "\n\n", head]);
             last = group;
         }
         let why = why.trim().replace('|', "\\|");
-        page += &format!("| `{field}` | {} | {why} |\n", value.show());
+        let value = value.show();
+        page.extend(["| `", field, "` | ", &value, " | ", &why, " |\n"]);
     });
     page
 }
