@@ -1,17 +1,17 @@
 //! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what
-//! the lag asked for, over a window that whole looks cover without a gap. A fixed number of points,
-//! thinned with age by merging, and merging only ever makes the peak higher.
-
-use std::collections::VecDeque;
+//! the lag asked for, over a window that whole looks cover without a gap. Points that are thinned out
+//! are merged, and merging only ever makes the peak higher.
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
+use crate::scaling::number::millis;
 use crate::scaling::tuning::Tuning;
 
 /// Demand since the last action, gap or change of shape.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Evidence {
-    points: VecDeque<Point>,
+    points: ThinnedRing<Point>,
     latest: Option<Timestamp>,
     /// Something could not be read since the latest point.
     has_hole: bool,
@@ -24,6 +24,24 @@ struct Point {
     peak: i32,
     /// How long nothing was known before it.
     blind: SignedDuration,
+}
+
+impl Timed for Point {
+    fn at(&self) -> i64 {
+        self.at.as_millisecond()
+    }
+}
+
+/// Puts the peak of a point that goes into the one before it, which lasts until the next one from
+/// then on. What comes before a hole stays before it.
+fn merge(before: &mut Point, gone: &Point, _: &mut Point) {
+    let peak = before.peak.max(gone.peak);
+    let begins = if gone.blind > before.blind {
+        *gone
+    } else {
+        *before
+    };
+    *before = Point { peak, ..begins };
 }
 
 /// What a window shows.
@@ -54,41 +72,17 @@ impl Evidence {
             None => SignedDuration::ZERO,
         };
         self.has_hole = false;
-        self.points.push_back(Point {
+        let point = Point {
             at,
             peak: asked,
             blind,
-        });
-        while self
-            .points
-            .get(1)
-            .is_some_and(|second| at.duration_since(second.at) >= tuning.oldest)
-        {
-            self.points.pop_front();
-        }
-        if self.points.len() > tuning.points {
-            self.thin(tuning.points);
-        }
-    }
-
-    /// Merges the older half in pairs.
-    fn thin(&mut self, most: usize) {
-        let newer = self.points.split_off(most / 2);
-        let mut merged = VecDeque::with_capacity(most);
-        let mut older = self.points.iter().copied();
-        while let Some(first) = older.next() {
-            let second = older.next().unwrap_or(first);
-            // What comes before a hole stays before it.
-            let begins = if second.blind > first.blind {
-                second
-            } else {
-                first
-            };
-            let peak = first.peak.max(second.peak);
-            merged.push_back(Point { peak, ..begins });
-        }
-        merged.extend(newer);
-        self.points = merged;
+        };
+        let limits = Limits {
+            most: tuning.points,
+            fine: 0,
+            oldest: millis(tuning.oldest),
+        };
+        self.points.push(point, limits, merge);
     }
 
     /// What the last `length` shows, as of the latest look.

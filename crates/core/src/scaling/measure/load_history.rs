@@ -1,8 +1,7 @@
 //! What the fullest consumer would have had to carry at each size, look by look: the evidence for a
 //! scale-down. It is replayed as a queue before a smaller size is taken.
 
-use std::collections::VecDeque;
-
+use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
 use crate::scaling::number::{millis, real};
 use crate::scaling::tuning::Tuning;
 
@@ -11,7 +10,7 @@ use crate::scaling::tuning::Tuning;
 pub(in crate::scaling) struct WhatIf {
     sizes: Vec<i32>,
     live: Vec<(usize, i32)>,
-    points: VecDeque<Point>,
+    points: ThinnedRing<Point>,
     /// When a whole look was last seen, in milliseconds.
     last_whole: Option<i64>,
 }
@@ -21,6 +20,22 @@ pub(in crate::scaling) struct WhatIf {
 struct Point {
     at: i64,
     loads: Box<[f32]>,
+}
+
+impl Timed for Point {
+    fn at(&self) -> i64 {
+        self.at
+    }
+}
+
+/// Puts the loads of a point that goes into those of the one after it, so that what was carried in
+/// both times stays the same.
+fn merge(before: &mut Point, gone: &Point, after: &mut Point) {
+    #[expect(clippy::cast_possible_truncation, reason = "a share")]
+    let share = (real(gone.at - before.at) / real(after.at - before.at).max(1.0)) as f32;
+    for (load, earlier) in after.loads.iter_mut().zip(&gone.loads) {
+        *load += share * (earlier - *load);
+    }
 }
 
 /// What a smaller size has to stand.
@@ -64,49 +79,21 @@ impl WhatIf {
 
     /// Adds a whole look: the load of the fullest consumer at each size.
     pub(in crate::scaling) fn push(&mut self, at: i64, load: impl Fn(i32) -> f64, tuning: &Tuning) {
-        let (most, oldest) = (tuning.load_history.points, tuning.load_history.oldest);
-        let oldest = millis(oldest);
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are plenty")]
         let loads = self.sizes.iter().map(|size| load(*size) as f32).collect();
-        // Exactly: growing by itself it would hold twice as much.
-        self.points
-            .reserve_exact((most + 1).saturating_sub(self.points.len()));
-        self.points.push_back(Point { at, loads });
-        while self.points.front().is_some_and(|p| p.at < at - oldest) {
-            self.points.pop_front();
-        }
-        if self.points.len() > most {
-            self.merge(at, millis(tuning.load_history.fine));
-        }
-    }
-
-    /// Merges the two neighbours that are closest for their age, and older than `fine`.
-    fn merge(&mut self, now: i64, fine: i64) {
-        let at = |index: usize| self.points.get(index).map_or(now, |point| point.at);
-        let crowding =
-            |index: usize| real(at(index + 1) - at(index - 1)) / real(now - at(index - 1)).max(1.0);
-        let place = (1..self.points.len().saturating_sub(1))
-            .take_while(|index| now - at(*index) > fine)
-            .min_by(|a, b| crowding(*a).total_cmp(&crowding(*b)))
-            .unwrap_or(1);
-        let start = at(place - 1);
-        let Some(first) = self.points.remove(place) else {
-            return;
+        let kept = &tuning.load_history;
+        let limits = Limits {
+            most: kept.points,
+            fine: millis(kept.fine),
+            oldest: millis(kept.oldest),
         };
-        let Some(second) = self.points.get_mut(place) else {
-            return;
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "a share")]
-        let share = (real(first.at - start) / real(second.at - start).max(1.0)) as f32;
-        for (load, earlier) in second.loads.iter_mut().zip(&first.loads) {
-            *load += share * (earlier - *load);
-        }
+        self.points.push(Point { at, loads }, limits, merge);
     }
 
     /// Seconds that are covered without a gap.
     pub(in crate::scaling) fn covered(&self, now: i64) -> f64 {
         self.points
-            .front()
+            .first()
             .map_or(0.0, |point| real(now - point.at) / 1000.0)
     }
 
@@ -114,7 +101,7 @@ impl WhatIf {
     pub(in crate::scaling) fn latest(&self, size: i32) -> Option<f64> {
         let place = self.sizes.iter().position(|s| *s == size)?;
         self.points
-            .back()?
+            .last()?
             .loads
             .get(place)
             .map(|load| f64::from(*load))
@@ -159,7 +146,7 @@ impl WhatIf {
     pub(in crate::scaling) fn bytes(&self) -> usize {
         let loads = self.points.len() * self.sizes.len() * size_of::<f32>();
         let live = self.live.capacity() * size_of::<(usize, i32)>();
-        self.points.capacity() * size_of::<Point>() + loads + live
+        self.points.bytes() + loads + live
     }
 }
 

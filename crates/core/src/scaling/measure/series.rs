@@ -2,7 +2,8 @@
 //! dense for the last minute and thinned with age, so that the time of a past end offset stays
 //! known to within a tenth of its age.
 
-use crate::scaling::number::{millis, real};
+use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
+use crate::scaling::number::{in_seconds, millis, real};
 use crate::scaling::tuning::Tuning;
 
 /// Stands for a commit that does not exist.
@@ -16,10 +17,16 @@ struct Point {
     committed: i64,
 }
 
+impl Timed for Point {
+    fn at(&self) -> i64 {
+        self.at
+    }
+}
+
 /// Offsets of one partition over time, oldest first.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Series {
-    points: Vec<Point>,
+    points: ThinnedRing<Point>,
     /// Times in milliseconds and ends from before the first point, as somebody else saw them: for
     /// the delay alone.
     earlier: Vec<(i64, i64)>,
@@ -42,7 +49,6 @@ impl Series {
         keep: i64,
         tuning: &Tuning,
     ) {
-        let most = tuning.series.points;
         let before = self.points.last().copied();
         let point = Point {
             at,
@@ -52,28 +58,18 @@ impl Series {
         if before.is_some_and(|before| before.at >= at) {
             return;
         }
-        // Exactly: growing by itself it would hold twice as much.
-        self.points
-            .reserve_exact((most + 1).saturating_sub(self.points.len()));
-        self.points.push(point);
-        let expired = self
-            .points
-            .iter()
-            .skip(1)
-            .take_while(|point| point.at < at - keep)
-            .count();
-        if expired > 0 {
-            self.points.drain(..expired);
-        }
-        if self.points.len() > most {
-            self.thin(at, tuning);
-        }
+        let series = &tuning.series;
+        let limits = Limits {
+            most: series.points,
+            fine: millis(series.dense),
+            oldest: keep,
+        };
+        self.points.push(point, limits, |_, _, _| {});
     }
 
     #[cfg(test)]
     pub(in crate::scaling) fn bytes(&self) -> usize {
-        self.points.capacity() * size_of::<Point>()
-            + self.earlier.capacity() * size_of::<(i64, i64)>()
+        self.points.bytes() + self.earlier.capacity() * size_of::<(i64, i64)>()
     }
 
     pub(in crate::scaling) fn clear(&mut self) {
@@ -94,26 +90,6 @@ impl Series {
         latest.reverse();
         latest.shrink_to_fit();
         self.earlier = latest;
-    }
-
-    /// Takes away the point that is missed least: the one whose neighbours are closest for their
-    /// age.
-    fn thin(&mut self, now: i64, tuning: &Tuning) {
-        let dense = millis(tuning.series.dense);
-        let crowding = |window: &[Point]| match window {
-            [before, point, after] if now - point.at > dense => {
-                Some(real(after.at - before.at) / real(now - point.at))
-            }
-            _ => None,
-        };
-        let least = self
-            .points
-            .windows(3)
-            .zip(1..)
-            .filter_map(|(window, index)| Some((crowding(window)?, index)))
-            .min_by(|a, b| a.0.total_cmp(&b.0));
-        // Looks so close together that the last minute alone is full: every other one will do.
-        self.points.remove(least.map_or(1, |(_, index)| index));
     }
 
     /// When the last point was added, in milliseconds.
@@ -216,7 +192,7 @@ impl Series {
     /// for the mean rate since, and without arrivals since for no older than what is known: that
     /// much is certain.
     pub(in crate::scaling) fn delay(&self, now: i64, tuning: &Tuning) -> f64 {
-        let oldest = tuning.series.oldest.as_secs_f64();
+        let oldest = in_seconds(tuning.series.oldest);
         let Some(last) = self.points.last() else {
             return 0.0;
         };
