@@ -53,8 +53,8 @@ deny: ## Install cargo-deny (minutes) and check licences, bans and sources of al
 	cargo deny --version || cargo install --locked cargo-deny@0.20.2
 	cargo deny check bans licenses sources
 
-crds: ## Generate crds/ and docs/reference/api.md from crates/core/src/api
-	UPDATE=1 cargo test --workspace --lib -- committed_definitions committed_reference
+crds: ## Generate crds/ and docs/reference/ from crates/core/src/api and crates/core/src/scaling/tuning
+	UPDATE=1 cargo test --workspace --lib -- committed_definitions committed_reference page_of_the_parameters
 	UPDATE=1 cargo test --test chart -- chart_brings_the_committed_definitions readme_has_the_table_of_values
 
 figures: ## Update the figures of README.md and docs/simulate.md from the output of their examples (minutes)

@@ -15,7 +15,7 @@ use lagrange_core::scaling::observation::{
     TopicRole,
 };
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
-use lagrange_core::scaling::{Observation, Policy, State, decide};
+use lagrange_core::scaling::{Observation, Policy, SharedTuning, State, decide};
 
 const LOOKS: u64 = 400;
 const GROUPS: usize = 10_000;
@@ -127,6 +127,7 @@ fn policy(objective: Objective) -> Policy {
         dry_run: false,
         fallback: None,
         brake: Brake::default(),
+        tuning: SharedTuning::default(),
     }
 }
 

@@ -245,6 +245,10 @@ fn a_load_is_read_from_standard_input_and_a_group_is_found_among_other_objects()
 #[case::no_group(&["--manifest", "CLUSTER", "--trace", "day"], "", "CLUSTER: no ConsumerGroup in it")]
 #[case::bad_plant(&["--manifest", "MAX_DELAY", "--trace", "day", "--skew", "9"], "",
     "lagrange: plant: skew: 9 is not possible; write 0 to 5")]
+#[case::no_field(&["--manifest", "MAX_DELAY", "--trace", "day", "--tuning", "surge.rise=2"], "",
+    "lagrange: --tuning: no field surge.rise; surge has enabled, polls, risen, chance, first_poll")]
+#[case::a_contradiction(&["--manifest", "MAX_DELAY", "--trace", "day", "--tuning", "probe.most=1s"], "",
+    "lagrange: --tuning: probe.most is below probe.first")]
 fn what_cannot_be_simulated_says_what_to_write(
     #[case] arguments: &[&str],
     #[case] input: &str,

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lagrange_core::recording::{Answer, BadLine, Line, Session};
+use lagrange_core::scaling::SharedTuning;
+use lagrange_core::scaling::tuning::InvalidTuning;
 use lagrange_core::text;
 use serde_json::Value;
 use thiserror::Error;
@@ -39,6 +41,10 @@ pub(super) struct Decide {
     /// differs; report how many there were, and fail if there are none
     #[arg(long)]
     check: bool,
+    /// Overrides one of the numbers that Lagrange decides with, such as surge.enabled=false; they
+    /// are in docs/reference/tuning.md
+    #[arg(long, value_name = "FIELD=VALUE", hide = true)]
+    tuning: Vec<String>,
 }
 
 /// Why no further decision is possible.
@@ -75,6 +81,9 @@ pub(super) enum Failed {
     /// The manifest cannot be managed.
     #[error(transparent)]
     Spec(#[from] BadLine),
+    /// Parameters that contradict each other.
+    #[error("--tuning: {0}")]
+    Tuning(#[from] InvalidTuning),
     /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
@@ -141,11 +150,12 @@ impl Decide {
     }
 
     fn session(&self) -> Result<Session, Failed> {
-        let Some(path) = &self.manifest else {
-            return Ok(Session::default());
+        let mut session = match &self.manifest {
+            Some(path) => Session::of_manifest(manifest::parsed(path, manifest::group)?)?,
+            None => Session::default(),
         };
-        let manifest = manifest::parsed(path, manifest::group)?;
-        Ok(Session::of_manifest(manifest)?)
+        session.tune(SharedTuning::with(self.tuning.iter().map(String::as_str))?);
+        Ok(session)
     }
 
     fn unreadable(&self, source: io::Error) -> Failed {
@@ -188,6 +198,7 @@ mod tests {
             manifest: None,
             stream: false,
             check: false,
+            tuning: Vec::new(),
         };
         fuzz(&[some.join("\n")], |bytes| {
             if let Err(error) = decide.answer(bytes, io::sink()) {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use jiff::SignedDuration;
+use lagrange_core::scaling::SharedTuning;
+use lagrange_core::scaling::tuning::InvalidTuning;
 use lagrange_core::simulate::plant::{Assignor, Parameters};
 use lagrange_core::simulate::{BadRival, Load, LoadError, Rival, Setup, SetupError, Trace, report};
 use thiserror::Error;
@@ -93,6 +95,10 @@ pub(super) struct Simulate {
     /// is of the first run
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1_000), default_value_t = 1)]
     seeds: u64,
+    /// Overrides a parameter of the decision, such as surge.enabled=false; docs/reference/tuning.md
+    /// lists them
+    #[arg(long, value_name = "FIELD=VALUE", hide = true)]
+    tuning: Vec<String>,
     /// Output format: a table with plots, JSON, CSV of every 15 seconds, or a picture
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -129,6 +135,9 @@ pub(super) enum Failed {
     /// Parts that do not fit together.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Parameters that contradict each other.
+    #[error("--tuning: {0}")]
+    Tuning(#[from] InvalidTuning),
     /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
@@ -171,6 +180,7 @@ impl Simulate {
             seed: self.seed,
             seeds: self.seeds,
             rivals: self.compare.iter().flat_map(|r| r.0.clone()).collect(),
+            tuning: SharedTuning::with(self.tuning.iter().map(String::as_str))?,
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use kube::api::{Patch, PatchParams};
 use lagrange_core::api::ConsumerGroup;
+use lagrange_core::scaling::SharedTuning;
 use lagrange_core::simulate::plant::Parameters;
 use lagrange_core::simulate::{Load, Outcome, Setup};
 use lagrange_testing::until::secs;
@@ -150,6 +151,7 @@ fn forecast(group: ConsumerGroup, topic: &str, rates: &Rates) -> Outcome {
         seed: 1,
         seeds: 1,
         rivals: Vec::new(),
+        tuning: SharedTuning::default(),
     };
     let mut outcomes = setup.fit().unwrap().run(&|_| ()).unwrap();
     outcomes.remove(0)

@@ -19,7 +19,7 @@ use lagrange_core::scaling::observation::{
     TopicRole,
 };
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
-use lagrange_core::scaling::{Policy, State, decide};
+use lagrange_core::scaling::{Policy, SharedTuning, State, decide};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{interest, named, pool, settings};
 use lagrange_testing::unique;
@@ -105,6 +105,7 @@ fn policy() -> Policy {
         dry_run: false,
         fallback: None,
         brake: Brake::default(),
+        tuning: SharedTuning::default(),
     }
 }
 

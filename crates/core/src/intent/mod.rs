@@ -23,6 +23,7 @@ use crate::api::{
 use crate::intent::topics::{
     GroupInterest, Isolation, TopicPattern, TopicSelection, is_topic_name,
 };
+use crate::scaling::SharedTuning;
 use crate::scaling::policy::{Fallback, Objective, OffsetReset, Pacing, Policy};
 use crate::{api, text};
 
@@ -140,6 +141,7 @@ fn policy(
         },
         fallback: fallback.transpose()?,
         brake: brake::of(annotations, max),
+        tuning: SharedTuning::default(),
     })
 }
 

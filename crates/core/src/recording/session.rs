@@ -11,12 +11,14 @@ use crate::api;
 use crate::intent::Intent;
 use crate::intent::topics::TopicPattern;
 use crate::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
-use crate::scaling::{Memory, Policy, State, decide};
+use crate::scaling::{Memory, Policy, SharedTuning, State, decide};
 
 /// The state of the lines and decisions so far.
 #[derive(Debug, Default)]
 pub struct Session {
     policy: Option<Policy>,
+    /// Numbers to decide with in place of the operator's.
+    tuning: SharedTuning,
     state: State,
     reader: Reader,
     last: Option<Timestamp>,
@@ -32,6 +34,14 @@ impl Session {
         let mut session = Self::default();
         session.set(&spec)?;
         Ok(session)
+    }
+
+    /// Decides with this tuning from now on.
+    pub fn tune(&mut self, tuning: SharedTuning) {
+        if let Some(policy) = &mut self.policy {
+            policy.tuning = tuning.clone();
+        }
+        self.tuning = tuning;
     }
 
     /// Processes a line. An observation gives an answer.
@@ -56,6 +66,7 @@ impl Session {
         }
         let mut begun = Self {
             state: State::after_restart(memory.unwrap_or_default().readable()),
+            tuning: self.tuning.clone(),
             ..Self::default()
         };
         begun.set(&init.spec)?;
@@ -65,7 +76,8 @@ impl Session {
 
     /// Applies the settings, if they are valid.
     fn set(&mut self, spec: &Spec) -> Result<(), BadLine> {
-        let (policy, delayed) = settings(spec)?;
+        let (mut policy, delayed) = settings(spec)?;
+        policy.tuning = self.tuning.clone();
         self.policy = Some(policy);
         self.reader.delayed = delayed;
         Ok(())
@@ -156,5 +168,6 @@ fn policy(spec: &Spec) -> Result<Policy, BadLine> {
         dry_run: false,
         fallback: None,
         brake: Brake::default(),
+        tuning: SharedTuning::default(),
     })
 }

@@ -65,7 +65,7 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
     let mut situation = Situation::new(policy, &memory, &history, seen);
     let proposal = propose(&mut situation);
     let learned = lessons::learn(&situation, &proposal);
-    lessons::apply(learned, &mut memory, &mut history, observation);
+    lessons::apply(learned, &mut memory, &mut history, policy, observation);
     let decision = facts::decision(&Situation::new(policy, &memory, &history, seen), proposal);
     (decision, State { memory, history })
 }
@@ -104,6 +104,7 @@ fn judge_last_probe(
     if let (Some(estimate), Objective::MaxDelay(_)) = (&measured.estimate, policy.objective) {
         let objective = objective(policy, &memory.learnt);
         let (last, now) = (memory.last, observation.now);
-        judge_probe(&mut memory.learnt, estimate, last, objective, now);
+        let learnt = &mut memory.learnt;
+        judge_probe(learnt, estimate, last, objective, now, &policy.tuning);
     }
 }

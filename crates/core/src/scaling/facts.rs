@@ -37,7 +37,8 @@ fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
         past_end(situation).map(|(topic, partition)| Step::CommitPastEnd { topic, partition });
     // What was learnt of this group's hand-overs, where that is more than is usual.
     let learnt = situation.learnt();
-    let pause = learnt.pause.filter(|_| learnt.excess() > 0.0);
+    let tuning = &*situation.policy.tuning;
+    let pause = learnt.pause.filter(|_| learnt.excess(tuning) > 0.0);
     let pause = pause.map(|pause| Step::Pause {
         lasts: SignedDuration::from_secs(pause.seconds),
     });
@@ -86,13 +87,14 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
         ..
     } = situation;
     let learnt = situation.learnt();
+    let tuning = &*situation.policy.tuning;
     let estimate = measured.estimate.as_ref();
     let group = situation.look().map(|look| &look.group);
     let members = group.and_then(|group| group.members.as_ref());
     let is_stable = group.is_some_and(|group| group.state == GroupState::Stable);
     let idle = |list: &[_]| list.iter().filter(|m: &&Member| m.partitions == 0).count();
-    let rates = history.rates();
-    let hot = |estimate: &Estimate| estimate.hot(learnt, situation.objective());
+    let rates = estimate.and_then(Estimate::rates);
+    let hot = |estimate: &Estimate| estimate.hot(learnt, situation.objective(), tuning);
     Facts {
         current: situation.replicas(),
         ready: situation.observation.target.ready,
@@ -114,7 +116,7 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
         group_missing: gates.members_missing,
         members_missing: gates.nobody_joined,
         foreign_members: usize::try_from(history.membership.foreign()).unwrap_or(0),
-        rebalances: history.membership.storm(situation.now()),
+        rebalances: history.membership.storm(situation.now(), tuning),
         nothing_committed: history.offsets.nothing_committed(),
         uncommitted: history.offsets.unknown(),
         wants_members: wants_members(situation, proposal.verdict),

@@ -10,6 +10,7 @@
 //! | [`measure`] | what was seen lately, and what follows from it: rates, delay, capacity, lag |
 //! | [`gate`] | when an action may happen |
 //! | [`plan`] | the policy: what goes before the objective, and what the objective asks for |
+//! | [`tuning`] | every number that is decided by, and why it is what it is |
 //! | [`output`] | the decision, with its numbers and steps |
 
 mod decide;
@@ -21,7 +22,7 @@ mod number;
 pub mod output;
 pub mod plan;
 pub mod state;
-mod tuning;
+pub mod tuning;
 
 pub use decide::{State, decide};
 pub use input::observation::{self, Observation};
@@ -32,6 +33,7 @@ pub use output::decision::{self, Decision, Verdict};
 pub use output::trail;
 pub use state::learnt::{Capacity, Down, Learnt, Plateau, Rate, Seconds, Throughput};
 pub use state::memory::{self, Memory};
+pub use tuning::{SharedTuning, Tuning};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,21 @@ pub(in crate::scaling) fn milli(rate: f64) -> i64 {
     (rate * 1000.0).round() as i64
 }
 
+/// A duration in seconds. Whole ones, which all parameters are, cost no division: this is asked for
+/// each partition.
+pub(in crate::scaling) fn in_seconds(duration: SignedDuration) -> f64 {
+    if duration.subsec_nanos() == 0 {
+        return real(duration.as_secs());
+    }
+    duration.as_secs_f64()
+}
+
+/// A duration in milliseconds.
+pub(in crate::scaling) fn millis(duration: SignedDuration) -> i64 {
+    let whole = duration.as_secs().saturating_mul(1000);
+    whole.saturating_add(i64::from(duration.subsec_millis()))
+}
+
 /// Times are kept to the millisecond, so that a restart equals no restart (KEEP-27).
 pub(in crate::scaling) fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)

@@ -17,6 +17,7 @@ use super::plant::{InvalidParameter, Parameters};
 use super::run::{Course, Outcome};
 use crate::api::ConsumerGroup;
 use crate::recording::BadLine;
+use crate::scaling::SharedTuning;
 use crate::scaling::limits::{self, Shape};
 use crate::scaling::observation::Assignor;
 use crate::text::{counted, span};
@@ -57,6 +58,8 @@ pub struct Setup {
     pub seeds: u64,
     /// Laws to compare with.
     pub rivals: Vec<Rival>,
+    /// The numbers that Lagrange decides with.
+    pub tuning: SharedTuning,
 }
 
 /// Why there is nothing to run. The text says what to write instead.
@@ -127,6 +130,7 @@ pub struct Comparison {
     interval: i64,
     restart_every: Option<i64>,
     rivals: Vec<Rival>,
+    tuning: SharedTuning,
 }
 
 impl Setup {
@@ -181,6 +185,7 @@ impl Setup {
             interval: self.interval,
             restart_every: self.restart_every,
             rivals: self.rivals,
+            tuning: self.tuning,
             manifest: self.manifest,
             load,
             parameters,
@@ -390,7 +395,7 @@ impl Comparison {
             .checked_sub(1)
             .and_then(|place| self.rivals.get(place))
         else {
-            let lagrange = Lagrange::new(&self.manifest, self.interval)?;
+            let lagrange = Lagrange::new(&self.manifest, self.interval)?.tuned(&self.tuning);
             return Ok(("lagrange".to_owned(), Box::new(lagrange)));
         };
         Ok((rival.name.clone(), rival.law(&self.bounds())?))

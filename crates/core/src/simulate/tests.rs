@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::plant::Parameters;
 use super::*;
 use crate::api::ConsumerGroup;
+use crate::scaling::SharedTuning;
 
 fn manifest(spec: Value) -> ConsumerGroup {
     let mut all = json!({
@@ -45,6 +46,7 @@ fn setup(spec: Value, load: &str) -> Setup {
         seed: 1,
         seeds: 1,
         rivals: Vec::new(),
+        tuning: SharedTuning::default(),
     }
 }
 
@@ -71,6 +73,22 @@ fn a_load_that_rises_and_falls_is_followed_up_and_down() {
         lagrange.scores
     );
     assert!(lagrange.actions.iter().all(|a| a.reason.is_some()));
+}
+
+#[test]
+fn a_number_that_is_overridden_is_decided_with_after_a_restart_too() {
+    let shrinks = |overrides: &[&str]| {
+        let mut setup = setup(json!({}), MORNING);
+        setup.restart_every = Some(900);
+        setup.tuning = SharedTuning::with(overrides.iter().copied()).unwrap();
+        let outcomes = setup.fit().unwrap().run(&|_| ()).unwrap();
+        outcomes[0]
+            .actions
+            .iter()
+            .any(|action| action.to < action.from)
+    };
+    assert!(shrinks(&[]));
+    assert!(!shrinks(&["pacing.down_least=3h"]));
 }
 
 #[test]

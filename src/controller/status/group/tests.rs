@@ -10,7 +10,7 @@ use lagrange_core::intent::topics::{Isolation, TopicSelection};
 use lagrange_core::scaling::decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason};
 use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
 use lagrange_core::scaling::trail::{Step, Trail};
-use lagrange_core::scaling::{Backlogged, Rate};
+use lagrange_core::scaling::{Backlogged, Rate, SharedTuning};
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
@@ -42,6 +42,7 @@ fn policy() -> Policy {
         dry_run: false,
         fallback: None,
         brake: Brake::default(),
+        tuning: SharedTuning::default(),
     }
 }
 

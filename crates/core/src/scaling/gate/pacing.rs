@@ -7,27 +7,19 @@ use crate::scaling::input::observation::{GroupState, Observation, Rollout};
 use crate::scaling::input::policy::{Objective, Policy};
 use crate::scaling::measure::history::{History, Knowledge};
 use crate::scaling::measure::notice::Notice;
-use crate::scaling::number::later;
+use crate::scaling::number::{later, seconds};
 use crate::scaling::output::decision::{HoldReason, Overdue, Wait};
 use crate::scaling::state::memory::{LastAction, Memory};
-use crate::scaling::tuning::LANDING;
-
-/// After an action some commit is waited for no longer than this; file sinks commit every ten
-/// minutes.
-const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(900);
-
-/// Under the time objective no pacing is shorter than what the law's windows need: what an action
-/// did must have become visible in a minute of looks before the next is decided on.
-const LEAST_UP: SignedDuration = SignedDuration::from_secs(30);
-const LEAST_DOWN: SignedDuration = SignedDuration::from_secs(120);
+use crate::scaling::tuning::Tuning;
 
 /// The policy that is decided by: under the time objective with no less than the law's own spacing.
 pub(in crate::scaling) fn paced(policy: &Policy) -> Policy {
     let mut paced = policy.clone();
     if matches!(policy.objective, Objective::MaxDelay(_)) {
         let pacing = &mut paced.pacing;
-        pacing.min_interval = pacing.min_interval.max(LEAST_UP);
-        pacing.min_scale_down_interval = pacing.min_scale_down_interval.max(LEAST_DOWN);
+        pacing.min_interval = pacing.min_interval.max(policy.tuning.pacing.up_least);
+        let least = policy.tuning.pacing.down_least;
+        pacing.min_scale_down_interval = pacing.min_scale_down_interval.max(least);
     }
     paced
 }
@@ -58,6 +50,7 @@ pub(in crate::scaling) struct Gates {
     /// Nothing has been committed since the last action, and something waits.
     uncommitted: Option<Wait>,
     last: Option<LastAction>,
+    landing: SignedDuration,
     /// Seconds that moved partitions of this group stand still beyond what is usual.
     excess: SignedDuration,
     began: Timestamp,
@@ -132,9 +125,10 @@ impl Gates {
             nobody_joined: joined.is_some() && settling.is_none(),
             no_members,
             members_missing: since_missing.is_some_and(|since| later(since, timeout) <= now),
-            uncommitted: uncommitted(memory, history, now),
+            uncommitted: uncommitted(memory, history, now, &policy.tuning),
             last: memory.last,
-            excess: SignedDuration::try_from_secs_f64(memory.learnt.excess()).unwrap_or_default(),
+            landing: policy.tuning.pacing.landing,
+            excess: seconds(memory.learnt.excess(&policy.tuning)),
             began: history.began.unwrap_or(now),
             min_interval: policy.pacing.min_interval,
             settle_timeout: timeout,
@@ -225,7 +219,7 @@ impl Gates {
             .filter(|_| !last.external && (!is_urgent || !self.excess.is_zero()))
             .map_or(last.time, |after| {
                 let settled = later(last.time, SignedDuration::from_secs(after));
-                later(settled, LANDING.min(interval) + self.excess)
+                later(settled, self.landing.min(interval) + self.excess)
             });
         let until = later(last.time, interval).max(landed);
         (until > self.now).then_some(Wait {
@@ -271,12 +265,18 @@ fn none_came(memory: &Memory, working: i32) -> bool {
 /// Where commits are rare or state is restored, what an action has done is not seen before some
 /// commit has moved, and another one might lose what is not committed: for a while nothing more is
 /// done.
-fn uncommitted(memory: &Memory, history: &History, now: Timestamp) -> Option<Wait> {
+fn uncommitted(
+    memory: &Memory,
+    history: &History,
+    now: Timestamp,
+    tuning: &Tuning,
+) -> Option<Wait> {
     let last = memory.last.filter(|last| last.to > 0 && last.from > 0)?;
-    let until = later(last.time, COMMITS_AWAITED);
+    let until = later(last.time, tuning.pacing.commits_awaited);
     let partitions = &history.law.partitions;
     let learnt = &memory.learnt;
-    if !partitions.commits_rarely() && learnt.excess() <= 0.0 && learnt.longest(now) <= 0.0 {
+    let is_cheap = learnt.excess(tuning) <= 0.0 && learnt.longest(now, tuning) <= 0.0;
+    if is_cheap && !partitions.commits_rarely(tuning) {
         return None;
     }
     let waits = until > now && !partitions.has_moved_since(last.time.as_millisecond());
@@ -340,5 +340,5 @@ fn is_settled(
     members.look == look.number
         && (!waits || members.list.len() <= consumers)
         && members.list.len() >= consumers.min(partitions)
-        && !history.has_young_members(members)
+        && !history.membership.has_young(members)
 }

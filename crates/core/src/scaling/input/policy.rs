@@ -2,6 +2,8 @@
 
 use jiff::SignedDuration;
 
+use crate::scaling::tuning::SharedTuning;
+
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -29,6 +31,8 @@ pub struct Policy {
     pub fallback: Option<Fallback>,
     /// The hand on the brake (ACT-10).
     pub brake: Brake,
+    /// The numbers that users do not set.
+    pub tuning: SharedTuning,
 }
 
 /// What to scale by.

@@ -1,24 +1,12 @@
 //! Learns what one consumer can do. It shows it only while it has work waiting all along: one that
 //! keeps up shows the load, one that is stuck or rebalancing shows nothing.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::scaling::measure::estimate::Estimate;
-use crate::scaling::number::{later, real};
+use crate::scaling::number::{later, millis, real};
 use crate::scaling::state::learnt::Learnt;
-
-/// A sample is taken once in so many milliseconds.
-const SAMPLE_EVERY: i64 = 30_000;
-/// So large a share of saturated consumers is believed against what was possible once.
-const BELIEVED: f64 = 0.3;
-/// So long after the last sample nobody knows any more: a consumer that has become faster shows it
-/// only to who tries.
-const OLD: SignedDuration = SignedDuration::from_hours(6);
-/// A consumer that keeps up and does so many times what was measured shows that it was measured too
-/// low.
-const OUTDONE: f64 = 1.1;
-/// A plateau is over when the group gets through so many times as much.
-const BEYOND_PLATEAU: f64 = 1.25;
+use crate::scaling::tuning::Tuning;
 
 /// Learns from a new look. `next_sample`: not before, in milliseconds.
 pub(in crate::scaling) fn learn(
@@ -26,43 +14,45 @@ pub(in crate::scaling) fn learn(
     next_sample: &mut i64,
     estimate: &Estimate,
     now: Timestamp,
+    tuning: &Tuning,
 ) {
     let busy = &estimate.busy;
+    let capacity = &tuning.capacity;
     if let (Some(plateau), Some(_)) = (learnt.plateau, busy.median())
-        && estimate.consumed > BEYOND_PLATEAU * real(plateau.milli) / 1000.0
+        && estimate.consumed > tuning.ineffective.beyond * real(plateau.milli) / 1000.0
     {
         learnt.plateau = None;
         learnt.backoff = None;
     }
     // At a plateau consumers show the bottleneck, not themselves.
     if let Some(sample) = busy.median()
+        && capacity.enabled
         && learnt.plateau.is_none()
         && now.as_millisecond() >= *next_sample
     {
-        *next_sample = now.as_millisecond() + SAMPLE_EVERY;
+        *next_sample = now.as_millisecond() + millis(capacity.sample_every);
         let share = f64::from(busy.count) / f64::from(busy.active.max(1));
-        if share >= BELIEVED && sample < learnt.at_least(now) {
+        if share >= capacity.representative.0 && sample < learnt.at_least(now, tuning) {
             learnt.set_at_least(sample, now);
         }
         let known = learnt.capacity().filter(|_| learnt.is_measured());
-        let capacity = known.map_or(sample, |known| {
-            known + (0.25 + 0.5 * share) * (sample - known)
-        });
-        learnt.set_capacity(capacity, true, now);
+        let weight = capacity.weight.0 + capacity.weight_by_share * share;
+        let rate = known.map_or(sample, |known| known + weight * (sample - known));
+        learnt.set_capacity(rate, true, now);
     }
-    if busy.steady_best > learnt.at_least(now) {
+    if busy.steady_best > learnt.at_least(now, tuning) {
         learnt.set_at_least(busy.steady_best, now);
     }
-    if learnt.is_measured_before(later(now, -OLD)) {
+    if learnt.is_measured_before(later(now, -capacity.old)) {
         learnt.doubt();
     }
     // Bracketed from below: while nothing better is known, what was done can be done.
-    let at_least = learnt.at_least(now);
+    let at_least = learnt.at_least(now, tuning);
     // Measured in worse days: nobody has a backlog, and somebody has been doing more for two
     // minutes.
     if learnt.is_measured() && busy.count == 0 {
         let known = learnt.capacity().unwrap_or(0.0);
-        if busy.steady_best > OUTDONE * known {
+        if busy.steady_best > capacity.outdone * known {
             learnt.set_capacity(busy.steady_best, true, now);
         }
     }

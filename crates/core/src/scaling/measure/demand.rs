@@ -3,13 +3,11 @@
 use crate::scaling::input::observation::{Commit, Look};
 use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
 use crate::scaling::measure::history::History;
-use crate::scaling::measure::lag;
+use crate::scaling::measure::lag::{self, Lag};
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::state::memory::Memory;
+use crate::scaling::tuning::Tuning;
 
-/// A threshold missed by less than this share asks for nothing new, as with a
-/// HorizontalPodAutoscaler.
-const TOLERANCE_PERCENT: i64 = 10;
 /// A transaction marker takes one offset that no consumer ever reads (ACT-12).
 const MARKER: i64 = 1;
 
@@ -34,7 +32,9 @@ pub(in crate::scaling) fn of(
 ) -> Demand {
     let asked = match policy.objective {
         _ if replicas == 0 => asked_asleep(policy, memory, live_lag, ends, look),
-        Objective::LagPerReplica(per_replica) => by_lag(live_lag, per_replica, replicas),
+        Objective::LagPerReplica(per_replica) => {
+            by_lag(live_lag, per_replica, replicas, &policy.tuning)
+        }
         // The law says it from the delay.
         Objective::MaxDelay(_) => replicas,
     };
@@ -69,7 +69,8 @@ fn asked_asleep(
     let least = i32::from(come > 0);
     match policy.objective {
         Objective::LagPerReplica(per_replica) => {
-            by_lag((come - delayed).max(0), per_replica, 0).max(least)
+            let lag = (come - delayed).max(0);
+            by_lag(lag, per_replica, 0, &policy.tuning).max(least)
         }
         // What it can do is not known before it does it.
         Objective::MaxDelay(_) => least,
@@ -77,9 +78,10 @@ fn asked_asleep(
 }
 
 /// `ceil(lag / per_replica)`; the present count if the lag is within a tenth of what that is for.
-fn by_lag(lag: i64, per_replica: i64, replicas: i32) -> i32 {
+fn by_lag(lag: i64, per_replica: i64, replicas: i32, tuning: &Tuning) -> i32 {
     let held = per_replica.saturating_mul(i64::from(replicas));
-    let slack = held / 100 * TOLERANCE_PERCENT + held % 100 * TOLERANCE_PERCENT / 100;
+    let percent = tuning.offsets.tolerance_percent();
+    let slack = (held / 100).saturating_mul(percent) + held % 100 * percent / 100;
     if replicas > 0 && (lag - held).abs() <= slack {
         return replicas;
     }
@@ -103,10 +105,10 @@ fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
 pub(in crate::scaling) fn read_so_far(
     history: &History,
     look: &Look,
+    lag: &Lag,
     reset: OffsetReset,
 ) -> Option<i64> {
-    let unread = lag::of_look(look, reset).total;
-    let unread = unread.saturating_add(lag::delayed(look, reset));
+    let unread = lag.total.saturating_add(lag::delayed(look, reset));
     Some(history.sum_of_ends(look)? - unread)
 }
 
@@ -175,6 +177,6 @@ mod tests {
         #[case] replicas: i32,
         #[case] asked: i32,
     ) {
-        assert_eq!(by_lag(lag, per, replicas), asked);
+        assert_eq!(by_lag(lag, per, replicas, &Tuning::DEFAULT), asked);
     }
 }

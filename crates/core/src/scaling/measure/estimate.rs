@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::scaling::input::observation::{Assignor, Rebalance};
+use crate::scaling::input::policy::Policy;
 use crate::scaling::measure::load_history::WhatIf;
 use crate::scaling::measure::partition::State;
 use crate::scaling::measure::partitions::Partitions;
@@ -12,16 +13,9 @@ use crate::scaling::measure::placement::{Placement, Spread};
 use crate::scaling::measure::saturation::Busy;
 use crate::scaling::measure::series::Of;
 use crate::scaling::measure::surge::{self, Surge};
+use crate::scaling::number::{milli, millis};
 use crate::scaling::state::learnt::Learnt;
-
-/// Weight of the last look against the last minute in the rate that is predicted with: one alone is
-/// late or nervous.
-const BLEND: f64 = 0.35;
-/// A partition that has been unknown for longer counts for nothing, in milliseconds (KNOW-15).
-const FRESH: i64 = 60_000;
-
-/// A partition is called hot from this share of the objective on.
-const HOT_SHARE: f64 = 0.5;
+use crate::scaling::tuning::Tuning;
 
 /// Partitions with a backlog that no size shortens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,24 +45,58 @@ pub(in crate::scaling) struct Live {
     pub(in crate::scaling) owner: Option<usize>,
 }
 
-impl Live {
-    /// What a partition shows that was read at `latest`, as of `at`, both in milliseconds. `surge`:
-    /// the load of all of them has just risen.
-    fn of(state: &State, surge: Option<Surge>, latest: i64, at: i64) -> Self {
-        let rate = |of, window| state.series.rate(of, window).unwrap_or(0.0);
-        let fast = rate(Of::Arrivals, 15_000);
-        let steady = rate(Of::Arrivals, 60_000);
-        // What was not read has not grown late by that.
-        let delay = (state.series.delay(latest) - state.wait).max(0.0);
-        let expected = BLEND * fast + (1.0 - BLEND) * steady;
+/// Records per second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rates {
+    /// Arrivals over the last look.
+    fast: f64,
+    /// Arrivals to predict with.
+    arrivals: f64,
+    consumed: f64,
+    /// It has been polled for long enough to say.
+    is_known: bool,
+}
+
+impl Rates {
+    fn of(state: &State, at: i64, tuning: &Tuning) -> Self {
+        let (arrivals, steady) = (&tuning.arrivals, millis(tuning.arrivals.steady));
+        let rate = |window| state.series.rate(Of::Arrivals, window, tuning);
+        let latest = rate(millis(arrivals.latest));
+        let fast = latest.unwrap_or(0.0);
+        let slow = rate(steady).unwrap_or(0.0);
         Self {
             fast,
+            arrivals: arrivals.blend * fast + (1.0 - arrivals.blend.0) * slow,
+            consumed: state.pace(at, steady, tuning).0,
+            is_known: latest.is_some(),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.fast += other.fast;
+        self.arrivals += other.arrivals;
+        self.consumed += other.consumed;
+        self.is_known |= other.is_known;
+    }
+}
+
+impl Live {
+    /// What a partition shows that was read at `latest`, in milliseconds. `surge`: the load of
+    /// all of them has just risen.
+    fn of(state: &State, rates: Rates, surge: Option<Surge>, latest: i64, tuning: &Tuning) -> Self {
+        // What was not read has not grown late by that.
+        let delay = (state.series.delay(latest, tuning) - state.wait).max(0.0);
+        let expected = rates.arrivals;
+        Self {
+            fast: rates.fast,
             expected,
-            surging: surge.map_or(expected, |surge| surge.arrivals(&state.series, expected)),
-            consumed: state.pace(at, 60_000).0,
-            lag: state.lag(),
+            surging: surge.map_or(expected, |surge| {
+                surge.arrivals(&state.series, expected, tuning)
+            }),
+            consumed: rates.consumed,
+            lag: state.lag(tuning),
             delay,
-            waits: if state.commits_rarely() {
+            waits: if state.commits_rarely(tuning) {
                 (delay - state.gap).max(0.0)
             } else {
                 delay
@@ -115,12 +143,15 @@ pub(in crate::scaling) struct Estimate {
     /// Seconds since the first look of this process.
     pub(in crate::scaling) watched_for: f64,
     /// How unevenly partitions have lately been handed out.
-    uneven: f64,
+    /// `None`: that is not looked at.
+    uneven: Option<f64>,
     /// Members were described since the group has been stable.
     is_described: bool,
     /// Something is known: what was not read within the last minute is left out, so that the rest
     /// is a lower bound.
     pub(in crate::scaling) is_known: bool,
+    /// Of all partitions that were polled lately, those too that do not count.
+    rates: Rates,
     /// Records that wait in partitions that do not move.
     stuck_lag: f64,
     /// Partitions that are new and belong to nobody yet.
@@ -146,20 +177,27 @@ impl Estimate {
         partitions: &Partitions,
         learnt: &Learnt,
         assignor: Option<Assignor>,
-        (threads, foreign): (i32, i32),
+        (policy, foreign): (&Policy, i32),
         now: Timestamp,
     ) -> Option<Self> {
         let began = partitions.began?;
-        let at = now.as_millisecond();
+        let (at, tuning) = (now.as_millisecond(), &*policy.tuning);
+        let fresh = millis(tuning.polls.fresh);
         let mut places = Vec::new();
         let mut live = Vec::new();
-        let surge = surge::of(partitions.all().map(|(_, state)| &state.series));
+        let surge = surge::of(partitions.all().map(|(_, state)| &state.series), tuning);
         // A topic of which nothing was ever read has no partitions.
         let mut is_whole = partitions.topics.values().all(|states| !states.is_empty());
         let (mut stuck_lag, mut new_partitions) = (0.0, 0);
         let mut stuck = Vec::new();
         let mut hopeless = 0;
+        let mut rates = Rates::default();
         for (place, state) in partitions.all() {
+            let latest = state.series.latest();
+            let latest = latest.filter(|latest| at - latest <= fresh);
+            let own = latest.map(|_| Rates::of(state, at, tuning));
+            let own = own.unwrap_or_default();
+            rates.add(own);
             // One record may be a transaction marker, which nobody reads.
             hopeless += usize::from(state.is_stuck);
             if state.is_stuck && !state.is_silent && state.series.lag() > 1.0 {
@@ -174,13 +212,12 @@ impl Estimate {
                 };
                 continue;
             }
-            let latest = state.series.latest();
-            let Some(latest) = latest.filter(|latest| at - latest <= FRESH) else {
+            let Some(latest) = latest else {
                 is_whole = false;
                 continue;
             };
             places.push(place);
-            live.push(Live::of(state, surge, latest, at));
+            live.push(Live::of(state, own, surge, latest, tuning));
         }
         let latest = live
             .iter()
@@ -192,13 +229,14 @@ impl Estimate {
         Some(Self {
             delay: latest.map_or(0.0, |(live, _)| live.delay),
             waits: live.iter().map(|live| live.waits).fold(0.0, f64::max),
+            rates,
             latest_partition: latest.and_then(|(_, place)| partitions.name(*place)),
             consumed: live.iter().map(|live| live.consumed).sum(),
-            busy: Busy::of(partitions, learnt.is_measured(), at),
+            busy: Busy::of(partitions, learnt.is_measured(), at, tuning),
             rebalance: partitions.rebalance,
             stable_for: partitions.stable_since.map(seconds),
             watched_for: seconds(began),
-            uneven: partitions.uneven(at),
+            uneven: tuning.skew.enabled.then(|| partitions.uneven(at)),
             is_described: partitions.described.is_some(),
             is_known: is_whole || !live.is_empty(),
             stuck_lag,
@@ -209,7 +247,7 @@ impl Estimate {
             placement: Placement {
                 topics: partitions.topics.values().map(count).collect(),
                 is_even: assignor == Some(Assignor::Even),
-                threads: threads.max(1),
+                threads: policy.threads.max(1),
                 foreign: foreign.max(0),
                 live: places,
             },
@@ -235,6 +273,15 @@ impl Estimate {
         }
     }
 
+    /// Arrivals and consumption of all partitions in thousandths of a record per second, by the
+    /// rates that each is decided with. `None`: they have not been polled for long enough.
+    pub(in crate::scaling) fn rates(&self) -> Option<(i64, i64)> {
+        let rates = self.rates;
+        rates
+            .is_known
+            .then(|| (milli(rates.arrivals), milli(rates.consumed)))
+    }
+
     /// Records that arrive in a second.
     pub(in crate::scaling) fn arrivals(&self) -> f64 {
         self.live.iter().map(|live| live.expected).sum()
@@ -242,11 +289,17 @@ impl Estimate {
 
     /// Late partitions whose arrivals alone are more than one consumer has been measured to do: no
     /// size helps them.
-    pub(in crate::scaling) fn hot(&self, learnt: &Learnt, objective: f64) -> Vec<(Arc<str>, i32)> {
+    pub(in crate::scaling) fn hot(
+        &self,
+        learnt: &Learnt,
+        objective: f64,
+        tuning: &Tuning,
+    ) -> Vec<(Arc<str>, i32)> {
+        let late = tuning.growth.hot_share * objective;
         let Some(capacity) = learnt.capacity().filter(|_| learnt.is_measured()) else {
             return Vec::new();
         };
-        let is_hot = |live: &Live| live.expected > capacity && live.delay > HOT_SHARE * objective;
+        let is_hot = |live: &Live| live.expected > capacity && live.delay > late;
         let live = self.live.iter().zip(&self.placement.live);
         let hot = live.filter(|(live, _)| is_hot(live));
         hot.filter_map(|(_, (topic, index))| Some((Arc::clone(self.names.get(*topic)?), *index)))
@@ -277,16 +330,16 @@ impl Estimate {
         sizes: &[i32],
         is_whole: bool,
         now: Timestamp,
-        gap: i64,
+        tuning: &Tuning,
     ) {
         what_if.about(sizes, &self.placement.live);
         // What the others would have to carry is no evidence while most of the load is left out.
         if is_whole && !self.is_outage {
             let at = now.as_millisecond();
             let weights = self.weights(|live| live.fast);
-            what_if.note_whole(at, gap);
+            what_if.note_whole(at, millis(tuning.polls.fresh));
             let spread = Spread::new(self.unevenness(), &weights);
-            what_if.push(at, |size| spread.fullest(&self.placement, size));
+            what_if.push(at, |size| spread.fullest(&self.placement, size), tuning);
         }
     }
 
@@ -294,7 +347,8 @@ impl Estimate {
     /// were handed out by turns: assignors that count partitions put heavy ones together, and keep
     /// them there. At least 1; no less than what is remembered of it.
     pub(in crate::scaling) fn unevenness(&self) -> f64 {
-        self.uneven.max(self.uneven_now().unwrap_or(1.0))
+        let remembered = |uneven: f64| uneven.max(self.uneven_now().unwrap_or(1.0));
+        self.uneven.map_or(1.0, remembered)
     }
 
     fn uneven_now(&self) -> Option<f64> {

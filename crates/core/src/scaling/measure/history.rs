@@ -1,13 +1,10 @@
 //! What is rebuilt from looks after a restart: bounded, thinned with age, never written anywhere.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use jiff::Timestamp;
 
-use jiff::{SignedDuration, Timestamp};
-
-use crate::scaling::input::observation::{Blind, Commit, Look, Members, Observation};
+use crate::scaling::input::observation::{Blind, Look, Observation};
 use crate::scaling::input::policy::Policy;
-use crate::scaling::measure::lag;
+use crate::scaling::measure::lag::Lag;
 use crate::scaling::measure::lag_peaks::Evidence;
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::load_history::WhatIf;
@@ -16,19 +13,8 @@ use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::offsets::Offsets;
 use crate::scaling::measure::partitions::Partitions;
 use crate::scaling::state::memory::Memory;
-
-/// Rates are taken over so long.
-pub(in crate::scaling) const RATE_WINDOW: SignedDuration = SignedDuration::from_secs(60);
-/// A rate over less than this says nothing.
-const RATE_LEAST: SignedDuration = SignedDuration::from_secs(8);
-/// Points of the rate series are at least so far apart, which bounds it.
-const RATE_STEP: SignedDuration = SignedDuration::from_secs(4);
-/// Data with a larger gap than this is not one series.
-pub(in crate::scaling) const GAP: SignedDuration = SignedDuration::from_secs(60);
-/// `LagKnown` turns False no sooner than this: a coordinator's death takes 9 to 13 s (KNOW-16).
-const LASTING: SignedDuration = SignedDuration::from_secs(20);
-/// An unknown partition may be counted with its last value for so long (KNOW-15).
-const LAST_VALUE: SignedDuration = SignedDuration::from_secs(60);
+use crate::scaling::tuning::Tuning;
+use crate::scaling::tuning::measure::Polls;
 
 /// Whether the lag is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +42,7 @@ pub struct History {
     /// Looks in which something could be read, up to 2.
     pub(in crate::scaling) looks: u8,
     last_whole: Option<Timestamp>,
-    topics: BTreeMap<Arc<str>, Vec<Seen>>,
-    /// Cumulative records since the history began, one point per whole look of the last minute or
-    /// so.
-    rates: VecDeque<RatePoint>,
-    produced: i64,
-    consumed: i64,
     missing: Option<Missing>,
-    /// The look in which each member was first described.
-    members: BTreeMap<Arc<str>, u64>,
     /// What a scale-down may be based on.
     pub(in crate::scaling) evidence: Evidence,
     /// What the law goes by.
@@ -81,7 +59,8 @@ pub struct History {
     bounds: Option<(i32, i32)>,
     /// Whether any offset moved between the last two whole looks.
     moved: bool,
-    whole_sums: (i64, i64),
+    /// Whether any has moved on since the last whole look.
+    has_moved: bool,
     /// Where the target's topics ended in the last whole look, those too whose records wait on
     /// purpose.
     whole_ends: Option<i64>,
@@ -131,20 +110,6 @@ struct Missing {
     looks: u8,
 }
 
-/// A partition as last seen.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    end: Option<i64>,
-    committed: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct RatePoint {
-    at: Timestamp,
-    produced: i64,
-    consumed: i64,
-}
-
 /// What one observation added.
 #[derive(Debug, Default)]
 pub(in crate::scaling) struct Taken {
@@ -175,12 +140,13 @@ impl History {
         }
     }
 
-    /// Takes in an observation: offsets, members, whether anything is missing.
+    /// Takes in an observation: offsets, members, whether anything is missing. `lag`: of the look.
     pub(in crate::scaling) fn take(
         &mut self,
         policy: &Policy,
         memory: &Memory,
         observation: &Observation,
+        lag: &Lag,
     ) -> Taken {
         let now = observation.now;
         self.began.get_or_insert(now);
@@ -199,10 +165,9 @@ impl History {
                 self.looks = self.looks.saturating_add(1).min(2);
                 self.membership.take(policy, memory, observation);
             }
-            taken.is_whole =
-                lag::of_look(look, policy.offset_reset).unknown == 0 && limit_is_known(look);
+            taken.is_whole = lag.unknown == 0 && limit_is_known(look);
             if taken.is_new {
-                self.take_look(look, &mut taken);
+                self.take_look(policy, memory, look, &mut taken);
             }
         }
         self.note_missing(now, &taken);
@@ -225,120 +190,33 @@ impl History {
         self.quiet_since = None;
     }
 
-    fn take_look(&mut self, look: &Look, taken: &mut Taken) {
-        self.take_members(look.group.members.as_ref());
-        let first = self.topics.is_empty();
-        self.forget_other_topics(look, taken);
-        for topic in look.topics.iter().filter(|t| t.is_counted()) {
-            let Some(partitions) = topic.partitions.as_deref() else {
-                continue;
-            };
-            taken.is_other |= !first && !self.topics.contains_key(&topic.name);
-            let seen = self.topics.entry(Arc::clone(&topic.name)).or_default();
-            if !first && !seen.is_empty() && seen.len() != partitions.len() {
-                taken.is_other = true;
-                if let (Ok(from), Ok(to)) =
-                    (i32::try_from(seen.len()), i32::try_from(partitions.len()))
-                    && from < to
-                {
-                    taken.notices.push(Notice::PartitionsAdded {
-                        topic: Arc::clone(&topic.name),
-                        from,
-                        to,
-                    });
-                }
-            }
-            seen.resize(partitions.len(), Seen::default());
-            for (seen, partition) in seen.iter_mut().zip(partitions) {
-                if let Some(end) = partition.log_end {
-                    let before = seen.end.replace(end).unwrap_or(end);
-                    taken.is_other |= end < before;
-                    self.produced = self.produced.saturating_add((end - before).max(0));
-                }
-                if let Commit::At(committed) = partition.committed {
-                    let before = seen.committed.replace(committed).unwrap_or(committed);
-                    self.consumed = self.consumed.saturating_add((committed - before).max(0));
-                }
-            }
-        }
+    fn take_look(&mut self, policy: &Policy, memory: &Memory, look: &Look, taken: &mut Taken) {
+        let longest = memory.learnt.longest(look.at, &policy.tuning);
+        let changes = self.law.partitions.take(look, policy, longest);
+        taken.is_other = changes.is_other;
+        taken.notices.extend(changes.added);
+        self.has_moved |= changes.has_moved;
         if taken.is_other {
-            self.rates.clear();
             self.quiet_since = None;
         }
-        let sums = (self.produced, self.consumed);
         if taken.is_whole {
             let ends = self.sum_of_ends(look);
             let before = std::mem::replace(&mut self.whole_ends, ends);
-            self.moved = std::mem::replace(&mut self.whole_sums, sums) != sums
+            self.moved = std::mem::take(&mut self.has_moved)
                 || before.is_some_and(|before| ends.is_some_and(|ends| ends != before));
-            self.note_rate(look.at);
+            self.note_whole(look.at, &policy.tuning);
         }
     }
 
-    /// Topics that no longer count are another series, unless they are merely unreadable.
-    fn forget_other_topics(&mut self, look: &Look, taken: &mut Taken) {
-        let before = self.topics.len();
-        self.topics.retain(|name, _| {
-            look.topics
-                .iter()
-                .any(|t| t.is_counted() && t.name == *name)
-        });
-        taken.is_other |= self.topics.len() != before;
-    }
-
-    fn take_members(&mut self, members: Option<&Members>) {
-        let Some(members) = members else { return };
-        self.members
-            .retain(|id, _| members.list.iter().any(|m| m.id == *id));
-        for member in &members.list {
-            self.members
-                .entry(Arc::clone(&member.id))
-                .or_insert(members.look);
-        }
-    }
-
-    fn note_rate(&mut self, at: Timestamp) {
+    fn note_whole(&mut self, at: Timestamp, tuning: &Tuning) {
         if self
             .last_whole
-            .is_some_and(|last| at.duration_since(last) > GAP)
+            .is_some_and(|last| at.duration_since(last) > tuning.polls.fresh)
         {
-            self.rates.clear();
             self.evidence.clear();
             self.quiet_since = None;
         }
         self.last_whole = Some(at);
-        let crowded = match self.rates.iter().rev().nth(1) {
-            Some(before) => at.duration_since(before.at) < RATE_STEP,
-            None => false,
-        };
-        if crowded {
-            self.rates.pop_back();
-        }
-        self.rates.push_back(RatePoint {
-            at,
-            produced: self.produced,
-            consumed: self.consumed,
-        });
-        while self
-            .rates
-            .get(1)
-            .is_some_and(|second| at.duration_since(second.at) >= RATE_WINDOW)
-        {
-            self.rates.pop_front();
-        }
-    }
-
-    /// Arrivals and consumption over the last minute, in thousandths of a record per second.
-    pub(in crate::scaling) fn rates(&self) -> Option<(i64, i64)> {
-        let (first, last) = (self.rates.front()?, self.rates.back()?);
-        let millis = last.at.duration_since(first.at);
-        if millis < RATE_LEAST {
-            return None;
-        }
-        Some((
-            milli_rate(last.produced - first.produced, millis),
-            milli_rate(last.consumed - first.consumed, millis),
-        ))
     }
 
     /// Sum of the end offsets of the target's topics, each as last seen. `None`: one has never been
@@ -351,10 +229,8 @@ impl History {
                     Some(sum.saturating_add(partition.log_end?))
                 });
             }
-            let seen = self
-                .topics
-                .get(&topic.name)
-                .filter(|seen| !seen.is_empty())?;
+            let partitions = self.law.partitions.topics.get(&topic.name)?;
+            let seen = Some(partitions).filter(|seen| !seen.is_empty())?;
             seen.iter().try_fold(0i64, |sum, partition| {
                 Some(sum.saturating_add(partition.end?))
             })
@@ -390,26 +266,18 @@ impl History {
     }
 
     /// Whether the lag is known.
-    pub(in crate::scaling) fn knowledge(&self, now: Timestamp) -> Knowledge {
+    pub(in crate::scaling) fn knowledge(&self, now: Timestamp, tuning: &Tuning) -> Knowledge {
+        let Polls { fresh, lasting, .. } = tuning.polls;
         match self.missing {
             None if self.last_number.is_none() => Knowledge::NotYet,
             None => Knowledge::Complete,
             Some(Missing { since, looks }) => {
                 let lasts = now.duration_since(since);
                 // A reader that has stopped answering altogether makes no second look.
-                let lasting = (looks >= 2 && lasts >= LASTING) || lasts >= LAST_VALUE;
+                let lasting = (looks >= 2 && lasts >= lasting) || lasts >= fresh;
                 Knowledge::Missing { since, lasting }
             }
         }
-    }
-
-    /// Whether some member was first described in the latest description: younger than one look.
-    pub(in crate::scaling) fn has_young_members(&self, members: &Members) -> bool {
-        members.list.iter().any(|m| {
-            self.members
-                .get(&m.id)
-                .is_none_or(|first| *first >= members.look)
-        })
     }
 
     /// An action begins another series: what a size did says nothing about another size.
@@ -427,10 +295,4 @@ pub(in crate::scaling) fn limit_is_known(look: &Look) -> bool {
             .topics
             .iter()
             .all(|t| t.partitions.as_ref().is_some_and(|p| !p.is_empty()))
-}
-
-/// Records over a time, in thousandths of a record per second.
-pub(in crate::scaling) fn milli_rate(records: i64, over: SignedDuration) -> i64 {
-    let millis = i64::try_from(over.as_millis()).unwrap_or(i64::MAX).max(1);
-    records.max(0).saturating_mul(1_000_000) / millis
 }

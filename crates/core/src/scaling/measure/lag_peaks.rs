@@ -1,20 +1,17 @@
 //! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what
-//! the lag asked for, over a window that whole looks cover without a gap. A fixed number of points,
-//! thinned with age by merging, and merging only ever makes the peak higher.
-
-use std::collections::VecDeque;
+//! the lag asked for, over a window that whole looks cover without a gap. Points that are thinned out
+//! are merged, and merging only ever makes the peak higher.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Most points kept; older ones are merged in pairs.
-const MOST: usize = 32;
-/// Nothing waits for longer than this, so nothing older is kept.
-const OLDEST: SignedDuration = SignedDuration::from_secs(2 * 3600);
+use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
+use crate::scaling::number::millis;
+use crate::scaling::tuning::Tuning;
 
 /// Demand since the last action, gap or change of shape.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Evidence {
-    points: VecDeque<Point>,
+    points: ThinnedRing<Point>,
     latest: Option<Timestamp>,
     /// Something could not be read since the latest point.
     has_hole: bool,
@@ -27,6 +24,24 @@ struct Point {
     peak: i32,
     /// How long nothing was known before it.
     blind: SignedDuration,
+}
+
+impl Timed for Point {
+    fn at(&self) -> i64 {
+        self.at.as_millisecond()
+    }
+}
+
+/// Puts the peak of a point that goes into the one before it, which lasts until the next one from
+/// then on. What comes before a hole stays before it.
+fn merge(before: &mut Point, gone: &Point, _: &mut Point) {
+    let peak = before.peak.max(gone.peak);
+    let begins = if gone.blind > before.blind {
+        *gone
+    } else {
+        *before
+    };
+    *before = Point { peak, ..begins };
 }
 
 /// What a window shows.
@@ -49,52 +64,33 @@ impl Evidence {
     }
 
     /// Takes in what a whole look showed: replicas that the lag asks for.
-    pub(in crate::scaling) fn push(&mut self, at: Timestamp, asked: i32) {
+    pub(in crate::scaling) fn push(&mut self, at: Timestamp, asked: i32, tuning: &Tuning) {
+        let tuning = &tuning.lag_peaks;
         let before = self.latest.replace(at);
         let blind = match before.filter(|_| self.has_hole) {
             Some(before) => at.duration_since(before),
             None => SignedDuration::ZERO,
         };
         self.has_hole = false;
-        self.points.push_back(Point {
+        let point = Point {
             at,
             peak: asked,
             blind,
-        });
-        while self
-            .points
-            .get(1)
-            .is_some_and(|second| at.duration_since(second.at) >= OLDEST)
-        {
-            self.points.pop_front();
-        }
-        if self.points.len() > MOST {
-            self.thin();
-        }
-    }
-
-    /// Merges the older half in pairs.
-    fn thin(&mut self) {
-        let newer = self.points.split_off(MOST / 2);
-        let mut merged = VecDeque::with_capacity(MOST);
-        let mut older = self.points.iter().copied();
-        while let Some(first) = older.next() {
-            let second = older.next().unwrap_or(first);
-            // What comes before a hole stays before it.
-            let begins = if second.blind > first.blind {
-                second
-            } else {
-                first
-            };
-            let peak = first.peak.max(second.peak);
-            merged.push_back(Point { peak, ..begins });
-        }
-        merged.extend(newer);
-        self.points = merged;
+        };
+        let limits = Limits {
+            most: tuning.points,
+            fine: 0,
+            oldest: millis(tuning.oldest),
+        };
+        self.points.push(point, limits, merge);
     }
 
     /// What the last `length` shows, as of the latest look.
-    pub(in crate::scaling) fn window(&self, length: SignedDuration) -> Option<Window> {
+    pub(in crate::scaling) fn window(
+        &self,
+        length: SignedDuration,
+        tuning: &Tuning,
+    ) -> Option<Window> {
         let now = self.latest?;
         // What was seen before a hole of more than half the window says too little about the
         // window.
@@ -111,6 +107,11 @@ impl Evidence {
             .rposition(|p| now.duration_since(p.at) >= length)
             .unwrap_or(0)
             .max(seen);
+        let first = if tuning.lag_peaks.enabled {
+            first
+        } else {
+            self.points.len() - 1
+        };
         let inside = self.points.iter().skip(first);
         Some(Window {
             covered: now.duration_since(oldest.at).min(length),
@@ -122,6 +123,8 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TUNING: &Tuning = &Tuning::DEFAULT;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -135,37 +138,40 @@ mod tests {
     fn a_window_shows_its_own_peak_and_not_an_older_one() {
         let mut evidence = Evidence::default();
         for (t, asked) in [(0, 9), (15, 2), (30, 3), (45, 1), (60, 1)] {
-            evidence.push(at(t), asked);
+            evidence.push(at(t), asked, TUNING);
         }
         assert_eq!(
-            evidence.window(secs(30)),
+            evidence.window(secs(30), TUNING),
             Some(Window {
                 covered: secs(30),
                 peak: 3
             })
         );
-        assert_eq!(evidence.window(secs(60)).unwrap().peak, 9);
-        assert_eq!(evidence.window(secs(600)).unwrap().covered, secs(60));
+        assert_eq!(evidence.window(secs(60), TUNING).unwrap().peak, 9);
+        assert_eq!(
+            evidence.window(secs(600), TUNING).unwrap().covered,
+            secs(60)
+        );
     }
 
     #[test]
     fn a_hole_of_more_than_half_the_window_begins_it_anew() {
         let mut evidence = Evidence::default();
         for t in [0, 5, 10, 15, 20, 25] {
-            evidence.push(at(t), 1);
+            evidence.push(at(t), 1, TUNING);
         }
-        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(20));
+        assert_eq!(evidence.window(secs(20), TUNING).unwrap().covered, secs(20));
         evidence.note_hole();
-        evidence.push(at(40), 1);
-        assert_eq!(evidence.window(secs(20)).unwrap().covered, secs(0));
+        evidence.push(at(40), 1, TUNING);
+        assert_eq!(evidence.window(secs(20), TUNING).unwrap().covered, secs(0));
         assert_eq!(
-            evidence.window(secs(30)).unwrap().covered,
+            evidence.window(secs(30), TUNING).unwrap().covered,
             secs(30),
             "exactly half of it is not more than half"
         );
-        evidence.push(at(60), 1);
+        evidence.push(at(60), 1, TUNING);
         assert_eq!(
-            evidence.window(secs(20)).unwrap().covered,
+            evidence.window(secs(20), TUNING).unwrap().covered,
             secs(20),
             "looks that are far apart are no hole"
         );
@@ -175,13 +181,13 @@ mod tests {
     #[test]
     fn hours_of_looks_stay_bounded_and_no_peak_is_lost() {
         let mut evidence = Evidence::default();
-        evidence.push(at(0), 1);
-        evidence.push(at(15), 40);
+        evidence.push(at(0), 1, TUNING);
+        evidence.push(at(15), 40, TUNING);
         for look in 2..240 {
-            evidence.push(at(look * 15), 1);
-            assert!(evidence.points.len() <= MOST);
+            evidence.push(at(look * 15), 1, TUNING);
+            assert!(evidence.points.len() <= TUNING.lag_peaks.points);
         }
-        assert_eq!(evidence.window(secs(3600)).unwrap().peak, 40);
-        assert_eq!(evidence.window(secs(120)).unwrap().peak, 1);
+        assert_eq!(evidence.window(secs(3600), TUNING).unwrap().peak, 40);
+        assert_eq!(evidence.window(secs(120), TUNING).unwrap().peak, 1);
     }
 }

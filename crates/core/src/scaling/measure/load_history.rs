@@ -1,23 +1,16 @@
 //! What the fullest consumer would have had to carry at each size, look by look: the evidence for a
 //! scale-down. It is replayed as a queue before a smaller size is taken.
 
-use std::collections::VecDeque;
-
-use crate::scaling::number::real;
-
-/// Looks younger than this are kept one by one, in milliseconds.
-const FINE: i64 = 20 * 60_000;
-/// Most points kept; older ones are merged in pairs.
-const MOST: usize = 160;
-/// Nothing older is kept, in milliseconds.
-const OLDEST: i64 = 3 * 3_600_000;
+use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
+use crate::scaling::number::{millis, real};
+use crate::scaling::tuning::Tuning;
 
 /// Loads of the fullest consumer over time, for each size.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct WhatIf {
     sizes: Vec<i32>,
     live: Vec<(usize, i32)>,
-    points: VecDeque<Point>,
+    points: ThinnedRing<Point>,
     /// When a whole look was last seen, in milliseconds.
     last_whole: Option<i64>,
 }
@@ -27,6 +20,22 @@ pub(in crate::scaling) struct WhatIf {
 struct Point {
     at: i64,
     loads: Box<[f32]>,
+}
+
+impl Timed for Point {
+    fn at(&self) -> i64 {
+        self.at
+    }
+}
+
+/// Puts the loads of a point that goes into those of the one after it, so that what was carried in
+/// both times stays the same.
+fn merge(before: &mut Point, gone: &Point, after: &mut Point) {
+    #[expect(clippy::cast_possible_truncation, reason = "a share")]
+    let share = (real(gone.at - before.at) / real(after.at - before.at).max(1.0)) as f32;
+    for (load, earlier) in after.loads.iter_mut().zip(&gone.loads) {
+        *load += share * (earlier - *load);
+    }
 }
 
 /// What a smaller size has to stand.
@@ -69,48 +78,22 @@ impl WhatIf {
     }
 
     /// Adds a whole look: the load of the fullest consumer at each size.
-    pub(in crate::scaling) fn push(&mut self, at: i64, load: impl Fn(i32) -> f64) {
+    pub(in crate::scaling) fn push(&mut self, at: i64, load: impl Fn(i32) -> f64, tuning: &Tuning) {
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are plenty")]
         let loads = self.sizes.iter().map(|size| load(*size) as f32).collect();
-        // Exactly: growing by itself it would hold twice as much.
-        self.points
-            .reserve_exact((MOST + 1).saturating_sub(self.points.len()));
-        self.points.push_back(Point { at, loads });
-        while self.points.front().is_some_and(|p| p.at < at - OLDEST) {
-            self.points.pop_front();
-        }
-        if self.points.len() > MOST {
-            self.merge(at);
-        }
-    }
-
-    /// Merges the two neighbours that are closest for their age.
-    fn merge(&mut self, now: i64) {
-        let at = |index: usize| self.points.get(index).map_or(now, |point| point.at);
-        let crowding =
-            |index: usize| real(at(index + 1) - at(index - 1)) / real(now - at(index - 1)).max(1.0);
-        let place = (1..self.points.len().saturating_sub(1))
-            .take_while(|index| now - at(*index) > FINE)
-            .min_by(|a, b| crowding(*a).total_cmp(&crowding(*b)))
-            .unwrap_or(1);
-        let start = at(place - 1);
-        let Some(first) = self.points.remove(place) else {
-            return;
+        let kept = &tuning.load_history;
+        let limits = Limits {
+            most: kept.points,
+            fine: millis(kept.fine),
+            oldest: millis(kept.oldest),
         };
-        let Some(second) = self.points.get_mut(place) else {
-            return;
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "a share")]
-        let share = (real(first.at - start) / real(second.at - start).max(1.0)) as f32;
-        for (load, earlier) in second.loads.iter_mut().zip(&first.loads) {
-            *load += share * (earlier - *load);
-        }
+        self.points.push(Point { at, loads }, limits, merge);
     }
 
     /// Seconds that are covered without a gap.
     pub(in crate::scaling) fn covered(&self, now: i64) -> f64 {
         self.points
-            .front()
+            .first()
             .map_or(0.0, |point| real(now - point.at) / 1000.0)
     }
 
@@ -118,7 +101,7 @@ impl WhatIf {
     pub(in crate::scaling) fn latest(&self, size: i32) -> Option<f64> {
         let place = self.sizes.iter().position(|s| *s == size)?;
         self.points
-            .back()?
+            .last()?
             .loads
             .get(place)
             .map(|load| f64::from(*load))
@@ -163,7 +146,7 @@ impl WhatIf {
     pub(in crate::scaling) fn bytes(&self) -> usize {
         let loads = self.points.len() * self.sizes.len() * size_of::<f32>();
         let live = self.live.capacity() * size_of::<(usize, i32)>();
-        self.points.capacity() * size_of::<Point>() + loads + live
+        self.points.bytes() + loads + live
     }
 }
 
@@ -186,7 +169,7 @@ mod tests {
         let mut now = 0;
         for (look, load) in (0i64..).zip(loads) {
             now = look * 15_000;
-            series.push(now, |_| load);
+            series.push(now, |_| load, &Tuning::DEFAULT);
         }
         (series, now)
     }
@@ -228,7 +211,7 @@ mod tests {
     fn merging_keeps_what_was_carried_and_stays_bounded() {
         let loads = (0..720).map(|look| if look % 3 == 0 { 120.0 } else { 60.0 });
         let (series, now) = series(loads);
-        assert!(series.points.len() <= MOST);
+        assert!(series.points.len() <= Tuning::DEFAULT.load_history.points);
         let hours = Trial {
             window: 3.0 * 3600.0 - 30.0,
             utilisation: 0.81,

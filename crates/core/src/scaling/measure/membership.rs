@@ -1,23 +1,16 @@
 //! Whose consumers the members of a group are: those of the target, or of somebody else who uses
 //! the same group id. And the rebalances that the target's size has not caused.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::scaling::input::observation::{GroupState, Look, Members, Observation, Rollout, Topic};
 use crate::scaling::input::policy::Policy;
 use crate::scaling::number::later;
 use crate::scaling::state::memory::{BeforeUp, LastAction, Memory};
-
-/// A number of members other than the target's consumers is believed when it has been seen for so
-/// long: pods that restart join once more before the member that they were is missed.
-const BELIEVED_AFTER: SignedDuration = SignedDuration::from_secs(60);
-/// So many rebalances of no known cause ...
-const OFTEN: usize = 4;
-/// ... within this time are a storm.
-const OFTEN_WITHIN: SignedDuration = SignedDuration::from_secs(600);
+use crate::scaling::tuning::Tuning;
 
 /// What the members of a group showed.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +25,8 @@ pub(in crate::scaling) struct Membership {
     with_partitions: Option<i32>,
     /// When a member was last described that had not been there before.
     joined: Option<Timestamp>,
-    known: BTreeSet<Arc<str>>,
+    /// The look in which each member was first described.
+    members: BTreeMap<Arc<str>, u64>,
     /// Topics that nobody has named, of which some member has a partition beside one of a topic
     /// that is the target's: the target reads them.
     shared: BTreeSet<Arc<str>>,
@@ -67,7 +61,8 @@ impl Membership {
         match (shown, all) {
             (Some(members), Some(all)) => {
                 let elsewhere = elsewhere(look, members, &self.shared);
-                self.count((all - elsewhere - consumers).max(0), look.at);
+                let foreign = (all - elsewhere - consumers).max(0);
+                self.count(foreign, look.at, &policy.tuning);
             }
             _ => self.seen = None,
         }
@@ -76,6 +71,13 @@ impl Membership {
     /// Members of somebody else, as far as they take partitions of what the target reads.
     pub(in crate::scaling) fn foreign(&self) -> i32 {
         self.foreign
+    }
+
+    /// Whether some member was first described in the latest description: younger than one look.
+    pub(in crate::scaling) fn has_young(&self, members: &Members) -> bool {
+        let first = |id| self.members.get(id);
+        let mut list = members.list.iter();
+        list.any(|m| first(&m.id).is_none_or(|first| *first >= members.look))
     }
 
     /// Whether the target reads a topic that nobody has named.
@@ -93,7 +95,7 @@ impl Membership {
     /// The group as it was last seen, for a scale-up of so many replicas to be judged by. `None`:
     /// it has not been seen.
     pub(in crate::scaling) fn before_up(&self, from: i32) -> Option<BeforeUp> {
-        let members = i32::try_from(self.known.len()).ok().filter(|n| *n > 0)?;
+        let members = i32::try_from(self.members.len()).ok().filter(|n| *n > 0)?;
         Some(BeforeUp {
             members,
             working: from,
@@ -136,28 +138,27 @@ impl Membership {
 
     /// How many rebalances of no known cause there were in the last ten minutes, if they are a
     /// storm.
-    pub(in crate::scaling) fn storm(&self, now: Timestamp) -> Option<usize> {
-        let lately = |at: &&Timestamp| now.duration_since(**at) <= OFTEN_WITHIN;
-        Some(self.rebalances.iter().filter(lately).count()).filter(|count| *count >= OFTEN)
+    pub(in crate::scaling) fn storm(&self, now: Timestamp, tuning: &Tuning) -> Option<usize> {
+        let tuning = &tuning.membership;
+        let lately = |at: &&Timestamp| now.duration_since(**at) <= tuning.storm_within;
+        let count = self.rebalances.iter().filter(lately).count();
+        (count >= tuning.storm).then_some(count)
     }
 
     fn note_members(&mut self, look: &Look) {
         let Some(members) = &look.group.members else {
             return;
         };
-        if members.look != look.number {
-            return;
-        }
-        let is_new = |id: &Arc<str>| !self.known.contains(id);
-        if !self.known.is_empty() && members.list.iter().any(|member| is_new(&member.id)) {
+        let before = std::mem::take(&mut self.members);
+        let first = |id| before.get(id).copied().unwrap_or(members.look);
+        let described = members.list.iter();
+        let described = described.map(|m| (Arc::clone(&m.id), first(&m.id)));
+        self.members = described.collect();
+        let is_new = |id: &Arc<str>| !before.contains_key(id);
+        if !before.is_empty() && self.members.keys().any(is_new) {
             self.joined = Some(look.at);
         }
-        self.known = members
-            .list
-            .iter()
-            .map(|member| Arc::clone(&member.id))
-            .collect();
-        if look.group.state == GroupState::Stable {
+        if members.look == look.number && look.group.state == GroupState::Stable {
             let with = members.list.iter().filter(|member| member.partitions > 0);
             self.with_partitions = Some(i32::try_from(with.count()).unwrap_or(i32::MAX));
         }
@@ -191,7 +192,7 @@ impl Membership {
         let rebalances = look.group.state == GroupState::Rebalancing;
         if rebalances && self.was_stable && !acted && !rolls {
             self.rebalances.push_back(now);
-            if self.rebalances.len() > 2 * OFTEN {
+            if self.rebalances.len() > 2 * policy.tuning.membership.storm {
                 self.rebalances.pop_front();
             }
         }
@@ -210,7 +211,7 @@ impl Membership {
     }
 
     /// One count of members beyond the target's consumers.
-    fn count(&mut self, foreign: i32, at: Timestamp) {
+    fn count(&mut self, foreign: i32, at: Timestamp, tuning: &Tuning) {
         if foreign == self.foreign {
             self.seen = None;
         } else if !self.is_counted {
@@ -218,7 +219,7 @@ impl Membership {
         } else {
             let same = self.seen.filter(|(seen, _)| *seen == foreign);
             let (_, since) = *self.seen.insert(same.unwrap_or((foreign, at)));
-            if at.duration_since(since) >= BELIEVED_AFTER {
+            if at.duration_since(since) >= tuning.membership.counted_after {
                 self.foreign = foreign;
                 self.seen = None;
             }

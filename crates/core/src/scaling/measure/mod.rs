@@ -16,6 +16,7 @@ mod partition;
 pub(in crate::scaling) mod partitions;
 pub(in crate::scaling) mod placement;
 pub(in crate::scaling) mod replica_changes;
+mod ring;
 pub(in crate::scaling) mod saturation;
 mod series;
 mod surge;

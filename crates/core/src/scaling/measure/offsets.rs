@@ -9,19 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Topic};
 use crate::scaling::input::policy::{OffsetReset, Policy};
-
-/// With `Earliest` the whole log is taken for unread until the first commit. So long after the
-/// records began to be read, a group that has committed nothing at all does not tell what it has
-/// read: batches that are committed when they are full take a minute or two.
-const COMMITS_AWAITED: SignedDuration = SignedDuration::from_secs(180);
-/// What is left of a partition after so long without a new record or a commit, and with an owner
-/// all along, can be read by nobody: `max.poll.interval.ms` takes the partition from an owner that
-/// stands still after five minutes.
-const UNREADABLE_AFTER: SignedDuration = SignedDuration::from_secs(600);
-/// The same where records wait on purpose: longer than any delay that retries are usually given.
-const DELAYED_AT_MOST: SignedDuration = SignedDuration::from_secs(3600);
-/// No more offsets than this are believed to be an aborted transaction's.
-pub(in crate::scaling) const UNREADABLE_AT_MOST: i64 = 1000;
+use crate::scaling::tuning::Tuning;
 
 /// What has to be remembered of partitions whose offsets do not say enough.
 #[derive(Debug, Clone, Default)]
@@ -60,9 +48,11 @@ impl Offsets {
             .nothing_committed
             .map(|since| look.at.duration_since(since));
         self.unknown = 0;
-        let overdue = nothing_for.is_some_and(|lasts| lasts >= COMMITS_AWAITED);
+        let overdue =
+            nothing_for.is_some_and(|lasts| lasts >= policy.tuning.offsets.commits_awaited);
         for topic in look.topics.iter_mut().filter(|topic| topic.is_own()) {
-            let (is_counted, unreadable_after) = (topic.is_counted(), unreadable_after(topic));
+            let (is_counted, unreadable_after) =
+                (topic.is_counted(), unreadable_after(topic, &policy.tuning));
             for (index, partition) in topic.partitions.iter_mut().flatten().enumerate() {
                 if is_empty(partition) && matches!(partition.committed, Commit::At(_)) {
                     partition.committed = partition.log_end.map_or(Commit::Unknown, Commit::At);
@@ -114,6 +104,7 @@ impl Offsets {
             }
         }
         let before = std::mem::take(self);
+        let most = policy.tuning.offsets.unreadable_most();
         let mut is_read = false;
         let mut is_committed = false;
         for topic in look.topics.iter().filter(|topic| topic.is_own()) {
@@ -137,7 +128,7 @@ impl Offsets {
                         let left = end - committed;
                         if policy.may_hold_markers
                             && partition.owner.is_some()
-                            && (1..=UNREADABLE_AT_MOST).contains(&left)
+                            && (1..=most).contains(&left)
                         {
                             let now = Left {
                                 end,
@@ -161,11 +152,11 @@ impl Offsets {
 
 /// How long what is left of a topic's partition has to stand before it counts as something that
 /// nobody can read.
-fn unreadable_after(topic: &Topic) -> SignedDuration {
+fn unreadable_after(topic: &Topic, tuning: &Tuning) -> SignedDuration {
     if topic.is_counted() {
-        UNREADABLE_AFTER
+        tuning.offsets.unreadable_after
     } else {
-        DELAYED_AT_MOST
+        tuning.offsets.delayed_most
     }
 }
 

@@ -1,40 +1,16 @@
 //! What one partition showed lately: offsets, owner, progress, and what that means.
 
+use crate::scaling::input::observation::{Commit, Partition};
 use crate::scaling::measure::series::{Of, Series};
-use crate::scaling::number::real;
-use crate::scaling::tuning::LOOK;
-
-/// No progress for so many milliseconds, with lag and an owner, is being stuck ...
-pub(in crate::scaling) const STUCK: i64 = 60_000;
-/// ... or for so many typical gaps between two commits, where those are longer.
-const STUCK_GAPS: f64 = 8.0;
-/// So long where the typical gap is not known, as after a start: some commit every five minutes.
-const STUCK_UNKNOWN: i64 = 360_000;
-/// No gap counts for more seconds than this: idle hours say nothing about how often a consumer
-/// commits.
-const GAP_MOST: f64 = 600.0;
-/// Commits are rare from so many seconds between two on: no longer one at each look.
-const RARE: f64 = 24.0;
-/// Consumers refresh their metadata every 5 minutes: a new partition may belong to nobody for so
-/// long (ACT-13).
-pub(in crate::scaling) const NEW: i64 = 360_000;
-/// A partition that has an owner and has not moved since this process began may have a record in
-/// hand that takes long; so long that is believed, in milliseconds.
-const IN_HAND: i64 = 3_600_000;
-/// A standstill that the same owner ended with no more than so many records was work at them ...
-const AT_ONCE: i64 = 10;
-/// ... and the next one is believed for so many times as long.
-const LONGER: f64 = 1.5;
-/// A delay of more than a minute that has varied by no more than so many seconds ...
-const LEVEL: f64 = 20.0;
-const LEVEL_FROM: f64 = 60.0;
-/// ... for so many milliseconds, while records are read, may be a wait on purpose. A backlog grows
-/// or falls.
-const LEVEL_FOR: i64 = 600_000;
+use crate::scaling::number::{in_seconds, millis, real};
+use crate::scaling::tuning::Tuning;
 
 /// A partition.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct State {
+    /// Its end and its commit as last read, each whatever became of the other.
+    pub(in crate::scaling) end: Option<i64>,
+    pub(in crate::scaling) committed: Option<i64>,
     pub(in crate::scaling) series: Series,
     /// When its commit last moved, in milliseconds.
     pub(in crate::scaling) moved: i64,
@@ -87,7 +63,33 @@ pub(in crate::scaling) struct Moved {
     pub(in crate::scaling) pause: Option<f64>,
 }
 
+/// What became of a partition's offsets.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scaling) struct Offsets {
+    /// Its end lies before the last one.
+    pub(in crate::scaling) went_back: bool,
+    /// Its end or its commit has moved on.
+    pub(in crate::scaling) moved_on: bool,
+}
+
 impl State {
+    /// Takes in what was read, as it is.
+    pub(in crate::scaling) fn read(&mut self, partition: &Partition) -> Offsets {
+        let committed = match partition.committed {
+            Commit::At(committed) => Some(committed),
+            Commit::Absent | Commit::Unknown => None,
+        };
+        let ends = partition.log_end.zip(self.end);
+        let commits = committed.zip(self.committed);
+        self.end = partition.log_end.or(self.end);
+        self.committed = committed.or(self.committed);
+        let moves = |pair: Option<(i64, i64)>| pair.is_some_and(|(now, before)| now > before);
+        Offsets {
+            went_back: ends.is_some_and(|(now, before)| now < before),
+            moved_on: moves(ends) || moves(commits),
+        }
+    }
+
     pub(in crate::scaling) fn note(
         &mut self,
         at: i64,
@@ -95,7 +97,9 @@ impl State {
         committed: Option<i64>,
         keep: i64,
         stable_since: Option<i64>,
+        tuning: &Tuning,
     ) -> Option<Moved> {
+        let progress = &tuning.progress;
         let mut passed = None;
         let before = self.series.committed();
         if before.is_some_and(|before| end < before) {
@@ -126,7 +130,8 @@ impl State {
                 let records = committed
                     .zip(before)
                     .map_or(0, |(now, before)| now - before);
-                let is_long = is_same && (1..=AT_ONCE).contains(&records);
+                let few = i64::try_from(progress.in_hand_records).unwrap_or(i64::MAX);
+                let is_long = is_same && (1..=few).contains(&records);
                 let pause = self.handed.take();
                 passed = Some(Moved {
                     worked: if is_long && pause.is_none() {
@@ -137,12 +142,13 @@ impl State {
                     pause: pause.map(|handed| real(at - handed) / 1000.0),
                 });
                 self.moved_after = at - since;
-                if stood > 2.0 * self.gap.max(LOOK) {
+                if stood > self.late(tuning) {
                     self.resumed = Some(at);
                 }
-                let gap = stood.min(GAP_MOST);
+                let gap = stood.min(in_seconds(progress.gap_most));
                 self.gap = if self.gap > 0.0 {
-                    0.8 * self.gap + 0.2 * gap
+                    let weight = progress.gap_weight;
+                    (1.0 - weight.0) * self.gap + weight * gap
                 } else {
                     gap
                 };
@@ -150,20 +156,21 @@ impl State {
             self.moved = at;
             self.is_stuck &= stable_since.is_none();
         }
-        self.series.push(at, end, committed, keep);
+        self.series.push(at, end, committed, keep, tuning);
         self.waiting = (self.series.lag() > 0.0).then_some(self.waiting.unwrap_or(at));
         passed
     }
 
     /// New partitions wait for their first owner; one that stays without is not helped by replicas.
-    pub(in crate::scaling) fn note_owner(&mut self, at: i64, is_shown: bool) {
+    pub(in crate::scaling) fn note_owner(&mut self, at: i64, is_shown: bool, tuning: &Tuning) {
         if self.owner.is_some() {
             if self.unowned.take().is_some() {
                 self.is_stuck = false;
             }
         } else if is_shown {
             let since = *self.unowned.get_or_insert(at);
-            self.is_stuck |= at - since >= NEW && self.series.lag() > 0.0;
+            let is_old = at - since >= millis(tuning.progress.new_for);
+            self.is_stuck |= is_old && self.series.lag() > 0.0 && tuning.progress.enabled;
         }
     }
 
@@ -173,10 +180,14 @@ impl State {
         at: i64,
         stable_since: Option<i64>,
         longest: f64,
+        tuning: &Tuning,
     ) {
+        let progress = &tuning.progress;
+        let stuck_after = millis(progress.stuck_after);
         let is_open = self.gap <= 0.0 && self.owner.is_some() && self.series.lag() > 0.0;
         let stands_for = at - self.moved.max(self.waiting.unwrap_or(at));
-        self.is_in_hand = is_open && (STUCK..IN_HAND).contains(&stands_for);
+        self.is_in_hand =
+            is_open && (stuck_after..millis(progress.in_hand_for)).contains(&stands_for);
         let Some(stable_since) = stable_since else {
             return;
         };
@@ -186,76 +197,98 @@ impl State {
         }
         let waiting = self.waiting.unwrap_or(at);
         let still = at - self.moved.max(stable_since).max(waiting);
-        let least = if self.gap > 0.0 { STUCK } else { STUCK_UNKNOWN };
-        let usual = (STUCK_GAPS * self.gap).max(LONGER * longest);
+        let least = if self.gap > 0.0 {
+            stuck_after
+        } else {
+            millis(progress.stuck_unknown)
+        };
+        let usual = (progress.stuck_gaps * self.gap).max(progress.longer * longest);
         if still >= least && real(still) >= usual * 1000.0 {
-            self.is_stuck = true;
+            self.is_stuck = progress.enabled;
         }
     }
 
     /// Since when its delay has been about the same while it is read, and how long that is.
-    pub(in crate::scaling) fn note_level(&mut self, at: i64) {
-        let delay = self.series.delay(at);
-        let moves = self.owner.is_some() && real(at - self.moved) <= 2000.0 * self.gap.max(LOOK);
-        if delay < LEVEL_FROM || !moves || self.commits_rarely() {
+    pub(in crate::scaling) fn note_level(&mut self, at: i64, tuning: &Tuning) {
+        let (from, level) = (&tuning.delayed.from, &tuning.delayed.level);
+        let (from, level) = (in_seconds(*from), in_seconds(*level));
+        let delay = self.series.delay(at, tuning);
+        let moves = self.owner.is_some() && !self.is_late(at, tuning);
+        if !tuning.delayed.enabled || delay < from || !moves || self.commits_rarely(tuning) {
             self.level = None;
             self.wait = 0.0;
             return;
         }
         self.level = Some(match self.level {
-            Some((least, most, since)) if most.max(delay) - least.min(delay) <= LEVEL => {
+            Some((least, most, since)) if most.max(delay) - least.min(delay) <= level => {
                 (least.min(delay), most.max(delay), since)
             }
             _ => (delay, delay, at),
         });
-        if delay > self.wait + LEVEL || delay < self.wait - LEVEL {
+        if delay > self.wait + level || delay < self.wait - level {
             self.wait = 0.0;
         }
     }
 
     /// Seconds for which its records have waited alike for a while.
-    pub(in crate::scaling) fn waits_alike(&self, at: i64) -> Option<f64> {
-        let level = self.level.filter(|(_, _, since)| at - since >= LEVEL_FOR);
+    pub(in crate::scaling) fn waits_alike(&self, at: i64, tuning: &Tuning) -> Option<f64> {
+        let least = millis(tuning.delayed.level_for);
+        let level = self.level.filter(|(_, _, since)| at - since >= least);
         level.map(|(least, _, _)| least)
     }
 
     /// Whether its records are read as they come.
-    pub(in crate::scaling) fn is_read_at_once(&self, at: i64) -> bool {
-        let comes = self.owner.is_some() && at - self.grew <= STUCK;
-        comes && !self.is_stuck && self.series.delay(at) < LEVEL_FROM
+    pub(in crate::scaling) fn is_read_at_once(&self, at: i64, tuning: &Tuning) -> bool {
+        let comes = self.owner.is_some() && at - self.grew <= millis(tuning.progress.stuck_after);
+        let from = in_seconds(tuning.delayed.from);
+        comes && !self.is_stuck && self.series.delay(at, tuning) < from
     }
 
     /// Records that wait and could be read: without those that wait on purpose.
-    pub(in crate::scaling) fn lag(&self) -> f64 {
-        let rate = self.series.rate(Of::Arrivals, 60_000).unwrap_or(0.0);
+    pub(in crate::scaling) fn lag(&self, tuning: &Tuning) -> f64 {
+        let window = millis(tuning.arrivals.steady);
+        let rate = self.series.rate(Of::Arrivals, window, tuning);
+        let rate = rate.unwrap_or(0.0);
         (self.series.lag() - self.wait * rate).max(0.0)
     }
 
     /// Consumption in records per second over about `window` milliseconds, and since when it was
     /// looked at: between moves of the commit, or plainly over the window where it has stopped
     /// moving.
-    pub(in crate::scaling) fn pace(&self, at: i64, window: i64) -> (f64, i64) {
-        let late = real(at - self.moved) > 2000.0 * self.gap.max(LOOK);
+    pub(in crate::scaling) fn pace(&self, at: i64, window: i64, tuning: &Tuning) -> (f64, i64) {
+        let late = self.is_late(at, tuning);
         let plain = || {
-            let rate = self.series.rate(Of::Consumption, window).unwrap_or(0.0);
+            let rate = self.series.rate(Of::Consumption, window, tuning);
+            let rate = rate.unwrap_or(0.0);
             (rate, at - window)
         };
         // One commit of many minutes is all of their work, and none of the last minute's.
         let between = || {
             let over = window.max(self.moved_after);
-            let rate = self.series.rate(Of::Consumption, over).unwrap_or(0.0);
+            let rate = self.series.rate(Of::Consumption, over, tuning);
+            let rate = rate.unwrap_or(0.0);
             (rate, at - over)
         };
-        match self.series.pace(window).filter(|_| !late) {
+        match self.series.pace(window, tuning).filter(|_| !late) {
             Some(pace) => pace,
-            None if !late && self.commits_rarely() => between(),
+            None if !late && self.commits_rarely(tuning) => between(),
             None => plain(),
         }
     }
 
     /// Whether a look in two sees no commit.
-    pub(in crate::scaling) fn commits_rarely(&self) -> bool {
-        self.gap > RARE
+    pub(in crate::scaling) fn commits_rarely(&self, tuning: &Tuning) -> bool {
+        self.gap > in_seconds(tuning.progress.rare)
+    }
+
+    /// Whether its commit has not moved for longer than is usual.
+    pub(in crate::scaling) fn is_late(&self, at: i64, tuning: &Tuning) -> bool {
+        real(at - self.moved) > 1000.0 * self.late(tuning)
+    }
+
+    /// Seconds without a commit that are more than usual.
+    fn late(&self, tuning: &Tuning) -> f64 {
+        tuning.progress.late_gaps * self.gap.max(in_seconds(tuning.polls.interval))
     }
 
     /// Counts for the demand, and not for the useful counts alone.

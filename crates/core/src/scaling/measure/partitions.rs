@@ -5,24 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Rebalance, Topic};
-use crate::scaling::input::policy::{OffsetReset, Policy};
-use crate::scaling::measure::offsets::UNREADABLE_AT_MOST;
-use crate::scaling::measure::partition::{Moved, NEW, STUCK, State};
-use crate::scaling::number::real;
-
-/// Who loses a partition commits what it had in hand: for so many milliseconds after an action a
-/// commit does not show that records are read again.
-const HANDS_OVER: i64 = 60_000;
-/// A partition that another consumer has got is waited for so many milliseconds, and for no more
-/// than so many partitions.
-const HANDED_FOR: i64 = 900_000;
-const HANDED_MOST: usize = 512;
-
-/// Partitions of a topic wait alike if their delays differ by no more than so many seconds.
-const ALIKE: f64 = 40.0;
-
-/// For so many milliseconds it is remembered how unevenly partitions were handed out.
-const UNEVEN_FOR: i64 = 3_600_000;
+use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
+use crate::scaling::measure::notice::Notice;
+use crate::scaling::measure::partition::{Moved, State};
+use crate::scaling::number::{in_seconds, millis, real};
+use crate::scaling::tuning::Tuning;
 
 /// Partitions and members.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +47,17 @@ pub(in crate::scaling) struct Partitions {
     /// Some partition has just been found to wait on purpose: what its consumer did until now was
     /// no measure.
     pub(in crate::scaling) found_waits: bool,
+}
+
+/// How a look differs from the one before it.
+#[derive(Debug, Default)]
+pub(in crate::scaling) struct Changes {
+    /// Offsets went back, or partitions or topics changed: what came before is another series.
+    pub(in crate::scaling) is_other: bool,
+    /// Some offset has moved on.
+    pub(in crate::scaling) has_moved: bool,
+    /// Topics that have more partitions.
+    pub(in crate::scaling) added: Vec<Notice>,
 }
 
 /// A member and since when it has had the partitions that it has.
@@ -123,15 +121,13 @@ impl Found {
 }
 
 impl Partitions {
-    /// Takes in a look, once. `keep`: milliseconds for which offsets are kept.
-    /// `longest`: the longest standstill, in seconds, that is known to have been work.
+    /// Takes in a look, once. `longest`: the longest standstill, in seconds, that is known to have been work.
     pub(in crate::scaling) fn take(
         &mut self,
         look: &Look,
         policy: &Policy,
-        keep: i64,
         longest: f64,
-    ) {
+    ) -> Changes {
         let at = look.at.as_millisecond();
         let is_first = self.began.is_none();
         self.began.get_or_insert(at);
@@ -142,18 +138,49 @@ impl Partitions {
                 .iter()
                 .any(|t| t.is_counted() && t.name == *name)
         };
+        let known = |topics: &BTreeMap<_, Vec<State>>| {
+            let known = topics.values().filter(|states| !states.is_empty());
+            known.count()
+        };
+        let before = known(&self.topics);
         self.topics.retain(|name, _| counts(name));
+        let mut changes = Changes {
+            is_other: known(&self.topics) != before,
+            ..Changes::default()
+        };
         let counted = look.topics.iter().filter(|t| t.is_counted());
         let begins = counted.clone().any(|t| !self.topics.contains_key(&t.name));
         let earlier = earlier(look);
         let mut passed = Vec::new();
         for topic in counted {
-            passed.extend(self.take_topic(topic, &earlier, policy, keep, is_first));
+            if before > 0 {
+                self.compare(topic, &mut changes);
+            }
+            passed.extend(self.take_topic(topic, &earlier, policy, is_first, &mut changes));
         }
         self.take_members(look, at, begins);
         self.note_states(at, policy, longest);
-        self.note_waits(at);
-        self.note_passed(at, &passed);
+        self.note_waits(at, &policy.tuning);
+        self.note_passed(at, &passed, &policy.tuning);
+        changes
+    }
+
+    /// Whether a topic has other partitions than before.
+    fn compare(&self, topic: &Topic, changes: &mut Changes) {
+        let Some(now) = topic.partitions.as_ref().map(Vec::len) else {
+            return;
+        };
+        let before = self.topics.get(&topic.name).map_or(0, Vec::len);
+        changes.is_other |= now != before;
+        if let (Ok(from), Ok(to)) = (i32::try_from(before), i32::try_from(now))
+            && (1..to).contains(&from)
+        {
+            changes.added.push(Notice::PartitionsAdded {
+                topic: Arc::clone(&topic.name),
+                from,
+                to,
+            });
+        }
     }
 
     /// Since when the group has been stable, or has not been.
@@ -176,11 +203,14 @@ impl Partitions {
         topic: &Topic,
         earlier: &Earlier<'_>,
         policy: &Policy,
-        keep: i64,
         is_first: bool,
+        changes: &mut Changes,
     ) -> Vec<Moved> {
-        let at = self.looked;
-        let hands_over = self.acted.is_some_and(|acted| at - acted <= HANDS_OVER);
+        let (at, tuning) = (self.looked, &*policy.tuning);
+        let keep = kept_for(policy);
+        let hands_over = self
+            .acted
+            .is_some_and(|acted| at - acted <= millis(tuning.handover.commits_for));
         let stable_since = self.stable_since.filter(|_| !hands_over);
         let was_unknown = self.topics.get(&topic.name).is_some_and(Vec::is_empty);
         let states = self.topics.entry(Arc::clone(&topic.name)).or_default();
@@ -196,6 +226,9 @@ impl Partitions {
         });
         let mut passed = Vec::new();
         for (index, (state, partition)) in (0u32..).zip(states.iter_mut().zip(partitions)) {
+            let read = state.read(partition);
+            changes.is_other |= read.went_back;
+            changes.has_moved |= read.moved_on;
             let Some(found) = Found::of(partition, policy) else {
                 continue;
             };
@@ -203,45 +236,50 @@ impl Partitions {
             if found.position.is_some_and(unread) || state.series.committed().is_some_and(unread) {
                 state.expired = Some(at);
             }
-            passed.extend(state.note(at, found.end, found.committed, keep, stable_since));
+            passed.extend(state.note(at, found.end, found.committed, keep, stable_since, tuning));
             let earlier = earlier.get(&(&*topic.name, index)).into_iter().flatten();
-            state.series.set_earlier(earlier.copied());
+            state.series.set_earlier(earlier.copied(), tuning);
         }
         passed
     }
 
     /// What owner, progress and end of each partition say of it, now that the owners are known.
     fn note_states(&mut self, at: i64, policy: &Policy, longest: f64) {
+        let tuning = &*policy.tuning;
+        let (new_for, silent_after) = (&tuning.progress.new_for, &tuning.progress.stuck_after);
+        let (new_for, silent_after) = (millis(*new_for), millis(*silent_after));
+        let unreadable = tuning.offsets.unreadable_most();
         let is_stable = self.stable_since.is_some();
         for state in self.topics.values_mut().flatten() {
-            state.note_owner(at, is_stable && !self.members.is_empty());
+            state.note_owner(at, is_stable && !self.members.is_empty(), tuning);
             if is_stable
-                && (state.owner.is_some() || state.born.is_some_and(|born| at - born >= NEW))
+                && (state.owner.is_some() || state.born.is_some_and(|born| at - born >= new_for))
             {
                 state.born = None;
             }
-            state.note_progress(at, self.stable_since, longest);
+            state.note_progress(at, self.stable_since, longest, tuning);
             state.is_silent = policy.may_hold_markers
-                && at - state.grew >= STUCK
-                && state.series.lag() <= real(UNREADABLE_AT_MOST);
-            state.note_level(at);
+                && at - state.grew >= silent_after
+                && state.series.lag() <= real(unreadable);
+            state.note_level(at, tuning);
         }
     }
 
     /// Which topics wait on purpose: all that is unread of one, in half of its partitions or more,
     /// has waited alike for a while, and another one is read as it comes. Consumers that just carry
     /// their load keep a backlog of the same age too: not of a whole topic alone.
-    fn note_waits(&mut self, at: i64) {
-        let is_read = |states: &Vec<State>| states.iter().any(|state| state.is_read_at_once(at));
+    fn note_waits(&mut self, at: i64, tuning: &Tuning) {
+        let read_at_once = |state: &State| state.is_read_at_once(at, tuning);
+        let is_read = |states: &Vec<State>| states.iter().any(read_at_once);
         let read: Vec<bool> = self.topics.values().map(is_read).collect();
         let read_topics = read.iter().filter(|is_read| **is_read).count();
         for (states, is_read) in self.topics.values_mut().zip(read) {
             let others = read_topics - usize::from(is_read);
-            if others == 0 || !wait_alike(states, at) {
+            if others == 0 || !wait_alike(states, at, tuning) {
                 continue;
             }
             for state in states {
-                if let Some(waits) = state.waits_alike(at) {
+                if let Some(waits) = state.waits_alike(at, tuning) {
                     self.found_waits |= state.wait <= 0.0;
                     state.wait = waits;
                 }
@@ -250,12 +288,14 @@ impl Partitions {
     }
 
     /// What the commits that moved say of hand-overs and of standstills.
-    fn note_passed(&mut self, at: i64, passed: &[Moved]) {
+    fn note_passed(&mut self, at: i64, passed: &[Moved], tuning: &Tuning) {
+        let handover = &tuning.handover;
+        let waited_for = millis(handover.waited_for);
         for moved in passed {
             self.last_move = Some(at);
             self.longest = self.longest.max(moved.worked);
             if let Some(pause) = moved.pause
-                && self.pauses.len() < HANDED_MOST
+                && self.pauses.len() < handover.partitions_most
             {
                 self.pauses.push(pause);
             }
@@ -265,10 +305,10 @@ impl Partitions {
             let Some(since) = state.handed else { continue };
             if state.series.lag() <= 0.0 {
                 state.handed = None;
-            } else if at - since >= HANDED_FOR {
+            } else if at - since >= waited_for {
                 state.handed = None;
-                if self.pauses.len() < HANDED_MOST {
-                    self.pauses.push(real(HANDED_FOR) / 1000.0);
+                if self.pauses.len() < handover.partitions_most {
+                    self.pauses.push(real(waited_for) / 1000.0);
                 }
             } else {
                 is_open = true;
@@ -276,7 +316,7 @@ impl Partitions {
         }
         if !is_open && !self.pauses.is_empty() {
             self.pauses.sort_by(f64::total_cmp);
-            let place = self.pauses.len() * 9 / 10;
+            let place = self.pauses.len() * handover.percent / 100;
             self.pause = self.pauses.get(place.min(self.pauses.len() - 1)).copied();
             self.pauses.clear();
         }
@@ -288,9 +328,9 @@ impl Partitions {
     }
 
     /// Whether the consumers of some partition commit less than once between two looks.
-    pub(in crate::scaling) fn commits_rarely(&self) -> bool {
+    pub(in crate::scaling) fn commits_rarely(&self, tuning: &Tuning) -> bool {
         let mut states = self.topics.values().flatten();
-        states.any(|state| state.owner.is_some() && state.commits_rarely())
+        states.any(|state| state.owner.is_some() && state.commits_rarely(tuning))
     }
 
     /// Whether something waits in a partition that has an owner.
@@ -374,8 +414,8 @@ impl Partitions {
 
     /// Remembers that partitions were handed out so unevenly that a size did not do which would
     /// have done otherwise.
-    pub(in crate::scaling) fn note_uneven(&mut self, times: f64, at: i64) {
-        self.uneven = Some((times, at + UNEVEN_FOR));
+    pub(in crate::scaling) fn note_uneven(&mut self, times: f64, at: i64, tuning: &Tuning) {
+        self.uneven = Some((times, at + millis(tuning.skew.remembered_for)));
     }
 
     /// What is remembered of that: 1 for nothing.
@@ -420,12 +460,22 @@ impl Partitions {
     }
 }
 
+/// Milliseconds for which offsets are kept.
+fn kept_for(policy: &Policy) -> i64 {
+    let twice = match policy.objective {
+        Objective::MaxDelay(delay) => delay.as_secs().saturating_mul(2000),
+        Objective::LagPerReplica(_) => 0,
+    };
+    let kept = &policy.tuning.series;
+    millis(kept.kept_least).max(twice) + millis(kept.kept_besides)
+}
+
 /// Whether at least half of these partitions have something unread, and all of that has waited
 /// alike for a while.
-fn wait_alike(states: &[State], at: i64) -> bool {
+fn wait_alike(states: &[State], at: i64, tuning: &Tuning) -> bool {
     let read = states.iter().filter(|s| s.owner.is_some() && !s.is_stuck);
     let unread = read.clone().filter(|state| state.series.lag() > 0.0);
-    let waits: Option<Vec<f64>> = unread.map(|state| state.waits_alike(at)).collect();
+    let waits: Option<Vec<f64>> = unread.map(|state| state.waits_alike(at, tuning)).collect();
     let Some(waits) = waits.filter(|waits| !waits.is_empty() && 2 * waits.len() >= read.count())
     else {
         return false;
@@ -435,7 +485,7 @@ fn wait_alike(states: &[State], at: i64) -> bool {
         .fold((f64::MAX, 0.0_f64), |(least, most), wait| {
             (least.min(*wait), most.max(*wait))
         });
-    most - least <= ALIKE
+    most - least <= in_seconds(tuning.delayed.alike)
 }
 
 /// One step of a hash that is the same everywhere and always.

@@ -1,24 +1,13 @@
 //! Compares the replicas that are with those that we take for granted: whether our own action has
 //! landed, and whether somebody else has acted (ACT-1, ACT-7, ACT-8).
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::scaling::input::policy::{Pause, Policy};
 use crate::scaling::measure::notice::Notice;
-use crate::scaling::number::to_millis;
+use crate::scaling::number::{later, to_millis};
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::state::memory::{LastAction, Memory, VERSION};
-
-/// A watch may show the replicas from before our own write for so long.
-const WATCH_LAG: SignedDuration = SignedDuration::from_secs(10);
-/// A time in memory that lies further ahead is read as now (KNOW-24).
-const AHEAD: SignedDuration = SignedDuration::from_secs(60);
-/// So many changes by somebody else ...
-const CONTESTED: usize = 3;
-/// ... within this time ...
-const CONTESTED_WITHIN: SignedDuration = SignedDuration::from_secs(600);
-/// ... and we stand back for so long (ACT-7).
-const STAND_BACK: SignedDuration = SignedDuration::from_secs(1800);
 
 /// What the replicas of the target say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +28,7 @@ pub(in crate::scaling) fn adopt(
 ) -> (Sight, bool) {
     tidy(policy, memory, now);
     let before = memory.last.map(|l| (l.time, l.to));
-    let sight = compare(memory, replicas, now, policy.dry_run, notices);
+    let sight = compare(policy, memory, replicas, now, notices);
     note_pause(policy, memory, replicas, now);
     (sight, before != memory.last.map(|l| (l.time, l.to)))
 }
@@ -65,7 +54,7 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         // Whoever wrote it is gone: nobody knows whether it was done, so it counts.
         *memory = memory.unknown();
     }
-    let ahead = now.checked_add(AHEAD).unwrap_or(Timestamp::MAX);
+    let ahead = later(now, policy.tuning.pacing.clock_skew);
     let sane = |time: &mut Timestamp| {
         if *time > ahead {
             *time = now;
@@ -80,9 +69,9 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     if let Some(regret) = &mut memory.regret {
         sane(&mut regret.time);
     }
-    memory.learnt.tidy(now, &sane);
+    memory.learnt.tidy(now, &sane, &policy.tuning);
     memory.external.iter_mut().for_each(sane);
-    let longest = now.checked_add(STAND_BACK).unwrap_or(Timestamp::MAX);
+    let longest = later(now, policy.tuning.pacing.stand_back);
     memory.contested_until = memory
         .contested_until
         .map(|until| until.min(longest))
@@ -90,12 +79,13 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
 }
 
 fn compare(
+    policy: &Policy,
     memory: &mut Memory,
     replicas: i32,
     now: Timestamp,
-    dry_run: bool,
     notices: &mut Vec<Notice>,
 ) -> Sight {
+    let pacing = &policy.tuning.pacing;
     let Some(expected) = memory.expected else {
         memory.expected = Some(replicas);
         return Sight::AsExpected;
@@ -110,7 +100,7 @@ fn compare(
             memory.expected = Some(replicas);
             return Sight::AsExpected;
         } else if replicas == last.from {
-            if now.duration_since(last.time) < WATCH_LAG {
+            if now.duration_since(last.time) < pacing.watch_lag {
                 return Sight::NotLanded;
             }
             if !last.confirmed {
@@ -138,13 +128,13 @@ fn compare(
         });
         memory
             .external
-            .retain(|at| now.duration_since(*at) < CONTESTED_WITHIN);
-        if dry_run {
+            .retain(|at| now.duration_since(*at) < pacing.contested_within);
+        if policy.dry_run {
             return Sight::AsExpected;
         }
         memory.external.push(now);
-        if memory.external.len() >= CONTESTED {
-            memory.contested_until = now.checked_add(STAND_BACK).ok();
+        if memory.external.len() >= pacing.contested {
+            memory.contested_until = now.checked_add(pacing.stand_back).ok();
             memory.external.clear();
         }
     }

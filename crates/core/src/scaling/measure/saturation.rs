@@ -3,17 +3,8 @@
 use crate::scaling::measure::partition::State;
 use crate::scaling::measure::partitions::Partitions;
 use crate::scaling::measure::series::Of;
-use crate::scaling::number::real;
-use crate::scaling::tuning::LOOK;
-
-/// So many seconds of work waiting at every look is a backlog.
-const BACKLOG: f64 = 12.0;
-/// After retention has passed a commit, nothing is learnt from its consumer for so many
-/// milliseconds.
-const EXPIRED: i64 = 120_000;
-/// So long after it was described a member is taken to own the same, in milliseconds: it is
-/// described every two minutes.
-const DESCRIBED: i64 = 150_000;
+use crate::scaling::number::{in_seconds, millis};
+use crate::scaling::tuning::Tuning;
 
 /// How busy the consumers are.
 #[derive(Debug, Clone, Default)]
@@ -33,10 +24,22 @@ pub(in crate::scaling) struct Busy {
 }
 
 impl Busy {
-    pub(in crate::scaling) fn of(partitions: &Partitions, is_measured: bool, now: i64) -> Self {
+    pub(in crate::scaling) fn of(
+        partitions: &Partitions,
+        is_measured: bool,
+        now: i64,
+        tuning: &Tuning,
+    ) -> Self {
+        let interval = millis(tuning.polls.interval);
+        let capacity = &tuning.capacity;
         // A first sample is wanted soon.
-        let looks = if is_measured { 4 } else { 2 };
-        let window = looks * 15_000;
+        let looks = if is_measured {
+            capacity.polls
+        } else {
+            capacity.first_polls
+        };
+        let window = i64::try_from(looks).unwrap_or(i64::MAX) * interval;
+        let minute = millis(tuning.arrivals.steady);
         let mut owned: Vec<Vec<&State>> = vec![Vec::new(); partitions.members.len()];
         for (_, state) in partitions.all().filter(|(_, state)| !state.is_stuck) {
             if let Some(parts) = state.owner.and_then(|owner| owned.get_mut(owner)) {
@@ -47,7 +50,11 @@ impl Busy {
             saturated: vec![None; owned.len()],
             ..Self::default()
         };
-        let described = partitions.described.is_some_and(|at| now - at <= DESCRIBED);
+        let (described_for, expired_for) = (&capacity.described_for, &capacity.expired_for);
+        let (described_for, expired_for) = (millis(*described_for), millis(*expired_for));
+        let described = partitions
+            .described
+            .is_some_and(|at| now - at <= described_for);
         for ((member, parts), saturated) in partitions
             .members
             .iter()
@@ -65,43 +72,41 @@ impl Busy {
                 continue;
             };
             // One that has just stopped moving may be getting stuck.
-            let stands = |state: &&State| {
-                let usual = real(now - state.moved) <= 2000.0 * state.gap.max(LOOK);
-                state.series.lag() > 0.0 && !usual
-            };
-            let expires = |state: &&State| state.expired.is_some_and(|at| now - at <= EXPIRED);
+            let stands = |state: &&State| state.series.lag() > 0.0 && state.is_late(now, tuning);
+            let expires = |state: &&State| state.expired.is_some_and(|at| now - at <= expired_for);
             let went_on = |state: &&State| state.resumed.is_some_and(|at| now - at < window);
             let shows_less = |state: &State| stands(&state) || expires(&state) || went_on(&state);
             if parts.iter().any(|state| shows_less(state)) {
                 continue;
             }
             let steady = now - member.since.max(stable_since);
-            let paces = || parts.iter().map(|state| state.pace(now, window));
+            let paces = || parts.iter().map(|state| state.pace(now, window, tuning));
             // Commits that are rare show the pace between them, over as long as that takes.
             let window = paces().map(|(_, from)| now - from).fold(window, i64::max);
-            let looks = window / 15_000;
-            let rarest = parts.iter().filter(|state| state.commits_rarely());
+            let looks = window / interval;
+            let rarest = parts.iter().filter(|state| state.commits_rarely(tuning));
             let rarest = rarest.map(|state| state.gap).fold(0.0, f64::max);
             busy.commits_rarely |= rarest > 0.0;
             let consumed: f64 = paces().map(|(rate, _)| rate).sum();
             let rates = parts
                 .iter()
-                .map(|state| state.series.rate(Of::Arrivals, 60_000));
+                .map(|state| state.series.rate(Of::Arrivals, minute, tuning));
             let arrivals: f64 = rates.map(|rate| rate.unwrap_or(0.0)).sum();
-            if steady >= 120_000 {
+            if steady >= millis(capacity.steady_for) {
                 busy.steady_best = busy.steady_best.max(consumed.min(arrivals));
             }
-            let waits: f64 = parts.iter().map(|state| state.lag()).sum();
-            let enough = ((BACKLOG + rarest) * arrivals.max(consumed)).max(1.0);
+            let waits: f64 = parts.iter().map(|state| state.lag(tuning)).sum();
+            let enough =
+                ((in_seconds(capacity.backlog) + rarest) * arrivals.max(consumed)).max(1.0);
             busy.backlogged += i32::from(waits >= enough);
             let backlogged = (0..=looks).all(|look| {
-                let then = now - look * 15_000;
-                let waits_on = |state: &&State| state.series.lag() - state.lag();
-                let lag_at = |s: &&State| Some(s.series.lag_at(then)? - waits_on(s));
+                let then = now - look * interval;
+                let waits_on = |state: &&State| state.series.lag() - state.lag(tuning);
+                let lag_at = |s: &&State| Some(s.series.lag_at(then, tuning)? - waits_on(s));
                 let lag: Option<f64> = parts.iter().map(lag_at).sum();
                 lag.is_some_and(|lag| lag >= enough)
             });
-            if steady >= window - 1_000 && backlogged && consumed > 0.0 {
+            if steady >= window - millis(tuning.series.slack) && backlogged && consumed > 0.0 {
                 *saturated = Some(consumed);
                 busy.count += 1;
             }

@@ -2,20 +2,10 @@
 //! dense for the last minute and thinned with age, so that the time of a past end offset stays
 //! known to within a tenth of its age.
 
-use crate::scaling::number::real;
+use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
+use crate::scaling::number::{in_seconds, millis, real};
+use crate::scaling::tuning::Tuning;
 
-/// Most points kept (KEEP-26): 24 bytes each.
-pub(in crate::scaling) const MOST: usize = 32;
-/// Points younger than this, in milliseconds, are all kept: rates and capacity are taken from them.
-const DENSE: i64 = 76_000;
-/// A rate over less than this, in milliseconds, says nothing.
-const LEAST: i64 = 14_000;
-/// Looks come a little early or late, in milliseconds.
-const SLACK: i64 = 1_000;
-/// No delay is told beyond this, in seconds: what is older is merely very late.
-const OLDEST: f64 = 172_800.0;
-/// Most points kept from before the first look.
-const MOST_EARLIER: usize = 10;
 /// Stands for a commit that does not exist.
 const ABSENT: i64 = -1;
 
@@ -27,10 +17,16 @@ struct Point {
     committed: i64,
 }
 
+impl Timed for Point {
+    fn at(&self) -> i64 {
+        self.at
+    }
+}
+
 /// Offsets of one partition over time, oldest first.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Series {
-    points: Vec<Point>,
+    points: ThinnedRing<Point>,
     /// Times in milliseconds and ends from before the first point, as somebody else saw them: for
     /// the delay alone.
     earlier: Vec<(i64, i64)>,
@@ -51,6 +47,7 @@ impl Series {
         end: i64,
         committed: Option<i64>,
         keep: i64,
+        tuning: &Tuning,
     ) {
         let before = self.points.last().copied();
         let point = Point {
@@ -61,28 +58,18 @@ impl Series {
         if before.is_some_and(|before| before.at >= at) {
             return;
         }
-        // Exactly: growing by itself it would hold twice as much.
-        self.points
-            .reserve_exact((MOST + 1).saturating_sub(self.points.len()));
-        self.points.push(point);
-        let expired = self
-            .points
-            .iter()
-            .skip(1)
-            .take_while(|point| point.at < at - keep)
-            .count();
-        if expired > 0 {
-            self.points.drain(..expired);
-        }
-        if self.points.len() > MOST {
-            self.thin(at);
-        }
+        let series = &tuning.series;
+        let limits = Limits {
+            most: series.points,
+            fine: millis(series.dense),
+            oldest: keep,
+        };
+        self.points.push(point, limits, |_, _, _| {});
     }
 
     #[cfg(test)]
     pub(in crate::scaling) fn bytes(&self) -> usize {
-        self.points.capacity() * size_of::<Point>()
-            + self.earlier.capacity() * size_of::<(i64, i64)>()
+        self.points.bytes() + self.earlier.capacity() * size_of::<(i64, i64)>()
     }
 
     pub(in crate::scaling) fn clear(&mut self) {
@@ -95,32 +82,14 @@ impl Series {
     pub(in crate::scaling) fn set_earlier(
         &mut self,
         ends: impl DoubleEndedIterator<Item = (i64, i64)>,
+        tuning: &Tuning,
     ) {
         let first = self.points.first().map_or((0, 0), |p| (p.at, p.end));
         let before = ends.filter(|(at, end)| *at < first.0 && *end <= first.1);
-        let mut latest: Vec<_> = before.rev().take(MOST_EARLIER).collect();
+        let mut latest: Vec<_> = before.rev().take(tuning.series.earlier_points).collect();
         latest.reverse();
         latest.shrink_to_fit();
         self.earlier = latest;
-    }
-
-    /// Takes away the point that is missed least: the one whose neighbours are closest for their
-    /// age.
-    fn thin(&mut self, now: i64) {
-        let crowding = |window: &[Point]| match window {
-            [before, point, after] if now - point.at > DENSE => {
-                Some(real(after.at - before.at) / real(now - point.at))
-            }
-            _ => None,
-        };
-        let least = self
-            .points
-            .windows(3)
-            .zip(1..)
-            .filter_map(|(window, index)| Some((crowding(window)?, index)))
-            .min_by(|a, b| a.0.total_cmp(&b.0));
-        // Looks so close together that the last minute alone is full: every other one will do.
-        self.points.remove(least.map_or(1, |(_, index)| index));
     }
 
     /// When the last point was added, in milliseconds.
@@ -147,20 +116,21 @@ impl Series {
     }
 
     /// Records not consumed at about `when`; `None`: not known so far back.
-    pub(in crate::scaling) fn lag_at(&self, when: i64) -> Option<f64> {
-        let point = self.points.iter().rev().find(|p| p.at <= when + SLACK)?;
+    pub(in crate::scaling) fn lag_at(&self, when: i64, tuning: &Tuning) -> Option<f64> {
+        let until = when + millis(tuning.series.slack);
+        let point = self.points.iter().rev().find(|p| p.at <= until)?;
         Some(point.lag())
     }
 
     /// Records per second over about the last `window` milliseconds. `None`: there is too little to
     /// say.
-    pub(in crate::scaling) fn rate(&self, of: Of, window: i64) -> Option<f64> {
+    pub(in crate::scaling) fn rate(&self, of: Of, window: i64, tuning: &Tuning) -> Option<f64> {
         let (last, before) = self.points.split_last()?;
-        let from = last.at - window + SLACK;
+        let from = last.at - window + millis(tuning.series.slack);
         let first = before.iter().rev().find(|p| p.at <= from);
         let first = first.or(before.first())?;
         let over = last.at - first.at;
-        if over < window.min(LEAST) {
+        if over < window.min(millis(tuning.series.rate_least)) {
             return None;
         }
         let value = |point: &Point| match of {
@@ -195,7 +165,7 @@ impl Series {
     /// Records per second between two moves of the commit, the last one and one about `window`
     /// milliseconds before it, and when the earlier one was seen: consumers that commit once a
     /// minute show no pace between two commits. `None`: it has not moved twice.
-    pub(in crate::scaling) fn pace(&self, window: i64) -> Option<(f64, i64)> {
+    pub(in crate::scaling) fn pace(&self, window: i64, tuning: &Tuning) -> Option<(f64, i64)> {
         let moves = || {
             let pairs = self.points.windows(2).rev();
             pairs.filter_map(|pair| match pair {
@@ -208,7 +178,7 @@ impl Series {
             })
         };
         let last = moves().next()?;
-        let from = last.at - window + SLACK;
+        let from = last.at - window + millis(tuning.series.slack);
         let first = moves().skip(1).find(|p| p.at <= from);
         let first = first.or(moves().skip(1).last())?;
         let over = real(last.at - first.at) / 1000.0;
@@ -221,7 +191,8 @@ impl Series {
     /// Between two looks the arrivals are taken for even; before all that is known they are taken
     /// for the mean rate since, and without arrivals since for no older than what is known: that
     /// much is certain.
-    pub(in crate::scaling) fn delay(&self, now: i64) -> f64 {
+    pub(in crate::scaling) fn delay(&self, now: i64, tuning: &Tuning) -> f64 {
+        let oldest = in_seconds(tuning.series.oldest);
         let Some(last) = self.points.last() else {
             return 0.0;
         };
@@ -255,11 +226,11 @@ impl Series {
             } else {
                 0.0
             };
-            return (seconds(now - first.0) + older).min(OLDEST);
+            return (seconds(now - first.0) + older).min(oldest);
         };
         let share = real(committed - before.1) / real((after.1 - before.1).max(1));
         let arrived = seconds(before.0) + seconds(after.0 - before.0) * share;
-        (seconds(now) - arrived).clamp(0.0, OLDEST)
+        (seconds(now) - arrived).clamp(0.0, oldest)
     }
 }
 
@@ -279,11 +250,12 @@ mod tests {
     use super::*;
 
     const KEEP: i64 = 660_000;
+    const TUNING: &Tuning = &Tuning::DEFAULT;
 
     fn series(points: &[(i64, i64, i64)]) -> Series {
         let mut series = Series::default();
         for (at, end, committed) in points {
-            series.push(at * 1000, *end, Some(*committed), KEEP);
+            series.push(at * 1000, *end, Some(*committed), KEEP, TUNING);
         }
         series
     }
@@ -292,45 +264,48 @@ mod tests {
     fn the_delay_is_the_age_of_the_oldest_record_that_is_not_consumed() {
         let series = series(&[(0, 0, 0), (15, 1500, 0), (30, 3000, 0), (45, 4500, 2000)]);
         // Record 2000 arrived at 20 s.
-        assert!((series.delay(45_000) - 25.0).abs() < 1e-9);
-        assert!((series.delay(50_000) - 30.0).abs() < 1e-9);
+        assert!((series.delay(45_000, TUNING) - 25.0).abs() < 1e-9);
+        assert!((series.delay(50_000, TUNING) - 30.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_is_older_than_the_history_is_as_old_as_its_arrivals_say() {
         let series = series(&[(0, 1000, 0), (15, 2500, 0)]);
         // 100 records a second, 1000 of them before the first look.
-        assert!((series.delay(15_000) - 25.0).abs() < 1e-9);
+        assert!((series.delay(15_000, TUNING) - 25.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_is_older_than_the_history_is_as_old_as_the_broker_says() {
         // 40 records had come 600 s before the first look, 900 by 60 s before it, and none since.
         let mut series = series(&[(1000, 900, 470), (1015, 900, 470)]);
-        series.set_earlier([(400_000, 40), (940_000, 900)].into_iter());
+        series.set_earlier([(400_000, 40), (940_000, 900)].into_iter(), TUNING);
         // Half of what came between 400 s and 940 s has been read.
-        assert!((series.delay(1_015_000) - 345.0).abs() < 1e-9);
+        assert!((series.delay(1_015_000, TUNING) - 345.0).abs() < 1e-9);
         // One look suffices.
         let mut one = super::Series::default();
-        one.push(1_000_000, 900, Some(40), KEEP);
-        one.set_earlier([(400_000, 40), (940_000, 900)].into_iter());
-        assert!((one.delay(1_000_000) - 600.0).abs() < 1e-9);
+        one.push(1_000_000, 900, Some(40), KEEP, TUNING);
+        one.set_earlier([(400_000, 40), (940_000, 900)].into_iter(), TUNING);
+        assert!((one.delay(1_000_000, TUNING) - 600.0).abs() < 1e-9);
         // Older than all that is known: extrapolated over all of it.
         let mut old = super::Series::default();
-        old.push(1_000_000, 1_240, Some(0), KEEP);
-        old.set_earlier([(400_000, 40)].into_iter());
-        assert!((old.delay(1_000_000) - 620.0).abs() < 1e-9);
+        old.push(1_000_000, 1_240, Some(0), KEEP, TUNING);
+        old.set_earlier([(400_000, 40)].into_iter(), TUNING);
+        assert!((old.delay(1_000_000, TUNING) - 620.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_the_broker_says_is_for_the_time_before_the_first_look_alone() {
         let mut series = series(&[(1000, 900, 850), (1015, 1900, 950)]);
-        series.set_earlier([(0, 10), (999_000, 2_000), (1_001_000, 890)].into_iter());
+        series.set_earlier(
+            [(0, 10), (999_000, 2_000), (1_001_000, 890)].into_iter(),
+            TUNING,
+        );
         assert_eq!(series.earlier, [(0, 10)]);
         // In the history: nothing else counts.
-        assert!((series.delay(1_015_000) - 14.25).abs() < 1e-9);
+        assert!((series.delay(1_015_000, TUNING) - 14.25).abs() < 1e-9);
         assert!(
-            series.rate(Of::Arrivals, 60_000).unwrap() > 60.0,
+            series.rate(Of::Arrivals, 60_000, TUNING).unwrap() > 60.0,
             "it says nothing of rates"
         );
         series.clear();
@@ -339,20 +314,20 @@ mod tests {
 
     #[test]
     fn a_single_look_and_a_group_without_commits_tell_no_delay() {
-        assert!(series(&[(0, 1000, 0)]).delay(0).abs() < 1e-9);
+        assert!(series(&[(0, 1000, 0)]).delay(0, TUNING).abs() < 1e-9);
         let mut none = Series::default();
-        none.push(0, 10, None, KEEP);
-        none.push(15_000, 20, None, KEEP);
-        assert!(none.delay(15_000).abs() < 1e-9);
-        assert_eq!(none.rate(Of::Consumption, 15_000), None);
+        none.push(0, 10, None, KEEP, TUNING);
+        none.push(15_000, 20, None, KEEP, TUNING);
+        assert!(none.delay(15_000, TUNING).abs() < 1e-9);
+        assert_eq!(none.rate(Of::Consumption, 15_000, TUNING), None);
     }
 
     #[test]
     fn rates_are_taken_over_their_window() {
         let series = series(&[(0, 0, 0), (15, 1500, 100), (30, 3000, 200), (45, 9000, 300)]);
-        assert_eq!(series.rate(Of::Arrivals, 15_000), Some(400.0));
-        assert_eq!(series.rate(Of::Arrivals, 60_000), Some(200.0));
-        assert_eq!(series.lag_at(30_000), Some(2800.0));
+        assert_eq!(series.rate(Of::Arrivals, 15_000, TUNING), Some(400.0));
+        assert_eq!(series.rate(Of::Arrivals, 60_000, TUNING), Some(200.0));
+        assert_eq!(series.lag_at(30_000, TUNING), Some(2800.0));
     }
 
     proptest! {
@@ -368,8 +343,8 @@ mod tests {
                 let at = look * 15_000;
                 all.push((at, end));
                 let back = usize::try_from((look - behind).max(0)).unwrap();
-                series.push(at, end, Some(all[back].1), KEEP);
-                prop_assert!(series.points.len() <= MOST);
+                series.push(at, end, Some(all[back].1), KEEP, TUNING);
+                prop_assert!(series.points.len() <= TUNING.series.points);
             }
             let now = all.last().unwrap().0;
             let committed = series.committed().unwrap();
@@ -377,7 +352,7 @@ mod tests {
                 // The last look at which the end was no more than the commit.
                 let passed = all.iter().rposition(|(_, e)| *e <= committed).unwrap();
                 let truth = real(now - all[passed].0) / 1000.0;
-                let told = series.delay(now);
+                let told = series.delay(now, TUNING);
                 prop_assert!((told - truth).abs() <= truth / 6.0 + 15.0, "told {told}, is {truth}");
             }
         }

@@ -2,17 +2,7 @@
 //! that is chosen by it is found too small before its pods have started.
 
 use crate::scaling::measure::series::Series;
-
-/// Looks that are compared, the last one among them: those of the last minute.
-const LOOKS: usize = 5;
-/// The load has risen if each look since shows more than so many times the most that one showed
-/// before ...
-const RISEN: f64 = 2.0;
-/// ... by so many standard deviations of what is counted: few records vary by chance.
-const CHANCE: f64 = 3.0;
-/// The first look has seen only a part of it: what it shows more than was expected is taken so many
-/// times.
-const FIRST_LOOK: f64 = 1.5;
+use crate::scaling::tuning::Tuning;
 
 /// A load that has risen within the last minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +13,16 @@ pub(in crate::scaling) struct Surge {
 
 /// What the looks of the last minute say of all partitions together. `None`: the load has not
 /// risen, or there are too few to say.
-pub(in crate::scaling) fn of<'a>(series: impl Iterator<Item = &'a Series>) -> Option<Surge> {
+pub(in crate::scaling) fn of<'a>(
+    series: impl Iterator<Item = &'a Series>,
+    tuning: &Tuning,
+) -> Option<Surge> {
+    let tuning = &tuning.surge;
+    if !tuning.enabled {
+        return None;
+    }
     // Records and seconds from look to look, the last one first.
-    let mut looks = [(0.0_f64, 0.0_f64); LOOKS];
+    let mut looks = vec![(0.0_f64, 0.0_f64); tuning.polls];
     for series in series {
         for (look, (records, seconds)) in looks.iter_mut().zip(series.arrived()) {
             look.0 += records;
@@ -40,8 +37,8 @@ pub(in crate::scaling) fn of<'a>(series: impl Iterator<Item = &'a Series>) -> Op
         let most = before.iter().map(|(records, seconds)| records / seconds);
         let most = most.fold(0.0, f64::max);
         let is_more = |(records, seconds): &(f64, f64)| {
-            let usual = RISEN * most * seconds;
-            *records > usual + CHANCE * usual.max(1.0).sqrt()
+            let usual = tuning.risen * most * seconds;
+            *records > usual + tuning.chance * usual.max(1.0).sqrt()
         };
         after.iter().all(is_more).then_some(Surge { looks: since })
     })
@@ -50,14 +47,19 @@ pub(in crate::scaling) fn of<'a>(series: impl Iterator<Item = &'a Series>) -> Op
 impl Surge {
     /// Arrivals at a partition, in records per second, where `expected` is the mean of the last
     /// minute.
-    pub(in crate::scaling) fn arrivals(self, series: &Series, expected: f64) -> f64 {
+    pub(in crate::scaling) fn arrivals(
+        self,
+        series: &Series,
+        expected: f64,
+        tuning: &Tuning,
+    ) -> f64 {
         let Some(since) = series.rate_of_looks(self.looks) else {
             return expected;
         };
         if self.looks > 1 {
             return since;
         }
-        (expected + FIRST_LOOK * (since - expected)).max(0.0)
+        (expected + tuning.surge.first_poll * (since - expected)).max(0.0)
     }
 }
 
@@ -67,15 +69,17 @@ mod tests {
 
     use super::*;
 
+    const TUNING: &Tuning = &Tuning::DEFAULT;
+
     /// Looks each 15 s with so many records between them.
     fn series(arrived: &[i64]) -> Series {
         let (mut at, mut end) = (0, 0);
         let mut series = Series::default();
-        series.push(at, end, Some(0), 660_000);
+        series.push(at, end, Some(0), 660_000, TUNING);
         for records in arrived {
             at += 15_000;
             end += records;
-            series.push(at, end, Some(0), 660_000);
+            series.push(at, end, Some(0), 660_000, TUNING);
         }
         series
     }
@@ -93,24 +97,24 @@ mod tests {
     #[case::too_few_looks(&[1500, 9000], None)]
     fn a_load_has_risen(#[case] arrived: &[i64], #[case] looks: Option<usize>) {
         let series = series(arrived);
-        let surge = of(std::iter::once(&series));
+        let surge = of(std::iter::once(&series), TUNING);
         assert_eq!(surge.map(|surge| surge.looks), looks);
     }
 
     #[test]
     fn partitions_are_summed_up() {
         let (steady, rising) = (series(&[9000; 4]), series(&[300, 300, 300, 3000]));
-        assert_eq!(of([&rising].into_iter()), Some(Surge { looks: 1 }));
-        assert_eq!(of([&steady, &rising].into_iter()), None);
+        assert_eq!(of([&rising].into_iter(), TUNING), Some(Surge { looks: 1 }));
+        assert_eq!(of([&steady, &rising].into_iter(), TUNING), None);
     }
 
     #[test]
     fn the_first_look_counts_for_more_than_it_shows() {
         let first = series(&[150, 150, 150, 1500]);
-        let surge = of(std::iter::once(&first)).unwrap();
-        assert!((surge.arrivals(&first, 40.0) - 130.0).abs() < 1e-9);
+        let surge = of(std::iter::once(&first), TUNING).unwrap();
+        assert!((surge.arrivals(&first, 40.0, TUNING) - 130.0).abs() < 1e-9);
         let second = series(&[150, 150, 1500, 1500]);
-        let surge = of(std::iter::once(&second)).unwrap();
-        assert!((surge.arrivals(&second, 40.0) - 100.0).abs() < 1e-9);
+        let surge = of(std::iter::once(&second), TUNING).unwrap();
+        assert!((surge.arrivals(&second, 40.0, TUNING) - 100.0).abs() < 1e-9);
     }
 }

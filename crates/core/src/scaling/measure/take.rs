@@ -7,17 +7,13 @@ use crate::scaling::input::policy::{Objective, Policy};
 use crate::scaling::measure::capacity;
 use crate::scaling::measure::demand::{self, Demand};
 use crate::scaling::measure::estimate::{Estimate, LiveLag};
-use crate::scaling::measure::history::{self, GAP, History, Knowledge, Taken};
+use crate::scaling::measure::history::{self, History, Knowledge, Taken};
 use crate::scaling::measure::lag::{self, Lag};
 use crate::scaling::measure::limits::{Bounds, Shape};
 use crate::scaling::measure::membership::Membership;
 use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::replica_changes::{self, Sight};
 use crate::scaling::state::memory::Memory;
-
-/// Offsets are kept for twice the objective and a minute, and for no less than eleven minutes.
-const KEPT_AT_LEAST: i64 = 600_000;
-const KEPT_BESIDES: i64 = 60_000;
 
 /// What was measured. Nothing in it changes while the decision is made.
 #[derive(Debug)]
@@ -48,9 +44,11 @@ pub(in crate::scaling) fn take(
     let now = observation.now;
     let target = observation.target;
     let (sight, mut notices) = compare_replicas(policy, memory, history, observation);
-    let taken = history.take(policy, memory, observation);
-    notices.extend(taken.notices.iter().cloned());
     let look = observation.look.as_ref().ok();
+    let lag = look.map(|look| lag::of_look(look, policy.offset_reset));
+    let lag = lag.unwrap_or_default();
+    let taken = history.take(policy, memory, observation, &lag);
+    notices.extend(taken.notices.iter().cloned());
 
     memory.assignor = look.and_then(|l| l.group.assignor).or(memory.assignor);
     let shape = look
@@ -79,25 +77,20 @@ pub(in crate::scaling) fn take(
         demand::of(policy, memory, bounds, replicas, live.total, ends, look)
     });
     if let Some(look) = look.filter(|_| taken.is_new && taken.is_whole) {
-        take_whole(
-            policy,
-            memory,
-            history,
-            look,
-            demand,
-            shape.as_ref(),
-            target.replicas,
-        );
+        if target.replicas == 0 && memory.slept_at.is_none() {
+            // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes
+            // of the commits.
+            memory.slept_at = demand::read_so_far(history, look, &lag, policy.offset_reset);
+        }
+        take_whole(policy, history, look, demand, shape.as_ref());
     }
     Measurements {
         sight,
         shape,
         bounds,
-        knowledge: history.knowledge(now),
+        knowledge: history.knowledge(now, &policy.tuning),
         is_whole: taken.is_whole,
-        lag: look
-            .map(|l| lag::of_look(l, policy.offset_reset))
-            .unwrap_or_default(),
+        lag,
         live,
         demand,
         estimate,
@@ -135,20 +128,13 @@ fn compare_replicas(
 /// Takes in what a look says of which everything was read.
 fn take_whole(
     policy: &Policy,
-    memory: &mut Memory,
     history: &mut History,
     look: &Look,
     demand: Option<Demand>,
     shape: Option<&Shape>,
-    replicas: i32,
 ) {
     if let Some(demand) = demand {
-        history.evidence.push(look.at, demand.asked);
-    }
-    if replicas == 0 && memory.slept_at.is_none() {
-        // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes of
-        // the commits.
-        memory.slept_at = demand::read_so_far(history, look, policy.offset_reset);
+        history.evidence.push(look.at, demand.asked, &policy.tuning);
     }
     if assignments_are_shown(look) {
         history.note_certain_limit(shape.map(Shape::certain_limit));
@@ -173,39 +159,34 @@ fn estimate(
         memory.learnt.doubt();
     }
     let look = observation.look.as_ref().ok()?;
+    let tuning = &*policy.tuning;
     let law = &mut history.law;
     if taken.is_other {
         law.what_if.clear();
     }
     if taken.is_new {
-        let twice = match policy.objective {
-            Objective::MaxDelay(delay) => delay.as_secs().saturating_mul(2000),
-            Objective::LagPerReplica(_) => 0,
-        };
-        let keep = KEPT_AT_LEAST.max(twice) + KEPT_BESIDES;
-        let longest = memory.learnt.longest(look.at);
-        law.partitions.take(look, policy, keep, longest);
         if let Some(pause) = law.partitions.pause.take() {
-            memory.learnt.note_pause(pause, look.at);
+            memory.learnt.note_pause(pause, look.at, tuning);
         }
         if std::mem::take(&mut law.partitions.found_waits) {
             memory.learnt.capacity = None;
         }
         let worked = std::mem::take(&mut law.partitions.longest);
-        memory.learnt.note_longest(worked, look.at);
+        memory.learnt.note_longest(worked, look.at, tuning);
     }
     let now = look.at;
     let estimate = Estimate::new(
         &law.partitions,
         &memory.learnt,
         memory.assignor,
-        (policy.threads, history.membership.foreign()),
+        (policy, history.membership.foreign()),
         now,
     )?;
     if taken.is_new {
-        capacity::learn(&mut memory.learnt, &mut law.next_sample, &estimate, now);
-        let gap = i64::try_from(GAP.as_millis()).unwrap_or(i64::MAX);
-        estimate.note_loads(&mut law.what_if, bounds?.sizes(), taken.is_whole, now, gap);
+        let (learnt, next_sample) = (&mut memory.learnt, &mut law.next_sample);
+        capacity::learn(learnt, next_sample, &estimate, now, tuning);
+        let sizes = bounds?.sizes();
+        estimate.note_loads(&mut law.what_if, sizes, taken.is_whole, now, tuning);
     }
     Some(estimate)
 }

@@ -4,40 +4,29 @@
 
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::placement::Spread;
-use crate::scaling::plan::delay_target::{DRAIN, HORIZON, LINE, Need};
-use crate::scaling::state::learnt::Learnt;
-use crate::scaling::tuning::LOOK;
-
-/// What a second counts in which records wait for longer than was promised, in replica-seconds: as
-/// much as a replica for a minute, the price by which the catalogue of scenarios is judged.
-const LATE: f64 = 60.0;
-/// A size that was taken for a backlog is kept for no less than so many seconds: until evidence for
-/// a smaller one is there.
-const KEPT: f64 = 300.0;
-/// A backlog counts as one from this share of the objective on ...
-const BUILDS: f64 = 0.1;
-/// ... and from so many seconds on.
-const BUILDS_LEAST: f64 = 10.0;
-
-/// What is behind is all that there is to do if no more than this share of what is read comes.
-const REST: f64 = 0.1;
-/// Work so many times as much is hardly more.
-const HARDLY_MORE: f64 = 1.1;
-/// A backlog that takes so many seconds is never done.
-const NEVER: f64 = 86_400.0;
+use crate::scaling::plan::delay_target::{Grounds, Need};
+use crate::scaling::tuning::Tuning;
 
 /// What a group needs under the time objective, with what is late weighed against what more
 /// replicas cost.
-pub(in crate::scaling) fn sooner(
-    mut need: Need,
-    estimate: &Estimate,
-    learnt: &Learnt,
-    sizes: &[i32],
-    replicas: i32,
-    objective: f64,
-) -> Need {
+pub(in crate::scaling) fn sooner(mut need: Need, grounds: &Grounds<'_>) -> Need {
+    let Grounds {
+        estimate,
+        learnt,
+        sizes,
+        replicas,
+        objective,
+        tuning,
+        ..
+    } = *grounds;
+    let backlog = &tuning.backlog;
+    if !backlog.enabled {
+        return need;
+    }
+    let builds_least = backlog.builds_least.as_secs_f64();
     // Where next to nothing comes, consumers that are behind do what they can.
-    let is_rest = estimate.arrivals() <= REST * estimate.consumed && need.delay > BUILDS_LEAST;
+    let is_rest =
+        estimate.arrivals() <= backlog.rest * estimate.consumed && need.delay > builds_least;
     let measured = learnt.capacity().filter(|_| learnt.is_measured());
     let Some(capacity) = measured.or(need.capacity.filter(|_| is_rest)) else {
         return need;
@@ -45,7 +34,7 @@ pub(in crate::scaling) fn sooner(
     if estimate.is_outage || !estimate.is_known {
         return need;
     }
-    let drain = Drain::new(estimate, capacity);
+    let drain = Drain::new(estimate, capacity, tuning);
     if need.predicted > objective {
         let least = need.size.max(replicas);
         let cost = |size: i32| {
@@ -56,7 +45,8 @@ pub(in crate::scaling) fn sooner(
             } else {
                 drains * (1.0 - objective / need.predicted).max(0.0)
             };
-            f64::from(size) * (starts + drains).max(KEPT) + LATE * late
+            let kept = (starts + drains).max(backlog.kept.as_secs_f64());
+            f64::from(size) * kept + backlog.late.0 * late
         };
         let larger = sizes.iter().copied().filter(|size| *size > least);
         let best = std::iter::once(least)
@@ -70,7 +60,7 @@ pub(in crate::scaling) fn sooner(
     }
     if !need.is_up
         && need.size > replicas
-        && need.delay > BUILDS_LEAST.max(BUILDS * objective)
+        && need.delay > builds_least.max(backlog.builds * objective)
         && drain.is_tight(sizes, replicas, objective)
     {
         need.is_up = true;
@@ -87,19 +77,24 @@ pub(in crate::scaling) fn enough_for_backlog(
     sizes: &[i32],
     replicas: i32,
     most: i32,
+    tuning: &Tuning,
 ) -> i32 {
     // Where most partitions do not move, nobody can say whose backlog is whose.
     if estimate.is_outage {
         return most;
     }
-    let drain = Drain::new(estimate, capacity.unwrap_or(1.0));
+    let drain = Drain::new(estimate, capacity.unwrap_or(1.0), tuning);
     let work = |size: i32| match capacity {
         Some(_) => drain.work(size),
         None => drain.fullest(&drain.work_of_a_while(), size),
     };
     let least = work(most);
-    let later = if capacity.is_some() { LOOK } else { 0.0 };
-    let enough = (HARDLY_MORE * least).max(least + later);
+    let later = if capacity.is_some() {
+        tuning.polls.interval.as_secs_f64()
+    } else {
+        0.0
+    };
+    let enough = (tuning.backlog.hardly_more * least).max(least + later);
     let between = sizes.iter().copied();
     std::iter::once(replicas)
         .chain(between.filter(|size| (replicas..most).contains(size)))
@@ -113,15 +108,17 @@ struct Drain<'a> {
     capacity: f64,
     backlog: Vec<f64>,
     arrivals: Vec<f64>,
+    tuning: &'a Tuning,
 }
 
 impl<'a> Drain<'a> {
-    fn new(estimate: &'a Estimate, capacity: f64) -> Self {
+    fn new(estimate: &'a Estimate, capacity: f64, tuning: &'a Tuning) -> Self {
         Self {
             estimate,
             capacity,
             backlog: estimate.weights(|live| live.lag),
             arrivals: estimate.weights(|live| live.expected),
+            tuning,
         }
     }
 
@@ -136,7 +133,8 @@ impl<'a> Drain<'a> {
         if backlog <= 0.0 {
             return 0.0;
         }
-        (backlog / spare.max(1e-9)).min(3600.0)
+        let most = self.tuning.backlog.drain_most.as_secs_f64();
+        (backlog / spare.max(1e-9)).min(most)
     }
 
     /// The same for comparing sizes, of which none may carry the load: then the more is missing,
@@ -144,23 +142,29 @@ impl<'a> Drain<'a> {
     fn work(&self, size: i32) -> f64 {
         let spare = self.capacity - self.fullest(&self.arrivals, size);
         let backlog = self.fullest(&self.backlog, size);
+        let never = self.tuning.backlog.never.as_secs_f64();
         if spare > 0.0 {
-            (backlog / spare).min(NEVER)
+            (backlog / spare).min(never)
         } else {
-            NEVER * (1.0 - spare / self.capacity)
+            never * (1.0 - spare / self.capacity)
         }
     }
 
     /// What there is to read within the time in which a backlog is to be worked off.
     fn work_of_a_while(&self) -> Vec<f64> {
         let each = self.backlog.iter().zip(&self.arrivals);
-        each.map(|(backlog, arrivals)| backlog + DRAIN * arrivals)
+        let drain = self.tuning.growth.drain.as_secs_f64();
+        each.map(|(backlog, arrivals)| backlog + drain * arrivals)
             .collect()
     }
 
     /// Seconds until a size works, and from then on until the backlog is worked off.
     fn times(&self, size: i32, replicas: i32) -> (f64, f64) {
-        let starts = if size > replicas { HORIZON } else { 0.0 };
+        let starts = if size > replicas {
+            self.tuning.growth.horizon.as_secs_f64()
+        } else {
+            0.0
+        };
         (starts, self.seconds(size))
     }
 
@@ -172,7 +176,9 @@ impl<'a> Drain<'a> {
         };
         let load = self.fullest(&self.arrivals, *most);
         let spare = self.capacity - load;
-        let built = LINE * objective * load;
-        self.fullest(&self.arrivals, replicas) > self.capacity && spare * DRAIN < built
+        let growth = &self.tuning.growth;
+        let built = growth.line * objective * load;
+        let drain = growth.drain.as_secs_f64();
+        self.fullest(&self.arrivals, replicas) > self.capacity && spare * drain < built
     }
 }

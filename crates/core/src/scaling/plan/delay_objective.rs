@@ -6,7 +6,7 @@ use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::number::{milli, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Wait};
 use crate::scaling::output::trail::Step;
-use crate::scaling::plan::delay_target::{self, Need};
+use crate::scaling::plan::delay_target::{self, Grounds, Need};
 use crate::scaling::plan::proposal::{Lesson, Proposal};
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, grow, ineffective, shrink};
@@ -17,17 +17,17 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>, estimate: &Estimate
         return Proposal::hold(Wait::open(HoldReason::LagUnknown), None);
     };
     let (objective, replicas) = (situation.objective(), situation.replicas());
-    let learnt = situation.learnt();
-    let need = delay_target::need(
+    let grounds = Grounds {
         estimate,
-        learnt,
-        situation.memory.last,
+        learnt: situation.learnt(),
+        last: situation.memory.last,
         sizes,
         replicas,
         objective,
-        situation.now(),
-    );
-    let need = backlog::sooner(need, estimate, learnt, sizes, replicas, objective);
+        now: situation.now(),
+        tuning: &situation.policy.tuning,
+    };
+    let need = backlog::sooner(delay_target::need(&grounds), &grounds);
     let demand = Demand {
         asked: need.unlimited,
         wanted: need.size,

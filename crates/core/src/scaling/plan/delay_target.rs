@@ -5,37 +5,11 @@ use jiff::Timestamp;
 
 use crate::scaling::measure::estimate::{Estimate, Live};
 use crate::scaling::measure::placement::Spread;
-use crate::scaling::plan::rebalance_cost::{STALL_SHARE, stall};
+use crate::scaling::plan::rebalance_cost::stall;
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::state::memory::LastAction;
-use crate::scaling::tuning::LOOK;
-
-/// From a decision to its effect, in seconds: pods, a rebalance, one look.
-pub(in crate::scaling) const HORIZON: f64 = 75.0;
-/// Acts when the prediction passes this share of the objective.
-pub(in crate::scaling) const LINE: f64 = 0.85;
-/// The same for what one look or two say of a load that has just risen.
-const SURGE_LINE: f64 = 1.0;
-/// Share of the capacity that a scale-up aims at.
-const UTILISATION: f64 = 0.93;
-/// A backlog is to be worked off within so many seconds.
-pub(in crate::scaling) const DRAIN: f64 = 600.0;
-/// Where no size carries the load: a size is worth it while the fullest consumer's load falls by at
-/// least the so manieth power of what the replicas grow by.
-const ELASTICITY: f64 = 0.3;
-/// Past this share of the objective a healthy partition is freed from its hopeless neighbours.
-const LATE_SHARE: f64 = 0.5;
-/// With the capacity unknown a group grows by at least this factor ...
-const UNKNOWN_GROWTH: f64 = 1.5;
-/// ... or undoes a scale-down that is no older than so many seconds.
-const UNDONE_WITHIN: i64 = 900;
-/// For so many seconds after an action the last minute's consumption is that of a rebalance.
-const REBALANCED_FOR: i64 = 120;
-/// The last minute's growth of a delay is believed only past this share of the objective while the
-/// capacity is not measured ...
-const SLOPE_SHARE: f64 = 0.2;
-/// ... and past so many seconds: a few are what lies between two commits.
-const SLOPE_LEAST: f64 = 10.0;
+use crate::scaling::tuning::Tuning;
+use crate::scaling::tuning::unit::Share;
 
 /// What the time objective asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,32 +37,51 @@ pub(in crate::scaling) struct Need {
     pub(in crate::scaling) capacity: Option<f64>,
 }
 
-/// What a group that has `replicas` needs. `sizes`: those worth having, ascending, never empty.
-pub(in crate::scaling) fn need(
-    estimate: &Estimate,
-    learnt: &Learnt,
-    last: Option<LastAction>,
-    sizes: &[i32],
-    replicas: i32,
-    objective: f64,
-    now: Timestamp,
-) -> Need {
+/// What a scale-up is decided on.
+#[derive(Clone, Copy)]
+pub(in crate::scaling) struct Grounds<'a> {
+    pub(in crate::scaling) estimate: &'a Estimate,
+    pub(in crate::scaling) learnt: &'a Learnt,
+    pub(in crate::scaling) last: Option<LastAction>,
+    /// Sizes worth having, ascending, never empty.
+    pub(in crate::scaling) sizes: &'a [i32],
+    pub(in crate::scaling) replicas: i32,
+    /// Seconds.
+    pub(in crate::scaling) objective: f64,
+    pub(in crate::scaling) now: Timestamp,
+    pub(in crate::scaling) tuning: &'a Tuning,
+}
+
+/// What a group needs.
+pub(in crate::scaling) fn need(grounds: &Grounds<'_>) -> Need {
+    let Grounds {
+        estimate,
+        learnt,
+        last,
+        sizes,
+        replicas,
+        objective,
+        now,
+        tuning,
+    } = *grounds;
+    let growth = &tuning.growth;
     let known = learnt.capacity();
     // Between commits that are rare, what is bracketed from below says nothing of what a consumer
     // cannot do.
     let believed = known.filter(|_| learnt.is_sampled() || !estimate.busy.commits_rarely);
     let able = Able {
         capacity: believed,
-        at_least: seen_before(learnt, last, now),
+        at_least: seen_before(grounds),
     };
-    let predicted = predict(estimate, able, objective, |live| live.expected);
-    let surging = predict(estimate, able, objective, |live| live.surging);
+    let predicted = predict(grounds, able, |live| live.expected);
+    let surging = predict(grounds, able, |live| live.surging);
     let active = match estimate.busy.active {
         0 => replicas.saturating_mul(estimate.placement.threads),
         active => active,
     };
     let seen = estimate.consumed / f64::from(active.max(1));
-    let capacity = known.or((estimate.consumed > 0.0).then(|| seen.max(learnt.at_least(now))));
+    let capacity =
+        known.or((estimate.consumed > 0.0).then(|| seen.max(learnt.at_least(now, tuning))));
     let mut need = Need {
         size: replicas,
         unlimited: replicas,
@@ -104,54 +97,53 @@ pub(in crate::scaling) fn need(
     let Some(capacity) = capacity else {
         return need;
     };
-    let limit = UTILISATION * capacity;
-    let weights = estimate.weights(weight);
+    let limit = growth.utilisation * capacity;
+    let weights = estimate.weights(|live| weight(live, tuning));
     let uneven = estimate.unevenness();
-    let size = |uneven| carrying(estimate, (&weights, uneven), limit, sizes, objective);
+    let size = |uneven| carrying(grounds, (&weights, uneven), limit);
     need.size = size(uneven);
     need.is_uneven = need.size > replicas && uneven > 1.0 && size(1.0) <= replicas;
-    need.unlimited = need.size.max(unlimited(estimate, capacity));
+    need.unlimited = need.size.max(unlimited(estimate, capacity, tuning));
     if known.is_none() {
         // What consumers that keep up do says nothing about how many the load takes.
         let most = sizes.last().copied().unwrap_or(replicas);
-        let undone = before_probe(last, now).map(|from| from.min(most));
+        let undone = before_probe(last, now, tuning).map(|from| from.min(most));
         need.size = match undone.filter(|from| *from > replicas) {
             Some(from) => from,
-            None => need.size.max(grown(sizes, replicas)),
+            None => need.size.max(grown(sizes, replicas, tuning)),
         };
         need.unlimited = need.size;
     }
     let joiners = (need.size - replicas).saturating_mul(estimate.placement.threads);
-    let stall = stall(estimate.rebalance, joiners) + learnt.excess();
-    need.stall = stall.min(STALL_SHARE * objective);
-    let breaks = |predicted: f64, line: f64| predicted + need.stall > line * objective;
+    let stall = stall(estimate.rebalance, joiners, tuning) + learnt.excess(tuning);
+    need.stall = stall.min(tuning.stall.share * objective);
+    let breaks = |predicted: f64, line: Share| predicted + need.stall > line * objective;
     need.is_up = need.size > replicas
         && estimate.is_known
-        && (breaks(predicted, LINE) || breaks(surging, SURGE_LINE));
+        && (breaks(predicted, growth.line) || breaks(surging, growth.surge_line));
     need
 }
 
 /// Replicas that the load takes, if partitions did not limit them.
-pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64) -> i32 {
-    let load: f64 = estimate.live.iter().map(weight).sum();
-    let own = load / (UTILISATION * capacity) - f64::from(estimate.placement.foreign);
+pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64, tuning: &Tuning) -> i32 {
+    let weights = estimate.live.iter().map(|live| weight(live, tuning));
+    let load: f64 = weights.sum();
+    let own = load / (tuning.growth.utilisation * capacity) - f64::from(estimate.placement.foreign);
     whole(own / f64::from(estimate.placement.threads))
 }
 
 /// Arrivals, and the backlog to be worked off in time.
-fn weight(live: &Live) -> f64 {
-    live.surging + live.lag / DRAIN
+fn weight(live: &Live, tuning: &Tuning) -> f64 {
+    live.surging + live.lag / tuning.growth.drain.as_secs_f64()
 }
 
 /// The smallest size that carries the weights. Where none does, the last one at which growing still
 /// paid: a hot partition buys no idle replicas.
-fn carrying(
-    estimate: &Estimate,
-    (weights, uneven): (&[f64], f64),
-    limit: f64,
-    sizes: &[i32],
-    objective: f64,
-) -> i32 {
+fn carrying(grounds: &Grounds<'_>, (weights, uneven): (&[f64], f64), limit: f64) -> i32 {
+    let Grounds {
+        estimate, sizes, ..
+    } = *grounds;
+    let growth = &grounds.tuning.growth;
     let placement = &estimate.placement;
     let mut best: Option<(i32, f64)> = None;
     let spread = Spread::new(uneven, weights);
@@ -161,7 +153,7 @@ fn carrying(
             return *size;
         }
         let pays = best.is_none_or(|(smaller, more)| {
-            (more / load).ln() / (f64::from(*size) / f64::from(smaller)).ln() >= ELASTICITY
+            (more / load).ln() / (f64::from(*size) / f64::from(smaller)).ln() >= growth.elasticity.0
         });
         if pays {
             best = Some((*size, load));
@@ -170,8 +162,8 @@ fn carrying(
     let Some((best, _)) = best else {
         return sizes.last().copied().unwrap_or(1);
     };
-    let is_late =
-        |(live, weight): (&Live, &f64)| live.delay > LATE_SHARE * objective && *weight <= limit;
+    let late = growth.late_share * grounds.objective;
+    let is_late = |(live, weight): (&Live, &f64)| live.delay > late && *weight <= limit;
     if !estimate.live.iter().zip(weights).any(is_late) {
         return best;
     }
@@ -190,37 +182,34 @@ struct Able {
     at_least: f64,
 }
 
-fn seen_before(learnt: &Learnt, last: Option<LastAction>, now: Timestamp) -> f64 {
-    let lasts = |last: LastAction| now.duration_since(last.time).as_secs() < REBALANCED_FOR;
-    if last.is_some_and(lasts) {
-        learnt.at_least(now)
+fn seen_before(grounds: &Grounds<'_>) -> f64 {
+    let (now, tuning) = (grounds.now, grounds.tuning);
+    let rebalanced_for = tuning.growth.rebalanced_for.as_secs();
+    let lasts = |last: LastAction| now.duration_since(last.time).as_secs() < rebalanced_for;
+    if grounds.last.is_some_and(lasts) {
+        grounds.learnt.at_least(now, tuning)
     } else {
         0.0
     }
 }
 
 /// The size before a scale-down that may have been a probe.
-fn before_probe(last: Option<LastAction>, now: Timestamp) -> Option<i32> {
+fn before_probe(last: Option<LastAction>, now: Timestamp, tuning: &Tuning) -> Option<i32> {
     let last = last?;
-    let recent = now.duration_since(last.time).as_secs() < UNDONE_WITHIN;
+    let recent = now.duration_since(last.time).as_secs() < tuning.growth.undone_within.as_secs();
     (last.from > last.to && recent).then_some(last.from)
 }
 
 /// The first size that is larger by a half; the largest there is, if none is.
-fn grown(sizes: &[i32], replicas: i32) -> i32 {
-    let enough = UNKNOWN_GROWTH * f64::from(replicas.max(1));
+fn grown(sizes: &[i32], replicas: i32, tuning: &Tuning) -> i32 {
+    let enough = tuning.growth.unknown * f64::from(replicas.max(1));
     let first = sizes.iter().find(|size| f64::from(**size) >= enough);
     first.or(sizes.last()).copied().unwrap_or(replicas)
 }
 
 /// The worst delay at the horizon with the present replicas, if that much arrives at each
 /// partition. Consumers that have a single partition are left out: more replicas cannot help them.
-fn predict(
-    estimate: &Estimate,
-    able: Able,
-    objective: f64,
-    arrivals: impl Fn(&Live) -> f64,
-) -> f64 {
+fn predict(grounds: &Grounds<'_>, able: Able, arrivals: impl Fn(&Live) -> f64) -> f64 {
     #[derive(Default, Clone, Copy)]
     struct Consumer {
         expected: f64,
@@ -229,6 +218,9 @@ fn predict(
         delay: f64,
         partitions: u32,
     }
+    let (estimate, tuning) = (grounds.estimate, grounds.tuning);
+    let growth = &tuning.growth;
+    let horizon = growth.horizon.as_secs_f64();
     let members = estimate.busy.saturated.len();
     let mut consumers = vec![Consumer::default(); members + 1];
     for live in &estimate.live {
@@ -245,10 +237,12 @@ fn predict(
     let nobody = consumers.pop().filter(|nobody| nobody.partitions > 0);
     // Commits that go on show an owner that was merely not described.
     let unowned = nobody.map_or(0.0, |nobody| {
-        let grows = estimate.stable_for.is_some() && members > 0 && nobody.delay > LOOK;
-        nobody.delay + if grows { HORIZON } else { 0.0 }
+        let poll = tuning.polls.interval.as_secs_f64();
+        let grows = estimate.stable_for.is_some() && members > 0 && nobody.delay > poll;
+        nobody.delay + if grows { horizon } else { 0.0 }
     });
-    let slope_from = SLOPE_LEAST.max(SLOPE_SHARE * objective);
+    let slope_from = growth.slope_least.as_secs_f64();
+    let slope_from = slope_from.max(growth.slope_share * grounds.objective);
     let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
         // What is read next came as fast as the backlog did, which may be faster than what comes
         // now.
@@ -260,7 +254,7 @@ fn predict(
         let came = consumer.expected.max(backlog);
         // Consumption alone shows no more than what was left to do after a rebalance.
         let consumed = consumer.consumed.max(able.at_least);
-        let growth = match able.capacity {
+        let slope = match able.capacity {
             _ if came <= 0.0 => -1.0,
             Some(capacity) => {
                 let able = saturated.map_or(capacity, |rate| rate.min(capacity));
@@ -269,7 +263,7 @@ fn predict(
             None if consumer.delay > slope_from => (1.0 - consumed / came).max(-1.0),
             None => 0.0,
         };
-        consumer.delay + HORIZON * growth
+        consumer.delay + horizon * slope
     };
     consumers
         .iter()

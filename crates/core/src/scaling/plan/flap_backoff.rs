@@ -3,36 +3,45 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scaling::input::policy::Pacing;
+use crate::scaling::input::policy::Policy;
+use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::memory::{LastAction, Memory, Regret};
-
-/// An up so soon after a down means that the down was wrong.
-const REGRETTED: SignedDuration = SignedDuration::from_secs(600);
-/// No wait grows beyond this.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(3600);
 
 /// How long a scale-down must wait: the user's interval, or longer after a down that had to be
 /// undone. The extra wait halves every hour.
 pub(in crate::scaling) fn down_wait(
     memory: &Memory,
-    pacing: Pacing,
+    policy: &Policy,
     now: Timestamp,
 ) -> SignedDuration {
-    let least = pacing.min_scale_down_interval;
-    let Some(Regret { wait, time }) = memory.regret else {
-        return least;
+    let (backoff, stored, age) = backoff(memory, policy, now);
+    backoff.current(stored, age)
+}
+
+/// The wait, what is stored of it, and how old that is.
+fn backoff(
+    memory: &Memory,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Backoff, Option<i64>, SignedDuration) {
+    let tuning = &policy.tuning.flap_backoff;
+    let regret = memory.regret.filter(|_| tuning.enabled);
+    let backoff = Backoff {
+        initial: policy.pacing.min_scale_down_interval,
+        most: tuning.most,
+        factor: tuning.factor.0,
+        halves_after: Some(tuning.halves),
     };
-    let halvings = (now.duration_since(time).as_secs() / 3600).clamp(0, 30);
-    SignedDuration::from_secs(wait.max(0) >> halvings)
-        .min(LONGEST_WAIT)
-        .max(least)
+    let age = regret.map(|regret| now.duration_since(regret.time));
+    let stored = regret.map(|regret| regret.wait);
+    (backoff, stored, age.unwrap_or_default())
 }
 
 /// What an up teaches: if it undoes a down of the last ten minutes, downs wait twice as long as
 /// they did.
 pub(in crate::scaling) fn after_up(
     memory: &Memory,
-    pacing: Pacing,
+    policy: &Policy,
     now: Timestamp,
 ) -> Option<Regret> {
     let LastAction {
@@ -45,13 +54,13 @@ pub(in crate::scaling) fn after_up(
     else {
         return memory.regret;
     };
+    let tuning = &policy.tuning.flap_backoff;
     let counted = memory.regret.is_some_and(|regret| regret.time == time);
-    if to >= from || to == 0 || counted || now.duration_since(time) > REGRETTED {
+    if to >= from || to == 0 || counted || now.duration_since(time) > tuning.undone_within {
         return memory.regret;
     }
-    let wait = down_wait(memory, pacing, now)
-        .saturating_mul(2)
-        .min(LONGEST_WAIT);
+    let (backoff, stored, age) = backoff(memory, policy, now);
+    let wait = backoff.next(stored, age);
     Some(Regret {
         wait: wait.as_secs(),
         time,

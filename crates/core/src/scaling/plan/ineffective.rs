@@ -11,28 +11,18 @@ use crate::scaling::output::trail::Step;
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::shrink;
 use crate::scaling::plan::situation::{Ineffective, Review, Situation};
+use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::learnt::{Learnt, Plateau, Throughput};
-use crate::scaling::tuning::{BACKOFF_MOST, LANDING, MINUTE};
-
-/// Less than this share of what the replicas grew by is nothing.
-const INEFFECTIVE: f64 = 0.3;
-/// A size that gets through so large a share of what the group does is as good.
-const ABOUT: f64 = 0.9;
-/// A group that is not at its limit so long after a scale-up has got something from it.
-const JUDGED_FOR: SignedDuration = SignedDuration::from_secs(900);
-/// A scale-up is judged when it has landed and a sample of capacity has been taken since.
-const JUDGED_AFTER: SignedDuration = SignedDuration::from_secs(90);
-/// Two sights of a saturated group are compared within so many seconds.
-const COMPARED_WITHIN: i64 = 3600;
-/// How long a plateau is believed at first, in seconds; it doubles.
-const BACKOFF: i64 = 1800;
+use crate::scaling::tuning::Tuning;
 
 /// Looks at what the last scale-up brought. `None`: nothing can be said of that now.
 pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
+    let tuning = &*situation.policy.tuning;
     let estimate = situation.measured.estimate.as_ref()?;
     let gate = situation.down_gate();
     let is_blocked = gate.is_some_and(|gate| gate.why != HoldReason::CoolingDown);
-    if situation.replicas() == 0
+    if !tuning.ineffective.enabled
+        || situation.replicas() == 0
         || situation.no_down().is_some()
         || estimate.is_outage
         || situation.has_records_in_hand()
@@ -43,17 +33,18 @@ pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
     let (memory, now) = (situation.memory, situation.now());
     let last = memory.last;
     let age = last.map_or(SignedDuration::MAX, |last| now.duration_since(last.time));
-    let is_settled = gate.is_none() && age >= JUDGED_AFTER.max(LANDING);
+    let judged_after = tuning.ineffective.judged_after.max(tuning.pacing.landing);
+    let is_settled = gate.is_none() && age >= judged_after;
     let mut learnt = memory.learnt.clone();
     let mut judgement = situation.history.law.judgement;
     let found = look(
-        &mut learnt,
-        &mut judgement,
+        (&mut learnt, &mut judgement),
         estimate,
         is_settled,
         age,
         situation.sizes()?,
         now,
+        tuning,
     );
     Some(Review {
         learnt,
@@ -80,21 +71,22 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal>
 /// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now;
 /// `sizes`: those worth having, ascending.
 fn look(
-    learnt: &mut Learnt,
-    judgement: &mut Judgement,
+    (learnt, judgement): (&mut Learnt, &mut Judgement),
     estimate: &Estimate,
     settled: bool,
     age: SignedDuration,
     sizes: &[i32],
     now: Timestamp,
+    tuning: &Tuning,
 ) -> Option<Ineffective> {
     let busy = &estimate.busy;
-    let stable = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
+    let stable = is_stable(estimate, tuning);
+    let ineffective = &tuning.ineffective;
     if !busy.is_saturated() || !stable || busy.commits_rarely {
         return None;
     }
     let mut found = None;
-    if age > JUDGED_FOR {
+    if age > ineffective.judged_for {
         *judgement = Judgement::Done;
     }
     if *judgement == Judgement::Open && settled {
@@ -103,21 +95,22 @@ fn look(
             && before.consumers > 0
             && before.consumers < busy.active
             && before.milli > 0
-            && now.duration_since(before.time).as_secs() < COMPARED_WITHIN
+            && now.duration_since(before.time).as_secs() < ineffective.compared_within.as_secs()
         {
             // Who has nothing waiting any more could do as much as the others.
             let able = busy.mean().unwrap_or(0.0) * f64::from(busy.active);
             let gained = able.max(estimate.consumed) / (real(before.milli) / 1000.0) - 1.0;
             let grown = f64::from(busy.active) / f64::from(before.consumers) - 1.0;
-            if gained < INEFFECTIVE * grown {
+            if gained < ineffective.gained * grown {
                 let to = enough(
                     sizes,
                     (estimate.placement.threads, estimate.placement.foreign),
-                    before,
-                    busy.active,
+                    (before, busy.active),
                     gained,
+                    tuning,
                 );
-                believe(learnt, to, milli(estimate.consumed).max(before.milli), now);
+                let reached = milli(estimate.consumed).max(before.milli);
+                believe(learnt, to, reached, now, tuning);
                 found = Some(Ineffective {
                     to,
                     gained: milli(gained) / 10,
@@ -141,13 +134,13 @@ fn look(
 fn enough(
     sizes: &[i32],
     (threads, foreign): (i32, i32),
-    before: Throughput,
-    active: i32,
+    (before, active): (Throughput, i32),
     gained: f64,
+    tuning: &Tuning,
 ) -> i32 {
     let consumers = |size: &i32| size.saturating_mul(threads).saturating_add(foreign);
     let within = |size: &&i32| consumers(size) >= before.consumers && consumers(size) < active;
-    let needed = ABOUT * f64::from(before.consumers) * (1.0 + gained);
+    let needed = tuning.ineffective.about * f64::from(before.consumers) * (1.0 + gained);
     let mut smaller = sizes.iter().filter(within);
     let first = smaller
         .clone()
@@ -157,15 +150,21 @@ fn enough(
     })
 }
 
-fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp) {
-    let backoff = learnt.backoff.map_or(BACKOFF, |backoff| {
-        (2 * backoff).clamp(BACKOFF, BACKOFF_MOST)
-    });
-    learnt.backoff = Some(backoff);
+fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp, tuning: &Tuning) {
+    let tuning = &tuning.ineffective;
+    let backoff = Backoff {
+        initial: tuning.first,
+        most: tuning.most,
+        factor: tuning.factor.0,
+        halves_after: None,
+    };
+    let again = |before| backoff.next(Some(before), SignedDuration::ZERO);
+    let wait = learnt.backoff.map_or(tuning.first, again);
+    learnt.backoff = Some(wait.as_secs());
     learnt.plateau = Some(Plateau {
         replicas,
         milli,
-        until: crate::scaling::number::later(now, SignedDuration::from_secs(backoff)),
+        until: crate::scaling::number::later(now, wait),
     });
 }
 
@@ -177,18 +176,25 @@ pub(in crate::scaling) fn note_before_up(
     judgement: Judgement,
     estimate: &Estimate,
     now: Timestamp,
+    tuning: &Tuning,
 ) {
     let earlier = |before: Throughput| {
         let age = now.duration_since(before.time);
-        before.consumers < estimate.busy.active && age <= JUDGED_FOR
+        before.consumers < estimate.busy.active && age <= tuning.ineffective.judged_for
     };
     if judgement == Judgement::Open && learnt.saturated.is_some_and(earlier) {
         return;
     }
-    let steady = estimate.stable_for.is_some_and(|seconds| seconds >= MINUTE);
+    let steady = is_stable(estimate, tuning);
     if estimate.busy.is_saturated() || (steady && estimate.busy.is_backlogged()) {
         note(learnt, estimate, now);
     }
+}
+
+/// Whether the group has been stable for as long as a rate is taken over.
+fn is_stable(estimate: &Estimate, tuning: &Tuning) -> bool {
+    let least = tuning.ineffective.stable_for.as_secs_f64();
+    estimate.stable_for.is_some_and(|seconds| seconds >= least)
 }
 
 fn note(learnt: &mut Learnt, estimate: &Estimate, now: Timestamp) {

@@ -3,7 +3,7 @@
 //!
 //! A group that keeps up has no lag, so what the lag asks for says nothing about how few will do.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::scaling::input::policy::Objective;
 use crate::scaling::measure::demand::Demand;
@@ -11,13 +11,10 @@ use crate::scaling::measure::estimate::{Backlogged, Estimate};
 use crate::scaling::number::{later, milli, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use crate::scaling::output::trail::Step;
-use crate::scaling::plan::delay_target::{self, Need};
+use crate::scaling::plan::delay_target::{self, Grounds, Need};
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, flap_backoff, grow, ineffective, scale_down, shrink};
-
-/// No evidence is kept for longer than two hours.
-const LONGEST_EVIDENCE: SignedDuration = SignedDuration::from_secs(7000);
 
 /// What the lag asks for, and what stands in its way.
 pub(in crate::scaling) fn propose(situation: &Situation<'_>, demand: Demand) -> Proposal {
@@ -99,7 +96,10 @@ fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) 
     // No smaller than the lag has lately asked for: where commits are rare it goes up and down with
     // each of them.
     let window = situation.policy.pacing.min_scale_down_interval;
-    let peak = situation.history.evidence.window(window);
+    let peak = situation
+        .history
+        .evidence
+        .window(window, &situation.policy.tuning);
     let peak = peak.map_or(0, |window| window.peak);
     // And none that would take longer than is allowed for the backlog of its own rebalance: the lag
     // would undo it.
@@ -128,7 +128,8 @@ fn shortening(
     let learnt = situation.learnt();
     let capacity = learnt.capacity().filter(|_| learnt.is_measured());
     let (sizes, replicas) = (situation.sizes()?, situation.replicas());
-    let enough = backlog::enough_for_backlog(estimate, capacity, sizes, replicas, size);
+    let tuning = &*situation.policy.tuning;
+    let enough = backlog::enough_for_backlog(estimate, capacity, sizes, replicas, size, tuning);
     let Objective::LagPerReplica(per_replica) = situation.policy.objective else {
         return None;
     };
@@ -168,15 +169,16 @@ fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timest
 
 /// What the load and the backlog need, whatever the lag asks for.
 fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<Need> {
-    Some(delay_target::need(
+    Some(delay_target::need(&Grounds {
         estimate,
-        situation.learnt(),
-        situation.memory.last,
-        situation.sizes()?,
-        situation.replicas(),
-        situation.objective(),
-        situation.now(),
-    ))
+        learnt: situation.learnt(),
+        last: situation.memory.last,
+        sizes: situation.sizes()?,
+        replicas: situation.replicas(),
+        objective: situation.objective(),
+        now: situation.now(),
+        tuning: &situation.policy.tuning,
+    }))
 }
 
 /// Why no smaller size is in question, although the lag asks for none of what there is.
@@ -186,7 +188,7 @@ fn load_steps(situation: &Situation<'_>, estimate: &Estimate) -> Vec<Step> {
         arrivals_milli: milli(estimate.arrivals()),
         capacity_milli: milli(capacity),
         is_measured: true,
-        replicas: delay_target::unlimited(estimate, capacity),
+        replicas: delay_target::unlimited(estimate, capacity, &situation.policy.tuning),
     });
     load.into_iter().collect()
 }
@@ -206,12 +208,13 @@ fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
     let (replicas, now) = (situation.replicas(), situation.now());
     let bounds = situation.measured.bounds.as_ref()?;
     let next = bounds.below(replicas).next_back()?;
+    let tuning = &*situation.policy.tuning;
     let rebalance = situation.history.law.partitions.rebalance;
-    let dear = scale_down::dear(situation.learnt(), rebalance, (replicas, next), now);
-    let least = flap_backoff::down_wait(situation.memory, situation.policy.pacing, now);
-    let length = least.max(seconds(dear)).min(LONGEST_EVIDENCE);
+    let dear = scale_down::dear(situation.learnt(), rebalance, (replicas, next), now, tuning);
+    let least = flap_backoff::down_wait(situation.memory, situation.policy, now);
+    let length = least.max(seconds(dear)).min(tuning.lag_peaks.window_most);
     let spacing = situation.gates.down(length);
-    let window = situation.history.evidence.window(length);
+    let window = situation.history.evidence.window(length, tuning);
     let covered = window.map(|window| window.covered).unwrap_or_default();
     let to_next = |wait, step| {
         let proposal = shrink::to(situation, next, ScaleReason::LagBelowTarget, wait);

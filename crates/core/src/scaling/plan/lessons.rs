@@ -1,6 +1,7 @@
 //! What a decision teaches: worked out once, and then written down.
 
 use crate::scaling::input::observation::Observation;
+use crate::scaling::input::policy::Policy;
 use crate::scaling::measure::history::{History, Judgement};
 use crate::scaling::output::decision::Verdict;
 use crate::scaling::plan::flap_backoff;
@@ -38,7 +39,8 @@ pub(in crate::scaling) fn learn(situation: &Situation<'_>, proposal: &Proposal) 
             Lesson::Grows => learned.note_growth(situation),
             Lesson::Shrinks => {
                 learned.judgement = Judgement::Done;
-                note_down(&mut learned.learnt, situation.replicas(), situation.now());
+                let (replicas, now) = (situation.replicas(), situation.now());
+                note_down(&mut learned.learnt, replicas, now, &situation.policy.tuning);
             }
             Lesson::Sleeps(ends) => learned.slept_at = ends,
             Lesson::Uneven(times) => learned.uneven = Some(times),
@@ -67,13 +69,14 @@ impl Learned {
         if let Some(estimate) = estimate.filter(|_| situation.replicas() > 0) {
             let objective = situation.objective();
             let learnt = &mut self.learnt;
-            note_up(learnt, estimate, situation.replicas(), objective, now);
-            note_undone(learnt, memory.last, now);
-            note_before_up(learnt, self.judgement, estimate, now);
+            let (replicas, tuning) = (situation.replicas(), &*situation.policy.tuning);
+            note_up(learnt, estimate, replicas, objective, now, tuning);
+            note_undone(learnt, memory.last, now, tuning);
+            note_before_up(learnt, self.judgement, estimate, now, tuning);
             self.judgement = Judgement::Open;
         }
         if !is_measured {
-            self.regret = flap_backoff::after_up(memory, situation.policy.pacing, now);
+            self.regret = flap_backoff::after_up(memory, situation.policy, now);
         }
     }
 }
@@ -83,6 +86,7 @@ pub(in crate::scaling) fn apply(
     learned: Learned,
     memory: &mut Memory,
     history: &mut History,
+    policy: &Policy,
     observation: &Observation,
 ) {
     memory.learnt = learned.learnt;
@@ -92,7 +96,10 @@ pub(in crate::scaling) fn apply(
     history.law.judgement = learned.judgement;
     if let Some(times) = learned.uneven {
         let at = observation.now.as_millisecond();
-        history.law.partitions.note_uneven(times, at);
+        history
+            .law
+            .partitions
+            .note_uneven(times, at, &policy.tuning);
     }
 }
 

@@ -1,19 +1,21 @@
 //! How long a rebalance stops a group.
 
 use crate::scaling::input::observation::Rebalance;
-
-/// A stall counts in the decision to grow up to this share of the objective: else a small objective
-/// grows for ever.
-pub(in crate::scaling) const STALL_SHARE: f64 = 0.5;
+use crate::scaling::tuning::Tuning;
 
 /// Seconds for which the worst partition stands still in a rebalance that `joiners` consumers join.
 ///
 /// Measured on real groups of each protocol; an eager group stops again for each joiner that comes
 /// later.
-pub(in crate::scaling) fn stall(rebalance: Rebalance, joiners: i32) -> f64 {
+pub(in crate::scaling) fn stall(rebalance: Rebalance, joiners: i32, tuning: &Tuning) -> f64 {
+    let stall = &tuning.stall;
     match rebalance {
-        Rebalance::Consumer => 3.0,
-        Rebalance::Cooperative => 4.0,
-        Rebalance::Eager => (8.0 + 3.0 * f64::from((joiners - 1).max(0))).min(30.0),
+        Rebalance::Consumer => stall.consumer.as_secs_f64(),
+        Rebalance::Cooperative => stall.cooperative.as_secs_f64(),
+        Rebalance::Eager => {
+            let later = f64::from((joiners - 1).max(0));
+            let all = stall.eager.as_secs_f64() + stall.joiner.as_secs_f64() * later;
+            all.min(stall.most.as_secs_f64())
+        }
     }
 }

@@ -1,51 +1,17 @@
 //! When a smaller size will do: what it saves must have paid for a rebalance down and one up again,
 //! and a replay of all that time must have stayed calm. Without a known capacity, a careful probe.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::observation::Rebalance;
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::load_history::{Trial, WhatIf};
+use crate::scaling::number::real;
 use crate::scaling::plan::rebalance_cost::stall;
+use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::learnt::{Down, Learnt};
 use crate::scaling::state::memory::LastAction;
-use crate::scaling::tuning::{PROBE_MOST, REGRETS};
-
-/// Replica-seconds that a pair of a scale-down and a scale-up must save before it pays ...
-const PAIR: f64 = 300.0;
-/// ... and the price of the next pairs after one that did not pay, as a factor ...
-const REGRET: f64 = 2.0;
-/// ... each within so many seconds of the one before; so long it lasts.
-const REGRET_FOR: i64 = 3600;
-/// No evidence covers less, in seconds.
-const LEAST_WINDOW: f64 = 120.0;
-/// Nor less than the time in which one consumer gets through so many records, up to an hour of it.
-const RECORDS: f64 = 10.0;
-const RECORDS_FOR: f64 = 3600.0;
-/// Capacity held back in the replay, for slow pods and noise.
-const MARGIN: f64 = 0.02;
-/// The replay stays under this share of the objective ...
-const CALM: f64 = 0.5;
-/// ... its mean load under this share of the capacity ...
-const MEAN: f64 = 0.96;
-/// ... and ends under this share of the objective.
-const LEFT: f64 = 0.25;
-/// No scale-down while the delay is above this share of the objective ...
-const LATE: f64 = 0.4;
-/// ... and above so many seconds; no probe from half of it on.
-const LATE_LEAST: f64 = 10.0;
-const PROBE_LATE: f64 = 0.2;
-/// Seconds between two probes, at first.
-const PROBE: i64 = 300;
-/// A probe has failed if the delay passes this share of the objective within so many seconds.
-const PROBE_FAILED: f64 = 0.35;
-const PROBE_JUDGED: i64 = 600;
-/// What a failed probe says about the capacity: a little more than was seen without a backlog.
-const BRACKET: f64 = 1.03;
-/// An up within so many seconds of a down judges it; one that saved less than so many pairs did not
-/// pay.
-const JUDGED_WITHIN: i64 = 7200;
-const PAID: f64 = 1.5;
+use crate::scaling::tuning::Tuning;
 
 /// A smaller size in question.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,23 +40,33 @@ pub(in crate::scaling) enum Smaller {
 }
 
 /// Scale-downs in a row that did not pay, the last one lately.
-fn regrets(learnt: &Learnt, now: Timestamp) -> i32 {
-    let lately = |time: &Timestamp| now.duration_since(*time).as_secs() <= REGRET_FOR;
+fn regrets(learnt: &Learnt, now: Timestamp, tuning: &Tuning) -> i32 {
+    let lasts = tuning.shrink.unpaid_for.as_secs();
+    let lately = |time: &Timestamp| now.duration_since(*time).as_secs() <= lasts;
     let last = learnt.regretted.filter(lately);
     last.map_or(0, |_| learnt.regrets.unwrap_or(1))
 }
 
 /// Replica-seconds that a down and an up that may follow cost at `replicas`.
-fn pair(learnt: &Learnt, rebalance: Rebalance, replicas: i32, now: Timestamp) -> f64 {
+fn pair(
+    learnt: &Learnt,
+    rebalance: Rebalance,
+    replicas: i32,
+    now: Timestamp,
+    tuning: &Tuning,
+) -> f64 {
+    let shrink = &tuning.shrink;
     let stop = match rebalance {
-        Rebalance::Consumer => 10.0,
-        Rebalance::Cooperative => 15.0,
-        Rebalance::Eager => 40.0,
+        Rebalance::Consumer => shrink.stop_consumer,
+        Rebalance::Cooperative => shrink.stop_cooperative,
+        Rebalance::Eager => shrink.stop_eager,
     };
     // What was learnt of this group: what it restores, and what it does again of the record in
     // hand.
-    let stop = stop + learnt.excess() + learnt.longest(now) / 2.0;
-    (PAIR + f64::from(replicas) * stop) * REGRET.powi(regrets(learnt, now))
+    let again = shrink.in_hand * learnt.longest(now, tuning);
+    let stop = stop.as_secs_f64() + learnt.excess(tuning) + again;
+    let price = shrink.pair.0 + f64::from(replicas) * stop;
+    price * shrink.unpaid.0.powi(regrets(learnt, now, tuning))
 }
 
 /// Seconds after which going from `replicas` to `size` has paid (ski rental).
@@ -100,14 +76,19 @@ fn window(
     (replicas, size): (i32, i32),
     objective: f64,
     now: Timestamp,
+    tuning: &Tuning,
 ) -> f64 {
-    let paid = pair(learnt, rebalance, replicas, now) / f64::from((replicas - size).max(1));
-    let dear = stall(rebalance, 0) + learnt.excess() > 0.5 * objective;
+    let shrink = &tuning.shrink;
+    let price = pair(learnt, rebalance, replicas, now, tuning);
+    let paid = price / f64::from((replicas - size).max(1));
+    let stall = stall(rebalance, 0, tuning) + learnt.excess(tuning);
+    let dear = stall > shrink.dear_share * objective;
+    let few = real(i64::try_from(shrink.window_records).unwrap_or(i64::MAX));
+    let most = shrink.window_records_most.as_secs_f64();
     let capacity = learnt.capacity();
-    let records = capacity.map_or(0.0, |capacity| (RECORDS / capacity).min(RECORDS_FOR));
-    LEAST_WINDOW
-        .max(records)
-        .max(if dear { 3.0 * paid } else { paid })
+    let records = capacity.map_or(0.0, |capacity| (few / capacity).min(most));
+    let least = shrink.window_least.as_secs_f64().max(records);
+    least.max(if dear { shrink.dear * paid } else { paid })
 }
 
 /// The same for a group whose rebalances were seen to cost more than a rebalance does anywhere; 0
@@ -117,11 +98,13 @@ pub(in crate::scaling) fn dear(
     rebalance: Rebalance,
     (replicas, size): (i32, i32),
     now: Timestamp,
+    tuning: &Tuning,
 ) -> f64 {
-    if learnt.excess() <= 0.0 && learnt.longest(now) <= 0.0 {
+    if learnt.excess(tuning) <= 0.0 && learnt.longest(now, tuning) <= 0.0 {
         return 0.0;
     }
-    pair(learnt, rebalance, replicas, now) / f64::from((replicas - size).max(1))
+    let price = pair(learnt, rebalance, replicas, now, tuning);
+    price / f64::from((replicas - size).max(1))
 }
 
 /// What a scale-down is decided on.
@@ -136,6 +119,7 @@ pub(in crate::scaling) struct Grounds<'a> {
     /// Seconds.
     pub(in crate::scaling) objective: f64,
     pub(in crate::scaling) now: Timestamp,
+    pub(in crate::scaling) tuning: &'a Tuning,
 }
 
 impl Grounds<'_> {
@@ -144,14 +128,13 @@ impl Grounds<'_> {
         let below = || self.sizes.iter().copied().filter(|m| *m < self.replicas);
         // What a consumer was seen to do without a backlog is less than it can do, and enough to
         // show what will do.
-        let at_least = Some(self.learnt.at_least(self.now)).filter(|rate| *rate > 0.0);
+        let at_least = Some(self.learnt.at_least(self.now, self.tuning));
+        let at_least = at_least.filter(|rate| *rate > 0.0);
         if let Some(capacity) = self.learnt.capacity().or(at_least) {
             let windows = below().map(|to| (to, self.window(to)));
             let holds = |(to, window): &(i32, f64)| {
                 self.since_action().is_none_or(|since| since >= *window)
-                    && self
-                        .what_if
-                        .holds(*to, self.now_millis(), self.trial(capacity, *window))
+                    && self.holds(*to, capacity, *window)
             };
             if let Some((to, window)) = windows.clone().find(holds) {
                 return Some(Smaller::Holds { to, window });
@@ -163,9 +146,28 @@ impl Grounds<'_> {
         self.probe(below().next_back()?)
     }
 
+    /// Whether a size would have held for so many seconds.
+    fn holds(&self, to: i32, capacity: f64, window: f64) -> bool {
+        if !self.tuning.shrink.replay {
+            return self.fits(to, capacity);
+        }
+        let trial = self.trial(capacity, window);
+        self.what_if.holds(to, self.now_millis(), trial)
+    }
+
+    /// Whether a size takes the present load.
+    fn fits(&self, to: i32, capacity: f64) -> bool {
+        let shrink = &self.tuning.shrink;
+        let limit = shrink.mean * (1.0 - shrink.margin.0) * capacity;
+        self.what_if.latest(to).is_some_and(|load| load <= limit)
+    }
+
     /// Whether the delay is low enough for any scale-down at all.
     pub(in crate::scaling) fn is_calm(&self) -> bool {
-        !self.estimate.is_outage && self.estimate.waits <= LATE_LEAST.max(LATE * self.objective)
+        let shrink = &self.tuning.shrink;
+        let late = shrink.late_least.as_secs_f64();
+        let late = late.max(shrink.late * self.objective);
+        !self.estimate.is_outage && self.estimate.waits <= late
     }
 
     /// The smallest size that takes the present load, while there is not enough evidence for it.
@@ -178,10 +180,7 @@ impl Grounds<'_> {
             .what_if
             .covered(self.now_millis())
             .min(self.since_action().unwrap_or(f64::MAX));
-        let fits = |(to, window): &(i32, f64)| {
-            let load = self.what_if.latest(*to);
-            covered < *window && load.is_some_and(|load| load <= MEAN * (1.0 - MARGIN) * capacity)
-        };
+        let fits = |(to, window): &(i32, f64)| covered < *window && self.fits(*to, capacity);
         windows.find(fits).map(|(to, window)| Smaller::Gathering {
             to,
             covered,
@@ -191,14 +190,17 @@ impl Grounds<'_> {
 
     /// One size less, to see what happens, after a time of quiet.
     fn probe(&self, to: i32) -> Option<Smaller> {
-        let quiet = !self.estimate.is_outage
-            && self.estimate.waits < LATE_LEAST.max(PROBE_LATE * self.objective);
-        let careful = f64::from(to) >= 0.5 * f64::from(self.replicas) - 1.0;
-        if !quiet || !careful {
+        let probe = &self.tuning.probe;
+        let late = self.tuning.shrink.late_least.as_secs_f64();
+        let late = late.max(probe.late * self.objective);
+        let quiet = !self.estimate.is_outage && self.estimate.waits < late;
+        let careful = f64::from(to) >= probe.least * f64::from(self.replicas) - 1.0;
+        if !probe.enabled || !quiet || !careful {
             return None;
         }
-        let wait = PROBE.max(self.learnt.probe_wait.unwrap_or(0));
-        let window = f64::from(i32::try_from(wait).unwrap_or(i32::MAX)).max(self.dear(to));
+        let stored = self.learnt.probe_wait;
+        let wait = backoff(self.tuning).current(stored, SignedDuration::ZERO);
+        let window = wait.as_secs_f64().max(self.dear(to));
         let watched = self.estimate.watched_for;
         let covered = watched.min(self.since_action().unwrap_or(watched));
         if covered >= window {
@@ -215,7 +217,13 @@ impl Grounds<'_> {
     /// What is tried has to pay as well where this group's rebalances are dear.
     fn dear(&self, to: i32) -> f64 {
         let sizes = (self.replicas, to);
-        dear(self.learnt, self.estimate.rebalance, sizes, self.now)
+        dear(
+            self.learnt,
+            self.estimate.rebalance,
+            sizes,
+            self.now,
+            self.tuning,
+        )
     }
 
     fn window(&self, to: i32) -> f64 {
@@ -226,19 +234,23 @@ impl Grounds<'_> {
             sizes,
             self.objective,
             self.now,
+            self.tuning,
         )
     }
 
     fn trial(&self, capacity: f64, window: f64) -> Trial {
-        let stall = stall(self.estimate.rebalance, 0) + self.learnt.excess();
-        let calm = (CALM * self.objective).max(stall + 0.2 * self.objective);
+        let (shrink, objective) = (&self.tuning.shrink, self.objective);
+        let stall = stall(self.estimate.rebalance, 0, self.tuning);
+        let stall = stall + self.learnt.excess(self.tuning);
+        let beyond = stall + shrink.calm_beyond_stall * objective;
+        let calm = (shrink.calm * objective).max(beyond);
         Trial {
             window,
-            capacity: capacity * (1.0 - MARGIN),
+            capacity: capacity * (1.0 - shrink.margin.0),
             stall,
-            most: calm.min(0.9 * self.objective),
-            left: LEFT * self.objective,
-            utilisation: MEAN,
+            most: calm.min(shrink.calm_most * objective),
+            left: shrink.left * objective,
+            utilisation: shrink.mean.0,
         }
     }
 
@@ -260,24 +272,37 @@ pub(in crate::scaling) fn judge_probe(
     last: Option<LastAction>,
     objective: f64,
     now: Timestamp,
+    tuning: &Tuning,
 ) {
-    let at_least = learnt.at_least(now);
+    let probe = &tuning.probe;
+    let at_least = learnt.at_least(now, tuning);
     let Some(last) = last else { return };
     let age = now.duration_since(last.time).as_secs();
     let settled = last
         .settled_after
-        .is_some_and(|after| age - after >= crate::scaling::tuning::LANDING.as_secs());
+        .is_some_and(|after| age - after >= tuning.pacing.landing.as_secs());
     if learnt.is_sampled()
         || at_least <= 0.0
         || last.to >= last.from
-        || age >= PROBE_JUDGED
+        || age >= probe.judged_within.as_secs()
         || !settled
         || estimate.stable_for.is_none()
-        || estimate.delay <= PROBE_FAILED * objective
+        || estimate.delay <= probe.failed * objective
     {
         return;
     }
-    learnt.set_capacity(BRACKET * at_least, false, now);
+    learnt.set_capacity(probe.bracket * at_least, false, now);
+}
+
+/// How the wait between two probes grows.
+fn backoff(tuning: &Tuning) -> Backoff {
+    let probe = &tuning.probe;
+    Backoff {
+        initial: probe.first,
+        most: probe.most,
+        factor: probe.factor.0,
+        halves_after: None,
+    }
 }
 
 /// Notes a scale-up that undoes a probe.
@@ -285,21 +310,29 @@ pub(in crate::scaling) fn note_undone(
     learnt: &mut Learnt,
     last: Option<LastAction>,
     now: Timestamp,
+    tuning: &Tuning,
 ) {
+    let judged_within = tuning.probe.judged_within.as_secs();
     let probed = last.is_some_and(|last| {
-        last.to < last.from && now.duration_since(last.time).as_secs() < PROBE_JUDGED
+        last.to < last.from && now.duration_since(last.time).as_secs() < judged_within
     });
     if probed && !learnt.is_measured() {
-        let wait = learnt.probe_wait.unwrap_or(0).max(PROBE);
-        learnt.probe_wait = Some((2 * wait).min(PROBE_MOST));
+        let wait = backoff(tuning).next(learnt.probe_wait, SignedDuration::ZERO);
+        learnt.probe_wait = Some(wait.as_secs());
     }
 }
 
 /// Notes a scale-down that is about to be tried.
-pub(in crate::scaling) fn note_down(learnt: &mut Learnt, from: i32, now: Timestamp) {
+pub(in crate::scaling) fn note_down(
+    learnt: &mut Learnt,
+    from: i32,
+    now: Timestamp,
+    tuning: &Tuning,
+) {
+    let judged_within = tuning.shrink.judged_within.as_secs();
     let open = learnt
         .down
-        .is_some_and(|down| now.duration_since(down.time).as_secs() <= JUDGED_WITHIN);
+        .is_some_and(|down| now.duration_since(down.time).as_secs() <= judged_within);
     if !open {
         learnt.down = Some(Down { from, time: now });
     }
@@ -312,18 +345,20 @@ pub(in crate::scaling) fn note_up(
     replicas: i32,
     objective: f64,
     now: Timestamp,
+    tuning: &Tuning,
 ) {
+    let shrink = &tuning.shrink;
     let Some(down) = learnt.down.take() else {
         return;
     };
     let lasted = now.duration_since(down.time);
-    if lasted.as_secs() >= JUDGED_WITHIN {
+    if lasted.as_secs() >= shrink.judged_within.as_secs() {
         return;
     }
     let saved = f64::from((down.from - replicas).max(0)) * lasted.as_secs_f64();
-    let price = pair(learnt, estimate.rebalance, down.from, now);
-    if saved < PAID * price || estimate.delay > objective {
-        learnt.regrets = Some((regrets(learnt, now) + 1).min(REGRETS));
+    let price = pair(learnt, estimate.rebalance, down.from, now, tuning);
+    if saved < shrink.paid * price || estimate.delay > objective {
+        learnt.regrets = Some((regrets(learnt, now, tuning) + 1).min(shrink.unpaid_most()));
         learnt.regretted = Some(now);
     }
 }
@@ -331,6 +366,8 @@ pub(in crate::scaling) fn note_up(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TUNING: &Tuning = &Tuning::DEFAULT;
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_800_000_000).unwrap()
@@ -343,7 +380,7 @@ mod tests {
     }
 
     fn window_of(learnt: &Learnt) -> f64 {
-        window(learnt, Rebalance::Eager, (24, 12), 60.0, now())
+        window(learnt, Rebalance::Eager, (24, 12), 60.0, now(), TUNING)
     }
 
     #[test]
@@ -356,7 +393,7 @@ mod tests {
     #[test]
     fn each_regret_within_the_hour_doubles_the_price_and_an_hour_later_it_is_forgotten() {
         let mut learnt = learnt(200.0);
-        let price = |learnt: &Learnt, at| pair(learnt, Rebalance::Eager, 24, at);
+        let price = |learnt: &Learnt, at| pair(learnt, Rebalance::Eager, 24, at, TUNING);
         let plain = price(&learnt, now());
         for regrets in [Some(1), Some(2), Some(3)] {
             learnt.regretted = Some(now());

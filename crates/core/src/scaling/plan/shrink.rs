@@ -105,6 +105,7 @@ fn to_smaller(
         replicas: situation.replicas(),
         objective: situation.objective(),
         now: situation.now(),
+        tuning: &situation.policy.tuning,
     };
     let gate = situation.down_gate();
     let (size, why, step) = match grounds.smaller() {

@@ -12,10 +12,6 @@ use crate::scaling::output::decision::{HoldReason, Wait};
 use crate::scaling::state::learnt::Learnt;
 use crate::scaling::state::memory::Memory;
 
-/// Who gives a lag does not say how late is too late: a smaller size has to keep records this
-/// young, in seconds, or as old as the lag that is allowed makes them, where that is older.
-const CALM_UNDER_LAG: f64 = 60.0;
-
 /// Everything that a proposal is made from. Nothing in it changes while the decision is made.
 pub(in crate::scaling) struct Situation<'a> {
     pub(in crate::scaling) policy: &'a Policy,
@@ -135,7 +131,12 @@ impl Situation<'_> {
         if self.gates.nobody_joined {
             return Some((Wait::open(HoldReason::MembersMissing), stays));
         }
-        if self.history.membership.storm(self.now()).is_some() {
+        if self
+            .history
+            .membership
+            .storm(self.now(), &self.policy.tuning)
+            .is_some()
+        {
             return Some((Wait::open(HoldReason::RebalancingOften), stays));
         }
         // Without members nothing is consumed, whatever the lag says.
@@ -166,7 +167,8 @@ pub(in crate::scaling) fn objective(policy: &Policy, learnt: &Learnt) -> f64 {
         Objective::MaxDelay(delay) => delay.as_secs_f64(),
         Objective::LagPerReplica(lag) => {
             let allowed = learnt.seconds_of(lag, policy.threads);
-            allowed.unwrap_or(0.0).max(CALM_UNDER_LAG)
+            let least = policy.tuning.shrink.calm_under_lag;
+            allowed.unwrap_or(0.0).max(least.as_secs_f64())
         }
     }
 }

@@ -2,26 +2,11 @@
 //! of thousandths of a record per second and of milliseconds, so that a restart equals no restart
 //! (KEEP-27).
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::scaling::number::{later, milli, real, to_millis};
-use crate::scaling::tuning::{BACKOFF_MOST, PROBE_MOST, REGRETS};
-
-/// The lower bound of the capacity fades by so much in fifteen seconds.
-const FADE: f64 = 0.9995;
-
-/// So many seconds between the loss of a partition and the next commit are nothing of note: a
-/// rebalance, a commit, two looks.
-const USUAL_PAUSE: f64 = 60.0;
-/// Longest pause that is believed, in seconds.
-const PAUSE_MOST: i64 = 900;
-/// From so many seconds on a record takes long ...
-const LONG: f64 = 60.0;
-/// ... no more than so many are believed ...
-const LONGEST: f64 = 14_400.0;
-/// ... and that for a day.
-const LONGEST_FOR: SignedDuration = SignedDuration::from_hours(24);
+use crate::scaling::number::{later, milli, real, to_millis, whole};
+use crate::scaling::tuning::Tuning;
 
 /// What the law has learnt. Every field is absent until something has been seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,11 +156,11 @@ impl Learnt {
     }
 
     /// Records per second that one consumer has at least been seen to do, faded; 0: nothing seen.
-    pub(in crate::scaling) fn at_least(&self, now: Timestamp) -> f64 {
+    pub(in crate::scaling) fn at_least(&self, now: Timestamp, tuning: &Tuning) -> f64 {
         self.at_least.map_or(0.0, |Rate { milli, time }| {
-            let looks =
-                real(now.duration_since(time).as_secs().max(0)) / crate::scaling::tuning::LOOK;
-            real(milli) / 1000.0 * FADE.powf(looks)
+            let age = real(now.duration_since(time).as_secs().max(0));
+            let polls = age / tuning.polls.interval.as_secs_f64();
+            real(milli) / 1000.0 * tuning.capacity.fade.0.powf(polls)
         })
     }
 
@@ -188,15 +173,17 @@ impl Learnt {
 
     /// Seconds that moved partitions stand still beyond what a rebalance of this kind takes
     /// anywhere: state that is restored, work that was not committed.
-    pub(in crate::scaling) fn excess(&self) -> f64 {
-        self.pause
-            .map_or(0.0, |pause| (real(pause.seconds) - USUAL_PAUSE).max(0.0))
+    pub(in crate::scaling) fn excess(&self, tuning: &Tuning) -> f64 {
+        let usual = tuning.handover.usual.as_secs_f64();
+        let pause = self.pause.filter(|_| tuning.handover.enabled);
+        pause.map_or(0.0, |pause| (real(pause.seconds) - usual).max(0.0))
     }
 
     /// Notes what a hand-over took, in seconds.
-    pub(in crate::scaling) fn note_pause(&mut self, seconds: f64, now: Timestamp) {
+    pub(in crate::scaling) fn note_pause(&mut self, seconds: f64, now: Timestamp, tuning: &Tuning) {
         let before = self.pause.map_or(seconds, |pause| real(pause.seconds));
-        let seconds = crate::scaling::number::whole(0.5 * before + 0.5 * seconds);
+        let weight = tuning.handover.weight;
+        let seconds = whole((1.0 - weight.0) * before + weight * seconds);
         self.pause = Some(Seconds {
             seconds,
             time: to_millis(now),
@@ -205,41 +192,55 @@ impl Learnt {
 
     /// The longest time that a consumer has lately been at work between two commits, in seconds,
     /// where that is long.
-    pub(in crate::scaling) fn longest(&self, now: Timestamp) -> f64 {
-        let lately = |longest: &Seconds| now.duration_since(longest.time) <= LONGEST_FOR;
+    pub(in crate::scaling) fn longest(&self, now: Timestamp, tuning: &Tuning) -> f64 {
+        let kept = tuning.progress.longest_for;
+        let lately = |longest: &Seconds| now.duration_since(longest.time) <= kept;
         self.longest.filter(lately).map_or(0.0, |l| real(l.seconds))
     }
 
     /// Notes for how long a consumer was at work between two commits, in seconds.
-    pub(in crate::scaling) fn note_longest(&mut self, seconds: f64, now: Timestamp) {
-        if seconds >= LONG && seconds >= self.longest(now) {
+    pub(in crate::scaling) fn note_longest(
+        &mut self,
+        seconds: f64,
+        now: Timestamp,
+        tuning: &Tuning,
+    ) {
+        let (long, longest) = (tuning.progress.long, tuning.progress.longest);
+        if seconds >= long.as_secs_f64() && seconds >= self.longest(now, tuning) {
             self.longest = Some(Seconds {
-                seconds: crate::scaling::number::whole(seconds.min(LONGEST)),
+                seconds: whole(seconds.min(longest.as_secs_f64())),
                 time: to_millis(now),
             });
         }
     }
 
     /// Puts right what a wrong clock left (KNOW-24): `sane` mends a time that lies in the future.
-    pub(in crate::scaling) fn tidy(&mut self, now: Timestamp, sane: &impl Fn(&mut Timestamp)) {
+    pub(in crate::scaling) fn tidy(
+        &mut self,
+        now: Timestamp,
+        sane: &impl Fn(&mut Timestamp),
+        tuning: &Tuning,
+    ) {
+        let backoff_most = tuning.ineffective.most.as_secs();
+        let unpaid_most = tuning.shrink.unpaid_most();
         // What is not of our making is brought into what can be.
-        self.backoff = self.backoff.map(|backoff| backoff.clamp(0, BACKOFF_MOST));
-        self.probe_wait = self.probe_wait.map(|wait| wait.clamp(0, PROBE_MOST));
-        self.regrets = self.regrets.map(|times| times.clamp(1, REGRETS));
+        self.backoff = self.backoff.map(|backoff| backoff.clamp(0, backoff_most));
+        let probe_most = tuning.probe.most.as_secs();
+        self.probe_wait = self.probe_wait.map(|wait| wait.clamp(0, probe_most));
+        self.regrets = self.regrets.map(|times| times.clamp(1, unpaid_most));
         self.plateau = self.plateau.filter(|plateau| plateau.replicas > 0);
         self.saturated = self.saturated.filter(|s| s.consumers > 0 && s.milli > 0);
         if let Some(pause) = &mut self.pause {
-            pause.seconds = pause.seconds.clamp(0, PAUSE_MOST);
+            pause.seconds = pause.seconds.clamp(0, tuning.handover.most.as_secs());
             sane(&mut pause.time);
         }
         if let Some(longest) = &mut self.longest {
-            longest.seconds = longest
-                .seconds
-                .clamp(0, crate::scaling::number::whole(LONGEST));
+            let most = tuning.progress.longest.as_secs();
+            longest.seconds = longest.seconds.clamp(0, most);
             sane(&mut longest.time);
         }
         if let Some(plateau) = &mut self.plateau {
-            let longest = later(now, SignedDuration::from_secs(BACKOFF_MOST));
+            let longest = later(now, tuning.ineffective.most);
             plateau.until = plateau.until.min(longest);
         }
         if let Some(time) = self.capacity.as_mut().and_then(|c| c.time.as_mut()) {

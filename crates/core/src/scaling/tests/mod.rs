@@ -34,6 +34,7 @@ use crate::scaling::input::observation::{
 use crate::scaling::input::policy::{Brake, Objective, OffsetReset, Pacing, Policy};
 use crate::scaling::output::decision::{Decision, HoldReason, Verdict};
 use crate::scaling::state::memory::Memory;
+use crate::scaling::tuning::SharedTuning;
 
 pub(in crate::scaling) fn secs(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -57,6 +58,7 @@ pub(in crate::scaling) fn policy() -> Policy {
         dry_run: false,
         fallback: None,
         brake: Brake::default(),
+        tuning: SharedTuning::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Answer, Law, Reason};
 use crate::api::{ConsumerGroup, Mode};
 use crate::recording::{BadLine, Init, Line, PROTOCOL, Session, Spec};
-use crate::scaling::Memory;
+use crate::scaling::{Memory, SharedTuning};
 use crate::simulate::plant::Seen;
 
 /// The operator's law, for one group.
@@ -40,6 +40,12 @@ impl Lagrange {
         Ok(law)
     }
 
+    /// The same with other numbers to decide with.
+    pub(in crate::simulate) fn tuned(mut self, tuning: &SharedTuning) -> Self {
+        self.session.tune(tuning.clone());
+        self
+    }
+
     fn begin(&mut self) -> Result<(), BadLine> {
         let init = Init {
             protocol: PROTOCOL,
@@ -47,7 +53,6 @@ impl Lagrange {
             status: serde_json::to_value(&self.memory).ok(),
             continues: false,
         };
-        self.session = Session::default();
         self.session.take(Line::Init(Box::new(init))).map(|_| ())
     }
 }
