@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use lagrange_core::scaling::observation::{
-    Assignor, Commit, Group, GroupState, Look, Member, Members, Partition, Rollout, Target, Topic,
-    TopicRole,
+    Assignor, Commit, Group, GroupSnapshot, GroupState, Member, Members, Partition, Rollout,
+    Target, Topic, TopicRole,
 };
-use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange_core::scaling::policy::{Objective, OffsetReset, Pacing, Pauses};
 use lagrange_core::scaling::{Observation, Policy, SharedTuning, State, decide};
 
-const LOOKS: u64 = 400;
+const POLLS: u64 = 400;
 const GROUPS: usize = 10_000;
 /// Number of polls after which the history of offsets is full: eleven minutes.
 const FULL: u64 = 48;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         ("lagPerReplica", Objective::LagPerReplica(1000)),
         ("maxDelay", Objective::MaxDelay(minute)),
     ] {
-        println!("one decision under {name}, median of {LOOKS} polls at 15 s");
+        println!("one decision under {name}, median of {POLLS} polls at 15 s");
         let mut smallest = None;
         for partitions in [12, 64, 256, 1024] {
             let median = median_of(partitions, objective);
@@ -51,15 +51,15 @@ fn decide_for_many(objective: Objective) -> ExitCode {
         .take(GROUPS)
         .collect();
     let mut passes = Vec::new();
-    for look in 1..=FULL + 8 {
-        let observation = observation(12, look);
+    for poll in 1..=FULL + 8 {
+        let observation = observation(12, poll);
         let began = Instant::now();
         for state in &mut states {
             let (decision, next) = decide(&policy, std::mem::take(state), &observation);
             std::hint::black_box(decision);
             *state = next;
         }
-        if look > FULL {
+        if poll > FULL {
             passes.push(began.elapsed());
         }
     }
@@ -97,8 +97,8 @@ fn median_of(partitions: i64, objective: Objective) -> Duration {
     let policy = policy(objective);
     let mut state = State::default();
     let mut times = Vec::new();
-    for look in 1..=LOOKS {
-        let observation = observation(partitions, look);
+    for poll in 1..=POLLS {
+        let observation = observation(partitions, poll);
         let began = Instant::now();
         let (decision, next) = decide(&policy, state, &observation);
         times.push(began.elapsed());
@@ -111,7 +111,7 @@ fn median_of(partitions: i64, objective: Objective) -> Duration {
 
 fn policy(objective: Objective) -> Policy {
     Policy {
-        subject: 1,
+        measurement_key: 1,
         min: 1,
         max: None,
         objective,
@@ -126,17 +126,17 @@ fn policy(objective: Objective) -> Policy {
         may_hold_markers: false,
         dry_run: false,
         fallback: None,
-        brake: Brake::default(),
+        pauses: Pauses::default(),
         tuning: SharedTuning::default(),
     }
 }
 
 /// A group of eight members that keeps up with a varying load.
-fn observation(partitions: i64, look: u64) -> Observation {
-    let seconds = i64::try_from(look).unwrap_or(0) * 15;
+fn observation(partitions: i64, poll: u64) -> Observation {
+    let seconds = i64::try_from(poll).unwrap_or(0) * 15;
     let now = Timestamp::from_second(1_800_000_000 + seconds).unwrap_or(Timestamp::UNIX_EPOCH);
     let end = seconds * 100;
-    let lag = 50 * (1 + look.cast_signed() % 7);
+    let lag = 50 * (1 + poll.cast_signed() % 7);
     let partition = |owner: u32| Partition {
         log_start: Some(0),
         log_end: Some(end + lag),
@@ -151,8 +151,8 @@ fn observation(partitions: i64, look: u64) -> Observation {
     });
     Observation {
         now,
-        look: Ok(Look {
-            number: look,
+        poll: Ok(GroupSnapshot {
+            number: poll,
             began: now,
             at: now,
             topics: vec![Topic {
@@ -165,7 +165,7 @@ fn observation(partitions: i64, look: u64) -> Observation {
                 rebalance: None,
                 assignor: Some(Assignor::Range),
                 members: Some(Members {
-                    look,
+                    poll,
                     list: list.collect(),
                 }),
             },

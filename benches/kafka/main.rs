@@ -13,7 +13,7 @@
     reason = "a measurement that cannot go on panics"
 )]
 
-mod told;
+mod report;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{interest, lag, named, settings};
 use lagrange_testing::secure::{Listener, Tokens};
 
-use told::{Looks, Told};
+use report::{Polls, Report};
 
 const PARTITIONS: i32 = 12;
 
@@ -44,13 +44,13 @@ const LASTING: Duration = Duration::from_secs(27);
 /// Cost of the polls of a measurement.
 struct Cost {
     groups: usize,
-    looks: Looks,
+    polls: Polls,
     cpu: Duration,
 }
 
 impl Cost {
     fn requests(&self) -> f64 {
-        self.looks.requests.values().sum()
+        self.polls.requests.values().sum()
     }
 }
 
@@ -121,7 +121,7 @@ fn ratios(few: &Cost, many: &Cost) {
         many.groups,
         few.groups,
         many.requests() / few.requests(),
-        many.looks.wall.as_secs_f64() / few.looks.wall.as_secs_f64(),
+        many.polls.wall.as_secs_f64() / few.polls.wall.as_secs_f64(),
         many.cpu.as_secs_f64() / few.cpu.as_secs_f64(),
     );
 }
@@ -145,8 +145,8 @@ async fn commit(kafka: &Kafka, count: usize) {
 }
 
 async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
-    let told = Arc::new(Told::default());
-    let (pool, mut wakeups) = open(Arc::clone(&told) as Arc<dyn Observer>);
+    let report = Arc::new(Report::default());
+    let (pool, mut wakeups) = open(Arc::clone(&report) as Arc<dyn Observer>);
     let connection = Connection::new(
         Servers::parse(servers.split(',')).unwrap(),
         security.clone(),
@@ -163,11 +163,11 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
                 .unwrap()
         })
         .collect();
-    let mut look = 0;
+    let mut poll = 0;
     while wakeups.next().await.is_some() {
         let snapshot = watches[0].latest().unwrap();
         // Each poll wakes every watch.
-        if std::mem::replace(&mut look, snapshot.look) == snapshot.look {
+        if std::mem::replace(&mut poll, snapshot.poll) == snapshot.poll {
             continue;
         }
         if ids.iter().all(|id| lag(&snapshot, id, "t") == Some(36)) {
@@ -180,16 +180,16 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
     let drained = tokio::time::sleep(Duration::from_secs(8));
     tokio::pin!(drained);
     drain(&mut wakeups, drained.as_mut()).await;
-    told.begin();
-    let (looks, cpu) = (watches[0].latest().unwrap().look, cpu_time());
+    report.begin();
+    let (polls, cpu) = (watches[0].latest().unwrap().poll, cpu_time());
     let lasting = tokio::time::sleep(LASTING);
     tokio::pin!(lasting);
     drain(&mut wakeups, lasting.as_mut()).await;
     let cpu = cpu_time().saturating_sub(cpu);
-    let count = u32::try_from(watches[0].latest().unwrap().look - looks).unwrap();
+    let count = u32::try_from(watches[0].latest().unwrap().poll - polls).unwrap();
     let cost = Cost {
         groups,
-        looks: told.looks(),
+        polls: report.polls(),
         cpu: cpu / count,
     };
     report(&cost, servers, until_read);
@@ -205,7 +205,7 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
 /// A pool that waits for slow responses instead of ending a poll early.
 fn open(observer: Arc<dyn Observer>) -> (Pool, Wakeups) {
     let settings = Settings {
-        look_deadline: Duration::from_secs(30),
+        poll_deadline: Duration::from_secs(30),
         ..settings()
     };
     let readers = RdkafkaFactory {
@@ -220,8 +220,8 @@ fn open(observer: Arc<dyn Observer>) -> (Pool, Wakeups) {
 
 /// Prints the cost of a poll, and the resources of this process while it reads these servers.
 fn report(cost: &Cost, servers: &str, until_read: Duration) {
-    let requests = cost.looks.requests.iter();
-    let per_look: Vec<String> = requests
+    let requests = cost.polls.requests.iter();
+    let per_poll: Vec<String> = requests
         .map(|(api, count)| format!("{api} {count:.2}"))
         .collect();
     println!(
@@ -230,7 +230,7 @@ fn report(cost: &Cost, servers: &str, until_read: Duration) {
         cost.groups,
         cost.requests(),
         Kafka::connections_to(servers),
-        cost.looks.wall.as_secs_f64() * 1e3,
+        cost.polls.wall.as_secs_f64() * 1e3,
         cost.cpu.as_secs_f64() * 1e3,
         std::fs::read_dir("/proc/self/task").unwrap().count(),
         resident() / 1024,
@@ -238,8 +238,8 @@ fn report(cost: &Cost, servers: &str, until_read: Duration) {
     );
     println!(
         "              {} in {} polls",
-        per_look.join(", "),
-        cost.looks.count
+        per_poll.join(", "),
+        cost.polls.count
     );
 }
 

@@ -14,7 +14,7 @@ const WARM_UP: Duration = Duration::from_secs(45);
 struct Counts {
     at: Instant,
     cpu: f64,
-    looks: f64,
+    polls: f64,
     requests: BTreeMap<String, f64>,
     writes: f64,
     reconciles: f64,
@@ -26,7 +26,7 @@ pub(crate) async fn measure(operator: &Operator, port: u16, lasting: Duration) {
     tokio::time::sleep(lasting).await;
     let after = counts(operator);
     let minutes = (after.at - before.at).as_secs_f64() / 60.0;
-    let looks = after.looks - before.looks;
+    let polls = after.polls - before.polls;
     let pid = operator.pid();
     println!(
         "  resident memory, and its peak   {:8.1} MiB {:.1} MiB",
@@ -42,23 +42,23 @@ pub(crate) async fn measure(operator: &Operator, port: u16, lasting: Duration) {
         connections(pid, port),
         operator.metric_sum("lagrange_kafka_connections{", "")
     );
-    let per_look: BTreeMap<&String, f64> = after
+    let per_poll: BTreeMap<&String, f64> = after
         .requests
         .iter()
         .map(|(api, total)| {
             (
                 api,
-                (total - before.requests.get(api).unwrap_or(&0.0)) / looks,
+                (total - before.requests.get(api).unwrap_or(&0.0)) / polls,
             )
         })
         .filter(|(_, count)| *count > 0.0)
         .collect();
-    let all: f64 = per_look.values().sum();
+    let all: f64 = per_poll.values().sum();
     println!(
         "  requests                        {all:8.1} per poll, {:.0} per minute",
-        all * looks / minutes
+        all * polls / minutes
     );
-    for (api, count) in per_look {
+    for (api, count) in per_poll {
         println!("    {api:<28}  {count:8.2} per poll");
     }
     println!(
@@ -68,7 +68,7 @@ pub(crate) async fn measure(operator: &Operator, port: u16, lasting: Duration) {
     println!(
         "  reconciles                      {:8.1} per minute, {:.1} polls",
         (after.reconciles - before.reconciles) / minutes,
-        looks / minutes
+        polls / minutes
     );
 }
 
@@ -76,7 +76,7 @@ fn counts(operator: &Operator) -> Counts {
     Counts {
         at: Instant::now(),
         cpu: cpu_seconds(operator.pid()),
-        looks: operator.metric_sum("lagrange_kafka_poll_seconds_count", ""),
+        polls: operator.metric_sum("lagrange_kafka_poll_seconds_count", ""),
         requests: requests(operator),
         writes: operator.metric_sum("lagrange_api_writes_total", ""),
         reconciles: operator.metric_sum("lagrange_reconcile_seconds_count", ""),

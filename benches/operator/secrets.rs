@@ -125,21 +125,21 @@ async fn set_up(kafka: &Kafka, space: &Space) {
 /// Waits until the log has `times` lines about new credentials, and until the poll that began with
 /// them has ended.
 async fn until_read(operator: &Operator, times: usize) {
-    let looks = || operator.metric_sum("lagrange_kafka_poll_seconds_count", "");
+    let polls = || operator.metric_sum("lagrange_kafka_poll_seconds_count", "");
     let said = || operator.log().matches("reads with new credentials").count();
     let began = Instant::now();
     // The count before the log line: polls are at least a second apart, so that the next one is the
     // one that began with the new credentials.
-    let mut before = looks();
+    let mut before = polls();
     while said() < times {
         assert!(began.elapsed() < PATIENCE, "{}", operator.log());
         tokio::time::sleep(STEP).await;
-        let now = looks();
+        let now = polls();
         if said() < times {
             before = now;
         }
     }
-    while looks() <= before {
+    while polls() <= before {
         assert!(began.elapsed() < PATIENCE, "no poll has ended");
         tokio::time::sleep(STEP).await;
     }

@@ -10,7 +10,9 @@ use jiff::SignedDuration;
 use lagrange_core::scaling::SharedTuning;
 use lagrange_core::scaling::tuning::InvalidTuning;
 use lagrange_core::simulate::plant::{Assignor, Parameters};
-use lagrange_core::simulate::{BadRival, Load, LoadError, Rival, Setup, SetupError, Trace, report};
+use lagrange_core::simulate::{
+    BadBaseline, Baseline, Load, LoadError, Setup, SetupError, Trace, report,
+};
 use thiserror::Error;
 
 use super::manifest::{self, Unusable};
@@ -77,8 +79,8 @@ pub(super) struct Simulate {
     /// Other autoscalers to run over the same load, such as
     /// keda=lagThreshold:100,hpa-cpu=70,static=6; also flink, kpa, numaflow, and clairvoyant, a plan
     /// that knows the load
-    #[arg(long, value_name = "AUTOSCALERS", value_parser = rivals)]
-    compare: Vec<Rivals>,
+    #[arg(long, value_name = "AUTOSCALERS", value_parser = baselines)]
+    compare: Vec<Baselines>,
     /// Delay beyond which a record is late [default: the manifest's maxDelay, or 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     late_after: Option<Duration>,
@@ -116,7 +118,7 @@ enum Format {
 
 /// The value of one `--compare`.
 #[derive(Debug, Clone)]
-struct Rivals(Vec<Rival>);
+struct Baselines(Vec<Baseline>);
 
 /// Why the simulation could not run.
 #[derive(Debug, Error)]
@@ -179,7 +181,7 @@ impl Simulate {
             restart_every: self.restart_every.map(seconds),
             seed: self.seed,
             seeds: self.seeds,
-            rivals: self.compare.iter().flat_map(|r| r.0.clone()).collect(),
+            baselines: self.compare.iter().flat_map(|r| r.0.clone()).collect(),
             tuning: SharedTuning::with(self.tuning.iter().map(String::as_str))?,
         })
     }
@@ -267,6 +269,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a duration from 1s to 24h, such as 90s or 30m".to_owned())
 }
 
-fn rivals(text: &str) -> Result<Rivals, BadRival> {
-    Rival::list(text).map(Rivals)
+fn baselines(text: &str) -> Result<Baselines, BadBaseline> {
+    Baseline::list(text).map(Baselines)
 }

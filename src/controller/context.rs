@@ -20,7 +20,7 @@ use super::kube::name::{Name, TargetKey};
 use super::sessions::{Remembered, Sessions};
 use super::target::kinds::Kinds;
 use super::wake::Wake;
-use super::watched::Seen;
+use super::watched::WatchedState;
 use crate::clock::Clock;
 use crate::kafka::connection::Identity;
 use crate::kafka::model::interest::Key;
@@ -56,7 +56,7 @@ pub(super) struct Context {
     pub(super) metrics: Metrics,
     pub(super) settings: Settings,
     pub(super) events: Events,
-    pub(super) seen: Seen,
+    pub(super) seen: WatchedState,
     pub(super) kinds: Kinds,
     pub(super) wake: Wake,
     pub(super) secrets: Secrets,
@@ -108,7 +108,7 @@ impl Context {
             metrics,
             settings,
             recorder,
-            seen: Seen::default(),
+            seen: WatchedState::default(),
             kinds: Kinds::default(),
             wake,
             sessions: Sessions::default(),

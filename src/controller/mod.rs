@@ -35,7 +35,7 @@ use crate::recording::Recorder;
 use context::Context;
 use runner::Runner;
 use wake::Wake;
-use watch::store::Stock;
+use watch::store::ObjectStore;
 
 pub use context::Settings;
 pub use kafka::port::{Clusters, Watching};
@@ -112,8 +112,8 @@ where
         clusters: cluster::reconcile::Clusters::default(),
     });
     let runner = Runner { context, tasks };
-    let group_stock = Arc::new(Stock::<ConsumerGroup>::new());
-    let cluster_stock = Arc::new(Stock::<KafkaCluster>::new());
+    let group_stock = Arc::new(ObjectStore::<ConsumerGroup>::new());
+    let cluster_stock = Arc::new(ObjectStore::<KafkaCluster>::new());
     let needed = runner.watch_all(gates, &shared, &group_stock, &cluster_stock);
 
     runner.forward(wakeups);

@@ -2,8 +2,8 @@
 //! ConsumerGroups on targets and groups, and the HorizontalPodAutoscalers on them. Pure
 //! bookkeeping: no client, no clock.
 
+mod messages;
 mod standing;
-mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,11 @@ use lagrange_core::intent::{Intent, Source};
 
 use super::kube::error::Problem;
 use super::kube::name::{Name, TargetKey};
+use messages::{by_autoscaler, by_group};
 use standing::{Rank, Standing};
-use told::{by_autoscaler, by_group};
 
+pub(super) use messages::beside;
 pub(super) use standing::Progress;
-pub(super) use told::beside;
 
 /// What one ConsumerGroup wants to manage.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,8 +29,8 @@ use super::kube::name::Name;
 use super::target::workload::{self, Kind as WorkloadKind};
 use super::watch::follow::Source;
 use super::watch::handlers;
-use super::watch::store::Stock;
-use super::watch::{Read, Sink, Watch};
+use super::watch::store::ObjectStore;
+use super::watch::{ChangeHandler, Read, Watch};
 use super::{cluster, group};
 use crate::kafka::model::interest::{Key, Kind};
 use crate::process::shutdown::Tasks;
@@ -48,8 +48,8 @@ impl Runner {
         &self,
         gates: Gates,
         shared: &Arc<cluster::reconcile::Shared>,
-        groups: &Arc<Stock<ConsumerGroup>>,
-        clusters: &Arc<Stock<KafkaCluster>>,
+        groups: &Arc<ObjectStore<ConsumerGroup>>,
+        clusters: &Arc<ObjectStore<KafkaCluster>>,
     ) -> Needed {
         let context = || Arc::clone(&self.context);
         let scopes = self.context.settings.namespaces.len().max(1);
@@ -97,7 +97,7 @@ impl Runner {
         }
     }
 
-    fn follow<K, T>(&self, watch: Watch, read: Read<T>, sink: &Sink<T>) -> Watch
+    fn follow<K, T>(&self, watch: Watch, read: Read<T>, handler: &ChangeHandler<T>) -> Watch
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         T: 'static,
@@ -114,7 +114,7 @@ impl Runner {
                 path: K::url_path(&(), namespace.map(String::as_str)),
                 fields: None,
             };
-            let following = watch.clone().follow(source, read, Arc::clone(sink));
+            let following = watch.clone().follow(source, read, Arc::clone(handler));
             self.spawn_until_stopped(format!("watch of {}", watch.kind), following);
         }
         watch
@@ -133,13 +133,13 @@ impl Runner {
             fields: None,
         };
         let read: Read<BTreeMap<String, String>> = object::labels;
-        let sink = handlers::namespaces(Arc::clone(&self.context));
+        let handler = handlers::namespaces(Arc::clone(&self.context));
         let mut selected = selects.subscribe();
         self.spawn_until_stopped("watch of Namespaces".to_owned(), async move {
             // Fails only when the sender, the watch of KafkaClusters, is gone: then the process
             // ends.
             let _ = selected.wait_for(|selects| *selects).await;
-            watch.follow(source, read, sink).await;
+            watch.follow(source, read, handler).await;
         });
     }
 
@@ -162,19 +162,19 @@ impl Runner {
 
     pub(super) fn run_groups(
         &self,
-        stock: Arc<Stock<ConsumerGroup>>,
+        store: Arc<ObjectStore<ConsumerGroup>>,
         needed: Needed,
         woken: impl Stream<Item = Name> + Send + 'static,
     ) {
         let context = Arc::clone(&self.context);
         let references = woken.map(|name| name.consumer_group());
-        let controller = self.controller(stock.store(), references);
+        let controller = self.controller(store.store(), references);
         let stop = self.tasks.stop().clone();
         self.spawn("controller of ConsumerGroups", async move {
             if stop.run_until_cancelled(needed.all_seen()).await.is_none() {
                 return;
             }
-            stock.open();
+            store.open();
             controller
                 .run(
                     group::reconcile::reconcile,
@@ -196,18 +196,18 @@ impl Runner {
     pub(super) fn run_clusters(
         &self,
         shared: Arc<cluster::reconcile::Shared>,
-        stock: Arc<Stock<KafkaCluster>>,
+        store: Arc<ObjectStore<KafkaCluster>>,
         needed: Needed,
         woken: impl Stream<Item = Name> + Send + 'static,
     ) {
         let references = woken.map(|name| name.kafka_cluster());
-        let controller = self.controller(stock.store(), references);
+        let controller = self.controller(store.store(), references);
         let stop = self.tasks.stop().clone();
         self.spawn("controller of KafkaClusters", async move {
             if stop.run_until_cancelled(needed.all_seen()).await.is_none() {
                 return;
             }
-            stock.open();
+            store.open();
             controller
                 .run(
                     cluster::reconcile::reconcile,

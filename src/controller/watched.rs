@@ -14,12 +14,12 @@ use crate::sync::lock;
 
 /// What the watches have seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct WatchedState {
     pub(super) claims: Mutex<Claims>,
     pub(super) clusters: Mutex<BTreeMap<Name, Arc<KafkaCluster>>>,
     /// Labels of namespaces, once somebody selects by them.
     pub(super) namespaces: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
-    pub(super) workloads: Mutex<BTreeMap<TargetKey, workload::Seen>>,
+    pub(super) workloads: Mutex<BTreeMap<TargetKey, workload::WorkloadVersion>>,
     /// The version that a workload has had at least, by an answer to ourselves: its watch may be
     /// behind that.
     pub(super) at_least: Mutex<BTreeMap<TargetKey, u64>>,
@@ -33,7 +33,7 @@ pub(super) struct Seen {
     pub(super) forbidden: Mutex<BTreeSet<&'static str>>,
 }
 
-impl Seen {
+impl WatchedState {
     /// Takes in a workload; says whether it has changed.
     pub(super) fn workload(
         &self,
@@ -45,7 +45,7 @@ impl Seen {
         let before = all.get(key).map(|seen| seen.workload);
         let workload = Workload::of(kind, object, before.as_ref());
         let version = workload::version(object.metadata.resource_version.as_deref());
-        all.insert(key.clone(), workload::Seen { workload, version });
+        all.insert(key.clone(), workload::WorkloadVersion { workload, version });
         let was_unreadable = lock(&self.unreadable_workloads).remove(key).is_some();
         before != Some(workload) || was_unreadable
     }

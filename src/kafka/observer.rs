@@ -9,7 +9,7 @@ use super::model::error::Category;
 /// Is notified about the reading of clusters. Pollers call it: it must return at once.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// A poll of the cluster took this long.
-    fn looked(&self, cluster: &Identity, took: Duration);
+    fn polled(&self, cluster: &Identity, took: Duration);
     /// `count` more requests of the kind `api` (Kafka's name) were sent to its brokers.
     fn requested(&self, cluster: &Identity, api: &str, count: u64);
     /// This many connections to its brokers are open.
@@ -25,7 +25,7 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
 pub struct Unobserved;
 
 impl Observer for Unobserved {
-    fn looked(&self, _: &Identity, _: Duration) {}
+    fn polled(&self, _: &Identity, _: Duration) {}
     fn requested(&self, _: &Identity, _: &str, _: u64) {}
     fn connected(&self, _: &Identity, _: u64) {}
     fn failed(&self, _: &Identity, _: Category) {}

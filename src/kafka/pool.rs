@@ -216,14 +216,14 @@ impl Watch {
     }
 
     /// Whether each poll describes the group's members (KNOW-22), instead of one every two minutes.
-    pub fn attend(&self, attentive: bool) {
-        self.shared.attend(self.id, attentive);
+    pub fn describe_members(&self, describes_members: bool) {
+        self.shared.describe_members(self.id, describes_members);
     }
 
     /// Brings the next poll forward, right after an action or before one. It never comes sooner
     /// than [`Settings::min_gap`] after the last poll, nor while the cluster cannot be reached.
-    pub fn look_now(&self) {
-        self.shared.look_now();
+    pub fn poll_now(&self) {
+        self.shared.poll_now();
     }
 
     /// The watched cluster.

@@ -8,7 +8,7 @@ use crate::kafka::model::error::Category;
 use crate::kafka::observer::Observer;
 
 impl Observer for Metrics {
-    fn looked(&self, cluster: &Identity, took: Duration) {
+    fn polled(&self, cluster: &Identity, took: Duration) {
         self.cluster(cluster.as_str()).polled(took);
     }
 
@@ -41,7 +41,7 @@ mod tests {
         let metrics = Metrics::new();
         let observer: &dyn Observer = &metrics;
         let cluster = Connection::plaintext(["kafka-0:9092"]).unwrap().identity();
-        observer.looked(&cluster, Duration::from_millis(5));
+        observer.polled(&cluster, Duration::from_millis(5));
         observer.requested(&cluster, "ListOffsets", 2);
         observer.requested(&cluster, "ListOffsets", 3);
         observer.connected(&cluster, 4);

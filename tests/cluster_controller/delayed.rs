@@ -56,12 +56,12 @@ impl Scene {
     }
 
     /// Waits for this many more polls, and for the decisions on them.
-    async fn until_looked(&self, operator: &Operator, looks: u32) {
+    async fn until_looked(&self, operator: &Operator, polls: u32) {
         let count = |of: &str| operator.metric_sum(&format!("lagrange_{of}_seconds_count"), "");
         let (polls, reconciles) = (count("kafka_poll"), count("reconcile"));
         until(secs(120), "the operator has polled and decided", || async {
             let seen = (count("kafka_poll") - polls, count("reconcile") - reconciles);
-            if seen.0 >= f64::from(looks) && seen.1 >= f64::from(looks) {
+            if seen.0 >= f64::from(polls) && seen.1 >= f64::from(polls) {
                 Ok(())
             } else {
                 Err(format!("{seen:?}"))

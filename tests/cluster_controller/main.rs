@@ -12,12 +12,12 @@ mod contest;
 mod credentials;
 mod crowded;
 mod delayed;
-mod hands;
 mod identity;
 #[cfg(feature = "gssapi")]
 mod kerberos;
 mod killed;
 mod limits;
+mod manual_scaling;
 mod neighbours;
 mod objects;
 mod offsets;

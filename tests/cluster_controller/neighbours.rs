@@ -99,8 +99,8 @@ async fn broken_groups_and_a_kafka_that_never_answers_do_not_delay_others() {
     };
     let (began, before) = (Instant::now(), decisions());
     tokio::time::sleep(secs(26)).await;
-    let looks = decisions() - before;
-    assert!(looks >= 5, "{looks} polls in {:?}", began.elapsed());
+    let polls = decisions() - before;
+    assert!(polls >= 5, "{polls} polls in {:?}", began.elapsed());
 
     let began = Instant::now();
     stage.kafka.produce(&stage.topic, 600).await;

@@ -33,12 +33,12 @@ async fn ninety_idle_seconds_cause_no_write_and_no_more_reconciles_than_polls() 
     };
     let count = |series: &str| operator.metric_sum(series, "");
     let (began, before) = (now(), version().await);
-    let (looks, reconciles) = (
+    let (polls, reconciles) = (
         count("lagrange_kafka_poll_seconds_count"),
         count("lagrange_reconcile_seconds_count"),
     );
     tokio::time::sleep(secs(90)).await;
-    let looks = count("lagrange_kafka_poll_seconds_count") - looks;
+    let polls = count("lagrange_kafka_poll_seconds_count") - polls;
     let reconciles = count("lagrange_reconcile_seconds_count") - reconciles;
     assert_eq!(version().await, before);
     let written = audit::writes(stage.kubernetes, &stage.space);
@@ -47,11 +47,11 @@ async fn ninety_idle_seconds_cause_no_write_and_no_more_reconciles_than_polls() 
         .filter(|write| write.at >= began && !write.resource.starts_with("leases"))
         .collect();
     assert!(written.is_empty(), "{written:?}");
-    assert!((16.0..=20.0).contains(&looks), "{looks} polls");
+    assert!((16.0..=20.0).contains(&polls), "{polls} polls");
     // One poll may be under way at either end.
     assert!(
-        reconciles <= looks + 1.0,
-        "{reconciles} reconciles for {looks} polls"
+        reconciles <= polls + 1.0,
+        "{reconciles} reconciles for {polls} polls"
     );
 }
 

@@ -166,11 +166,11 @@ impl Node {
         });
     }
 
-    /// Repeats `look` until it succeeds. After a timeout it panics with the last error.
-    pub(crate) fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    /// Repeats `poll` until it succeeds. After a timeout it panics with the last error.
+    pub(crate) fn wait<T>(&self, what: &str, mut poll: impl FnMut() -> Result<T, String>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match look() {
+            match poll() {
                 Ok(seen) => return seen,
                 Err(last) if Instant::now() > deadline => {
                     panic!("timed out waiting for {what}: {last}\n{}", self.remains())

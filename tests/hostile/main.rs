@@ -30,7 +30,7 @@ fn lasting() -> Duration {
 /// What was measured of the operator during the attack.
 struct Course {
     lasted: Duration,
-    looks: u64,
+    polls: u64,
     /// The longest time between two polls.
     longest_pause: Duration,
     /// Bytes in use, every half second.
@@ -69,7 +69,7 @@ impl Course {
         }
         Self {
             lasted: began.elapsed(),
-            looks: seen - before,
+            polls: seen - before,
             longest_pause: longest,
             taken,
             peak: confined.memory.peak(),
@@ -94,7 +94,7 @@ impl Course {
         let (settled, ended) = self.held();
         println!(
             "{} polls in {:?}, the longest pause {:?}; memory at least {} MiB in the second third, {} MiB in the last, {} MiB at most of {} MiB; {}",
-            self.looks,
+            self.polls,
             self.lasted,
             self.longest_pause,
             settled >> 20,
@@ -107,9 +107,9 @@ impl Course {
 
     /// Checks that the operator polled as often as always, and used less than half of its `limit`.
     fn assert_undisturbed(&self, limit: u64) {
-        let (looks, longest) = (self.looks, self.longest_pause);
+        let (polls, longest) = (self.polls, self.longest_pause);
         let due = self.lasted.as_secs() / confined::INTERVAL;
-        assert!(looks + 2 >= due, "{looks} of {due} polls");
+        assert!(polls + 2 >= due, "{polls} of {due} polls");
         assert!(longest < secs(2 * confined::INTERVAL + 5), "{longest:?}");
         assert!(self.peak < limit / 2, "{} bytes at most", self.peak);
         let (settled, ended) = self.held();

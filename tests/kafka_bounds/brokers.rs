@@ -46,9 +46,9 @@ async fn a_cluster_with_too_many_brokers_is_refused_and_uses_little(#[case] name
         }
     );
     assert_eq!(error(&bad).unwrap().category(), Category::TooManyBrokers);
-    let look = good.latest().unwrap().look;
+    let poll = good.latest().unwrap().poll;
     until("the good one is still read", || {
-        reads(&good) && good.latest().unwrap().look > look
+        reads(&good) && good.latest().unwrap().poll > poll
     })
     .await;
     until("its threads end", || {

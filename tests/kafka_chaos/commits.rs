@@ -38,7 +38,7 @@ pub(crate) enum Finding {
 impl Commits {
     /// Forgets what the poller forgets: groups without a watch, and with a new poller everything.
     pub(crate) fn forget(&mut self, snapshot: &Snapshot) {
-        if snapshot.look == 1 {
+        if snapshot.poll == 1 {
             self.0.clear();
         }
         if snapshot.error.is_none() {

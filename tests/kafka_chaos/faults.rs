@@ -11,7 +11,7 @@ use lagrange_testing::proxy::Proxy;
 
 use super::cast::MOST_PARTITIONS;
 use super::eyes::Eyes;
-use super::guests::Guests;
+use super::guests::EphemeralGroups;
 use super::truth::Truth;
 
 pub(crate) const BROKERS: u32 = 3;
@@ -70,7 +70,7 @@ pub(crate) struct Faults<'a> {
     truth: &'a Truth,
     pub(crate) proxy: &'a Proxy,
     pub(crate) eyes: Eyes,
-    guests: Guests<'a>,
+    guests: EphemeralGroups<'a>,
     rng: Rng,
     deck: Vec<Card>,
     /// Complete decks so far.
@@ -86,7 +86,7 @@ impl<'a> Faults<'a> {
         kafka: &'a Kafka,
         proxy: &'a Proxy,
         truth: &'a Truth,
-        guests: Guests<'a>,
+        guests: EphemeralGroups<'a>,
         eyes: Eyes,
         seed: u64,
     ) -> Self {

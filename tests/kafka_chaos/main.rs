@@ -15,11 +15,11 @@
 )]
 
 mod cast;
+mod checker;
 mod commits;
+mod ephemeral_groups;
 mod eyes;
 mod faults;
-mod guests;
-mod judge;
 mod process;
 mod traffic;
 mod truth;
@@ -28,10 +28,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cast::{Cast, PARTITIONS, Role};
+use checker::Checker;
+use ephemeral_groups::EphemeralGroups;
 use eyes::Eyes;
 use faults::{BROKERS, Faults};
-use guests::Guests;
-use judge::Judge;
 use lagrange::clock::Clock;
 use lagrange::kafka::observer::Unobserved;
 use lagrange::kafka::pool::{Failures, Pool, Settings, Wakeups};
@@ -93,12 +93,12 @@ async fn chaos_gives_no_wrong_number_and_everything_is_read_again() {
         watches: Arc::default(),
         bootstrap: proxy.addresses(),
     };
-    let judge = Arc::new(Judge::new(&cast, &truth));
+    let judge = Arc::new(Checker::new(&cast, &truth));
     let judging = judge
         .clone()
         .follow(wakeups, failures, eyes.watches.clone());
     let judging = AbortOnDropHandle::new(tokio::spawn(judging));
-    let guests = Guests::new(&kafka, &cast, &truth);
+    let guests = EphemeralGroups::new(&kafka, &cast, &truth);
     let mut faults = Faults::new(&kafka, &proxy, &truth, guests, eyes, seed);
     faults.eyes.watch_all();
 
@@ -188,7 +188,7 @@ async fn settled(proxy: &Proxy, course: &Course) -> Holdings {
 }
 
 /// Checks at rest that the lag of each group is the one that the brokers report.
-async fn agree(kafka: &Kafka, cast: &Cast, judge: &Judge) {
+async fn agree(kafka: &Kafka, cast: &Cast, judge: &Checker) {
     let groups = cast.groups.iter().filter(|(_, role)| **role != Role::Never);
     for (id, _) in groups {
         let topic = cast.topic_name(id);

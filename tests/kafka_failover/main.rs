@@ -299,7 +299,7 @@ async fn a_hung_broker_does_not_delay_the_end() {
     let (mut helper, _others) = scene.watch(&brokers.bootstrap);
     helper.until("all known", |s| scene.is_whole(s)).await;
     let hurt = Hurt::by(brokers, "pause", 2).await;
-    helper.watch.look_now();
+    helper.watch.poll_now();
     // In the middle of a poll that waits for the broker.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let closing = Instant::now();
@@ -358,7 +358,7 @@ async fn until(there: impl Fn() -> bool, last_seen: impl Fn() -> String) {
 async fn the_snapshot_names_cluster_and_brokers() {
     let (brokers, _turn) = brokers().await;
     let mut helper = PollHelper::on(&brokers.bootstrap, "nobody", TopicSelection::OfGroup);
-    let snapshot: Arc<Snapshot> = helper.look().await;
+    let snapshot: Arc<Snapshot> = helper.poll().await;
     assert_eq!(snapshot.brokers, [NodeId(1), NodeId(2), NodeId(3)]);
     assert!(
         snapshot

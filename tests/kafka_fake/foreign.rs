@@ -24,7 +24,7 @@ async fn a_login_error_of_a_broker_cannot_forge_a_line() {
     brokers.world().refusing.extend([1, 2, 3]);
     brokers.world().words = Some(format!("{FORGED}{}", "x".repeat(10_000)));
     let mut helper = super::logins::poll_helper(&brokers, &[1]);
-    let error = helper.look().await.error.clone().unwrap();
+    let error = helper.poll().await.error.clone().unwrap();
     assert!(
         matches!(error, ReadError::Authentication { .. }),
         "{error:?}"
@@ -38,7 +38,7 @@ async fn a_group_description_of_a_broker_cannot_forge_a_line() {
     let brokers = super::brokers(1).await;
     brokers.world().groups.get_mut("g0").unwrap().kind = FORGED;
     let mut helper = super::poll_helper(&brokers);
-    let error = helper.look().await.groups["g0"].state.clone().unwrap_err();
+    let error = helper.poll().await.groups["g0"].state.clone().unwrap_err();
     assert!(matches!(error, ReadError::GroupType { .. }), "{error:?}");
     assert!(is_clean(&error.to_string()), "{error}");
 }
@@ -103,7 +103,7 @@ async fn a_pattern_on_ten_thousand_topics_does_not_affect_other_groups() {
         |s: &lagrange::kafka::model::snapshot::Snapshot| assert_eq!(lag(s, "g0", "t"), Some(60));
     helper.until_checked("refused", refused, known).await;
     for _ in 0..20 {
-        let snapshot = helper.look().await;
+        let snapshot = helper.poll().await;
         known(&snapshot);
         assert!(refused(&snapshot));
         assert!(snapshot.groups["g1"].committed.is_empty());

@@ -35,7 +35,7 @@ async fn one_broker_that_refuses_while_it_starts_is_not_a_refused_login() {
         let brokers = super::brokers(2).await;
         brokers.world().refusing.insert(1);
         let mut helper = poll_helper(&brokers, &[1, 2]);
-        let first = helper.look().await;
+        let first = helper.poll().await;
         assert_eq!(first.error, None);
     }
 }
@@ -52,7 +52,7 @@ async fn a_refusal_by_all_is_reported_in_the_first_poll_after_few_attempts(
     brokers.world().refusing.extend([1, 2, 3]);
     let began = Instant::now();
     let mut helper = poll_helper(&brokers, servers);
-    let first = helper.look().await;
+    let first = helper.poll().await;
     let took = began.elapsed();
     assert!(
         matches!(first.error, Some(ReadError::Authentication { .. })),
@@ -77,7 +77,7 @@ async fn a_refusal_by_the_only_reachable_server_is_reported_in_the_first_poll() 
     brokers.world().addresses.insert(9, address);
     let began = Instant::now();
     let mut helper = poll_helper(&brokers, &[1, 9]);
-    let first = helper.look().await;
+    let first = helper.poll().await;
     let took = began.elapsed();
     assert!(
         matches!(first.error, Some(ReadError::Authentication { .. })),

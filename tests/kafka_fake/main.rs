@@ -102,9 +102,9 @@ async fn a_poll_asks_once_for_each_group_and_little_else() {
         })
         .collect();
     let all = |s: &Snapshot| s.groups.len() == GROUPS && lag(s, "g0", "t") == Some(60);
-    let first = helper.until_checked("all groups", all, check).await.look;
+    let first = helper.until_checked("all groups", all, check).await.poll;
     // By now the members have been read. There is a pause between two polls.
-    helper.until("another poll", |s| s.look > first).await;
+    helper.until("another poll", |s| s.poll > first).await;
     for key in [
         ApiKey::ListGroups,
         ApiKey::Metadata,
@@ -114,20 +114,20 @@ async fn a_poll_asks_once_for_each_group_and_little_else() {
         brokers.take_asked(key);
     }
     brokers.take_asked(ApiKey::DescribeGroups);
-    let before = helper.watch.latest().unwrap().look;
-    let snapshot = helper.until("ten looks", |s| s.look >= before + 10).await;
-    let looks = usize::try_from(snapshot.look - before).unwrap();
+    let before = helper.watch.latest().unwrap().poll;
+    let snapshot = helper.until("ten looks", |s| s.poll >= before + 10).await;
+    let polls = usize::try_from(snapshot.poll - before).unwrap();
     let asked = |key| brokers.take_asked(key);
-    assert_eq!(asked(ApiKey::OffsetFetch), looks * GROUPS);
-    assert_eq!(asked(ApiKey::ListGroups), looks * 3);
+    assert_eq!(asked(ApiKey::OffsetFetch), polls * GROUPS);
+    assert_eq!(asked(ApiKey::ListGroups), polls * 3);
     assert_eq!(
         asked(ApiKey::Metadata),
-        looks * 2,
+        polls * 2,
         "the cluster, and its topics"
     );
     let offsets = asked(ApiKey::ListOffsets);
     assert!(
-        (looks * 3..=looks * 4).contains(&offsets),
+        (polls * 3..=polls * 4).contains(&offsets),
         "ends, and every fourth time starts: {offsets}"
     );
     assert_eq!(asked(ApiKey::DescribeGroups), 0);
@@ -169,26 +169,26 @@ async fn earlier_ends_are_asked_for_in_four_rounds_for_all_groups_and_never_agai
         if known(&snapshot) == GROUPS {
             break snapshot;
         }
-        assert!(snapshot.look < 60, "{snapshot:?}");
+        assert!(snapshot.poll < 60, "{snapshot:?}");
     };
     let ends = &snapshot.groups["g0"].earlier.values().next().unwrap();
     let told: Vec<i64> = ends.iter().map(|end| end.end.get()).collect();
     assert_eq!(told, [100; 2], "no record is as recent as any of the times");
     let asked = brokers.take_asked(ApiKey::ListOffsets);
-    let looks = usize::try_from(snapshot.look).unwrap();
+    let polls = usize::try_from(snapshot.poll).unwrap();
     // Three brokers: ends in each poll, starts at least once, and earlier ends again for groups
     // that another poll found first.
-    let most = 3 * (looks + looks.div_ceil(4) + 4 * (looks - 1));
-    assert!(asked <= most, "{asked} in {looks} polls");
-    let began = snapshot.look;
-    while watches[0].latest().unwrap().look < began + 8 {
+    let most = 3 * (polls + polls.div_ceil(4) + 4 * (polls - 1));
+    assert!(asked <= most, "{asked} in {polls} polls");
+    let began = snapshot.poll;
+    while watches[0].latest().unwrap().poll < began + 8 {
         wakeups.next().await.unwrap();
     }
-    let looks = usize::try_from(watches[0].latest().unwrap().look - began).unwrap();
+    let polls = usize::try_from(watches[0].latest().unwrap().poll - began).unwrap();
     let asked = brokers.take_asked(ApiKey::ListOffsets);
     assert!(
-        asked <= 3 * (looks + looks.div_ceil(4) + 1),
-        "{asked} in {looks} polls"
+        asked <= 3 * (polls + polls.div_ceil(4) + 1),
+        "{asked} in {polls} polls"
     );
 }
 
@@ -203,7 +203,7 @@ async fn a_cluster_without_brokers_for_a_while_does_not_crash_the_client() {
         .await;
     brokers.world().is_empty = true;
     for _ in 0..3 {
-        check(&*helper.look().await);
+        check(&*helper.poll().await);
     }
     brokers.world().is_empty = false;
     helper
@@ -222,7 +222,7 @@ async fn a_malformed_list_of_groups_does_not_crash_the_client(#[case] answer: &'
     (brokers.world().mischief).insert(ApiKey::ListGroups as i16, instead);
     let mut helper = poll_helper(&brokers);
     for _ in 0..3 {
-        check(&*helper.look().await);
+        check(&*helper.poll().await);
     }
     brokers.world().mischief.clear();
     helper
@@ -241,7 +241,7 @@ async fn a_malformed_assignment_does_not_crash_the_client(#[case] assignment: &'
     brokers.world().assignment = assignment;
     let mut helper = poll_helper(&brokers);
     for _ in 0..3 {
-        check(&*helper.look().await);
+        check(&*helper.poll().await);
     }
     assert!(brokers.take_asked(ApiKey::DescribeGroups) > 0);
     brokers.world().assignment = b"";
@@ -256,7 +256,7 @@ async fn a_coordinator_that_denies_being_one_does_not_crash_the_client() {
     brokers.world().groups.get_mut("g0").unwrap().error = 16;
     let mut helper = poll_helper(&brokers);
     for _ in 0..5 {
-        let snapshot = helper.look().await;
+        let snapshot = helper.poll().await;
         assert_eq!(
             committed(&snapshot),
             vec![Err(ReadError::NotCoordinator); 6]
@@ -297,7 +297,7 @@ async fn lost_and_late_answers_give_unknown_values_and_never_wrong_ones() {
     }
     let mut unknown = 0;
     while began.elapsed() < Duration::from_secs(12) {
-        let snapshot = helper.look().await;
+        let snapshot = helper.poll().await;
         check(&snapshot);
         unknown += usize::from(!whole(&snapshot));
     }
@@ -323,7 +323,7 @@ async fn an_unanswered_value_is_unknown_and_comes_back(
     brokers.world().mischief.insert(key as i16, mischief);
     let unknown = |s: &Snapshot| s.error.is_some() || lag(s, "g0", "t").is_none();
     helper.until_checked("unknown", unknown, check).await;
-    let still = helper.look().await;
+    let still = helper.poll().await;
     assert!(unknown(&still));
     brokers.world().mischief.clear();
     // Connections that wait for a lost answer are closed after a while.
@@ -338,7 +338,7 @@ async fn an_end_below_zero_without_an_error_is_unknown(#[case] end: i64) {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().end = end;
     let mut helper = poll_helper(&brokers);
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     assert_eq!(ends(&snapshot), vec![Err(ReadError::LeaderUnavailable); 6]);
     assert_eq!(lag(&snapshot, "g0", "t"), None);
 }
@@ -348,7 +348,7 @@ async fn an_unknown_error_number_is_an_error() {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().error = 9_999;
     let mut helper = poll_helper(&brokers);
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     let unheard = ReadError::Other("error 9999".to_owned());
     assert_eq!(ends(&snapshot), vec![Err(unheard); 6]);
 }
@@ -358,7 +358,7 @@ async fn a_topic_with_missing_partitions_is_unknown() {
     let brokers = brokers(1).await;
     brokers.world().topics.get_mut("t").unwrap().leaders[2] = -2;
     let mut helper = poll_helper(&brokers);
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     assert!(matches!(
         snapshot.topics["t"],
         Topic::Unknown(ReadError::Other(_))
@@ -370,7 +370,7 @@ async fn the_type_of_an_unsupported_group_is_reported() {
     let brokers = brokers(1).await;
     brokers.world().groups.get_mut("g0").unwrap().kind = "connect";
     let mut helper = poll_helper(&brokers);
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     let kind = "connect".to_owned();
     assert_eq!(
         snapshot.groups["g0"].state,
@@ -410,7 +410,7 @@ async fn a_silent_port_gives_a_guess_at_the_cause() {
         }
     });
     let mut helper = PollHelper::on(&server, "g", named(&["t"]));
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     let error = snapshot.error.clone().unwrap();
     assert_eq!(error.category(), Category::KafkaUnreachable);
     assert_eq!(
@@ -423,7 +423,7 @@ async fn a_silent_port_gives_a_guess_at_the_cause() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unresolvable_name_is_reported() {
     let mut helper = PollHelper::on("kafka.invalid:9092", "g", named(&["t"]));
-    let error = helper.look().await.error.clone().unwrap();
+    let error = helper.poll().await.error.clone().unwrap();
     let text = error.to_string();
     assert!(
         text.contains("kafka.invalid:9092") && text.contains("is the name right"),

@@ -15,10 +15,10 @@ use lagrange::kafka::model::interest::Key;
 use lagrange::kafka::model::snapshot::{self, Snapshot, TopicPartition};
 use lagrange::kafka::pool::{Settings, Watch};
 use lagrange_core::scaling::observation::{
-    Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rollout, Target, Topic,
-    TopicRole,
+    Commit, Earlier, Group, GroupSnapshot, GroupState, Observation, Partition, Rollout, Target,
+    Topic, TopicRole,
 };
-use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange_core::scaling::policy::{Objective, OffsetReset, Pacing, Pauses};
 use lagrange_core::scaling::{Policy, SharedTuning, State, decide};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::poll_helper::{interest, named, pool, settings};
@@ -61,8 +61,8 @@ fn observation(snapshot: &Snapshot, topic: &str, group: &str) -> Observation {
     });
     Observation {
         now: snapshot.finished,
-        look: Ok(Look {
-            number: snapshot.look,
+        poll: Ok(GroupSnapshot {
+            number: snapshot.poll,
             began: snapshot.started,
             at: snapshot.finished,
             topics: vec![Topic {
@@ -104,7 +104,7 @@ fn policy() -> Policy {
         may_hold_markers: false,
         dry_run: false,
         fallback: None,
-        brake: Brake::default(),
+        pauses: Pauses::default(),
         tuning: SharedTuning::default(),
     }
 }
@@ -118,7 +118,7 @@ struct Told {
     /// Since the previous poll.
     gap: i64,
     /// Number of the poll of this operator.
-    look: usize,
+    poll: usize,
     /// When this operator started.
     since: i64,
     delay: f64,
@@ -161,14 +161,14 @@ async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) ->
         }
         for (index, (group, state)) in groups.iter().zip(&mut states).enumerate() {
             let observation = observation(&snapshot, topic, group);
-            let (looks, since) = &mut begun[index];
+            let (polls, since) = &mut begun[index];
             let mut committed = snapshot.groups[group.as_str()].committed.values();
-            if *looks == 0 && committed.any(Result::is_err) {
+            if *polls == 0 && committed.any(Result::is_err) {
                 // Its coordinator is not known yet.
                 continue;
             }
-            *looks += 1;
-            *since = if *looks == 1 { at } else { *since };
+            *polls += 1;
+            *since = if *polls == 1 { at } else { *since };
             let (decision, next) = decide(&policy, std::mem::take(state), &observation);
             *state = next;
             told.push(Told {
@@ -176,7 +176,7 @@ async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) ->
                 began: snapshot.started.as_millisecond(),
                 at,
                 gap: if last == 0 { 0 } else { at - last },
-                look: *looks,
+                poll: *polls,
                 since: *since,
                 delay: decision
                     .facts
@@ -322,10 +322,10 @@ async fn the_delay_is_the_age_of_the_oldest_uncommitted_record_within_one_poll()
     };
     // One poll gives no delay. Earlier ends give one once they are confirmed: these polls are 3 s
     // apart, so at the third.
-    let all = first.iter().chain(&second).filter(|told| told.look > 1);
+    let all = first.iter().chain(&second).filter(|told| told.poll > 1);
     let (older, younger): (Vec<&Told>, Vec<&Told>) = all.partition(is_older);
     let mut steady: Vec<_> = younger.into_iter().map(judged).collect();
-    let older = older.into_iter().filter(|told| told.look > 2);
+    let older = older.into_iter().filter(|told| told.poll > 2);
     let mut fresh: Vec<_> = older.map(judged).collect();
     summary("since the first poll", &mut steady);
     summary("from before it", &mut fresh);

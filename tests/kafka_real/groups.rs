@@ -36,7 +36,7 @@ async fn members_and_their_partitions_are_read(
     let bootstrap = &kafka.bootstrap;
     let members = Members::join(bootstrap, &id, &topic, joined_by, 3);
     let mut helper = PollHelper::on(bootstrap, &id, TopicSelection::OfGroup);
-    helper.watch.attend(true);
+    helper.watch.describe_members(true);
     let settled = |s: &Snapshot| {
         group(s, &id).state == Ok(GroupState::Stable)
             && description(s, &id).is_some_and(|d| {
@@ -54,7 +54,7 @@ async fn members_and_their_partitions_are_read(
     assert_eq!(group(&snapshot, &id).protocol, protocol);
     assert_eq!(described.assignor.as_deref(), Some(assignor));
     assert_eq!(
-        described.look, snapshot.look,
+        described.poll, snapshot.poll,
         "attentive: the members of this poll"
     );
     let mut names: Vec<_> = described.members.iter().map(|m| &*m.client_id).collect();
@@ -67,7 +67,7 @@ async fn members_and_their_partitions_are_read(
 
     // The members leave. The commits then select the topics, and the change of state in the list
     // makes a description due.
-    helper.watch.attend(false);
+    helper.watch.describe_members(false);
     tokio::task::spawn_blocking(move || drop(members))
         .await
         .unwrap();
@@ -92,13 +92,13 @@ async fn members_are_not_read_again_while_nothing_changes() {
     kafka.create_topic(&topic, 2).await;
     kafka.commit(&id, &topic, &[(0, 0)].into()).await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &id, named(&[&topic]));
-    let first = helper.look().await;
-    assert_eq!(description(&first, &id).unwrap().look, 1);
+    let first = helper.poll().await;
+    assert_eq!(description(&first, &id).unwrap().poll, 1);
     for _ in 0..3 {
-        helper.look().await;
+        helper.poll().await;
     }
-    let later = helper.look().await;
-    assert_eq!(description(&later, &id).unwrap().look, 1);
+    let later = helper.poll().await;
+    assert_eq!(description(&later, &id).unwrap().poll, 1);
 }
 
 /// KNOW-23.
@@ -110,7 +110,7 @@ async fn a_deleted_group_is_unknown_at_first_and_dead_once_confirmed() {
     kafka.produce(&topic, 6).await;
     kafka.commit(&id, &topic, &[(0, 1), (1, 1)].into()).await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &id, named(&[&topic]));
-    assert_eq!(lag(&*helper.look().await, &id, &topic), Some(4));
+    assert_eq!(lag(&*helper.poll().await, &id, &topic), Some(4));
     kafka.delete_group(&id).await;
     let deleted = Instant::now();
     let never_wrong = |s: &Snapshot| assert!(matches!(lag(s, &id, &topic), None | Some(4 | 6)));

@@ -6,8 +6,8 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
+mod before_first_poll;
 mod delay;
-mod earlier;
 mod groups;
 mod offsets;
 mod topics;

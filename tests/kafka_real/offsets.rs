@@ -32,7 +32,7 @@ async fn a_group_that_never_committed_has_nothing_committed_anywhere() {
             .values()
             .all(|committed| *committed == Ok(None))
     );
-    assert!(snapshot.look >= 2, "not accepted at first sight");
+    assert!(snapshot.poll >= 2, "not accepted at first sight");
 }
 
 fn state_of(
@@ -50,7 +50,7 @@ async fn partitions_without_a_commit_differ_from_those_at_zero() {
     kafka.produce(&topic, 30).await;
     kafka.commit(&group, &topic, &[(0, 0), (2, 7)].into()).await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     let committed = &snapshot.groups[group.as_str()].committed;
     assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(0)));
     assert_eq!(committed[&partition(&topic, 1)], Ok(None));
@@ -69,7 +69,7 @@ async fn a_commit_beyond_the_end_is_unknown_and_not_a_negative_lag() {
         .commit(&group, &topic, &[(0, 4), (1, 999)].into())
         .await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     let committed = &snapshot.groups[group.as_str()].committed;
     assert_eq!(committed[&partition(&topic, 0)], Ok(Offset::new(4)));
     assert_eq!(
@@ -98,18 +98,18 @@ async fn expired_records_show_as_a_start_beyond_the_commit() {
             _ => false,
         }
     };
-    let first = helper.look().await;
+    let first = helper.poll().await;
     assert!(
         start(topic.clone(), 0)(&first),
         "read in the first poll: {first:#?}"
     );
     kafka.delete_records(&topic, 0, 6).await;
     // At once, not only when all starts are due: the commit was at the start of the log.
-    let before = helper.look().await.look;
+    let before = helper.poll().await.poll;
     let snapshot = helper.until("the new start", start(topic.clone(), 6)).await;
     assert!(
-        snapshot.look <= before + 1,
+        snapshot.poll <= before + 1,
         "{} polls later",
-        snapshot.look - before
+        snapshot.poll - before
     );
 }

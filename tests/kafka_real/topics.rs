@@ -24,16 +24,16 @@ async fn added_partitions_are_found_in_the_next_polls_and_start_empty() {
         .commit(&group, &topic, &[(0, 5), (1, 5), (2, 5), (3, 5)].into())
         .await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
-    assert_eq!(partitions(&*helper.look().await, &topic), 4);
+    assert_eq!(partitions(&*helper.poll().await, &topic), 4);
     kafka.add_partitions(&topic, 20).await;
-    let before = helper.look().await.look;
+    let before = helper.poll().await.poll;
     let grown = |s: &Snapshot| lag(s, &group, &topic) == Some(0) && partitions(s, &topic) == 20;
     let snapshot = helper.until("20 partitions, all known", grown).await;
     // Polls are 0.3 s apart here. A busy broker takes longer to elect leaders of new partitions.
     assert!(
-        snapshot.look <= before + 20,
+        snapshot.poll <= before + 20,
         "{} after {before}",
-        snapshot.look
+        snapshot.poll
     );
     let committed = &snapshot.groups[group.as_str()].committed;
     assert_eq!(committed.values().filter(|c| **c == Ok(None)).count(), 16);
@@ -49,7 +49,7 @@ async fn a_deleted_topic_is_unknown_at_first_and_absent_once_confirmed() {
         .commit(&group, &topic, &[(0, 2), (1, 2), (2, 2), (3, 2)].into())
         .await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     assert_eq!(lag(&snapshot, &group, &topic), Some(12));
     kafka.delete_topic(&topic).await;
     let absent = |s: &Snapshot| matches!(s.topics[topic.as_str()], Topic::Absent);
@@ -67,7 +67,7 @@ async fn a_recreated_topic_never_has_a_negative_lag() {
         .commit(&group, &topic, &[(0, 40), (1, 40), (2, 40), (3, 40)].into())
         .await;
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
-    assert_eq!(lag(&*helper.look().await, &group, &topic), Some(40));
+    assert_eq!(lag(&*helper.poll().await, &group, &topic), Some(40));
     kafka.delete_topic(&topic).await;
     let check = |s: &Snapshot| assert!(lag(s, &group, &topic).is_none_or(|lag| lag >= 0));
     // The deletion continues for a moment after the broker has confirmed it.
@@ -99,7 +99,7 @@ async fn a_topic_that_never_existed_is_reported_as_absent() {
     let kafka = Kafka::shared().await;
     let (topic, group) = (unique("nowhere"), unique("nowhere"));
     let mut helper = PollHelper::on(&kafka.bootstrap, &group, named(&[&topic]));
-    let snapshot = helper.look().await;
+    let snapshot = helper.poll().await;
     assert!(matches!(
         snapshot.topics[topic.as_str()],
         Topic::Unknown(ReadError::UnknownTopic)
@@ -132,7 +132,7 @@ async fn a_pattern_finds_new_topics_and_excludes_internal_ones() {
         let topics = group.topics_for(&selection);
         topics.unwrap().iter().map(ToString::to_string).collect()
     };
-    assert_eq!(topics(&*helper.look().await), [format!("{name}.a")]);
+    assert_eq!(topics(&*helper.poll().await), [format!("{name}.a")]);
     kafka.create_topic(&format!("{name}.b"), 1).await;
     let both = [format!("{name}.a"), format!("{name}.b")];
     helper.until("the new topic", |s| topics(s) == both).await;

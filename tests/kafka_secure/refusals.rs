@@ -128,7 +128,7 @@ async fn a_token_endpoint_that_is_down() {
     let scene = Scene::open(kafka).await;
     let connection = scene.connection(Listener::SaslSsl, security(&server)).await;
     let mut helper = scene.poll_helper(&connection);
-    let first = helper.look().await;
+    let first = helper.poll().await;
     let error = first.error.clone().unwrap();
     let text = format!("{}: {error}", error.category());
     assert_says(

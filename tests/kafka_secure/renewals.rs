@@ -38,9 +38,9 @@ async fn a_new_password_is_used_without_a_gap_and_the_old_connections_are_closed
     until_read_throughout(&mut helper, &scene.name, refused).await;
     kafka.set_password("lagrange", "third").await;
     helper.watch.renew(&with("third", 3));
-    let look = helper.watch.latest().unwrap().look;
+    let poll = helper.watch.latest().unwrap().poll;
     until_read_throughout(&mut helper, &scene.name, |snapshot| {
-        snapshot.look > look + 1 && snapshot.renewal.is_none()
+        snapshot.poll > poll + 1 && snapshot.renewal.is_none()
     })
     .await;
     until(secs(10), "the old connections are closed", || async {
@@ -101,9 +101,9 @@ async fn a_new_user_with_fewer_rights_does_not_replace_the_previous() {
     for kind in ["topic", "group"] {
         kafka.disallow(USER, kind, &scene.name, "Describe").await;
     }
-    let look = helper.watch.latest().unwrap().look;
+    let poll = helper.watch.latest().unwrap().poll;
     until_read_throughout(&mut helper, &scene.name, |snapshot| {
-        snapshot.look > look + 5
+        snapshot.poll > poll + 5
     })
     .await;
 }

@@ -83,14 +83,14 @@ async fn clusters_that_never_answer_are_reported_and_delay_no_other() {
     }
 
     let mut told: BTreeMap<String, u64> = BTreeMap::new();
-    let mut healthy_looks = BTreeSet::new();
-    while told.values().filter(|looks| **looks >= 2).count() < watches.len() {
+    let mut healthy_polls = BTreeSet::new();
+    while told.values().filter(|polls| **polls >= 2).count() < watches.len() {
         let key = helper.wakeups.next().await.unwrap();
         let Some(watch) = watches.get(&*key.name) else {
             let snapshot = helper.watch.latest().unwrap();
             let seen = lag(&snapshot, &scene.name, &scene.name);
             assert_eq!(seen, Some(30), "{}", brief(&snapshot));
-            healthy_looks.insert(snapshot.look);
+            healthy_polls.insert(snapshot.poll);
             continue;
         };
         let snapshot = watch.latest().unwrap();
@@ -104,13 +104,13 @@ async fn clusters_that_never_answer_are_reported_and_delay_no_other() {
             "{}",
             key.name
         );
-        told.insert(key.name.to_string(), snapshot.look);
+        told.insert(key.name.to_string(), snapshot.poll);
     }
-    let mute_looks: u64 = told.values().sum();
+    let mute_polls: u64 = told.values().sum();
     assert!(
-        healthy_looks.len() >= 20,
-        "{} polls of the healthy one, {mute_looks} of the silent ones",
-        healthy_looks.len()
+        healthy_polls.len() >= 20,
+        "{} polls of the healthy one, {mute_polls} of the silent ones",
+        healthy_polls.len()
     );
     assert!(
         helper.pool.shutdown(secs(10)).await,

@@ -152,7 +152,7 @@ async fn members(kafka: &Kafka, joined_by: &str, protocol: Protocol, assignor: &
     let members = Members::join(&kafka.bootstrap, &id, topic, joined_by, 3);
     let connection = scene.connection(Listener::SaslSsl, plain(kafka)).await;
     let mut helper = PollHelper::over(settings(), &connection, &id, TopicSelection::OfGroup);
-    helper.watch.attend(true);
+    helper.watch.describe_members(true);
     let settled = |s: &Snapshot| {
         s.groups[id.as_str()].state == Ok(GroupState::Stable)
             && description(s, &id).is_some_and(|described| {

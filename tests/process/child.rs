@@ -165,11 +165,11 @@ pub(crate) fn half_a_request(address: SocketAddr) -> TcpStream {
 }
 
 #[track_caller]
-pub(crate) fn until<T: std::fmt::Debug>(look: impl FnMut() -> T, good: impl Fn(&T) -> bool) -> T {
-    let mut look = look;
+pub(crate) fn until<T: std::fmt::Debug>(poll: impl FnMut() -> T, good: impl Fn(&T) -> bool) -> T {
+    let mut poll = poll;
     let began = Instant::now();
     loop {
-        let seen = look();
+        let seen = poll();
         if good(&seen) {
             return seen;
         }

@@ -20,7 +20,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Brings a scene to the point where the next poll scales from 1 to 6.
 async fn about_to_scale(scene: &Scene) {
-    scene.looks(4, 0).await;
+    scene.polls(4, 0).await;
     assert!(scene.scales().is_empty());
 }
 
@@ -48,7 +48,7 @@ async fn one_accident_delays_an_action_but_repeats_none(#[case] step: &str, #[ca
     let _operator = scene.operator().await;
     about_to_scale(&scene).await;
     scene.api.plan(Method::PATCH, step, fault, 1);
-    scene.looks(40, 150).await;
+    scene.polls(40, 150).await;
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     assert_eq!(scene.scales().len(), 1);
     if fault != Fault::Status(422) {
@@ -78,12 +78,12 @@ async fn a_failed_confirmation_is_repeated(#[case] fault: Fault) {
     about_to_scale(&scene).await;
     // The first status write of the poll comes before the scale, the second one confirms it.
     let ahead = scene.status_writes();
-    scene.kafka.look(&[("orders", Sight::behind(6, 1, 150))]);
+    scene.kafka.poll(&[("orders", Sight::behind(6, 1, 150))]);
     while scene.status_writes() == ahead {
         tokio::task::yield_now().await;
     }
     scene.api.plan(Method::PATCH, "/status", fault, 1);
-    scene.looks(6, 150).await;
+    scene.polls(6, 150).await;
     assert_eq!(scene.scales().len(), 1);
     let status = scene.status("orders");
     assert_eq!(status["memory"]["pending"], json!(null), "{status:#}");
@@ -107,7 +107,7 @@ async fn after_a_death_at_any_step_the_action_is_done_once_and_spaced(
     let operator = scene.operator().await;
     about_to_scale(&scene).await;
     scene.api.plan(Method::PATCH, step, fault, 1);
-    scene.look(Sight::behind(6, 1, 150)).await;
+    scene.poll(Sight::behind(6, 1, 150)).await;
     let began = tokio::time::Instant::now();
     scene.api.kill(operator.client);
     let ahead = !scene.status("orders")["memory"]["pending"].is_null();
@@ -115,7 +115,7 @@ async fn after_a_death_at_any_step_the_action_is_done_once_and_spaced(
     let other =
         Clock::starting_at(scene.kafka.clock().now() + jiff::SignedDuration::from_secs(skew));
     let _next = scene.operator_with(other, |_| {}).await;
-    scene.looks(40, 150).await;
+    scene.polls(40, 150).await;
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     let scales = scene.scales();
     assert_eq!(scales.len(), 1);
@@ -137,11 +137,11 @@ async fn two_operators_at_once_never_scale_twice_for_one_decision() {
     let scene = Scene::of(1);
     let _one = scene.operator().await;
     let _two = scene.operator().await;
-    scene.looks(4, 0).await;
+    scene.polls(4, 0).await;
     // Lag that comes and goes for an hour: up, down, up.
     for round in 0..12 {
         let lag = if round % 2 == 0 { 150 } else { 0 };
-        scene.looks(20, lag).await;
+        scene.polls(20, lag).await;
     }
     let scales = scene.scales();
     assert!(scales.len() >= 4, "{scales:#?}");
@@ -179,7 +179,7 @@ async fn a_manual_scale_between_decision_and_action_wins() {
     scene.api.edit("deployments", "orders", |deployment| {
         deployment["spec"]["replicas"] = json!(3)
     });
-    scene.look(Sight::behind(6, 1, 150)).await;
+    scene.poll(Sight::behind(6, 1, 150)).await;
     assert_eq!(scene.replicas("orders"), 3);
     assert!(scene.scales().is_empty());
 }
@@ -188,7 +188,7 @@ async fn a_manual_scale_between_decision_and_action_wins() {
 async fn manually_changed_replicas_are_adopted_with_the_name_of_the_manager() {
     let scene = Scene::of(2);
     let _operator = scene.operator().await;
-    scene.looks(4, 30).await;
+    scene.polls(4, 30).await;
     scene.api.edit("deployments", "orders", |deployment| {
         deployment["spec"]["replicas"] = json!(4);
         deployment["metadata"]["managedFields"] = json!([
@@ -218,7 +218,7 @@ async fn a_refused_scale_is_reported_and_not_repeated_for_a_while() {
     scene
         .api
         .plan(Method::PATCH, "/scale", Fault::Status(403), u32::MAX);
-    scene.looks(18, 150).await;
+    scene.polls(18, 150).await;
     let tries = scene.api.requests(&Method::PATCH, "/scale").len();
     assert_eq!(tries, 1, "in four and a half minutes");
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetForbidden");
@@ -266,7 +266,7 @@ async fn an_api_server_that_hangs_for_one_group_delays_no_other() {
 async fn a_watch_that_keeps_failing_with_gone_is_started_again() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     scene.api.refuse_watches("consumergroups", true);
     sleep(Duration::from_secs(30)).await;
     // The watch does not report this one, and its resource version stays too old.
@@ -287,7 +287,7 @@ async fn a_watch_that_keeps_failing_with_gone_is_started_again() {
 async fn the_process_shuts_down_in_order_and_quickly() {
     let scene = Scene::of(1);
     let operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     let began = tokio::time::Instant::now();
     let signal = futures::stream::iter([lagrange::process::shutdown::Signal::Terminate]);
     let signals = futures::StreamExt::chain(signal, futures::stream::pending());
@@ -311,7 +311,7 @@ async fn a_deleted_group_leaves_nothing_and_a_new_one_inherits_the_last_action()
     scene.api.edit("consumergroups", "orders", |group| {
         group["spec"]["maxReplicas"] = json!(3);
     });
-    scene.looks(1, 150).await;
+    scene.polls(1, 150).await;
     assert_eq!(scene.replicas("orders"), 3);
     let scaled = tokio::time::Instant::now();
     assert!(operator.metrics.encode().contains("name=\"orders\""));
@@ -325,7 +325,7 @@ async fn a_deleted_group_leaves_nothing_and_a_new_one_inherits_the_last_action()
     group["spec"]["minReplicas"] = json!(4);
     group["spec"]["pacing"]["minInterval"] = json!("5m");
     scene.api.create("consumergroups", group);
-    scene.looks(30, 0).await;
+    scene.polls(30, 0).await;
     let scales = scene.scales();
     assert_eq!((scales.len(), scene.replicas("orders")), (2, 6));
     let apart = scales[1].at - scaled;

@@ -36,11 +36,11 @@ async fn a_target_of_another_autoscaler_is_not_scaled(
 ) {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
-    scene.looks(3, 0).await;
+    scene.polls(3, 0).await;
     scene
         .api
         .create("horizontalpodautoscalers", autoscaler(owner));
-    scene.looks(6, 500).await;
+    scene.polls(6, 500).await;
     assert!(scene.scales().is_empty());
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetContested");
     assert!(
@@ -59,7 +59,7 @@ async fn a_target_of_another_autoscaler_is_not_scaled(
     scene
         .api
         .delete("horizontalpodautoscalers", "keda-hpa-orders");
-    scene.looks(6, 500).await;
+    scene.polls(6, 500).await;
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 }
@@ -74,7 +74,7 @@ async fn dry_run_beside_an_autoscaler_reports_what_it_would_do() {
         .api
         .create("horizontalpodautoscalers", autoscaler(None));
     let _operator = scene.operator().await;
-    scene.looks(4, 500).await;
+    scene.polls(4, 500).await;
     assert_eq!(scene.status("orders")["decision"]["to"], 6);
     assert!(scene.scales().is_empty());
 }
@@ -142,10 +142,10 @@ async fn the_older_of_two_groups_with_one_group_id_manages_it() {
     twin["spec"]["kafka"]["bootstrapServers"] = json!(["kafka-1.secret.example:9092"]);
     scene.api.create("consumergroups", twin);
     let _operator = scene.operator().await;
-    scene.looks(4, 0).await;
+    scene.polls(4, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     assert_eq!(scene.condition("twin", "Ready"), "False/GroupContested");
-    scene.looks(2, 150).await;
+    scene.polls(2, 150).await;
     assert_eq!((scene.replicas("orders"), scene.replicas("twin")), (6, 1));
 }
 
@@ -168,8 +168,8 @@ async fn a_group_that_may_not_use_a_cluster_contests_no_group_of_it() {
         group_of_cluster("orders", "shop", reference()),
     );
     let _operator = scene.operator().await;
-    scene.look(Sight::behind(6, 1, 0)).await;
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     assert_eq!(
         scene.condition("elsewhere/squatter", "Ready"),
         "False/ClusterNotAllowed"
@@ -182,7 +182,7 @@ async fn without_the_right_to_see_autoscalers_the_rest_works() {
     let scene = Scene::of(1);
     scene.api.forbid("horizontalpodautoscalers");
     let operator = scene.operator().await;
-    scene.looks(4, 500).await;
+    scene.polls(4, 500).await;
     assert_eq!(scene.replicas("orders"), 6);
     assert!(operator.readiness.check().is_ok());
 }
@@ -213,9 +213,9 @@ async fn an_older_group_of_another_namespace_does_not_keep_a_group_from_managing
     scene.api.create("deployments", deployment("orders", 1));
     scene.api.create("consumergroups", group("orders"));
     let _operator = scene.operator().await;
-    scene.looks(4, 0).await;
+    scene.polls(4, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
-    scene.looks(2, 150).await;
+    scene.polls(2, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
     let said = scene.ready_history("namespaces/default/consumergroups/orders");
     assert!(!said.contains(&"GroupContested".to_owned()), "{said:?}");
@@ -232,7 +232,7 @@ async fn two_namespaces_that_manage_one_group_both_get_a_warning() {
     let scene = Scene::of(1);
     squat(&scene, "kafka-0.secret.example:9092", true);
     let _operator = scene.operator().await;
-    scene.looks(8, 0).await;
+    scene.polls(8, 0).await;
     for name in ["orders", "squat/orders"] {
         let said = scene.message(name, "Ready");
         assert!(
@@ -246,6 +246,6 @@ async fn two_namespaces_that_manage_one_group_both_get_a_warning() {
     }
     scene.api.delete("consumergroups", "squat/orders");
     settle().await;
-    scene.looks(8, 0).await;
+    scene.polls(8, 0).await;
     assert_eq!(scene.message("orders", "Ready"), "");
 }

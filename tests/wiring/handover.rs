@@ -23,9 +23,9 @@ fn two_of_one_cluster() -> Scene {
     scene
 }
 
-async fn looks(scene: &Scene, count: u32) {
+async fn polls(scene: &Scene, count: u32) {
     for _ in 0..count {
-        scene.look(Sight::behind(6, 1, 0)).await;
+        scene.poll(Sight::behind(6, 1, 0)).await;
     }
 }
 
@@ -33,7 +33,7 @@ async fn looks(scene: &Scene, count: u32) {
 async fn the_older_of_two_namespaces_on_one_kafka_cluster_manages_and_is_named_to_the_other() {
     let scene = two_of_one_cluster();
     let _operator = scene.operator().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
     assert_eq!(
         scene.condition("mart/orders", "Ready"),
@@ -51,11 +51,11 @@ async fn a_group_without_a_target_does_not_hold_up_another() {
     let scene = two_of_one_cluster();
     scene.api.delete("deployments", "shop/orders");
     let _operator = scene.operator().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
     // Its target comes too late.
     scene.create_deployment("shop", "orders");
-    looks(&scene, 8).await;
+    polls(&scene, 8).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
     assert_eq!(
         scene.condition("shop/orders", "Ready"),
@@ -67,24 +67,24 @@ async fn a_group_without_a_target_does_not_hold_up_another() {
 async fn an_unmanaged_group_is_handed_over_after_a_minute_and_only_once() {
     let scene = two_of_one_cluster();
     let operator = scene.operator().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     scene.api.delete("deployments", "shop/orders");
     settle().await;
-    looks(&scene, 3).await;
+    polls(&scene, 3).await;
     assert_eq!(
         scene.condition("mart/orders", "Ready"),
         "False/GroupContested"
     );
-    looks(&scene, 3).await;
+    polls(&scene, 3).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
 
     scene.create_deployment("shop", "orders");
-    looks(&scene, 20).await;
+    polls(&scene, 20).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
     // Nor by a restart.
     scene.api.kill(operator.client);
     let _next = scene.operator().await;
-    looks(&scene, 20).await;
+    polls(&scene, 20).await;
     assert_eq!(
         scene.condition("shop/orders", "Ready"),
         "False/GroupContested"
@@ -101,11 +101,11 @@ async fn an_unmanaged_group_is_handed_over_after_a_minute_and_only_once() {
 async fn a_short_failure_or_a_kafka_that_is_down_for_all_hands_nothing_over() {
     let scene = two_of_one_cluster();
     let operator = scene.operator().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     scene.api.delete("deployments", "shop/orders");
-    looks(&scene, 2).await;
+    polls(&scene, 2).await;
     scene.create_deployment("shop", "orders");
-    looks(&scene, 8).await;
+    polls(&scene, 8).await;
     assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
 
     let fail = async |count| {
@@ -124,7 +124,7 @@ async fn a_short_failure_or_a_kafka_that_is_down_for_all_hands_nothing_over() {
     scene.api.kill(operator.client);
     let _next = scene.operator().await;
     fail(40).await;
-    looks(&scene, 8).await;
+    polls(&scene, 8).await;
     assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
     assert_eq!(
         scene.ready_history("mart/consumergroups/orders"),
@@ -138,10 +138,10 @@ async fn a_login_that_is_refused_for_both_hands_nothing_over() {
     let scene = two_of_one_cluster();
     scene.api.delete("deployments", "shop/orders");
     let _operator = scene.operator().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     // The older one works again, and waits. Then both logins are refused for ten minutes.
     scene.create_deployment("shop", "orders");
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     for _ in 0..40 {
         tokio::time::sleep(INTERVAL).await;
         scene.kafka.refuse();
@@ -151,7 +151,7 @@ async fn a_login_that_is_refused_for_both_hands_nothing_over() {
         scene.condition("mart/orders", "Ready"),
         "False/AuthenticationFailed"
     );
-    looks(&scene, 20).await;
+    polls(&scene, 20).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
     assert_eq!(
         scene.condition("shop/orders", "Ready"),
@@ -167,16 +167,16 @@ async fn an_older_resource_that_switches_to_a_managed_group_waits() {
         group["spec"]["groupId"] = json!("other");
     });
     let operator = scene.operator().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
     scene.api.edit("consumergroups", "shop/orders", |group| {
         group["spec"]["groupId"] = json!("orders");
     });
     settle().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     scene.api.kill(operator.client);
     let _next = scene.operator().await;
-    looks(&scene, 4).await;
+    polls(&scene, 4).await;
     assert_eq!(scene.condition("mart/orders", "Ready"), "True/Managed");
     assert_eq!(
         scene.condition("shop/orders", "Ready"),
@@ -201,7 +201,7 @@ async fn a_target_passes_between_two_groups_and_never_has_two_managers() {
         scene.api.create("consumergroups", group);
     }
     let _operator = scene.operator().await;
-    let look = async |count| {
+    let poll = async |count| {
         for _ in 0..count {
             let sight = || Sight::behind(6, scene.replicas("orders"), 0);
             scene
@@ -209,18 +209,18 @@ async fn a_target_passes_between_two_groups_and_never_has_two_managers() {
                 .await;
         }
     };
-    look(20).await;
+    poll(20).await;
     assert_eq!(scene.replicas("orders"), 2);
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetContested");
 
     scene.api.delete("kafkaclusters", "main");
     settle().await;
-    look(3).await;
+    poll(3).await;
     assert_eq!(scene.condition("older", "Ready"), "False/ClusterNotFound");
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetContested");
     assert!(scene.message("orders", "Ready").contains("it has trouble"));
     assert_eq!(scene.replicas("orders"), 2);
-    look(20).await;
+    poll(20).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     assert_eq!(scene.replicas("orders"), 3);
 
@@ -230,7 +230,7 @@ async fn a_target_passes_between_two_groups_and_never_has_two_managers() {
         own
     });
     settle().await;
-    look(40).await;
+    poll(40).await;
     assert_eq!(scene.condition("older", "Ready"), "False/TargetContested");
     assert!(
         scene

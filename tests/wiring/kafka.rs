@@ -53,7 +53,7 @@ impl Sight {
 
 #[derive(Debug, Default)]
 struct World {
-    look: u64,
+    poll: u64,
     next: u64,
     watches: BTreeMap<u64, (Identity, Key, Interest)>,
     latest: BTreeMap<Identity, (Instant, Snapshot)>,
@@ -116,7 +116,7 @@ impl Kafka {
     }
 
     /// One poll of every cluster that finds these groups, each reading the topic of its own name.
-    pub fn look(&self, groups: &[(&str, Sight)]) {
+    pub fn poll(&self, groups: &[(&str, Sight)]) {
         self.publish(|snapshot| fill(groups, snapshot));
     }
 
@@ -130,7 +130,7 @@ impl Kafka {
     }
 
     /// The same with the previous credentials, because the newest do not work for this reason.
-    pub fn look_as_before(&self, groups: &[(&str, Sight)], why: &ReadError) {
+    pub fn poll_as_before(&self, groups: &[(&str, Sight)], why: &ReadError) {
         self.publish(|snapshot| {
             snapshot.renewal = Some(why.clone());
             fill(groups, snapshot);
@@ -160,11 +160,11 @@ impl Kafka {
 
     fn publish(&self, fill: impl Fn(&mut Snapshot)) {
         let mut world = self.world.lock().unwrap();
-        world.look += 1;
+        world.poll += 1;
         let now = self.clock.now();
         let mut snapshot = Snapshot {
             renewal: None,
-            look: world.look,
+            poll: world.poll,
             started: now,
             finished: now,
             cluster_id: Some("one".into()),
@@ -256,7 +256,7 @@ fn describe(name: &str, sight: &Sight, snapshot: &Snapshot) -> (Topic, Group) {
         earlier: BTreeMap::new(),
         description: Some(Ok(Description {
             at: snapshot.finished,
-            look: snapshot.look,
+            poll: snapshot.poll,
             state: Ok(sight.state),
             assignor: Some("range".into()),
             members: members.collect(),
@@ -315,9 +315,9 @@ impl Watching for Watch {
         world.connections.push(connection.clone());
     }
 
-    fn attend(&self, _: bool) {}
+    fn describe_members(&self, _: bool) {}
 
-    fn look_now(&self) {}
+    fn poll_now(&self) {}
 
     fn identity(&self) -> &Identity {
         &self.identity

@@ -21,11 +21,11 @@ fn too_many() -> ReadError {
 async fn a_group_with_too_many_partitions_is_reported_and_keeps_its_size() {
     let scene = Scene::of(5);
     let _operator = scene.operator().await;
-    scene.looks(12, 0).await;
+    scene.polls(12, 0).await;
     let size = scene.replicas("orders");
     assert!(size < 5, "without load it scales down: {size}");
     scene.kafka.is_too_much(Some(too_many()));
-    scene.looks(1, 0).await;
+    scene.polls(1, 0).await;
     assert_eq!(
         scene.condition("orders", "Ready"),
         "False/TooManyPartitions"
@@ -36,7 +36,7 @@ async fn a_group_with_too_many_partitions_is_reported_and_keeps_its_size() {
          its topics, narrow topicPattern, or give the operator more memory (its limit, or \
          --memory-limit)"
     );
-    scene.looks(60, 0).await;
+    scene.polls(60, 0).await;
     assert_eq!(scene.replicas("orders"), size, "for a quarter of an hour");
     assert_eq!(
         scene.condition("orders", "LagKnown"),
@@ -48,14 +48,14 @@ async fn a_group_with_too_many_partitions_is_reported_and_keeps_its_size() {
         "{interests:?}"
     );
     scene.kafka.is_too_much(None);
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     assert_eq!(
         scene.replicas("orders"),
         size,
         "what was measured before no longer counts"
     );
-    scene.looks(20, 0).await;
+    scene.polls(20, 0).await;
     assert_eq!(scene.replicas("orders"), 1);
 }
 
@@ -64,7 +64,7 @@ async fn after_a_restart_refused_groups_are_known() {
     let scene = Scene::of(3);
     let operator = scene.operator().await;
     scene.kafka.is_too_much(Some(too_many()));
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(
         scene.condition("orders", "Ready"),
         "False/TooManyPartitions"
@@ -94,7 +94,7 @@ async fn the_selection_of_a_group_is_not_shown_on_a_cluster_of_another_namespace
     scene.api.create("consumergroups", group);
     let _operator = scene.operator().await;
     scene.kafka.is_too_much(Some(too_many()));
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     let message = scene.message("shop/orders", "Ready");
     assert!(
         message.starts_with("10000 topics with at least"),

@@ -19,10 +19,10 @@
 mod accidents;
 mod api_server;
 mod contest;
-mod crowd;
 mod handover;
 mod kafka;
 mod limits;
+mod many_claims;
 mod objects;
 mod quiet;
 mod scene;

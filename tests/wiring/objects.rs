@@ -30,7 +30,7 @@ async fn failing_lists_are_retried_slowly_and_reported_until_they_work() {
     scene.api.forgive();
     sleep(Duration::from_secs(31)).await;
     operator.readiness.check().unwrap();
-    scene.looks(4, 150).await;
+    scene.polls(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
 }
 
@@ -68,7 +68,7 @@ async fn an_unparseable_deployment_is_not_absent_and_not_scaled() {
     scene
         .api
         .edit("deployments", "orders", crate::api_server::follow);
-    scene.looks(4, 150).await;
+    scene.polls(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
     assert_eq!(operator.number(unreadable), 0);
 }
@@ -115,7 +115,7 @@ async fn deeply_nested_memory_is_removed() {
     });
     let operator = scene.operator().await;
     operator.readiness.check().unwrap();
-    scene.looks(4, 150).await;
+    scene.polls(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     let memory = scene.status("orders")["memory"].clone();
     assert_eq!(
@@ -133,7 +133,7 @@ async fn deeply_nested_memory_is_removed() {
         255 << 10
     );
     let writes = scene.status_writes();
-    scene.looks(10, 0).await;
+    scene.polls(10, 0).await;
     assert!(
         scene.status_writes() - writes < 10,
         "there are no writes afterwards"
@@ -181,7 +181,7 @@ async fn an_unreadable_scale_is_reported_once_and_retried_slowly() {
     assert_eq!(events[0].0, "TargetUnreadable");
     scene.api.forgive();
     sleep(Duration::from_mins(2)).await;
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 }
 
@@ -189,7 +189,7 @@ async fn an_unreadable_scale_is_reported_once_and_retried_slowly() {
 async fn an_api_server_that_is_silent_about_a_target_for_a_minute_changes_no_condition() {
     let scene = widget();
     let _operator = scene.operator().await;
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     for path in ["/widgets/orders/scale", "/widgets/orders"] {
         scene
@@ -197,11 +197,11 @@ async fn an_api_server_that_is_silent_about_a_target_for_a_minute_changes_no_con
             .plan(Method::GET, path, Fault::Status(500), u32::MAX);
     }
     for _ in 0..5 {
-        scene.look(Sight::behind(6, 1, 0)).await;
+        scene.poll(Sight::behind(6, 1, 0)).await;
         assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     }
     for _ in 0..10 {
-        scene.look(Sight::behind(6, 1, 0)).await;
+        scene.poll(Sight::behind(6, 1, 0)).await;
     }
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetUnreadable");
 }

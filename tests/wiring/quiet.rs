@@ -17,9 +17,9 @@ use tokio::time::sleep;
 async fn a_burst_is_one_action_that_is_recorded_scaled_confirmed_and_reported() {
     let scene = Scene::of(1);
     let operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     let before = scene.status_writes();
-    scene.looks(1, 150).await;
+    scene.polls(1, 150).await;
 
     assert_eq!(scene.replicas("orders"), 6, "{:#}", scene.status("orders"));
     let writes = scene.api.requests(&Method::PATCH, "");
@@ -67,18 +67,18 @@ async fn ten_quiet_minutes_cause_no_write_and_at_most_one_reconcile_per_poll(
     let scene = Scene::of(replicas);
     let operator = scene.operator().await;
     // The lag stays the same: consumers keep up with the arrivals.
-    let sight = |look: i64| Sight {
-        end: 100_000 + look * lag + lag,
-        committed: 100_000 + look * lag,
+    let sight = |poll: i64| Sight {
+        end: 100_000 + poll * lag + lag,
+        committed: 100_000 + poll * lag,
         ..Sight::behind(6, replicas, 0)
     };
     // Three minutes, in which the capacity of a consumer is measured.
-    for look in 0..12 {
-        scene.look(sight(look)).await;
+    for poll in 0..12 {
+        scene.poll(sight(poll)).await;
     }
     let (writes, reconciles) = (scene.status_writes(), operator.reconciles());
-    for look in 12..52 {
-        scene.look(sight(look)).await;
+    for poll in 12..52 {
+        scene.poll(sight(poll)).await;
     }
     assert_eq!(
         scene.status_writes() - writes,
@@ -98,12 +98,12 @@ async fn a_steady_load_causes_few_writes_although_every_poll_differs() {
         group["spec"]["objective"]["lagPerReplica"] = json!(1000);
     });
     let _operator = scene.operator().await;
-    for look in 0..8 {
-        scene.look(busy(look)).await;
+    for poll in 0..8 {
+        scene.poll(busy(poll)).await;
     }
     let writes = scene.status_writes();
-    for look in 8..48 {
-        scene.look(busy(look)).await;
+    for poll in 8..48 {
+        scene.poll(busy(poll)).await;
     }
     let writes = scene.status_writes() - writes;
     assert!(
@@ -113,11 +113,11 @@ async fn a_steady_load_causes_few_writes_although_every_poll_differs() {
 }
 
 /// A small lag, and 10 records a second, plus or minus the effect of the moment of reading.
-fn busy(look: i64) -> Sight {
-    let noise = [0, 1, 2, 1][usize::try_from(look % 4).unwrap()];
+fn busy(poll: i64) -> Sight {
+    let noise = [0, 1, 2, 1][usize::try_from(poll % 4).unwrap()];
     Sight {
-        end: 100_000 + look * 150 + noise + 5,
-        committed: 100_000 + look * 150,
+        end: 100_000 + poll * 150 + noise + 5,
+        committed: 100_000 + poll * 150,
         ..Sight::behind(6, 1, 0)
     }
 }
@@ -127,10 +127,10 @@ fn busy(look: i64) -> Sight {
 async fn changing_numbers_are_written_once_a_minute() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
-    scene.looks(8, 500).await;
+    scene.polls(8, 500).await;
     let writes = scene.status_writes();
-    for look in 0..40 {
-        scene.look(Sight::behind(6, 6, 500 + look * 100)).await;
+    for poll in 0..40 {
+        scene.poll(Sight::behind(6, 6, 500 + poll * 100)).await;
     }
     let writes = scene.status_writes() - writes;
     assert!(
@@ -143,10 +143,10 @@ async fn changing_numbers_are_written_once_a_minute() {
 async fn a_flapping_condition_causes_no_event_storm() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
-    for look in 0..80 {
-        let limited = look / 2 % 2 == 0;
+    for poll in 0..80 {
+        let limited = poll / 2 % 2 == 0;
         scene
-            .look(Sight::behind(6, 6, if limited { 900 } else { 0 }))
+            .poll(Sight::behind(6, 6, if limited { 900 } else { 0 }))
             .await;
     }
     let told = scene
@@ -162,7 +162,7 @@ async fn a_flapping_condition_causes_no_event_storm() {
 async fn without_polls_the_group_is_still_reconciled_and_reports_the_missing_data() {
     let scene = Scene::of(1);
     let operator = scene.operator().await;
-    scene.looks(4, 0).await;
+    scene.polls(4, 0).await;
     assert_eq!(
         scene.condition("orders", "LagKnown"),
         "True/AllPartitionsRead"
@@ -178,7 +178,7 @@ async fn without_polls_the_group_is_still_reconciled_and_reports_the_missing_dat
 async fn an_unreachable_kafka_is_reported_when_it_lasts_and_without_the_old_lag() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
-    scene.looks(3, 500).await;
+    scene.polls(3, 500).await;
     sleep(INTERVAL).await;
     scene.kafka.fail();
     settle().await;
@@ -204,7 +204,7 @@ async fn an_unreachable_kafka_is_reported_when_it_lasts_and_without_the_old_lag(
     );
     assert!(scene.scales().is_empty());
 
-    scene.looks(2, 500).await;
+    scene.polls(2, 500).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     let events: Vec<_> = scene
         .api
@@ -227,7 +227,7 @@ async fn an_unreachable_kafka_is_reported_when_it_lasts_and_without_the_old_lag(
 async fn a_partition_without_a_leader_holds_at_once_and_is_reported_when_it_lasts() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
-    scene.looks(12, 0).await;
+    scene.polls(12, 0).await;
     let at_rest = scene.replicas("orders");
     let scales = scene.scales().len();
     for _ in 0..20 {
@@ -235,7 +235,7 @@ async fn a_partition_without_a_leader_holds_at_once_and_is_reported_when_it_last
             leaderless: Some(3),
             ..Sight::behind(6, at_rest, 0)
         };
-        scene.look(sight).await;
+        scene.poll(sight).await;
     }
     assert_eq!(
         scene.scales().len(),
@@ -256,7 +256,7 @@ async fn a_partition_without_a_leader_holds_at_once_and_is_reported_when_it_last
 async fn a_scale_down_that_waits_leaves_a_scale_up_possible() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
-    scene.looks(4, 0).await;
+    scene.polls(4, 0).await;
     let decision = scene.status("orders")["decision"].clone();
     assert_eq!(decision["reason"], "GatheringEvidence", "{decision}");
     let able = scene.condition("orders", "AbleToScale");
@@ -270,7 +270,7 @@ async fn dry_run_decides_reports_and_changes_nothing() {
         group["spec"]["mode"] = json!("DryRun")
     });
     let _operator = scene.operator().await;
-    scene.looks(20, 500).await;
+    scene.polls(20, 500).await;
     assert_eq!(scene.replicas("orders"), 1);
     assert!(scene.api.requests(&Method::PATCH, "/scale").is_empty());
     let status = scene.status("orders");
@@ -294,9 +294,9 @@ async fn members_without_a_partition_are_reported_from_the_second_poll() {
         group["metadata"]["annotations"] = json!({ "lagrange.dev/paused": "true" });
     });
     let _operator = scene.operator().await;
-    scene.look(Sight::behind(2, 3, 0)).await;
+    scene.poll(Sight::behind(2, 3, 0)).await;
     assert_ne!(scene.condition("orders", "Healthy"), "False/IdleConsumers");
-    scene.look(Sight::behind(2, 3, 0)).await;
+    scene.poll(Sight::behind(2, 3, 0)).await;
     assert_eq!(scene.condition("orders", "Healthy"), "False/IdleConsumers");
     assert_eq!(scene.condition("orders", "AbleToScale"), "False/Paused");
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
@@ -305,7 +305,7 @@ async fn members_without_a_partition_are_reported_from_the_second_poll() {
         state: GroupState::PreparingRebalance,
         ..Sight::behind(2, 3, 0)
     };
-    scene.look(rebalancing).await;
+    scene.poll(rebalancing).await;
     assert_eq!(
         scene.condition("orders", "Healthy"),
         "False/IdleConsumers",
@@ -317,7 +317,7 @@ async fn members_without_a_partition_are_reported_from_the_second_poll() {
 async fn an_edit_and_an_annotation_take_effect_at_once() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
-    scene.looks(3, 0).await;
+    scene.polls(3, 0).await;
     scene.api.edit("consumergroups", "orders", |group| {
         group["spec"]["minReplicas"] = json!(2)
     });
@@ -341,8 +341,8 @@ async fn an_edit_and_an_annotation_take_effect_at_once() {
 async fn added_partitions_are_reported_with_their_effect_on_keys() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
-    scene.looks(3, 500).await;
-    scene.look(Sight::behind(12, 6, 500)).await;
+    scene.polls(3, 500).await;
+    scene.poll(Sight::behind(12, 6, 500)).await;
     let events = scene.api.events();
     let added = events
         .iter()

@@ -115,22 +115,22 @@ impl Scene {
     }
 
     /// Waits for an interval, then polls.
-    pub async fn look(&self, sight: Sight) {
+    pub async fn poll(&self, sight: Sight) {
         self.look_at(&[("orders", sight)]).await;
     }
 
     pub async fn look_at(&self, groups: &[(&str, Sight)]) {
         sleep(INTERVAL - SETTLE).await;
-        self.kafka.look(groups);
+        self.kafka.poll(groups);
         settle().await;
     }
 
     /// Polls of a group of 6 partitions that has long settled at its current size and has `lag` on
     /// each of them.
-    pub async fn looks(&self, count: u32, lag: i64) {
+    pub async fn polls(&self, count: u32, lag: i64) {
         for _ in 0..count {
             let replicas = self.replicas("orders");
-            self.look(Sight::behind(6, replicas, lag)).await;
+            self.poll(Sight::behind(6, replicas, lag)).await;
         }
     }
 

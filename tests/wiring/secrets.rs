@@ -60,7 +60,7 @@ async fn a_nul_in_a_password_is_reported_as_a_fault_of_the_secret() {
     let scene = scene();
     scene.api.create("secrets", password("mar\0ker"));
     let _operator = scene.operator().await;
-    scene.looks(3, 0).await;
+    scene.polls(3, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "False/SecretInvalid");
     let message = scene.message("orders", "Ready");
     assert!(
@@ -90,7 +90,7 @@ async fn a_changed_password_is_passed_on_at_once() {
     let scene = scene();
     scene.api.create("secrets", password("one"));
     let _operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     assert_eq!(scene.kafka.password().as_deref(), Some("one"));
     set_password(&scene, "two");
@@ -98,7 +98,7 @@ async fn a_changed_password_is_passed_on_at_once() {
     assert_eq!(scene.kafka.password().as_deref(), Some("two"));
     // The new value is missing or unusable: the old one stays in use, and this is reported.
     set_password(&scene, "");
-    scene.looks(5, 0).await;
+    scene.polls(5, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     let said = scene.message("orders", "Ready");
     assert!(
@@ -113,12 +113,12 @@ async fn a_secret_whose_watch_keeps_failing_is_listed_again() {
     let scene = scene();
     scene.api.create("secrets", password("one"));
     let _operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     scene.api.refuse_watches("secrets", true);
     sleep(Duration::from_mins(1)).await;
     set_password(&scene, "two");
     for _ in 0..30 {
-        scene.looks(1, 0).await;
+        scene.polls(1, 0).await;
     }
     assert_eq!(scene.kafka.password().as_deref(), Some("two"));
 }
@@ -132,7 +132,7 @@ async fn nothing_is_reported_about_a_secret_while_the_api_server_does_not_answer
         .plan(Method::GET, "/secrets", Fault::Status(503), 6);
     let _operator = scene.operator().await;
     sleep(Duration::from_mins(1)).await;
-    scene.kafka.look(&[("orders", Sight::behind(6, 1, 0))]);
+    scene.kafka.poll(&[("orders", Sight::behind(6, 1, 0))]);
     settle().await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     let writes = scene.api.requests(&Method::PATCH, "/status");
@@ -146,7 +146,7 @@ async fn a_missing_secret_is_reported_and_used_once_it_exists() {
     let _operator = scene.operator().await;
     assert_eq!(scene.condition("orders", "Ready"), "False/SecretNotFound");
     scene.api.create("secrets", password("one"));
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 }
 
@@ -166,7 +166,7 @@ async fn a_value_of_more_than_256_kib_is_refused() {
     );
     let longest = "x".repeat(256 << 10);
     set_password(&scene, &longest);
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     assert_eq!(scene.kafka.password(), Some(longest));
 }
@@ -175,7 +175,7 @@ async fn a_value_of_more_than_256_kib_is_refused() {
 async fn a_fault_of_the_secret_is_reported_rather_than_the_refused_old_credentials() {
     let scene = scene_with_a_cluster();
     let _operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     let set_both = |to: &str| {
         for name in ["user", "kafka/admin"] {
@@ -216,7 +216,7 @@ async fn a_fault_of_the_secret_is_reported_rather_than_the_refused_old_credentia
 async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
     let scene = scene_with_a_cluster();
     let _operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(
         connected(&scene),
         ("True/BrokersReachable".to_owned(), String::new())
@@ -229,7 +229,7 @@ async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
     // A change of the text only is written within a minute.
     for _ in 0..5 {
         sleep(INTERVAL).await;
-        scene.kafka.look_as_before(&sight, &lacks);
+        scene.kafka.poll_as_before(&sight, &lacks);
         settle().await;
     }
     let said = "still read with the credentials before: the new user logs in, but is not \
@@ -247,7 +247,7 @@ async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
         told.next().map(|(_, note)| note)
     };
     assert_eq!(event("KafkaConnectionFailed").as_deref(), Some(said));
-    scene.looks(1, 0).await;
+    scene.polls(1, 0).await;
     assert_eq!(
         connected(&scene),
         ("True/BrokersReachable".to_owned(), String::new())

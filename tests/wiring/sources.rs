@@ -50,8 +50,8 @@ async fn a_cluster_sets_which_namespaces_may_use_it(#[case] allowed: Value, #[ca
         }),
     );
     let _operator = scene.operator().await;
-    scene.look(Sight::behind(6, 1, 0)).await;
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     let ready = if may {
         "True/Managed"
     } else {
@@ -77,7 +77,7 @@ async fn no_namespace_is_refused_before_its_labels_are_known() {
         .api
         .plan(Method::GET, "/namespaces", Fault::Status(503), 3);
     let _operator = scene.operator().await;
-    scene.looks_of_shop(4).await;
+    scene.polls_of_shop(4).await;
     assert_eq!(scene.condition("shop/orders", "Ready"), "True/Managed");
     let writes = scene.api.requests(&Method::PATCH, "/orders/status");
     let turned_away = |seen: &Seen| seen.body.to_string().contains("ClusterNotAllowed");
@@ -86,7 +86,7 @@ async fn no_namespace_is_refused_before_its_labels_are_known() {
 
 /// SAFE-34.
 #[tokio::test(start_paused = true)]
-async fn a_missing_cluster_and_a_forbidden_one_look_the_same() {
+async fn a_missing_cluster_and_a_forbidden_one_poll_the_same() {
     let scene = shop(json!({ "from": "Same" }));
     let _operator = scene.operator().await;
     let closed = scene.message("shop/orders", "Ready");
@@ -118,7 +118,7 @@ async fn a_cluster_missing_in_its_own_namespace_is_reported_and_used_once_it_exi
     scene
         .api
         .create("kafkaclusters", cluster("main", json!({ "from": "Same" })));
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     assert_eq!(scene.condition("kafka/orders", "Ready"), "True/Managed");
 }
 
@@ -126,7 +126,7 @@ async fn a_cluster_missing_in_its_own_namespace_is_reported_and_used_once_it_exi
 async fn errors_of_brokers_are_shown_on_the_cluster_and_not_in_other_namespaces() {
     let scene = shop(json!({ "from": "All" }));
     let _operator = scene.operator().await;
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     let connected = |scene: &Scene| {
         let cluster = scene.api.get("kafkaclusters", "kafka/main");
         cluster["status"]["conditions"][0].clone()
@@ -174,16 +174,16 @@ async fn errors_of_brokers_are_shown_on_the_cluster_and_not_in_other_namespaces(
 async fn an_unchanged_cluster_is_not_written() {
     let scene = shop(json!({ "from": "All" }));
     let _operator = scene.operator().await;
-    scene.looks_of_shop(4).await;
+    scene.polls_of_shop(4).await;
     let writes = scene.status_writes();
-    scene.looks_of_shop(40).await;
+    scene.polls_of_shop(40).await;
     assert_eq!(scene.status_writes() - writes, 0);
 }
 
 impl Scene {
-    async fn looks_of_shop(&self, count: u32) {
+    async fn polls_of_shop(&self, count: u32) {
         for _ in 0..count {
-            self.look(Sight::behind(6, 1, 0)).await;
+            self.poll(Sight::behind(6, 1, 0)).await;
         }
     }
 }
@@ -212,7 +212,7 @@ async fn only_the_namespaces_of_the_installation_are_managed() {
             settings.namespaces = vec!["default".to_owned(), "kafka".to_owned()]
         })
         .await;
-    scene.look(Sight::behind(6, 1, 0)).await;
+    scene.poll(Sight::behind(6, 1, 0)).await;
     assert!(operator.readiness.check().is_ok());
     assert_eq!(scene.condition("default/orders", "Ready"), "True/Managed");
     assert_eq!(scene.status("shop/orders"), json!(null));

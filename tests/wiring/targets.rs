@@ -21,7 +21,7 @@ async fn a_missing_target_is_reported_and_managed_once_it_exists() {
         "Unknown/NotYetObserved"
     );
     scene.api.create("deployments", deployment("orders", 1));
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     scene.api.delete("deployments", "orders");
     settle().await;
@@ -33,7 +33,7 @@ async fn a_missing_target_is_reported_and_managed_once_it_exists() {
 async fn a_rollout_is_waited_for() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
-    scene.looks(3, 0).await;
+    scene.polls(3, 0).await;
     scene.api.edit("deployments", "orders", |deployment| {
         deployment["spec"]["template"]["spec"]["containers"] =
             json!([{ "name": "app", "image": "two" }]);
@@ -44,12 +44,12 @@ async fn a_rollout_is_waited_for() {
         "False/RolloutInProgress",
         "read before its controller has read it"
     );
-    scene.looks(2, 150).await;
+    scene.polls(2, 150).await;
     assert_eq!(scene.replicas("orders"), 1);
     scene
         .api
         .edit("deployments", "orders", crate::api_server::follow);
-    scene.looks(1, 150).await;
+    scene.polls(1, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
 }
 
@@ -57,13 +57,13 @@ async fn a_rollout_is_waited_for() {
 async fn a_rollout_that_the_watch_does_not_report_is_waited_for() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
-    scene.looks(3, 0).await;
+    scene.polls(3, 0).await;
     scene.api.silence_watches("deployments", true);
     scene.api.edit("deployments", "orders", |deployment| {
         deployment["spec"]["template"]["spec"]["containers"] =
             json!([{ "name": "app", "image": "two" }]);
     });
-    scene.looks(3, 150).await;
+    scene.polls(3, 150).await;
     assert_eq!(scene.replicas("orders"), 1);
     assert_eq!(
         scene.condition("orders", "AbleToScale"),
@@ -73,7 +73,7 @@ async fn a_rollout_that_the_watch_does_not_report_is_waited_for() {
         .api
         .edit("deployments", "orders", crate::api_server::follow);
     scene.api.silence_watches("deployments", false);
-    scene.looks(1, 150).await;
+    scene.polls(1, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
 }
 
@@ -81,9 +81,9 @@ async fn a_rollout_that_the_watch_does_not_report_is_waited_for() {
 async fn our_own_scale_is_recognised_when_the_watch_is_silent() {
     let scene = Scene::of(1);
     let _operator = scene.operator().await;
-    scene.looks(3, 0).await;
+    scene.polls(3, 0).await;
     scene.api.silence_watches("deployments", true);
-    scene.looks(8, 150).await;
+    scene.polls(8, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
     let status = scene.status("orders");
     assert_eq!(status["replicas"]["current"], 6, "{status:#}");
@@ -102,8 +102,8 @@ async fn our_own_scale_is_not_a_rollout() {
     let scene = Scene::of(1);
     scene.api.hold_pods("orders");
     let _operator = scene.operator().await;
-    scene.looks(2, 0).await;
-    scene.looks(1, 150).await;
+    scene.polls(2, 0).await;
+    scene.polls(1, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
     assert_eq!(
         scene.condition("orders", "AbleToScale"),
@@ -129,7 +129,7 @@ async fn a_stateful_set_is_scaled_like_a_deployment() {
     scene.api.create("consumergroups", group);
     let _operator = scene.operator().await;
     for lag in [0, 0, 150] {
-        scene.look(Sight::behind(6, 1, lag)).await;
+        scene.poll(Sight::behind(6, 1, lag)).await;
     }
     assert_eq!(
         scene.api.get("statefulsets", "orders")["spec"]["replicas"],
@@ -171,7 +171,7 @@ async fn any_kind_with_a_scale_is_scaled_and_its_pods_show_rollouts() {
     scene.api.create("pods", pod("new", "two", false));
     let _operator = scene.operator().await;
     for lag in [0, 0, 150] {
-        scene.look(Sight::behind(6, 1, lag)).await;
+        scene.poll(Sight::behind(6, 1, lag)).await;
     }
     assert_eq!(
         scene.condition("orders", "AbleToScale"),
@@ -179,7 +179,7 @@ async fn any_kind_with_a_scale_is_scaled_and_its_pods_show_rollouts() {
     );
     assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 1);
     scene.api.delete("pods", "new");
-    scene.look(Sight::behind(6, 1, 150)).await;
+    scene.poll(Sight::behind(6, 1, 150)).await;
     assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 6);
 }
 
@@ -189,7 +189,7 @@ async fn without_the_right_to_list_pods_the_scale_itself_is_used() {
     scene.api.forbid("pods");
     let _operator = scene.operator().await;
     for lag in [0, 0, 150] {
-        scene.look(Sight::behind(6, 1, lag)).await;
+        scene.poll(Sight::behind(6, 1, lag)).await;
     }
     assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 6);
 }
@@ -221,7 +221,7 @@ async fn unparseable_memory_is_treated_as_absent() {
             json!({ "memory": { "version": 99, "last": "yesterday" }, "lag": "none" });
     });
     let _operator = scene.operator().await;
-    scene.looks(4, 150).await;
+    scene.polls(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
     let memory: Memory = serde_json::from_value(scene.status("orders")["memory"].clone()).unwrap();
     assert_eq!(memory.sequence, 1);
@@ -238,7 +238,7 @@ async fn an_unparseable_group_does_not_stop_the_others() {
         }),
     );
     let operator = scene.operator().await;
-    scene.looks(4, 150).await;
+    scene.polls(4, 150).await;
     assert_eq!(scene.replicas("orders"), 6);
     assert_eq!(scene.condition("broken", "Ready"), "False/InvalidSpec");
     let said = scene.message("broken", "Ready");
@@ -266,12 +266,12 @@ async fn a_refusal_is_cleared_when_no_scale_is_wanted_any_longer() {
         .api
         .plan(Method::PUT, "/scale", Fault::Status(422), 100);
     let _operator = scene.operator().await;
-    scene.looks(4, 150).await;
+    scene.polls(4, 150).await;
     assert_eq!(
         scene.condition("orders", "Ready").split('/').next(),
         Some("False")
     );
     // The load has gone by itself, and so must the error after a while.
-    scene.looks(40, 0).await;
+    scene.polls(40, 0).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 }

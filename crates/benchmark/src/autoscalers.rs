@@ -1,6 +1,6 @@
 //! Who is compared, with which settings.
 
-use lagrange_core::simulate::{BadRival, Rival};
+use lagrange_core::simulate::{BadBaseline, Baseline};
 
 use crate::scenarios::Scenario;
 
@@ -51,6 +51,6 @@ pub fn written(name: &str, scenario: &Scenario) -> String {
 }
 
 /// The same, read.
-pub(crate) fn rivals(name: &str, scenario: &Scenario) -> Result<Vec<Rival>, BadRival> {
-    Rival::list(&written(name, scenario))
+pub(crate) fn baselines(name: &str, scenario: &Scenario) -> Result<Vec<Baseline>, BadBaseline> {
+    Baseline::list(&written(name, scenario))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lagrange_core::simulate::plant::Seen;
-use lagrange_core::simulate::{Answer, Law};
+use lagrange_core::simulate::plant::GroupView;
+use lagrange_core::simulate::{Answer, Autoscaler};
 
 /// Seconds between an action and the next one up, and the next one down.
 const SPACING: (f64, f64) = (30.0, 120.0);
@@ -14,7 +14,7 @@ const AFTER_OUTAGE: f64 = 120.0;
 
 /// Lagrange, and somebody who looks over its shoulder.
 pub struct Judged {
-    inner: Box<dyn Law>,
+    inner: Box<dyn Autoscaler>,
     /// When Kafka cannot be read, by the clock of the load.
     outages: Vec<(f64, f64)>,
     acted_at: Option<f64>,
@@ -28,7 +28,7 @@ pub struct Judged {
 
 impl Judged {
     /// Judges `inner`, for which Kafka cannot be read in these seconds.
-    pub fn new(inner: Box<dyn Law>, outages: Vec<(f64, f64)>) -> Self {
+    pub fn new(inner: Box<dyn Autoscaler>, outages: Vec<(f64, f64)>) -> Self {
         Self {
             inner,
             outages,
@@ -50,8 +50,8 @@ impl Judged {
         self.broken
     }
 
-    fn look(&mut self, seen: &Seen) {
-        let line = &seen.line;
+    fn poll(&mut self, view: &GroupView) {
+        let line = &view.line;
         let is_stable = line
             .group
             .as_ref()
@@ -60,8 +60,8 @@ impl Judged {
             (true, _) => None,
             (false, since) => since.or(Some(line.t)),
         };
-        for (topic, seen) in &line.topics {
-            let numbers = seen.partitions.iter().flatten();
+        for (topic, view) in &line.topics {
+            let numbers = view.partitions.iter().flatten();
             let most = numbers.filter_map(|p| usize::try_from(p.p).ok()).max();
             let before = self.partitions.entry(topic.clone()).or_default();
             *before = most.map_or(*before, |number| (number + 1).max(*before));
@@ -69,8 +69,8 @@ impl Judged {
     }
 
     /// What is wrong with going from `from` to `to` replicas on this.
-    fn faults(&self, seen: &Seen, from: i32, to: i32) -> Vec<String> {
-        let line = &seen.line;
+    fn faults(&self, view: &GroupView, from: i32, to: i32) -> Vec<String> {
+        let line = &view.line;
         let mut faults = Vec::new();
         let mut need = |holds: bool, fault: &str| {
             if !holds {
@@ -86,8 +86,8 @@ impl Judged {
         let is_settled = self.unstable_since.is_none_or(|at| line.t - at >= UNSTABLE);
         need(is_settled, "while the group is not stable");
         need(line.kafka_ok, "without a look at Kafka");
-        let is_whole = line.topics.iter().all(|(topic, seen)| {
-            let count = seen.partitions.iter().flatten().count();
+        let is_whole = line.topics.iter().all(|(topic, view)| {
+            let count = view.partitions.iter().flatten().count();
             self.partitions.get(topic) == Some(&count)
         });
         need(to > from || is_whole, "down, with a partition missing");
@@ -111,18 +111,18 @@ impl Judged {
     }
 }
 
-impl Law for Judged {
+impl Autoscaler for Judged {
     fn interval(&self) -> i64 {
         self.inner.interval()
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
-        self.look(&seen);
-        let answer = self.inner.decide(seen.clone());
-        let from = seen.line.workload.spec_replicas;
+    fn decide(&mut self, view: GroupView) -> Answer {
+        self.poll(&view);
+        let answer = self.inner.decide(view.clone());
+        let from = view.line.workload.spec_replicas;
         if let Some(to) = answer.replicas.filter(|to| *to != from) {
-            let faults = self.faults(&seen, from, to).into_iter();
-            let t = seen.line.t;
+            let faults = self.faults(&view, from, to).into_iter();
+            let t = view.line.t;
             self.broken
                 .extend(faults.map(|fault| format!("at {t} s, {from} -> {to}: {fault}")));
             self.acted_at = Some(t);
@@ -170,12 +170,12 @@ mod tests {
     /// Answers what it is made with.
     struct Fixed(i32);
 
-    impl Law for Fixed {
+    impl Autoscaler for Fixed {
         fn interval(&self) -> i64 {
             15
         }
 
-        fn decide(&mut self, _: Seen) -> Answer {
+        fn decide(&mut self, _: GroupView) -> Answer {
             Answer {
                 replicas: Some(self.0),
                 reason: None,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     /// Six partitions of which so many are shown, at a time, in a group of this state and size.
-    fn seen(t: f64, state: &str, partitions: u32, replicas: i32) -> Seen {
+    fn view(t: f64, state: &str, partitions: u32, replicas: i32) -> GroupView {
         let partitions =
             (0..partitions).map(|p| serde_json::json!({ "p": p, "log_end": 9, "committed": 9 }));
         let line = serde_json::from_value(serde_json::json!({
@@ -193,26 +193,30 @@ mod tests {
             "topics": { "orders": { "partitions": partitions.collect::<Vec<_>>() } },
             "group": { "state": state, "protocol": "range", "members": [] },
         }));
-        Seen {
+        GroupView {
             line: line.unwrap(),
             pods: Vec::new(),
         }
     }
 
     #[rstest]
-    #[case::nothing_wrong(3, seen(900.0, "Stable", 6, 6), "")]
-    #[case::too_soon(3, seen(100.0, "Stable", 6, 6), "only 90 s after the last action")]
+    #[case::nothing_wrong(3, view(900.0, "Stable", 6, 6), "")]
+    #[case::too_soon(3, view(100.0, "Stable", 6, 6), "only 90 s after the last action")]
     #[case::not_stable(
         3,
-        seen(900.0, "PreparingRebalance", 6, 6),
+        view(900.0, "PreparingRebalance", 6, 6),
         "while the group is not stable"
     )]
-    #[case::not_whole(3, seen(900.0, "Stable", 5, 6), "down, with a partition missing")]
-    #[case::not_useful(5, seen(900.0, "Stable", 6, 6), "no count worth having: [1, 2, 3, 6]")]
-    #[case::after_an_outage(3, seen(700.0, "Stable", 6, 6), "down in an outage or right after it")]
-    fn what_breaks_a_promise_is_named(#[case] to: i32, #[case] then: Seen, #[case] fault: &str) {
+    #[case::not_whole(3, view(900.0, "Stable", 5, 6), "down, with a partition missing")]
+    #[case::not_useful(5, view(900.0, "Stable", 6, 6), "no count worth having: [1, 2, 3, 6]")]
+    #[case::after_an_outage(3, view(700.0, "Stable", 6, 6), "down in an outage or right after it")]
+    fn what_breaks_a_promise_is_named(
+        #[case] to: i32,
+        #[case] then: GroupView,
+        #[case] fault: &str,
+    ) {
         let mut judged = Judged::new(Box::new(Fixed(6)), vec![(500.0, 600.0)]);
-        judged.decide(seen(10.0, "Stable", 6, 3));
+        judged.decide(view(10.0, "Stable", 6, 3));
         judged.inner = Box::new(Fixed(to));
         judged.decide(then);
         let broken = judged.broken();

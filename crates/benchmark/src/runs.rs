@@ -109,11 +109,11 @@ pub fn share(runs: &[Run], others: &[Run]) -> f64 {
 
 fn one(scenario: &Scenario, place: usize, name: &str, options: &Options) -> Result<Done, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}, {name}: {error}", scenario.name);
-    let rivals = autoscalers::rivals(name, scenario).map_err(|error| failed(&error))?;
+    let baselines = autoscalers::baselines(name, scenario).map_err(|error| failed(&error))?;
     let is_restarted = name == LAGRANGE;
     let restart_every = options.restart_every.filter(|_| is_restarted);
     let comparison = scenario
-        .setup(options.objective, rivals, options.seed, restart_every)
+        .setup(options.objective, baselines, options.seed, restart_every)
         .map_err(|error| failed(&error))?;
     if name != LAGRANGE {
         let outcome = comparison.run_rival(0).map_err(|error| failed(&error))?;

@@ -57,7 +57,7 @@ impl Authority {
 
 /// A received request.
 #[derive(Clone)]
-pub struct Seen {
+pub struct Received {
     /// Method and path.
     pub line: String,
     /// All headers, with the client's authentication.
@@ -70,7 +70,7 @@ pub struct Seen {
 pub struct Server {
     url: String,
     authority: Authority,
-    requests: mpsc::UnboundedReceiver<Seen>,
+    requests: mpsc::UnboundedReceiver<Received>,
     serving: JoinHandle<()>,
 }
 
@@ -84,7 +84,7 @@ impl Server {
     /// Starts a server that responds to each request with `respond`, over TLS as `localhost`.
     pub async fn start<F>(respond: F) -> Self
     where
-        F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
+        F: Fn(Received) -> Response<Body> + Clone + Send + Sync + 'static,
     {
         Self::start_slow(move |seen| ready(respond(seen))).await
     }
@@ -92,7 +92,7 @@ impl Server {
     /// The same, with asynchronous responses.
     pub async fn start_slow<F, R>(respond: F) -> Self
     where
-        F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
+        F: Fn(Received) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
     {
         let authority = Authority::new();
@@ -109,7 +109,7 @@ impl Server {
     /// The same, without TLS.
     pub async fn start_plain<F>(respond: F) -> Self
     where
-        F: Fn(Seen) -> Response<Body> + Clone + Send + Sync + 'static,
+        F: Fn(Received) -> Response<Body> + Clone + Send + Sync + 'static,
     {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/token", tcp.local_addr().unwrap());
@@ -119,14 +119,14 @@ impl Server {
     fn serve<L, F, R>(listener: L, url: String, authority: Authority, respond: F) -> Self
     where
         L: Listener<Addr: std::fmt::Debug>,
-        F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
+        F: Fn(Received) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
     {
         let (seen, requests) = mpsc::unbounded_channel();
         let app = Router::new().fallback(async move |request: axum::extract::Request| {
             let (head, body) = request.into_parts();
             let body = to_bytes(body, 1 << 20).await.unwrap();
-            let request = Seen {
+            let request = Received {
                 line: format!("{} {}", head.method, head.uri),
                 headers: head.headers,
                 body: String::from_utf8(body.to_vec()).unwrap(),
@@ -154,7 +154,7 @@ impl Server {
     }
 
     /// Waits for the next request.
-    pub async fn request(&mut self) -> Seen {
+    pub async fn request(&mut self) -> Received {
         self.requests.recv().await.unwrap()
     }
 

@@ -107,7 +107,7 @@ impl PollHelper {
     }
 
     /// Waits for the next poll and returns its snapshot.
-    pub async fn look(&mut self) -> Arc<Snapshot> {
+    pub async fn poll(&mut self) -> Arc<Snapshot> {
         let next = tokio::time::timeout(Duration::from_mins(1), self.wakeups.next());
         tokio::select! {
             key = next => { key.expect("a poll within a minute").unwrap(); }
@@ -130,7 +130,7 @@ impl PollHelper {
     ) -> Arc<Snapshot> {
         let began = Instant::now();
         loop {
-            let snapshot = self.look().await;
+            let snapshot = self.poll().await;
             check(&snapshot);
             if there(&snapshot) {
                 return snapshot;
@@ -166,7 +166,7 @@ pub fn lag(snapshot: &Snapshot, group: &str, topic: &str) -> Option<i64> {
 pub fn brief(snapshot: &Snapshot) -> String {
     let mut lines = vec![format!(
         "poll {} brokers {:?} error {:?}",
-        snapshot.look, snapshot.brokers, snapshot.error
+        snapshot.poll, snapshot.brokers, snapshot.error
     )];
     for (name, topic) in &snapshot.topics {
         lines.push(match topic {

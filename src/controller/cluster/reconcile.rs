@@ -222,9 +222,9 @@ fn state(
         let stale = stale.map(|unusable| unusable.to_string()).or(renewal);
         return Some(stale.map_or(ConnectionState::Ok, ConnectionState::Stale));
     };
-    let (since, look) = *followed.failing.get_or_insert((now, snapshot.look));
+    let (since, poll) = *followed.failing.get_or_insert((now, snapshot.poll));
     let lasts =
-        source::is_refusal(error) || snapshot.look > look && now.duration_since(since) >= LASTING;
+        source::is_refusal(error) || snapshot.poll > poll && now.duration_since(since) >= LASTING;
     let reason = error.reason();
     lasts.then(|| {
         ConnectionState::Failed(match stale {

@@ -16,7 +16,7 @@ use crate::controller::kube::answers::{self, object};
 use crate::controller::kube::error::{Error, Problem, Stop, target_problem};
 use crate::controller::kube::event::REPORTER;
 use crate::controller::status;
-use crate::controller::target::scale::{self, Addressed, Sight};
+use crate::controller::target::scale::{self, Addressed, TargetState};
 use crate::metrics::Direction;
 
 /// A change of replicas that was decided on.
@@ -34,7 +34,7 @@ pub(in crate::controller) enum Outcome {
     /// Nobody knows: it counts as an action at its time.
     Unknown,
     /// Nothing was changed: what was decided on no longer holds. Look again.
-    LookAgain(&'static str),
+    Retry(&'static str),
     /// Nothing was changed, and nothing will be until its user puts something right.
     Refused(Problem),
 }
@@ -44,7 +44,7 @@ pub(in crate::controller) async fn act(
     context: &Context,
     managed: &mut Managed,
     target: &Addressed,
-    size: Sight,
+    size: TargetState,
     action: Action,
     ahead: ConsumerGroupStatus,
 ) -> Result<Outcome, Error> {
@@ -57,7 +57,7 @@ pub(in crate::controller) async fn act(
         // Somebody has scaled it, or a rollout has begun. Its watch shows it in a moment, unless it
         // has stopped telling.
         return match scale::look_up(context, target).await {
-            Ok(()) => Ok(Outcome::LookAgain("the target has changed meanwhile")),
+            Ok(()) => Ok(Outcome::Retry("the target has changed meanwhile")),
             Err(Stop::Problem(problem)) => Ok(Outcome::Refused(problem)),
             Err(Stop::Error(error)) => Err(error),
         };
@@ -74,7 +74,7 @@ pub(in crate::controller) async fn act(
         Ok(()) => {}
         Err(error) if error.is(409) => {
             look_up(context, managed).await?;
-            return Ok(Outcome::LookAgain("somebody else has written the status"));
+            return Ok(Outcome::Retry("somebody else has written the status"));
         }
         Err(error) => {
             // It may have been written. Whoever reads it takes it for an action of unknown outcome,

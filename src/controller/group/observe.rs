@@ -9,8 +9,8 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use lagrange_core::intent::topics::{GroupInterest, Isolation, TopicPattern};
 use lagrange_core::scaling::observation::{
-    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-    Partition, Rebalance, Target, Topic, TopicRole,
+    Assignor, Commit, Earlier, Group, GroupSnapshot, GroupState, Member, Members, Observation,
+    Partition, Rebalance, Target, Topic, TopicRole, Unreadable,
 };
 
 use crate::kafka::model::error::ReadError;
@@ -21,7 +21,7 @@ const LATE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What there is to observe with.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::controller) struct Sight<'a> {
+pub(in crate::controller) struct ObserveInput<'a> {
     /// The time.
     pub(in crate::controller) now: Timestamp,
     /// The latest look, if there was one.
@@ -37,48 +37,52 @@ pub(in crate::controller) struct Sight<'a> {
 }
 
 /// Puts together what is known.
-pub(in crate::controller) fn observation(sight: &Sight<'_>, target: Target) -> Observation {
+pub(in crate::controller) fn observation(input: &ObserveInput<'_>, target: Target) -> Observation {
     Observation {
-        now: to_millis(sight.now),
-        look: look(sight),
+        now: to_millis(input.now),
+        snapshot: poll(input),
         target,
     }
 }
 
-fn look(sight: &Sight<'_>) -> Result<Look, Blind> {
-    let Some(snapshot) = sight.snapshot else {
-        return Err(sight.silence(sight.since).unwrap_or(Blind::NotYet));
+fn poll(input: &ObserveInput<'_>) -> Result<GroupSnapshot, Unreadable> {
+    let Some(snapshot) = input.snapshot else {
+        return Err(input
+            .silence(input.since)
+            .unwrap_or(Unreadable::NeverPolled));
     };
-    if let Some(blind) = sight.silence(snapshot.finished) {
+    if let Some(blind) = input.silence(snapshot.finished) {
         return Err(blind);
     }
-    let failed = Blind::Failed {
-        number: snapshot.look,
+    let failed = Unreadable::PollFailed {
+        number: snapshot.poll,
     };
     if snapshot.error.is_some() {
         return Err(failed);
     }
-    let asked = |group: &&snapshot::Group| group.topics.contains_key(&sight.reading.topics);
-    let Some(group) = snapshot.groups.get(&sight.reading.id).filter(asked) else {
-        return Err(sight.silence(sight.since).unwrap_or(Blind::NotYet));
+    let asked = |group: &&snapshot::Group| group.topics.contains_key(&input.reading.topics);
+    let Some(group) = snapshot.groups.get(&input.reading.id).filter(asked) else {
+        return Err(input
+            .silence(input.since)
+            .unwrap_or(Unreadable::NeverPolled));
     };
     let counting = group
-        .topics_for(&sight.reading.topics)
+        .topics_for(&input.reading.topics)
         .map_err(|_| failed)?;
-    Ok(Look {
-        number: snapshot.look,
+    Ok(GroupSnapshot {
+        number: snapshot.poll,
         began: to_millis(snapshot.started),
         at: to_millis(snapshot.finished),
-        topics: topics(sight, snapshot, group, counting),
+        topics: topics(input, snapshot, group, counting),
         group: observed_group(group),
         earlier: earlier(group, counting),
     })
 }
 
-impl Sight<'_> {
+impl ObserveInput<'_> {
     /// Nothing has been seen for too long. Each further interval of silence counts as another
     /// failed look; their numbers come down from the top, where no real look's number is.
-    fn silence(&self, last: Timestamp) -> Option<Blind> {
+    fn silence(&self, last: Timestamp) -> Option<Unreadable> {
         let age = self.now.duration_since(last);
         let allowed = self.interval.saturating_mul(2).saturating_add(LATE);
         if age <= allowed {
@@ -86,7 +90,7 @@ impl Sight<'_> {
         }
         let intervals = age.as_millis() / self.interval.as_millis().max(1);
         let intervals = u64::try_from(intervals).unwrap_or(0);
-        Some(Blind::Failed {
+        Some(Unreadable::PollFailed {
             number: u64::MAX - intervals,
         })
     }
@@ -99,17 +103,17 @@ fn to_millis(at: Timestamp) -> Timestamp {
 
 /// The topics that count, and those that are assigned besides: they bear on the limit alone.
 fn topics(
-    sight: &Sight<'_>,
+    input: &ObserveInput<'_>,
     snapshot: &Snapshot,
     group: &snapshot::Group,
     counting: &[Arc<str>],
 ) -> Vec<Topic> {
-    let isolation = sight.reading.isolation;
+    let isolation = input.reading.isolation;
     let role = |name: &Arc<str>| {
         // Sorted: a pattern may match thousands.
         if counting.binary_search(name).is_err() {
             TopicRole::Assigned
-        } else if sight.delayed.is_some_and(|pattern| pattern.matches(name)) {
+        } else if input.delayed.is_some_and(|pattern| pattern.matches(name)) {
             TopicRole::Delayed
         } else {
             TopicRole::Counted
@@ -210,7 +214,7 @@ fn observed_group(group: &snapshot::Group) -> Group {
         assignor: assignor(group).map(Assignor::named),
         rebalance: rebalance(group),
         members: description.map(|description| Members {
-            look: description.look,
+            poll: description.poll,
             list: description.members.iter().map(member).collect(),
         }),
     }

@@ -7,7 +7,7 @@ use kube::{ResourceExt as _, runtime::controller};
 use lagrange_core::api::ConsumerGroup;
 use lagrange_core::intent::Intent;
 
-use super::report::{View, set_aside};
+use super::report::{Reconciliation, set_aside};
 use super::session::Managed;
 use super::{act, resolve};
 use crate::controller::context::Context;
@@ -103,35 +103,35 @@ async fn step(
         act::look_up(context, managed).await?;
     }
 
-    let looked = resolve::looked(context, managed);
+    let snapshot = resolve::snapshot(context, managed);
     let (decision, is_silent) = resolve::decided(
         context,
         managed,
         &group,
         &intent,
         &resolved,
-        looked.as_deref(),
+        snapshot.as_deref(),
         size.target,
     );
     resolve::bequeath(context, managed, &intent, &target);
-    let view = View {
+    let reconciliation = Reconciliation {
         context,
         intent: &intent,
         resolved: &resolved,
         target: &target,
         size,
-        looked: looked.as_deref(),
+        snapshot: snapshot.as_deref(),
         is_silent,
         decision: &decision,
     };
     let again = match resolve::action(managed, &intent, decision.verdict) {
-        Some(action) => view.act(managed, action).await?,
+        Some(action) => reconciliation.act(managed, action).await?,
         None => None,
     };
-    let progress = resolve::progress(managed, &intent, &resolved, looked.as_deref());
+    let progress = resolve::progress(managed, &intent, &resolved, snapshot.as_deref());
     resolve::note_progress(context, name, progress);
-    view.report(managed).await?;
-    Ok(again.or_else(|| view.until()))
+    reconciliation.report(managed).await?;
+    Ok(again.or_else(|| reconciliation.until()))
 }
 
 /// When to try again after an error of the API server.

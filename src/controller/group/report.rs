@@ -19,13 +19,13 @@ use crate::controller::kafka::source::{self, Resolved};
 use crate::controller::kube::error::{Error, Problem};
 use crate::controller::kube::name::Name;
 use crate::controller::status;
-use crate::controller::status::change::{self, Grain, Report};
-use crate::controller::status::conditions::{Found, Looks};
+use crate::controller::status::change::{self, Report, Tolerance};
+use crate::controller::status::conditions::{ConditionInput, PollHealth};
 use crate::controller::status::events::{self, Circumstances};
-use crate::controller::status::group::Scene;
+use crate::controller::status::group::StatusInput;
 use crate::controller::status::metrics::{self, Measured};
 use crate::controller::status::reported::Reported;
-use crate::controller::target::scale::{self, Addressed, Sight};
+use crate::controller::target::scale::{self, Addressed, TargetState};
 use crate::kafka::model::snapshot::{Group, Snapshot};
 use crate::sync::lock;
 
@@ -39,19 +39,19 @@ const DELAY_LEAST: i64 = 6;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Everything that is known once it has been decided.
-pub(in crate::controller) struct View<'a> {
+pub(in crate::controller) struct Reconciliation<'a> {
     pub(in crate::controller) context: &'a Context,
     pub(in crate::controller) intent: &'a Intent,
     pub(in crate::controller) resolved: &'a Resolved,
     pub(in crate::controller) target: &'a Addressed,
-    pub(in crate::controller) size: Sight,
-    pub(in crate::controller) looked: Option<&'a Snapshot>,
+    pub(in crate::controller) size: TargetState,
+    pub(in crate::controller) snapshot: Option<&'a Snapshot>,
     /// Looks have stopped coming.
     pub(in crate::controller) is_silent: bool,
     pub(in crate::controller) decision: &'a Decision,
 }
 
-impl View<'_> {
+impl Reconciliation<'_> {
     pub(in crate::controller) async fn act(
         &self,
         managed: &mut Managed,
@@ -69,7 +69,7 @@ impl View<'_> {
         Ok(match outcome {
             Outcome::Done => None,
             Outcome::Unknown => Some(AGAIN),
-            Outcome::LookAgain(why) => {
+            Outcome::Retry(why) => {
                 debug!(why, "not acted");
                 Some(AGAIN)
             }
@@ -93,14 +93,14 @@ impl View<'_> {
             intent: self.intent,
             resolved: self.resolved,
             target: &self.target.key,
-            looked: self.looked,
+            snapshot: self.snapshot,
             decision: self.decision,
         };
         let numbers = &self.context.metrics;
         metrics::measure(numbers, &name, &measured, &next);
         metrics::count_hold(numbers, &mut managed.held, Some(self.decision.verdict));
         let report = (&next, reported);
-        let written = write(self.context, managed, &before, report, self.grain()).await?;
+        let written = write(self.context, managed, &before, report, self.tolerance()).await?;
         let by = if events::is_scaled_externally(self.decision) {
             scale::last_manager(self.context, self.target).await
         } else {
@@ -111,7 +111,9 @@ impl View<'_> {
             let circumstances = Circumstances {
                 dry_run: self.intent.mode == Mode::DryRun,
                 has_cluster: self.resolved.cluster.is_some(),
-                is_unread: self.looked.is_some_and(|looked| looked.error.is_some()),
+                is_unread: self
+                    .snapshot
+                    .is_some_and(|snapshot| snapshot.error.is_some()),
             };
             notes.extend(events::transitions(&before, &next, circumstances));
         }
@@ -127,17 +129,17 @@ impl View<'_> {
     }
 
     /// The difference that does not count under the group's objective.
-    fn grain(&self) -> Grain {
+    fn tolerance(&self) -> Tolerance {
         let facts = &self.decision.facts;
         match self.intent.policy.objective {
-            Objective::LagPerReplica(lag) => Grain {
+            Objective::LagPerReplica(lag) => Tolerance {
                 lag: lag.saturating_mul(i64::from(facts.current.max(1))) / LAG_GRAIN,
                 delay: DELAY_LEAST,
                 is_by_delay: false,
             },
             Objective::MaxDelay(delay) => {
                 let produced = facts.produced.unwrap_or(0) / 1000;
-                Grain {
+                Tolerance {
                     lag: produced.saturating_mul(delay.as_secs()) / LAG_GRAIN,
                     delay: (delay.as_secs() / DELAY_GRAIN).max(DELAY_LEAST),
                     is_by_delay: true,
@@ -154,32 +156,32 @@ impl View<'_> {
         );
         let reading = &self.intent.reading;
         let trouble = self
-            .looked
-            .and_then(|looked| source::trouble(looked, reading, self.resolved, lasts));
+            .snapshot
+            .and_then(|snapshot| source::trouble(snapshot, reading, self.resolved, lasts));
         // What is wrong with the credentials of now says more than that those before are refused.
         let trouble = trouble.map(|trouble| match &self.resolved.stale {
             Some(stale) if trouble.reason == Reason::AuthenticationFailed => stale.clone(),
             _ => trouble,
         });
-        let stale = source::stale(self.resolved, self.looked);
+        let stale = source::stale(self.resolved, self.snapshot);
         let group = self
-            .looked
-            .and_then(|looked| looked.groups.get(&reading.id));
-        let scene = Scene {
+            .snapshot
+            .and_then(|snapshot| snapshot.groups.get(&reading.id));
+        let input = StatusInput {
             now: self.context.clock.now(),
             generation: managed.stored().metadata.generation,
             policy: &self.intent.policy,
             reading,
             group,
-            found: Found {
+            found: ConditionInput {
                 decision: self.decision,
                 trouble: trouble.as_ref(),
                 stale: stale.as_deref(),
                 refusal: managed.refusal.as_ref().map(|refusal| &refusal.problem),
-                looks: match self.looked {
-                    _ if self.is_silent => Looks::Silent,
-                    Some(looked) if looked.error.is_some() => Looks::Failing,
-                    _ => Looks::Answered,
+                polls: match self.snapshot {
+                    _ if self.is_silent => PollHealth::Silent,
+                    Some(snapshot) if snapshot.error.is_some() => PollHealth::Failing,
+                    _ => PollHealth::Answered,
                 },
                 beside: managed.neighbour.as_ref().map(|_| &*reading.id),
                 idle_lasts: managed.idle_lasts,
@@ -191,8 +193,8 @@ impl View<'_> {
             memory: &managed.state.memory,
         };
         let threads = self.intent.policy.threads;
-        let reported = Reported::of(&scene.found, threads, managed.reported.as_ref());
-        (status::group::status(scene, &managed.status()), reported)
+        let reported = Reported::of(&input.found, threads, managed.reported.as_ref());
+        (status::group::status(input, &managed.status()), reported)
     }
 
     /// When the wait of a hold ends.
@@ -213,7 +215,7 @@ async fn write(
     managed: &mut Managed,
     stored: &ConsumerGroupStatus,
     (next, reported): (&ConsumerGroupStatus, Reported),
-    grain: Grain,
+    tolerance: Tolerance,
 ) -> Result<bool, Error> {
     let before = Report {
         status: stored,
@@ -223,7 +225,7 @@ async fn write(
         status: next,
         rests_on: Some(&reported),
     };
-    let Some(due_after) = change::of(before, now, grain).due_after() else {
+    let Some(due_after) = change::of(before, now, tolerance).due_after() else {
         return Ok(false);
     };
     if managed.written.is_some_and(|at| at.elapsed() < due_after) {
@@ -263,7 +265,7 @@ pub(super) async fn set_aside(
     metrics::measure_problem(&context.metrics, &Name::of(&*group), &next);
     metrics::count_hold(&context.metrics, &mut managed.held, None);
     let report = (&next, Reported::of_problem(problem));
-    let written = write(context, managed, &stored, report, Grain::default()).await?;
+    let written = write(context, managed, &stored, report, Tolerance::default()).await?;
     if let Some(note) = events::of_problem(&stored, problem).filter(|_| written) {
         (context.events)
             .write(&mut managed.throttle, &*group, None, note)

@@ -9,7 +9,7 @@ use lagrange_core::api::{ConsumerGroup, Mode, condition};
 use lagrange_core::intent::Intent;
 use lagrange_core::recording::Words;
 use lagrange_core::scaling::decision::Wait;
-use lagrange_core::scaling::observation::{Blind, Target};
+use lagrange_core::scaling::observation::{Target, Unreadable};
 use lagrange_core::scaling::{Decision, Memory, State, Verdict, decide};
 use tracing::{debug, warn};
 
@@ -74,15 +74,15 @@ pub(in crate::controller) fn progress(
     managed: &Managed,
     intent: &Intent,
     resolved: &Resolved,
-    looked: Option<&Snapshot>,
+    snapshot: Option<&Snapshot>,
 ) -> Progress {
-    let Some(looked) = looked else {
+    let Some(snapshot) = snapshot else {
         return Progress::Unknown;
     };
     let reading = &intent.reading;
-    if managed.refusal.is_some() || source::trouble(looked, reading, resolved, false).is_some() {
+    if managed.refusal.is_some() || source::trouble(snapshot, reading, resolved, false).is_some() {
         Progress::Failing
-    } else if looked.error.is_none() && looked.groups.contains_key(&reading.id) {
+    } else if snapshot.error.is_none() && snapshot.groups.contains_key(&reading.id) {
         Progress::Managed
     } else {
         Progress::Unknown
@@ -184,7 +184,10 @@ pub(super) fn bequeath(context: &Context, managed: &Managed, intent: &Intent, ta
 }
 
 /// The latest look at the group's cluster.
-pub(in crate::controller) fn looked(context: &Context, managed: &Managed) -> Option<Arc<Snapshot>> {
+pub(in crate::controller) fn snapshot(
+    context: &Context,
+    managed: &Managed,
+) -> Option<Arc<Snapshot>> {
     let reading = managed.reading.as_ref()?;
     let snapshot = reading.watch.latest()?;
     context.note_cluster_id(reading.watch.identity(), snapshot.cluster_id.as_ref());
@@ -198,13 +201,13 @@ pub(in crate::controller) fn decided(
     group: &ConsumerGroup,
     intent: &Intent,
     resolved: &Resolved,
-    looked: Option<&Snapshot>,
+    snapshot: Option<&Snapshot>,
     size: Target,
 ) -> (Decision, bool) {
     let now = context.clock.now();
-    let sight = observe::Sight {
+    let sight = observe::ObserveInput {
         now,
-        snapshot: looked,
+        snapshot: snapshot,
         reading: &intent.reading,
         delayed: intent.delayed.as_ref(),
         interval: SignedDuration::try_from(resolved.interval).unwrap_or(SignedDuration::MAX),
@@ -214,10 +217,10 @@ pub(in crate::controller) fn decided(
             .map_or(now, |reading| reading.since),
     };
     let observation = observe::observation(&sight, size);
-    let number = looked.map(|looked| looked.look);
-    let is_silent =
-        matches!(observation.look, Err(Blind::Failed { number: other }) if Some(other) != number);
-    let is_too_much = looked.is_some_and(|looked| source::is_too_much(looked, &intent.reading));
+    let number = snapshot.map(|snapshot| snapshot.poll);
+    let is_silent = matches!(observation.snapshot, Err(Unreadable::PollFailed { number: other }) if Some(other) != number);
+    let is_too_much =
+        snapshot.is_some_and(|snapshot| source::is_too_much(snapshot, &intent.reading));
     if is_too_much && !std::mem::replace(&mut managed.is_too_much, true) {
         // What was seen of its partitions takes memory that is granted to others now.
         managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
@@ -229,7 +232,7 @@ pub(in crate::controller) fn decided(
     let (decision, state) = decide(&intent.policy, state, &observation);
     managed.state = state;
     if let (Some(recorder), Some((before, is_fresh))) = (recorder, before) {
-        let seen = looked.and_then(|looked| looked.groups.get(&intent.reading.id));
+        let seen = snapshot.and_then(|snapshot| snapshot.groups.get(&intent.reading.id));
         let state = seen.and_then(|seen| seen.state.as_ref().ok());
         recorder.record(&Turn {
             group,
@@ -247,7 +250,9 @@ pub(in crate::controller) fn decided(
     managed.note_idle(&decision, &observation);
     if let Some(reading) = &managed.reading {
         let unsure = managed.idle_since.is_some() && !managed.idle_lasts;
-        reading.watch.attend(decision.facts.wants_members || unsure);
+        reading
+            .watch
+            .describe_members(decision.facts.wants_members || unsure);
     }
     let (reason, to) = match decision.verdict {
         Verdict::Scale { why, to, .. } => (why.as_str(), Some(to)),

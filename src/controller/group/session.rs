@@ -132,16 +132,16 @@ impl Managed {
     /// Notes members without a partition: a new member may have none for a moment, so that one look
     /// shows nothing.
     pub(super) fn note_idle(&mut self, decision: &Decision, observation: &Observation) {
-        let look = observation.look.as_ref().ok();
-        let described = look.and_then(|look| look.group.members.as_ref());
+        let poll = observation.snapshot.as_ref().ok();
+        let described = poll.and_then(|poll| poll.group.members.as_ref());
         match (decision.facts.idle_members, described) {
             (Some(0), _) => {
                 self.idle_since = None;
                 self.idle_lasts = false;
             }
             (Some(_), Some(members)) => {
-                let since = *self.idle_since.get_or_insert(members.look);
-                self.idle_lasts |= members.look > since;
+                let since = *self.idle_since.get_or_insert(members.poll);
+                self.idle_lasts |= members.poll > since;
             }
             (None, _) | (_, None) => {}
         }

@@ -89,8 +89,7 @@ impl Object {
     /// Whether it is worth reading once more: something was left out because others had taken the
     /// room.
     fn could_be_kept(&self) -> bool {
-        let lacks =
-            matches!(&lock(&self.shared.seen).0, Seen::Present(values) if values.lack_room());
+        let lacks = matches!(&lock(&self.shared.seen).0, ObjectState::Present(values) if values.lack_room());
         lacks && self.since.elapsed() >= AGAIN
     }
 }
@@ -105,13 +104,13 @@ impl Drop for Object {
 #[derive(Default)]
 struct Shared {
     /// And at which revision that was.
-    seen: Mutex<(Seen, u64)>,
+    seen: Mutex<(ObjectState, u64)>,
     users: Mutex<BTreeSet<Key>>,
 }
 
 /// What a watch has shown.
 #[derive(Clone, Default)]
-enum Seen {
+enum ObjectState {
     #[default]
     Nothing,
     Forbidden,
@@ -237,7 +236,7 @@ impl Secrets {
                 return Err(Missing::NotYet);
             };
             let (found, changed) = lock(&object.shared.seen).clone();
-            if matches!(found, Seen::Nothing) && object.since.elapsed() < PATIENCE {
+            if matches!(found, ObjectState::Nothing) && object.since.elapsed() < PATIENCE {
                 return Err(Missing::NotYet);
             }
             revision = revision.max(changed);
@@ -251,20 +250,22 @@ impl Secrets {
             return made.connection.clone().map_err(Missing::Unusable);
         }
         let held = |reference: &Reference, key: &str| match seen.get(reference) {
-            Some(Seen::Present(values)) => match values.get(key) {
+            Some(ObjectState::Present(values)) => match values.get(key) {
                 None => Held::NoKey,
                 Some(Kept::TooLong) => Held::TooLong(LONGEST_VALUE),
                 Some(Kept::TooMuch) => Held::TooMuch(MOST_BYTES),
                 Some(Kept::Value(value)) => Held::Value(value.clone()),
             },
-            Some(Seen::Unreadable) => {
+            Some(ObjectState::Unreadable) => {
                 Held::Unreadable("it is there, and its data is not what it should be".into())
             }
-            Some(Seen::Absent) => Held::NoObject,
-            Some(Seen::Forbidden) => Held::Unreadable(
+            Some(ObjectState::Absent) => Held::NoObject,
+            Some(ObjectState::Forbidden) => Held::Unreadable(
                 "grant Lagrange list and watch on it (chart value secrets.namespaces)".into(),
             ),
-            Some(Seen::Nothing) | None => Held::Unreadable("the API server does not say".into()),
+            Some(ObjectState::Nothing) | None => {
+                Held::Unreadable("the API server does not say".into())
+            }
         };
         let connection =
             credentials::connection(plan, namespace, held, self.system.as_ref(), revision, now);

@@ -29,9 +29,9 @@ pub trait Watching: fmt::Debug + Send + Sync {
     /// Hands over a connection of the same identity with newer credentials.
     fn renew(&self, connection: &Connection);
     /// Whether each look shall describe the members.
-    fn attend(&self, attentive: bool);
+    fn describe_members(&self, attentive: bool);
     /// Brings the next look forward.
-    fn look_now(&self);
+    fn poll_now(&self);
     /// The cluster.
     fn identity(&self) -> &Identity;
 }
@@ -60,12 +60,12 @@ impl Watching for Watch {
         Self::renew(self, connection);
     }
 
-    fn attend(&self, attentive: bool) {
-        Self::attend(self, attentive);
+    fn describe_members(&self, attentive: bool) {
+        Self::describe_members(self, attentive);
     }
 
-    fn look_now(&self) {
-        Self::look_now(self);
+    fn poll_now(&self) {
+        Self::poll_now(self);
     }
 
     fn identity(&self) -> &Identity {

@@ -212,12 +212,12 @@ pub(in crate::controller) fn relation(context: &Context, mine: &Claim, other: &C
 /// Why Kafka is not read with what is written now, if it is not.
 pub(in crate::controller) fn stale(
     resolved: &Resolved,
-    looked: Option<&Snapshot>,
+    snapshot: Option<&Snapshot>,
 ) -> Option<String> {
     if let Some(problem) = &resolved.stale {
         return Some(problem.message.clone());
     }
-    let error = looked?.renewal.as_ref()?;
+    let error = snapshot?.renewal.as_ref()?;
     Some(match &resolved.cluster {
         Some(cluster) if resolved.foreign => abroad(cluster, error.category()),
         _ => error.to_string(),

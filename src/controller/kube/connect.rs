@@ -23,7 +23,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(220);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether the resource definitions are still there.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const DEFINITIONS_CHECK: Duration = Duration::from_secs(5);
 
 /// How often a wait that goes on is logged again.
 const REMIND: Duration = Duration::from_mins(1);
@@ -163,7 +163,7 @@ impl Cluster {
     pub async fn keep_an_eye_on_definitions(&self, gate: &Gate) {
         let mut absent: Option<String> = None;
         loop {
-            sleep(LOOK_AGAIN).await;
+            sleep(DEFINITIONS_CHECK).await;
             let now = match self.ask(self.discovery()).await {
                 Ok(served) => missing(&served),
                 Err(Asked::Absent) => missing(&APIResourceList::default()),

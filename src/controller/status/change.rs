@@ -7,7 +7,7 @@ use lagrange_core::api::condition::Type;
 use lagrange_core::api::{ConsumerGroupStatus, LagStatus, RateStatus};
 use lagrange_core::scaling::Memory;
 use lagrange_core::scaling::decision::HoldReason;
-use lagrange_core::scaling::{Learnt, Rate, Throughput};
+use lagrange_core::scaling::{CapacityModel, Rate, Throughput};
 
 use super::group;
 use super::reported::{Numbers, Reported};
@@ -19,7 +19,7 @@ const MEMORY_AGE: SignedDuration = SignedDuration::from_mins(30);
 
 /// How much a status says that the stored one does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::controller) enum News {
+pub(in crate::controller) enum StatusChange {
     /// Nothing.
     None,
     /// Numbers have moved a little.
@@ -32,7 +32,7 @@ pub(in crate::controller) enum News {
 
 /// What is as good as equal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::controller) struct Grain {
+pub(in crate::controller) struct Tolerance {
     /// Records of lag.
     pub(in crate::controller) lag: i64,
     /// Seconds of delay.
@@ -49,7 +49,7 @@ pub(in crate::controller) struct Report<'a> {
     pub(in crate::controller) rests_on: Option<&'a Reported>,
 }
 
-impl News {
+impl StatusChange {
     /// How long after the last write it is worth another; `None`: never.
     pub(in crate::controller) fn due_after(self) -> Option<Duration> {
         match self {
@@ -61,33 +61,41 @@ impl News {
     }
 }
 
-/// Compares two reports of one group. A lag or a delay that differs by less than `grain` counts as
+/// Compares two reports of one group. A lag or a delay that differs by less than `tolerance` counts as
 /// equal. Messages are compared by the values that they are made from. In a report that another
 /// process has written these are unknown, and count as changed.
-pub(in crate::controller) fn of(before: Report<'_>, now: Report<'_>, grain: Grain) -> News {
+pub(in crate::controller) fn of(
+    before: Report<'_>,
+    now: Report<'_>,
+    tolerance: Tolerance,
+) -> StatusChange {
     let (stored, next) = (before.status, now.status);
     let (memory, next_memory) = (group::memory_of(Some(stored)), group::memory_of(Some(next)));
-    if memory_is_new(&memory, &next_memory) || words(stored, grain) != words(next, grain) {
-        return News::Words;
+    if memory_is_new(&memory, &next_memory) || words(stored, tolerance) != words(next, tolerance) {
+        return StatusChange::Words;
     }
-    let told = |status: &ConsumerGroupStatus| ConsumerGroupStatus {
+    let events = |status: &ConsumerGroupStatus| ConsumerGroupStatus {
         memory: None,
         ..status.clone()
     };
-    if told(stored) == told(next) {
-        return News::None;
+    if events(stored) == events(next) {
+        return StatusChange::None;
     }
     let rests_on_the_same = before.rests_on.zip(now.rests_on).is_some_and(|(old, new)| {
-        numbers_are_close(&old.numbers, &new.numbers, grain) && old.is_alike(new)
+        numbers_are_close(&old.numbers, &new.numbers, tolerance) && old.is_alike(new)
     });
     let close = rests_on_the_same
-        && lag_is_close(stored.lag.as_ref(), next.lag.as_ref(), grain)
+        && lag_is_close(stored.lag.as_ref(), next.lag.as_ref(), tolerance)
         && without_text(stored) == without_text(next);
-    if close { News::Drift } else { News::Numbers }
+    if close {
+        StatusChange::Drift
+    } else {
+        StatusChange::Numbers
+    }
 }
 
 /// A status without everything that moves with every message.
-fn words(status: &ConsumerGroupStatus, grain: Grain) -> ConsumerGroupStatus {
+fn words(status: &ConsumerGroupStatus, tolerance: Tolerance) -> ConsumerGroupStatus {
     let mut status = without_text(status);
     if let Some(decision) = &mut status.decision
         && decision.is_hold()
@@ -99,7 +107,7 @@ fn words(status: &ConsumerGroupStatus, grain: Grain) -> ConsumerGroupStatus {
         let turns = |why: HoldReason| decision.reason == why.as_str();
         if turns(HoldReason::ArrivalsTooHigh)
             || turns(HoldReason::DelayTooHigh)
-            || (grain.is_by_delay && turns(HoldReason::GatheringEvidence))
+            || (tolerance.is_by_delay && turns(HoldReason::GatheringEvidence))
         {
             HoldReason::AsDesired
                 .as_str()
@@ -142,34 +150,38 @@ fn without_text(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
     status
 }
 
-fn lag_is_close(stored: Option<&LagStatus>, next: Option<&LagStatus>, grain: Grain) -> bool {
+fn lag_is_close(
+    stored: Option<&LagStatus>,
+    next: Option<&LagStatus>,
+    tolerance: Tolerance,
+) -> bool {
     let close = |of: fn(&LagStatus) -> Option<i64>| {
-        is_close(stored.and_then(of), next.and_then(of), grain.lag)
+        is_close(stored.and_then(of), next.and_then(of), tolerance.lag)
     };
     close(|lag| lag.total)
         && close(|lag| lag.max)
         && stored.map(|lag| &lag.stuck_partitions) == next.map(|lag| &lag.stuck_partitions)
 }
 
-fn numbers_are_close(old: &Numbers, new: &Numbers, grain: Grain) -> bool {
-    is_close(old.delay, new.delay, grain.delay)
+fn numbers_are_close(old: &Numbers, new: &Numbers, tolerance: Tolerance) -> bool {
+    is_close(old.delay, new.delay, tolerance.delay)
         && is_close(old.produced, new.produced, 0)
         && is_close(old.consumed, new.consumed, 0)
         && is_close(old.per_replica, new.per_replica, 0)
 }
 
-fn is_close(stored: Option<i64>, next: Option<i64>, grain: i64) -> bool {
+fn is_close(stored: Option<i64>, next: Option<i64>, tolerance: i64) -> bool {
     match (stored, next) {
         (Some(old), Some(new)) => {
             let moved = old.abs_diff(new);
-            moved <= grain.unsigned_abs() || moved.saturating_mul(CLOSE) <= old.unsigned_abs()
+            moved <= tolerance.unsigned_abs() || moved.saturating_mul(CLOSE) <= old.unsigned_abs()
         }
         (old, new) => old == new,
     }
 }
 
 fn memory_is_new(stored: &Memory, next: &Memory) -> bool {
-    let (before, after) = (&stored.learnt, &next.learnt);
+    let (before, after) = (&stored.model, &next.model);
     let is_same_rate = |stored: Option<Rate>, next: Option<Rate>| {
         let is_recent = match (stored, next) {
             (Some(old), Some(new)) => new.time.duration_since(old.time) <= MEMORY_AGE,
@@ -193,15 +205,15 @@ fn memory_is_new(stored: &Memory, next: &Memory) -> bool {
         }
         (old, new) => old == new,
     };
-    let consumers = |learnt: &Learnt| learnt.saturated.map(|s| s.consumers);
+    let consumers = |model: &CapacityModel| model.saturated.map(|s| s.consumers);
     let numbers_are_same = is_same_capacity
-        && is_same_rate(before.at_least, after.at_least)
+        && is_same_rate(before.lower_bound, after.lower_bound)
         && consumers(before) == consumers(after)
         && is_same_rate(before.saturated.map(rate), after.saturated.map(rate));
     let others = Memory {
-        learnt: Learnt {
+        model: CapacityModel {
             capacity: before.capacity,
-            at_least: before.at_least,
+            lower_bound: before.lower_bound,
             saturated: before.saturated,
             ..after.clone()
         },

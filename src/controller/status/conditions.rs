@@ -21,7 +21,7 @@ type Said = Option<Finding>;
 
 /// How the latest look at the cluster went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::controller) enum Looks {
+pub(in crate::controller) enum PollHealth {
     /// A broker answered, perhaps not all that was asked.
     Answered,
     /// None did.
@@ -32,7 +32,7 @@ pub(in crate::controller) enum Looks {
 
 /// What the conditions are read off.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::controller) struct Found<'a> {
+pub(in crate::controller) struct ConditionInput<'a> {
     pub(in crate::controller) decision: &'a Decision,
     /// What keeps Kafka from being read, once it lasts.
     pub(in crate::controller) trouble: Option<&'a Problem>,
@@ -41,7 +41,7 @@ pub(in crate::controller) struct Found<'a> {
     /// Why the target was not scaled when it was to be.
     pub(in crate::controller) refusal: Option<&'a Problem>,
     /// How the latest look went.
-    pub(in crate::controller) looks: Looks,
+    pub(in crate::controller) polls: PollHealth,
     /// The group id, if a ConsumerGroup of another namespace manages that group, too.
     pub(in crate::controller) beside: Option<&'a str>,
     /// Whether members have been without a partition for more than one look.
@@ -56,7 +56,7 @@ pub(in crate::controller) struct Found<'a> {
 
 /// The conditions to write.
 pub(in crate::controller) fn of(
-    found: Found<'_>,
+    found: ConditionInput<'_>,
     previous: &[Condition],
     generation: Option<i64>,
     now: Timestamp,
@@ -108,7 +108,7 @@ fn say(condition: Type, status: Status, reason: Reason, message: impl Into<Strin
     }
 }
 
-fn ready(found: Found<'_>) -> Said {
+fn ready(found: ConditionInput<'_>) -> Said {
     let contested = |wait: Wait| wait.why == HoldReason::TargetContested;
     if let Some(problem) = found.refusal.or(found.trouble) {
         return Some(say(
@@ -146,7 +146,7 @@ fn ready(found: Found<'_>) -> Said {
     }
 }
 
-fn lag_known(found: Found<'_>) -> Said {
+fn lag_known(found: ConditionInput<'_>) -> Said {
     let facts = &found.decision.facts;
     match facts.knowledge {
         Knowledge::NotYet => Some(Finding::not_yet_observed(Type::LagKnown)),
@@ -164,14 +164,14 @@ fn lag_known(found: Found<'_>) -> Said {
             let since = clock(since);
             let (reason, message) = match found.trouble {
                 Some(problem) => (
-                    if found.looks == Looks::Failing {
+                    if found.polls == PollHealth::Failing {
                         Reason::KafkaUnreachable
                     } else {
                         Reason::PartitionsUnreadable
                     },
                     format!("not read since {since}: {}", problem.message),
                 ),
-                None if found.looks == Looks::Silent => (
+                None if found.polls == PollHealth::Silent => (
                     Reason::Stale,
                     format!("no look at Kafka since {since}; the size is held"),
                 ),
@@ -226,7 +226,7 @@ fn unreadable(decision: &Decision, since: &str) -> String {
     )
 }
 
-fn able_to_scale(found: Found<'_>) -> Finding {
+fn able_to_scale(found: ConditionInput<'_>) -> Finding {
     let able = |status, reason, message: String| say(Type::AbleToScale, status, reason, message);
     if found.dry_run {
         return able(

@@ -55,13 +55,13 @@ pub(in crate::controller) fn transitions(
     next: &ConsumerGroupStatus,
     circumstances: Circumstances,
 ) -> Vec<EventNote> {
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     let ours = |record: &&ScaleRecord| record.reason != group::TAKEN_OVER;
     if let Some(record) = new_record(stored, next).filter(ours) {
-        told.push(scaled(record, stored, next));
+        events.push(scaled(record, stored, next));
     }
     if circumstances.dry_run {
-        told.extend(would_scale(
+        events.extend(would_scale(
             stored.decision.as_ref(),
             next.decision.as_ref(),
         ));
@@ -94,10 +94,10 @@ pub(in crate::controller) fn transitions(
     ];
     for (condition, status, reason, event) in turns {
         let message = turned(stored, next, condition, status, &[reason]);
-        told.extend(message.map(|message| EventNote::new(event, message)));
+        events.extend(message.map(|message| EventNote::new(event, message)));
     }
-    told.extend(of_kafka(stored, next, circumstances));
-    told
+    events.extend(of_kafka(stored, next, circumstances));
+    events
 }
 
 /// Reasons for a Kafka that cannot be read.

@@ -107,8 +107,8 @@ mod tests {
     #[case(12_437, 12_000)]
     #[case(999, 1_000)]
     #[case(i64::MAX, 9_200_000_000_000_000_000)]
-    fn two_digits_are_enough(#[case] exact: i64, #[case] told: i64) {
-        assert_eq!(two_digits(exact), told);
+    fn two_digits_are_enough(#[case] exact: i64, #[case] events: i64) {
+        assert_eq!(two_digits(exact), events);
     }
 
     #[rstest]

@@ -14,7 +14,7 @@ use lagrange_core::scaling::memory::LastAction;
 use lagrange_core::scaling::{Decision, Memory, Policy, Verdict};
 use serde_json::{Map, Value};
 
-use super::conditions::{self, Found};
+use super::conditions::{self, ConditionInput};
 use super::format::{self, two_digits};
 use super::reported::Numbers;
 use crate::controller::kube::error::Problem;
@@ -32,44 +32,44 @@ const NAMED: usize = 8;
 
 /// What a status is made from.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::controller) struct Scene<'a> {
+pub(in crate::controller) struct StatusInput<'a> {
     pub(in crate::controller) now: Timestamp,
     pub(in crate::controller) generation: Option<i64>,
     pub(in crate::controller) policy: &'a Policy,
     pub(in crate::controller) reading: &'a GroupInterest,
     /// The group in the latest look.
     pub(in crate::controller) group: Option<&'a snapshot::Group>,
-    pub(in crate::controller) found: Found<'a>,
+    pub(in crate::controller) found: ConditionInput<'a>,
     pub(in crate::controller) memory: &'a Memory,
 }
 
 /// The status to have, laid over the one that is stored.
 pub(in crate::controller) fn status(
-    scene: Scene<'_>,
+    input: StatusInput<'_>,
     stored: &ConsumerGroupStatus,
 ) -> ConsumerGroupStatus {
-    let decision = scene.found.decision;
+    let decision = input.found.decision;
     let facts = &decision.facts;
     let keep = matches!(facts.knowledge, Knowledge::Missing { lasting: false, .. });
     let mut status = ConsumerGroupStatus {
-        observed_generation: scene.generation,
-        group: group(scene).or_else(|| stored.group.clone().filter(|_| keep)),
+        observed_generation: input.generation,
+        group: group(input).or_else(|| stored.group.clone().filter(|_| keep)),
         partitions: facts.partitions.or(stored.partitions.filter(|_| keep)),
-        lag: if keep { stored.lag.clone() } else { lag(scene) },
+        lag: if keep { stored.lag.clone() } else { lag(input) },
         rate: if keep {
             stored.rate.clone()
         } else {
-            rate(scene)
+            rate(input)
         },
-        replicas: Some(replicas(scene.policy, decision)),
-        decision: outstanding(scene.memory, stored.decision.as_ref())
-            .or_else(|| Some(decided(decision, scene.now, stored.decision.as_ref()))),
+        replicas: Some(replicas(input.policy, decision)),
+        decision: outstanding(input.memory, stored.decision.as_ref())
+            .or_else(|| Some(decided(decision, input.now, stored.decision.as_ref()))),
         last_scale: stored.last_scale.clone(),
         history: stored.history.clone(),
-        memory: memory(scene.memory),
-        conditions: conditions::of(scene.found, &stored.conditions, scene.generation, scene.now),
+        memory: memory(input.memory),
+        conditions: conditions::of(input.found, &stored.conditions, input.generation, input.now),
     };
-    record(&mut status, scene.memory, stored.decision.as_ref());
+    record(&mut status, input.memory, stored.decision.as_ref());
     status
 }
 
@@ -113,15 +113,15 @@ pub(in crate::controller) fn memory_of(status: Option<&ConsumerGroupStatus>) -> 
         .readable()
 }
 
-fn group(scene: Scene<'_>) -> Option<GroupStatus> {
-    let group = scene.group?;
-    let facts = &scene.found.decision.facts;
+fn group(input: StatusInput<'_>) -> Option<GroupStatus> {
+    let group = input.group?;
+    let facts = &input.found.decision.facts;
     let description = group
         .description
         .as_ref()
         .and_then(|known| known.as_ref().ok());
     Some(GroupStatus {
-        id: scene.reading.id.to_string(),
+        id: input.reading.id.to_string(),
         state: (group.state.as_ref().ok()).map(|state| state.as_str().to_owned()),
         protocol: match group.protocol {
             Protocol::Classic => Some("Classic".to_owned()),
@@ -137,9 +137,9 @@ fn group(scene: Scene<'_>) -> Option<GroupStatus> {
     })
 }
 
-fn lag(scene: Scene<'_>) -> Option<LagStatus> {
-    let facts = &scene.found.decision.facts;
-    let numbers = Numbers::of(facts, scene.policy.threads);
+fn lag(input: StatusInput<'_>) -> Option<LagStatus> {
+    let facts = &input.found.decision.facts;
+    let numbers = Numbers::of(facts, input.policy.threads);
     let lag = &facts.lag;
     if facts.partitions.is_none() && lag.unknown == 0 {
         return None;
@@ -161,9 +161,9 @@ fn lag(scene: Scene<'_>) -> Option<LagStatus> {
     })
 }
 
-fn rate(scene: Scene<'_>) -> Option<RateStatus> {
-    let facts = &scene.found.decision.facts;
-    let numbers = Numbers::of(facts, scene.policy.threads);
+fn rate(input: StatusInput<'_>) -> Option<RateStatus> {
+    let facts = &input.found.decision.facts;
+    let numbers = Numbers::of(facts, input.policy.threads);
     let rate = RateStatus {
         produced: numbers.produced.map(milli_quantity),
         consumed: numbers.consumed.map(milli_quantity),

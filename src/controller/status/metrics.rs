@@ -20,7 +20,7 @@ pub(in crate::controller) struct Measured<'a> {
     pub(in crate::controller) resolved: &'a Resolved,
     pub(in crate::controller) target: &'a TargetKey,
     /// The latest poll.
-    pub(in crate::controller) looked: Option<&'a Snapshot>,
+    pub(in crate::controller) snapshot: Option<&'a Snapshot>,
     pub(in crate::controller) decision: &'a Decision,
 }
 
@@ -112,8 +112,8 @@ fn conditions(status: &ConsumerGroupStatus) -> Vec<(Type, Status)> {
 fn topics(measured: &Measured<'_>) -> String {
     let reading = &measured.intent.reading;
     let group = measured
-        .looked
-        .and_then(|looked| looked.groups.get(&reading.id));
+        .snapshot
+        .and_then(|snapshot| snapshot.groups.get(&reading.id));
     let topics = group.and_then(|group| group.topics_for(&reading.topics).ok());
     let names: Vec<&str> = topics
         .unwrap_or_default()

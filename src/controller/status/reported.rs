@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lagrange_core::scaling::decision::{Facts, HoldReason, Knowledge};
 use lagrange_core::scaling::trail::Trail;
 
-use super::conditions::Found;
+use super::conditions::ConditionInput;
 use super::format::two_digits;
 use crate::controller::kube::error::Problem;
 
@@ -56,7 +56,7 @@ impl Reported {
     /// The values of a managed group whose replicas have this many threads. A short gap leaves the
     /// numbers as they were.
     pub(in crate::controller) fn of(
-        found: &Found<'_>,
+        found: &ConditionInput<'_>,
         threads: i32,
         before: Option<&Self>,
     ) -> Self {

@@ -118,13 +118,13 @@ struct Found {
 
 /// A target as it is now.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::controller) struct Sight {
+pub(in crate::controller) struct TargetState {
     pub(in crate::controller) target: Target,
     /// The version that told of it, if a watch did.
     version: Option<u64>,
 }
 
-impl Sight {
+impl TargetState {
     /// Whether this scale is of the version that was seen, as far as that can be told.
     pub(in crate::controller) fn is_of(&self, scale: &Scale) -> bool {
         let version = workload::version(scale.metadata.resource_version.as_deref());
@@ -136,7 +136,7 @@ impl Sight {
 pub(in crate::controller) async fn see(
     context: &Context,
     target: &Addressed,
-) -> Result<Sight, Stop> {
+) -> Result<TargetState, Stop> {
     if let Some(kind) = watched(&target.key) {
         if is_behind(context, &target.key) {
             look_up(context, target).await?;
@@ -156,7 +156,7 @@ pub(in crate::controller) async fn see(
         ready,
         rollout,
     };
-    Ok(Sight {
+    Ok(TargetState {
         target,
         version: None,
     })
@@ -199,8 +199,8 @@ fn note_version(context: &Context, target: &Addressed, version: Option<&str>) {
     }
 }
 
-fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<Sight, Problem> {
-    if let Some(workload::Seen { workload, version }) =
+fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<TargetState, Problem> {
+    if let Some(workload::WorkloadVersion { workload, version }) =
         lock(&context.seen.workloads).get(key).copied()
     {
         if workload.is_going {
@@ -209,7 +209,7 @@ fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<Sight, 
                 format!("{key} is being deleted"),
             ));
         }
-        return Ok(Sight {
+        return Ok(TargetState {
             target: workload.target,
             version: Some(version),
         });

@@ -20,7 +20,7 @@ pub(in crate::controller) struct Workload {
 
 /// A workload, and the version of the object that told of it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::controller) struct Seen {
+pub(in crate::controller) struct WorkloadVersion {
     pub(in crate::controller) workload: Workload,
     pub(in crate::controller) version: u64,
 }

@@ -1,6 +1,6 @@
 //! Lists, watches, and begins anew: the loop under every watch. kube's own is not used, since it
 //! reads a page as a whole and one object that cannot be read fails all of it
-//! (`docs/decisions/0010`). Says what it sees to an [`Ear`]; knows nothing of gates.
+//! (`docs/decisions/0010`). Says what it sees to an [`WatchHandler`]; knows nothing of gates.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(in crate::controller) struct Source {
 }
 
 /// Hears of everything that happens.
-pub(in crate::controller) trait Ear: Send {
+pub(in crate::controller) trait WatchHandler: Send {
     /// A list begins: what is there will be told again.
     fn begins(&mut self);
     /// An object is there, perhaps changed, perhaps not to be read.
@@ -59,25 +59,25 @@ pub(in crate::controller) trait Ear: Send {
 }
 
 /// Follows for ever.
-pub(in crate::controller) async fn follow(source: Source, mut ear: impl Ear) {
+pub(in crate::controller) async fn follow(source: Source, mut handler: impl WatchHandler) {
     let mut follow = Follow {
         source,
         pause: Pause::default(),
         lists_fail: false,
     };
     loop {
-        match follow.list(&mut ear).await {
+        match follow.list(&mut handler).await {
             Ok(version) => {
                 if std::mem::take(&mut follow.lists_fail) {
-                    ear.heals();
+                    handler.heals();
                 }
-                ear.listed();
-                follow.watch(version, &mut ear).await;
+                handler.listed();
+                follow.watch(version, &mut handler).await;
             }
             Err(error) => {
                 follow.lists_fail = true;
-                ear.fails(&error);
-                follow.rest(&mut ear, Some(&error)).await;
+                handler.fails(&error);
+                follow.rest(&mut handler, Some(&error)).await;
             }
         }
     }
@@ -102,12 +102,12 @@ enum End {
 
 impl Follow {
     /// Tells what is there; the version at which that was so.
-    async fn list(&self, ear: &mut impl Ear) -> kube::Result<String> {
-        ear.begins();
+    async fn list(&self, handler: &mut impl WatchHandler) -> kube::Result<String> {
+        handler.begins();
         let mut parameters = ListParams::default().limit(PAGE);
         parameters.field_selector.clone_from(&self.source.fields);
         loop {
-            let each = |cut: Cut<'_>| ear.sees(Item::of(cut));
+            let each = |cut: Cut<'_>| handler.sees(Item::of(cut));
             let end = answers::page(&self.source.api, &self.source.path, &parameters, each).await?;
             match (end.token, end.resource_version) {
                 (None, Some(version)) => return Ok(version),
@@ -120,7 +120,7 @@ impl Follow {
     }
 
     /// Tells what changes from `version` on. Returns when a list is needed.
-    async fn watch(&mut self, mut version: String, ear: &mut impl Ear) {
+    async fn watch(&mut self, mut version: String, handler: &mut impl WatchHandler) {
         let mut parameters = WatchParams::default().timeout(WATCH_TIMEOUT);
         if let Some(fields) = &self.source.fields {
             parameters = parameters.fields(fields);
@@ -133,7 +133,7 @@ impl Follow {
             let end = match opened {
                 Ok(mut lines) => {
                     let mut works = false;
-                    let end = Self::listen(&mut lines, &mut version, ear, &mut works).await;
+                    let end = Self::listen(&mut lines, &mut version, handler, &mut works).await;
                     if works || since.elapsed() >= SHORTEST {
                         self.pause.reset();
                     }
@@ -150,20 +150,20 @@ impl Follow {
             match end {
                 End::Over => {
                     if self.pause.failures > 0 || since.elapsed() < SHORTEST {
-                        self.rest(ear, None).await;
+                        self.rest(handler, None).await;
                     }
                 }
                 End::Gone => {
                     debug!(path = self.source.path, "watching anew, with a list");
                     if self.pause.failures > 0 || since.elapsed() < SHORTEST {
-                        self.rest(ear, None).await;
+                        self.rest(handler, None).await;
                     }
                     return;
                 }
                 End::Failed(error) => {
                     let since = *failing.get_or_insert_with(Instant::now);
-                    ear.fails(&error);
-                    self.rest(ear, Some(&error)).await;
+                    handler.fails(&error);
+                    self.rest(handler, Some(&error)).await;
                     if since.elapsed() >= RELIST_AFTER {
                         debug!(path = self.source.path, "watching anew, with a list");
                         return;
@@ -177,7 +177,7 @@ impl Follow {
     async fn listen(
         lines: &mut answers::Lines,
         version: &mut String,
-        ear: &mut impl Ear,
+        handler: &mut impl WatchHandler,
         works: &mut bool,
     ) -> End {
         let stands = Instant::now() + STANDS_AFTER;
@@ -187,7 +187,7 @@ impl Follow {
             } else {
                 let Ok(next) = timeout(stands - Instant::now(), lines.next()).await else {
                     *works = true;
-                    ear.heals();
+                    handler.heals();
                     continue;
                 };
                 next
@@ -206,7 +206,7 @@ impl Follow {
                 event => event,
             };
             if !std::mem::replace(works, true) {
-                ear.heals();
+                handler.heals();
             }
             let (item, deleted) = match event {
                 Event::There(item) => (item, false),
@@ -223,23 +223,23 @@ impl Follow {
                 version.clone_from(newer);
             }
             match (item.name.clone(), deleted) {
-                (Some(name), true) => ear.gone(name),
+                (Some(name), true) => handler.gone(name),
                 // What is gone is found out by what is left.
                 (None, true) => return End::Gone,
-                (_, false) => ear.sees(item),
+                (_, false) => handler.sees(item),
             }
         }
     }
 
     /// Waits before the next try, longer each time.
-    async fn rest(&mut self, ear: &mut impl Ear, error: Option<&kube::Error>) {
+    async fn rest(&mut self, handler: &mut impl WatchHandler, error: Option<&kube::Error>) {
         let longest = match error {
             // A kind that is made known is looked at soon.
             Some(error) if answers::is(error, 404) => Pause::LONGEST_UNKNOWN,
             _ => Pause::LONGEST,
         };
         let until = Instant::now() + self.pause.next(longest);
-        while let Some(at) = ear.still_fails().filter(|at| *at < until) {
+        while let Some(at) = handler.still_fails().filter(|at| *at < until) {
             sleep_until(at).await;
         }
         sleep(until.saturating_duration_since(Instant::now())).await;

@@ -11,8 +11,8 @@ use lagrange_core::api::{ConsumerGroup, KafkaCluster, NamespacesFrom, ScaleTarge
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::store::Stock;
-use super::{Change, Sink};
+use super::store::ObjectStore;
+use super::{Change, ChangeHandler};
 use crate::controller::cluster::reconcile;
 use crate::controller::context::Context;
 use crate::controller::kube::answers::object::Ours;
@@ -28,12 +28,12 @@ const CLUSTERS: &str = "KafkaClusters";
 /// which nothing can be read is as good as none.
 pub(in crate::controller) fn groups(
     context: Arc<Context>,
-    stock: Arc<Stock<ConsumerGroup>>,
-) -> Sink<Ours<ConsumerGroup>> {
+    store: Arc<ObjectStore<ConsumerGroup>>,
+) -> ChangeHandler<Ours<ConsumerGroup>> {
     let gone = {
-        let (context, stock) = (Arc::clone(&context), Arc::clone(&stock));
+        let (context, store) = (Arc::clone(&context), Arc::clone(&store));
         move |name: Name| {
-            stock.take(&name);
+            store.take(&name);
             let concerned = lock(&context.seen.claims).remove(&name);
             note(
                 &context,
@@ -61,7 +61,7 @@ pub(in crate::controller) fn groups(
                 &name,
                 unreadable,
             );
-            let changed = stock.put(object);
+            let changed = store.put(object);
             context.wake.groups(concerned);
             if changed {
                 context.wake.groups([name]);
@@ -98,9 +98,9 @@ fn note(
 /// KafkaClusters. `selects` turns true when one of them selects namespaces by their labels.
 pub(in crate::controller) fn clusters(
     shared: Arc<reconcile::Shared>,
-    stock: Arc<Stock<KafkaCluster>>,
+    store: Arc<ObjectStore<KafkaCluster>>,
     selects: watch::Sender<bool>,
-) -> Sink<Ours<KafkaCluster>> {
+) -> ChangeHandler<Ours<KafkaCluster>> {
     let context = Arc::clone(&shared.context);
     let wake_users = {
         let context = Arc::clone(&context);
@@ -113,10 +113,10 @@ pub(in crate::controller) fn clusters(
         }
     };
     let gone = {
-        let (context, stock, wake_users) =
-            (Arc::clone(&context), Arc::clone(&stock), wake_users.clone());
+        let (context, store, wake_users) =
+            (Arc::clone(&context), Arc::clone(&store), wake_users.clone());
         move |name: Name| {
-            stock.take(&name);
+            store.take(&name);
             lock(&context.seen.clusters).remove(&name);
             note(
                 &context,
@@ -142,9 +142,9 @@ pub(in crate::controller) fn clusters(
                 &name,
                 unreadable,
             );
-            let changed = stock.put(object);
+            let changed = store.put(object);
             let mut clusters = lock(&context.seen.clusters);
-            match stock.get(&name).filter(|_| is_readable) {
+            match store.get(&name).filter(|_| is_readable) {
                 Some(cluster) => clusters.insert(name.clone(), cluster),
                 None => clusters.remove(&name),
             };
@@ -163,7 +163,7 @@ pub(in crate::controller) fn clusters(
 pub(in crate::controller) fn workloads(
     context: Arc<Context>,
     kind: Kind,
-) -> Sink<workload::Object> {
+) -> ChangeHandler<workload::Object> {
     let key = move |name: &Name| {
         let reference = ScaleTargetRef {
             api_version: "apps/v1".to_owned(),
@@ -210,7 +210,9 @@ pub(in crate::controller) fn workloads(
 }
 
 /// HorizontalPodAutoscalers.
-pub(in crate::controller) fn autoscalers(context: Arc<Context>) -> Sink<HorizontalPodAutoscaler> {
+pub(in crate::controller) fn autoscalers(
+    context: Arc<Context>,
+) -> ChangeHandler<HorizontalPodAutoscaler> {
     Arc::new(move |change| {
         let concerned = match change {
             Change::Applied(_, hpa) => lock(&context.seen.claims).apply_autoscaler(&hpa),
@@ -224,7 +226,9 @@ pub(in crate::controller) fn autoscalers(context: Arc<Context>) -> Sink<Horizont
 }
 
 /// Namespaces and their labels. One that cannot be read is let in by nobody who selects by labels.
-pub(in crate::controller) fn namespaces(context: Arc<Context>) -> Sink<BTreeMap<String, String>> {
+pub(in crate::controller) fn namespaces(
+    context: Arc<Context>,
+) -> ChangeHandler<BTreeMap<String, String>> {
     Arc::new(move |change| {
         let mut all = lock(&context.seen.namespaces);
         let name = match change {

@@ -22,7 +22,7 @@ use super::kube::name::Name;
 use crate::metrics::Metrics;
 use crate::process::readiness::Gate;
 use crate::sync::lock;
-use follow::{Ear, Source};
+use follow::{Source, WatchHandler};
 
 /// A trouble that goes on for so long is said.
 const SAID_AFTER: Duration = Duration::from_secs(5);
@@ -103,8 +103,13 @@ impl Watch {
         self.synced.send_replace(true);
     }
 
-    /// Watches one scope for ever, and tells `sink`.
-    pub(super) async fn follow<T: 'static>(self, source: Source, read: Read<T>, sink: Sink<T>) {
+    /// Watches one scope for ever, and tells `handler`.
+    pub(super) async fn follow<T: 'static>(
+        self,
+        source: Source,
+        read: Read<T>,
+        handler: ChangeHandler<T>,
+    ) {
         let number = {
             let mut scopes = lock(&self.scopes);
             scopes.begun += 1;
@@ -114,7 +119,7 @@ impl Watch {
             number,
             watch: self,
             read,
-            sink,
+            handler,
             known: BTreeSet::new(),
             listed: None,
             unreadable: BTreeSet::new(),
@@ -140,14 +145,14 @@ impl Watch {
 pub(super) type Read<T> = fn(&str) -> Result<T, String>;
 
 /// Hears of the objects of one kind.
-pub(super) type Sink<T> = Arc<dyn Fn(Change<T>) + Send + Sync>;
+pub(super) type ChangeHandler<T> = Arc<dyn Fn(Change<T>) + Send + Sync>;
 
 /// One namespace, or all of them.
 struct Scope<T> {
     number: usize,
     watch: Watch,
     read: Read<T>,
-    sink: Sink<T>,
+    handler: ChangeHandler<T>,
     known: BTreeSet<Name>,
     /// Seen by the list that is under way.
     listed: Option<BTreeSet<Name>>,
@@ -174,7 +179,7 @@ enum Cause {
     Other(String),
 }
 
-impl<T> Ear for Scope<T> {
+impl<T> WatchHandler for Scope<T> {
     fn begins(&mut self) {
         self.listed = Some(BTreeSet::new());
     }
@@ -199,7 +204,7 @@ impl<T> Ear for Scope<T> {
                     self.watch.metrics.unreadable_objects(kind, -1);
                     info!(kind, object = %name, "can be read again");
                 }
-                (self.sink)(Change::Applied(name, object));
+                (self.handler)(Change::Applied(name, object));
             }
             Err(why) => {
                 // Once for each object, not with each list and each change.
@@ -207,7 +212,7 @@ impl<T> Ear for Scope<T> {
                     self.watch.metrics.unreadable_objects(kind, 1);
                     warn!(kind, object = %name, "cannot be read, the others can: {why}");
                 }
-                (self.sink)(Change::Unreadable(name, why));
+                (self.handler)(Change::Unreadable(name, why));
             }
         }
     }
@@ -217,7 +222,7 @@ impl<T> Ear for Scope<T> {
         if self.unreadable.remove(&name) {
             self.watch.metrics.unreadable_objects(self.watch.kind, -1);
         }
-        (self.sink)(Change::Deleted(name));
+        (self.handler)(Change::Deleted(name));
     }
 
     fn listed(&mut self) {
@@ -227,7 +232,7 @@ impl<T> Ear for Scope<T> {
                 self.gone(name);
             }
         }
-        (self.sink)(Change::Listed);
+        (self.handler)(Change::Listed);
         self.sync();
     }
 
@@ -250,7 +255,7 @@ impl<T> Ear for Scope<T> {
         }
         self.still_fails();
         if without {
-            (self.sink)(Change::Forbidden);
+            (self.handler)(Change::Forbidden);
             self.sync();
         }
     }

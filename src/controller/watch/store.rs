@@ -17,7 +17,7 @@ use crate::controller::kube::name::Name;
 use crate::sync::lock;
 
 /// A store that several watches write, each its own namespace.
-pub(in crate::controller) struct Stock<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub(in crate::controller) struct ObjectStore<K: Resource<DynamicType = ()> + Clone + 'static> {
     writer: Mutex<Writer<K>>,
     store: Store<K>,
     /// What of each object has been told of: a change of anything else wakes nobody.
@@ -27,7 +27,7 @@ pub(in crate::controller) struct Stock<K: Resource<DynamicType = ()> + Clone + '
 /// Uid, generation, annotations.
 type Told = (Option<String>, Option<i64>, BTreeMap<String, String>);
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Stock<K> {
+impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectStore<K> {
     pub(in crate::controller) fn new() -> Self {
         let (store, writer) = reflector::store();
         Self {

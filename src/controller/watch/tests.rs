@@ -20,7 +20,7 @@ fn scopes(count: usize, optional: bool) -> (Vec<Scope<usize>>, Told, Readiness, 
     let told = Told::default();
     let scope = |number| {
         let told = Arc::clone(&told);
-        let sink: Sink<usize> = Arc::new(move |change| {
+        let handler: ChangeHandler<usize> = Arc::new(move |change| {
             told.lock().unwrap().push(match change {
                 Change::Applied(name, value) => format!("{name} {value}"),
                 Change::Unreadable(name, _) => format!("{name} unreadable"),
@@ -33,7 +33,7 @@ fn scopes(count: usize, optional: bool) -> (Vec<Scope<usize>>, Told, Readiness, 
             number,
             watch: watch.clone(),
             read: |text| text.parse().map_err(|_| format!("{text} is no number")),
-            sink,
+            handler,
             known: BTreeSet::new(),
             listed: None,
             unreadable: BTreeSet::new(),

@@ -65,7 +65,7 @@ pub type Known<T> = Result<T, ReadError>;
 pub struct Snapshot {
     /// Number of the poll for this poller, from 1. Two observations with the same number have the
     /// same data.
-    pub look: u64,
+    pub poll: u64,
     /// When the poll began.
     pub started: Timestamp,
     /// When its last reply arrived.
@@ -225,7 +225,7 @@ pub struct Description {
     /// When it was answered.
     pub at: Timestamp,
     /// The poll that read it; older than the snapshot's if that poll did not ask for it.
-    pub look: u64,
+    pub poll: u64,
     /// The state, from the same reply as the members.
     pub state: Known<GroupState>,
     /// Name of the assignor; `None` if the reply has none (during a classic rebalance).

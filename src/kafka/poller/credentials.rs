@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Poller;
-use super::interests::Wanted;
-use super::poll::Look;
-use super::poll::calls::Asker;
+use super::interests::PollPlan;
+use super::poll::Poll;
+use super::poll::calls::BrokerCalls;
 use super::poll::memory::Memory;
 use super::rights::Rights;
 use super::schedule::{LOGIN_PAUSE, LONGEST_PAUSE, scattered};
@@ -166,7 +166,7 @@ impl Poller {
         client: &mut Client,
         newest: &Connection,
         memory: &mut Memory,
-        wanted: &Wanted,
+        wanted: &PollPlan,
     ) {
         let Some(good) = &client.good else {
             return;
@@ -204,14 +204,14 @@ impl Poller {
         connection: &Connection,
         rights: &Rights,
         memory: &Memory,
-        wanted: &Wanted,
+        wanted: &PollPlan,
     ) -> Known<(Reading, Vec<NodeId>)> {
         let reader = self.readers.open(connection).await?;
         let reading = Reading {
             connection: connection.clone(),
             reader: Arc::clone(&reader),
         };
-        match self.rehearse(&*reader, rights, memory, wanted).await {
+        match self.trial_poll(&*reader, rights, memory, wanted).await {
             Ok(brokers) => Ok((reading, brokers)),
             Err(error) => {
                 close(Some(reading)).await;
@@ -222,16 +222,16 @@ impl Poller {
 
     /// Runs a trial poll with the reader. Returns the brokers that it knows, or why the reader
     /// cannot be used.
-    async fn rehearse(
+    async fn trial_poll(
         &self,
         reader: &dyn ClusterReader,
         rights: &Rights,
         memory: &Memory,
-        wanted: &Wanted,
+        wanted: &PollPlan,
     ) -> Known<Vec<NodeId>> {
         let now = Instant::now();
-        let deadline = now + self.settings.look_deadline;
-        let ask = Asker::new(reader, deadline, self.settings.call_timeout);
+        let deadline = now + self.settings.poll_deadline;
+        let ask = BrokerCalls::new(reader, deadline, self.settings.call_timeout);
         let Ok(cluster) = ask.any(reader.bootstrap()).await else {
             return Err(reader.trouble());
         };
@@ -248,8 +248,8 @@ impl Poller {
             return Err(error);
         }
         let mut memory = memory.for_rehearsal(cluster.brokers, now);
-        let look = Look::new(self, &mut memory, wanted);
-        let snapshot = look.at(reader).await;
+        let poll = Poll::new(self, &mut memory, wanted);
+        let snapshot = poll.at(reader).await;
         let lost = rights.lost_in(&snapshot);
         snapshot.error.or(lost).map_or(Ok(memory.brokers), Err)
     }

@@ -44,12 +44,12 @@ struct Users {
 struct User {
     key: Key,
     interest: Interest,
-    attentive: bool,
+    describes_members: bool,
 }
 
 /// What the next poll reads: the interests of all users together.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct PollPlan {
     /// The groups.
     pub(super) groups: BTreeMap<Arc<str>, WantedGroup>,
 }
@@ -59,12 +59,12 @@ pub(super) struct Wanted {
 pub(super) struct WantedGroup {
     pub(super) selections: BTreeMap<TopicSelection, Wanting>,
     pub(super) read_committed: bool,
-    pub(super) attentive: bool,
+    pub(super) describes_members: bool,
     /// The shortest delay that a user sizes it for.
     pub(super) max_delay: Option<Duration>,
 }
 
-impl Wanted {
+impl PollPlan {
     /// Whether any user still wants this.
     pub(super) fn wants(&self, subject: &Subject) -> bool {
         match subject {
@@ -158,7 +158,7 @@ impl Shared {
             User {
                 key,
                 interest,
-                attentive: false,
+                describes_members: false,
             },
         );
         users.urgent = true;
@@ -196,13 +196,13 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    pub(in crate::kafka) fn attend(&self, id: u64, attentive: bool) {
+    pub(in crate::kafka) fn describe_members(&self, id: u64, describes_members: bool) {
         if let Some(user) = lock(&self.users).by_id.get_mut(&id) {
-            user.attentive = attentive;
+            user.describes_members = describes_members;
         }
     }
 
-    pub(in crate::kafka) fn look_now(&self) {
+    pub(in crate::kafka) fn poll_now(&self) {
         lock(&self.users).urgent = true;
         self.changed.notify_one();
     }
@@ -234,11 +234,11 @@ impl Shared {
     }
 
     /// What a poll that begins now reads. Later changes are for the next poll.
-    pub(super) fn begin(&self) -> Wanted {
+    pub(super) fn begin(&self) -> PollPlan {
         self.renewed.store(false, Ordering::Relaxed);
         let mut users = lock(&self.users);
         users.urgent = false;
-        let mut wanted = Wanted::default();
+        let mut wanted = PollPlan::default();
         for user in users.by_id.values() {
             let Some(group) = &user.interest.group else {
                 continue;
@@ -254,7 +254,7 @@ impl Shared {
             wanting.namespaces.insert(Arc::clone(&user.key.namespace));
             wanting.was_refused &= user.interest.was_refused;
             entry.read_committed |= group.isolation == Isolation::ReadCommitted;
-            entry.attentive |= user.attentive;
+            entry.describes_members |= user.describes_members;
             entry.max_delay = entry.max_delay.into_iter().chain(group.max_delay).min();
         }
         wanted

@@ -27,8 +27,8 @@ use super::reader::ReaderFactory;
 use crate::clock::Clock;
 use crate::sync::lock;
 use credentials::{Client, Reading, close};
-use interests::Wanted;
-use poll::Look;
+use interests::PollPlan;
+use poll::Poll;
 use poll::memory::Memory;
 use schedule::Schedule;
 
@@ -73,7 +73,7 @@ impl Poller {
             let snapshot = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                snapshot = self.look(&mut client, &mut memory) => snapshot,
+                snapshot = self.poll(&mut client, &mut memory) => snapshot,
             };
             schedule.end(snapshot.error.as_ref());
             self.publish(snapshot);
@@ -93,7 +93,7 @@ impl Poller {
         unused
     }
 
-    async fn look(&self, client: &mut Client, memory: &mut Memory) -> Snapshot {
+    async fn poll(&self, client: &mut Client, memory: &mut Memory) -> Snapshot {
         let wanted = self.shared.begin();
         let newest = self.shared.connection();
         if client.reading.as_ref().is_some_and(Reading::is_broken) {
@@ -103,7 +103,7 @@ impl Poller {
         let started = Instant::now();
         let connection = client.best(&newest);
         let mut snapshot = self
-            .look_with(client, connection.clone(), memory, &wanted)
+            .poll_with(client, connection.clone(), memory, &wanted)
             .await;
         if snapshot.error.is_none() && client.may_be_outlived(&snapshot) {
             tracing::info!(
@@ -113,7 +113,7 @@ impl Poller {
             self.disconnect(client, memory).await;
             // Listed with credentials that may not see all topics.
             memory.names = None;
-            snapshot = self.look_with(client, connection, memory, &wanted).await;
+            snapshot = self.poll_with(client, connection, memory, &wanted).await;
         }
         if let Some(ReadError::Authentication { .. }) = snapshot.error
             && let Some(refused) = client.note_refusal()
@@ -125,7 +125,7 @@ impl Poller {
                 // They read less than the previous credentials, or got no answer so far. But the
                 // previous ones have expired.
                 self.disconnect(client, memory).await;
-                snapshot = self.look_with(client, newest, memory, &wanted).await;
+                snapshot = self.poll_with(client, newest, memory, &wanted).await;
                 if snapshot.error.is_none() {
                     client.refused = None;
                 }
@@ -133,7 +133,7 @@ impl Poller {
         }
         snapshot.renewal = client.refused.as_ref().map(|refused| refused.error.clone());
         let identity = self.shared.identity();
-        self.observer.looked(identity, started.elapsed());
+        self.observer.polled(identity, started.elapsed());
         if let Some(reading) = &client.reading {
             let traffic = reading.reader.traffic();
             for (api, count) in traffic.requests {
@@ -159,18 +159,18 @@ impl Poller {
         memory.brokers.clear();
     }
 
-    async fn look_with(
+    async fn poll_with(
         &self,
         client: &mut Client,
         connection: Connection,
         memory: &mut Memory,
-        wanted: &Wanted,
+        wanted: &PollPlan,
     ) -> Snapshot {
         let open = client.reader(&*self.readers, connection).await;
-        let look = Look::new(self, memory, wanted);
+        let poll = Poll::new(self, memory, wanted);
         match open {
-            Ok(reader) => look.at(&*reader).await,
-            Err(error) => look.failed(error),
+            Ok(reader) => poll.at(&*reader).await,
+            Err(error) => poll.failed(error),
         }
     }
 

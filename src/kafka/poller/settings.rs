@@ -14,7 +14,7 @@ pub struct Settings {
     /// Deadline for one request to one broker. A dead broker costs each poll one of these.
     pub call_timeout: Duration,
     /// Deadline for a whole poll. What is not read by then is unknown.
-    pub look_deadline: Duration,
+    pub poll_deadline: Duration,
     /// How often members are read if nothing else makes it necessary (KNOW-22).
     pub describe_every: Duration,
     /// How often the names of all topics are listed, if any group has a pattern.
@@ -46,7 +46,7 @@ impl Default for Settings {
             max_interval: Duration::from_secs(30),
             min_gap: Duration::from_secs(1),
             call_timeout: Duration::from_millis(1_500),
-            look_deadline: Duration::from_secs(10),
+            poll_deadline: Duration::from_secs(10),
             describe_every: Duration::from_mins(2),
             names_every: Duration::from_mins(1),
             doubt: Duration::from_secs(20),

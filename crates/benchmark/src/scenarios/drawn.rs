@@ -82,7 +82,7 @@ pub(super) fn scenario(number: u32) -> Result<Scenario, LoadError> {
         consumer_rate,
         start_seconds,
         leaves_group: g.unit() > 0.15,
-        failed_looks: g.choice([0.0, 0.0, 0.03]),
+        failed_polls: g.choice([0.0, 0.0, 0.03]),
         commit_interval_seconds: g.choice([1, 5, 5, 5, 10]),
         contention: g.choice([0.0, 0.0, 0.0, 0.01]),
         ..base(topics(weights, of_u), initial)

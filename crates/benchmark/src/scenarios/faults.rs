@@ -67,7 +67,7 @@ fn kill() -> Result<Scenario, LoadError> {
 fn outages() -> Result<Scenario, LoadError> {
     let span = |from, to| Span { from, to };
     let parameters = Parameters {
-        failed_looks: 0.05,
+        failed_polls: 0.05,
         missing_partitions: 0.01,
         outages: vec![span(5400, 6000), span(10_800, 11_700)],
         ..about_even(6)

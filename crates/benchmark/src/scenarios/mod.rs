@@ -9,8 +9,9 @@ mod recorded;
 use std::collections::BTreeMap;
 
 use lagrange_core::api::ConsumerGroup;
+use lagrange_core::scaling::SharedTuning;
 use lagrange_core::simulate::plant::{Assignor, Parameters};
-use lagrange_core::simulate::{Comparison, Load, LoadError, Rival, Setup, SetupError};
+use lagrange_core::simulate::{Baseline, Comparison, Load, LoadError, Setup, SetupError};
 use serde_json::json;
 
 pub use catalogue::{GROUPS, names};
@@ -65,7 +66,7 @@ impl Scenario {
     pub fn setup(
         &self,
         objective: Objective,
-        rivals: Vec<Rival>,
+        baselines: Vec<Baseline>,
         seed: u64,
         restart_every: Option<i64>,
     ) -> Result<Comparison, SetupError> {
@@ -83,7 +84,8 @@ impl Scenario {
             restart_every,
             seed: seed.wrapping_mul(104_729).wrapping_add(letters),
             seeds: 1,
-            rivals,
+            baselines,
+            tuning: SharedTuning::default(),
         }
         .fit()
     }

@@ -4,12 +4,12 @@
 //! The API server has checked the same rules, but not for every object: one that was stored before
 //! a rule existed keeps its value (ratcheting), and definitions can be older than the operator.
 
-mod brake;
 pub mod connection;
 pub mod fingerprint;
 mod invalid;
+mod measurement_key;
+mod pauses;
 pub mod servers;
-mod subject;
 pub mod topics;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -59,7 +59,7 @@ impl Intent {
         let source = source(spec, &namespace)?;
         let policy = policy(
             spec,
-            subject::of(spec, &group_id, &source),
+            measurement_key::of(spec, &group_id, &source),
             group.annotations(),
         )?;
         let topics = topics(spec)?;
@@ -103,7 +103,7 @@ impl Intent {
 
 fn policy(
     spec: &ConsumerGroupSpec,
-    subject: i64,
+    measurement_key: i64,
     annotations: &BTreeMap<String, String>,
 ) -> Result<Policy, InvalidSpec> {
     let min = at_least(0, "minReplicas", spec.min_replicas)?;
@@ -122,7 +122,7 @@ fn policy(
         })
     });
     Ok(Policy {
-        subject,
+        measurement_key,
         min,
         max,
         objective: objective(&spec.objective)?,
@@ -140,7 +140,7 @@ fn policy(
             AutoOffsetReset::Earliest => OffsetReset::Earliest,
         },
         fallback: fallback.transpose()?,
-        brake: brake::of(annotations, max),
+        pauses: pauses::of(annotations, max),
         tuning: SharedTuning::default(),
     })
 }

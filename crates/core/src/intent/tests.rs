@@ -67,7 +67,7 @@ fn a_minimal_resource_has_the_documented_defaults() {
     );
     assert_eq!(policy.offset_reset, OffsetReset::Latest);
     assert_eq!(policy.fallback, None);
-    assert_eq!(policy.brake, crate::scaling::policy::Brake::default());
+    assert_eq!(policy.pauses, crate::scaling::policy::Pauses::default());
     assert_eq!(&*reading.id, "fulfillment", "the resource's name");
     assert_eq!(reading.topics, TopicSelection::OfGroup);
     assert_eq!(reading.isolation, Isolation::ReadUncommitted);
@@ -173,12 +173,12 @@ fn pause_annotations_are_checked_against_max_replicas() {
     };
     group.metadata.annotations = Some(paused_at("5"));
     assert_eq!(
-        Intent::of(&group).unwrap().policy.brake.pause,
+        Intent::of(&group).unwrap().policy.pauses.pause,
         Some(Pause::At(5))
     );
     group.metadata.annotations = Some(paused_at("6"));
     assert!(matches!(
-        Intent::of(&group).unwrap().policy.brake.pause,
+        Intent::of(&group).unwrap().policy.pauses.pause,
         Some(Pause::NotUnderstood { .. })
     ));
 }
@@ -256,8 +256,8 @@ fn a_pattern_matches_whole_names() {
 #[case::other_objective(json!({ "objective": { "lagPerReplica": null, "maxDelay": "60s" } }))]
 fn the_measurement_key_changes_with(#[case] changes: Value) {
     assert_ne!(
-        intent(changes).policy.subject,
-        intent(json!({})).policy.subject
+        intent(changes).policy.measurement_key,
+        intent(json!({})).policy.measurement_key
     );
 }
 
@@ -270,8 +270,8 @@ fn the_measurement_key_changes_with(#[case] changes: Value) {
 #[case::the_default_written_out(json!({ "groupId": "fulfillment", "kafka": { "clusterRef": { "namespace": "shop" } } }))]
 fn the_measurement_key_does_not_change_with(#[case] changes: Value) {
     assert_eq!(
-        intent(changes).policy.subject,
-        intent(json!({})).policy.subject
+        intent(changes).policy.measurement_key,
+        intent(json!({})).policy.measurement_key
     );
 }
 
@@ -280,7 +280,7 @@ fn the_order_of_servers_does_not_change_the_measurement_key() {
     let servers = |list: Value| {
         intent(json!({ "kafka": { "clusterRef": null, "bootstrapServers": list } }))
             .policy
-            .subject
+            .measurement_key
     };
     assert_eq!(
         servers(json!(["a:9092", "b:9092"])),
@@ -292,7 +292,10 @@ fn the_order_of_servers_does_not_change_the_measurement_key() {
 /// KEEP-27.
 #[test]
 fn the_measurement_key_never_changes_between_releases() {
-    assert_eq!(intent(json!({})).policy.subject, 7_818_030_205_975_264);
+    assert_eq!(
+        intent(json!({})).policy.measurement_key,
+        7_818_030_205_975_264
+    );
 }
 
 #[test]

@@ -152,7 +152,8 @@ pub struct Observe {
     pub t: f64,
     /// Number of the poll; equal numbers mean equal data. Default: a new poll on each line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub look: Option<u64>,
+    #[serde(alias = "look")]
+    pub poll: Option<u64>,
     /// When the poll began, in seconds; default `t`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<f64>,

@@ -10,8 +10,8 @@ use super::line::{Committed, GroupLine, MemberLine, Observe, TopicLine};
 use super::time::{real, time};
 use crate::intent::topics::TopicPattern;
 use crate::scaling::observation::{
-    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-    Partition, Rebalance, Rollout, Target, Topic, TopicRole,
+    Assignor, Commit, Earlier, Group, GroupSnapshot, GroupState, Member, Members, Observation,
+    Partition, Rebalance, Rollout, Target, Topic, TopicRole, Unreadable,
 };
 
 /// An end offset that is older than the commit beside it by up to this many seconds is raised to
@@ -45,7 +45,7 @@ pub struct Reader {
 impl Reader {
     /// The observation of a line, made at `now`.
     pub fn observation(&mut self, observe: &Observe, now: Timestamp) -> Observation {
-        self.number = observe.look.unwrap_or(self.number.wrapping_add(1));
+        self.number = observe.poll.unwrap_or(self.number.wrapping_add(1));
         let target = Target {
             replicas: observe.workload.spec_replicas,
             ready: observe.workload.ready_replicas,
@@ -55,16 +55,20 @@ impl Reader {
                 Rollout::None
             },
         };
-        let look = if observe.kafka_ok {
-            Ok(self.look(observe, now))
+        let poll = if observe.kafka_ok {
+            Ok(self.poll(observe, now))
         } else if observe.not_yet {
-            Err(Blind::NotYet)
+            Err(Unreadable::NeverPolled)
         } else {
-            Err(Blind::Failed {
+            Err(Unreadable::PollFailed {
                 number: self.number,
             })
         };
-        Observation { now, look, target }
+        Observation {
+            now,
+            snapshot: poll,
+            target,
+        }
     }
 
     /// The number of partitions once this line has been read, if there are too many.
@@ -75,23 +79,23 @@ impl Reader {
         let is_kept = |name: &String| !observe.whole && !observe.topics.contains_key(name);
         let kept = self.topics.iter().filter(|(name, _)| is_kept(name));
         let kept = kept.map(|(_, ends)| ends.len());
-        let told = observe.topics.iter().map(|(name, topic)| {
+        let said = observe.topics.iter().map(|(name, topic)| {
             let before = self.topics.get(name).filter(|_| !observe.whole);
             count(topic).max(before.map_or(0, Vec::len))
         });
-        let all: usize = kept.chain(told).sum();
+        let all: usize = kept.chain(said).sum();
         (all > at_most(self.named)).then_some(all)
     }
 
-    fn look(&mut self, observe: &Observe, now: Timestamp) -> Look {
+    fn poll(&mut self, observe: &Observe, now: Timestamp) -> GroupSnapshot {
         let group = observe.group.as_ref();
         let mut owners: BTreeMap<(&str, u32), u32> = BTreeMap::new();
         for (place, member) in (0..).zip(group.iter().flat_map(|g| g.members.iter().flatten())) {
             let keys = member.assignment.iter().map(|(t, p)| (t.as_str(), *p));
             owners.extend(keys.map(|key| (key, place)));
         }
-        let when = |told: Option<f64>| told.and_then(time).unwrap_or(now);
-        Look {
+        let when = |said: Option<f64>| said.and_then(time).unwrap_or(now);
+        GroupSnapshot {
             number: self.number,
             began: when(observe.began),
             at: when(observe.at),
@@ -190,8 +194,8 @@ impl LastEnd {
 fn earlier(observe: &Observe) -> Vec<Earlier> {
     let of = |(name, topic): (&String, &TopicLine)| -> Vec<Earlier> {
         let lines = topic.partitions.iter().flatten();
-        let told = lines.filter(|line| !line.earlier.is_empty());
-        told.map(|line| Earlier {
+        let said = lines.filter(|line| !line.earlier.is_empty());
+        said.map(|line| Earlier {
             topic: Arc::from(name.as_str()),
             partition: line.p,
             ends: line
@@ -272,7 +276,7 @@ fn observed(group: &GroupLine, number: u64) -> Group {
             None => rebalance(group),
         },
         members: group.members.as_ref().map(|members| Members {
-            look: number.saturating_sub(group.described_before),
+            poll: number.saturating_sub(group.described_before),
             list: members.iter().map(member).collect(),
         }),
     }

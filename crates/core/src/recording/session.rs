@@ -10,7 +10,7 @@ use super::time::time;
 use crate::api;
 use crate::intent::Intent;
 use crate::intent::topics::TopicPattern;
-use crate::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use crate::scaling::policy::{Objective, OffsetReset, Pacing, Pauses};
 use crate::scaling::{Memory, Policy, SharedTuning, State, decide};
 
 /// The state of the lines and decisions so far.
@@ -152,7 +152,7 @@ fn policy(spec: &Spec) -> Result<Policy, BadLine> {
         SignedDuration::from_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
     };
     Ok(Policy {
-        subject: 0,
+        measurement_key: 0,
         min,
         max,
         objective,
@@ -167,7 +167,7 @@ fn policy(spec: &Spec) -> Result<Policy, BadLine> {
         may_hold_markers: false,
         dry_run: false,
         fallback: None,
-        brake: Brake::default(),
+        pauses: Pauses::default(),
         tuning: SharedTuning::default(),
     })
 }

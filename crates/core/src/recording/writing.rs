@@ -6,8 +6,8 @@ use super::line::{Committed, GroupLine, MemberLine, Observe, PartitionLine, Topi
 use super::reading::rebalance;
 use super::time::seconds;
 use crate::scaling::observation::{
-    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Observation, Partition, Rebalance,
-    Rollout, Topic, TopicRole,
+    Assignor, Commit, Earlier, Group, GroupSnapshot, GroupState, Observation, Partition, Rebalance,
+    Rollout, Topic, TopicRole, Unreadable,
 };
 
 /// Kafka's own names, of which an observation keeps only the meaning.
@@ -25,7 +25,7 @@ impl Observe {
         let target = observation.target;
         let line = Self {
             t: seconds(observation.now),
-            look: None,
+            poll: None,
             began: None,
             at: None,
             whole: true,
@@ -40,35 +40,35 @@ impl Observe {
             topics: BTreeMap::new(),
             group: None,
         };
-        match &observation.look {
-            Ok(look) => Self {
-                look: Some(look.number),
-                began: Some(seconds(look.began)),
-                at: Some(seconds(look.at)),
+        match &observation.snapshot {
+            Ok(poll) => Self {
+                poll: Some(poll.number),
+                began: Some(seconds(poll.began)),
+                at: Some(seconds(poll.at)),
                 kafka_ok: true,
-                topics: topics(look),
-                group: Some(group(look, words)),
+                topics: topics(poll),
+                group: Some(group(poll, words)),
                 ..line
             },
-            Err(Blind::NotYet) => Self {
+            Err(Unreadable::NeverPolled) => Self {
                 not_yet: true,
                 ..line
             },
-            Err(Blind::Failed { number }) => Self {
-                look: Some(*number),
+            Err(Unreadable::PollFailed { number }) => Self {
+                poll: Some(*number),
                 ..line
             },
         }
     }
 }
 
-fn topics(look: &Look) -> BTreeMap<String, TopicLine> {
-    let mut topics: BTreeMap<_, _> = look.topics.iter().map(topic).collect();
+fn topics(poll: &GroupSnapshot) -> BTreeMap<String, TopicLine> {
+    let mut topics: BTreeMap<_, _> = poll.topics.iter().map(topic).collect();
     for Earlier {
         topic,
         partition,
         ends,
-    } in &look.earlier
+    } in &poll.earlier
     {
         let lines = topics
             .get_mut(&**topic)
@@ -107,10 +107,10 @@ fn partition((p, partition): (u32, &Partition)) -> PartitionLine {
     }
 }
 
-fn group(look: &Look, words: Words<'_>) -> GroupLine {
-    let group = &look.group;
+fn group(poll: &GroupSnapshot, words: Words<'_>) -> GroupLine {
+    let group = &poll.group;
     let mut assignments: BTreeMap<u32, Vec<(String, u32)>> = BTreeMap::new();
-    for topic in &look.topics {
+    for topic in &poll.topics {
         for (p, partition) in (0..).zip(topic.partitions.iter().flatten()) {
             if let Some(owner) = partition.owner {
                 let assignment = assignments.entry(owner).or_default();
@@ -130,14 +130,14 @@ fn group(look: &Look, words: Words<'_>) -> GroupLine {
         };
         (0..).zip(&members.list).map(line).collect()
     });
-    let described = group.members.as_ref().map_or(look.number, |m| m.look);
+    let described = group.members.as_ref().map_or(poll.number, |m| m.poll);
     let line = GroupLine {
         state: state(group, words).to_owned(),
         protocol: assignor(group, words).map(ToOwned::to_owned),
         kind: (group.rebalance == Some(Rebalance::Consumer)).then(|| "Consumer".to_owned()),
         rebalance: None,
         members,
-        described_before: look.number.saturating_sub(described),
+        described_before: poll.number.saturating_sub(described),
     };
     if rebalance(&line) == group.rebalance {
         return line;

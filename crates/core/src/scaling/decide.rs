@@ -12,7 +12,7 @@ use crate::scaling::output::decision::{Decision, HoldReason, Wait};
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::scale_down::judge_probe;
 use crate::scaling::plan::situation::{Situation, objective};
-use crate::scaling::plan::{delay_objective, ineffective, lag_objective, lessons, overrides};
+use crate::scaling::plan::{delay_objective, ineffective, lag_objective, learnings, overrides};
 use crate::scaling::state::memory::Memory;
 
 /// What `decide` hands from one call to the next.
@@ -64,8 +64,8 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
     let seen = (observation, &measured, &gates);
     let mut situation = Situation::new(policy, &memory, &history, seen);
     let proposal = propose(&mut situation);
-    let learned = lessons::learn(&situation, &proposal);
-    lessons::apply(learned, &mut memory, &mut history, policy, observation);
+    let update = learnings::learn(&situation, &proposal);
+    learnings::apply(update, &mut memory, &mut history, policy, observation);
     let decision = facts::decision(&Situation::new(policy, &memory, &history, seen), proposal);
     (decision, State { memory, history })
 }
@@ -102,9 +102,9 @@ fn judge_last_probe(
     observation: &Observation,
 ) {
     if let (Some(estimate), Objective::MaxDelay(_)) = (&measured.estimate, policy.objective) {
-        let objective = objective(policy, &memory.learnt);
+        let objective = objective(policy, &memory.model);
         let (last, now) = (memory.last, observation.now);
-        let learnt = &mut memory.learnt;
-        judge_probe(learnt, estimate, last, objective, now, &policy.tuning);
+        let model = &mut memory.model;
+        judge_probe(model, estimate, last, objective, now, &policy.tuning);
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use crate::scaling::input::observation::{Blind, GroupState, Member};
+use crate::scaling::input::observation::{GroupState, Member, Unreadable};
 use crate::scaling::input::policy::Pause;
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::lag;
-use crate::scaling::measure::limits::Shape;
-use crate::scaling::measure::replica_changes::Sight;
+use crate::scaling::measure::limits::PartitionLayout;
+use crate::scaling::measure::replica_changes::ReplicaMatch;
 use crate::scaling::output::decision::{Decision, Facts, HoldReason, Verdict, Wait};
 use crate::scaling::output::trail::{Step, Trail};
 use crate::scaling::plan::explain;
@@ -36,9 +36,9 @@ fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
     let past_end =
         past_end(situation).map(|(topic, partition)| Step::CommitPastEnd { topic, partition });
     // What was learnt of this group's hand-overs, where that is more than is usual.
-    let learnt = situation.learnt();
+    let model = situation.model();
     let tuning = &*situation.policy.tuning;
-    let pause = learnt.pause.filter(|_| learnt.excess(tuning) > 0.0);
+    let pause = model.pause.filter(|_| model.excess(tuning) > 0.0);
     let pause = pause.map(|pause| Step::Pause {
         lasts: SignedDuration::from_secs(pause.seconds),
     });
@@ -51,16 +51,16 @@ fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
 
 /// A partition whose commit lies past its end.
 fn past_end(situation: &Situation<'_>) -> Option<(Arc<str>, i32)> {
-    situation.look().and_then(lag::past_its_end)
+    situation.snapshot().and_then(lag::past_its_end)
 }
 
 /// What stands in the way of a scale-up, wanted or not (TELL-30).
 fn up_blocked(situation: &Situation<'_>, is_urgent: bool) -> Option<Wait> {
-    let brake = &situation.policy.brake;
+    let pauses = &situation.policy.pauses;
     if situation.is_switched_off() {
         return Some(Wait::open(HoldReason::ScalingDisabled));
     }
-    if brake.pause.is_some() || brake.no_scale_out {
+    if pauses.pause.is_some() || pauses.no_scale_out {
         return Some(Wait::open(HoldReason::Paused));
     }
     if let Some(until) = situation.memory.contested_until {
@@ -69,10 +69,10 @@ fn up_blocked(situation: &Situation<'_>, is_urgent: bool) -> Option<Wait> {
             until: Some(until),
         });
     }
-    if situation.measured.sight == Sight::NotLanded {
+    if situation.measured.replica_match == ReplicaMatch::NotLanded {
         return Some(Wait::open(HoldReason::Settling));
     }
-    if situation.observation.look == Err(Blind::NotYet) {
+    if situation.observation.snapshot == Err(Unreadable::NeverPolled) {
         return Some(Wait::open(HoldReason::NotYetObserved));
     }
     situation.up_gate(is_urgent)
@@ -86,31 +86,31 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
         memory,
         ..
     } = situation;
-    let learnt = situation.learnt();
+    let model = situation.model();
     let tuning = &*situation.policy.tuning;
     let estimate = measured.estimate.as_ref();
-    let group = situation.look().map(|look| &look.group);
+    let group = situation.snapshot().map(|snapshot| &snapshot.group);
     let members = group.and_then(|group| group.members.as_ref());
     let is_stable = group.is_some_and(|group| group.state == GroupState::Stable);
     let idle = |list: &[_]| list.iter().filter(|m: &&Member| m.partitions == 0).count();
     let rates = estimate.and_then(Estimate::rates);
-    let hot = |estimate: &Estimate| estimate.hot(learnt, situation.objective(), tuning);
+    let hot = |estimate: &Estimate| estimate.hot(model, situation.objective(), tuning);
     Facts {
         current: situation.replicas(),
         ready: situation.observation.target.ready,
         desired: proposal.desired,
         limit: memory.limit,
-        partitions: measured.shape.as_ref().map(Shape::partitions),
+        partitions: measured.layout.as_ref().map(PartitionLayout::partitions),
         knowledge: measured.knowledge,
         members: members.map(|m| m.list.len()),
         idle_members: members.filter(|_| is_stable).map(|m| idle(&m.list)),
         produced: rates.map(|(produced, _)| produced),
         consumed: rates.map(|(_, consumed)| consumed),
-        capacity: learnt.capacity.map(|capacity| capacity.milli),
+        capacity: model.capacity.map(|capacity| capacity.milli),
         delay: estimate.map(|e| SignedDuration::try_from_secs_f64(e.delay).unwrap_or_default()),
         delay_partition: estimate.and_then(|e| e.latest_partition.clone()),
         hot_partitions: estimate.map(hot).unwrap_or_default(),
-        plateau: learnt.plateau.map(|plateau| plateau.replicas),
+        bottleneck: model.bottleneck.map(|bottleneck| bottleneck.replicas),
         stuck_partitions: estimate.map(|e| e.stuck.clone()).unwrap_or_default(),
         overdue: gates.overdue,
         group_missing: gates.members_missing,
@@ -130,7 +130,7 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
 
 /// The pausing annotation that cannot be interpreted.
 fn not_understood(situation: &Situation<'_>) -> Option<(String, String)> {
-    match &situation.policy.brake.pause {
+    match &situation.policy.pauses.pause {
         Some(Pause::NotUnderstood { annotation, value }) => {
             Some((annotation.clone(), value.clone()))
         }

@@ -31,7 +31,9 @@ pub use measure::estimate::Backlogged;
 pub use measure::limits;
 pub use output::decision::{self, Decision, Verdict};
 pub use output::trail;
-pub use state::learnt::{Capacity, Down, Learnt, Plateau, Rate, Seconds, Throughput};
+pub use state::capacity_model::{
+    Bottleneck, Capacity, CapacityModel, Down, Rate, Seconds, Throughput,
+};
 pub use state::memory::{self, Memory};
 pub use tuning::{SharedTuning, Tuning};
 

@@ -5,8 +5,8 @@
 //! [`Setup`] is what the user gives, [`Comparison`] is that fitted together, [`Outcome`] what one
 //! law made of it, and [`report`] shows outcomes.
 
+mod autoscaler;
 mod clairvoyant;
-mod law;
 mod load;
 mod number;
 pub mod plant;
@@ -15,7 +15,7 @@ pub mod report;
 mod run;
 mod setup;
 
-pub use law::{Answer, BadRival, Law, Rival};
+pub use autoscaler::{Answer, Autoscaler, BadBaseline, Baseline};
 pub use load::{Destination, Load, LoadError, trace::Trace};
 pub use run::{Action, Outcome};
 pub use setup::{Comparison, Setup, SetupError};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::law::{Law, Reason};
+use super::autoscaler::{Autoscaler, Reason};
 use super::load::Load;
 use super::plant::{Parameters, Plant, Sample, Score};
 
@@ -11,7 +11,7 @@ const SAMPLED_EVERY: i64 = 15;
 
 /// What is the same for every law of a comparison.
 #[derive(Debug)]
-pub(super) struct Course<'a> {
+pub(super) struct Simulation<'a> {
     /// The plant's numbers.
     pub(super) parameters: &'a Parameters,
     /// The load.
@@ -49,7 +49,7 @@ pub struct Action {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The law.
-    pub law: String,
+    pub autoscaler: String,
     /// What it cost, with each seed.
     pub scores: Vec<Score>,
     /// What it did with the first.
@@ -58,12 +58,12 @@ pub struct Outcome {
     pub series: Vec<Sample>,
 }
 
-impl Course<'_> {
+impl Simulation<'_> {
     /// Runs one law. `passed` is told how many more seconds are done.
     pub(super) fn run(
         &self,
         name: &str,
-        law: &mut dyn Law,
+        autoscaler: &mut dyn Autoscaler,
         passed: &(dyn Fn(i64) + Sync),
     ) -> Outcome {
         let mut plant = Plant::new(
@@ -92,34 +92,34 @@ impl Course<'_> {
             if plant.now() < next || plant.now() >= end {
                 continue;
             }
-            next = plant.now() + law.interval().max(1);
+            next = plant.now() + autoscaler.interval().max(1);
             if let Some(every) = self.restart_every
                 && plant.now() / every > restarts
             {
                 restarts = plant.now() / every;
-                law.restart();
+                autoscaler.restart();
             }
             let t = plant.now();
             let from = plant.replicas();
-            let answer = law.decide(plant.look(self.load.origin));
+            let answer = autoscaler.decide(plant.poll(self.load.origin));
             if let Some(to) = answer.replicas.filter(|to| *to != from) {
                 plant.scale(to);
                 let Reason { name, trail } = answer.reason.unwrap_or(Reason {
                     name: String::new(),
                     trail: String::new(),
                 });
-                let told = |text: String| Some(text).filter(|text| !text.is_empty());
+                let said = |text: String| Some(text).filter(|text| !text.is_empty());
                 actions.push(Action {
                     t,
                     from,
                     to,
-                    reason: told(name),
-                    trail: told(trail),
+                    reason: said(name),
+                    trail: said(trail),
                 });
             }
         }
         Outcome {
-            law: name.to_owned(),
+            autoscaler: name.to_owned(),
             scores: vec![plant.score()],
             actions,
             series,

@@ -9,16 +9,16 @@ use kube::ResourceExt as _;
 use regex::Regex;
 use thiserror::Error;
 
+use super::autoscaler::{Autoscaler, BadBaseline, Baseline, Bounds, Lagrange};
 use super::clairvoyant;
-use super::law::{BadRival, Bounds, Lagrange, Law, Rival};
 use super::load::{Destination, Load, LoadError};
 use super::number::{floor, nearest, real, replicas};
 use super::plant::{InvalidParameter, Parameters};
-use super::run::{Course, Outcome};
+use super::run::{Outcome, Simulation};
 use crate::api::ConsumerGroup;
 use crate::recording::BadLine;
 use crate::scaling::SharedTuning;
-use crate::scaling::limits::{self, Shape};
+use crate::scaling::limits::{self, PartitionLayout};
 use crate::scaling::observation::Assignor;
 use crate::text::{counted, span};
 
@@ -57,7 +57,7 @@ pub struct Setup {
     /// How many runs there are, each with the seed after the one before.
     pub seeds: u64,
     /// Laws to compare with.
-    pub rivals: Vec<Rival>,
+    pub baselines: Vec<Baseline>,
     /// The numbers that Lagrange decides with.
     pub tuning: SharedTuning,
 }
@@ -76,7 +76,7 @@ pub enum SetupError {
     Parameter(#[from] InvalidParameter),
     /// A comparison.
     #[error("compare: {0}")]
-    Rival(#[from] BadRival),
+    Baseline(#[from] BadBaseline),
     /// Nobody says how many partitions a topic has.
     #[error(
         "how many partitions has topic {0}? write --partitions N, or --topic {0}=N (kafka-topics.sh --describe shows it)"
@@ -129,7 +129,7 @@ pub struct Comparison {
     manifest: ConsumerGroup,
     interval: i64,
     restart_every: Option<i64>,
-    rivals: Vec<Rival>,
+    baselines: Vec<Baseline>,
     tuning: SharedTuning,
 }
 
@@ -150,7 +150,7 @@ impl Setup {
         let spec = &self.manifest.spec;
         let threads = spec.threads_per_replica;
         let bounds = bounds(&parameters, spec.min_replicas, spec.max_replicas, threads);
-        let all = parameters.consumer_rate * f64::from(bounds.most_useful) * f64::from(threads);
+        let all = parameters.consumer_rate * f64::from(bounds.largest_aligned) * f64::from(threads);
         let natural = USED_AT_PEAK * all;
         let load = match (self.peak, self.built_in) {
             (Some(peak), _) => self.load.with_peak(peak),
@@ -169,7 +169,7 @@ impl Setup {
         let replicas = parameters.initial_replicas.unwrap_or_else(|| {
             replicas(first / per_replica)
                 .max(spec.min_replicas.max(1))
-                .min(bounds.most_useful)
+                .min(bounds.largest_aligned)
         });
         let promised = spec.objective.max_delay;
         let promised = promised.map(|d| i64::try_from(d.as_millis() / 1000).unwrap_or(i64::MAX));
@@ -184,7 +184,7 @@ impl Setup {
             notes,
             interval: self.interval,
             restart_every: self.restart_every,
-            rivals: self.rivals,
+            baselines: self.baselines,
             tuning: self.tuning,
             manifest: self.manifest,
             load,
@@ -245,22 +245,22 @@ impl Setup {
         });
         let mut topics = BTreeMap::new();
         for name in names {
-            let seen = loaded.get(&name).copied().unwrap_or(0);
+            let view = loaded.get(&name).copied().unwrap_or(0);
             let given = self.parameters.topics.get(&name).copied();
             let fallback = self.built_in.then_some(BUILT_IN.0);
             let count = given
                 .or(self.partitions)
-                .or((seen > 0).then_some(seen))
+                .or((view > 0).then_some(view))
                 .or(fallback)
                 .ok_or_else(|| SetupError::Partitions(name.clone()))?;
             let added = self.parameters.expansions.iter();
             let added = added.filter(|e| e.topic == name).map(|e| e.partitions);
             let most = added.fold(count, u32::max);
-            if seen > most {
+            if view > most {
                 return Err(SetupError::MorePartitions {
-                    number: seen - 1,
+                    number: view - 1,
                     partitions: most,
-                    needs: seen,
+                    needs: view,
                     topic: name,
                 });
             }
@@ -292,14 +292,14 @@ fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> 
     let topics = parameters.topics.keys();
     let at_the_end = topics.map(|topic| whole(parameters.partitions_of(topic)));
     let assignor = Assignor::named(parameters.assignor.as_str());
-    let shape = Shape::new(at_the_end, Some(assignor), threads);
-    let sizes = limits::Bounds::new(&shape, min, max);
+    let layout = PartitionLayout::new(at_the_end, Some(assignor), threads);
+    let sizes = limits::Bounds::new(&layout, min, max);
     Bounds {
         min,
         max,
         partitions: whole(parameters.topics.values().sum()),
-        useful: shape.limit(),
-        most_useful: sizes.map_or(1, |sizes| sizes.ceiling),
+        limit: layout.limit(),
+        largest_aligned: sizes.map_or(1, |sizes| sizes.ceiling),
     }
 }
 
@@ -307,24 +307,26 @@ impl Comparison {
     /// Runs Lagrange and all that it is compared with, each for itself, with each seed. `passed` is
     /// told, by any thread, how many more seconds of the [`Self::work`] are done.
     pub fn run(&self, passed: &(dyn Fn(i64) + Sync)) -> Result<Vec<Outcome>, SetupError> {
-        let laws = 1 + self.rivals.len();
+        let autoscalers = 1 + self.baselines.len();
         // Refused before anything runs, so that no run can be.
-        for law in 0..laws {
-            self.law(law)?;
+        for autoscaler in 0..autoscalers {
+            self.autoscaler(autoscaler)?;
         }
         let jobs: Vec<(usize, u64)> = (0..self.seeds)
-            .flat_map(|run| (0..laws).map(move |law| (law, self.seed.wrapping_add(run))))
+            .flat_map(|run| {
+                (0..autoscalers).map(move |autoscaler| (autoscaler, self.seed.wrapping_add(run)))
+            })
             .collect();
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
-            while let Some(&(law, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut outcome = self.outcome(law, seed, passed)?;
+            while let Some(&(autoscaler, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut outcome = self.outcome(autoscaler, seed, passed)?;
                 if seed != self.seed {
                     outcome.actions = Vec::new();
                     outcome.series = Vec::new();
                 }
-                done.push((law, seed, outcome));
+                done.push((autoscaler, seed, outcome));
             }
             Ok::<_, SetupError>(done)
         };
@@ -339,10 +341,10 @@ impl Comparison {
                 .collect()
         });
         let mut done: Vec<_> = done?.into_iter().flatten().collect();
-        done.sort_by_key(|(law, seed, _)| (seed.wrapping_sub(self.seed), *law));
+        done.sort_by_key(|(autoscaler, seed, _)| (seed.wrapping_sub(self.seed), *autoscaler));
         let mut outcomes: Vec<Outcome> = Vec::new();
-        for (law, _, outcome) in done {
-            match outcomes.get_mut(law) {
+        for (autoscaler, _, outcome) in done {
+            match outcomes.get_mut(autoscaler) {
                 Some(first) => first.scores.extend(outcome.scores),
                 None => outcomes.push(outcome),
             }
@@ -352,7 +354,7 @@ impl Comparison {
 
     /// Seconds of load that all runs come to together.
     pub fn work(&self) -> i64 {
-        let runs = u64::try_from(1 + self.rivals.len()).unwrap_or(u64::MAX);
+        let runs = u64::try_from(1 + self.baselines.len()).unwrap_or(u64::MAX);
         let runs = i64::try_from(runs.saturating_mul(self.seeds)).unwrap_or(i64::MAX);
         self.load.length.saturating_mul(runs)
     }
@@ -360,18 +362,20 @@ impl Comparison {
     /// What becomes of a law with one seed.
     fn outcome(
         &self,
-        law: usize,
+        autoscaler: usize,
         seed: u64,
         passed: &(dyn Fn(i64) + Sync),
     ) -> Result<Outcome, SetupError> {
-        let rival = law.checked_sub(1).and_then(|place| self.rivals.get(place));
-        if let Some(rival) = rival.filter(|rival| rival.is_clairvoyant()) {
-            let best = clairvoyant::best(&self.course(seed), &self.bounds(), &rival.name);
+        let baseline = autoscaler
+            .checked_sub(1)
+            .and_then(|place| self.baselines.get(place));
+        if let Some(baseline) = baseline.filter(|baseline| baseline.is_clairvoyant()) {
+            let best = clairvoyant::best(&self.simulation(seed), &self.bounds(), &baseline.name);
             passed(self.load.length);
             return Ok(best);
         }
-        let (name, mut made) = self.law(law)?;
-        Ok(self.course(seed).run(&name, made.as_mut(), passed))
+        let (name, mut made) = self.autoscaler(autoscaler)?;
+        Ok(self.simulation(seed).run(&name, made.as_mut(), passed))
     }
 
     /// Runs one of those that Lagrange is compared with, with the first seed.
@@ -380,25 +384,25 @@ impl Comparison {
     }
 
     /// Lagrange's own law, as the manifest sets it.
-    pub fn lagrange(&self) -> Result<Box<dyn Law>, SetupError> {
-        Ok(self.law(0)?.1)
+    pub fn lagrange(&self) -> Result<Box<dyn Autoscaler>, SetupError> {
+        Ok(self.autoscaler(0)?.1)
     }
 
     /// Runs a law of the caller's own, with the first seed.
-    pub fn run_law(&self, name: &str, law: &mut dyn Law) -> Outcome {
-        self.course(self.seed).run(name, law, &|_| ())
+    pub fn run_law(&self, name: &str, autoscaler: &mut dyn Autoscaler) -> Outcome {
+        self.simulation(self.seed).run(name, autoscaler, &|_| ())
     }
 
     /// The name of a law, and the law: Lagrange's first, then the others.
-    fn law(&self, place: usize) -> Result<(String, Box<dyn Law>), SetupError> {
-        let Some(rival) = place
+    fn autoscaler(&self, place: usize) -> Result<(String, Box<dyn Autoscaler>), SetupError> {
+        let Some(baseline) = place
             .checked_sub(1)
-            .and_then(|place| self.rivals.get(place))
+            .and_then(|place| self.baselines.get(place))
         else {
             let lagrange = Lagrange::new(&self.manifest, self.interval)?.tuned(&self.tuning);
             return Ok(("lagrange".to_owned(), Box::new(lagrange)));
         };
-        Ok((rival.name.clone(), rival.law(&self.bounds())?))
+        Ok((baseline.name.clone(), baseline.autoscaler(&self.bounds())?))
     }
 
     fn bounds(&self) -> Bounds {
@@ -407,8 +411,8 @@ impl Comparison {
         bounds(&self.parameters, min, max, self.threads)
     }
 
-    fn course(&self, seed: u64) -> Course<'_> {
-        Course {
+    fn simulation(&self, seed: u64) -> Simulation<'_> {
+        Simulation {
             parameters: &self.parameters,
             load: &self.load,
             threads: self.threads,

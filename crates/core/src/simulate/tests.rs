@@ -45,7 +45,7 @@ fn setup(spec: Value, load: &str) -> Setup {
         restart_every: None,
         seed: 1,
         seeds: 1,
-        rivals: Vec::new(),
+        baselines: Vec::new(),
         tuning: SharedTuning::default(),
     }
 }
@@ -135,7 +135,7 @@ fn the_same_seed_gives_the_same_output_and_a_rival_meets_the_same_load() {
     let make = |seed| {
         let mut setup = setup(json!({}), MORNING);
         setup.seed = seed;
-        setup.rivals = Rival::list("static=6,keda=lagThreshold:2000").unwrap();
+        setup.baselines = Baseline::list("static=6,keda=lagThreshold:2000").unwrap();
         let comparison = setup.fit().unwrap();
         let outcomes = comparison.run(&|_| ()).unwrap();
         let loads: Vec<Vec<i64>> = outcomes
@@ -223,7 +223,7 @@ fn several_seeds_give_each_figure_as_mean_and_range_and_the_rest_of_the_first() 
     let run = |seed, seeds| {
         let mut setup = setup(json!({}), MORNING);
         (setup.seed, setup.seeds) = (seed, seeds);
-        setup.rivals = Rival::list("static=6").unwrap();
+        setup.baselines = Baseline::list("static=6").unwrap();
         let comparison = setup.fit().unwrap();
         let seconds = std::sync::atomic::AtomicI64::new(0);
         let add = |more: i64| {
@@ -239,11 +239,14 @@ fn several_seeds_give_each_figure_as_mean_and_range_and_the_rest_of_the_first() 
     };
     let (comparison, all) = run(3, 3);
     let alone = [3, 4, 5].map(|seed| run(seed, 1).1);
-    for (law, outcome) in all.iter().enumerate() {
-        let scores: Vec<_> = alone.iter().map(|one| one[law].scores[0].clone()).collect();
+    for (autoscaler, outcome) in all.iter().enumerate() {
+        let scores: Vec<_> = alone
+            .iter()
+            .map(|one| one[autoscaler].scores[0].clone())
+            .collect();
         assert_eq!(outcome.scores, scores);
-        assert_eq!(outcome.actions, alone[0][law].actions);
-        assert_eq!(outcome.series, alone[0][law].series);
+        assert_eq!(outcome.actions, alone[0][autoscaler].actions);
+        assert_eq!(outcome.series, alone[0][autoscaler].series);
     }
     let delays: Vec<i64> = all[0].scores.iter().map(|s| s.max_delay_seconds).collect();
     let json = report::json(&comparison, &all);
@@ -279,7 +282,7 @@ fn several_seeds_give_each_figure_as_mean_and_range_and_the_rest_of_the_first() 
 #[rstest]
 fn no_line_is_wider_than_the_terminal(#[values(40, 60, 80, 100, 200)] width: usize) {
     let mut setup = setup(json!({}), MORNING);
-    setup.rivals = Rival::list(
+    setup.baselines = Baseline::list(
         "keda=lagThreshold:2000,downWindow:60,cooldownPeriod:30,allowIdleConsumers:true,static=6,static=5,static=4,hpa-cpu=70",
     )
     .unwrap();
@@ -320,7 +323,7 @@ fn topics_and_partitions_come_from_the_load_where_the_manifest_names_none() {
 #[test]
 fn people_see_a_table_plots_and_what_was_done() {
     let mut setup = setup(json!({}), MORNING);
-    setup.rivals = Rival::list("static=6,static=3").unwrap();
+    setup.baselines = Baseline::list("static=6,static=3").unwrap();
     let comparison = setup.fit().unwrap();
     let mut outcomes = comparison.run(&|_| ()).unwrap();
     // What Lagrange does is held by the tests of its law; here it is how that is shown.
@@ -341,7 +344,7 @@ fn people_see_a_table_plots_and_what_was_done() {
 fn programs_get_csv_and_documents_a_picture() {
     let dated = "time,rate\n2026-03-01T00:00:00Z,250\n2026-03-01T00:10:00Z,250\n";
     let mut setup = setup(json!({}), dated);
-    setup.rivals = Rival::list("keda=lagThreshold:100,downWindow:60").unwrap();
+    setup.baselines = Baseline::list("keda=lagThreshold:100,downWindow:60").unwrap();
     let comparison = setup.fit().unwrap();
     let outcomes = comparison.run(&|_| ()).unwrap();
     let csv = report::csv(&comparison, &outcomes);
@@ -397,9 +400,9 @@ fn a_picture_names_every_law_cuts_no_label_and_says_what_it_shows() {
         "time,rate\n2026-03-01T00:00:00Z,250\n2026-03-01T04:00:00Z,250\n",
     );
     let options = "allowIdleConsumers:true,activationLagThreshold:100,cooldownPeriod:600,tolerance:0.1,upWindow:30,downWindow:300";
-    let mut rivals = vec![format!("keda=lagThreshold:2000,{options}")];
-    rivals.extend((1..=15).map(|size| format!("static={size}")));
-    many.rivals = Rival::list(&rivals.join(",")).unwrap();
+    let mut baselines = vec![format!("keda=lagThreshold:2000,{options}")];
+    baselines.extend((1..=15).map(|size| format!("static={size}")));
+    many.baselines = Baseline::list(&baselines.join(",")).unwrap();
     many.manifest.metadata.name = Some("a-group-with-a-name-".repeat(12));
     let comparison = many.fit().unwrap();
     let outcomes = comparison.run(&|_| ()).unwrap();
@@ -416,9 +419,9 @@ fn a_picture_names_every_law_cuts_no_label_and_says_what_it_shows() {
         .collect();
     for outcome in &outcomes {
         assert!(
-            shown.contains(&outcome.law),
+            shown.contains(&outcome.autoscaler),
             "{} is not in {shown}",
-            outcome.law
+            outcome.autoscaler
         );
     }
     assert!(shown.contains("maxDelay 60s"), "{shown}");

@@ -69,7 +69,7 @@ fn member(assigned: Vec<TopicPartition>) -> snapshot::Member {
 fn seen() -> Snapshot {
     let description = Description {
         at: at(90),
-        look: 6,
+        poll: 6,
         state: Ok(snapshot::GroupState::Stable),
         assignor: Some("range".into()),
         members: vec![member(vec![key("orders", 0), key("audit", 0)])],
@@ -89,7 +89,7 @@ fn seen() -> Snapshot {
     };
     Snapshot {
         renewal: None,
-        look: 7,
+        poll: 7,
         started: at(99),
         finished: at(100),
         cluster_id: None,
@@ -113,7 +113,7 @@ fn seen() -> Snapshot {
 }
 
 fn observe_at(now: i64, snapshot: Option<&Snapshot>, reading: &GroupInterest) -> Observation {
-    let sight = Sight {
+    let input = ObserveInput {
         now: at(now),
         snapshot,
         reading,
@@ -121,14 +121,14 @@ fn observe_at(now: i64, snapshot: Option<&Snapshot>, reading: &GroupInterest) ->
         interval: SignedDuration::from_secs(15),
         since: at(95),
     };
-    observation(&sight, TARGET)
+    observation(&input, TARGET)
 }
 
 #[test]
 fn a_topic_is_delayed_if_the_pattern_matches_it_and_it_is_one_of_those_that_count() {
     let pattern = TopicPattern::new("orders|audit").unwrap();
     let snapshot = seen();
-    let sight = Sight {
+    let input = ObserveInput {
         now: at(101),
         snapshot: Some(&snapshot),
         reading: &reading(),
@@ -136,30 +136,30 @@ fn a_topic_is_delayed_if_the_pattern_matches_it_and_it_is_one_of_those_that_coun
         interval: SignedDuration::from_secs(15),
         since: at(95),
     };
-    let look = observation(&sight, TARGET).look.unwrap();
-    let roles: Vec<_> = look.topics.iter().map(|topic| topic.role).collect();
+    let poll = observation(&input, TARGET).poll.unwrap();
+    let roles: Vec<_> = poll.topics.iter().map(|topic| topic.role).collect();
     assert_eq!(roles, [TopicRole::Assigned, TopicRole::Delayed]);
 }
 
-fn look_at(snapshot: &Snapshot) -> Look {
-    observe_at(101, Some(snapshot), &reading()).look.unwrap()
+fn look_at(snapshot: &Snapshot) -> GroupSnapshot {
+    observe_at(101, Some(snapshot), &reading()).poll.unwrap()
 }
 
 fn group(snapshot: &mut Snapshot) -> &mut snapshot::Group {
     snapshot.groups.get_mut("fulfillment").unwrap()
 }
 
-fn commit_of(look: &Look, index: usize) -> Commit {
-    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
+fn commit_of(poll: &GroupSnapshot, index: usize) -> Commit {
+    let orders = poll.topics.iter().find(|topic| topic.is_counted()).unwrap();
     orders.partitions.as_ref().unwrap()[index].committed
 }
 
 #[test]
-fn a_look_becomes_what_decide_is_told() {
-    let look = look_at(&seen());
-    assert_eq!((look.number, look.at), (7, at(100)));
-    let [audit, orders] = look.topics.as_slice() else {
-        panic!("{look:?}")
+fn a_poll_becomes_what_decide_is_told() {
+    let poll = look_at(&seen());
+    assert_eq!((poll.number, poll.at), (7, at(100)));
+    let [audit, orders] = poll.topics.as_slice() else {
+        panic!("{poll:?}")
     };
     assert_eq!(
         (audit.role, orders.role),
@@ -178,10 +178,10 @@ fn a_look_becomes_what_decide_is_told() {
         ..first
     };
     assert_eq!(orders.partitions.as_deref(), Some(&[first, second][..]));
-    assert_eq!(look.group.state, GroupState::Stable);
-    assert_eq!(look.group.assignor, Some(Assignor::Range));
-    let members = look.group.members.unwrap();
-    assert_eq!(members.look, 6, "described in an earlier look");
+    assert_eq!(poll.group.state, GroupState::Stable);
+    assert_eq!(poll.group.assignor, Some(Assignor::Range));
+    let members = poll.group.members.unwrap();
+    assert_eq!(members.poll, 6, "described in an earlier look");
     assert_eq!(members.list[0].partitions, 2);
     assert!(members.list[0].is_static);
 }
@@ -195,8 +195,8 @@ fn an_end_that_was_not_read_is_unknown_and_not_zero(#[case] error: ReadError) {
     let partitions = vec![partition(Err(error)), partition(Ok(offset(50)))];
     let topic = snapshot::Topic::Present(partitions);
     seen.topics.insert("orders".into(), topic);
-    let look = look_at(&seen);
-    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
+    let poll = look_at(&seen);
+    let orders = poll.topics.iter().find(|topic| topic.is_counted()).unwrap();
     assert_eq!(orders.partitions.as_ref().unwrap()[0].log_end, None);
 }
 
@@ -231,8 +231,8 @@ fn a_topic_that_was_not_read_is_unknown_as_a_whole(#[case] topic: Option<snapsho
     if let Some(topic) = topic {
         seen.topics.insert("orders".into(), topic);
     }
-    let look = look_at(&seen);
-    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
+    let poll = look_at(&seen);
+    let orders = poll.topics.iter().find(|topic| topic.is_counted()).unwrap();
     assert_eq!(orders.partitions, None);
 }
 
@@ -240,10 +240,10 @@ fn a_topic_that_was_not_read_is_unknown_as_a_whole(#[case] topic: Option<snapsho
 fn members_that_were_not_described_are_unknown_and_own_nothing_that_is_known() {
     let mut seen = seen();
     group(&mut seen).description = Some(Err(ReadError::TimedOut));
-    let look = look_at(&seen);
-    assert!(look.group.members.is_none());
-    assert_eq!(look.group.assignor, None);
-    assert_eq!(look.topics.len(), 1);
+    let poll = look_at(&seen);
+    assert!(poll.group.members.is_none());
+    assert_eq!(poll.group.assignor, None);
+    assert_eq!(poll.topics.len(), 1);
 }
 
 #[rstest]
@@ -289,8 +289,8 @@ fn a_group_that_reads_committed_records_ends_at_the_last_stable_one() {
         isolation: Isolation::ReadCommitted,
         ..reading()
     };
-    let look = observe_at(101, Some(&seen), &reading).look.unwrap();
-    let orders = look.topics.iter().find(|topic| topic.is_counted()).unwrap();
+    let poll = observe_at(101, Some(&seen), &reading).poll.unwrap();
+    let orders = poll.topics.iter().find(|topic| topic.is_counted()).unwrap();
     let ends: Vec<_> = orders
         .partitions
         .iter()
@@ -301,57 +301,60 @@ fn a_group_that_reads_committed_records_ends_at_the_last_stable_one() {
 }
 
 #[test]
-fn a_look_that_failed_is_a_failed_look_of_its_number() {
+fn a_poll_that_failed_is_a_failed_poll_of_its_number() {
     let mut seen = seen();
     seen.error = Some(ReadError::TimedOut);
-    let blind = observe_at(101, Some(&seen), &reading()).look;
-    assert_eq!(blind, Err(Blind::Failed { number: 7 }));
+    let blind = observe_at(101, Some(&seen), &reading()).poll;
+    assert_eq!(blind, Err(Unreadable::PollFailed { number: 7 }));
 }
 
 #[test]
-fn topics_that_could_not_be_resolved_are_a_failed_look() {
+fn topics_that_could_not_be_resolved_are_a_failed_poll() {
     let mut seen = seen();
     let topics = &mut group(&mut seen).topics;
     topics.insert(reading().topics, Err(ReadError::AssignmentUnknown));
-    let blind = observe_at(101, Some(&seen), &reading()).look;
-    assert_eq!(blind, Err(Blind::Failed { number: 7 }));
+    let blind = observe_at(101, Some(&seen), &reading()).poll;
+    assert_eq!(blind, Err(Unreadable::PollFailed { number: 7 }));
 }
 
 #[test]
-fn a_look_from_before_this_was_asked_for_is_none_yet() {
+fn a_poll_from_before_this_was_asked_for_is_none_yet() {
     let other = GroupInterest {
         topics: TopicSelection::OfGroup,
         ..reading()
     };
     assert_eq!(
-        observe_at(101, Some(&seen()), &other).look,
-        Err(Blind::NotYet)
+        observe_at(101, Some(&seen()), &other).poll,
+        Err(Unreadable::NeverPolled)
     );
     let mut without = seen();
     without.groups.clear();
     assert_eq!(
-        observe_at(101, Some(&without), &reading()).look,
-        Err(Blind::NotYet)
+        observe_at(101, Some(&without), &reading()).poll,
+        Err(Unreadable::NeverPolled)
     );
-    assert_eq!(observe_at(101, None, &reading()).look, Err(Blind::NotYet));
+    assert_eq!(
+        observe_at(101, None, &reading()).poll,
+        Err(Unreadable::NeverPolled)
+    );
 }
 
 #[rstest]
 #[case::two_intervals_and_a_bit(135, true)]
 #[case::too_old(136, false)]
-fn an_old_look_is_none(#[case] now: i64, #[case] known: bool) {
+fn an_old_poll_is_none(#[case] now: i64, #[case] known: bool) {
     assert_eq!(
-        observe_at(now, Some(&seen()), &reading()).look.is_ok(),
+        observe_at(now, Some(&seen()), &reading()).poll.is_ok(),
         known
     );
 }
 
 #[test]
-fn silence_counts_as_failed_looks_with_numbers_that_no_look_has() {
+fn silence_counts_as_failed_polls_with_numbers_that_no_poll_has() {
     let numbers: Vec<_> = [131, 140, 150, 165, 180]
         .into_iter()
-        .map(|now| match observe_at(now, None, &reading()).look {
-            Err(Blind::Failed { number }) => u64::MAX - number,
+        .map(|now| match observe_at(now, None, &reading()).poll {
+            Err(Unreadable::PollFailed { number }) => u64::MAX - number,
             other => panic!("{other:?}"),
         })
         .collect();

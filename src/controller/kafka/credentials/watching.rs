@@ -14,12 +14,12 @@ use lagrange_core::intent::connection::ReferenceKind;
 use tokio::time::Instant;
 
 use super::values::{Budget, Values};
-use super::{Seen, Shared};
+use super::{ObjectState, Shared};
 use crate::controller::kube::answers;
 use crate::controller::kube::answers::object::Item;
 use crate::controller::kube::name::Name;
 use crate::controller::wake::Wake;
-use crate::controller::watch::follow::Ear;
+use crate::controller::watch::follow::WatchHandler;
 use crate::kafka::model::interest::Kind;
 use crate::sync::lock;
 
@@ -41,7 +41,7 @@ pub(super) struct Watching {
     pub(super) failing: Option<(Instant, bool)>,
 }
 
-impl Ear for Watching {
+impl WatchHandler for Watching {
     fn begins(&mut self) {
         self.is_there = false;
     }
@@ -54,18 +54,20 @@ impl Ear for Watching {
         self.is_there = true;
         let read = |text| Values::read(text, self.kind, &self.keys, &self.budget);
         let values = item.text.ok().and_then(read);
-        self.note(values.map_or(Seen::Unreadable, |values| Seen::Present(Arc::new(values))));
+        self.note(values.map_or(ObjectState::Unreadable, |values| {
+            ObjectState::Present(Arc::new(values))
+        }));
     }
 
     fn gone(&mut self, name: Name) {
         if *name.name == *self.name {
-            self.note(Seen::Absent);
+            self.note(ObjectState::Absent);
         }
     }
 
     fn listed(&mut self) {
         if !self.is_there {
-            self.note(Seen::Absent);
+            self.note(ObjectState::Absent);
         }
     }
 
@@ -79,7 +81,7 @@ impl Ear for Watching {
         }
         // What was seen before still holds, as far as anybody knows.
         if answers::is(error, 403) && !self.has_seen() {
-            self.note(Seen::Forbidden);
+            self.note(ObjectState::Forbidden);
         }
     }
 
@@ -96,18 +98,18 @@ impl Watching {
     fn has_seen(&self) -> bool {
         matches!(
             lock(&self.shared.seen).0,
-            Seen::Present(_) | Seen::Absent | Seen::Unreadable
+            ObjectState::Present(_) | ObjectState::Absent | ObjectState::Unreadable
         )
     }
 
-    fn note(&self, seen: Seen) {
+    fn note(&self, seen: ObjectState) {
         {
             let mut before = lock(&self.shared.seen);
             let same = match (&before.0, &seen) {
-                (Seen::Present(before), Seen::Present(now)) => before == now,
-                (Seen::Absent, Seen::Absent)
-                | (Seen::Forbidden, Seen::Forbidden)
-                | (Seen::Unreadable, Seen::Unreadable) => true,
+                (ObjectState::Present(before), ObjectState::Present(now)) => before == now,
+                (ObjectState::Absent, ObjectState::Absent)
+                | (ObjectState::Forbidden, ObjectState::Forbidden)
+                | (ObjectState::Unreadable, ObjectState::Unreadable) => true,
                 _ => false,
             };
             if same {

@@ -14,9 +14,9 @@ fn status() -> Value {
         "rate": { "produced": "1200", "consumed": "1200" },
         "replicas": { "current": 2, "ready": 2, "desired": 2, "limit": 6, "limitedBy": "Partitions" },
         "decision": { "action": "Hold", "reason": "CoolingDown", "message": "lag 1200; wants 3", "notBefore": "2026-11-24T12:00:30Z" },
-        "memory": { "version": 1, "expected": 2,
-                    "learnt": { "capacity": { "milli": 200_000, "measured": true, "time": "2026-11-24T12:00:00Z" },
-                                "atLeast": { "milli": 150_000, "time": "2026-11-24T12:00:00Z" },
+        "memory": { "version": 2, "expected": 2,
+                    "capacityModel": { "capacity": { "milli": 200_000, "measured": true, "time": "2026-11-24T12:00:00Z" },
+                                "lowerBound": { "milli": 150_000, "time": "2026-11-24T12:00:00Z" },
                                 "saturated": { "consumers": 2, "milli": 400_000, "time": "2026-11-24T12:00:00Z" } } },
         "conditions": [{ "type": "Ready", "status": "True", "reason": "Managed", "message": "until 12:00:30Z",
                          "lastTransitionTime": "2026-11-24T11:00:00Z" },
@@ -25,8 +25,8 @@ fn status() -> Value {
     })
 }
 
-fn grain(lag: i64) -> Grain {
-    Grain {
+fn tolerance(lag: i64) -> Tolerance {
+    Tolerance {
         lag,
         delay: 6,
         is_by_delay: true,
@@ -50,23 +50,27 @@ fn resting_on(numbers: Numbers) -> Reported {
 }
 
 /// The difference of two statuses that are made from the same values.
-fn compared(stored: &ConsumerGroupStatus, next: &ConsumerGroupStatus, grain: Grain) -> News {
+fn compared(
+    stored: &ConsumerGroupStatus,
+    next: &ConsumerGroupStatus,
+    tolerance: Tolerance,
+) -> StatusChange {
     let same = resting_on(numbers());
     let report = |status| Report {
         status,
         rests_on: Some(&same),
     };
-    of(report(stored), report(next), grain)
+    of(report(stored), report(next), tolerance)
 }
 
-fn with(pointer: &str, value: Value) -> News {
+fn with(pointer: &str, value: Value) -> StatusChange {
     let mut next = status();
     *next.pointer_mut(pointer).unwrap() = value;
-    compared(&read(status()), &read(next), grain(50))
+    compared(&read(status()), &read(next), tolerance(50))
 }
 
 /// The difference of two reports, of which the second has other numbers and another text.
-fn with_numbers(change: fn(&mut Numbers)) -> News {
+fn with_numbers(change: fn(&mut Numbers)) -> StatusChange {
     let mut next = status();
     next["decision"]["message"] = json!("of now");
     let mut changed = numbers();
@@ -80,7 +84,7 @@ fn with_numbers(change: fn(&mut Numbers)) -> News {
         status: &next,
         rests_on: Some(&resting_on(changed)),
     };
-    of(before, now, grain(50))
+    of(before, now, tolerance(50))
 }
 
 fn read(status: Value) -> ConsumerGroupStatus {
@@ -89,9 +93,9 @@ fn read(status: Value) -> ConsumerGroupStatus {
 
 #[test]
 fn nothing_new_is_nothing() {
-    let same = compared(&read(status()), &read(status()), grain(0));
-    assert_eq!(same, News::None);
-    assert_eq!(News::None.due_after(), None);
+    let same = compared(&read(status()), &read(status()), tolerance(0));
+    assert_eq!(same, StatusChange::None);
+    assert_eq!(StatusChange::None.due_after(), None);
 }
 
 #[rstest]
@@ -108,14 +112,14 @@ fn nothing_new_is_nothing() {
 #[case("/conditions/0/reason", json!("Other"))]
 #[case("/observedGeneration", json!(2))]
 #[case::memory_of_an_action("/memory/expected", json!(3))]
-#[case::memory_that_moved("/memory/learnt/atLeast/milli", json!(159_000))]
-#[case::capacity_that_moved("/memory/learnt/capacity/milli", json!(189_000))]
-#[case::capacity_that_was_measured("/memory/learnt/capacity/measured", json!(false))]
-#[case::capacity_that_is_old("/memory/learnt/capacity/time", json!("2026-11-24T12:31:00Z"))]
-#[case::a_saturated_group_that_grew("/memory/learnt/saturated/consumers", json!(3))]
-#[case::memory_that_is_old("/memory/learnt/atLeast/time", json!("2026-11-24T12:31:00Z"))]
+#[case::memory_that_moved("/memory/capacityModel/lowerBound/milli", json!(159_000))]
+#[case::capacity_that_moved("/memory/capacityModel/capacity/milli", json!(189_000))]
+#[case::capacity_that_was_measured("/memory/capacityModel/capacity/measured", json!(false))]
+#[case::capacity_that_is_old("/memory/capacityModel/capacity/time", json!("2026-11-24T12:31:00Z"))]
+#[case::a_saturated_group_that_grew("/memory/capacityModel/saturated/consumers", json!(3))]
+#[case::memory_that_is_old("/memory/capacityModel/lowerBound/time", json!("2026-11-24T12:31:00Z"))]
 fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] value: Value) {
-    assert_eq!(with(pointer, value), News::Words);
+    assert_eq!(with(pointer, value), StatusChange::Words);
 }
 
 #[rstest]
@@ -127,7 +131,7 @@ fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] val
 // A lag that swings about a bound flips this with every look.
 #[case("/conditions/1/reason", json!("MinReplicas"))]
 fn numbers_that_moved_are_written_once_a_minute(#[case] pointer: &str, #[case] value: Value) {
-    assert_eq!(with(pointer, value), News::Numbers);
+    assert_eq!(with(pointer, value), StatusChange::Numbers);
 }
 
 #[rstest]
@@ -136,14 +140,14 @@ fn numbers_that_moved_are_written_once_a_minute(#[case] pointer: &str, #[case] v
 #[case(|numbers: &mut Numbers| numbers.consumed = None)]
 #[case(|numbers: &mut Numbers| numbers.per_replica = Some(600_000))]
 fn numbers_in_texts_that_moved_are_written_once_a_minute(#[case] change: fn(&mut Numbers)) {
-    assert_eq!(with_numbers(change), News::Numbers);
+    assert_eq!(with_numbers(change), StatusChange::Numbers);
 }
 
 #[rstest]
 #[case::within_the_grain(|numbers: &mut Numbers| numbers.delay = Some(48))]
 #[case::within_a_twentieth(|numbers: &mut Numbers| numbers.produced = Some(1_260_000))]
 fn numbers_in_texts_that_hardly_moved_can_wait(#[case] change: fn(&mut Numbers)) {
-    assert_eq!(with_numbers(change), News::Drift);
+    assert_eq!(with_numbers(change), StatusChange::Drift);
 }
 
 /// Its texts are not parsed.
@@ -160,7 +164,7 @@ fn a_text_that_another_process_has_written_is_replaced_within_a_minute() {
         status: &next,
         rests_on: Some(&resting_on(numbers())),
     };
-    assert_eq!(of(before, now, grain(50)), News::Numbers);
+    assert_eq!(of(before, now, tolerance(50)), StatusChange::Numbers);
 }
 
 #[test]
@@ -175,8 +179,8 @@ fn a_size_that_the_arrivals_alone_forbid_now_and_then_is_a_number() {
         hold("AsDesired", "2026-11-24T12:00:00Z"),
         hold("ArrivalsTooHigh", "2026-11-24T12:00:15Z"),
     );
-    assert_eq!(compared(&one, &other, grain(0)), News::Numbers);
-    assert_eq!(compared(&other, &one, grain(0)), News::Numbers);
+    assert_eq!(compared(&one, &other, tolerance(0)), StatusChange::Numbers);
+    assert_eq!(compared(&other, &one, tolerance(0)), StatusChange::Numbers);
 }
 
 /// A group under `lagPerReplica` that shows a delay was taken for one under `maxDelay`.
@@ -188,12 +192,12 @@ fn a_filling_window_is_a_change_of_numbers_under_max_delay_only() {
         read(status)
     };
     let (one, other) = (hold("AsDesired"), hold("GatheringEvidence"));
-    assert_eq!(compared(&one, &other, grain(0)), News::Numbers);
-    let by_lag = Grain {
+    assert_eq!(compared(&one, &other, tolerance(0)), StatusChange::Numbers);
+    let by_lag = Tolerance {
         is_by_delay: false,
-        ..grain(0)
+        ..tolerance(0)
     };
-    assert_eq!(compared(&one, &other, by_lag), News::Words);
+    assert_eq!(compared(&one, &other, by_lag), StatusChange::Words);
 }
 
 #[rstest]
@@ -202,21 +206,24 @@ fn a_filling_window_is_a_change_of_numbers_under_max_delay_only() {
 #[case("/decision/message", json!("lag 1250; wants 3"))]
 #[case("/conditions/0/message", json!("until 12:00:31Z"))]
 fn numbers_that_hardly_moved_can_wait(#[case] pointer: &str, #[case] value: Value) {
-    assert_eq!(with(pointer, value), News::Drift);
+    assert_eq!(with(pointer, value), StatusChange::Drift);
 }
 
 #[rstest]
-#[case("/memory/learnt/capacity/milli", json!(191_000))]
-#[case("/memory/learnt/atLeast/milli", json!(149_000))]
-#[case("/memory/learnt/capacity/time", json!("2026-11-24T12:20:00Z"))]
-#[case("/memory/learnt/saturated/time", json!("2026-11-24T12:20:00Z"))]
-#[case("/memory/learnt/atLeast/time", json!("2026-11-24T12:20:00Z"))]
+#[case("/memory/capacityModel/capacity/milli", json!(191_000))]
+#[case("/memory/capacityModel/lowerBound/milli", json!(149_000))]
+#[case("/memory/capacityModel/capacity/time", json!("2026-11-24T12:20:00Z"))]
+#[case("/memory/capacityModel/saturated/time", json!("2026-11-24T12:20:00Z"))]
+#[case("/memory/capacityModel/lowerBound/time", json!("2026-11-24T12:20:00Z"))]
 fn memory_that_hardly_moved_is_no_news(#[case] pointer: &str, #[case] value: Value) {
-    assert_eq!(with(pointer, value), News::None);
+    assert_eq!(with(pointer, value), StatusChange::None);
 }
 
 #[test]
 fn the_first_status_is_news() {
     let empty = ConsumerGroupStatus::default();
-    assert_eq!(compared(&empty, &read(status()), grain(50)), News::Words);
+    assert_eq!(
+        compared(&empty, &read(status()), tolerance(50)),
+        StatusChange::Words
+    );
 }

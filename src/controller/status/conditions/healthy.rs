@@ -6,7 +6,7 @@ use lagrange_core::api::condition::{Finding, Reason, Status, Type};
 use lagrange_core::scaling::Decision;
 use lagrange_core::scaling::decision::Knowledge;
 
-use super::{Found, Said, say};
+use super::{ConditionInput, Said, say};
 use crate::controller::status::format;
 
 /// What no number of replicas helps.
@@ -49,16 +49,16 @@ fn unhelped(decision: &Decision) -> Option<(Reason, String)> {
             ),
         ));
     }
-    let plateau = facts.plateau?;
+    let bottleneck = facts.bottleneck?;
     Some((
         Reason::ScalingIneffective,
         format!(
-            "more than {plateau} replicas brought nothing: something that they share is the bottleneck, such as a database"
+            "more than {bottleneck} replicas brought nothing: something that they share is the bottleneck, such as a database"
         ),
     ))
 }
 
-pub(super) fn healthy(found: Found<'_>) -> Said {
+pub(super) fn healthy(found: ConditionInput<'_>) -> Said {
     let facts = &found.decision.facts;
     if facts.group_missing {
         return Some(say(

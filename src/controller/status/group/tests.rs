@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use lagrange_core::api::condition::{MAX_MESSAGE, Reason, Type, find};
 use lagrange_core::intent::topics::{Isolation, TopicSelection};
 use lagrange_core::scaling::decision::{Facts, HoldReason, Lag, LimitedBy, Overdue, ScaleReason};
-use lagrange_core::scaling::policy::{Brake, Objective, OffsetReset, Pacing};
+use lagrange_core::scaling::policy::{Objective, OffsetReset, Pacing, Pauses};
 use lagrange_core::scaling::trail::{Step, Trail};
 use lagrange_core::scaling::{Backlogged, Rate, SharedTuning};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::controller::status::conditions::Looks;
+use crate::controller::status::conditions::PollHealth;
 use crate::kafka::model::snapshot::{GroupState, NodeId};
 
 fn at(text: &str) -> Timestamp {
@@ -41,7 +41,7 @@ fn policy() -> Policy {
         may_hold_markers: false,
         dry_run: false,
         fallback: None,
-        brake: Brake::default(),
+        pauses: Pauses::default(),
         tuning: SharedTuning::default(),
     }
 }
@@ -65,7 +65,7 @@ fn seen() -> snapshot::Group {
         earlier: BTreeMap::new(),
         description: Some(Ok(snapshot::Description {
             at: at("12:00:00"),
-            look: 1,
+            poll: 1,
             state: Ok(GroupState::Stable),
             assignor: Some("uniform".into()),
             members: Vec::new(),
@@ -111,7 +111,7 @@ fn decision() -> Decision {
             stuck_partitions: Vec::new(),
             hot_partitions: Vec::new(),
             backlogged: Backlogged::default(),
-            plateau: None,
+            bottleneck: None,
             overdue: None,
             group_missing: false,
             members_missing: false,
@@ -138,13 +138,13 @@ fn decision() -> Decision {
     }
 }
 
-fn found(decision: &Decision) -> Found<'_> {
-    Found {
+fn found(decision: &Decision) -> ConditionInput<'_> {
+    ConditionInput {
         decision,
         trouble: None,
         stale: None,
         refusal: None,
-        looks: Looks::Answered,
+        polls: PollHealth::Answered,
         beside: None,
         idle_lasts: false,
         fleeting_instances: false,
@@ -154,15 +154,15 @@ fn found(decision: &Decision) -> Found<'_> {
 }
 
 fn render(
-    found: Found<'_>,
+    found: ConditionInput<'_>,
     memory: &Memory,
     stored: &ConsumerGroupStatus,
     now: &str,
 ) -> ConsumerGroupStatus {
     let (policy, reading, group) = (policy(), reading(), seen());
-    let is_seen = found.looks == Looks::Answered
+    let is_seen = found.polls == PollHealth::Answered
         && !matches!(found.decision.facts.knowledge, Knowledge::NotYet);
-    let scene = Scene {
+    let input = StatusInput {
         now: at(now),
         generation: Some(4),
         policy: &policy,
@@ -171,10 +171,10 @@ fn render(
         found,
         memory,
     };
-    status(scene, stored)
+    status(input, stored)
 }
 
-fn first(found: Found<'_>) -> ConsumerGroupStatus {
+fn first(found: ConditionInput<'_>) -> ConsumerGroupStatus {
     render(
         found,
         &Memory::default(),
@@ -204,7 +204,7 @@ fn blind(knowledge: Knowledge) -> Decision {
             asked: None,
             ..decision.facts
         },
-        trail: Trail(vec![Step::Blind(at("11:59:00"))]),
+        trail: Trail(vec![Step::Unreadable(at("11:59:00"))]),
         ..decision
     }
 }
@@ -240,7 +240,7 @@ fn scaled_to_the_limit() -> Decision {
     }
 }
 
-fn before_the_first_look() -> Decision {
+fn before_the_first_poll() -> Decision {
     Decision {
         verdict: Verdict::Hold(hold(HoldReason::NotYetObserved, None)),
         up_blocked: Some(hold(HoldReason::NotYetObserved, None)),
@@ -310,20 +310,20 @@ const LASTING: Knowledge = Knowledge::Missing {
 };
 
 #[rstest]
-#[case("as_desired", decision(), Looks::Answered)]
-#[case("before_the_first_look", before_the_first_look(), Looks::Answered)]
-#[case("scaled_to_the_limit", scaled_to_the_limit(), Looks::Answered)]
-#[case("waiting", waiting(), Looks::Answered)]
-#[case("partitions_unreadable", partitions_unreadable(), Looks::Answered)]
-#[case("silent", blind(LASTING), Looks::Silent)]
-#[case("idle_consumers", idle_consumers(), Looks::Answered)]
+#[case("as_desired", decision(), PollHealth::Answered)]
+#[case("before_the_first_look", before_the_first_poll(), PollHealth::Answered)]
+#[case("scaled_to_the_limit", scaled_to_the_limit(), PollHealth::Answered)]
+#[case("waiting", waiting(), PollHealth::Answered)]
+#[case("partitions_unreadable", partitions_unreadable(), PollHealth::Answered)]
+#[case("silent", blind(LASTING), PollHealth::Silent)]
+#[case("idle_consumers", idle_consumers(), PollHealth::Answered)]
 fn a_status_reads_as_its_decision(
     #[case] name: &str,
     #[case] decision: Decision,
-    #[case] looks: Looks,
+    #[case] polls: PollHealth,
 ) {
-    let found = Found {
-        looks,
+    let found = ConditionInput {
+        polls,
         idle_lasts: true,
         ..found(&decision)
     };
@@ -333,7 +333,7 @@ fn a_status_reads_as_its_decision(
 #[test]
 fn dry_run_reads_as_what_would_be_done() {
     let decision = scaled_to_the_limit();
-    let dry = Found {
+    let dry = ConditionInput {
         dry_run: true,
         ..found(&decision)
     };
@@ -344,9 +344,9 @@ fn dry_run_reads_as_what_would_be_done() {
 fn unreachable_kafka_reads_as_what_to_check() {
     let decision = blind(LASTING);
     let trouble = Problem::new(Reason::KafkaUnreachable, "no broker answered: wrong port?");
-    let failing = Found {
+    let failing = ConditionInput {
         trouble: Some(&trouble),
-        looks: Looks::Failing,
+        polls: PollHealth::Failing,
         ..found(&decision)
     };
     insta::assert_snapshot!("unreachable", yaml(&first(failing)));
@@ -370,8 +370,8 @@ fn a_gap_that_does_not_last_changes_no_condition_and_no_number() {
         since: at("12:00:15"),
         lasting: false,
     });
-    let failing = Found {
-        looks: Looks::Failing,
+    let failing = ConditionInput {
+        polls: PollHealth::Failing,
         ..found(&gap)
     };
     let after = render(failing, &Memory::default(), &before, "12:00:15");

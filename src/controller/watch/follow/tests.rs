@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What an [`Ear`] has heard.
+/// What an [`WatchHandler`] has heard.
 #[derive(Debug, Clone, PartialEq)]
 enum Heard {
     Begins,
@@ -41,7 +41,7 @@ impl Witness {
     }
 }
 
-impl Ear for Witness {
+impl WatchHandler for Witness {
     fn begins(&mut self) {
         self.note(Heard::Begins);
     }

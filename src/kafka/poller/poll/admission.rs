@@ -12,12 +12,12 @@ use std::sync::Arc;
 use lagrange_core::intent::topics::TopicSelection;
 
 use super::backlog_age::Earlier;
-use super::calls::Asker;
+use super::calls::BrokerCalls;
 use super::commits::Commits;
 use super::context::PollContext;
 use super::describe::{Described, TOPICS_A_CALL, describe_some};
 use super::foreign::{self, number};
-use super::memory::{Belief, Memory, Refused};
+use super::memory::{Memory, Refused, TopicState};
 use super::selection::{Selected, resolve, too_many_topics};
 use crate::kafka::model::error::{Bound, ReadError};
 use crate::kafka::model::snapshot::{Known, Member};
@@ -239,7 +239,7 @@ fn refuse(
 pub(super) async fn describe_topics(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     selected: &mut Selected,
 ) -> Described {
     let mut claims = claims(context, known, selected);
@@ -260,7 +260,7 @@ pub(super) async fn describe_topics(
     let topics = &mut known.topics;
     topics.retain(|name, _| kept.contains(name));
     for name in kept {
-        let unanswered = Belief::Unknown(ReadError::UnknownTopic);
+        let unanswered = TopicState::Unknown(ReadError::UnknownTopic);
         described.beliefs.entry(name).or_insert(unanswered);
     }
     described
@@ -310,7 +310,7 @@ fn claims(context: &PollContext<'_>, known: &Memory, selected: &Selected) -> Vec
 async fn describe_claims(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     claims: &mut [Claim],
 ) -> Described {
     let limit = context.settings.max_partitions_per_group;
@@ -372,7 +372,7 @@ async fn describe_claims(
 
 async fn describe_names(
     known: &mut Memory,
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     mut names: Vec<Arc<str>>,
     described: &mut Described,
 ) {
@@ -381,8 +381,8 @@ async fn describe_names(
     reply.retain(|name| names.binary_search(name).is_ok());
     for (name, layout) in reply.iter() {
         let memory = known.topics.entry(Arc::clone(name)).or_default();
-        let belief = memory.accept(layout);
-        described.beliefs.insert(Arc::clone(name), belief);
+        let topic_state = memory.accept(layout);
+        described.beliefs.insert(Arc::clone(name), topic_state);
         if layout == &Err(ReadError::UnknownTopic) {
             // The topic was deleted: a list of names that still has it is outdated.
             known.names = None;
@@ -406,10 +406,10 @@ fn partitions(
     let group = known.groups.get(&claim.id);
     let is_assigned = || group.is_some_and(|group| group.assigned.contains(name));
     match (described.beliefs.get(name)?, &claim.selection) {
-        (Belief::Unknown(_), _) => None,
-        (Belief::Absent, _) => Some(0),
+        (TopicState::Unknown(_), _) => None,
+        (TopicState::Absent, _) => Some(0),
         (_, TopicSelection::Pattern(_)) if is_internal() && !is_assigned() => Some(0),
-        (Belief::Partitions(count), _) => Some(*count),
+        (TopicState::Partitions(count), _) => Some(*count),
     }
 }
 

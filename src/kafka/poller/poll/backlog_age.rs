@@ -30,7 +30,7 @@ const MISSES: u8 = 2;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Earlier {
     objective: Duration,
-    looks: u8,
+    polls: u8,
     /// The partitions that were found while the group is new.
     seen: BTreeSet<TopicPartition>,
     /// Those whose commit has not yet reached the end that was found first.
@@ -89,8 +89,8 @@ impl Earlier {
                 ..Self::default()
             };
         }
-        let is_new = self.looks < NEW_FOR;
-        self.looks = self.looks.saturating_add(1);
+        let is_new = self.polls < NEW_FOR;
+        self.polls = self.polls.saturating_add(1);
         let mut is_whole = true;
         for (key, value) in &committed.partitions {
             let seen =
@@ -117,8 +117,8 @@ impl Earlier {
                 self.marks.insert(key.clone(), mark);
             }
         }
-        if is_whole || self.looks >= NEW_FOR {
-            self.looks = NEW_FOR;
+        if is_whole || self.polls >= NEW_FOR {
+            self.polls = NEW_FOR;
             self.seen = BTreeSet::new();
         }
         let asked = &committed.partitions;

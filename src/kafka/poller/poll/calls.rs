@@ -25,14 +25,14 @@ const BOOTSTRAP_CALLS: u32 = 5;
 pub(super) const OFFSET_FETCHES: usize = 200;
 
 /// A reader for the time of one poll.
-pub(in crate::kafka::poller) struct Asker<'a> {
+pub(in crate::kafka::poller) struct BrokerCalls<'a> {
     pub(super) reader: &'a dyn ClusterReader,
     deadline: Instant,
     call_timeout: Duration,
     down: Mutex<BTreeMap<NodeId, ReadError>>,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> BrokerCalls<'a> {
     pub(in crate::kafka::poller) fn new(
         reader: &'a dyn ClusterReader,
         deadline: Instant,
@@ -103,11 +103,11 @@ impl<'a> Asker<'a> {
 
     /// The brokers that have answered every request of this poll. Each poll begins with another
     /// one.
-    pub(super) fn live(&self, brokers: &[NodeId], look: u64) -> Vec<NodeId> {
+    pub(super) fn live(&self, brokers: &[NodeId], poll: u64) -> Vec<NodeId> {
         let brokers = brokers.iter().copied();
         let mut live: Vec<_> = brokers.filter(|on| !self.is_down(*on)).collect();
-        if let Ok(look) = usize::try_from(look)
-            && let Some(first) = look.checked_rem(live.len())
+        if let Ok(poll) = usize::try_from(poll)
+            && let Some(first) = poll.checked_rem(live.len())
         {
             live.rotate_left(first);
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::kafka::connection::Identity;
 use crate::kafka::poller::Settings;
-use crate::kafka::poller::interests::Wanted;
+use crate::kafka::poller::interests::PollPlan;
 use crate::kafka::poller::quota::{Quota, Subject};
 
 /// One poll.
@@ -19,7 +19,7 @@ pub(super) struct PollContext<'a> {
     pub(super) cluster: &'a Identity,
     /// What was granted before this poll.
     pub(super) held: BTreeSet<Subject>,
-    pub(super) wanted: &'a Wanted,
+    pub(super) wanted: &'a PollPlan,
     pub(super) began: Instant,
     pub(super) started: Timestamp,
 }

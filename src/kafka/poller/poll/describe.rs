@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::calls::Asker;
-use super::memory::{Belief, Memory};
+use super::calls::BrokerCalls;
+use super::memory::{Memory, TopicState};
 use crate::kafka::model::error::ReadError;
 use crate::kafka::reader::DescribedTopics;
 
@@ -17,18 +17,18 @@ pub(in crate::kafka::poller) const TOPICS_A_CALL: usize = 500;
 /// What a poll has found of its topics.
 pub(super) struct Described {
     pub(super) reply: DescribedTopics,
-    pub(super) beliefs: BTreeMap<Arc<str>, Belief>,
+    pub(super) beliefs: BTreeMap<Arc<str>, TopicState>,
 }
 
 /// Describes these topics with any broker that answers.
 pub(super) async fn describe_some(
     known: &Memory,
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     names: &[Arc<str>],
 ) -> DescribedTopics {
     let mut answer = Err(ReadError::TimedOut);
     for on in ask
-        .live(&known.brokers, known.looks)
+        .live(&known.brokers, known.polls)
         .into_iter()
         .take(DESCRIBE_TRIES)
     {

@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 
 use super::backlog_age::{Answers, Earlier};
-use super::calls::Asker;
+use super::calls::BrokerCalls;
 use super::commits::Committed;
 use super::context::PollContext;
 use super::memory::Memory;
@@ -17,7 +17,7 @@ use crate::kafka::reader::DescribedTopics;
 
 /// Points in time that one poll asks for at most, each once per broker. The next poll asks for the
 /// rest.
-const TIMES_A_LOOK: usize = 16;
+const TIMES_A_POLL: usize = 16;
 
 /// Which partitions to ask for which times.
 type Questions = BTreeMap<Timestamp, BTreeSet<TopicPartition>>;
@@ -26,7 +26,7 @@ type Questions = BTreeMap<Timestamp, BTreeSet<TopicPartition>>;
 pub(super) async fn earlier(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     reply: &DescribedTopics,
     committed: &BTreeMap<Arc<str>, Committed>,
     topics: &BTreeMap<Arc<str>, Topic>,
@@ -42,7 +42,7 @@ pub(super) async fn earlier(
         };
         memory.earlier.note(objective, committed, topics);
         for (time, key) in memory.earlier.questions(topics) {
-            if questions.len() < TIMES_A_LOOK || questions.contains_key(&time) {
+            if questions.len() < TIMES_A_POLL || questions.contains_key(&time) {
                 questions.entry(time).or_default().insert(key.clone());
             }
         }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
-use super::calls::Asker;
+use super::calls::BrokerCalls;
 use super::context::PollContext;
 use super::memory::{GroupMemory, Listing, Memory};
 use super::{admission, foreign};
 use crate::kafka::model::error::{Bound, ReadError};
 use crate::kafka::model::snapshot::{Description, GroupState, Known, NodeId, Protocol};
-use crate::kafka::poller::interests::Wanted;
+use crate::kafka::poller::interests::PollPlan;
 use crate::kafka::reader::{DescribedGroup, ListedGroup};
 
 /// Groups in one call to describe them: librdkafka makes a request for each, and all have to be
@@ -23,7 +23,7 @@ const DESCRIBE_CALLS: usize = 8;
 
 /// What a poll has found of a group so far.
 #[derive(Debug, Clone)]
-pub(super) struct Sight {
+pub(super) struct GroupProbe {
     /// Its entry in a broker's list; `None`: no list has it.
     listing: Option<Listing>,
     /// The brokers that may be its coordinator, the most likely first.
@@ -33,7 +33,7 @@ pub(super) struct Sight {
 }
 
 /// What a poll has found of all groups so far.
-pub(super) type Sights = BTreeMap<Arc<str>, Sight>;
+pub(super) type GroupProbes = BTreeMap<Arc<str>, GroupProbe>;
 
 /// The groups that each broker listed.
 pub(super) type Lists = BTreeMap<NodeId, Vec<ListedGroup>>;
@@ -42,21 +42,21 @@ pub(super) type Lists = BTreeMap<NodeId, Vec<ListedGroup>>;
 type Answer = (NodeId, Arc<str>, Known<DescribedGroup>);
 
 /// Finds the wanted groups in the lists of the brokers.
-pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &Wanted) -> Sights {
-    let absent = |memory: &GroupMemory| Sight {
+pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &PollPlan) -> GroupProbes {
+    let absent = |memory: &GroupMemory| GroupProbe {
         listing: None,
         candidates: Vec::new(),
         state: Err(ReadError::NotListed),
         protocol: memory.protocol,
     };
-    let mut sights = Sights::new();
+    let mut probes = GroupProbes::new();
     for id in wanted.groups.keys() {
         let memory = memory.groups.entry(Arc::clone(id)).or_default();
-        sights.insert(Arc::clone(id), absent(memory));
+        probes.insert(Arc::clone(id), absent(memory));
     }
     for (&on, listed) in lists {
         for group in listed {
-            let Some(sight) = sights.get_mut(&group.id) else {
+            let Some(probe) = probes.get_mut(&group.id) else {
                 continue;
             };
             let memory = memory.groups.entry(Arc::clone(&group.id)).or_default();
@@ -68,25 +68,25 @@ pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &Wanted) -> Sig
             }
             // While a group moves, the old and the new coordinator may both list it.
             let moved = memory.coordinator != Some(on);
-            if sight.listing.is_none() || moved {
-                sight.listing = Some((group.state, group.protocol));
-                sight.state = stated(group.state, group.protocol);
-                sight.protocol = Some(group.protocol);
-                sight.candidates.insert(0, on);
+            if probe.listing.is_none() || moved {
+                probe.listing = Some((group.state, group.protocol));
+                probe.state = stated(group.state, group.protocol);
+                probe.protocol = Some(group.protocol);
+                probe.candidates.insert(0, on);
             } else {
-                sight.candidates.push(on);
+                probe.candidates.push(on);
             }
         }
     }
-    for (id, sight) in &sights {
+    for (id, probe) in &probes {
         let memory = memory.groups.entry(Arc::clone(id)).or_default();
-        if let Some(&coordinator) = sight.candidates.first() {
+        if let Some(&coordinator) = probe.candidates.first() {
             memory.coordinator = Some(coordinator);
-            memory.protocol = sight.protocol;
+            memory.protocol = probe.protocol;
             memory.accept_alive();
         }
     }
-    sights
+    probes
 }
 
 /// The state that the broker reported. KIP-848's `Assigning` and `Reconciling` arrive without a
@@ -105,15 +105,15 @@ fn stated(state: Option<GroupState>, protocol: Protocol) -> Known<GroupState> {
 pub(super) async fn describe_groups(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
-    sights: &mut Sights,
+    ask: &BrokerCalls<'_>,
+    probes: &mut GroupProbes,
 ) {
-    let live = ask.live(&known.brokers, known.looks);
+    let live = ask.live(&known.brokers, known.polls);
     let mut asked: BTreeMap<NodeId, Vec<Arc<str>>> = BTreeMap::new();
-    for (id, sight) in sights.iter() {
+    for (id, probe) in probes.iter() {
         let memory = known.groups.get(id);
-        let places = match (sight.candidates.first(), memory.and_then(|m| m.coordinator)) {
-            (Some(on), _) if is_due(context, known, id, sight) => vec![*on],
+        let places = match (probe.candidates.first(), memory.and_then(|m| m.coordinator)) {
+            (Some(on), _) if is_due(context, known, id, probe) => vec![*on],
             (Some(_), _) => Vec::new(),
             (None, Some(on)) if known.brokers.contains(&on) => vec![on],
             (None, _) => live.clone(),
@@ -124,9 +124,9 @@ pub(super) async fn describe_groups(
     }
     let mut unlisted: BTreeMap<Arc<str>, Vec<(NodeId, Known<DescribedGroup>)>> = BTreeMap::new();
     for (on, id, answer) in describe(ask, asked).await {
-        match sights.get_mut(&id) {
-            Some(sight) if sight.listing.is_some() => {
-                take_listed(context, known, &id, sight, answer);
+        match probes.get_mut(&id) {
+            Some(probe) if probe.listing.is_some() => {
+                take_listed(context, known, &id, probe, answer);
             }
             _ => unlisted.entry(id).or_default().push((on, answer)),
         }
@@ -144,26 +144,26 @@ pub(super) async fn describe_groups(
         unlisted.entry(id).or_default().push((on, answer));
     }
     let all_live = known.brokers.iter().all(|on| !ask.is_down(*on));
-    for (id, sight) in sights
+    for (id, probe) in probes
         .iter_mut()
-        .filter(|(_, sight)| sight.listing.is_none())
+        .filter(|(_, probe)| probe.listing.is_none())
     {
         let answers = unlisted.remove(id).unwrap_or_default();
-        take_unlisted(context, known, id, sight, answers, all_live);
+        take_unlisted(context, known, id, probe, answers, all_live);
     }
 }
 
-fn is_due(context: &PollContext<'_>, known: &Memory, id: &str, sight: &Sight) -> bool {
-    let attentive = context
+fn is_due(context: &PollContext<'_>, known: &Memory, id: &str, probe: &GroupProbe) -> bool {
+    let describes_members = context
         .wanted
         .groups
         .get(id)
-        .is_some_and(|group| group.attentive);
-    let (Some(listing), Some(memory)) = (sight.listing, known.groups.get(id)) else {
+        .is_some_and(|group| group.describes_members);
+    let (Some(listing), Some(memory)) = (probe.listing, known.groups.get(id)) else {
         return true;
     };
     match context.began.checked_sub(context.settings.describe_every) {
-        _ if attentive => true,
+        _ if describes_members => true,
         Some(oldest) => memory.description_due(listing, oldest),
         None => memory.description_due(listing, context.began - context.began.elapsed()),
     }
@@ -173,7 +173,7 @@ fn take_listed(
     context: &PollContext<'_>,
     known: &mut Memory,
     id: &Arc<str>,
-    sight: &mut Sight,
+    probe: &mut GroupProbe,
     answer: Known<DescribedGroup>,
 ) {
     let Some(memory) = known.groups.get_mut(id) else {
@@ -181,13 +181,13 @@ fn take_listed(
     };
     match answer {
         Ok(group) if group.state != Some(GroupState::Dead) => {
-            let listing = sight.listing.unwrap_or((group.state, group.protocol));
-            sight.state = stated(group.state, group.protocol);
+            let listing = probe.listing.unwrap_or((group.state, group.protocol));
+            probe.state = stated(group.state, group.protocol);
             take(context, known, id, listing, group);
         }
         // Listed a moment ago and dead now: the next poll will clear it up.
         Ok(_) => {
-            sight.state = Err(ReadError::NotListed);
+            probe.state = Err(ReadError::NotListed);
             memory.reject(&ReadError::NotListed);
         }
         Err(error) => memory.reject(&error),
@@ -198,7 +198,7 @@ fn take_unlisted(
     context: &PollContext<'_>,
     known: &mut Memory,
     id: &Arc<str>,
-    sight: &mut Sight,
+    probe: &mut GroupProbe,
     answers: Vec<(NodeId, Known<DescribedGroup>)>,
     all_live: bool,
 ) {
@@ -233,20 +233,20 @@ fn take_unlisted(
         }
         memory.dead = None;
         memory.reject(&why);
-        sight.state = Err(why);
+        probe.state = Err(why);
         return;
     };
     memory.coordinator = Some(on);
     memory.protocol = Some(group.protocol);
-    sight.protocol = Some(group.protocol);
-    sight.state = stated(group.state, group.protocol);
+    probe.protocol = Some(group.protocol);
+    probe.state = stated(group.state, group.protocol);
     if group.state != Some(GroupState::Dead) {
         memory.accept_alive();
     } else if !memory.accept_dead(context.began, context.settings.doubt) {
-        sight.state = Err(ReadError::NotListed);
+        probe.state = Err(ReadError::NotListed);
         return;
     }
-    sight.candidates = vec![on];
+    probe.candidates = vec![on];
     let listing = (group.state, group.protocol);
     take(context, known, id, listing, group);
 }
@@ -265,7 +265,7 @@ fn take(
         admission::admit_members(context, id, &group.members)?;
         Ok(group)
     });
-    let (began, at, look) = (context.began, context.clock.now(), known.looks);
+    let (began, at, poll) = (context.began, context.clock.now(), known.polls);
     let Some(memory) = known.groups.get_mut(id) else {
         return;
     };
@@ -276,7 +276,7 @@ fn take(
     let members = foreign::number(group.members.len());
     let description = Description {
         at,
-        look,
+        poll,
         state,
         assignor: group.assignor,
         members: group.members,
@@ -294,7 +294,7 @@ fn take(
     }
 }
 
-async fn describe(ask: &Asker<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Vec<Answer> {
+async fn describe(ask: &BrokerCalls<'_>, asked: BTreeMap<NodeId, Vec<Arc<str>>>) -> Vec<Answer> {
     let calls = asked.into_iter().flat_map(|(on, ids)| {
         let chunks = ids.chunks(DESCRIBED_AT_ONCE).map(<[_]>::to_vec);
         chunks.map(|ids| (on, ids)).collect::<Vec<_>>()

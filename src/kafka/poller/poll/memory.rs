@@ -17,7 +17,7 @@ use crate::kafka::reader::TopicLayout;
 /// What a poller keeps of its cluster.
 #[derive(Debug, Clone, Default)]
 pub(in crate::kafka::poller) struct Memory {
-    pub(super) looks: u64,
+    pub(super) polls: u64,
     pub(super) cluster_id: Option<Arc<str>>,
     pub(in crate::kafka::poller) brokers: Vec<NodeId>,
     /// The names of all topics, and when they were listed.
@@ -68,7 +68,7 @@ pub(super) struct TopicMemory {
 
 /// What a poll uses for a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Belief {
+pub(super) enum TopicState {
     /// It has this many partitions.
     Partitions(usize),
     /// It does not exist.
@@ -81,7 +81,7 @@ impl TopicMemory {
     /// Records a description. While brokers disagree, a count may go 20, 4, 20 within 200 ms, and a
     /// topic may exist and not exist. Fewer partitions than before are accepted when they are
     /// reported twice in a row (`kafka.md`, rule 7).
-    pub(super) fn accept(&mut self, described: &Known<TopicLayout>) -> Belief {
+    pub(super) fn accept(&mut self, described: &Known<TopicLayout>) -> TopicState {
         match described {
             Ok(layout) => {
                 self.missing = 0;
@@ -97,7 +97,7 @@ impl TopicMemory {
                         usize::try_from(*partition).is_ok_and(|partition| partition < count)
                     });
                 }
-                Belief::Partitions(self.count.unwrap_or(count))
+                TopicState::Partitions(self.count.unwrap_or(count))
             }
             Err(ReadError::UnknownTopic) => {
                 self.missing += 1;
@@ -105,13 +105,13 @@ impl TopicMemory {
                     _ if self.missing > 1 => {
                         self.count = None;
                         self.starts.clear();
-                        Belief::Absent
+                        TopicState::Absent
                     }
-                    Some(count) => Belief::Partitions(count),
-                    None => Belief::Unknown(ReadError::UnknownTopic),
+                    Some(count) => TopicState::Partitions(count),
+                    None => TopicState::Unknown(ReadError::UnknownTopic),
                 }
             }
-            Err(error) => Belief::Unknown(error.clone()),
+            Err(error) => TopicState::Unknown(error.clone()),
         }
     }
 }

@@ -24,28 +24,28 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::Poller;
-use super::interests::Wanted;
+use super::interests::PollPlan;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Group, Known, NodeId, Protocol, Snapshot, Topic};
 use crate::kafka::reader::{Cluster, ClusterReader};
-use calls::Asker;
+use calls::BrokerCalls;
 use commits::Committed;
 use context::PollContext;
 use describe::Described;
-use groups::{Lists, Sight, Sights, locate};
+use groups::{GroupProbe, GroupProbes, Lists, locate};
 use memory::Memory;
 use selection::Selected;
 
 /// One poll.
-pub(super) struct Look<'a> {
+pub(super) struct Poll<'a> {
     context: PollContext<'a>,
     memory: &'a mut Memory,
 }
 
-impl<'a> Look<'a> {
-    pub(super) fn new(poller: &'a Poller, memory: &'a mut Memory, wanted: &'a Wanted) -> Self {
+impl<'a> Poll<'a> {
+    pub(super) fn new(poller: &'a Poller, memory: &'a mut Memory, wanted: &'a PollPlan) -> Self {
         let (clock, cluster) = (&poller.clock, poller.shared.identity());
-        memory.looks += 1;
+        memory.polls += 1;
         let groups = &wanted.groups;
         memory.groups.retain(|id, _| groups.contains_key(id));
         memory.refused.retain(|subject, _| wanted.wants(subject));
@@ -73,29 +73,29 @@ impl<'a> Look<'a> {
     /// Runs the poll.
     pub(super) async fn at(mut self, reader: &dyn ClusterReader) -> Snapshot {
         let settings = self.context.settings;
-        let deadline = self.context.began + settings.look_deadline;
-        let ask = Asker::new(reader, deadline, settings.call_timeout);
+        let deadline = self.context.began + settings.poll_deadline;
+        let ask = BrokerCalls::new(reader, deadline, settings.call_timeout);
         let lists = match self.lists(&ask).await {
             Ok(lists) => lists,
             Err(error) => return self.failed(error),
         };
         let (context, memory) = (&self.context, &mut *self.memory);
-        let mut sights = locate(&lists, memory, context.wanted);
-        groups::describe_groups(context, memory, &ask, &mut sights).await;
-        let mut selected = topics::select_topics(context, memory, &ask, &sights).await;
+        let mut probes = locate(&lists, memory, context.wanted);
+        groups::describe_groups(context, memory, &ask, &mut probes).await;
+        let mut selected = topics::select_topics(context, memory, &ask, &probes).await;
         let described = admission::describe_topics(context, memory, &ask, &mut selected).await;
         let selected = topics::without_internal(memory, selected);
         let committed =
-            offsets::committed(context, memory, &ask, &sights, &selected, &described).await;
+            offsets::committed(context, memory, &ask, &probes, &selected, &described).await;
         let Described { reply, beliefs } = described;
         let topics = offsets::offsets(context, memory, &ask, &reply, beliefs, &committed).await;
         earlier::earlier(context, memory, &ask, &reply, &committed, &topics).await;
-        let groups = self.groups(sights, selected, committed, &topics);
+        let groups = self.groups(probes, selected, committed, &topics);
         self.snapshot(None, topics, groups)
     }
 
     /// Finds the brokers and the groups that each of them lists. Fails if none answers.
-    async fn lists(&mut self, ask: &Asker<'_>) -> Known<Lists> {
+    async fn lists(&mut self, ask: &BrokerCalls<'_>) -> Known<Lists> {
         if self.memory.brokers.is_empty() {
             let cluster = ask.any(ask.reader.bootstrap()).await;
             let cluster = cluster.map_err(|_| ask.reader.trouble())?;
@@ -108,7 +108,7 @@ impl<'a> Look<'a> {
             // bootstrap servers.
             return Err(ask.reader.trouble());
         }
-        for on in ask.live(&self.memory.brokers, self.memory.looks) {
+        for on in ask.live(&self.memory.brokers, self.memory.polls) {
             match ask.on(on, ask.reader.cluster(on)).await {
                 Ok(cluster) => {
                     self.know(cluster);
@@ -138,7 +138,7 @@ impl<'a> Look<'a> {
         self.memory.brokers = cluster.brokers;
     }
 
-    async fn list(&self, ask: &Asker<'_>, brokers: &[NodeId]) -> Lists {
+    async fn list(&self, ask: &BrokerCalls<'_>, brokers: &[NodeId]) -> Lists {
         let asked = brokers.iter().map(|&on| async move {
             let list = ask.on(on, ask.reader.groups(on)).await;
             (on, list)
@@ -158,7 +158,7 @@ impl<'a> Look<'a> {
 
     fn groups(
         &self,
-        sights: Sights,
+        probes: GroupProbes,
         mut selected: Selected,
         mut committed: BTreeMap<Arc<str>, Committed>,
         topics: &BTreeMap<Arc<str>, Topic>,
@@ -166,10 +166,10 @@ impl<'a> Look<'a> {
         let mut groups = BTreeMap::new();
         for (
             id,
-            Sight {
+            GroupProbe {
                 state, protocol, ..
             },
-        ) in sights
+        ) in probes
         {
             let memory = self.memory.groups.get(&id);
             let Some(mut offsets) = committed.remove(&id) else {
@@ -200,7 +200,7 @@ impl<'a> Look<'a> {
         groups: BTreeMap<Arc<str>, Group>,
     ) -> Snapshot {
         Snapshot {
-            look: self.memory.looks,
+            poll: self.memory.polls,
             started: self.context.started,
             finished: self.context.clock.now(),
             cluster_id: self.memory.cluster_id.clone(),

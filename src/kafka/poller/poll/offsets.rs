@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::calls::{Asker, OFFSET_FETCHES};
+use super::calls::{BrokerCalls, OFFSET_FETCHES};
 use super::commits::Committed;
 use super::context::PollContext;
 use super::describe::Described;
-use super::groups::{Sight, Sights};
-use super::memory::{Belief, Memory};
+use super::groups::{GroupProbe, GroupProbes};
+use super::memory::{Memory, TopicState};
 use super::selection::Selected;
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{Known, NodeId, Offset, Partition, Topic, TopicPartition};
@@ -54,19 +54,19 @@ impl Reading {
 
 /// Asks for the committed offsets of a group, at each candidate for its coordinator.
 async fn committed_of(
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     id: &str,
-    sight: &Sight,
+    probe: &GroupProbe,
     partitions: &[TopicPartition],
 ) -> Known<Vec<(TopicPartition, Known<Option<Offset>>)>> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    let mut answer = Err(match &sight.state {
+    let mut answer = Err(match &probe.state {
         Ok(_) => ReadError::CoordinatorUnavailable,
         Err(error) => error.clone(),
     });
-    for &on in &sight.candidates {
+    for &on in &probe.candidates {
         answer = ask.on(on, ask.reader.committed(on, id, partitions)).await;
         if !matches!(answer, Err(ReadError::NotCoordinator)) {
             break;
@@ -79,18 +79,18 @@ async fn committed_of(
 pub(super) async fn committed(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
-    sights: &Sights,
+    ask: &BrokerCalls<'_>,
+    probes: &GroupProbes,
     selected: &Selected,
     described: &Described,
 ) -> BTreeMap<Arc<str>, Committed> {
     let clock = context.clock;
-    let groups = sights.iter().map(|(id, sight)| {
+    let groups = probes.iter().map(|(id, probe)| {
         let topics = selected.get(id).into_iter().flat_map(BTreeMap::values);
         let topics: BTreeSet<_> = topics.flatten().flatten().collect();
         let partitions = topics.into_iter().flat_map(|name| {
             let count = match described.beliefs.get(name) {
-                Some(Belief::Partitions(count)) => *count,
+                Some(TopicState::Partitions(count)) => *count,
                 _ => 0,
             };
             (0..).take(count).map(|partition| TopicPartition {
@@ -98,10 +98,10 @@ pub(super) async fn committed(
                 partition,
             })
         });
-        (id, sight, partitions.collect::<Vec<_>>())
+        (id, probe, partitions.collect::<Vec<_>>())
     });
-    let calls = groups.map(|(id, sight, partitions)| async move {
-        let answer = committed_of(ask, id, sight, &partitions).await;
+    let calls = groups.map(|(id, probe, partitions)| async move {
+        let answer = committed_of(ask, id, probe, &partitions).await;
         let moved = matches!(answer, Err(ReadError::NotCoordinator));
         let unanswered = match &answer {
             Ok(_) => ReadError::UnknownTopic,
@@ -163,9 +163,9 @@ fn believe(
     memory
         .commits
         .retain(|partition| match described.beliefs.get(&partition.topic) {
-            Some(Belief::Absent) => false,
-            Some(Belief::Unknown(_)) => true,
-            Some(Belief::Partitions(_)) | None => {
+            Some(TopicState::Absent) => false,
+            Some(TopicState::Unknown(_)) => true,
+            Some(TopicState::Partitions(_)) | None => {
                 !all_topics || committed.partitions.contains_key(partition)
             }
         });
@@ -176,9 +176,9 @@ fn believe(
 pub(super) async fn offsets(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     reply: &DescribedTopics,
-    beliefs: BTreeMap<Arc<str>, Belief>,
+    beliefs: BTreeMap<Arc<str>, TopicState>,
     committed: &BTreeMap<Arc<str>, Committed>,
 ) -> BTreeMap<Arc<str>, Topic> {
     let stable = topics_read_committed(context, committed);
@@ -200,12 +200,12 @@ pub(super) async fn offsets(
     starts(context, known, ask, reply, &readings, committed).await;
     let mut topics = BTreeMap::new();
     let layouts: BTreeMap<_, _> = reply.iter().collect();
-    for (name, belief) in beliefs {
+    for (name, topic_state) in beliefs {
         let layout = layouts.get(&name).and_then(|layout| layout.as_ref().ok());
-        let topic = match belief {
-            Belief::Absent => Topic::Absent,
-            Belief::Unknown(error) => Topic::Unknown(error),
-            Belief::Partitions(count) => {
+        let topic = match topic_state {
+            TopicState::Absent => Topic::Absent,
+            TopicState::Unknown(error) => Topic::Unknown(error),
+            TopicState::Partitions(count) => {
                 let memory = known.topics.get(&name);
                 let partition = |index: i32| {
                     let partition = TopicPartition {
@@ -248,12 +248,12 @@ fn topics_read_committed(
 async fn starts(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
+    ask: &BrokerCalls<'_>,
     reply: &DescribedTopics,
     readings: &Readings,
     committed: &BTreeMap<Arc<str>, Committed>,
 ) {
-    let all = known.looks % context.settings.starts_every.max(1)
+    let all = known.polls % context.settings.starts_every.max(1)
         == 1 % context.settings.starts_every.max(1);
     let mut earliest: BTreeMap<&TopicPartition, Offset> = BTreeMap::new();
     for (partition, value) in committed.values().flat_map(|group| &group.partitions) {

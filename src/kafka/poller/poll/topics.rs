@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use lagrange_core::intent::topics::TopicSelection;
 
-use super::calls::{Asker, OFFSET_FETCHES};
+use super::calls::{BrokerCalls, OFFSET_FETCHES};
 use super::context::PollContext;
-use super::groups::Sights;
+use super::groups::GroupProbes;
 use super::memory::Memory;
 use super::selection::{Selected, too_many_topics};
 use super::{admission, foreign};
@@ -18,16 +18,16 @@ use crate::kafka::model::error::ReadError;
 pub(super) async fn select_topics(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
-    sights: &Sights,
+    ask: &BrokerCalls<'_>,
+    probes: &GroupProbes,
 ) -> Selected {
     list_names(context, known, ask).await;
-    read_committed_topics(context, known, ask, sights).await;
+    read_committed_topics(context, known, ask, probes).await;
     admission::admit_names(context, known).await
 }
 
 /// Lists the names of all topics from time to time, if any group has a pattern.
-async fn list_names(context: &PollContext<'_>, known: &mut Memory, ask: &Asker<'_>) {
+async fn list_names(context: &PollContext<'_>, known: &mut Memory, ask: &BrokerCalls<'_>) {
     if context.wanted.matching().is_empty() {
         known.names = None;
         return;
@@ -53,10 +53,10 @@ async fn list_names(context: &PollContext<'_>, known: &mut Memory, ask: &Asker<'
 async fn read_committed_topics(
     context: &PollContext<'_>,
     known: &mut Memory,
-    ask: &Asker<'_>,
-    sights: &Sights,
+    ask: &BrokerCalls<'_>,
+    probes: &GroupProbes,
 ) {
-    let due = sights.iter().filter_map(|(id, sight)| {
+    let due = probes.iter().filter_map(|(id, probe)| {
         let wanted = context.wanted.groups.get(id)?;
         let memory = known.groups.get(id)?;
         let described = memory.described.map(|(at, _)| at);
@@ -68,7 +68,7 @@ async fn read_committed_topics(
         let due = wanted.selections.contains_key(&TopicSelection::OfGroup)
             && memory.has_members() == Ok(false)
             && (read.is_none() || read < described);
-        let on = sight.candidates.first()?;
+        let on = probe.candidates.first()?;
         due.then(|| (*on, Arc::clone(id)))
     });
     let calls = due.map(|(on, id)| async move {

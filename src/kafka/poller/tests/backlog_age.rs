@@ -79,11 +79,11 @@ async fn earlier_ends_are_asked_for_once_for_partitions_with_lag() {
     double.change_group(|group| *group.committed.get_mut(&("t".to_owned(), 2)).unwrap() = 10);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
-    let first = rig.look(&watch).await;
+    let first = rig.poll(&watch).await;
     assert_eq!(earlier(&first, 0), None, "used at once");
     assert_eq!(double.take_asked("offsets_at"), 2 * 4);
     for _ in 0..3 {
-        let next = rig.look(&watch).await;
+        let next = rig.poll(&watch).await;
         assert_eq!(
             (earlier(&next, 0), earlier(&next, 1)),
             (Some(KNOWN.to_vec()), Some(KNOWN.to_vec()))
@@ -98,21 +98,21 @@ async fn timestamps_that_agree_with_arrivals_are_used_until_the_commit_passes_th
     let double = behind(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     double.take_asked("offsets_at");
     // Written halfway between two polls.
     arrive(&double, ago(-8));
-    let next = rig.look(&watch).await;
+    let next = rig.poll(&watch).await;
     assert_eq!(earlier(&next, 0), Some(KNOWN.to_vec()));
     assert_eq!(double.take_asked("offsets_at"), 1);
     // The commit reaches the end of the first poll.
     double.change_group(|group| *group.committed.get_mut(&("t".to_owned(), 0)).unwrap() = 10);
-    let next = rig.look(&watch).await;
+    let next = rig.poll(&watch).await;
     assert_eq!(earlier(&next, 0), None);
     // Behind again: now the history shows how late.
     for _ in 0..5 {
         arrive(&double, ago(0));
-        rig.look(&watch).await;
+        rig.poll(&watch).await;
     }
     assert_eq!(double.take_asked("offsets_at"), 0);
 }
@@ -125,18 +125,18 @@ async fn timestamps_older_than_the_arrivals_are_not_used(#[case] late: i64) {
     let double = behind(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
-    for look in 1..=3 {
-        let snapshot = rig.look(&watch).await;
+    for poll in 1..=3 {
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(earlier(&snapshot, 0), None);
         // Just before the next poll.
-        arrive(&double, ago(late - 15 * look + 1));
+        arrive(&double, ago(late - 15 * poll + 1));
     }
     // Nothing more is asked, whatever arrives.
     double.take_asked("offsets_at");
-    for look in 4..8 {
-        let snapshot = rig.look(&watch).await;
+    for poll in 4..8 {
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(earlier(&snapshot, 0), None);
-        arrive(&double, ago(-15 * look + 1));
+        arrive(&double, ago(-15 * poll + 1));
     }
     assert_eq!(double.take_asked("offsets_at"), 0);
 }
@@ -146,15 +146,15 @@ async fn a_record_in_transit_delays_the_confirmation_by_a_poll() {
     let double = behind(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_as("g", sized("g", 60));
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     arrive(&double, ago(1));
-    let second = rig.look(&watch).await;
+    let second = rig.poll(&watch).await;
     assert_eq!(earlier(&second, 0), None);
     // A poll without arrivals does not confirm the timestamps, a record with its true time does.
-    let third = rig.look(&watch).await;
+    let third = rig.poll(&watch).await;
     assert_eq!(earlier(&third, 0), None);
     arrive(&double, ago(-40));
-    let fourth = rig.look(&watch).await;
+    let fourth = rig.poll(&watch).await;
     assert_eq!(earlier(&fourth, 0), Some(KNOWN.to_vec()));
 }
 
@@ -164,17 +164,17 @@ async fn no_earlier_ends_are_asked_for_under_a_lag_objective() {
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     for _ in 0..3 {
-        rig.look(&watch).await;
+        rig.poll(&watch).await;
     }
     assert_eq!(double.take_asked("offsets_at"), 0);
     // Once it is sized by delay.
     watch.update(sized("g", 60));
-    rig.look(&watch).await;
-    let next = rig.look(&watch).await;
+    rig.poll(&watch).await;
+    let next = rig.poll(&watch).await;
     assert!(earlier(&next, 0).is_some());
     // Another objective starts another history.
     watch.update(sized("g", 30));
-    let next = rig.look(&watch).await;
+    let next = rig.poll(&watch).await;
     assert_eq!(earlier(&next, 0), None);
 }
 
@@ -185,13 +185,13 @@ async fn an_unanswered_request_is_repeated_and_then_given_up() {
     // Partition 1 is led by broker 2.
     double.mood(2, Mood::Silent);
     let watch = rig.watch_as("g", sized("g", 60));
-    rig.look(&watch).await;
-    let next = rig.look(&watch).await;
+    rig.poll(&watch).await;
+    let next = rig.poll(&watch).await;
     assert!(earlier(&next, 0).is_some());
     assert_eq!(earlier(&next, 1), None);
     double.mood(2, Mood::Answers);
-    rig.look(&watch).await;
-    let next = rig.look(&watch).await;
+    rig.poll(&watch).await;
+    let next = rig.poll(&watch).await;
     // First found when it first answered.
     assert!(earlier(&next, 1).is_some());
 }
@@ -210,7 +210,7 @@ async fn one_poll_asks_for_a_limited_number_of_times() {
     let mut all = 0;
     for _ in 0..4 {
         for watch in &watches {
-            rig.look(watch).await;
+            rig.poll(watch).await;
         }
         let asked = double.take_asked("offsets_at");
         assert!(asked <= 16, "{asked}");

@@ -23,11 +23,11 @@ async fn new_credentials_that_work_replace_the_reader_without_a_gap() {
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_with(&login("one", 1), "g");
-    assert_eq!(rig.look(&watch).await.error, None);
+    assert_eq!(rig.poll(&watch).await.error, None);
     set_password(&double, "two");
     let (snapshot, took) = Rig::timed(async {
         watch.renew(&login("two", 2));
-        rig.look(&watch).await
+        rig.poll(&watch).await
     })
     .await;
     assert!(
@@ -49,10 +49,10 @@ async fn new_credentials_that_fail_keep_the_reader_and_are_tried_once_a_minute()
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     watch.renew(&login("wrong", 2));
     for _ in 0..16 {
-        let snapshot = rig.look(&watch).await;
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(snapshot.error, None);
         assert!(matches!(
             snapshot.renewal,
@@ -63,10 +63,10 @@ async fn new_credentials_that_fail_keep_the_reader_and_are_tried_once_a_minute()
     assert!((3..=5).contains(&opened), "4 minutes: {opened}");
     // An older version that is passed on late changes nothing.
     watch.renew(&login("one", 1));
-    assert!(rig.look(&watch).await.renewal.is_some());
+    assert!(rig.poll(&watch).await.renewal.is_some());
     watch.renew(&login("one", 3));
     assert_eq!(
-        rig.look(&watch).await.renewal,
+        rig.poll(&watch).await.renewal,
         None,
         "the working credentials are in use"
     );
@@ -78,18 +78,18 @@ async fn new_credentials_without_an_answer_are_tried_again_within_a_minute() {
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     set_password(&double, "two");
     double.change(|world| world.bootstrap = Mood::Silent);
     watch.renew(&login("two", 2));
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(snapshot.error, None, "the working reader continues");
     assert!(matches!(
         snapshot.renewal,
         Some(ReadError::Unreachable { .. })
     ));
     double.change(|world| world.bootstrap = Mood::Answers);
-    let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
+    let ((), took) = Rig::timed(async { while rig.poll(&watch).await.renewal.is_some() {} }).await;
     assert!(
         (Duration::from_secs(25)..Duration::from_secs(55)).contains(&took),
         "neither at each poll nor as late as after a refusal: {took:?}"
@@ -114,10 +114,10 @@ async fn a_refused_login_is_tried_once_a_minute_and_new_credentials_at_once() {
         matches!(error, Some(ReadError::Authentication { .. })),
         "{error:?}"
     );
-    let before = watches[0].latest().unwrap().look;
+    let before = watches[0].latest().unwrap().poll;
     let ((), took) = Rig::timed(async {
         watches[7].renew(&login("two", 2));
-        while watches[0].latest().unwrap().look == before {
+        while watches[0].latest().unwrap().poll == before {
             rig.wakeups.next().await.unwrap();
         }
     })
@@ -132,33 +132,33 @@ async fn working_credentials_are_used_again_when_the_newest_fail() {
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     watch.renew(&login("wrong", 2));
-    assert!(rig.look(&watch).await.renewal.is_some());
+    assert!(rig.poll(&watch).await.renewal.is_some());
     // The brokers restart: every connection is lost.
     double.change(|world| world.broken = true);
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(snapshot.error, None);
     assert!(matches!(
         snapshot.renewal,
         Some(ReadError::Authentication { .. })
     ));
-    assert_eq!(rig.look(&watch).await.error, None);
+    assert_eq!(rig.poll(&watch).await.error, None);
     // The newest are refused again at their next attempt, and then the brokers go away. The working
     // credentials are not forgotten for that.
     double.change(|world| world.leaves_after_refusal = true);
-    while rig.look(&watch).await.error.is_none() {
+    while rig.poll(&watch).await.error.is_none() {
         double.change(|world| world.broken = true);
     }
     double.change(|world| world.leaves_after_refusal = false);
     double.change(|world| world.bootstrap = Mood::Answers);
-    assert_eq!(rig.look(&watch).await.error, None);
+    assert_eq!(rig.poll(&watch).await.error, None);
     // Neither is accepted any longer.
     set_password(&double, "three");
     double.change(|world| world.broken = true);
-    assert!(rig.look(&watch).await.error.is_some());
+    assert!(rig.poll(&watch).await.error.is_some());
     watch.renew(&login("three", 3));
-    assert_eq!(rig.look(&watch).await.error, None);
+    assert_eq!(rig.poll(&watch).await.error, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,17 +167,17 @@ async fn unanswered_new_credentials_are_tried_once_the_previous_are_refused() {
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     set_password(&double, "two");
     double.change(|world| world.bootstrap = Mood::Silent);
     watch.renew(&login("two", 2));
-    assert!(rig.look(&watch).await.renewal.is_some());
+    assert!(rig.poll(&watch).await.renewal.is_some());
     // The brokers answer again, and have dropped every login.
     double.change(|world| {
         world.bootstrap = Mood::Answers;
         world.broken = true;
     });
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
 }
 
@@ -214,13 +214,13 @@ async fn a_new_user_with_fewer_rights_does_not_replace_the_previous(
     let mut rig = Rig::new(&double, settings);
     let watch = rig.watch_with(&login("one", 1), "g");
     watch.update(interest("g", topics, 15));
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     deny(&double, "two", denied);
     watch.renew(&login("two", 2));
     let said = format!("the new user logs in, but is not authorised to describe {lost}");
     let opened = double.change(|world| world.opened);
     for _ in 0..8 {
-        let snapshot = rig.look(&watch).await;
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(committed(&snapshot), [Ok(Some(7))]);
         assert!(matches!(snapshot.topics["t"], Topic::Present(_)));
         says_what_is_lost(snapshot.renewal.as_ref(), &said);
@@ -229,7 +229,7 @@ async fn a_new_user_with_fewer_rights_does_not_replace_the_previous(
     assert!((2..=5).contains(&opened), "tried in 2 minutes: {opened}");
     // The rights are granted: within a minute it reads.
     deny(&double, "two", &[]);
-    let ((), took) = Rig::timed(async { while rig.look(&watch).await.renewal.is_some() {} }).await;
+    let ((), took) = Rig::timed(async { while rig.poll(&watch).await.renewal.is_some() {} }).await;
     assert!(took < Duration::from_secs(55), "{took:?}");
     assert_eq!(committed(&watch.latest().unwrap()), [Ok(Some(7))]);
     let left = double.change(|world| world.opened - world.closed);
@@ -263,18 +263,18 @@ async fn a_new_user_with_fewer_rights_replaces_a_deleted_one() {
     set_password(&double, "one");
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_with(&login("one", 1), "g");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     deny(&double, "two", &["group g"]);
     watch.renew(&login("two", 2));
-    assert!(rig.look(&watch).await.renewal.is_some());
+    assert!(rig.poll(&watch).await.renewal.is_some());
     // The connections are lost, but not the user: the working credentials are used again.
     double.change(|world| world.broken = true);
-    assert!(rig.look(&watch).await.renewal.is_some());
+    assert!(rig.poll(&watch).await.renewal.is_some());
     assert_eq!(committed(&watch.latest().unwrap()), [Ok(Some(7))]);
     // The previous user is deleted.
     set_password(&double, "other");
     double.change(|world| world.broken = true);
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!((&snapshot.error, &snapshot.renewal), (&None, &None));
     assert!(matches!(
         snapshot.groups["g"].state,
@@ -298,12 +298,12 @@ async fn an_expired_token_is_renewed_over_new_connections_in_the_same_poll(
     let mut rig = Rig::new(&double, settings);
     let watch = rig.watch_with(&by_token(), "g");
     watch.update(interest("g", topics, 15));
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     for opened in 1..=3 {
-        rig.look(&watch).await;
+        rig.poll(&watch).await;
         assert_eq!(double.change(|world| world.opened), opened);
         double.change(|world| world.ended = world.opened);
-        let snapshot = rig.look(&watch).await;
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(committed(&snapshot), [Ok(Some(7))]);
         assert!(matches!(snapshot.topics["t"], Topic::Present(_)));
     }
@@ -325,10 +325,10 @@ async fn revoked_rights_cause_one_reconnect_and_only_with_tokens(
     }
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch_with(&connection, "g");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     double.change(|world| world.ended = ended);
     for _ in 0..10 {
-        let snapshot = rig.look(&watch).await;
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(snapshot.error, None);
         assert!(matches!(
             snapshot.groups["g"].state,
@@ -346,8 +346,8 @@ async fn losing_one_of_several_rights_causes_no_reconnect() {
     let watch = rig.watch_with(&by_token(), "g");
     let beside = rig.watch_with(&by_token(), "h");
     beside.update(interest("h", t(), 15));
-    while watch.latest().is_none_or(|look| look.groups.len() < 2) {
-        rig.look(&watch).await;
+    while watch.latest().is_none_or(|poll| poll.groups.len() < 2) {
+        rig.poll(&watch).await;
     }
     double.change(|world| {
         let group = world.groups.get_mut("h").unwrap();
@@ -357,7 +357,7 @@ async fn losing_one_of_several_rights_causes_no_reconnect() {
         });
     });
     for _ in 0..5 {
-        rig.look(&watch).await;
+        rig.poll(&watch).await;
     }
     let snapshot = watch.latest().unwrap();
     assert!(snapshot.groups["h"].state.is_err());

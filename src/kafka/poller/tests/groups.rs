@@ -18,7 +18,7 @@ fn state(snapshot: &Snapshot) -> Result<GroupState, ReadError> {
 /// The poll that read the description, if there is one.
 fn described(snapshot: &Snapshot) -> Option<u64> {
     let description = snapshot.groups["g"].description.as_ref()?;
-    Some(description.as_ref().ok()?.look)
+    Some(description.as_ref().ok()?.poll)
 }
 
 #[tokio::test(start_paused = true)]
@@ -27,12 +27,12 @@ async fn a_group_in_no_list_has_the_state_that_its_coordinator_reports() {
     double.change_group(|group| group.listed.clear());
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(state(&snapshot), Ok(GroupState::Empty));
     assert_eq!(snapshot.groups["g"].coordinator, Some(NodeId(1)));
     assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 2]);
     double.take_asked("describe");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     assert_eq!(
         double.take_asked("describe"),
         1,
@@ -50,7 +50,7 @@ async fn a_group_that_no_broker_reports_is_unknown_and_not_gone() {
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     for _ in 0..5 {
-        let snapshot = rig.look(&watch).await;
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(state(&snapshot), Err(ReadError::NotListed));
         assert_eq!(committed(&snapshot), vec![Err(ReadError::NotListed); 2]);
     }
@@ -62,10 +62,10 @@ async fn a_group_that_never_existed_is_dead_after_two_polls() {
     double.change(|world| world.groups.clear());
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let first = rig.look(&watch).await;
+    let first = rig.poll(&watch).await;
     assert_eq!(state(&first), Err(ReadError::NotListed));
     assert_eq!(committed(&first), vec![Err(ReadError::NotListed); 2]);
-    let second = rig.look(&watch).await;
+    let second = rig.poll(&watch).await;
     assert_eq!(state(&second), Ok(GroupState::Dead));
     assert_eq!(committed(&second), vec![Ok(None); 2]);
     assert_eq!(second.groups["g"].coordinator, Some(NodeId(2)));
@@ -76,24 +76,24 @@ async fn two_polls_in_a_second_do_not_make_a_known_group_dead() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     let group = double.change(|world| world.groups.remove("g")).unwrap();
     // The answer of a coordinator that has taken over and not caught up (`commits`).
     for _ in 0..3 {
-        watch.look_now();
-        let snapshot = rig.look(&watch).await;
+        watch.poll_now();
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(state(&snapshot), Err(ReadError::NotListed));
         assert!(committed(&snapshot).iter().all(Result::is_err));
     }
     double.change(|world| world.groups.insert("g".to_owned(), group));
-    watch.look_now();
-    let snapshot = rig.look(&watch).await;
+    watch.poll_now();
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(state(&snapshot), Ok(GroupState::Empty));
     assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 2]);
     double.change(|world| world.groups.remove("g"));
-    rig.look(&watch).await;
-    rig.look(&watch).await;
-    let snapshot = rig.look(&watch).await;
+    rig.poll(&watch).await;
+    rig.poll(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(state(&snapshot), Ok(GroupState::Dead), "reported for 30 s");
     assert_eq!(committed(&snapshot), vec![Ok(None); 2]);
 }
@@ -108,16 +108,16 @@ async fn a_lower_commit_is_unknown_until_it_lasts() {
             group.committed.insert(("t".to_owned(), 0), offset);
         });
     };
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     commit(3);
     let back = ReadError::CommittedWentBack {
         from: 7,
         to: Some(3),
     };
-    assert_eq!(committed(&*rig.look(&watch).await), [Err(back.clone())]);
-    assert_eq!(committed(&*rig.look(&watch).await), [Err(back)]);
+    assert_eq!(committed(&*rig.poll(&watch).await), [Err(back.clone())]);
+    assert_eq!(committed(&*rig.poll(&watch).await), [Err(back)]);
     assert_eq!(
-        committed(&*rig.look(&watch).await),
+        committed(&*rig.poll(&watch).await),
         [Ok(Some(3))],
         "after 20 s"
     );
@@ -128,12 +128,12 @@ async fn a_lower_commit_is_unknown_also_after_a_poll_without_topics() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(TopicSelection::OfGroup);
-    assert_eq!(committed(&*rig.look(&watch).await), [Ok(Some(7))]);
+    assert_eq!(committed(&*rig.poll(&watch).await), [Ok(Some(7))]);
     double.change_group(|group| {
         group.state = Some(GroupState::PreparingRebalance);
         group.members = vec![member("m", &[])];
     });
-    assert_eq!(committed(&*rig.look(&watch).await), []);
+    assert_eq!(committed(&*rig.poll(&watch).await), []);
     double.change_group(|group| {
         group.state = Some(GroupState::Stable);
         group.members = vec![member("m", &[0])];
@@ -143,7 +143,7 @@ async fn a_lower_commit_is_unknown_also_after_a_poll_without_topics() {
         from: 7,
         to: Some(3),
     };
-    assert_eq!(committed(&*rig.look(&watch).await), [Err(back)]);
+    assert_eq!(committed(&*rig.poll(&watch).await), [Err(back)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +158,7 @@ async fn a_group_that_may_not_be_described_has_that_error() {
     });
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(state(&snapshot), Err(denied.clone()));
     assert_eq!(committed(&snapshot), [Err(denied)]);
 }
@@ -170,10 +170,10 @@ async fn a_lost_coordinator_makes_its_groups_unknown_and_no_others() {
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     let _other = rig.watch_as("h", super::rig::interest("h", t(), 15));
-    rig.look(&watch).await;
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
+    rig.poll(&watch).await;
     double.mood(1, Mood::Silent);
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(state(&snapshot), Err(ReadError::CoordinatorUnavailable));
     let unknown = Err(ReadError::CoordinatorUnavailable);
     assert_eq!(committed(&snapshot), vec![unknown; 3]);
@@ -192,13 +192,13 @@ async fn a_group_in_two_lists_is_read_where_it_is_now() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     for (coordinator, old) in [(3, 1), (3, 2), (1, 3)] {
         double.change_group(|group| {
             group.coordinator = coordinator;
             group.listed = vec![old, coordinator];
         });
-        let snapshot = rig.look(&watch).await;
+        let snapshot = rig.poll(&watch).await;
         assert_eq!(
             committed(&snapshot),
             vec![Ok(Some(7)); 2],
@@ -212,13 +212,13 @@ async fn members_are_read_at_first_and_then_every_two_minutes() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let mut looks = Vec::new();
+    let mut polls = Vec::new();
     for _ in 0..18 {
-        looks.push(described(&*rig.look(&watch).await).unwrap());
+        polls.push(described(&*rig.poll(&watch).await).unwrap());
     }
     // Every two minutes, which is 8 polls of 15 s.
-    looks.dedup();
-    assert_eq!(looks, [1, 9, 17]);
+    polls.dedup();
+    assert_eq!(polls, [1, 9, 17]);
 }
 
 #[rstest]
@@ -229,11 +229,11 @@ async fn members_are_read_when_the_list_shows_a_change(#[case] change: fn(&mut F
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
-    assert_eq!(described(&*rig.look(&watch).await), Some(1));
+    rig.poll(&watch).await;
+    assert_eq!(described(&*rig.poll(&watch).await), Some(1));
     double.change_group(change);
-    assert_eq!(described(&*rig.look(&watch).await), Some(3));
-    assert_eq!(described(&*rig.look(&watch).await), Some(3));
+    assert_eq!(described(&*rig.poll(&watch).await), Some(3));
+    assert_eq!(described(&*rig.poll(&watch).await), Some(3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,13 +241,13 @@ async fn members_are_read_in_each_poll_while_a_watch_asks_for_it() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
-    watch.attend(true);
-    for look in 2..5 {
-        assert_eq!(described(&*rig.look(&watch).await), Some(look));
+    rig.poll(&watch).await;
+    watch.describe_members(true);
+    for poll in 2..5 {
+        assert_eq!(described(&*rig.poll(&watch).await), Some(poll));
     }
-    watch.attend(false);
-    assert_eq!(described(&*rig.look(&watch).await), Some(4));
+    watch.describe_members(false);
+    assert_eq!(described(&*rig.poll(&watch).await), Some(4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,7 +260,7 @@ async fn a_rebalance_of_kip_848_has_no_name_on_the_wire() {
     });
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    assert_eq!(state(&*rig.look(&watch).await), Ok(GroupState::Reconciling));
+    assert_eq!(state(&*rig.poll(&watch).await), Ok(GroupState::Reconciling));
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +270,7 @@ async fn a_state_that_is_not_reported_is_unknown() {
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     assert!(matches!(
-        state(&*rig.look(&watch).await),
+        state(&*rig.poll(&watch).await),
         Err(ReadError::Other(_))
     ));
 }
@@ -280,13 +280,13 @@ async fn a_new_broker_is_asked_for_its_groups_in_the_same_poll() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     double.mood(4, Mood::Answers);
     double.change_group(|group| {
         group.coordinator = 4;
         group.listed = vec![4];
     });
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(snapshot.groups["g"].coordinator, Some(NodeId(4)));
     assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 2]);
     assert_eq!(snapshot.brokers.len(), 4);

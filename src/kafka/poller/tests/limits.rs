@@ -1,6 +1,6 @@
 //! More than can be held: selections that are refused, and the groups that are still read.
 
-mod told;
+mod answers;
 
 use std::sync::Arc;
 
@@ -55,21 +55,21 @@ fn watch_with(rig: &Rig, namespace: &str, interest: Interest) -> Watch {
 }
 
 /// The next poll. Every watch is woken after each.
-async fn look(rig: &mut Rig, watch: &Watch) -> Arc<Snapshot> {
-    let before = watch.latest().map_or(0, |snapshot| snapshot.look);
+async fn poll(rig: &mut Rig, watch: &Watch) -> Arc<Snapshot> {
+    let before = watch.latest().map_or(0, |snapshot| snapshot.poll);
     loop {
-        let snapshot = rig.look(watch).await;
-        if snapshot.look > before {
+        let snapshot = rig.poll(watch).await;
+        if snapshot.poll > before {
             return snapshot;
         }
     }
 }
 
-async fn look_after(rig: &mut Rig, watch: &Watch, looks: usize) -> Arc<Snapshot> {
-    for _ in 1..looks {
-        look(rig, watch).await;
+async fn poll_after(rig: &mut Rig, watch: &Watch, polls: usize) -> Arc<Snapshot> {
+    for _ in 1..polls {
+        poll(rig, watch).await;
     }
-    look(rig, watch).await
+    poll(rig, watch).await
 }
 
 fn topics(snapshot: &Snapshot, id: &str, selection: &TopicSelection) -> Known<usize> {
@@ -99,7 +99,7 @@ async fn a_pattern_on_a_large_cluster_affects_its_own_group_only() {
     let careless = watch(&rig, "careless", "g", all.clone());
     let neighbour = watch(&rig, "shop", "h", t());
     for number in 0..8 {
-        let snapshot = look(&mut rig, &neighbour).await;
+        let snapshot = poll(&mut rig, &neighbour).await;
         assert!(is_read(&snapshot, "h", &t(), 6), "look {number}");
         let refused = topics(&snapshot, "g", &all);
         let expected = ReadError::TooManyPartitions {
@@ -128,7 +128,7 @@ async fn a_pattern_on_a_large_cluster_affects_its_own_group_only() {
     // It is read again as soon as it asks for less.
     let few = pattern("of-all-0000[0-4]");
     careless.update(interest("g", few.clone(), 15));
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     assert!(is_read(&snapshot, "g", &few, 100));
     assert!(is_read(&snapshot, "h", &t(), 6));
 }
@@ -140,7 +140,7 @@ async fn describing_stops_as_soon_as_there_are_too_many() {
     let all = pattern(".*");
     let _careless = watch(&rig, "careless", "g", all.clone());
     let neighbour = watch(&rig, "shop", "h", t());
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     let Err(ReadError::TooManyPartitions {
         topics: 10_001,
         partitions,
@@ -156,7 +156,7 @@ async fn describing_stops_as_soon_as_there_are_too_many() {
     assert!(is_read(&snapshot, "h", &t(), 6));
     // The refusal stands for a minute.
     for _ in 0..3 {
-        assert!(is_read(&*look(&mut rig, &neighbour).await, "h", &t(), 6));
+        assert!(is_read(&*poll(&mut rig, &neighbour).await, "h", &t(), 6));
     }
     assert_eq!(double.take_asked("topics"), 3, "for the neighbour only");
     // Then it is checked again: topics may be gone.
@@ -165,7 +165,7 @@ async fn describing_stops_as_soon_as_there_are_too_many() {
             .topics
             .retain(|name, _| name == "t" || name.starts_with("of-all-000"));
     });
-    let snapshot = look_after(&mut rig, &neighbour, 2).await;
+    let snapshot = poll_after(&mut rig, &neighbour, 2).await;
     assert!(
         is_read(&snapshot, "g", &all, 100 * 20 + 6),
         "{:?}",
@@ -190,7 +190,7 @@ async fn a_topic_with_too_many_partitions_is_refused() {
     let huge = TopicSelection::Named(vec!["huge".into()]);
     let _careless = watch(&rig, "careless", "g", huge.clone());
     let neighbour = watch(&rig, "shop", "h", t());
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     let expected = ReadError::TooManyPartitions {
         topics: 1,
         partitions: 200_000,
@@ -214,11 +214,11 @@ async fn the_last_to_come_is_refused_when_nothing_is_left() {
     let (tens, ones) = (pattern("of-all-000[0-4].*"), pattern("of-all-0000."));
     let _first = watch(&rig, "shop", "g", ones.clone());
     let second = watch(&rig, "shop", "h", pattern("of-all-0002.|of-all-0001."));
-    look(&mut rig, &second).await;
+    poll(&mut rig, &second).await;
     // 200 and 400 are read; 1,000 more are refused, and 200 more are read.
     let large = watch(&rig, "shop", "i", tens.clone());
     let small = watch(&rig, "shop", "j", ones.clone());
-    let snapshot = look(&mut rig, &small).await;
+    let snapshot = poll(&mut rig, &small).await;
     let too_many = |limit| ReadError::TooManyPartitions {
         topics: 50,
         partitions: 1_000,
@@ -235,16 +235,16 @@ async fn the_last_to_come_is_refused_when_nothing_is_left() {
     let left = 999 - 4 - (200 + 4) - (400 + 4) - (200 + 4) - 4;
     assert_eq!(topics(&snapshot, "i", &tens), Err(too_many(left)));
     // This stays so, in whatever order they are asked for.
-    let snapshot = look_after(&mut rig, &small, 8).await;
+    let snapshot = poll_after(&mut rig, &small, 8).await;
     assert!(is_read(&snapshot, "g", &ones, 200) && is_read(&snapshot, "j", &ones, 200));
     topics(&snapshot, "i", &tens).unwrap_err();
     // Another namespace has its own share.
     let other = watch(&rig, "elsewhere", "k", ones.clone());
-    let snapshot = look(&mut rig, &other).await;
+    let snapshot = poll(&mut rig, &other).await;
     assert_eq!(topics(&snapshot, "k", &ones), Ok(10));
     drop((second, small, large));
     let large = watch(&rig, "shop", "i", pattern("of-all-000[0-2].*"));
-    let snapshot = look(&mut rig, &large).await;
+    let snapshot = poll(&mut rig, &large).await;
     assert!(is_read(&snapshot, "i", &pattern("of-all-000[0-2].*"), 600));
 }
 
@@ -254,7 +254,7 @@ async fn groups_that_are_read_come_before_newcomers_in_a_poll() {
     let mut rig = Rig::new(&double, settings(1_000, 1_000));
     let (few, all) = (pattern("of-all-0000[1-6]"), pattern("of-all-000[0-2].*"));
     let read = watch(&rig, "shop", "h", all.clone());
-    assert!(is_read(&*look(&mut rig, &read).await, "h", &all, 600));
+    assert!(is_read(&*poll(&mut rig, &read).await, "h", &all, 600));
     // A topic gets more partitions, and a newcomer wants as much as is left.
     double.change(|world| {
         world
@@ -265,7 +265,7 @@ async fn groups_that_are_read_come_before_newcomers_in_a_poll() {
             .resize(60, (1, 0, 10));
     });
     let newcomer = watch(&rig, "shop", "g", few.clone());
-    let snapshot = look(&mut rig, &newcomer).await;
+    let snapshot = poll(&mut rig, &newcomer).await;
     assert!(
         is_read(&snapshot, "h", &all, 640),
         "{:?}",
@@ -284,18 +284,18 @@ async fn after_a_restart_groups_that_were_read_come_first() {
         ..interest("g", all.clone(), 15)
     };
     let refused = watch_with(&rig, "shop", refused);
-    let snapshot = look(&mut rig, &refused).await;
+    let snapshot = poll(&mut rig, &refused).await;
     assert_eq!(topics(&snapshot, "g", &all), Err(ReadError::NotYetRead));
     let read = watch(&rig, "shop", "h", all.clone());
-    let snapshot = look(&mut rig, &read).await;
+    let snapshot = poll(&mut rig, &read).await;
     assert!(is_read(&snapshot, "h", &all, 600));
     assert_eq!(topics(&snapshot, "g", &all), Err(ReadError::NotYetRead));
-    let snapshot = look_after(&mut rig, &read, 6).await;
+    let snapshot = poll_after(&mut rig, &read, 6).await;
     assert!(is_read(&snapshot, "h", &all, 600));
     assert!(topics(&snapshot, "g", &all).is_err_and(|error| error.is_too_much()));
     // Another restart, after which there is enough.
     drop(read);
-    let snapshot = look_after(&mut rig, &refused, 6).await;
+    let snapshot = poll_after(&mut rig, &refused, 6).await;
     assert!(is_read(&snapshot, "g", &all, 600));
 }
 
@@ -305,7 +305,7 @@ async fn a_group_that_is_unreadable_for_a_moment_keeps_its_grant() {
     let mut rig = Rig::new(&double, settings(1_000, 1_000));
     let all = pattern("of-all-000[0-2].*");
     let read = watch(&rig, "shop", "g", all.clone());
-    assert!(is_read(&*look(&mut rig, &read).await, "g", &all, 600));
+    assert!(is_read(&*poll(&mut rig, &read).await, "g", &all, 600));
     // No broker describes its topics for a while, and others want to be read.
     double.change(|world| {
         let topics = world
@@ -316,11 +316,11 @@ async fn a_group_that_is_unreadable_for_a_moment_keeps_its_grant() {
     });
     let others = pattern("of-all-0003.");
     let newcomer = watch(&rig, "shop", "h", others.clone());
-    let snapshot = look(&mut rig, &newcomer).await;
+    let snapshot = poll(&mut rig, &newcomer).await;
     assert!(!is_read(&snapshot, "g", &all, 600));
     assert!(topics(&snapshot, "h", &others).is_err_and(|error| error.is_too_much()));
     double.change(|world| world.undescribed.clear());
-    let snapshot = look_after(&mut rig, &newcomer, 6).await;
+    let snapshot = poll_after(&mut rig, &newcomer, 6).await;
     assert!(is_read(&snapshot, "g", &all, 600));
     assert!(topics(&snapshot, "h", &others).is_err_and(|error| error.is_too_much()));
 }
@@ -332,7 +332,7 @@ async fn a_namespace_cannot_get_a_group_of_another_refused() {
     let own = watch(&rig, "shop", "g", t());
     let _attacker = watch(&rig, "attacker", "g", pattern(".*"));
     for _ in 0..3 {
-        let snapshot = look(&mut rig, &own).await;
+        let snapshot = poll(&mut rig, &own).await;
         assert!(is_read(&snapshot, "g", &t(), 6));
         assert!(topics(&snapshot, "g", &pattern(".*")).is_err_and(|error| error.is_too_much()));
     }

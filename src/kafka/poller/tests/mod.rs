@@ -5,7 +5,7 @@ mod credentials;
 mod double;
 mod groups;
 mod limits;
-mod looks;
+mod polls;
 mod pool;
 mod rig;
 mod topics;

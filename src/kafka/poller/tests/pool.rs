@@ -27,7 +27,7 @@ async fn many_groups_share_one_reader_and_one_poll() {
     assert!(
         watches
             .iter()
-            .all(|watch| watch.latest().unwrap().look == first.look)
+            .all(|watch| watch.latest().unwrap().poll == first.poll)
     );
 }
 
@@ -65,24 +65,24 @@ async fn an_edit_does_not_reconnect_and_the_last_watch_closes() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     drop(watch);
     tokio::time::sleep(Duration::from_secs(10)).await;
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     assert_eq!(double.change(|world| (world.opened, world.closed)), (1, 0));
     drop(watch);
-    let looks = double.take_asked("topics");
+    let polls = double.take_asked("topics");
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(double.change(|world| (world.opened, world.closed)), (1, 1));
     assert_eq!(rig.pool.clusters(), 0);
     assert_eq!(
-        (looks, double.take_asked("topics")),
+        (polls, double.take_asked("topics")),
         (2, 0),
         "there are no polls without a watch"
     );
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     assert_eq!(double.change(|world| world.opened), 2);
 }
 
@@ -147,14 +147,14 @@ async fn shutdown_closes_readers_but_does_not_wait_for_a_hung_one() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     assert!(rig.pool.shutdown(Duration::from_secs(3)).await);
     assert_eq!(double.change(|world| world.closed), 1);
 
     let mut rig = Rig::new(&double, Settings::default());
     double.change(|world| world.close_hangs = true);
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     let (ended, took) = Rig::timed(rig.pool.shutdown(Duration::from_secs(3))).await;
     assert!(ended, "the poller does not wait for the reader");
     assert!(took <= Duration::from_secs(2), "{took:?}");

@@ -107,7 +107,7 @@ impl Rig {
     }
 
     /// Waits for the next poll, through the wake-up of one resource.
-    pub(super) async fn look(&mut self, watch: &Watch) -> Arc<Snapshot> {
+    pub(super) async fn poll(&mut self, watch: &Watch) -> Arc<Snapshot> {
         self.wakeups.next().await.unwrap();
         watch.latest().unwrap()
     }

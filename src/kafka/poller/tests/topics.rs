@@ -23,16 +23,16 @@ async fn fewer_partitions_are_accepted_when_reported_twice_in_a_row() {
     let double = Double::new(20);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    assert_eq!(ends(&*rig.look(&watch).await), vec![Some(10); 20]);
+    assert_eq!(ends(&*rig.poll(&watch).await), vec![Some(10); 20]);
     resize(&double, 4);
-    let shown = ends(&*rig.look(&watch).await);
+    let shown = ends(&*rig.poll(&watch).await);
     assert_eq!(shown.len(), 20);
     assert_eq!(shown.iter().filter(|end| end.is_none()).count(), 16);
     resize(&double, 20);
-    assert_eq!(ends(&*rig.look(&watch).await), vec![Some(10); 20]);
+    assert_eq!(ends(&*rig.poll(&watch).await), vec![Some(10); 20]);
     resize(&double, 4);
-    rig.look(&watch).await;
-    assert_eq!(ends(&*rig.look(&watch).await), vec![Some(10); 4]);
+    rig.poll(&watch).await;
+    assert_eq!(ends(&*rig.poll(&watch).await), vec![Some(10); 4]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,9 +40,9 @@ async fn more_partitions_are_accepted_at_once() {
     let double = Double::new(4);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     resize(&double, 20);
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(ends(&snapshot), vec![Some(10); 20]);
     assert_eq!(committed(&snapshot)[4..], vec![Ok(None); 16]);
 }
@@ -52,16 +52,16 @@ async fn a_topic_is_absent_when_it_was_missing_twice_in_a_row() {
     let double = Double::new(2);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     let topic = double.change(|world| world.topics.remove("t")).unwrap();
-    assert_eq!(ends(&*rig.look(&watch).await), [None, None]);
+    assert_eq!(ends(&*rig.poll(&watch).await), [None, None]);
     double.change(|world| world.topics.insert("t".to_owned(), topic.clone()));
-    assert_eq!(ends(&*rig.look(&watch).await), [Some(10), Some(10)]);
+    assert_eq!(ends(&*rig.poll(&watch).await), [Some(10), Some(10)]);
     double.change(|world| world.topics.remove("t"));
-    rig.look(&watch).await;
-    assert!(matches!(rig.look(&watch).await.topics["t"], Topic::Absent));
+    rig.poll(&watch).await;
+    assert!(matches!(rig.poll(&watch).await.topics["t"], Topic::Absent));
     double.change(|world| world.topics.insert("t".to_owned(), topic));
-    assert_eq!(ends(&*rig.look(&watch).await), [Some(10), Some(10)]);
+    assert_eq!(ends(&*rig.poll(&watch).await), [Some(10), Some(10)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,12 +70,12 @@ async fn a_topic_that_never_existed_is_unknown_before_it_is_absent() {
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     double.change(|world| world.topics.clear());
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert!(matches!(
         snapshot.topics["t"],
         Topic::Unknown(ReadError::UnknownTopic)
     ));
-    assert!(matches!(rig.look(&watch).await.topics["t"], Topic::Absent));
+    assert!(matches!(rig.poll(&watch).await.topics["t"], Topic::Absent));
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,7 +84,7 @@ async fn a_partition_without_a_leader_is_unknown_and_the_others_are_not() {
     double.change(|world| world.topics.get_mut("t").unwrap().partitions[1].0 = 0);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(ends(&snapshot), [Some(10), None, Some(10)]);
     let Topic::Present(partitions) = &snapshot.topics["t"] else {
         panic!("{:?}", snapshot.topics);
@@ -98,7 +98,7 @@ async fn committed_offsets_are_read_before_the_ends() {
     let double = Double::new(3);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     let asked = double.change(|world| world.asked.clone());
     let last = |what| asked.iter().rposition(|(asked, _)| *asked == what).unwrap();
     let first = |what| asked.iter().position(|(asked, _)| *asked == what).unwrap();
@@ -113,7 +113,7 @@ async fn starts_are_read_every_few_polls_and_when_a_commit_seems_older() {
     let watch = rig.watch(t());
     let mut read = Vec::new();
     for _ in 0..6 {
-        rig.look(&watch).await;
+        rig.poll(&watch).await;
         read.push(double.take_asked("start"));
     }
     assert_eq!(read, [3, 0, 0, 0, 3, 0]);
@@ -123,10 +123,10 @@ async fn starts_are_read_every_few_polls_and_when_a_commit_seems_older() {
     });
     // Partition 0 has 7 committed and now starts at 8, which shows once all starts are due.
     for _ in 0..3 {
-        rig.look(&watch).await;
+        rig.poll(&watch).await;
     }
     double.take_asked("start");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     assert_eq!(
         double.take_asked("start"),
         1,
@@ -140,10 +140,10 @@ async fn a_start_beyond_the_end_is_read_again_at_once() {
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     double.change(|world| world.topics.get_mut("t").unwrap().partitions[0] = (1, 50, 60));
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     // Created again.
     double.change(|world| world.topics.get_mut("t").unwrap().partitions[0] = (1, 0, 5));
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     let Topic::Present(partitions) = &snapshot.topics["t"] else {
         panic!("{:?}", snapshot.topics);
     };
@@ -164,11 +164,11 @@ async fn stable_ends_are_read_for_groups_that_read_committed_records_only() {
         Topic::Present(partitions) => partitions[0].stable_end.clone(),
         _ => None,
     };
-    assert_eq!(stable(&*rig.look(&watch).await), None);
+    assert_eq!(stable(&*rig.poll(&watch).await), None);
     let mut wanted = interest("g", t(), 15);
     wanted.group.as_mut().unwrap().isolation = Isolation::ReadCommitted;
     watch.update(wanted);
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(stable(&snapshot).unwrap().unwrap().get(), 9);
 }
 
@@ -188,14 +188,14 @@ async fn a_pattern_takes_topics_that_match_whole_and_are_not_kafkas_own() {
     let pattern = TopicSelection::Pattern(TopicPattern::new("t.*").unwrap());
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(pattern.clone());
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     let topics = snapshot.groups["g"].topics_for(&pattern).unwrap();
     assert_eq!(topics, ["t".into(), "t2".into()]);
     for _ in 0..3 {
-        rig.look(&watch).await;
+        rig.poll(&watch).await;
     }
     assert_eq!(double.take_asked("topic_names"), 1, "in the first 45 s");
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     assert_eq!(double.take_asked("topic_names"), 1, "once a minute");
 }
 
@@ -204,7 +204,7 @@ async fn names_are_not_listed_without_a_pattern() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     assert_eq!(double.take_asked("topic_names"), 0);
 }
 
@@ -218,7 +218,7 @@ async fn the_topics_of_a_group_are_the_assigned_or_else_the_committed_ones() {
         let topics = snapshot.groups["g"].topics_for(&of_group);
         topics.map(<[_]>::to_vec)
     };
-    assert_eq!(topics(&*rig.look(&watch).await), Ok(vec!["t".into()]));
+    assert_eq!(topics(&*rig.poll(&watch).await), Ok(vec!["t".into()]));
     // Members join with another topic than the one that was committed long ago.
     let mut one = member("m", &[0]);
     one.assigned[0].topic = "u".into();
@@ -226,7 +226,7 @@ async fn the_topics_of_a_group_are_the_assigned_or_else_the_committed_ones() {
         group.state = Some(GroupState::PreparingRebalance);
         group.members = vec![member("m", &[])];
     });
-    let joining = topics(&*rig.look(&watch).await);
+    let joining = topics(&*rig.poll(&watch).await);
     assert_eq!(
         joining,
         Err(ReadError::AssignmentUnknown),
@@ -236,7 +236,7 @@ async fn the_topics_of_a_group_are_the_assigned_or_else_the_committed_ones() {
         group.state = Some(GroupState::Stable);
         group.members = vec![one];
     });
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(topics(&snapshot), Ok(vec!["u".into()]));
     assert!(matches!(
         snapshot.topics["u"],
@@ -247,7 +247,7 @@ async fn the_topics_of_a_group_are_the_assigned_or_else_the_committed_ones() {
         group.state = Some(GroupState::CompletingRebalance);
         group.members = vec![member("m", &[])];
     });
-    assert_eq!(topics(&*rig.look(&watch).await), Ok(vec!["u".into()]));
+    assert_eq!(topics(&*rig.poll(&watch).await), Ok(vec!["u".into()]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,7 +261,7 @@ async fn thousands_of_topics_are_asked_for_in_several_requests() {
     let mut rig = Rig::new(&double, Settings::default());
     let all = TopicPattern::new("t.*").unwrap();
     let watch = rig.watch(TopicSelection::Pattern(all));
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(double.take_asked("topics"), 3);
     let present = |topic: &&Topic| matches!(topic, Topic::Present(_));
     assert_eq!(
@@ -294,7 +294,7 @@ async fn assigned_topics_are_read_beside_the_named_ones() {
     });
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert!(matches!(&snapshot.topics["u"], Topic::Present(partitions) if partitions.len() == 3));
     assert_eq!(
         committed(&snapshot).len(),
@@ -313,13 +313,13 @@ async fn committed_topics_of_a_group_without_members_stay_for_a_while() {
     };
     let mut rig = Rig::new(&double, settings);
     let watch = rig.watch(of_group.clone());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     let before = double.change(|world| world.groups["g"].committed.clone());
     double.change_group(|group| group.committed.clear());
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     let topics = snapshot.groups["g"].topics_for(&of_group).unwrap();
     assert_eq!(topics, ["t".into()]);
     assert!(committed(&snapshot).iter().all(Result::is_err));
     double.change_group(|group| group.committed = before);
-    assert_eq!(committed(&*rig.look(&watch).await), vec![Ok(Some(7)); 2]);
+    assert_eq!(committed(&*rig.poll(&watch).await), vec![Ok(Some(7)); 2]);
 }

@@ -52,7 +52,7 @@ type Answer = oneshot::Receiver<Result<Reply, Failure>>;
 impl Core {
     /// Sends a call. librdkafka copies whatever `begin` passes to it.
     fn begin(&self, options: &Options, begin: impl FnOnce()) -> Answer {
-        let (ticket, answer) = self.mail.ticket();
+        let (ticket, answer) = self.pending.ticket();
         options.ticket(ticket);
         begin();
         answer
@@ -132,15 +132,15 @@ impl Handle {
                 drop(reading);
                 let now = Instant::now();
                 slice = (slice * 2).min(longest);
-                if refused.is_none() && core.news.login_refused(1) {
+                if refused.is_none() && core.events.login_refused(1) {
                     refused = Some(now);
                 }
-                let hopeless = core.news.all_brokers_down()
-                    || core.news.login_refused(servers)
+                let hopeless = core.events.all_brokers_down()
+                    || core.events.login_refused(servers)
                     || refused.is_some_and(|refused| now >= refused + OTHERS)
                     || now >= deadline;
                 if answer.is_ok() {
-                    core.news.all_well();
+                    core.events.all_well();
                 }
                 if answer.is_ok() || hopeless || !wanted.load(Ordering::Relaxed) {
                     return answer;

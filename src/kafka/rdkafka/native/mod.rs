@@ -10,7 +10,7 @@
 //!   which takes a right that readers do not have.
 //! * Every call but the one for offsets, which goes to leaders, names its broker. Routing by
 //!   librdkafka uses freed memory when connections flap (librdkafka #5397).
-//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd. The [`pump`]
+//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd. The [`event_loop`]
 //!   reads the fd and *then* drains the queue until it is empty, so that no wake-up is lost.
 //! * A token that librdkafka asks for is fetched by the pump itself, so that nothing else holds the
 //!   handle in the meantime.
@@ -32,9 +32,9 @@
 mod call;
 mod client;
 mod config;
+mod event_loop;
 mod interpose;
 mod options;
-mod pump;
 mod queue;
 mod reply;
 mod values;
@@ -53,8 +53,8 @@ use crate::kafka::token::TokenSource;
 use crate::sync::lock;
 use client::Client;
 use config::Config;
+use event_loop::{ClientEvents, EventLoop, PendingCalls};
 use interpose::Bounded;
-use pump::{Mail, News, Pump};
 use queue::{Queue, Wake};
 
 pub(super) use call::Wanted;
@@ -117,7 +117,7 @@ pub(super) struct Handle {
 #[derive(Debug)]
 struct Running {
     core: Arc<Core>,
-    pump: JoinHandle<()>,
+    event_loop: JoinHandle<()>,
     pump_gone: Receiver<()>,
 }
 
@@ -127,8 +127,8 @@ struct Core {
     queue: Queue,
     client: Client,
     wake: Wake,
-    mail: Mail,
-    news: News,
+    pending: PendingCalls,
+    events: ClientEvents,
 }
 
 /// Runs `work` on its own thread. Not with `spawn_blocking`: a runtime that ends waits for those,
@@ -166,13 +166,13 @@ impl Handle {
         })?;
         let core = Arc::new(opened.await.map_err(|_| Failure::closed())??);
         let (pump_gone, gone) = channel();
-        let pump = Pump::new(Arc::clone(&core), tokens, pump_gone).map_err(|error| {
+        let event_loop = EventLoop::new(Arc::clone(&core), tokens, pump_gone).map_err(|error| {
             Failure::out_of_resources(&format!("cannot watch an eventfd: {error}"))
         })?;
         Ok(Self {
             running: Mutex::new(Some(Running {
                 core,
-                pump: tokio::spawn(pump.run()),
+                event_loop: tokio::spawn(event_loop.run()),
                 pump_gone: gone,
             })),
         })
@@ -182,7 +182,7 @@ impl Handle {
     /// a fatal error.
     pub(super) fn is_broken(&self) -> bool {
         match &*lock(&self.running) {
-            Some(running) => running.pump.is_finished() || running.core.news.is_fatal(),
+            Some(running) => running.event_loop.is_finished() || running.core.events.is_fatal(),
             None => true,
         }
     }
@@ -190,7 +190,7 @@ impl Handle {
     /// The errors that librdkafka reported since a call succeeded, in a stable order.
     pub(super) fn errors(&self) -> Vec<Failure> {
         self.core()
-            .map(|core| core.news.errors())
+            .map(|core| core.events.errors())
             .unwrap_or_default()
     }
 
@@ -201,7 +201,7 @@ impl Handle {
 
     /// The newest statistics, unless they were taken already, as librdkafka's JSON.
     pub(super) fn take_statistics(&self) -> Option<String> {
-        self.core().ok()?.news.take_statistics()
+        self.core().ok()?.events.take_statistics()
     }
 
     /// Ends the client. Returns when it has ended.
@@ -234,10 +234,10 @@ impl Running {
     fn end(self) -> Option<oneshot::Receiver<()>> {
         let Self {
             core,
-            pump,
+            event_loop,
             pump_gone,
         } = self;
-        pump.abort();
+        event_loop.abort();
         let close = move || {
             // The pump has to give up its share of the core first. Otherwise it would destroy the
             // core, on a thread of the runtime.
@@ -283,8 +283,8 @@ impl Core {
             queue,
             client,
             wake,
-            mail: Mail::default(),
-            news: News::default(),
+            pending: PendingCalls::default(),
+            events: ClientEvents::default(),
         })
     }
 }

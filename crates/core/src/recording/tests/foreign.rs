@@ -12,16 +12,16 @@ use crate::scaling::Memory;
 fn memory() -> Value {
     let time = "1970-01-01T00:00:30Z";
     json!({
-        "version": 1, "subject": 7, "sequence": 3,
+        "version": 2, "measurementKey": 7, "sequence": 3,
         "pending": { "from": 2, "to": 4, "time": time },
         "last": { "time": time, "from": 1, "to": 2, "external": true, "confirmed": true, "landed": true, "settledAfter": 30 },
         "expected": 2, "external": [time, time, time], "contestedUntil": time, "pausedAt": 2,
-        "assignor": "Range", "limit": 4, "regret": { "wait": 300, "time": time }, "sleptAt": 36000,
+        "assignor": "Range", "limit": 4, "flapBackoff": { "wait": 300, "time": time }, "endsAtZero": 36000,
     })
 }
 
 /// Memory as decisions leave it, with their measurements.
-fn learnt() -> Vec<Value> {
+fn model() -> Vec<Value> {
     let recorded = file("tests/recordings/morning.decisions.jsonl");
     let answers = recorded
         .lines()
@@ -32,7 +32,7 @@ fn learnt() -> Vec<Value> {
 
 #[test]
 fn mangled_memory_does_not_fail_a_decision() {
-    let mut seeds = learnt();
+    let mut seeds = model();
     assert!(seeds.len() > 3);
     seeds.push(memory());
     let seeds: Vec<String> = seeds.iter().map(Value::to_string).collect();
@@ -74,9 +74,9 @@ fn an_impossible_settling_time_is_corrected(#[case] written: i64, #[case] taken:
     observe["status"]["pending"] = Value::Null;
     observe["status"]["pausedAt"] = Value::Null;
     observe["status"]["last"] = json!({ "time": "1970-01-01T00:00:31Z", "from": 6, "to": 2, "landed": true, "settledAfter": written });
-    observe["status"]["learnt"] =
-        json!({ "atLeast": { "milli": 175_083, "time": "1970-01-01T00:00:30Z" } });
-    observe["status"]["sleptAt"] = i64::MIN.into();
+    observe["status"]["capacityModel"] =
+        json!({ "lowerBound": { "milli": 175_083, "time": "1970-01-01T00:00:30Z" } });
+    observe["status"]["endsAtZero"] = i64::MIN.into();
     let mut session = Session::default();
     session
         .take(line(init(json!({ "max_delay_s": 60 }))))

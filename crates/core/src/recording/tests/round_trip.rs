@@ -12,8 +12,8 @@ use super::super::reading::Reader;
 use super::super::time::time;
 use super::*;
 use crate::scaling::observation::{
-    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-    Partition, Rebalance, Rollout, Target, Topic, TopicRole,
+    Assignor, Commit, Earlier, Group, GroupSnapshot, GroupState, Member, Members, Observation,
+    Partition, Rebalance, Rollout, Target, Topic, TopicRole, Unreadable,
 };
 
 fn a_time() -> impl Strategy<Value = Timestamp> {
@@ -52,7 +52,7 @@ fn topics(members: u32) -> impl Strategy<Value = Vec<Topic>> {
     })
 }
 
-fn a_group(look: u64, members: Option<u32>) -> impl Strategy<Value = Group> {
+fn a_group(poll: u64, members: Option<u32>) -> impl Strategy<Value = Group> {
     let state = select(vec![
         GroupState::Stable,
         GroupState::Empty,
@@ -77,13 +77,13 @@ fn a_group(look: u64, members: Option<u32>) -> impl Strategy<Value = Group> {
             is_static,
         });
     let count = usize::try_from(members.unwrap_or(0)).unwrap();
-    (state, assignor, rebalance, vec(one, count), 0..=look).prop_map(
+    (state, assignor, rebalance, vec(one, count), 0..=poll).prop_map(
         move |(state, assignor, rebalance, list, described)| Group {
             state,
             assignor,
             rebalance,
             members: members.map(|_| Members {
-                look: described,
+                poll: described,
                 list,
             }),
         },
@@ -100,21 +100,21 @@ fn earlier(topics: &[Topic], ends: Vec<Vec<(Timestamp, i64)>>) -> Vec<Earlier> {
             .map(move |partition| (Arc::clone(&name), partition))
     };
     let keys = topics.iter().flat_map(of);
-    let told = keys.zip(ends).map(|((topic, partition), ends)| Earlier {
+    let said = keys.zip(ends).map(|((topic, partition), ends)| Earlier {
         topic,
         partition,
         ends,
     });
-    told.filter(|earlier| !earlier.ends.is_empty()).collect()
+    said.filter(|earlier| !earlier.ends.is_empty()).collect()
 }
 
-fn a_look() -> impl Strategy<Value = Look> {
+fn a_poll() -> impl Strategy<Value = GroupSnapshot> {
     (any::<u64>(), of(0u32..4)).prop_flat_map(|(number, members)| {
         let topics = topics(members.unwrap_or(0));
         let group = a_group(number, members);
         let ends = vec(vec((a_time(), 0i64..i64::MAX), 0..3), 16);
         let all = (a_time(), a_time(), topics, group, ends);
-        all.prop_map(move |(began, at, topics, group, ends)| Look {
+        all.prop_map(move |(began, at, topics, group, ends)| GroupSnapshot {
             number,
             began,
             at,
@@ -126,16 +126,16 @@ fn a_look() -> impl Strategy<Value = Look> {
 }
 
 fn an_observation() -> impl Strategy<Value = Observation> {
-    let look = prop_oneof![
-        6 => a_look().prop_map(Ok),
-        1 => Just(Err(Blind::NotYet)),
-        1 => any::<u64>().prop_map(|number| Err(Blind::Failed { number })),
+    let poll = prop_oneof![
+        6 => a_poll().prop_map(Ok),
+        1 => Just(Err(Unreadable::NeverPolled)),
+        1 => any::<u64>().prop_map(|number| Err(Unreadable::PollFailed { number })),
     ];
     let rollout = select(vec![Rollout::None, Rollout::InProgress]);
     let target = (0..i32::MAX, 0..i32::MAX, rollout);
-    (a_time(), look, target).prop_map(|(now, look, (replicas, ready, rollout))| Observation {
+    (a_time(), poll, target).prop_map(|(now, poll, (replicas, ready, rollout))| Observation {
         now,
-        look,
+        snapshot: poll,
         target: Target {
             replicas,
             ready,

@@ -70,8 +70,8 @@ impl Gates {
     ) -> Self {
         let Observation { now, target, .. } = *observation;
         let timeout = policy.pacing.settle_timeout;
-        let look = observation.look.as_ref();
-        let state = look.map_or(GroupState::Unknown, |l| l.group.state);
+        let snapshot = observation.snapshot.as_ref();
+        let state = snapshot.map_or(GroupState::Unknown, |l| l.group.state);
         let memberless = matches!(state, GroupState::Empty | GroupState::Dead);
 
         let rebalancing = matches!(state, GroupState::Rebalancing | GroupState::Unknown);
@@ -128,7 +128,7 @@ impl Gates {
             uncommitted: uncommitted(memory, history, now, &policy.tuning),
             last: memory.last,
             landing: policy.tuning.pacing.landing,
-            excess: seconds(memory.learnt.excess(&policy.tuning)),
+            excess: seconds(memory.model.excess(&policy.tuning)),
             began: history.began.unwrap_or(now),
             min_interval: policy.pacing.min_interval,
             settle_timeout: timeout,
@@ -149,7 +149,7 @@ impl Gates {
         &self,
         knowledge: Knowledge,
         is_stale: bool,
-        looks: u8,
+        polls: u8,
         is_urgent: bool,
     ) -> Option<Wait> {
         if knowledge == Knowledge::NotYet {
@@ -168,7 +168,7 @@ impl Gates {
                 .then_some(Wait::open(HoldReason::MembersMissing)))
             .or_else(|| self.spacing(self.min_interval, is_urgent))
             .or(self.uncommitted)
-            .or((self.last.is_none() && looks < 2)
+            .or((self.last.is_none() && polls < 2)
                 .then_some(Wait::open(HoldReason::GatheringEvidence)))
     }
 
@@ -239,9 +239,9 @@ fn in_flight(
     notices: &mut Vec<Notice>,
 ) -> Option<Timestamp> {
     let has_settled = is_settled(policy, memory, history, observation);
-    let look = observation.look.as_ref().ok();
+    let snapshot = observation.snapshot.as_ref().ok();
     let last = memory.last.as_mut().filter(|l| l.settled_after.is_none())?;
-    let is_seen = look.is_some_and(|look| look.began >= last.time);
+    let is_seen = snapshot.is_some_and(|snapshot| snapshot.began >= last.time);
     if !((last.landed || last.external) && is_seen && has_settled) {
         return Some(last.time);
     }
@@ -274,8 +274,8 @@ fn uncommitted(
     let last = memory.last.filter(|last| last.to > 0 && last.from > 0)?;
     let until = later(last.time, tuning.pacing.commits_awaited);
     let partitions = &history.law.partitions;
-    let learnt = &memory.learnt;
-    let is_cheap = learnt.excess(tuning) <= 0.0 && learnt.longest(now, tuning) <= 0.0;
+    let model = &memory.model;
+    let is_cheap = model.excess(tuning) <= 0.0 && model.longest(now, tuning) <= 0.0;
     if is_cheap && !partitions.commits_rarely(tuning) {
         return None;
     }
@@ -307,10 +307,10 @@ fn is_settled(
     observation: &Observation,
 ) -> bool {
     let target = observation.target;
-    let Ok(look) = &observation.look else {
+    let Ok(snapshot) = &observation.snapshot else {
         return false;
     };
-    let state_settled = match look.group.state {
+    let state_settled = match snapshot.group.state {
         GroupState::Stable => target.replicas > 0,
         GroupState::Empty | GroupState::Dead => target.replicas == 0,
         GroupState::Rebalancing | GroupState::Unknown => false,
@@ -323,13 +323,13 @@ fn is_settled(
     if target.replicas == 0 {
         return true;
     }
-    let Some(members) = &look.group.members else {
+    let Some(members) = &snapshot.group.members else {
         return false;
     };
     let own = target.replicas.saturating_mul(policy.threads);
     let consumers = own.saturating_add(history.membership.foreign());
     let consumers = usize::try_from(consumers).unwrap_or(usize::MAX);
-    let partitions: usize = look
+    let partitions: usize = snapshot
         .topics
         .iter()
         .filter_map(|t| t.partitions.as_ref().map(Vec::len))
@@ -337,7 +337,7 @@ fn is_settled(
     let is_down = memory.last.is_some_and(|last| last.to < last.from);
     let waits = is_down || members.list.iter().any(|m| m.is_static);
     // Described in this very look: an older description shows the group before the action.
-    members.look == look.number
+    members.poll == snapshot.number
         && (!waits || members.list.len() <= consumers)
         && members.list.len() >= consumers.min(partitions)
         && !history.membership.has_young(members)

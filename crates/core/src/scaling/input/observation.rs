@@ -12,18 +12,18 @@ pub struct Observation {
     /// The only clock. Never goes back within a process (KNOW-24).
     pub now: Timestamp,
     /// The latest look at Kafka. `Err`: it failed as a whole, or none is recent enough.
-    pub look: Result<Look, Blind>,
+    pub snapshot: Result<GroupSnapshot, Unreadable>,
     /// The workload.
     pub target: Target,
 }
 
 /// Why there is no look.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Blind {
+pub enum Unreadable {
     /// Nothing has been read yet since the start.
-    NotYet,
+    NeverPolled,
     /// Kafka could not be read.
-    Failed {
+    PollFailed {
         /// Number of the failed look; equal numbers are one look.
         number: u64,
     },
@@ -31,7 +31,7 @@ pub enum Blind {
 
 /// One look at the group and its topics.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
+pub struct GroupSnapshot {
     /// Equal numbers saw equal data; evidence is gathered once per number.
     pub number: u64,
     /// When it began: what happened later it may not have seen.
@@ -154,7 +154,7 @@ pub enum GroupState {
 pub struct Members {
     /// The look that described them; less than the look's own number when they were not asked for
     /// again.
-    pub look: u64,
+    pub poll: u64,
     /// One entry per member.
     pub list: Vec<Member>,
 }

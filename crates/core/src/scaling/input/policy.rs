@@ -9,7 +9,7 @@ use crate::scaling::tuning::SharedTuning;
 pub struct Policy {
     /// Which group, cluster, target, objective and thread count this is about, as one number: when
     /// it changes, what was measured is dropped and the last action is kept (KEEP-28).
-    pub subject: i64,
+    pub measurement_key: i64,
     /// Fewest replicas, >= 0.
     pub min: i32,
     /// Most replicas, >= `min` and >= 1; the partition limit holds besides.
@@ -30,7 +30,7 @@ pub struct Policy {
     /// Floor while Kafka cannot be read.
     pub fallback: Option<Fallback>,
     /// The hand on the brake (ACT-10).
-    pub brake: Brake,
+    pub pauses: Pauses,
     /// The numbers that users do not set.
     pub tuning: SharedTuning,
 }
@@ -77,7 +77,7 @@ pub struct Fallback {
 
 /// What the pausing annotations say (ACT-10).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Brake {
+pub struct Pauses {
     /// Hold altogether, perhaps at a given size.
     pub pause: Option<Pause>,
     /// No scale-down.
@@ -90,7 +90,7 @@ pub struct Brake {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pause {
     /// `paused: "true"`.
-    Here,
+    AtCurrentSize,
     /// `paused-replicas: "n"`: one action to n, then hold. 0 <= n <= `max`.
     At(i32),
     /// An annotation whose value means nothing: paused, and reported.

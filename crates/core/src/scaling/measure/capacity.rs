@@ -5,12 +5,12 @@ use jiff::Timestamp;
 
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::number::{later, millis, real};
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::tuning::Tuning;
 
 /// Learns from a new look. `next_sample`: not before, in milliseconds.
 pub(in crate::scaling) fn learn(
-    learnt: &mut Learnt,
+    model: &mut CapacityModel,
     next_sample: &mut i64,
     estimate: &Estimate,
     now: Timestamp,
@@ -18,45 +18,45 @@ pub(in crate::scaling) fn learn(
 ) {
     let busy = &estimate.busy;
     let capacity = &tuning.capacity;
-    if let (Some(plateau), Some(_)) = (learnt.plateau, busy.median())
-        && estimate.consumed > tuning.ineffective.beyond * real(plateau.milli) / 1000.0
+    if let (Some(bottleneck), Some(_)) = (model.bottleneck, busy.median())
+        && estimate.consumed > tuning.ineffective.beyond * real(bottleneck.milli) / 1000.0
     {
-        learnt.plateau = None;
-        learnt.backoff = None;
+        model.bottleneck = None;
+        model.backoff = None;
     }
     // At a plateau consumers show the bottleneck, not themselves.
     if let Some(sample) = busy.median()
         && capacity.enabled
-        && learnt.plateau.is_none()
+        && model.bottleneck.is_none()
         && now.as_millisecond() >= *next_sample
     {
         *next_sample = now.as_millisecond() + millis(capacity.sample_every);
         let share = f64::from(busy.count) / f64::from(busy.active.max(1));
-        if share >= capacity.representative.0 && sample < learnt.at_least(now, tuning) {
-            learnt.set_at_least(sample, now);
+        if share >= capacity.representative.0 && sample < model.lower_bound(now, tuning) {
+            model.set_at_least(sample, now);
         }
-        let known = learnt.capacity().filter(|_| learnt.is_measured());
+        let known = model.capacity().filter(|_| model.is_measured());
         let weight = capacity.weight.0 + capacity.weight_by_share * share;
         let rate = known.map_or(sample, |known| known + weight * (sample - known));
-        learnt.set_capacity(rate, true, now);
+        model.set_capacity(rate, true, now);
     }
-    if busy.steady_best > learnt.at_least(now, tuning) {
-        learnt.set_at_least(busy.steady_best, now);
+    if busy.steady_best > model.lower_bound(now, tuning) {
+        model.set_at_least(busy.steady_best, now);
     }
-    if learnt.is_measured_before(later(now, -capacity.old)) {
-        learnt.doubt();
+    if model.is_measured_before(later(now, -capacity.old)) {
+        model.mark_stale();
     }
     // Bracketed from below: while nothing better is known, what was done can be done.
-    let at_least = learnt.at_least(now, tuning);
+    let at_least = model.lower_bound(now, tuning);
     // Measured in worse days: nobody has a backlog, and somebody has been doing more for two
     // minutes.
-    if learnt.is_measured() && busy.count == 0 {
-        let known = learnt.capacity().unwrap_or(0.0);
+    if model.is_measured() && busy.count == 0 {
+        let known = model.capacity().unwrap_or(0.0);
         if busy.steady_best > capacity.outdone * known {
-            learnt.set_capacity(busy.steady_best, true, now);
+            model.set_capacity(busy.steady_best, true, now);
         }
     }
-    if !learnt.is_measured() && learnt.capacity().is_some_and(|known| known < at_least) {
-        learnt.set_capacity(at_least, false, now);
+    if !model.is_measured() && model.capacity().is_some_and(|known| known < at_least) {
+        model.set_capacity(at_least, false, now);
     }
 }

@@ -1,6 +1,6 @@
 //! Objective -> replicas wanted; and whether there is nothing at all to do.
 
-use crate::scaling::input::observation::{Commit, Look};
+use crate::scaling::input::observation::{Commit, GroupSnapshot};
 use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
 use crate::scaling::measure::history::History;
 use crate::scaling::measure::lag::{self, Lag};
@@ -28,10 +28,10 @@ pub(in crate::scaling) fn of(
     replicas: i32,
     live_lag: i64,
     ends: Option<i64>,
-    look: &Look,
+    snapshot: &GroupSnapshot,
 ) -> Demand {
     let asked = match policy.objective {
-        _ if replicas == 0 => asked_asleep(policy, memory, live_lag, ends, look),
+        _ if replicas == 0 => asked_asleep(policy, memory, live_lag, ends, snapshot),
         Objective::LagPerReplica(per_replica) => {
             by_lag(live_lag, per_replica, replicas, &policy.tuning)
         }
@@ -55,13 +55,13 @@ fn asked_asleep(
     memory: &Memory,
     live_lag: i64,
     ends: Option<i64>,
-    look: &Look,
+    snapshot: &GroupSnapshot,
 ) -> i32 {
-    let delayed = lag::delayed(look, policy.offset_reset);
+    let delayed = lag::delayed(snapshot, policy.offset_reset);
     let unread = live_lag.saturating_add(delayed);
     let come = come_while_asleep(memory, unread, ends);
     // Somebody else may have moved the commits since: what lies before them is nothing to do.
-    let come = if is_committed(look) {
+    let come = if is_committed(snapshot) {
         come.min(unread)
     } else {
         come
@@ -93,9 +93,11 @@ fn by_lag(lag: i64, per_replica: i64, replicas: i32, tuning: &Tuning) -> i32 {
 /// commit that has expired meanwhile hides nothing. End offsets that went back: the topic was
 /// recreated, so all of it is new. What cannot be summed up wakes nobody before it can.
 fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
-    match (memory.slept_at, ends) {
+    match (memory.ends_at_zero, ends) {
         (None, _) => live_lag,
-        (Some(slept_at), Some(ends)) if ends >= slept_at => ends.saturating_sub(slept_at),
+        (Some(ends_at_zero), Some(ends)) if ends >= ends_at_zero => {
+            ends.saturating_sub(ends_at_zero)
+        }
         (Some(_), Some(ends)) => ends,
         (Some(_), None) => 0,
     }
@@ -104,17 +106,17 @@ fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
 /// The sum of the ends less what has not been read.
 pub(in crate::scaling) fn read_so_far(
     history: &History,
-    look: &Look,
+    snapshot: &GroupSnapshot,
     lag: &Lag,
     reset: OffsetReset,
 ) -> Option<i64> {
-    let unread = lag.total.saturating_add(lag::delayed(look, reset));
-    Some(history.sum_of_ends(look)? - unread)
+    let unread = lag.total.saturating_add(lag::delayed(snapshot, reset));
+    Some(history.sum_of_ends(snapshot)? - unread)
 }
 
 /// Whether every partition that is the target's has a commit within its log.
-fn is_committed(look: &Look) -> bool {
-    let mut topics = look.topics.iter().filter(|topic| topic.is_own());
+fn is_committed(snapshot: &GroupSnapshot) -> bool {
+    let mut topics = snapshot.topics.iter().filter(|topic| topic.is_own());
     topics.all(|topic| {
         let partitions = topic.partitions.as_deref();
         partitions.is_some_and(|partitions| {
@@ -129,9 +131,13 @@ fn is_committed(look: &Look) -> bool {
 /// and every partition that holds records has a commit at its end, or one marker before it where
 /// there may be markers. Nothing else tells a marker from a record that takes long. Where records
 /// wait on purpose, the last one is none.
-pub(in crate::scaling) fn note_quiet(history: &mut History, look: &Look, may_hold_markers: bool) {
+pub(in crate::scaling) fn note_quiet(
+    history: &mut History,
+    snapshot: &GroupSnapshot,
+    may_hold_markers: bool,
+) {
     let moved = history.moved();
-    let all_read = look.topics.iter().filter(|t| t.is_own()).all(|topic| {
+    let all_read = snapshot.topics.iter().filter(|t| t.is_own()).all(|topic| {
         let remainder = if may_hold_markers && topic.is_counted() {
             MARKER
         } else {
@@ -151,7 +157,7 @@ pub(in crate::scaling) fn note_quiet(history: &mut History, look: &Look, may_hol
     if moved || !all_read {
         history.quiet_since = None;
     } else {
-        history.quiet_since.get_or_insert(look.at);
+        history.quiet_since.get_or_insert(snapshot.at);
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::scaling::input::observation::{Assignor, Rebalance};
 use crate::scaling::input::policy::Policy;
-use crate::scaling::measure::load_history::WhatIf;
+use crate::scaling::measure::load_history::LoadHistory;
 use crate::scaling::measure::partition::State;
 use crate::scaling::measure::partitions::Partitions;
 use crate::scaling::measure::placement::{Placement, Spread};
@@ -14,7 +14,7 @@ use crate::scaling::measure::saturation::Busy;
 use crate::scaling::measure::series::Of;
 use crate::scaling::measure::surge::{self, Surge};
 use crate::scaling::number::{milli, millis};
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::tuning::Tuning;
 
 /// Partitions with a backlog that no size shortens.
@@ -144,7 +144,7 @@ pub(in crate::scaling) struct Estimate {
     pub(in crate::scaling) watched_for: f64,
     /// How unevenly partitions have lately been handed out.
     /// `None`: that is not looked at.
-    uneven: Option<f64>,
+    skew: Option<f64>,
     /// Members were described since the group has been stable.
     is_described: bool,
     /// Something is known: what was not read within the last minute is left out, so that the rest
@@ -175,7 +175,7 @@ impl Estimate {
     /// The estimate as of `now`. `None`: nothing has been read.
     pub(in crate::scaling) fn new(
         partitions: &Partitions,
-        learnt: &Learnt,
+        model: &CapacityModel,
         assignor: Option<Assignor>,
         (policy, foreign): (&Policy, i32),
         now: Timestamp,
@@ -232,11 +232,11 @@ impl Estimate {
             rates,
             latest_partition: latest.and_then(|(_, place)| partitions.name(*place)),
             consumed: live.iter().map(|live| live.consumed).sum(),
-            busy: Busy::of(partitions, learnt.is_measured(), at, tuning),
+            busy: Busy::of(partitions, model.is_measured(), at, tuning),
             rebalance: partitions.rebalance,
             stable_for: partitions.stable_since.map(seconds),
             watched_for: seconds(began),
-            uneven: tuning.skew.enabled.then(|| partitions.uneven(at)),
+            skew: tuning.skew.enabled.then(|| partitions.skew(at)),
             is_described: partitions.described.is_some(),
             is_known: is_whole || !live.is_empty(),
             stuck_lag,
@@ -291,12 +291,12 @@ impl Estimate {
     /// size helps them.
     pub(in crate::scaling) fn hot(
         &self,
-        learnt: &Learnt,
+        model: &CapacityModel,
         objective: f64,
         tuning: &Tuning,
     ) -> Vec<(Arc<str>, i32)> {
         let late = tuning.growth.hot_share * objective;
-        let Some(capacity) = learnt.capacity().filter(|_| learnt.is_measured()) else {
+        let Some(capacity) = model.capacity().filter(|_| model.is_measured()) else {
             return Vec::new();
         };
         let is_hot = |live: &Live| live.expected > capacity && live.delay > late;
@@ -326,32 +326,32 @@ impl Estimate {
     /// Adds this look to the evidence for scale-downs; a look that is not whole only ages it.
     pub(in crate::scaling) fn note_loads(
         &self,
-        what_if: &mut WhatIf,
+        load_history: &mut LoadHistory,
         sizes: &[i32],
         is_whole: bool,
         now: Timestamp,
         tuning: &Tuning,
     ) {
-        what_if.about(sizes, &self.placement.live);
+        load_history.about(sizes, &self.placement.live);
         // What the others would have to carry is no evidence while most of the load is left out.
         if is_whole && !self.is_outage {
             let at = now.as_millisecond();
             let weights = self.weights(|live| live.fast);
-            what_if.note_whole(at, millis(tuning.polls.fresh));
-            let spread = Spread::new(self.unevenness(), &weights);
-            what_if.push(at, |size| spread.fullest(&self.placement, size), tuning);
+            load_history.note_whole(at, millis(tuning.polls.fresh));
+            let spread = Spread::new(self.skew(), &weights);
+            load_history.push(at, |size| spread.max_load(&self.placement, size), tuning);
         }
     }
 
     /// What the fullest consumer has, by its owners, for each unit that it would have if partitions
     /// were handed out by turns: assignors that count partitions put heavy ones together, and keep
     /// them there. At least 1; no less than what is remembered of it.
-    pub(in crate::scaling) fn unevenness(&self) -> f64 {
-        let remembered = |uneven: f64| uneven.max(self.uneven_now().unwrap_or(1.0));
-        self.uneven.map_or(1.0, remembered)
+    pub(in crate::scaling) fn skew(&self) -> f64 {
+        let remembered = |skew: f64| skew.max(self.skew_now().unwrap_or(1.0));
+        self.skew.map_or(1.0, remembered)
     }
 
-    fn uneven_now(&self) -> Option<f64> {
+    fn skew_now(&self) -> Option<f64> {
         let consumers = self.busy.saturated.len();
         if !self.placement.is_even || self.stable_for.is_none() || !self.is_described {
             return None;
@@ -360,12 +360,12 @@ impl Estimate {
         for live in &self.live {
             *live.owner.and_then(|owner| loads.get_mut(owner))? += live.expected;
         }
-        let fullest = loads.into_iter().fold(0.0, f64::max);
+        let max_load = loads.into_iter().fold(0.0, f64::max);
         let weights = self.weights(|live| live.expected);
         let even = self
             .placement
-            .fullest_of(i32::try_from(consumers).ok()?, &weights);
-        (even > 0.0).then(|| fullest / even)
+            .max_load_of(i32::try_from(consumers).ok()?, &weights);
+        (even > 0.0).then(|| max_load / even)
     }
 
     /// One weight for each live partition.

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::scaling::input::observation::{Blind, Look, Observation};
+use crate::scaling::input::observation::{GroupSnapshot, Observation, Unreadable};
 use crate::scaling::input::policy::Policy;
 use crate::scaling::measure::lag::Lag;
 use crate::scaling::measure::lag_peaks::Evidence;
 use crate::scaling::measure::limits::Bounds;
-use crate::scaling::measure::load_history::WhatIf;
+use crate::scaling::measure::load_history::LoadHistory;
 use crate::scaling::measure::membership::Membership;
 use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::offsets::Offsets;
@@ -40,7 +40,7 @@ pub struct History {
     /// The last look that was taken in, failed ones included.
     last_number: Option<u64>,
     /// Looks in which something could be read, up to 2.
-    pub(in crate::scaling) looks: u8,
+    pub(in crate::scaling) polls: u8,
     last_whole: Option<Timestamp>,
     missing: Option<Missing>,
     /// What a scale-down may be based on.
@@ -70,24 +70,24 @@ pub struct History {
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Law {
     pub(in crate::scaling) partitions: Partitions,
-    pub(in crate::scaling) what_if: WhatIf,
+    pub(in crate::scaling) load_history: LoadHistory,
     /// The next sample of the capacity, not before, in milliseconds.
     pub(in crate::scaling) next_sample: i64,
-    pub(in crate::scaling) judgement: Judgement,
+    pub(in crate::scaling) review_state: ReviewState,
 }
 
 #[cfg(test)]
 impl Law {
     /// Bytes that it holds on the heap.
     pub(in crate::scaling) fn bytes(&self) -> usize {
-        self.partitions.bytes() + self.what_if.bytes()
+        self.partitions.bytes() + self.load_history.bytes()
     }
 }
 
 /// Whether the last scale-up has been judged. Not kept over a restart: an action of a process
 /// before is not judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::scaling) enum Judgement {
+pub(in crate::scaling) enum ReviewState {
     /// There is nothing to judge.
     #[default]
     Done,
@@ -107,12 +107,12 @@ pub(in crate::scaling) struct Timers {
 #[derive(Debug, Clone, Copy)]
 struct Missing {
     since: Timestamp,
-    looks: u8,
+    polls: u8,
 }
 
 /// What one observation added.
 #[derive(Debug, Default)]
-pub(in crate::scaling) struct Taken {
+pub(in crate::scaling) struct ObservationDelta {
     /// A look that had not been taken in before.
     pub(in crate::scaling) is_new: bool,
     /// Every partition of every topic that counts was read.
@@ -134,9 +134,9 @@ impl History {
         policy: &Policy,
         observation: &mut Observation,
     ) {
-        if let Ok(look) = &mut observation.look {
-            let is_new = self.last_number != Some(look.number);
-            self.offsets.read(policy, look, is_new);
+        if let Ok(snapshot) = &mut observation.snapshot {
+            let is_new = self.last_number != Some(snapshot.number);
+            self.offsets.read(policy, snapshot, is_new);
         }
     }
 
@@ -147,52 +147,58 @@ impl History {
         memory: &Memory,
         observation: &Observation,
         lag: &Lag,
-    ) -> Taken {
+    ) -> ObservationDelta {
         let now = observation.now;
         self.began.get_or_insert(now);
-        let number = match &observation.look {
-            Ok(look) => look.number,
-            Err(Blind::Failed { number }) => *number,
-            Err(Blind::NotYet) => return Taken::default(),
+        let number = match &observation.snapshot {
+            Ok(snapshot) => snapshot.number,
+            Err(Unreadable::PollFailed { number }) => *number,
+            Err(Unreadable::NeverPolled) => return ObservationDelta::default(),
         };
-        let mut taken = Taken {
+        let mut taken = ObservationDelta {
             is_new: self.last_number != Some(number),
-            ..Taken::default()
+            ..ObservationDelta::default()
         };
         self.last_number = Some(number);
-        if let Ok(look) = &observation.look {
+        if let Ok(snapshot) = &observation.snapshot {
             if taken.is_new {
-                self.looks = self.looks.saturating_add(1).min(2);
+                self.polls = self.polls.saturating_add(1).min(2);
                 self.membership.take(policy, memory, observation);
             }
-            taken.is_whole = lag.unknown == 0 && limit_is_known(look);
+            taken.is_whole = lag.unknown == 0 && limit_is_known(snapshot);
             if taken.is_new {
-                self.take_look(policy, memory, look, &mut taken);
+                self.take_poll(policy, memory, snapshot, &mut taken);
             }
         }
         self.note_missing(now, &taken);
         taken
     }
 
-    fn note_missing(&mut self, now: Timestamp, taken: &Taken) {
+    fn note_missing(&mut self, now: Timestamp, taken: &ObservationDelta) {
         if taken.is_whole {
             self.missing = None;
             return;
         }
         let missing = self.missing.get_or_insert(Missing {
             since: now,
-            looks: 0,
+            polls: 0,
         });
         if taken.is_new {
-            missing.looks = missing.looks.saturating_add(1);
+            missing.polls = missing.polls.saturating_add(1);
         }
         self.evidence.note_hole();
         self.quiet_since = None;
     }
 
-    fn take_look(&mut self, policy: &Policy, memory: &Memory, look: &Look, taken: &mut Taken) {
-        let longest = memory.learnt.longest(look.at, &policy.tuning);
-        let changes = self.law.partitions.take(look, policy, longest);
+    fn take_poll(
+        &mut self,
+        policy: &Policy,
+        memory: &Memory,
+        snapshot: &GroupSnapshot,
+        taken: &mut ObservationDelta,
+    ) {
+        let longest = memory.model.longest(snapshot.at, &policy.tuning);
+        let changes = self.law.partitions.take(snapshot, policy, longest);
         taken.is_other = changes.is_other;
         taken.notices.extend(changes.added);
         self.has_moved |= changes.has_moved;
@@ -200,11 +206,11 @@ impl History {
             self.quiet_since = None;
         }
         if taken.is_whole {
-            let ends = self.sum_of_ends(look);
+            let ends = self.sum_of_ends(snapshot);
             let before = std::mem::replace(&mut self.whole_ends, ends);
             self.moved = std::mem::take(&mut self.has_moved)
                 || before.is_some_and(|before| ends.is_some_and(|ends| ends != before));
-            self.note_whole(look.at, &policy.tuning);
+            self.note_whole(snapshot.at, &policy.tuning);
         }
     }
 
@@ -221,8 +227,8 @@ impl History {
 
     /// Sum of the end offsets of the target's topics, each as last seen. `None`: one has never been
     /// seen, or cannot be seen now where records wait on purpose.
-    pub(in crate::scaling) fn sum_of_ends(&self, look: &Look) -> Option<i64> {
-        let ends = look.topics.iter().filter(|t| t.is_own()).map(|topic| {
+    pub(in crate::scaling) fn sum_of_ends(&self, snapshot: &GroupSnapshot) -> Option<i64> {
+        let ends = snapshot.topics.iter().filter(|t| t.is_own()).map(|topic| {
             if !topic.is_counted() {
                 let mut partitions = topic.partitions.as_deref()?.iter();
                 return partitions.try_fold(0i64, |sum, partition| {
@@ -271,10 +277,10 @@ impl History {
         match self.missing {
             None if self.last_number.is_none() => Knowledge::NotYet,
             None => Knowledge::Complete,
-            Some(Missing { since, looks }) => {
+            Some(Missing { since, polls }) => {
                 let lasts = now.duration_since(since);
                 // A reader that has stopped answering altogether makes no second look.
-                let lasting = (looks >= 2 && lasts >= lasting) || lasts >= fresh;
+                let lasting = (polls >= 2 && lasts >= lasting) || lasts >= fresh;
                 Knowledge::Missing { since, lasting }
             }
         }
@@ -289,9 +295,9 @@ impl History {
 }
 
 /// Whether every topic, those too that only bound the parallelism, has a partition count.
-pub(in crate::scaling) fn limit_is_known(look: &Look) -> bool {
-    !look.topics.is_empty()
-        && look
+pub(in crate::scaling) fn limit_is_known(snapshot: &GroupSnapshot) -> bool {
+    !snapshot.topics.is_empty()
+        && snapshot
             .topics
             .iter()
             .all(|t| t.partitions.as_ref().is_some_and(|p| !p.is_empty()))

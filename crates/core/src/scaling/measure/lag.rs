@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::scaling::input::observation::{Commit, Look, Partition, TopicRole};
+use crate::scaling::input::observation::{Commit, GroupSnapshot, Partition, TopicRole};
 use crate::scaling::input::policy::OffsetReset;
 
 /// How many unknown partitions are named.
@@ -46,10 +46,11 @@ pub fn of_partition(partition: &Partition, reset: OffsetReset) -> Option<i64> {
 }
 
 /// The first partition whose commit lies past its end.
-pub(in crate::scaling) fn past_its_end(look: &Look) -> Option<(Arc<str>, i32)> {
+pub(in crate::scaling) fn past_its_end(snapshot: &GroupSnapshot) -> Option<(Arc<str>, i32)> {
     let past =
         |p: &Partition| matches!((p.committed, p.log_end), (Commit::At(c), Some(end)) if c > end);
-    look.topics
+    snapshot
+        .topics
         .iter()
         .filter(|t| t.is_counted())
         .find_map(|topic| {
@@ -60,9 +61,9 @@ pub(in crate::scaling) fn past_its_end(look: &Look) -> Option<(Arc<str>, i32)> {
 
 /// Sums up a look over the topics that count. A topic that could not be read counts as one unknown
 /// partition.
-pub(in crate::scaling) fn of_look(look: &Look, reset: OffsetReset) -> Lag {
+pub(in crate::scaling) fn of_poll(snapshot: &GroupSnapshot, reset: OffsetReset) -> Lag {
     let mut lag = Lag::default();
-    for topic in look.topics.iter().filter(|t| t.is_counted()) {
+    for topic in snapshot.topics.iter().filter(|t| t.is_counted()) {
         match topic.partitions.as_deref() {
             None | Some([]) => unknown(&mut lag, &topic.name, 0),
             Some(partitions) => {
@@ -79,8 +80,11 @@ pub(in crate::scaling) fn of_look(look: &Look, reset: OffsetReset) -> Lag {
 }
 
 /// Records that are known to wait in topics where they do so on purpose.
-pub(in crate::scaling) fn delayed(look: &Look, reset: OffsetReset) -> i64 {
-    let delayed = look.topics.iter().filter(|t| t.role == TopicRole::Delayed);
+pub(in crate::scaling) fn delayed(snapshot: &GroupSnapshot, reset: OffsetReset) -> i64 {
+    let delayed = snapshot
+        .topics
+        .iter()
+        .filter(|t| t.role == TopicRole::Delayed);
     let partitions = delayed.flat_map(|t| t.partitions.iter().flatten());
     let lags = partitions.filter_map(|partition| of_partition(partition, reset));
     lags.fold(0, i64::saturating_add)

@@ -179,12 +179,12 @@ mod tests {
 
     /// KEEP-26.
     #[test]
-    fn hours_of_looks_stay_bounded_and_no_peak_is_lost() {
+    fn hours_of_polls_stay_bounded_and_no_peak_is_lost() {
         let mut evidence = Evidence::default();
         evidence.push(at(0), 1, TUNING);
         evidence.push(at(15), 40, TUNING);
-        for look in 2..240 {
-            evidence.push(at(look * 15), 1, TUNING);
+        for snapshot in 2..240 {
+            evidence.push(at(snapshot * 15), 1, TUNING);
             assert!(evidence.points.len() <= TUNING.lag_peaks.points);
         }
         assert_eq!(evidence.window(secs(3600), TUNING).unwrap().peak, 40);

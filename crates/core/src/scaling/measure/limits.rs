@@ -5,7 +5,7 @@ use crate::scaling::input::observation::Assignor;
 
 /// Partition counts of the topics that count, and how they are handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
+pub struct PartitionLayout {
     /// Partitions of each topic that the target reads, >= 1 each.
     topics: Vec<i32>,
     /// Partitions of each topic that members of the group have besides, and that the target does
@@ -19,7 +19,7 @@ pub struct Shape {
     threads: i32,
 }
 
-impl Shape {
+impl PartitionLayout {
     /// The shape of `topics`, without those that have no partitions.
     pub fn new(
         topics: impl IntoIterator<Item = i32>,
@@ -112,7 +112,7 @@ impl Shape {
     }
 
     /// Whether `replicas` lower the largest share of some consumer compared with one replica fewer.
-    fn is_useful(&self, replicas: i32) -> bool {
+    fn is_aligned(&self, replicas: i32) -> bool {
         replicas == 1 || self.shares(replicas) != self.shares(replicas.saturating_sub(1))
     }
 
@@ -120,8 +120,8 @@ impl Shape {
     /// falls.
     ///
     /// 24 partitions: 1 2 3 4 5 6 8 12 24. Empty when there are no partitions.
-    pub fn useful(&self) -> Vec<i32> {
-        (1..=self.limit()).filter(|n| self.is_useful(*n)).collect()
+    pub fn aligned_sizes(&self) -> Vec<i32> {
+        (1..=self.limit()).filter(|n| self.is_aligned(*n)).collect()
     }
 }
 
@@ -167,16 +167,16 @@ impl Bounds {
     /// The partition limit goes before `max`, and `max` before `min` (ACT-2). The ceiling is the
     /// largest useful count within both; the floor the smallest useful count that is at least
     /// `min`, or `min` itself if that passes the ceiling.
-    pub fn new(shape: &Shape, min: i32, max: Option<i32>) -> Option<Self> {
-        let limit = shape.limit();
+    pub fn new(layout: &PartitionLayout, min: i32, max: Option<i32>) -> Option<Self> {
+        let limit = layout.limit();
         if limit < 1 {
             return None;
         }
         let top = max.unwrap_or(limit).min(limit);
         // Members of somebody else take nothing away from what the user asks for.
-        let min = min.min(max.unwrap_or(min)).min(shape.own_limit());
-        let useful = shape.useful();
-        let ceiling = useful
+        let min = min.min(max.unwrap_or(min)).min(layout.own_limit());
+        let aligned_sizes = layout.aligned_sizes();
+        let ceiling = aligned_sizes
             .iter()
             .copied()
             .filter(|n| *n <= top)
@@ -185,13 +185,13 @@ impl Bounds {
             .max(min);
         let floor = match min {
             0 => 0,
-            _ => useful
+            _ => aligned_sizes
                 .iter()
                 .copied()
                 .find(|n| *n >= min && *n <= ceiling)
                 .unwrap_or(min),
         };
-        let mut sizes: Vec<i32> = useful
+        let mut sizes: Vec<i32> = aligned_sizes
             .into_iter()
             .filter(|n| (floor.max(1)..=ceiling).contains(n))
             .collect();
@@ -242,8 +242,8 @@ mod tests {
 
     use super::*;
 
-    fn even(partitions: i32) -> Shape {
-        Shape::new([partitions], Some(Assignor::Even), 1)
+    fn even(partitions: i32) -> PartitionLayout {
+        PartitionLayout::new([partitions], Some(Assignor::Even), 1)
     }
 
     #[rstest]
@@ -256,12 +256,12 @@ mod tests {
     #[case(0, &[])]
     fn counts_worth_having_are_those_where_the_largest_share_falls(
         #[case] partitions: i32,
-        #[case] useful: &[i32],
+        #[case] aligned_sizes: &[i32],
     ) {
-        assert_eq!(even(partitions).useful(), useful);
+        assert_eq!(even(partitions).aligned_sizes(), aligned_sizes);
         assert_eq!(
-            Shape::new([partitions], Some(Assignor::Range), 1).useful(),
-            useful
+            PartitionLayout::new([partitions], Some(Assignor::Range), 1).aligned_sizes(),
+            aligned_sizes
         );
     }
 
@@ -277,18 +277,18 @@ mod tests {
         #[case] limit: i32,
         #[case] certain: i32,
     ) {
-        let shape = Shape::new([12, 6], assignor, 1);
-        assert_eq!((shape.limit(), shape.certain_limit()), (limit, certain));
+        let layout = PartitionLayout::new([12, 6], assignor, 1);
+        assert_eq!((layout.limit(), layout.certain_limit()), (limit, certain));
     }
 
     #[test]
     fn under_range_a_count_is_worth_having_if_it_helps_any_topic() {
         assert_eq!(
-            Shape::new([12, 6], Some(Assignor::Range), 1).useful(),
+            PartitionLayout::new([12, 6], Some(Assignor::Range), 1).aligned_sizes(),
             [1, 2, 3, 4, 6, 12]
         );
         assert_eq!(
-            Shape::new([12, 5], Some(Assignor::Range), 1).useful(),
+            PartitionLayout::new([12, 5], Some(Assignor::Range), 1).aligned_sizes(),
             [1, 2, 3, 4, 5, 6, 12]
         );
     }
@@ -302,11 +302,11 @@ mod tests {
         #[case] threads: i32,
         #[case] partitions: i32,
         #[case] limit: i32,
-        #[case] useful: &[i32],
+        #[case] aligned_sizes: &[i32],
     ) {
-        let shape = Shape::new([partitions], Some(Assignor::Even), threads);
-        assert_eq!(shape.limit(), limit);
-        assert_eq!(shape.useful(), useful);
+        let layout = PartitionLayout::new([partitions], Some(Assignor::Even), threads);
+        assert_eq!(layout.limit(), limit);
+        assert_eq!(layout.aligned_sizes(), aligned_sizes);
     }
 
     /// ACT-2.
@@ -364,8 +364,8 @@ mod tests {
             partitions in 1..400i32, threads in 1..20i32, min in 0..50i32, max in proptest::option::of(1..60i32), asked in 0..500i32,
         ) {
             prop_assume!(max.is_none_or(|max| max >= min));
-            let shape = Shape::new([partitions], Some(Assignor::Even), threads);
-            let bounds = Bounds::new(&shape, min, max).unwrap();
+            let layout = PartitionLayout::new([partitions], Some(Assignor::Even), threads);
+            let bounds = Bounds::new(&layout, min, max).unwrap();
             let size = bounds.at_least(asked);
             // Placed evenly, every replica holds one of the `min(partitions, consumers)` members
             // that have work.
@@ -376,9 +376,9 @@ mod tests {
 
         #[test]
         fn no_size_leaves_the_largest_share_as_it_was(topics in proptest::collection::vec(1..60i32, 1..4), even in any::<bool>()) {
-            let shape = Shape::new(topics, Some(if even { Assignor::Even } else { Assignor::Range }), 1);
-            for pair in shape.useful().windows(2) {
-                prop_assert!(shape.largest_share(pair[1]) < shape.largest_share(pair[0]));
+            let layout = PartitionLayout::new(topics, Some(if even { Assignor::Even } else { Assignor::Range }), 1);
+            for pair in layout.aligned_sizes().windows(2) {
+                prop_assert!(layout.largest_share(pair[1]) < layout.largest_share(pair[0]));
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::scaling::tuning::Tuning;
 
 /// Loads of the fullest consumer over time, for each size.
 #[derive(Debug, Clone, Default)]
-pub(in crate::scaling) struct WhatIf {
+pub(in crate::scaling) struct LoadHistory {
     sizes: Vec<i32>,
     live: Vec<(usize, i32)>,
     points: ThinnedRing<Point>,
@@ -40,7 +40,7 @@ fn merge(before: &mut Point, gone: &Point, after: &mut Point) {
 
 /// What a smaller size has to stand.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::scaling) struct Trial {
+pub(in crate::scaling) struct ReplayLimits {
     /// Seconds to replay.
     pub(in crate::scaling) window: f64,
     /// Records per second of one consumer.
@@ -55,7 +55,7 @@ pub(in crate::scaling) struct Trial {
     pub(in crate::scaling) utilisation: f64,
 }
 
-impl WhatIf {
+impl LoadHistory {
     pub(in crate::scaling) fn clear(&mut self) {
         self.points.clear();
     }
@@ -110,12 +110,12 @@ impl WhatIf {
     /// Whether `size` would have kept the delay calm over the whole window, its own rebalance
     /// included: a fluid queue at the fullest consumer. `false` as well where the window is not
     /// covered.
-    pub(in crate::scaling) fn holds(&self, size: i32, now: i64, trial: Trial) -> bool {
+    pub(in crate::scaling) fn holds(&self, size: i32, now: i64, limits: ReplayLimits) -> bool {
         let Some(place) = self.sizes.iter().position(|s| *s == size) else {
             return false;
         };
         #[expect(clippy::cast_possible_truncation, reason = "hours in milliseconds")]
-        let begin = now - (trial.window * 1000.0) as i64;
+        let begin = now - (limits.window * 1000.0) as i64;
         let Some(before) = self.points.iter().rposition(|p| p.at <= begin) else {
             return false;
         };
@@ -129,16 +129,16 @@ impl WhatIf {
             let load = f64::from(point.loads.get(place).copied().unwrap_or(f32::MAX));
             let seconds = real(point.at - previous) / 1000.0;
             previous = point.at;
-            let queue = waiting.unwrap_or(trial.stall * load);
-            let queue = (queue + (load - trial.capacity) * seconds).max(0.0);
-            if queue > trial.most * trial.capacity {
+            let queue = waiting.unwrap_or(limits.stall * load);
+            let queue = (queue + (load - limits.capacity) * seconds).max(0.0);
+            if queue > limits.most * limits.capacity {
                 return false;
             }
             carried += load * seconds;
             waiting = Some(queue);
         }
-        waiting.is_some_and(|queue| queue <= trial.left * trial.capacity)
-            && carried <= trial.utilisation * trial.capacity * trial.window
+        waiting.is_some_and(|queue| queue <= limits.left * limits.capacity)
+            && carried <= limits.utilisation * limits.capacity * limits.window
     }
 
     /// Bytes that it holds on the heap.
@@ -154,7 +154,7 @@ impl WhatIf {
 mod tests {
     use super::*;
 
-    const TRIAL: Trial = Trial {
+    const TRIAL: ReplayLimits = ReplayLimits {
         window: 120.0,
         capacity: 100.0,
         stall: 0.0,
@@ -163,12 +163,12 @@ mod tests {
         utilisation: 0.96,
     };
 
-    fn series(loads: impl IntoIterator<Item = f64>) -> (WhatIf, i64) {
-        let mut series = WhatIf::default();
+    fn series(loads: impl IntoIterator<Item = f64>) -> (LoadHistory, i64) {
+        let mut series = LoadHistory::default();
         series.about(&[2], &[]);
         let mut now = 0;
-        for (look, load) in (0i64..).zip(loads) {
-            now = look * 15_000;
+        for (snapshot, load) in (0i64..).zip(loads) {
+            now = snapshot * 15_000;
             series.push(now, |_| load, &Tuning::DEFAULT);
         }
         (series, now)
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn its_own_rebalance_is_part_of_the_trial() {
         let (series, now) = series([60.0; 9]);
-        let stalls = |stall| series.holds(2, now, Trial { stall, ..TRIAL });
+        let stalls = |stall| series.holds(2, now, ReplayLimits { stall, ..TRIAL });
         assert!(stalls(20.0));
         assert!(!stalls(70.0));
     }
@@ -209,10 +209,10 @@ mod tests {
     /// KEEP-26.
     #[test]
     fn merging_keeps_what_was_carried_and_stays_bounded() {
-        let loads = (0..720).map(|look| if look % 3 == 0 { 120.0 } else { 60.0 });
+        let loads = (0..720).map(|snapshot| if snapshot % 3 == 0 { 120.0 } else { 60.0 });
         let (series, now) = series(loads);
         assert!(series.points.len() <= Tuning::DEFAULT.load_history.points);
-        let hours = Trial {
+        let hours = ReplayLimits {
             window: 3.0 * 3600.0 - 30.0,
             utilisation: 0.81,
             ..TRIAL
@@ -221,7 +221,7 @@ mod tests {
             series.holds(2, now, hours),
             "80 records a second at the mean"
         );
-        let less = Trial {
+        let less = ReplayLimits {
             utilisation: 0.79,
             ..hours
         };

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::scaling::input::observation::{GroupState, Look, Members, Observation, Rollout, Topic};
+use crate::scaling::input::observation::{
+    GroupSnapshot, GroupState, Members, Observation, Rollout, Topic,
+};
 use crate::scaling::input::policy::Policy;
 use crate::scaling::number::later;
 use crate::scaling::state::memory::{BeforeUp, LastAction, Memory};
@@ -47,22 +49,24 @@ impl Membership {
         memory: &Memory,
         observation: &Observation,
     ) {
-        let Ok(look) = &observation.look else { return };
-        self.note_rebalance(policy, memory, look, observation);
-        let members = look.group.members.as_ref();
-        self.note_members(look);
+        let Ok(snapshot) = &observation.snapshot else {
+            return;
+        };
+        self.note_rebalance(policy, memory, snapshot, observation);
+        let members = snapshot.group.members.as_ref();
+        self.note_members(snapshot);
         let shown = members.filter(|members| {
-            is_at_rest(policy, memory, look, members, observation)
+            is_at_rest(policy, memory, snapshot, members, observation)
                 && self.nobody_joined(policy, memory, observation).is_none()
         });
         let consumers = observation.target.replicas.saturating_mul(policy.threads);
         let all = shown.map(|members| i32::try_from(members.list.len()).unwrap_or(i32::MAX));
-        self.note_shared(look, all.is_some_and(|all| all <= consumers));
+        self.note_shared(snapshot, all.is_some_and(|all| all <= consumers));
         match (shown, all) {
             (Some(members), Some(all)) => {
-                let elsewhere = elsewhere(look, members, &self.shared);
+                let elsewhere = elsewhere(snapshot, members, &self.shared);
                 let foreign = (all - elsewhere - consumers).max(0);
-                self.count(foreign, look.at, &policy.tuning);
+                self.count(foreign, snapshot.at, &policy.tuning);
             }
             _ => self.seen = None,
         }
@@ -77,7 +81,7 @@ impl Membership {
     pub(in crate::scaling) fn has_young(&self, members: &Members) -> bool {
         let first = |id| self.members.get(id);
         let mut list = members.list.iter();
-        list.any(|m| first(&m.id).is_none_or(|first| *first >= members.look))
+        list.any(|m| first(&m.id).is_none_or(|first| *first >= members.poll))
     }
 
     /// Whether the target reads a topic that nobody has named.
@@ -117,17 +121,17 @@ impl Membership {
             .filter(|last| last.to > last.from)
             .filter(is_open)?;
         let before = memory.before_up?;
-        let look = observation.look.as_ref().ok()?;
-        let members = look.group.members.as_ref()?;
+        let snapshot = observation.snapshot.as_ref().ok()?;
+        let members = snapshot.group.members.as_ref()?;
         let members = i32::try_from(members.list.len()).unwrap_or(i32::MAX);
-        let partitions = look
+        let partitions = snapshot
             .topics
             .iter()
             .flat_map(|t| t.partitions.iter().flatten());
         let partitions = i32::try_from(partitions.count()).unwrap_or(i32::MAX);
         let consumers = target.replicas.saturating_mul(policy.threads);
         let expected = consumers.saturating_add(self.foreign).min(partitions);
-        let is_missing = look.group.state == GroupState::Stable
+        let is_missing = snapshot.group.state == GroupState::Stable
             && target.ready == target.replicas
             && target.replicas == last.to
             && members <= before.members
@@ -145,34 +149,38 @@ impl Membership {
         (count >= tuning.storm).then_some(count)
     }
 
-    fn note_members(&mut self, look: &Look) {
-        let Some(members) = &look.group.members else {
+    fn note_members(&mut self, snapshot: &GroupSnapshot) {
+        let Some(members) = &snapshot.group.members else {
             return;
         };
         let before = std::mem::take(&mut self.members);
-        let first = |id| before.get(id).copied().unwrap_or(members.look);
+        let first = |id| before.get(id).copied().unwrap_or(members.poll);
         let described = members.list.iter();
         let described = described.map(|m| (Arc::clone(&m.id), first(&m.id)));
         self.members = described.collect();
         let is_new = |id: &Arc<str>| !before.contains_key(id);
         if !before.is_empty() && self.members.keys().any(is_new) {
-            self.joined = Some(look.at);
+            self.joined = Some(snapshot.at);
         }
-        if members.look == look.number && look.group.state == GroupState::Stable {
+        if members.poll == snapshot.number && snapshot.group.state == GroupState::Stable {
             let with = members.list.iter().filter(|member| member.partitions > 0);
             self.with_partitions = Some(i32::try_from(with.count()).unwrap_or(i32::MAX));
         }
     }
 
     /// `all_ours`: no member can be somebody else's.
-    fn note_shared(&mut self, look: &Look, all_ours: bool) {
-        self.shared
-            .retain(|name| look.topics.iter().any(|t| !t.is_own() && t.name == *name));
-        if look.topics.iter().all(Topic::is_own) {
+    fn note_shared(&mut self, snapshot: &GroupSnapshot, all_ours: bool) {
+        self.shared.retain(|name| {
+            snapshot
+                .topics
+                .iter()
+                .any(|t| !t.is_own() && t.name == *name)
+        });
+        if snapshot.topics.iter().all(Topic::is_own) {
             return;
         }
-        let readers: BTreeSet<u32> = owners(look, true).map(|(_, owner)| owner).collect();
-        for (topic, owner) in owners(look, false) {
+        let readers: BTreeSet<u32> = owners(snapshot, true).map(|(_, owner)| owner).collect();
+        for (topic, owner) in owners(snapshot, false) {
             if (all_ours || readers.contains(&owner)) && !self.shared.contains(topic) {
                 self.shared.insert(Arc::clone(topic));
             }
@@ -183,20 +191,20 @@ impl Membership {
         &mut self,
         policy: &Policy,
         memory: &Memory,
-        look: &Look,
+        snapshot: &GroupSnapshot,
         observation: &Observation,
     ) {
-        let now = look.at;
+        let now = snapshot.at;
         let acted = is_in_flight(policy, memory, observation.now);
         let rolls = observation.target.rollout == Rollout::InProgress;
-        let rebalances = look.group.state == GroupState::Rebalancing;
+        let rebalances = snapshot.group.state == GroupState::Rebalancing;
         if rebalances && self.was_stable && !acted && !rolls {
             self.rebalances.push_back(now);
             if self.rebalances.len() > 2 * policy.tuning.membership.storm {
                 self.rebalances.pop_front();
             }
         }
-        match look.group.state {
+        match snapshot.group.state {
             GroupState::Stable => self.was_stable = true,
             GroupState::Rebalancing | GroupState::Empty | GroupState::Dead => {
                 self.was_stable = false;
@@ -233,13 +241,13 @@ impl Membership {
 fn is_at_rest(
     policy: &Policy,
     memory: &Memory,
-    look: &Look,
+    snapshot: &GroupSnapshot,
     members: &Members,
     observation: &Observation,
 ) -> bool {
     let target = observation.target;
-    look.group.state == GroupState::Stable
-        && members.look == look.number
+    snapshot.group.state == GroupState::Stable
+        && members.poll == snapshot.number
         && target.rollout == Rollout::None
         && target.ready == target.replicas
         && !is_in_flight(policy, memory, observation.now)
@@ -255,10 +263,10 @@ fn is_in_flight(policy: &Policy, memory: &Memory, now: Timestamp) -> bool {
 
 /// Members that have partitions, and none of a topic that the target reads: they take nothing from
 /// it.
-fn elsewhere(look: &Look, members: &Members, shared: &BTreeSet<Arc<str>>) -> i32 {
+fn elsewhere(snapshot: &GroupSnapshot, members: &Members, shared: &BTreeSet<Arc<str>>) -> i32 {
     let reads = |topic: &Arc<str>| shared.contains(topic);
-    let readers: BTreeSet<u32> = owners(look, true)
-        .chain(owners(look, false).filter(|(topic, _)| reads(topic)))
+    let readers: BTreeSet<u32> = owners(snapshot, true)
+        .chain(owners(snapshot, false).filter(|(topic, _)| reads(topic)))
         .map(|(_, owner)| owner)
         .collect();
     let listed = (0u32..).zip(&members.list);
@@ -267,8 +275,8 @@ fn elsewhere(look: &Look, members: &Members, shared: &BTreeSet<Arc<str>>) -> i32
 }
 
 /// Topics and owners of their partitions; of those that are the target's to read, or of the others.
-fn owners(look: &Look, is_own: bool) -> impl Iterator<Item = (&Arc<str>, u32)> {
-    let topics = look.topics.iter().filter(move |t| t.is_own() == is_own);
+fn owners(snapshot: &GroupSnapshot, is_own: bool) -> impl Iterator<Item = (&Arc<str>, u32)> {
+    let topics = snapshot.topics.iter().filter(move |t| t.is_own() == is_own);
     topics.flat_map(|topic| {
         let partitions = topic.partitions.iter().flatten();
         partitions.filter_map(|partition| Some((&topic.name, partition.owner?)))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Topic};
+use crate::scaling::input::observation::{Commit, GroupSnapshot, GroupState, Partition, Topic};
 use crate::scaling::input::policy::{OffsetReset, Policy};
 use crate::scaling::tuning::Tuning;
 
@@ -40,17 +40,22 @@ struct Left {
 
 impl Offsets {
     /// Puts into the look what its offsets mean. `is_new`: this look has not been taken in before.
-    pub(in crate::scaling) fn read(&mut self, policy: &Policy, look: &mut Look, is_new: bool) {
+    pub(in crate::scaling) fn read(
+        &mut self,
+        policy: &Policy,
+        snapshot: &mut GroupSnapshot,
+        is_new: bool,
+    ) {
         if is_new {
-            self.take(policy, look);
+            self.take(policy, snapshot);
         }
         let nothing_for = self
             .nothing_committed
-            .map(|since| look.at.duration_since(since));
+            .map(|since| snapshot.at.duration_since(since));
         self.unknown = 0;
         let overdue =
             nothing_for.is_some_and(|lasts| lasts >= policy.tuning.offsets.commits_awaited);
-        for topic in look.topics.iter_mut().filter(|topic| topic.is_own()) {
+        for topic in snapshot.topics.iter_mut().filter(|topic| topic.is_own()) {
             let (is_counted, unreadable_after) =
                 (topic.is_counted(), unreadable_after(topic, &policy.tuning));
             for (index, partition) in topic.partitions.iter_mut().flatten().enumerate() {
@@ -68,7 +73,7 @@ impl Offsets {
                     self.unknown += 1;
                 }
                 if let Some(left) = self.left.get(&place)
-                    && look.at.duration_since(left.since) >= unreadable_after
+                    && snapshot.at.duration_since(left.since) >= unreadable_after
                     && partition.committed == Commit::At(left.committed)
                     && partition.log_end == Some(left.end)
                 {
@@ -90,8 +95,8 @@ impl Offsets {
         self.nothing_committed.filter(|_| self.unknown > 0)
     }
 
-    fn take(&mut self, policy: &Policy, look: &Look) {
-        match look.group.state {
+    fn take(&mut self, policy: &Policy, snapshot: &GroupSnapshot) {
+        match snapshot.group.state {
             GroupState::Stable => {}
             // What they have in hand stays theirs until it is known that they have lost it.
             GroupState::Rebalancing | GroupState::Unknown => {
@@ -107,7 +112,7 @@ impl Offsets {
         let most = policy.tuning.offsets.unreadable_most();
         let mut is_read = false;
         let mut is_committed = false;
-        for topic in look.topics.iter().filter(|topic| topic.is_own()) {
+        for topic in snapshot.topics.iter().filter(|topic| topic.is_own()) {
             for (index, partition) in topic.partitions.iter().flatten().enumerate() {
                 let place = || (Arc::clone(&topic.name), index);
                 let Some(end) = partition.log_end else {
@@ -133,7 +138,7 @@ impl Offsets {
                             let now = Left {
                                 end,
                                 committed,
-                                since: look.at,
+                                since: snapshot.at,
                             };
                             let same = before.left.get(&place()).copied();
                             let same =
@@ -146,7 +151,7 @@ impl Offsets {
             }
         }
         self.nothing_committed =
-            (is_read && !is_committed).then(|| before.nothing_committed.unwrap_or(look.at));
+            (is_read && !is_committed).then(|| before.nothing_committed.unwrap_or(snapshot.at));
     }
 }
 

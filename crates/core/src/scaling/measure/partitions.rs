@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::scaling::input::observation::{Commit, GroupState, Look, Partition, Rebalance, Topic};
+use crate::scaling::input::observation::{
+    Commit, GroupSnapshot, GroupState, Partition, Rebalance, Topic,
+};
 use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
 use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::partition::{Moved, State};
@@ -18,7 +20,7 @@ pub(in crate::scaling) struct Partitions {
     pub(in crate::scaling) members: Vec<Member>,
     /// How unevenly heavy partitions have lately been handed out, and until when that is
     /// remembered, in milliseconds.
-    uneven: Option<(f64, i64)>,
+    skew: Option<(f64, i64)>,
     /// When the members were last described, since the last action and since the group has been
     /// stable, in milliseconds.
     pub(in crate::scaling) described: Option<i64>,
@@ -42,7 +44,7 @@ pub(in crate::scaling) struct Partitions {
     /// When a commit last moved.
     last_move: Option<i64>,
     /// The last look, and the last one before an action, in milliseconds.
-    looked: i64,
+    polled: i64,
     acted: Option<i64>,
     /// Some partition has just been found to wait on purpose: what its consumer did until now was
     /// no measure.
@@ -71,8 +73,8 @@ pub(in crate::scaling) struct Member {
 /// Ends of partitions before the first look, by topic and partition: milliseconds and offset.
 type Earlier<'a> = BTreeMap<(&'a str, u32), Vec<(i64, i64)>>;
 
-fn earlier(look: &Look) -> Earlier<'_> {
-    let of_each = look.earlier.iter().map(|earlier| {
+fn earlier(snapshot: &GroupSnapshot) -> Earlier<'_> {
+    let of_each = snapshot.earlier.iter().map(|earlier| {
         let ends = earlier.ends.iter();
         let millis = ends.map(|(at, end)| (at.as_millisecond(), *end));
         ((&*earlier.topic, earlier.partition), millis.collect())
@@ -124,17 +126,18 @@ impl Partitions {
     /// Takes in a look, once. `longest`: the longest standstill, in seconds, that is known to have been work.
     pub(in crate::scaling) fn take(
         &mut self,
-        look: &Look,
+        snapshot: &GroupSnapshot,
         policy: &Policy,
         longest: f64,
     ) -> Changes {
-        let at = look.at.as_millisecond();
+        let at = snapshot.at.as_millisecond();
         let is_first = self.began.is_none();
         self.began.get_or_insert(at);
-        self.looked = at;
-        self.take_group(look, at);
+        self.polled = at;
+        self.take_group(snapshot, at);
         let counts = |name: &Arc<str>| {
-            look.topics
+            snapshot
+                .topics
                 .iter()
                 .any(|t| t.is_counted() && t.name == *name)
         };
@@ -148,9 +151,9 @@ impl Partitions {
             is_other: known(&self.topics) != before,
             ..Changes::default()
         };
-        let counted = look.topics.iter().filter(|t| t.is_counted());
+        let counted = snapshot.topics.iter().filter(|t| t.is_counted());
         let begins = counted.clone().any(|t| !self.topics.contains_key(&t.name));
-        let earlier = earlier(look);
+        let earlier = earlier(snapshot);
         let mut passed = Vec::new();
         for topic in counted {
             if before > 0 {
@@ -158,7 +161,7 @@ impl Partitions {
             }
             passed.extend(self.take_topic(topic, &earlier, policy, is_first, &mut changes));
         }
-        self.take_members(look, at, begins);
+        self.take_members(snapshot, at, begins);
         self.note_states(at, policy, longest);
         self.note_waits(at, &policy.tuning);
         self.note_passed(at, &passed, &policy.tuning);
@@ -184,9 +187,9 @@ impl Partitions {
     }
 
     /// Since when the group has been stable, or has not been.
-    fn take_group(&mut self, look: &Look, at: i64) {
-        self.rebalance = look.group.rebalance.unwrap_or(self.rebalance);
-        if look.group.state == GroupState::Stable {
+    fn take_group(&mut self, snapshot: &GroupSnapshot, at: i64) {
+        self.rebalance = snapshot.group.rebalance.unwrap_or(self.rebalance);
+        if snapshot.group.state == GroupState::Stable {
             self.stable_since.get_or_insert(at);
         } else {
             self.stable_since = None;
@@ -206,7 +209,7 @@ impl Partitions {
         is_first: bool,
         changes: &mut Changes,
     ) -> Vec<Moved> {
-        let (at, tuning) = (self.looked, &*policy.tuning);
+        let (at, tuning) = (self.polled, &*policy.tuning);
         let keep = kept_for(policy);
         let hands_over = self
             .acted
@@ -352,25 +355,25 @@ impl Partitions {
     /// Who owns what, if this very look described a stable group: members hide their partitions
     /// while they rebalance. `begins`: a topic counts that did not before, of whose partitions the
     /// last such description said it, too.
-    fn take_members(&mut self, look: &Look, at: i64, begins: bool) {
-        let Some(members) = &look.group.members else {
+    fn take_members(&mut self, snapshot: &GroupSnapshot, at: i64, begins: bool) {
+        let Some(members) = &snapshot.group.members else {
             return;
         };
         let shown = members.list.iter().any(|member| member.partitions > 0);
-        let is_new = members.look == look.number;
-        let is_told_again = begins && self.described_in == Some(members.look);
+        let is_new = members.poll == snapshot.number;
+        let is_told_again = begins && self.described_in == Some(members.poll);
         if self.stable_since.is_none() || !(is_new || is_told_again) || !shown {
             return;
         }
         if is_new {
             self.described = Some(at);
-            self.described_in = Some(members.look);
+            self.described_in = Some(members.poll);
         }
         let since = self.unstable_since.take().unwrap_or(at);
         let known: Vec<Arc<str>> = self.members.iter().map(|m| Arc::clone(&m.id)).collect();
         let mut digests = vec![0u64; members.list.len()];
         for (name, states) in &mut self.topics {
-            let Some(topic) = look.topics.iter().find(|t| t.name == *name) else {
+            let Some(topic) = snapshot.topics.iter().find(|t| t.name == *name) else {
                 continue;
             };
             let salt = name
@@ -414,20 +417,20 @@ impl Partitions {
 
     /// Remembers that partitions were handed out so unevenly that a size did not do which would
     /// have done otherwise.
-    pub(in crate::scaling) fn note_uneven(&mut self, times: f64, at: i64, tuning: &Tuning) {
-        self.uneven = Some((times, at + millis(tuning.skew.remembered_for)));
+    pub(in crate::scaling) fn note_skew(&mut self, times: f64, at: i64, tuning: &Tuning) {
+        self.skew = Some((times, at + millis(tuning.skew.remembered_for)));
     }
 
     /// What is remembered of that: 1 for nothing.
-    pub(in crate::scaling) fn uneven(&self, at: i64) -> f64 {
-        let known = self.uneven.filter(|(_, until)| *until > at);
+    pub(in crate::scaling) fn skew(&self, at: i64) -> f64 {
+        let known = self.skew.filter(|(_, until)| *until > at);
         known.map_or(1.0, |(times, _)| times)
     }
 
     /// After an action nobody knows who owns what before it is described anew.
     pub(in crate::scaling) fn note_action(&mut self) {
         self.described = None;
-        self.acted = Some(self.looked);
+        self.acted = Some(self.polled);
     }
 
     /// Bytes that it holds on the heap, without names.

@@ -42,12 +42,12 @@ impl Placement {
     }
 
     /// What the fullest consumer carries when `replicas` share the weights of the live partitions.
-    pub(in crate::scaling) fn fullest(&self, replicas: i32, weights: &[f64]) -> f64 {
-        self.fullest_of(self.consumers(replicas), weights)
+    pub(in crate::scaling) fn max_load(&self, replicas: i32, weights: &[f64]) -> f64 {
+        self.max_load_of(self.consumers(replicas), weights)
     }
 
     /// The same for so many consumers.
-    pub(in crate::scaling) fn fullest_of(&self, consumers: i32, weights: &[f64]) -> f64 {
+    pub(in crate::scaling) fn max_load_of(&self, consumers: i32, weights: &[f64]) -> f64 {
         let mut loads = vec![0.0; usize::try_from(consumers).unwrap_or(1)];
         for (nth, (partition, weight)) in self.live.iter().zip(weights).enumerate() {
             if let Some(load) = loads.get_mut(self.consumer(nth, *partition, consumers)) {
@@ -60,7 +60,7 @@ impl Placement {
     /// The same for the consumers that have a partition within `limit`, where one above it takes no
     /// more of its consumer than its heaviest neighbour: what a healthy partition beside a hopeless
     /// one needs.
-    pub(in crate::scaling) fn fullest_beside(
+    pub(in crate::scaling) fn max_load_beside(
         &self,
         replicas: i32,
         weights: &[f64],
@@ -94,14 +94,14 @@ impl Placement {
 /// Weights, and how far from even they are handed out.
 pub(in crate::scaling) struct Spread<'a> {
     weights: &'a [f64],
-    uneven: f64,
+    skew: f64,
     /// Sums of the heaviest so many, where they are not handed out evenly.
     heaviest: Vec<f64>,
 }
 
 impl<'a> Spread<'a> {
-    pub(in crate::scaling) fn new(uneven: f64, weights: &'a [f64]) -> Self {
-        let mut heaviest = if uneven > 1.0 {
+    pub(in crate::scaling) fn new(skew: f64, weights: &'a [f64]) -> Self {
+        let mut heaviest = if skew > 1.0 {
             weights.to_vec()
         } else {
             Vec::new()
@@ -114,21 +114,21 @@ impl<'a> Spread<'a> {
         }
         Self {
             weights,
-            uneven,
+            skew,
             heaviest,
         }
     }
 
     /// What the fullest of so many replicas' consumers carries: no more than the heaviest
     /// partitions that it can have.
-    pub(in crate::scaling) fn fullest(&self, placement: &Placement, replicas: i32) -> f64 {
-        let even = placement.fullest(replicas, self.weights);
+    pub(in crate::scaling) fn max_load(&self, placement: &Placement, replicas: i32) -> f64 {
+        let even = placement.max_load(replicas, self.weights);
         let consumers = usize::try_from(placement.consumers(replicas)).unwrap_or(1);
         let share = self.weights.len().div_ceil(consumers);
         let most = share
             .checked_sub(1)
             .and_then(|last| self.heaviest.get(last));
-        most.map_or(even, |most| (self.uneven * even).min(*most))
+        most.map_or(even, |most| (self.skew * even).min(*most))
     }
 }
 
@@ -169,15 +169,15 @@ mod tests {
         #[case] weights: &[f64],
         #[case] expected: f64,
     ) {
-        let fullest = placement(topics, even).fullest(replicas, weights);
-        assert!((fullest - expected).abs() < 1e-9, "{fullest}");
+        let max_load = placement(topics, even).max_load(replicas, weights);
+        assert!((max_load - expected).abs() < 1e-9, "{max_load}");
     }
 
     #[test]
     fn a_hopeless_partition_takes_no_more_than_its_heaviest_neighbour() {
         let placement = placement(&[4], false);
         let weights = [900.0, 50.0, 60.0, 60.0];
-        let beside = |n| placement.fullest_beside(n, &weights, 100.0);
+        let beside = |n| placement.max_load_beside(n, &weights, 100.0);
         assert!((beside(2) - 120.0).abs() < 1e-9);
         assert!((beside(1) - 230.0).abs() < 1e-9);
         assert!((beside(4) - 60.0).abs() < 1e-9);

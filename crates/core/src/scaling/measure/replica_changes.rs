@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use crate::scaling::input::policy::{Pause, Policy};
 use crate::scaling::measure::notice::Notice;
 use crate::scaling::number::{later, to_millis};
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::state::memory::{LastAction, Memory, VERSION};
 
 /// What the replicas of the target say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::scaling) enum Sight {
+pub(in crate::scaling) enum ReplicaMatch {
     /// They are as we take for granted.
     AsExpected,
     /// Our own write may not have reached the watch.
@@ -25,23 +25,23 @@ pub(in crate::scaling) fn adopt(
     replicas: i32,
     now: Timestamp,
     notices: &mut Vec<Notice>,
-) -> (Sight, bool) {
+) -> (ReplicaMatch, bool) {
     tidy(policy, memory, now);
     let before = memory.last.map(|l| (l.time, l.to));
-    let sight = compare(policy, memory, replicas, now, notices);
+    let replica_match = compare(policy, memory, replicas, now, notices);
     note_pause(policy, memory, replicas, now);
-    (sight, before != memory.last.map(|l| (l.time, l.to)))
+    (replica_match, before != memory.last.map(|l| (l.time, l.to)))
 }
 
 /// Puts right what an older version, a changed resource or a wrong clock left.
 fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     memory.version = VERSION;
     if memory
-        .subject
-        .is_some_and(|subject| subject != policy.subject)
+        .measurement_key
+        .is_some_and(|measurement_key| measurement_key != policy.measurement_key)
     {
-        memory.regret = None;
-        memory.learnt = Learnt::default();
+        memory.flap_backoff = None;
+        memory.model = CapacityModel::default();
         memory.assignor = None;
         memory.limit = None;
         memory.before_up = None;
@@ -49,7 +49,7 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         memory.expected = None;
         memory.external.clear();
     }
-    memory.subject = Some(policy.subject);
+    memory.measurement_key = Some(policy.measurement_key);
     if memory.pending.is_some() {
         // Whoever wrote it is gone: nobody knows whether it was done, so it counts.
         *memory = memory.unknown();
@@ -66,10 +66,10 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         let age = now.duration_since(last.time).as_secs().max(0);
         last.settled_after = last.settled_after.map(|after| after.clamp(0, age));
     }
-    if let Some(regret) = &mut memory.regret {
-        sane(&mut regret.time);
+    if let Some(flap_backoff) = &mut memory.flap_backoff {
+        sane(&mut flap_backoff.time);
     }
-    memory.learnt.tidy(now, &sane, &policy.tuning);
+    memory.model.tidy(now, &sane, &policy.tuning);
     memory.external.iter_mut().for_each(sane);
     let longest = later(now, policy.tuning.pacing.stand_back);
     memory.contested_until = memory
@@ -84,11 +84,11 @@ fn compare(
     replicas: i32,
     now: Timestamp,
     notices: &mut Vec<Notice>,
-) -> Sight {
+) -> ReplicaMatch {
     let pacing = &policy.tuning.pacing;
     let Some(expected) = memory.expected else {
         memory.expected = Some(replicas);
-        return Sight::AsExpected;
+        return ReplicaMatch::AsExpected;
     };
     if let Some(last) = memory
         .last
@@ -98,16 +98,16 @@ fn compare(
         if replicas == last.to {
             last.landed = true;
             memory.expected = Some(replicas);
-            return Sight::AsExpected;
+            return ReplicaMatch::AsExpected;
         } else if replicas == last.from {
             if now.duration_since(last.time) < pacing.watch_lag {
-                return Sight::NotLanded;
+                return ReplicaMatch::NotLanded;
             }
             if !last.confirmed {
                 // It was never done; it counts as an action all the same.
                 last.landed = true;
                 memory.expected = Some(replicas);
-                return Sight::AsExpected;
+                return ReplicaMatch::AsExpected;
             }
         }
     }
@@ -130,7 +130,7 @@ fn compare(
             .external
             .retain(|at| now.duration_since(*at) < pacing.contested_within);
         if policy.dry_run {
-            return Sight::AsExpected;
+            return ReplicaMatch::AsExpected;
         }
         memory.external.push(now);
         if memory.external.len() >= pacing.contested {
@@ -138,12 +138,12 @@ fn compare(
             memory.external.clear();
         }
     }
-    Sight::AsExpected
+    ReplicaMatch::AsExpected
 }
 
 /// Taking `paused-replicas` away counts as an action (ACT-10).
 fn note_pause(policy: &Policy, memory: &mut Memory, replicas: i32, now: Timestamp) {
-    let paused_at = match policy.brake.pause {
+    let paused_at = match policy.pauses.pause {
         Some(Pause::At(at)) => Some(at),
         _ => None,
     };

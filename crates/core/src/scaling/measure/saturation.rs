@@ -33,12 +33,12 @@ impl Busy {
         let interval = millis(tuning.polls.interval);
         let capacity = &tuning.capacity;
         // A first sample is wanted soon.
-        let looks = if is_measured {
+        let polls = if is_measured {
             capacity.polls
         } else {
             capacity.first_polls
         };
-        let window = i64::try_from(looks).unwrap_or(i64::MAX) * interval;
+        let window = i64::try_from(polls).unwrap_or(i64::MAX) * interval;
         let minute = millis(tuning.arrivals.steady);
         let mut owned: Vec<Vec<&State>> = vec![Vec::new(); partitions.members.len()];
         for (_, state) in partitions.all().filter(|(_, state)| !state.is_stuck) {
@@ -83,7 +83,7 @@ impl Busy {
             let paces = || parts.iter().map(|state| state.pace(now, window, tuning));
             // Commits that are rare show the pace between them, over as long as that takes.
             let window = paces().map(|(_, from)| now - from).fold(window, i64::max);
-            let looks = window / interval;
+            let polls = window / interval;
             let rarest = parts.iter().filter(|state| state.commits_rarely(tuning));
             let rarest = rarest.map(|state| state.gap).fold(0.0, f64::max);
             busy.commits_rarely |= rarest > 0.0;
@@ -99,8 +99,8 @@ impl Busy {
             let enough =
                 ((in_seconds(capacity.backlog) + rarest) * arrivals.max(consumed)).max(1.0);
             busy.backlogged += i32::from(waits >= enough);
-            let backlogged = (0..=looks).all(|look| {
-                let then = now - look * interval;
+            let backlogged = (0..=polls).all(|snapshot| {
+                let then = now - snapshot * interval;
                 let waits_on = |state: &&State| state.series.lag() - state.lag(tuning);
                 let lag_at = |s: &&State| Some(s.series.lag_at(then, tuning)? - waits_on(s));
                 let lag: Option<f64> = parts.iter().map(lag_at).sum();

@@ -155,9 +155,9 @@ impl Series {
     }
 
     /// Arrivals in records per second over the last so many looks. `None`: there are not as many.
-    pub(in crate::scaling) fn rate_of_looks(&self, looks: usize) -> Option<f64> {
+    pub(in crate::scaling) fn rate_of_polls(&self, polls: usize) -> Option<f64> {
         let last = self.points.last()?;
-        let first = self.points.iter().rev().nth(looks)?;
+        let first = self.points.iter().rev().nth(polls)?;
         let over = last.at - first.at;
         (over > 0).then(|| real(last.end - first.end) * 1000.0 / real(over))
     }
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_says_is_for_the_time_before_the_first_look_alone() {
+    fn what_the_broker_says_is_for_the_time_before_the_first_poll_alone() {
         let mut series = series(&[(1000, 900, 850), (1015, 1900, 950)]);
         series.set_earlier(
             [(0, 10), (999_000, 2_000), (1_001_000, 890)].into_iter(),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_look_and_a_group_without_commits_tell_no_delay() {
+    fn a_single_poll_and_a_group_without_commits_tell_no_delay() {
         assert!(series(&[(0, 1000, 0)]).delay(0, TUNING).abs() < 1e-9);
         let mut none = Series::default();
         none.push(0, 10, None, KEEP, TUNING);
@@ -338,11 +338,11 @@ mod tests {
             let mut series = Series::default();
             let mut all: Vec<(i64, i64)> = Vec::new();
             let mut end = 0;
-            for (look, rate) in (0i64..).zip(&rates) {
+            for (snapshot, rate) in (0i64..).zip(&rates) {
                 end += rate * 15;
-                let at = look * 15_000;
+                let at = snapshot * 15_000;
                 all.push((at, end));
-                let back = usize::try_from((look - behind).max(0)).unwrap();
+                let back = usize::try_from((snapshot - behind).max(0)).unwrap();
                 series.push(at, end, Some(all[back].1), KEEP, TUNING);
                 prop_assert!(series.points.len() <= TUNING.series.points);
             }
@@ -352,8 +352,8 @@ mod tests {
                 // The last look at which the end was no more than the commit.
                 let passed = all.iter().rposition(|(_, e)| *e <= committed).unwrap();
                 let truth = real(now - all[passed].0) / 1000.0;
-                let told = series.delay(now, TUNING);
-                prop_assert!((told - truth).abs() <= truth / 6.0 + 15.0, "told {told}, is {truth}");
+                let stated = series.delay(now, TUNING);
+                prop_assert!((stated - truth).abs() <= truth / 6.0 + 15.0, "told {stated}, is {truth}");
             }
         }
     }

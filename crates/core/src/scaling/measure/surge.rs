@@ -8,7 +8,7 @@ use crate::scaling::tuning::Tuning;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) struct Surge {
     /// How many of the last looks show it.
-    looks: usize,
+    polls: usize,
 }
 
 /// What the looks of the last minute say of all partitions together. `None`: the load has not
@@ -22,25 +22,25 @@ pub(in crate::scaling) fn of<'a>(
         return None;
     }
     // Records and seconds from look to look, the last one first.
-    let mut looks = vec![(0.0_f64, 0.0_f64); tuning.polls];
+    let mut polls = vec![(0.0_f64, 0.0_f64); tuning.polls];
     for series in series {
-        for (look, (records, seconds)) in looks.iter_mut().zip(series.arrived()) {
-            look.0 += records;
-            look.1 = look.1.max(seconds);
+        for (snapshot, (records, seconds)) in polls.iter_mut().zip(series.arrived()) {
+            snapshot.0 += records;
+            snapshot.1 = snapshot.1.max(seconds);
         }
     }
-    let known = looks.iter().take_while(|(_, seconds)| *seconds > 0.0);
+    let known = polls.iter().take_while(|(_, seconds)| *seconds > 0.0);
     let known = known.count();
     // One look before it alone may have been an idle one.
     (1..known.saturating_sub(1)).find_map(|since| {
-        let (after, before) = looks.get(..known)?.split_at(since);
+        let (after, before) = polls.get(..known)?.split_at(since);
         let most = before.iter().map(|(records, seconds)| records / seconds);
         let most = most.fold(0.0, f64::max);
         let is_more = |(records, seconds): &(f64, f64)| {
             let usual = tuning.risen * most * seconds;
             *records > usual + tuning.chance * usual.max(1.0).sqrt()
         };
-        after.iter().all(is_more).then_some(Surge { looks: since })
+        after.iter().all(is_more).then_some(Surge { polls: since })
     })
 }
 
@@ -53,10 +53,10 @@ impl Surge {
         expected: f64,
         tuning: &Tuning,
     ) -> f64 {
-        let Some(since) = series.rate_of_looks(self.looks) else {
+        let Some(since) = series.rate_of_polls(self.polls) else {
             return expected;
         };
-        if self.looks > 1 {
+        if self.polls > 1 {
             return since;
         }
         (expected + tuning.surge.first_poll * (since - expected)).max(0.0)
@@ -86,30 +86,30 @@ mod tests {
 
     #[rstest]
     #[case::steady(&[1500, 1500, 1500, 1500], None)]
-    #[case::the_first_look(&[1500, 1500, 1500, 9000], Some(1))]
-    #[case::the_second_look(&[1500, 1500, 9000, 9000], Some(2))]
-    #[case::a_part_and_a_whole_look(&[1500, 1500, 3500, 9000], Some(1))]
+    #[case::the_first_poll(&[1500, 1500, 1500, 9000], Some(1))]
+    #[case::the_second_poll(&[1500, 1500, 9000, 9000], Some(2))]
+    #[case::a_part_and_a_whole_poll(&[1500, 1500, 3500, 9000], Some(1))]
     #[case::by_a_half(&[1500, 1500, 1500, 2250], None)]
     #[case::by_chance(&[2, 1, 2, 6], None)]
     #[case::one_burst_a_minute(&[0, 0, 9000, 0, 0, 0, 9000], None)]
     #[case::from_nothing(&[0, 0, 0, 9000], Some(1))]
     #[case::over(&[1500, 9000, 9000, 1500], None)]
-    #[case::too_few_looks(&[1500, 9000], None)]
-    fn a_load_has_risen(#[case] arrived: &[i64], #[case] looks: Option<usize>) {
+    #[case::too_few_polls(&[1500, 9000], None)]
+    fn a_load_has_risen(#[case] arrived: &[i64], #[case] polls: Option<usize>) {
         let series = series(arrived);
         let surge = of(std::iter::once(&series), TUNING);
-        assert_eq!(surge.map(|surge| surge.looks), looks);
+        assert_eq!(surge.map(|surge| surge.polls), polls);
     }
 
     #[test]
     fn partitions_are_summed_up() {
         let (steady, rising) = (series(&[9000; 4]), series(&[300, 300, 300, 3000]));
-        assert_eq!(of([&rising].into_iter(), TUNING), Some(Surge { looks: 1 }));
+        assert_eq!(of([&rising].into_iter(), TUNING), Some(Surge { polls: 1 }));
         assert_eq!(of([&steady, &rising].into_iter(), TUNING), None);
     }
 
     #[test]
-    fn the_first_look_counts_for_more_than_it_shows() {
+    fn the_first_poll_counts_for_more_than_it_shows() {
         let first = series(&[150, 150, 150, 1500]);
         let surge = of(std::iter::once(&first), TUNING).unwrap();
         assert!((surge.arrivals(&first, 40.0, TUNING) - 130.0).abs() < 1e-9);

@@ -1,26 +1,26 @@
 //! Takes an observation in, and says what it and what was seen before it come to.
 
 use crate::scaling::input::observation::{
-    Assignor, GroupState, Look, Members, Observation, Rollout,
+    Assignor, GroupSnapshot, GroupState, Members, Observation, Rollout,
 };
 use crate::scaling::input::policy::{Objective, Policy};
 use crate::scaling::measure::capacity;
 use crate::scaling::measure::demand::{self, Demand};
 use crate::scaling::measure::estimate::{Estimate, LiveLag};
-use crate::scaling::measure::history::{self, History, Knowledge, Taken};
+use crate::scaling::measure::history::{self, History, Knowledge, ObservationDelta};
 use crate::scaling::measure::lag::{self, Lag};
-use crate::scaling::measure::limits::{Bounds, Shape};
+use crate::scaling::measure::limits::{Bounds, PartitionLayout};
 use crate::scaling::measure::membership::Membership;
 use crate::scaling::measure::notice::Notice;
-use crate::scaling::measure::replica_changes::{self, Sight};
+use crate::scaling::measure::replica_changes::{self, ReplicaMatch};
 use crate::scaling::state::memory::Memory;
 
 /// What was measured. Nothing in it changes while the decision is made.
 #[derive(Debug)]
 pub(in crate::scaling) struct Measurements {
-    pub(in crate::scaling) sight: Sight,
+    pub(in crate::scaling) replica_match: ReplicaMatch,
     /// The partition counts, when every topic gave them.
-    pub(in crate::scaling) shape: Option<Shape>,
+    pub(in crate::scaling) layout: Option<PartitionLayout>,
     pub(in crate::scaling) bounds: Option<Bounds>,
     pub(in crate::scaling) knowledge: Knowledge,
     /// Every partition of every topic that counts was read.
@@ -43,21 +43,21 @@ pub(in crate::scaling) fn take(
 ) -> Measurements {
     let now = observation.now;
     let target = observation.target;
-    let (sight, mut notices) = compare_replicas(policy, memory, history, observation);
-    let look = observation.look.as_ref().ok();
-    let lag = look.map(|look| lag::of_look(look, policy.offset_reset));
+    let (replica_match, mut notices) = compare_replicas(policy, memory, history, observation);
+    let snapshot = observation.snapshot.as_ref().ok();
+    let lag = snapshot.map(|snapshot| lag::of_poll(snapshot, policy.offset_reset));
     let lag = lag.unwrap_or_default();
     let taken = history.take(policy, memory, observation, &lag);
     notices.extend(taken.notices.iter().cloned());
 
-    memory.assignor = look.and_then(|l| l.group.assignor).or(memory.assignor);
-    let shape = look
+    memory.assignor = snapshot.and_then(|l| l.group.assignor).or(memory.assignor);
+    let layout = snapshot
         .filter(|l| history::limit_is_known(l))
         .map(|l| shape_of(l, &history.membership, memory.assignor, policy.threads));
-    if let Some(shape) = &shape {
-        memory.limit = Some(shape.limit());
+    if let Some(layout) = &layout {
+        memory.limit = Some(layout.limit());
     }
-    let bounds = bounds_of(policy, shape.as_ref(), memory.limit);
+    let bounds = bounds_of(policy, layout.as_ref(), memory.limit);
     let estimate = estimate(
         policy,
         memory,
@@ -72,21 +72,21 @@ pub(in crate::scaling) fn take(
     if taken.is_other || history.bounds_changed(bounds.as_ref()) {
         history.evidence.clear();
     }
-    let demand = look.zip(bounds.as_ref()).map(|(look, bounds)| {
-        let (replicas, ends) = (target.replicas, history.sum_of_ends(look));
-        demand::of(policy, memory, bounds, replicas, live.total, ends, look)
+    let demand = snapshot.zip(bounds.as_ref()).map(|(snapshot, bounds)| {
+        let (replicas, ends) = (target.replicas, history.sum_of_ends(snapshot));
+        demand::of(policy, memory, bounds, replicas, live.total, ends, snapshot)
     });
-    if let Some(look) = look.filter(|_| taken.is_new && taken.is_whole) {
-        if target.replicas == 0 && memory.slept_at.is_none() {
+    if let Some(snapshot) = snapshot.filter(|_| taken.is_new && taken.is_whole) {
+        if target.replicas == 0 && memory.ends_at_zero.is_none() {
             // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes
             // of the commits.
-            memory.slept_at = demand::read_so_far(history, look, &lag, policy.offset_reset);
+            memory.ends_at_zero = demand::read_so_far(history, snapshot, &lag, policy.offset_reset);
         }
-        take_whole(policy, history, look, demand, shape.as_ref());
+        take_whole(policy, history, snapshot, demand, layout.as_ref());
     }
     Measurements {
-        sight,
-        shape,
+        replica_match,
+        layout,
         bounds,
         knowledge: history.knowledge(now, &policy.tuning),
         is_whole: taken.is_whole,
@@ -105,41 +105,44 @@ fn compare_replicas(
     memory: &mut Memory,
     history: &mut History,
     observation: &Observation,
-) -> (Sight, Vec<Notice>) {
+) -> (ReplicaMatch, Vec<Notice>) {
     let mut notices = Vec::new();
     if memory
-        .subject
-        .is_some_and(|subject| subject != policy.subject)
+        .measurement_key
+        .is_some_and(|measurement_key| measurement_key != policy.measurement_key)
     {
         history.evidence.clear();
         history.law = history::Law::default();
     }
     let (replicas, now) = (observation.target.replicas, observation.now);
-    let (sight, acted) = replica_changes::adopt(policy, memory, replicas, now, &mut notices);
+    let (replica_match, acted) =
+        replica_changes::adopt(policy, memory, replicas, now, &mut notices);
     if acted && let Some(last) = memory.last.filter(|last| last.to > last.from) {
         memory.before_up = history.membership.before_up(last.from);
     }
     if acted || history.action_changed(memory.last.map(|l| l.time)) {
         history.note_action();
     }
-    (sight, notices)
+    (replica_match, notices)
 }
 
 /// Takes in what a look says of which everything was read.
 fn take_whole(
     policy: &Policy,
     history: &mut History,
-    look: &Look,
+    snapshot: &GroupSnapshot,
     demand: Option<Demand>,
-    shape: Option<&Shape>,
+    layout: Option<&PartitionLayout>,
 ) {
     if let Some(demand) = demand {
-        history.evidence.push(look.at, demand.asked, &policy.tuning);
+        history
+            .evidence
+            .push(snapshot.at, demand.asked, &policy.tuning);
     }
-    if assignments_are_shown(look) {
-        history.note_certain_limit(shape.map(Shape::certain_limit));
+    if assignments_are_shown(snapshot) {
+        history.note_certain_limit(layout.map(PartitionLayout::certain_limit));
     }
-    demand::note_quiet(history, look, policy.may_hold_markers);
+    demand::note_quiet(history, snapshot, policy.may_hold_markers);
 }
 
 /// Takes in offsets and owners, learns what one consumer can do, and estimates.
@@ -149,44 +152,44 @@ fn estimate(
     history: &mut History,
     observation: &Observation,
     bounds: Option<&Bounds>,
-    taken: &Taken,
+    taken: &ObservationDelta,
 ) -> Option<Estimate> {
     let rolled_out =
         history.timers.rollout.is_some() && observation.target.rollout == Rollout::None;
     // Under a lag what was measured is kept until the next backlog: a probe that fails makes lag
     // ask for many.
     if rolled_out && matches!(policy.objective, Objective::MaxDelay(_)) {
-        memory.learnt.doubt();
+        memory.model.mark_stale();
     }
-    let look = observation.look.as_ref().ok()?;
+    let snapshot = observation.snapshot.as_ref().ok()?;
     let tuning = &*policy.tuning;
     let law = &mut history.law;
     if taken.is_other {
-        law.what_if.clear();
+        law.load_history.clear();
     }
     if taken.is_new {
         if let Some(pause) = law.partitions.pause.take() {
-            memory.learnt.note_pause(pause, look.at, tuning);
+            memory.model.note_pause(pause, snapshot.at, tuning);
         }
         if std::mem::take(&mut law.partitions.found_waits) {
-            memory.learnt.capacity = None;
+            memory.model.capacity = None;
         }
         let worked = std::mem::take(&mut law.partitions.longest);
-        memory.learnt.note_longest(worked, look.at, tuning);
+        memory.model.note_longest(worked, snapshot.at, tuning);
     }
-    let now = look.at;
+    let now = snapshot.at;
     let estimate = Estimate::new(
         &law.partitions,
-        &memory.learnt,
+        &memory.model,
         memory.assignor,
         (policy, history.membership.foreign()),
         now,
     )?;
     if taken.is_new {
-        let (learnt, next_sample) = (&mut memory.learnt, &mut law.next_sample);
-        capacity::learn(learnt, next_sample, &estimate, now, tuning);
+        let (model, next_sample) = (&mut memory.model, &mut law.next_sample);
+        capacity::learn(model, next_sample, &estimate, now, tuning);
         let sizes = bounds?.sizes();
-        estimate.note_loads(&mut law.what_if, sizes, taken.is_whole, now, tuning);
+        estimate.note_loads(&mut law.load_history, sizes, taken.is_whole, now, tuning);
     }
     Some(estimate)
 }
@@ -194,29 +197,35 @@ fn estimate(
 /// Whether a look shows which topics the members have: they hide that while a classic group
 /// rebalances, and a group without members has none. The limit seen then may lack topics that are
 /// merely not named.
-fn assignments_are_shown(look: &Look) -> bool {
+fn assignments_are_shown(snapshot: &GroupSnapshot) -> bool {
     let assigned = |members: &Members| members.list.iter().any(|member| member.partitions > 0);
-    look.group.state == GroupState::Stable && look.group.members.as_ref().is_some_and(assigned)
+    snapshot.group.state == GroupState::Stable
+        && snapshot.group.members.as_ref().is_some_and(assigned)
 }
 
 /// The bounds of the group. Where the partitions cannot be read: those of the limit last known, one
 /// consumer a replica.
-fn bounds_of(policy: &Policy, shape: Option<&Shape>, known: Option<i32>) -> Option<Bounds> {
-    let last = known.map(|limit| Shape::new([limit], Some(Assignor::Even), 1));
-    Bounds::new(shape.or(last.as_ref())?, policy.min, policy.max)
+fn bounds_of(
+    policy: &Policy,
+    layout: Option<&PartitionLayout>,
+    known: Option<i32>,
+) -> Option<Bounds> {
+    let last = known.map(|limit| PartitionLayout::new([limit], Some(Assignor::Even), 1));
+    Bounds::new(layout.or(last.as_ref())?, policy.min, policy.max)
 }
 
 fn shape_of(
-    look: &Look,
+    snapshot: &GroupSnapshot,
     membership: &Membership,
     assignor: Option<Assignor>,
     threads: i32,
-) -> Shape {
+) -> PartitionLayout {
     let counts = |is_read: bool| {
-        let topics = look.topics.iter();
+        let topics = snapshot.topics.iter();
         let topics = topics.filter(move |t| (t.is_own() || membership.reads(&t.name)) == is_read);
         let partitions = topics.filter_map(|t| t.partitions.as_ref());
         partitions.map(|p| i32::try_from(p.len()).unwrap_or(i32::MAX))
     };
-    Shape::new(counts(true), assignor, threads).beside(counts(false), membership.foreign())
+    PartitionLayout::new(counts(true), assignor, threads)
+        .beside(counts(false), membership.foreign())
 }

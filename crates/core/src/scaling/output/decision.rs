@@ -222,7 +222,7 @@ pub struct Facts {
     /// more replicas.
     pub backlogged: Backlogged,
     /// The size beyond which nothing is gained, while that is believed.
-    pub plateau: Option<i32>,
+    pub bottleneck: Option<i32>,
     /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`: since when.
     pub overdue: Option<Overdue>,
     /// Ready replicas and a group without members, for longer than `settleTimeout` (ACT-4).

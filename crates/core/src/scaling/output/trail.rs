@@ -74,7 +74,7 @@ pub enum Step {
         window: SignedDuration,
     },
     /// More replicas have brought nothing.
-    Plateau {
+    Bottleneck {
         /// Than so many.
         replicas: i32,
         /// How long that is believed.
@@ -150,7 +150,7 @@ pub enum Step {
         partition: i32,
     },
     /// Kafka has not been readable since then.
-    Blind(Timestamp),
+    Unreadable(Timestamp),
     /// An annotation that is not understood.
     NotUnderstood {
         /// The annotation's key.
@@ -179,7 +179,7 @@ impl fmt::Display for Step {
             | Self::Load { .. }
             | Self::Stuck { .. }
             | Self::Replayed { .. }
-            | Self::Plateau { .. }
+            | Self::Bottleneck { .. }
             | Self::InVain { .. } => self.fmt_of_delay(f),
             Self::Useful { .. } | Self::Limited { .. } | Self::NoneShorter { .. } => {
                 self.fmt_of_size(f)
@@ -215,7 +215,7 @@ impl fmt::Display for Step {
                     "the commit of {topic}/{partition} lies past its end: was the topic recreated?"
                 )
             }
-            Self::Blind(since) => write!(f, "Kafka not readable since {}", clock(*since)),
+            Self::Unreadable(since) => write!(f, "Kafka not readable since {}", clock(*since)),
             Self::NotUnderstood { annotation, value } => {
                 write!(
                     f,
@@ -321,7 +321,7 @@ impl Step {
                 "the last {}s with {replicas} would have stayed calm",
                 window.as_secs()
             ),
-            Self::Plateau { replicas, until } => write!(
+            Self::Bottleneck { replicas, until } => write!(
                 f,
                 "more than {replicas} brought nothing; not tried again before {}",
                 clock(*until)

@@ -4,46 +4,49 @@
 
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::placement::Spread;
-use crate::scaling::plan::delay_target::{Grounds, Need};
+use crate::scaling::plan::delay_target::{DelayTarget, ScaleDownInput};
 use crate::scaling::tuning::Tuning;
 
 /// What a group needs under the time objective, with what is late weighed against what more
 /// replicas cost.
-pub(in crate::scaling) fn sooner(mut need: Need, grounds: &Grounds<'_>) -> Need {
-    let Grounds {
+pub(in crate::scaling) fn sooner(
+    mut target: DelayTarget,
+    input: &ScaleDownInput<'_>,
+) -> DelayTarget {
+    let ScaleDownInput {
         estimate,
-        learnt,
+        model,
         sizes,
         replicas,
         objective,
         tuning,
         ..
-    } = *grounds;
+    } = *input;
     let backlog = &tuning.backlog;
     if !backlog.enabled {
-        return need;
+        return target;
     }
     let builds_least = backlog.builds_least.as_secs_f64();
     // Where next to nothing comes, consumers that are behind do what they can.
     let is_rest =
-        estimate.arrivals() <= backlog.rest * estimate.consumed && need.delay > builds_least;
-    let measured = learnt.capacity().filter(|_| learnt.is_measured());
-    let Some(capacity) = measured.or(need.capacity.filter(|_| is_rest)) else {
-        return need;
+        estimate.arrivals() <= backlog.rest * estimate.consumed && target.delay > builds_least;
+    let measured = model.capacity().filter(|_| model.is_measured());
+    let Some(capacity) = measured.or(target.capacity.filter(|_| is_rest)) else {
+        return target;
     };
     if estimate.is_outage || !estimate.is_known {
-        return need;
+        return target;
     }
     let drain = Drain::new(estimate, capacity, tuning);
-    if need.predicted > objective {
-        let least = need.size.max(replicas);
+    if target.predicted > objective {
+        let least = target.size.max(replicas);
         let cost = |size: i32| {
             let (starts, drains) = drain.times(size, replicas);
             let late = if is_rest {
                 // All of it gets older until the last of it is read.
-                (need.delay + starts + drains - objective).max(0.0)
+                (target.delay + starts + drains - objective).max(0.0)
             } else {
-                drains * (1.0 - objective / need.predicted).max(0.0)
+                drains * (1.0 - objective / target.predicted).max(0.0)
             };
             let kept = (starts + drains).max(backlog.kept.as_secs_f64());
             f64::from(size) * kept + backlog.late.0 * late
@@ -52,20 +55,20 @@ pub(in crate::scaling) fn sooner(mut need: Need, grounds: &Grounds<'_>) -> Need 
         let best = std::iter::once(least)
             .chain(larger)
             .min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
-        if let Some(best) = best.filter(|best| *best > need.size && *best > replicas) {
-            need.size = best;
-            need.unlimited = need.unlimited.max(best);
-            need.is_up = true;
+        if let Some(best) = best.filter(|best| *best > target.size && *best > replicas) {
+            target.size = best;
+            target.unlimited = target.unlimited.max(best);
+            target.is_up = true;
         }
     }
-    if !need.is_up
-        && need.size > replicas
-        && need.delay > builds_least.max(backlog.builds * objective)
+    if !target.is_up
+        && target.size > replicas
+        && target.delay > builds_least.max(backlog.builds * objective)
         && drain.is_tight(sizes, replicas, objective)
     {
-        need.is_up = true;
+        target.is_up = true;
     }
-    need
+    target
 }
 
 /// The smallest of `sizes` from `replicas` on at which the fullest consumer is done with its
@@ -86,7 +89,7 @@ pub(in crate::scaling) fn enough_for_backlog(
     let drain = Drain::new(estimate, capacity.unwrap_or(1.0), tuning);
     let work = |size: i32| match capacity {
         Some(_) => drain.work(size),
-        None => drain.fullest(&drain.work_of_a_while(), size),
+        None => drain.max_load(&drain.work_of_a_while(), size),
     };
     let least = work(most);
     let later = if capacity.is_some() {
@@ -122,14 +125,14 @@ impl<'a> Drain<'a> {
         }
     }
 
-    fn fullest(&self, weights: &[f64], size: i32) -> f64 {
-        Spread::new(self.estimate.unevenness(), weights).fullest(&self.estimate.placement, size)
+    fn max_load(&self, weights: &[f64], size: i32) -> f64 {
+        Spread::new(self.estimate.skew(), weights).max_load(&self.estimate.placement, size)
     }
 
     /// Seconds until the fullest consumer has worked its backlog off; no more than an hour.
     fn seconds(&self, size: i32) -> f64 {
-        let spare = self.capacity - self.fullest(&self.arrivals, size);
-        let backlog = self.fullest(&self.backlog, size);
+        let spare = self.capacity - self.max_load(&self.arrivals, size);
+        let backlog = self.max_load(&self.backlog, size);
         if backlog <= 0.0 {
             return 0.0;
         }
@@ -140,8 +143,8 @@ impl<'a> Drain<'a> {
     /// The same for comparing sizes, of which none may carry the load: then the more is missing,
     /// the worse.
     fn work(&self, size: i32) -> f64 {
-        let spare = self.capacity - self.fullest(&self.arrivals, size);
-        let backlog = self.fullest(&self.backlog, size);
+        let spare = self.capacity - self.max_load(&self.arrivals, size);
+        let backlog = self.max_load(&self.backlog, size);
         let never = self.tuning.backlog.never.as_secs_f64();
         if spare > 0.0 {
             (backlog / spare).min(never)
@@ -174,11 +177,11 @@ impl<'a> Drain<'a> {
         let Some(most) = sizes.last().filter(|most| **most > replicas) else {
             return false;
         };
-        let load = self.fullest(&self.arrivals, *most);
+        let load = self.max_load(&self.arrivals, *most);
         let spare = self.capacity - load;
         let growth = &self.tuning.growth;
         let built = growth.line * objective * load;
         let drain = growth.drain.as_secs_f64();
-        self.fullest(&self.arrivals, replicas) > self.capacity && spare * drain < built
+        self.max_load(&self.arrivals, replicas) > self.capacity && spare * drain < built
     }
 }

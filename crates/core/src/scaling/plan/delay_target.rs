@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use crate::scaling::measure::estimate::{Estimate, Live};
 use crate::scaling::measure::placement::Spread;
 use crate::scaling::plan::rebalance_cost::stall;
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::state::memory::LastAction;
 use crate::scaling::tuning::Tuning;
 use crate::scaling::tuning::unit::Share;
 
 /// What the time objective asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::scaling) struct Need {
+pub(in crate::scaling) struct DelayTarget {
     /// The size that carries the load; the largest that still helps, where none does.
     pub(in crate::scaling) size: i32,
     /// Replicas that the load would take if partitions did not limit it; while the capacity is not
@@ -28,7 +28,7 @@ pub(in crate::scaling) struct Need {
     /// Whether to grow: the size is larger, and waiting would break the objective.
     pub(in crate::scaling) is_up: bool,
     /// The present size would do, if partitions were handed out by turns.
-    pub(in crate::scaling) is_uneven: bool,
+    pub(in crate::scaling) is_skewed: bool,
     /// Every partition has been unknown for too long.
     pub(in crate::scaling) is_stale: bool,
     /// Expected arrivals, records per second.
@@ -39,9 +39,9 @@ pub(in crate::scaling) struct Need {
 
 /// What a scale-up is decided on.
 #[derive(Clone, Copy)]
-pub(in crate::scaling) struct Grounds<'a> {
+pub(in crate::scaling) struct ScaleDownInput<'a> {
     pub(in crate::scaling) estimate: &'a Estimate,
-    pub(in crate::scaling) learnt: &'a Learnt,
+    pub(in crate::scaling) model: &'a CapacityModel,
     pub(in crate::scaling) last: Option<LastAction>,
     /// Sizes worth having, ascending, never empty.
     pub(in crate::scaling) sizes: &'a [i32],
@@ -53,75 +53,75 @@ pub(in crate::scaling) struct Grounds<'a> {
 }
 
 /// What a group needs.
-pub(in crate::scaling) fn need(grounds: &Grounds<'_>) -> Need {
-    let Grounds {
+pub(in crate::scaling) fn target(input: &ScaleDownInput<'_>) -> DelayTarget {
+    let ScaleDownInput {
         estimate,
-        learnt,
+        model,
         last,
         sizes,
         replicas,
         objective,
         now,
         tuning,
-    } = *grounds;
+    } = *input;
     let growth = &tuning.growth;
-    let known = learnt.capacity();
+    let known = model.capacity();
     // Between commits that are rare, what is bracketed from below says nothing of what a consumer
     // cannot do.
-    let believed = known.filter(|_| learnt.is_sampled() || !estimate.busy.commits_rarely);
-    let able = Able {
+    let believed = known.filter(|_| model.is_sampled() || !estimate.busy.commits_rarely);
+    let rate = ConsumerRate {
         capacity: believed,
-        at_least: seen_before(grounds),
+        lower_bound: seen_before(input),
     };
-    let predicted = predict(grounds, able, |live| live.expected);
-    let surging = predict(grounds, able, |live| live.surging);
+    let predicted = predict(input, rate, |live| live.expected);
+    let surging = predict(input, rate, |live| live.surging);
     let active = match estimate.busy.active {
         0 => replicas.saturating_mul(estimate.placement.threads),
         active => active,
     };
     let seen = estimate.consumed / f64::from(active.max(1));
     let capacity =
-        known.or((estimate.consumed > 0.0).then(|| seen.max(learnt.at_least(now, tuning))));
-    let mut need = Need {
+        known.or((estimate.consumed > 0.0).then(|| seen.max(model.lower_bound(now, tuning))));
+    let mut target = DelayTarget {
         size: replicas,
         unlimited: replicas,
         delay: estimate.delay,
         predicted,
         stall: 0.0,
         is_up: false,
-        is_uneven: false,
+        is_skewed: false,
         is_stale: !estimate.is_known,
         arrivals: estimate.arrivals(),
         capacity,
     };
     let Some(capacity) = capacity else {
-        return need;
+        return target;
     };
     let limit = growth.utilisation * capacity;
     let weights = estimate.weights(|live| weight(live, tuning));
-    let uneven = estimate.unevenness();
-    let size = |uneven| carrying(grounds, (&weights, uneven), limit);
-    need.size = size(uneven);
-    need.is_uneven = need.size > replicas && uneven > 1.0 && size(1.0) <= replicas;
-    need.unlimited = need.size.max(unlimited(estimate, capacity, tuning));
+    let skew = estimate.skew();
+    let size = |skew| carrying(input, (&weights, skew), limit);
+    target.size = size(skew);
+    target.is_skewed = target.size > replicas && skew > 1.0 && size(1.0) <= replicas;
+    target.unlimited = target.size.max(unlimited(estimate, capacity, tuning));
     if known.is_none() {
         // What consumers that keep up do says nothing about how many the load takes.
         let most = sizes.last().copied().unwrap_or(replicas);
         let undone = before_probe(last, now, tuning).map(|from| from.min(most));
-        need.size = match undone.filter(|from| *from > replicas) {
+        target.size = match undone.filter(|from| *from > replicas) {
             Some(from) => from,
-            None => need.size.max(grown(sizes, replicas, tuning)),
+            None => target.size.max(grown(sizes, replicas, tuning)),
         };
-        need.unlimited = need.size;
+        target.unlimited = target.size;
     }
-    let joiners = (need.size - replicas).saturating_mul(estimate.placement.threads);
-    let stall = stall(estimate.rebalance, joiners, tuning) + learnt.excess(tuning);
-    need.stall = stall.min(tuning.stall.share * objective);
-    let breaks = |predicted: f64, line: Share| predicted + need.stall > line * objective;
-    need.is_up = need.size > replicas
+    let joiners = (target.size - replicas).saturating_mul(estimate.placement.threads);
+    let stall = stall(estimate.rebalance, joiners, tuning) + model.excess(tuning);
+    target.stall = stall.min(tuning.stall.share * objective);
+    let breaks = |predicted: f64, line: Share| predicted + target.stall > line * objective;
+    target.is_up = target.size > replicas
         && estimate.is_known
         && (breaks(predicted, growth.line) || breaks(surging, growth.surge_line));
-    need
+    target
 }
 
 /// Replicas that the load takes, if partitions did not limit them.
@@ -139,16 +139,16 @@ fn weight(live: &Live, tuning: &Tuning) -> f64 {
 
 /// The smallest size that carries the weights. Where none does, the last one at which growing still
 /// paid: a hot partition buys no idle replicas.
-fn carrying(grounds: &Grounds<'_>, (weights, uneven): (&[f64], f64), limit: f64) -> i32 {
-    let Grounds {
+fn carrying(input: &ScaleDownInput<'_>, (weights, skew): (&[f64], f64), limit: f64) -> i32 {
+    let ScaleDownInput {
         estimate, sizes, ..
-    } = *grounds;
-    let growth = &grounds.tuning.growth;
+    } = *input;
+    let growth = &input.tuning.growth;
     let placement = &estimate.placement;
     let mut best: Option<(i32, f64)> = None;
-    let spread = Spread::new(uneven, weights);
+    let spread = Spread::new(skew, weights);
     for size in sizes {
-        let load = spread.fullest(placement, *size);
+        let load = spread.max_load(placement, *size);
         if load <= limit * 1.0001 {
             return *size;
         }
@@ -162,32 +162,32 @@ fn carrying(grounds: &Grounds<'_>, (weights, uneven): (&[f64], f64), limit: f64)
     let Some((best, _)) = best else {
         return sizes.last().copied().unwrap_or(1);
     };
-    let late = growth.late_share * grounds.objective;
+    let late = growth.late_share * input.objective;
     let is_late = |(live, weight): (&Live, &f64)| live.delay > late && *weight <= limit;
     if !estimate.live.iter().zip(weights).any(is_late) {
         return best;
     }
     let freed = sizes
         .iter()
-        .find(|size| placement.fullest_beside(**size, weights, limit) <= limit);
+        .find(|size| placement.max_load_beside(**size, weights, limit) <= limit);
     freed.map_or(best, |freed| best.max(*freed))
 }
 
 /// What is known of one consumer, in records per second.
 #[derive(Clone, Copy)]
-struct Able {
+struct ConsumerRate {
     capacity: Option<f64>,
     /// What it was seen to do before the last action, while what it does now is what the rebalance
     /// has left it time for.
-    at_least: f64,
+    lower_bound: f64,
 }
 
-fn seen_before(grounds: &Grounds<'_>) -> f64 {
-    let (now, tuning) = (grounds.now, grounds.tuning);
+fn seen_before(input: &ScaleDownInput<'_>) -> f64 {
+    let (now, tuning) = (input.now, input.tuning);
     let rebalanced_for = tuning.growth.rebalanced_for.as_secs();
     let lasts = |last: LastAction| now.duration_since(last.time).as_secs() < rebalanced_for;
-    if grounds.last.is_some_and(lasts) {
-        grounds.learnt.at_least(now, tuning)
+    if input.last.is_some_and(lasts) {
+        input.model.lower_bound(now, tuning)
     } else {
         0.0
     }
@@ -209,7 +209,7 @@ fn grown(sizes: &[i32], replicas: i32, tuning: &Tuning) -> i32 {
 
 /// The worst delay at the horizon with the present replicas, if that much arrives at each
 /// partition. Consumers that have a single partition are left out: more replicas cannot help them.
-fn predict(grounds: &Grounds<'_>, able: Able, arrivals: impl Fn(&Live) -> f64) -> f64 {
+fn predict(input: &ScaleDownInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live) -> f64) -> f64 {
     #[derive(Default, Clone, Copy)]
     struct Consumer {
         expected: f64,
@@ -218,7 +218,7 @@ fn predict(grounds: &Grounds<'_>, able: Able, arrivals: impl Fn(&Live) -> f64) -
         delay: f64,
         partitions: u32,
     }
-    let (estimate, tuning) = (grounds.estimate, grounds.tuning);
+    let (estimate, tuning) = (input.estimate, input.tuning);
     let growth = &tuning.growth;
     let horizon = growth.horizon.as_secs_f64();
     let members = estimate.busy.saturated.len();
@@ -242,7 +242,7 @@ fn predict(grounds: &Grounds<'_>, able: Able, arrivals: impl Fn(&Live) -> f64) -
         nobody.delay + if grows { horizon } else { 0.0 }
     });
     let slope_from = growth.slope_least.as_secs_f64();
-    let slope_from = slope_from.max(growth.slope_share * grounds.objective);
+    let slope_from = slope_from.max(growth.slope_share * input.objective);
     let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
         // What is read next came as fast as the backlog did, which may be faster than what comes
         // now.
@@ -253,12 +253,12 @@ fn predict(grounds: &Grounds<'_>, able: Able, arrivals: impl Fn(&Live) -> f64) -
         };
         let came = consumer.expected.max(backlog);
         // Consumption alone shows no more than what was left to do after a rebalance.
-        let consumed = consumer.consumed.max(able.at_least);
-        let slope = match able.capacity {
+        let consumed = consumer.consumed.max(rate.lower_bound);
+        let slope = match rate.capacity {
             _ if came <= 0.0 => -1.0,
             Some(capacity) => {
-                let able = saturated.map_or(capacity, |rate| rate.min(capacity));
-                (1.0 - able / came).max(-1.0)
+                let rate = saturated.map_or(capacity, |rate| rate.min(capacity));
+                (1.0 - rate / came).max(-1.0)
             }
             None if consumer.delay > slope_from => (1.0 - consumed / came).max(-1.0),
             None => 0.0,

@@ -35,12 +35,12 @@ pub(in crate::scaling) fn limit(situation: &Situation<'_>, demand: Demand) -> Op
         };
         return Some(Step::Limited { by, at });
     }
-    let shape = situation.measured.shape.as_ref()?;
+    let layout = situation.measured.layout.as_ref()?;
     (wanted != asked && asked > 0).then(|| Step::Useful {
         asked,
         taken: wanted,
-        share_asked: shape.largest_share(asked),
-        share_taken: shape.largest_share(wanted),
+        share_asked: layout.largest_share(asked),
+        share_taken: layout.largest_share(wanted),
     })
 }
 

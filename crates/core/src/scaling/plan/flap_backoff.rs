@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::policy::Policy;
 use crate::scaling::state::backoff::Backoff;
-use crate::scaling::state::memory::{LastAction, Memory, Regret};
+use crate::scaling::state::memory::{FlapBackoff, LastAction, Memory};
 
 /// How long a scale-down must wait: the user's interval, or longer after a down that had to be
 /// undone. The extra wait halves every hour.
@@ -25,15 +25,15 @@ fn backoff(
     now: Timestamp,
 ) -> (Backoff, Option<i64>, SignedDuration) {
     let tuning = &policy.tuning.flap_backoff;
-    let regret = memory.regret.filter(|_| tuning.enabled);
+    let flap_backoff = memory.flap_backoff.filter(|_| tuning.enabled);
     let backoff = Backoff {
         initial: policy.pacing.min_scale_down_interval,
         most: tuning.most,
         factor: tuning.factor.0,
         halves_after: Some(tuning.halves),
     };
-    let age = regret.map(|regret| now.duration_since(regret.time));
-    let stored = regret.map(|regret| regret.wait);
+    let age = flap_backoff.map(|flap_backoff| now.duration_since(flap_backoff.time));
+    let stored = flap_backoff.map(|flap_backoff| flap_backoff.wait);
     (backoff, stored, age.unwrap_or_default())
 }
 
@@ -43,7 +43,7 @@ pub(in crate::scaling) fn after_up(
     memory: &Memory,
     policy: &Policy,
     now: Timestamp,
-) -> Option<Regret> {
+) -> Option<FlapBackoff> {
     let LastAction {
         time,
         from,
@@ -52,16 +52,18 @@ pub(in crate::scaling) fn after_up(
         ..
     } = memory.last?
     else {
-        return memory.regret;
+        return memory.flap_backoff;
     };
     let tuning = &policy.tuning.flap_backoff;
-    let counted = memory.regret.is_some_and(|regret| regret.time == time);
+    let counted = memory
+        .flap_backoff
+        .is_some_and(|flap_backoff| flap_backoff.time == time);
     if to >= from || to == 0 || counted || now.duration_since(time) > tuning.undone_within {
-        return memory.regret;
+        return memory.flap_backoff;
     }
     let (backoff, stored, age) = backoff(memory, policy, now);
     let wait = backoff.next(stored, age);
-    Some(Regret {
+    Some(FlapBackoff {
         wait: wait.as_secs(),
         time,
     })

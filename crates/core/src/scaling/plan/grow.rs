@@ -1,7 +1,7 @@
 //! Scale-ups that the objective asks for.
 
 use crate::scaling::output::decision::ScaleReason;
-use crate::scaling::plan::proposal::{Lesson, Proposal};
+use crate::scaling::plan::proposal::{Learning, Proposal};
 use crate::scaling::plan::situation::Situation;
 
 /// Grows to `to`, unless that waits for something. `is_urgent`: the objective is about to be
@@ -15,5 +15,5 @@ pub(in crate::scaling) fn to(
     let wait = situation
         .held_by_annotation(to)
         .or_else(|| situation.up_gate(is_urgent));
-    Proposal::scale((situation.replicas(), to), why, wait).teaching(Lesson::Grows)
+    Proposal::scale((situation.replicas(), to), why, wait).teaching(Learning::Grows)
 }

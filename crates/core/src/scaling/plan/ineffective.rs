@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::measure::estimate::Estimate;
-use crate::scaling::measure::history::Judgement;
+use crate::scaling::measure::history::ReviewState;
 use crate::scaling::number::{milli, real};
 use crate::scaling::output::decision::{HoldReason, ScaleReason};
 use crate::scaling::output::trail::Step;
@@ -12,7 +12,7 @@ use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::shrink;
 use crate::scaling::plan::situation::{Ineffective, Review, Situation};
 use crate::scaling::state::backoff::Backoff;
-use crate::scaling::state::learnt::{Learnt, Plateau, Throughput};
+use crate::scaling::state::capacity_model::{Bottleneck, CapacityModel, Throughput};
 use crate::scaling::tuning::Tuning;
 
 /// Looks at what the last scale-up brought. `None`: nothing can be said of that now.
@@ -35,10 +35,10 @@ pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
     let age = last.map_or(SignedDuration::MAX, |last| now.duration_since(last.time));
     let judged_after = tuning.ineffective.judged_after.max(tuning.pacing.landing);
     let is_settled = gate.is_none() && age >= judged_after;
-    let mut learnt = memory.learnt.clone();
-    let mut judgement = situation.history.law.judgement;
-    let found = look(
-        (&mut learnt, &mut judgement),
+    let mut model = memory.model.clone();
+    let mut review_state = situation.history.law.review_state;
+    let found = review_last_scale_up(
+        (&mut model, &mut review_state),
         estimate,
         is_settled,
         age,
@@ -47,8 +47,8 @@ pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
         tuning,
     );
     Some(Review {
-        learnt,
-        judgement,
+        model,
+        review_state,
         found,
     })
 }
@@ -70,8 +70,8 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal>
 
 /// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now;
 /// `sizes`: those worth having, ascending.
-fn look(
-    (learnt, judgement): (&mut Learnt, &mut Judgement),
+fn review_last_scale_up(
+    (model, review_state): (&mut CapacityModel, &mut ReviewState),
     estimate: &Estimate,
     settled: bool,
     age: SignedDuration,
@@ -87,19 +87,19 @@ fn look(
     }
     let mut found = None;
     if age > ineffective.judged_for {
-        *judgement = Judgement::Done;
+        *review_state = ReviewState::Done;
     }
-    if *judgement == Judgement::Open && settled {
-        *judgement = Judgement::Done;
-        if let Some(before) = learnt.saturated
+    if *review_state == ReviewState::Open && settled {
+        *review_state = ReviewState::Done;
+        if let Some(before) = model.saturated
             && before.consumers > 0
             && before.consumers < busy.active
             && before.milli > 0
             && now.duration_since(before.time).as_secs() < ineffective.compared_within.as_secs()
         {
             // Who has nothing waiting any more could do as much as the others.
-            let able = busy.mean().unwrap_or(0.0) * f64::from(busy.active);
-            let gained = able.max(estimate.consumed) / (real(before.milli) / 1000.0) - 1.0;
+            let rate = busy.mean().unwrap_or(0.0) * f64::from(busy.active);
+            let gained = rate.max(estimate.consumed) / (real(before.milli) / 1000.0) - 1.0;
             let grown = f64::from(busy.active) / f64::from(before.consumers) - 1.0;
             if gained < ineffective.gained * grown {
                 let to = enough(
@@ -110,7 +110,7 @@ fn look(
                     tuning,
                 );
                 let reached = milli(estimate.consumed).max(before.milli);
-                believe(learnt, to, reached, now, tuning);
+                believe(model, to, reached, now, tuning);
                 found = Some(Ineffective {
                     to,
                     gained: milli(gained) / 10,
@@ -119,11 +119,11 @@ fn look(
             }
         }
     }
-    let smaller = learnt
+    let smaller = model
         .saturated
         .is_none_or(|before| busy.active <= before.consumers);
-    if found.is_none() && (*judgement == Judgement::Done || smaller) {
-        note(learnt, estimate, now);
+    if found.is_none() && (*review_state == ReviewState::Done || smaller) {
+        note(model, estimate, now);
     }
     found
 }
@@ -150,7 +150,7 @@ fn enough(
     })
 }
 
-fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp, tuning: &Tuning) {
+fn believe(model: &mut CapacityModel, replicas: i32, milli: i64, now: Timestamp, tuning: &Tuning) {
     let tuning = &tuning.ineffective;
     let backoff = Backoff {
         initial: tuning.first,
@@ -159,9 +159,9 @@ fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp, tunin
         halves_after: None,
     };
     let again = |before| backoff.next(Some(before), SignedDuration::ZERO);
-    let wait = learnt.backoff.map_or(tuning.first, again);
-    learnt.backoff = Some(wait.as_secs());
-    learnt.plateau = Some(Plateau {
+    let wait = model.backoff.map_or(tuning.first, again);
+    model.backoff = Some(wait.as_secs());
+    model.bottleneck = Some(Bottleneck {
         replicas,
         milli,
         until: crate::scaling::number::later(now, wait),
@@ -172,8 +172,8 @@ fn believe(learnt: &mut Learnt, replicas: i32, milli: i64, now: Timestamp, tunin
 /// handed partitions shows the pause rather than its limit; what it reached before stays. So does
 /// what it reached before a scale-up that has not been judged yet: both are judged by it.
 pub(in crate::scaling) fn note_before_up(
-    learnt: &mut Learnt,
-    judgement: Judgement,
+    model: &mut CapacityModel,
+    review_state: ReviewState,
     estimate: &Estimate,
     now: Timestamp,
     tuning: &Tuning,
@@ -182,12 +182,12 @@ pub(in crate::scaling) fn note_before_up(
         let age = now.duration_since(before.time);
         before.consumers < estimate.busy.active && age <= tuning.ineffective.judged_for
     };
-    if judgement == Judgement::Open && learnt.saturated.is_some_and(earlier) {
+    if review_state == ReviewState::Open && model.saturated.is_some_and(earlier) {
         return;
     }
     let steady = is_stable(estimate, tuning);
     if estimate.busy.is_saturated() || (steady && estimate.busy.is_backlogged()) {
-        note(learnt, estimate, now);
+        note(model, estimate, now);
     }
 }
 
@@ -197,8 +197,8 @@ fn is_stable(estimate: &Estimate, tuning: &Tuning) -> bool {
     estimate.stable_for.is_some_and(|seconds| seconds >= least)
 }
 
-fn note(learnt: &mut Learnt, estimate: &Estimate, now: Timestamp) {
-    learnt.saturated = Some(Throughput {
+fn note(model: &mut CapacityModel, estimate: &Estimate, now: Timestamp) {
+    model.saturated = Some(Throughput {
         consumers: estimate.busy.active,
         milli: milli(estimate.consumed),
         time: now,
@@ -218,20 +218,21 @@ pub(in crate::scaling) struct Cap {
 /// How far towards `size` the group may grow: no further than growing has lately brought something.
 /// One more try is made after that.
 pub(in crate::scaling) fn cap(situation: &Situation<'_>, size: i32) -> Cap {
-    let plateau = situation.learnt().plateau;
-    let Some(plateau) = plateau.filter(|plateau| plateau.until > situation.now()) else {
+    let bottleneck = situation.model().bottleneck;
+    let Some(bottleneck) = bottleneck.filter(|bottleneck| bottleneck.until > situation.now())
+    else {
         return Cap {
             size,
             step: None,
-            is_over: plateau.is_some(),
+            is_over: bottleneck.is_some(),
         };
     };
     let bounds = situation.measured.bounds.as_ref();
-    let known = bounds.map_or(plateau.replicas, |b| b.at_least(plateau.replicas));
+    let known = bounds.map_or(bottleneck.replicas, |b| b.at_least(bottleneck.replicas));
     let most = known.max(situation.replicas());
-    let step = (size > most).then_some(Step::Plateau {
-        replicas: plateau.replicas,
-        until: plateau.until,
+    let step = (size > most).then_some(Step::Bottleneck {
+        replicas: bottleneck.replicas,
+        until: bottleneck.until,
     });
     Cap {
         size: size.min(most),

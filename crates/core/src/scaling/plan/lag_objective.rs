@@ -11,7 +11,7 @@ use crate::scaling::measure::estimate::{Backlogged, Estimate};
 use crate::scaling::number::{later, milli, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use crate::scaling::output::trail::Step;
-use crate::scaling::plan::delay_target::{self, Grounds, Need};
+use crate::scaling::plan::delay_target::{self, DelayTarget, ScaleDownInput};
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, flap_backoff, grow, ineffective, scale_down, shrink};
@@ -44,7 +44,7 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>, demand: Demand) -> 
     };
     Proposal {
         backlogged,
-        ..proposal.after(steps).noting_plateau(is_over)
+        ..proposal.after(steps).noting_bottleneck(is_over)
     }
 }
 
@@ -88,7 +88,7 @@ fn up(situation: &Situation<'_>, estimate: Option<&Estimate>, size: i32) -> Prop
 }
 
 fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) -> Proposal {
-    let measured = estimate.filter(|_| situation.learnt().is_measured());
+    let measured = estimate.filter(|_| situation.model().is_measured());
     let (Some(estimate), Some(bounds)) = (measured, &situation.measured.bounds) else {
         return unmeasured(situation);
     };
@@ -103,7 +103,7 @@ fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) 
     let peak = peak.map_or(0, |window| window.peak);
     // And none that would take longer than is allowed for the backlog of its own rebalance: the lag
     // would undo it.
-    let load = load_needs(situation, estimate).map_or(0, |need| need.size);
+    let load = load_needs(situation, estimate).map_or(0, |target| target.size);
     let least = wanted.max(bounds.at_least(peak).max(load).min(replicas));
     let sizes = bounds.sizes().iter().copied();
     let sizes: Vec<i32> = sizes.filter(|size| *size >= least).collect();
@@ -125,8 +125,8 @@ fn shortening(
     estimate: &Estimate,
     size: i32,
 ) -> Option<(i32, Backlogged, Step)> {
-    let learnt = situation.learnt();
-    let capacity = learnt.capacity().filter(|_| learnt.is_measured());
+    let model = situation.model();
+    let capacity = model.capacity().filter(|_| model.is_measured());
     let (sizes, replicas) = (situation.sizes()?, situation.replicas());
     let tuning = &*situation.policy.tuning;
     let enough = backlog::enough_for_backlog(estimate, capacity, sizes, replicas, size, tuning);
@@ -152,7 +152,7 @@ fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timest
     let disturbed = situation.history.membership.disturbed;
     let disturbed = disturbed.filter(|_| situation.gates.overdue.is_none());
     let held_up = last.max(disturbed);
-    let held_up = held_up.filter(|_| situation.learnt().is_measured())?;
+    let held_up = held_up.filter(|_| situation.model().is_measured())?;
     let timeout = situation.policy.pacing.settle_timeout;
     let until = later(held_up, timeout);
     // A release stops the group once for each pod; our own action does it once.
@@ -161,17 +161,17 @@ fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timest
     } else {
         0.0
     };
-    let need = load_needs(situation, estimate)?;
+    let target = load_needs(situation, estimate)?;
     let drains =
-        need.size <= situation.replicas() && need.delay <= situation.objective().max(patience);
+        target.size <= situation.replicas() && target.delay <= situation.objective().max(patience);
     (until > situation.now() && drains).then_some(until)
 }
 
 /// What the load and the backlog need, whatever the lag asks for.
-fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<Need> {
-    Some(delay_target::need(&Grounds {
+fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<DelayTarget> {
+    Some(delay_target::target(&ScaleDownInput {
         estimate,
-        learnt: situation.learnt(),
+        model: situation.model(),
         last: situation.memory.last,
         sizes: situation.sizes()?,
         replicas: situation.replicas(),
@@ -183,7 +183,7 @@ fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<Need> {
 
 /// Why no smaller size is in question, although the lag asks for none of what there is.
 fn load_steps(situation: &Situation<'_>, estimate: &Estimate) -> Vec<Step> {
-    let capacity = situation.learnt().capacity();
+    let capacity = situation.model().capacity();
     let load = capacity.map(|capacity| Step::Load {
         arrivals_milli: milli(estimate.arrivals()),
         capacity_milli: milli(capacity),
@@ -210,7 +210,7 @@ fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
     let next = bounds.below(replicas).next_back()?;
     let tuning = &*situation.policy.tuning;
     let rebalance = situation.history.law.partitions.rebalance;
-    let dear = scale_down::dear(situation.learnt(), rebalance, (replicas, next), now, tuning);
+    let dear = scale_down::dear(situation.model(), rebalance, (replicas, next), now, tuning);
     let least = flap_backoff::down_wait(situation.memory, situation.policy, now);
     let length = least.max(seconds(dear)).min(tuning.lag_peaks.window_most);
     let spacing = situation.gates.down(length);

@@ -9,7 +9,7 @@ mod flap_backoff;
 mod grow;
 pub(in crate::scaling) mod ineffective;
 pub(in crate::scaling) mod lag_objective;
-pub(in crate::scaling) mod lessons;
+pub(in crate::scaling) mod learnings;
 pub(in crate::scaling) mod overrides;
 pub(in crate::scaling) mod proposal;
 mod rebalance_cost;

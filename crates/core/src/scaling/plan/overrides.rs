@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use crate::scaling::input::observation::Blind;
+use crate::scaling::input::observation::Unreadable;
 use crate::scaling::input::policy::Pause;
 use crate::scaling::measure::history::Knowledge;
-use crate::scaling::measure::limits::{LimitedBy, Shape};
-use crate::scaling::measure::replica_changes::Sight;
+use crate::scaling::measure::limits::{LimitedBy, PartitionLayout};
+use crate::scaling::measure::replica_changes::ReplicaMatch;
 use crate::scaling::number::later;
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Wait};
 use crate::scaling::output::trail::Step;
@@ -33,7 +33,7 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal>
 /// The watch may not have shown our own write yet.
 fn own_write_not_seen(situation: &Situation<'_>) -> Option<Proposal> {
     let wait = Wait::open(HoldReason::Settling);
-    (situation.measured.sight == Sight::NotLanded)
+    (situation.measured.replica_match == ReplicaMatch::NotLanded)
         .then(|| Proposal::hold(wait, situation.memory.expected))
 }
 
@@ -48,8 +48,8 @@ fn switched_off(situation: &Situation<'_>) -> Option<Proposal> {
 fn paused(situation: &Situation<'_>) -> Option<Proposal> {
     let replicas = situation.replicas();
     let held = Proposal::hold(Wait::open(HoldReason::Paused), Some(replicas));
-    match situation.policy.brake.pause.clone()? {
-        Pause::Here => Some(held),
+    match situation.policy.pauses.pause.clone()? {
+        Pause::AtCurrentSize => Some(held),
         Pause::NotUnderstood { annotation, value } => {
             Some(held.after(vec![Step::NotUnderstood { annotation, value }]))
         }
@@ -163,7 +163,11 @@ fn bound_gate(situation: &Situation<'_>, to: i32) -> Option<Wait> {
 }
 
 fn certain_limit(situation: &Situation<'_>) -> Option<i32> {
-    situation.measured.shape.as_ref().map(Shape::certain_limit)
+    situation
+        .measured
+        .layout
+        .as_ref()
+        .map(PartitionLayout::certain_limit)
 }
 
 /// The floor while Kafka cannot be read (ACT-11).
@@ -185,11 +189,12 @@ fn fallback(situation: &Situation<'_>) -> Option<Proposal> {
         .held_by_annotation(to)
         .or(situation.gates.fallback());
     let proposal = Proposal::scale((replicas, to), ScaleReason::Fallback, wait);
-    Some(proposal.after(vec![Step::Blind(since)]))
+    Some(proposal.after(vec![Step::Unreadable(since)]))
 }
 
 /// Nothing has been read since the start.
 fn not_yet_observed(situation: &Situation<'_>) -> Option<Proposal> {
     let wait = Wait::open(HoldReason::NotYetObserved);
-    (situation.observation.look == Err(Blind::NotYet)).then(|| Proposal::hold(wait, None))
+    (situation.observation.snapshot == Err(Unreadable::NeverPolled))
+        .then(|| Proposal::hold(wait, None))
 }

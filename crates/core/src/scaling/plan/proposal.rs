@@ -13,7 +13,7 @@ pub(in crate::scaling) struct Proposal {
     pub(in crate::scaling) desired: Option<i32>,
     pub(in crate::scaling) steps: Vec<Step>,
     /// What is learnt if this is decided.
-    pub(in crate::scaling) lessons: Vec<Lesson>,
+    pub(in crate::scaling) learnings: Vec<Learning>,
     /// What the objective asks for, where it is not what the lag asks for.
     pub(in crate::scaling) demand: Option<Demand>,
     /// Partitions whose backlog no size shortens.
@@ -24,7 +24,7 @@ pub(in crate::scaling) struct Proposal {
 
 /// What a decision teaches.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::scaling) enum Lesson {
+pub(in crate::scaling) enum Learning {
     /// The group grows: whether the scale-down before it paid, and what it did before, will be
     /// known by it.
     Grows,
@@ -33,9 +33,9 @@ pub(in crate::scaling) enum Lesson {
     /// The group falls asleep when this much has been written.
     Sleeps(Option<i64>),
     /// Partitions are handed out so unevenly that a size did not do.
-    Uneven(f64),
+    Skewed(f64),
     /// It is no longer believed that more replicas bring nothing.
-    PlateauOver,
+    BottleneckExpired,
 }
 
 impl Proposal {
@@ -45,7 +45,7 @@ impl Proposal {
             verdict: Verdict::Hold(wait),
             desired,
             steps: Vec::new(),
-            lessons: Vec::new(),
+            learnings: Vec::new(),
             demand: None,
             backlogged: Backlogged::default(),
             is_urgent: false,
@@ -91,18 +91,18 @@ impl Proposal {
 
     /// With a lesson, if it is an action.
     #[must_use]
-    pub(in crate::scaling) fn teaching(mut self, lesson: Lesson) -> Self {
+    pub(in crate::scaling) fn teaching(mut self, learning: Learning) -> Self {
         if self.is_action() {
-            self.lessons.push(lesson);
+            self.learnings.push(learning);
         }
         self
     }
 
     /// With the lesson that a plateau is over, whether it is an action or not.
     #[must_use]
-    pub(in crate::scaling) fn noting_plateau(mut self, is_over: bool) -> Self {
+    pub(in crate::scaling) fn noting_bottleneck(mut self, is_over: bool) -> Self {
         if is_over {
-            self.lessons.push(Lesson::PlateauOver);
+            self.learnings.push(Learning::BottleneckExpired);
         }
         self
     }

@@ -5,17 +5,17 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::observation::Rebalance;
 use crate::scaling::measure::estimate::Estimate;
-use crate::scaling::measure::load_history::{Trial, WhatIf};
+use crate::scaling::measure::load_history::{LoadHistory, ReplayLimits};
 use crate::scaling::number::real;
 use crate::scaling::plan::rebalance_cost::stall;
 use crate::scaling::state::backoff::Backoff;
-use crate::scaling::state::learnt::{Down, Learnt};
+use crate::scaling::state::capacity_model::{CapacityModel, Down};
 use crate::scaling::state::memory::LastAction;
 use crate::scaling::tuning::Tuning;
 
 /// A smaller size in question.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::scaling) enum Smaller {
+pub(in crate::scaling) enum ScaleDown {
     /// It would have held over the whole window.
     Holds {
         /// The size.
@@ -40,16 +40,16 @@ pub(in crate::scaling) enum Smaller {
 }
 
 /// Scale-downs in a row that did not pay, the last one lately.
-fn regrets(learnt: &Learnt, now: Timestamp, tuning: &Tuning) -> i32 {
+fn flaps(model: &CapacityModel, now: Timestamp, tuning: &Tuning) -> i32 {
     let lasts = tuning.shrink.unpaid_for.as_secs();
     let lately = |time: &Timestamp| now.duration_since(*time).as_secs() <= lasts;
-    let last = learnt.regretted.filter(lately);
-    last.map_or(0, |_| learnt.regrets.unwrap_or(1))
+    let last = model.last_flap.filter(lately);
+    last.map_or(0, |_| model.flaps.unwrap_or(1))
 }
 
 /// Replica-seconds that a down and an up that may follow cost at `replicas`.
 fn pair(
-    learnt: &Learnt,
+    model: &CapacityModel,
     rebalance: Rebalance,
     replicas: i32,
     now: Timestamp,
@@ -63,15 +63,15 @@ fn pair(
     };
     // What was learnt of this group: what it restores, and what it does again of the record in
     // hand.
-    let again = shrink.in_hand * learnt.longest(now, tuning);
-    let stop = stop.as_secs_f64() + learnt.excess(tuning) + again;
+    let again = shrink.in_hand * model.longest(now, tuning);
+    let stop = stop.as_secs_f64() + model.excess(tuning) + again;
     let price = shrink.pair.0 + f64::from(replicas) * stop;
-    price * shrink.unpaid.0.powi(regrets(learnt, now, tuning))
+    price * shrink.unpaid.0.powi(flaps(model, now, tuning))
 }
 
 /// Seconds after which going from `replicas` to `size` has paid (ski rental).
 fn window(
-    learnt: &Learnt,
+    model: &CapacityModel,
     rebalance: Rebalance,
     (replicas, size): (i32, i32),
     objective: f64,
@@ -79,13 +79,13 @@ fn window(
     tuning: &Tuning,
 ) -> f64 {
     let shrink = &tuning.shrink;
-    let price = pair(learnt, rebalance, replicas, now, tuning);
+    let price = pair(model, rebalance, replicas, now, tuning);
     let paid = price / f64::from((replicas - size).max(1));
-    let stall = stall(rebalance, 0, tuning) + learnt.excess(tuning);
+    let stall = stall(rebalance, 0, tuning) + model.excess(tuning);
     let dear = stall > shrink.dear_share * objective;
     let few = real(i64::try_from(shrink.window_records).unwrap_or(i64::MAX));
     let most = shrink.window_records_most.as_secs_f64();
-    let capacity = learnt.capacity();
+    let capacity = model.capacity();
     let records = capacity.map_or(0.0, |capacity| (few / capacity).min(most));
     let least = shrink.window_least.as_secs_f64().max(records);
     least.max(if dear { shrink.dear * paid } else { paid })
@@ -94,24 +94,24 @@ fn window(
 /// The same for a group whose rebalances were seen to cost more than a rebalance does anywhere; 0
 /// for others.
 pub(in crate::scaling) fn dear(
-    learnt: &Learnt,
+    model: &CapacityModel,
     rebalance: Rebalance,
     (replicas, size): (i32, i32),
     now: Timestamp,
     tuning: &Tuning,
 ) -> f64 {
-    if learnt.excess(tuning) <= 0.0 && learnt.longest(now, tuning) <= 0.0 {
+    if model.excess(tuning) <= 0.0 && model.longest(now, tuning) <= 0.0 {
         return 0.0;
     }
-    let price = pair(learnt, rebalance, replicas, now, tuning);
+    let price = pair(model, rebalance, replicas, now, tuning);
     price / f64::from((replicas - size).max(1))
 }
 
 /// What a scale-down is decided on.
-pub(in crate::scaling) struct Grounds<'a> {
+pub(in crate::scaling) struct ScaleDownInput<'a> {
     pub(in crate::scaling) estimate: &'a Estimate,
-    pub(in crate::scaling) learnt: &'a Learnt,
-    pub(in crate::scaling) what_if: &'a WhatIf,
+    pub(in crate::scaling) model: &'a CapacityModel,
+    pub(in crate::scaling) load_history: &'a LoadHistory,
     pub(in crate::scaling) last: Option<LastAction>,
     /// Sizes worth having, ascending.
     pub(in crate::scaling) sizes: &'a [i32],
@@ -122,24 +122,24 @@ pub(in crate::scaling) struct Grounds<'a> {
     pub(in crate::scaling) tuning: &'a Tuning,
 }
 
-impl Grounds<'_> {
+impl ScaleDownInput<'_> {
     /// The smallest size that would do, or what is still missing.
-    pub(in crate::scaling) fn smaller(&self) -> Option<Smaller> {
+    pub(in crate::scaling) fn smaller(&self) -> Option<ScaleDown> {
         let below = || self.sizes.iter().copied().filter(|m| *m < self.replicas);
         // What a consumer was seen to do without a backlog is less than it can do, and enough to
         // show what will do.
-        let at_least = Some(self.learnt.at_least(self.now, self.tuning));
+        let at_least = Some(self.model.lower_bound(self.now, self.tuning));
         let at_least = at_least.filter(|rate| *rate > 0.0);
-        if let Some(capacity) = self.learnt.capacity().or(at_least) {
+        if let Some(capacity) = self.model.capacity().or(at_least) {
             let windows = below().map(|to| (to, self.window(to)));
             let holds = |(to, window): &(i32, f64)| {
                 self.since_action().is_none_or(|since| since >= *window)
                     && self.holds(*to, capacity, *window)
             };
             if let Some((to, window)) = windows.clone().find(holds) {
-                return Some(Smaller::Holds { to, window });
+                return Some(ScaleDown::Holds { to, window });
             }
-            if self.learnt.is_measured() {
+            if self.model.is_measured() {
                 return self.gathering(capacity, windows);
             }
         }
@@ -151,15 +151,17 @@ impl Grounds<'_> {
         if !self.tuning.shrink.replay {
             return self.fits(to, capacity);
         }
-        let trial = self.trial(capacity, window);
-        self.what_if.holds(to, self.now_millis(), trial)
+        let limits = self.limits(capacity, window);
+        self.load_history.holds(to, self.now_millis(), limits)
     }
 
     /// Whether a size takes the present load.
     fn fits(&self, to: i32, capacity: f64) -> bool {
         let shrink = &self.tuning.shrink;
         let limit = shrink.mean * (1.0 - shrink.margin.0) * capacity;
-        self.what_if.latest(to).is_some_and(|load| load <= limit)
+        self.load_history
+            .latest(to)
+            .is_some_and(|load| load <= limit)
     }
 
     /// Whether the delay is low enough for any scale-down at all.
@@ -175,13 +177,13 @@ impl Grounds<'_> {
         &self,
         capacity: f64,
         mut windows: impl Iterator<Item = (i32, f64)>,
-    ) -> Option<Smaller> {
+    ) -> Option<ScaleDown> {
         let covered = self
-            .what_if
+            .load_history
             .covered(self.now_millis())
             .min(self.since_action().unwrap_or(f64::MAX));
         let fits = |(to, window): &(i32, f64)| covered < *window && self.fits(*to, capacity);
-        windows.find(fits).map(|(to, window)| Smaller::Gathering {
+        windows.find(fits).map(|(to, window)| ScaleDown::Gathering {
             to,
             covered,
             window,
@@ -189,7 +191,7 @@ impl Grounds<'_> {
     }
 
     /// One size less, to see what happens, after a time of quiet.
-    fn probe(&self, to: i32) -> Option<Smaller> {
+    fn probe(&self, to: i32) -> Option<ScaleDown> {
         let probe = &self.tuning.probe;
         let late = self.tuning.shrink.late_least.as_secs_f64();
         let late = late.max(probe.late * self.objective);
@@ -198,15 +200,15 @@ impl Grounds<'_> {
         if !probe.enabled || !quiet || !careful {
             return None;
         }
-        let stored = self.learnt.probe_wait;
+        let stored = self.model.probe_wait;
         let wait = backoff(self.tuning).current(stored, SignedDuration::ZERO);
         let window = wait.as_secs_f64().max(self.dear(to));
         let watched = self.estimate.watched_for;
         let covered = watched.min(self.since_action().unwrap_or(watched));
         if covered >= window {
-            Some(Smaller::Probe { to })
+            Some(ScaleDown::Probe { to })
         } else {
-            Some(Smaller::Gathering {
+            Some(ScaleDown::Gathering {
                 to,
                 covered,
                 window,
@@ -218,7 +220,7 @@ impl Grounds<'_> {
     fn dear(&self, to: i32) -> f64 {
         let sizes = (self.replicas, to);
         dear(
-            self.learnt,
+            self.model,
             self.estimate.rebalance,
             sizes,
             self.now,
@@ -229,7 +231,7 @@ impl Grounds<'_> {
     fn window(&self, to: i32) -> f64 {
         let sizes = (self.replicas, to);
         window(
-            self.learnt,
+            self.model,
             self.estimate.rebalance,
             sizes,
             self.objective,
@@ -238,13 +240,13 @@ impl Grounds<'_> {
         )
     }
 
-    fn trial(&self, capacity: f64, window: f64) -> Trial {
+    fn limits(&self, capacity: f64, window: f64) -> ReplayLimits {
         let (shrink, objective) = (&self.tuning.shrink, self.objective);
         let stall = stall(self.estimate.rebalance, 0, self.tuning);
-        let stall = stall + self.learnt.excess(self.tuning);
+        let stall = stall + self.model.excess(self.tuning);
         let beyond = stall + shrink.calm_beyond_stall * objective;
         let calm = (shrink.calm * objective).max(beyond);
-        Trial {
+        ReplayLimits {
             window,
             capacity: capacity * (1.0 - shrink.margin.0),
             stall,
@@ -267,7 +269,7 @@ impl Grounds<'_> {
 /// Whether the last scale-down was a probe that failed: then the capacity is bracketed. `settled`:
 /// since when the last action has been settled.
 pub(in crate::scaling) fn judge_probe(
-    learnt: &mut Learnt,
+    model: &mut CapacityModel,
     estimate: &Estimate,
     last: Option<LastAction>,
     objective: f64,
@@ -275,13 +277,13 @@ pub(in crate::scaling) fn judge_probe(
     tuning: &Tuning,
 ) {
     let probe = &tuning.probe;
-    let at_least = learnt.at_least(now, tuning);
+    let at_least = model.lower_bound(now, tuning);
     let Some(last) = last else { return };
     let age = now.duration_since(last.time).as_secs();
     let settled = last
         .settled_after
         .is_some_and(|after| age - after >= tuning.pacing.landing.as_secs());
-    if learnt.is_sampled()
+    if model.is_sampled()
         || at_least <= 0.0
         || last.to >= last.from
         || age >= probe.judged_within.as_secs()
@@ -291,7 +293,7 @@ pub(in crate::scaling) fn judge_probe(
     {
         return;
     }
-    learnt.set_capacity(probe.bracket * at_least, false, now);
+    model.set_capacity(probe.bracket * at_least, false, now);
 }
 
 /// How the wait between two probes grows.
@@ -307,7 +309,7 @@ fn backoff(tuning: &Tuning) -> Backoff {
 
 /// Notes a scale-up that undoes a probe.
 pub(in crate::scaling) fn note_undone(
-    learnt: &mut Learnt,
+    model: &mut CapacityModel,
     last: Option<LastAction>,
     now: Timestamp,
     tuning: &Tuning,
@@ -316,31 +318,31 @@ pub(in crate::scaling) fn note_undone(
     let probed = last.is_some_and(|last| {
         last.to < last.from && now.duration_since(last.time).as_secs() < judged_within
     });
-    if probed && !learnt.is_measured() {
-        let wait = backoff(tuning).next(learnt.probe_wait, SignedDuration::ZERO);
-        learnt.probe_wait = Some(wait.as_secs());
+    if probed && !model.is_measured() {
+        let wait = backoff(tuning).next(model.probe_wait, SignedDuration::ZERO);
+        model.probe_wait = Some(wait.as_secs());
     }
 }
 
 /// Notes a scale-down that is about to be tried.
 pub(in crate::scaling) fn note_down(
-    learnt: &mut Learnt,
+    model: &mut CapacityModel,
     from: i32,
     now: Timestamp,
     tuning: &Tuning,
 ) {
     let judged_within = tuning.shrink.judged_within.as_secs();
-    let open = learnt
+    let open = model
         .down
         .is_some_and(|down| now.duration_since(down.time).as_secs() <= judged_within);
     if !open {
-        learnt.down = Some(Down { from, time: now });
+        model.down = Some(Down { from, time: now });
     }
 }
 
 /// Notes a scale-up that is about to be tried: whether the scale-down before it has paid.
 pub(in crate::scaling) fn note_up(
-    learnt: &mut Learnt,
+    model: &mut CapacityModel,
     estimate: &Estimate,
     replicas: i32,
     objective: f64,
@@ -348,7 +350,7 @@ pub(in crate::scaling) fn note_up(
     tuning: &Tuning,
 ) {
     let shrink = &tuning.shrink;
-    let Some(down) = learnt.down.take() else {
+    let Some(down) = model.down.take() else {
         return;
     };
     let lasted = now.duration_since(down.time);
@@ -356,10 +358,10 @@ pub(in crate::scaling) fn note_up(
         return;
     }
     let saved = f64::from((down.from - replicas).max(0)) * lasted.as_secs_f64();
-    let price = pair(learnt, estimate.rebalance, down.from, now, tuning);
+    let price = pair(model, estimate.rebalance, down.from, now, tuning);
     if saved < shrink.paid * price || estimate.delay > objective {
-        learnt.regrets = Some((regrets(learnt, now, tuning) + 1).min(shrink.unpaid_most()));
-        learnt.regretted = Some(now);
+        model.flaps = Some((flaps(model, now, tuning) + 1).min(shrink.unpaid_most()));
+        model.last_flap = Some(now);
     }
 }
 
@@ -373,37 +375,37 @@ mod tests {
         Timestamp::from_second(1_800_000_000).unwrap()
     }
 
-    fn learnt(capacity: f64) -> Learnt {
-        let mut learnt = Learnt::default();
-        learnt.set_capacity(capacity, true, now());
-        learnt
+    fn model(capacity: f64) -> CapacityModel {
+        let mut model = CapacityModel::default();
+        model.set_capacity(capacity, true, now());
+        model
     }
 
-    fn window_of(learnt: &Learnt) -> f64 {
-        window(learnt, Rebalance::Eager, (24, 12), 60.0, now(), TUNING)
+    fn window_of(model: &CapacityModel) -> f64 {
+        window(model, Rebalance::Eager, (24, 12), 60.0, now(), TUNING)
     }
 
     #[test]
     fn a_window_holds_ten_records_of_one_consumer() {
-        assert!((window_of(&learnt(200.0)) - 120.0).abs() < 1e-9);
-        assert!((window_of(&learnt(0.02)) - 500.0).abs() < 1e-9);
-        assert!((window_of(&learnt(0.001)) - 3600.0).abs() < 1e-9);
+        assert!((window_of(&model(200.0)) - 120.0).abs() < 1e-9);
+        assert!((window_of(&model(0.02)) - 500.0).abs() < 1e-9);
+        assert!((window_of(&model(0.001)) - 3600.0).abs() < 1e-9);
     }
 
     #[test]
     fn each_regret_within_the_hour_doubles_the_price_and_an_hour_later_it_is_forgotten() {
-        let mut learnt = learnt(200.0);
-        let price = |learnt: &Learnt, at| pair(learnt, Rebalance::Eager, 24, at, TUNING);
-        let plain = price(&learnt, now());
-        for regrets in [Some(1), Some(2), Some(3)] {
-            learnt.regretted = Some(now());
-            learnt.regrets = regrets;
-            let times = f64::from(1 << regrets.unwrap());
-            assert!((price(&learnt, now()) - times * plain).abs() < 1e-9);
+        let mut model = model(200.0);
+        let price = |model: &CapacityModel, at| pair(model, Rebalance::Eager, 24, at, TUNING);
+        let plain = price(&model, now());
+        for flaps in [Some(1), Some(2), Some(3)] {
+            model.last_flap = Some(now());
+            model.flaps = flaps;
+            let times = f64::from(1 << flaps.unwrap());
+            assert!((price(&model, now()) - times * plain).abs() < 1e-9);
         }
         let later = now()
             .checked_add(jiff::SignedDuration::from_secs(3601))
             .unwrap();
-        assert!((price(&learnt, later) - plain).abs() < 1e-9);
+        assert!((price(&model, later) - plain).abs() < 1e-9);
     }
 }

@@ -4,8 +4,8 @@ use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::number::{later, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Wait};
 use crate::scaling::output::trail::Step;
-use crate::scaling::plan::proposal::{Lesson, Proposal};
-use crate::scaling::plan::scale_down::{Grounds, Smaller};
+use crate::scaling::plan::proposal::{Learning, Proposal};
+use crate::scaling::plan::scale_down::{ScaleDown, ScaleDownInput};
 use crate::scaling::plan::situation::Situation;
 
 /// Shrinks to `to`, unless that waits for something.
@@ -18,9 +18,9 @@ pub(in crate::scaling) fn to(
     let wait = situation.held_by_annotation(to).or(wait);
     let proposal = Proposal::scale((situation.replicas(), to), why, wait);
     if to == 0 {
-        let ends = situation.look();
-        let ends = ends.and_then(|look| situation.history.sum_of_ends(look));
-        return proposal.teaching(Lesson::Sleeps(ends));
+        let ends = situation.snapshot();
+        let ends = ends.and_then(|snapshot| situation.history.sum_of_ends(snapshot));
+        return proposal.teaching(Learning::Sleeps(ends));
     }
     proposal
 }
@@ -96,10 +96,10 @@ fn to_smaller(
     sizes: &[i32],
     below: ScaleReason,
 ) -> Proposal {
-    let grounds = Grounds {
+    let input = ScaleDownInput {
         estimate,
-        learnt: situation.learnt(),
-        what_if: &situation.history.law.what_if,
+        model: situation.model(),
+        load_history: &situation.history.law.load_history,
         last: situation.memory.last,
         sizes,
         replicas: situation.replicas(),
@@ -108,9 +108,9 @@ fn to_smaller(
         tuning: &situation.policy.tuning,
     };
     let gate = situation.down_gate();
-    let (size, why, step) = match grounds.smaller() {
+    let (size, why, step) = match input.smaller() {
         None => return stays(situation, HoldReason::AsDesired),
-        Some(Smaller::Gathering {
+        Some(ScaleDown::Gathering {
             to,
             covered,
             window,
@@ -126,15 +126,15 @@ fn to_smaller(
             let wait = Some(gate.unwrap_or(gathering));
             return Proposal::scale((situation.replicas(), to), below, wait).after(vec![step]);
         }
-        Some(Smaller::Holds { to, window }) => {
+        Some(ScaleDown::Holds { to, window }) => {
             let window = seconds(window);
             let replicas = to;
             (to, below, Step::Replayed { replicas, window })
         }
-        Some(Smaller::Probe { to }) => (to, ScaleReason::ProbingCapacity, Step::CapacityUnknown),
+        Some(ScaleDown::Probe { to }) => (to, ScaleReason::ProbingCapacity, Step::CapacityUnknown),
     };
-    let late = (!grounds.is_calm()).then_some(Wait::open(HoldReason::DelayTooHigh));
+    let late = (!input.is_calm()).then_some(Wait::open(HoldReason::DelayTooHigh));
     to(situation, size, why, gate.or(late))
-        .teaching(Lesson::Shrinks)
+        .teaching(Learning::Shrinks)
         .after(vec![step])
 }

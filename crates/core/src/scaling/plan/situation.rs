@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 
 use crate::scaling::gate::pacing::Gates;
-use crate::scaling::input::observation::{GroupState, Look, Observation};
+use crate::scaling::input::observation::{GroupSnapshot, GroupState, Observation};
 use crate::scaling::input::policy::{Objective, Policy};
-use crate::scaling::measure::history::{History, Judgement};
+use crate::scaling::measure::history::{History, ReviewState};
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::take::Measurements;
 use crate::scaling::output::decision::{HoldReason, Wait};
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::state::memory::Memory;
 
 /// Everything that a proposal is made from. Nothing in it changes while the decision is made.
@@ -27,8 +27,8 @@ pub(in crate::scaling) struct Situation<'a> {
 /// What was found of the last scale-up, and what is known of the consumers after it.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Review {
-    pub(in crate::scaling) learnt: Learnt,
-    pub(in crate::scaling) judgement: Judgement,
+    pub(in crate::scaling) model: CapacityModel,
+    pub(in crate::scaling) review_state: ReviewState,
     /// It brought nothing.
     pub(in crate::scaling) found: Option<Ineffective>,
 }
@@ -74,20 +74,20 @@ impl Situation<'_> {
         self.observation.target.replicas
     }
 
-    pub(in crate::scaling) fn look(&self) -> Option<&Look> {
-        self.observation.look.as_ref().ok()
+    pub(in crate::scaling) fn snapshot(&self) -> Option<&GroupSnapshot> {
+        self.observation.snapshot.as_ref().ok()
     }
 
     /// What is known of the group's consumers, the last scale-up's lesson included.
-    pub(in crate::scaling) fn learnt(&self) -> &Learnt {
+    pub(in crate::scaling) fn model(&self) -> &CapacityModel {
         self.review
             .as_ref()
-            .map_or(&self.memory.learnt, |review| &review.learnt)
+            .map_or(&self.memory.model, |review| &review.model)
     }
 
     /// Seconds of delay that the objective allows.
     pub(in crate::scaling) fn objective(&self) -> f64 {
-        objective(self.policy, self.learnt())
+        objective(self.policy, self.model())
     }
 
     /// The sizes to choose from, ascending and never empty. `None`: no partition count has ever
@@ -98,11 +98,11 @@ impl Situation<'_> {
 
     /// `paused-scale-in` and `paused-scale-out`.
     pub(in crate::scaling) fn held_by_annotation(&self, to: i32) -> Option<Wait> {
-        let brake = &self.policy.brake;
+        let pauses = &self.policy.pauses;
         let held = if to > self.replicas() {
-            brake.no_scale_out
+            pauses.no_scale_out
         } else {
-            brake.no_scale_in
+            pauses.no_scale_in
         };
         held.then_some(Wait::open(HoldReason::Paused))
     }
@@ -112,7 +112,7 @@ impl Situation<'_> {
         self.gates.up(
             self.measured.knowledge,
             self.measured.live.is_stale || self.group_is_unknown(),
-            self.history.looks,
+            self.history.polls,
             is_urgent,
         )
     }
@@ -156,17 +156,17 @@ impl Situation<'_> {
     }
 
     fn group_is_unknown(&self) -> bool {
-        self.look()
-            .is_none_or(|look| look.group.state == GroupState::Unknown)
+        self.snapshot()
+            .is_none_or(|snapshot| snapshot.group.state == GroupState::Unknown)
     }
 }
 
 /// Seconds of delay that the objective allows.
-pub(in crate::scaling) fn objective(policy: &Policy, learnt: &Learnt) -> f64 {
+pub(in crate::scaling) fn objective(policy: &Policy, model: &CapacityModel) -> f64 {
     match policy.objective {
         Objective::MaxDelay(delay) => delay.as_secs_f64(),
         Objective::LagPerReplica(lag) => {
-            let allowed = learnt.seconds_of(lag, policy.threads);
+            let allowed = model.seconds_of(lag, policy.threads);
             let least = policy.tuning.shrink.calm_under_lag;
             allowed.unwrap_or(0.0).max(least.as_secs_f64())
         }

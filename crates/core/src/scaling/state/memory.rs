@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scaling::input::observation::Assignor;
 use crate::scaling::number::to_millis;
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 
 /// The few numbers that must survive a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,9 +16,10 @@ use crate::scaling::state::learnt::Learnt;
 pub struct Memory {
     /// Version of this layout.
     pub version: i64,
-    /// [`crate::scaling::input::policy::Policy::subject`] when the measured numbers were taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<i64>,
+    /// [`crate::scaling::input::policy::Policy::measurement_key`] when the measured numbers were
+    /// taken.
+    #[serde(alias = "subject", skip_serializing_if = "Option::is_none")]
+    pub measurement_key: Option<i64>,
     /// Actions begun so far; a higher number in the status than in the process means that somebody
     /// else acted.
     #[serde(skip_serializing_if = "is_zero")]
@@ -50,16 +51,20 @@ pub struct Memory {
     /// The last partition limit that was known, in replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i32>,
-    /// What the law has learnt.
-    #[serde(skip_serializing_if = "is_empty")]
-    pub learnt: Learnt,
+    /// What is known of the consumers.
+    #[serde(
+        rename = "capacityModel",
+        alias = "learnt",
+        skip_serializing_if = "is_empty"
+    )]
+    pub model: CapacityModel,
     /// How long a scale-down must wait because an earlier one had to be undone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regret: Option<Regret>,
+    #[serde(alias = "regret", skip_serializing_if = "Option::is_none")]
+    pub flap_backoff: Option<FlapBackoff>,
     /// Sum of the end offsets when the group was put to sleep: more than this is something to read
     /// (ACT-12).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slept_at: Option<i64>,
+    #[serde(alias = "sleptAt", skip_serializing_if = "Option::is_none")]
+    pub ends_at_zero: Option<i64>,
 }
 
 #[expect(
@@ -70,8 +75,8 @@ fn is_zero(n: &i64) -> bool {
     *n == 0
 }
 
-fn is_empty(learnt: &Learnt) -> bool {
-    *learnt == Learnt::default()
+fn is_empty(model: &CapacityModel) -> bool {
+    *model == CapacityModel::default()
 }
 
 /// An action that was written ahead.
@@ -121,24 +126,26 @@ pub struct BeforeUp {
 
 /// A wait that grew because a scale-down was regretted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Regret {
+pub struct FlapBackoff {
     /// Seconds to wait before the next scale-down.
     pub wait: i64,
     /// Time of the scale-down that was regretted.
     pub time: Timestamp,
 }
 
-/// Version of the layout of [`Memory`].
-pub const VERSION: i64 = 1;
+/// Version of the layout of [`Memory`]. Version 1 had other names for some fields; both are read.
+pub const VERSION: i64 = 2;
 
 impl Memory {
     /// This memory if this version can use it, else an empty one.
     #[must_use]
     pub fn readable(self) -> Self {
-        if self.version == VERSION {
-            self
-        } else {
-            Self::default()
+        match self.version {
+            1 | VERSION => Self {
+                version: VERSION,
+                ..self
+            },
+            _ => Self::default(),
         }
     }
 
@@ -210,5 +217,51 @@ impl Memory {
             expected: done.expected,
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn version_1() -> Value {
+        let time = "2026-11-24T12:00:00Z";
+        json!({
+            "version": 1, "subject": 7, "sequence": 3, "sleptAt": 36_000,
+            "regret": { "wait": 300, "time": time },
+            "learnt": {
+                "atLeast": { "milli": 150_000, "time": time },
+                "regretted": time, "regrets": 2,
+                "plateau": { "replicas": 4, "milli": 600_000, "until": time },
+            },
+        })
+    }
+
+    #[test]
+    fn version_1_is_read_and_version_2_is_written() {
+        let memory: Memory = serde_json::from_value(version_1()).unwrap();
+        let memory = memory.readable();
+        let time = "2026-11-24T12:00:00Z";
+        let version_2 = json!({
+            "version": 2, "measurementKey": 7, "sequence": 3, "endsAtZero": 36_000,
+            "flapBackoff": { "wait": 300, "time": time },
+            "capacityModel": {
+                "lowerBound": { "milli": 150_000, "time": time },
+                "lastFlap": time, "flaps": 2,
+                "bottleneck": { "replicas": 4, "milli": 600_000, "until": time },
+            },
+        });
+        assert_eq!(serde_json::to_value(&memory).unwrap(), version_2);
+        let again: Memory = serde_json::from_value(version_2).unwrap();
+        assert_eq!(again.readable(), memory);
+    }
+
+    #[test]
+    fn a_version_of_the_future_is_not_read() {
+        let memory = json!({ "version": VERSION + 1, "sequence": 7 });
+        let memory: Memory = serde_json::from_value(memory).unwrap();
+        assert_eq!(memory.readable(), Memory::default());
     }
 }

@@ -1,5 +1,5 @@
 //! What survives a restart. It is kept in `status.memory`.
 
 pub(in crate::scaling) mod backoff;
-pub mod learnt;
+pub mod capacity_model;
 pub mod memory;

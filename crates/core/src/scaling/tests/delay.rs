@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::scaling::output::decision::ScaleReason;
-use crate::scaling::state::learnt::{Learnt, Plateau};
+use crate::scaling::state::capacity_model::{Bottleneck, CapacityModel};
 use crate::scaling::tests::plant::Plant;
 
 #[test]
@@ -14,7 +14,7 @@ fn a_load_that_grows_is_met_before_the_objective_is_broken() {
     plant.load(2100);
     let mut worst = 0;
     for _ in 0..80 {
-        let decision = plant.look();
+        let decision = plant.poll();
         worst = worst.max(decision.facts.delay.unwrap().as_secs());
     }
     assert!(
@@ -59,7 +59,7 @@ fn a_load_that_falls_is_followed_once_that_has_paid() {
 fn the_capacity_is_learnt_only_from_consumers_that_have_work_all_along() {
     let mut plant = Plant::new(24, 8, 1200);
     for _ in 0..8 {
-        plant.look();
+        plant.poll();
     }
     assert_eq!(plant.capacity(), None, "they keep up: they show the load");
     let mut stuck = Plant::new(24, 1, 100);
@@ -73,7 +73,7 @@ fn without_a_backlog_the_capacity_is_probed_downwards_and_a_failed_probe_bracket
     let mut plant = Plant::new(24, 12, 1500);
     let mut reasons = Vec::new();
     for _ in 0..120 {
-        if let Verdict::Scale { why, from, to } = plant.look().verdict {
+        if let Verdict::Scale { why, from, to } = plant.poll().verdict {
             reasons.push((why, from, to));
         }
     }
@@ -90,9 +90,9 @@ fn a_stuck_partition_buys_no_replicas_and_is_named() {
     plant.run(20);
     plant.stuck = Some(5);
     let before = plant.world.replicas;
-    let mut decision = plant.look();
+    let mut decision = plant.poll();
     for _ in 0..200 {
-        decision = plant.look();
+        decision = plant.poll();
     }
     assert_eq!(
         decision.facts.stuck_partitions,
@@ -101,7 +101,7 @@ fn a_stuck_partition_buys_no_replicas_and_is_named() {
     );
     assert!(plant.world.replicas <= before, "{}", plant.world.replicas);
     plant.stuck = None;
-    assert_eq!(plant.look().facts.stuck_partitions, [], "it moves again");
+    assert_eq!(plant.poll().facts.stuck_partitions, [], "it moves again");
 }
 
 #[test]
@@ -110,9 +110,9 @@ fn a_hot_partition_buys_no_idle_replicas_and_is_named() {
     plant.run(40);
     assert_eq!(plant.capacity(), Some(200));
     plant.arrivals[2] = 900;
-    let mut decision = plant.look();
+    let mut decision = plant.poll();
     for _ in 0..120 {
-        decision = plant.look();
+        decision = plant.poll();
     }
     assert_eq!(decision.facts.hot_partitions, [(Arc::from("orders"), 2)]);
     assert!(plant.world.replicas <= 12, "{}", plant.world.replicas);
@@ -125,7 +125,7 @@ fn a_scale_up_that_brings_nothing_is_taken_back_and_not_tried_again_for_half_an_
     plant.shared = Some(1000);
     let mut back = None;
     for _ in 0..120 {
-        if let Verdict::Scale { from, to, why } = plant.look().verdict
+        if let Verdict::Scale { from, to, why } = plant.poll().verdict
             && why == ScaleReason::ScalingIneffective
         {
             back = Some((from, to, plant.world.now));
@@ -134,10 +134,10 @@ fn a_scale_up_that_brings_nothing_is_taken_back_and_not_tried_again_for_half_an_
     }
     let (from, to, at) = back.expect("it should be noticed");
     assert!(to < from);
-    let decision = plant.look();
-    assert_eq!(decision.facts.plateau, Some(to));
+    let decision = plant.poll();
+    assert_eq!(decision.facts.bottleneck, Some(to));
     while plant.world.now.duration_since(at) < secs(1780) {
-        let decision = plant.look();
+        let decision = plant.poll();
         assert_eq!(scale(&decision).filter(|(from, to)| to > from), None);
     }
 }
@@ -147,29 +147,29 @@ fn a_load_that_comes_back_is_grown_for_up_to_the_plateau_and_no_further() {
     let mut plant = Plant::new(24, 8, 1400);
     plant.run(40);
     plant.shared = Some(1000);
-    let plateau = loop {
-        if let Some(size) = plant.look().facts.plateau {
+    let bottleneck = loop {
+        if let Some(size) = plant.poll().facts.bottleneck {
             break size;
         }
     };
     plant.load(200);
-    while plant.world.replicas >= plateau {
-        plant.look();
+    while plant.world.replicas >= bottleneck {
+        plant.poll();
     }
     plant.load(1400);
     plant.run(24);
-    let learnt = &plant.world.state.memory.learnt;
-    assert!(learnt.plateau.is_some(), "it is believed all along");
-    assert_eq!(plant.world.replicas, plateau);
+    let model = &plant.world.state.memory.model;
+    assert!(model.bottleneck.is_some(), "it is believed all along");
+    assert_eq!(plant.world.replicas, bottleneck);
 }
 
 #[test]
 fn a_capacity_that_was_measured_in_worse_days_is_put_right_by_consumers_that_keep_up() {
     let mut plant = Plant::new(24, 4, 700);
-    plant.able = 100;
+    plant.rate = 100;
     plant.run(60);
     assert_eq!((plant.capacity(), plant.world.replicas), (Some(100), 8));
-    plant.able = 200;
+    plant.rate = 200;
     plant.load(1100);
     plant.run(20);
     assert!(plant.capacity() >= Some(130), "{:?}", plant.capacity());
@@ -183,7 +183,7 @@ fn a_release_that_makes_consumers_slower_is_noticed() {
     let mut plant = Plant::new(24, 4, 1400);
     plant.run(60);
     assert_eq!(plant.capacity(), Some(200));
-    plant.able = 100;
+    plant.rate = 100;
     plant.run(60);
     let capacity = plant.capacity().unwrap();
     assert!((95..=110).contains(&capacity), "{capacity}");
@@ -191,10 +191,10 @@ fn a_release_that_makes_consumers_slower_is_noticed() {
 }
 
 /// The workload rolls out, and from then on each consumer does so much.
-fn release(plant: &mut Plant, able: i64) {
+fn release(plant: &mut Plant, rate: i64) {
     plant.world.rollout = Rollout::InProgress;
     plant.run(2);
-    (plant.able, plant.stall) = (able, 20);
+    (plant.rate, plant.stall) = (rate, 20);
     plant.world.rollout = Rollout::None;
 }
 
@@ -208,8 +208,8 @@ fn a_release_that_doubles_the_speed_is_noticed_though_nothing_waits() {
     release(&mut plant, 400);
     let actions = plant.run(240);
     assert!(plant.world.replicas <= 5, "{actions:?}");
-    let learnt = plant.world.state.memory.learnt.capacity.unwrap();
-    assert!(learnt.milli >= 290_000, "{learnt:?}");
+    let model = plant.world.state.memory.model.capacity.unwrap();
+    assert!(model.milli >= 290_000, "{model:?}");
 }
 
 #[test]
@@ -219,11 +219,11 @@ fn a_release_that_changes_nothing_costs_one_try_and_no_lateness() {
     plant.load(1500);
     plant.run(60);
     release(&mut plant, 200);
-    plant.look();
+    plant.poll();
     let mut late = 0;
     let mut actions = Vec::new();
     for _ in 0..240 {
-        let decision = plant.look();
+        let decision = plant.poll();
         actions.extend(scale(&decision));
         late = late.max(decision.facts.delay.unwrap().as_secs());
     }
@@ -246,7 +246,7 @@ fn nothing_goes_down_while_a_partition_is_not_known_and_what_was_seen_before_is_
     for _ in 0..60 {
         plant.world.partitions[7].log_end = None;
         plant.arrivals[7] = 0;
-        let decision = plant.world.look();
+        let decision = plant.world.poll();
         assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
     }
     let Commit::At(committed) = plant.world.partitions[7].committed else {
@@ -254,7 +254,7 @@ fn nothing_goes_down_while_a_partition_is_not_known_and_what_was_seen_before_is_
     };
     plant.world.partitions[7].log_end = known.map(|end| end.max(committed));
     let back = plant.world.now;
-    while scale(&plant.look()).is_none() {}
+    while scale(&plant.poll()).is_none() {}
     assert!(plant.world.now.duration_since(back) >= secs(120));
 }
 
@@ -264,12 +264,12 @@ fn after_a_restart_nothing_goes_down_before_the_evidence_is_fresh_and_what_was_l
     plant.run(60);
     plant.load(700);
     plant.run(4);
-    let learnt = plant.world.state.memory.learnt.clone();
+    let model = plant.world.state.memory.model.clone();
     plant.world.restart();
-    assert_eq!(plant.world.state.memory.learnt, learnt);
-    assert!(learnt.capacity.is_some_and(|c| c.measured));
+    assert_eq!(plant.world.state.memory.model, model);
+    assert!(model.capacity.is_some_and(|c| c.measured));
     let started = plant.world.now;
-    while scale(&plant.look()).is_none() {}
+    while scale(&plant.poll()).is_none() {}
     assert!(plant.world.now.duration_since(started) >= secs(120));
 }
 
@@ -278,16 +278,16 @@ fn a_plateau_that_lies_further_ahead_than_any_is_believed_no_longer_than_the_lon
     let mut world = World::new(6, 3);
     world.policy.objective = Objective::MaxDelay(secs(60));
     let ahead = world.now.checked_add(secs(40 * 86_400)).unwrap();
-    world.state.memory.learnt = Learnt {
-        plateau: Some(Plateau {
+    world.state.memory.model = CapacityModel {
+        bottleneck: Some(Bottleneck {
             replicas: 3,
             milli: 1000,
             until: ahead,
         }),
-        ..Learnt::default()
+        ..CapacityModel::default()
     };
-    world.look();
-    let until = world.state.memory.learnt.plateau.unwrap().until;
+    world.poll();
+    let until = world.state.memory.model.bottleneck.unwrap().until;
     assert!(until.duration_since(world.now) <= secs(14_400));
 }
 
@@ -323,11 +323,11 @@ fn a_shorter_pacing_than_the_laws_own_does_not_hurry_it() {
     plant.world.policy.pacing.min_interval = secs(1);
     plant.world.policy.pacing.min_scale_down_interval = secs(1);
     let mut last: Option<(Timestamp, bool)> = None;
-    for look in 0..200 {
-        if look == 60 {
+    for poll in 0..200 {
+        if poll == 60 {
             plant.load(600);
         }
-        let Some((from, to)) = scale(&plant.look()) else {
+        let Some((from, to)) = scale(&plant.poll()) else {
             continue;
         };
         let least = if to > from { secs(30) } else { secs(120) };
@@ -347,15 +347,15 @@ fn consumers_that_all_stand_still_are_an_outage_and_nobody_is_taken_away() {
     plant.run(60);
     let before = plant.world.replicas;
     assert!(before >= 12 && plant.capacity() == Some(200));
-    plant.able = 0;
+    plant.rate = 0;
     for _ in 0..80 {
-        let decision = plant.look();
+        let decision = plant.poll();
         assert_eq!(scale(&decision).filter(|(from, to)| to < from), None);
     }
     // An operator that starts in the middle of it knows no better.
     plant.world.restart();
     for _ in 0..40 {
-        let decision = plant.look();
+        let decision = plant.poll();
         assert_eq!(scale(&decision).filter(|(from, to)| to < from), None);
     }
     assert!(plant.world.replicas >= before);
@@ -387,11 +387,11 @@ fn idle_hours_make_no_partition_stuck_and_hide_none_that_is() {
     plant.run(400);
     plant.load(480);
     for _ in 0..8 {
-        assert_eq!(plant.look().facts.stuck_partitions, []);
+        assert_eq!(plant.poll().facts.stuck_partitions, []);
     }
     plant.stuck = Some(3);
     plant.run(16);
-    let stuck = plant.look().facts.stuck_partitions;
+    let stuck = plant.poll().facts.stuck_partitions;
     assert_eq!(stuck, [(Arc::from("orders"), 3)]);
 }
 
@@ -406,10 +406,10 @@ fn a_partition_that_nobody_reads_buys_no_replicas_for_ever() {
     // back.
     plant.run(200);
     for _ in 0..200 {
-        plant.look();
+        plant.poll();
         assert!(plant.world.replicas <= 2, "what is read takes no more");
     }
-    let named = plant.look().facts.stuck_partitions;
+    let named = plant.poll().facts.stuck_partitions;
     assert_eq!(named, [(Arc::from("orders"), 7)]);
 }
 
@@ -419,12 +419,12 @@ fn a_transaction_marker_is_neither_lag_nor_stuck() {
     world.policy.objective = Objective::MaxDelay(secs(20));
     world.policy.may_hold_markers = true;
     world.flow(600, 600);
-    world.look();
+    world.poll();
     for partition in &mut world.partitions {
         partition.log_end = partition.log_end.map(|end| end + 1);
     }
     for _ in 0..40 {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(decision.facts.delay, Some(SignedDuration::ZERO));
         assert_eq!(decision.facts.stuck_partitions, []);
         assert_eq!(scale(&decision).filter(|(from, to)| to > from), None);
@@ -441,7 +441,7 @@ fn a_log_that_was_cut_begins_anew() {
         *read = 100;
     }
     plant.run(4);
-    let delay = plant.look().facts.delay.unwrap();
+    let delay = plant.poll().facts.delay.unwrap();
     assert!(delay < secs(30), "{delay:?}");
 }
 
@@ -452,7 +452,7 @@ fn a_backlog_without_arrivals_is_no_older_than_what_is_certain() {
         partition.log_end = Some(20_000);
     }
     plant.run(2);
-    let decision = plant.look();
+    let decision = plant.poll();
     assert_eq!(decision.facts.delay, Some(secs(30)));
 }
 
@@ -464,16 +464,16 @@ fn records_that_expire_unread_teach_nothing_about_the_consumers() {
     plant.run(100);
     assert_eq!(plant.capacity(), Some(200));
     // Ten minutes are kept, in segments of one.
-    for look in 0..80 {
+    for poll in 0..80 {
         for (partition, read) in plant.world.partitions.iter_mut().zip(&mut plant.read) {
-            if look % 4 == 0 {
+            if poll % 4 == 0 {
                 let kept = partition.log_end.unwrap() - 100 * 600;
                 partition.log_start = partition.log_start.max(Some(kept));
                 *read = (*read).max(kept);
             }
         }
-        plant.look();
+        plant.poll();
         let each = plant.capacity().unwrap();
-        assert!((190..=210).contains(&each), "{each} after {look} looks");
+        assert!((190..=210).contains(&each), "{each} after {poll} looks");
     }
 }

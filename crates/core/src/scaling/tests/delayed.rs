@@ -22,11 +22,11 @@ fn retries(replicas: i32) -> Plant {
 #[rstest]
 #[case(Objective::MaxDelay(secs(60)))]
 #[case(Objective::LagPerReplica(10_000))]
-fn they_ask_for_nothing_from_the_first_look_on(#[case] objective: Objective) {
+fn they_ask_for_nothing_from_the_first_poll_on(#[case] objective: Objective) {
     let mut plant = retries(3);
     plant.world.policy.objective = objective;
     for _ in 0..160 {
-        let decision = plant.look();
+        let decision = plant.poll();
         assert!(decision.facts.current <= 3, "{decision:#?}");
         // 36,000 of them wait.
         assert!(decision.facts.lag.total < 30_000, "{decision:#?}");
@@ -36,9 +36,9 @@ fn they_ask_for_nothing_from_the_first_look_on(#[case] objective: Objective) {
 #[test]
 fn they_count_for_the_limit() {
     let mut plant = retries(3);
-    assert_eq!(plant.look().facts.limit, Some(24));
+    assert_eq!(plant.poll().facts.limit, Some(24));
     plant.world.assignor = Some(Assignor::Range);
-    assert_eq!(plant.look().facts.limit, Some(12));
+    assert_eq!(plant.poll().facts.limit, Some(12));
 }
 
 /// A group that may sleep, with one record that waits on purpose.
@@ -58,7 +58,7 @@ fn a_record_in_them_wakes_one_replica(#[case] objective: Objective) {
     assert_eq!(world.until_action(60), Some((1, 0)));
     world.run(10);
     world.partitions[3].log_end = Some(500);
-    let decision = world.look();
+    let decision = world.poll();
     assert!(
         matches!(
             decision.verdict,
@@ -88,7 +88,7 @@ fn a_record_in_them_keeps_the_group_awake(#[case] transactions: bool) {
 #[rstest]
 #[case(Objective::MaxDelay(secs(60)))]
 #[case(Objective::LagPerReplica(10))]
-fn one_that_is_read_between_two_looks_keeps_the_group_awake_too(#[case] objective: Objective) {
+fn one_that_is_read_between_two_polls_keeps_the_group_awake_too(#[case] objective: Objective) {
     let mut world = sleepy(1);
     world.policy.objective = objective;
     for record in 1..60 {
@@ -107,7 +107,7 @@ fn what_nobody_can_read_of_them_keeps_nobody_awake_for_more_than_an_hour() {
     world.run(240);
     assert_eq!(world.until_action(30), Some((1, 0)));
     for _ in 0..60 {
-        assert_eq!(scale(&world.look()), None);
+        assert_eq!(scale(&world.poll()), None);
     }
 }
 
@@ -126,6 +126,6 @@ fn a_topic_of_the_members_that_begins_to_count_does_so_at_once(#[case] before: T
     world.described = Some(world.number);
     world.run(3);
     world.second = Some((4, TopicRole::Counted));
-    let decision = world.look();
+    let decision = world.poll();
     assert_eq!(scale(&decision), Some((1, 2)), "{decision:#?}");
 }

@@ -9,21 +9,21 @@ use crate::scaling::output::decision::Notice;
 #[test]
 fn zero_by_hand_disables_scaling_and_zero_by_the_operator_is_undone() {
     let mut world = World::new(6, 2);
-    world.look();
+    world.poll();
     world.resize(0);
-    assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+    assert_eq!(hold(&world.poll()), Some(HoldReason::ScalingDisabled));
     world.set_lag(100_000);
     for _ in 0..40 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::ScalingDisabled));
     }
 
     let mut world = World::new(6, 2);
-    world.policy.brake.pause = Some(Pause::At(0));
+    world.policy.pauses.pause = Some(Pause::At(0));
     assert_eq!(world.until_action(20), Some((2, 0)));
     for _ in 0..20 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::Paused));
     }
-    world.policy.brake.pause = None;
+    world.policy.pauses.pause = None;
     let removed = world.now;
     assert_eq!(world.until_action(10), Some((0, 1)));
     assert!(
@@ -35,26 +35,26 @@ fn zero_by_hand_disables_scaling_and_zero_by_the_operator_is_undone() {
 #[test]
 fn pauses_hold_under_load_and_end_when_removed() {
     let mut world = World::new(6, 1).lag(50_000);
-    world.policy.brake.no_scale_out = true;
+    world.policy.pauses.no_scale_out = true;
     for _ in 0..10 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::Paused));
     }
-    world.policy.brake = Brake {
-        pause: Some(Pause::Here),
-        ..Brake::default()
+    world.policy.pauses = Pauses {
+        pause: Some(Pause::AtCurrentSize),
+        ..Pauses::default()
     };
     for _ in 0..10 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::Paused));
     }
-    world.policy.brake = Brake {
+    world.policy.pauses = Pauses {
         no_scale_in: true,
-        ..Brake::default()
+        ..Pauses::default()
     };
     assert_eq!(world.until_action(4), Some((1, 6)));
     world.set_lag(0);
     assert_eq!(world.until_action(60), None);
-    assert_eq!(hold(&world.look()), Some(HoldReason::Paused));
-    world.policy.brake = Brake::default();
+    assert_eq!(hold(&world.poll()), Some(HoldReason::Paused));
+    world.policy.pauses = Pauses::default();
     assert_eq!(world.until_action(4), Some((6, 3)));
 }
 
@@ -65,8 +65,8 @@ fn an_unknown_pause_value_pauses_and_is_quoted() {
         annotation: "lagrange.dev/paused".into(),
         value: "yes".into(),
     };
-    world.policy.brake.pause = Some(pause);
-    let decision = world.look();
+    world.policy.pauses.pause = Some(pause);
+    let decision = world.poll();
     assert_eq!(hold(&decision), Some(HoldReason::Paused));
     assert_eq!(
         decision.trail.to_string(),
@@ -78,7 +78,7 @@ fn an_unknown_pause_value_pauses_and_is_quoted() {
 #[test]
 fn external_changes_count_as_actions_and_three_of_them_contest_the_target() {
     let mut world = World::new(24, 4).lag(4000);
-    world.look();
+    world.poll();
     world.resize(6);
     let decision = world.after(5);
     assert_eq!(
@@ -103,8 +103,8 @@ fn external_changes_count_as_actions_and_three_of_them_contest_the_target() {
 #[test]
 fn a_delayed_watch_does_not_make_an_own_change_external() {
     let mut world = World::new(6, 1).lag(50_000);
-    world.look();
-    let decision = world.look();
+    world.poll();
+    let decision = world.poll();
     let Verdict::Scale { from, to, .. } = decision.verdict else {
         panic!("{decision:#?}")
     };
@@ -126,8 +126,8 @@ fn a_delayed_watch_does_not_make_an_own_change_external() {
 #[test]
 fn an_action_with_an_unknown_outcome_counts_as_an_action() {
     let mut world = World::new(6, 1).lag(50_000);
-    world.look();
-    let decision = world.look();
+    world.poll();
+    let decision = world.poll();
     let Verdict::Scale { from, to, .. } = decision.verdict else {
         panic!("{decision:#?}")
     };
@@ -143,7 +143,7 @@ fn an_action_with_an_unknown_outcome_counts_as_an_action() {
 fn a_dry_run_next_to_another_autoscaler_is_not_contested() {
     let mut world = World::new(24, 4).lag(4000);
     world.policy.dry_run = true;
-    world.look();
+    world.poll();
     for size in [5, 6, 7, 8] {
         world.resize(size);
         assert_ne!(hold(&world.after(5)), Some(HoldReason::TargetContested));
@@ -153,32 +153,32 @@ fn a_dry_run_next_to_another_autoscaler_is_not_contested() {
 #[test]
 fn a_new_target_of_another_size_is_not_an_external_change() {
     let mut world = World::new(6, 5);
-    world.look();
-    world.policy.subject = 2;
+    world.poll();
+    world.policy.measurement_key = 2;
     world.resize(2);
-    assert_eq!(world.look().notices, []);
+    assert_eq!(world.poll().notices, []);
     assert_eq!(world.state.memory.external, []);
 }
 
 #[test]
 fn a_pause_does_not_reenable_a_target_that_was_scaled_to_zero_by_hand() {
     let mut world = World::new(6, 2);
-    world.look();
+    world.poll();
     world.resize(0);
-    world.look();
-    world.policy.brake.pause = Some(Pause::At(3));
-    world.look();
-    world.policy.brake.pause = None;
+    world.poll();
+    world.policy.pauses.pause = Some(Pause::At(3));
+    world.poll();
+    world.policy.pauses.pause = None;
     for _ in 0..60 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::ScalingDisabled));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::ScalingDisabled));
     }
 }
 
 #[test]
 fn a_new_resource_reports_no_external_change_for_an_action_that_was_never_done() {
     let mut world = World::new(6, 1).lag(50_000);
-    world.look();
-    let decision = world.look();
+    world.poll();
+    let decision = world.poll();
     let Verdict::Scale { from, to, .. } = decision.verdict else {
         panic!("{decision:#?}")
     };
@@ -186,5 +186,5 @@ fn a_new_resource_reports_no_external_change_for_an_action_that_was_never_done()
     // It was never done, and that is known by now.
     world.after(11);
     world.state = State::after_restart(world.state.memory.inherit());
-    assert_eq!(world.look().notices, []);
+    assert_eq!(world.poll().notices, []);
 }

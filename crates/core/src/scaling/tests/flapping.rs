@@ -13,7 +13,7 @@ fn heavy_partitions_on_one_consumer_are_relieved_with_few_actions() {
     let mut late = 0;
     let mut actions = 0;
     for _ in 0..960 {
-        let decision = plant.look();
+        let decision = plant.poll();
         actions += i32::from(scale(&decision).is_some());
         late += i32::from(decision.facts.delay.unwrap() > secs(60));
     }

@@ -7,8 +7,8 @@ use crate::scaling::output::decision::ScaleReason;
 use crate::scaling::tests::plant::Plant;
 
 /// The actions of this many polls that undo an ineffective scale-up.
-fn in_vain(plant: &mut Plant, looks: usize) -> Vec<(i32, i32)> {
-    let decisions = (0..looks).map(|_| plant.look().verdict);
+fn is_ineffective(plant: &mut Plant, polls: usize) -> Vec<(i32, i32)> {
+    let decisions = (0..polls).map(|_| plant.poll().verdict);
     let vain = decisions.filter_map(|verdict| match verdict {
         Verdict::Scale {
             from,
@@ -26,7 +26,7 @@ fn only_the_scale_ups_that_did_not_help_are_undone() {
     plant.run(40);
     plant.shared = Some(700);
     plant.load(2400);
-    let vain = in_vain(&mut plant, 60);
+    let vain = is_ineffective(&mut plant, 60);
     // Four consumers of 200 get through 700 as well as 24 do; the two it had at first do 400.
     assert!(vain.iter().all(|(_, to)| *to == 4), "{vain:?}");
     assert_eq!(plant.world.replicas, 4);
@@ -45,8 +45,8 @@ fn a_scale_up_that_worked_is_not_called_ineffective_an_hour_later(
     plant.load(after);
     let grown = plant.run(200);
     assert!(plant.world.replicas > 6, "{grown:?}");
-    plant.able = 100;
-    assert_eq!(in_vain(&mut plant, 60), []);
+    plant.rate = 100;
+    assert_eq!(is_ineffective(&mut plant, 60), []);
     assert_eq!(plant.world.replicas, 24);
 }
 
@@ -61,5 +61,5 @@ fn consumers_without_a_backlog_do_not_make_a_scale_up_ineffective() {
     plant.run(50);
     plant.world.policy.max = Some(8);
     assert_eq!(plant.run(2), [(4, 8)]);
-    assert_eq!(in_vain(&mut plant, 30), []);
+    assert_eq!(is_ineffective(&mut plant, 30), []);
 }

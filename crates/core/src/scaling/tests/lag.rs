@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::tests::plant::Plant;
 
 /// Two seconds of work of one consumer, as people choose it.
@@ -40,7 +40,7 @@ fn a_group_that_keeps_up_is_not_shrunk_into_its_next_backlog() {
         sizes.len() <= 1 && sizes.iter().all(|n| *n == 12),
         "{sizes:?}"
     );
-    let decision = plant.look();
+    let decision = plant.poll();
     assert_eq!(hold(&decision), Some(HoldReason::ArrivalsTooHigh));
     let trail = decision.trail.to_string();
     assert!(
@@ -60,8 +60,8 @@ fn what_a_rebalance_held_up_is_worked_off_and_not_grown_for() {
     let lately = plant.world.now.checked_sub(secs(60)).unwrap();
     plant.world.state.memory.last.as_mut().unwrap().time = lately;
     plant.stall = 20;
-    plant.look();
-    let decision = plant.look();
+    plant.poll();
+    let decision = plant.poll();
     assert!(
         decision.facts.lag.total > 26_000,
         "{}",
@@ -71,7 +71,7 @@ fn what_a_rebalance_held_up_is_worked_off_and_not_grown_for() {
     assert_eq!(decision.facts.desired, Some(24));
     assert_eq!(plant.run(30), [], "twelve work it off");
     // What is left are two seconds that are read and not committed.
-    assert!(plant.look().facts.lag.total < 5000);
+    assert!(plant.poll().facts.lag.total < 5000);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_stuck_partition_asks_for_nothing() {
     plant.run(12);
     plant.stuck = Some(7);
     let actions = plant.run(120);
-    let decision = plant.look();
+    let decision = plant.poll();
     assert!(decision.facts.lag.total > 80_000);
     assert_eq!(decision.facts.stuck_partitions, [("orders".into(), 7)]);
     assert!(
@@ -112,7 +112,7 @@ fn work_that_takes_long_on_every_partition_is_work_and_not_a_fault() {
     world.set_lag(40);
     assert_eq!(world.until_action(60), Some((2, 12)));
     for _ in 0..60 {
-        assert_eq!(scale(&world.look()), None);
+        assert_eq!(scale(&world.poll()), None);
     }
 }
 
@@ -125,9 +125,14 @@ fn a_scale_up_that_brings_nothing_is_taken_back_under_a_lag_too() {
     let actions = plant.run(40);
     let back = actions.iter().find(|(from, to)| to < from);
     assert!(back.is_some(), "{actions:?}");
-    let plateau = plant.world.state.memory.learnt.plateau.unwrap();
-    assert!(plant.run(20).iter().all(|(_, to)| *to <= plateau.replicas));
-    let decision = plant.look();
+    let bottleneck = plant.world.state.memory.model.bottleneck.unwrap();
+    assert!(
+        plant
+            .run(20)
+            .iter()
+            .all(|(_, to)| *to <= bottleneck.replicas)
+    );
+    let decision = plant.poll();
     assert!(
         decision.trail.to_string().contains("brought nothing"),
         "{}",
@@ -138,13 +143,13 @@ fn a_scale_up_that_brings_nothing_is_taken_back_under_a_lag_too() {
 #[test]
 fn after_a_restart_the_capacity_is_known_and_the_window_begins_anew() {
     let mut plant = measured(24, 2000);
-    let learnt = plant.world.state.memory.learnt.capacity;
+    let model = plant.world.state.memory.model.capacity;
     plant.load(300);
-    plant.look();
+    plant.poll();
     plant.world.restart();
     let restarted = plant.world.now;
-    assert_eq!(plant.world.state.memory.learnt.capacity, learnt);
-    let down = (0..60).find_map(|_| scale(&plant.look())).unwrap();
+    assert_eq!(plant.world.state.memory.model.capacity, model);
+    let down = (0..60).find_map(|_| scale(&plant.poll())).unwrap();
     assert_eq!(down.1, 2);
     assert!(plant.world.now.duration_since(restarted) >= secs(120));
 }
@@ -152,10 +157,10 @@ fn after_a_restart_the_capacity_is_known_and_the_window_begins_anew() {
 #[test]
 fn another_group_inherits_nothing_that_was_measured() {
     let mut plant = measured(24, 2000);
-    plant.world.policy.subject = 2;
+    plant.world.policy.measurement_key = 2;
     plant.world.blind = true;
-    plant.look();
-    assert_eq!(plant.world.state.memory.learnt, Learnt::default());
+    plant.poll();
+    assert_eq!(plant.world.state.memory.model, CapacityModel::default());
 }
 
 #[rstest]
@@ -181,13 +186,13 @@ fn more_replicas_than_partitions_with_work_are_not_bought() {
     // 1,000 records behind on one partition of twelve, none on the others, and nothing arrives.
     let mut world = World::new(12, 1);
     world.policy.objective = Objective::LagPerReplica(50);
-    world.look();
+    world.poll();
     world.partitions[3].log_end = Some(1000);
     for _ in 0..10 {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(scale(&decision), None, "{decision:#?}");
     }
-    let backlogged = world.look().facts.backlogged;
+    let backlogged = world.poll().facts.backlogged;
     assert_eq!(backlogged.partitions, [(Arc::from("orders"), 3)]);
     assert_eq!(backlogged.percent, 100);
     for (index, partition) in (0..).zip(&mut world.partitions) {
@@ -195,14 +200,14 @@ fn more_replicas_than_partitions_with_work_are_not_bought() {
     }
     // A minute later nothing comes any more.
     for _ in 0..5 {
-        world.look();
+        world.poll();
     }
-    assert_eq!(world.look().facts.backlogged.percent, 95);
+    assert_eq!(world.poll().facts.backlogged.percent, 95);
 
     // Two of them: two consumers have something to do.
     let mut world = World::new(12, 1);
     world.policy.objective = Objective::LagPerReplica(50);
-    world.look();
+    world.poll();
     for partition in [0, 6] {
         world.partitions[partition].log_end = Some(500);
     }
@@ -217,7 +222,7 @@ fn a_hot_partition_is_freed_of_its_neighbours() {
     plant.arrivals = [vec![150], vec![20; 11]].concat();
     plant.run(80);
     assert!(plant.world.replicas >= 6, "{}", plant.world.replicas);
-    assert!(plant.look().facts.lag.total < 6000);
+    assert!(plant.poll().facts.lag.total < 6000);
 }
 
 #[test]
@@ -227,13 +232,13 @@ fn what_an_aborted_transaction_leaves_keeps_nobody_awake_and_is_no_alarm() {
     world.policy.may_hold_markers = true;
     for _ in 0..20 {
         world.flow(900, 900);
-        world.look();
+        world.poll();
     }
     // Two offsets and a marker that nobody can read.
     world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + 3);
     let began = world.now;
     let slept = loop {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(decision.facts.stuck_partitions, [], "{decision:#?}");
         if let Some(to) = scale(&decision) {
             break to;
@@ -249,7 +254,7 @@ fn what_an_aborted_transaction_leaves_keeps_nobody_awake_and_is_no_alarm() {
     let mut world = World::new(3, 1);
     world.policy.min = 0;
     world.flow(900, 900);
-    world.look();
+    world.poll();
     world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + 3);
     world.run(100);
 }
@@ -263,7 +268,7 @@ fn asleep_a_commit_at_the_end_is_nothing_to_do() {
     world.flow(900, 900);
     world.run(20);
     world.flow(3, 0);
-    assert_eq!(scale(&world.look()), Some((0, 1)));
+    assert_eq!(scale(&world.poll()), Some((0, 1)));
 }
 
 #[test]
@@ -272,19 +277,19 @@ fn what_is_read_and_never_committed_is_unknown() {
         let mut world = World::new(4, 4);
         world.policy.offset_reset = reset;
         let mut end = 0;
-        for look in 0..60 {
+        for poll in 0..60 {
             end += 1500;
             for partition in &mut world.partitions {
                 partition.log_end = Some(end);
                 partition.committed = Commit::Absent;
             }
-            let decision = world.look();
+            let decision = world.poll();
             assert_eq!(scale(&decision), None, "{decision:#?}");
-            if reset == OffsetReset::Earliest && look < 10 {
+            if reset == OffsetReset::Earliest && poll < 10 {
                 // Batches are committed when they are full.
                 assert_eq!(decision.facts.uncommitted, 0);
             }
-            if look > 14 {
+            if poll > 14 {
                 assert_eq!(decision.facts.uncommitted, 4);
                 assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
                 assert!(decision.facts.nothing_committed.is_some());
@@ -294,7 +299,7 @@ fn what_is_read_and_never_committed_is_unknown() {
         for partition in &mut world.partitions {
             partition.committed = Commit::At(end);
         }
-        assert_eq!(world.look().facts.uncommitted, 0);
+        assert_eq!(world.poll().facts.uncommitted, 0);
     }
 }
 
@@ -321,7 +326,7 @@ fn a_commit_past_the_end_of_an_empty_partition_keeps_nobody_from_going_down(#[ca
         committed: Commit::At(51_234),
         owner: Some(0),
     };
-    assert_eq!(world.look().facts.lag.unknown, 0);
+    assert_eq!(world.poll().facts.lag.unknown, 0);
     assert_eq!(world.until_action(40), Some((8, 4)));
 }
 
@@ -334,17 +339,17 @@ fn a_group_that_commits_somewhere_is_not_one_that_commits_nothing(
 ) {
     let mut world = World::new(4, 4);
     world.policy.offset_reset = reset;
-    for look in 1..60 {
+    for poll in 1..60 {
         for partition in &mut world.partitions {
-            partition.log_end = Some(1500 * look);
+            partition.log_end = Some(1500 * poll);
             partition.committed = Commit::Absent;
         }
-        world.partitions[0].committed = Commit::At(1500 * look);
-        let facts = world.look().facts;
-        assert_eq!(facts.nothing_committed, None, "look {look}");
+        world.partitions[0].committed = Commit::At(1500 * poll);
+        let facts = world.poll().facts;
+        assert_eq!(facts.nothing_committed, None, "look {poll}");
         assert!(
-            look < 2 || facts.uncommitted == unknown,
-            "look {look}: {facts:#?}"
+            poll < 2 || facts.uncommitted == unknown,
+            "look {poll}: {facts:#?}"
         );
     }
 }
@@ -362,15 +367,15 @@ fn what_may_be_records_is_not_slept_through(
     world.policy.min = 0;
     world.policy.may_hold_markers = true;
     world.flow(9000, 9000);
-    world.look();
+    world.poll();
     world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + left);
     world.partitions[1].owner = is_owned.then_some(0);
-    for look in 0..160 {
-        world.group = if rebalances && look % 20 == 0 {
+    for poll in 0..160 {
+        world.group = if rebalances && poll % 20 == 0 {
             GroupState::Rebalancing
         } else {
             GroupState::Stable
         };
-        assert_ne!(scale(&world.look()), Some((1, 0)), "look {look}");
+        assert_ne!(scale(&world.poll()), Some((1, 0)), "look {poll}");
     }
 }

@@ -8,8 +8,8 @@ use crate::scaling::input::policy::Pause;
 /// Adds a topic that the group is assigned and that the user did not name.
 fn with_unnamed(world: &World, partitions: usize) -> Observation {
     let mut observation = world.observation();
-    if let Ok(look) = &mut observation.look
-        && look.group.state == GroupState::Stable
+    if let Ok(poll) = &mut observation.snapshot
+        && poll.group.state == GroupState::Stable
     {
         let all = vec![
             Partition {
@@ -20,7 +20,7 @@ fn with_unnamed(world: &World, partitions: usize) -> Observation {
             };
             partitions
         ];
-        look.topics.push(Topic {
+        poll.topics.push(Topic {
             name: Arc::from("unnamed"),
             role: TopicRole::Assigned,
             partitions: Some(all),
@@ -36,15 +36,15 @@ fn with_unnamed(world: &World, partitions: usize) -> Observation {
 fn a_limit_read_while_assignments_are_hidden_causes_no_scale_down(#[case] hidden: GroupState) {
     let mut world = World::new(4, 12);
     let mut state = State::default();
-    for look in 0..200 {
+    for poll in 0..200 {
         world.now = world.now.checked_add(secs(15)).unwrap();
         world.number += 1;
-        if look == 20 {
+        if poll == 20 {
             (world.group, world.members) = (hidden, Some(0));
         }
         world.set_lag(12_000);
         let (decision, next) = decide(&world.policy, state, &with_unnamed(&world, 20));
-        assert_eq!(scale(&decision), None, "look {look}: {decision:#?}");
+        assert_eq!(scale(&decision), None, "look {poll}: {decision:#?}");
         state = next;
     }
 }
@@ -53,10 +53,10 @@ fn a_limit_read_while_assignments_are_hidden_causes_no_scale_down(#[case] hidden
 fn an_uncertain_limit_lowers_neither_max_replicas_nor_a_pause() {
     let both = |world: &World| {
         let mut observation = world.observation();
-        if let Ok(look) = &mut observation.look {
-            let mut other = look.topics[0].clone();
+        if let Ok(poll) = &mut observation.snapshot {
+            let mut other = poll.topics[0].clone();
             other.name = Arc::from("payments");
-            look.topics.push(other);
+            poll.topics.push(other);
         }
         observation
     };
@@ -66,12 +66,12 @@ fn an_uncertain_limit_lowers_neither_max_replicas_nor_a_pause() {
         world.set_lag(1_000_000);
         let mut state = State::default();
         let mut acted = None;
-        for look in 0..30 {
+        for poll in 0..30 {
             world.now = world.now.checked_add(secs(15)).unwrap();
             world.number += 1;
-            if look == 12 {
+            if poll == 12 {
                 if pause {
-                    world.policy.brake.pause = Some(Pause::At(10));
+                    world.policy.pauses.pause = Some(Pause::At(10));
                 } else {
                     world.policy.max = Some(8);
                 }
@@ -88,12 +88,12 @@ fn an_uncertain_limit_lowers_neither_max_replicas_nor_a_pause() {
 fn an_outdated_limit_causes_no_scale_down_during_a_rebalance() {
     let mut world = World::new(9, 17);
     world.policy.min = 17;
-    world.look();
-    world.look();
+    world.poll();
+    world.poll();
     world.group = GroupState::Rebalancing;
     let fresh = world.partitions[0];
     world.partitions.resize(17, fresh);
     for _ in 0..60 {
-        assert_eq!(scale(&world.look()), None);
+        assert_eq!(scale(&world.poll()), None);
     }
 }

@@ -11,7 +11,7 @@ fn assignments_from_before_an_action_measure_no_capacity() {
     plant.run(40);
     plant.load(2600);
     while plant.world.replicas < 12 {
-        plant.look();
+        plant.poll();
         plant.world.hides_members = plant.world.replicas == 12;
     }
     plant.run(30);
@@ -25,9 +25,9 @@ fn records_between_two_commits_do_not_grow_the_delay() {
     plant.world.policy.objective = Objective::MaxDelay(secs(20));
     plant.commits = 7;
     let mut sizes = 0;
-    for look in 0..480 {
-        plant.load(if look % 2 == 0 { 48 } else { 96 });
-        plant.look();
+    for poll in 0..480 {
+        plant.load(if poll % 2 == 0 { 48 } else { 96 });
+        plant.poll();
         sizes += plant.world.replicas;
     }
     assert!(sizes <= 480 * 4, "{} at the mean", sizes / 480);
@@ -37,12 +37,12 @@ fn records_between_two_commits_do_not_grow_the_delay() {
 fn a_window_from_before_an_edited_objective_causes_no_scale_down() {
     let mut world = World::new(6, 6);
     for _ in 0..7 {
-        world.look();
+        world.poll();
     }
-    world.policy.subject = 2;
+    world.policy.measurement_key = 2;
     let edited = world.now;
     let why = loop {
-        let decision = world.look();
+        let decision = world.poll();
         if let Verdict::Scale { why, .. } = decision.verdict {
             break why;
         }

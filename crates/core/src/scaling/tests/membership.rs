@@ -32,7 +32,7 @@ impl Shared {
             .own
             .unwrap_or(usize::try_from(self.world.replicas).unwrap());
         let mut observation = self.world.observation();
-        let look = observation.look.as_mut().unwrap();
+        let poll = observation.snapshot.as_mut().unwrap();
         let all = own + self.foreign;
         let member = |place: usize| -> Arc<str> {
             if place < own {
@@ -58,21 +58,21 @@ impl Shared {
                 }
             }
         };
-        own_to(0..readers, look.topics[0].partitions.as_mut().unwrap());
+        own_to(0..readers, poll.topics[0].partitions.as_mut().unwrap());
         if self.elsewhere > 0 {
             let mut partitions = vec![self.world.partitions[0]; self.elsewhere];
             own_to(own..all, &mut partitions);
-            look.topics.push(Topic {
+            poll.topics.push(Topic {
                 name: Arc::from("refunds"),
                 role: TopicRole::Assigned,
                 partitions: Some(partitions),
             });
         }
-        look.group.members.as_mut().unwrap().list = list;
+        poll.group.members.as_mut().unwrap().list = list;
         observation
     }
 
-    fn look(&mut self) -> Decision {
+    fn poll(&mut self) -> Decision {
         self.world.now = self.world.now.checked_add(secs(15)).unwrap();
         self.world.number += 1;
         let observation = self.observation();
@@ -87,8 +87,8 @@ impl Shared {
     }
 
     /// The actions of so many looks.
-    fn run(&mut self, looks: usize) -> Vec<(i32, i32)> {
-        (0..looks).filter_map(|_| scale(&self.look())).collect()
+    fn run(&mut self, polls: usize) -> Vec<(i32, i32)> {
+        (0..polls).filter_map(|_| scale(&self.poll())).collect()
     }
 }
 
@@ -102,7 +102,7 @@ fn topics_that_other_members_of_the_group_read_do_not_raise_the_limit(#[case] as
     shared.world.assignor = Some(assignor);
     shared.world.set_lag(100_000);
     assert_eq!(shared.run(40), [(2, 4)]);
-    let decision = shared.look();
+    let decision = shared.poll();
     assert_eq!(decision.facts.limit, Some(4));
     assert_eq!(decision.facts.foreign_members, 0, "they take nothing away");
 }
@@ -115,10 +115,10 @@ fn topics_that_the_target_reads_besides_raise_the_limit(#[case] assignor: Assign
     shared.world.assignor = Some(assignor);
     shared.world.set_lag(1_000_000);
     let mut observation = shared.observation();
-    let look = observation.look.as_mut().unwrap();
-    let mut partition = look.topics[0].partitions.as_ref().unwrap()[0];
+    let poll = observation.snapshot.as_mut().unwrap();
+    let mut partition = poll.topics[0].partitions.as_ref().unwrap()[0];
     partition.owner = Some(0);
-    look.topics.push(Topic {
+    poll.topics.push(Topic {
         name: Arc::from("refunds"),
         role: TopicRole::Assigned,
         partitions: Some(vec![partition; 12]),
@@ -134,7 +134,7 @@ fn members_of_somebody_else_take_partitions_and_are_told() {
     let mut shared = Shared::new(12, 2, 8);
     shared.world.set_lag(100_000);
     assert_eq!(shared.run(40), [(2, 4)]);
-    let decision = shared.look();
+    let decision = shared.poll();
     assert_eq!(decision.facts.foreign_members, 8);
     assert_eq!(decision.facts.limit, Some(4));
     // They leave.
@@ -146,7 +146,7 @@ fn members_of_somebody_else_take_partitions_and_are_told() {
         "what is seen for less than a minute may be a restart"
     );
     assert_eq!(shared.run(40), [(4, 12)]);
-    assert_eq!(shared.look().facts.foreign_members, 0);
+    assert_eq!(shared.poll().facts.foreign_members, 0);
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn members_of_somebody_else_bring_nobody_down_and_undercut_no_min_replicas() {
     shared.run(10);
     shared.foreign = 12;
     for _ in 0..60 {
-        assert_eq!(scale(&shared.look()), None);
+        assert_eq!(scale(&shared.poll()), None);
     }
-    assert_eq!(shared.look().facts.limit, Some(1));
+    assert_eq!(shared.poll().facts.limit, Some(1));
     shared.world.resize(2);
     assert_eq!(shared.run(40), [(2, 6)]);
 }
@@ -184,15 +184,15 @@ fn members_of_somebody_else_are_those_beyond_replicas_times_threads() {
     shared.world.policy.threads = 2;
     shared.own = Some(4);
     shared.world.set_lag(100_000);
-    let action = (0..4).find_map(|_| scale(&shared.look()));
+    let action = (0..4).find_map(|_| scale(&shared.poll()));
     assert_eq!(action, Some((2, 4)), "eight consumers for what four leave");
-    assert_eq!(shared.look().facts.foreign_members, 4);
+    assert_eq!(shared.poll().facts.foreign_members, 4);
 }
 
 #[test]
 fn a_scale_down_beside_members_of_somebody_else_settles() {
     let mut shared = Shared::new(12, 4, 4);
-    let action = (0..40).find_map(|_| scale(&shared.look()));
+    let action = (0..40).find_map(|_| scale(&shared.poll()));
     assert!(action.is_some_and(|(from, to)| to < from), "{action:?}");
     shared.run(2);
     assert!(
@@ -225,7 +225,7 @@ fn members_of_somebody_else_stand_in_for_no_replica_that_does_not_come() {
     shared.own = Some(1);
     shared.world.set_lag(100_000);
     let began = shared.world.now;
-    let action = (0..60).find_map(|_| scale(&shared.look()));
+    let action = (0..60).find_map(|_| scale(&shared.poll()));
     assert!(action.is_some());
     assert!(shared.world.now.duration_since(began) >= secs(285));
 }
@@ -237,16 +237,16 @@ fn after_the_first_scale_up_that_brings_no_member_it_stops_and_asks() {
     shared.world.set_lag(3000);
     assert_eq!(shared.run(2), [(1, 3)]);
     shared.world.set_lag(100_000);
-    let mut decision = shared.look();
+    let mut decision = shared.poll();
     for _ in 0..19 {
         assert_eq!(hold(&decision), Some(HoldReason::Settling));
-        decision = shared.look();
+        decision = shared.poll();
     }
     for _ in 0..100 {
         assert_eq!(hold(&decision), Some(HoldReason::MembersMissing));
         assert!(decision.facts.members_missing);
         assert_eq!(decision.up_blocked.unwrap().why, HoldReason::MembersMissing);
-        decision = shared.look();
+        decision = shared.poll();
     }
     // The group id was mended: they join.
     shared.own = None;
@@ -255,7 +255,7 @@ fn after_the_first_scale_up_that_brings_no_member_it_stops_and_asks() {
         [(3, 11)],
         "one of the two was taken for the target's until now"
     );
-    let decision = shared.look();
+    let decision = shared.poll();
     assert!(!decision.facts.members_missing);
     assert_eq!(decision.facts.foreign_members, 2);
 }
@@ -269,7 +269,7 @@ fn a_restart_forgets_nothing_of_a_scale_up_that_brought_no_member() {
     shared.world.set_lag(100_000);
     shared.world.restart();
     assert_eq!(shared.run(100), []);
-    assert_eq!(hold(&shared.look()), Some(HoldReason::MembersMissing));
+    assert_eq!(hold(&shared.poll()), Some(HoldReason::MembersMissing));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_size_that_somebody_else_made_and_that_brought_no_member_is_asked_about_too(
     shared.world.resize(6);
     shared.world.set_lag(100_000);
     shared.run(24);
-    let decision = shared.look();
+    let decision = shared.poll();
     assert_eq!(
         hold(&decision),
         Some(HoldReason::MembersMissing),
@@ -338,32 +338,32 @@ fn a_scale_down_has_settled_when_the_leavers_have_left() {
     assert_eq!(world.until_action(40), Some((12, 6)));
     world.members = Some(12);
     for _ in 0..19 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::Settling));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::Settling));
     }
     world.members = None;
-    world.look();
+    world.poll();
     assert!(world.state.memory.last.unwrap().settled_after.is_some());
 }
 
 #[test]
 fn a_group_that_is_thrown_about_is_told_and_not_made_smaller() {
     let mut world = World::new(12, 12).lag(12_000);
-    let mut told = 0;
-    for look in 0..200 {
-        if look == 40 {
+    let mut stated = 0;
+    for poll in 0..200 {
+        if poll == 40 {
             world.set_lag(0);
         }
-        world.group = if look % 9 == 0 {
+        world.group = if poll % 9 == 0 {
             GroupState::Rebalancing
         } else {
             GroupState::Stable
         };
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(scale(&decision), None);
-        told += usize::from(decision.facts.rebalances.is_some_and(|times| times >= 4));
+        stated += usize::from(decision.facts.rebalances.is_some_and(|times| times >= 4));
     }
-    assert!(told > 150, "{told}");
-    assert_eq!(hold(&world.look()), Some(HoldReason::RebalancingOften));
+    assert!(stated > 150, "{stated}");
+    assert_eq!(hold(&world.poll()), Some(HoldReason::RebalancingOften));
     world.group = GroupState::Stable;
     assert_eq!(world.until_action(80), Some((12, 6)));
 }
@@ -383,10 +383,10 @@ fn rebalances_whose_cause_is_known_are_no_storm(#[case] releases: bool) {
             world.resize(to);
         }
         world.group = GroupState::Rebalancing;
-        assert_eq!(world.look().facts.rebalances, None);
+        assert_eq!(world.poll().facts.rebalances, None);
         (world.group, world.rollout) = (GroupState::Stable, Rollout::None);
         for _ in 0..5 {
-            assert_eq!(world.look().facts.rebalances, None);
+            assert_eq!(world.poll().facts.rebalances, None);
         }
     }
 }
@@ -398,7 +398,7 @@ fn rebalances_whose_cause_is_known_are_no_storm(#[case] releases: bool) {
 fn a_disturbance_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off(
     #[case] rollout: Rollout,
     #[case] group: GroupState,
-    #[case] looks: i64,
+    #[case] polls: i64,
 ) {
     use crate::scaling::tests::plant::Plant;
     let mut plant = Plant::new(12, 6, 780);
@@ -411,14 +411,14 @@ fn a_disturbance_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off(
     for _ in 0..4 {
         plant.world.rollout = rollout;
         plant.world.group = group;
-        plant.stall = 15 * looks;
-        for _ in 0..looks {
-            assert_eq!(scale(&plant.look()), None);
+        plant.stall = 15 * polls;
+        for _ in 0..polls {
+            assert_eq!(scale(&plant.poll()), None);
         }
         plant.world.rollout = Rollout::None;
         plant.world.resize(6);
         for _ in 0..56 {
-            let decision = plant.look();
+            let decision = plant.poll();
             assert_eq!(scale(&decision), None, "{decision:#?}");
         }
     }
@@ -441,10 +441,10 @@ fn a_release_that_does_not_end_excuses_no_backlog_for_ever() {
 #[test]
 fn the_last_action_is_no_scale_up_for_ever() {
     let mut shared = Shared::new(6, 6, 0);
-    let decision = (0..60).map(|_| shared.look()).find(|d| scale(d).is_some());
+    let decision = (0..60).map(|_| shared.poll()).find(|d| scale(d).is_some());
     let Some(Verdict::Scale { why, .. }) = decision.map(|d| d.verdict) else {
         panic!("it goes down")
     };
     assert_eq!(why, ScaleReason::LagBelowTarget);
-    assert!(!shared.look().facts.members_missing);
+    assert!(!shared.poll().facts.members_missing);
 }

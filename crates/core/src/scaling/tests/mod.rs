@@ -1,9 +1,9 @@
 //! The decision as its users meet it: a small world of topics, a group and a workload, in virtual
 //! time.
 
+mod before_first_poll;
 mod delay;
 mod delayed;
-mod earlier;
 mod external_changes;
 mod flapping;
 mod ineffective;
@@ -28,10 +28,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::scaling::decide;
 use crate::scaling::decide::State;
 use crate::scaling::input::observation::{
-    Assignor, Blind, Commit, Earlier, Group, GroupState, Look, Member, Members, Observation,
-    Partition, Rollout, Target, Topic, TopicRole,
+    Assignor, Commit, Earlier, Group, GroupSnapshot, GroupState, Member, Members, Observation,
+    Partition, Rollout, Target, Topic, TopicRole, Unreadable,
 };
-use crate::scaling::input::policy::{Brake, Objective, OffsetReset, Pacing, Policy};
+use crate::scaling::input::policy::{Objective, OffsetReset, Pacing, Pauses, Policy};
 use crate::scaling::output::decision::{Decision, HoldReason, Verdict};
 use crate::scaling::state::memory::Memory;
 use crate::scaling::tuning::SharedTuning;
@@ -42,7 +42,7 @@ pub(in crate::scaling) fn secs(seconds: i64) -> SignedDuration {
 
 pub(in crate::scaling) fn policy() -> Policy {
     Policy {
-        subject: 1,
+        measurement_key: 1,
         min: 1,
         max: None,
         objective: Objective::LagPerReplica(1000),
@@ -57,7 +57,7 @@ pub(in crate::scaling) fn policy() -> Policy {
         may_hold_markers: false,
         dry_run: false,
         fallback: None,
-        brake: Brake::default(),
+        pauses: Pauses::default(),
         tuning: SharedTuning::default(),
     }
 }
@@ -175,7 +175,7 @@ impl World {
                 is_static: self.static_members,
             })
             .collect();
-        let look = Look {
+        let poll = GroupSnapshot {
             number: self.number,
             began: self.now,
             at: self.now,
@@ -185,7 +185,7 @@ impl World {
                 rebalance: None,
                 assignor: self.assignor,
                 members: (!self.hides_members).then_some(Members {
-                    look: self.described.unwrap_or(self.number),
+                    poll: self.described.unwrap_or(self.number),
                     list,
                 }),
             },
@@ -193,12 +193,12 @@ impl World {
         };
         Observation {
             now: self.now,
-            look: if self.blind {
-                Err(Blind::Failed {
+            snapshot: if self.blind {
+                Err(Unreadable::PollFailed {
                     number: self.number,
                 })
             } else {
-                Ok(look)
+                Ok(poll)
             },
             target: Target {
                 replicas: self.replicas,
@@ -253,7 +253,7 @@ impl World {
         self.decide()
     }
 
-    pub(in crate::scaling) fn look(&mut self) -> Decision {
+    pub(in crate::scaling) fn poll(&mut self) -> Decision {
         self.after(15)
     }
 
@@ -291,16 +291,16 @@ impl World {
     }
 
     /// So many looks in which nothing is done.
-    pub(in crate::scaling) fn run(&mut self, looks: usize) {
-        for _ in 0..looks {
-            assert_eq!(scale(&self.look()), None);
+    pub(in crate::scaling) fn run(&mut self, polls: usize) {
+        for _ in 0..polls {
+            assert_eq!(scale(&self.poll()), None);
         }
     }
 
-    /// Looks until something is to be done, and does it. Gives up after `looks`.
-    pub(in crate::scaling) fn until_action(&mut self, looks: usize) -> Option<(i32, i32)> {
-        for _ in 0..looks {
-            let decision = self.look();
+    /// Looks until something is to be done, and does it. Gives up after `polls`.
+    pub(in crate::scaling) fn until_action(&mut self, polls: usize) -> Option<(i32, i32)> {
+        for _ in 0..polls {
+            let decision = self.poll();
             if let Verdict::Scale { from, to, .. } = decision.verdict {
                 self.act(&decision);
                 return Some((from, to));

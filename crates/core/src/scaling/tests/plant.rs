@@ -13,7 +13,7 @@ pub(in crate::scaling) struct Plant {
     pub(in crate::scaling) commits: i64,
     seconds: i64,
     /// Records per second of one consumer.
-    pub(in crate::scaling) able: i64,
+    pub(in crate::scaling) rate: i64,
     /// Records per second on each partition.
     pub(in crate::scaling) arrivals: Vec<i64>,
     /// Records per second that all of them together can do, where something else is the bottleneck.
@@ -37,7 +37,7 @@ impl Plant {
             read: vec![0; partitions],
             commits: 5,
             seconds: 0,
-            able: 200,
+            rate: 200,
             arrivals: vec![arrivals / i64::try_from(partitions).unwrap(); partitions],
             shared: None,
             stuck: None,
@@ -53,12 +53,12 @@ impl Plant {
     }
 
     /// Fifteen seconds of work, and a look. Does what is decided.
-    pub(in crate::scaling) fn look(&mut self) -> Decision {
+    pub(in crate::scaling) fn poll(&mut self) -> Decision {
         let consumers = usize::try_from(self.world.replicas).unwrap();
         for _ in 0..15 {
             self.second(consumers);
         }
-        let decision = self.world.look();
+        let decision = self.world.poll();
         if scale(&decision).is_some() {
             self.world.act(&decision);
             self.stall = self.restores;
@@ -69,21 +69,21 @@ impl Plant {
     fn second(&mut self, consumers: usize) {
         let stalls = self.stall > 0;
         self.stall -= i64::from(stalls);
-        let mut able = self.able;
+        let mut rate = self.rate;
         if let Some(shared) = self.shared {
-            able = able.min(shared / i64::try_from(consumers.max(1)).unwrap());
+            rate = rate.min(shared / i64::try_from(consumers.max(1)).unwrap());
         }
         for (partition, arrivals) in self.world.partitions.iter_mut().zip(&self.arrivals) {
             partition.log_end = partition.log_end.map(|end| end + arrivals);
         }
         for consumer in (0..consumers).filter(|_| !stalls) {
-            let mut left = able;
+            let mut left = rate;
             let all = 0..self.world.partitions.len();
             let mine = all.filter(|i| self.world.owner(*i, consumers) == Some(consumer));
             let mine: Vec<usize> = mine.collect();
             let count = i64::try_from(mine.len()).unwrap().max(1);
             // Fairly, and then whoever still has something.
-            for share in [able / count, able] {
+            for share in [rate / count, rate] {
                 for i in mine.iter().copied().filter(|i| self.stuck != Some(*i)) {
                     let Some(end) = self.world.partitions[i].log_end else {
                         continue;
@@ -105,12 +105,12 @@ impl Plant {
     }
 
     /// The actions of so many looks.
-    pub(in crate::scaling) fn run(&mut self, looks: usize) -> Vec<(i32, i32)> {
-        (0..looks).filter_map(|_| scale(&self.look())).collect()
+    pub(in crate::scaling) fn run(&mut self, polls: usize) -> Vec<(i32, i32)> {
+        (0..polls).filter_map(|_| scale(&self.poll())).collect()
     }
 
     pub(in crate::scaling) fn capacity(&self) -> Option<i64> {
-        let capacity = self.world.state.memory.learnt.capacity;
+        let capacity = self.world.state.memory.model.capacity;
         capacity.filter(|c| c.measured).map(|c| c.milli / 1000)
     }
 }

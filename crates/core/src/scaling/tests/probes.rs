@@ -2,7 +2,6 @@
 
 use rstest::rstest;
 
-use super::*;
 use crate::scaling::tests::plant::Plant;
 
 #[rstest]
@@ -19,10 +18,10 @@ fn an_undone_probe_is_not_repeated_every_ten_minutes(#[case] replicas: i32) {
 #[test]
 fn a_smaller_size_is_tried_the_next_day_although_nothing_shows_faster_consumers() {
     let mut plant = Plant::new(24, 4, 1300);
-    plant.able = 100;
+    plant.rate = 100;
     plant.run(60);
     assert_eq!((plant.capacity(), plant.world.replicas), (Some(100), 24));
-    plant.able = 200;
+    plant.rate = 200;
     let soon = plant.run(1200);
     assert_eq!(soon, [], "it is believed for hours");
     plant.run(1200);

@@ -15,7 +15,7 @@ enum Event {
     Lag(i64),
     Flow(i64, i64),
     LosePartition(usize),
-    Blind(bool),
+    Unreadable(bool),
     Heal,
     Group(GroupState),
     Rollout(bool),
@@ -40,7 +40,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..40_000i64).prop_map(Event::Lag),
         3 => (0..9_000i64, 0..9_000i64).prop_map(|(a, r)| Event::Flow(a, r)),
         2 => (0..30usize).prop_map(Event::LosePartition),
-        1 => any::<bool>().prop_map(Event::Blind),
+        1 => any::<bool>().prop_map(Event::Unreadable),
         4 => Just(Event::Heal),
         2 => prop_oneof![Just(GroupState::Rebalancing), Just(GroupState::Empty), Just(GroupState::Unknown), Just(GroupState::Dead)].prop_map(Event::Group),
         1 => any::<bool>().prop_map(Event::Rollout),
@@ -86,7 +86,7 @@ impl Checker {
                 let i = i % world.partitions.len();
                 world.partitions[i].log_end = None;
             }
-            Event::Blind(blind) => world.blind = blind,
+            Event::Unreadable(blind) => world.blind = blind,
             Event::Heal => {
                 world.blind = false;
                 world.group = if world.replicas > 0 {
@@ -144,7 +144,7 @@ impl Checker {
                 world.policy.pacing.min_scale_down_interval = secs(down);
             }
             Event::Pause(at) => {
-                world.policy.brake.pause =
+                world.policy.pauses.pause =
                     at.map(|n| Pause::At(world.policy.max.map_or(n, |max| n.min(max))));
             }
             Event::Calm => {}
@@ -213,7 +213,7 @@ impl Checker {
             None => prop_assert!(to < from && users_word, "{why:?} without a known limit"),
         }
         prop_assert!(policy.max.is_none_or(|max| to <= max));
-        let paused = matches!(policy.brake.pause, Some(Pause::At(_)));
+        let paused = matches!(policy.pauses.pause, Some(Pause::At(_)));
         prop_assert!(paused || to >= policy.min.min(self.seen_limit.unwrap_or(i32::MAX)));
 
         // Promise 2.

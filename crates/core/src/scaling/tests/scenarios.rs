@@ -22,8 +22,8 @@ fn six_partitions_are_shared_by_two_three_or_six(#[case] lag: i64, #[case] to: i
 #[test]
 fn a_trail_reads_from_the_lag_to_the_size() {
     let mut world = World::new(6, 1).lag(3500);
-    world.look();
-    let decision = world.look();
+    world.poll();
+    let decision = world.poll();
     assert_eq!(
         decision.trail.to_string(),
         "lag 3500; 1000 a replica asks for 4; 6: with 4 the largest share would be 2 partitions, with 6 it is 1"
@@ -40,7 +40,7 @@ fn endless_lag_reaches_exactly_the_limit_in_one_action(#[case] partitions: usize
     let limit = i32::try_from(partitions).unwrap();
     assert_eq!(world.until_action(4), Some((1, limit)));
     for _ in 0..40 {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(scale(&decision), None);
         assert_eq!(decision.limited_by, Some(LimitedBy::PartitionLimit));
     }
@@ -50,7 +50,7 @@ fn endless_lag_reaches_exactly_the_limit_in_one_action(#[case] partitions: usize
 #[test]
 fn twenty_consumers_on_four_partitions_report_sixteen_idle_and_come_down_to_four() {
     let mut world = World::new(4, 20).lag(10);
-    let first = world.look();
+    let first = world.poll();
     assert_eq!(first.facts.idle_members, Some(16));
     assert_eq!(first.facts.limit, Some(4));
     assert_eq!(
@@ -70,7 +70,7 @@ fn twenty_consumers_on_four_partitions_report_sixteen_idle_and_come_down_to_four
             log_start: Some(0),
         },
     );
-    let added = world.look();
+    let added = world.poll();
     assert_eq!(added.facts.limit, Some(20));
     assert_eq!(
         added
@@ -104,7 +104,7 @@ fn what_partitions_nobody_has_owned_yet_hold_is_no_demand_until_consumers_must_h
     let mut world = World::new(4, 4);
     world.policy.offset_reset = OffsetReset::Earliest;
     world.policy.min = 4;
-    world.look();
+    world.poll();
     let fresh = Partition {
         log_start: Some(0),
         log_end: Some(50_000),
@@ -113,7 +113,7 @@ fn what_partitions_nobody_has_owned_yet_hold_is_no_demand_until_consumers_must_h
     };
     world.partitions.resize(8, fresh);
     for _ in 0..23 {
-        assert_eq!(scale(&world.look()), None);
+        assert_eq!(scale(&world.poll()), None);
     }
     assert_eq!(world.until_action(4), Some((4, 8)));
 }
@@ -157,26 +157,26 @@ fn a_scale_down_goes_no_lower_than_the_arrivals_allow() {
     world.policy.max = Some(3);
     // Three replicas take 100 records/s each under a backlog, while 250 arrive.
     for _ in 0..12 {
-        world.look();
+        world.poll();
         world.flow(250 * 15, 300 * 15);
     }
-    let capacity = world.state.memory.learnt.capacity.unwrap();
+    let capacity = world.state.memory.model.capacity.unwrap();
     assert!(capacity.measured, "under a backlog");
     assert!((95_000..=105_000).contains(&capacity.milli), "{capacity:?}");
     // The backlog is gone, and as many are read as arrive: two replicas could not take it.
     world.set_lag(0);
     for _ in 0..60 {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(scale(&decision), None);
         world.flow(240 * 15, 240 * 15);
     }
-    assert_eq!(hold(&world.look()), Some(HoldReason::ArrivalsTooHigh));
+    assert_eq!(hold(&world.poll()), Some(HoldReason::ArrivalsTooHigh));
     // With 60 a second one replica will do, and does as soon as what it saves has paid for going
     // down and up again.
     let fell = world.now;
     let mut sizes = vec![];
     for _ in 0..60 {
-        let decision = world.look();
+        let decision = world.poll();
         world.flow(60 * 15, 60 * 15);
         if let Some((_, size)) = scale(&decision) {
             world.act(&decision);
@@ -212,11 +212,11 @@ fn no_action_while_something_is_under_way_until_its_timeout_which_is_reported(
         _ => world.rollout = Rollout::InProgress,
     }
     for _ in 0..20 {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(hold(&decision), Some(why));
         assert_eq!(decision.facts.overdue, None);
     }
-    let decision = world.look();
+    let decision = world.poll();
     assert_eq!(scale(&decision), Some((1, 6)));
     assert_eq!(decision.facts.overdue.unwrap().what, why);
 }
@@ -229,10 +229,10 @@ fn pods_that_never_get_ready_permit_no_up() {
     (world.ready, world.members) = (1, Some(1));
     world.set_lag(100_000);
     for _ in 0..60 {
-        assert_eq!(scale(&world.look()), None);
+        assert_eq!(scale(&world.poll()), None);
     }
     assert_eq!(
-        world.look().up_blocked.unwrap().why,
+        world.poll().up_blocked.unwrap().why,
         HoldReason::ReplicasNotReady
     );
 }
@@ -242,10 +242,10 @@ fn an_empty_group_with_ready_replicas_permits_no_up_and_is_reported() {
     let mut world = World::new(6, 2).lag(50_000);
     world.group = GroupState::Empty;
     world.members = Some(0);
-    for look in 0..30 {
-        let decision = world.look();
+    for poll in 0..30 {
+        let decision = world.poll();
         assert_eq!(hold(&decision), Some(HoldReason::GroupMissing));
-        assert_eq!(decision.facts.group_missing, look >= 20);
+        assert_eq!(decision.facts.group_missing, poll >= 20);
     }
 }
 
@@ -253,7 +253,7 @@ fn an_empty_group_with_ready_replicas_permits_no_up_and_is_reported() {
 #[test]
 fn bounds_are_applied_without_a_need_of_lag() {
     let mut world = World::new(12, 6);
-    world.look();
+    world.poll();
     world.policy.min = 8;
     assert_eq!(
         world.until_action(4),
@@ -275,7 +275,7 @@ fn bounds_are_applied_without_a_need_of_lag() {
 fn max_is_applied_even_while_kafka_cannot_be_read() {
     let mut world = World::new(12, 12);
     for _ in 0..12 {
-        world.look();
+        world.poll();
     }
     world.policy.max = Some(4);
     world.blind = true;
@@ -291,10 +291,10 @@ fn a_group_asleep_wakes_for_one_record_and_sleeps_after_its_delay() {
     assert_eq!(world.until_action(60), Some((1, 0)));
     assert!(world.now.duration_since(started) >= secs(300));
     for _ in 0..60 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::AsDesired));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::AsDesired));
     }
     world.partitions[3].log_end = Some(1);
-    let decision = world.look();
+    let decision = world.poll();
     assert!(matches!(
         decision.verdict,
         Verdict::Scale {
@@ -317,7 +317,7 @@ fn a_transaction_marker_keeps_nobody_awake_and_wakes_nobody() {
     };
     assert_eq!(world.until_action(60), Some((1, 0)));
     for _ in 0..10 {
-        assert_eq!(hold(&world.look()), Some(HoldReason::AsDesired));
+        assert_eq!(hold(&world.poll()), Some(HoldReason::AsDesired));
     }
 }
 
@@ -328,15 +328,15 @@ fn a_commit_that_expires_while_asleep_hides_nothing() {
     world.policy.min = 0;
     world.flow(20, 20);
     assert_eq!(world.until_action(60), Some((1, 0)));
-    world.look();
+    world.poll();
     for p in &mut world.partitions {
         p.committed = Commit::Absent;
     }
     world.restart();
-    assert_eq!(hold(&world.look()), Some(HoldReason::AsDesired));
+    assert_eq!(hold(&world.poll()), Some(HoldReason::AsDesired));
     world.flow(2, 0);
     world.partitions[0].log_end = Some(11);
-    assert_eq!(scale(&world.look()), Some((0, 1)));
+    assert_eq!(scale(&world.poll()), Some((0, 1)));
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn fallback_raises_once_and_never_lowers() {
         replicas: 6,
         after: secs(300),
     });
-    world.look();
+    world.poll();
     world.blind = true;
     let blind = world.now;
     assert_eq!(world.until_action(40), Some((2, 6)));
@@ -395,17 +395,17 @@ fn an_unknown_assignor_bounds_ups_at_the_largest_topic_and_causes_no_down() {
     let mut world = World::new(12, 14).lag(1_000_000);
     world.assignor = None;
     let mut observation = world.observation();
-    let small = observation.look.as_ref().unwrap().topics[0].clone();
+    let small = observation.snapshot.as_ref().unwrap().topics[0].clone();
     let other = Topic {
         name: Arc::from("payments"),
         partitions: small.partitions.map(|p| p[..6].to_vec()),
         role: TopicRole::Counted,
     };
     let mut state = State::default();
-    for look in 1..60 {
+    for poll in 1..60 {
         observation.now = observation.now.checked_add(secs(15)).unwrap();
-        let seen = observation.look.as_mut().unwrap();
-        (seen.number, seen.at) = (look, observation.now);
+        let seen = observation.snapshot.as_mut().unwrap();
+        (seen.number, seen.at) = (poll, observation.now);
         seen.topics.truncate(1);
         seen.topics.push(other.clone());
         let (decision, next) = decide(&world.policy, state, &observation);
@@ -418,15 +418,15 @@ fn an_unknown_assignor_bounds_ups_at_the_largest_topic_and_causes_no_down() {
 #[test]
 fn a_time_in_memory_that_lies_in_the_future_is_read_as_now() {
     let mut world = World::new(6, 1).lag(50_000);
-    world.look();
+    world.poll();
     world.state.memory = world
         .state
         .memory
         .begin(1, 1, world.now.checked_add(secs(86_400)).unwrap())
         .confirm();
     world.restart();
-    world.look();
-    let until = match world.look().verdict {
+    world.poll();
+    let until = match world.poll().verdict {
         Verdict::Hold(wait) => wait.until.unwrap(),
         Verdict::Scale { .. } => panic!("its spacing is kept, from now"),
     };

@@ -13,8 +13,8 @@ fn a_poll_that_began_before_the_action_settles_nothing() {
     // The workload is quicker than the next look.
     let mut observation = world.observation();
     observation.now = observation.now.checked_add(secs(1)).unwrap();
-    if let Ok(look) = &mut observation.look {
-        look.began = look.began.checked_sub(secs(1)).unwrap();
+    if let Ok(poll) = &mut observation.snapshot {
+        poll.began = poll.began.checked_sub(secs(1)).unwrap();
     }
     let (decision, _) = decide(&world.policy, world.state.clone(), &observation);
     assert!(
@@ -34,7 +34,7 @@ fn the_fallback_waits_for_a_rebalance_and_for_an_unsettled_action() {
         replicas: 6,
         after: secs(60),
     });
-    world.look();
+    world.poll();
     world.partitions[0].log_end = None;
     world.group = GroupState::Rebalancing;
     let began = world.now;
@@ -64,13 +64,13 @@ fn leaving_members_are_waited_for_dynamic_or_static(#[case] is_static: bool) {
     let mut world = World::new(6, 6);
     world.static_members = is_static;
     assert_eq!(world.until_action(40), Some((6, 3)));
-    world.look();
+    world.poll();
     world.members = Some(6);
-    world.look();
-    world.look();
+    world.poll();
+    world.poll();
     let settled = |world: &World| world.state.memory.last.unwrap().settled_after.is_some();
     assert!(!settled(&world));
     world.members = None;
-    world.look();
+    world.poll();
     assert!(settled(&world));
 }

@@ -4,7 +4,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::scaling::state::learnt::Seconds;
+use crate::scaling::state::capacity_model::Seconds;
 use crate::scaling::tests::plant::Plant;
 
 /// Jobs of 20 minutes in four of twelve partitions, one each and more behind it.
@@ -22,9 +22,9 @@ fn jobs(replicas: i32, objective: Objective) -> Plant {
 #[case(Objective::MaxDelay(secs(14_400)))]
 fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
     let mut plant = jobs(12, objective);
-    plant.able = 0;
+    plant.rate = 0;
     assert_eq!(plant.run(76), []);
-    let decision = plant.look();
+    let decision = plant.poll();
     assert_eq!(
         hold(&decision),
         Some(HoldReason::RecordsInHand),
@@ -51,9 +51,9 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
     done(&mut plant, 2);
     plant.world.restart();
     assert_eq!(plant.run(70), []);
-    let named = plant.look().facts.stuck_partitions;
+    let named = plant.poll().facts.stuck_partitions;
     assert_eq!(named, [], "it is known how long they may take");
-    let longest = plant.world.state.memory.learnt.longest;
+    let longest = plant.world.state.memory.model.longest;
     assert!(
         longest.is_some_and(|longest| longest.seconds >= 1000),
         "{longest:?}"
@@ -80,7 +80,7 @@ fn a_load_that_jumps_is_met_by_one_action() {
     // From 12 records a second to 155, 40 for one consumer: eight are needed to work off what comes
     // until they have started.
     let mut plant = Plant::new(8, 1, 8);
-    plant.able = 40;
+    plant.rate = 40;
     plant.run(20);
     plant.load(155);
     let actions = plant.run(12);
@@ -107,7 +107,7 @@ fn what_the_loser_of_a_stuck_partition_commits_does_not_make_it_move() {
     // Our own action hands the partition over; its loser commits one record more.
     let mut handed = false;
     for _ in 0..120 {
-        let decision = plant.look();
+        let decision = plant.poll();
         if let Some((from, to)) = scale(&decision) {
             assert!(to < from, "{decision:#?}");
             plant.read[3] += 1;
@@ -124,11 +124,11 @@ fn an_outage_is_no_record_that_takes_long() {
     // Nobody is taken away or added: the same consumers go on where they stood.
     (plant.world.policy.min, plant.world.policy.max) = (6, Some(6));
     plant.run(20);
-    plant.able = 0;
+    plant.rate = 0;
     plant.run(40);
-    plant.able = 200;
+    plant.rate = 200;
     plant.run(40);
-    assert_eq!(plant.world.state.memory.learnt.longest, None);
+    assert_eq!(plant.world.state.memory.model.longest, None);
 }
 
 #[test]
@@ -137,20 +137,20 @@ fn a_group_that_restores_state_learns_what_its_rebalances_cost_and_avoids_them()
         let mut plant = Plant::new(12, 3, 900);
         plant.restores = restores;
         let mut actions = 0;
-        for look in 0..480 {
+        for poll in 0..480 {
             // A load between two sizes.
-            plant.load(if (look / 60) % 2 == 0 { 450 } else { 1150 });
-            actions += usize::from(scale(&plant.look()).is_some());
+            plant.load(if (poll / 60) % 2 == 0 { 450 } else { 1150 });
+            actions += usize::from(scale(&plant.poll()).is_some());
         }
-        let pause = plant.world.state.memory.learnt.pause;
-        let told = plant.look().trail.to_string();
-        (actions, pause, plant.capacity(), told)
+        let pause = plant.world.state.memory.model.pause;
+        let stated = plant.poll().trail.to_string();
+        (actions, pause, plant.capacity(), stated)
     };
-    let (usual, pause, _, told) = moves(10);
-    assert!(!told.contains("stands still"), "{told}");
+    let (usual, pause, _, stated) = moves(10);
+    assert!(!stated.contains("stands still"), "{stated}");
     assert!(pause.is_none_or(|pause| pause.seconds <= 60), "{pause:?}");
-    let (dear, pause, capacity, told) = moves(240);
-    assert!(told.contains("what moves stands still for"), "{told}");
+    let (dear, pause, capacity, stated) = moves(240);
+    assert!(stated.contains("what moves stands still for"), "{stated}");
     assert!(
         pause.is_some_and(|pause| (150..=400).contains(&pause.seconds)),
         "{pause:?}"
@@ -167,12 +167,12 @@ fn what_is_late_and_would_be_read_soon_by_more_asks_for_more() {
     // 17,000 records behind, nothing arrives, one consumer does 50 a second: 340 s with one, 57 s
     // with six.
     let mut plant = Plant::new(6, 1, 0);
-    plant.able = 50;
+    plant.rate = 50;
     plant.world.assignor = Some(Assignor::Range);
     for partition in &mut plant.world.partitions {
         partition.log_end = Some(17_000 / 6);
     }
-    let grown = (0..10).any(|_| plant.look().facts.current == 6);
+    let grown = (0..10).any(|_| plant.poll().facts.current == 6);
     assert!(grown, "not within ten looks");
 }
 
@@ -191,7 +191,7 @@ fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
     plant.arrivals = vec![195; 6];
     let mut worst = secs(0);
     for _ in 0..240 {
-        worst = worst.max(plant.look().facts.delay.unwrap_or_default());
+        worst = worst.max(plant.poll().facts.delay.unwrap_or_default());
     }
     assert!(before < 6);
     assert_eq!(plant.world.replicas, 6);
@@ -215,7 +215,7 @@ fn records_that_wait_on_purpose_ask_for_nothing(#[case] objective: Objective) {
     plant.run(160);
     let mut sizes = 0;
     for _ in 0..160 {
-        plant.look();
+        plant.poll();
         sizes += plant.world.replicas;
     }
     assert!(sizes <= 160 * 5, "{} at the mean", sizes / 160);
@@ -227,7 +227,7 @@ fn a_partition_that_never_moves_is_taken_for_a_long_record_no_longer_than_an_hou
     plant.world.policy.max = Some(6);
     plant.stuck = Some(3);
     assert_eq!(plant.run(230), []);
-    assert_eq!(hold(&plant.look()), Some(HoldReason::RecordsInHand));
+    assert_eq!(hold(&plant.poll()), Some(HoldReason::RecordsInHand));
     plant.run(60);
     assert!(plant.world.replicas < 6);
 }
@@ -244,10 +244,10 @@ fn a_group_whose_rebalances_are_dear_grows_sooner() {
         let mut plant = Plant::new(12, 3, 540);
         plant.world.policy.objective = Objective::MaxDelay(secs(300));
         plant.run(10);
-        plant.world.state.memory.learnt.pause = Some(stands_for(pause, &plant.world));
+        plant.world.state.memory.model.pause = Some(stands_for(pause, &plant.world));
         plant.load(720);
         for _ in 0..240 {
-            let decision = plant.look();
+            let decision = plant.poll();
             if let Some((from, to)) = scale(&decision) {
                 assert!(to > from, "{decision:#?}");
                 return decision.facts.delay.unwrap();
@@ -269,13 +269,13 @@ fn where_rebalances_are_dear_what_one_has_done_is_waited_for(
     let spaced = |pause: i64| {
         let mut world = World::new(12, 1);
         world.policy.objective = objective;
-        world.look();
-        world.state.memory.learnt.pause = Some(stands_for(pause, &world));
+        world.poll();
+        world.state.memory.model.pause = Some(stands_for(pause, &world));
         let mut acted = Vec::new();
         for _ in 0..120 {
             // More comes as soon as it has grown.
             world.flow(if acted.is_empty() { 2400 } else { 24_000 }, read);
-            let decision = world.look();
+            let decision = world.poll();
             if scale(&decision).is_some() {
                 world.act(&decision);
                 acted.push(world.now);
@@ -290,8 +290,8 @@ fn where_rebalances_are_dear_what_one_has_done_is_waited_for(
 #[test]
 fn where_rebalances_are_dear_the_next_one_waits_for_a_commit() {
     let mut world = World::new(12, 1).lag(3000);
-    world.look();
-    world.state.memory.learnt.pause = Some(stands_for(240, &world));
+    world.poll();
+    world.state.memory.model.pause = Some(stands_for(240, &world));
     assert_eq!(world.until_action(4), Some((1, 3)));
     world.set_lag(100_000);
     let acted = world.now;
@@ -307,14 +307,14 @@ fn what_a_rebalance_costs_is_bounded() {
     plant.run(10);
     plant.restores = 3000;
     plant.load(1000);
-    assert!((0..20).any(|_| scale(&plant.look()).is_some()));
+    assert!((0..20).any(|_| scale(&plant.poll()).is_some()));
     plant.run(70);
-    let pause = plant.world.state.memory.learnt.pause;
+    let pause = plant.world.state.memory.model.pause;
     assert_eq!(pause.map(|pause| pause.seconds), Some(900));
     // And what no process of ours has written is brought into what can be.
-    plant.world.state.memory.learnt.pause = Some(stands_for(1_000_000, &plant.world));
-    plant.look();
-    let pause = plant.world.state.memory.learnt.pause;
+    plant.world.state.memory.model.pause = Some(stands_for(1_000_000, &plant.world));
+    plant.poll();
+    let pause = plant.world.state.memory.model.pause;
     assert!(pause.is_some_and(|pause| pause.seconds <= 900), "{pause:?}");
 }
 
@@ -327,6 +327,6 @@ fn a_topic_that_is_late_alone_does_not_wait_on_purpose() {
         partition.log_end = Some(10_000);
     }
     assert_eq!(plant.run(80), []);
-    let delay = plant.look().facts.delay;
+    let delay = plant.poll().facts.delay;
     assert!(delay.is_some_and(|delay| delay >= secs(90)), "{delay:?}");
 }

@@ -41,7 +41,7 @@ fn a_topic_recreated_while_at_zero_wakes_with_its_first_record() {
     world.policy.min = 0;
     world.flow(2000, 2000);
     assert_eq!(world.until_action(60), Some((1, 0)));
-    world.look();
+    world.poll();
     for p in &mut world.partitions {
         *p = Partition {
             log_end: Some(0),
@@ -60,11 +60,11 @@ fn an_edited_objective_keeps_the_offsets_at_which_the_group_went_to_zero() {
     world.policy.min = 0;
     world.flow(20, 20);
     assert_eq!(world.until_action(60), Some((1, 0)));
-    world.policy.subject = 2;
+    world.policy.measurement_key = 2;
     for p in &mut world.partitions {
         p.committed = Commit::Absent;
     }
-    world.look();
+    world.poll();
     world.partitions[0].log_end = Some(11);
     assert_eq!(world.until_action(3), Some((0, 1)));
 }
@@ -80,7 +80,7 @@ fn a_known_remainder_does_not_wake_the_group_while_a_partition_is_unreadable() {
         ..world.partitions[0]
     };
     assert_eq!(world.until_action(60), Some((1, 0)));
-    world.look();
+    world.poll();
     world.partitions[1].log_end = None;
     assert_eq!(world.until_action(10), None);
 }

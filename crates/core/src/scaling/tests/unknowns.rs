@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::scaling::output::decision::Knowledge;
-use crate::scaling::state::learnt::Learnt;
+use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::tests::plant::Plant;
 
 /// KNOW-15.
@@ -18,12 +18,12 @@ fn what_is_missing_never_scales_down_and_recovers_by_itself(#[case] lose: fn(&mu
     let mut world = World::new(6, 6);
     world.flow(600, 600);
     for _ in 0..4 {
-        world.look();
+        world.poll();
     }
     let whole = world.clone();
     lose(&mut world);
     for _ in 0..100 {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(
             hold(&decision),
             Some(HoldReason::LagUnknown),
@@ -33,7 +33,7 @@ fn what_is_missing_never_scales_down_and_recovers_by_itself(#[case] lose: fn(&mu
     world.partitions = whole.partitions;
     (world.blind, world.group) = (false, GroupState::Stable);
     assert_eq!(
-        hold(&world.look()),
+        hold(&world.poll()),
         Some(HoldReason::GatheringEvidence),
         "the window begins anew"
     );
@@ -42,11 +42,11 @@ fn what_is_missing_never_scales_down_and_recovers_by_itself(#[case] lose: fn(&mu
 
 /// KNOW-16.
 #[test]
-fn a_gap_of_one_look_is_held_at_once_and_told_to_nobody() {
+fn a_gap_of_one_poll_is_held_at_once_and_told_to_nobody() {
     let mut world = World::new(6, 6);
-    world.look();
+    world.poll();
     world.partitions[0].log_end = None;
-    let decision = world.look();
+    let decision = world.poll();
     assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
     assert!(matches!(
         decision.facts.knowledge,
@@ -57,14 +57,14 @@ fn a_gap_of_one_look_is_held_at_once_and_told_to_nobody() {
         [(Arc::from("orders"), 0)]
     );
     world.partitions[0].log_end = Some(0);
-    assert_eq!(world.look().facts.knowledge, Knowledge::Complete);
+    assert_eq!(world.poll().facts.knowledge, Knowledge::Complete);
 }
 
 /// KNOW-16.
 #[test]
-fn a_gap_of_two_looks_and_twenty_seconds_is_told() {
+fn a_gap_of_two_polls_and_twenty_seconds_is_told() {
     let mut world = World::new(6, 6);
-    world.look();
+    world.poll();
     world.blind = true;
     assert!(matches!(
         world.after(15).facts.knowledge,
@@ -84,24 +84,24 @@ fn a_gap_of_two_looks_and_twenty_seconds_is_told() {
 #[test]
 fn an_up_uses_a_last_value_for_a_minute_and_the_other_partitions_after_that() {
     let mut world = World::new(6, 1).lag(500);
-    world.look();
-    world.look();
+    world.poll();
+    world.poll();
     world.set_lag(12_000);
     world.group = GroupState::Rebalancing;
-    world.look();
+    world.poll();
     world.group = GroupState::Stable;
     let mut late = world.clone();
     world.partitions[5].log_end = None;
-    assert_eq!(scale(&world.look()), Some((1, 6)));
+    assert_eq!(scale(&world.poll()), Some((1, 6)));
 
     late.group = GroupState::Rebalancing;
     late.partitions[5].log_end = None;
     for _ in 0..6 {
-        assert_eq!(scale(&late.look()), None);
+        assert_eq!(scale(&late.poll()), None);
     }
     late.group = GroupState::Stable;
     let mut dark = late.clone();
-    let decision = late.look();
+    let decision = late.poll();
     assert_eq!(scale(&decision), Some((1, 6)), "{decision:#?}");
     assert!(
         decision
@@ -115,10 +115,10 @@ fn an_up_uses_a_last_value_for_a_minute_and_the_other_partitions_after_that() {
     }
     dark.group = GroupState::Rebalancing;
     for _ in 0..5 {
-        dark.look();
+        dark.poll();
     }
     dark.group = GroupState::Stable;
-    let decision = dark.look();
+    let decision = dark.poll();
     assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
     assert_eq!(decision.up_blocked.unwrap().why, HoldReason::LagUnknown);
 }
@@ -128,7 +128,7 @@ fn a_topic_recreated_with_lower_offsets_scales_nothing_down_on_nonsense() {
     let mut world = World::new(6, 6);
     world.flow(60_000, 60_000);
     for _ in 0..7 {
-        world.look();
+        world.poll();
     }
     for p in &mut world.partitions {
         *p = Partition {
@@ -139,7 +139,7 @@ fn a_topic_recreated_with_lower_offsets_scales_nothing_down_on_nonsense() {
         };
     }
     for _ in 0..20 {
-        let decision = world.look();
+        let decision = world.poll();
         assert_eq!(hold(&decision), Some(HoldReason::LagUnknown));
         assert!(decision.facts.lag.total >= 0);
         let trail = decision.trail.to_string();
@@ -151,14 +151,14 @@ fn a_topic_recreated_with_lower_offsets_scales_nothing_down_on_nonsense() {
     for p in &mut world.partitions {
         p.committed = Commit::At(5);
     }
-    assert_eq!(hold(&world.look()), Some(HoldReason::GatheringEvidence));
+    assert_eq!(hold(&world.poll()), Some(HoldReason::GatheringEvidence));
 }
 
 #[test]
 fn a_restart_begins_its_evidence_anew_and_keeps_its_spacing() {
     let mut world = World::new(6, 3);
     for _ in 0..7 {
-        world.look();
+        world.poll();
     }
     world.restart();
     let restarted = world.now;
@@ -171,15 +171,15 @@ fn a_restart_begins_its_evidence_anew_and_keeps_its_spacing() {
 fn a_changed_subject_forgets_what_was_measured_and_keeps_the_last_action() {
     let mut world = World::new(6, 1).lag(3000);
     assert!(world.until_action(4).is_some());
-    world.look();
+    world.poll();
     let last = world.state.memory.last;
-    world.policy.subject = 2;
-    world.look();
+    world.policy.measurement_key = 2;
+    world.poll();
     assert_eq!(
         world.state.memory.last.map(|l| l.time),
         last.map(|l| l.time)
     );
-    assert_eq!(world.state.memory.learnt, Learnt::default());
+    assert_eq!(world.state.memory.model, CapacityModel::default());
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn an_unreadable_partition_adds_no_delay() {
     plant.world.partitions[7].log_end = None;
     for _ in 0..20 {
         // Consumers cannot read it either.
-        let decision = plant.look();
+        let decision = plant.poll();
         assert!(decision.facts.delay.unwrap() <= secs(15), "{decision:#?}");
         assert!(decision.facts.stuck_partitions.is_empty());
     }

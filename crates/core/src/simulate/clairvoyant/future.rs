@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::simulate::law::Bounds;
+use crate::simulate::autoscaler::Bounds;
 use crate::simulate::number::{count, place, real, small};
 use crate::simulate::plant::{Assignor, Foreseen, Parameters, Plant};
-use crate::simulate::run::Course;
+use crate::simulate::run::Simulation;
 
 /// Seconds between two points of what is foreseen.
 pub(super) const STEP: i64 = 10;
@@ -17,7 +17,7 @@ const HOT_FOR: i64 = 300;
 /// What will happen, and with what it can be met.
 #[derive(Debug)]
 pub(super) struct Future<'a> {
-    pub(super) course: &'a Course<'a>,
+    pub(super) simulation: &'a Simulation<'a>,
     /// Counts at which the fullest consumer has fewer partitions than with one replica less.
     pub(super) sizes: Vec<i32>,
     /// Records that have arrived by the end of each step, in the partitions that can be helped.
@@ -26,24 +26,24 @@ pub(super) struct Future<'a> {
 }
 
 impl<'a> Future<'a> {
-    pub(super) fn of(course: &'a Course<'a>, bounds: &Bounds) -> Self {
-        let parameters = course.parameters;
+    pub(super) fn of(simulation: &'a Simulation<'a>, bounds: &Bounds) -> Self {
+        let parameters = simulation.parameters;
         let plant = Plant::new(
             parameters,
-            course.load,
-            course.threads,
-            course.replicas,
-            course.objective,
-            course.seed,
+            simulation.load,
+            simulation.threads,
+            simulation.replicas,
+            simulation.objective,
+            simulation.seed,
         );
-        let mut partitions = plant.foresee(course.load.length, STEP);
+        let mut partitions = plant.foresee(simulation.load.length, STEP);
         partitions.retain(|partition| !partition.exempt && !is_hot(partition, parameters));
-        let steps = place(course.load.length / STEP) + 1;
+        let steps = place(simulation.load.length / STEP) + 1;
         let total = (0..steps).map(|step| partitions.iter().map(|p| at(&p.arrived, step)).sum());
         let total = total.collect();
         Self {
-            course,
-            sizes: sizes(course, bounds),
+            simulation,
+            sizes: sizes(simulation, bounds),
             total,
             partitions,
         }
@@ -58,7 +58,7 @@ impl<'a> Future<'a> {
 
     /// Which consumer of `replicas` replicas each partition is given to.
     pub(super) fn owners(&self, replicas: i32) -> Vec<usize> {
-        let members = place((replicas * self.course.threads).max(1).into());
+        let members = place((replicas * self.simulation.threads).max(1).into());
         let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
         for partition in &self.partitions {
             *topics.entry(&partition.topic).or_default() += 1;
@@ -71,7 +71,7 @@ impl<'a> Future<'a> {
             let (base, extra) = (all / members, all % members);
             // The first `extra` members have one more.
             let fuller = extra * (base + 1);
-            owners.push(match self.course.parameters.assignor {
+            owners.push(match self.simulation.parameters.assignor {
                 Assignor::Range if *of_topic < fuller => *of_topic / (base + 1),
                 Assignor::Range => extra + (*of_topic - fuller) / base.max(1),
                 _ => number % members,
@@ -91,8 +91,8 @@ impl<'a> Future<'a> {
         t: i64,
         counted_on: f64,
     ) -> f64 {
-        let p = self.course.parameters;
-        let consumers = f64::from(replicas * self.course.threads);
+        let p = self.simulation.parameters;
+        let consumers = f64::from(replicas * self.simulation.threads);
         let mut shares: BTreeMap<usize, f64> = BTreeMap::new();
         for (owner, load) in owners.iter().zip(loads) {
             *shares.entry(*owner).or_default() += load;
@@ -128,8 +128,8 @@ fn is_hot(partition: &Foreseen, p: &Parameters) -> bool {
 }
 
 /// The sizes worth having with the partitions at the start or at the end, within the bounds.
-fn sizes(course: &Course<'_>, bounds: &Bounds) -> Vec<i32> {
-    let p = course.parameters;
+fn sizes(simulation: &Simulation<'_>, bounds: &Bounds) -> Vec<i32> {
+    let p = simulation.parameters;
     let first: Vec<u32> = p.topics.values().copied().collect();
     let last: Vec<u32> = p
         .topics
@@ -149,7 +149,7 @@ fn sizes(course: &Course<'_>, bounds: &Bounds) -> Vec<i32> {
         for members in 1..=most {
             let fullest: Vec<u32> = groups.iter().map(|n| n.div_ceil(members)).collect();
             if fullest != before {
-                let threads = u32::try_from(course.threads).unwrap_or(1).max(1);
+                let threads = u32::try_from(simulation.threads).unwrap_or(1).max(1);
                 sizes.insert(small(place(members.div_ceil(threads).into())));
                 before = fullest;
             }

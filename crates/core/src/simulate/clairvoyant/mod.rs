@@ -9,9 +9,9 @@ mod pauses;
 mod planner;
 
 use self::future::Future;
-use super::law::{Bounds, Plan};
+use super::autoscaler::{Bounds, Plan};
 use super::number::real;
-use super::run::{Course, Outcome};
+use super::run::{Outcome, Simulation};
 
 /// Shares of what consumers can do that plans count on.
 const COUNTED_ON: [f64; 4] = [0.97, 0.92, 0.86, 0.78];
@@ -21,20 +21,20 @@ const KEPT_TO: [f64; 2] = [0.3, 0.6];
 const EACH: i32 = 48;
 
 /// The outcome that costs least.
-pub(super) fn best(course: &Course<'_>, bounds: &Bounds, name: &str) -> Outcome {
-    let future = Future::of(course, bounds);
+pub(super) fn best(simulation: &Simulation<'_>, bounds: &Bounds, name: &str) -> Outcome {
+    let future = Future::of(simulation, bounds);
     let mut plans = Vec::new();
     for counted_on in COUNTED_ON {
         for kept_to in KEPT_TO {
             plans.push(planner::plan(&future, counted_on, kept_to));
         }
     }
-    let begin = course.parameters.consumers_from_seconds;
+    let begin = simulation.parameters.consumers_from_seconds;
     plans.extend(held(bounds, &future.sizes).map(|size| vec![(begin, size)]));
     let carried_out = plans.into_iter().map(|plan| {
-        let at = |(t, replicas)| (course.load.origin + real(t), replicas);
+        let at = |(t, replicas)| (simulation.load.origin + real(t), replicas);
         let mut plan = Plan::of(plan.into_iter().map(at).collect());
-        course.run(name, &mut plan, &|_| ())
+        simulation.run(name, &mut plan, &|_| ())
     });
     let least = carried_out.reduce(|best, other| {
         if cost(&other) < cost(&best) {
@@ -43,13 +43,13 @@ pub(super) fn best(course: &Course<'_>, bounds: &Bounds, name: &str) -> Outcome 
             best
         }
     });
-    least.unwrap_or_else(|| course.run(name, &mut Plan::default(), &|_| ()))
+    least.unwrap_or_else(|| simulation.run(name, &mut Plan::default(), &|_| ()))
 }
 
 /// Sizes that are held all the time. Where one partition gets most, one that no other would take
 /// for worth having can be the best; of many, those that are have to do.
 fn held(bounds: &Bounds, sizes: &[i32]) -> impl Iterator<Item = i32> + use<> {
-    let most = bounds.useful.min(bounds.max.unwrap_or(i32::MAX)).min(EACH);
+    let most = bounds.limit.min(bounds.max.unwrap_or(i32::MAX)).min(EACH);
     let each = bounds.min.max(1)..=most;
     let others: Vec<i32> = sizes
         .iter()

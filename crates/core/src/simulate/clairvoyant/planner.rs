@@ -37,23 +37,23 @@ type Front = BTreeMap<i32, Vec<State>>;
 /// Makes a plan that counts on a share of what consumers can do and keeps to a share of the
 /// objective: from when how many replicas.
 pub(super) fn plan(future: &Future<'_>, counted_on: f64, kept_to: f64) -> Vec<(i64, i32)> {
-    let course = future.course;
-    let begin = course.parameters.consumers_from_seconds;
-    let is_short = course.load.length <= SHORT * 3600;
+    let simulation = future.simulation;
+    let begin = simulation.parameters.consumers_from_seconds;
+    let is_short = simulation.load.length <= SHORT * 3600;
     let mut planner = Planner {
         future,
-        pauses: Pauses::new(course.parameters, course.threads),
+        pauses: Pauses::new(simulation.parameters, simulation.threads),
         owners: future
             .sizes
             .iter()
             .map(|n| (*n, future.owners(*n)))
             .collect(),
         counted_on,
-        late_after: floor((real(course.objective) * kept_to - 0.5 * real(STEP)) / real(STEP)),
+        late_after: floor((real(simulation.objective) * kept_to - 0.5 * real(STEP)) / real(STEP)),
         segment: if is_short { SEGMENT.0 } else { SEGMENT.1 },
         choices: Vec::new(),
     };
-    let distance = |n: &&i32| (**n - course.replicas).abs();
+    let distance = |n: &&i32| (**n - simulation.replicas).abs();
     let Some(first) = future.sizes.iter().min_by_key(distance).copied() else {
         return Vec::new();
     };
@@ -63,7 +63,7 @@ pub(super) fn plan(future: &Future<'_>, counted_on: f64, kept_to: f64) -> Vec<(i
         choice: None,
     };
     let mut front = Front::from([(first, vec![state])]);
-    for segment in 0..(course.load.length - begin) / planner.segment {
+    for segment in 0..(simulation.load.length - begin) / planner.segment {
         front = planner.go_on(&front, begin + segment * planner.segment);
     }
     planner.steps(first, &planner.chosen(&front))
@@ -84,11 +84,11 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// From the states at the begin of a segment to those at its end.
     fn go_on(&mut self, front: &Front, t: i64) -> Front {
-        let p = self.future.course.parameters;
+        let p = self.future.simulation.parameters;
         let (from, steps) = (place(t / STEP), place(self.segment / STEP));
         let loads = self.future.loads(from, from + steps);
         // Backlogs that are closer than this are taken for the same.
-        let grain = (at(&self.future.total, usize::MAX) / real(self.future.course.load.length)
+        let grain = (at(&self.future.total, usize::MAX) / real(self.future.simulation.load.length)
             * 4.0)
             .max(1.0);
         let mut next = Front::new();
@@ -173,7 +173,7 @@ impl Planner<'_> {
 
     /// The sizes of the cheapest plan, segment by segment.
     fn chosen(&self, front: &Front) -> Vec<i32> {
-        let rate = self.future.course.parameters.consumer_rate;
+        let rate = self.future.simulation.parameters.consumer_rate;
         let largest = f64::from(self.future.sizes.last().copied().unwrap_or(1));
         let whole = |s: &State| s.cost + s.backlog / rate * (1.0 + LATE_WEIGHS / largest);
         let cheapest = front.values().flatten();
@@ -190,12 +190,12 @@ impl Planner<'_> {
 
     /// When to write which size: up so early that the pods are there in time.
     fn steps(&self, first: i32, sizes: &[i32]) -> Vec<(i64, i32)> {
-        let course = self.future.course;
-        let p = course.parameters;
+        let simulation = self.future.simulation;
+        let p = simulation.parameters;
         let begin = p.consumers_from_seconds;
         let (_, mode, most) = p.start_seconds;
         let lead = floor(mode + 0.6 * (most - mode)) + EARLY;
-        let mut steps = vec![(begin, course.replicas)];
+        let mut steps = vec![(begin, simulation.replicas)];
         let mut current = first;
         for (segment, size) in (0_i64..).zip(sizes) {
             if *size == current {

@@ -1,5 +1,5 @@
 //! The plant: topics, a consumer group and the workload behind it, second by second. It knows
-//! nothing of laws: it shows what an operator can see ([`Plant::look`]) and takes a replica count
+//! nothing of laws: it shows what an operator can see ([`Plant::poll`]) and takes a replica count
 //! ([`Plant::scale`]). Pure: the same parameters, load and seed give the same run.
 //!
 //! `crates/benchmark` judges the decision on it. docs/decisions/0019 holds it against the
@@ -11,10 +11,10 @@ mod consume;
 mod foresight;
 mod group;
 mod habits;
-mod look;
 pub mod parameters;
 mod parts;
 mod pods;
+mod poll;
 mod tally;
 mod validation;
 
@@ -23,10 +23,10 @@ use std::sync::Arc;
 use self::arrivals::Arrivals;
 pub(in crate::simulate) use self::foresight::Foreseen;
 use self::group::Rebalance;
-pub use self::look::{PodSeen, Seen};
 pub use self::parameters::{Assignor, Parameters};
 pub use self::parts::Phase;
 use self::parts::{Consumer, ConsumerAt, List, Partition, PartitionAt, Pod};
+pub use self::poll::{GroupView, PodView};
 use self::tally::Tally;
 pub(in crate::simulate) use self::tally::{LATE_WEIGHS, RESCALE_WEIGHS};
 pub use self::tally::{Rescale, Sample, Score};

@@ -103,7 +103,7 @@ pub struct Parameters {
     /// Added partitions are found within this; 0: within 30 to 300 s.
     pub metadata_max_age_seconds: i64,
     /// Share of looks that fail.
-    pub failed_looks: f64,
+    pub failed_polls: f64,
     /// Share of partitions that are missing from a look.
     pub missing_partitions: f64,
     /// When nothing can be read.
@@ -297,7 +297,7 @@ impl Default for Parameters {
             slow_record_share: 0.0,
             slow_record_seconds: 0.0,
             metadata_max_age_seconds: 0,
-            failed_looks: 0.0,
+            failed_polls: 0.0,
             missing_partitions: 0.0,
             outages: Vec::new(),
             coordinator_outages: Vec::new(),

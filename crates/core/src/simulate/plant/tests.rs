@@ -160,8 +160,8 @@ fn added_partitions_are_read_from_their_beginning_once_they_are_found() {
     let load = load(300.0);
     let mut plant = Plant::new(&parameters, &load, 1, 3, 60, 1);
     plant.run_to(130);
-    let seen = plant.look(0.0);
-    let partitions = seen.line.topics["orders"].partitions.as_ref().unwrap();
+    let view = plant.poll(0.0);
+    let partitions = view.line.topics["orders"].partitions.as_ref().unwrap();
     assert_eq!(partitions.len(), 12, "Kafka shows them at once");
     assert_eq!(stopped(&plant), 6);
     plant.run_to(500);
@@ -218,15 +218,15 @@ fn a_replica_of_several_threads_brings_as_many_members() {
     plant.run_to(60);
     plant.scale(2);
     plant.run_to(120);
-    let seen = plant.look(0.0);
-    assert_eq!(seen.line.workload.ready_replicas, 2);
-    assert_eq!(seen.line.group.unwrap().members.unwrap().len(), 6);
+    let view = plant.poll(0.0);
+    assert_eq!(view.line.workload.ready_replicas, 2);
+    assert_eq!(view.line.group.unwrap().members.unwrap().len(), 6);
     let score = plant.score();
     assert_eq!(score.rebalances, 1, "they join at once");
 }
 
 #[test]
-fn looks_are_hidden_late_or_partial_where_the_parameters_say_so() {
+fn polls_are_hidden_late_or_partial_where_the_parameters_say_so() {
     let parameters = Parameters {
         outages: vec![parameters::Span { from: 50, to: 60 }],
         broker_outages: vec![parameters::BrokerOutage {
@@ -241,18 +241,18 @@ fn looks_are_hidden_late_or_partial_where_the_parameters_say_so() {
     let load = load(300.0);
     let mut plant = Plant::new(&parameters, &load, 1, 3, 60, 1);
     plant.run_to(55);
-    assert!(!plant.look(0.0).line.kafka_ok);
+    assert!(!plant.poll(0.0).line.kafka_ok);
     plant.run_to(65);
-    let seen = plant.look(1000.0).line;
-    assert!((seen.t - 1065.0).abs() < 1e-9);
-    let partitions = seen.topics["orders"].partitions.as_ref().unwrap();
+    let view = plant.poll(1000.0).line;
+    assert!((view.t - 1065.0).abs() < 1e-9);
+    let partitions = view.topics["orders"].partitions.as_ref().unwrap();
     let numbers: Vec<u32> = partitions.iter().map(|p| p.p).collect();
     assert_eq!(numbers, [0, 2, 3, 5]);
     // 50 records a second for 64 or 65 s, and the markers.
     let end = partitions[0].log_end.unwrap();
     assert!((3900..=4300).contains(&end), "{end}");
     plant.scale(2);
-    let group = plant.look(0.0).line.group.unwrap();
+    let group = plant.poll(0.0).line.group.unwrap();
     assert_eq!(group.state, "PreparingRebalance");
     assert!(
         group
@@ -282,7 +282,7 @@ fn a_backlog_waits_for_the_first_consumers() {
 }
 
 #[test]
-fn other_laws_looks_change_nothing_of_what_happens() {
+fn other_laws_polls_change_nothing_of_what_happens() {
     let (parameters, load) = (
         Parameters {
             scatter: true,
@@ -290,11 +290,11 @@ fn other_laws_looks_change_nothing_of_what_happens() {
         },
         load(300.0),
     );
-    let run = |looks: usize| {
+    let run = |polls: usize| {
         let mut plant = Plant::new(&parameters, &load, 1, 2, 60, 7);
         for t in 1..20 {
             plant.run_to(t * 10);
-            (0..looks).for_each(|_| drop(plant.look(0.0)));
+            (0..polls).for_each(|_| drop(plant.poll(0.0)));
         }
         plant.score()
     };

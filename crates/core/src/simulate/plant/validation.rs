@@ -60,7 +60,7 @@ impl Parameters {
             ("cpuAtCapacity", self.cpu_at_capacity, 0.0, 10.0),
             ("cpuIdle", self.cpu_idle, 0.0, 1.0),
             ("slowRecordShare", self.slow_record_share, 0.0, 1.0),
-            ("failedLooks", self.failed_looks, 0.0, 1.0),
+            ("failedLooks", self.failed_polls, 0.0, 1.0),
             ("missingPartitions", self.missing_partitions, 0.0, 1.0),
         ]
     }

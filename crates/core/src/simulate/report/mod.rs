@@ -23,14 +23,14 @@ const NARROWEST: usize = 40;
 
 /// All of it as JSON, for programs.
 pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value {
-    let laws = outcomes.iter().map(|outcome| {
-        let mut law = figures::json(outcome);
-        law.insert("law".to_owned(), outcome.law.clone().into());
-        law.insert("actions".to_owned(), json!(outcome.actions));
-        law.insert("series".to_owned(), json!(outcome.series));
-        law
+    let autoscalers = outcomes.iter().map(|outcome| {
+        let mut autoscaler = figures::json(outcome);
+        autoscaler.insert("law".to_owned(), outcome.autoscaler.clone().into());
+        autoscaler.insert("actions".to_owned(), json!(outcome.actions));
+        autoscaler.insert("series".to_owned(), json!(outcome.series));
+        autoscaler
     });
-    let laws: Vec<_> = laws.collect();
+    let autoscalers: Vec<_> = autoscalers.collect();
     json!({
         "group": comparison.group,
         "start": comparison.load.is_dated().then(|| date(comparison, 0)),
@@ -42,7 +42,7 @@ pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value 
         "seeds": comparison.seeds,
         "plant": comparison.parameters,
         "notes": comparison.notes,
-        "laws": laws,
+        "laws": autoscalers,
     })
 }
 
@@ -51,7 +51,7 @@ pub fn csv(comparison: &Comparison, outcomes: &[Outcome]) -> String {
     let mut text = String::from("law,time,load,replicas,ready,lag,delay\n");
     for outcome in outcomes {
         // The name of a law may hold a comma.
-        let law = format!("\"{}\"", outcome.law.replace('"', "\"\""));
+        let autoscaler = format!("\"{}\"", outcome.autoscaler.replace('"', "\"\""));
         for sample in &outcome.series {
             let time = if comparison.load.is_dated() {
                 date(comparison, sample.t)
@@ -61,7 +61,7 @@ pub fn csv(comparison: &Comparison, outcomes: &[Outcome]) -> String {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "{law},{time},{:.1},{},{},{},{}",
+                "{autoscaler},{time},{:.1},{},{},{},{}",
                 sample.load,
                 sample.replicas,
                 sample.ready,

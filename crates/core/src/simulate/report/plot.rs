@@ -60,7 +60,7 @@ pub(super) fn plots(comparison: &Comparison, outcomes: &[Outcome], width: usize)
     let replicas = round_up(Show::Replicas.highest(outcomes));
     let objective = real(comparison.objective);
     for outcome in outcomes {
-        let _ = writeln!(text, "\n{}", cut(&outcome.law, width + LEFT));
+        let _ = writeln!(text, "\n{}", cut(&outcome.autoscaler, width + LEFT));
         let columns = |show: Show| show.columns(outcome, width);
         // Of their own for each law: beside one that fails, all others would be flat.
         let lag = round_up(Show::Lag.highest([outcome]));

@@ -64,9 +64,9 @@ pub fn svg(comparison: &Comparison, outcomes: &[Outcome]) -> String {
     y = legend(&mut head, comparison, outcomes, y + LINE);
     let top = y + GAP;
     let height = top + 4.0 * (PANEL + GAP) + 10.0;
-    let laws: Vec<&str> = outcomes
+    let autoscalers: Vec<&str> = outcomes
         .iter()
-        .map(|outcome| outcome.law.as_str())
+        .map(|outcome| outcome.autoscaler.as_str())
         .collect();
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
@@ -75,7 +75,7 @@ pub fn svg(comparison: &Comparison, outcomes: &[Outcome]) -> String {
          <desc id=\"description\">The load, and replicas, lag and delay over time under {}. What waits longer than {} is late.</desc>\n\
          <style>{STYLE}</style>\n<rect class=\"back\" width=\"100%\" height=\"100%\"/>\n",
         escaped(&title),
-        escaped(&laws.join(", ")),
+        escaped(&autoscalers.join(", ")),
         seconds(comparison.objective),
     );
     text.push_str(&head);
@@ -120,17 +120,17 @@ fn legend(text: &mut String, comparison: &Comparison, outcomes: &[Outcome], firs
         "late after"
     };
     let late = format!("{late} {}", seconds(comparison.objective));
-    let laws = outcomes.iter().enumerate().map(|(place, outcome)| {
+    let autoscalers = outcomes.iter().enumerate().map(|(place, outcome)| {
         let stroke = format!(
             "stroke=\"{}\" stroke-width=\"3\"{}",
             colour(place),
             dashes(place)
         );
-        (stroke, outcome.law.clone())
+        (stroke, outcome.autoscaler.clone())
     });
     let late = ("class=\"late\" stroke-dasharray=\"5 4\"".to_owned(), late);
     let (mut x, mut y) = (LEFT, first);
-    for (stroke, name) in laws.chain([late]) {
+    for (stroke, name) in autoscalers.chain([late]) {
         let most = characters(WIDTH - LEFT - RIGHT - MARK, CHARACTER);
         let lines = wrapped(&name, most).into_iter();
         let lines: Vec<String> = lines.flat_map(|line| in_pieces(&line, most)).collect();

@@ -129,7 +129,7 @@ fn scores(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String
     let room = names.iter().map(|name| name.chars().count()).max();
     let room = room.unwrap_or(0);
     let columns = outcomes.iter().map(|outcome| Column {
-        head: head(&outcome.law, width - room - GAP),
+        head: head(&outcome.autoscaler, width - room - GAP),
         values: figures.iter().map(|figure| figure.of(outcome)).collect(),
     });
     let columns: Vec<Column> = columns.collect();
@@ -153,8 +153,8 @@ fn scores(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String
 }
 
 /// The name of a law in lines: one, unless it has many options.
-fn head(law: &str, room: usize) -> Vec<String> {
-    let lines = wrapped(law, HEAD.min(room));
+fn head(autoscaler: &str, room: usize) -> Vec<String> {
+    let lines = wrapped(autoscaler, HEAD.min(room));
     lines.iter().map(|line| cut(line, room)).collect()
 }
 
@@ -202,8 +202,8 @@ fn left_over(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> Str
         let records = outcome.scores.first().map_or(0.0, |score| score.left_over);
         // A minute of work is always on its way.
         if records / comparison.parameters.consumer_rate > 60.0 {
-            let (law, records) = (&outcome.law, thousands(nearest(records)));
-            let line = format!("{law}: {records} records were unread at the end");
+            let (autoscaler, records) = (&outcome.autoscaler, thousands(nearest(records)));
+            let line = format!("{autoscaler}: {records} records were unread at the end");
             text.push_str(&filled(&[line], width));
         }
     }
@@ -217,10 +217,10 @@ fn actions(comparison: &Comparison, outcome: &Outcome, width: usize) -> String {
         _ => format!(" with seed {}", comparison.seed),
     };
     if outcome.actions.is_empty() {
-        let _ = writeln!(text, "{} did nothing{seed}", outcome.law);
+        let _ = writeln!(text, "{} did nothing{seed}", outcome.autoscaler);
         return text;
     }
-    let _ = writeln!(text, "what {} did{seed}", outcome.law);
+    let _ = writeln!(text, "what {} did{seed}", outcome.autoscaler);
     for action in outcome.actions.iter().take(LISTED) {
         let change = format!("{} → {}", action.from, action.to);
         let reason = action.reason.as_deref().unwrap_or_default();

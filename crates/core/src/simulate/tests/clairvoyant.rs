@@ -9,7 +9,7 @@ const JUMP: &str = "time,rate\n0,250\n3540,250\n3600,900\n5400,900\n5460,250\n72
 
 fn compared(with: &str, change: impl FnOnce(&mut Parameters)) -> Vec<Outcome> {
     let mut setup = setup(json!({}), JUMP);
-    setup.rivals = Rival::list(with).unwrap();
+    setup.baselines = Baseline::list(with).unwrap();
     change(&mut setup.parameters);
     setup.fit().unwrap().run(&|_| ()).unwrap()
 }
@@ -20,11 +20,15 @@ fn a_plan_that_knows_the_load_is_ready_when_it_jumps_and_costs_least() {
     let [lagrange, clairvoyant, others @ ..] = outcomes.as_slice() else {
         panic!("two laws at least");
     };
-    assert_eq!(clairvoyant.law, "clairvoyant");
+    assert_eq!(clairvoyant.autoscaler, "clairvoyant");
     let score = &clairvoyant.scores[0];
     assert_eq!(score.late_seconds, 0, "{score:?}");
     for other in others.iter().chain([lagrange]) {
-        assert!(score.j <= other.scores[0].j, "{}: {score:?}", other.law);
+        assert!(
+            score.j <= other.scores[0].j,
+            "{}: {score:?}",
+            other.autoscaler
+        );
     }
     let first = &clairvoyant.actions[0];
     assert!(first.to > first.from, "{first:?}");
@@ -46,7 +50,7 @@ fn where_no_size_helps_it_holds_few() {
 
 #[test]
 fn it_has_no_options() {
-    let error = Rival::list("clairvoyant=5").unwrap_err().to_string();
+    let error = Baseline::list("clairvoyant=5").unwrap_err().to_string();
     assert!(
         error.starts_with("clairvoyant=5: it has no value of its own"),
         "{error}"

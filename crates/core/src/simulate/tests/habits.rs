@@ -94,7 +94,7 @@ fn a_group_that_is_thrown_about_keeps_its_size() {
 }
 
 #[rstest]
-#[case::seen(json!({ "topics": ["orders", "retries"] }), 24.0, 12)]
+#[case::view(json!({ "topics": ["orders", "retries"] }), 24.0, 12)]
 #[case::said(json!({ "topics": ["orders", "retries"], "delayedTopicPattern": "ret.*" }), 19.0, 6)]
 fn a_topic_for_retries_asks_for_nothing(
     #[case] spec: Value,

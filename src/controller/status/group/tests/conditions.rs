@@ -38,19 +38,25 @@ fn a_condition_says_who_works_and_what_to_do(
     change(&mut decision);
     let status = first(found(&decision));
     let conditions = status.conditions.iter();
-    let told = conditions.filter(|condition| condition.type_ == kind);
-    let told: Vec<String> = told
+    let events = conditions.filter(|condition| condition.type_ == kind);
+    let events: Vec<String> = events
         .map(|c| format!("{}/{}: {}", c.status, c.reason, c.message))
         .collect();
-    assert!(told.iter().any(|told| told.starts_with(says)), "{told:?}");
-    let shown: Vec<&String> = told.iter().filter(|told| told.ends_with("...")).collect();
+    assert!(
+        events.iter().any(|events| events.starts_with(says)),
+        "{events:?}"
+    );
+    let shown: Vec<&String> = events
+        .iter()
+        .filter(|events| events.ends_with("..."))
+        .collect();
     assert!(shown.is_empty(), "cut: {shown:?}");
 }
 
 #[test]
 fn instances_that_never_come_back_read_as_what_to_do_about_them() {
     let decision = decision();
-    let fleeting = Found {
+    let fleeting = ConditionInput {
         fleeting_instances: true,
         ..found(&decision)
     };
@@ -71,7 +77,7 @@ fn instances_that_never_come_back_read_as_what_to_do_about_them() {
 #[test]
 fn a_pattern_of_delayed_topics_that_matches_none_is_reported() {
     let (decision, pattern) = (decision(), TopicPattern::new(".*-retry").unwrap());
-    let status = first(Found {
+    let status = first(ConditionInput {
         unmatched: Some(&pattern),
         ..found(&decision)
     });

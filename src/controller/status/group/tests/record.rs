@@ -1,6 +1,6 @@
 //! What a status keeps: actions, memory, and the patch that writes them.
 
-use lagrange_core::scaling::Learnt;
+use lagrange_core::scaling::CapacityModel;
 
 use super::*;
 use crate::controller::status::reported::Reported;
@@ -104,12 +104,12 @@ fn ten_actions_are_kept_newest_first() {
 #[test]
 fn memory_survives_the_status() {
     let memory = Memory {
-        learnt: Learnt {
-            at_least: Some(Rate {
+        model: CapacityModel {
+            lower_bound: Some(Rate {
                 milli: 1_250,
                 time: at("12:00:00.5"),
             }),
-            ..Learnt::default()
+            ..CapacityModel::default()
         },
         ..acted(true, true, 6, Some(3)).begin(6, 3, at("12:05:00.25"))
     };
@@ -128,11 +128,26 @@ fn memory_survives_the_status() {
 #[case::nothing(json!(null))]
 #[case::a_word(json!("yesterday"))]
 #[case::another_layout(json!({ "version": 1, "last": { "when": 3 } }))]
-#[case::another_version(json!({ "version": 2, "sequence": 7 }))]
+#[case::another_version(json!({ "version": 3, "sequence": 7 }))]
 fn memory_that_cannot_be_read_is_absent(#[case] memory: Value) {
     let status = json!({ "memory": memory });
     let status: ConsumerGroupStatus = serde_json::from_value(status).unwrap();
     assert_eq!(memory_of(Some(&status)), Memory::default());
+}
+
+/// A field that stayed under its old name would stand beside the new one, and neither could be read.
+#[test]
+fn memory_of_version_1_is_replaced_whole() {
+    let stored =
+        json!({ "version": 1, "subject": 7, "sleptAt": 36_000, "learnt": { "regrets": 2 } });
+    let status = json!({ "memory": stored });
+    let status: ConsumerGroupStatus = serde_json::from_value(status).unwrap();
+    let next = json!(memory_of(Some(&status)));
+    let mut patched = stored.clone();
+    merge(&mut patched, &merge_patch(&stored, &next).unwrap());
+    assert_eq!(patched, next);
+    assert_eq!(next["version"], 2);
+    assert_eq!(next["capacityModel"]["flaps"], 2);
 }
 
 /// JSON as statuses are made of: objects, texts, numbers; null never.

@@ -1,8 +1,8 @@
 //! A plan that was made before: at which time how many replicas.
 
 use super::options::Options;
-use super::{Answer, Law};
-use crate::simulate::plant::Seen;
+use super::{Answer, Autoscaler};
+use crate::simulate::plant::GroupView;
 
 /// Carries out a plan.
 #[derive(Debug, Default)]
@@ -20,18 +20,18 @@ impl Plan {
 
 /// `clairvoyant`, which has no options. Here it is an empty plan, which does nothing: whoever has
 /// the load makes one.
-pub(super) fn new(options: &Options) -> Result<Box<dyn Law>, String> {
+pub(super) fn new(options: &Options) -> Result<Box<dyn Autoscaler>, String> {
     options.read().done()?;
     Ok(Box::new(Plan::default()))
 }
 
-impl Law for Plan {
+impl Autoscaler for Plan {
     fn interval(&self) -> i64 {
         5
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
-        let begun = self.steps.iter().rfind(|(at, _)| seen.line.t >= *at);
+    fn decide(&mut self, view: GroupView) -> Answer {
+        let begun = self.steps.iter().rfind(|(at, _)| view.line.t >= *at);
         Answer::replicas(begun.map(|(_, replicas)| *replicas))
     }
 }

@@ -1,11 +1,11 @@
 //! Lagrange's own law: the operator's `decide`, by way of the very lines that `lagrange decide`
 //! reads. Nothing is copied and nothing approximated.
 
-use super::{Answer, Law, Reason};
+use super::{Answer, Autoscaler, Reason};
 use crate::api::{ConsumerGroup, Mode};
 use crate::recording::{BadLine, Init, Line, PROTOCOL, Session, Spec};
 use crate::scaling::{Memory, SharedTuning};
-use crate::simulate::plant::Seen;
+use crate::simulate::plant::GroupView;
 
 /// The operator's law, for one group.
 #[derive(Debug)]
@@ -30,14 +30,14 @@ impl Lagrange {
             manifest: Some(Box::new(manifest)),
             ..Spec::default()
         };
-        let mut law = Self {
+        let mut autoscaler = Self {
             spec,
             session: Session::default(),
             memory: Memory::default(),
             interval,
         };
-        law.begin()?;
-        Ok(law)
+        autoscaler.begin()?;
+        Ok(autoscaler)
     }
 
     /// The same with other numbers to decide with.
@@ -57,15 +57,15 @@ impl Lagrange {
     }
 }
 
-impl Law for Lagrange {
+impl Autoscaler for Lagrange {
     fn interval(&self) -> i64 {
         self.interval
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
+    fn decide(&mut self, view: GroupView) -> Answer {
         // The plant's clock never goes back, and the settings have been read: no line can be
         // refused.
-        let Ok(Some(answer)) = self.session.take(Line::Observe(Box::new(seen.line))) else {
+        let Ok(Some(answer)) = self.session.take(Line::Observe(Box::new(view.line))) else {
             return Answer::default();
         };
         self.memory = answer.status;

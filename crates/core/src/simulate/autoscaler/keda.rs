@@ -3,9 +3,9 @@
 
 use super::hpa::{Hpa, SYNC};
 use super::options::Options;
-use super::{Answer, Bounds, Law};
+use super::{Answer, Autoscaler, Bounds};
 use crate::simulate::number::{count, nearest, real, replicas};
-use crate::simulate::plant::{Phase, Seen};
+use crate::simulate::plant::{GroupView, Phase};
 
 /// Most replicas where the ScaledObject does not say: KEDA's default.
 const MOST: i32 = 100;
@@ -32,7 +32,7 @@ struct Keda {
 }
 
 /// `keda=lagThreshold:100`, with options named as in a ScaledObject.
-pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let most = bounds.max.unwrap_or(MOST);
     let keda = Keda {
@@ -59,9 +59,9 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, St
 
 impl Keda {
     /// The lag that KEDA reports.
-    fn metric(&self, seen: &Seen) -> f64 {
+    fn metric(&self, view: &GroupView) -> f64 {
         let (mut lag, mut partitions, mut behind) = (0.0, 0_usize, 0_usize);
-        let topics = seen.line.topics.values();
+        let topics = view.line.topics.values();
         for partition in topics.flat_map(|topic| topic.partitions.iter().flatten()) {
             let end = partition.log_end.unwrap_or(0);
             // Without a commit a partition counts as one record behind.
@@ -84,19 +84,19 @@ impl Keda {
     }
 }
 
-impl Law for Keda {
+impl Autoscaler for Keda {
     fn interval(&self) -> i64 {
         SYNC
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
-        if !seen.line.kafka_ok {
+    fn decide(&mut self, view: GroupView) -> Answer {
+        if !view.line.kafka_ok {
             // FailedGetExternalMetric: nothing changes.
             return Answer::default();
         }
-        let t = nearest(seen.line.t);
-        let lag = self.metric(&seen);
-        let current = seen.line.workload.spec_replicas;
+        let t = nearest(view.line.t);
+        let lag = self.metric(&view);
+        let current = view.line.workload.spec_replicas;
         if lag > self.activation {
             self.active_at = Some(t);
         }
@@ -107,7 +107,7 @@ impl Law for Keda {
         if self.to_zero && t - active_at >= self.cooldown {
             return Answer::replicas(Some(0));
         }
-        let there = seen.pods.iter().filter(|p| p.phase != Phase::Terminating);
+        let there = view.pods.iter().filter(|p| p.phase != Phase::Terminating);
         let there = count(there.count().max(1));
         let proposed = if self.hpa.differs(lag / (self.threshold * there)) {
             replicas(lag / self.threshold)

@@ -4,24 +4,24 @@ use rstest::rstest;
 
 use super::*;
 use crate::recording::Observe;
-use crate::simulate::plant::{Phase, PodSeen};
+use crate::simulate::plant::{Phase, PodView};
 
 fn bounds(min: i32, max: Option<i32>) -> Bounds {
     Bounds {
         min,
         max,
         partitions: 6,
-        useful: 6,
-        most_useful: 6,
+        limit: 6,
+        largest_aligned: 6,
     }
 }
 
-fn law(text: &str, bounds: &Bounds) -> Box<dyn Law> {
-    Rival::list(text).unwrap()[0].law(bounds).unwrap()
+fn autoscaler(text: &str, bounds: &Bounds) -> Box<dyn Autoscaler> {
+    Baseline::list(text).unwrap()[0].autoscaler(bounds).unwrap()
 }
 
 /// Six partitions with these lags, and pods with this use of their CPU.
-fn seen(t: f64, replicas: i32, lags: &[i64], cpu: &[f64]) -> Seen {
+fn view(t: f64, replicas: i32, lags: &[i64], cpu: &[f64]) -> GroupView {
     let partitions: Vec<_> = lags
         .iter()
         .zip(0..)
@@ -35,13 +35,13 @@ fn seen(t: f64, replicas: i32, lags: &[i64], cpu: &[f64]) -> Seen {
         "topics": { "orders": { "partitions": partitions } },
     }))
     .unwrap();
-    let pods = cpu.iter().map(|cpu| PodSeen {
+    let pods = cpu.iter().map(|cpu| PodView {
         phase: Phase::Running,
         age: 600,
         cpu: *cpu,
         busy: None,
     });
-    Seen {
+    GroupView {
         line,
         pods: pods.collect(),
     }
@@ -61,8 +61,8 @@ fn keda_asks_for_what_it_documents(
     #[case] lags: &[i64],
     #[case] expected: i32,
 ) {
-    let mut keda = law(text, &bounds(1, None));
-    let answer = keda.decide(seen(1000.0, 2, lags, &[0.5, 0.5]));
+    let mut keda = autoscaler(text, &bounds(1, None));
+    let answer = keda.decide(view(1000.0, 2, lags, &[0.5, 0.5]));
     assert_eq!(answer.replicas, Some(expected));
 }
 
@@ -70,28 +70,28 @@ fn keda_asks_for_what_it_documents(
 fn keda_may_go_one_past_the_partitions() {
     // 6.9 thresholds of lag are not more than six partitions' worth, once rounded down, and seven
     // replicas, once rounded up.
-    let mut keda = law("keda=lagThreshold:100", &bounds(1, None));
-    let answer = keda.decide(seen(1000.0, 4, &[115; 6], &[0.5; 4]));
+    let mut keda = autoscaler("keda=lagThreshold:100", &bounds(1, None));
+    let answer = keda.decide(view(1000.0, 4, &[115; 6], &[0.5; 4]));
     assert_eq!(answer.replicas, Some(7));
 }
 
 #[test]
 fn keda_sleeps_after_its_cooldown_and_wakes_for_lag() {
-    let mut keda = law("keda=lagThreshold:100,cooldownPeriod:60", &bounds(0, None));
+    let mut keda = autoscaler("keda=lagThreshold:100,cooldownPeriod:60", &bounds(0, None));
     assert_eq!(
-        keda.decide(seen(1000.0, 1, &[0; 6], &[0.1])).replicas,
+        keda.decide(view(1000.0, 1, &[0; 6], &[0.1])).replicas,
         Some(1)
     );
     assert_eq!(
-        keda.decide(seen(1045.0, 1, &[0; 6], &[0.1])).replicas,
+        keda.decide(view(1045.0, 1, &[0; 6], &[0.1])).replicas,
         Some(1)
     );
     assert_eq!(
-        keda.decide(seen(1060.0, 1, &[0; 6], &[0.1])).replicas,
+        keda.decide(view(1060.0, 1, &[0; 6], &[0.1])).replicas,
         Some(0)
     );
-    assert_eq!(keda.decide(seen(1075.0, 0, &[0; 6], &[])).replicas, None);
-    assert_eq!(keda.decide(seen(1090.0, 0, &[1; 6], &[])).replicas, Some(1));
+    assert_eq!(keda.decide(view(1075.0, 0, &[0; 6], &[])).replicas, None);
+    assert_eq!(keda.decide(view(1090.0, 0, &[1; 6], &[])).replicas, Some(1));
 }
 
 #[rstest]
@@ -100,14 +100,14 @@ fn keda_sleeps_after_its_cooldown_and_wakes_for_lag() {
 #[case::down_waits_for_its_window(&[0.1, 0.1], Some(2))]
 #[case::nothing_ready(&[], None)]
 fn cpu_is_held_against_its_target(#[case] cpu: &[f64], #[case] expected: Option<i32>) {
-    let mut hpa = law("hpa-cpu=70", &bounds(1, None));
-    assert_eq!(hpa.decide(seen(1000.0, 2, &[0; 6], cpu)).replicas, expected);
+    let mut hpa = autoscaler("hpa-cpu=70", &bounds(1, None));
+    assert_eq!(hpa.decide(view(1000.0, 2, &[0; 6], cpu)).replicas, expected);
 }
 
 #[test]
 fn a_pod_that_is_not_ready_dampens_growth() {
-    let mut hpa = law("hpa-cpu=70", &bounds(1, None));
-    let mut young = seen(1000.0, 3, &[0; 6], &[1.0, 1.0, 0.0]);
+    let mut hpa = autoscaler("hpa-cpu=70", &bounds(1, None));
+    let mut young = view(1000.0, 3, &[0; 6], &[1.0, 1.0, 0.0]);
     young.pods[2].phase = Phase::Pending;
     // 2.0 of 3 pods is 0.67 of the request: within the target.
     assert_eq!(hpa.decide(young).replicas, Some(3));
@@ -115,15 +115,15 @@ fn a_pod_that_is_not_ready_dampens_growth() {
 
 #[test]
 fn numaflow_goes_by_two_at_most_and_rests() {
-    let mut numaflow = law("numaflow", &bounds(1, None));
+    let mut numaflow = autoscaler("numaflow", &bounds(1, None));
     let mut answers = Vec::new();
     for (t, commits) in [(0_i32, 0_i64), (15, 1500), (30, 3000), (45, 4500)] {
-        let mut look = seen(t.into(), 2, &[0], &[0.9, 0.9]);
-        let partition = &mut look.line.topics.get_mut("orders").unwrap().partitions;
+        let mut poll = view(t.into(), 2, &[0], &[0.9, 0.9]);
+        let partition = &mut poll.line.topics.get_mut("orders").unwrap().partitions;
         let partition = &mut partition.as_mut().unwrap()[0];
         partition.committed = Some(commits).into();
         partition.log_end = Some(commits + 20_000);
-        answers.push(numaflow.decide(look).replicas);
+        answers.push(numaflow.decide(poll).replicas);
     }
     // 20,000 pending at 100 a second are 200 s, ten times what is wanted.
     assert_eq!(answers, [None, None, Some(4), None]);
@@ -135,8 +135,11 @@ fn numaflow_goes_by_two_at_most_and_rests() {
 #[case("keda, flink, kpa, numaflow", &["keda", "flink", "kpa", "numaflow"])]
 #[case("hpa-cpu=70,tolerance:0.05", &["hpa-cpu=70,tolerance:0.05"])]
 fn laws_are_listed_with_their_options(#[case] text: &str, #[case] names: &[&str]) {
-    let rivals = Rival::list(text).unwrap();
-    let found: Vec<&str> = rivals.iter().map(|rival| rival.name.as_str()).collect();
+    let baselines = Baseline::list(text).unwrap();
+    let found: Vec<&str> = baselines
+        .iter()
+        .map(|baseline| baseline.name.as_str())
+        .collect();
     assert_eq!(found, names);
 }
 
@@ -169,12 +172,12 @@ fn laws_are_listed_with_their_options(#[case] text: &str, #[case] names: &[&str]
     "keda=allowIdleConsumers:maybe: allowIdleConsumers:maybe is not possible; write true or false"
 )]
 fn a_slip_says_what_to_write(#[case] text: &str, #[case] says: &str) {
-    let error = Rival::list(text).unwrap_err().to_string();
+    let error = Baseline::list(text).unwrap_err().to_string();
     assert!(error.starts_with(says), "{error}");
 }
 
 #[test]
 fn static_max_is_as_many_as_can_be_given_a_partition() {
-    let mut fixed = law("static=max", &bounds(1, None));
-    assert_eq!(fixed.decide(seen(0.0, 2, &[0; 6], &[])).replicas, Some(6));
+    let mut fixed = autoscaler("static=max", &bounds(1, None));
+    assert_eq!(fixed.decide(view(0.0, 2, &[0; 6], &[])).replicas, Some(6));
 }

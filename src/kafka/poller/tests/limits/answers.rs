@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lagrange_core::intent::topics::TopicSelection;
 
-use super::{is_read, large, look, look_after, pattern, settings, topics, watch};
+use super::{is_read, large, pattern, poll, poll_after, settings, topics, watch};
 use crate::kafka::model::error::{Bound, ReadError};
 use crate::kafka::model::snapshot::{Description, GroupState, Known, Snapshot, TopicPartition};
 use crate::kafka::poller::tests::rig::{Rig, interest, member, t};
@@ -29,7 +29,7 @@ async fn a_group_with_too_many_members_is_not_read_nor_described_each_time() {
     let mut rig = Rig::new(&double, settings(1_000, 10_000));
     let _hostile = watch(&rig, "hostile", "g", t());
     let neighbour = watch(&rig, "shop", "h", t());
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     let expected = ReadError::TooManyMembers {
         members: 1_001,
         partitions: 0,
@@ -40,10 +40,10 @@ async fn a_group_with_too_many_members_is_not_read_nor_described_each_time() {
     assert_eq!(topics(&snapshot, "g", &t()), Err(expected));
     assert!(is_read(&snapshot, "h", &t(), 6));
     double.take_asked("describe");
-    look_after(&mut rig, &neighbour, 4).await;
+    poll_after(&mut rig, &neighbour, 4).await;
     assert_eq!(double.take_asked("describe"), 0);
     double.change_group(|group| group.members.truncate(3));
-    let snapshot = look_after(&mut rig, &neighbour, 12).await;
+    let snapshot = poll_after(&mut rig, &neighbour, 12).await;
     assert!(is_read(&snapshot, "g", &t(), 6));
 }
 
@@ -61,7 +61,7 @@ async fn members_count_whether_partitions_are_read_or_not() {
     let mut rig = Rig::new(&double, settings(1_000, 400));
     let hostile = watch(&rig, "hostile", "g", all.clone());
     let neighbour = watch(&rig, "shop", "h", t());
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     let refused = topics(&snapshot, "g", &all);
     assert!(
         matches!(
@@ -83,8 +83,8 @@ async fn members_count_whether_partitions_are_read_or_not() {
             .members
             .extend((0..9).map(|number| member(&format!("n{number}"), &[])));
     });
-    hostile.attend(true);
-    let snapshot = look(&mut rig, &neighbour).await;
+    hostile.describe_members(true);
+    let snapshot = poll(&mut rig, &neighbour).await;
     let expected = ReadError::TooManyMembers {
         members: 305,
         partitions: 0,
@@ -106,7 +106,7 @@ async fn the_partitions_assigned_to_members_are_limited_too() {
     let mut rig = Rig::new(&double, settings(1_000, 10_000));
     let _hostile = watch(&rig, "hostile", "g", t());
     let neighbour = watch(&rig, "shop", "h", t());
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     assert!(described(&snapshot).is_err_and(|error| error.is_too_much()));
     assert!(is_read(&snapshot, "h", &t(), 6));
 }
@@ -132,7 +132,7 @@ async fn assigned_topics_count_against_the_limit_too() {
     });
     let mut rig = Rig::new(&double, settings(1_000, 2_000));
     let own = watch(&rig, "shop", "g", t());
-    let snapshot = look(&mut rig, &own).await;
+    let snapshot = poll(&mut rig, &own).await;
     assert!(is_read(&snapshot, "g", &t(), 6));
     assert_eq!(snapshot.topics.len(), 41, "they set the partition limit");
     double.change_group(|group| {
@@ -141,7 +141,7 @@ async fn assigned_topics_count_against_the_limit_too() {
         // The state is Empty, and yet the member has an assignment.
         group.state = Some(GroupState::Empty);
     });
-    let snapshot = look_after(&mut rig, &own, 2).await;
+    let snapshot = poll_after(&mut rig, &own, 2).await;
     let refused = topics(&snapshot, "g", &t());
     assert!(
         refused.as_ref().is_err_and(ReadError::is_too_much),
@@ -157,7 +157,7 @@ async fn what_was_not_asked_for_is_not_kept() {
     let mut rig = Rig::new(&double, Settings::default());
     let own = watch(&rig, "shop", "g", t());
     double.take_asked("describe");
-    let snapshot = look_after(&mut rig, &own, 2).await;
+    let snapshot = poll_after(&mut rig, &own, 2).await;
     assert!(is_read(&snapshot, "g", &t(), 6));
     assert_eq!((snapshot.topics.len(), snapshot.groups.len()), (1, 1));
     assert_eq!(
@@ -192,7 +192,7 @@ async fn impossible_topic_names_are_left_out() {
             .map(ToString::to_string)
             .collect::<BTreeSet<_>>()
     };
-    let snapshot = look_after(&mut rig, &committed, 2).await;
+    let snapshot = poll_after(&mut rig, &committed, 2).await;
     assert_eq!(
         names(&snapshot),
         ["of-all-00000".to_owned(), "t".to_owned()].into()
@@ -210,7 +210,7 @@ async fn impossible_topic_names_are_left_out() {
         forger.instance_id = Some(forged.into());
         group.members = vec![forger];
     });
-    let snapshot = look(&mut rig, &watch).await;
+    let snapshot = poll(&mut rig, &watch).await;
     let member = &described(&snapshot).unwrap().members[0];
     assert_eq!(member.assigned.len(), 3);
     for text in [
@@ -234,7 +234,7 @@ async fn topic_names_are_kept_up_to_the_limit() {
     let one = pattern("of-all-00001");
     let watching = watch(&rig, "careless", "g", one.clone());
     let neighbour = watch(&rig, "shop", "h", t());
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     let expected = ReadError::TooManyTopics {
         topics: 10_001,
         limit: 300 * 32,
@@ -242,11 +242,11 @@ async fn topic_names_are_kept_up_to_the_limit() {
     assert_eq!(topics(&snapshot, "g", &one), Err(expected));
     assert!(is_read(&snapshot, "h", &t(), 6));
     double.take_asked("topic_names");
-    look_after(&mut rig, &neighbour, 3).await;
+    poll_after(&mut rig, &neighbour, 3).await;
     assert_eq!(double.take_asked("topic_names"), 0, "not each time");
     let named = TopicSelection::Named(vec!["of-all-00001".into()]);
     watching.update(interest("g", named.clone(), 15));
-    let snapshot = look(&mut rig, &neighbour).await;
+    let snapshot = poll(&mut rig, &neighbour).await;
     assert!(is_read(&snapshot, "g", &named, 20));
 }
 
@@ -274,7 +274,7 @@ async fn refused_selections_use_no_memory() {
         })
         .collect();
     let before = resident();
-    look_after(&mut rig, &watches[0], 6).await;
+    poll_after(&mut rig, &watches[0], 6).await;
     // Read whole, each of them took 200 MB. Other tests use memory at the same time.
     let grown = resident().saturating_sub(before);
     assert!(grown < 300 * 1024, "{grown} kB");

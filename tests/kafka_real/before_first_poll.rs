@@ -83,8 +83,8 @@ async fn the_broker_reports_the_end_at_each_time() {
         .commit(&group, &topic, &[(0, count / 2), (1, count)].into())
         .await;
     let mut helper = poll_helper(kafka, &topic, &group);
-    helper.look().await;
-    let snapshot = helper.look().await;
+    helper.poll().await;
+    let snapshot = helper.poll().await;
     assert_eq!(earlier(&snapshot, &group, &topic, 1), None, "it has no lag");
     for partition in [0, 2] {
         let ends = earlier(&snapshot, &group, &topic, partition).unwrap();
@@ -120,15 +120,15 @@ async fn new_records_confirm_or_disprove_the_timestamps() {
         .commit(&group, &topic, &[(0, 10), (1, 10), (2, 10)].into())
         .await;
     let mut helper = poll_helper(kafka, &topic, &group);
-    let first = helper.look().await;
+    let first = helper.poll().await;
     assert!(
         first.groups[group.as_str()].earlier.is_empty(),
         "nothing is used at once"
     );
     kafka.produce_at(&topic, 0, &[now()]).await;
     kafka.produce_at(&topic, 1, &[now() - 3_600_000]).await;
-    for look in 0..3 {
-        let next = helper.look().await;
+    for poll in 0..3 {
+        let next = helper.poll().await;
         assert!(
             earlier(&next, &group, &topic, 0).is_some(),
             "its new record has the current time"
@@ -143,7 +143,7 @@ async fn new_records_confirm_or_disprove_the_timestamps() {
             "it has no new record"
         );
         // It may have been in transit, so one such record proves nothing.
-        if look == 0 {
+        if poll == 0 {
             kafka.produce_at(&topic, 1, &[now() - 3_600_000]).await;
         }
     }
@@ -151,7 +151,7 @@ async fn new_records_confirm_or_disprove_the_timestamps() {
     kafka
         .commit(&group, &topic, &[(0, 301), (2, 300)].into())
         .await;
-    let next = helper.look().await;
+    let next = helper.poll().await;
     assert_eq!(earlier(&next, &group, &topic, 0), None);
     assert!(
         earlier(&next, &group, &topic, 2).is_some(),
@@ -170,8 +170,8 @@ async fn a_topic_with_append_times_shows_when_records_arrived() {
     kafka.produce_at(&topic, 0, &timestamps(600)).await;
     kafka.commit(&group, &topic, &[(0, 10)].into()).await;
     let mut helper = poll_helper(kafka, &topic, &group);
-    helper.look().await;
-    let snapshot = helper.look().await;
+    helper.poll().await;
+    let snapshot = helper.poll().await;
     let ends = earlier(&snapshot, &group, &topic, 0).unwrap();
     // No records until the first one, which was written well within half a minute before the first
     // poll.

@@ -30,22 +30,22 @@ fn started(late: Option<i64>) -> World {
     world
 }
 
-fn look(world: &mut World) -> Decision {
+fn poll(world: &mut World) -> Decision {
     world.flow(240 * 15, 240 * 15);
-    world.look()
+    world.poll()
 }
 
 #[test]
-fn a_group_that_the_broker_shows_to_be_late_grows_at_the_second_look_after_a_start() {
+fn a_group_that_the_broker_shows_to_be_late_grows_at_the_second_poll_after_a_start() {
     let mut world = started(Some(400));
-    let first = look(&mut world);
+    let first = poll(&mut world);
     assert_eq!(scale(&first), None, "one look is not enough to act on");
     assert!(
         first.facts.delay.unwrap() > secs(300),
         "{:?}",
         first.facts.delay
     );
-    let second = look(&mut world);
+    let second = poll(&mut world);
     let Verdict::Scale {
         from: 2,
         to: 3..,
@@ -58,10 +58,10 @@ fn a_group_that_the_broker_shows_to_be_late_grows_at_the_second_look_after_a_sta
 }
 
 #[test]
-fn without_the_brokers_word_it_knows_no_better_than_its_own_looks_and_waits() {
+fn without_the_brokers_word_it_knows_no_better_than_its_own_polls_and_waits() {
     let mut world = started(None);
-    look(&mut world);
-    let second = look(&mut world);
+    poll(&mut world);
+    let second = poll(&mut world);
     // 40 records a second come to each: 4,000 of them are 100 s. Nothing says that they did before.
     assert!(
         second.facts.delay.unwrap() < secs(150),
@@ -75,11 +75,11 @@ fn the_brokers_word_opens_no_gate() {
     let mut world = started(Some(400));
     world.group = GroupState::Rebalancing;
     for _ in 0..4 {
-        assert_eq!(scale(&look(&mut world)), None);
+        assert_eq!(scale(&poll(&mut world)), None);
     }
     world.group = GroupState::Stable;
-    look(&mut world);
-    assert!(scale(&look(&mut world)).is_some());
+    poll(&mut world);
+    assert!(scale(&poll(&mut world)).is_some());
     let mut world = started(Some(400));
     // An action of the process before, 10 s ago.
     world.state.memory = world
@@ -89,19 +89,19 @@ fn the_brokers_word_opens_no_gate() {
         .confirm();
     world.policy.pacing.min_interval = secs(120);
     for _ in 0..5 {
-        assert_eq!(scale(&look(&mut world)), None);
+        assert_eq!(scale(&poll(&mut world)), None);
     }
 }
 
 #[test]
-fn it_counts_until_the_group_has_read_what_was_there_at_the_first_look() {
+fn it_counts_until_the_group_has_read_what_was_there_at_the_first_poll() {
     let mut world = started(Some(400));
     world.policy.max = Some(2);
     let mut before = secs(500);
     // It reads 80 records a second of each partition: the backlog takes 100 s.
     for _ in 0..6 {
         world.flow(240 * 15, 240 * 30);
-        let delay = world.look().facts.delay.unwrap();
+        let delay = world.poll().facts.delay.unwrap();
         assert!(delay < before, "{delay:?} after {before:?}");
         before = delay;
     }

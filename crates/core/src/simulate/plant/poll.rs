@@ -16,16 +16,16 @@ const BROKERS: u32 = 3;
 
 /// What can be seen at one moment.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct GroupView {
     /// What the operator reads.
     pub line: Observe,
     /// The pods, as Kubernetes and its metrics show them.
-    pub pods: Vec<PodSeen>,
+    pub pods: Vec<PodView>,
 }
 
 /// A pod as it can be seen.
 #[derive(Debug, Clone, Copy)]
-pub struct PodSeen {
+pub struct PodView {
     /// What it is at.
     pub phase: Phase,
     /// Seconds since it was created.
@@ -39,15 +39,15 @@ pub struct PodSeen {
 
 impl Plant<'_> {
     /// Looks at the plant. `origin`: the time at which the load begins, in seconds.
-    pub fn look(&mut self, origin: f64) -> Seen {
+    pub fn poll(&mut self, origin: f64) -> GroupView {
         let (t, p) = (self.t, self.parameters);
         let is_away = p.outages.iter().any(|o| o.has(t))
             || p.coordinator_outages.iter().any(|o| o.has(t))
-            || self.chance.chance(p.failed_looks);
+            || self.chance.chance(p.failed_polls);
         let ready = self.ready();
         let mut line = Observe {
             t: origin + real(t),
-            look: None,
+            poll: None,
             began: None,
             at: None,
             whole: false,
@@ -63,14 +63,14 @@ impl Plant<'_> {
             group: None,
         };
         if !is_away {
-            self.look_at_topics(&mut line);
-            line.group = Some(self.look_at_group());
+            self.poll_at_topics(&mut line);
+            line.group = Some(self.poll_at_group());
         }
-        let pods = self.pods.iter().map(|pod| self.look_at_pod(pod)).collect();
-        Seen { line, pods }
+        let pods = self.pods.iter().map(|pod| self.poll_at_pod(pod)).collect();
+        GroupView { line, pods }
     }
 
-    fn look_at_topics(&mut self, line: &mut Observe) {
+    fn poll_at_topics(&mut self, line: &mut Observe) {
         let (t, p) = (self.t, self.parameters);
         let away = p.broker_outages.iter();
         let away: Vec<u32> = away
@@ -109,7 +109,7 @@ impl Plant<'_> {
         }
     }
 
-    fn look_at_group(&self) -> GroupLine {
+    fn poll_at_group(&self) -> GroupLine {
         let assignor = self.parameters.assignor;
         let state = match (self.members.is_empty(), self.is_stable(), assignor) {
             (true, ..) => "Empty",
@@ -140,10 +140,10 @@ impl Plant<'_> {
         }
     }
 
-    fn look_at_pod(&self, pod: &Pod) -> PodSeen {
+    fn poll_at_pod(&self, pod: &Pod) -> PodView {
         let consumers = pod.consumers.iter().map(|at| &self.consumers[*at]);
         let works = consumers.filter(|c| c.running && !c.partitions.is_empty());
-        PodSeen {
+        PodView {
             phase: pod.phase,
             age: self.t - pod.created,
             cpu: pod.cpu,

@@ -25,7 +25,7 @@ async fn a_group_that_comes_and_goes_causes_reconciles_of_its_own_only() {
         scene.api.create("consumergroups", one_of_a_crowd(&name));
     }
     let operator = scene.operator().await;
-    scene.looks(2, 0).await;
+    scene.polls(2, 0).await;
     for number in [0, CROWD - 1] {
         let name = format!("crowd-{number}");
         assert_eq!(scene.condition(&name, "Ready"), "False/TargetNotFound");

@@ -34,7 +34,7 @@ pub(crate) struct Verdict {
     pub(crate) counts: BTreeMap<String, u64>,
 }
 
-pub(crate) struct Judge {
+pub(crate) struct Checker {
     cast: Arc<Cast>,
     truth: Arc<Truth>,
     pub(crate) verdict: Mutex<Verdict>,
@@ -44,7 +44,7 @@ pub(crate) struct Judge {
     places: Mutex<BTreeMap<String, NodeId>>,
 }
 
-impl Judge {
+impl Checker {
     pub(crate) fn new(cast: &Arc<Cast>, truth: &Arc<Truth>) -> Self {
         Self {
             cast: Arc::clone(cast),
@@ -310,7 +310,7 @@ impl Judge {
     }
 
     fn wrong(&self, snapshot: &Snapshot, what: &str) {
-        let line = format!("{} look {}: {what}", snapshot.finished, snapshot.look);
+        let line = format!("{} look {}: {what}", snapshot.finished, snapshot.poll);
         println!("WRONG {line}");
         self.verdict.lock().unwrap().wrong.push(line);
     }

@@ -10,12 +10,12 @@ use lagrange::kafka::observer::Observer;
 
 /// An observer that sums the reports.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<Sum>);
+pub(crate) struct Report(Mutex<Sum>);
 
 /// Polls and requests since the report at which the sum begins.
 #[derive(Debug, Default)]
 struct Sum {
-    looks: Vec<Duration>,
+    polls: Vec<Duration>,
     requests: BTreeMap<String, u64>,
     /// Number of polls at the last report. Later polls belong to the next report.
     reported: usize,
@@ -25,28 +25,28 @@ struct Sum {
 
 /// Average cost of a poll.
 #[derive(Debug)]
-pub(crate) struct Looks {
+pub(crate) struct Polls {
     pub(crate) count: usize,
     pub(crate) wall: Duration,
     pub(crate) requests: BTreeMap<String, f64>,
 }
 
-impl Told {
+impl Report {
     /// Starts again, at the next report.
     pub(crate) fn begin(&self) {
         *self.0.lock().unwrap() = Sum::default();
     }
 
     /// The polls from the first report to the last.
-    pub(crate) fn looks(&self) -> Looks {
+    pub(crate) fn polls(&self) -> Polls {
         let sum = self.0.lock().unwrap();
-        let looks = &sum.looks[..sum.reported];
-        let count = u32::try_from(looks.len()).unwrap();
+        let polls = &sum.polls[..sum.reported];
+        let count = u32::try_from(polls.len()).unwrap();
         let share = |total: u64| f64::from(u32::try_from(total).unwrap()) / f64::from(count.max(1));
         let requests = sum.requests.iter();
-        Looks {
-            count: looks.len(),
-            wall: looks.iter().sum::<Duration>() / count.max(1),
+        Polls {
+            count: polls.len(),
+            wall: polls.iter().sum::<Duration>() / count.max(1),
             requests: requests
                 .map(|(api, total)| (api.clone(), share(*total)))
                 .collect(),
@@ -54,11 +54,11 @@ impl Told {
     }
 }
 
-impl Observer for Told {
-    fn looked(&self, _: &Identity, took: Duration) {
+impl Observer for Report {
+    fn polled(&self, _: &Identity, took: Duration) {
         let mut sum = self.0.lock().unwrap();
         if sum.begun {
-            sum.looks.push(took);
+            sum.polls.push(took);
         }
     }
 
@@ -69,11 +69,11 @@ impl Observer for Told {
             sum.begun = true;
             return;
         }
-        if sum.looks.is_empty() {
+        if sum.polls.is_empty() {
             // This still belongs to the first report.
             return;
         }
-        sum.reported = sum.looks.len();
+        sum.reported = sum.polls.len();
         *sum.requests.entry(api.to_owned()).or_default() += count;
     }
 

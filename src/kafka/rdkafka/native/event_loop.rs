@@ -47,12 +47,12 @@ const ERRORS: usize = 32;
 
 /// The calls that wait, and for which answer.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
+pub(super) struct PendingCalls {
     waiting: Mutex<HashMap<usize, oneshot::Sender<Result<Reply, Failure>>>>,
     next: AtomicUsize,
 }
 
-impl Mail {
+impl PendingCalls {
     /// A ticket, and the receiver of its answer.
     pub(super) fn ticket(&self) -> (usize, oneshot::Receiver<Result<Reply, Failure>>) {
         let (sender, receiver) = oneshot::channel();
@@ -71,7 +71,7 @@ impl Mail {
 
 /// What librdkafka reports without a request.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct ClientEvents {
     /// The only place where it reports why a login fails or a server cannot be reached: the calls
     /// just time out. Kept until a call succeeds, each text once.
     errors: Mutex<BTreeMap<String, Code>>,
@@ -84,7 +84,7 @@ pub(super) struct News {
     statistics: Mutex<Option<String>>,
 }
 
-impl News {
+impl ClientEvents {
     /// All errors since a call succeeded, in the order of their texts.
     pub(super) fn errors(&self) -> Vec<Failure> {
         let errors = lock(&self.errors);
@@ -196,7 +196,7 @@ fn server(message: &str) -> Option<&str> {
 
 /// The task that drains the queue. Fields are dropped in this order: the core before the notice
 /// that it is gone.
-pub(super) struct Pump {
+pub(super) struct EventLoop {
     fd: AsyncFd<OwnedFd>,
     core: Arc<Core>,
     tokens: Option<Arc<dyn TokenSource>>,
@@ -206,7 +206,7 @@ pub(super) struct Pump {
 /// A token that is being fetched.
 type Fetching = Fuse<BoxFuture<'static, Result<Token, TokenError>>>;
 
-impl Pump {
+impl EventLoop {
     pub(super) fn new(
         core: Arc<Core>,
         tokens: Option<Arc<dyn TokenSource>>,
@@ -262,7 +262,7 @@ impl Pump {
     }
 
     fn hand_over(&self, token: Result<Token, TokenError>) {
-        let Core { client, news, .. } = &*self.core;
+        let Core { client, events, .. } = &*self.core;
         let failure = match token {
             Ok(token) => client.set_token(&token).err(),
             Err(error) => Some(Failure {
@@ -276,21 +276,23 @@ impl Pump {
         };
         if let Some(failure) = failure {
             client.no_token(&failure.message);
-            news.tell_no_token(&failure);
+            events.tell_no_token(&failure);
         }
     }
 
     fn take(&self, event: Event) {
-        let Core { mail, news, .. } = &*self.core;
+        let Core {
+            pending, events, ..
+        } = &*self.core;
         match event.kind() {
             sys::RD_KAFKA_EVENT_LOG => {
                 if let Some(failure) = log(&event) {
-                    news.tell_failure(&failure);
+                    events.tell_failure(&failure);
                 }
             }
-            sys::RD_KAFKA_EVENT_ERROR => news.tell(&event),
+            sys::RD_KAFKA_EVENT_ERROR => events.tell(&event),
             sys::RD_KAFKA_EVENT_STATS => {
-                *lock(&news.statistics) = Some(event.statistics());
+                *lock(&events.statistics) = Some(event.statistics());
             }
             _ => {
                 let reply = match event.failure() {
@@ -298,9 +300,9 @@ impl Pump {
                     None => reply(&event),
                 };
                 if reply.as_ref().is_ok_and(Reply::is_from_a_broker) {
-                    news.all_well();
+                    events.all_well();
                 }
-                mail.deliver(event.ticket(), reply);
+                pending.deliver(event.ticket(), reply);
             }
         }
         drop(event);
@@ -359,34 +361,34 @@ mod tests {
 
     #[test]
     fn a_login_is_refused_when_two_servers_refuse_or_the_only_one() {
-        let news = News::default();
+        let events = ClientEvents::default();
         let of = |server: &str| {
             refused(&format!(
                 "sasl_ssl://{server}: SASL authentication error: no"
             ))
         };
-        assert!(!news.login_refused(1));
-        news.note_refusal(&of("kafka-0:9093/bootstrap"));
-        news.note_refusal(&of("kafka-0:9093/bootstrap"));
-        news.note_refusal(&of("kafka-0:9093/7"));
-        assert!(news.login_refused(1));
-        assert!(!news.login_refused(2));
-        news.note_refusal(&of("kafka-1:9093/bootstrap"));
-        assert!(news.login_refused(2));
-        assert!(news.login_refused(30), "of many, two are enough");
-        news.all_well();
-        assert!(!news.login_refused(1));
+        assert!(!events.login_refused(1));
+        events.note_refusal(&of("kafka-0:9093/bootstrap"));
+        events.note_refusal(&of("kafka-0:9093/bootstrap"));
+        events.note_refusal(&of("kafka-0:9093/7"));
+        assert!(events.login_refused(1));
+        assert!(!events.login_refused(2));
+        events.note_refusal(&of("kafka-1:9093/bootstrap"));
+        assert!(events.login_refused(2));
+        assert!(events.login_refused(30), "of many, two are enough");
+        events.all_well();
+        assert!(!events.login_refused(1));
     }
 
     #[test]
     fn a_refused_token_counts_as_a_refused_login() {
-        let news = News::default();
-        news.tell_no_token(&Failure {
+        let events = ClientEvents::default();
+        events.tell_no_token(&Failure {
             code: Code(NOT_CONNECTED),
             message: "no connection to the token endpoint".to_owned(),
         });
-        assert!(!news.login_refused(1), "the endpoint may come back");
-        news.tell_no_token(&refused("the token endpoint refused"));
-        assert!(news.login_refused(3));
+        assert!(!events.login_refused(1), "the endpoint may come back");
+        events.tell_no_token(&refused("the token endpoint refused"));
+        assert!(events.login_refused(3));
     }
 }

@@ -1,18 +1,18 @@
 //! A fixed size: what a Deployment without an autoscaler does.
 
 use super::options::Options;
-use super::{Answer, Bounds, Law};
+use super::{Answer, Autoscaler, Bounds};
 use crate::simulate::number::replicas;
-use crate::simulate::plant::Seen;
+use crate::simulate::plant::GroupView;
 
 #[derive(Debug)]
 struct Fixed(i32);
 
 /// `static=6`, or `static=max`: as many as can be given a partition.
-pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let size = if options.is("max") {
-        bounds.useful
+        bounds.limit
     } else {
         let most = options
             .number("", 0.0, 10_000.0)
@@ -23,12 +23,12 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, St
     Ok(Box::new(Fixed(size)))
 }
 
-impl Law for Fixed {
+impl Autoscaler for Fixed {
     fn interval(&self) -> i64 {
         60
     }
 
-    fn decide(&mut self, _: Seen) -> Answer {
+    fn decide(&mut self, _: GroupView) -> Answer {
         Answer::replicas(Some(self.0))
     }
 }

@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 
 use super::options::Options;
-use super::{Answer, Bounds, Law, totals};
+use super::{Answer, Autoscaler, Bounds, totals};
 use crate::simulate::number::{count, nearest, real};
-use crate::simulate::plant::Seen;
+use crate::simulate::plant::GroupView;
 
 #[derive(Debug)]
 struct Numaflow {
@@ -17,12 +17,12 @@ struct Numaflow {
     least: i32,
     most: i32,
     /// Time, commits and what is pending.
-    looks: VecDeque<(i64, f64, f64)>,
+    polls: VecDeque<(i64, f64, f64)>,
     acted_at: Option<i64>,
 }
 
 /// `numaflow`, with `targetProcessingSeconds`, `cooldownSeconds` and `lookbackSeconds`.
-pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let numaflow = Numaflow {
         target: options
@@ -33,39 +33,39 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, St
         step: 2,
         least: bounds.least(),
         most: bounds.most(),
-        looks: VecDeque::new(),
+        polls: VecDeque::new(),
         acted_at: None,
     };
     options.done()?;
     Ok(Box::new(numaflow))
 }
 
-impl Law for Numaflow {
+impl Autoscaler for Numaflow {
     fn interval(&self) -> i64 {
         15
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
-        if !seen.line.kafka_ok {
+    fn decide(&mut self, view: GroupView) -> Answer {
+        if !view.line.kafka_ok {
             return Answer::default();
         }
-        let t = nearest(seen.line.t);
-        let (ends, commits, _) = totals(&seen);
-        self.looks
+        let t = nearest(view.line.t);
+        let (ends, commits, _) = totals(&view);
+        self.polls
             .push_back((t, commits, (ends - commits).max(0.0)));
-        self.looks.retain(|(at, ..)| *at >= t - self.lookback);
-        let workload = &seen.line.workload;
+        self.polls.retain(|(at, ..)| *at >= t - self.lookback);
+        let workload = &view.line.workload;
         let (current, ready) = (workload.spec_replicas, workload.ready_replicas);
         let cools = self.acted_at.is_some_and(|at| t - at < self.cooldown);
-        if cools || ready != current || self.looks.len() < 3 {
+        if cools || ready != current || self.polls.len() < 3 {
             return Answer::default();
         }
-        let (Some(first), Some(last)) = (self.looks.front(), self.looks.back()) else {
+        let (Some(first), Some(last)) = (self.polls.front(), self.polls.back()) else {
             return Answer::default();
         };
         let rate = (last.1 - first.1) / real((last.0 - first.0).max(1));
-        let pending: f64 = self.looks.iter().map(|(_, _, pending)| pending).sum();
-        let pending = pending / count(self.looks.len());
+        let pending: f64 = self.polls.iter().map(|(_, _, pending)| pending).sum();
+        let pending = pending / count(self.polls.len());
         if rate <= 0.0 || pending <= 0.0 {
             return Answer::default();
         }

@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 
 use super::options::Options;
-use super::{Answer, Bounds, Law, totals};
+use super::{Answer, Autoscaler, Bounds, totals};
 use crate::simulate::number::{count, floor, nearest, place, real, replicas, small};
-use crate::simulate::plant::Seen;
+use crate::simulate::plant::GroupView;
 
 /// How often it looks, in seconds.
 const INTERVAL: i64 = 10;
@@ -32,7 +32,7 @@ struct Kpa {
 }
 
 /// `kpa`, with `slaSeconds`, `cooloffSeconds` and `minLag`.
-pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let kpa = Kpa {
         sla: options
@@ -70,23 +70,23 @@ fn keep(values: &mut VecDeque<f64>, value: f64, most: usize) {
     }
 }
 
-impl Law for Kpa {
+impl Autoscaler for Kpa {
     fn interval(&self) -> i64 {
         INTERVAL
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
-        let t = nearest(seen.line.t);
-        let workload = &seen.line.workload;
+    fn decide(&mut self, view: GroupView) -> Answer {
+        let t = nearest(view.line.t);
+        let workload = &view.line.workload;
         let current = workload.spec_replicas;
-        if !seen.line.kafka_ok {
+        if !view.line.kafka_ok {
             return Answer::default();
         }
         if workload.ready_replicas != current {
             self.unready_at = Some(t);
             return Answer::default();
         }
-        let (ends, commits, _) = totals(&seen);
+        let (ends, commits, _) = totals(&view);
         match self.committed {
             None => self.committed = Some((t, commits)),
             Some((at, before)) if t - at >= INTERVAL && (commits - before).abs() > 0.0 => {

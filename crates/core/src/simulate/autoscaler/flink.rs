@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 
 use super::options::Options;
-use super::{Answer, Bounds, Law, totals};
+use super::{Answer, Autoscaler, Bounds, totals};
 use crate::simulate::number::{count, nearest, real, replicas};
-use crate::simulate::plant::Seen;
+use crate::simulate::plant::GroupView;
 
 /// How often it looks, in seconds.
 const INTERVAL: i64 = 60;
@@ -21,7 +21,7 @@ const DEEPEST: f64 = 0.6;
 
 /// One look.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct GroupSnapshot {
     t: i64,
     commits: f64,
     lag: f64,
@@ -39,7 +39,7 @@ struct Flink {
     most: f64,
     down_interval: i64,
     partitions: i32,
-    looks: VecDeque<Look>,
+    polls: VecDeque<GroupSnapshot>,
     running_since: Option<i64>,
     size: Option<i32>,
     /// Since when a scale-down is asked for, and what was asked for: time, size, and whether the
@@ -49,7 +49,7 @@ struct Flink {
 }
 
 /// `flink`, with the options of its autoscaler in seconds and shares.
-pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let flink = Flink {
         window: options.seconds("metricsWindow", 900)?,
@@ -67,7 +67,7 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, St
         most: options.number("utilizationMax", 0.05, 1.0)?.unwrap_or(1.0),
         down_interval: options.seconds("scaleDownInterval", 3600)?,
         partitions: bounds.partitions,
-        looks: VecDeque::new(),
+        polls: VecDeque::new(),
         running_since: None,
         size: None,
         down_since: None,
@@ -91,21 +91,21 @@ impl Flink {
     /// What all consumers together could do: what they do over the share of time that they are
     /// busy, or what they were seen to do under a backlog.
     fn able(&self, rate: f64) -> f64 {
-        let busy: f64 = self.looks.iter().map(|look| look.busy).sum();
-        let busy = busy / count(self.looks.len().max(1));
+        let busy: f64 = self.polls.iter().map(|poll| poll.busy).sum();
+        let busy = busy / count(self.polls.len().max(1));
         let mut able = if rate > 0.0 {
             rate / busy.max(1e-6)
         } else {
             f64::INFINITY
         };
-        let pairs = self.looks.iter().zip(self.looks.iter().skip(1));
-        let seen: Vec<f64> = pairs
+        let pairs = self.polls.iter().zip(self.polls.iter().skip(1));
+        let view: Vec<f64> = pairs
             .map(|(a, b)| ((b.commits - a.commits) / real(b.t - a.t), b.lag))
             .filter(|(rate, lag)| *rate > 0.0 && *lag >= OBSERVED * rate)
             .map(|(rate, _)| rate)
             .collect();
-        if seen.len() >= 2 {
-            let observed = seen.iter().sum::<f64>() / count(seen.len());
+        if view.len() >= 2 {
+            let observed = view.iter().sum::<f64>() / count(view.len());
             if able > observed * SWITCH {
                 able = observed;
             }
@@ -150,7 +150,7 @@ impl Flink {
     }
 
     fn wanted(&mut self, t: i64, current: i32) -> Option<i32> {
-        let (first, last) = (*self.looks.front()?, *self.looks.back()?);
+        let (first, last) = (*self.polls.front()?, *self.polls.back()?);
         let span = real(last.t - first.t);
         let read = (last.commits - first.commits) / span;
         let rate = (read + (last.lag - first.lag) / span).max(0.0);
@@ -184,44 +184,44 @@ impl Flink {
     }
 }
 
-impl Law for Flink {
+impl Autoscaler for Flink {
     fn interval(&self) -> i64 {
         INTERVAL
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
-        let t = nearest(seen.line.t);
-        let workload = &seen.line.workload;
+    fn decide(&mut self, view: GroupView) -> Answer {
+        let t = nearest(view.line.t);
+        let workload = &view.line.workload;
         let current = workload.spec_replicas;
-        if !seen.line.kafka_ok {
+        if !view.line.kafka_ok {
             return Answer::default();
         }
         let is_changed = self.size.is_some_and(|size| size != current);
         self.size = Some(current);
         if workload.ready_replicas != current || is_changed {
             self.running_since = Some(t);
-            self.looks.clear();
+            self.polls.clear();
             return Answer::default();
         }
         let since = *self.running_since.get_or_insert(t) + self.stabilization;
         if t < since {
-            self.looks.clear();
+            self.polls.clear();
             return Answer::default();
         }
-        let (ends, commits, _) = totals(&seen);
-        self.looks.push_back(Look {
+        let (ends, commits, _) = totals(&view);
+        self.polls.push_back(GroupSnapshot {
             t,
             commits,
             lag: (ends - commits).max(0.0),
-            busy: seen
+            busy: view
                 .pods
                 .iter()
                 .filter_map(|pod| pod.busy)
                 .fold(0.0, f64::max),
         });
-        self.looks.retain(|look| look.t >= t - self.window);
+        self.polls.retain(|poll| poll.t >= t - self.window);
         let is_known = t >= since + self.window;
-        if !is_known || self.looks.len() < 2 {
+        if !is_known || self.polls.len() < 2 {
             return Answer::default();
         }
         Answer::replicas(self.wanted(t, current))

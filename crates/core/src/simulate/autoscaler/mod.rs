@@ -17,7 +17,7 @@ use thiserror::Error;
 pub(super) use self::lagrange::Lagrange;
 use self::options::Options;
 pub(super) use self::plan::Plan;
-use super::plant::Seen;
+use super::plant::GroupView;
 
 /// What a law answers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,11 +47,11 @@ impl Answer {
 }
 
 /// Sizes a group.
-pub trait Law: Send {
+pub trait Autoscaler: Send {
     /// How often it looks, in seconds.
     fn interval(&self) -> i64;
     /// Decides on what it sees.
-    fn decide(&mut self, seen: Seen) -> Answer;
+    fn decide(&mut self, view: GroupView) -> Answer;
     /// Its process ends, and another one goes on from what was kept.
     fn restart(&mut self) {}
 }
@@ -66,9 +66,9 @@ pub struct Bounds {
     /// Partitions at the start.
     pub partitions: i32,
     /// Most replicas that can be given a partition, at the end.
-    pub useful: i32,
+    pub limit: i32,
     /// The largest count worth having that the bounds allow.
-    pub most_useful: i32,
+    pub largest_aligned: i32,
 }
 
 impl Bounds {
@@ -85,7 +85,7 @@ impl Bounds {
 
 /// A law to compare with, as it is written: `keda=lagThreshold:100`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rival {
+pub struct Baseline {
     /// As it was written.
     pub name: String,
     kind: Kind,
@@ -109,39 +109,39 @@ const KNOWN: &str =
 
 /// A comparison that makes no sense. The text says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum BadRival {
+pub enum BadBaseline {
     /// No such law.
     #[error("{0}: no such law; there are {KNOWN}")]
     Unknown(String),
     /// Options before any law.
     #[error("{0}: an option belongs after its law, as in keda=lagThreshold:100,cooldownPeriod:300")]
-    NoLaw(String),
+    NoAutoscaler(String),
     /// No such option, or a value that makes no sense.
-    #[error("{law}: {problem}")]
+    #[error("{autoscaler}: {problem}")]
     Option {
         /// Of which law.
-        law: String,
+        autoscaler: String,
         /// What, and what to write instead.
         problem: String,
     },
 }
 
-impl Rival {
+impl Baseline {
     /// Reads a list: `keda=lagThreshold:100,hpa-cpu=70,static=6`. What has a colon and no equals
     /// sign goes on with the options of the law before it.
-    pub fn list(text: &str) -> Result<Vec<Self>, BadRival> {
-        let mut rivals: Vec<Self> = Vec::new();
+    pub fn list(text: &str) -> Result<Vec<Self>, BadBaseline> {
+        let mut baselines: Vec<Self> = Vec::new();
         for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
             if word.contains(':') && !word.contains('=') {
-                let Some(rival) = rivals.last_mut() else {
-                    return Err(BadRival::NoLaw(word.to_owned()));
+                let Some(baseline) = baselines.last_mut() else {
+                    return Err(BadBaseline::NoAutoscaler(word.to_owned()));
                 };
-                rival.name = format!("{},{word}", rival.name);
-                rival.options.add(word);
+                baseline.name = format!("{},{word}", baseline.name);
+                baseline.options.add(word);
                 continue;
             }
-            let (law, option) = word.split_once('=').unwrap_or((word, ""));
-            let kind = match law {
+            let (autoscaler, option) = word.split_once('=').unwrap_or((word, ""));
+            let kind = match autoscaler {
                 "clairvoyant" => Kind::Clairvoyant,
                 "keda" => Kind::Keda,
                 "hpa-cpu" => Kind::Cpu,
@@ -149,13 +149,13 @@ impl Rival {
                 "flink" => Kind::Flink,
                 "kpa" => Kind::Kpa,
                 "numaflow" => Kind::Numaflow,
-                _ => return Err(BadRival::Unknown(word.to_owned())),
+                _ => return Err(BadBaseline::Unknown(word.to_owned())),
             };
             let mut options = Options::default();
             if !option.is_empty() {
                 options.add(option);
             }
-            rivals.push(Self {
+            baselines.push(Self {
                 name: word.to_owned(),
                 kind,
                 options,
@@ -166,13 +166,13 @@ impl Rival {
             min: 1,
             max: None,
             partitions: 1,
-            useful: 1,
-            most_useful: 1,
+            limit: 1,
+            largest_aligned: 1,
         };
-        for rival in &rivals {
-            rival.law(&any)?;
+        for baseline in &baselines {
+            baseline.autoscaler(&any)?;
         }
-        Ok(rivals)
+        Ok(baselines)
     }
 
     /// Whether it is the plan that knows the load: made for one course, not for a group.
@@ -181,7 +181,7 @@ impl Rival {
     }
 
     /// The law, for a group with these bounds.
-    pub fn law(&self, bounds: &Bounds) -> Result<Box<dyn Law>, BadRival> {
+    pub fn autoscaler(&self, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, BadBaseline> {
         let made = match self.kind {
             Kind::Clairvoyant => plan::new(&self.options),
             Kind::Keda => keda::new(&self.options, bounds),
@@ -191,16 +191,16 @@ impl Rival {
             Kind::Kpa => kpa::new(&self.options, bounds),
             Kind::Numaflow => numaflow::new(&self.options, bounds),
         };
-        made.map_err(|problem| BadRival::Option {
-            law: self.name.clone(),
+        made.map_err(|problem| BadBaseline::Option {
+            autoscaler: self.name.clone(),
             problem,
         })
     }
 }
 
 /// End offsets and commits of all partitions that are seen, and how many those are.
-fn totals(seen: &Seen) -> (f64, f64, i32) {
-    let topics = seen.line.topics.values();
+fn totals(view: &GroupView) -> (f64, f64, i32) {
+    let topics = view.line.topics.values();
     let partitions = topics.flat_map(|topic| topic.partitions.iter().flatten());
     partitions.fold((0.0, 0.0, 0), |(ends, commits, count), partition| {
         let end = partition.log_end.unwrap_or(0);

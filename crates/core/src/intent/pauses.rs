@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::annotations::{PAUSE_PREFIX, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT},
-    scaling::policy::{Brake, Pause},
+    scaling::policy::{Pause, Pauses},
 };
 
 /// Characters of a value that a message repeats.
 const READABLE: usize = 40;
 
 /// The pauses that the annotations of a group ask for; `max` is its `maxReplicas`.
-pub(super) fn of(annotations: &BTreeMap<String, String>, max: Option<i32>) -> Brake {
-    let mut brake = Brake::default();
+pub(super) fn of(annotations: &BTreeMap<String, String>, max: Option<i32>) -> Pauses {
+    let mut pauses = Pauses::default();
     let mut not_understood = None;
     for (annotation, value) in annotations
         .iter()
@@ -21,15 +21,15 @@ pub(super) fn of(annotations: &BTreeMap<String, String>, max: Option<i32>) -> Br
     {
         let understood = match annotation.as_str() {
             PAUSED => switch(value).map(|on| {
-                if on && brake.pause.is_none() {
-                    brake.pause = Some(Pause::Here);
+                if on && pauses.pause.is_none() {
+                    pauses.pause = Some(Pause::AtCurrentSize);
                 }
             }),
             PAUSED_REPLICAS => {
-                replicas(value, max).map(|replicas| brake.pause = Some(Pause::At(replicas)))
+                replicas(value, max).map(|replicas| pauses.pause = Some(Pause::At(replicas)))
             }
-            PAUSED_SCALE_IN => switch(value).map(|on| brake.no_scale_in = on),
-            PAUSED_SCALE_OUT => switch(value).map(|on| brake.no_scale_out = on),
+            PAUSED_SCALE_IN => switch(value).map(|on| pauses.no_scale_in = on),
+            PAUSED_SCALE_OUT => switch(value).map(|on| pauses.no_scale_out = on),
             _ => None,
         };
         if understood.is_none() {
@@ -41,8 +41,8 @@ pub(super) fn of(annotations: &BTreeMap<String, String>, max: Option<i32>) -> Br
         }
     }
     // Also in place of a size that was understood: of two annotations, the stricter one counts.
-    brake.pause = not_understood.or(brake.pause);
-    brake
+    pauses.pause = not_understood.or(pauses.pause);
+    pauses
 }
 
 /// The values that KEDA accepts (Go's `ParseBool`), so that existing manifests work.
@@ -84,8 +84,8 @@ mod tests {
     /// ACT-10.
     #[rstest]
     #[case::nothing(&[], None)]
-    #[case::true_pauses(&[("paused", "true")], Some(Pause::Here))]
-    #[case::a_value_of_keda(&[("paused", "T")], Some(Pause::Here))]
+    #[case::true_pauses(&[("paused", "true")], Some(Pause::AtCurrentSize))]
+    #[case::a_value_of_keda(&[("paused", "T")], Some(Pause::AtCurrentSize))]
     #[case::false_does_not(&[("paused", "false")], None)]
     #[case::a_size_wins_over_paused(&[("paused", "true"), ("paused-replicas", "3")], Some(Pause::At(3)))]
     #[case::a_size_wins_over_not_paused(&[("paused", "false"), ("paused-replicas", "3")], Some(Pause::At(3)))]
@@ -108,23 +108,23 @@ mod tests {
 
     #[test]
     fn each_direction_is_paused_separately() {
-        let brake = of(
+        let pauses = of(
             &annotated(&[("paused-scale-in", "true"), ("paused-scale-out", "false")]),
             None,
         );
         assert_eq!(
-            brake,
-            Brake {
+            pauses,
+            Pauses {
                 pause: None,
                 no_scale_in: true,
                 no_scale_out: false
             }
         );
 
-        let brake = of(&annotated(&[("paused-scale-out", "1")]), None);
+        let pauses = of(&annotated(&[("paused-scale-out", "1")]), None);
         assert_eq!(
-            brake,
-            Brake {
+            pauses,
+            Pauses {
                 pause: None,
                 no_scale_in: false,
                 no_scale_out: true
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_in_messages() {
-        let brake = of(&annotated(&[("paused", &"ä".repeat(1_000))]), None);
+        let pauses = of(&annotated(&[("paused", &"ä".repeat(1_000))]), None);
         assert_eq!(
-            brake.pause,
+            pauses.pause,
             Some(not_understood("paused", &"ä".repeat(READABLE)))
         );
     }

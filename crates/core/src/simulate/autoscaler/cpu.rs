@@ -2,9 +2,9 @@
 
 use super::hpa::{Hpa, SYNC};
 use super::options::Options;
-use super::{Answer, Bounds, Law};
+use super::{Answer, Autoscaler, Bounds};
 use crate::simulate::number::{count, nearest, replicas, small};
-use crate::simulate::plant::{Phase, Seen};
+use crate::simulate::plant::{GroupView, Phase};
 
 /// Pods younger than this have no metrics that count
 /// (`--horizontal-pod-autoscaler-initial-readiness-delay`).
@@ -18,7 +18,7 @@ struct Cpu {
 }
 
 /// `hpa-cpu=70`: percent of the CPU request.
-pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, String> {
+pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let target = options.number("", 1.0, 1000.0)?;
     let target =
@@ -33,10 +33,10 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Law>, St
 
 impl Cpu {
     /// What the metric asks for: missing pods count as doing nothing where there is to grow.
-    fn proposed(&self, seen: &Seen) -> Option<i32> {
-        let current = seen.line.workload.spec_replicas;
-        let is_running = |p: &&crate::simulate::plant::PodSeen| p.phase == Phase::Running;
-        let ready: Vec<f64> = seen
+    fn proposed(&self, view: &GroupView) -> Option<i32> {
+        let current = view.line.workload.spec_replicas;
+        let is_running = |p: &&crate::simulate::plant::PodView| p.phase == Phase::Running;
+        let ready: Vec<f64> = view
             .pods
             .iter()
             .filter(is_running)
@@ -46,7 +46,7 @@ impl Cpu {
         if ready.is_empty() {
             return None;
         }
-        let young = seen
+        let young = view
             .pods
             .iter()
             .filter(|p| p.phase == Phase::Pending || (p.phase == Phase::Running && p.age <= FRESH));
@@ -75,14 +75,14 @@ impl Cpu {
     }
 }
 
-impl Law for Cpu {
+impl Autoscaler for Cpu {
     fn interval(&self) -> i64 {
         SYNC
     }
 
-    fn decide(&mut self, seen: Seen) -> Answer {
-        let (t, current) = (nearest(seen.line.t), seen.line.workload.spec_replicas);
-        let proposed = self.proposed(&seen);
+    fn decide(&mut self, view: GroupView) -> Answer {
+        let (t, current) = (nearest(view.line.t), view.line.workload.spec_replicas);
+        let proposed = self.proposed(&view);
         Answer::replicas(proposed.map(|proposed| self.hpa.step(t, current, proposed)))
     }
 }

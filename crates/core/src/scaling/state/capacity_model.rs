@@ -11,13 +11,13 @@ use crate::scaling::tuning::Tuning;
 /// What the law has learnt. Every field is absent until something has been seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Learnt {
+pub struct CapacityModel {
     /// What one consumer can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
     /// Best consumption of a consumer without a backlog: it can do at least as much.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at_least: Option<Rate>,
+    #[serde(alias = "atLeast", skip_serializing_if = "Option::is_none")]
+    pub lower_bound: Option<Rate>,
     /// Seconds between two probes downwards; doubled by each that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe_wait: Option<i64>,
@@ -25,17 +25,17 @@ pub struct Learnt {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down: Option<Down>,
     /// When a scale-down last turned out not to have paid: for an hour the next ones are dearer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regretted: Option<Timestamp>,
+    #[serde(alias = "regretted", skip_serializing_if = "Option::is_none")]
+    pub last_flap: Option<Timestamp>,
     /// How often in a row that was the case.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regrets: Option<i32>,
+    #[serde(alias = "regrets", skip_serializing_if = "Option::is_none")]
+    pub flaps: Option<i32>,
     /// Throughput of the whole group when it was saturated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saturated: Option<Throughput>,
     /// More consumers than these brought nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plateau: Option<Plateau>,
+    #[serde(alias = "plateau", skip_serializing_if = "Option::is_none")]
+    pub bottleneck: Option<Bottleneck>,
     /// Seconds from the loss of a partition to its new owner's first commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<Seconds>,
@@ -101,7 +101,7 @@ pub struct Throughput {
 
 /// A size beyond which nothing more was gained: something else than consumers is the bottleneck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plateau {
+pub struct Bottleneck {
     /// Replicas.
     pub replicas: i32,
     /// Thousandths of a record per second that the group reached.
@@ -110,7 +110,7 @@ pub struct Plateau {
     pub until: Timestamp,
 }
 
-impl Learnt {
+impl CapacityModel {
     /// Records per second that one consumer can do.
     pub(in crate::scaling) fn capacity(&self) -> Option<f64> {
         let capacity = self.capacity?;
@@ -149,15 +149,15 @@ impl Learnt {
 
     /// What was measured is where to begin, and no longer what is known: other consumers run from
     /// now on, or it is long ago.
-    pub(in crate::scaling) fn doubt(&mut self) {
+    pub(in crate::scaling) fn mark_stale(&mut self) {
         if let Some(capacity) = &mut self.capacity {
             capacity.measured = false;
         }
     }
 
     /// Records per second that one consumer has at least been seen to do, faded; 0: nothing seen.
-    pub(in crate::scaling) fn at_least(&self, now: Timestamp, tuning: &Tuning) -> f64 {
-        self.at_least.map_or(0.0, |Rate { milli, time }| {
+    pub(in crate::scaling) fn lower_bound(&self, now: Timestamp, tuning: &Tuning) -> f64 {
+        self.lower_bound.map_or(0.0, |Rate { milli, time }| {
             let age = real(now.duration_since(time).as_secs().max(0));
             let polls = age / tuning.polls.interval.as_secs_f64();
             real(milli) / 1000.0 * tuning.capacity.fade.0.powf(polls)
@@ -165,7 +165,7 @@ impl Learnt {
     }
 
     pub(in crate::scaling) fn set_at_least(&mut self, rate: f64, now: Timestamp) {
-        self.at_least = Some(Rate {
+        self.lower_bound = Some(Rate {
             milli: milli(rate),
             time: to_millis(now),
         });
@@ -227,8 +227,8 @@ impl Learnt {
         self.backoff = self.backoff.map(|backoff| backoff.clamp(0, backoff_most));
         let probe_most = tuning.probe.most.as_secs();
         self.probe_wait = self.probe_wait.map(|wait| wait.clamp(0, probe_most));
-        self.regrets = self.regrets.map(|times| times.clamp(1, unpaid_most));
-        self.plateau = self.plateau.filter(|plateau| plateau.replicas > 0);
+        self.flaps = self.flaps.map(|times| times.clamp(1, unpaid_most));
+        self.bottleneck = self.bottleneck.filter(|bottleneck| bottleneck.replicas > 0);
         self.saturated = self.saturated.filter(|s| s.consumers > 0 && s.milli > 0);
         if let Some(pause) = &mut self.pause {
             pause.seconds = pause.seconds.clamp(0, tuning.handover.most.as_secs());
@@ -239,20 +239,20 @@ impl Learnt {
             longest.seconds = longest.seconds.clamp(0, most);
             sane(&mut longest.time);
         }
-        if let Some(plateau) = &mut self.plateau {
+        if let Some(bottleneck) = &mut self.bottleneck {
             let longest = later(now, tuning.ineffective.most);
-            plateau.until = plateau.until.min(longest);
+            bottleneck.until = bottleneck.until.min(longest);
         }
         if let Some(time) = self.capacity.as_mut().and_then(|c| c.time.as_mut()) {
             sane(time);
         }
-        if let Some(rate) = &mut self.at_least {
+        if let Some(rate) = &mut self.lower_bound {
             sane(&mut rate.time);
         }
         if let Some(down) = &mut self.down {
             sane(&mut down.time);
         }
-        if let Some(time) = &mut self.regretted {
+        if let Some(time) = &mut self.last_flap {
             sane(time);
         }
         if let Some(throughput) = &mut self.saturated {

@@ -10,7 +10,7 @@ use super::cast::{Cast, Role};
 use super::traffic::Committer;
 use super::truth::Truth;
 
-pub(crate) struct Guests<'a> {
+pub(crate) struct EphemeralGroups<'a> {
     kafka: &'a Kafka,
     cast: Arc<Cast>,
     truth: Arc<Truth>,
@@ -19,7 +19,7 @@ pub(crate) struct Guests<'a> {
     here: BTreeMap<String, Option<Committer>>,
 }
 
-impl<'a> Guests<'a> {
+impl<'a> EphemeralGroups<'a> {
     pub(crate) fn new(kafka: &'a Kafka, cast: &Arc<Cast>, truth: &Arc<Truth>) -> Self {
         let guests = cast.groups.iter();
         let guests = guests.filter(|(_, role)| **role == Role::Guest);

@@ -22,10 +22,10 @@ async fn the_first_poll_is_at_once_and_the_next_ones_at_the_interval() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    let (_, took) = Rig::timed(rig.poll(&watch)).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
     for _ in 0..3 {
-        let (_, took) = Rig::timed(rig.look(&watch)).await;
+        let (_, took) = Rig::timed(rig.poll(&watch)).await;
         assert_eq!(seconds(took), 15);
     }
 }
@@ -45,13 +45,13 @@ async fn the_interval_is_the_shortest_of_its_users_within_bounds(
         .iter()
         .map(|seconds| rig.watch_as(&seconds.to_string(), interest("g", t(), *seconds)))
         .collect();
-    let number = watches[0].latest().map_or(0, |snapshot| snapshot.look);
+    let number = watches[0].latest().map_or(0, |snapshot| snapshot.poll);
     assert_eq!(number, 0);
     // Each poll wakes all.
     for _ in &watches {
         rig.wakeups.next().await;
     }
-    let (_, took) = Rig::timed(rig.look(&watches[0])).await;
+    let (_, took) = Rig::timed(rig.poll(&watches[0])).await;
     assert_eq!(seconds(took), expected);
 }
 
@@ -60,18 +60,18 @@ async fn a_requested_poll_comes_at_once_but_not_twice_in_a_second() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    watch.look_now();
-    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    watch.poll_now();
+    let (_, took) = Rig::timed(rig.poll(&watch)).await;
     assert!(took < Duration::from_millis(100), "{took:?}");
     for _ in 0..3 {
-        watch.look_now();
-        watch.look_now();
-        let (_, took) = Rig::timed(rig.look(&watch)).await;
+        watch.poll_now();
+        watch.poll_now();
+        let (_, took) = Rig::timed(rig.poll(&watch)).await;
         assert!((0.9..1.1).contains(&took.as_secs_f64()), "{took:?}");
     }
-    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    let (_, took) = Rig::timed(rig.poll(&watch)).await;
     assert_eq!(seconds(took), 15, "and then as before");
 }
 
@@ -81,14 +81,14 @@ async fn a_new_interest_does_not_wait_for_the_interval() {
     double.group("h", 2, 1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     let _other = rig.watch_as("h", interest("h", t(), 15));
-    let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+    let (snapshot, took) = Rig::timed(rig.poll(&watch)).await;
     assert!(took <= Duration::from_secs(1), "{took:?}");
     assert!(snapshot.groups.contains_key("h"));
     let _ = rig.wakeups.next().await;
     watch.update(interest("h", t(), 15));
-    let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+    let (snapshot, took) = Rig::timed(rig.poll(&watch)).await;
     assert!(took <= Duration::from_secs(1), "{took:?}");
     assert!(
         !snapshot.groups.contains_key("g"),
@@ -114,10 +114,10 @@ async fn a_dead_broker_costs_one_timeout_per_poll(#[case] mood: Mood) {
     tokio::time::sleep(Duration::from_secs(40)).await;
     double.mood(2, mood);
     double.change(|world| world.asked.clear());
-    let before = watch.latest().unwrap().look;
+    let before = watch.latest().unwrap().poll;
     tokio::time::sleep(Duration::from_secs(15)).await;
     let snapshot = watch.latest().unwrap();
-    assert_eq!(snapshot.look, before + 1);
+    assert_eq!(snapshot.poll, before + 1);
     let asked = double.change(|world| world.asked.iter().filter(|(_, on)| *on == 2).count());
     assert_eq!(asked, 1, "and is not asked again");
     let took = snapshot.finished.duration_since(snapshot.started);
@@ -146,14 +146,14 @@ async fn a_broker_that_dies_during_a_poll_is_not_asked_for_every_group() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     double.change(|world| world.asked.clear());
     // After the lists and the topics, while the offsets are read.
-    let before = watch.latest().unwrap().look;
+    let before = watch.latest().unwrap().poll;
     while double.take_asked("topics") == 0 {
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
     double.mood(1, Mood::Silent);
     tokio::time::sleep(Duration::from_secs(10)).await;
     let snapshot = watch.latest().unwrap();
-    assert_eq!(snapshot.look, before + 1);
+    assert_eq!(snapshot.poll, before + 1);
     let asked = double.take_asked("committed");
     assert!(asked <= 200, "{asked} of 501 groups");
     let took = Duration::try_from(snapshot.finished.duration_since(snapshot.started)).unwrap();
@@ -164,13 +164,13 @@ async fn a_broker_that_dies_during_a_poll_is_not_asked_for_every_group() {
 async fn a_poll_ends_at_its_deadline() {
     let double = Double::new(3);
     let settings = Settings {
-        look_deadline: Duration::from_secs(4),
+        poll_deadline: Duration::from_secs(4),
         ..Settings::default()
     };
     let mut rig = Rig::new(&double, settings);
     double.change(|world| world.bootstrap = Mood::Hangs);
     let watch = rig.watch(t());
-    let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+    let (snapshot, took) = Rig::timed(rig.poll(&watch)).await;
     assert_eq!(seconds(took), 4);
     assert!(matches!(
         snapshot.error,
@@ -186,15 +186,15 @@ async fn an_unreachable_cluster_is_tried_with_a_back_off_and_a_new_client() {
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
     let mut pauses = Vec::new();
-    for look in 1..=8 {
-        let (snapshot, took) = Rig::timed(rig.look(&watch)).await;
+    for poll in 1..=8 {
+        let (snapshot, took) = Rig::timed(rig.poll(&watch)).await;
         assert!(snapshot.error.is_some());
         assert_eq!(
             double.change(|world| (world.opened, world.closed)),
-            (look, look)
+            (poll, poll)
         );
         // Asking for a poll does not bring it forward.
-        watch.look_now();
+        watch.poll_now();
         pauses.push(took.as_secs_f64());
     }
     for (pause, expected) in pauses[1..]
@@ -207,8 +207,8 @@ async fn an_unreachable_cluster_is_tried_with_a_back_off_and_a_new_client() {
         );
     }
     double.change(|world| world.bootstrap = Mood::Answers);
-    assert!(rig.look(&watch).await.error.is_none());
-    let (_, took) = Rig::timed(rig.look(&watch)).await;
+    assert!(rig.poll(&watch).await.error.is_none());
+    let (_, took) = Rig::timed(rig.poll(&watch)).await;
     assert!(
         took < Duration::from_secs(16),
         "the back-off is forgotten: {took:?}"
@@ -220,11 +220,11 @@ async fn after_losing_all_brokers_the_next_poll_bootstraps_again() {
     let double = Double::new(3);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     double.change(|world| {
         world.brokers = [(1, Mood::Silent), (2, Mood::Silent), (3, Mood::Silent)].into();
     });
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert!(snapshot.error.is_some());
     assert!(
         snapshot.groups.is_empty(),
@@ -236,7 +236,7 @@ async fn after_losing_all_brokers_the_next_poll_bootstraps_again() {
         group.coordinator = 8;
         group.listed = vec![8];
     });
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(snapshot.error, None);
     assert_eq!(committed(&snapshot), vec![Ok(Some(7)); 3]);
 }
@@ -246,9 +246,9 @@ async fn a_broken_reader_is_opened_again() {
     let double = Double::new(1);
     let mut rig = Rig::new(&double, Settings::default());
     let watch = rig.watch(t());
-    rig.look(&watch).await;
+    rig.poll(&watch).await;
     double.change(|world| world.broken = true);
-    let snapshot = rig.look(&watch).await;
+    let snapshot = rig.poll(&watch).await;
     assert_eq!(snapshot.error, None);
     assert_eq!(double.change(|world| (world.opened, world.closed)), (2, 1));
 }
