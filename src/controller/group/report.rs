@@ -186,7 +186,7 @@ impl View<'_> {
                 fleeting_instances: group.is_some_and(Group::has_static_members)
                     && !self.target.key.keeps_names(),
                 dry_run: self.intent.mode == Mode::DryRun,
-                delays_nothing: self.intent.delays_nothing(),
+                unmatched: self.intent.unmatched_pattern(),
             },
             memory: &managed.state.memory,
         };

@@ -89,25 +89,25 @@ pub(in crate::controller) fn of(before: Report<'_>, now: Report<'_>, grain: Grai
 /// A status without everything that moves with every message.
 fn words(status: &ConsumerGroupStatus, grain: Grain) -> ConsumerGroupStatus {
     let mut status = without_text(status);
-    if let Some(decision) = &mut status.decision {
-        if decision.is_hold() {
-            decision.not_before = None;
-            // Whether a smaller size is out of the question or would not carry what arrives turns
-            // on the lag alone. And so does, under the time objective, whether fewer would do at
-            // this moment.
-            let turns = |why: HoldReason| decision.reason == why.as_str();
-            if turns(HoldReason::ArrivalsTooHigh)
-                || turns(HoldReason::DelayTooHigh)
-                || (grain.is_by_delay && turns(HoldReason::GatheringEvidence))
-            {
-                HoldReason::AsDesired
-                    .as_str()
-                    .clone_into(&mut decision.reason);
-            }
-            decision.time = None;
-            if let Some(replicas) = &mut status.replicas {
-                replicas.desired = None;
-            }
+    if let Some(decision) = &mut status.decision
+        && decision.is_hold()
+    {
+        decision.not_before = None;
+        // Whether a smaller size is out of the question or would not carry what arrives turns
+        // on the lag alone. And so does, under the time objective, whether fewer would do at
+        // this moment.
+        let turns = |why: HoldReason| decision.reason == why.as_str();
+        if turns(HoldReason::ArrivalsTooHigh)
+            || turns(HoldReason::DelayTooHigh)
+            || (grain.is_by_delay && turns(HoldReason::GatheringEvidence))
+        {
+            HoldReason::AsDesired
+                .as_str()
+                .clone_into(&mut decision.reason);
+        }
+        decision.time = None;
+        if let Some(replicas) = &mut status.replicas {
+            replicas.desired = None;
         }
     }
     // What limits a size moves with the lag alone, so it is a number that happens to have a name.

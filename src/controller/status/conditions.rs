@@ -6,6 +6,7 @@ mod healthy;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use lagrange_core::api::condition::{self, Finding, Reason, Status, Type};
+use lagrange_core::intent::topics::TopicPattern;
 use lagrange_core::scaling::Decision;
 use lagrange_core::scaling::decision::{HoldReason, Knowledge, LimitedBy, Wait};
 use lagrange_core::scaling::trail::Step;
@@ -49,8 +50,8 @@ pub(in crate::controller) struct Found<'a> {
     pub(in crate::controller) fleeting_instances: bool,
     /// `mode: DryRun`.
     pub(in crate::controller) dry_run: bool,
-    /// `delayedTopicPattern` matches none of `topics`.
-    pub(in crate::controller) delays_nothing: bool,
+    /// `delayedTopicPattern`, if it matches none of `topics`.
+    pub(in crate::controller) unmatched: Option<&'a TopicPattern>,
 }
 
 /// The conditions to write.
@@ -134,7 +135,7 @@ fn ready(found: Found<'_>) -> Said {
             let but = match (found.stale, found.beside) {
                 (Some(why), _) => format!("Kafka is still read with the credentials before: {why}"),
                 (None, Some(group)) => ownership::beside(group),
-                (None, None) if found.delays_nothing => {
+                (None, None) if found.unmatched.is_some() => {
                     "delayedTopicPattern matches none of topics, so that no topic is left out: correct it, or remove it".to_owned()
                 }
                 (None, None) => String::new(),

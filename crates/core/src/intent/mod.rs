@@ -87,14 +87,15 @@ impl Intent {
 }
 
 impl Intent {
-    /// Whether `delayedTopicPattern` matches none of the named topics, which means a mistake in it.
+    /// `delayedTopicPattern`, if it matches none of the named topics, which means a mistake in it.
     /// If a pattern or the group selects the topics, a match may still be created.
-    pub fn delays_nothing(&self) -> bool {
-        match (&self.delayed, &self.reading.topics) {
-            (Some(delayed), TopicSelection::Named(topics)) => {
-                !topics.iter().any(|topic| delayed.matches(topic))
+    pub fn unmatched_pattern(&self) -> Option<&TopicPattern> {
+        let delayed = self.delayed.as_ref()?;
+        match &self.reading.topics {
+            TopicSelection::Named(topics) => {
+                (!topics.iter().any(|topic| delayed.matches(topic))).then_some(delayed)
             }
-            _ => false,
+            TopicSelection::Pattern(_) | TopicSelection::OfGroup => None,
         }
     }
 }

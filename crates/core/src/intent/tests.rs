@@ -321,8 +321,8 @@ fn a_mangled_resource_gives_a_one_line_error() {
 #[case::that_may_be_read_yet(json!({ "delayedTopicPattern": ".*-retry" }), false)]
 fn a_pattern_of_delayed_topics_has_to_match_one_of_those_that_are_named(
     #[case] changes: Value,
-    #[case] nothing: bool,
+    #[case] is_unmatched: bool,
 ) {
     let intent = Intent::of(&group(changes)).unwrap();
-    assert_eq!(intent.delays_nothing(), nothing);
+    assert_eq!(intent.unmatched_pattern().is_some(), is_unmatched);
 }

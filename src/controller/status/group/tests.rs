@@ -148,7 +148,7 @@ fn found(decision: &Decision) -> Found<'_> {
         idle_lasts: false,
         fleeting_instances: false,
         dry_run: false,
-        delays_nothing: false,
+        unmatched: None,
     }
 }
 

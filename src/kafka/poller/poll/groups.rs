@@ -126,7 +126,7 @@ pub(super) async fn describe_groups(
     for (on, id, answer) in describe(ask, asked).await {
         match sights.get_mut(&id) {
             Some(sight) if sight.listing.is_some() => {
-                take_listed(context, known, &id, sight, answer)
+                take_listed(context, known, &id, sight, answer);
             }
             _ => unlisted.entry(id).or_default().push((on, answer)),
         }

@@ -1,5 +1,7 @@
 //! The text of each condition.
 
+use lagrange_core::intent::topics::TopicPattern;
+
 use super::*;
 
 type Change = fn(&mut Decision);
@@ -68,9 +70,9 @@ fn instances_that_never_come_back_read_as_what_to_do_about_them() {
 /// A pattern of delayed topics that matched none was once ignored without a message.
 #[test]
 fn a_pattern_of_delayed_topics_that_matches_none_is_reported() {
-    let decision = decision();
+    let (decision, pattern) = (decision(), TopicPattern::new(".*-retry").unwrap());
     let status = first(Found {
-        delays_nothing: true,
+        unmatched: Some(&pattern),
         ..found(&decision)
     });
     let ready = find(&status.conditions, Type::Ready).unwrap();

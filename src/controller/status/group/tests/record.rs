@@ -3,6 +3,7 @@
 use lagrange_core::scaling::Learnt;
 
 use super::*;
+use crate::controller::status::reported::Reported;
 
 fn decided_to_scale() -> ConsumerGroupStatus {
     ConsumerGroupStatus {
@@ -181,4 +182,19 @@ proptest! {
         }
         prop_assert_eq!(stored, next);
     }
+}
+
+#[test]
+fn a_gap_that_does_not_last_leaves_the_numbers_of_the_report() {
+    let known = decision();
+    let before = Reported::of(&found(&known), 1, None);
+    let gap = blind(Knowledge::Missing {
+        since: at("12:00:15"),
+        lasting: false,
+    });
+    let after = Reported::of(&found(&gap), 1, Some(&before));
+    assert_eq!(after.numbers, before.numbers);
+    let lasting = blind(LASTING);
+    let after = Reported::of(&found(&lasting), 1, Some(&before));
+    assert_eq!(after.numbers, Numbers::default());
 }
