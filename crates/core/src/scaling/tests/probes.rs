@@ -2,7 +2,6 @@
 
 use rstest::rstest;
 
-use super::*;
 use crate::scaling::tests::plant::Plant;
 
 #[rstest]
