@@ -25,9 +25,9 @@ async fn each_missing_right_is_named_and_affects_no_other_group() {
     let beside = interest(&open.name, named(&[&open.name]));
     let _other = helper.pool.watch(&connection, key, beside).unwrap();
 
-    let missing = |resource| ReadError::Authorization { resource };
-    let topic_right = missing(Resource::Topic(closed.name.as_str().into()));
-    let group_right = missing(Resource::Group(closed.name.as_str().into()));
+    let missing = |kind: fn(Arc<str>) -> Resource| ReadError::Authorization {
+        resource: kind(closed.name.as_str().into()),
+    };
     let group = |snapshot: &Snapshot| snapshot.groups[closed.name.as_str()].state.clone();
     let topic = |snapshot: &Snapshot| match &snapshot.topics[closed.name.as_str()] {
         Topic::Unknown(error) => Some(error.clone()),
@@ -40,15 +40,15 @@ async fn each_missing_right_is_named_and_affects_no_other_group() {
     helper
         .until("both rights are missing", |snapshot| {
             reads_beside(snapshot)
-                && group(snapshot).as_ref() == Err(&group_right)
-                && topic(snapshot).as_ref() == Some(&topic_right)
+                && group(snapshot) == Err(missing(Resource::Group))
+                && topic(snapshot) == Some(missing(Resource::Topic))
         })
         .await;
     kafka.allow(USER, "topic", &closed.name, "Describe").await;
     helper
         .until("the group's right is missing", |snapshot| {
             reads_beside(snapshot)
-                && group(snapshot).as_ref() == Err(&group_right)
+                && group(snapshot) == Err(missing(Resource::Group))
                 && topic(snapshot).is_none()
         })
         .await;
@@ -61,7 +61,7 @@ async fn each_missing_right_is_named_and_affects_no_other_group() {
         .until("the topic's right is missing", |snapshot| {
             reads_beside(snapshot)
                 && group(snapshot).is_ok()
-                && topic(snapshot).as_ref() == Some(&topic_right)
+                && topic(snapshot) == Some(missing(Resource::Topic))
         })
         .await;
 }

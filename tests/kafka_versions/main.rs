@@ -250,17 +250,17 @@ async fn missing_rights(kafka: &Kafka) {
     let key = Key::consumer_group("test", &open.name);
     let beside = interest(&open.name, named(&[&open.name]));
     let _other = helper.pool.watch(&connection, key, beside).unwrap();
-    let missing = |resource| ReadError::Authorization { resource };
-    let topic_right = missing(Resource::Topic(closed.name.as_str().into()));
-    let group_right = missing(Resource::Group(closed.name.as_str().into()));
+    let missing = |kind: fn(Arc<str>) -> Resource| ReadError::Authorization {
+        resource: kind(closed.name.as_str().into()),
+    };
     let both = |s: &Snapshot| {
         assert_eq!(lag(s, &closed.name, &closed.name), None, "{}", brief(s));
         let topic = match &s.topics[closed.name.as_str()] {
             Topic::Unknown(error) => Some(error.clone()),
             Topic::Present(_) | Topic::Absent => None,
         };
-        topic.as_ref() == Some(&topic_right)
-            && s.groups[closed.name.as_str()].state.as_ref() == Err(&group_right)
+        topic == Some(missing(Resource::Topic))
+            && s.groups[closed.name.as_str()].state == Err(missing(Resource::Group))
             && lag(s, &open.name, &open.name) == Some(30)
     };
     helper

@@ -50,7 +50,7 @@ pub(in crate::controller) struct ConditionInput<'a> {
     pub(in crate::controller) fleeting_instances: bool,
     /// `mode: DryRun`.
     pub(in crate::controller) dry_run: bool,
-    /// `delayedTopicPattern`, where it matches none of `topics`.
+    /// `delayedTopicPattern`, if it matches none of `topics`.
     pub(in crate::controller) unmatched: Option<&'a TopicPattern>,
 }
 

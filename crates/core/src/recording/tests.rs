@@ -130,7 +130,7 @@ fn an_end_a_moment_older_than_the_commit_is_raised_to_it() {
 
 #[rstest]
 #[case::no_objective(init(json!({ "min_replicas": 1 })), "spec: give max_delay_s")]
-#[case::bounds(init(json!({ "max_delay_s": 60, "min_replicas": 3, "max_replicas": 2 })), "spec: min_replicas")]
+#[case::bounds(init(json!({ "max_delay_s": 60, "min_replicas": 3, "max_replicas": 2 })), "spec: write min_replicas")]
 #[case::delay(init(json!({ "max_delay_s": 0.5 })), "spec: give max_delay_s")]
 #[case::protocol(json!({ "type": "init", "protocol": 2, "spec": {} }), "protocol 2 is not known")]
 #[case::no_init(behind(1.0), "the first line has to be an init line")]
