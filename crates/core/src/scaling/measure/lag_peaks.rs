@@ -1,6 +1,6 @@
 //! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what
-//! the lag asked for, over a window that whole looks cover without a gap. Points that are thinned out
-//! are merged, and merging only ever makes the peak higher.
+//! the lag asked for, over a window that whole looks cover without a gap. Points that are thinned
+//! out are merged, and merging only ever makes the peak higher.
 
 use jiff::{SignedDuration, Timestamp};
 

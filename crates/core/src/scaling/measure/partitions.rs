@@ -123,7 +123,8 @@ impl Found {
 }
 
 impl Partitions {
-    /// Takes in a look, once. `longest`: the longest standstill, in seconds, that is known to have been work.
+    /// Takes in a look, once. `longest`: the longest standstill, in seconds, that is known to have
+    /// been work.
     pub(in crate::scaling) fn take(
         &mut self,
         snapshot: &GroupSnapshot,

@@ -23,6 +23,17 @@ pub(in crate::scaling) struct Busy {
     pub(in crate::scaling) steady_best: f64,
 }
 
+/// The partitions of each member that are not stuck.
+fn owned(partitions: &Partitions) -> Vec<Vec<&State>> {
+    let mut owned = vec![Vec::new(); partitions.members.len()];
+    for (_, state) in partitions.all().filter(|(_, state)| !state.is_stuck) {
+        if let Some(parts) = state.owner.and_then(|owner| owned.get_mut(owner)) {
+            parts.push(state);
+        }
+    }
+    owned
+}
+
 impl Busy {
     pub(in crate::scaling) fn of(
         partitions: &Partitions,
@@ -40,12 +51,7 @@ impl Busy {
         };
         let window = i64::try_from(polls).unwrap_or(i64::MAX) * interval;
         let minute = millis(tuning.arrivals.steady);
-        let mut owned: Vec<Vec<&State>> = vec![Vec::new(); partitions.members.len()];
-        for (_, state) in partitions.all().filter(|(_, state)| !state.is_stuck) {
-            if let Some(parts) = state.owner.and_then(|owner| owned.get_mut(owner)) {
-                parts.push(state);
-            }
-        }
+        let owned = owned(partitions);
         let mut busy = Self {
             saturated: vec![None; owned.len()],
             ..Self::default()

@@ -28,7 +28,8 @@ parameters! {
     /// The offsets that are kept of each partition.
     Series {
         /// At 24 bytes a partition's history is 768 bytes (KEEP-26). Thinned to so many, the time
-        /// of a past end offset stays known to within a sixth of its age (`thinning_keeps_the_delay`).
+        /// of a past end offset stays known to within a sixth of its age
+        /// (`thinning_keeps_the_delay`).
         points: usize = 32;
         /// Younger points are all kept: rates and capacity are taken over the last minute, and
         /// polls come a second late.
