@@ -90,6 +90,11 @@ impl Scenario {
         .fit()
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::expect_used,
+        reason = "a few thousand records, and a manifest that is written here"
+    )]
     fn manifest(&self, objective: Objective) -> ConsumerGroup {
         let objective = match objective {
             Objective::Delay => json!({ "maxDelay": format!("{}s", self.objective) }),
