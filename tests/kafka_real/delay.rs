@@ -61,7 +61,7 @@ fn observation(snapshot: &Snapshot, topic: &str, group: &str) -> Observation {
     });
     Observation {
         now: snapshot.finished,
-        poll: Ok(GroupSnapshot {
+        snapshot: Ok(GroupSnapshot {
             number: snapshot.poll,
             began: snapshot.started,
             at: snapshot.finished,
@@ -89,7 +89,7 @@ fn observation(snapshot: &Snapshot, topic: &str, group: &str) -> Observation {
 fn policy() -> Policy {
     let never = SignedDuration::from_hours(1);
     Policy {
-        subject: 1,
+        measurement_key: 1,
         min: 1,
         max: Some(1),
         objective: Objective::MaxDelay(SignedDuration::from_secs(OBJECTIVE)),
