@@ -56,11 +56,11 @@ impl Scene {
     }
 
     /// Waits for this many more polls, and for the decisions on them.
-    async fn until_looked(&self, operator: &Operator, polls: u32) {
+    async fn until_polled(&self, operator: &Operator, polls: u32) {
         let count = |of: &str| operator.metric_sum(&format!("lagrange_{of}_seconds_count"), "");
-        let (polls, reconciles) = (count("kafka_poll"), count("reconcile"));
+        let (polled, reconciled) = (count("kafka_poll"), count("reconcile"));
         until(secs(120), "the operator has polled and decided", || async {
-            let seen = (count("kafka_poll") - polls, count("reconcile") - reconciles);
+            let seen = (count("kafka_poll") - polled, count("reconcile") - reconciled);
             if seen.0 >= f64::from(polls) && seen.1 >= f64::from(polls) {
                 Ok(())
             } else {
@@ -133,7 +133,7 @@ async fn a_backlog_of_retries_asks_for_no_replicas_and_an_ordinary_one_does(
     scene.until_lag(0).await;
     stage.until_reason("AsDesired").await;
     let chronicle = Chronicle::of(&stage.space, APP);
-    scene.until_looked(&operator, 4).await;
+    scene.until_polled(&operator, 4).await;
     assert_eq!(stage.sizes(), [0; 0]);
     assert_eq!(chronicle.condition("Healthy"), ["True/AsExpected"]);
     let status = stage.status().await;
@@ -206,7 +206,7 @@ async fn waiting_retries_add_no_delay_and_waiting_ordinary_records_do() {
     stage.until_members(1).await;
     scene.until_lag(0).await;
     let chronicle = Chronicle::of(&stage.space, APP);
-    scene.until_looked(&operator, 6).await;
+    scene.until_polled(&operator, 6).await;
     assert_eq!(stage.sizes(), [0; 0]);
     assert_eq!(scene.columns().get("DELAY").map(String::as_str), Some("0s"));
     for status in chronicle.statuses() {
@@ -244,7 +244,7 @@ async fn retries_wake_a_group_at_zero_and_keep_it_awake_until_they_are_read() {
     let operator = stage.operator().await;
     stage.space.until_replicas(APP, 0, 120).await;
     stage.until_settled(0).await;
-    scene.until_looked(&operator, 2).await;
+    scene.until_polled(&operator, 2).await;
     assert_eq!(stage.sizes(), [0]);
 
     consumers.leave(Some(&scene.retries));
@@ -256,7 +256,7 @@ async fn retries_wake_a_group_at_zero_and_keep_it_awake_until_they_are_read() {
     stage.until_members(1).await;
     scene.until_lag(0).await;
     // Five times as long as scaling to zero takes.
-    scene.until_looked(&operator, 10).await;
+    scene.until_polled(&operator, 10).await;
     assert_eq!(stage.sizes(), [0, 1]);
 
     consumers.leave(None);
@@ -374,7 +374,7 @@ async fn an_unknown_lag_of_retries_blocks_a_scale_down_only_without_the_pattern(
         scene.retries
     );
     assert_eq!(scene.message(Type::LagKnown).await, said);
-    scene.until_looked(&operator, 6).await;
+    scene.until_polled(&operator, 6).await;
     assert_eq!(stage.sizes(), [0; 0]);
 
     stage.space.edit(APP, both).await;

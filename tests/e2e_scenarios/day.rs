@@ -150,7 +150,7 @@ fn forecast(group: ConsumerGroup, topic: &str, rates: &Rates) -> Outcome {
         restart_every: None,
         seed: 1,
         seeds: 1,
-        rivals: Vec::new(),
+        baselines: Vec::new(),
         tuning: SharedTuning::default(),
     };
     let mut outcomes = setup.fit().unwrap().run(&|_| ()).unwrap();

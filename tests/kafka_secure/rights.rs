@@ -1,6 +1,8 @@
 //! The rights that reading needs, Describe on the topic and on the group, and the message when one
 //! is missing.
 
+use std::sync::Arc;
+
 use lagrange::kafka::connection::security::{PasswordMechanism, Security};
 use lagrange::kafka::model::error::{ReadError, Resource};
 use lagrange::kafka::model::snapshot::{Snapshot, Topic};

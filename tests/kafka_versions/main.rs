@@ -8,6 +8,8 @@
     reason = "the helpers of a test say what they expect by unwrapping it"
 )]
 
+use std::sync::Arc;
+
 use lagrange::kafka::connection::security::{PasswordMechanism, Sasl, Security};
 use lagrange::kafka::model::error::{ReadError, Resource};
 use lagrange::kafka::model::interest::Key;

@@ -19,6 +19,10 @@ use serde_json::json;
 /// and the exit status is 1. The same seed gives the same output.
 #[derive(Debug, Parser)]
 #[command(name = "scaling")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 struct Arguments {
     /// Scenarios of the catalogue, or drawn ones (rnd600), apart by commas [default: the catalogue]
     #[arg(

@@ -207,7 +207,7 @@ pub(in crate::controller) fn decided(
     let now = context.clock.now();
     let sight = observe::ObserveInput {
         now,
-        snapshot: snapshot,
+        snapshot,
         reading: &intent.reading,
         delayed: intent.delayed.as_ref(),
         interval: SignedDuration::try_from(resolved.interval).unwrap_or(SignedDuration::MAX),

@@ -273,7 +273,7 @@ fn uncommitted(
 ) -> Option<Wait> {
     let last = memory.last.filter(|last| last.to > 0 && last.from > 0)?;
     let until = later(last.time, tuning.pacing.commits_awaited);
-    let partitions = &history.law.partitions;
+    let partitions = &history.consumption.partitions;
     let model = &memory.model;
     let is_cheap = model.excess(tuning) <= 0.0 && model.longest(now, tuning) <= 0.0;
     if is_cheap && !partitions.commits_rarely(tuning) {

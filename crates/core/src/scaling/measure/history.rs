@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::scaling::input::observation::{GroupSnapshot, Observation, Unreadable};
 use crate::scaling::input::policy::Policy;
 use crate::scaling::measure::lag::Lag;
-use crate::scaling::measure::lag_peaks::Evidence;
+use crate::scaling::measure::lag_peaks::LagPeaks;
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::load_history::LoadHistory;
 use crate::scaling::measure::membership::Membership;
@@ -44,9 +44,9 @@ pub struct History {
     last_whole: Option<Timestamp>,
     missing: Option<Missing>,
     /// What a scale-down may be based on.
-    pub(in crate::scaling) evidence: Evidence,
-    /// What the law goes by.
-    pub(in crate::scaling) law: Law,
+    pub(in crate::scaling) lag_peaks: LagPeaks,
+    /// What is measured of the partitions.
+    pub(in crate::scaling) consumption: Consumption,
     /// Nothing arrived, nothing is unread, since then.
     pub(in crate::scaling) quiet_since: Option<Timestamp>,
     /// The certain partition limit and the number of whole looks, up to 2, that showed it.
@@ -66,9 +66,9 @@ pub struct History {
     whole_ends: Option<i64>,
 }
 
-/// What the law goes by: offsets, owners, loads.
+/// Offsets, owners and loads of the partitions.
 #[derive(Debug, Clone, Default)]
-pub(in crate::scaling) struct Law {
+pub(in crate::scaling) struct Consumption {
     pub(in crate::scaling) partitions: Partitions,
     pub(in crate::scaling) load_history: LoadHistory,
     /// The next sample of the capacity, not before, in milliseconds.
@@ -77,7 +77,7 @@ pub(in crate::scaling) struct Law {
 }
 
 #[cfg(test)]
-impl Law {
+impl Consumption {
     /// Bytes that it holds on the heap.
     pub(in crate::scaling) fn bytes(&self) -> usize {
         self.partitions.bytes() + self.load_history.bytes()
@@ -186,7 +186,7 @@ impl History {
         if taken.is_new {
             missing.polls = missing.polls.saturating_add(1);
         }
-        self.evidence.note_hole();
+        self.lag_peaks.note_hole();
         self.quiet_since = None;
     }
 
@@ -198,7 +198,7 @@ impl History {
         taken: &mut ObservationDelta,
     ) {
         let longest = memory.model.longest(snapshot.at, &policy.tuning);
-        let changes = self.law.partitions.take(snapshot, policy, longest);
+        let changes = self.consumption.partitions.take(snapshot, policy, longest);
         taken.is_other = changes.is_other;
         taken.notices.extend(changes.added);
         self.has_moved |= changes.has_moved;
@@ -219,7 +219,7 @@ impl History {
             .last_whole
             .is_some_and(|last| at.duration_since(last) > tuning.polls.fresh)
         {
-            self.evidence.clear();
+            self.lag_peaks.clear();
             self.quiet_since = None;
         }
         self.last_whole = Some(at);
@@ -235,7 +235,7 @@ impl History {
                     Some(sum.saturating_add(partition.log_end?))
                 });
             }
-            let partitions = self.law.partitions.topics.get(&topic.name)?;
+            let partitions = self.consumption.partitions.topics.get(&topic.name)?;
             let seen = Some(partitions).filter(|seen| !seen.is_empty())?;
             seen.iter().try_fold(0i64, |sum, partition| {
                 Some(sum.saturating_add(partition.end?))
@@ -288,9 +288,9 @@ impl History {
 
     /// An action begins another series: what a size did says nothing about another size.
     pub(in crate::scaling) fn note_action(&mut self) {
-        self.evidence.clear();
+        self.lag_peaks.clear();
         self.quiet_since = None;
-        self.law.partitions.note_action();
+        self.consumption.partitions.note_action();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::scaling::tuning::Tuning;
 
 /// Demand since the last action, gap or change of shape.
 #[derive(Debug, Clone, Default)]
-pub(in crate::scaling) struct Evidence {
+pub(in crate::scaling) struct LagPeaks {
     points: ThinnedRing<Point>,
     latest: Option<Timestamp>,
     /// Something could not be read since the latest point.
@@ -53,7 +53,7 @@ pub(in crate::scaling) struct Window {
     pub(in crate::scaling) peak: i32,
 }
 
-impl Evidence {
+impl LagPeaks {
     pub(in crate::scaling) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -136,42 +136,39 @@ mod tests {
 
     #[test]
     fn a_window_shows_its_own_peak_and_not_an_older_one() {
-        let mut evidence = Evidence::default();
+        let mut peaks = LagPeaks::default();
         for (t, asked) in [(0, 9), (15, 2), (30, 3), (45, 1), (60, 1)] {
-            evidence.push(at(t), asked, TUNING);
+            peaks.push(at(t), asked, TUNING);
         }
         assert_eq!(
-            evidence.window(secs(30), TUNING),
+            peaks.window(secs(30), TUNING),
             Some(Window {
                 covered: secs(30),
                 peak: 3
             })
         );
-        assert_eq!(evidence.window(secs(60), TUNING).unwrap().peak, 9);
-        assert_eq!(
-            evidence.window(secs(600), TUNING).unwrap().covered,
-            secs(60)
-        );
+        assert_eq!(peaks.window(secs(60), TUNING).unwrap().peak, 9);
+        assert_eq!(peaks.window(secs(600), TUNING).unwrap().covered, secs(60));
     }
 
     #[test]
     fn a_hole_of_more_than_half_the_window_begins_it_anew() {
-        let mut evidence = Evidence::default();
+        let mut peaks = LagPeaks::default();
         for t in [0, 5, 10, 15, 20, 25] {
-            evidence.push(at(t), 1, TUNING);
+            peaks.push(at(t), 1, TUNING);
         }
-        assert_eq!(evidence.window(secs(20), TUNING).unwrap().covered, secs(20));
-        evidence.note_hole();
-        evidence.push(at(40), 1, TUNING);
-        assert_eq!(evidence.window(secs(20), TUNING).unwrap().covered, secs(0));
+        assert_eq!(peaks.window(secs(20), TUNING).unwrap().covered, secs(20));
+        peaks.note_hole();
+        peaks.push(at(40), 1, TUNING);
+        assert_eq!(peaks.window(secs(20), TUNING).unwrap().covered, secs(0));
         assert_eq!(
-            evidence.window(secs(30), TUNING).unwrap().covered,
+            peaks.window(secs(30), TUNING).unwrap().covered,
             secs(30),
             "exactly half of it is not more than half"
         );
-        evidence.push(at(60), 1, TUNING);
+        peaks.push(at(60), 1, TUNING);
         assert_eq!(
-            evidence.window(secs(20), TUNING).unwrap().covered,
+            peaks.window(secs(20), TUNING).unwrap().covered,
             secs(20),
             "looks that are far apart are no hole"
         );
@@ -180,14 +177,14 @@ mod tests {
     /// KEEP-26.
     #[test]
     fn hours_of_polls_stay_bounded_and_no_peak_is_lost() {
-        let mut evidence = Evidence::default();
-        evidence.push(at(0), 1, TUNING);
-        evidence.push(at(15), 40, TUNING);
-        for snapshot in 2..240 {
-            evidence.push(at(snapshot * 15), 1, TUNING);
-            assert!(evidence.points.len() <= TUNING.lag_peaks.points);
+        let mut peaks = LagPeaks::default();
+        peaks.push(at(0), 1, TUNING);
+        peaks.push(at(15), 40, TUNING);
+        for poll in 2..240 {
+            peaks.push(at(poll * 15), 1, TUNING);
+            assert!(peaks.points.len() <= TUNING.lag_peaks.points);
         }
-        assert_eq!(evidence.window(secs(3600), TUNING).unwrap().peak, 40);
-        assert_eq!(evidence.window(secs(120), TUNING).unwrap().peak, 1);
+        assert_eq!(peaks.window(secs(3600), TUNING).unwrap().peak, 40);
+        assert_eq!(peaks.window(secs(120), TUNING).unwrap().peak, 1);
     }
 }

@@ -167,8 +167,8 @@ mod tests {
         let mut series = LoadHistory::default();
         series.about(&[2], &[]);
         let mut now = 0;
-        for (snapshot, load) in (0i64..).zip(loads) {
-            now = snapshot * 15_000;
+        for (poll, load) in (0i64..).zip(loads) {
+            now = poll * 15_000;
             series.push(now, |_| load, &Tuning::DEFAULT);
         }
         (series, now)
@@ -209,7 +209,7 @@ mod tests {
     /// KEEP-26.
     #[test]
     fn merging_keeps_what_was_carried_and_stays_bounded() {
-        let loads = (0..720).map(|snapshot| if snapshot % 3 == 0 { 120.0 } else { 60.0 });
+        let loads = (0..720).map(|poll| if poll % 3 == 0 { 120.0 } else { 60.0 });
         let (series, now) = series(loads);
         assert!(series.points.len() <= Tuning::DEFAULT.load_history.points);
         let hours = ReplayLimits {

@@ -105,8 +105,8 @@ impl Busy {
             let enough =
                 ((in_seconds(capacity.backlog) + rarest) * arrivals.max(consumed)).max(1.0);
             busy.backlogged += i32::from(waits >= enough);
-            let backlogged = (0..=polls).all(|snapshot| {
-                let then = now - snapshot * interval;
+            let backlogged = (0..=polls).all(|poll| {
+                let then = now - poll * interval;
                 let waits_on = |state: &&State| state.series.lag() - state.lag(tuning);
                 let lag_at = |s: &&State| Some(s.series.lag_at(then, tuning)? - waits_on(s));
                 let lag: Option<f64> = parts.iter().map(lag_at).sum();

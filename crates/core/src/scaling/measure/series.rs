@@ -338,11 +338,11 @@ mod tests {
             let mut series = Series::default();
             let mut all: Vec<(i64, i64)> = Vec::new();
             let mut end = 0;
-            for (snapshot, rate) in (0i64..).zip(&rates) {
+            for (poll, rate) in (0i64..).zip(&rates) {
                 end += rate * 15;
-                let at = snapshot * 15_000;
+                let at = poll * 15_000;
                 all.push((at, end));
-                let back = usize::try_from((snapshot - behind).max(0)).unwrap();
+                let back = usize::try_from((poll - behind).max(0)).unwrap();
                 series.push(at, end, Some(all[back].1), KEEP, TUNING);
                 prop_assert!(series.points.len() <= TUNING.series.points);
             }

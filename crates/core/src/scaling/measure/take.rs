@@ -70,7 +70,7 @@ pub(in crate::scaling) fn take(
         .as_ref()
         .map_or(LiveLag::UNKNOWN, Estimate::live_lag);
     if taken.is_other || history.bounds_changed(bounds.as_ref()) {
-        history.evidence.clear();
+        history.lag_peaks.clear();
     }
     let demand = snapshot.zip(bounds.as_ref()).map(|(snapshot, bounds)| {
         let (replicas, ends) = (target.replicas, history.sum_of_ends(snapshot));
@@ -111,8 +111,8 @@ fn compare_replicas(
         .measurement_key
         .is_some_and(|measurement_key| measurement_key != policy.measurement_key)
     {
-        history.evidence.clear();
-        history.law = history::Law::default();
+        history.lag_peaks.clear();
+        history.consumption = history::Consumption::default();
     }
     let (replicas, now) = (observation.target.replicas, observation.now);
     let (replica_match, acted) =
@@ -136,7 +136,7 @@ fn take_whole(
 ) {
     if let Some(demand) = demand {
         history
-            .evidence
+            .lag_peaks
             .push(snapshot.at, demand.asked, &policy.tuning);
     }
     if assignments_are_shown(snapshot) {
@@ -163,33 +163,39 @@ fn estimate(
     }
     let snapshot = observation.snapshot.as_ref().ok()?;
     let tuning = &*policy.tuning;
-    let law = &mut history.law;
+    let consumption = &mut history.consumption;
     if taken.is_other {
-        law.load_history.clear();
+        consumption.load_history.clear();
     }
     if taken.is_new {
-        if let Some(pause) = law.partitions.pause.take() {
+        if let Some(pause) = consumption.partitions.pause.take() {
             memory.model.note_pause(pause, snapshot.at, tuning);
         }
-        if std::mem::take(&mut law.partitions.found_waits) {
+        if std::mem::take(&mut consumption.partitions.found_waits) {
             memory.model.capacity = None;
         }
-        let worked = std::mem::take(&mut law.partitions.longest);
+        let worked = std::mem::take(&mut consumption.partitions.longest);
         memory.model.note_longest(worked, snapshot.at, tuning);
     }
     let now = snapshot.at;
     let estimate = Estimate::new(
-        &law.partitions,
+        &consumption.partitions,
         &memory.model,
         memory.assignor,
         (policy, history.membership.foreign()),
         now,
     )?;
     if taken.is_new {
-        let (model, next_sample) = (&mut memory.model, &mut law.next_sample);
+        let (model, next_sample) = (&mut memory.model, &mut consumption.next_sample);
         capacity::learn(model, next_sample, &estimate, now, tuning);
         let sizes = bounds?.sizes();
-        estimate.note_loads(&mut law.load_history, sizes, taken.is_whole, now, tuning);
+        estimate.note_loads(
+            &mut consumption.load_history,
+            sizes,
+            taken.is_whole,
+            now,
+            tuning,
+        );
     }
     Some(estimate)
 }

@@ -4,16 +4,16 @@
 
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::placement::Spread;
-use crate::scaling::plan::delay_target::{DelayTarget, ScaleDownInput};
+use crate::scaling::plan::delay_target::{DelayTarget, ScaleUpInput};
 use crate::scaling::tuning::Tuning;
 
 /// What a group needs under the time objective, with what is late weighed against what more
 /// replicas cost.
 pub(in crate::scaling) fn sooner(
     mut target: DelayTarget,
-    input: &ScaleDownInput<'_>,
+    input: &ScaleUpInput<'_>,
 ) -> DelayTarget {
-    let ScaleDownInput {
+    let ScaleUpInput {
         estimate,
         model,
         sizes,

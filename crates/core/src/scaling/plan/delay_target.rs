@@ -39,7 +39,7 @@ pub(in crate::scaling) struct DelayTarget {
 
 /// What a scale-up is decided on.
 #[derive(Clone, Copy)]
-pub(in crate::scaling) struct ScaleDownInput<'a> {
+pub(in crate::scaling) struct ScaleUpInput<'a> {
     pub(in crate::scaling) estimate: &'a Estimate,
     pub(in crate::scaling) model: &'a CapacityModel,
     pub(in crate::scaling) last: Option<LastAction>,
@@ -53,8 +53,8 @@ pub(in crate::scaling) struct ScaleDownInput<'a> {
 }
 
 /// What a group needs.
-pub(in crate::scaling) fn target(input: &ScaleDownInput<'_>) -> DelayTarget {
-    let ScaleDownInput {
+pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
+    let ScaleUpInput {
         estimate,
         model,
         last,
@@ -139,8 +139,8 @@ fn weight(live: &Live, tuning: &Tuning) -> f64 {
 
 /// The smallest size that carries the weights. Where none does, the last one at which growing still
 /// paid: a hot partition buys no idle replicas.
-fn carrying(input: &ScaleDownInput<'_>, (weights, skew): (&[f64], f64), limit: f64) -> i32 {
-    let ScaleDownInput {
+fn carrying(input: &ScaleUpInput<'_>, (weights, skew): (&[f64], f64), limit: f64) -> i32 {
+    let ScaleUpInput {
         estimate, sizes, ..
     } = *input;
     let growth = &input.tuning.growth;
@@ -182,7 +182,7 @@ struct ConsumerRate {
     lower_bound: f64,
 }
 
-fn seen_before(input: &ScaleDownInput<'_>) -> f64 {
+fn seen_before(input: &ScaleUpInput<'_>) -> f64 {
     let (now, tuning) = (input.now, input.tuning);
     let rebalanced_for = tuning.growth.rebalanced_for.as_secs();
     let lasts = |last: LastAction| now.duration_since(last.time).as_secs() < rebalanced_for;
@@ -209,7 +209,7 @@ fn grown(sizes: &[i32], replicas: i32, tuning: &Tuning) -> i32 {
 
 /// The worst delay at the horizon with the present replicas, if that much arrives at each
 /// partition. Consumers that have a single partition are left out: more replicas cannot help them.
-fn predict(input: &ScaleDownInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live) -> f64) -> f64 {
+fn predict(input: &ScaleUpInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live) -> f64) -> f64 {
     #[derive(Default, Clone, Copy)]
     struct Consumer {
         expected: f64,

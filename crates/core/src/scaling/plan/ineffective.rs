@@ -36,7 +36,7 @@ pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
     let judged_after = tuning.ineffective.judged_after.max(tuning.pacing.landing);
     let is_settled = gate.is_none() && age >= judged_after;
     let mut model = memory.model.clone();
-    let mut review_state = situation.history.law.review_state;
+    let mut review_state = situation.history.consumption.review_state;
     let found = review_last_scale_up(
         (&mut model, &mut review_state),
         estimate,
@@ -48,7 +48,7 @@ pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
     );
     Some(Review {
         model,
-        review_state,
+        state: review_state,
         found,
     })
 }

@@ -11,7 +11,7 @@ use crate::scaling::measure::estimate::{Backlogged, Estimate};
 use crate::scaling::number::{later, milli, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use crate::scaling::output::trail::Step;
-use crate::scaling::plan::delay_target::{self, DelayTarget, ScaleDownInput};
+use crate::scaling::plan::delay_target::{self, DelayTarget, ScaleUpInput};
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, flap_backoff, grow, ineffective, scale_down, shrink};
@@ -98,7 +98,7 @@ fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) 
     let window = situation.policy.pacing.min_scale_down_interval;
     let peak = situation
         .history
-        .evidence
+        .lag_peaks
         .window(window, &situation.policy.tuning);
     let peak = peak.map_or(0, |window| window.peak);
     // And none that would take longer than is allowed for the backlog of its own rebalance: the lag
@@ -169,7 +169,7 @@ fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timest
 
 /// What the load and the backlog need, whatever the lag asks for.
 fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<DelayTarget> {
-    Some(delay_target::target(&ScaleDownInput {
+    Some(delay_target::target(&ScaleUpInput {
         estimate,
         model: situation.model(),
         last: situation.memory.last,
@@ -209,12 +209,12 @@ fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
     let bounds = situation.measured.bounds.as_ref()?;
     let next = bounds.below(replicas).next_back()?;
     let tuning = &*situation.policy.tuning;
-    let rebalance = situation.history.law.partitions.rebalance;
+    let rebalance = situation.history.consumption.partitions.rebalance;
     let dear = scale_down::dear(situation.model(), rebalance, (replicas, next), now, tuning);
     let least = flap_backoff::down_wait(situation.memory, situation.policy, now);
     let length = least.max(seconds(dear)).min(tuning.lag_peaks.window_most);
     let spacing = situation.gates.down(length);
-    let window = situation.history.evidence.window(length, tuning);
+    let window = situation.history.lag_peaks.window(length, tuning);
     let covered = window.map(|window| window.covered).unwrap_or_default();
     let to_next = |wait, step| {
         let proposal = shrink::to(situation, next, ScaleReason::LagBelowTarget, wait);

@@ -28,8 +28,8 @@ pub(in crate::scaling) fn learn(situation: &Situation<'_>, proposal: &Proposal) 
     let (memory, review) = (situation.memory, situation.review.as_ref());
     let mut update = MemoryUpdate {
         model: situation.model().clone(),
-        review_state: review.map_or(situation.history.law.review_state, |review| {
-            review.review_state
+        review_state: review.map_or(situation.history.consumption.review_state, |review| {
+            review.state
         }),
         flap_backoff: memory.flap_backoff,
         before_up: memory.before_up,
@@ -95,10 +95,13 @@ pub(in crate::scaling) fn apply(
     memory.flap_backoff = update.flap_backoff;
     memory.before_up = update.before_up;
     memory.ends_at_zero = update.ends_at_zero;
-    history.law.review_state = update.review_state;
+    history.consumption.review_state = update.review_state;
     if let Some(times) = update.skew {
         let at = observation.now.as_millisecond();
-        history.law.partitions.note_skew(times, at, &policy.tuning);
+        history
+            .consumption
+            .partitions
+            .note_skew(times, at, &policy.tuning);
     }
 }
 

@@ -99,7 +99,7 @@ fn to_smaller(
     let input = ScaleDownInput {
         estimate,
         model: situation.model(),
-        load_history: &situation.history.law.load_history,
+        load_history: &situation.history.consumption.load_history,
         last: situation.memory.last,
         sizes,
         replicas: situation.replicas(),

@@ -28,7 +28,7 @@ pub(in crate::scaling) struct Situation<'a> {
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Review {
     pub(in crate::scaling) model: CapacityModel,
-    pub(in crate::scaling) review_state: ReviewState,
+    pub(in crate::scaling) state: ReviewState,
     /// It brought nothing.
     pub(in crate::scaling) found: Option<Ineffective>,
 }
@@ -146,7 +146,7 @@ impl Situation<'_> {
     /// Consumers may have records in hand that take long, and that whoever loses them leaves to be
     /// done again.
     pub(in crate::scaling) fn has_records_in_hand(&self) -> bool {
-        self.history.law.partitions.in_hand() > 0
+        self.history.consumption.partitions.in_hand() > 0
     }
 
     /// Scaled to zero by hand, with `minReplicas` of at least 1 (ACT-8).

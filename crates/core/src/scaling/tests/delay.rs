@@ -308,12 +308,12 @@ fn history_stays_within_its_bytes() {
     let mut plant = Plant::new(12, 6, 1000);
     plant.world.policy.objective = Objective::MaxDelay(secs(86_400));
     plant.run(2000);
-    let bytes = plant.world.state.history.law.bytes();
+    let bytes = plant.world.state.history.consumption.bytes();
     // 10,000 groups of 12 partitions within 256 MiB.
     assert!(bytes < 256 * 1024 * 1024 / 10_000, "{bytes}");
     let mut wide = Plant::new(960, 6, 1920);
     wide.run(400);
-    let bytes = wide.world.state.history.law.bytes();
+    let bytes = wide.world.state.history.consumption.bytes();
     assert!(bytes < 960 * 1300, "{bytes}");
 }
 

@@ -70,7 +70,7 @@ Users set none of these. They are shown so that a trail can be understood, and s
 be discussed. `lagrange simulate --tuning group.field=value` overrides one, and
 `--tuning group.enabled=false` switches a mechanism off; what each is worth is in
 [max-delay.md](../max-delay.md#what-each-mechanism-is-worth). *The model* is the Python program that
-the rules were first written as (`tests/law`, [decision 8](../decisions/0008-where-the-decision-differs-from-its-model.md));
+the rules were first written as ([decision 8](../decisions/0008-where-the-decision-differs-from-its-model.md));
 *the 16 scenarios* are its catalogue without the long traces.
 ";
 

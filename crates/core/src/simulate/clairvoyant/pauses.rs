@@ -47,7 +47,7 @@ impl<'a> Pauses<'a> {
                 self.joins(to - from, one)
             }
         } else {
-            (p.cooperative_seconds + p.cooperative_per_member_seconds * members) / 2.0
+            0.5 * (p.cooperative_seconds + p.cooperative_per_member_seconds * members)
         };
         if to < from && !p.leaves_group {
             pause += real(p.session_timeout_seconds) / 2.0;
