@@ -151,7 +151,7 @@ fn observation(partitions: i64, poll: u64) -> Observation {
     });
     Observation {
         now,
-        poll: Ok(GroupSnapshot {
+        snapshot: Ok(GroupSnapshot {
             number: poll,
             began: now,
             at: now,

@@ -60,7 +60,10 @@ impl Scene {
         let count = |of: &str| operator.metric_sum(&format!("lagrange_{of}_seconds_count"), "");
         let (polled, reconciled) = (count("kafka_poll"), count("reconcile"));
         until(secs(120), "the operator has polled and decided", || async {
-            let seen = (count("kafka_poll") - polled, count("reconcile") - reconciled);
+            let seen = (
+                count("kafka_poll") - polled,
+                count("reconcile") - reconciled,
+            );
             if seen.0 >= f64::from(polls) && seen.1 >= f64::from(polls) {
                 Ok(())
             } else {

@@ -10,8 +10,8 @@ use lagrange_testing::kafka::Kafka;
 use lagrange_testing::proxy::Proxy;
 
 use super::cast::MOST_PARTITIONS;
+use super::ephemeral_groups::EphemeralGroups;
 use super::eyes::Eyes;
-use super::guests::EphemeralGroups;
 use super::truth::Truth;
 
 pub(crate) const BROKERS: u32 = 3;

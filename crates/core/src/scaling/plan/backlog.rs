@@ -9,10 +9,7 @@ use crate::scaling::tuning::Tuning;
 
 /// What a group needs under the time objective, with what is late weighed against what more
 /// replicas cost.
-pub(in crate::scaling) fn sooner(
-    mut target: DelayTarget,
-    input: &ScaleUpInput<'_>,
-) -> DelayTarget {
+pub(in crate::scaling) fn sooner(mut target: DelayTarget, input: &ScaleUpInput<'_>) -> DelayTarget {
     let ScaleUpInput {
         estimate,
         model,
