@@ -242,7 +242,7 @@ fn a_load_is_read_from_standard_input_and_a_group_is_found_among_other_objects()
     "lagrange: how many records per second can one consumer do? write --consumer-rate N")]
 #[case::bad_line(&["--manifest", "MAX_DELAY", "--load", "-"], "0,1\n900,lots\n",
     "lagrange: standard input: line 2: \"lots\" is no number; write records per second")]
-#[case::no_group(&["--manifest", "CLUSTER", "--trace", "day"], "", "CLUSTER: no ConsumerGroup in it")]
+#[case::no_group(&["--manifest", "CLUSTER", "--trace", "day"], "", "CLUSTER: no ConsumerGroup found")]
 #[case::bad_plant(&["--manifest", "MAX_DELAY", "--trace", "day", "--skew", "9"], "",
     "lagrange: plant: skew: 9 is not possible; write 0 to 5")]
 #[case::no_field(&["--manifest", "MAX_DELAY", "--trace", "day", "--tuning", "surge.rise=2"], "",

@@ -192,7 +192,7 @@ async fn measure(servers: &str, security: &Security, groups: usize) -> Cost {
         polls: report.polls(),
         cpu: cpu / count,
     };
-    report(&cost, servers, until_read);
+    print(&cost, servers, until_read);
     let closing = Instant::now();
     assert!(pool.shutdown(Duration::from_secs(3)).await);
     println!(
@@ -219,7 +219,7 @@ fn open(observer: Arc<dyn Observer>) -> (Pool, Wakeups) {
 }
 
 /// Prints the cost of a poll, and the resources of this process while it reads these servers.
-fn report(cost: &Cost, servers: &str, until_read: Duration) {
+fn print(cost: &Cost, servers: &str, until_read: Duration) {
     let requests = cost.polls.requests.iter();
     let per_poll: Vec<String> = requests
         .map(|(api, count)| format!("{api} {count:.2}"))

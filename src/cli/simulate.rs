@@ -77,8 +77,8 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "FILE", help_heading = PLANT)]
     plant: Option<PathBuf>,
     /// Other autoscalers to run over the same load, such as
-    /// keda=lagThreshold:100,hpa-cpu=70,static=6; also flink, kpa, numaflow, and clairvoyant, a plan
-    /// that knows the load
+    /// keda=lagThreshold:100,hpa-cpu=70,static=6; also flink, kpa, numaflow, and clairvoyant, a
+    /// plan that knows the load
     #[arg(long, value_name = "AUTOSCALERS", value_parser = baselines)]
     compare: Vec<Baselines>,
     /// Delay beyond which a record is late [default: the manifest's maxDelay, or 60s]

@@ -249,24 +249,7 @@ impl Secrets {
             made.users.insert(user.clone());
             return made.connection.clone().map_err(Missing::Unusable);
         }
-        let held = |reference: &Reference, key: &str| match seen.get(reference) {
-            Some(ObjectState::Present(values)) => match values.get(key) {
-                None => Held::NoKey,
-                Some(Kept::TooLong) => Held::TooLong(LONGEST_VALUE),
-                Some(Kept::TooMuch) => Held::TooMuch(MOST_BYTES),
-                Some(Kept::Value(value)) => Held::Value(value.clone()),
-            },
-            Some(ObjectState::Unreadable) => {
-                Held::Unreadable("it is there, and its data is not what it should be".into())
-            }
-            Some(ObjectState::Absent) => Held::NoObject,
-            Some(ObjectState::Forbidden) => Held::Unreadable(
-                "grant Lagrange list and watch on it (chart value secrets.namespaces)".into(),
-            ),
-            Some(ObjectState::Nothing) | None => {
-                Held::Unreadable("the API server does not say".into())
-            }
-        };
+        let held = |reference: &Reference, key: &str| held(seen.get(reference), key);
         let connection =
             credentials::connection(plan, namespace, held, self.system.as_ref(), revision, now);
         if !seen.is_empty() {
@@ -434,6 +417,26 @@ impl State {
                 self.made.remove(identity);
             }
         }
+    }
+}
+
+/// What is known of one key of a Secret or ConfigMap.
+fn held(object: Option<&ObjectState>, key: &str) -> Held {
+    match object {
+        Some(ObjectState::Present(values)) => match values.get(key) {
+            None => Held::NoKey,
+            Some(Kept::TooLong) => Held::TooLong(LONGEST_VALUE),
+            Some(Kept::TooMuch) => Held::TooMuch(MOST_BYTES),
+            Some(Kept::Value(value)) => Held::Value(value.clone()),
+        },
+        Some(ObjectState::Unreadable) => {
+            Held::Unreadable("it is there, and its data is not what it should be".into())
+        }
+        Some(ObjectState::Absent) => Held::NoObject,
+        Some(ObjectState::Forbidden) => Held::Unreadable(
+            "grant Lagrange list and watch on it (chart value secrets.namespaces)".into(),
+        ),
+        Some(ObjectState::Nothing) | None => Held::Unreadable("the API server does not say".into()),
     }
 }
 

@@ -61,8 +61,8 @@ impl StatusChange {
     }
 }
 
-/// Compares two reports of one group. A lag or a delay that differs by less than `tolerance` counts as
-/// equal. Messages are compared by the values that they are made from. In a report that another
+/// Compares two reports of one group. A lag or a delay that differs by less than `tolerance` counts
+/// as equal. Messages are compared by the values that they are made from. In a report that another
 /// process has written these are unknown, and count as changed.
 pub(in crate::controller) fn of(
     before: Report<'_>,

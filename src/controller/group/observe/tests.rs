@@ -136,13 +136,15 @@ fn a_topic_is_delayed_if_the_pattern_matches_it_and_it_is_one_of_those_that_coun
         interval: SignedDuration::from_secs(15),
         since: at(95),
     };
-    let poll = observation(&input, TARGET).poll.unwrap();
+    let poll = observation(&input, TARGET).snapshot.unwrap();
     let roles: Vec<_> = poll.topics.iter().map(|topic| topic.role).collect();
     assert_eq!(roles, [TopicRole::Assigned, TopicRole::Delayed]);
 }
 
 fn look_at(snapshot: &Snapshot) -> GroupSnapshot {
-    observe_at(101, Some(snapshot), &reading()).poll.unwrap()
+    observe_at(101, Some(snapshot), &reading())
+        .snapshot
+        .unwrap()
 }
 
 fn group(snapshot: &mut Snapshot) -> &mut snapshot::Group {
@@ -289,7 +291,7 @@ fn a_group_that_reads_committed_records_ends_at_the_last_stable_one() {
         isolation: Isolation::ReadCommitted,
         ..reading()
     };
-    let poll = observe_at(101, Some(&seen), &reading).poll.unwrap();
+    let poll = observe_at(101, Some(&seen), &reading).snapshot.unwrap();
     let orders = poll.topics.iter().find(|topic| topic.is_counted()).unwrap();
     let ends: Vec<_> = orders
         .partitions
@@ -304,7 +306,7 @@ fn a_group_that_reads_committed_records_ends_at_the_last_stable_one() {
 fn a_poll_that_failed_is_a_failed_poll_of_its_number() {
     let mut seen = seen();
     seen.error = Some(ReadError::TimedOut);
-    let blind = observe_at(101, Some(&seen), &reading()).poll;
+    let blind = observe_at(101, Some(&seen), &reading()).snapshot;
     assert_eq!(blind, Err(Unreadable::PollFailed { number: 7 }));
 }
 
@@ -313,7 +315,7 @@ fn topics_that_could_not_be_resolved_are_a_failed_poll() {
     let mut seen = seen();
     let topics = &mut group(&mut seen).topics;
     topics.insert(reading().topics, Err(ReadError::AssignmentUnknown));
-    let blind = observe_at(101, Some(&seen), &reading()).poll;
+    let blind = observe_at(101, Some(&seen), &reading()).snapshot;
     assert_eq!(blind, Err(Unreadable::PollFailed { number: 7 }));
 }
 
@@ -324,17 +326,17 @@ fn a_poll_from_before_this_was_asked_for_is_none_yet() {
         ..reading()
     };
     assert_eq!(
-        observe_at(101, Some(&seen()), &other).poll,
+        observe_at(101, Some(&seen()), &other).snapshot,
         Err(Unreadable::NeverPolled)
     );
     let mut without = seen();
     without.groups.clear();
     assert_eq!(
-        observe_at(101, Some(&without), &reading()).poll,
+        observe_at(101, Some(&without), &reading()).snapshot,
         Err(Unreadable::NeverPolled)
     );
     assert_eq!(
-        observe_at(101, None, &reading()).poll,
+        observe_at(101, None, &reading()).snapshot,
         Err(Unreadable::NeverPolled)
     );
 }
@@ -344,7 +346,7 @@ fn a_poll_from_before_this_was_asked_for_is_none_yet() {
 #[case::too_old(136, false)]
 fn an_old_poll_is_none(#[case] now: i64, #[case] known: bool) {
     assert_eq!(
-        observe_at(now, Some(&seen()), &reading()).poll.is_ok(),
+        observe_at(now, Some(&seen()), &reading()).snapshot.is_ok(),
         known
     );
 }
@@ -353,7 +355,7 @@ fn an_old_poll_is_none(#[case] now: i64, #[case] known: bool) {
 fn silence_counts_as_failed_polls_with_numbers_that_no_poll_has() {
     let numbers: Vec<_> = [131, 140, 150, 165, 180]
         .into_iter()
-        .map(|now| match observe_at(now, None, &reading()).poll {
+        .map(|now| match observe_at(now, None, &reading()).snapshot {
             Err(Unreadable::PollFailed { number }) => u64::MAX - number,
             other => panic!("{other:?}"),
         })

@@ -26,7 +26,7 @@ fn at(text: &str) -> Timestamp {
 fn policy() -> Policy {
     let span = SignedDuration::from_secs;
     Policy {
-        subject: 1,
+        measurement_key: 1,
         min: 1,
         max: None,
         objective: Objective::LagPerReplica(100),

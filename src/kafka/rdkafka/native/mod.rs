@@ -10,10 +10,11 @@
 //!   which takes a right that readers do not have.
 //! * Every call but the one for offsets, which goes to leaders, names its broker. Routing by
 //!   librdkafka uses freed memory when connections flap (librdkafka #5397).
-//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd. The [`event_loop`]
-//!   reads the fd and *then* drains the queue until it is empty, so that no wake-up is lost.
-//! * A token that librdkafka asks for is fetched by the pump itself, so that nothing else holds the
-//!   handle in the meantime.
+//! * One event queue takes results, errors, statistics and logs. It wakes an eventfd. The
+//!   [`event_loop`] reads the fd and *then* drains the queue until it is empty, so that no wake-up
+//!   is lost.
+//! * A token that librdkafka asks for is fetched by the event loop itself, so that nothing else
+//!   holds the handle in the meantime.
 //! * The opaque of a call is a ticket number, never a pointer: a future that is dropped only leaves
 //!   a ticket that is never redeemed.
 //! * Answers are copied into owned values before their event is destroyed, and every event is

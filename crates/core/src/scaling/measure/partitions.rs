@@ -46,8 +46,7 @@ pub(in crate::scaling) struct Partitions {
     /// The last look, and the last one before an action, in milliseconds.
     polled: i64,
     acted: Option<i64>,
-    /// Some partition has just been found to wait on purpose: what its consumer did until now was
-    /// no measure.
+    /// Some partition was just found to wait on purpose: until now its consumer was no measure.
     pub(in crate::scaling) found_waits: bool,
 }
 

@@ -118,7 +118,7 @@ fn the_page_of_max_delay_says_these_numbers() {
         format!("at {} % of its capacity", percent(growth.utilisation.0)),
         format!("(`lag / {} s`)", secs(growth.drain)),
         format!(
-            "{} s for KIP-848, {} s for cooperative groups, {} s and {} s more for each further consumer, {} s at most",
+            "by {} s with KIP-848, by {} s with cooperative assignors, and with the others by {} s and {} s for each further consumer, up to {} s",
             secs(stall.consumer),
             secs(stall.cooperative),
             secs(stall.eager),
@@ -134,14 +134,17 @@ fn the_page_of_max_delay_says_these_numbers() {
         ),
         format!("max({} s, price / (n − m))", secs(shrink.window_least)),
         format!("with {} % of the capacity", percent(1.0 - shrink.margin.0)),
-        format!("use at most {} % of what m can do", percent(shrink.mean.0)),
+        format!(
+            "use at most {} % of what m consumers can do",
+            percent(shrink.mean.0)
+        ),
         format!("at least {} s of work waiting", secs(capacity.backlog)),
         format!("quiet for {} minutes", secs(probe.first) / 60),
         format!(
             "less than {} % of what it grew by",
             percent(ineffective.gained.0)
         ),
-        format!("History holds {} points a partition", series.points),
+        format!("The history has {} points per partition", series.points),
     ];
     let missing: Vec<&String> = sentences.iter().filter(|s| !page.contains(*s)).collect();
     assert!(missing.is_empty(), "not in max-delay.md: {missing:#?}");

@@ -60,7 +60,7 @@ impl Parameters {
             ("cpuAtCapacity", self.cpu_at_capacity, 0.0, 10.0),
             ("cpuIdle", self.cpu_idle, 0.0, 1.0),
             ("slowRecordShare", self.slow_record_share, 0.0, 1.0),
-            ("failedLooks", self.failed_polls, 0.0, 1.0),
+            ("failedPolls", self.failed_polls, 0.0, 1.0),
             ("missingPartitions", self.missing_partitions, 0.0, 1.0),
         ]
     }
@@ -222,7 +222,7 @@ mod tests {
 
     #[rstest]
     #[case(json!({ "consumerRate": 0 }), "consumerRate: 0 is not possible; write 0.001 to")]
-    #[case(json!({ "failedLooks": 5 }), "failedLooks: 5 is not possible; write 0 to 1")]
+    #[case(json!({ "failedPolls": 5 }), "failedPolls: 5 is not possible; write 0 to 1")]
     #[case(json!({ "startSeconds": [30, 20, 60] }), "startSeconds: 30,20,60 is not possible; write least")]
     #[case(json!({ "topics": { "orders": 0 } }), "topics: 0 partitions is not possible")]
     #[case(json!({ "stuck": [{ "topic": "orders", "partition": 6, "from": 0, "to": 9 }] }), "stuck: topic orders")]

@@ -135,7 +135,7 @@ fn memory_that_cannot_be_read_is_absent(#[case] memory: Value) {
     assert_eq!(memory_of(Some(&status)), Memory::default());
 }
 
-/// A field that stayed under its old name would stand beside the new one, and neither could be read.
+/// With a field under its old name beside the new one the memory could not be read.
 #[test]
 fn memory_of_version_1_is_replaced_whole() {
     let stored =
