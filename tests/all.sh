@@ -97,6 +97,7 @@ gssapi() {
 # crates.
 test_names() {
   local file
+  # shellcheck disable=SC2231 # $1 is a pattern
   for file in tests/$1.rs tests/$1/main.rs tests/workload/tests/$1.rs crates/*/tests/$1.rs; do
     [ -e "$file" ] || continue
     file=${file%/main.rs}
