@@ -8,9 +8,9 @@ use super::fingerprint::Fingerprint;
 /// Programs that parse JSON numbers as floating point lose digits of larger whole numbers.
 const EXACT_IN_JSON: u64 = (1 << 53) - 1;
 
-/// The number for [`Policy::measurement_key`](crate::scaling::Policy::subject). It differs for another
-/// group, cluster, target, objective or thread count (KEEP-28). It is stored: a change of this
-/// computation drops the measurements of every group once.
+/// The number for [`Policy::measurement_key`](crate::scaling::Policy::measurement_key). It differs
+/// for another group, cluster, target, objective or thread count (KEEP-28). It is stored: a change
+/// of this computation drops the measurements of every group once.
 pub(super) fn of(spec: &ConsumerGroupSpec, group_id: &str, source: &Source) -> i64 {
     let target = &spec.scale_target_ref;
     let group = Fingerprint::new().with("group", group_id);
