@@ -52,7 +52,7 @@ pub(crate) async fn measure(scene: &Scene, bursts: usize) {
 
 /// Each Deployment with more than one replica, once, with the time at which that was observed.
 fn scaled(space: &Space) -> mpsc::UnboundedReceiver<(String, Instant, i32)> {
-    let (tell, told) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::unbounded_channel();
     let deployments = space.deployments();
     tokio::spawn(async move {
         let mut known = std::collections::HashSet::new();
@@ -70,11 +70,11 @@ fn scaled(space: &Space) -> mpsc::UnboundedReceiver<(String, Instant, i32)> {
             );
             if replicas > 1
                 && known.insert(name.clone())
-                && tell.send((name, Instant::now(), replicas)).is_err()
+                && sender.send((name, Instant::now(), replicas)).is_err()
             {
                 return;
             }
         }
     });
-    told
+    receiver
 }

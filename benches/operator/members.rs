@@ -30,7 +30,7 @@ impl Members {
         };
         let consumers: Vec<BaseConsumer> = names.iter().map(join).collect();
         let (assigned, leave) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
-        let (told, left) = (Arc::clone(&assigned), Arc::clone(&leave));
+        let (assigned_count, left) = (Arc::clone(&assigned), Arc::clone(&leave));
         let thread = std::thread::spawn(move || {
             while !left.load(Ordering::Relaxed) {
                 for consumer in &consumers {
@@ -41,7 +41,7 @@ impl Members {
                     }
                 }
                 let has_some = |c: &&BaseConsumer| c.assignment().is_ok_and(|a| a.count() > 0);
-                told.store(consumers.iter().filter(has_some).count(), Ordering::Relaxed);
+                assigned_count.store(consumers.iter().filter(has_some).count(), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(100));
             }
         });

@@ -62,14 +62,14 @@ pub(super) enum Failed {
         source: BadLine,
     },
     /// The decision differs from the operator's.
-    #[error("line {number}: {field} was recorded as {told}, and is {here} here")]
+    #[error("line {number}: {field} was recorded as {recorded}, and is {here} here")]
     Differs {
         /// Number of the line that recorded it, from 1.
         number: usize,
         /// The first field that differs.
         field: String,
         /// The recorded value.
-        told: Value,
+        recorded: Value,
         /// The value of the replay.
         here: Value,
     },
@@ -118,8 +118,8 @@ impl Decide {
             let line = Line::read(&line).map_err(bad)?;
             let is_init = matches!(line, Line::Init(_));
             let is_end = matches!(line, Line::End);
-            if let (true, Line::Decided(told), Some(here)) = (self.check, &line, &last) {
-                same(number, told, here)?;
+            if let (true, Line::Decided(recorded), Some(here)) = (self.check, &line, &last) {
+                same(number, recorded, here)?;
                 checked += 1;
             }
             let answer = session.take(line).map_err(bad)?;
@@ -167,14 +167,14 @@ impl Decide {
 }
 
 /// Compares a decision with the recorded one.
-fn same(number: usize, told: &Answer, here: &Answer) -> Result<(), Failed> {
-    let Some((field, told, here)) = told.difference(here) else {
+fn same(number: usize, recorded: &Answer, here: &Answer) -> Result<(), Failed> {
+    let Some((field, recorded, here)) = recorded.difference(here) else {
         return Ok(());
     };
     Err(Failed::Differs {
         number,
         field,
-        told,
+        recorded,
         here,
     })
 }

@@ -249,8 +249,8 @@ impl Operator {
 
 /// How the memory is divided.
 fn budget(options: &Options) -> Budget {
-    let told = options.memory_limit.map(|mebibytes| mebibytes << 20);
-    let memory = told.or_else(memory::limit).unwrap_or(UNKNOWN_MEMORY);
+    let configured = options.memory_limit.map(|mebibytes| mebibytes << 20);
+    let memory = configured.or_else(memory::limit).unwrap_or(UNKNOWN_MEMORY);
     let budget = Budget::of(memory);
     info!(
         mebibytes = memory >> 20,

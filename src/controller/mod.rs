@@ -112,11 +112,11 @@ where
         clusters: cluster::reconcile::Clusters::default(),
     });
     let runner = Runner { context, tasks };
-    let group_stock = Arc::new(ObjectStore::<ConsumerGroup>::new());
-    let cluster_stock = Arc::new(ObjectStore::<KafkaCluster>::new());
-    let needed = runner.watch_all(gates, &shared, &group_stock, &cluster_stock);
+    let group_store = Arc::new(ObjectStore::<ConsumerGroup>::new());
+    let cluster_store = Arc::new(ObjectStore::<KafkaCluster>::new());
+    let needed = runner.watch_all(gates, &shared, &group_store, &cluster_store);
 
     runner.forward(wakeups);
-    runner.run_groups(group_stock, needed.clone(), groups_woken);
-    runner.run_clusters(shared, cluster_stock, needed, clusters_woken);
+    runner.run_groups(group_store, needed.clone(), groups_woken);
+    runner.run_clusters(shared, cluster_store, needed, clusters_woken);
 }

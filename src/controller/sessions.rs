@@ -74,7 +74,7 @@ impl Sessions {
         if memory.last.is_none() && memory.pending.is_none() {
             return;
         }
-        let memory = memory.inherit();
+        let memory = memory.take_over_action();
         let mut actions = lock(&self.actions);
         if let Some(noted) = actions.get_mut(target) {
             *noted = memory;

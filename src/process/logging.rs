@@ -250,8 +250,8 @@ mod tests {
             assert!(token.unwrap().is_ok());
         });
         assert!(lines.contains("signing"), "{lines}");
-        for told in ["MARKER", "marker"] {
-            assert!(!lines.contains(told), "{lines}");
+        for marker in ["MARKER", "marker"] {
+            assert!(!lines.contains(marker), "{lines}");
         }
     }
 

@@ -29,12 +29,12 @@ pub struct Recorder {
     namespace: String,
     name: String,
     entries: mpsc::Sender<Entry>,
-    told: Mutex<Told>,
+    written: Mutex<Written>,
 }
 
 /// What the lines recorded so far contain.
 #[derive(Debug, Default)]
-struct Told {
+struct Written {
     number: u64,
     manifest: Option<Box<ConsumerGroup>>,
     /// The memory after the last decision.
@@ -68,7 +68,7 @@ impl Recorder {
             namespace,
             name,
             entries,
-            told: Mutex::default(),
+            written: Mutex::default(),
         }
     }
 
@@ -79,15 +79,15 @@ impl Recorder {
 
     /// Records a decision, unless too many entries wait to be written.
     pub fn record(&self, turn: &Turn<'_>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = told.entry(turn);
-        drop(told);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = written.entry(turn);
+        drop(written);
         // Full: the entry is lost, and its number is missing. Closed: the process is ending.
         let _ = self.entries.try_send(entry);
     }
 }
 
-impl Told {
+impl Written {
     fn entry(&mut self, turn: &Turn<'_>) -> Entry {
         let manifest = manifest(turn.group);
         let is_same = self.manifest.as_deref() == Some(&manifest);

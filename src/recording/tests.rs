@@ -99,9 +99,9 @@ fn replayed(text: &str) -> (usize, Option<String>) {
     let (mut last, mut same) = (None, 0);
     for line in text.lines() {
         let line: Line = serde_json::from_str(line).unwrap();
-        if let Line::Decided(told) = &line {
+        if let Line::Decided(recorded) = &line {
             let here: &Answer = last.as_ref().unwrap();
-            if let Some(difference) = told.difference(here) {
+            if let Some(difference) = recorded.difference(here) {
                 return (same, Some(format!("{difference:?}")));
             }
             same += 1;

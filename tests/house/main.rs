@@ -13,6 +13,7 @@ mod circles;
 mod citations;
 mod lengths;
 mod sources;
+mod vocabulary;
 
 use sources::{Source, sources};
 
@@ -49,6 +50,12 @@ fn functions_files_and_lines_are_short() {
 }
 
 #[test]
+fn identifiers_use_the_words_of_the_glossary() {
+    let faults: Vec<String> = sources().iter().flat_map(vocabulary::replaced).collect();
+    assert_none("replaced by docs/glossary.md", &faults);
+}
+
+#[test]
 fn cited_rules_exist_and_a_test_cites_each() {
     assert_none("rules", &citations::rules());
 }
@@ -78,6 +85,8 @@ fn each_check_finds_a_fault() {
     assert_eq!(lengths::too_long(&source(&long_line)).len(), 1);
     let text = format!("const A: &str = \"{}\";\n", "x ".repeat(60));
     assert_eq!(lengths::too_long(&source(&text)), Vec::<String>::new());
+    let words = |text: &str| vocabulary::replaced(&source(text)).len();
+    assert_eq!(words("fn next_look(law: Law, look_up: u8, lawn: u8) {}"), 3);
     assert_eq!(
         circles::of(&[(0, 1), (1, 2), (2, 0), (2, 3)], 4),
         [vec![0, 1, 2]]

@@ -24,7 +24,7 @@ use super::truth::Truth;
 const NEWS: SignedDuration = SignedDuration::from_secs(15);
 
 /// How long a deleted group may still be reported: its deletion is unconfirmed for
-/// `Settings::doubt`, and then polled again.
+/// `Settings::regression_grace`, and then polled again.
 const GONE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The faults that were found, and how often each event occurred.

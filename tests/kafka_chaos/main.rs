@@ -144,7 +144,7 @@ async fn chaos_gives_no_wrong_number_and_everything_is_read_again() {
 /// drops a cluster without a watch.
 fn pool(clock: Clock) -> (Pool, Wakeups, Failures) {
     let settings = Settings {
-        doubt: Settings::default().doubt,
+        regression_grace: Settings::default().regression_grace,
         linger: secs(2),
         ..settings()
     };

@@ -111,7 +111,7 @@ fn policy() -> Policy {
 
 /// The result of a poll. Times in milliseconds.
 #[derive(Debug, Clone)]
-struct Told {
+struct Report {
     group: usize,
     began: i64,
     at: i64,
@@ -125,7 +125,7 @@ struct Told {
 }
 
 /// An operator that watches all the groups until `end`, and the results of its polls.
-async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) -> Vec<Told> {
+async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) -> Vec<Report> {
     let (pool, mut wakeups, _failures) = pool(Settings {
         min_interval: POLL,
         ..settings()
@@ -142,7 +142,7 @@ async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) ->
     let watches: Vec<Watch> = groups.iter().map(watch).collect();
     let policy = policy();
     let mut states = vec![State::default(); groups.len()];
-    let mut told: Vec<Told> = Vec::new();
+    let mut report: Vec<Report> = Vec::new();
     // Number and time of each group's first poll.
     let mut begun: Vec<(usize, i64)> = vec![(0, 0); groups.len()];
     let mut last = 0;
@@ -171,7 +171,7 @@ async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) ->
             *since = if *polls == 1 { at } else { *since };
             let (decision, next) = decide(&policy, std::mem::take(state), &observation);
             *state = next;
-            told.push(Told {
+            report.push(Report {
                 group: index,
                 began: snapshot.started.as_millisecond(),
                 at,
@@ -186,7 +186,7 @@ async fn operate(kafka: &Kafka, topic: &str, groups: &[String], end: Instant) ->
         }
         last = at;
     }
-    told
+    report
 }
 
 fn seconds(millis: i64) -> f64 {
@@ -195,7 +195,7 @@ fn seconds(millis: i64) -> f64 {
 
 /// The least and the most that the true delay may have been, in seconds, between the beginning and
 /// the end of a poll: a commit that is being made counts, or does not.
-fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
+fn truth(report: &Report, written: &Written, commits: &[Committed]) -> (f64, f64) {
     let reached = |partition: i32, counts: &dyn Fn(&Committed) -> bool| {
         let made = commits.iter().filter(|commit| counts(commit));
         made.filter_map(|commit| commit.offsets.get(&partition))
@@ -206,7 +206,7 @@ fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
     let age = |partition: i32, committed: i64| {
         let created = &written.created[usize::try_from(partition).unwrap()];
         let oldest = created.get(usize::try_from(committed).unwrap());
-        oldest.map_or(0, |created| (told.at - created).max(0))
+        oldest.map_or(0, |created| (report.at - created).max(0))
     };
     let worst = |counts: &dyn Fn(&Committed) -> bool| {
         (0..PARTITIONS)
@@ -215,32 +215,32 @@ fn truth(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
             .unwrap()
     };
     (
-        seconds(worst(&|c| c.begun <= told.at)),
-        seconds(worst(&|c| c.done <= told.began)),
+        seconds(worst(&|c| c.begun <= report.at)),
+        seconds(worst(&|c| c.done <= report.began)),
     )
 }
 
 /// How long before the operator's first poll the oldest record was created, or is assumed to have
 /// been, in seconds.
-fn before(told: &Told, truth: f64) -> f64 {
-    truth.max(told.delay) - seconds(told.at - told.since)
+fn before(report: &Report, truth: f64) -> f64 {
+    truth.max(report.delay) - seconds(report.at - report.since)
 }
 
 /// The error of a measured delay, and its bound, in seconds.
-fn error(told: &Told, written: &Written, commits: &[Committed]) -> (f64, f64) {
-    let (least, most) = truth(told, written, commits);
-    let error = (least - told.delay).max(told.delay - most).max(0.0);
+fn error(report: &Report, written: &Written, commits: &[Committed]) -> (f64, f64) {
+    let (least, most) = truth(report, written, commits);
+    let error = (least - report.delay).max(report.delay - most).max(0.0);
     // The oldest record came between two polls. If it came before the first poll, it came between
     // two of the times that were asked for then. A record that is newer than its poll is late by
     // the time that records take to arrive.
-    let apart = match before(told, most) {
+    let apart = match before(report, most) {
         ..=0.0 => 0.0,
         ..=20.0 => 10.0,
         ..=40.0 => 20.0,
         _ => 120.0,
     };
-    let late = seconds(told.at - told.began + written.slowest);
-    (error, seconds(told.gap).max(apart) + late)
+    let late = seconds(report.at - report.began + written.slowest);
+    (error, seconds(report.gap).max(apart) + late)
 }
 
 fn summary(name: &str, errors: &mut [(f64, f64)]) {
@@ -306,30 +306,30 @@ async fn the_delay_is_the_age_of_the_oldest_uncommitted_record_within_one_poll()
         let (partition, end) = (usize::try_from(partition), usize::try_from(end));
         assert_eq!(written.created[partition.unwrap()].len(), end.unwrap());
     }
-    let judged = |told: &Told| {
-        let commits = commits[told.group].lock().unwrap();
-        let (error, bound) = error(told, &written, &commits);
-        let truth = truth(told, &written, &commits);
+    let judged = |report: &Report| {
+        let commits = commits[report.group].lock().unwrap();
+        let (error, bound) = error(report, &written, &commits);
+        let truth = truth(report, &written, &commits);
         assert!(
             error <= bound,
-            "{error:.2} s off, bound {bound:.2} s, truth {truth:?}: {told:?}"
+            "{error:.2} s off, bound {bound:.2} s, truth {truth:?}: {report:?}"
         );
         (error, bound)
     };
-    let is_older = |told: &&Told| {
-        let commits = commits[told.group].lock().unwrap();
-        before(told, truth(told, &written, &commits).1) > 0.0
+    let is_older = |report: &&Report| {
+        let commits = commits[report.group].lock().unwrap();
+        before(report, truth(report, &written, &commits).1) > 0.0
     };
     // One poll gives no delay. Earlier ends give one once they are confirmed: these polls are 3 s
     // apart, so at the third.
-    let all = first.iter().chain(&second).filter(|told| told.poll > 1);
-    let (older, younger): (Vec<&Told>, Vec<&Told>) = all.partition(is_older);
+    let all = first.iter().chain(&second).filter(|report| report.poll > 1);
+    let (older, younger): (Vec<&Report>, Vec<&Report>) = all.partition(is_older);
     let mut steady: Vec<_> = younger.into_iter().map(judged).collect();
-    let older = older.into_iter().filter(|told| told.poll > 2);
+    let older = older.into_iter().filter(|report| report.poll > 2);
     let mut fresh: Vec<_> = older.map(judged).collect();
     summary("since the first poll", &mut steady);
     summary("from before it", &mut fresh);
-    let delays = |told: &[Told]| told.iter().map(|told| told.delay).fold(0.0, f64::max);
+    let delays = |report: &[Report]| report.iter().map(|report| report.delay).fold(0.0, f64::max);
     assert!(
         delays(&first) > 60.0 && delays(&second) > 60.0,
         "some group was late"

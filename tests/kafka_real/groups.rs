@@ -123,6 +123,9 @@ async fn a_deleted_group_is_unknown_at_first_and_dead_once_confirmed() {
     );
     let dead = |s: &Snapshot| group(s, &id).state == Ok(GroupState::Dead);
     let later = helper.until_checked("dead", dead, never_wrong).await;
-    assert!(deleted.elapsed() >= settings().doubt, "accepted at once");
+    assert!(
+        deleted.elapsed() >= settings().regression_grace,
+        "accepted at once"
+    );
     assert_eq!(lag(&later, &id, &topic), Some(6), "nothing is committed");
 }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     api_server::{Fault, Seen},
-    kafka::{Kafka, Sight},
+    kafka::{GroupView, Kafka},
     scene::{Scene, settle},
 };
 
@@ -78,7 +78,9 @@ async fn a_failed_confirmation_is_repeated(#[case] fault: Fault) {
     about_to_scale(&scene).await;
     // The first status write of the poll comes before the scale, the second one confirms it.
     let ahead = scene.status_writes();
-    scene.kafka.poll(&[("orders", Sight::behind(6, 1, 150))]);
+    scene
+        .kafka
+        .poll(&[("orders", GroupView::behind(6, 1, 150))]);
     while scene.status_writes() == ahead {
         tokio::task::yield_now().await;
     }
@@ -107,7 +109,7 @@ async fn after_a_death_at_any_step_the_action_is_done_once_and_spaced(
     let operator = scene.operator().await;
     about_to_scale(&scene).await;
     scene.api.plan(Method::PATCH, step, fault, 1);
-    scene.poll(Sight::behind(6, 1, 150)).await;
+    scene.poll(GroupView::behind(6, 1, 150)).await;
     let began = tokio::time::Instant::now();
     scene.api.kill(operator.client);
     let ahead = !scene.status("orders")["memory"]["pending"].is_null();
@@ -179,7 +181,7 @@ async fn a_manual_scale_between_decision_and_action_wins() {
     scene.api.edit("deployments", "orders", |deployment| {
         deployment["spec"]["replicas"] = json!(3)
     });
-    scene.poll(Sight::behind(6, 1, 150)).await;
+    scene.poll(GroupView::behind(6, 1, 150)).await;
     assert_eq!(scene.replicas("orders"), 3);
     assert!(scene.scales().is_empty());
 }
@@ -243,14 +245,14 @@ async fn an_api_server_that_hangs_for_one_group_delays_no_other() {
         .api
         .create("consumergroups", crate::scene::group("slow"));
     let _operator = scene.operator().await;
-    let sights = |lag| {
+    let views = |lag| {
         [
-            ("orders", Sight::behind(6, 1, lag)),
-            ("slow", Sight::behind(6, 1, lag)),
+            ("orders", GroupView::behind(6, 1, lag)),
+            ("slow", GroupView::behind(6, 1, lag)),
         ]
     };
     for _ in 0..4 {
-        scene.look_at(&sights(0)).await;
+        scene.poll_groups(&views(0)).await;
     }
     scene.api.plan(
         Method::GET,
@@ -258,7 +260,7 @@ async fn an_api_server_that_hangs_for_one_group_delays_no_other() {
         Fault::Lost,
         u32::MAX,
     );
-    scene.look_at(&sights(150)).await;
+    scene.poll_groups(&views(150)).await;
     assert_eq!((scene.replicas("orders"), scene.replicas("slow")), (6, 1));
 }
 

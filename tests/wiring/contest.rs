@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    kafka::Sight,
+    kafka::GroupView,
     scene::{Scene, cluster, deployment, group, group_of_cluster, settle},
 };
 
@@ -87,14 +87,14 @@ async fn the_older_of_two_groups_on_one_target_manages_it_until_deleted() {
     younger["spec"]["scaleTargetRef"]["name"] = json!("orders");
     scene.api.create("consumergroups", younger);
     let _operator = scene.operator().await;
-    let sights = |replicas, lag| {
+    let views = |replicas, lag| {
         [
-            ("orders", Sight::behind(6, replicas, lag)),
-            ("younger", Sight::behind(6, replicas, 0)),
+            ("orders", GroupView::behind(6, replicas, lag)),
+            ("younger", GroupView::behind(6, replicas, 0)),
         ]
     };
     for _ in 0..3 {
-        scene.look_at(&sights(1, 0)).await;
+        scene.poll_groups(&views(1, 0)).await;
     }
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     assert_eq!(scene.condition("younger", "Ready"), "False/TargetContested");
@@ -103,7 +103,7 @@ async fn the_older_of_two_groups_on_one_target_manages_it_until_deleted() {
         scene.status("younger")["decision"]["reason"],
         "TargetContested"
     );
-    scene.look_at(&sights(1, 150)).await;
+    scene.poll_groups(&views(1, 150)).await;
     assert_eq!(scene.replicas("orders"), 6);
     let scaled = scene.scales()[0].at;
 
@@ -111,7 +111,7 @@ async fn the_older_of_two_groups_on_one_target_manages_it_until_deleted() {
     settle().await;
     for _ in 0..24 {
         let replicas = scene.replicas("orders");
-        scene.look_at(&sights(replicas, 0)).await;
+        scene.poll_groups(&views(replicas, 0)).await;
     }
     assert_eq!(scene.condition("younger", "Ready"), "True/Managed");
     let scales = scene.scales();
@@ -168,8 +168,8 @@ async fn a_group_that_may_not_use_a_cluster_contests_no_group_of_it() {
         group_of_cluster("orders", "shop", reference()),
     );
     let _operator = scene.operator().await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     assert_eq!(
         scene.condition("elsewhere/squatter", "Ready"),
         "False/ClusterNotAllowed"

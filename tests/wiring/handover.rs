@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    kafka::Sight,
+    kafka::GroupView,
     scene::{INTERVAL, Scene, cluster, deployment, group, group_of_cluster, settle},
 };
 
@@ -25,7 +25,7 @@ fn two_of_one_cluster() -> Scene {
 
 async fn polls(scene: &Scene, count: u32) {
     for _ in 0..count {
-        scene.poll(Sight::behind(6, 1, 0)).await;
+        scene.poll(GroupView::behind(6, 1, 0)).await;
     }
 }
 
@@ -203,9 +203,9 @@ async fn a_target_passes_between_two_groups_and_never_has_two_managers() {
     let _operator = scene.operator().await;
     let poll = async |count| {
         for _ in 0..count {
-            let sight = || Sight::behind(6, scene.replicas("orders"), 0);
+            let view = || GroupView::behind(6, scene.replicas("orders"), 0);
             scene
-                .look_at(&[("older", sight()), ("orders", sight())])
+                .poll_groups(&[("older", view()), ("orders", view())])
                 .await;
         }
     };

@@ -21,7 +21,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 /// A group in a poll.
 #[derive(Debug, Clone)]
-pub struct Sight {
+pub struct GroupView {
     pub partitions: i32,
     /// Members that have joined; they share the partitions as evenly as they can.
     pub members: i32,
@@ -33,7 +33,7 @@ pub struct Sight {
     pub leaderless: Option<i32>,
 }
 
-impl Sight {
+impl GroupView {
     /// A stable group of `members` with `lag` on each of its partitions.
     pub fn behind(partitions: i32, members: i32, lag: i64) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Kafka {
     }
 
     /// One poll of every cluster that finds these groups, each reading the topic of its own name.
-    pub fn poll(&self, groups: &[(&str, Sight)]) {
+    pub fn poll(&self, groups: &[(&str, GroupView)]) {
         self.publish(|snapshot| fill(groups, snapshot));
     }
 
@@ -130,7 +130,7 @@ impl Kafka {
     }
 
     /// The same with the previous credentials, because the newest do not work for this reason.
-    pub fn poll_as_before(&self, groups: &[(&str, Sight)], why: &ReadError) {
+    pub fn poll_as_before(&self, groups: &[(&str, GroupView)], why: &ReadError) {
         self.publish(|snapshot| {
             snapshot.renewal = Some(why.clone());
             fill(groups, snapshot);
@@ -205,59 +205,59 @@ impl Kafka {
     }
 }
 
-fn fill(groups: &[(&str, Sight)], snapshot: &mut Snapshot) {
-    for (name, sight) in groups {
-        let (topic, group) = describe(name, sight, snapshot);
+fn fill(groups: &[(&str, GroupView)], snapshot: &mut Snapshot) {
+    for (name, view) in groups {
+        let (topic, group) = describe(name, view, snapshot);
         snapshot.topics.insert((*name).into(), topic);
         snapshot.groups.insert((*name).into(), group);
     }
 }
 
-fn describe(name: &str, sight: &Sight, snapshot: &Snapshot) -> (Topic, Group) {
+fn describe(name: &str, view: &GroupView, snapshot: &Snapshot) -> (Topic, Group) {
     let topic: Arc<str> = name.into();
     let offset = |n| Offset::new(n).unwrap();
     let at = |partition| TopicPartition {
         topic: Arc::clone(&topic),
         partition,
     };
-    let partitions = (0..sight.partitions).map(|index| {
-        let leaderless = sight.leaderless == Some(index);
+    let partitions = (0..view.partitions).map(|index| {
+        let leaderless = view.leaderless == Some(index);
         Partition {
             leader: (!leaderless).then_some(NodeId(1)),
             start: Ok(offset(0)),
             end: if leaderless {
                 Err(ReadError::LeaderUnavailable)
             } else {
-                Ok(offset(sight.end))
+                Ok(offset(view.end))
             },
             stable_end: None,
             at: snapshot.finished,
         }
     });
-    let members = (0..sight.members).map(|member| Member {
+    let members = (0..view.members).map(|member| Member {
         id: format!("member-{member}").into(),
         client_id: "test".into(),
         host: "127.0.0.1".into(),
         instance_id: None,
-        assigned: (0..sight.partitions)
-            .filter(|partition| partition % sight.members == member)
+        assigned: (0..view.partitions)
+            .filter(|partition| partition % view.members == member)
             .map(at)
             .collect(),
         target: None,
     });
     let group = Group {
-        state: Ok(sight.state),
+        state: Ok(view.state),
         protocol: Protocol::Classic,
         coordinator: Some(NodeId(1)),
-        committed: (0..sight.partitions)
-            .map(|index| (at(index), Ok(Some(offset(sight.committed)))))
+        committed: (0..view.partitions)
+            .map(|index| (at(index), Ok(Some(offset(view.committed)))))
             .collect(),
         committed_at: snapshot.started,
         earlier: BTreeMap::new(),
         description: Some(Ok(Description {
             at: snapshot.finished,
             poll: snapshot.poll,
-            state: Ok(sight.state),
+            state: Ok(view.state),
             assignor: Some("range".into()),
             members: members.collect(),
         })),

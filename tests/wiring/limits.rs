@@ -1,7 +1,7 @@
 //! Groups with too much to read.
 
 use crate::{
-    kafka::Sight,
+    kafka::GroupView,
     scene::{Scene, cluster, deployment, group_of_cluster},
 };
 use lagrange::kafka::model::error::{Bound, ReadError};
@@ -94,7 +94,7 @@ async fn the_selection_of_a_group_is_not_shown_on_a_cluster_of_another_namespace
     scene.api.create("consumergroups", group);
     let _operator = scene.operator().await;
     scene.kafka.is_too_much(Some(too_many()));
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     let message = scene.message("shop/orders", "Ready");
     assert!(
         message.starts_with("10000 topics with at least"),

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     api_server::Fault,
-    kafka::Sight,
+    kafka::GroupView,
     scene::{Scene, cluster, deployment, group, settle},
 };
 
@@ -45,9 +45,9 @@ async fn an_unparseable_deployment_is_not_absent_and_not_scaled() {
     let operator = scene.operator().await;
     for _ in 0..4 {
         scene
-            .look_at(&[
-                ("orders", Sight::behind(6, 1, 150)),
-                ("other", Sight::behind(6, 1, 150)),
+            .poll_groups(&[
+                ("orders", GroupView::behind(6, 1, 150)),
+                ("other", GroupView::behind(6, 1, 150)),
             ])
             .await;
     }
@@ -181,7 +181,7 @@ async fn an_unreadable_scale_is_reported_once_and_retried_slowly() {
     assert_eq!(events[0].0, "TargetUnreadable");
     scene.api.forgive();
     sleep(Duration::from_mins(2)).await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 }
 
@@ -189,7 +189,7 @@ async fn an_unreadable_scale_is_reported_once_and_retried_slowly() {
 async fn an_api_server_that_is_silent_about_a_target_for_a_minute_changes_no_condition() {
     let scene = widget();
     let _operator = scene.operator().await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     for path in ["/widgets/orders/scale", "/widgets/orders"] {
         scene
@@ -197,11 +197,11 @@ async fn an_api_server_that_is_silent_about_a_target_for_a_minute_changes_no_con
             .plan(Method::GET, path, Fault::Status(500), u32::MAX);
     }
     for _ in 0..5 {
-        scene.poll(Sight::behind(6, 1, 0)).await;
+        scene.poll(GroupView::behind(6, 1, 0)).await;
         assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     }
     for _ in 0..10 {
-        scene.poll(Sight::behind(6, 1, 0)).await;
+        scene.poll(GroupView::behind(6, 1, 0)).await;
     }
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetUnreadable");
 }

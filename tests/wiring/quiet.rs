@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    kafka::Sight,
+    kafka::GroupView,
     scene::{INTERVAL, Scene, settle},
 };
 use http::Method;
@@ -67,18 +67,18 @@ async fn ten_quiet_minutes_cause_no_write_and_at_most_one_reconcile_per_poll(
     let scene = Scene::of(replicas);
     let operator = scene.operator().await;
     // The lag stays the same: consumers keep up with the arrivals.
-    let sight = |poll: i64| Sight {
+    let view = |poll: i64| GroupView {
         end: 100_000 + poll * lag + lag,
         committed: 100_000 + poll * lag,
-        ..Sight::behind(6, replicas, 0)
+        ..GroupView::behind(6, replicas, 0)
     };
     // Three minutes, in which the capacity of a consumer is measured.
     for poll in 0..12 {
-        scene.poll(sight(poll)).await;
+        scene.poll(view(poll)).await;
     }
     let (writes, reconciles) = (scene.status_writes(), operator.reconciles());
     for poll in 12..52 {
-        scene.poll(sight(poll)).await;
+        scene.poll(view(poll)).await;
     }
     assert_eq!(
         scene.status_writes() - writes,
@@ -113,12 +113,12 @@ async fn a_steady_load_causes_few_writes_although_every_poll_differs() {
 }
 
 /// A small lag, and 10 records a second, plus or minus the effect of the moment of reading.
-fn busy(poll: i64) -> Sight {
+fn busy(poll: i64) -> GroupView {
     let noise = [0, 1, 2, 1][usize::try_from(poll % 4).unwrap()];
-    Sight {
+    GroupView {
         end: 100_000 + poll * 150 + noise + 5,
         committed: 100_000 + poll * 150,
-        ..Sight::behind(6, 1, 0)
+        ..GroupView::behind(6, 1, 0)
     }
 }
 
@@ -130,7 +130,7 @@ async fn changing_numbers_are_written_once_a_minute() {
     scene.polls(8, 500).await;
     let writes = scene.status_writes();
     for poll in 0..40 {
-        scene.poll(Sight::behind(6, 6, 500 + poll * 100)).await;
+        scene.poll(GroupView::behind(6, 6, 500 + poll * 100)).await;
     }
     let writes = scene.status_writes() - writes;
     assert!(
@@ -146,7 +146,7 @@ async fn a_flapping_condition_causes_no_event_storm() {
     for poll in 0..80 {
         let limited = poll / 2 % 2 == 0;
         scene
-            .poll(Sight::behind(6, 6, if limited { 900 } else { 0 }))
+            .poll(GroupView::behind(6, 6, if limited { 900 } else { 0 }))
             .await;
     }
     let told = scene
@@ -231,11 +231,11 @@ async fn a_partition_without_a_leader_holds_at_once_and_is_reported_when_it_last
     let at_rest = scene.replicas("orders");
     let scales = scene.scales().len();
     for _ in 0..20 {
-        let sight = Sight {
+        let view = GroupView {
             leaderless: Some(3),
-            ..Sight::behind(6, at_rest, 0)
+            ..GroupView::behind(6, at_rest, 0)
         };
-        scene.poll(sight).await;
+        scene.poll(view).await;
     }
     assert_eq!(
         scene.scales().len(),
@@ -294,16 +294,16 @@ async fn members_without_a_partition_are_reported_from_the_second_poll() {
         group["metadata"]["annotations"] = json!({ "lagrange.dev/paused": "true" });
     });
     let _operator = scene.operator().await;
-    scene.poll(Sight::behind(2, 3, 0)).await;
+    scene.poll(GroupView::behind(2, 3, 0)).await;
     assert_ne!(scene.condition("orders", "Healthy"), "False/IdleConsumers");
-    scene.poll(Sight::behind(2, 3, 0)).await;
+    scene.poll(GroupView::behind(2, 3, 0)).await;
     assert_eq!(scene.condition("orders", "Healthy"), "False/IdleConsumers");
     assert_eq!(scene.condition("orders", "AbleToScale"), "False/Paused");
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
 
-    let rebalancing = Sight {
+    let rebalancing = GroupView {
         state: GroupState::PreparingRebalance,
-        ..Sight::behind(2, 3, 0)
+        ..GroupView::behind(2, 3, 0)
     };
     scene.poll(rebalancing).await;
     assert_eq!(
@@ -342,7 +342,7 @@ async fn added_partitions_are_reported_with_their_effect_on_keys() {
     let scene = Scene::of(6);
     let _operator = scene.operator().await;
     scene.polls(3, 500).await;
-    scene.poll(Sight::behind(12, 6, 500)).await;
+    scene.poll(GroupView::behind(12, 6, 500)).await;
     let events = scene.api.events();
     let added = events
         .iter()

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     api_server::{ApiServer, Seen},
-    kafka::{Kafka, Sight},
+    kafka::{GroupView, Kafka},
 };
 use http::Method;
 use lagrange::clock::Clock;
@@ -115,11 +115,11 @@ impl Scene {
     }
 
     /// Waits for an interval, then polls.
-    pub async fn poll(&self, sight: Sight) {
-        self.look_at(&[("orders", sight)]).await;
+    pub async fn poll(&self, view: GroupView) {
+        self.poll_groups(&[("orders", view)]).await;
     }
 
-    pub async fn look_at(&self, groups: &[(&str, Sight)]) {
+    pub async fn poll_groups(&self, groups: &[(&str, GroupView)]) {
         sleep(INTERVAL - SETTLE).await;
         self.kafka.poll(groups);
         settle().await;
@@ -130,7 +130,7 @@ impl Scene {
     pub async fn polls(&self, count: u32, lag: i64) {
         for _ in 0..count {
             let replicas = self.replicas("orders");
-            self.poll(Sight::behind(6, replicas, lag)).await;
+            self.poll(GroupView::behind(6, replicas, lag)).await;
         }
     }
 

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use crate::{
     api_server::{Fault, Seen},
-    kafka::Sight,
+    kafka::GroupView,
     scene::{INTERVAL, Scene, cluster, deployment, group, settle},
 };
 use http::Method;
@@ -132,7 +132,7 @@ async fn nothing_is_reported_about_a_secret_while_the_api_server_does_not_answer
         .plan(Method::GET, "/secrets", Fault::Status(503), 6);
     let _operator = scene.operator().await;
     sleep(Duration::from_mins(1)).await;
-    scene.kafka.poll(&[("orders", Sight::behind(6, 1, 0))]);
+    scene.kafka.poll(&[("orders", GroupView::behind(6, 1, 0))]);
     settle().await;
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     let writes = scene.api.requests(&Method::PATCH, "/status");
@@ -225,11 +225,11 @@ async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
         resource: Resource::Topic("orders".into()),
         more: NonZeroUsize::new(2),
     };
-    let sight = [("orders", Sight::behind(6, 1, 0))];
+    let view = [("orders", GroupView::behind(6, 1, 0))];
     // A change of the text only is written within a minute.
     for _ in 0..5 {
         sleep(INTERVAL).await;
-        scene.kafka.poll_as_before(&sight, &lacks);
+        scene.kafka.poll_as_before(&view, &lacks);
         settle().await;
     }
     let said = "still read with the credentials before: the new user logs in, but is not \

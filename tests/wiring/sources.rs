@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::{
     api_server::{Fault, Seen},
-    kafka::Sight,
+    kafka::GroupView,
     scene::{Scene, cluster, deployment, group_of_cluster, settle},
 };
 
@@ -50,8 +50,8 @@ async fn a_cluster_sets_which_namespaces_may_use_it(#[case] allowed: Value, #[ca
         }),
     );
     let _operator = scene.operator().await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     let ready = if may {
         "True/Managed"
     } else {
@@ -118,7 +118,7 @@ async fn a_cluster_missing_in_its_own_namespace_is_reported_and_used_once_it_exi
     scene
         .api
         .create("kafkaclusters", cluster("main", json!({ "from": "Same" })));
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     assert_eq!(scene.condition("kafka/orders", "Ready"), "True/Managed");
 }
 
@@ -126,7 +126,7 @@ async fn a_cluster_missing_in_its_own_namespace_is_reported_and_used_once_it_exi
 async fn errors_of_brokers_are_shown_on_the_cluster_and_not_in_other_namespaces() {
     let scene = shop(json!({ "from": "All" }));
     let _operator = scene.operator().await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     let connected = |scene: &Scene| {
         let cluster = scene.api.get("kafkaclusters", "kafka/main");
         cluster["status"]["conditions"][0].clone()
@@ -183,7 +183,7 @@ async fn an_unchanged_cluster_is_not_written() {
 impl Scene {
     async fn polls_of_shop(&self, count: u32) {
         for _ in 0..count {
-            self.poll(Sight::behind(6, 1, 0)).await;
+            self.poll(GroupView::behind(6, 1, 0)).await;
         }
     }
 }
@@ -212,7 +212,7 @@ async fn only_the_namespaces_of_the_installation_are_managed() {
             settings.namespaces = vec!["default".to_owned(), "kafka".to_owned()]
         })
         .await;
-    scene.poll(Sight::behind(6, 1, 0)).await;
+    scene.poll(GroupView::behind(6, 1, 0)).await;
     assert!(operator.readiness.check().is_ok());
     assert_eq!(scene.condition("default/orders", "Ready"), "True/Managed");
     assert_eq!(scene.status("shop/orders"), json!(null));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api_server::Fault,
-    kafka::Sight,
+    kafka::GroupView,
     scene::{Scene, deployment, group, settle},
 };
 
@@ -129,7 +129,7 @@ async fn a_stateful_set_is_scaled_like_a_deployment() {
     scene.api.create("consumergroups", group);
     let _operator = scene.operator().await;
     for lag in [0, 0, 150] {
-        scene.poll(Sight::behind(6, 1, lag)).await;
+        scene.poll(GroupView::behind(6, 1, lag)).await;
     }
     assert_eq!(
         scene.api.get("statefulsets", "orders")["spec"]["replicas"],
@@ -171,7 +171,7 @@ async fn any_kind_with_a_scale_is_scaled_and_its_pods_show_rollouts() {
     scene.api.create("pods", pod("new", "two", false));
     let _operator = scene.operator().await;
     for lag in [0, 0, 150] {
-        scene.poll(Sight::behind(6, 1, lag)).await;
+        scene.poll(GroupView::behind(6, 1, lag)).await;
     }
     assert_eq!(
         scene.condition("orders", "AbleToScale"),
@@ -179,7 +179,7 @@ async fn any_kind_with_a_scale_is_scaled_and_its_pods_show_rollouts() {
     );
     assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 1);
     scene.api.delete("pods", "new");
-    scene.poll(Sight::behind(6, 1, 150)).await;
+    scene.poll(GroupView::behind(6, 1, 150)).await;
     assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 6);
 }
 
@@ -189,7 +189,7 @@ async fn without_the_right_to_list_pods_the_scale_itself_is_used() {
     scene.api.forbid("pods");
     let _operator = scene.operator().await;
     for lag in [0, 0, 150] {
-        scene.poll(Sight::behind(6, 1, lag)).await;
+        scene.poll(GroupView::behind(6, 1, lag)).await;
     }
     assert_eq!(scene.api.get("widgets", "orders")["spec"]["replicas"], 6);
 }
@@ -251,7 +251,9 @@ async fn an_unparseable_group_does_not_stop_the_others() {
     scene.api.edit("consumergroups", "broken", |broken| {
         broken["spec"] = group("broken")["spec"].clone();
     });
-    scene.look_at(&[("broken", Sight::behind(6, 1, 0))]).await;
+    scene
+        .poll_groups(&[("broken", GroupView::behind(6, 1, 0))])
+        .await;
     assert_eq!(scene.condition("broken", "Ready"), "True/Managed");
     assert_eq!(operator.number(unreadable), 0);
 }

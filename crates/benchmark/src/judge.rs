@@ -143,9 +143,9 @@ fn useful_sizes(counts: &[usize], by_topic: bool) -> Vec<usize> {
     } else {
         vec![counts.iter().sum()]
     };
-    let fullest = |n: usize| -> Vec<usize> { groups.iter().map(|c| c.div_ceil(n)).collect() };
+    let max_load = |n: usize| -> Vec<usize> { groups.iter().map(|c| c.div_ceil(n)).collect() };
     let most = groups.iter().copied().max().unwrap_or(0);
-    let is_useful = |n: &usize| *n == 1 || fullest(*n) != fullest(*n - 1);
+    let is_useful = |n: &usize| *n == 1 || max_load(*n) != max_load(*n - 1);
     (1..=most).filter(is_useful).collect()
 }
 

@@ -116,7 +116,7 @@ fn one(scenario: &Scenario, place: usize, name: &str, options: &Options) -> Resu
         .setup(options.objective, baselines, options.seed, restart_every)
         .map_err(|error| failed(&error))?;
     if name != LAGRANGE {
-        let outcome = comparison.run_rival(0).map_err(|error| failed(&error))?;
+        let outcome = comparison.run_baseline(0).map_err(|error| failed(&error))?;
         return Ok(Done {
             scenario: place,
             name: name.to_owned(),
@@ -127,7 +127,7 @@ fn one(scenario: &Scenario, place: usize, name: &str, options: &Options) -> Resu
     }
     let lagrange = comparison.lagrange().map_err(|error| failed(&error))?;
     let mut judged = Judged::new(lagrange, scenario.outages());
-    let outcome = comparison.run_law(name, &mut judged);
+    let outcome = comparison.run_autoscaler(name, &mut judged);
     Ok(Done {
         scenario: place,
         name: name.to_owned(),

@@ -144,7 +144,7 @@ impl Drop for Member {
 /// Reads at the pace, commits once a second, and leaves when stopped.
 fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
     let mut committed = Instant::now();
-    let mut told: Option<(TopicPartitionList, TopicPartitionList)> = None;
+    let mut reported: Option<(TopicPartitionList, TopicPartitionList)> = None;
     while !stopped.load(Ordering::Relaxed) {
         let micros = pace.micros.load(Ordering::Relaxed);
         let early = pace.early.lock().unwrap().clone();
@@ -153,11 +153,11 @@ fn consume(consumer: &BaseConsumer, stopped: &AtomicBool, pace: &Pace) {
         // what was fetched.
         if let Ok(assignment) = consumer.assignment() {
             let split = split(&assignment, leaves);
-            if told.as_ref() != Some(&split) {
+            if reported.as_ref() != Some(&split) {
                 let said = consumer
                     .pause(&split.0)
                     .and_then(|()| consumer.resume(&split.1));
-                told = said.is_ok().then_some(split);
+                reported = said.is_ok().then_some(split);
             }
         }
         if let Some(Ok(record)) = consumer.poll(POLL) {

@@ -34,7 +34,7 @@ pub fn settings() -> Settings {
         allow_local_addresses: true,
         min_interval: Duration::from_millis(300),
         min_gap: Duration::from_millis(100),
-        doubt: Duration::from_secs(5),
+        regression_grace: Duration::from_secs(5),
         ..Settings::default()
     }
 }

@@ -31,7 +31,7 @@ use clap::Parser;
 use jiff::Timestamp;
 
 use crate::{
-    load::LoadFile, model::Model, plain::Plain, screen::Moment, sources::Sources, style::Look,
+    load::LoadFile, model::Model, plain::Plain, screen::Moment, sources::Sources, style::Theme,
     terminal::Terminal,
 };
 
@@ -98,12 +98,12 @@ fn run(args: &Args) -> io::Result<ExitCode> {
     let elapsed = loop {
         match news.recv_timeout(TICK) {
             Ok(heard) => {
-                let told = model.hear(heard);
-                output.tell(began.elapsed(), &told)?;
+                let changes = model.hear(heard);
+                output.print(began.elapsed(), &changes)?;
                 // Everything that is waiting goes into one frame.
                 while let Ok(heard) = news.try_recv() {
-                    let told = model.hear(heard);
-                    output.tell(began.elapsed(), &told)?;
+                    let changes = model.hear(heard);
+                    output.print(began.elapsed(), &changes)?;
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -146,16 +146,16 @@ enum Output {
 impl Output {
     fn new() -> Self {
         if io::stdout().is_terminal() {
-            Self::Screen(Terminal::enter(Look::of_environment()))
+            Self::Screen(Terminal::enter(Theme::of_environment()))
         } else {
             Self::Plain(Plain::default())
         }
     }
 
-    fn tell(&self, elapsed: Duration, told: &[model::Told]) -> io::Result<()> {
+    fn print(&self, elapsed: Duration, changes: &[model::Change]) -> io::Result<()> {
         match self {
             Self::Screen(_) => Ok(()),
-            Self::Plain(_) => lines(&Plain::tell(elapsed, told)),
+            Self::Plain(_) => lines(&Plain::print(elapsed, changes)),
         }
     }
 
@@ -163,7 +163,7 @@ impl Output {
         match self {
             Self::Screen(terminal) => {
                 let size = Terminal::size();
-                terminal.draw(&screen::of(model, moment, size, terminal.look.blocks))
+                terminal.draw(&screen::of(model, moment, size, terminal.theme.blocks))
             }
             Self::Plain(plain) => lines(&plain.status(model, moment.elapsed)),
         }

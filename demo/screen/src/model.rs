@@ -48,7 +48,7 @@ pub(crate) struct Happening {
 
 /// A change, for the plain lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Change {
     Happened(Happening),
     /// A group holds, with a new reason.
     Holds {
@@ -60,7 +60,7 @@ pub(crate) enum Told {
 
 impl Model {
     /// Applies news, and returns the changes.
-    pub(crate) fn hear(&mut self, heard: Heard) -> Vec<Told> {
+    pub(crate) fn hear(&mut self, heard: Heard) -> Vec<Change> {
         match heard {
             Heard::Group(group) => self.group(*group).into_iter().collect(),
             Heard::Event(event) => self.event(event).into_iter().collect(),
@@ -76,7 +76,7 @@ impl Model {
         }
     }
 
-    fn group(&mut self, new: ConsumerGroup) -> Option<Told> {
+    fn group(&mut self, new: ConsumerGroup) -> Option<Change> {
         let name = new.metadata.name?;
         let group = self.groups.entry(name.clone()).or_default();
         group.min = new.spec.min_replicas;
@@ -93,14 +93,14 @@ impl Model {
             |status: &ConsumerGroupStatus| status.decision.as_ref().map(|d| d.reason.clone());
         let decision = group.status.decision.as_ref()?;
         let is_new = word(&before).as_ref() != Some(&decision.reason);
-        (is_new && decision.action == "Hold").then(|| Told::Holds {
+        (is_new && decision.action == "Hold").then(|| Change::Holds {
             about: name,
             reason: decision.reason.clone(),
             message: decision.message.clone(),
         })
     }
 
-    fn event(&mut self, event: Event) -> Option<Told> {
+    fn event(&mut self, event: Event) -> Option<Change> {
         let is_ours = event.regarding.api_version.starts_with("lagrange.dev/");
         if !is_ours || !self.seen.insert(event.metadata.name) {
             return None;
@@ -116,7 +116,7 @@ impl Model {
             .happenings
             .partition_point(|other| other.time <= happening.time);
         self.happenings.insert(place, happening.clone());
-        Some(Told::Happened(happening))
+        Some(Change::Happened(happening))
     }
 }
 

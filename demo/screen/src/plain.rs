@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use crate::{
-    model::{Model, Told},
+    model::{Change, Model},
     words::{minutes, thousands},
 };
 
@@ -18,8 +18,11 @@ pub(crate) struct Plain {
 
 impl Plain {
     /// A line for each change.
-    pub(crate) fn tell(elapsed: Duration, told: &[Told]) -> Vec<String> {
-        told.iter().map(|told| line(elapsed, told)).collect()
+    pub(crate) fn print(elapsed: Duration, changes: &[Change]) -> Vec<String> {
+        changes
+            .iter()
+            .map(|changes| line(elapsed, changes))
+            .collect()
     }
 
     /// The line with the state, if it is due.
@@ -49,13 +52,13 @@ impl Plain {
     }
 }
 
-fn line(elapsed: Duration, told: &Told) -> String {
-    let (about, word, why) = match told {
-        Told::Happened(event) => {
+fn line(elapsed: Duration, changes: &Change) -> String {
+    let (about, word, why) = match changes {
+        Change::Happened(event) => {
             let mark = if event.warning { "! " } else { "" };
             (&event.about, format!("{mark}{}", event.reason), &event.note)
         }
-        Told::Holds {
+        Change::Holds {
             about,
             reason,
             message,

@@ -5,14 +5,14 @@ use crate::words;
 
 /// Capabilities of a terminal.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct Theme {
     /// Colours and bold or dim text.
     pub(crate) colour: bool,
     /// Block characters, which need UTF-8.
     pub(crate) blocks: bool,
 }
 
-impl Look {
+impl Theme {
     /// From the usual variables: `NO_COLOR`, `TERM`, and the locale.
     pub(crate) fn of_environment() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -63,13 +63,13 @@ impl Line {
     }
 
     /// Text for a terminal of `width` columns.
-    pub(crate) fn render(&self, width: usize, look: Look) -> String {
+    pub(crate) fn render(&self, width: usize, theme: Theme) -> String {
         let mut left = width;
         let mut line = String::new();
         for (style, text) in &self.0 {
-            let text = words::cut(text, left, look.blocks);
+            let text = words::cut(text, left, theme.blocks);
             left -= text.chars().count();
-            let code = if look.colour { style.code() } else { "" };
+            let code = if theme.colour { style.code() } else { "" };
             line.push_str(code);
             line.push_str(&text);
             if !code.is_empty() {

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use terminal_size::{Height, Width};
 
-use crate::style::{Line, Look};
+use crate::style::{Line, Theme};
 
 /// Columns and rows.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +16,13 @@ pub(crate) struct Size {
 /// A terminal that shows its alternate screen until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Terminal {
-    pub(crate) look: Look,
+    pub(crate) theme: Theme,
 }
 
 impl Terminal {
-    pub(crate) fn enter(look: Look) -> Self {
+    pub(crate) fn enter(theme: Theme) -> Self {
         write("\x1b[?1049h\x1b[?25l");
-        Self { look }
+        Self { theme }
     }
 
     pub(crate) fn size() -> Size {
@@ -42,7 +42,7 @@ impl Terminal {
             .take(height)
             // The last column stays free: when the rest of the line is cleared, a terminal would
             // also clear a character in that column.
-            .map(|line| line.render(width.saturating_sub(1), self.look))
+            .map(|line| line.render(width.saturating_sub(1), self.theme))
             .collect();
         let frame = format!("\x1b[H{}\x1b[K\x1b[J", rows.join("\x1b[K\r\n"));
         let mut out = io::stdout().lock();

@@ -9,11 +9,11 @@ use rstest::rstest;
 
 use crate::{
     load::{LoadFile, Reading},
-    model::{Model, Told},
+    model::{Change, Model},
     plain::Plain,
     screen::{self, Moment, curve_of},
     sources::{Event, Heard, watched},
-    style::Look,
+    style::Theme,
     summary,
     terminal::Size,
 };
@@ -25,24 +25,24 @@ const EVENTS: &str = include_str!("recorded/events.json");
 
 const NOW: &str = "2026-11-24T10:14:27Z";
 
-fn hear_groups(model: &mut Model, printed: &str) -> Vec<Told> {
-    let mut told = Vec::new();
+fn hear_groups(model: &mut Model, printed: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
     watched(&mut printed.as_bytes(), |group: ConsumerGroup| {
-        told.extend(model.hear(Heard::Group(Box::new(group))));
+        changes.extend(model.hear(Heard::Group(Box::new(group))));
     });
-    told
+    changes
 }
 
 /// Applies the recorded events until `until`.
-fn hear_events(model: &mut Model, until: &str) -> Vec<Told> {
-    let mut told = Vec::new();
+fn hear_events(model: &mut Model, until: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
     watched(&mut EVENTS.as_bytes(), |event: Event| {
         let until: Timestamp = until.parse().unwrap();
         if event.time.is_none_or(|time| time <= until) {
-            told.extend(model.hear(Heard::Event(event)));
+            changes.extend(model.hear(Heard::Event(event)));
         }
     });
-    told
+    changes
 }
 
 fn rush() -> Model {
@@ -66,18 +66,18 @@ fn rush() -> Model {
     model
 }
 
-fn drawn(model: &Model, width: usize, height: usize, look: Look) -> String {
+fn drawn(model: &Model, width: usize, height: usize, theme: Theme) -> String {
     let moment = Moment {
         elapsed: Duration::from_secs(39),
         length: Duration::from_secs(240),
         now: NOW.parse().unwrap(),
     };
-    let lines = screen::of(model, &moment, Size { width, height }, look.blocks);
-    let lines: Vec<String> = lines.iter().map(|line| line.render(width, look)).collect();
+    let lines = screen::of(model, &moment, Size { width, height }, theme.blocks);
+    let lines: Vec<String> = lines.iter().map(|line| line.render(width, theme)).collect();
     lines.join("\n")
 }
 
-const UNCOLOURED: Look = Look {
+const UNCOLOURED: Theme = Theme {
     colour: false,
     blocks: true,
 };
@@ -89,11 +89,11 @@ fn the_screen_shows_state_decisions_and_waits() {
 
 #[test]
 fn a_small_terminal_without_utf8_shows_a_shorter_screen() {
-    let look = Look {
+    let theme = Theme {
         blocks: false,
         ..UNCOLOURED
     };
-    let drawn = drawn(&rush(), 80, 24, look);
+    let drawn = drawn(&rush(), 80, 24, theme);
     assert!(drawn.is_ascii());
     assert!(drawn.lines().count() <= 24);
     assert!(drawn.lines().all(|line| line.len() <= 80));
@@ -102,11 +102,11 @@ fn a_small_terminal_without_utf8_shows_a_shorter_screen() {
 
 #[test]
 fn colours_do_not_change_the_text() {
-    let look = Look {
+    let theme = Theme {
         colour: true,
         ..UNCOLOURED
     };
-    let coloured = drawn(&rush(), 120, 28, look);
+    let coloured = drawn(&rush(), 120, 28, theme);
     let codes = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m"];
     let bare = codes
         .iter()
@@ -139,13 +139,14 @@ fn plain_lines_show_each_change_once_and_the_state_every_15_s() {
     let mut model = Model::default();
     let mut plain = Plain::default();
     let mut lines = Vec::new();
-    let mut told =
-        |seconds, told: &[Told]| lines.extend(Plain::tell(Duration::from_secs(seconds), told));
-    told(3, &hear_groups(&mut model, START));
-    told(39, &hear_groups(&mut model, RUSH));
-    told(39, &hear_groups(&mut model, RUSH));
-    told(39, &hear_events(&mut model, NOW));
-    told(39, &hear_events(&mut model, NOW));
+    let mut changes = |seconds, changes: &[Change]| {
+        lines.extend(Plain::print(Duration::from_secs(seconds), changes))
+    };
+    changes(3, &hear_groups(&mut model, START));
+    changes(39, &hear_groups(&mut model, RUSH));
+    changes(39, &hear_groups(&mut model, RUSH));
+    changes(39, &hear_events(&mut model, NOW));
+    changes(39, &hear_events(&mut model, NOW));
     for seconds in [39, 44, 45, 59, 60] {
         lines.extend(plain.status(&model, Duration::from_secs(seconds)));
     }

@@ -175,11 +175,11 @@ mod tests {
     fn each_change_of_state_gives_one_event(
         #[case] before: Option<ConnectionState>,
         #[case] now: ConnectionState,
-        #[case] told: Option<&str>,
+        #[case] expected: Option<&str>,
     ) {
         let note = now.turned(before.as_ref());
         let note = note.map(|note| format!("{}: {}", note.reason.as_str(), note.text));
-        assert_eq!(note.as_deref(), told);
+        assert_eq!(note.as_deref(), expected);
     }
 
     /// The status for this state.

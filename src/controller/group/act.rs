@@ -160,7 +160,7 @@ pub(super) async fn write_status(
     if written.unreadable.is_some() {
         written.object.spec.clone_from(&stored.spec);
     }
-    managed.meet(written.object.into());
+    managed.observe_version(written.object.into());
     Ok(())
 }
 
@@ -178,7 +178,7 @@ pub(in crate::controller) async fn look_up(
         return Err(Error::Broken { call: CALL, cause });
     }
     if managed.is(&now.object) {
-        managed.meet(now.object.into());
+        managed.observe_version(now.object.into());
     }
     Ok(())
 }

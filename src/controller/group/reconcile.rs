@@ -36,7 +36,7 @@ pub(in crate::controller) async fn reconcile(
     let name = Name::of(&*group);
     let remembered = context.sessions.managed(&name, &group);
     let mut managed = remembered.lock().await;
-    managed.meet(group);
+    managed.observe_version(group);
     let next = match step(&context, &name, &mut managed).await {
         Err(Stop::Problem(problem)) => {
             resolve::note_progress(&context, &name, Progress::Failing);
@@ -98,7 +98,7 @@ async fn step(
     // Last of what may fail: to begin reading makes a look for everybody on that cluster.
     resolve::read(context, name, managed, &intent, &resolved)
         .inspect_err(|_| context.secrets.unmake(&user))?;
-    resolve::inherit(context, managed, &target);
+    resolve::take_over_action(context, managed, &target);
     if managed.is_surprised_by(size.target.replicas) {
         act::look_up(context, managed).await?;
     }
@@ -113,7 +113,7 @@ async fn step(
         snapshot.as_deref(),
         size.target,
     );
-    resolve::bequeath(context, managed, &intent, &target);
+    resolve::hand_over_action(context, managed, &intent, &target);
     let reconciliation = Reconciliation {
         context,
         intent: &intent,

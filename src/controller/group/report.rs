@@ -30,10 +30,10 @@ use crate::kafka::model::snapshot::{Group, Snapshot};
 use crate::sync::lock;
 
 /// A lag that moves by less than one in so many of what its replicas are for is not news.
-const LAG_GRAIN: i64 = 20;
+const LAG_TOLERANCE: i64 = 20;
 /// Nor is a delay that moves by less than one in so many of what the objective allows, or by fewer
 /// seconds than consumers let pass between two commits.
-const DELAY_GRAIN: i64 = 10;
+const DELAY_TOLERANCE: i64 = 10;
 const DELAY_LEAST: i64 = 6;
 /// After a conflict or an unknown outcome the group is looked at again so soon.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -133,15 +133,15 @@ impl Reconciliation<'_> {
         let facts = &self.decision.facts;
         match self.intent.policy.objective {
             Objective::LagPerReplica(lag) => Tolerance {
-                lag: lag.saturating_mul(i64::from(facts.current.max(1))) / LAG_GRAIN,
+                lag: lag.saturating_mul(i64::from(facts.current.max(1))) / LAG_TOLERANCE,
                 delay: DELAY_LEAST,
                 is_by_delay: false,
             },
             Objective::MaxDelay(delay) => {
                 let produced = facts.produced.unwrap_or(0) / 1000;
                 Tolerance {
-                    lag: produced.saturating_mul(delay.as_secs()) / LAG_GRAIN,
-                    delay: (delay.as_secs() / DELAY_GRAIN).max(DELAY_LEAST),
+                    lag: produced.saturating_mul(delay.as_secs()) / LAG_TOLERANCE,
+                    delay: (delay.as_secs() / DELAY_TOLERANCE).max(DELAY_LEAST),
                     is_by_delay: true,
                 }
             }

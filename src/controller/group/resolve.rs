@@ -158,7 +158,11 @@ fn was_refused(managed: &Managed) -> bool {
 
 /// Takes over the last action on the target from whoever managed it before, if that is later than
 /// our own.
-pub(in crate::controller) fn inherit(context: &Context, managed: &mut Managed, target: &Addressed) {
+pub(in crate::controller) fn take_over_action(
+    context: &Context,
+    managed: &mut Managed,
+    target: &Addressed,
+) {
     let time = |memory: &Memory| memory.last.map(|last| last.time);
     if let Some(theirs) = context.sessions.last_action(&target.key)
         && time(&theirs) > time(&managed.state.memory)
@@ -175,7 +179,12 @@ pub(in crate::controller) fn inherit(context: &Context, managed: &mut Managed, t
 
 /// Leaves the last action to whoever manages the target after us. Called once `decide` has put
 /// right what a wrong clock left.
-pub(super) fn bequeath(context: &Context, managed: &Managed, intent: &Intent, target: &Addressed) {
+pub(super) fn hand_over_action(
+    context: &Context,
+    managed: &Managed,
+    intent: &Intent,
+    target: &Addressed,
+) {
     if intent.mode == Mode::Auto {
         context
             .sessions

@@ -107,7 +107,7 @@ impl Managed {
 
     /// Takes in a version of the group, if it is newer than the one that is known. An action in it
     /// that this process has not begun is somebody else's: their memory is adopted.
-    pub(in crate::controller) fn meet(&mut self, group: Arc<ConsumerGroup>) {
+    pub(in crate::controller) fn observe_version(&mut self, group: Arc<ConsumerGroup>) {
         if is_older(&group, &self.stored) {
             return;
         }

@@ -134,15 +134,15 @@ pub(in crate::controller) fn connect(
     } = located;
     let key = Key::consumer_group(&user.namespace, &user.name);
     let now = context.clock.now();
-    let told = |unusable: Unusable| match &cluster {
+    let problem = |unusable: Unusable| match &cluster {
         Some(cluster) if foreign => unreadable_abroad(cluster, unusable.reason()),
         _ => unusable.into(),
     };
     let chosen = (context.secrets).choose(&namespace, &plan, &key, before, now);
-    let Some(Chosen { connection, stale }) = chosen.map_err(told)? else {
+    let Some(Chosen { connection, stale }) = chosen.map_err(problem)? else {
         return Ok(None);
     };
-    let stale = stale.map(told);
+    let stale = stale.map(problem);
     Ok(Some(Resolved {
         connection,
         stale,
@@ -349,9 +349,17 @@ mod tests {
             }),
             foreign: true,
         };
-        let told = unwatchable(&resolved, error.clone());
-        assert!(!told.message.contains("127.0.0.1"), "{}", told.message);
-        assert!(told.message.contains("kafka/main"), "{}", told.message);
+        let problem = unwatchable(&resolved, error.clone());
+        assert!(
+            !problem.message.contains("127.0.0.1"),
+            "{}",
+            problem.message
+        );
+        assert!(
+            problem.message.contains("kafka/main"),
+            "{}",
+            problem.message
+        );
         resolved.foreign = false;
         assert!(unwatchable(&resolved, error).message.contains("127.0.0.1"));
     }

@@ -161,9 +161,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_note_of_any_length_and_script_fits(note in "\\PC{0,1500}") {
-            let told = cut(note.clone());
-            prop_assert!(told.len() <= MAX_NOTE);
-            prop_assert!(note.len() > MAX_NOTE || note.contains(text::is_disruptive) || told == note);
+            let shown = cut(note.clone());
+            prop_assert!(shown.len() <= MAX_NOTE);
+            prop_assert!(note.len() > MAX_NOTE || note.contains(text::is_disruptive) || shown == note);
         }
 
         #[test]

@@ -21,7 +21,7 @@ use crate::controller::kube::error::Problem;
 use crate::kafka::model::snapshot::{self, Protocol};
 
 /// `notBefore` moves only by more than this: what a wait ends at is known no better.
-const NOT_BEFORE_GRAIN: SignedDuration = SignedDuration::from_secs(5);
+const NOT_BEFORE_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The reason of an action that another ConsumerGroup did on the same target before this one
 /// managed it.
@@ -233,7 +233,7 @@ fn begun(
     let parsed = |text: Option<&String>| text.and_then(|text| text.parse::<Timestamp>().ok());
     let old_not_before = same.and_then(|old| old.not_before.as_ref());
     if let (Some(old), Some(fresh)) = (parsed(old_not_before), parsed(new.not_before.as_ref()))
-        && old.duration_since(fresh).abs() <= NOT_BEFORE_GRAIN
+        && old.duration_since(fresh).abs() <= NOT_BEFORE_TOLERANCE
     {
         new.not_before = old_not_before.cloned();
     }

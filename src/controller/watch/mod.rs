@@ -166,7 +166,7 @@ struct Scope<T> {
 #[derive(Debug)]
 struct Trouble {
     since: Instant,
-    told: Option<Instant>,
+    logged: Option<Instant>,
     cause: Cause,
 }
 
@@ -248,7 +248,7 @@ impl<T> WatchHandler for Scope<T> {
             none => {
                 *none = Some(Trouble {
                     since: Instant::now(),
-                    told: None,
+                    logged: None,
                     cause,
                 });
             }
@@ -282,8 +282,8 @@ impl<T> WatchHandler for Scope<T> {
                 return Some(trouble.since + SAID_AFTER);
             }
         };
-        if trouble.told.is_none_or(|at| at.elapsed() >= REMIND) {
-            trouble.told = Some(Instant::now());
+        if trouble.logged.is_none_or(|at| at.elapsed() >= REMIND) {
+            trouble.logged = Some(Instant::now());
             warn!(kind, "watch fails: {detail}");
         }
         let number = self.number;
@@ -303,7 +303,7 @@ impl<T> WatchHandler for Scope<T> {
         let Some(trouble) = self.trouble.take() else {
             return;
         };
-        if trouble.told.is_some() {
+        if trouble.logged.is_some() {
             let seconds = trouble.since.elapsed().as_secs();
             info!(
                 kind = self.watch.kind,

@@ -21,11 +21,11 @@ pub(in crate::controller) struct ObjectStore<K: Resource<DynamicType = ()> + Clo
     writer: Mutex<Writer<K>>,
     store: Store<K>,
     /// What of each object has been told of: a change of anything else wakes nobody.
-    told: Mutex<BTreeMap<Name, Told>>,
+    notified: Mutex<BTreeMap<Name, Notified>>,
 }
 
 /// Uid, generation, annotations.
-type Told = (Option<String>, Option<i64>, BTreeMap<String, String>);
+type Notified = (Option<String>, Option<i64>, BTreeMap<String, String>);
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectStore<K> {
     pub(in crate::controller) fn new() -> Self {
@@ -33,7 +33,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectStore<K> {
         Self {
             writer: Mutex::new(writer),
             store,
-            told: Mutex::default(),
+            notified: Mutex::default(),
         }
     }
 
@@ -56,12 +56,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectStore<K> {
             object.annotations().clone(),
         );
         lock(&self.writer).apply_watcher_event(&Event::Apply(object));
-        let before = lock(&self.told).insert(name, says.clone());
+        let before = lock(&self.notified).insert(name, says.clone());
         before.as_ref() != Some(&says)
     }
 
     pub(super) fn take(&self, name: &Name) {
-        lock(&self.told).remove(name);
+        lock(&self.notified).remove(name);
         if let Some(object) = self.get(name) {
             lock(&self.writer).apply_watcher_event(&Event::Delete((*object).clone()));
         }

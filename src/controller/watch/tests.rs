@@ -6,10 +6,10 @@ use crate::process::readiness::{Readiness, ReadinessBuilder};
 
 use super::*;
 
-type Told = Arc<Mutex<Vec<String>>>;
+type Changes = Arc<Mutex<Vec<String>>>;
 
 /// So many scopes of one watch, what they tell, and what `/readyz` says.
-fn scopes(count: usize, optional: bool) -> (Vec<Scope<usize>>, Told, Readiness, Metrics) {
+fn scopes(count: usize, optional: bool) -> (Vec<Scope<usize>>, Changes, Readiness, Metrics) {
     let mut gates = ReadinessBuilder::default();
     let gate = gates.gate("watch of Deployments");
     let metrics = Metrics::new();
@@ -17,11 +17,11 @@ fn scopes(count: usize, optional: bool) -> (Vec<Scope<usize>>, Told, Readiness, 
     if optional {
         watch = watch.without("nobody says anything");
     }
-    let told = Told::default();
+    let changes = Changes::default();
     let scope = |number| {
-        let told = Arc::clone(&told);
+        let changes = Arc::clone(&changes);
         let handler: ChangeHandler<usize> = Arc::new(move |change| {
-            told.lock().unwrap().push(match change {
+            changes.lock().unwrap().push(match change {
                 Change::Applied(name, value) => format!("{name} {value}"),
                 Change::Unreadable(name, _) => format!("{name} unreadable"),
                 Change::Deleted(name) => format!("{name} gone"),
@@ -43,7 +43,7 @@ fn scopes(count: usize, optional: bool) -> (Vec<Scope<usize>>, Told, Readiness, 
     };
     (
         (0..count).map(scope).collect(),
-        told,
+        changes,
         gates.build(),
         metrics,
     )
@@ -126,10 +126,10 @@ async fn one_namespace_that_works_does_not_speak_for_another_that_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_not_be_watched_and_can_be_done_without_holds_nobody_up() {
-    let (mut all, told, readiness, _) = scopes(1, true);
+    let (mut all, changes, readiness, _) = scopes(1, true);
     all[0].fails(&status(403));
     assert_eq!(missing(&readiness), "ready");
-    assert_eq!(*told.lock().unwrap(), ["forbidden"]);
+    assert_eq!(*changes.lock().unwrap(), ["forbidden"]);
     let (mut all, _told, readiness, _) = scopes(1, false);
     all[0].fails(&status(403));
     assert!(missing(&readiness).contains("grant list and watch on Deployments"));
@@ -137,7 +137,7 @@ async fn what_may_not_be_watched_and_can_be_done_without_holds_nobody_up() {
 
 #[test]
 fn an_object_that_cannot_be_read_is_counted_once_and_is_not_gone() {
-    let (mut scopes, told, readiness, metrics) = scopes(1, false);
+    let (mut scopes, changes, readiness, metrics) = scopes(1, false);
     let scope = &mut scopes[0];
     let number = || {
         let text = metrics.encode();
@@ -159,7 +159,7 @@ fn an_object_that_cannot_be_read_is_counted_once_and_is_not_gone() {
     assert_eq!(number(), "1");
     assert_eq!(missing(&readiness), "ready");
     assert_eq!(
-        told.lock().unwrap()[..3],
+        changes.lock().unwrap()[..3],
         ["shop/odd unreadable", "shop/good 7", "listed"]
     );
     scope.sees(item("odd", "8"));
@@ -168,7 +168,7 @@ fn an_object_that_cannot_be_read_is_counted_once_and_is_not_gone() {
     scope.begins();
     scope.listed();
     assert_eq!(number(), "0");
-    assert!(told.lock().unwrap().ends_with(&[
+    assert!(changes.lock().unwrap().ends_with(&[
         "shop/good gone".to_owned(),
         "shop/odd gone".to_owned(),
         "listed".to_owned()

@@ -61,7 +61,7 @@ impl Rights {
                 Err(_) => None,
             }
         });
-        let is_all = |told: Vec<bool>| !told.is_empty() && !told.contains(&false);
+        let is_all = |answers: Vec<bool>| !answers.is_empty() && !answers.contains(&false);
         is_all(topics.flatten().collect()) || is_all(groups.flatten().collect())
     }
 

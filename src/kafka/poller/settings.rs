@@ -22,7 +22,7 @@ pub struct Settings {
     /// How long a lower value (a lower committed offset, none, a group that does not exist) must be
     /// read before it is accepted. A new coordinator that has not caught up reports such values
     /// without an error. Also in `kafka.md`: no condition should change for gaps shorter than this.
-    pub doubt: Duration,
+    pub regression_grace: Duration,
     /// How many polls share one reading of the log starts.
     pub starts_every: u64,
     /// How long a cluster without a watch stays connected, so that an edit of a resource does not
@@ -49,7 +49,7 @@ impl Default for Settings {
             poll_deadline: Duration::from_secs(10),
             describe_every: Duration::from_mins(2),
             names_every: Duration::from_mins(1),
-            doubt: Duration::from_secs(20),
+            regression_grace: Duration::from_secs(20),
             starts_every: 4,
             linger: Duration::from_secs(15),
             max_clusters_per_namespace: 20,

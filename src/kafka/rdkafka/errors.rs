@@ -119,8 +119,8 @@ fn no_resources(what: &str) -> ReadError {
 /// What a frame larger than any answer means: a hostile broker, or no frame at all but the first
 /// bytes of another protocol (then `None`).
 fn too_large(message: &str) -> Option<ReadError> {
-    let (server, told) = message.split_once(": Receive failed: Invalid response size ")?;
-    let (size, limit) = told.split_once(" (0..")?;
+    let (server, rest) = message.split_once(": Receive failed: Invalid response size ")?;
+    let (size, limit) = rest.split_once(" (0..")?;
     let (limit, _) = limit.split_once(')')?;
     let size: i32 = size.parse().ok()?;
     let bytes = u32::try_from(size).ok().filter(|bytes| {
@@ -149,8 +149,8 @@ fn unreadably_many_brokers(errors: &[Failure]) -> Option<usize> {
         place.is_some_and(|(at, _)| at.parse::<u32>().is_ok_and(|at| at < 32))
     });
     let mut counts = errors.iter().filter_map(|failure| {
-        let (_, told) = failure.message.split_once("ApiArrayCnt ")?;
-        told.strip_suffix(" out of range")?.parse::<usize>().ok()
+        let (_, rest) = failure.message.split_once("ApiArrayCnt ")?;
+        rest.strip_suffix(" out of range")?.parse::<usize>().ok()
     });
     counts.next().filter(|_| is_metadata)
 }
@@ -217,10 +217,10 @@ fn refusal(message: &str) -> &'static str {
 /// Why Kerberos does not let the operator log in: the message of its library, without those of the
 /// three layers around it, which are longer than a message may be.
 fn without_ticket(message: &str) -> Option<String> {
-    let (_, told) = message.split_once("GSSAPI Error: ")?;
-    let reason = told
+    let (_, rest) = message.split_once("GSSAPI Error: ")?;
+    let reason = rest
         .split_once(" (")
-        .map_or(told, |(_, why)| why.strip_suffix(')').unwrap_or(why));
+        .map_or(rest, |(_, why)| why.strip_suffix(')').unwrap_or(why));
     Some(format!(
         "Kerberos issues no ticket to the operator ({reason}): check its keytab, its krb5.conf and \
          sasl.kerberos.serviceName"

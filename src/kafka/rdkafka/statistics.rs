@@ -100,8 +100,8 @@ mod tests {
     fn the_largest_counters_do_not_overflow() {
         let broker = format!(r#"{{"state":"UP","req":{{"Fetch":{}}}}}"#, u64::MAX);
         let report = format!(r#"{{"brokers":{{"a":{broker},"b":{broker}}}}}"#);
-        let told = Statistics::default().take(&report);
-        assert_eq!(told.requests, [("Fetch".into(), u64::MAX)]);
+        let taken = Statistics::default().take(&report);
+        assert_eq!(taken.requests, [("Fetch".into(), u64::MAX)]);
     }
 
     #[test]

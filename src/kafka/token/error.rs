@@ -302,8 +302,8 @@ mod tests {
     #[case("unauthorized_client", Some("unauthorized_client"))]
     #[case("AADSTS7000215: Invalid client secret", None)]
     #[case("", None)]
-    fn only_the_standard_codes_are_repeated(#[case] given: &str, #[case] told: Option<&str>) {
-        assert_eq!(OauthError::of(given).code(), told);
+    fn only_the_standard_codes_are_repeated(#[case] given: &str, #[case] expected: Option<&str>) {
+        assert_eq!(OauthError::of(given).code(), expected);
     }
 
     /// A refused login is tried again once a minute; other errors are tried again soon.

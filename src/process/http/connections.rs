@@ -19,7 +19,7 @@ use tracing::warn;
 const CLOSING: usize = 32;
 
 /// Least time between two log lines about the same problem.
-const TELL: Duration = Duration::from_mins(1);
+const LOG_EVERY: Duration = Duration::from_mins(1);
 
 /// Limits for clients.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ struct Table {
     entries: BTreeMap<u64, Entry>,
     /// Connections that were closed for others and are not logged yet.
     closed: u64,
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -151,9 +151,9 @@ impl Connections {
         }
     }
 
-    /// Whether the last log line is at least [`TELL`] ago.
-    pub(super) fn may_tell(&self) -> bool {
-        self.table().may_tell()
+    /// Whether the last log line is at least [`LOG_EVERY`] ago.
+    pub(super) fn may_log(&self) -> bool {
+        self.table().may_log()
     }
 
     #[cfg(test)]
@@ -210,17 +210,20 @@ impl Table {
         }
     }
 
-    fn may_tell(&mut self) -> bool {
-        if self.told.is_some_and(|told| told.elapsed() < TELL) {
+    fn may_log(&mut self) -> bool {
+        if self
+            .logged
+            .is_some_and(|logged| logged.elapsed() < LOG_EVERY)
+        {
             return false;
         }
-        self.told = Some(Instant::now());
+        self.logged = Some(Instant::now());
         true
     }
 
     /// How many connections were closed for others since the last log line, if one is due.
     fn news(&mut self) -> Option<u64> {
-        (self.closed > 0 && self.may_tell()).then(|| std::mem::take(&mut self.closed))
+        (self.closed > 0 && self.may_log()).then(|| std::mem::take(&mut self.closed))
     }
 }
 

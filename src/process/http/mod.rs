@@ -60,17 +60,17 @@ pub struct ListenError {
 /// process that was killed a moment ago may still hold it, so this retries for a few seconds.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let until = Instant::now() + LET_GO;
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         match bind(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
-                if !is_told {
+                if !is_logged {
                     info!(
                         %address,
                         seconds = LET_GO.as_secs(),
                         "the address is in use, waiting for the other process to end"
                     );
-                    is_told = true;
+                    is_logged = true;
                 }
                 sleep(BIND_RETRY).await;
             }
@@ -136,7 +136,7 @@ async fn accept(
             }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
-                if connections.may_tell() {
+                if connections.may_log() {
                     warn!(%error, "cannot accept connections for /healthz, /readyz and /metrics; trying again");
                 }
                 connections.make_room();

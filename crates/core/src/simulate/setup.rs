@@ -379,7 +379,7 @@ impl Comparison {
     }
 
     /// Runs one of those that Lagrange is compared with, with the first seed.
-    pub fn run_rival(&self, place: usize) -> Result<Outcome, SetupError> {
+    pub fn run_baseline(&self, place: usize) -> Result<Outcome, SetupError> {
         self.outcome(place + 1, self.seed, &|_| ())
     }
 
@@ -389,7 +389,7 @@ impl Comparison {
     }
 
     /// Runs a law of the caller's own, with the first seed.
-    pub fn run_law(&self, name: &str, autoscaler: &mut dyn Autoscaler) -> Outcome {
+    pub fn run_autoscaler(&self, name: &str, autoscaler: &mut dyn Autoscaler) -> Outcome {
         self.simulation(self.seed).run(name, autoscaler, &|_| ())
     }
 

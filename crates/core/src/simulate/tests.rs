@@ -131,7 +131,7 @@ fn a_restart_now_and_then_changes_little() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_output_and_a_rival_meets_the_same_load() {
+fn the_same_seed_gives_the_same_output_and_a_baseline_gets_the_same_load() {
     let make = |seed| {
         let mut setup = setup(json!({}), MORNING);
         setup.seed = seed;
@@ -394,7 +394,7 @@ fn texts(svg: &str) -> Vec<(f64, f64, bool, String)> {
 }
 
 #[test]
-fn a_picture_names_every_law_cuts_no_label_and_says_what_it_shows() {
+fn a_picture_names_every_autoscaler_cuts_no_label_and_says_what_it_shows() {
     let mut many = setup(
         json!({}),
         "time,rate\n2026-03-01T00:00:00Z,250\n2026-03-01T04:00:00Z,250\n",

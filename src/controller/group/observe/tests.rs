@@ -141,7 +141,7 @@ fn a_topic_is_delayed_if_the_pattern_matches_it_and_it_is_one_of_those_that_coun
     assert_eq!(roles, [TopicRole::Assigned, TopicRole::Delayed]);
 }
 
-fn look_at(snapshot: &Snapshot) -> GroupSnapshot {
+fn snapshot_of(snapshot: &Snapshot) -> GroupSnapshot {
     observe_at(101, Some(snapshot), &reading())
         .snapshot
         .unwrap()
@@ -158,7 +158,7 @@ fn commit_of(poll: &GroupSnapshot, index: usize) -> Commit {
 
 #[test]
 fn a_poll_becomes_what_decide_is_told() {
-    let poll = look_at(&seen());
+    let poll = snapshot_of(&seen());
     assert_eq!((poll.number, poll.at), (7, at(100)));
     let [audit, orders] = poll.topics.as_slice() else {
         panic!("{poll:?}")
@@ -197,7 +197,7 @@ fn an_end_that_was_not_read_is_unknown_and_not_zero(#[case] error: ReadError) {
     let partitions = vec![partition(Err(error)), partition(Ok(offset(50)))];
     let topic = snapshot::Topic::Present(partitions);
     seen.topics.insert("orders".into(), topic);
-    let poll = look_at(&seen);
+    let poll = snapshot_of(&seen);
     let orders = poll.topics.iter().find(|topic| topic.is_counted()).unwrap();
     assert_eq!(orders.partitions.as_ref().unwrap()[0].log_end, None);
 }
@@ -212,7 +212,7 @@ fn an_end_that_was_not_read_is_unknown_and_not_zero(#[case] error: ReadError) {
 )]
 fn a_commit_that_was_not_read_is_unknown_and_not_absent(
     #[case] known: Option<Known<Option<Offset>>>,
-    #[case] told: Commit,
+    #[case] expected: Commit,
 ) {
     let mut seen = seen();
     let committed = &mut group(&mut seen).committed;
@@ -220,7 +220,7 @@ fn a_commit_that_was_not_read_is_unknown_and_not_absent(
     if let Some(known) = known {
         committed.insert(key("orders", 0), known);
     }
-    assert_eq!(commit_of(&look_at(&seen), 0), told);
+    assert_eq!(commit_of(&snapshot_of(&seen), 0), expected);
 }
 
 #[rstest]
@@ -233,7 +233,7 @@ fn a_topic_that_was_not_read_is_unknown_as_a_whole(#[case] topic: Option<snapsho
     if let Some(topic) = topic {
         seen.topics.insert("orders".into(), topic);
     }
-    let poll = look_at(&seen);
+    let poll = snapshot_of(&seen);
     let orders = poll.topics.iter().find(|topic| topic.is_counted()).unwrap();
     assert_eq!(orders.partitions, None);
 }
@@ -242,7 +242,7 @@ fn a_topic_that_was_not_read_is_unknown_as_a_whole(#[case] topic: Option<snapsho
 fn members_that_were_not_described_are_unknown_and_own_nothing_that_is_known() {
     let mut seen = seen();
     group(&mut seen).description = Some(Err(ReadError::TimedOut));
-    let poll = look_at(&seen);
+    let poll = snapshot_of(&seen);
     assert!(poll.group.members.is_none());
     assert_eq!(poll.group.assignor, None);
     assert_eq!(poll.topics.len(), 1);
@@ -259,11 +259,11 @@ fn members_that_were_not_described_are_unknown_and_own_nothing_that_is_known() {
 #[case(Err(ReadError::NotListed), GroupState::Unknown)]
 fn states_are_what_they_mean_for_acting(
     #[case] state: Known<snapshot::GroupState>,
-    #[case] told: GroupState,
+    #[case] expected: GroupState,
 ) {
     let mut seen = seen();
     group(&mut seen).state = state;
-    assert_eq!(look_at(&seen).group.state, told);
+    assert_eq!(snapshot_of(&seen).group.state, expected);
 }
 
 #[rstest]
@@ -273,8 +273,8 @@ fn states_are_what_they_mean_for_acting(
 #[case("cooperative-sticky", Assignor::Even)]
 #[case("uniform", Assignor::Even)]
 #[case("stream", Assignor::Other)]
-fn assignors_are_what_they_mean_for_the_limit(#[case] name: &str, #[case] told: Assignor) {
-    assert_eq!(Assignor::named(name), told);
+fn assignors_are_what_they_mean_for_the_limit(#[case] name: &str, #[case] expected: Assignor) {
+    assert_eq!(Assignor::named(name), expected);
 }
 
 #[test]

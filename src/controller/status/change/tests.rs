@@ -144,7 +144,7 @@ fn numbers_in_texts_that_moved_are_written_once_a_minute(#[case] change: fn(&mut
 }
 
 #[rstest]
-#[case::within_the_grain(|numbers: &mut Numbers| numbers.delay = Some(48))]
+#[case::within_tolerance(|numbers: &mut Numbers| numbers.delay = Some(48))]
 #[case::within_a_twentieth(|numbers: &mut Numbers| numbers.produced = Some(1_260_000))]
 fn numbers_in_texts_that_hardly_moved_can_wait(#[case] change: fn(&mut Numbers)) {
     assert_eq!(with_numbers(change), StatusChange::Drift);
@@ -201,7 +201,7 @@ fn a_filling_window_is_a_change_of_numbers_under_max_delay_only() {
 }
 
 #[rstest]
-#[case::within_the_grain("/lag/total", json!(1250))]
+#[case::within_tolerance("/lag/total", json!(1250))]
 #[case("/lag/maxPartition", json!("t-2"))]
 #[case("/decision/message", json!("lag 1250; wants 3"))]
 #[case("/conditions/0/message", json!("until 12:00:31Z"))]

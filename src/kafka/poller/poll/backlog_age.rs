@@ -55,8 +55,8 @@ enum State {
     /// Not asked for yet.
     Unasked,
     /// The next arrivals have to confirm that timestamps are arrival times.
-    Doubted(Arc<[EndAt]>),
-    Believed(Arc<[EndAt]>),
+    Unconfirmed(Arc<[EndAt]>),
+    Accepted(Arc<[EndAt]>),
 }
 
 /// The first record at or after a time; `None`: there is none.
@@ -65,14 +65,14 @@ pub(super) type Answers = BTreeMap<Timestamp, BTreeMap<TopicPartition, Known<Opt
 impl Earlier {
     /// The confirmed ends.
     pub(super) fn ends(&self) -> BTreeMap<TopicPartition, Arc<[EndAt]>> {
-        let believed = self
+        let accepted = self
             .marks
             .iter()
             .filter_map(|(key, mark)| match &mark.state {
-                State::Believed(ends) => Some((key.clone(), Arc::clone(ends))),
-                State::Unasked | State::Doubted(_) => None,
+                State::Accepted(ends) => Some((key.clone(), Arc::clone(ends))),
+                State::Unasked | State::Unconfirmed(_) => None,
             });
-        believed.collect()
+        accepted.collect()
     }
 
     /// Records a poll, before the requests that follow from it.
@@ -133,11 +133,11 @@ impl Earlier {
         let of = move |(key, mark): (&'a TopicPartition, &'a Mark)| {
             let times = match mark.state {
                 State::Unasked => self.ages(mark.at).to_vec(),
-                State::Doubted(_) => match mark.arrived(key, topics) {
+                State::Unconfirmed(_) => match mark.arrived(key, topics) {
                     Some((_, end)) if end > mark.check.1 => vec![mark.check.0],
                     Some(_) | None => Vec::new(),
                 },
-                State::Believed(_) => Vec::new(),
+                State::Accepted(_) => Vec::new(),
             };
             times.into_iter().map(move |time| (time, key))
         };
@@ -159,12 +159,12 @@ impl Earlier {
                     let ages = AGES.map(|(t, parts)| before(mark.at, objective * t / parts));
                     mark.learn(ages.map(|time| (time, answer(time))));
                 }
-                State::Doubted(ends) => {
+                State::Unconfirmed(ends) => {
                     if let Some(now) = mark.arrived(key, topics) {
                         mark.judge(ends, now, answer(mark.check.0));
                     }
                 }
-                State::Believed(_) => {}
+                State::Accepted(_) => {}
             }
             mark.tries < TRIES && mark.misses < MISSES
         });
@@ -185,19 +185,19 @@ impl Mark {
     }
 
     /// Records where it ended at these times. `None`: not asked.
-    fn learn<const N: usize>(&mut self, told: [(Timestamp, Option<&Known<Option<EndAt>>>); N]) {
-        if told.iter().all(|(_, answer)| answer.is_none()) {
+    fn learn<const N: usize>(&mut self, answers: [(Timestamp, Option<&Known<Option<EndAt>>>); N]) {
+        if answers.iter().all(|(_, answer)| answer.is_none()) {
             return;
         }
         // At the time that was asked for, and until that record came, nothing beyond it had
         // arrived.
-        let ends = told.into_iter().filter_map(|(at, answer)| match answer {
+        let ends = answers.into_iter().filter_map(|(at, answer)| match answer {
             Some(Ok(Some(first))) => Some([EndAt { at, ..*first }, *first]),
             Some(Ok(None)) => Some([EndAt { at, end: self.end }; 2]),
             Some(Err(_)) | None => None,
         });
         match self.ends(ends) {
-            Some(ends) => self.state = State::Doubted(ends),
+            Some(ends) => self.state = State::Unconfirmed(ends),
             None => self.tries += 1,
         }
     }
@@ -213,10 +213,10 @@ impl Mark {
         let has_arrivals = now.1 > self.check.1;
         match first {
             // Nothing contradicts the timestamps.
-            None if !has_arrivals && self.misses == 0 => self.state = State::Believed(ends),
+            None if !has_arrivals && self.misses == 0 => self.state = State::Accepted(ends),
             None => {}
             Some(Err(_)) => self.tries += 1,
-            Some(Ok(Some(_))) => self.state = State::Believed(ends),
+            Some(Ok(Some(_))) => self.state = State::Accepted(ends),
             // By their timestamps, all records since then are older.
             Some(Ok(None)) => {
                 self.misses += 1;
@@ -227,12 +227,12 @@ impl Mark {
 
     /// The ends, oldest first, never decreasing, with the end that was found last. Of equal ends
     /// the first and the last are kept. `None`: there was no answer.
-    fn ends(&self, told: impl Iterator<Item = [EndAt; 2]>) -> Option<Arc<[EndAt]>> {
+    fn ends(&self, answers: impl Iterator<Item = [EndAt; 2]>) -> Option<Arc<[EndAt]>> {
         let seen = EndAt {
             at: self.at,
             end: self.end,
         };
-        let mut ends: Vec<EndAt> = told.flatten().filter(|end| end.at < self.at).collect();
+        let mut ends: Vec<EndAt> = answers.flatten().filter(|end| end.at < self.at).collect();
         if ends.is_empty() {
             return None;
         }

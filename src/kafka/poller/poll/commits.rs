@@ -65,13 +65,13 @@ impl Commits {
     }
 
     /// The value to use for an answer. A lower value is accepted when nothing else has been read
-    /// for the time `doubt`.
+    /// for the time `regression_grace`.
     pub(super) fn accept(
         &mut self,
         partition: &TopicPartition,
         answer: Known<Option<Offset>>,
         now: Instant,
-        doubt: Duration,
+        regression_grace: Duration,
     ) -> Known<Option<Offset>> {
         let read = answer?;
         let Some(last) = self.0.get_mut(partition) else {
@@ -80,7 +80,7 @@ impl Commits {
         };
         if read < Some(last.offset) {
             let since = *last.back_since.get_or_insert(now);
-            if now.duration_since(since) < doubt {
+            if now.duration_since(since) < regression_grace {
                 return Err(ReadError::CommittedWentBack {
                     from: last.offset.get(),
                     to: read.map(Offset::get),
@@ -113,28 +113,28 @@ mod tests {
 
     use super::*;
 
-    const DOUBT: Duration = Duration::from_secs(20);
+    const REGRESSION_GRACE: Duration = Duration::from_secs(20);
 
     /// The values that are used when these are read, a second apart: an offset, -1 for nothing
     /// committed, -2 for an error.
-    fn believed(read: &[i64]) -> Vec<Known<Option<i64>>> {
+    fn accepted(read: &[i64]) -> Vec<Known<Option<i64>>> {
         let mut commits = Commits::default();
         let partition = TopicPartition {
             topic: "t".into(),
             partition: 0,
         };
         let begin = Instant::now();
-        let believed = (0..).zip(read).map(|(second, read)| {
+        let accepted = (0..).zip(read).map(|(second, read)| {
             let answer = match read {
                 -2 => Err(ReadError::TimedOut),
                 -1 => Ok(None),
                 offset => Ok(Offset::new(*offset)),
             };
             let now = begin + Duration::from_secs(second);
-            let believed = commits.accept(&partition, answer, now, DOUBT);
-            believed.map(|offset| offset.map(Offset::get))
+            let accepted = commits.accept(&partition, answer, now, REGRESSION_GRACE);
+            accepted.map(|offset| offset.map(Offset::get))
         });
-        believed.collect()
+        accepted.collect()
     }
 
     fn back(from: i64, to: Option<i64>) -> Known<Option<i64>> {
@@ -150,7 +150,7 @@ mod tests {
         #[case] read: &[i64],
         #[case] expected: &[Known<Option<i64>>],
     ) {
-        assert_eq!(believed(read), expected);
+        assert_eq!(accepted(read), expected);
     }
 
     #[rstest]
@@ -159,8 +159,8 @@ mod tests {
     fn an_offset_that_stays_lower_is_accepted(#[case] read: i64, #[case] expected: Option<i64>) {
         let mut series = vec![9];
         series.extend([read; 22]);
-        let believed = believed(&series);
-        assert_eq!(believed[20], back(9, expected));
-        assert_eq!(believed[21..], [Ok(expected), Ok(expected)]);
+        let accepted = accepted(&series);
+        assert_eq!(accepted[20], back(9, expected));
+        assert_eq!(accepted[21..], [Ok(expected), Ok(expected)]);
     }
 }

@@ -242,7 +242,7 @@ fn take_unlisted(
     probe.state = stated(group.state, group.protocol);
     if group.state != Some(GroupState::Dead) {
         memory.accept_alive();
-    } else if !memory.accept_dead(context.began, context.settings.doubt) {
+    } else if !memory.accept_dead(context.began, context.settings.regression_grace) {
         probe.state = Err(ReadError::NotListed);
         return;
     }

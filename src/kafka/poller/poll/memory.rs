@@ -200,12 +200,12 @@ impl GroupMemory {
     }
 
     /// Records the topics in which it has committed. Fewer than before are accepted, like lower
-    /// offsets, after they have been read for the time `doubt`.
+    /// offsets, after they have been read for the time `regression_grace`.
     pub(super) fn accept_committed(
         &mut self,
         now: Instant,
         topics: Known<BTreeSet<Arc<str>>>,
-        doubt: Duration,
+        regression_grace: Duration,
     ) {
         if let Some((_, Ok(before))) = &self.committed {
             let Ok(topics) = &topics else {
@@ -213,7 +213,7 @@ impl GroupMemory {
             };
             if !topics.is_superset(before) {
                 let since = *self.fewer_since.get_or_insert(now);
-                if now.duration_since(since) < doubt {
+                if now.duration_since(since) < regression_grace {
                     return;
                 }
             }
@@ -224,11 +224,11 @@ impl GroupMemory {
 
     /// Records that its coordinator reports no such group, and returns whether that is accepted:
     /// after two reports in a row (`kafka.md`, rule 7) and, for a group that existed before, after
-    /// reports for the time `doubt`.
-    pub(super) fn accept_dead(&mut self, now: Instant, doubt: Duration) -> bool {
+    /// reports for the time `regression_grace`.
+    pub(super) fn accept_dead(&mut self, now: Instant, regression_grace: Duration) -> bool {
         let (since, times) = self.dead.unwrap_or((now, 0));
         self.dead = Some((since, times.saturating_add(1)));
-        let gone = times > 0 && (!self.existed || now.duration_since(since) >= doubt);
+        let gone = times > 0 && (!self.existed || now.duration_since(since) >= regression_grace);
         if gone {
             self.existed = false;
             self.commits.clear();

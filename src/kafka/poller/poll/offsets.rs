@@ -132,15 +132,15 @@ pub(super) async fn committed(
         let all_topics = selected
             .get(&id)
             .is_none_or(|selections| selections.values().all(Result::is_ok));
-        let believed = believe(context, known, &id, moved, committed, described, all_topics);
-        all.insert(id, believed);
+        let accepted = accept(context, known, &id, moved, committed, described, all_topics);
+        all.insert(id, accepted);
     }
     all
 }
 
 /// Compares the offsets with those accepted before. Those are forgotten only if `all_topics` that
 /// count are known.
-fn believe(
+fn accept(
     context: &PollContext<'_>,
     known: &mut Memory,
     id: &str,
@@ -155,10 +155,12 @@ fn believe(
     if moved {
         memory.coordinator = None;
     }
-    let (now, doubt) = (context.began, context.settings.doubt);
+    let (now, regression_grace) = (context.began, context.settings.regression_grace);
     for (partition, value) in &mut committed.partitions {
         let read = std::mem::replace(value, Err(ReadError::NotYetRead));
-        *value = memory.commits.accept(partition, read, now, doubt);
+        *value = memory
+            .commits
+            .accept(partition, read, now, regression_grace);
     }
     memory
         .commits

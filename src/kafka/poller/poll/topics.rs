@@ -89,7 +89,7 @@ async fn read_committed_topics(
                 many if many > limit => Err(too_many_topics(many, limit)),
                 _ => Ok(topics),
             });
-        memory.accept_committed(context.began, topics, context.settings.doubt);
+        memory.accept_committed(context.began, topics, context.settings.regression_grace);
     }
 }
 

@@ -132,7 +132,7 @@ impl ClientEvents {
             self.fatal.store(true, Ordering::Relaxed);
         }
         self.note_refusal(&failure);
-        self.tell_failure(&failure);
+        self.report_failure(&failure);
     }
 
     fn note_refusal(&self, failure: &Failure) {
@@ -143,14 +143,14 @@ impl ClientEvents {
         }
     }
 
-    fn tell_no_token(&self, failure: &Failure) {
+    fn report_no_token(&self, failure: &Failure) {
         if failure.code.0 == LOGIN_REFUSED {
             self.no_token.store(true, Ordering::Relaxed);
         }
-        self.tell_failure(failure);
+        self.report_failure(failure);
     }
 
-    fn tell_failure(&self, failure: &Failure) {
+    fn report_failure(&self, failure: &Failure) {
         // The reason was reported before.
         let is_echo = failure.code.0 == NOT_TRUSTED
             && failure.message.contains("certificate verify failed")
@@ -276,7 +276,7 @@ impl EventLoop {
         };
         if let Some(failure) = failure {
             client.no_token(&failure.message);
-            events.tell_no_token(&failure);
+            events.report_no_token(&failure);
         }
     }
 
@@ -287,7 +287,7 @@ impl EventLoop {
         match event.kind() {
             sys::RD_KAFKA_EVENT_LOG => {
                 if let Some(failure) = log(&event) {
-                    events.tell_failure(&failure);
+                    events.report_failure(&failure);
                 }
             }
             sys::RD_KAFKA_EVENT_ERROR => events.tell(&event),
@@ -383,12 +383,12 @@ mod tests {
     #[test]
     fn a_refused_token_counts_as_a_refused_login() {
         let events = ClientEvents::default();
-        events.tell_no_token(&Failure {
+        events.report_no_token(&Failure {
             code: Code(NOT_CONNECTED),
             message: "no connection to the token endpoint".to_owned(),
         });
         assert!(!events.login_refused(1), "the endpoint may come back");
-        events.tell_no_token(&refused("the token endpoint refused"));
+        events.report_no_token(&refused("the token endpoint refused"));
         assert!(events.login_refused(3));
     }
 }

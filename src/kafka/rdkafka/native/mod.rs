@@ -63,7 +63,7 @@ pub(super) use interpose::{Refused, Why};
 
 /// How long the thread that closes a handle waits for its pump to end. A pump ends at its next
 /// wait; only a runtime that no longer runs anything delays it.
-const PUMP_ENDS: Duration = Duration::from_secs(5);
+const LOOP_ENDS: Duration = Duration::from_secs(5);
 
 /// The failure of a call: the number and message of librdkafka or of the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -119,7 +119,7 @@ pub(super) struct Handle {
 struct Running {
     core: Arc<Core>,
     event_loop: JoinHandle<()>,
-    pump_gone: Receiver<()>,
+    loop_gone: Receiver<()>,
 }
 
 /// What calls and the pump share. Fields are dropped in this order.
@@ -166,15 +166,15 @@ impl Handle {
             Core::new(&properties, logs_in_by_token, local_addresses, bounds)
         })?;
         let core = Arc::new(opened.await.map_err(|_| Failure::closed())??);
-        let (pump_gone, gone) = channel();
-        let event_loop = EventLoop::new(Arc::clone(&core), tokens, pump_gone).map_err(|error| {
+        let (loop_gone, gone) = channel();
+        let event_loop = EventLoop::new(Arc::clone(&core), tokens, loop_gone).map_err(|error| {
             Failure::out_of_resources(&format!("cannot watch an eventfd: {error}"))
         })?;
         Ok(Self {
             running: Mutex::new(Some(Running {
                 core,
                 event_loop: tokio::spawn(event_loop.run()),
-                pump_gone: gone,
+                loop_gone: gone,
             })),
         })
     }
@@ -236,13 +236,13 @@ impl Running {
         let Self {
             core,
             event_loop,
-            pump_gone,
+            loop_gone,
         } = self;
         event_loop.abort();
         let close = move || {
             // The pump has to give up its share of the core first. Otherwise it would destroy the
             // core, on a thread of the runtime.
-            if pump_gone.recv_timeout(PUMP_ENDS) == Err(RecvTimeoutError::Timeout) {
+            if loop_gone.recv_timeout(LOOP_ENDS) == Err(RecvTimeoutError::Timeout) {
                 tracing::warn!("the event pump of a Kafka client did not end in time");
             }
             drop(core);

@@ -157,13 +157,13 @@ impl Event {
         let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
         // SAFETY: the event is alive as long as `self`; its strings are copied.
         unsafe {
-            let told = sys::rd_kafka_event_log(
+            let status = sys::rd_kafka_event_log(
                 self.pointer(),
                 &raw mut facility,
                 &raw mut line,
                 &raw mut level,
             );
-            (told == 0).then(|| (level, text(facility), clean(&text(line))))
+            (status == 0).then(|| (level, text(facility), clean(&text(line))))
         }
     }
 }

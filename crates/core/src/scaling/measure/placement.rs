@@ -162,7 +162,7 @@ mod tests {
     #[case(&[2, 1], false, 2, &[4.0, 4.0, 1.0], 5.0)]
     #[case(&[2, 1], true, 2, &[4.0, 4.0, 1.0], 5.0)]
     #[case(&[4], false, 9, &[1.0, 2.0, 3.0, 4.0], 4.0)]
-    fn the_fullest_consumer_carries(
+    fn the_busiest_consumer_carries(
         #[case] topics: &[i32],
         #[case] even: bool,
         #[case] replicas: i32,

@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn each_regret_within_the_hour_doubles_the_price_and_an_hour_later_it_is_forgotten() {
+    fn each_flap_within_the_hour_doubles_the_price_and_an_hour_later_it_is_forgotten() {
         let mut model = model(200.0);
         let price = |model: &CapacityModel, at| pair(model, Rebalance::Eager, 24, at, TUNING);
         let plain = price(&model, now());

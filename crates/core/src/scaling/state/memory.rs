@@ -209,7 +209,7 @@ impl Memory {
     /// What a new resource on the same target takes over from the one before it: the last action
     /// (KEEP-28).
     #[must_use]
-    pub fn inherit(&self) -> Self {
+    pub fn take_over_action(&self) -> Self {
         let done = self.unknown();
         Self {
             version: VERSION,

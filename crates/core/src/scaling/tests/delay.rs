@@ -56,7 +56,7 @@ fn a_load_that_falls_is_followed_once_that_has_paid() {
 }
 
 #[test]
-fn the_capacity_is_learnt_only_from_consumers_that_have_work_all_along() {
+fn the_capacity_is_measured_only_at_consumers_with_work_all_along() {
     let mut plant = Plant::new(24, 8, 1200);
     for _ in 0..8 {
         plant.poll();
@@ -143,7 +143,7 @@ fn a_scale_up_that_brings_nothing_is_taken_back_and_not_tried_again_for_half_an_
 }
 
 #[test]
-fn a_load_that_comes_back_is_grown_for_up_to_the_plateau_and_no_further() {
+fn a_load_that_comes_back_grows_the_group_up_to_the_bottleneck_and_no_further() {
     let mut plant = Plant::new(24, 8, 1400);
     plant.run(40);
     plant.shared = Some(1000);
@@ -259,7 +259,7 @@ fn nothing_goes_down_while_a_partition_is_not_known_and_what_was_seen_before_is_
 }
 
 #[test]
-fn after_a_restart_nothing_goes_down_before_the_evidence_is_fresh_and_what_was_learnt_is_there() {
+fn after_a_restart_the_model_is_kept_and_nothing_goes_down_before_the_window_is_covered() {
     let mut plant = Plant::new(24, 4, 2100);
     plant.run(60);
     plant.load(700);
@@ -274,7 +274,7 @@ fn after_a_restart_nothing_goes_down_before_the_evidence_is_fresh_and_what_was_l
 }
 
 #[test]
-fn a_plateau_that_lies_further_ahead_than_any_is_believed_no_longer_than_the_longest() {
+fn a_bottleneck_that_lies_too_far_in_the_future_is_cut_to_the_longest_back_off() {
     let mut world = World::new(6, 3);
     world.policy.objective = Objective::MaxDelay(secs(60));
     let ahead = world.now.checked_add(secs(40 * 86_400)).unwrap();
@@ -318,7 +318,7 @@ fn history_stays_within_its_bytes() {
 }
 
 #[test]
-fn a_shorter_pacing_than_the_laws_own_does_not_hurry_it() {
+fn a_pacing_shorter_than_the_built_in_one_does_not_hurry_it() {
     let mut plant = Plant::new(24, 2, 3000);
     plant.world.policy.pacing.min_interval = secs(1);
     plant.world.policy.pacing.min_scale_down_interval = secs(1);

@@ -185,6 +185,6 @@ fn a_new_resource_reports_no_external_change_for_an_action_that_was_never_done()
     world.state.memory = world.state.memory.begin(from, to, world.now).unknown();
     // It was never done, and that is known by now.
     world.after(11);
-    world.state = State::after_restart(world.state.memory.inherit());
+    world.state = State::after_restart(world.state.memory.take_over_action());
     assert_eq!(world.poll().notices, []);
 }

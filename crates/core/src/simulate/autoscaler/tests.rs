@@ -134,7 +134,7 @@ fn numaflow_goes_by_two_at_most_and_rests() {
 #[case("keda=lagThreshold:100,downWindow:1800,static=max", &["keda=lagThreshold:100,downWindow:1800", "static=max"])]
 #[case("keda, flink, kpa, numaflow", &["keda", "flink", "kpa", "numaflow"])]
 #[case("hpa-cpu=70,tolerance:0.05", &["hpa-cpu=70,tolerance:0.05"])]
-fn laws_are_listed_with_their_options(#[case] text: &str, #[case] names: &[&str]) {
+fn autoscalers_are_listed_with_their_options(#[case] text: &str, #[case] names: &[&str]) {
     let baselines = Baseline::list(text).unwrap();
     let found: Vec<&str> = baselines
         .iter()

@@ -98,10 +98,10 @@ impl<'a> Future<'a> {
             *shares.entry(*owner).or_default() += load;
         }
         let all: f64 = loads.iter().sum();
-        let fullest = shares.into_values().fold(0.0, f64::max) / if all > 0.0 { all } else { 1.0 };
+        let max_load = shares.into_values().fold(0.0, f64::max) / if all > 0.0 { all } else { 1.0 };
         let speed = p.speed.iter().rfind(|s| t >= s.at);
         let speed = counted_on * p.consumer_rate * speed.map_or(1.0, |s| s.factor);
-        let able = speed / (1.0 + p.contention * (consumers - 1.0).max(0.0)) / fullest.max(1e-6);
+        let able = speed / (1.0 + p.contention * (consumers - 1.0).max(0.0)) / max_load.max(1e-6);
         let cap = p
             .downstream
             .iter()
@@ -147,11 +147,11 @@ fn sizes(simulation: &Simulation<'_>, bounds: &Bounds) -> Vec<i32> {
         let most = groups.iter().copied().max().unwrap_or(1);
         let mut before = Vec::new();
         for members in 1..=most {
-            let fullest: Vec<u32> = groups.iter().map(|n| n.div_ceil(members)).collect();
-            if fullest != before {
+            let max_load: Vec<u32> = groups.iter().map(|n| n.div_ceil(members)).collect();
+            if max_load != before {
                 let threads = u32::try_from(simulation.threads).unwrap_or(1).max(1);
                 sizes.insert(small(place(members.div_ceil(threads).into())));
-                before = fullest;
+                before = max_load;
             }
         }
     }

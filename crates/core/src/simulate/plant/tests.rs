@@ -282,7 +282,7 @@ fn a_backlog_waits_for_the_first_consumers() {
 }
 
 #[test]
-fn other_laws_polls_change_nothing_of_what_happens() {
+fn polls_of_other_autoscalers_change_nothing() {
     let (parameters, load) = (
         Parameters {
             scatter: true,

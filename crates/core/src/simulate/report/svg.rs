@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_laws_have_a_colour_in_common() {
+    fn no_two_autoscalers_share_a_colour() {
         let colours: BTreeSet<String> = (0..300).map(colour).collect();
         assert_eq!(colours.len(), 300);
     }

@@ -60,7 +60,7 @@ fn of_metadata_what_is_used_is_kept_and_nothing_else() {
 }
 
 #[test]
-fn a_hand_on_the_brake_is_kept_however_many_annotations_lie_before_it() {
+fn a_pause_is_kept_however_many_annotations_lie_before_it() {
     let mut annotations: serde_json::Map<String, Value> = (0..100)
         .map(|n| (format!("lagrange.dev/a{n}"), json!("x")))
         .collect();
