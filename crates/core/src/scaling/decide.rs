@@ -1,5 +1,5 @@
-//! `decide`: policy, state and observation in; decision and state out. It owns no cache and knows
-//! no clock.
+//! `decide`: takes policy, state and observation; returns decision and state. It has no cache and
+//! reads no clock.
 
 use crate::scaling::facts;
 use crate::scaling::gate::pacing::{Gates, paced};
@@ -15,17 +15,17 @@ use crate::scaling::plan::situation::{Situation, objective};
 use crate::scaling::plan::{delay_objective, ineffective, lag_objective, learnings, overrides};
 use crate::scaling::state::memory::Memory;
 
-/// What `decide` hands from one call to the next.
+/// The state that `decide` returns and that the next call takes.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     /// Survives restarts.
     pub memory: Memory,
-    /// Rebuilt from looks, bounded.
+    /// Rebuilt from polls; bounded in size.
     pub history: History,
 }
 
 impl State {
-    /// The state of a process that has just started and found `memory` in the status.
+    /// The state of a process that has just started and read `memory` from the status.
     pub fn after_restart(memory: Memory) -> Self {
         Self {
             memory,
@@ -33,7 +33,7 @@ impl State {
         }
     }
 
-    /// Whether nothing has been observed yet: all that is known is the memory.
+    /// Whether nothing has been observed yet, so that only the memory is known.
     pub fn is_fresh(&self) -> bool {
         self.history.is_empty()
     }
@@ -41,8 +41,8 @@ impl State {
 
 /// Decides for one group.
 ///
-/// The returned state goes into the next call, whatever becomes of the decision; an action itself
-/// is recorded by [`Memory::begin`] and [`Memory::confirm`].
+/// The returned state goes into the next call, whether or not the decision is carried out. An
+/// action is recorded by [`Memory::begin`] and [`Memory::confirm`].
 pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Decision, State) {
     let policy = &paced(policy);
     let State {
@@ -70,8 +70,8 @@ pub fn decide(policy: &Policy, state: State, observation: &Observation) -> (Deci
     (decision, State { memory, history })
 }
 
-/// The policy, in order: what goes before the objective; back, where the last scale-up has brought
-/// nothing; and what the objective asks for, up before down.
+/// The policy, in order: the overrides; back, if the last scale-up was ineffective; then the
+/// objective, up before down.
 fn propose(situation: &mut Situation<'_>) -> Proposal {
     if let Some(proposal) = overrides::propose(situation) {
         return proposal;
@@ -88,13 +88,13 @@ fn by_objective(situation: &Situation<'_>) -> Proposal {
         (Objective::MaxDelay(_), Some(estimate)) if situation.replicas() > 0 => {
             delay_objective::propose(situation, estimate)
         }
-        // A group that sleeps has no delay: what has come since wakes it.
+        // A group at zero replicas has no delay; new records wake it.
         _ => lag_objective::propose(situation, demand),
     }
 }
 
-/// Judges the last action, once it is known whether it has settled. Under a lag nothing is probed:
-/// the size goes down by one count at a time until the capacity is known.
+/// Judges the last scale-down once it has settled. Under `lagPerReplica` there are no probes: the
+/// group goes down one aligned size at a time until the capacity is measured.
 fn judge_last_probe(
     policy: &Policy,
     memory: &mut Memory,

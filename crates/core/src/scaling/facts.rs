@@ -1,4 +1,4 @@
-//! What a decision tells besides its verdict: what stands in the way of an up, and the numbers.
+//! The facts of a decision in addition to its verdict: what blocks a scale-up, and the numbers.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::scaling::plan::explain;
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::situation::Situation;
 
-/// The decision that `proposal` makes, with everything that is told of it.
+/// The decision that `proposal` makes, with its facts and its trail.
 pub(in crate::scaling) fn decision(situation: &Situation<'_>, proposal: Proposal) -> Decision {
     let demand = proposal.demand.or(situation.measured.demand);
     let mut steps = proposal.steps.clone();
@@ -31,11 +31,11 @@ pub(in crate::scaling) fn decision(situation: &Situation<'_>, proposal: Proposal
     }
 }
 
-/// What is told whatever was decided.
+/// The steps that every decision reports.
 fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
     let past_end =
         past_end(situation).map(|(topic, partition)| Step::CommitPastEnd { topic, partition });
-    // What was learnt of this group's hand-overs, where that is more than is usual.
+    // The measured pause of this group's hand-overs, if it is longer than usual.
     let model = situation.model();
     let tuning = &*situation.policy.tuning;
     let pause = model.pause.filter(|_| model.excess(tuning) > 0.0);
@@ -49,12 +49,12 @@ fn last_steps(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
     past_end.into_iter().chain(pause).chain(overdue)
 }
 
-/// A partition whose commit lies past its end.
+/// A partition whose commit is past its log end.
 fn past_end(situation: &Situation<'_>) -> Option<(Arc<str>, i32)> {
     situation.snapshot().and_then(lag::past_its_end)
 }
 
-/// What stands in the way of a scale-up, wanted or not (TELL-30).
+/// What blocks a scale-up, whether or not one is wanted (TELL-30).
 fn up_blocked(situation: &Situation<'_>, is_urgent: bool) -> Option<Wait> {
     let pauses = &situation.policy.pauses;
     if situation.is_switched_off() {
@@ -138,7 +138,7 @@ fn not_understood(situation: &Situation<'_>) -> Option<(String, String)> {
     }
 }
 
-/// Members are described on each look while an action is near or has not settled (KNOW-22).
+/// Members are described at each poll while an action is near or has not settled (KNOW-22).
 fn wants_members(situation: &Situation<'_>, verdict: Verdict) -> bool {
     let last = situation.memory.last;
     let in_flight = last.is_some_and(|last| last.settled_after.is_none());

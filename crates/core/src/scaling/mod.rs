@@ -1,17 +1,17 @@
 //! The decision: how many replicas, and when.
 //!
-//! Pure: no async, no clock, no I/O, no kube, no rdkafka, no randomness. It is told the time inside
-//! the observation, so hours of cooldown are tested in microseconds.
+//! Pure: no async, no clock, no I/O, no kube, no rdkafka, no randomness. The time is part of the
+//! observation, so tests run hours of cooldown in microseconds.
 //!
-//! | room | what it holds |
+//! | module | what it holds |
 //! |---|---|
-//! | [`input`] | what is decided on: the policy, and what was observed |
+//! | [`input`] | the policy and the observation |
 //! | [`state`] | the few numbers that survive a restart |
-//! | [`measure`] | what was seen lately, and what follows from it: rates, delay, capacity, lag |
+//! | [`measure`] | the recent past and what follows from it: rates, delay, capacity, lag |
 //! | [`gate`] | when an action may happen |
-//! | [`plan`] | the policy: what goes before the objective, and what the objective asks for |
-//! | [`tuning`] | every number that is decided by, and why it is what it is |
-//! | [`output`] | the decision, with its numbers and steps |
+//! | [`plan`] | the policy: the overrides, then the objective |
+//! | [`tuning`] | every number that the rules use, and the reason for its value |
+//! | [`output`] | the decision, with its facts and steps |
 
 mod decide;
 mod facts;

@@ -1,5 +1,5 @@
-//! When an action may happen: spacing, settling, rebalances, rollouts. Every wait has an end, and
-//! says which.
+//! When an action may happen: spacing, settling, rebalances, rollouts. Every wait has an end and
+//! reports it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,7 +12,7 @@ use crate::scaling::output::decision::{HoldReason, Overdue, Wait};
 use crate::scaling::state::memory::{LastAction, Memory};
 use crate::scaling::tuning::Tuning;
 
-/// The policy that is decided by: under the time objective with no less than the law's own spacing.
+/// The policy with effective pacing: under the time objective, at least the built-in spacing.
 pub(in crate::scaling) fn paced(policy: &Policy) -> Policy {
     let mut paced = policy.clone();
     if matches!(policy.objective, Objective::MaxDelay(_)) {
@@ -24,7 +24,7 @@ pub(in crate::scaling) fn paced(policy: &Policy) -> Policy {
     paced
 }
 
-/// What an action waits for at this moment.
+/// What an action waits for now.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scaling) struct Gates {
     now: Timestamp,
@@ -32,12 +32,12 @@ pub(in crate::scaling) struct Gates {
     rollout: Option<Wait>,
     /// A rebalance.
     rebalance: Option<Wait>,
-    /// The same, where the group's state is not known.
+    /// The same, if the group's state is unknown.
     blind: Option<Wait>,
-    /// The last action's settling.
+    /// The last action has not settled.
     settling: Option<Wait>,
-    /// One of these has taken longer than `settleTimeout`, so that one action in each
-    /// `settleTimeout` is let through.
+    /// One of these has taken longer than `settleTimeout`, so one action in each `settleTimeout` is
+    /// let through.
     pub(in crate::scaling) overdue: Option<Overdue>,
     /// Fewer replicas are ready than wanted, and the others do not work either.
     not_ready: Option<Wait>,
@@ -47,11 +47,11 @@ pub(in crate::scaling) struct Gates {
     no_members: bool,
     /// The same for longer than `settleTimeout`.
     pub(in crate::scaling) members_missing: bool,
-    /// Nothing has been committed since the last action, and something waits.
+    /// Nothing has been committed since the last action, and records wait.
     uncommitted: Option<Wait>,
     last: Option<LastAction>,
     landing: SignedDuration,
-    /// Seconds that moved partitions of this group stand still beyond what is usual.
+    /// How long moved partitions of this group pause beyond the usual time.
     excess: SignedDuration,
     began: Timestamp,
     min_interval: SignedDuration,
@@ -59,8 +59,8 @@ pub(in crate::scaling) struct Gates {
 }
 
 impl Gates {
-    /// Looks at group and workload, keeps the timers in `history`, and notes in `memory` that the
-    /// last action settled.
+    /// Reads group and workload, updates the timers in `history`, and notes in `memory` that the
+    /// last action has settled.
     pub(in crate::scaling) fn new(
         policy: &Policy,
         memory: &mut Memory,
@@ -105,7 +105,7 @@ impl Gates {
         let rollout = until_timeout(since_rollout, HoldReason::RolloutInProgress);
         let rebalance = until_timeout(since_group, HoldReason::GroupRebalancing);
         let settling = until_timeout(in_flight, HoldReason::Settling);
-        // More of what does not come buys nothing.
+        // If none of the added replicas has started, adding more does not help.
         let not_ready = if none_came(memory, working) {
             since_idle.map(|_| Wait::open(HoldReason::ReplicasNotReady))
         } else {
@@ -144,7 +144,7 @@ impl Gates {
     }
 
     /// What a scale-up waits for. `is_urgent`: the objective is about to be broken, so it does not
-    /// wait for what the last action did to become visible.
+    /// wait until the effect of the last action is visible.
     pub(in crate::scaling) fn up(
         &self,
         knowledge: Knowledge,
@@ -172,21 +172,20 @@ impl Gates {
                 .then_some(Wait::open(HoldReason::GatheringEvidence)))
     }
 
-    /// Ready replicas, and a group without members: permits nothing that rests on the lag.
+    /// Replicas are ready and the group has no members: holds everything that depends on the lag.
     pub(in crate::scaling) fn without_members(&self) -> Option<Wait> {
         self.no_members
             .then_some(Wait::open(HoldReason::GroupMissing))
     }
 
-    /// What an up waits for that does not depend on the lag: a bound, or a pause at a size.
+    /// What a scale-up waits for that does not depend on the lag: a bound, or `paused-replicas`.
     pub(in crate::scaling) fn bound_up(&self) -> Option<Wait> {
         self.unsettled()
             .or(self.not_ready)
             .or_else(|| self.spacing(self.min_interval, false))
     }
 
-    /// What the fallback waits for: the same, but for what cannot be known while Kafka cannot be
-    /// read.
+    /// What the fallback waits for: the same, without what is unknown while Kafka cannot be read.
     pub(in crate::scaling) fn fallback(&self) -> Option<Wait> {
         self.rollout
             .or(self.rebalance)
@@ -194,7 +193,8 @@ impl Gates {
             .or_else(|| self.spacing(self.min_interval, false))
     }
 
-    /// What a scale-down waits for, evidence apart. `interval` is the least time since any action.
+    /// What a scale-down waits for, apart from its window. `interval` is the least time since any
+    /// action.
     pub(in crate::scaling) fn down(&self, interval: SignedDuration) -> Option<Wait> {
         let fresh = later(self.began, interval);
         self.unsettled()
@@ -208,7 +208,7 @@ impl Gates {
 
     fn spacing(&self, interval: SignedDuration, is_urgent: bool) -> Option<Wait> {
         let last = self.last?;
-        // Where a timeout let this through: one action in each settleTimeout.
+        // If a timeout let this action through: one in each `settleTimeout`.
         let interval = if self.overdue.is_some() {
             interval.max(self.settle_timeout)
         } else {
@@ -229,8 +229,8 @@ impl Gates {
     }
 }
 
-/// When the last action was, unless the group has settled since then: that is noted in `memory`,
-/// and told.
+/// The time of the last action, unless the group has settled since then. Settling is noted in
+/// `memory` and reported.
 fn in_flight(
     policy: &Policy,
     memory: &mut Memory,
@@ -252,8 +252,8 @@ fn in_flight(
     None
 }
 
-/// Whether no replica has got ready or to work since the last scale-up, which has not settled.
-/// `working`: those that are.
+/// Whether the last scale-up has not settled and no replica has become ready or working since.
+/// `working`: the replicas that are.
 fn none_came(memory: &Memory, working: i32) -> bool {
     let before = memory.before_up.map(|before| before.working);
     memory.last.is_some_and(|last| {
@@ -262,9 +262,8 @@ fn none_came(memory: &Memory, working: i32) -> bool {
     })
 }
 
-/// Where commits are rare or state is restored, what an action has done is not seen before some
-/// commit has moved, and another one might lose what is not committed: for a while nothing more is
-/// done.
+/// If commits are rare or state is restored, the effect of an action shows only when a commit has
+/// moved, and another action could discard uncommitted work. So for a time nothing more is done.
 fn uncommitted(
     memory: &Memory,
     history: &History,
@@ -296,10 +295,10 @@ fn timer(since: &mut Option<Timestamp>, lasts: bool, now: Timestamp) -> Option<T
     }
 }
 
-/// Settled (ACT-4): as many replicas ready or at work as wanted, group state settled, no member
-/// younger than one look, members at least as many as replicas or partitions can make, and after a
-/// scale-down no more than that: static members that left stay members until their session ends
-/// (KNOW-21), and others until their grace period has.
+/// Settled (ACT-4): as many replicas ready or working as wanted; the group's state settled; no
+/// member newer than one poll; at least as many members as the replicas make or the partitions
+/// allow; and after a scale-down no more than the replicas make. Static members that left stay
+/// members until their session ends (KNOW-21), others until their grace period ends.
 fn is_settled(
     policy: &Policy,
     memory: &Memory,
@@ -336,7 +335,7 @@ fn is_settled(
         .sum();
     let is_down = memory.last.is_some_and(|last| last.to < last.from);
     let waits = is_down || members.list.iter().any(|m| m.is_static);
-    // Described in this very look: an older description shows the group before the action.
+    // Described in this poll: an older description shows the group before the action.
     members.poll == snapshot.number
         && (!waits || members.list.len() <= consumers)
         && members.list.len() >= consumers.min(partitions)

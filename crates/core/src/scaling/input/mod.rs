@@ -1,4 +1,4 @@
-//! What is decided on: what the user asks for, and what was observed. Plain data.
+//! The input of a decision: the user's policy and the observation. Plain data.
 
 pub mod observation;
 pub mod policy;

@@ -1,60 +1,60 @@
-//! What `decide` is told: offsets, group, target, time. Plain data; the controller makes it from a
-//! snapshot.
+//! The observation for `decide`: offsets, group, target, time. Plain data; the controller makes it
+//! from a snapshot.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Everything that is known at one moment.
+/// What was observed at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// The only clock. Never goes back within a process (KNOW-24).
     pub now: Timestamp,
-    /// The latest look at Kafka. `Err`: it failed as a whole, or none is recent enough.
+    /// The latest poll of Kafka. `Err`: it failed as a whole, or none is recent enough.
     pub snapshot: Result<GroupSnapshot, Unreadable>,
     /// The workload.
     pub target: Target,
 }
 
-/// Why there is no look.
+/// Why there is no snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
     /// Nothing has been read yet since the start.
     NeverPolled,
     /// Kafka could not be read.
     PollFailed {
-        /// Number of the failed look; equal numbers are one look.
+        /// Number of the failed poll; equal numbers are one poll.
         number: u64,
     },
 }
 
-/// One look at the group and its topics.
+/// One poll of the group and its topics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupSnapshot {
-    /// Equal numbers saw equal data; evidence is gathered once per number.
+    /// Equal numbers mean equal data; each number is measured once.
     pub number: u64,
-    /// When it began: what happened later it may not have seen.
+    /// When the poll began: it may lack what happened later.
     pub began: Timestamp,
     /// When its last reply arrived.
     pub at: Timestamp,
     /// The topics that count: those the user named or that were resolved for the group, and those
-    /// it is assigned. Sorted by name.
+    /// assigned to its members. Sorted by name.
     pub topics: Vec<Topic>,
     /// The group.
     pub group: Group,
-    /// Where partitions ended before anybody looked, where that is known and still of use.
+    /// The ends of partitions before the first poll, if they are known and still useful.
     pub earlier: Vec<Earlier>,
 }
 
-/// Where a partition ended before the first look, by the timestamps of its records.
+/// The ends of a partition before the first poll, by the timestamps of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
     /// Its topic.
     pub topic: Arc<str>,
     /// Its number.
     pub partition: u32,
-    /// Times and ends, oldest first; no end before the one before it.
+    /// Times and ends, oldest first; ends never decrease.
     pub ends: Vec<(Timestamp, i64)>,
 }
 
@@ -63,24 +63,23 @@ pub struct Earlier {
 pub struct Topic {
     /// Its name.
     pub name: Arc<str>,
-    /// What it bears on.
+    /// What it counts for.
     pub role: TopicRole,
     /// Its partitions by index; `None`: they could not be read at all, so everything about it is
     /// unknown.
     pub partitions: Option<Vec<Partition>>,
 }
 
-/// What a topic bears on.
+/// What a topic counts for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TopicRole {
     /// Its lag asks for replicas.
     #[default]
     Counted,
-    /// Its records wait on purpose, in a topic for retries: its lag asks for no replicas. It counts
-    /// for the partition limit, and records in it keep the group awake.
+    /// Its records wait on purpose, as in a retry topic: its lag asks for no replicas. It counts
+    /// towards the partition limit, and records in it keep the group awake.
     Delayed,
-    /// Some member is assigned it, and the user has not named it: it counts for the partition limit
-    /// alone.
+    /// Assigned to a member but not named by the user: it counts towards the partition limit only.
     Assigned,
 }
 
@@ -90,7 +89,7 @@ impl Topic {
         self.role == TopicRole::Counted
     }
 
-    /// Whether it is the target's to read.
+    /// Whether the target reads it.
     pub fn is_own(&self) -> bool {
         self.role != TopicRole::Assigned
     }
@@ -101,7 +100,7 @@ impl Topic {
 pub struct Partition {
     /// First offset still kept.
     pub log_start: Option<i64>,
-    /// One past the last record.
+    /// The offset after the last record.
     pub log_end: Option<i64>,
     /// What the group has committed.
     pub committed: Commit,
@@ -114,7 +113,7 @@ pub struct Partition {
 pub enum Commit {
     /// At this offset.
     At(i64),
-    /// The coordinator says that there is none.
+    /// The coordinator reports that there is none.
     Absent,
     /// Not known.
     Unknown,
@@ -125,16 +124,16 @@ pub enum Commit {
 pub struct Group {
     /// Its state.
     pub state: GroupState,
-    /// The assignor, if this look or an earlier one of this process has seen it.
+    /// The assignor, if this poll or an earlier one of this process has shown it.
     pub assignor: Option<Assignor>,
-    /// How its members hand partitions over, if this look or an earlier one of this process has
-    /// seen it.
+    /// How its members hand partitions over, if this poll or an earlier one of this process has
+    /// shown it.
     pub rebalance: Option<Rebalance>,
     /// Its members as last described.
     pub members: Option<Members>,
 }
 
-/// State of a group, as far as it matters for acting (ACT-4).
+/// State of a group, as far as actions depend on it (ACT-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupState {
     /// Every member has its partitions.
@@ -152,8 +151,8 @@ pub enum GroupState {
 /// Members, as one description gave them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Members {
-    /// The look that described them; less than the look's own number when they were not asked for
-    /// again.
+    /// The poll that described them; less than the number of the present poll if they were not
+    /// described again.
     pub poll: u64,
     /// One entry per member.
     pub list: Vec<Member>,
@@ -170,10 +169,10 @@ pub struct Member {
     pub is_static: bool,
 }
 
-/// How partitions are handed out, as far as it matters for the limit (KNOW-17).
+/// How partitions are handed out, as far as the limit depends on it (KNOW-17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Assignor {
-    /// Topic by topic: no more consumers than the largest topic has partitions get any.
+    /// Topic by topic: at most as many consumers as the largest topic has partitions get any.
     Range,
     /// Over all topics at once: roundrobin, sticky, cooperative-sticky, KIP-848 uniform.
     Even,
@@ -182,7 +181,7 @@ pub enum Assignor {
 }
 
 impl Assignor {
-    /// What an assignor's name says about the limit.
+    /// The assignor of this name, as far as the limit depends on it.
     pub fn named(name: &str) -> Self {
         match name {
             "range" => Self::Range,
@@ -192,15 +191,16 @@ impl Assignor {
     }
 }
 
-/// How much of a group stands still when partitions are handed over.
+/// What pauses in a group when partitions are handed over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rebalance {
-    /// All of it: range, roundrobin and sticky give up everything first. Also what is not known.
+    /// Everything: range, roundrobin and sticky give up all partitions first. Also used if the
+    /// protocol is unknown.
     #[default]
     Eager,
-    /// What moves, for two rounds: cooperative-sticky.
+    /// What moves, in two rounds: cooperative-sticky.
     Cooperative,
-    /// What moves, once: KIP-848's protocol, `group.protocol=consumer`.
+    /// What moves, once: KIP-848, `group.protocol=consumer`.
     Consumer,
 }
 
@@ -211,14 +211,14 @@ pub struct Target {
     pub replicas: i32,
     /// Replicas ready.
     pub ready: i32,
-    /// Whether its pods are being replaced.
+    /// Whether its Pods are being replaced.
     pub rollout: Rollout,
 }
 
-/// Whether pods are being replaced by those of another template.
+/// Whether Pods are being replaced by those of another template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rollout {
-    /// No; or it cannot be told for this kind (ACT-6).
+    /// No, or it cannot be determined for this kind (ACT-6).
     None,
     /// Yes.
     InProgress,

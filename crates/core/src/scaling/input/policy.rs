@@ -1,44 +1,44 @@
-//! What the user asked for, already checked: nothing in here can be malformed.
+//! The user's settings, already validated: no value in here can be malformed.
 
 use jiff::SignedDuration;
 
 use crate::scaling::tuning::SharedTuning;
 
-/// What the user asked for.
+/// The user's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Which group, cluster, target, objective and thread count this is about, as one number: when
-    /// it changes, what was measured is dropped and the last action is kept (KEEP-28).
+    /// A number for group, cluster, target, objective and thread count together: when it changes,
+    /// measurements are dropped and the last action is kept (KEEP-28).
     pub measurement_key: i64,
     /// Fewest replicas, >= 0.
     pub min: i32,
-    /// Most replicas, >= `min` and >= 1; the partition limit holds besides.
+    /// Most replicas, >= `min` and >= 1; the partition limit applies as well.
     pub max: Option<i32>,
-    /// What to scale by.
+    /// The objective.
     pub objective: Objective,
-    /// How far apart actions are.
+    /// The least times between actions.
     pub pacing: Pacing,
     /// Consumers that one replica runs, >= 1.
     pub threads: i32,
     /// How a partition without a committed offset counts.
     pub offset_reset: OffsetReset,
-    /// Whether the log may hold transaction markers that the consumers never read: they read
-    /// committed records only.
+    /// Whether the log may hold transaction markers, which the consumers never read: they read only
+    /// committed records.
     pub may_hold_markers: bool,
-    /// Nothing is ever written, so what somebody else does to the replicas is no contest.
+    /// Nothing is written, so changes of the replicas by others are no contest.
     pub dry_run: bool,
     /// Floor while Kafka cannot be read.
     pub fallback: Option<Fallback>,
-    /// The hand on the brake (ACT-10).
+    /// The pausing annotations (ACT-10).
     pub pauses: Pauses,
     /// The numbers that users do not set.
     pub tuning: SharedTuning,
 }
 
-/// What to scale by.
+/// The objective of scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objective {
-    /// Records behind per replica, >= 1, as KEDA's `lagThreshold`.
+    /// Lag in records per replica, >= 1, as KEDA's `lagThreshold`.
     LagPerReplica(i64),
     /// No record waits longer than this; 1 s to 24 h.
     MaxDelay(SignedDuration),
@@ -49,11 +49,11 @@ pub enum Objective {
 pub struct Pacing {
     /// Between any two actions, in either direction.
     pub min_interval: SignedDuration,
-    /// From any action to a scale-down; also the time that evidence for a scale-down must cover.
+    /// From any action to a scale-down; also the least window of load history for a scale-down.
     pub min_scale_down_interval: SignedDuration,
     /// How long an action, a rebalance or a rollout is waited for.
     pub settle_timeout: SignedDuration,
-    /// How long nothing may arrive and nothing be unread before a group goes to sleep.
+    /// How long nothing may arrive or be unread before a group is scaled to zero.
     pub scale_to_zero_delay: SignedDuration,
 }
 
@@ -71,14 +71,14 @@ pub enum OffsetReset {
 pub struct Fallback {
     /// Raise to this many replicas, >= 1.
     pub replicas: i32,
-    /// After so long without a complete look.
+    /// After this time without a complete poll.
     pub after: SignedDuration,
 }
 
-/// What the pausing annotations say (ACT-10).
+/// The values of the pausing annotations (ACT-10).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pauses {
-    /// Hold altogether, perhaps at a given size.
+    /// Hold everything, possibly at a given size.
     pub pause: Option<Pause>,
     /// No scale-down.
     pub no_scale_in: bool,
@@ -93,7 +93,7 @@ pub enum Pause {
     AtCurrentSize,
     /// `paused-replicas: "n"`: one action to n, then hold. 0 <= n <= `max`.
     At(i32),
-    /// An annotation whose value means nothing: paused, and reported.
+    /// An annotation with a value that is not understood: paused, and reported.
     NotUnderstood {
         /// The annotation's key.
         annotation: String,

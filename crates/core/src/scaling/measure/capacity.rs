@@ -1,5 +1,5 @@
-//! Learns what one consumer can do. It shows it only while it has work waiting all along: one that
-//! keeps up shows the load, one that is stuck or rebalancing shows nothing.
+//! Measures the capacity of one consumer. Only a consumer with work waiting all along shows it: one
+//! that keeps up shows the load, and one that is stuck or rebalancing shows nothing.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::scaling::number::{later, millis, real};
 use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::tuning::Tuning;
 
-/// Learns from a new look. `next_sample`: not before, in milliseconds.
+/// Measures from a new poll. `next_sample`: the earliest time of the next sample, in milliseconds.
 pub(in crate::scaling) fn learn(
     model: &mut CapacityModel,
     next_sample: &mut i64,
@@ -24,7 +24,7 @@ pub(in crate::scaling) fn learn(
         model.bottleneck = None;
         model.backoff = None;
     }
-    // At a plateau consumers show the bottleneck, not themselves.
+    // At a bottleneck the rate of the consumers is not their capacity.
     if let Some(sample) = busy.median()
         && capacity.enabled
         && model.bottleneck.is_none()
@@ -46,9 +46,9 @@ pub(in crate::scaling) fn learn(
     if model.is_measured_before(later(now, -capacity.old)) {
         model.mark_stale();
     }
-    // Bracketed from below: while nothing better is known, what was done can be done.
+    // The lower bound stands in for the capacity while nothing better is known.
     let at_least = model.lower_bound(now, tuning);
-    // Measured in worse days: nobody has a backlog, and somebody has been doing more for two
+    // The measured capacity is too low: no member has a backlog, and one has done more for two
     // minutes.
     if model.is_measured() && busy.count == 0 {
         let known = model.capacity().unwrap_or(0.0);

@@ -1,4 +1,4 @@
-//! Objective -> replicas wanted; and whether there is nothing at all to do.
+//! The replicas that the objective asks for, and whether the group has nothing to do.
 
 use crate::scaling::input::observation::{Commit, GroupSnapshot};
 use crate::scaling::input::policy::{Objective, OffsetReset, Policy};
@@ -8,15 +8,15 @@ use crate::scaling::measure::limits::Bounds;
 use crate::scaling::state::memory::Memory;
 use crate::scaling::tuning::Tuning;
 
-/// A transaction marker takes one offset that no consumer ever reads (ACT-12).
+/// A transaction marker takes one offset that no consumer reads (ACT-12).
 const MARKER: i64 = 1;
 
-/// What the objective asks for.
+/// The demand of the objective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) struct Demand {
-    /// Replicas, before bounds and useful counts.
+    /// Replicas, before bounds and aligned sizes.
     pub(in crate::scaling) asked: i32,
-    /// The size that follows: within the bounds, worth having.
+    /// The resulting size: aligned and within the bounds.
     pub(in crate::scaling) wanted: i32,
 }
 
@@ -35,12 +35,12 @@ pub(in crate::scaling) fn of(
         Objective::LagPerReplica(per_replica) => {
             by_lag(live_lag, per_replica, replicas, &policy.tuning)
         }
-        // The law says it from the delay.
+        // Under `maxDelay` the delay decides.
         Objective::MaxDelay(_) => replicas,
     };
     let wanted = match bounds.at_least(asked) {
-        // A count that is not worth having is left alone while it is what the lag asks for, and a
-        // ceiling that is not certain brings nobody down (KNOW-17).
+        // A size that is not aligned is kept while the lag asks for it, and an uncertain ceiling
+        // causes no scale-down (KNOW-17).
         _ if asked == replicas && replicas >= bounds.floor => replicas,
         size if asked >= replicas || asked > size => size.max(replicas),
         size => size,
@@ -48,8 +48,8 @@ pub(in crate::scaling) fn of(
     Demand { asked, wanted }
 }
 
-/// What a group that sleeps is woken for. Records that wait on purpose are read by whoever is
-/// awake: they ask for one replica.
+/// The replicas to which new records wake a group at zero. One replica is enough to read records of
+/// a delayed topic when they are due.
 fn asked_asleep(
     policy: &Policy,
     memory: &Memory,
@@ -60,7 +60,8 @@ fn asked_asleep(
     let delayed = lag::delayed(snapshot, policy.offset_reset);
     let unread = live_lag.saturating_add(delayed);
     let come = come_while_asleep(memory, unread, ends);
-    // Somebody else may have moved the commits since: what lies before them is nothing to do.
+    // Something else may have moved the commits in the meantime: records before them need no
+    // reading.
     let come = if is_committed(snapshot) {
         come.min(unread)
     } else {
@@ -72,7 +73,7 @@ fn asked_asleep(
             let lag = (come - delayed).max(0);
             by_lag(lag, per_replica, 0, &policy.tuning).max(least)
         }
-        // What it can do is not known before it does it.
+        // The capacity is unknown before the group has worked.
         Objective::MaxDelay(_) => least,
     }
 }
@@ -89,9 +90,9 @@ fn by_lag(lag: i64, per_replica: i64, replicas: i32, tuning: &Tuning) -> i32 {
     i32::try_from(asked).unwrap_or(i32::MAX)
 }
 
-/// What has come since the group fell asleep. A remainder that was there then does not count, and a
-/// commit that has expired meanwhile hides nothing. End offsets that went back: the topic was
-/// recreated, so all of it is new. What cannot be summed up wakes nobody before it can.
+/// Records that arrived since the group went to zero. What was left at that time does not count,
+/// and expired commits hide nothing. If the sum of the end offsets went back, the topic was
+/// recreated and all records are new. If it is unknown, the group stays at zero until it is known.
 fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
     match (memory.ends_at_zero, ends) {
         (None, _) => live_lag,
@@ -103,7 +104,7 @@ fn come_while_asleep(memory: &Memory, live_lag: i64, ends: Option<i64>) -> i64 {
     }
 }
 
-/// The sum of the ends less what has not been read.
+/// The sum of the end offsets minus the records that were not read.
 pub(in crate::scaling) fn read_so_far(
     history: &History,
     snapshot: &GroupSnapshot,
@@ -114,7 +115,7 @@ pub(in crate::scaling) fn read_so_far(
     Some(history.sum_of_ends(snapshot)? - unread)
 }
 
-/// Whether every partition that is the target's has a commit within its log.
+/// Whether every partition of the target's topics has a commit within its log.
 fn is_committed(snapshot: &GroupSnapshot) -> bool {
     let mut topics = snapshot.topics.iter().filter(|topic| topic.is_own());
     topics.all(|topic| {
@@ -127,10 +128,10 @@ fn is_committed(snapshot: &GroupSnapshot) -> bool {
     })
 }
 
-/// Notes since when nothing has come and nothing is unread: no offset moved since the look before,
-/// and every partition that holds records has a commit at its end, or one marker before it where
-/// there may be markers. Nothing else tells a marker from a record that takes long. Where records
-/// wait on purpose, the last one is none.
+/// Notes since when the group has been quiet: no offset has moved since the poll before, and every
+/// partition with records has a commit at its end, or one offset before it if the log may hold
+/// transaction markers. Nothing distinguishes a marker from a record that takes long. In a delayed
+/// topic the last offset is not taken for a marker.
 pub(in crate::scaling) fn note_quiet(
     history: &mut History,
     snapshot: &GroupSnapshot,
@@ -172,7 +173,7 @@ mod tests {
     #[case(1, 1000, 3, 1)]
     #[case(5000, 1000, 1, 5)]
     #[case(5001, 1000, 1, 6)]
-    // Within a tenth of what the present count is for.
+    // Within a tenth of what the present size is for.
     #[case(3300, 1000, 3, 3)]
     #[case(2700, 1000, 3, 3)]
     #[case(3301, 1000, 3, 4)]

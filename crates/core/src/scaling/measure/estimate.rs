@@ -1,4 +1,5 @@
-//! What one look says: rates, lag and delay of each live partition, and how busy each consumer is.
+//! The estimate from one poll: rates, lag and delay of each live partition, and how busy each
+//! consumer is.
 
 use std::sync::Arc;
 
@@ -29,17 +30,17 @@ pub struct Backlogged {
 /// A live partition.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scaling) struct Live {
-    /// Arrivals over the last look.
+    /// Arrivals since the poll before.
     pub(in crate::scaling) fast: f64,
-    /// Arrivals to predict with.
+    /// Arrivals for the prediction.
     pub(in crate::scaling) expected: f64,
-    /// The same where the load has just risen: then what came before says nothing.
+    /// The same under a surge: only arrivals since it began.
     pub(in crate::scaling) surging: f64,
     pub(in crate::scaling) consumed: f64,
     pub(in crate::scaling) lag: f64,
     /// Age of its oldest unread record, in seconds.
     pub(in crate::scaling) delay: f64,
-    /// The same without what is merely not committed yet, where commits are rare.
+    /// The same without the usual time between commits, if commits are rare.
     pub(in crate::scaling) waits: f64,
     /// Place of its owner among the members.
     pub(in crate::scaling) owner: Option<usize>,
@@ -48,12 +49,12 @@ pub(in crate::scaling) struct Live {
 /// Records per second.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rates {
-    /// Arrivals over the last look.
+    /// Arrivals since the poll before.
     fast: f64,
-    /// Arrivals to predict with.
+    /// Arrivals for the prediction.
     arrivals: f64,
     consumed: f64,
-    /// It has been polled for long enough to say.
+    /// It has been polled long enough for a rate.
     is_known: bool,
 }
 
@@ -81,10 +82,10 @@ impl Rates {
 }
 
 impl Live {
-    /// What a partition shows that was read at `latest`, in milliseconds. `surge`: the load of
-    /// all of them has just risen.
+    /// The rates, lag and delay of a partition read at `latest` (milliseconds). `surge`: set if the
+    /// load of all partitions has just risen.
     fn of(state: &State, rates: Rates, surge: Option<Surge>, latest: i64, tuning: &Tuning) -> Self {
-        // What was not read has not grown late by that.
+        // Time in which the partition was not read does not add to its delay.
         let delay = (state.series.delay(latest, tuning) - state.wait).max(0.0);
         let expected = rates.arrivals;
         Self {
@@ -109,14 +110,14 @@ impl Live {
 /// The lag that demand is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) struct LiveLag {
-    /// Records; partitions that are unknown count with their last value for a minute, and with
-    /// nothing after that.
+    /// Records. Unknown partitions count with their last value for a minute, and are left out after
+    /// that.
     pub(in crate::scaling) total: i64,
     /// No partition is known, and their last values are too old to be used.
     pub(in crate::scaling) is_stale: bool,
-    /// Partitions that are new and belong to nobody yet.
+    /// New partitions that have no owner yet.
     pub(in crate::scaling) new_partitions: i32,
-    /// Partitions that do not move, which are left out.
+    /// Stuck partitions, which are left out.
     pub(in crate::scaling) stuck: i32,
 }
 
@@ -130,7 +131,7 @@ impl LiveLag {
     };
 }
 
-/// What one look says.
+/// The estimate from one poll.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Estimate {
     /// One entry for each of [`Placement::live`].
@@ -138,30 +139,29 @@ pub(in crate::scaling) struct Estimate {
     pub(in crate::scaling) placement: Placement,
     pub(in crate::scaling) busy: Busy,
     pub(in crate::scaling) rebalance: Rebalance,
-    /// Since when the group has been stable, in seconds before now.
+    /// How long the group has been stable, in seconds.
     pub(in crate::scaling) stable_for: Option<f64>,
-    /// Seconds since the first look of this process.
+    /// Seconds since the first poll of this process.
     pub(in crate::scaling) watched_for: f64,
-    /// How unevenly partitions have lately been handed out.
-    /// `None`: that is not looked at.
+    /// The recently measured skew. `None`: skew is switched off.
     skew: Option<f64>,
-    /// Members were described since the group has been stable.
+    /// Members have been described since the group became stable.
     is_described: bool,
-    /// Something is known: what was not read within the last minute is left out, so that the rest
+    /// Some partition is known. What was not read within the last minute is left out, so the rest
     /// is a lower bound.
     pub(in crate::scaling) is_known: bool,
-    /// Of all partitions that were polled lately, those too that do not count.
+    /// Of all recently polled partitions, including those that do not count.
     rates: Rates,
-    /// Records that wait in partitions that do not move.
+    /// Records waiting in stuck partitions.
     stuck_lag: f64,
-    /// Partitions that are new and belong to nobody yet.
+    /// New partitions that have no owner yet.
     new_partitions: i32,
     /// Age of the oldest unread record of all live partitions, in seconds, and its partition.
     pub(in crate::scaling) delay: f64,
     pub(in crate::scaling) latest_partition: Option<(Arc<str>, i32)>,
-    /// The same without what is merely not committed yet, where commits are rare.
+    /// The same without the usual time between commits, if commits are rare.
     pub(in crate::scaling) waits: f64,
-    /// Partitions that do not move although they have lag and an owner.
+    /// Stuck partitions: they have lag and an owner, and their commit does not move.
     pub(in crate::scaling) stuck: Vec<(Arc<str>, i32)>,
     /// At least half of the partitions do not move: the consumers stand still, not their records.
     pub(in crate::scaling) is_outage: bool,
@@ -186,7 +186,7 @@ impl Estimate {
         let mut places = Vec::new();
         let mut live = Vec::new();
         let surge = surge::of(partitions.all().map(|(_, state)| &state.series), tuning);
-        // A topic of which nothing was ever read has no partitions.
+        // A topic that was never read has no partitions.
         let mut is_whole = partitions.topics.values().all(|states| !states.is_empty());
         let (mut stuck_lag, mut new_partitions) = (0.0, 0);
         let mut stuck = Vec::new();
@@ -198,7 +198,7 @@ impl Estimate {
             let own = latest.map(|_| Rates::of(state, at, tuning));
             let own = own.unwrap_or_default();
             rates.add(own);
-            // One record may be a transaction marker, which nobody reads.
+            // One record may be a transaction marker, which no consumer reads.
             hopeless += usize::from(state.is_stuck);
             if state.is_stuck && !state.is_silent && state.series.lag() > 1.0 {
                 stuck.extend(partitions.name(place));
@@ -255,8 +255,8 @@ impl Estimate {
         })
     }
 
-    /// The lag that demand is computed from. Where most partitions do not move, it may be work that
-    /// takes long: then they count.
+    /// The lag that demand is computed from. In an outage stuck partitions count: their records may
+    /// take long.
     pub(in crate::scaling) fn live_lag(&self) -> LiveLag {
         let moves: f64 = self.live.iter().map(|live| live.lag).sum();
         let all = if self.is_outage {
@@ -273,8 +273,8 @@ impl Estimate {
         }
     }
 
-    /// Arrivals and consumption of all partitions in thousandths of a record per second, by the
-    /// rates that each is decided with. `None`: they have not been polled for long enough.
+    /// Arrivals and consumption of all partitions in thousandths of a record per second, from the
+    /// rates that the decision uses. `None`: they have not been polled long enough.
     pub(in crate::scaling) fn rates(&self) -> Option<(i64, i64)> {
         let rates = self.rates;
         rates
@@ -282,13 +282,13 @@ impl Estimate {
             .then(|| (milli(rates.arrivals), milli(rates.consumed)))
     }
 
-    /// Records that arrive in a second.
+    /// Arrivals, in records per second.
     pub(in crate::scaling) fn arrivals(&self) -> f64 {
         self.live.iter().map(|live| live.expected).sum()
     }
 
-    /// Late partitions whose arrivals alone are more than one consumer has been measured to do: no
-    /// size helps them.
+    /// Late partitions whose arrivals exceed the measured capacity of one consumer: no size helps
+    /// them.
     pub(in crate::scaling) fn hot(
         &self,
         model: &CapacityModel,
@@ -306,8 +306,8 @@ impl Estimate {
             .collect()
     }
 
-    /// Partitions that have more than so many records waiting, and their share of all of them in
-    /// percent.
+    /// Partitions with more than `per_replica` records waiting, and their share of all waiting
+    /// records in percent.
     pub(in crate::scaling) fn backlogged(&self, records: i64) -> Backlogged {
         let beyond = |live: &Live| live.lag > crate::scaling::number::real(records);
         let all: f64 = self.live.iter().map(|live| live.lag).sum();
@@ -323,7 +323,7 @@ impl Estimate {
         }
     }
 
-    /// Adds this look to the evidence for scale-downs; a look that is not whole only ages it.
+    /// Adds this poll to the load history. An incomplete poll only ages the history.
     pub(in crate::scaling) fn note_loads(
         &self,
         load_history: &mut LoadHistory,
@@ -333,7 +333,8 @@ impl Estimate {
         tuning: &Tuning,
     ) {
         load_history.about(sizes, &self.placement.live);
-        // What the others would have to carry is no evidence while most of the load is left out.
+        // In an outage most of the load is left out, so the rest shows nothing about a smaller
+        // size.
         if is_whole && !self.is_outage {
             let at = now.as_millisecond();
             let weights = self.weights(|live| live.fast);
@@ -343,9 +344,9 @@ impl Estimate {
         }
     }
 
-    /// What the fullest consumer has, by its owners, for each unit that it would have if partitions
-    /// were handed out by turns: assignors that count partitions put heavy ones together, and keep
-    /// them there. At least 1; no less than what is remembered of it.
+    /// The load of the busiest consumer, by the present owners, relative to partitions handed out
+    /// in turn. Assignors that count partitions put heavy ones together and keep them there. At
+    /// least 1, and at least the remembered skew.
     pub(in crate::scaling) fn skew(&self) -> f64 {
         let remembered = |skew: f64| skew.max(self.skew_now().unwrap_or(1.0));
         self.skew.map_or(1.0, remembered)

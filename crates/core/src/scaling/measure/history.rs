@@ -1,4 +1,5 @@
-//! What is rebuilt from looks after a restart: bounded, thinned with age, never written anywhere.
+//! The history: rebuilt from polls after a restart, bounded, thinned with age, never stored outside
+//! the process.
 
 use jiff::Timestamp;
 
@@ -23,46 +24,46 @@ pub enum Knowledge {
     NotYet,
     /// Every partition was read.
     Complete,
-    /// Something is missing since then. `lasting`: for two looks and at least 20 s (KNOW-16).
+    /// Something is missing. `lasting`: for two polls and at least 20 s (KNOW-16).
     Missing {
         /// Since when.
         since: Timestamp,
-        /// Long enough to tell the user.
+        /// Long enough to report it.
         lasting: bool,
     },
 }
 
-/// What was seen lately.
+/// The recent past.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// When the first observation was made.
     pub(in crate::scaling) began: Option<Timestamp>,
-    /// The last look that was taken in, failed ones included.
+    /// Number of the last poll that was recorded, failed ones included.
     last_number: Option<u64>,
-    /// Looks in which something could be read, up to 2.
+    /// Polls in which something could be read, counted up to 2.
     pub(in crate::scaling) polls: u8,
     last_whole: Option<Timestamp>,
     missing: Option<Missing>,
-    /// What a scale-down may be based on.
+    /// The peaks of the lag demand, on which a scale-down may be based.
     pub(in crate::scaling) lag_peaks: LagPeaks,
-    /// What is measured of the partitions.
+    /// The measurements of the partitions.
     pub(in crate::scaling) consumption: Consumption,
-    /// Nothing arrived, nothing is unread, since then.
+    /// Since when nothing has arrived and nothing has been unread.
     pub(in crate::scaling) quiet_since: Option<Timestamp>,
-    /// The certain partition limit and the number of whole looks, up to 2, that showed it.
+    /// The certain partition limit and the number of whole polls, up to 2, that showed it.
     pub(in crate::scaling) certain_limit: Option<(i32, u8)>,
     pub(in crate::scaling) timers: Timers,
     pub(in crate::scaling) membership: Membership,
     pub(in crate::scaling) offsets: Offsets,
-    /// The last action and the bounds that the evidence belongs to.
+    /// The last action and the bounds that the history belongs to.
     action: Option<Timestamp>,
     bounds: Option<(i32, i32)>,
-    /// Whether any offset moved between the last two whole looks.
+    /// Whether any offset moved between the last two whole polls.
     moved: bool,
-    /// Whether any has moved on since the last whole look.
+    /// Whether any offset has moved since the last whole poll.
     has_moved: bool,
-    /// Where the target's topics ended in the last whole look, those too whose records wait on
-    /// purpose.
+    /// The sum of the end offsets of the target's topics in the last whole poll, delayed topics
+    /// included.
     whole_ends: Option<i64>,
 }
 
@@ -71,31 +72,31 @@ pub struct History {
 pub(in crate::scaling) struct Consumption {
     pub(in crate::scaling) partitions: Partitions,
     pub(in crate::scaling) load_history: LoadHistory,
-    /// The next sample of the capacity, not before, in milliseconds.
+    /// The earliest time of the next capacity sample, in milliseconds.
     pub(in crate::scaling) next_sample: i64,
     pub(in crate::scaling) review_state: ReviewState,
 }
 
 #[cfg(test)]
 impl Consumption {
-    /// Bytes that it holds on the heap.
+    /// Bytes on the heap.
     pub(in crate::scaling) fn bytes(&self) -> usize {
         self.partitions.bytes() + self.load_history.bytes()
     }
 }
 
-/// Whether the last scale-up has been judged. Not kept over a restart: an action of a process
-/// before is not judged.
+/// Whether the last scale-up has been judged. Not kept over a restart: an action of an earlier
+/// process is not judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::scaling) enum ReviewState {
     /// There is nothing to judge.
     #[default]
     Done,
-    /// The next sight of a saturated group judges it.
+    /// The next poll that shows a saturated group judges it.
     Open,
 }
 
-/// Since when something lasts that is waited for.
+/// Since when each condition lasts that actions wait for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::scaling) struct Timers {
     pub(in crate::scaling) unsettled_group: Option<Timestamp>,
@@ -110,14 +111,14 @@ struct Missing {
     polls: u8,
 }
 
-/// What one observation added.
+/// The changes that one observation brought.
 #[derive(Debug, Default)]
 pub(in crate::scaling) struct ObservationDelta {
-    /// A look that had not been taken in before.
+    /// The poll had not been recorded before.
     pub(in crate::scaling) is_new: bool,
-    /// Every partition of every topic that counts was read.
+    /// Every partition of every counted topic was read.
     pub(in crate::scaling) is_whole: bool,
-    /// Offsets went back, or partitions or topics changed: what came before is another series.
+    /// Offsets went back, or partitions or topics changed: a new series begins.
     pub(in crate::scaling) is_other: bool,
     pub(in crate::scaling) notices: Vec<Notice>,
 }
@@ -128,7 +129,7 @@ impl History {
         self.began.is_none()
     }
 
-    /// Puts into the observation what its offsets mean.
+    /// Interprets the offsets of the observation.
     pub(in crate::scaling) fn read_offsets(
         &mut self,
         policy: &Policy,
@@ -140,7 +141,7 @@ impl History {
         }
     }
 
-    /// Takes in an observation: offsets, members, whether anything is missing. `lag`: of the look.
+    /// Records an observation: offsets, members, whether anything is missing. `lag`: of this poll.
     pub(in crate::scaling) fn take(
         &mut self,
         policy: &Policy,
@@ -225,8 +226,8 @@ impl History {
         self.last_whole = Some(at);
     }
 
-    /// Sum of the end offsets of the target's topics, each as last seen. `None`: one has never been
-    /// seen, or cannot be seen now where records wait on purpose.
+    /// Sum of the end offsets of the target's topics, each as last read. `None`: one was never
+    /// read, or one of a delayed topic cannot be read now.
     pub(in crate::scaling) fn sum_of_ends(&self, snapshot: &GroupSnapshot) -> Option<i64> {
         let ends = snapshot.topics.iter().filter(|t| t.is_own()).map(|topic| {
             if !topic.is_counted() {
@@ -245,24 +246,24 @@ impl History {
             .try_fold(0i64, |sum, topic| Some(sum.saturating_add(topic?)))
     }
 
-    /// Whether any offset moved between the last two whole looks.
+    /// Whether any offset moved between the last two whole polls.
     pub(in crate::scaling) fn moved(&self) -> bool {
         self.moved
     }
 
-    /// Whether the last action is another one than at the last call.
+    /// Whether the last action has changed since the last call.
     pub(in crate::scaling) fn action_changed(&mut self, last: Option<Timestamp>) -> bool {
         std::mem::replace(&mut self.action, last) != last
     }
 
-    /// Whether the bounds are others than at the last call.
+    /// Whether the bounds have changed since the last call.
     pub(in crate::scaling) fn bounds_changed(&mut self, bounds: Option<&Bounds>) -> bool {
         let Some(bounds) = bounds else { return false };
         let now = (bounds.floor, bounds.ceiling);
         self.bounds.replace(now).is_some_and(|before| before != now)
     }
 
-    /// Counts the whole looks that showed this certain limit.
+    /// Counts the whole polls that showed this certain limit.
     pub(in crate::scaling) fn note_certain_limit(&mut self, limit: Option<i32>) {
         let Some(limit) = limit else { return };
         self.certain_limit = match self.certain_limit {
@@ -279,14 +280,14 @@ impl History {
             None => Knowledge::Complete,
             Some(Missing { since, polls }) => {
                 let lasts = now.duration_since(since);
-                // A reader that has stopped answering altogether makes no second look.
+                // A poller that has stopped altogether makes no second poll.
                 let lasting = (polls >= 2 && lasts >= lasting) || lasts >= fresh;
                 Knowledge::Missing { since, lasting }
             }
         }
     }
 
-    /// An action begins another series: what a size did says nothing about another size.
+    /// An action begins a new series: what one size did shows nothing about another.
     pub(in crate::scaling) fn note_action(&mut self) {
         self.lag_peaks.clear();
         self.quiet_since = None;
@@ -294,7 +295,8 @@ impl History {
     }
 }
 
-/// Whether every topic, those too that only bound the parallelism, has a partition count.
+/// Whether every topic, including those that count only towards the partition limit, has a
+/// partition count.
 pub(in crate::scaling) fn limit_is_known(snapshot: &GroupSnapshot) -> bool {
     !snapshot.topics.is_empty()
         && snapshot

@@ -1,4 +1,4 @@
-//! The lag of one look, partition by partition. Unknown is never zero, and never negative.
+//! The lag of one poll, partition by partition. Unknown is never zero, and lag is never negative.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use crate::scaling::input::policy::OffsetReset;
 /// How many unknown partitions are named.
 const NAMED_UNKNOWN: usize = 8;
 
-/// Lag of one look, in records.
+/// Lag of one poll, in records.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lag {
-    /// Sum over the partitions that are known.
+    /// Sum over the known partitions.
     pub total: i64,
-    /// The largest of one partition.
+    /// The largest lag of one partition.
     pub max: i64,
-    /// The partition that has it.
+    /// The partition with the largest lag.
     pub max_partition: Option<(Arc<str>, i32)>,
-    /// Partitions whose lag is not known.
+    /// Partitions with an unknown lag.
     pub unknown: i32,
-    /// The first few of them.
+    /// The first few partitions with an unknown lag.
     pub unknown_partitions: Vec<(Arc<str>, i32)>,
 }
 
-/// Lag of one partition in records, or `None` if it cannot be said.
+/// Lag of one partition in records, or `None` if it is unknown.
 ///
 /// | committed | lag |
 /// |---|---|
 /// | at c, log start <= c <= end | end - c |
-/// | before the log start | end - log start: what has expired is not waiting to be read |
-/// | past the end | unknown: somebody committed it, or the topic was recreated; 0 where the partition is empty, see `offsets` |
-/// | nothing | latest: 0, the consumers begin at the end; earliest: end - log start |
+/// | before the log start | end - log start: expired records do not wait to be read |
+/// | past the end | unknown: set by hand, or the topic was recreated; 0 if empty, see `offsets` |
+/// | nothing | latest: 0, consumers start at the end; earliest: end - log start |
 /// | unknown, or no end offset | unknown |
 pub fn of_partition(partition: &Partition, reset: OffsetReset) -> Option<i64> {
     let end = partition.log_end?;
@@ -45,7 +45,7 @@ pub fn of_partition(partition: &Partition, reset: OffsetReset) -> Option<i64> {
     }
 }
 
-/// The first partition whose commit lies past its end.
+/// The first partition whose commit is past its log end.
 pub(in crate::scaling) fn past_its_end(snapshot: &GroupSnapshot) -> Option<(Arc<str>, i32)> {
     let past =
         |p: &Partition| matches!((p.committed, p.log_end), (Commit::At(c), Some(end)) if c > end);
@@ -59,8 +59,8 @@ pub(in crate::scaling) fn past_its_end(snapshot: &GroupSnapshot) -> Option<(Arc<
         })
 }
 
-/// Sums up a look over the topics that count. A topic that could not be read counts as one unknown
-/// partition.
+/// Sums the lag of a poll over the counted topics. A topic that could not be read counts as one
+/// unknown partition.
 pub(in crate::scaling) fn of_poll(snapshot: &GroupSnapshot, reset: OffsetReset) -> Lag {
     let mut lag = Lag::default();
     for topic in snapshot.topics.iter().filter(|t| t.is_counted()) {
@@ -79,7 +79,7 @@ pub(in crate::scaling) fn of_poll(snapshot: &GroupSnapshot, reset: OffsetReset) 
     lag
 }
 
-/// Records that are known to wait in topics where they do so on purpose.
+/// Known waiting records in delayed topics.
 pub(in crate::scaling) fn delayed(snapshot: &GroupSnapshot, reset: OffsetReset) -> i64 {
     let delayed = snapshot
         .topics

@@ -1,6 +1,6 @@
-//! What a scale-down may be based on while nobody knows what a consumer can do: the peak of what
-//! the lag asked for, over a window that whole looks cover without a gap. Points that are thinned
-//! out are merged, and merging only ever makes the peak higher.
+//! The basis of a scale-down while the capacity is unknown: the peak of what the lag asked for,
+//! over a window that whole polls cover without a gap. Thinned points are merged, and merging can
+//! only raise the peak.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +8,7 @@ use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
 use crate::scaling::number::millis;
 use crate::scaling::tuning::Tuning;
 
-/// Demand since the last action, gap or change of shape.
+/// Demand since the last action, gap or change of the bounds.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct LagPeaks {
     points: ThinnedRing<Point>,
@@ -22,7 +22,7 @@ pub(in crate::scaling) struct LagPeaks {
 struct Point {
     at: Timestamp,
     peak: i32,
-    /// How long nothing was known before it.
+    /// How long the lag was unknown before it.
     blind: SignedDuration,
 }
 
@@ -32,8 +32,8 @@ impl Timed for Point {
     }
 }
 
-/// Puts the peak of a point that goes into the one before it, which lasts until the next one from
-/// then on. What comes before a hole stays before it.
+/// Merges the peak of a removed point into the one before it, which then lasts until the next one.
+/// Points before a hole stay before it.
 fn merge(before: &mut Point, gone: &Point, _: &mut Point) {
     let peak = before.peak.max(gone.peak);
     let begins = if gone.blind > before.blind {
@@ -44,12 +44,12 @@ fn merge(before: &mut Point, gone: &Point, _: &mut Point) {
     *before = Point { peak, ..begins };
 }
 
-/// What a window shows.
+/// The demand within a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) struct Window {
-    /// How much of the window is covered: at most its length.
+    /// How much of the window is covered, at most its length.
     pub(in crate::scaling) covered: SignedDuration,
-    /// Most replicas that the lag asked for in it.
+    /// The most replicas that the lag asked for in it.
     pub(in crate::scaling) peak: i32,
 }
 
@@ -58,12 +58,12 @@ impl LagPeaks {
         *self = Self::default();
     }
 
-    /// A look in which something was unknown, or that did not come.
+    /// A poll in which something was unknown, or that failed.
     pub(in crate::scaling) fn note_hole(&mut self) {
         self.has_hole = true;
     }
 
-    /// Takes in what a whole look showed: replicas that the lag asks for.
+    /// Adds a whole poll: the replicas that the lag asks for.
     pub(in crate::scaling) fn push(&mut self, at: Timestamp, asked: i32, tuning: &Tuning) {
         let tuning = &tuning.lag_peaks;
         let before = self.latest.replace(at);
@@ -85,22 +85,21 @@ impl LagPeaks {
         self.points.push(point, limits, merge);
     }
 
-    /// What the last `length` shows, as of the latest look.
+    /// The last `length` up to the latest poll.
     pub(in crate::scaling) fn window(
         &self,
         length: SignedDuration,
         tuning: &Tuning,
     ) -> Option<Window> {
         let now = self.latest?;
-        // What was seen before a hole of more than half the window says too little about the
-        // window.
+        // A hole of more than half the window leaves too little to judge by.
         let seen = self
             .points
             .iter()
             .rposition(|p| p.blind > length / 2)
             .unwrap_or(0);
         let oldest = self.points.get(seen)?;
-        // The point under way when the window began belongs to it.
+        // The point that was current when the window began belongs to it.
         let first = self
             .points
             .iter()

@@ -1,17 +1,17 @@
-//! Partition limit by assignor, counts worth having, and the bounds that follow (ACT-2, KNOW-17,
+//! The partition limit by assignor, the aligned sizes, and the resulting bounds (ACT-2, KNOW-17,
 //! KNOW-18). Pure arithmetic.
 
 use crate::scaling::input::observation::Assignor;
 
-/// Partition counts of the topics that count, and how they are handed out.
+/// Partition counts of the counted topics, and how they are handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionLayout {
     /// Partitions of each topic that the target reads, >= 1 each.
     topics: Vec<i32>,
-    /// Partitions of each topic that members of the group have besides, and that the target does
-    /// not read as far as can be seen.
+    /// Partitions of each further topic that members of the group have and that, as far as can be
+    /// seen, the target does not read.
     others: Vec<i32>,
-    /// Members of somebody else, who take partitions of these topics as well.
+    /// Foreign members that also take partitions of these topics.
     foreign: i32,
     /// How they are handed out; `None`: never seen.
     assignor: Option<Assignor>,
@@ -35,8 +35,8 @@ impl PartitionLayout {
         }
     }
 
-    /// The same where the target shares its group with readers of other topics, and with members of
-    /// somebody else.
+    /// The same if the target shares its group with readers of other topics and with foreign
+    /// members.
     #[must_use]
     pub fn beside(self, others: impl IntoIterator<Item = i32>, foreign: i32) -> Self {
         Self {
@@ -55,16 +55,16 @@ impl PartitionLayout {
         self.topics.iter().copied().max().unwrap_or(0)
     }
 
-    /// Most replicas that are sure to be given a partition each: what a scale-up is bound by. An
-    /// assignor that is not known is taken for range. Each member of somebody else takes a
-    /// consumer's place; one replica is always allowed.
+    /// Most replicas that are certain to be given a partition each: the limit of a scale-up. An
+    /// unknown assignor is treated as range. Each foreign member takes the place of a consumer; one
+    /// replica is always allowed.
     pub fn limit(&self) -> i32 {
         let consumers = self.consumers();
         let beside = consumers.saturating_sub(self.foreign).max(consumers.min(1));
         ceil_div(beside, self.threads)
     }
 
-    /// The same without the members of somebody else, who may leave at any time.
+    /// The same without foreign members, which may leave at any time.
     pub fn own_limit(&self) -> i32 {
         ceil_div(self.consumers(), self.threads)
     }
@@ -76,10 +76,10 @@ impl PartitionLayout {
         }
     }
 
-    /// Most replicas that could be given a partition each: more than these are idle for certain, so
-    /// this is what brings a group down.
+    /// Most replicas that could be given a partition each. Replicas beyond it are certainly idle,
+    /// so only this limit causes a scale-down.
     pub fn certain_limit(&self) -> i32 {
-        // Who reads the other topics is seen of those alone who have a partition of them.
+        // Readers of the other topics are visible only if they have a partition of them.
         let topics = self.topics.iter().chain(&self.others).copied();
         let consumers = match self.assignor {
             Some(Assignor::Range) => topics.max().unwrap_or(0),
@@ -88,7 +88,7 @@ impl PartitionLayout {
         ceil_div(consumers, self.threads)
     }
 
-    /// Most partitions that one consumer has when `replicas` share them: a total over topics where
+    /// Most partitions that one consumer has when `replicas` share them: a sum over the topics if
     /// those are handed out topic by topic.
     pub fn largest_share(&self, replicas: i32) -> i32 {
         self.shares(replicas)
@@ -96,8 +96,8 @@ impl PartitionLayout {
             .fold(0, |sum, s| sum.saturating_add(*s))
     }
 
-    /// The largest share per topic (range), or of all topics together. A count is worth having if
-    /// any of them falls.
+    /// The largest share per topic (range), or of all topics together. A size is aligned if any of
+    /// them falls.
     fn shares(&self, replicas: i32) -> Vec<i32> {
         let own = replicas.saturating_mul(self.threads).max(1);
         let consumers = own.saturating_add(self.foreign);
@@ -111,12 +111,12 @@ impl PartitionLayout {
         }
     }
 
-    /// Whether `replicas` lower the largest share of some consumer compared with one replica fewer.
+    /// Whether `replicas` lowers the largest share of a consumer compared with one replica fewer.
     fn is_aligned(&self, replicas: i32) -> bool {
         replicas == 1 || self.shares(replicas) != self.shares(replicas.saturating_sub(1))
     }
 
-    /// The counts worth having, ascending: from 1 to the limit, those at which the largest share
+    /// The aligned sizes, ascending: the counts from 1 to the limit at which the largest share
     /// falls.
     ///
     /// 24 partitions: 1 2 3 4 5 6 8 12 24. Empty when there are no partitions.
@@ -125,7 +125,8 @@ impl PartitionLayout {
     }
 }
 
-/// What keeps the wanted count from being what the lag asks for: the reasons of `ScalingLimited`.
+/// The bound that keeps the wanted count from being what the lag asks for: the reasons of
+/// `ScalingLimited`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitedBy {
     /// The lag asks for more replicas than can be given a partition.
@@ -150,30 +151,30 @@ impl LimitedBy {
 /// What the replicas must stay within.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
-    /// The counts worth having within the bounds, ascending and never empty.
+    /// The aligned sizes within the bounds, ascending and never empty.
     sizes: Vec<i32>,
     /// The partition limit.
     pub limit: i32,
-    /// Fewest replicas: `minReplicas`, moved to a useful count and cut by the limit.
+    /// Fewest replicas: `minReplicas`, moved to an aligned size and cut by the limit.
     pub floor: i32,
     /// Most replicas.
     pub ceiling: i32,
 }
 
 impl Bounds {
-    /// Bounds of a group of this shape. `None` without a single partition: then nothing can be
-    /// said.
+    /// Bounds of a group with this layout. `None` without a single partition: then there are no
+    /// bounds.
     ///
-    /// The partition limit goes before `max`, and `max` before `min` (ACT-2). The ceiling is the
-    /// largest useful count within both; the floor the smallest useful count that is at least
-    /// `min`, or `min` itself if that passes the ceiling.
+    /// The partition limit overrides `max`, and `max` overrides `min` (ACT-2). The ceiling is the
+    /// largest aligned size within both. The floor is the smallest aligned size of at least `min`,
+    /// or `min` itself if that is above the ceiling.
     pub fn new(layout: &PartitionLayout, min: i32, max: Option<i32>) -> Option<Self> {
         let limit = layout.limit();
         if limit < 1 {
             return None;
         }
         let top = max.unwrap_or(limit).min(limit);
-        // Members of somebody else take nothing away from what the user asks for.
+        // Foreign members never override `minReplicas`.
         let min = min.min(max.unwrap_or(min)).min(layout.own_limit());
         let aligned_sizes = layout.aligned_sizes();
         let ceiling = aligned_sizes
@@ -206,8 +207,8 @@ impl Bounds {
         })
     }
 
-    /// The smallest size that is at least `asked`; the largest there is, if none is. 0 only where
-    /// `asked` and the floor are 0.
+    /// The smallest size that is at least `asked`; the largest, if none is. 0 only if `asked` and
+    /// the floor are 0.
     pub fn at_least(&self, asked: i32) -> i32 {
         if asked <= 0 && self.floor == 0 {
             return 0;
@@ -269,7 +270,7 @@ mod tests {
     #[rstest]
     #[case(Some(Assignor::Range), 12, 12)]
     #[case(Some(Assignor::Even), 18, 18)]
-    // Not known: bound by the largest topic, brought down only by what is certain.
+    // An unknown assignor: limited by the largest topic, scaled down only to the certain limit.
     #[case(Some(Assignor::Other), 12, 18)]
     #[case(None, 12, 18)]
     fn the_assignor_decides_which_partitions_limit(
@@ -316,10 +317,10 @@ mod tests {
     #[case(1, Some(20), 4, 1, 4)]
     #[case(1, Some(5), 6, 1, 3)]
     #[case(4, Some(20), 6, 6, 6)]
-    // The next useful count passes the ceiling, so the user's own number stands.
+    // The next aligned size is above the ceiling, so the user's own number is kept.
     #[case(5, Some(5), 6, 5, 5)]
     #[case(4, Some(5), 6, 4, 4)]
-    // The partition limit goes before both.
+    // The partition limit overrides both.
     #[case(8, Some(20), 6, 6, 6)]
     #[case(0, Some(3), 6, 0, 3)]
     #[case(2, Some(3), 1, 1, 1)]
@@ -367,8 +368,8 @@ mod tests {
             let layout = PartitionLayout::new([partitions], Some(Assignor::Even), threads);
             let bounds = Bounds::new(&layout, min, max).unwrap();
             let size = bounds.at_least(asked);
-            // Placed evenly, every replica holds one of the `min(partitions, consumers)` members
-            // that have work.
+            // Spread evenly, every replica has one of the `min(partitions, consumers)` members with
+            // work.
             prop_assert!(size <= ceil_div(partitions, threads));
             prop_assert!(size >= bounds.floor && size <= bounds.ceiling);
             prop_assert!(max.is_none_or(|max| size <= max));

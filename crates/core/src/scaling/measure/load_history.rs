@@ -1,21 +1,21 @@
-//! What the fullest consumer would have had to carry at each size, look by look: the evidence for a
-//! scale-down. It is replayed as a queue before a smaller size is taken.
+//! The load of the busiest consumer at each size, for each poll. It is replayed as a queue before a
+//! smaller size is taken.
 
 use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
 use crate::scaling::number::{millis, real};
 use crate::scaling::tuning::Tuning;
 
-/// Loads of the fullest consumer over time, for each size.
+/// Loads of the busiest consumer over time, for each size.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct LoadHistory {
     sizes: Vec<i32>,
     live: Vec<(usize, i32)>,
     points: ThinnedRing<Point>,
-    /// When a whole look was last seen, in milliseconds.
+    /// Time of the last whole poll, in milliseconds.
     last_whole: Option<i64>,
 }
 
-/// Loads from the time of the point before it until its own, in the order of the sizes.
+/// Loads from the time of the point before it to its own, in the order of the sizes.
 #[derive(Debug, Clone)]
 struct Point {
     at: i64,
@@ -28,8 +28,8 @@ impl Timed for Point {
     }
 }
 
-/// Puts the loads of a point that goes into those of the one after it, so that what was carried in
-/// both times stays the same.
+/// Merges the loads of a removed point into the point after it, so that the sum over both times
+/// stays the same.
 fn merge(before: &mut Point, gone: &Point, after: &mut Point) {
     #[expect(clippy::cast_possible_truncation, reason = "a share")]
     let share = (real(gone.at - before.at) / real(after.at - before.at).max(1.0)) as f32;
@@ -38,14 +38,14 @@ fn merge(before: &mut Point, gone: &Point, after: &mut Point) {
     }
 }
 
-/// What a smaller size has to stand.
+/// The limits that a smaller size must stay within.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scaling) struct ReplayLimits {
     /// Seconds to replay.
     pub(in crate::scaling) window: f64,
     /// Records per second of one consumer.
     pub(in crate::scaling) capacity: f64,
-    /// Seconds for which its own rebalance would stop it.
+    /// Seconds for which its own rebalance would stop the group.
     pub(in crate::scaling) stall: f64,
     /// Most seconds of work that may wait at any time ...
     pub(in crate::scaling) most: f64,
@@ -60,7 +60,7 @@ impl LoadHistory {
         self.points.clear();
     }
 
-    /// Other sizes or other partitions: what was seen is about something else.
+    /// Begins a new series if the sizes or the partitions have changed.
     pub(in crate::scaling) fn about(&mut self, sizes: &[i32], live: &[(usize, i32)]) {
         if self.sizes != sizes || self.live != live {
             self.points.clear();
@@ -69,7 +69,7 @@ impl LoadHistory {
         }
     }
 
-    /// A gap in what is known longer than `gap` milliseconds is no evidence.
+    /// Drops the loads if nothing was known for longer than `gap` milliseconds.
     pub(in crate::scaling) fn note_whole(&mut self, at: i64, gap: i64) {
         if self.last_whole.is_some_and(|last| at - last > gap) {
             self.points.clear();
@@ -77,7 +77,7 @@ impl LoadHistory {
         self.last_whole = Some(at);
     }
 
-    /// Adds a whole look: the load of the fullest consumer at each size.
+    /// Adds a whole poll: the load of the busiest consumer at each size.
     pub(in crate::scaling) fn push(&mut self, at: i64, load: impl Fn(i32) -> f64, tuning: &Tuning) {
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are plenty")]
         let loads = self.sizes.iter().map(|size| load(*size) as f32).collect();
@@ -90,14 +90,14 @@ impl LoadHistory {
         self.points.push(Point { at, loads }, limits, merge);
     }
 
-    /// Seconds that are covered without a gap.
+    /// Seconds covered without a gap.
     pub(in crate::scaling) fn covered(&self, now: i64) -> f64 {
         self.points
             .first()
             .map_or(0.0, |point| real(now - point.at) / 1000.0)
     }
 
-    /// Whether the load of the last look at this size would be within `limit`.
+    /// Whether the load of the last poll at this size is within `limit`.
     pub(in crate::scaling) fn latest(&self, size: i32) -> Option<f64> {
         let place = self.sizes.iter().position(|s| *s == size)?;
         self.points
@@ -108,8 +108,7 @@ impl LoadHistory {
     }
 
     /// Whether `size` would have kept the delay calm over the whole window, its own rebalance
-    /// included: a fluid queue at the fullest consumer. `false` as well where the window is not
-    /// covered.
+    /// included: a fluid queue at the busiest consumer. Also `false` if the window is not covered.
     pub(in crate::scaling) fn holds(&self, size: i32, now: i64, limits: ReplayLimits) -> bool {
         let Some(place) = self.sizes.iter().position(|s| *s == size) else {
             return false;
@@ -141,7 +140,7 @@ impl LoadHistory {
             && carried <= limits.utilisation * limits.capacity * limits.window
     }
 
-    /// Bytes that it holds on the heap.
+    /// Bytes on the heap.
     #[cfg(test)]
     pub(in crate::scaling) fn bytes(&self) -> usize {
         let loads = self.points.len() * self.sizes.len() * size_of::<f32>();

@@ -1,5 +1,5 @@
-//! Whose consumers the members of a group are: those of the target, or of somebody else who uses
-//! the same group id. And the rebalances that the target's size has not caused.
+//! Which members of a group belong to the target and which are foreign, and the rebalances that the
+//! target's size has not caused.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,35 +14,36 @@ use crate::scaling::number::later;
 use crate::scaling::state::memory::{BeforeUp, LastAction, Memory};
 use crate::scaling::tuning::Tuning;
 
-/// What the members of a group showed.
+/// The state of the membership, from the described members.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Membership {
-    /// Members beyond the target's own consumers that take part in what the target reads.
+    /// Members beyond the target's own consumers that take partitions of what the target reads.
     foreign: i32,
-    /// The number that was seen last, and since when, while it is another one.
+    /// A number of foreign members that differs from the counted one, and since when it has been
+    /// seen.
     seen: Option<(i32, Timestamp)>,
-    /// Some look has counted.
+    /// Some poll has counted foreign members.
     is_counted: bool,
     /// Members that have partitions, when the group was last seen settled.
     with_partitions: Option<i32>,
-    /// When a member was last described that had not been there before.
+    /// When a description last showed a new member.
     joined: Option<Timestamp>,
-    /// The look in which each member was first described.
+    /// The poll in which each member was first described.
     members: BTreeMap<Arc<str>, u64>,
-    /// Topics that nobody has named, of which some member has a partition beside one of a topic
-    /// that is the target's: the target reads them.
+    /// Topics that are not named, of which a member has a partition next to one of a topic of the
+    /// target: the target reads them.
     shared: BTreeSet<Arc<str>>,
-    /// When rebalances began that no action and no rollout explains.
+    /// When rebalances began that neither an action nor a rollout explains.
     rebalances: VecDeque<Timestamp>,
-    /// The group was settled at the last look.
+    /// The group was settled at the last poll.
     was_stable: bool,
-    /// When the last of these rebalances, or the last rollout, was over.
+    /// When the last of these rebalances, or the last rollout, ended.
     pub(in crate::scaling) disturbed: Option<Timestamp>,
     was_disturbed: bool,
 }
 
 impl Membership {
-    /// Takes in a look, once.
+    /// Records a poll, once.
     pub(in crate::scaling) fn take(
         &mut self,
         policy: &Policy,
@@ -72,32 +73,32 @@ impl Membership {
         }
     }
 
-    /// Members of somebody else, as far as they take partitions of what the target reads.
+    /// Foreign members that take partitions of what the target reads.
     pub(in crate::scaling) fn foreign(&self) -> i32 {
         self.foreign
     }
 
-    /// Whether some member was first described in the latest description: younger than one look.
+    /// Whether a member was first described in the latest description, so that it is newer than one
+    /// poll.
     pub(in crate::scaling) fn has_young(&self, members: &Members) -> bool {
         let first = |id| self.members.get(id);
         let mut list = members.list.iter();
         list.any(|m| first(&m.id).is_none_or(|first| *first >= members.poll))
     }
 
-    /// Whether the target reads a topic that nobody has named.
+    /// Whether the target reads a topic that is not named.
     pub(in crate::scaling) fn reads(&self, topic: &Arc<str>) -> bool {
         self.shared.contains(topic)
     }
 
-    /// Replicas that work: those whose consumers have partitions, whatever their pods say of
-    /// themselves.
+    /// Working replicas: those whose consumers have partitions, whatever their Pods report.
     pub(in crate::scaling) fn working(&self, policy: &Policy) -> i32 {
         let own = self.with_partitions.unwrap_or(0) - self.foreign;
         own.max(0) / policy.threads.max(1)
     }
 
-    /// The group as it was last seen, for a scale-up of so many replicas to be judged by. `None`:
-    /// it has not been seen.
+    /// The group as last described, to judge a scale-up from `from` replicas by. `None`: it has not
+    /// been described.
     pub(in crate::scaling) fn before_up(&self, from: i32) -> Option<BeforeUp> {
         let members = i32::try_from(self.members.len()).ok().filter(|n| *n > 0)?;
         Some(BeforeUp {
@@ -106,8 +107,8 @@ impl Membership {
         })
     }
 
-    /// Members of the group, where they should have become more by the last action, and its pods
-    /// are ready, and nobody has joined.
+    /// The number of members, if the last scale-up should have added some, its Pods are ready, and
+    /// none has joined.
     pub(in crate::scaling) fn nobody_joined(
         &self,
         policy: &Policy,
@@ -140,8 +141,8 @@ impl Membership {
         is_missing.then_some(members)
     }
 
-    /// How many rebalances of no known cause there were in the last ten minutes, if they are a
-    /// storm.
+    /// The number of rebalances without a known cause in the last ten minutes, if there are too
+    /// many.
     pub(in crate::scaling) fn storm(&self, now: Timestamp, tuning: &Tuning) -> Option<usize> {
         let tuning = &tuning.membership;
         let lately = |at: &&Timestamp| now.duration_since(**at) <= tuning.storm_within;
@@ -168,7 +169,7 @@ impl Membership {
         }
     }
 
-    /// `all_ours`: no member can be somebody else's.
+    /// `all_ours`: no member can be foreign.
     fn note_shared(&mut self, snapshot: &GroupSnapshot, all_ours: bool) {
         self.shared.retain(|name| {
             snapshot
@@ -218,7 +219,7 @@ impl Membership {
         self.was_disturbed = is_disturbed || (self.was_disturbed && !self.was_stable);
     }
 
-    /// One count of members beyond the target's consumers.
+    /// Records one count of members beyond the target's consumers.
     fn count(&mut self, foreign: i32, at: Timestamp, tuning: &Tuning) {
         if foreign == self.foreign {
             self.seen = None;
@@ -236,8 +237,8 @@ impl Membership {
     }
 }
 
-/// Whether the members that this look shows are there to stay: leavers are members until their pods
-/// have ended, and newcomers take a while to join.
+/// Whether the members shown are final: leaving members stay until their Pods have ended, and new
+/// ones take a while to join.
 fn is_at_rest(
     policy: &Policy,
     memory: &Memory,
@@ -261,7 +262,7 @@ fn is_in_flight(policy: &Policy, memory: &Memory, now: Timestamp) -> bool {
         .is_some_and(|last| last.settled_after.is_none() && later(last.time, timeout) > now)
 }
 
-/// Members that have partitions, and none of a topic that the target reads: they take nothing from
+/// Members that have partitions but none of a topic that the target reads: they take nothing from
 /// it.
 fn elsewhere(snapshot: &GroupSnapshot, members: &Members, shared: &BTreeSet<Arc<str>>) -> i32 {
     let reads = |topic: &Arc<str>| shared.contains(topic);
@@ -274,7 +275,7 @@ fn elsewhere(snapshot: &GroupSnapshot, members: &Members, shared: &BTreeSet<Arc<
     i32::try_from(others.count()).unwrap_or(i32::MAX)
 }
 
-/// Topics and owners of their partitions; of those that are the target's to read, or of the others.
+/// Topics and the owners of their partitions: of the target's topics, or of the others.
 fn owners(snapshot: &GroupSnapshot, is_own: bool) -> impl Iterator<Item = (&Arc<str>, u32)> {
     let topics = snapshot.topics.iter().filter(move |t| t.is_own() == is_own);
     topics.flat_map(|topic| {

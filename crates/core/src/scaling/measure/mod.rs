@@ -1,5 +1,5 @@
-//! What was seen lately, and what follows from it. Rates are records per second, times are seconds,
-//! weights are records per second of one partition.
+//! Measurements of the recent past: rates, delay, capacity, lag. Rates are records per second,
+//! times are seconds, weights are records per second of one partition.
 
 pub(in crate::scaling) mod capacity;
 pub(in crate::scaling) mod demand;

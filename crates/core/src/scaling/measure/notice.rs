@@ -1,13 +1,13 @@
-//! What happened that a user should be told once.
+//! Notices: things that happened and are reported once.
 
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-/// Something that a user should be told once.
+/// Something that is reported once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Somebody else changed the replicas.
+    /// Something else changed the replicas.
     ScaledExternally {
         /// Replicas before.
         from: i32,
@@ -25,7 +25,7 @@ pub enum Notice {
     },
     /// The last action has settled.
     Settled {
-        /// From the action to the settled group.
+        /// From the action until the group had settled.
         after: SignedDuration,
     },
 }

@@ -1,6 +1,5 @@
-//! What the offsets of a look mean, before anything is computed from them: a commit in an empty
-//! partition, partitions that consumers read and never commit, and what an aborted transaction
-//! leaves behind.
+//! Interprets the offsets of a poll before anything is computed from them: a commit in an empty
+//! partition, partitions that are read without a commit, and what an aborted transaction leaves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +10,12 @@ use crate::scaling::input::observation::{Commit, GroupSnapshot, GroupState, Part
 use crate::scaling::input::policy::{OffsetReset, Policy};
 use crate::scaling::tuning::Tuning;
 
-/// What has to be remembered of partitions whose offsets do not say enough.
+/// What is remembered of partitions whose offsets alone are not conclusive.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Offsets {
     /// Partitions that are read and have no commit.
     uncommitted: BTreeMap<(Arc<str>, usize), Uncommitted>,
-    /// Partitions of which little is left.
+    /// Partitions with only a few offsets left.
     left: BTreeMap<(Arc<str>, usize), Left>,
     /// Since when records have been read without any commit of the whole group.
     nothing_committed: Option<Timestamp>,
@@ -26,11 +25,11 @@ pub(in crate::scaling) struct Offsets {
 /// A partition with an owner and without a commit.
 #[derive(Debug, Clone, Copy)]
 struct Uncommitted {
-    /// Its end when it was first seen so.
+    /// Its end when it was first seen in this state.
     end: i64,
 }
 
-/// What is left of a partition.
+/// The offsets left in a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Left {
     end: i64,
@@ -39,7 +38,7 @@ struct Left {
 }
 
 impl Offsets {
-    /// Puts into the look what its offsets mean. `is_new`: this look has not been taken in before.
+    /// Interprets the offsets of the poll. `is_new`: the poll has not been recorded before.
     pub(in crate::scaling) fn read(
         &mut self,
         policy: &Policy,
@@ -83,14 +82,14 @@ impl Offsets {
         }
     }
 
-    /// Partitions of the last look whose lag is not known because nothing has been committed for
+    /// Partitions of the last poll whose lag is unknown because nothing has been committed for
     /// them.
     pub(in crate::scaling) fn unknown(&self) -> usize {
         self.unknown
     }
 
-    /// Since when consumers have read records without committing anything, where the lag is not
-    /// known for that.
+    /// Since when consumers have read records without committing anything, if the lag is unknown
+    /// for that reason.
     pub(in crate::scaling) fn nothing_committed(&self) -> Option<Timestamp> {
         self.nothing_committed.filter(|_| self.unknown > 0)
     }
@@ -98,7 +97,8 @@ impl Offsets {
     fn take(&mut self, policy: &Policy, snapshot: &GroupSnapshot) {
         match snapshot.group.state {
             GroupState::Stable => {}
-            // What they have in hand stays theirs until it is known that they have lost it.
+            // The members keep their records until a stable group shows that they lost the
+            // partitions.
             GroupState::Rebalancing | GroupState::Unknown => {
                 self.left.clear();
                 return;
@@ -121,7 +121,7 @@ impl Offsets {
                 match partition.committed {
                     Commit::Absent if partition.owner.is_some() && topic.is_counted() => {
                         let seen = before.uncommitted.get(&place()).copied();
-                        // An end that went back is another topic of that name.
+                        // An end that went back belongs to a recreated topic.
                         let seen = seen
                             .filter(|seen| seen.end <= end)
                             .unwrap_or(Uncommitted { end });
@@ -155,8 +155,7 @@ impl Offsets {
     }
 }
 
-/// How long what is left of a topic's partition has to stand before it counts as something that
-/// nobody can read.
+/// How long the offsets left in a partition must stay unread before they count as unreadable.
 fn unreadable_after(topic: &Topic, tuning: &Tuning) -> SignedDuration {
     if topic.is_counted() {
         tuning.offsets.unreadable_after
@@ -165,7 +164,7 @@ fn unreadable_after(topic: &Topic, tuning: &Tuning) -> SignedDuration {
     }
 }
 
-/// Whether a partition holds no record, whatever has been committed for it.
+/// Whether a partition holds no record, whatever its commit.
 fn is_empty(partition: &Partition) -> bool {
     partition.log_end == Some(0)
         || (partition.log_end.is_some() && partition.log_start == partition.log_end)

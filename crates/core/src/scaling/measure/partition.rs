@@ -1,4 +1,4 @@
-//! What one partition showed lately: offsets, owner, progress, and what that means.
+//! The state of one partition: offsets, owner, progress, and what follows from them.
 
 use crate::scaling::input::observation::{Commit, Partition};
 use crate::scaling::measure::series::{Of, Series};
@@ -8,46 +8,46 @@ use crate::scaling::tuning::Tuning;
 /// A partition.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct State {
-    /// Its end and its commit as last read, each whatever became of the other.
+    /// Its end and its commit as last read, each independent of the other.
     pub(in crate::scaling) end: Option<i64>,
     pub(in crate::scaling) committed: Option<i64>,
     pub(in crate::scaling) series: Series,
     /// When its commit last moved, in milliseconds.
     pub(in crate::scaling) moved: i64,
-    /// Typical seconds between two moves while there was something to commit; 0: it has not moved
-    /// twice.
+    /// Typical seconds between two moves of the commit while there was something to commit; 0: it
+    /// has not moved twice.
     pub(in crate::scaling) gap: f64,
-    /// Since when it has had lag at every look, in milliseconds.
+    /// Since when it has had lag at every poll, in milliseconds.
     pub(in crate::scaling) waiting: Option<i64>,
-    /// Since when a described, stable group has had no owner for it, in milliseconds.
+    /// Since when a stable group whose members are described has had no owner for it, in
+    /// milliseconds.
     pub(in crate::scaling) unowned: Option<i64>,
-    /// Looks in a row whose end lay before the last one's.
+    /// Polls in a row whose end was before the previous one.
     pub(in crate::scaling) backwards: u8,
-    /// When it was first seen, if that was after the first look and nobody has owned it yet.
+    /// When it was first seen, if that was after the first poll and it has had no owner yet.
     pub(in crate::scaling) born: Option<i64>,
     pub(in crate::scaling) is_stuck: bool,
-    /// When retention last took records that had not been read, in milliseconds: that moves it on,
-    /// and nobody did it.
+    /// When retention last removed unread records, in milliseconds: the position moves although no
+    /// consumer read.
     pub(in crate::scaling) expired: Option<i64>,
-    /// Since when it has belonged to another consumer that has committed nothing yet, in
-    /// milliseconds.
+    /// Since when it has had a new owner that has not committed yet, in milliseconds.
     pub(in crate::scaling) handed: Option<i64>,
-    /// When it last went on after a standstill, in milliseconds: before that its consumer showed
-    /// less than it can do.
+    /// When its commit last moved again after a standstill, in milliseconds: before that its
+    /// consumer did less than it can.
     pub(in crate::scaling) resumed: Option<i64>,
-    /// The least and the greatest delay since the first look at which it was about the same, in
-    /// seconds, and that look.
+    /// The least and the greatest delay, in seconds, since the poll from which on it has been about
+    /// the same, and the time of that poll.
     pub(in crate::scaling) level: Option<(f64, f64, i64)>,
-    /// Seconds for which its records wait at any size: a topic for retries waits on purpose.
+    /// Seconds for which its records wait at any size: in a retry topic records wait on purpose.
     pub(in crate::scaling) wait: f64,
-    /// It may have a record in hand that takes long, for all that is known of it.
+    /// It may have a record in hand that takes long.
     pub(in crate::scaling) is_in_hand: bool,
     /// When its end last moved, in milliseconds.
     pub(in crate::scaling) grew: i64,
-    /// What is left of it may be an aborted transaction's, which nobody reads: nothing has come for
-    /// a while.
+    /// Nothing has arrived for a while, and the offsets left may be those of an aborted
+    /// transaction, which no consumer reads.
     pub(in crate::scaling) is_silent: bool,
-    /// How long its commit stood before it last moved, in milliseconds.
+    /// How long its commit stood still before it last moved, in milliseconds.
     pub(in crate::scaling) moved_after: i64,
     /// Place of its owner among the members.
     pub(in crate::scaling) owner: Option<usize>,
@@ -56,24 +56,23 @@ pub(in crate::scaling) struct State {
 /// A commit that has moved.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scaling) struct Moved {
-    /// Seconds for which its owner had it in hand; 0 where somebody else may have had it in
-    /// between.
+    /// Seconds that its owner worked on it; 0 if another consumer may have had it in between.
     pub(in crate::scaling) worked: f64,
-    /// Seconds since another consumer lost it, where this is the first commit since.
+    /// Seconds since another consumer lost it, if this is the first commit since then.
     pub(in crate::scaling) pause: Option<f64>,
 }
 
-/// What became of a partition's offsets.
+/// How a partition's offsets changed.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scaling) struct Offsets {
-    /// Its end lies before the last one.
+    /// Its end is before the last one.
     pub(in crate::scaling) went_back: bool,
-    /// Its end or its commit has moved on.
+    /// Its end or its commit has moved.
     pub(in crate::scaling) moved_on: bool,
 }
 
 impl State {
-    /// Takes in what was read, as it is.
+    /// Records the offsets as read.
     pub(in crate::scaling) fn read(&mut self, partition: &Partition) -> Offsets {
         let committed = match partition.committed {
             Commit::At(committed) => Some(committed),
@@ -103,7 +102,7 @@ impl State {
         let mut passed = None;
         let before = self.series.committed();
         if before.is_some_and(|before| end < before) {
-            // Records that had been read are gone: another topic of that name.
+            // Records that had been read are gone: the topic was recreated.
             self.series.clear();
         }
         let went_back = self.series.end().is_some_and(|last| end < last);
@@ -113,7 +112,7 @@ impl State {
             0
         };
         if self.backwards >= 2 {
-            // Not a look that crossed another: the log was cut, or made anew.
+            // Not a poll that crossed another: the log was truncated or recreated.
             self.series.clear();
             self.backwards = 0;
         }
@@ -126,7 +125,7 @@ impl State {
                 let since = self.moved.max(self.waiting.unwrap_or(previous));
                 let stood = real(at - since) / 1000.0;
                 let is_same = stable_since.is_some_and(|stable| stable <= since);
-                // Many at once are what an outage held up, or a batch.
+                // Many records at once are those of an outage or of a batch.
                 let records = committed
                     .zip(before)
                     .map_or(0, |(now, before)| now - before);
@@ -161,7 +160,8 @@ impl State {
         passed
     }
 
-    /// New partitions wait for their first owner; one that stays without is not helped by replicas.
+    /// New partitions wait for their first owner. Replicas do not help a partition that stays
+    /// without one.
     pub(in crate::scaling) fn note_owner(&mut self, at: i64, is_shown: bool, tuning: &Tuning) {
         if self.owner.is_some() {
             if self.unowned.take().is_some() {
@@ -174,7 +174,8 @@ impl State {
         }
     }
 
-    /// A poison pill, or a remainder that no consumer reads: replicas cannot help.
+    /// Marks a stuck partition: a poison pill, or offsets that no consumer reads. Replicas cannot
+    /// help.
     pub(in crate::scaling) fn note_progress(
         &mut self,
         at: i64,
@@ -208,7 +209,7 @@ impl State {
         }
     }
 
-    /// Since when its delay has been about the same while it is read, and how long that is.
+    /// Notes since when its delay has been about the same while it is read.
     pub(in crate::scaling) fn note_level(&mut self, at: i64, tuning: &Tuning) {
         let (from, level) = (&tuning.delayed.from, &tuning.delayed.level);
         let (from, level) = (in_seconds(*from), in_seconds(*level));
@@ -230,21 +231,21 @@ impl State {
         }
     }
 
-    /// Seconds for which its records have waited alike for a while.
+    /// The seconds that its records wait, if they have been about the same for long enough.
     pub(in crate::scaling) fn waits_alike(&self, at: i64, tuning: &Tuning) -> Option<f64> {
         let least = millis(tuning.delayed.level_for);
         let level = self.level.filter(|(_, _, since)| at - since >= least);
         level.map(|(least, _, _)| least)
     }
 
-    /// Whether its records are read as they come.
+    /// Whether its records are read as they arrive.
     pub(in crate::scaling) fn is_read_at_once(&self, at: i64, tuning: &Tuning) -> bool {
         let comes = self.owner.is_some() && at - self.grew <= millis(tuning.progress.stuck_after);
         let from = in_seconds(tuning.delayed.from);
         comes && !self.is_stuck && self.series.delay(at, tuning) < from
     }
 
-    /// Records that wait and could be read: without those that wait on purpose.
+    /// Waiting records that could be read: without those that wait on purpose.
     pub(in crate::scaling) fn lag(&self, tuning: &Tuning) -> f64 {
         let window = millis(tuning.arrivals.steady);
         let rate = self.series.rate(Of::Arrivals, window, tuning);
@@ -252,8 +253,8 @@ impl State {
         (self.series.lag() - self.wait * rate).max(0.0)
     }
 
-    /// Consumption in records per second over about `window` milliseconds, and since when it was
-    /// looked at: between moves of the commit, or plainly over the window where it has stopped
+    /// Consumption in records per second over about `window` milliseconds, and the time from which
+    /// it was measured: between moves of the commit, or over the window if the commit has stopped
     /// moving.
     pub(in crate::scaling) fn pace(&self, at: i64, window: i64, tuning: &Tuning) -> (f64, i64) {
         let late = self.is_late(at, tuning);
@@ -262,7 +263,7 @@ impl State {
             let rate = rate.unwrap_or(0.0);
             (rate, at - window)
         };
-        // One commit of many minutes is all of their work, and none of the last minute's.
+        // One commit after many minutes covers all of their work, not the last minute's.
         let between = || {
             let over = window.max(self.moved_after);
             let rate = self.series.rate(Of::Consumption, over, tuning);
@@ -276,22 +277,22 @@ impl State {
         }
     }
 
-    /// Whether a look in two sees no commit.
+    /// Whether one poll in two sees no commit.
     pub(in crate::scaling) fn commits_rarely(&self, tuning: &Tuning) -> bool {
         self.gap > in_seconds(tuning.progress.rare)
     }
 
-    /// Whether its commit has not moved for longer than is usual.
+    /// Whether its commit has not moved for longer than usual.
     pub(in crate::scaling) fn is_late(&self, at: i64, tuning: &Tuning) -> bool {
         real(at - self.moved) > 1000.0 * self.late(tuning)
     }
 
-    /// Seconds without a commit that are more than usual.
+    /// Seconds without a commit beyond the usual gap.
     fn late(&self, tuning: &Tuning) -> f64 {
         tuning.progress.late_gaps * self.gap.max(in_seconds(tuning.polls.interval))
     }
 
-    /// Counts for the demand, and not for the useful counts alone.
+    /// Counts for the demand, and not only for the aligned sizes.
     pub(in crate::scaling) fn is_live(&self) -> bool {
         !self.is_stuck && self.born.is_none()
     }

@@ -1,5 +1,5 @@
-//! What every partition and every member showed lately: offsets, owners, progress. Takes in looks;
-//! decides nothing.
+//! The state of all partitions and members: offsets, owners, progress. Records polls; decides
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,50 +18,50 @@ use crate::scaling::tuning::Tuning;
 pub(in crate::scaling) struct Partitions {
     pub(in crate::scaling) topics: BTreeMap<Arc<str>, Vec<State>>,
     pub(in crate::scaling) members: Vec<Member>,
-    /// How unevenly heavy partitions have lately been handed out, and until when that is
-    /// remembered, in milliseconds.
+    /// The remembered skew, and until when it is remembered, in milliseconds.
     skew: Option<(f64, i64)>,
-    /// When the members were last described, since the last action and since the group has been
+    /// When the members were last described, since the last action and since the group became
     /// stable, in milliseconds.
     pub(in crate::scaling) described: Option<i64>,
-    /// The look that did so, until the group is not stable.
+    /// The poll that described them, until the group is not stable.
     described_in: Option<u64>,
-    /// Since when every look has shown the group stable, in milliseconds.
+    /// Since when every poll has shown the group stable, in milliseconds.
     pub(in crate::scaling) stable_since: Option<i64>,
     pub(in crate::scaling) rebalance: Rebalance,
-    /// When the first look was made.
+    /// Time of the first poll.
     pub(in crate::scaling) began: Option<i64>,
     /// Since when the group has not been stable, until its members are described again.
     unstable_since: Option<i64>,
-    /// Seconds from the loss of a partition to the first commit of its new owner, of those handed
-    /// over lately.
+    /// Seconds from the loss of a partition to the first commit of its new owner, for the latest
+    /// hand-over.
     pauses: Vec<f64>,
-    /// What the last hand-over took, once it is over: until nine in ten of its partitions were
-    /// committed for again.
+    /// How long the last hand-over took, once it is complete: until nine in ten of its partitions
+    /// had a new commit.
     pub(in crate::scaling) pause: Option<f64>,
-    /// The longest standstill, in seconds, that the same owner has ended in a stable group.
+    /// The longest standstill, in seconds, that ended under the same owner in a stable group.
     pub(in crate::scaling) longest: f64,
     /// When a commit last moved.
     last_move: Option<i64>,
-    /// The last look, and the last one before an action, in milliseconds.
+    /// The last poll, and the last one before an action, in milliseconds.
     polled: i64,
     acted: Option<i64>,
-    /// Some partition was just found to wait on purpose: until now its consumer was no measure.
+    /// Some partition was just found to wait on purpose: until now the rate of its consumer
+    /// measured nothing.
     pub(in crate::scaling) found_waits: bool,
 }
 
-/// How a look differs from the one before it.
+/// How a poll differs from the one before it.
 #[derive(Debug, Default)]
 pub(in crate::scaling) struct Changes {
-    /// Offsets went back, or partitions or topics changed: what came before is another series.
+    /// Offsets went back, or partitions or topics changed: a new series begins.
     pub(in crate::scaling) is_other: bool,
-    /// Some offset has moved on.
+    /// Some offset has moved.
     pub(in crate::scaling) has_moved: bool,
-    /// Topics that have more partitions.
+    /// Topics that have more partitions than before.
     pub(in crate::scaling) added: Vec<Notice>,
 }
 
-/// A member and since when it has had the partitions that it has.
+/// A member and since when it has had its present partitions.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Member {
     id: Arc<str>,
@@ -69,7 +69,7 @@ pub(in crate::scaling) struct Member {
     pub(in crate::scaling) since: i64,
 }
 
-/// Ends of partitions before the first look, by topic and partition: milliseconds and offset.
+/// Ends of partitions before the first poll, by topic and partition: milliseconds and offset.
 type Earlier<'a> = BTreeMap<(&'a str, u32), Vec<(i64, i64)>>;
 
 fn earlier(snapshot: &GroupSnapshot) -> Earlier<'_> {
@@ -81,19 +81,18 @@ fn earlier(snapshot: &GroupSnapshot) -> Earlier<'_> {
     of_each.collect()
 }
 
-/// What a look has found in a partition.
+/// The offsets of a partition in a poll.
 struct Found {
     start: i64,
     end: i64,
-    /// The commit as it is, or where reading begins without one.
+    /// The commit, or without one the offset at which reading begins.
     position: Option<i64>,
-    /// What has been read: what has expired is not waiting for that, and neither is what nobody can
-    /// read.
+    /// The position up to which nothing waits: expired records and unreadable offsets do not.
     committed: Option<i64>,
 }
 
 impl Found {
-    /// `None`: too little is known, or the commit lies past the end, which was not read either.
+    /// `None`: too little is known, or the commit is past the end, which was not read either.
     fn of(partition: &Partition, policy: &Policy) -> Option<Self> {
         let position = match (partition.committed, policy.offset_reset) {
             (Commit::At(committed), _) => Some(committed),
@@ -106,7 +105,7 @@ impl Found {
             return None;
         }
         let start = partition.log_start.unwrap_or(0);
-        // A transaction marker takes an offset that nobody reads (ACT-12).
+        // A transaction marker takes an offset that no consumer reads (ACT-12).
         let remainder = i64::from(policy.may_hold_markers);
         let committed = position.map(|position| {
             let read = position.max(start).min(end);
@@ -122,7 +121,7 @@ impl Found {
 }
 
 impl Partitions {
-    /// Takes in a look, once. `longest`: the longest standstill, in seconds, that is known to have
+    /// Records a poll, once. `longest`: the longest standstill, in seconds, that is known to have
     /// been work.
     pub(in crate::scaling) fn take(
         &mut self,
@@ -168,7 +167,7 @@ impl Partitions {
         changes
     }
 
-    /// Whether a topic has other partitions than before.
+    /// Compares the partitions of a topic with those before.
     fn compare(&self, topic: &Topic, changes: &mut Changes) {
         let Some(now) = topic.partitions.as_ref().map(Vec::len) else {
             return;
@@ -186,7 +185,7 @@ impl Partitions {
         }
     }
 
-    /// Since when the group has been stable, or has not been.
+    /// Notes since when the group has been stable, or has not been.
     fn take_group(&mut self, snapshot: &GroupSnapshot, at: i64) {
         self.rebalance = snapshot.group.rebalance.unwrap_or(self.rebalance);
         if snapshot.group.state == GroupState::Stable {
@@ -199,8 +198,7 @@ impl Partitions {
         }
     }
 
-    /// The ends and the commits of a topic, as this look has found them. Returns the commits that
-    /// have moved.
+    /// Records the ends and commits of a topic. Returns the commits that have moved.
     fn take_topic(
         &mut self,
         topic: &Topic,
@@ -220,7 +218,7 @@ impl Partitions {
         let Some(partitions) = topic.partitions.as_deref() else {
             return Vec::new();
         };
-        // What could not be read before is not new for that.
+        // A topic that could not be read before is not new.
         let is_new = !is_first && !was_unknown;
         states.resize_with(partitions.len(), || State {
             moved: at,
@@ -246,7 +244,7 @@ impl Partitions {
         passed
     }
 
-    /// What owner, progress and end of each partition say of it, now that the owners are known.
+    /// Updates what owner, progress and end show about each partition, once the owners are known.
     fn note_states(&mut self, at: i64, policy: &Policy, longest: f64) {
         let tuning = &*policy.tuning;
         let (new_for, silent_after) = (&tuning.progress.new_for, &tuning.progress.stuck_after);
@@ -268,9 +266,10 @@ impl Partitions {
         }
     }
 
-    /// Which topics wait on purpose: all that is unread of one, in half of its partitions or more,
-    /// has waited alike for a while, and another one is read as it comes. Consumers that just carry
-    /// their load keep a backlog of the same age too: not of a whole topic alone.
+    /// Finds the topics that wait on purpose: everything unread in a topic, in at least half of its
+    /// partitions, has waited about equally long for a while, and another topic is read as records
+    /// arrive. Consumers that barely carry their load also keep a backlog of constant age, but not
+    /// in all partitions of one topic.
     fn note_waits(&mut self, at: i64, tuning: &Tuning) {
         let read_at_once = |state: &State| state.is_read_at_once(at, tuning);
         let is_read = |states: &Vec<State>| states.iter().any(read_at_once);
@@ -290,7 +289,7 @@ impl Partitions {
         }
     }
 
-    /// What the commits that moved say of hand-overs and of standstills.
+    /// Evaluates the commits that moved: hand-overs and standstills.
     fn note_passed(&mut self, at: i64, passed: &[Moved], tuning: &Tuning) {
         let handover = &tuning.handover;
         let waited_for = millis(handover.waited_for);
@@ -325,25 +324,24 @@ impl Partitions {
         }
     }
 
-    /// Whether some commit has moved since then.
+    /// Whether some commit has moved since `at`.
     pub(in crate::scaling) fn has_moved_since(&self, then: i64) -> bool {
         self.last_move.is_some_and(|at| at > then)
     }
 
-    /// Whether the consumers of some partition commit less than once between two looks.
+    /// Whether the consumers of some partition commit less than once between two polls.
     pub(in crate::scaling) fn commits_rarely(&self, tuning: &Tuning) -> bool {
         let mut states = self.topics.values().flatten();
         states.any(|state| state.owner.is_some() && state.commits_rarely(tuning))
     }
 
-    /// Whether something waits in a partition that has an owner.
+    /// Whether records wait in a partition that has an owner.
     pub(in crate::scaling) fn is_behind(&self) -> bool {
         let mut states = self.topics.values().flatten();
         states.any(|state| state.owner.is_some() && state.series.lag() > 0.0)
     }
 
-    /// Partitions that may have a record in hand that takes long: to take them from their consumers
-    /// might undo it.
+    /// Partitions that may have a record in hand that takes long: moving them could undo that work.
     pub(in crate::scaling) fn in_hand(&self) -> usize {
         self.topics
             .values()
@@ -352,9 +350,9 @@ impl Partitions {
             .count()
     }
 
-    /// Who owns what, if this very look described a stable group: members hide their partitions
-    /// while they rebalance. `begins`: a topic counts that did not before, of whose partitions the
-    /// last such description said it, too.
+    /// Records the owners if this poll described a stable group: members hide their partitions
+    /// while they rebalance. `begins`: a topic now counts that did not before; its owners are taken
+    /// from the last such description.
     fn take_members(&mut self, snapshot: &GroupSnapshot, at: i64, begins: bool) {
         let Some(members) = &snapshot.group.members else {
             return;
@@ -415,25 +413,24 @@ impl Partitions {
         self.members = now.collect();
     }
 
-    /// Remembers that partitions were handed out so unevenly that a size did not do which would
-    /// have done otherwise.
+    /// Remembers that a size was too small because partitions were handed out with this skew.
     pub(in crate::scaling) fn note_skew(&mut self, times: f64, at: i64, tuning: &Tuning) {
         self.skew = Some((times, at + millis(tuning.skew.remembered_for)));
     }
 
-    /// What is remembered of that: 1 for nothing.
+    /// The remembered skew; 1 if there is none.
     pub(in crate::scaling) fn skew(&self, at: i64) -> f64 {
         let known = self.skew.filter(|(_, until)| *until > at);
         known.map_or(1.0, |(times, _)| times)
     }
 
-    /// After an action nobody knows who owns what before it is described anew.
+    /// After an action the owners are unknown until they are described again.
     pub(in crate::scaling) fn note_action(&mut self) {
         self.described = None;
         self.acted = Some(self.polled);
     }
 
-    /// Bytes that it holds on the heap, without names.
+    /// Bytes on the heap, without names.
     #[cfg(test)]
     pub(in crate::scaling) fn bytes(&self) -> usize {
         let of = |states: &Vec<State>| -> usize {
@@ -456,7 +453,7 @@ impl Partitions {
             })
     }
 
-    /// The partition at such a place, by its name.
+    /// The partition at such a place, by name.
     pub(in crate::scaling) fn name(&self, (topic, index): (usize, i32)) -> Option<(Arc<str>, i32)> {
         let name = self.topics.keys().nth(topic)?;
         Some((Arc::clone(name), index))
@@ -473,8 +470,8 @@ fn kept_for(policy: &Policy) -> i64 {
     millis(kept.kept_least).max(twice) + millis(kept.kept_besides)
 }
 
-/// Whether at least half of these partitions have something unread, and all of that has waited
-/// alike for a while.
+/// Whether at least half of these partitions have unread records, and all of those have waited
+/// about equally long for a while.
 fn wait_alike(states: &[State], at: i64, tuning: &Tuning) -> bool {
     let read = states.iter().filter(|s| s.owner.is_some() && !s.is_stuck);
     let unread = read.clone().filter(|state| state.series.lag() > 0.0);
@@ -491,7 +488,7 @@ fn wait_alike(states: &[State], at: i64, tuning: &Tuning) -> bool {
     most - least <= in_seconds(tuning.delayed.alike)
 }
 
-/// One step of a hash that is the same everywhere and always.
+/// One step of a hash that is the same on every machine and in every version.
 fn mix(hash: u64, value: u64) -> u64 {
     (hash ^ value)
         .wrapping_mul(0x9E37_79B9_7F4A_7C15)

@@ -1,25 +1,25 @@
-//! Which consumer gets which partition when `n` replicas share them, as far as the assignor lets it
-//! be foreseen.
+//! Which consumer gets which partition when `n` replicas share them, as far as the assignor makes
+//! it predictable.
 
 use std::cmp::Ordering;
 
-/// The partitions that count, and how they are handed out.
+/// The counted partitions, and how they are handed out.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Placement {
     /// Partitions of each topic, by its place in name order.
     pub(in crate::scaling) topics: Vec<i32>,
-    /// Over all topics at once; else topic by topic, in contiguous blocks.
+    /// Handed out over all topics at once; otherwise topic by topic, in contiguous blocks.
     pub(in crate::scaling) is_even: bool,
     /// Consumers in one replica, >= 1.
     pub(in crate::scaling) threads: i32,
-    /// Consumers of somebody else that share the partitions, >= 0.
+    /// Foreign members that share the partitions, >= 0.
     pub(in crate::scaling) foreign: i32,
     /// The live partitions: topic and index, in order.
     pub(in crate::scaling) live: Vec<(usize, i32)>,
 }
 
 impl Placement {
-    /// The consumer of the `nth` live partition among so many.
+    /// The consumer of the `nth` live partition among `consumers`.
     fn consumer(&self, nth: usize, (topic, index): (usize, i32), consumers: i32) -> usize {
         let place = if self.is_even {
             i32::try_from(nth).unwrap_or(i32::MAX) % consumers
@@ -41,12 +41,12 @@ impl Placement {
         own.saturating_add(self.foreign)
     }
 
-    /// What the fullest consumer carries when `replicas` share the weights of the live partitions.
+    /// The load of the busiest consumer when `replicas` share the weights of the live partitions.
     pub(in crate::scaling) fn max_load(&self, replicas: i32, weights: &[f64]) -> f64 {
         self.max_load_of(self.consumers(replicas), weights)
     }
 
-    /// The same for so many consumers.
+    /// The same for a number of consumers.
     pub(in crate::scaling) fn max_load_of(&self, consumers: i32, weights: &[f64]) -> f64 {
         let mut loads = vec![0.0; usize::try_from(consumers).unwrap_or(1)];
         for (nth, (partition, weight)) in self.live.iter().zip(weights).enumerate() {
@@ -57,9 +57,9 @@ impl Placement {
         loads.into_iter().max_by(f64::total_cmp).unwrap_or(0.0)
     }
 
-    /// The same for the consumers that have a partition within `limit`, where one above it takes no
-    /// more of its consumer than its heaviest neighbour: what a healthy partition beside a hopeless
-    /// one needs.
+    /// The same, for consumers that have a partition within `limit`. A partition above `limit`
+    /// counts no more than the heaviest partition within it on the same consumer: the capacity that
+    /// a healthy partition needs next to a hot one.
     pub(in crate::scaling) fn max_load_beside(
         &self,
         replicas: i32,
@@ -67,7 +67,7 @@ impl Placement {
         limit: f64,
     ) -> f64 {
         let consumers = self.consumers(replicas);
-        // Sum and largest of the healthy, number of the others.
+        // Sum and largest of the partitions within the limit, number of the others.
         let mut loads = vec![(0.0, 0.0_f64, 0.0); usize::try_from(consumers).unwrap_or(1)];
         for (nth, (partition, weight)) in self.live.iter().zip(weights).enumerate() {
             let Some((sum, most, others)) =
@@ -82,7 +82,7 @@ impl Placement {
                 *most = most.max(*weight);
             }
         }
-        // A consumer of nothing but hopeless partitions has a `most` of 0.
+        // A consumer with only partitions above the limit has a `most` of 0.
         loads
             .into_iter()
             .map(|(sum, most, others)| sum + others * most)
@@ -91,11 +91,11 @@ impl Placement {
     }
 }
 
-/// Weights, and how far from even they are handed out.
+/// Weights, and the skew with which they are handed out.
 pub(in crate::scaling) struct Spread<'a> {
     weights: &'a [f64],
     skew: f64,
-    /// Sums of the heaviest so many, where they are not handed out evenly.
+    /// Sums of the 1, 2, 3, ... heaviest, if there is a skew.
     heaviest: Vec<f64>,
 }
 
@@ -119,8 +119,8 @@ impl<'a> Spread<'a> {
         }
     }
 
-    /// What the fullest of so many replicas' consumers carries: no more than the heaviest
-    /// partitions that it can have.
+    /// The load of the busiest consumer of `replicas`: no more than the heaviest partitions that
+    /// one consumer can have.
     pub(in crate::scaling) fn max_load(&self, placement: &Placement, replicas: i32) -> f64 {
         let even = placement.max_load(replicas, self.weights);
         let consumers = usize::try_from(placement.consumers(replicas)).unwrap_or(1);

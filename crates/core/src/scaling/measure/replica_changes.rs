@@ -1,5 +1,5 @@
-//! Compares the replicas that are with those that we take for granted: whether our own action has
-//! landed, and whether somebody else has acted (ACT-1, ACT-7, ACT-8).
+//! Compares the replicas with the expected ones: whether the operator's own action has landed, and
+//! whether something else has changed them (ACT-1, ACT-7, ACT-8).
 
 use jiff::Timestamp;
 
@@ -9,16 +9,16 @@ use crate::scaling::number::{later, to_millis};
 use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::state::memory::{LastAction, Memory, VERSION};
 
-/// What the replicas of the target say.
+/// The result of comparing the target's replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) enum ReplicaMatch {
-    /// They are as we take for granted.
+    /// They are as expected.
     AsExpected,
-    /// Our own write may not have reached the watch.
+    /// The operator's own write may not have reached the watch.
     NotLanded,
 }
 
-/// Brings memory and target together.
+/// Reconciles memory and target.
 pub(in crate::scaling) fn adopt(
     policy: &Policy,
     memory: &mut Memory,
@@ -33,7 +33,7 @@ pub(in crate::scaling) fn adopt(
     (replica_match, before != memory.last.map(|l| (l.time, l.to)))
 }
 
-/// Puts right what an older version, a changed resource or a wrong clock left.
+/// Corrects what an older version, a changed resource or a wrong clock left.
 fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     memory.version = VERSION;
     if memory
@@ -45,13 +45,13 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
         memory.assignor = None;
         memory.limit = None;
         memory.before_up = None;
-        // Another target has another size, and nobody has changed that.
+        // A changed measurement key may mean another target: its size is no external change.
         memory.expected = None;
         memory.external.clear();
     }
     memory.measurement_key = Some(policy.measurement_key);
     if memory.pending.is_some() {
-        // Whoever wrote it is gone: nobody knows whether it was done, so it counts.
+        // The process that wrote it is gone and the outcome is unknown, so it counts as an action.
         *memory = memory.unknown();
     }
     let ahead = later(now, policy.tuning.pacing.clock_skew);
@@ -62,7 +62,7 @@ fn tidy(policy: &Policy, memory: &mut Memory, now: Timestamp) {
     };
     if let Some(last) = &mut memory.last {
         sane(&mut last.time);
-        // It cannot have taken longer than there was time for; a wait is built on it.
+        // Settling cannot have taken longer than the time since the action; a wait depends on it.
         let age = now.duration_since(last.time).as_secs().max(0);
         last.settled_after = last.settled_after.map(|after| after.clamp(0, age));
     }
@@ -104,7 +104,7 @@ fn compare(
                 return ReplicaMatch::NotLanded;
             }
             if !last.confirmed {
-                // It was never done; it counts as an action all the same.
+                // It was not carried out, and counts as an action anyway.
                 last.landed = true;
                 memory.expected = Some(replicas);
                 return ReplicaMatch::AsExpected;
@@ -141,14 +141,14 @@ fn compare(
     ReplicaMatch::AsExpected
 }
 
-/// Taking `paused-replicas` away counts as an action (ACT-10).
+/// Removing `paused-replicas` counts as an action (ACT-10).
 fn note_pause(policy: &Policy, memory: &mut Memory, replicas: i32, now: Timestamp) {
     let paused_at = match policy.pauses.pause {
         Some(Pause::At(at)) => Some(at),
         _ => None,
     };
     if memory.paused_at.is_some() && paused_at.is_none() {
-        // Off by hand stays off.
+        // A target that was scaled to zero by hand stays off.
         let by_us = |last: LastAction| !last.external && last.to == 0;
         let is_off = replicas == 0 && !memory.last.is_some_and(by_us);
         memory.last = Some(LastAction {

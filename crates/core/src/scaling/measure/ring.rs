@@ -1,10 +1,10 @@
-//! Points over time: no more than so many, the fewer the older they are.
+//! Points over time: a bounded number, sparser with age.
 
 use std::ops::Deref;
 
 use crate::scaling::number::real;
 
-/// Something that was seen at a time.
+/// A point with a time.
 pub(in crate::scaling) trait Timed {
     /// When, in milliseconds.
     fn at(&self) -> i64;
@@ -15,14 +15,14 @@ pub(in crate::scaling) trait Timed {
 pub(in crate::scaling) struct Limits {
     /// Most points.
     pub(in crate::scaling) most: usize,
-    /// Points younger than so many milliseconds are all kept.
+    /// Points younger than this, in milliseconds, are all kept.
     pub(in crate::scaling) fine: i64,
-    /// Points that ended more than so many milliseconds ago are not kept.
+    /// Points that ended longer ago than this, in milliseconds, are dropped.
     pub(in crate::scaling) oldest: i64,
 }
 
-/// Points over time, oldest first. Where there are too many, the one goes that is missed least: the
-/// one whose neighbours are closest for its age.
+/// Points over time, oldest first. If there are too many, the one whose neighbours are closest for
+/// its age is removed.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct ThinnedRing<T>(Vec<T>);
 
@@ -45,8 +45,7 @@ impl<T: Timed> ThinnedRing<T> {
         self.0.clear();
     }
 
-    /// Adds a point. `merge` puts what a point that goes has shown into the one before it or the
-    /// one after it.
+    /// Adds a point. `merge` puts the content of a removed point into the one before or after it.
     pub(in crate::scaling) fn push(
         &mut self,
         point: T,
@@ -54,11 +53,11 @@ impl<T: Timed> ThinnedRing<T> {
         merge: impl FnOnce(&mut T, &T, &mut T),
     ) {
         let now = point.at();
-        // Exactly: growing by itself it would hold twice as much.
+        // Exactly: growing on its own, it would hold twice as much.
         let room = (limits.most + 1).saturating_sub(self.0.len());
         self.0.reserve_exact(room);
         self.0.push(point);
-        // The point under way when the oldest time began is kept.
+        // The point that was current at the oldest time is kept.
         let later = self.0.iter().skip(1);
         let expired = later.take_while(|point| point.at() < now - limits.oldest);
         let expired = expired.count();
@@ -83,7 +82,7 @@ impl<T: Timed> ThinnedRing<T> {
             .zip(1..)
             .filter_map(|(window, index)| Some((crowding(window)?, index)))
             .min_by(|a, b| a.0.total_cmp(&b.0));
-        // All of them young: every other one will do.
+        // All of them are young: the second is removed.
         let place = least.map_or(1, |(_, index)| index);
         let around = self.0.get_mut(place - 1..);
         if let Some([before, point, after, ..]) = around {
@@ -92,7 +91,7 @@ impl<T: Timed> ThinnedRing<T> {
         }
     }
 
-    /// Bytes that it holds on the heap.
+    /// Bytes on the heap.
     #[cfg(test)]
     pub(in crate::scaling) fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<T>()
@@ -105,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// From the point before it until its own time so many records came.
+    /// Records that arrived from the point before it to its own time.
     #[derive(Debug, Clone)]
     struct Point {
         at: i64,

@@ -9,17 +9,18 @@ use crate::scaling::tuning::Tuning;
 /// How busy the consumers are.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Busy {
-    /// For each member: its consumption, if it was saturated.
+    /// For each member: its consumption if it was saturated.
     pub(in crate::scaling) saturated: Vec<Option<f64>>,
-    /// Members that have a partition which is not stuck.
+    /// Members that have at least one partition that is not stuck.
     pub(in crate::scaling) active: i32,
     /// Members that were saturated.
     pub(in crate::scaling) count: i32,
-    /// Members that have a backlog at this look, whatever they had before.
+    /// Members that have a backlog at this poll, whatever they had before.
     backlogged: i32,
-    /// Some member commits so rarely that a minute's throughput says little.
+    /// Some member commits so rarely that the throughput of a minute shows little.
     pub(in crate::scaling) commits_rarely: bool,
-    /// Best consumption of a member that has been steady for two minutes and had arrivals to match.
+    /// Best consumption of a member that has been steady for two minutes and whose arrivals match
+    /// it.
     pub(in crate::scaling) steady_best: f64,
 }
 
@@ -43,7 +44,7 @@ impl Busy {
     ) -> Self {
         let interval = millis(tuning.polls.interval);
         let capacity = &tuning.capacity;
-        // A first sample is wanted soon.
+        // The first sample needs fewer polls.
         let polls = if is_measured {
             capacity.polls
         } else {
@@ -77,7 +78,7 @@ impl Busy {
             let Some(stable_since) = partitions.stable_since else {
                 continue;
             };
-            // One that has just stopped moving may be getting stuck.
+            // A partition whose commit has just stopped moving may be getting stuck.
             let stands = |state: &&State| state.series.lag() > 0.0 && state.is_late(now, tuning);
             let expires = |state: &&State| state.expired.is_some_and(|at| now - at <= expired_for);
             let went_on = |state: &&State| state.resumed.is_some_and(|at| now - at < window);
@@ -87,7 +88,7 @@ impl Busy {
             }
             let steady = now - member.since.max(stable_since);
             let paces = || parts.iter().map(|state| state.pace(now, window, tuning));
-            // Commits that are rare show the pace between them, over as long as that takes.
+            // Rare commits show the rate between them, over the time between them.
             let window = paces().map(|(_, from)| now - from).fold(window, i64::max);
             let polls = window / interval;
             let rarest = parts.iter().filter(|state| state.commits_rarely(tuning));

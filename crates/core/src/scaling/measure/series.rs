@@ -1,6 +1,6 @@
-//! What one partition showed lately: end offsets and commits over time. A fixed number of points,
-//! dense for the last minute and thinned with age, so that the time of a past end offset stays
-//! known to within a tenth of its age.
+//! The series of one partition: end offsets and commits over time. A fixed number of points, dense
+//! for the last minute and thinned with age, so that the time of a past end offset stays known to
+//! within a sixth of its age.
 
 use crate::scaling::measure::ring::{Limits, ThinnedRing, Timed};
 use crate::scaling::number::{in_seconds, millis, real};
@@ -27,8 +27,8 @@ impl Timed for Point {
 #[derive(Debug, Clone, Default)]
 pub(in crate::scaling) struct Series {
     points: ThinnedRing<Point>,
-    /// Times in milliseconds and ends from before the first point, as somebody else saw them: for
-    /// the delay alone.
+    /// Times in milliseconds and end offsets from before the first point, from the broker's
+    /// timestamps: used for the delay only.
     earlier: Vec<(i64, i64)>,
 }
 
@@ -40,7 +40,7 @@ pub(in crate::scaling) enum Of {
 }
 
 impl Series {
-    /// Adds a look's offsets. An end that went back once is a look that crossed another.
+    /// Adds the offsets of a poll. An end that went back once is from a poll that crossed another.
     pub(in crate::scaling) fn push(
         &mut self,
         at: i64,
@@ -77,8 +77,7 @@ impl Series {
         self.earlier = Vec::new();
     }
 
-    /// Takes in where it ended before the first point, oldest first, instead of what was known of
-    /// that.
+    /// Sets the ends from before the first point, oldest first, replacing earlier ones.
     pub(in crate::scaling) fn set_earlier(
         &mut self,
         ends: impl DoubleEndedIterator<Item = (i64, i64)>,
@@ -110,20 +109,20 @@ impl Series {
         self.points.last().map(|point| point.end)
     }
 
-    /// Records not consumed, as last seen.
+    /// Records not consumed, as of the last point.
     pub(in crate::scaling) fn lag(&self) -> f64 {
         self.points.last().map_or(0.0, Point::lag)
     }
 
-    /// Records not consumed at about `when`; `None`: not known so far back.
+    /// Records not consumed at about `when`; `None`: the series does not reach back to it.
     pub(in crate::scaling) fn lag_at(&self, when: i64, tuning: &Tuning) -> Option<f64> {
         let until = when + millis(tuning.series.slack);
         let point = self.points.iter().rev().find(|p| p.at <= until)?;
         Some(point.lag())
     }
 
-    /// Records per second over about the last `window` milliseconds. `None`: there is too little to
-    /// say.
+    /// Records per second over about the last `window` milliseconds. `None`: there are too few
+    /// points.
     pub(in crate::scaling) fn rate(&self, of: Of, window: i64, tuning: &Tuning) -> Option<f64> {
         let (last, before) = self.points.split_last()?;
         let from = last.at - window + millis(tuning.series.slack);
@@ -143,7 +142,8 @@ impl Series {
         Some(real((value(last) - value(first)).max(0)) * 1000.0 / real(over))
     }
 
-    /// Records that arrived between each two looks, the last ones first, and seconds between them.
+    /// Records that arrived between consecutive polls, latest first, and the seconds between these
+    /// polls.
     pub(in crate::scaling) fn arrived(&self) -> impl Iterator<Item = (f64, f64)> {
         self.points.windows(2).rev().map(|pair| match pair {
             [before, after] => (
@@ -154,7 +154,7 @@ impl Series {
         })
     }
 
-    /// Arrivals in records per second over the last so many looks. `None`: there are not as many.
+    /// Arrivals in records per second over the last `polls` polls. `None`: there are too few.
     pub(in crate::scaling) fn rate_of_polls(&self, polls: usize) -> Option<f64> {
         let last = self.points.last()?;
         let first = self.points.iter().rev().nth(polls)?;
@@ -162,9 +162,9 @@ impl Series {
         (over > 0).then(|| real(last.end - first.end) * 1000.0 / real(over))
     }
 
-    /// Records per second between two moves of the commit, the last one and one about `window`
-    /// milliseconds before it, and when the earlier one was seen: consumers that commit once a
-    /// minute show no pace between two commits. `None`: it has not moved twice.
+    /// Records per second between the last move of the commit and one about `window` milliseconds
+    /// before it, and the time of the earlier one. Consumers that commit once a minute show no rate
+    /// between two commits. `None`: the commit has not moved twice.
     pub(in crate::scaling) fn pace(&self, window: i64, tuning: &Tuning) -> Option<(f64, i64)> {
         let moves = || {
             let pairs = self.points.windows(2).rev();
@@ -185,12 +185,12 @@ impl Series {
         Some((real(last.committed - first.committed) / over, first.at))
     }
 
-    /// Age in seconds of the oldest record that is not consumed: since when the end offset has been
-    /// past the commit.
+    /// Age in seconds of the oldest record that is not consumed: the time since the end offset
+    /// passed the commit.
     ///
-    /// Between two looks the arrivals are taken for even; before all that is known they are taken
-    /// for the mean rate since, and without arrivals since for no older than what is known: that
-    /// much is certain.
+    /// Between two polls arrivals are taken to be even. Before the first known offset the mean rate
+    /// since is assumed; without arrivals since, the age is that of the first known offset, which
+    /// is a lower bound.
     pub(in crate::scaling) fn delay(&self, now: i64, tuning: &Tuning) -> f64 {
         let oldest = in_seconds(tuning.series.oldest);
         let Some(last) = self.points.last() else {
@@ -271,23 +271,24 @@ mod tests {
     #[test]
     fn what_is_older_than_the_history_is_as_old_as_its_arrivals_say() {
         let series = series(&[(0, 1000, 0), (15, 2500, 0)]);
-        // 100 records a second, 1000 of them before the first look.
+        // 100 records a second, 1000 of them before the first poll.
         assert!((series.delay(15_000, TUNING) - 25.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_is_older_than_the_history_is_as_old_as_the_broker_says() {
-        // 40 records had come 600 s before the first look, 900 by 60 s before it, and none since.
+        // 40 records had arrived by 600 s before the first poll, 900 by 60 s before it, and none
+        // since.
         let mut series = series(&[(1000, 900, 470), (1015, 900, 470)]);
         series.set_earlier([(400_000, 40), (940_000, 900)].into_iter(), TUNING);
         // Half of what came between 400 s and 940 s has been read.
         assert!((series.delay(1_015_000, TUNING) - 345.0).abs() < 1e-9);
-        // One look suffices.
+        // One poll is enough.
         let mut one = super::Series::default();
         one.push(1_000_000, 900, Some(40), KEEP, TUNING);
         one.set_earlier([(400_000, 40), (940_000, 900)].into_iter(), TUNING);
         assert!((one.delay(1_000_000, TUNING) - 600.0).abs() < 1e-9);
-        // Older than all that is known: extrapolated over all of it.
+        // Older than the whole series: extrapolated over all of it.
         let mut old = super::Series::default();
         old.push(1_000_000, 1_240, Some(0), KEEP, TUNING);
         old.set_earlier([(400_000, 40)].into_iter(), TUNING);
@@ -302,7 +303,7 @@ mod tests {
             TUNING,
         );
         assert_eq!(series.earlier, [(0, 10)]);
-        // In the history: nothing else counts.
+        // Within the series only the series counts.
         assert!((series.delay(1_015_000, TUNING) - 14.25).abs() < 1e-9);
         assert!(
             series.rate(Of::Arrivals, 60_000, TUNING).unwrap() > 60.0,
@@ -332,7 +333,7 @@ mod tests {
 
     proptest! {
         /// Thinning keeps the delay of a steadily fed partition exact, and of an unsteady one
-        /// within a sixth and a look.
+        /// within a sixth and one poll.
         #[test]
         fn thinning_keeps_the_delay(rates in proptest::collection::vec(0i64..400, 60..300), behind in 1i64..40) {
             let mut series = Series::default();
@@ -349,7 +350,7 @@ mod tests {
             let now = all.last().unwrap().0;
             let committed = series.committed().unwrap();
             if committed < end {
-                // The last look at which the end was no more than the commit.
+                // The last poll at which the end was no more than the commit.
                 let passed = all.iter().rposition(|(_, e)| *e <= committed).unwrap();
                 let truth = real(now - all[passed].0) / 1000.0;
                 let stated = series.delay(now, TUNING);

@@ -1,5 +1,5 @@
-//! A load that has just risen: then the mean of the last minute is that of two loads, and a size
-//! that is chosen by it is found too small before its pods have started.
+//! A surge: the load has just risen, so the mean of the last minute mixes two loads, and a size
+//! chosen by it is too small before its Pods have started.
 
 use crate::scaling::measure::series::Series;
 use crate::scaling::tuning::Tuning;
@@ -7,12 +7,12 @@ use crate::scaling::tuning::Tuning;
 /// A load that has risen within the last minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scaling) struct Surge {
-    /// How many of the last looks show it.
+    /// How many of the last polls show it.
     polls: usize,
 }
 
-/// What the looks of the last minute say of all partitions together. `None`: the load has not
-/// risen, or there are too few to say.
+/// Detects a surge in the polls of the last minute, over all partitions together. `None`: the load
+/// has not risen, or there are too few polls.
 pub(in crate::scaling) fn of<'a>(
     series: impl Iterator<Item = &'a Series>,
     tuning: &Tuning,
@@ -21,7 +21,7 @@ pub(in crate::scaling) fn of<'a>(
     if !tuning.enabled {
         return None;
     }
-    // Records and seconds from look to look, the last one first.
+    // Records and seconds between polls, latest first.
     let mut polls = vec![(0.0_f64, 0.0_f64); tuning.polls];
     for series in series {
         for (snapshot, (records, seconds)) in polls.iter_mut().zip(series.arrived()) {
@@ -31,7 +31,7 @@ pub(in crate::scaling) fn of<'a>(
     }
     let known = polls.iter().take_while(|(_, seconds)| *seconds > 0.0);
     let known = known.count();
-    // One look before it alone may have been an idle one.
+    // A single poll before it may have been an idle one.
     (1..known.saturating_sub(1)).find_map(|since| {
         let (after, before) = polls.get(..known)?.split_at(since);
         let most = before.iter().map(|(records, seconds)| records / seconds);
@@ -45,8 +45,7 @@ pub(in crate::scaling) fn of<'a>(
 }
 
 impl Surge {
-    /// Arrivals at a partition, in records per second, where `expected` is the mean of the last
-    /// minute.
+    /// Arrivals at a partition, in records per second. `expected` is the mean of the last minute.
     pub(in crate::scaling) fn arrivals(
         self,
         series: &Series,
@@ -71,7 +70,7 @@ mod tests {
 
     const TUNING: &Tuning = &Tuning::DEFAULT;
 
-    /// Looks each 15 s with so many records between them.
+    /// Polls 15 s apart with these numbers of records between them.
     fn series(arrived: &[i64]) -> Series {
         let (mut at, mut end) = (0, 0);
         let mut series = Series::default();

@@ -1,4 +1,4 @@
-//! Takes an observation in, and says what it and what was seen before it come to.
+//! Records an observation and computes the measurements from it and the history.
 
 use crate::scaling::input::observation::{
     Assignor, GroupSnapshot, GroupState, Members, Observation, Rollout,
@@ -15,26 +15,26 @@ use crate::scaling::measure::notice::Notice;
 use crate::scaling::measure::replica_changes::{self, ReplicaMatch};
 use crate::scaling::state::memory::Memory;
 
-/// What was measured. Nothing in it changes while the decision is made.
+/// The measurements. They do not change while the decision is made.
 #[derive(Debug)]
 pub(in crate::scaling) struct Measurements {
     pub(in crate::scaling) replica_match: ReplicaMatch,
-    /// The partition counts, when every topic gave them.
+    /// The partition counts, if every topic has one.
     pub(in crate::scaling) layout: Option<PartitionLayout>,
     pub(in crate::scaling) bounds: Option<Bounds>,
     pub(in crate::scaling) knowledge: Knowledge,
-    /// Every partition of every topic that counts was read.
+    /// Every partition of every counted topic was read.
     pub(in crate::scaling) is_whole: bool,
     pub(in crate::scaling) lag: Lag,
     pub(in crate::scaling) live: LiveLag,
-    /// What the lag asks for.
+    /// The demand of the lag.
     pub(in crate::scaling) demand: Option<Demand>,
-    /// What this look says of rates and delay.
+    /// The rates and delays of this poll.
     pub(in crate::scaling) estimate: Option<Estimate>,
     pub(in crate::scaling) notices: Vec<Notice>,
 }
 
-/// Takes an observation in. `history` and `memory` hold afterwards what was seen.
+/// Records an observation in `history` and `memory`.
 pub(in crate::scaling) fn take(
     policy: &Policy,
     memory: &mut Memory,
@@ -78,8 +78,8 @@ pub(in crate::scaling) fn take(
     });
     if let Some(snapshot) = snapshot.filter(|_| taken.is_new && taken.is_whole) {
         if target.replicas == 0 && memory.ends_at_zero.is_none() {
-            // Asleep, and not by us: from now on what comes is told by the ends, whatever becomes
-            // of the commits.
+            // At zero replicas, and not by the operator: from now on new records are detected by
+            // the end offsets, whatever happens to the commits.
             memory.ends_at_zero = demand::read_so_far(history, snapshot, &lag, policy.offset_reset);
         }
         take_whole(policy, history, snapshot, demand, layout.as_ref());
@@ -98,8 +98,7 @@ pub(in crate::scaling) fn take(
     }
 }
 
-/// Brings memory and target together, and begins anew what another target or an action makes
-/// another series.
+/// Reconciles memory and target, and begins a new series after a change of target or an action.
 fn compare_replicas(
     policy: &Policy,
     memory: &mut Memory,
@@ -126,7 +125,7 @@ fn compare_replicas(
     (replica_match, notices)
 }
 
-/// Takes in what a look says of which everything was read.
+/// Records a poll in which everything was read.
 fn take_whole(
     policy: &Policy,
     history: &mut History,
@@ -145,7 +144,7 @@ fn take_whole(
     demand::note_quiet(history, snapshot, policy.may_hold_markers);
 }
 
-/// Takes in offsets and owners, learns what one consumer can do, and estimates.
+/// Records offsets and owners, measures the capacity, and computes the estimate.
 fn estimate(
     policy: &Policy,
     memory: &mut Memory,
@@ -156,8 +155,8 @@ fn estimate(
 ) -> Option<Estimate> {
     let rolled_out =
         history.timers.rollout.is_some() && observation.target.rollout == Rollout::None;
-    // Under a lag what was measured is kept until the next backlog: a probe that fails makes lag
-    // ask for many.
+    // Under `lagPerReplica` the capacity is kept until the next backlog: after a failed probe the
+    // lag would ask for many replicas.
     if rolled_out && matches!(policy.objective, Objective::MaxDelay(_)) {
         memory.model.mark_stale();
     }
@@ -200,17 +199,17 @@ fn estimate(
     Some(estimate)
 }
 
-/// Whether a look shows which topics the members have: they hide that while a classic group
-/// rebalances, and a group without members has none. The limit seen then may lack topics that are
-/// merely not named.
+/// Whether a poll shows which topics the members have. A classic group hides that while it
+/// rebalances, and a group without members has none. The limit may then lack topics that are not
+/// named.
 fn assignments_are_shown(snapshot: &GroupSnapshot) -> bool {
     let assigned = |members: &Members| members.list.iter().any(|member| member.partitions > 0);
     snapshot.group.state == GroupState::Stable
         && snapshot.group.members.as_ref().is_some_and(assigned)
 }
 
-/// The bounds of the group. Where the partitions cannot be read: those of the limit last known, one
-/// consumer a replica.
+/// The bounds of the group. If the partitions cannot be read: those of the last known limit, with
+/// one consumer per replica.
 fn bounds_of(
     policy: &Policy,
     layout: Option<&PartitionLayout>,

@@ -1,5 +1,5 @@
-//! A decision as data: what to do, why, until when, and every number on the way. Status, events,
-//! metrics and logs are rendered from it; none of them computes again.
+//! A decision as data: what to do, why, until when, and every number that led to it. Status,
+//! events, metrics and logs are rendered from it and compute nothing themselves.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::scaling::output::trail::Trail;
 pub struct Decision {
     /// What to do.
     pub verdict: Verdict,
-    /// What stands in the way of a scale-up at this moment, wanted or not (TELL-30). `None`:
+    /// What blocks a scale-up at this moment, whether or not one is wanted (TELL-30). `None`:
     /// nothing.
     pub up_blocked: Option<Wait>,
-    /// What keeps the wanted count from being what the lag asks for.
+    /// The bound that keeps the wanted count from being what the lag asks for.
     pub limited_by: Option<LimitedBy>,
-    /// The numbers that were decided on.
+    /// The numbers that the decision used.
     pub facts: Facts,
-    /// What happened since the last decision that a user should be told once.
+    /// Events since the last decision that are reported once.
     pub notices: Vec<Notice>,
     /// The steps, in order.
     pub trail: Trail,
@@ -67,15 +67,15 @@ impl Wait {
 pub enum ScaleReason {
     /// More lag than `lagPerReplica` allows at this size.
     LagAboveTarget,
-    /// Less lag than this size is for, and arrivals that fewer can take.
+    /// Less lag than this size is for, and arrivals that fewer replicas can carry.
     LagBelowTarget,
-    /// The delay that is predicted passes `maxDelay`.
+    /// The predicted delay is above `maxDelay`.
     DelayAboveTarget,
     /// Fewer replicas would have kept the delay calm, for long enough to pay for the rebalance.
     DelayBelowTarget,
-    /// A careful step down, because nobody knows yet what one consumer can do.
+    /// A probe by one aligned size, because the capacity of a consumer is unknown.
     ProbingCapacity,
-    /// The last scale-up brought nothing.
+    /// The last scale-up was ineffective.
     ScalingIneffective,
     /// More replicas than can be given a partition.
     PartitionLimit,
@@ -85,7 +85,7 @@ pub enum ScaleReason {
     MinReplicas,
     /// Nothing to do for `scaleToZeroDelay`.
     ScaleToZero,
-    /// Something to read while asleep.
+    /// Records to read at zero replicas.
     WakeUp,
     /// Kafka has been unreadable for too long (ACT-11).
     Fallback,
@@ -121,39 +121,39 @@ pub enum HoldReason {
     AsDesired,
     /// Nothing has been read since the start.
     NotYetObserved,
-    /// The lag, or part of it, is not known.
+    /// The lag, or part of it, is unknown.
     LagUnknown,
     /// Too soon after the last action.
     CoolingDown,
     /// The last action has not settled.
     Settling,
-    /// The group rebalances, or its state is not known.
+    /// The group rebalances, or its state is unknown.
     GroupRebalancing,
-    /// The workload rolls out.
+    /// A rollout of the workload is in progress.
     RolloutInProgress,
     /// Fewer replicas are ready than wanted.
     ReplicasNotReady,
     /// Replicas are ready and the group has no members.
     GroupMissing,
-    /// The last scale-up has brought no member, though its replicas are ready.
+    /// The last scale-up has brought no member, although its replicas are ready.
     MembersMissing,
-    /// A scale-down waits for evidence that covers its window.
+    /// A scale-down waits until the load history covers its window.
     GatheringEvidence,
-    /// The arrivals are more than fewer replicas have been seen to take.
+    /// More records arrive than fewer replicas have been measured to carry.
     ArrivalsTooHigh,
-    /// Fewer replicas would do, but records wait for too long at this moment.
+    /// Fewer replicas would be enough, but records are late at the moment.
     DelayTooHigh,
-    /// Fewer replicas might do, but consumers may have records in hand that take long, and would do
-    /// them again.
+    /// Fewer replicas may be enough, but consumers may be processing records that take long, which
+    /// would have to be processed again.
     RecordsInHand,
-    /// Fewer replicas might do, but the group keeps handing out its partitions anew, and not
-    /// because of its size.
+    /// Fewer replicas may be enough, but the group keeps rebalancing for a reason other than its
+    /// size.
     RebalancingOften,
     /// Scaled to zero by hand, with `minReplicas` of at least 1 (ACT-8).
     ScalingDisabled,
     /// A pausing annotation.
     Paused,
-    /// Somebody else keeps changing the replicas (ACT-7).
+    /// Something else keeps changing the replicas (ACT-7).
     TargetContested,
 }
 
@@ -183,73 +183,74 @@ impl HoldReason {
     }
 }
 
-/// The numbers that were decided on.
+/// The numbers that the decision used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// Replicas wanted by the target now.
+    /// The target's `spec.replicas` now.
     pub current: i32,
     /// Replicas ready.
     pub ready: i32,
-    /// Replicas that this decision would have, were nothing in the way. `None`: cannot be said.
+    /// Replicas that this decision would set if nothing blocked it. `None`: unknown.
     pub desired: Option<i32>,
-    /// Most replicas that can be given a partition, as last known.
+    /// Last known partition limit, in replicas.
     pub limit: Option<i32>,
-    /// Partitions of all topics that count, as last known.
+    /// Last known number of partitions of all counted topics.
     pub partitions: Option<i32>,
-    /// The lag of this look.
+    /// The lag of this poll.
     pub lag: Lag,
     /// Whether the lag is known.
     pub knowledge: Knowledge,
     /// Members, as last described.
     pub members: Option<usize>,
-    /// Members without a partition; only of a description of a stable group.
+    /// Members without a partition; only from a description of a stable group.
     pub idle_members: Option<usize>,
     /// Arrivals of all partitions, in thousandths of a record per second.
     pub produced: Option<i64>,
     /// Consumption of all partitions, in thousandths of a record per second.
     pub consumed: Option<i64>,
-    /// What one consumer can do, measured or bracketed, in thousandths of a record per second.
+    /// Capacity of one consumer, measured or bounded, in thousandths of a record per second.
     pub capacity: Option<i64>,
-    /// Age of the oldest record that is not consumed and that replicas can help.
+    /// Age of the oldest record that is not consumed, among partitions that replicas can help.
     pub delay: Option<SignedDuration>,
     /// Its partition.
     pub delay_partition: Option<(Arc<str>, i32)>,
-    /// Partitions that do not move although they have lag and an owner.
+    /// Stuck partitions: lag and an owner, and a commit that does not move.
     pub stuck_partitions: Vec<(Arc<str>, i32)>,
-    /// Late partitions whose arrivals alone are more than one consumer can do.
+    /// Late partitions whose arrivals alone exceed the capacity of one consumer.
     pub hot_partitions: Vec<(Arc<str>, i32)>,
-    /// Under `lagPerReplica`: partitions whose backlog no size shortens, where the lag asks for
-    /// more replicas.
+    /// Under `lagPerReplica`: partitions whose backlog no size shortens, if the lag asks for more
+    /// replicas.
     pub backlogged: Backlogged,
-    /// The size beyond which nothing is gained, while that is believed.
+    /// The size of the present bottleneck, beyond which nothing is gained.
     pub bottleneck: Option<i32>,
-    /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`: since when.
+    /// A settling, a rebalance or a rollout that has taken longer than `settleTimeout`, and since
+    /// when.
     pub overdue: Option<Overdue>,
     /// Ready replicas and a group without members, for longer than `settleTimeout` (ACT-4).
     pub group_missing: bool,
-    /// The last scale-up has brought no member, though its replicas are ready.
+    /// The last scale-up has brought no member, although its replicas are ready.
     pub members_missing: bool,
-    /// Members that are not of the target, and take partitions of what it reads.
+    /// Members that do not belong to the target and take partitions of what it reads.
     pub foreign_members: usize,
-    /// Rebalances of the last ten minutes that neither an action nor a rollout explains, where they
-    /// are many.
+    /// Rebalances of the last ten minutes that neither an action nor a rollout explains, if there
+    /// are too many.
     pub rebalances: Option<usize>,
-    /// Partitions that are read and have no commit, so that their lag is not known.
+    /// Partitions that are read and have no commit, so that their lag is unknown.
     pub uncommitted: usize,
-    /// The same, where nothing at all has been committed: since when.
+    /// Since when, if the whole group has committed nothing.
     pub nothing_committed: Option<Timestamp>,
-    /// Whether the next look should describe the members (KNOW-22).
+    /// Whether the next poll should describe the members (KNOW-22).
     pub wants_members: bool,
-    /// Replicas that the load asks for, before any bound.
+    /// Replicas that the load needs, before any bound.
     pub asked: Option<i32>,
-    /// A partition whose commit lies past its end.
+    /// A partition whose commit is past its log end.
     pub past_end: Option<(Arc<str>, i32)>,
     /// Key and value of a pausing annotation that cannot be interpreted.
     pub not_understood: Option<(String, String)>,
 }
 
 impl Facts {
-    /// What one replica of so many threads can do, in thousandths of a record per second.
+    /// Capacity of one replica with `threads` consumers, in thousandths of a record per second.
     pub fn capacity_of_replica(&self, threads: i32) -> Option<i64> {
         self.capacity
             .map(|milli| milli.saturating_mul(i64::from(threads)))

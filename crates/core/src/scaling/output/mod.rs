@@ -1,4 +1,4 @@
-//! The decision, with the numbers that it was made on and the steps that led to it.
+//! The decision, with the numbers that it used and the steps that led to it.
 
 pub mod decision;
 pub mod trail;

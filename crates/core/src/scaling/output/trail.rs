@@ -34,83 +34,83 @@ pub enum Step {
         /// Partitions whose lag is not known.
         unknown: i32,
     },
-    /// What the objective asks for.
+    /// The demand of the objective.
     Demand {
         /// Replicas.
         replicas: i32,
         /// `lagPerReplica`.
         lag_per_replica: i64,
     },
-    /// How long records wait.
+    /// The delay of records.
     Delay {
-        /// The oldest one, now.
+        /// Of the oldest record, now.
         delay: SignedDuration,
-        /// When an action could take effect.
+        /// Predicted for the time when an action could take effect.
         predicted: SignedDuration,
-        /// Partitions that are not known.
+        /// Partitions with an unknown lag.
         unknown: i32,
     },
-    /// What arrives, what one consumer can do, and the replicas that follow.
+    /// The arrivals, the capacity of one consumer, and the replicas that follow.
     Load {
         /// Thousandths of a record per second.
         arrivals_milli: i64,
         /// Thousandths of a record per second.
         capacity_milli: i64,
-        /// Seen under a backlog, or bracketed; else what it does at present.
+        /// Measured under a backlog, or bounded; otherwise the present consumption.
         is_measured: bool,
-        /// Replicas, if partitions did not limit them.
+        /// Replicas, without the partition limit.
         replicas: i32,
     },
-    /// Partitions that do not move, and are left out of the demand.
+    /// Stuck partitions, which are left out of the demand.
     Stuck {
         /// How many.
         count: i32,
     },
-    /// The past was replayed with fewer replicas and stayed calm.
+    /// The load history was replayed with fewer replicas and stayed calm.
     Replayed {
         /// Replicas.
         replicas: i32,
-        /// How much of the past.
+        /// How much of the history.
         window: SignedDuration,
     },
-    /// More replicas have brought nothing.
+    /// More replicas than this did not raise the throughput.
     Bottleneck {
-        /// Than so many.
+        /// The size.
         replicas: i32,
-        /// How long that is believed.
+        /// When the bottleneck expires.
         until: Timestamp,
     },
-    /// Beyond a size nobody's backlog is shorter.
+    /// A size beyond this shortens no backlog.
     NoneShorter {
-        /// That size.
+        /// The size.
         replicas: i32,
         /// The size that was asked for.
         asked: i32,
     },
-    /// Moved partitions stand still for longer than elsewhere.
+    /// Moved partitions of this group pause for longer than usual.
     Pause {
-        /// Until nine in ten were committed for again.
+        /// Until nine in ten had a new commit.
         lasts: SignedDuration,
     },
-    /// What the last scale-up brought.
+    /// The effect of the last scale-up, which was ineffective.
     InVain {
-        /// Throughput, in percent.
+        /// Growth of the throughput, in percent.
         gained: i64,
-        /// Members, in percent.
+        /// Growth of the members, in percent.
         grown: i64,
     },
-    /// A count was moved to one worth having.
+    /// The count was moved to an aligned size.
     Useful {
         /// The count that was asked for.
         asked: i32,
         /// The count taken.
         taken: i32,
-        /// Most partitions that one consumer would have at the count asked for.
+        /// Largest share of partitions of one consumer at the count asked for.
         share_asked: i32,
-        /// Most partitions that one consumer has at the count taken.
+        /// Largest share of partitions of one consumer at the count taken.
         share_taken: i32,
     },
-    /// A bound cut it.
+    /// A bound changed the count.
     Limited {
         /// Which.
         by: LimitedBy,
@@ -119,37 +119,37 @@ pub enum Step {
     },
     /// Not before.
     NotBefore(Timestamp),
-    /// When a wait that ends by itself is given up.
+    /// When a wait that ends by itself times out.
     AtMostUntil(Timestamp),
-    /// A wait that its timeout has ended.
+    /// A wait that has timed out.
     Overdue {
         /// What is waited for.
         what: &'static str,
         /// For how long.
         waited: SignedDuration,
     },
-    /// No capacity is known yet, so only one useful count at a time.
+    /// No capacity is known yet, so only one aligned size at a time.
     CapacityUnknown,
-    /// Evidence that a scale-down needs.
+    /// How much of its window a scale-down has covered.
     Evidence {
         /// Covered so far.
         covered: SignedDuration,
-        /// Wanted.
+        /// Needed.
         window: SignedDuration,
     },
-    /// Partitions that are new and belong to nobody yet (ACT-13).
+    /// New partitions that have no owner yet (ACT-13).
     NewPartitions {
         /// How many.
         count: i32,
     },
-    /// A partition whose commit lies past its end.
+    /// A partition whose commit is past its log end.
     CommitPastEnd {
         /// The topic.
         topic: Arc<str>,
         /// The partition.
         partition: i32,
     },
-    /// Kafka has not been readable since then.
+    /// Kafka has been unreadable since then.
     Unreadable(Timestamp),
     /// An annotation that is not understood.
     NotUnderstood {
@@ -158,7 +158,7 @@ pub enum Step {
         /// Its value.
         value: String,
     },
-    /// Something in words.
+    /// A sentence without numbers.
     Said(&'static str),
 }
 
@@ -228,7 +228,7 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// The replicas that the load asks for, if this step has them.
+    /// The replicas that the load needs, if this step has them.
     pub(in crate::scaling) fn asked(&self) -> Option<i32> {
         match self {
             Self::Demand { replicas, .. } | Self::Load { replicas, .. } => Some(*replicas),
@@ -236,7 +236,7 @@ impl Step {
         }
     }
 
-    /// Whether two steps are the same but for numbers and times.
+    /// Whether two steps differ only in numbers and times.
     pub fn is_alike(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Said(_) | Self::CommitPastEnd { .. } | Self::NotUnderstood { .. }, _) => {
@@ -254,7 +254,7 @@ impl Step {
         }
     }
 
-    /// Why another size than the one that was asked for.
+    /// The steps that explain why the size is not the one asked for.
     fn fmt_of_size(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Useful {

@@ -1,5 +1,5 @@
-//! Growing further or sooner than the load alone asks for: where records wait longer than was
-//! promised and more consumers would read them soon, and where a backlog that is let build could
+//! Growing further or sooner than the load alone asks for: if records wait longer than the
+//! objective and more consumers would soon read them, and if a backlog that is left to build could
 //! not be worked off by any size.
 
 use crate::scaling::measure::estimate::Estimate;
@@ -7,8 +7,7 @@ use crate::scaling::measure::placement::Spread;
 use crate::scaling::plan::delay_target::{DelayTarget, ScaleUpInput};
 use crate::scaling::tuning::Tuning;
 
-/// What a group needs under the time objective, with what is late weighed against what more
-/// replicas cost.
+/// The delay target, after weighing late records against the cost of more replicas.
 pub(in crate::scaling) fn sooner(mut target: DelayTarget, input: &ScaleUpInput<'_>) -> DelayTarget {
     let ScaleUpInput {
         estimate,
@@ -24,7 +23,7 @@ pub(in crate::scaling) fn sooner(mut target: DelayTarget, input: &ScaleUpInput<'
         return target;
     }
     let builds_least = backlog.builds_least.as_secs_f64();
-    // Where next to nothing comes, consumers that are behind do what they can.
+    // If hardly any records arrive, consumers that are behind work at their capacity.
     let is_rest =
         estimate.arrivals() <= backlog.rest * estimate.consumed && target.delay > builds_least;
     let measured = model.capacity().filter(|_| model.is_measured());
@@ -40,7 +39,7 @@ pub(in crate::scaling) fn sooner(mut target: DelayTarget, input: &ScaleUpInput<'
         let cost = |size: i32| {
             let (starts, drains) = drain.times(size, replicas);
             let late = if is_rest {
-                // All of it gets older until the last of it is read.
+                // The whole backlog ages until its last record is read.
                 (target.delay + starts + drains - objective).max(0.0)
             } else {
                 drains * (1.0 - objective / target.predicted).max(0.0)
@@ -68,9 +67,8 @@ pub(in crate::scaling) fn sooner(mut target: DelayTarget, input: &ScaleUpInput<'
     target
 }
 
-/// The smallest of `sizes` from `replicas` on at which the fullest consumer is done with its
-/// backlog as soon as at `most`, or hardly later: a size beyond it shortens nobody's. `capacity`:
-/// if it is measured.
+/// The smallest of `sizes`, from `replicas` on, at which the busiest consumer finishes its backlog
+/// about as soon as at `most`: a larger size shortens no backlog. `capacity`: if it is measured.
 pub(in crate::scaling) fn enough_for_backlog(
     estimate: &Estimate,
     capacity: Option<f64>,
@@ -79,7 +77,7 @@ pub(in crate::scaling) fn enough_for_backlog(
     most: i32,
     tuning: &Tuning,
 ) -> i32 {
-    // Where most partitions do not move, nobody can say whose backlog is whose.
+    // In an outage it is unknown how the backlog is shared among the consumers.
     if estimate.is_outage {
         return most;
     }
@@ -102,7 +100,7 @@ pub(in crate::scaling) fn enough_for_backlog(
         .unwrap_or(most)
 }
 
-/// How backlogs are worked off at each size.
+/// The time in which backlogs are worked off at each size.
 struct Drain<'a> {
     estimate: &'a Estimate,
     capacity: f64,
@@ -126,7 +124,7 @@ impl<'a> Drain<'a> {
         Spread::new(self.estimate.skew(), weights).max_load(&self.estimate.placement, size)
     }
 
-    /// Seconds until the fullest consumer has worked its backlog off; no more than an hour.
+    /// Seconds until the busiest consumer has worked off its backlog, at most an hour.
     fn seconds(&self, size: i32) -> f64 {
         let spare = self.capacity - self.max_load(&self.arrivals, size);
         let backlog = self.max_load(&self.backlog, size);
@@ -137,8 +135,8 @@ impl<'a> Drain<'a> {
         (backlog / spare.max(1e-9)).min(most)
     }
 
-    /// The same for comparing sizes, of which none may carry the load: then the more is missing,
-    /// the worse.
+    /// The same, to compare sizes even if none of them carries the load: the more capacity is
+    /// missing, the higher the value.
     fn work(&self, size: i32) -> f64 {
         let spare = self.capacity - self.max_load(&self.arrivals, size);
         let backlog = self.max_load(&self.backlog, size);
@@ -150,7 +148,7 @@ impl<'a> Drain<'a> {
         }
     }
 
-    /// What there is to read within the time in which a backlog is to be worked off.
+    /// The records to read within the time in which a backlog is to be worked off.
     fn work_of_a_while(&self) -> Vec<f64> {
         let each = self.backlog.iter().zip(&self.arrivals);
         let drain = self.tuning.growth.drain.as_secs_f64();
@@ -158,7 +156,7 @@ impl<'a> Drain<'a> {
             .collect()
     }
 
-    /// Seconds until a size works, and from then on until the backlog is worked off.
+    /// Seconds until a size takes effect, and from then on until the backlog is worked off.
     fn times(&self, size: i32, replicas: i32) -> (f64, f64) {
         let starts = if size > replicas {
             self.tuning.growth.horizon.as_secs_f64()
@@ -168,8 +166,8 @@ impl<'a> Drain<'a> {
         (starts, self.seconds(size))
     }
 
-    /// Whether the load is more than the present size can do, and what it leaves until records are
-    /// as old as was promised could not be worked off by the largest size in time.
+    /// Whether the load exceeds the capacity of the present size, and the backlog that would build
+    /// until the objective is reached could not be worked off in time by the largest size.
     fn is_tight(&self, sizes: &[i32], replicas: i32, objective: f64) -> bool {
         let Some(most) = sizes.last().filter(|most| **most > replicas) else {
             return false;

@@ -1,5 +1,5 @@
-//! The time objective: up when the delay that is predicted passes the line, down when fewer will
-//! do.
+//! The time objective: up if the predicted delay passes the line, down if fewer replicas are
+//! enough.
 
 use crate::scaling::measure::demand::Demand;
 use crate::scaling::measure::estimate::Estimate;
@@ -11,7 +11,7 @@ use crate::scaling::plan::proposal::{Learning, Proposal};
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, grow, ineffective, shrink};
 
-/// What the time objective asks for, and what stands in its way.
+/// The proposal of the time objective, and what it waits for.
 pub(in crate::scaling) fn propose(situation: &Situation<'_>, estimate: &Estimate) -> Proposal {
     let Some(sizes) = situation.sizes() else {
         return Proposal::hold(Wait::open(HoldReason::LagUnknown), None);

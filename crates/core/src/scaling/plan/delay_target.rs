@@ -1,5 +1,5 @@
-//! When a group has to grow, and to what size: the delay that is predicted for the time at which an
-//! action could take effect, the stall of the action itself included, against the objective.
+//! When a group has to grow, and to what size: the delay predicted for the time at which an action
+//! could take effect, including the stall of the action itself, against the objective.
 
 use jiff::Timestamp;
 
@@ -11,23 +11,23 @@ use crate::scaling::state::memory::LastAction;
 use crate::scaling::tuning::Tuning;
 use crate::scaling::tuning::unit::Share;
 
-/// What the time objective asks for.
+/// The demand of the time objective.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::scaling) struct DelayTarget {
-    /// The size that carries the load; the largest that still helps, where none does.
+    /// The size that carries the load; if none does, the largest that still helps.
     pub(in crate::scaling) size: i32,
-    /// Replicas that the load would take if partitions did not limit it; while the capacity is not
-    /// known, the size.
+    /// Replicas that the load needs without the partition limit; while the capacity is unknown, the
+    /// size.
     pub(in crate::scaling) unlimited: i32,
-    /// Seconds of delay now, of all partitions that replicas can help.
+    /// Seconds of delay now, over all partitions that replicas can help.
     pub(in crate::scaling) delay: f64,
-    /// Seconds of delay when an action could take effect.
+    /// Seconds of delay at the time when an action could take effect.
     pub(in crate::scaling) predicted: f64,
     /// Seconds that the action itself would add.
     pub(in crate::scaling) stall: f64,
     /// Whether to grow: the size is larger, and waiting would break the objective.
     pub(in crate::scaling) is_up: bool,
-    /// The present size would do, if partitions were handed out by turns.
+    /// The present size would be enough if partitions were handed out in turn.
     pub(in crate::scaling) is_skewed: bool,
     /// Every partition has been unknown for too long.
     pub(in crate::scaling) is_stale: bool,
@@ -37,13 +37,13 @@ pub(in crate::scaling) struct DelayTarget {
     pub(in crate::scaling) capacity: Option<f64>,
 }
 
-/// What a scale-up is decided on.
+/// The input of a scale-up decision.
 #[derive(Clone, Copy)]
 pub(in crate::scaling) struct ScaleUpInput<'a> {
     pub(in crate::scaling) estimate: &'a Estimate,
     pub(in crate::scaling) model: &'a CapacityModel,
     pub(in crate::scaling) last: Option<LastAction>,
-    /// Sizes worth having, ascending, never empty.
+    /// Aligned sizes, ascending, never empty.
     pub(in crate::scaling) sizes: &'a [i32],
     pub(in crate::scaling) replicas: i32,
     /// Seconds.
@@ -52,7 +52,7 @@ pub(in crate::scaling) struct ScaleUpInput<'a> {
     pub(in crate::scaling) tuning: &'a Tuning,
 }
 
-/// What a group needs.
+/// The target under the time objective.
 pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
     let ScaleUpInput {
         estimate,
@@ -66,8 +66,7 @@ pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
     } = *input;
     let growth = &tuning.growth;
     let known = model.capacity();
-    // Between commits that are rare, what is bracketed from below says nothing of what a consumer
-    // cannot do.
+    // If commits are rare, a lower bound shows nothing about what a consumer cannot do.
     let believed = known.filter(|_| model.is_sampled() || !estimate.busy.commits_rarely);
     let rate = ConsumerRate {
         capacity: believed,
@@ -105,7 +104,7 @@ pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
     target.is_skewed = target.size > replicas && skew > 1.0 && size(1.0) <= replicas;
     target.unlimited = target.size.max(unlimited(estimate, capacity, tuning));
     if known.is_none() {
-        // What consumers that keep up do says nothing about how many the load takes.
+        // The rate of consumers that keep up does not show how many the load needs.
         let most = sizes.last().copied().unwrap_or(replicas);
         let undone = before_probe(last, now, tuning).map(|from| from.min(most));
         target.size = match undone.filter(|from| *from > replicas) {
@@ -124,7 +123,7 @@ pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
     target
 }
 
-/// Replicas that the load takes, if partitions did not limit them.
+/// Replicas that the load needs, without the partition limit.
 pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64, tuning: &Tuning) -> i32 {
     let weights = estimate.live.iter().map(|live| weight(live, tuning));
     let load: f64 = weights.sum();
@@ -132,13 +131,13 @@ pub(in crate::scaling) fn unlimited(estimate: &Estimate, capacity: f64, tuning: 
     whole(own / f64::from(estimate.placement.threads))
 }
 
-/// Arrivals, and the backlog to be worked off in time.
+/// Arrivals, and the share of the backlog to be worked off per second.
 fn weight(live: &Live, tuning: &Tuning) -> f64 {
     live.surging + live.lag / tuning.growth.drain.as_secs_f64()
 }
 
-/// The smallest size that carries the weights. Where none does, the last one at which growing still
-/// paid: a hot partition buys no idle replicas.
+/// The smallest size that carries the weights. If none does, the last one at which growing still
+/// paid: no idle replicas are added for a hot partition.
 fn carrying(input: &ScaleUpInput<'_>, (weights, skew): (&[f64], f64), limit: f64) -> i32 {
     let ScaleUpInput {
         estimate, sizes, ..
@@ -173,12 +172,12 @@ fn carrying(input: &ScaleUpInput<'_>, (weights, skew): (&[f64], f64), limit: f64
     freed.map_or(best, |freed| best.max(*freed))
 }
 
-/// What is known of one consumer, in records per second.
+/// The rate of one consumer, in records per second.
 #[derive(Clone, Copy)]
 struct ConsumerRate {
     capacity: Option<f64>,
-    /// What it was seen to do before the last action, while what it does now is what the rebalance
-    /// has left it time for.
+    /// The lower bound from before the last action, used while the rebalance reduces the present
+    /// rate.
     lower_bound: f64,
 }
 
@@ -200,15 +199,15 @@ fn before_probe(last: Option<LastAction>, now: Timestamp, tuning: &Tuning) -> Op
     (last.from > last.to && recent).then_some(last.from)
 }
 
-/// The first size that is larger by a half; the largest there is, if none is.
+/// The first size that is larger by at least a half; the largest, if none is.
 fn grown(sizes: &[i32], replicas: i32, tuning: &Tuning) -> i32 {
     let enough = tuning.growth.unknown * f64::from(replicas.max(1));
     let first = sizes.iter().find(|size| f64::from(**size) >= enough);
     first.or(sizes.last()).copied().unwrap_or(replicas)
 }
 
-/// The worst delay at the horizon with the present replicas, if that much arrives at each
-/// partition. Consumers that have a single partition are left out: more replicas cannot help them.
+/// The worst delay at the horizon with the present replicas, if `arrivals` arrive at each
+/// partition. Consumers with a single partition are left out: more replicas cannot help them.
 fn predict(input: &ScaleUpInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live) -> f64) -> f64 {
     #[derive(Default, Clone, Copy)]
     struct Consumer {
@@ -224,7 +223,7 @@ fn predict(input: &ScaleUpInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live
     let members = estimate.busy.saturated.len();
     let mut consumers = vec![Consumer::default(); members + 1];
     for live in &estimate.live {
-        // The last place is for those that belong to nobody.
+        // The last place is for partitions without an owner.
         let place = live.owner.map_or(members, |owner| owner.min(members));
         if let Some(consumer) = consumers.get_mut(place) {
             consumer.expected += arrivals(live);
@@ -235,7 +234,7 @@ fn predict(input: &ScaleUpInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live
         }
     }
     let nobody = consumers.pop().filter(|nobody| nobody.partitions > 0);
-    // Commits that go on show an owner that was merely not described.
+    // If commits continue, the partition has an owner that was not described.
     let unowned = nobody.map_or(0.0, |nobody| {
         let poll = tuning.polls.interval.as_secs_f64();
         let grows = estimate.stable_for.is_some() && members > 0 && nobody.delay > poll;
@@ -244,15 +243,16 @@ fn predict(input: &ScaleUpInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live
     let slope_from = growth.slope_least.as_secs_f64();
     let slope_from = slope_from.max(growth.slope_share * input.objective);
     let of_consumer = |(consumer, saturated): (&Consumer, &Option<f64>)| {
-        // What is read next came as fast as the backlog did, which may be faster than what comes
-        // now.
+        // The next records to read arrived as fast as the backlog did, which may be faster than the
+        // present arrivals.
         let backlog = if consumer.delay > slope_from {
             consumer.lag / consumer.delay
         } else {
             0.0
         };
         let came = consumer.expected.max(backlog);
-        // Consumption alone shows no more than what was left to do after a rebalance.
+        // After a rebalance the present consumption shows only the time that was left to consume
+        // in.
         let consumed = consumer.consumed.max(rate.lower_bound);
         let slope = match rate.capacity {
             _ if came <= 0.0 => -1.0,

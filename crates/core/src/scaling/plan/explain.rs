@@ -1,4 +1,4 @@
-//! The steps that both objectives tell of what they ask for.
+//! The steps that both objectives report.
 
 use crate::scaling::measure::demand::Demand;
 use crate::scaling::measure::limits::LimitedBy;
@@ -23,7 +23,7 @@ pub(in crate::scaling) fn limited_by(
     (asked.max(1) < bounds.floor).then_some(LimitedBy::MinReplicas)
 }
 
-/// Why the size is not the count that was asked for.
+/// The reason why the size is not the count that was asked for.
 pub(in crate::scaling) fn limit(situation: &Situation<'_>, demand: Demand) -> Option<Step> {
     let Demand { asked, wanted } = demand;
     let bounds = situation.measured.bounds.as_ref();
@@ -44,7 +44,7 @@ pub(in crate::scaling) fn limit(situation: &Situation<'_>, demand: Demand) -> Op
     })
 }
 
-/// Partitions that belong to nobody yet, and those that do not move.
+/// Partitions that have no owner yet, and stuck partitions.
 pub(in crate::scaling) fn partitions(new: i32, stuck: i32) -> impl Iterator<Item = Step> {
     let new = (new > 0).then_some(Step::NewPartitions { count: new });
     let stuck = (stuck > 0).then_some(Step::Stuck { count: stuck });

@@ -1,5 +1,4 @@
-//! What a scale-down teaches that had to be undone, while the capacity of a consumer is not known
-//! yet: to wait longer.
+//! A scale-down that had to be undone while the capacity is unknown makes the next one wait longer.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,7 +6,7 @@ use crate::scaling::input::policy::Policy;
 use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::memory::{FlapBackoff, LastAction, Memory};
 
-/// How long a scale-down must wait: the user's interval, or longer after a down that had to be
+/// The wait before a scale-down: the user's interval, or longer after a scale-down that had to be
 /// undone. The extra wait halves every hour.
 pub(in crate::scaling) fn down_wait(
     memory: &Memory,
@@ -18,7 +17,7 @@ pub(in crate::scaling) fn down_wait(
     backoff.current(stored, age)
 }
 
-/// The wait, what is stored of it, and how old that is.
+/// The back-off, its stored wait, and the age of that.
 fn backoff(
     memory: &Memory,
     policy: &Policy,
@@ -37,8 +36,8 @@ fn backoff(
     (backoff, stored, age.unwrap_or_default())
 }
 
-/// What an up teaches: if it undoes a down of the last ten minutes, downs wait twice as long as
-/// they did.
+/// The back-off after a scale-up: if it undoes a scale-down of the last ten minutes, the wait
+/// doubles.
 pub(in crate::scaling) fn after_up(
     memory: &Memory,
     policy: &Policy,

@@ -4,8 +4,7 @@ use crate::scaling::output::decision::ScaleReason;
 use crate::scaling::plan::proposal::{Learning, Proposal};
 use crate::scaling::plan::situation::Situation;
 
-/// Grows to `to`, unless that waits for something. `is_urgent`: the objective is about to be
-/// broken.
+/// Grows to `to`, unless a gate holds it. `is_urgent`: the objective is about to be broken.
 pub(in crate::scaling) fn to(
     situation: &Situation<'_>,
     to: i32,

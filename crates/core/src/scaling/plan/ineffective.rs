@@ -1,5 +1,5 @@
-//! Scale-ups that bring nothing: where something else than consumers is the bottleneck, the group
-//! goes back and stays.
+//! Ineffective scale-ups: if something behind the consumers is the bottleneck, the group goes back
+//! and stays there.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,7 +15,7 @@ use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::capacity_model::{Bottleneck, CapacityModel, Throughput};
 use crate::scaling::tuning::Tuning;
 
-/// Looks at what the last scale-up brought. `None`: nothing can be said of that now.
+/// Reviews the last scale-up. `None`: it cannot be judged now.
 pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
     let tuning = &*situation.policy.tuning;
     let estimate = situation.measured.estimate.as_ref()?;
@@ -53,7 +53,7 @@ pub(in crate::scaling) fn review(situation: &Situation<'_>) -> Option<Review> {
     })
 }
 
-/// Goes back where the last scale-up brought nothing.
+/// Goes back if the last scale-up was ineffective.
 pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal> {
     let found = situation.review.as_ref()?.found?;
     let to = situation.measured.bounds.as_ref()?.at_least(found.to);
@@ -68,8 +68,8 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal>
     Some(proposal.after(vec![step]))
 }
 
-/// Looks at a saturated, stable group. `settled`: the last action's effect must be visible by now;
-/// `sizes`: those worth having, ascending.
+/// Reviews a saturated, stable group. `settled`: the effect of the last action must be visible by
+/// now; `sizes`: the aligned sizes, ascending.
 fn review_last_scale_up(
     (model, review_state): (&mut CapacityModel, &mut ReviewState),
     estimate: &Estimate,
@@ -97,7 +97,7 @@ fn review_last_scale_up(
             && before.milli > 0
             && now.duration_since(before.time).as_secs() < ineffective.compared_within.as_secs()
         {
-            // Who has nothing waiting any more could do as much as the others.
+            // Consumers without a backlog could do as much as the others.
             let rate = busy.mean().unwrap_or(0.0) * f64::from(busy.active);
             let gained = rate.max(estimate.consumed) / (real(before.milli) / 1000.0) - 1.0;
             let grown = f64::from(busy.active) / f64::from(before.consumers) - 1.0;
@@ -128,9 +128,9 @@ fn review_last_scale_up(
     found
 }
 
-/// The size to go back to: the smallest that gets through about as much, if consumers do as much as
-/// they did before. Several rises may have followed each other before one could be judged, and not
-/// all of them were in vain.
+/// The size to go back to: the smallest with about the same throughput, at the rate per consumer
+/// from before. Several scale-ups may have followed each other before one could be judged, and not
+/// all of them were ineffective.
 fn enough(
     sizes: &[i32],
     (threads, foreign): (i32, i32),
@@ -168,9 +168,9 @@ fn believe(model: &mut CapacityModel, replicas: i32, milli: i64, now: Timestamp,
     });
 }
 
-/// Notes what a group reached before it grows, if it was at its limit. One that has just been
-/// handed partitions shows the pause rather than its limit; what it reached before stays. So does
-/// what it reached before a scale-up that has not been judged yet: both are judged by it.
+/// Notes the throughput of a saturated group before it grows. A group that has just been handed
+/// partitions shows the pause, not its limit, so the earlier value stays. It also stays while an
+/// earlier scale-up has not been judged: both are judged by it.
 pub(in crate::scaling) fn note_before_up(
     model: &mut CapacityModel,
     review_state: ReviewState,
@@ -191,7 +191,7 @@ pub(in crate::scaling) fn note_before_up(
     }
 }
 
-/// Whether the group has been stable for as long as a rate is taken over.
+/// Whether the group has been stable for the window over which rates are taken.
 fn is_stable(estimate: &Estimate, tuning: &Tuning) -> bool {
     let least = tuning.ineffective.stable_for.as_secs_f64();
     estimate.stable_for.is_some_and(|seconds| seconds >= least)
@@ -211,12 +211,12 @@ pub(in crate::scaling) struct Cap {
     pub(in crate::scaling) size: i32,
     /// Why that is less than was asked for.
     pub(in crate::scaling) step: Option<Step>,
-    /// It is no longer believed that more replicas bring nothing.
+    /// The bottleneck has expired.
     pub(in crate::scaling) is_over: bool,
 }
 
-/// How far towards `size` the group may grow: no further than growing has lately brought something.
-/// One more try is made after that.
+/// How far towards `size` the group may grow: no further than the bottleneck. Once that has
+/// expired, a larger size is tried again.
 pub(in crate::scaling) fn cap(situation: &Situation<'_>, size: i32) -> Cap {
     let bottleneck = situation.model().bottleneck;
     let Some(bottleneck) = bottleneck.filter(|bottleneck| bottleneck.until > situation.now())

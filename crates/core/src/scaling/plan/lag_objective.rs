@@ -1,7 +1,7 @@
-//! The lag objective: up when the lag asks for more, as a HorizontalPodAutoscaler would; down as
-//! soon as the capacity of a consumer is known by a replay, and by one count at a time before.
+//! The lag objective. Up if the lag asks for more, as a HorizontalPodAutoscaler would. Down by a
+//! replay once the capacity of a consumer is measured, and one aligned size at a time before.
 //!
-//! A group that keeps up has no lag, so what the lag asks for says nothing about how few will do.
+//! A group that keeps up has no lag, so the lag does not show how few replicas are enough.
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, flap_backoff, grow, ineffective, scale_down, shrink};
 
-/// What the lag asks for, and what stands in its way.
+/// The proposal of the lag objective, and what it waits for.
 pub(in crate::scaling) fn propose(situation: &Situation<'_>, demand: Demand) -> Proposal {
     let replicas = situation.replicas();
     let estimate = situation.measured.estimate.as_ref();
@@ -93,16 +93,16 @@ fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) 
         return unmeasured(situation);
     };
     let (replicas, wanted) = (situation.replicas(), demand.wanted);
-    // No smaller than the lag has lately asked for: where commits are rare it goes up and down with
-    // each of them.
+    // No smaller than the lag has recently asked for: if commits are rare, the lag rises and falls
+    // with each of them.
     let window = situation.policy.pacing.min_scale_down_interval;
     let peak = situation
         .history
         .lag_peaks
         .window(window, &situation.policy.tuning);
     let peak = peak.map_or(0, |window| window.peak);
-    // And none that would take longer than is allowed for the backlog of its own rebalance: the lag
-    // would undo it.
+    // And no size that would work off the backlog of its own rebalance too slowly: the lag would
+    // undo the scale-down.
     let load = load_needs(situation, estimate).map_or(0, |target| target.size);
     let least = wanted.max(bounds.at_least(peak).max(load).min(replicas));
     let sizes = bounds.sizes().iter().copied();
@@ -118,8 +118,8 @@ fn down(situation: &Situation<'_>, estimate: Option<&Estimate>, demand: Demand) 
     proposal
 }
 
-/// How far towards `size` growing shortens anybody's backlog: a partition has one consumer,
-/// whatever the size. `None`: all the way.
+/// How far towards `size` growing shortens any backlog: a partition has one consumer at every size.
+/// `None`: all the way.
 fn shortening(
     situation: &Situation<'_>,
     estimate: &Estimate,
@@ -142,20 +142,20 @@ fn shortening(
     })
 }
 
-/// Until when the backlog counts as what the last rebalance held up, if this size works it off in
-/// time and nothing is late: growing for it would cost the next rebalance, and the size after that
-/// would be found too large again.
+/// Until when the backlog counts as caused by the last rebalance, if this size works it off in time
+/// and nothing is late. Growing for it would cost another rebalance, and the larger size would soon
+/// be found too large.
 fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timestamp> {
     let last = situation.memory.last.map(|last| last.time);
-    // Whoever caused the rebalance: a release and a pod that was replaced hold records up as well.
-    // One that does not end is no excuse for long.
+    // The cause of the rebalance does not matter: a rollout or a replaced Pod also holds records
+    // up. A rebalance that does not end counts no longer than `settleTimeout`.
     let disturbed = situation.history.membership.disturbed;
     let disturbed = disturbed.filter(|_| situation.gates.overdue.is_none());
     let held_up = last.max(disturbed);
     let held_up = held_up.filter(|_| situation.model().is_measured())?;
     let timeout = situation.policy.pacing.settle_timeout;
     let until = later(held_up, timeout);
-    // A release stops the group once for each pod; our own action does it once.
+    // A rollout stops the group once for each Pod; an action of the operator does so once.
     let patience = if Some(held_up) == disturbed {
         timeout.as_secs_f64()
     } else {
@@ -167,7 +167,7 @@ fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timest
     (until > situation.now() && drains).then_some(until)
 }
 
-/// What the load and the backlog need, whatever the lag asks for.
+/// The demand of the load and the backlog, whatever the lag asks for.
 fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<DelayTarget> {
     Some(delay_target::target(&ScaleUpInput {
         estimate,
@@ -181,7 +181,7 @@ fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<DelayTar
     }))
 }
 
-/// Why no smaller size is in question, although the lag asks for none of what there is.
+/// Why no smaller size is considered, although the lag asks for fewer replicas.
 fn load_steps(situation: &Situation<'_>, estimate: &Estimate) -> Vec<Step> {
     let capacity = situation.model().capacity();
     let load = capacity.map(|capacity| Step::Load {
@@ -193,8 +193,8 @@ fn load_steps(situation: &Situation<'_>, estimate: &Estimate) -> Vec<Step> {
     load.into_iter().collect()
 }
 
-/// One count less after a window in which the lag asked for no more. What one consumer can do is
-/// not known yet.
+/// One aligned size down after a window in which the lag asked for no more. The capacity of a
+/// consumer is not known yet.
 fn unmeasured(situation: &Situation<'_>) -> Proposal {
     shrink::ruled_out(situation)
         .or_else(|| shrink::records_in_hand(situation))
@@ -203,7 +203,7 @@ fn unmeasured(situation: &Situation<'_>) -> Proposal {
         .unwrap_or_else(|| shrink::stays(situation, HoldReason::AsDesired))
 }
 
-/// The next smaller count, and what it waits for. `None`: the lag asks for what there is.
+/// The next smaller aligned size, and what it waits for. `None`: the lag asks for the present size.
 fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
     let (replicas, now) = (situation.replicas(), situation.now());
     let bounds = situation.measured.bounds.as_ref()?;
@@ -221,7 +221,7 @@ fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
         Some(proposal.after(vec![step]))
     };
     if covered < length {
-        // Would there be anything to go down to, as far as it can be seen?
+        // Whether the present demand would allow a smaller size at all.
         if situation.measured.demand?.wanted.max(next) >= replicas {
             return None;
         }
@@ -234,7 +234,7 @@ fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
         return to_next(spacing.or(Some(gathering)), step);
     }
     let peak = window?.peak;
-    // A ceiling that is not certain brings nobody down (KNOW-17).
+    // An uncertain ceiling causes no scale-down (KNOW-17).
     if peak > bounds.ceiling || bounds.at_least(peak) > next {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What a decision teaches: worked out once, and then written down.
+//! What a decision changes in the memory: computed once, then stored.
 
 use crate::scaling::input::observation::Observation;
 use crate::scaling::input::policy::Policy;
@@ -12,7 +12,7 @@ use crate::scaling::plan::situation::Situation;
 use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::state::memory::{BeforeUp, FlapBackoff, Memory};
 
-/// What is known after a decision.
+/// The memory after a decision.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct MemoryUpdate {
     model: CapacityModel,
@@ -23,7 +23,7 @@ pub(in crate::scaling) struct MemoryUpdate {
     skew: Option<f64>,
 }
 
-/// What is known once `proposal` is decided.
+/// The memory after `proposal` is decided.
 pub(in crate::scaling) fn learn(situation: &Situation<'_>, proposal: &Proposal) -> MemoryUpdate {
     let (memory, review) = (situation.memory, situation.review.as_ref());
     let mut update = MemoryUpdate {
@@ -83,7 +83,7 @@ impl MemoryUpdate {
     }
 }
 
-/// Writes down what was learnt.
+/// Stores the update.
 pub(in crate::scaling) fn apply(
     update: MemoryUpdate,
     memory: &mut Memory,
@@ -105,7 +105,7 @@ pub(in crate::scaling) fn apply(
     }
 }
 
-/// The group as it is, for a scale-up to be judged by.
+/// The present group, to judge a scale-up by.
 fn before_up(situation: &Situation<'_>) -> Option<BeforeUp> {
     let members = situation.snapshot()?.group.members.as_ref()?.list.len();
     let working = situation.history.membership.working(situation.policy);

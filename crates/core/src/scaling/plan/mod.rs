@@ -1,5 +1,5 @@
-//! What is proposed: what goes before the objective, what the objective asks for, and how few
-//! replicas will do, weighed against what a rebalance costs.
+//! Proposals: the overrides, what the objective asks for, and how few replicas are enough, weighed
+//! against the cost of a rebalance.
 
 mod backlog;
 pub(in crate::scaling) mod delay_objective;

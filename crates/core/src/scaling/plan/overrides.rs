@@ -1,4 +1,5 @@
-//! What goes before the objective, in this order (ACT-1, ACT-3, ACT-7, ACT-8, ACT-10, ACT-11).
+//! The overrides, which go before the objective, in this order (ACT-1, ACT-3, ACT-7, ACT-8, ACT-10,
+//! ACT-11).
 
 use std::cmp::Ordering;
 
@@ -13,7 +14,7 @@ use crate::scaling::output::trail::Step;
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::situation::Situation;
 
-/// The overrides. The first that proposes something decides.
+/// The first override that proposes something decides.
 const OVERRIDES: [fn(&Situation<'_>) -> Option<Proposal>; 8] = [
     own_write_not_seen,
     switched_off,
@@ -25,12 +26,12 @@ const OVERRIDES: [fn(&Situation<'_>) -> Option<Proposal>; 8] = [
     not_yet_observed,
 ];
 
-/// What goes before the objective, if anything does.
+/// The proposal of the first override that applies.
 pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal> {
     OVERRIDES.iter().find_map(|propose| propose(situation))
 }
 
-/// The watch may not have shown our own write yet.
+/// The watch may not have shown the operator's own write yet.
 fn own_write_not_seen(situation: &Situation<'_>) -> Option<Proposal> {
     let wait = Wait::open(HoldReason::Settling);
     (situation.measured.replica_match == ReplicaMatch::NotLanded)
@@ -60,8 +61,8 @@ fn paused(situation: &Situation<'_>) -> Option<Proposal> {
 fn paused_at(situation: &Situation<'_>, at: i32) -> Proposal {
     let replicas = situation.replicas();
     let limit = situation.memory.limit;
-    // A raise stays within the limit, a cut within what is certain of it; where the user asks for
-    // what there is, no limit takes anything away.
+    // A scale-up stays within the limit, a scale-down within the certain limit. If the present size
+    // is asked for, no limit applies.
     let certain = certain_limit(situation).or(limit);
     let to = match at.cmp(&replicas) {
         Ordering::Greater => limit.map_or(at, |limit| at.min(limit).max(replicas)),
@@ -92,13 +93,13 @@ fn contested(situation: &Situation<'_>) -> Option<Proposal> {
     Some(Proposal::hold(wait, None).after(vec![step]))
 }
 
-/// More replicas than `maxReplicas` or the partitions allow, whatever the lag (ACT-3).
+/// More replicas than `maxReplicas` or the partition limit allows, whatever the lag (ACT-3).
 fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
     let (replicas, max) = (situation.replicas(), situation.policy.max);
     let bounds = situation.measured.bounds.as_ref();
     let present = certain_limit(situation);
     if let Some(max) = max.filter(|max| replicas > *max) {
-        // A limit that is not certain brings nobody down (KNOW-17), not even further down.
+        // An uncertain limit causes no scale-down (KNOW-17), nor a deeper one.
         let to = match (bounds, present) {
             (Some(bounds), Some(certain)) if certain > bounds.limit => max.min(certain),
             (Some(bounds), _) => bounds.ceiling,
@@ -109,8 +110,8 @@ fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
         return Some(to_bound(situation, to, ScaleReason::MaxReplicas, limited));
     }
     let bounds = bounds?;
-    // Only a partition count that two whole looks showed, the present one among them, brings a
-    // group down.
+    // The partition limit causes a scale-down only if two whole polls, including the present one,
+    // showed it.
     let (certain, 2) = situation.history.certain_limit? else {
         return None;
     };
@@ -119,7 +120,7 @@ fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
     if !is_above {
         return None;
     }
-    // Under an assignor that is not known only what is certain to be idle goes (KNOW-17).
+    // Under an unknown assignor only replicas that are certain to be idle are removed (KNOW-17).
     let certain = max.map_or(certain, |max| max.min(certain));
     let to = if certain > bounds.limit {
         certain
@@ -136,7 +137,7 @@ fn above_max_or_partitions(situation: &Situation<'_>) -> Option<Proposal> {
     ))
 }
 
-/// Fewer replicas than `minReplicas` asks for (ACT-3).
+/// Fewer replicas than `minReplicas` (ACT-3).
 fn below_min(situation: &Situation<'_>) -> Option<Proposal> {
     let floor = situation.measured.bounds.as_ref()?.floor;
     let limited = Step::Limited {

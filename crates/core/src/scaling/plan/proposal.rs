@@ -1,20 +1,20 @@
-//! What a part of the policy proposes, as a value.
+//! A proposal of one part of the policy, as a value.
 
 use crate::scaling::measure::demand::Demand;
 use crate::scaling::measure::estimate::Backlogged;
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use crate::scaling::output::trail::Step;
 
-/// What to do, how it came about, and what it will have taught.
+/// The action, the steps that led to it, and what it changes in the memory.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Proposal {
     pub(in crate::scaling) verdict: Verdict,
-    /// The count that the group would have if nothing were in the way. `None`: cannot be said.
+    /// The replica count without what blocks it. `None`: unknown.
     pub(in crate::scaling) desired: Option<i32>,
     pub(in crate::scaling) steps: Vec<Step>,
-    /// What is learnt if this is decided.
+    /// Applied if this proposal is decided.
     pub(in crate::scaling) learnings: Vec<Learning>,
-    /// What the objective asks for, where it is not what the lag asks for.
+    /// The demand of the objective, if it is not that of the lag.
     pub(in crate::scaling) demand: Option<Demand>,
     /// Partitions whose backlog no size shortens.
     pub(in crate::scaling) backlogged: Backlogged,
@@ -22,24 +22,24 @@ pub(in crate::scaling) struct Proposal {
     pub(in crate::scaling) is_urgent: bool,
 }
 
-/// What a decision teaches.
+/// A change of the memory that a decision causes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::scaling) enum Learning {
-    /// The group grows: whether the scale-down before it paid, and what it did before, will be
-    /// known by it.
+    /// The group grows. This shows whether the scale-down before it paid, and the throughput before
+    /// it is noted.
     Grows,
-    /// The group shrinks because fewer replicas will do.
+    /// The group shrinks because fewer replicas are enough.
     Shrinks,
-    /// The group falls asleep when this much has been written.
+    /// The group goes to zero replicas; the sum of its end offsets at that time.
     Sleeps(Option<i64>),
-    /// Partitions are handed out so unevenly that a size did not do.
+    /// A size was too small because partitions were handed out with this skew.
     Skewed(f64),
-    /// It is no longer believed that more replicas bring nothing.
+    /// The bottleneck has expired: more replicas may help again.
     BottleneckExpired,
 }
 
 impl Proposal {
-    /// Nothing is done. `desired`: the count without what is waited for.
+    /// A hold. `desired`: the count without what is waited for.
     pub(in crate::scaling) fn hold(wait: Wait, desired: Option<i32>) -> Self {
         Self {
             verdict: Verdict::Hold(wait),
@@ -52,7 +52,7 @@ impl Proposal {
         }
     }
 
-    /// From `from` to `to`, unless that waits for something.
+    /// From `from` to `to`, or a hold if `wait` is set.
     pub(in crate::scaling) fn scale(
         (from, to): (i32, i32),
         why: ScaleReason,
@@ -82,14 +82,14 @@ impl Proposal {
         matches!(self.verdict, Verdict::Scale { .. })
     }
 
-    /// With steps that come before its own.
+    /// Puts steps before its own.
     #[must_use]
     pub(in crate::scaling) fn after(mut self, mut steps: Vec<Step>) -> Self {
         steps.append(&mut self.steps);
         Self { steps, ..self }
     }
 
-    /// With a lesson, if it is an action.
+    /// Adds a learning, if it is an action.
     #[must_use]
     pub(in crate::scaling) fn teaching(mut self, learning: Learning) -> Self {
         if self.is_action() {
@@ -98,7 +98,7 @@ impl Proposal {
         self
     }
 
-    /// With the lesson that a plateau is over, whether it is an action or not.
+    /// Adds that the bottleneck has expired, whether or not it is an action.
     #[must_use]
     pub(in crate::scaling) fn noting_bottleneck(mut self, is_over: bool) -> Self {
         if is_over {

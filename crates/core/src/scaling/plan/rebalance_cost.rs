@@ -3,9 +3,9 @@
 use crate::scaling::input::observation::Rebalance;
 use crate::scaling::tuning::Tuning;
 
-/// Seconds for which the worst partition stands still in a rebalance that `joiners` consumers join.
+/// Seconds for which the worst partition stops in a rebalance that `joiners` consumers join.
 ///
-/// Measured on real groups of each protocol; an eager group stops again for each joiner that comes
+/// Measured on real groups of each protocol. An eager group stops again for each joiner that comes
 /// later.
 pub(in crate::scaling) fn stall(rebalance: Rebalance, joiners: i32, tuning: &Tuning) -> f64 {
     let stall = &tuning.stall;

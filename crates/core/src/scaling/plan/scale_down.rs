@@ -1,5 +1,5 @@
-//! When a smaller size will do: what it saves must have paid for a rebalance down and one up again,
-//! and a replay of all that time must have stayed calm. Without a known capacity, a careful probe.
+//! When a smaller size is enough: its savings must pay for a rebalance down and one up again, and a
+//! replay of that time must stay calm. If the capacity is unknown, a probe.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,33 +13,34 @@ use crate::scaling::state::capacity_model::{CapacityModel, Down};
 use crate::scaling::state::memory::LastAction;
 use crate::scaling::tuning::Tuning;
 
-/// A smaller size in question.
+/// A candidate for a scale-down.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::scaling) enum ScaleDown {
-    /// It would have held over the whole window.
+    /// The replay kept up over the whole window.
     Holds {
         /// The size.
         to: i32,
         /// Seconds that were replayed.
         window: f64,
     },
-    /// Nobody knows; to be tried.
+    /// No measurement shows whether it holds; it is tried.
     Probe {
         /// The size.
         to: i32,
     },
-    /// Its load fits now; the window is not covered, or the last action is too recent.
+    /// It carries the present load, but the window is not covered yet or the last action is too
+    /// recent.
     Gathering {
         /// The size.
         to: i32,
         /// Seconds covered so far.
         covered: f64,
-        /// Seconds wanted.
+        /// Seconds needed.
         window: f64,
     },
 }
 
-/// Scale-downs in a row that did not pay, the last one lately.
+/// Flaps in a row, if the last one was recent.
 fn flaps(model: &CapacityModel, now: Timestamp, tuning: &Tuning) -> i32 {
     let lasts = tuning.shrink.unpaid_for.as_secs();
     let lately = |time: &Timestamp| now.duration_since(*time).as_secs() <= lasts;
@@ -47,7 +48,7 @@ fn flaps(model: &CapacityModel, now: Timestamp, tuning: &Tuning) -> i32 {
     last.map_or(0, |_| model.flaps.unwrap_or(1))
 }
 
-/// Replica-seconds that a down and an up that may follow cost at `replicas`.
+/// Replica-seconds that a scale-down from `replicas` costs, with the scale-up that may follow.
 fn pair(
     model: &CapacityModel,
     rebalance: Rebalance,
@@ -61,8 +62,8 @@ fn pair(
         Rebalance::Cooperative => shrink.stop_cooperative,
         Rebalance::Eager => shrink.stop_eager,
     };
-    // What was learnt of this group: what it restores, and what it does again of the record in
-    // hand.
+    // Measured for this group: state that is restored, and records in hand that are processed
+    // again.
     let again = shrink.in_hand * model.longest(now, tuning);
     let stop = stop.as_secs_f64() + model.excess(tuning) + again;
     let price = shrink.pair.0 + f64::from(replicas) * stop;
@@ -91,8 +92,7 @@ fn window(
     least.max(if dear { shrink.dear * paid } else { paid })
 }
 
-/// The same for a group whose rebalances were seen to cost more than a rebalance does anywhere; 0
-/// for others.
+/// The same for a group whose rebalances were measured to cost more than usual; 0 for others.
 pub(in crate::scaling) fn dear(
     model: &CapacityModel,
     rebalance: Rebalance,
@@ -107,13 +107,13 @@ pub(in crate::scaling) fn dear(
     price / f64::from((replicas - size).max(1))
 }
 
-/// What a scale-down is decided on.
+/// The input of a scale-down decision.
 pub(in crate::scaling) struct ScaleDownInput<'a> {
     pub(in crate::scaling) estimate: &'a Estimate,
     pub(in crate::scaling) model: &'a CapacityModel,
     pub(in crate::scaling) load_history: &'a LoadHistory,
     pub(in crate::scaling) last: Option<LastAction>,
-    /// Sizes worth having, ascending.
+    /// Aligned sizes, ascending.
     pub(in crate::scaling) sizes: &'a [i32],
     pub(in crate::scaling) replicas: i32,
     /// Seconds.
@@ -123,11 +123,11 @@ pub(in crate::scaling) struct ScaleDownInput<'a> {
 }
 
 impl ScaleDownInput<'_> {
-    /// The smallest size that would do, or what is still missing.
+    /// The smallest size that is enough, or what is still missing.
     pub(in crate::scaling) fn smaller(&self) -> Option<ScaleDown> {
         let below = || self.sizes.iter().copied().filter(|m| *m < self.replicas);
-        // What a consumer was seen to do without a backlog is less than it can do, and enough to
-        // show what will do.
+        // The lower bound of the capacity is less than a consumer can do, and it can be enough to
+        // show that a size holds.
         let at_least = Some(self.model.lower_bound(self.now, self.tuning));
         let at_least = at_least.filter(|rate| *rate > 0.0);
         if let Some(capacity) = self.model.capacity().or(at_least) {
@@ -146,7 +146,7 @@ impl ScaleDownInput<'_> {
         self.probe(below().next_back()?)
     }
 
-    /// Whether a size would have held for so many seconds.
+    /// Whether a size would have kept up for `window` seconds.
     fn holds(&self, to: i32, capacity: f64, window: f64) -> bool {
         if !self.tuning.shrink.replay {
             return self.fits(to, capacity);
@@ -155,7 +155,7 @@ impl ScaleDownInput<'_> {
         self.load_history.holds(to, self.now_millis(), limits)
     }
 
-    /// Whether a size takes the present load.
+    /// Whether a size carries the present load.
     fn fits(&self, to: i32, capacity: f64) -> bool {
         let shrink = &self.tuning.shrink;
         let limit = shrink.mean * (1.0 - shrink.margin.0) * capacity;
@@ -164,7 +164,7 @@ impl ScaleDownInput<'_> {
             .is_some_and(|load| load <= limit)
     }
 
-    /// Whether the delay is low enough for any scale-down at all.
+    /// Whether the delay is low enough for any scale-down.
     pub(in crate::scaling) fn is_calm(&self) -> bool {
         let shrink = &self.tuning.shrink;
         let late = shrink.late_least.as_secs_f64();
@@ -172,7 +172,7 @@ impl ScaleDownInput<'_> {
         !self.estimate.is_outage && self.estimate.waits <= late
     }
 
-    /// The smallest size that takes the present load, while there is not enough evidence for it.
+    /// The smallest size that carries the present load while the window is not covered.
     fn gathering(
         &self,
         capacity: f64,
@@ -190,7 +190,7 @@ impl ScaleDownInput<'_> {
         })
     }
 
-    /// One size less, to see what happens, after a time of quiet.
+    /// A probe by one aligned size, after a quiet time.
     fn probe(&self, to: i32) -> Option<ScaleDown> {
         let probe = &self.tuning.probe;
         let late = self.tuning.shrink.late_least.as_secs_f64();
@@ -216,7 +216,7 @@ impl ScaleDownInput<'_> {
         }
     }
 
-    /// What is tried has to pay as well where this group's rebalances are dear.
+    /// A probe has to pay as well if this group's rebalances cost more than usual.
     fn dear(&self, to: i32) -> f64 {
         let sizes = (self.replicas, to);
         dear(
@@ -266,8 +266,8 @@ impl ScaleDownInput<'_> {
     }
 }
 
-/// Whether the last scale-down was a probe that failed: then the capacity is bracketed. `settled`:
-/// since when the last action has been settled.
+/// Judges whether the last scale-down was a probe that failed. If so, the capacity is bounded from
+/// both sides.
 pub(in crate::scaling) fn judge_probe(
     model: &mut CapacityModel,
     estimate: &Estimate,
@@ -296,7 +296,7 @@ pub(in crate::scaling) fn judge_probe(
     model.set_capacity(probe.bracket * at_least, false, now);
 }
 
-/// How the wait between two probes grows.
+/// The back-off between two probes.
 fn backoff(tuning: &Tuning) -> Backoff {
     let probe = &tuning.probe;
     Backoff {
@@ -340,7 +340,7 @@ pub(in crate::scaling) fn note_down(
     }
 }
 
-/// Notes a scale-up that is about to be tried: whether the scale-down before it has paid.
+/// Notes a scale-up that is about to be tried, and whether the scale-down before it has paid.
 pub(in crate::scaling) fn note_up(
     model: &mut CapacityModel,
     estimate: &Estimate,

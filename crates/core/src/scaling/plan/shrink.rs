@@ -1,4 +1,4 @@
-//! Scale-downs: what rules them out, to sleep, and to a size that would have held.
+//! Scale-downs: what rules them out, to zero, and to a size that would have kept up.
 
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::number::{later, seconds};
@@ -8,7 +8,7 @@ use crate::scaling::plan::proposal::{Learning, Proposal};
 use crate::scaling::plan::scale_down::{ScaleDown, ScaleDownInput};
 use crate::scaling::plan::situation::Situation;
 
-/// Shrinks to `to`, unless that waits for something.
+/// Shrinks to `to`, unless a gate holds it.
 pub(in crate::scaling) fn to(
     situation: &Situation<'_>,
     to: i32,
@@ -31,19 +31,19 @@ pub(in crate::scaling) fn ruled_out(situation: &Situation<'_>) -> Option<Proposa
     Some(Proposal::hold(wait, desired))
 }
 
-/// Consumers may have records in hand that take long.
+/// Consumers may be processing records that take long.
 pub(in crate::scaling) fn records_in_hand(situation: &Situation<'_>) -> Option<Proposal> {
     situation
         .has_records_in_hand()
         .then(|| stays(situation, HoldReason::RecordsInHand))
 }
 
-/// The size stays what it is.
+/// Keeps the present size.
 pub(in crate::scaling) fn stays(situation: &Situation<'_>, why: HoldReason) -> Proposal {
     Proposal::hold(Wait::open(why), Some(situation.replicas()))
 }
 
-/// To sleep. `None`: there is something to do, or the user wants somebody awake.
+/// To zero. `None`: there are records to read, or `minReplicas` is not 0.
 pub(in crate::scaling) fn to_zero(situation: &Situation<'_>) -> Option<Proposal> {
     if situation.policy.min != 0 || situation.replicas() == 0 {
         return None;
@@ -65,8 +65,8 @@ pub(in crate::scaling) fn to_zero(situation: &Situation<'_>) -> Option<Proposal>
     Some(to(situation, 0, ScaleReason::ScaleToZero, wait))
 }
 
-/// Whether fewer will do. `sizes`: those to choose from, ascending; `below`: why, if one of them
-/// does.
+/// Whether fewer replicas are enough. `sizes`: the candidates, ascending; `below`: the reason, if
+/// one of them is.
 pub(in crate::scaling) fn propose(
     situation: &Situation<'_>,
     estimate: &Estimate,

@@ -1,4 +1,4 @@
-//! Everything that is proposed from, and the questions that more than one part of the policy asks.
+//! The input of all proposals, and the questions that several parts of the policy ask.
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::scaling::output::decision::{HoldReason, Wait};
 use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::state::memory::Memory;
 
-/// Everything that a proposal is made from. Nothing in it changes while the decision is made.
+/// The input of all proposals. It does not change while the decision is made.
 pub(in crate::scaling) struct Situation<'a> {
     pub(in crate::scaling) policy: &'a Policy,
     pub(in crate::scaling) observation: &'a Observation,
@@ -20,32 +20,32 @@ pub(in crate::scaling) struct Situation<'a> {
     pub(in crate::scaling) history: &'a History,
     pub(in crate::scaling) measured: &'a Measurements,
     pub(in crate::scaling) gates: &'a Gates,
-    /// What the last scale-up brought, where it was looked at.
+    /// The review of the last scale-up, if there was one.
     pub(in crate::scaling) review: Option<Review>,
 }
 
-/// What was found of the last scale-up, and what is known of the consumers after it.
+/// The result of reviewing the last scale-up, and the capacity model after it.
 #[derive(Debug, Clone)]
 pub(in crate::scaling) struct Review {
     pub(in crate::scaling) model: CapacityModel,
     pub(in crate::scaling) state: ReviewState,
-    /// It brought nothing.
+    /// Set if it was ineffective.
     pub(in crate::scaling) found: Option<Ineffective>,
 }
 
-/// A scale-up that brought nothing.
+/// A scale-up that was ineffective.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::scaling) struct Ineffective {
     /// The size to go back to.
     pub(in crate::scaling) to: i32,
-    /// What it brought, in percent of the throughput before.
+    /// The gain in throughput, in percent.
     pub(in crate::scaling) gained: i64,
-    /// What the members grew by, in percent.
+    /// The growth of the members, in percent.
     pub(in crate::scaling) grown: i64,
 }
 
 impl<'a> Situation<'a> {
-    /// Before the last scale-up has been looked at.
+    /// Before the last scale-up has been reviewed.
     pub(in crate::scaling) fn new(
         policy: &'a Policy,
         memory: &'a Memory,
@@ -69,7 +69,7 @@ impl Situation<'_> {
         self.observation.now
     }
 
-    /// Replicas wanted by the target now.
+    /// The target's `spec.replicas` now.
     pub(in crate::scaling) fn replicas(&self) -> i32 {
         self.observation.target.replicas
     }
@@ -78,7 +78,7 @@ impl Situation<'_> {
         self.observation.snapshot.as_ref().ok()
     }
 
-    /// What is known of the group's consumers, the last scale-up's lesson included.
+    /// The capacity model, including the review of the last scale-up.
     pub(in crate::scaling) fn model(&self) -> &CapacityModel {
         self.review
             .as_ref()
@@ -107,7 +107,7 @@ impl Situation<'_> {
         held.then_some(Wait::open(HoldReason::Paused))
     }
 
-    /// What a scale-up that the objective asks for waits for.
+    /// What a scale-up for the objective waits for.
     pub(in crate::scaling) fn up_gate(&self, is_urgent: bool) -> Option<Wait> {
         self.gates.up(
             self.measured.knowledge,
@@ -117,12 +117,12 @@ impl Situation<'_> {
         )
     }
 
-    /// What a scale-down waits for, evidence apart.
+    /// What a scale-down waits for, apart from its window.
     pub(in crate::scaling) fn down_gate(&self) -> Option<Wait> {
         self.gates.down(self.policy.pacing.min_scale_down_interval)
     }
 
-    /// What rules out any smaller size, and the count that this leaves.
+    /// What rules out any smaller size, and the count that remains.
     pub(in crate::scaling) fn no_down(&self) -> Option<(Wait, Option<i32>)> {
         if !self.measured.is_whole || self.group_is_unknown() {
             return Some((Wait::open(HoldReason::LagUnknown), None));
@@ -139,12 +139,12 @@ impl Situation<'_> {
         {
             return Some((Wait::open(HoldReason::RebalancingOften), stays));
         }
-        // Without members nothing is consumed, whatever the lag says.
+        // Without members nothing is consumed, whatever the lag is.
         Some((self.gates.without_members()?, stays))
     }
 
-    /// Consumers may have records in hand that take long, and that whoever loses them leaves to be
-    /// done again.
+    /// Whether consumers may be processing records that take long, which the next owner would have
+    /// to process again.
     pub(in crate::scaling) fn has_records_in_hand(&self) -> bool {
         self.history.consumption.partitions.in_hand() > 0
     }

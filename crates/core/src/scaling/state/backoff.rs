@@ -1,24 +1,24 @@
-//! A wait that grows each time it proves too short, and shrinks while it is not needed.
+//! A wait that grows each time it proves too short, and shrinks over time.
 
 use jiff::SignedDuration;
 
 use crate::scaling::number::{real, whole};
 
-/// How a wait grows. What is stored of it is its last value, in seconds.
+/// How a wait grows. Its last value is stored, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scaling) struct Backoff {
-    /// No wait is shorter.
+    /// The shortest wait.
     pub(in crate::scaling) initial: SignedDuration,
-    /// None grows beyond this.
+    /// The longest wait.
     pub(in crate::scaling) most: SignedDuration,
-    /// How many times as long the next one is.
+    /// Each wait is this many times the one before.
     pub(in crate::scaling) factor: f64,
-    /// What was stored halves each time so much has passed. `None`: it stays.
+    /// The stored wait halves each time this has passed. `None`: it stays.
     pub(in crate::scaling) halves_after: Option<SignedDuration>,
 }
 
 impl Backoff {
-    /// The wait in force, where `stored` was stored so long ago.
+    /// The present wait. `stored` is the last value and `age` the time since it was stored.
     pub(in crate::scaling) fn current(
         &self,
         stored: Option<i64>,
@@ -32,7 +32,7 @@ impl Backoff {
             .max(self.initial)
     }
 
-    /// The wait after the one in force proved too short.
+    /// The next wait, after the present one proved too short.
     pub(in crate::scaling) fn next(
         &self,
         stored: Option<i64>,

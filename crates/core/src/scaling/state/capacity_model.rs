@@ -1,6 +1,6 @@
-//! What the law has learnt and must survive a restart: part of the memory in the status. On a grid
-//! of thousandths of a record per second and of milliseconds, so that a restart equals no restart
-//! (KEEP-27).
+//! The measurements that must survive a restart, as part of the memory in the status. Rates are
+//! kept in thousandths of a record per second and times in milliseconds, so that a restart changes
+//! nothing (KEEP-27).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,41 +8,42 @@ use serde::{Deserialize, Serialize};
 use crate::scaling::number::{later, milli, real, to_millis, whole};
 use crate::scaling::tuning::Tuning;
 
-/// What the law has learnt. Every field is absent until something has been seen.
+/// The measurements of the consumers. Every field is absent until something has been measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CapacityModel {
-    /// What one consumer can do.
+    /// The capacity of one consumer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// Best consumption of a consumer without a backlog: it can do at least as much.
+    /// The lower bound: the highest rate of a consumer without a backlog.
     #[serde(alias = "atLeast", skip_serializing_if = "Option::is_none")]
     pub lower_bound: Option<Rate>,
-    /// Seconds between two probes downwards; doubled by each that failed.
+    /// Seconds between two probes; doubled by each that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe_wait: Option<i64>,
-    /// The first scale-down whose worth is not known yet.
+    /// The first scale-down that has not been judged yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down: Option<Down>,
-    /// When a scale-down last turned out not to have paid: for an hour the next ones are dearer.
+    /// When a scale-down was last found not to have paid: for an hour the next ones cost more.
     #[serde(alias = "regretted", skip_serializing_if = "Option::is_none")]
     pub last_flap: Option<Timestamp>,
     /// How often in a row that was the case.
     #[serde(alias = "regrets", skip_serializing_if = "Option::is_none")]
     pub flaps: Option<i32>,
-    /// Throughput of the whole group when it was saturated.
+    /// Throughput of the whole group when it was last saturated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saturated: Option<Throughput>,
-    /// More consumers than these brought nothing.
+    /// The size beyond which more replicas did not raise the throughput.
     #[serde(alias = "plateau", skip_serializing_if = "Option::is_none")]
     pub bottleneck: Option<Bottleneck>,
     /// Seconds from the loss of a partition to its new owner's first commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<Seconds>,
-    /// The longest time for which a consumer was at one record, or at those between two commits.
+    /// The longest time that a consumer spent at one record, or at the records between two commits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest: Option<Seconds>,
-    /// Seconds for which the last plateau was believed; the next one is believed for twice as long.
+    /// Seconds for which the last bottleneck was assumed; the next one is assumed for twice as
+    /// long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<i64>,
 }
@@ -57,29 +58,29 @@ pub struct Rate {
     pub time: Timestamp,
 }
 
-/// A duration that was seen, and when.
+/// A measured duration, and when it was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seconds {
     /// Whole seconds.
     pub seconds: i64,
-    /// When it was last seen.
+    /// When it was last measured.
     pub time: Timestamp,
 }
 
-/// What one consumer can do.
+/// The capacity of one consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// Thousandths of a record per second.
     pub milli: i64,
-    /// Seen at a consumer that had work all along; else only bracketed from both sides.
+    /// Measured at a consumer that had work all along; otherwise only bounded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
-    /// When it was last seen; absent where it is merely bracketed.
+    /// When it was last measured; absent if it is only bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
 }
 
-/// A scale-down that is still to be judged.
+/// A scale-down that has not been judged yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
     /// Replicas before.
@@ -88,7 +89,7 @@ pub struct Down {
     pub time: Timestamp,
 }
 
-/// What a saturated group reached.
+/// The throughput of a saturated group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throughput {
     /// Consumers that had partitions.
@@ -99,25 +100,26 @@ pub struct Throughput {
     pub time: Timestamp,
 }
 
-/// A size beyond which nothing more was gained: something else than consumers is the bottleneck.
+/// A size beyond which the throughput did not rise: something behind the consumers is the
+/// bottleneck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bottleneck {
     /// Replicas.
     pub replicas: i32,
     /// Thousandths of a record per second that the group reached.
     pub milli: i64,
-    /// How long it is believed.
+    /// When it expires.
     pub until: Timestamp,
 }
 
 impl CapacityModel {
-    /// Records per second that one consumer can do.
+    /// Capacity of one consumer in records per second.
     pub(in crate::scaling) fn capacity(&self) -> Option<f64> {
         let capacity = self.capacity?;
         Some(real(capacity.milli) / 1000.0).filter(|rate| *rate > 0.0)
     }
 
-    /// Seconds in which a replica of so many threads gets through `records`.
+    /// Seconds in which a replica with `threads` consumers processes `records`.
     pub(in crate::scaling) fn seconds_of(&self, records: i64, threads: i32) -> Option<f64> {
         Some(real(records) / (self.capacity()? * f64::from(threads.max(1))))
     }
@@ -134,28 +136,28 @@ impl CapacityModel {
         });
     }
 
-    /// Whether it was ever seen, if only of other consumers or long ago; else it is bracketed from
-    /// below, and says nothing of what a consumer cannot do.
+    /// Whether it was ever measured, if only for other consumers or long ago. Otherwise it is
+    /// bounded from below and does not show what a consumer cannot do.
     pub(in crate::scaling) fn is_sampled(&self) -> bool {
         self.capacity
             .is_some_and(|capacity| capacity.time.is_some())
     }
 
-    /// Whether the last sample is older than that.
+    /// Whether the last sample is older than `then`.
     pub(in crate::scaling) fn is_measured_before(&self, then: Timestamp) -> bool {
         let measured = self.capacity.filter(|capacity| capacity.measured);
         measured.is_some_and(|capacity| capacity.time.is_none_or(|time| time <= then))
     }
 
-    /// What was measured is where to begin, and no longer what is known: other consumers run from
-    /// now on, or it is long ago.
+    /// Marks the capacity stale: it remains the starting point, but the consumers have changed or
+    /// the sample is old.
     pub(in crate::scaling) fn mark_stale(&mut self) {
         if let Some(capacity) = &mut self.capacity {
             capacity.measured = false;
         }
     }
 
-    /// Records per second that one consumer has at least been seen to do, faded; 0: nothing seen.
+    /// The lower bound in records per second, faded; 0 if there is none.
     pub(in crate::scaling) fn lower_bound(&self, now: Timestamp, tuning: &Tuning) -> f64 {
         self.lower_bound.map_or(0.0, |Rate { milli, time }| {
             let age = real(now.duration_since(time).as_secs().max(0));
@@ -171,15 +173,15 @@ impl CapacityModel {
         });
     }
 
-    /// Seconds that moved partitions stand still beyond what a rebalance of this kind takes
-    /// anywhere: state that is restored, work that was not committed.
+    /// Seconds that moved partitions pause beyond the usual time of a rebalance: restored state, or
+    /// uncommitted work.
     pub(in crate::scaling) fn excess(&self, tuning: &Tuning) -> f64 {
         let usual = tuning.handover.usual.as_secs_f64();
         let pause = self.pause.filter(|_| tuning.handover.enabled);
         pause.map_or(0.0, |pause| (real(pause.seconds) - usual).max(0.0))
     }
 
-    /// Notes what a hand-over took, in seconds.
+    /// Notes how long a hand-over took, in seconds.
     pub(in crate::scaling) fn note_pause(&mut self, seconds: f64, now: Timestamp, tuning: &Tuning) {
         let before = self.pause.map_or(seconds, |pause| real(pause.seconds));
         let weight = tuning.handover.weight;
@@ -190,15 +192,15 @@ impl CapacityModel {
         });
     }
 
-    /// The longest time that a consumer has lately been at work between two commits, in seconds,
-    /// where that is long.
+    /// The longest recent time that a consumer worked between two commits, in seconds, if that is
+    /// long; otherwise 0.
     pub(in crate::scaling) fn longest(&self, now: Timestamp, tuning: &Tuning) -> f64 {
         let kept = tuning.progress.longest_for;
         let lately = |longest: &Seconds| now.duration_since(longest.time) <= kept;
         self.longest.filter(lately).map_or(0.0, |l| real(l.seconds))
     }
 
-    /// Notes for how long a consumer was at work between two commits, in seconds.
+    /// Notes how long a consumer worked between two commits, in seconds.
     pub(in crate::scaling) fn note_longest(
         &mut self,
         seconds: f64,
@@ -214,7 +216,7 @@ impl CapacityModel {
         }
     }
 
-    /// Puts right what a wrong clock left (KNOW-24): `sane` mends a time that lies in the future.
+    /// Corrects times that a wrong clock left (KNOW-24): `sane` corrects a time in the future.
     pub(in crate::scaling) fn tidy(
         &mut self,
         now: Timestamp,
@@ -223,7 +225,7 @@ impl CapacityModel {
     ) {
         let backoff_most = tuning.ineffective.most.as_secs();
         let unpaid_most = tuning.shrink.unpaid_most();
-        // What is not of our making is brought into what can be.
+        // Clamps values that this version could not have written.
         self.backoff = self.backoff.map(|backoff| backoff.clamp(0, backoff_most));
         let probe_most = tuning.probe.most.as_secs();
         self.probe_wait = self.probe_wait.map(|wait| wait.clamp(0, probe_most));

@@ -1,7 +1,7 @@
-//! The few numbers that must survive a restart. They live in `status.memory`; everything else can
-//! be thrown away.
+//! The few numbers that must survive a restart. They are kept in `status.memory`; everything else
+//! can be lost.
 //!
-//! A field is never given a new meaning, and unreadable memory is absent memory (KEEP-27).
+//! A field never gets a new meaning, and unreadable memory counts as absent (KEEP-27).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,52 +16,51 @@ use crate::scaling::state::capacity_model::CapacityModel;
 pub struct Memory {
     /// Version of this layout.
     pub version: i64,
-    /// [`crate::scaling::input::policy::Policy::measurement_key`] when the measured numbers were
-    /// taken.
+    /// [`crate::scaling::input::policy::Policy::measurement_key`] when the measurements were taken.
     #[serde(alias = "subject", skip_serializing_if = "Option::is_none")]
     pub measurement_key: Option<i64>,
-    /// Actions begun so far; a higher number in the status than in the process means that somebody
-    /// else acted.
+    /// Number of actions begun; a higher number in the status than in the process means that
+    /// another process acted.
     #[serde(skip_serializing_if = "is_zero")]
     pub sequence: i64,
-    /// An action that was written ahead and not confirmed (ACT-1).
+    /// An action that was written ahead and is not confirmed (ACT-1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
-    /// The last action, ours or somebody else's.
+    /// The last action, by the operator or an external change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<LastAction>,
-    /// The replica count that we take for granted: the one last seen or made.
+    /// The expected replica count: the one last seen or set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<i32>,
-    /// The group before the last scale-up of ours, by which is seen whether that brought anybody.
+    /// The group before the operator's last scale-up, to find out whether that brought members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_up: Option<BeforeUp>,
-    /// When somebody else changed the replicas, the latest three (ACT-7).
+    /// Times of the latest three external changes (ACT-7).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<Timestamp>,
-    /// Until when we stand back because somebody else keeps changing the replicas.
+    /// Until when the operator stands back because something else keeps changing the replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contested_until: Option<Timestamp>,
-    /// `paused-replicas` as last seen: taking it away counts as an action (ACT-10).
+    /// `paused-replicas` as last seen: removing it counts as an action (ACT-10).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<i32>,
     /// The last assignor that was seen (KNOW-17).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assignor: Option<Assignor>,
-    /// The last partition limit that was known, in replicas.
+    /// The last known partition limit, in replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i32>,
-    /// What is known of the consumers.
+    /// The capacity model.
     #[serde(
         rename = "capacityModel",
         alias = "learnt",
         skip_serializing_if = "is_empty"
     )]
     pub model: CapacityModel,
-    /// How long a scale-down must wait because an earlier one had to be undone.
+    /// The longer wait of a scale-down after an earlier one had to be undone.
     #[serde(alias = "regret", skip_serializing_if = "Option::is_none")]
     pub flap_backoff: Option<FlapBackoff>,
-    /// Sum of the end offsets when the group was put to sleep: more than this is something to read
+    /// Sum of the end offsets when the group was scaled to zero: a higher sum means records to read
     /// (ACT-12).
     #[serde(alias = "sleptAt", skip_serializing_if = "Option::is_none")]
     pub ends_at_zero: Option<i64>,
@@ -100,17 +99,16 @@ pub struct LastAction {
     pub from: i32,
     /// Replicas after.
     pub to: i32,
-    /// Whether it was somebody else's.
+    /// Whether it was an external change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub external: bool,
-    /// Whether the API server said that it was done. An unknown outcome counts as an action all the
-    /// same.
+    /// Whether the API server confirmed it. An unknown outcome also counts as an action.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirmed: bool,
-    /// Whether its replica count has been seen on the target.
+    /// Whether its replica count has been seen at the target.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub landed: bool,
-    /// How long it took until the group had settled, in seconds.
+    /// Seconds from the action until the group had settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_after: Option<i64>,
 }
@@ -120,24 +118,24 @@ pub struct LastAction {
 pub struct BeforeUp {
     /// Members.
     pub members: i32,
-    /// Replicas that were ready or at work.
+    /// Replicas that were ready or working.
     pub working: i32,
 }
 
-/// A wait that grew because a scale-down was regretted.
+/// A wait that grew because a scale-down had to be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlapBackoff {
     /// Seconds to wait before the next scale-down.
     pub wait: i64,
-    /// Time of the scale-down that was regretted.
+    /// Time of the scale-down that was undone.
     pub time: Timestamp,
 }
 
-/// Version of the layout of [`Memory`]. Version 1 had other names for some fields; both are read.
+/// Version of the layout of [`Memory`]. In version 1 some fields had other names; both are read.
 pub const VERSION: i64 = 2;
 
 impl Memory {
-    /// This memory if this version can use it, else an empty one.
+    /// This memory if this version can use it, otherwise an empty one.
     #[must_use]
     pub fn readable(self) -> Self {
         match self.version {
@@ -164,19 +162,19 @@ impl Memory {
         }
     }
 
-    /// The API server said that the pending action is done.
+    /// The API server confirmed the pending action.
     #[must_use]
     pub fn confirm(&self) -> Self {
         self.resolve(true)
     }
 
-    /// Nobody knows whether the pending action was done; it counts as one at its time.
+    /// The outcome of the pending action is unknown; it counts as an action at its time.
     #[must_use]
     pub fn unknown(&self) -> Self {
         self.resolve(false)
     }
 
-    /// The API server said that the pending action was not done.
+    /// The API server reported that the pending action was not done.
     #[must_use]
     pub fn refuse(&self) -> Self {
         Self {
@@ -206,8 +204,8 @@ impl Memory {
         }
     }
 
-    /// What a new resource on the same target takes over from the one before it: the last action
-    /// (KEEP-28).
+    /// The part that a new resource with the same target takes over from the one before it: the
+    /// last action (KEEP-28).
     #[must_use]
     pub fn take_over_action(&self) -> Self {
         let done = self.unknown();

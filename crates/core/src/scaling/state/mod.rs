@@ -1,4 +1,4 @@
-//! What survives a restart. It is kept in `status.memory`.
+//! The state that survives a restart, kept in `status.memory`.
 
 pub(in crate::scaling) mod backoff;
 pub mod capacity_model;

@@ -1,10 +1,11 @@
-//! Right after a start, before there is history: the broker's word on how late a group has been.
+//! Right after a start, before there is history: the broker's timestamps show how late a group has
+//! been.
 
 use super::*;
 use crate::scaling::output::decision::ScaleReason;
 
-/// Six partitions with 4,000 unread records each, 40 a second arriving and 40 being read, which two
-/// replicas keep up with; and a process that has just started. `late`: since how many seconds the
+/// Six partitions with 4,000 unread records each; 40 a second arrive and 40 are read on each, which
+/// two replicas keep up with; and a process that has just started. `late`: for how many seconds the
 /// group has been behind, by the timestamps of records.
 fn started(late: Option<i64>) -> World {
     let mut world = World::new(6, 2);
@@ -62,7 +63,8 @@ fn without_the_brokers_word_it_knows_no_better_than_its_own_polls_and_waits() {
     let mut world = started(None);
     poll(&mut world);
     let second = poll(&mut world);
-    // 40 records a second come to each: 4,000 of them are 100 s. Nothing says that they did before.
+    // 40 records a second arrive at each: 4,000 of them are 100 s. Nothing shows that they did so
+    // before.
     assert!(
         second.facts.delay.unwrap() < secs(150),
         "{:?}",
@@ -98,7 +100,7 @@ fn it_counts_until_the_group_has_read_what_was_there_at_the_first_poll() {
     let mut world = started(Some(400));
     world.policy.max = Some(2);
     let mut before = secs(500);
-    // It reads 80 records a second of each partition: the backlog takes 100 s.
+    // It reads 80 records a second from each partition: the backlog takes 100 s.
     for _ in 0..6 {
         world.flow(240 * 15, 240 * 30);
         let delay = world.poll().facts.delay.unwrap();

@@ -1,4 +1,5 @@
-//! The time objective as its users meet it: consumers that can do so much, in virtual time.
+//! The time objective from the user's point of view: consumers with a fixed capacity, in virtual
+//! time.
 
 use rstest::rstest;
 
@@ -78,7 +79,7 @@ fn without_a_backlog_the_capacity_is_probed_downwards_and_a_failed_probe_bracket
         }
     }
     assert_eq!(reasons[0], (ScaleReason::ProbingCapacity, 12, 8));
-    // Eight are enough; the next probe is not, and is undone.
+    // Eight are enough; the next probe goes too far and is undone.
     assert_eq!(reasons[1].0, ScaleReason::ProbingCapacity);
     assert_eq!(reasons[2].0, ScaleReason::DelayAboveTarget);
     assert_eq!(plant.world.replicas, 8, "{reasons:?}");
@@ -190,7 +191,7 @@ fn a_release_that_makes_consumers_slower_is_noticed() {
     assert_eq!(plant.world.replicas, 24);
 }
 
-/// The workload rolls out, and from then on each consumer does so much.
+/// The workload rolls out, and from then on each consumer has the capacity `rate`.
 fn release(plant: &mut Plant, rate: i64) {
     plant.world.rollout = Rollout::InProgress;
     plant.run(2);
@@ -302,7 +303,7 @@ fn a_group_that_sleeps_wakes_for_a_record() {
     assert_eq!(decision, Some((0, 1)));
 }
 
-/// KEEP-26: so many bytes for each partition and each group, whatever the time.
+/// KEEP-26: a fixed number of bytes for each partition and each group, however long it runs.
 #[test]
 fn history_stays_within_its_bytes() {
     let mut plant = Plant::new(12, 6, 1000);
@@ -352,7 +353,7 @@ fn consumers_that_all_stand_still_are_an_outage_and_nobody_is_taken_away() {
         let decision = plant.poll();
         assert_eq!(scale(&decision).filter(|(from, to)| to < from), None);
     }
-    // An operator that starts in the middle of it knows no better.
+    // An operator that starts during the outage does not scale down either.
     plant.world.restart();
     for _ in 0..40 {
         let decision = plant.poll();
@@ -372,7 +373,7 @@ fn commits_that_are_rare_show_no_wrong_capacity(#[case] commits: i64) {
     // They keep up: nothing is measured.
     plant.run(40);
     assert_eq!(plant.capacity(), None);
-    // They do not: what they do is measured, between commits.
+    // They do not keep up: their capacity is measured between commits.
     plant.load(2100);
     plant.run(80);
     let capacity = plant.capacity().unwrap();
@@ -402,8 +403,8 @@ fn a_partition_that_nobody_reads_buys_no_replicas_for_ever() {
     plant.world.partitions[7].owner = None;
     plant.stuck = Some(7);
     plant.run(40);
-    // For six minutes it may be a new one that is about to be taken; what that has bought is given
-    // back.
+    // For six minutes it may be a new partition that is about to get an owner; replicas added for
+    // it are removed again.
     plant.run(200);
     for _ in 0..200 {
         plant.poll();

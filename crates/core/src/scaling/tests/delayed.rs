@@ -1,4 +1,4 @@
-//! Topics of which the user has said that their records wait on purpose.
+//! Topics whose records wait on purpose, by `delayedTopicPattern`.
 
 use rstest::rstest;
 
@@ -28,7 +28,7 @@ fn they_ask_for_nothing_from_the_first_poll_on(#[case] objective: Objective) {
     for _ in 0..160 {
         let decision = plant.poll();
         assert!(decision.facts.current <= 3, "{decision:#?}");
-        // 36,000 of them wait.
+        // 36,000 records wait on purpose.
         assert!(decision.facts.lag.total < 30_000, "{decision:#?}");
     }
 }
@@ -41,7 +41,7 @@ fn they_count_for_the_limit() {
     assert_eq!(plant.poll().facts.limit, Some(12));
 }
 
-/// A group that may sleep, with one record that waits on purpose.
+/// A group with `minReplicas: 0` and one record that waits on purpose.
 fn sleepy(replicas: i32) -> World {
     let mut world = World::new(4, replicas);
     world.policy.min = 0;
@@ -84,7 +84,7 @@ fn a_record_in_them_keeps_the_group_awake(#[case] transactions: bool) {
     assert_eq!(world.until_action(60), Some((1, 0)));
 }
 
-/// A retry of a few seconds: each look finds it read.
+/// A retry of a few seconds: at each poll it has been read.
 #[rstest]
 #[case(Objective::MaxDelay(secs(60)))]
 #[case(Objective::LagPerReplica(10))]
@@ -111,8 +111,7 @@ fn what_nobody_can_read_of_them_keeps_nobody_awake_for_more_than_an_hour() {
     }
 }
 
-/// Members of a group at rest are not described on every look: what they were last described with
-/// holds.
+/// Members of a settled group are not described at every poll: the last description stays valid.
 #[rstest]
 #[case(TopicRole::Delayed)]
 #[case(TopicRole::Assigned)]

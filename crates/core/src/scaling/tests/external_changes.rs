@@ -1,4 +1,4 @@
-//! What users and other controllers do to the target: pauses, manual zero, external changes. The
+//! Actions of users and other controllers on the target: pauses, manual zero, external changes. The
 //! operator's own actions are not mistaken for them.
 
 use super::*;
@@ -114,7 +114,7 @@ fn a_delayed_watch_does_not_make_an_own_change_external() {
     assert_eq!(decision.notices, []);
     world.resize(to);
     assert_eq!(world.after(1).notices, []);
-    // Now it has been seen; back again is somebody else.
+    // Now it has been seen; another change back is an external change.
     world.resize(1);
     assert_eq!(
         world.after(1).notices,
@@ -133,7 +133,7 @@ fn an_action_with_an_unknown_outcome_counts_as_an_action() {
     };
     world.state.memory = world.state.memory.begin(from, to, world.now);
     let acted = world.now;
-    // Killed between writing it down and doing it.
+    // Killed between writing the action down and doing it.
     world.restart();
     assert_eq!(world.until_action(60), Some((1, 6)));
     assert!(world.now.duration_since(acted) >= secs(30));
@@ -183,7 +183,7 @@ fn a_new_resource_reports_no_external_change_for_an_action_that_was_never_done()
         panic!("{decision:#?}")
     };
     world.state.memory = world.state.memory.begin(from, to, world.now).unknown();
-    // It was never done, and that is known by now.
+    // It was never carried out, and that is known by now.
     world.after(11);
     world.state = State::after_restart(world.state.memory.take_over_action());
     assert_eq!(world.poll().notices, []);

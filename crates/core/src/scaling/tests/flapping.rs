@@ -7,7 +7,7 @@ use crate::scaling::tests::plant::Plant;
 fn heavy_partitions_on_one_consumer_are_relieved_with_few_actions() {
     let mut plant = Plant::new(24, 6, 0);
     plant.world.hands_out = HandsOut::InBlocks;
-    // By turns three consumers would do; in blocks the first one has all three.
+    // Handed out in turn, three consumers would be enough; in blocks the first one has all three.
     plant.arrivals = vec![5; 24];
     plant.arrivals[..3].fill(80);
     let mut late = 0;

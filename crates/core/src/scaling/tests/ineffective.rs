@@ -27,7 +27,7 @@ fn only_the_scale_ups_that_did_not_help_are_undone() {
     plant.shared = Some(700);
     plant.load(2400);
     let vain = is_ineffective(&mut plant, 60);
-    // Four consumers of 200 get through 700 as well as 24 do; the two it had at first do 400.
+    // Four consumers of 200 have a throughput of 700, as 24 have; the first two have 400.
     assert!(vain.iter().all(|(_, to)| *to == 4), "{vain:?}");
     assert_eq!(plant.world.replicas, 4);
 }
@@ -54,9 +54,9 @@ fn a_scale_up_that_worked_is_not_called_ineffective_an_hour_later(
 fn consumers_without_a_backlog_do_not_make_a_scale_up_ineffective() {
     let mut plant = Plant::new(8, 4, 0);
     plant.world.policy.max = Some(4);
-    // Four consumers have a heavy and a light partition each, and do not keep up. Of eight, those
-    // with a light one have nothing waiting and do a fifth of what they can: a fifth more
-    // throughput for twice as many.
+    // Each of four consumers has a heavy and a light partition and does not keep up. Of eight,
+    // those with a light one have no backlog and do a fifth of what they can: a fifth more
+    // throughput for twice as many consumers.
     plant.arrivals = vec![170, 170, 170, 170, 40, 40, 40, 40];
     plant.run(50);
     plant.world.policy.max = Some(8);

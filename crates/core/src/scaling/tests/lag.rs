@@ -1,4 +1,4 @@
-//! The lag objective on consumers that can do so much: what the law adds to a threshold.
+//! The lag objective on consumers with a fixed capacity: what the rules add to a threshold.
 
 use rstest::rstest;
 
@@ -6,14 +6,14 @@ use super::*;
 use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::tests::plant::Plant;
 
-/// Two seconds of work of one consumer, as people choose it.
+/// Two seconds of work of one consumer, a common choice.
 fn plant(partitions: usize, replicas: i32, arrivals: i64) -> Plant {
     let mut plant = Plant::new(partitions, replicas, arrivals);
     plant.world.policy.objective = Objective::LagPerReplica(2000);
     plant
 }
 
-/// The same, and what one of its consumers can do has been measured in a rush that is over.
+/// The same, after the capacity of one consumer has been measured in a rush that is over.
 fn measured(partitions: usize, arrivals: i64) -> Plant {
     let mut plant = plant(partitions, 1, 3000);
     plant.run(20);
@@ -54,8 +54,8 @@ fn what_a_rebalance_held_up_is_worked_off_and_not_grown_for() {
     let mut plant = measured(24, 1800);
     plant.run(60);
     assert_eq!(plant.world.replicas, 12);
-    // The rebalance stood still for much longer than usual: thirty thousand records wait, where
-    // twelve replicas may have 24,000.
+    // The rebalance stopped the group for much longer than usual: thirty thousand records wait,
+    // while twelve replicas may have 24,000.
     plant.run(20);
     let lately = plant.world.now.checked_sub(secs(60)).unwrap();
     plant.world.state.memory.last.as_mut().unwrap().time = lately;
@@ -70,7 +70,7 @@ fn what_a_rebalance_held_up_is_worked_off_and_not_grown_for() {
     assert_eq!(hold(&decision), Some(HoldReason::Settling));
     assert_eq!(decision.facts.desired, Some(24));
     assert_eq!(plant.run(30), [], "twelve work it off");
-    // What is left are two seconds that are read and not committed.
+    // The rest is two seconds of records that are read and not committed.
     assert!(plant.poll().facts.lag.total < 5000);
 }
 
@@ -108,7 +108,7 @@ fn a_stuck_partition_asks_for_nothing() {
 fn work_that_takes_long_on_every_partition_is_work_and_not_a_fault() {
     let mut world = World::new(12, 2);
     world.policy.objective = Objective::LagPerReplica(5);
-    // Nobody commits for a quarter of an hour: each record takes that long.
+    // No commit for a quarter of an hour: each record takes that long.
     world.set_lag(40);
     assert_eq!(world.until_action(60), Some((2, 12)));
     for _ in 0..60 {
@@ -183,7 +183,7 @@ fn lag_that_goes_up_and_down_with_each_commit_makes_nobody_flap(#[case] commits:
 
 #[test]
 fn more_replicas_than_partitions_with_work_are_not_bought() {
-    // 1,000 records behind on one partition of twelve, none on the others, and nothing arrives.
+    // 1,000 records wait in one partition of twelve, none in the others, and nothing arrives.
     let mut world = World::new(12, 1);
     world.policy.objective = Objective::LagPerReplica(50);
     world.poll();
@@ -198,13 +198,13 @@ fn more_replicas_than_partitions_with_work_are_not_bought() {
     for (index, partition) in (0..).zip(&mut world.partitions) {
         partition.log_end = Some(if index == 3 { 1000 } else { 5 });
     }
-    // A minute later nothing comes any more.
+    // A minute later nothing arrives any more.
     for _ in 0..5 {
         world.poll();
     }
     assert_eq!(world.poll().facts.backlogged.percent, 95);
 
-    // Two of them: two consumers have something to do.
+    // Two such partitions: two consumers have work.
     let mut world = World::new(12, 1);
     world.policy.objective = Objective::LagPerReplica(50);
     world.poll();
@@ -234,7 +234,7 @@ fn what_an_aborted_transaction_leaves_keeps_nobody_awake_and_is_no_alarm() {
         world.flow(900, 900);
         world.poll();
     }
-    // Two offsets and a marker that nobody can read.
+    // Two offsets and a marker that no consumer can read.
     world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + 3);
     let began = world.now;
     let slept = loop {
@@ -250,7 +250,7 @@ fn what_an_aborted_transaction_leaves_keeps_nobody_awake_and_is_no_alarm() {
         world.now.duration_since(began) >= secs(900),
         "ten minutes, and five of quiet"
     );
-    // Without the isolation level it may be records.
+    // Without the isolation level they may be records.
     let mut world = World::new(3, 1);
     world.policy.min = 0;
     world.flow(900, 900);
@@ -264,7 +264,7 @@ fn asleep_a_commit_at_the_end_is_nothing_to_do() {
     let mut world = World::new(3, 0);
     world.policy.min = 0;
     world.run(4);
-    // Somebody else moves the commits along.
+    // Something else moves the commits.
     world.flow(900, 900);
     world.run(20);
     world.flow(3, 0);
@@ -295,7 +295,7 @@ fn what_is_read_and_never_committed_is_unknown() {
                 assert!(decision.facts.nothing_committed.is_some());
             }
         }
-        // The first commits: it is known again.
+        // After the first commits it is known again.
         for partition in &mut world.partitions {
             partition.committed = Commit::At(end);
         }

@@ -1,13 +1,12 @@
-//! Groups that are not the target's alone, members that do not come, and rebalances of no known
-//! cause.
+//! Groups with foreign members, members that do not join, and rebalances without a known cause.
 
 use super::*;
 use crate::scaling::output::decision::ScaleReason;
 
-/// A group of which members of somebody else are a part: of the topic `orders`, or of another one.
+/// A group with foreign members, which read the topic `orders` or another one.
 struct Shared {
     world: World,
-    /// Members besides the target's; they have the partitions of the last places.
+    /// Foreign members; they have the partitions of the last places.
     foreign: usize,
     /// Partitions of another topic, which the foreign members read instead of `orders`.
     elsewhere: usize,
@@ -86,7 +85,7 @@ impl Shared {
         decision
     }
 
-    /// The actions of so many looks.
+    /// The actions in this number of polls.
     fn run(&mut self, polls: usize) -> Vec<(i32, i32)> {
         (0..polls).filter_map(|_| scale(&self.poll())).collect()
     }
@@ -209,8 +208,8 @@ fn a_scale_down_beside_members_of_somebody_else_settles() {
 
 #[test]
 fn a_topic_of_which_the_target_may_have_partitions_brings_nobody_down() {
-    // Eight replicas, of which four have the four partitions of the target's topic; who has the
-    // other twelve, nobody can say.
+    // Eight replicas, of which four have the four partitions of the target's topic; the owners of
+    // the other twelve are unknown.
     let mut shared = Shared::new(4, 8, 8);
     shared.elsewhere = 12;
     shared.world.set_lag(100_000);
@@ -248,7 +247,7 @@ fn after_the_first_scale_up_that_brings_no_member_it_stops_and_asks() {
         assert_eq!(decision.up_blocked.unwrap().why, HoldReason::MembersMissing);
         decision = shared.poll();
     }
-    // The group id was mended: they join.
+    // The group id was corrected: they join.
     shared.own = None;
     assert_eq!(
         shared.run(40),
@@ -325,7 +324,7 @@ fn pods_that_came_and_went_slow_growth_and_do_not_end_it() {
     assert_eq!(world.until_action(4), Some((4, 8)));
     world.run(8);
     assert!(world.state.memory.last.unwrap().settled_after.is_some());
-    // A node is gone, and with it as many as had been added.
+    // A node is gone, and with it as many replicas as had been added.
     (world.ready, world.members) = (4, Some(4));
     world.set_lag(100_000);
     assert_eq!(world.until_action(60), Some((8, 24)));
@@ -403,7 +402,7 @@ fn a_disturbance_is_no_reason_to_grow_where_the_same_size_works_its_backlog_off(
     use crate::scaling::tests::plant::Plant;
     let mut plant = Plant::new(12, 6, 780);
     plant.world.policy.objective = Objective::LagPerReplica(2000);
-    // A backlog shows what a consumer can do.
+    // A backlog shows the capacity of a consumer.
     plant.stall = 60;
     plant.run(80);
     assert_eq!(plant.capacity(), Some(200));

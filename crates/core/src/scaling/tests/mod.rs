@@ -1,5 +1,5 @@
-//! The decision as its users meet it: a small world of topics, a group and a workload, in virtual
-//! time.
+//! The decision from the user's point of view: a small world of topics, a group and a workload, in
+//! virtual time.
 
 mod before_first_poll;
 mod delay;
@@ -69,7 +69,7 @@ pub(in crate::scaling) enum HandsOut {
     InBlocks,
 }
 
-/// One topic, one group, one workload. Members are always those of the replicas, shared out evenly.
+/// One topic, one group, one workload. Members are always those of the replicas, spread evenly.
 #[derive(Clone)]
 pub(in crate::scaling) struct World {
     pub(in crate::scaling) policy: Policy,
@@ -85,13 +85,13 @@ pub(in crate::scaling) struct World {
     pub(in crate::scaling) assignor: Option<Assignor>,
     pub(in crate::scaling) blind: bool,
     pub(in crate::scaling) earlier: Vec<Earlier>,
-    /// How partitions are handed out, whatever the assignor is taken for.
+    /// How partitions are handed out, independent of `assignor`.
     pub(in crate::scaling) hands_out: HandsOut,
-    /// The partitions from here on are those of a second topic.
+    /// The partitions from this place on belong to a second topic.
     pub(in crate::scaling) second: Option<(usize, TopicRole)>,
     /// Members are not described.
     pub(in crate::scaling) hides_members: bool,
-    /// The look that described the members, where it is an earlier one.
+    /// The poll that described the members, if it is an earlier one.
     pub(in crate::scaling) described: Option<u64>,
     pub(in crate::scaling) number: u64,
     births: u64,
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// So many records arrive and so many are read, over the whole topic.
+    /// Adds arrivals and consumption to the whole topic.
     pub(in crate::scaling) fn flow(&mut self, arrive: i64, read: i64) {
         let count = i64::try_from(self.partitions.len()).unwrap();
         for p in &mut self.partitions {
@@ -224,7 +224,7 @@ impl World {
             .collect()
     }
 
-    /// The consumer of a partition among so many.
+    /// The consumer of a partition, of `consumers` in all.
     pub(in crate::scaling) fn owner(&self, partition: usize, consumers: usize) -> Option<usize> {
         match self.hands_out {
             HandsOut::ByTurns => partition.checked_rem(consumers),
@@ -246,7 +246,7 @@ impl World {
         partitions
     }
 
-    /// Time passes and the next look is made.
+    /// Time passes and the next poll is made.
     pub(in crate::scaling) fn after(&mut self, seconds: i64) -> Decision {
         self.now = self.now.checked_add(secs(seconds)).unwrap();
         self.number += 1;
@@ -263,7 +263,7 @@ impl World {
         decision
     }
 
-    /// Does what was decided, and all goes well at once.
+    /// Carries out the decision; it takes effect at once.
     pub(in crate::scaling) fn act(&mut self, decision: &Decision) {
         let Verdict::Scale { from, to, .. } = decision.verdict else {
             panic!("nothing to do: {decision:#?}")
@@ -282,7 +282,7 @@ impl World {
         self.births += 1;
     }
 
-    /// A new process finds what the status holds.
+    /// A new process starts from the memory in the status.
     pub(in crate::scaling) fn restart(&mut self) {
         let text = serde_json::to_string(&self.state.memory).unwrap();
         let memory: Memory = serde_json::from_str(&text).unwrap();
@@ -290,14 +290,14 @@ impl World {
         self.state = State::after_restart(memory.readable());
     }
 
-    /// So many looks in which nothing is done.
+    /// A number of polls without any action.
     pub(in crate::scaling) fn run(&mut self, polls: usize) {
         for _ in 0..polls {
             assert_eq!(scale(&self.poll()), None);
         }
     }
 
-    /// Looks until something is to be done, and does it. Gives up after `polls`.
+    /// Polls until there is an action, and carries it out. Gives up after `polls`.
     pub(in crate::scaling) fn until_action(&mut self, polls: usize) -> Option<(i32, i32)> {
         for _ in 0..polls {
             let decision = self.poll();

@@ -1,29 +1,29 @@
-//! Consumers that can do so much, in virtual time: enough of a group for the law to be measured on.
-//! No pods, no members that come late, no noise.
+//! Consumers with a fixed capacity, in virtual time: enough of a group to test the rules on. No
+//! Pods, no members that join late, no noise.
 
 use super::*;
 
-/// A world whose consumers work: each takes so many records a second, fairly from its partitions,
-/// and commits now and then.
+/// A world with working consumers: each reads a fixed number of records per second, fairly from its
+/// partitions, and commits at intervals.
 pub(in crate::scaling) struct Plant {
     pub(in crate::scaling) world: World,
-    /// What has been read of each partition, committed or not.
+    /// The offset up to which each partition was read, committed or not.
     pub(in crate::scaling) read: Vec<i64>,
-    /// Seconds between two commits, which fall between looks.
+    /// Seconds between two commits, which may fall between polls.
     pub(in crate::scaling) commits: i64,
     seconds: i64,
     /// Records per second of one consumer.
     pub(in crate::scaling) rate: i64,
     /// Records per second on each partition.
     pub(in crate::scaling) arrivals: Vec<i64>,
-    /// Records per second that all of them together can do, where something else is the bottleneck.
+    /// Records per second of all consumers together, if they share a bottleneck.
     pub(in crate::scaling) shared: Option<i64>,
     pub(in crate::scaling) stuck: Option<usize>,
-    /// Seconds for which the group still stands still because of the last action.
+    /// Seconds for which the last action still stops the group.
     pub(in crate::scaling) stall: i64,
-    /// Partitions whose last so many records are not read.
+    /// Partitions whose last records are not read, and how many.
     pub(in crate::scaling) held_back: Vec<(std::ops::Range<usize>, i64)>,
-    /// Seconds for which it stands still after each action.
+    /// Seconds for which each action stops the group.
     pub(in crate::scaling) restores: i64,
 }
 
@@ -52,7 +52,7 @@ impl Plant {
         self.arrivals = vec![arrivals / i64::try_from(partitions).unwrap(); partitions];
     }
 
-    /// Fifteen seconds of work, and a look. Does what is decided.
+    /// Fifteen seconds of work, and a poll. Carries out the decision.
     pub(in crate::scaling) fn poll(&mut self) -> Decision {
         let consumers = usize::try_from(self.world.replicas).unwrap();
         for _ in 0..15 {
@@ -82,7 +82,7 @@ impl Plant {
             let mine = all.filter(|i| self.world.owner(*i, consumers) == Some(consumer));
             let mine: Vec<usize> = mine.collect();
             let count = i64::try_from(mine.len()).unwrap().max(1);
-            // Fairly, and then whoever still has something.
+            // Fairly first, and then from the partitions with records left.
             for share in [rate / count, rate] {
                 for i in mine.iter().copied().filter(|i| self.stuck != Some(*i)) {
                     let Some(end) = self.world.partitions[i].log_end else {
@@ -104,7 +104,7 @@ impl Plant {
         }
     }
 
-    /// The actions of so many looks.
+    /// The actions in this number of polls.
     pub(in crate::scaling) fn run(&mut self, polls: usize) -> Vec<(i32, i32)> {
         (0..polls).filter_map(|_| scale(&self.poll())).collect()
     }

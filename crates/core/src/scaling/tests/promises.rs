@@ -8,7 +8,7 @@ use super::*;
 use crate::scaling::input::policy::{Fallback, Pause};
 use crate::scaling::output::decision::ScaleReason;
 
-/// Something that happens between two looks.
+/// An event between two polls.
 #[derive(Debug, Clone)]
 enum Event {
     Calm,
@@ -59,20 +59,20 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What the checker knows by itself, in real time.
+/// The checker's own state, in real time.
 struct Checker {
     world: World,
     /// Seconds that the operator's clock is ahead of real time.
     skew: i64,
-    /// The least that it was since the last action: what such a process wrote looks older to one
-    /// whose clock is ahead of its.
+    /// The least value of `skew` since the last action. An action written under it looks older to a
+    /// process whose clock is further ahead.
     least_skew: i64,
     real: i64,
     last_action: Option<i64>,
     rebalancing: Option<i64>,
     rollout: Option<i64>,
     process_began: i64,
-    /// Partitions, as the last look that could be made has shown them.
+    /// The number of partitions in the last successful poll.
     seen_limit: Option<i32>,
 }
 
@@ -176,8 +176,8 @@ impl Checker {
             self.real,
         );
 
-        // The same again, from memory as it is written: a restart of the pure part changes nothing
-        // that memory holds.
+        // A round trip of the written memory: a restart of the pure part changes nothing that it
+        // holds.
         let text = serde_json::to_string(&self.world.state.memory).unwrap();
         prop_assert_eq!(
             &serde_json::from_str::<Memory>(&text).unwrap(),
@@ -205,8 +205,8 @@ impl Checker {
         } = &self.world;
         prop_assert!(from == self.world.replicas && to != from);
 
-        // Promise 1, by what can be known: nobody has shown us a partition count while nothing
-        // could be read.
+        // Promise 1, as far as it can be known: while nothing could be read, no partition count is
+        // known.
         let users_word = matches!(why, ScaleReason::MaxReplicas | ScaleReason::PausedReplicas);
         match self.seen_limit {
             Some(limit) => prop_assert!(to <= limit, "{to} of {limit} partitions"),
@@ -229,8 +229,8 @@ impl Checker {
             "{why:?} on data that is missing"
         );
 
-        // Promise 3: in real time. A process whose clock is behind those before it may only ever
-        // wait longer.
+        // Promise 3: in real time. A process whose clock is behind those before it may only wait
+        // longer.
         if let Some(last) = self.last_action {
             let since = self.real - last;
             let pacing = crate::scaling::gate::pacing::paced(policy).pacing;

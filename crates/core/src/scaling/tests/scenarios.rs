@@ -127,7 +127,7 @@ fn spacing_is_kept_both_ways() {
     world.set_lag(6000);
     let decision = world.after(5);
     assert_eq!(hold(&decision), Some(HoldReason::Settling));
-    // It may be over at any look: what is known is when it is given up.
+    // It may be over at any poll; the time at which it is given up is known.
     let trail = decision.trail.to_string();
     assert!(trail.contains("waits until "), "{trail}");
     assert!(!trail.contains("not before"), "{trail}");
@@ -155,7 +155,7 @@ fn a_scale_down_goes_no_lower_than_the_arrivals_allow() {
     let mut world = World::new(6, 3);
     world.set_lag(60_000);
     world.policy.max = Some(3);
-    // Three replicas take 100 records/s each under a backlog, while 250 arrive.
+    // Three replicas do 100 records/s each under a backlog, while 250 arrive.
     for _ in 0..12 {
         world.poll();
         world.flow(250 * 15, 300 * 15);
@@ -163,7 +163,7 @@ fn a_scale_down_goes_no_lower_than_the_arrivals_allow() {
     let capacity = world.state.memory.model.capacity.unwrap();
     assert!(capacity.measured, "under a backlog");
     assert!((95_000..=105_000).contains(&capacity.milli), "{capacity:?}");
-    // The backlog is gone, and as many are read as arrive: two replicas could not take it.
+    // The backlog is gone, and as many are read as arrive: two replicas could not carry it.
     world.set_lag(0);
     for _ in 0..60 {
         let decision = world.poll();
@@ -171,8 +171,8 @@ fn a_scale_down_goes_no_lower_than_the_arrivals_allow() {
         world.flow(240 * 15, 240 * 15);
     }
     assert_eq!(hold(&world.poll()), Some(HoldReason::ArrivalsTooHigh));
-    // With 60 a second one replica will do, and does as soon as what it saves has paid for going
-    // down and up again.
+    // With 60 a second one replica is enough. It is scaled down as soon as the savings have paid
+    // for a rebalance down and one up again.
     let fell = world.now;
     let mut sizes = vec![];
     for _ in 0..60 {

@@ -1,4 +1,4 @@
-//! What an action waits for until the one before it has settled.
+//! The waits of an action until the one before it has settled.
 
 use rstest::rstest;
 
@@ -10,7 +10,7 @@ use crate::scaling::output::decision::Notice;
 fn a_poll_that_began_before_the_action_settles_nothing() {
     let mut world = World::new(6, 6);
     assert_eq!(world.until_action(40), Some((6, 3)));
-    // The workload is quicker than the next look.
+    // The workload settles before the next poll.
     let mut observation = world.observation();
     observation.now = observation.now.checked_add(secs(1)).unwrap();
     if let Ok(poll) = &mut observation.snapshot {

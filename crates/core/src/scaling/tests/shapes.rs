@@ -7,7 +7,7 @@ use super::*;
 use crate::scaling::state::capacity_model::Seconds;
 use crate::scaling::tests::plant::Plant;
 
-/// Jobs of 20 minutes in four of twelve partitions, one each and more behind it.
+/// Jobs of 20 minutes in four of twelve partitions: one in hand in each, and more behind it.
 fn jobs(replicas: i32, objective: Objective) -> Plant {
     let mut plant = Plant::new(12, replicas, 0);
     plant.world.policy.objective = objective;
@@ -30,7 +30,7 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
         Some(HoldReason::RecordsInHand),
         "{decision:#?}"
     );
-    // The first jobs end after 20 minutes; a restart forgets no more than it must.
+    // The first jobs end after 20 minutes; a restart loses no more than necessary.
     let done = |plant: &mut Plant, jobs: i64| {
         for (read, partition) in plant
             .read
@@ -62,8 +62,8 @@ fn records_that_take_long_are_work_and_no_poison(#[case] objective: Objective) {
 
 #[test]
 fn idle_is_idle_whatever_consumers_have_been_seen_to_do() {
-    // Each of twelve has been seen to do 12.5 records a second, and what it can do is not known.
-    // Then nothing comes any more.
+    // Each of twelve consumers has been measured at 12.5 records a second, and its capacity is
+    // unknown. Then arrivals stop.
     let mut plant = Plant::new(12, 12, 150);
     assert_eq!(plant.run(16), []);
     assert_eq!(plant.capacity(), None);
@@ -77,8 +77,8 @@ fn idle_is_idle_whatever_consumers_have_been_seen_to_do() {
 
 #[test]
 fn a_load_that_jumps_is_met_by_one_action() {
-    // From 12 records a second to 155, 40 for one consumer: eight are needed to work off what comes
-    // until they have started.
+    // From 12 records a second to 155, with 40 for one consumer: eight are needed to work off what
+    // arrives until they have started.
     let mut plant = Plant::new(8, 1, 8);
     plant.rate = 40;
     plant.run(20);
@@ -89,7 +89,7 @@ fn a_load_that_jumps_is_met_by_one_action() {
 
 #[test]
 fn what_a_scale_down_held_up_does_not_undo_it() {
-    // Leavers are missed after 45 s, and what a consumer can do is not known.
+    // Leaving members stay for 45 s, and the capacity of a consumer is unknown.
     let mut plant = Plant::new(12, 6, 0);
     plant.arrivals = [vec![100], vec![10; 11]].concat();
     plant.restores = 45;
@@ -104,7 +104,7 @@ fn what_the_loser_of_a_stuck_partition_commits_does_not_make_it_move() {
     plant.stuck = Some(3);
     plant.run(20);
     plant.load(60);
-    // Our own action hands the partition over; its loser commits one record more.
+    // The operator's own action moves the partition; its former owner commits one more record.
     let mut handed = false;
     for _ in 0..120 {
         let decision = plant.poll();
@@ -121,7 +121,7 @@ fn what_the_loser_of_a_stuck_partition_commits_does_not_make_it_move() {
 #[test]
 fn an_outage_is_no_record_that_takes_long() {
     let mut plant = Plant::new(12, 6, 600);
-    // Nobody is taken away or added: the same consumers go on where they stood.
+    // No consumer is added or removed: the same ones continue where they stopped.
     (plant.world.policy.min, plant.world.policy.max) = (6, Some(6));
     plant.run(20);
     plant.rate = 0;
@@ -164,7 +164,7 @@ fn a_group_that_restores_state_learns_what_its_rebalances_cost_and_avoids_them()
 
 #[test]
 fn what_is_late_and_would_be_read_soon_by_more_asks_for_more() {
-    // 17,000 records behind, nothing arrives, one consumer does 50 a second: 340 s with one, 57 s
+    // 17,000 records wait, nothing arrives, one consumer does 50 a second: 340 s with one, 57 s
     // with six.
     let mut plant = Plant::new(6, 1, 0);
     plant.rate = 50;
@@ -179,7 +179,7 @@ fn what_is_late_and_would_be_read_soon_by_more_asks_for_more() {
 #[test]
 fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
     // Two topics of six and two partitions under range: the first two of six consumers have two
-    // each, and next to no room.
+    // each, and almost no spare capacity.
     let mut plant = Plant::new(6, 3, 0);
     plant.world.assignor = Some(Assignor::Range);
     plant.world.policy.objective = Objective::MaxDelay(secs(300));
@@ -187,7 +187,7 @@ fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
     plant.arrivals = vec![110; 6];
     plant.run(60);
     let before = plant.world.replicas;
-    // Each of six can do 200: 195 leave 5 a second to work a backlog off.
+    // Each of six can do 200: at 195 there are 5 a second left to work off a backlog.
     plant.arrivals = vec![195; 6];
     let mut worst = secs(0);
     for _ in 0..240 {
@@ -202,8 +202,8 @@ fn a_backlog_that_no_size_could_work_off_is_not_let_build() {
 #[case(Objective::MaxDelay(secs(60)))]
 #[case(Objective::LagPerReplica(1000))]
 fn records_that_wait_on_purpose_ask_for_nothing(#[case] objective: Objective) {
-    // Twelve partitions for retries, which are read ten minutes after they were written, beside
-    // twelve others.
+    // Twelve retry partitions, which are read ten minutes after they were written, next to twelve
+    // others.
     let mut plant = Plant::new(24, 3, 0);
     plant.world.second = Some((12, TopicRole::Counted));
     plant.world.policy.objective = objective;
@@ -232,7 +232,7 @@ fn a_partition_that_never_moves_is_taken_for_a_long_record_no_longer_than_an_hou
     assert!(plant.world.replicas < 6);
 }
 
-/// What moves stands still for so many seconds, as far as is known.
+/// A measured pause of moved partitions, in seconds.
 fn stands_for(seconds: i64, world: &World) -> Seconds {
     let time = world.now;
     Seconds { seconds, time }
@@ -273,7 +273,7 @@ fn where_rebalances_are_dear_what_one_has_done_is_waited_for(
         world.state.memory.model.pause = Some(stands_for(pause, &world));
         let mut acted = Vec::new();
         for _ in 0..120 {
-            // More comes as soon as it has grown.
+            // More arrives as soon as it has grown.
             world.flow(if acted.is_empty() { 2400 } else { 24_000 }, read);
             let decision = world.poll();
             if scale(&decision).is_some() {
@@ -302,7 +302,7 @@ fn where_rebalances_are_dear_the_next_one_waits_for_a_commit() {
 
 #[test]
 fn what_a_rebalance_costs_is_bounded() {
-    // Whoever got a partition does not commit for longer than a quarter of an hour.
+    // The new owner of a partition does not commit for longer than a quarter of an hour.
     let mut plant = Plant::new(12, 3, 540);
     plant.run(10);
     plant.restores = 3000;
@@ -311,7 +311,7 @@ fn what_a_rebalance_costs_is_bounded() {
     plant.run(70);
     let pause = plant.world.state.memory.model.pause;
     assert_eq!(pause.map(|pause| pause.seconds), Some(900));
-    // And what no process of ours has written is brought into what can be.
+    // A value that no version could have written is clamped.
     plant.world.state.memory.model.pause = Some(stands_for(1_000_000, &plant.world));
     plant.poll();
     let pause = plant.world.state.memory.model.pause;
@@ -320,7 +320,7 @@ fn what_a_rebalance_costs_is_bounded() {
 
 #[test]
 fn a_topic_that_is_late_alone_does_not_wait_on_purpose() {
-    // Three consumers that just carry what comes, with 100 s of it before them.
+    // Three consumers that barely carry the load, with a backlog of 100 s.
     let mut plant = Plant::new(6, 3, 600);
     plant.world.policy.max = Some(3);
     for partition in &mut plant.world.partitions {

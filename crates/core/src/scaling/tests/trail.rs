@@ -1,4 +1,4 @@
-//! What the trail asks a user to check.
+//! The advice that the trail gives to users.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! Every number that the decision goes by, with its unit and the reason for its value.
+//! Every number that the rules use, with its unit and the reason for its value.
 //!
 //! Users set none of them. `lagrange simulate --tuning surge.risen=1.5` overrides one, and
-//! `surge.enabled=false` switches a mechanism off, to show what it is worth. What is a fact rather
-//! than a choice (a transaction marker takes one offset) stays where it is used.
+//! `surge.enabled=false` switches a mechanism off, to show what it is worth. Facts that are not a
+//! choice (a transaction marker takes one offset) stay where they are used.
 
 pub(in crate::scaling) mod measure;
 mod plan;
@@ -25,14 +25,14 @@ use self::unit::Parameter;
 /// Declares [`Tuning`]: its mechanisms, in the order in which they are used.
 macro_rules! mechanisms {
     ($($name:ident: $group:ident,)+) => {
-        /// Every number that the decision goes by.
+        /// Every number that the rules use.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Tuning {
             $(pub(in crate::scaling) $name: $group,)+
         }
 
         impl Tuning {
-            /// What the operator decides with.
+            /// The values that the operator uses.
             pub const DEFAULT: Self = Self { $($name: $group::DEFAULT,)+ };
 
             fn visit(
@@ -71,7 +71,7 @@ mechanisms! {
     pacing: Pacing,
 }
 
-/// The default, or another one that several policies share.
+/// The default, or overridden values that several policies share.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SharedTuning(Option<Arc<Tuning>>);
 
@@ -94,18 +94,18 @@ impl Deref for SharedTuning {
     }
 }
 
-/// An override that cannot be used. The text says what to write instead.
+/// An override that cannot be used. The text names what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidTuning {
     /// Not `field=value`.
     #[error("{0}: write field=value, such as surge.risen=1.5")]
     Form(String),
-    /// No such field.
+    /// There is no such field.
     #[error("no field {name}; {known}")]
     Field {
         /// What was written.
         name: String,
-        /// Those that there are.
+        /// The fields that exist.
         known: String,
     },
     /// A value that the field cannot have.
@@ -117,7 +117,7 @@ pub enum InvalidTuning {
         value: String,
         /// What to write.
         hint: &'static str,
-        /// Its value as it is.
+        /// The present value.
         now: String,
     },
     /// Fields that contradict each other.
@@ -163,7 +163,7 @@ impl Tuning {
         }
     }
 
-    /// The fields of the group that `name` is of; the groups, if it is of none.
+    /// The fields of the group that `name` belongs to; the groups, if it belongs to none.
     fn known(&mut self, name: &str) -> String {
         let of = name.split('.').next().unwrap_or_default();
         let (mut groups, mut fields) = (Vec::new(), Vec::new());
@@ -184,7 +184,7 @@ impl Tuning {
         format!("{of} has {}", fields.join(", "))
     }
 
-    /// What cannot be true of any tuning.
+    /// The first contradiction among the values.
     const fn contradiction(&self) -> Option<&'static str> {
         if self.probe.most.as_secs() < self.probe.first.as_secs() {
             return Some("probe.most is below probe.first");

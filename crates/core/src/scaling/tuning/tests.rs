@@ -91,7 +91,7 @@ fn page() -> String {
     page
 }
 
-/// The numbers of the page that users read are those that are decided with.
+/// The page that users read must give the numbers that the rules use.
 #[test]
 fn the_page_of_max_delay_says_these_numbers() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/max-delay.md");

@@ -1,4 +1,4 @@
-//! Units of the parameters, and how a value is read and shown.
+//! Units of the parameters, and how a value is read and printed.
 
 use std::ops::Mul;
 
@@ -8,11 +8,11 @@ use jiff::SignedDuration;
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub(in crate::scaling) struct Share(pub(in crate::scaling) f64);
 
-/// How many times something.
+/// A multiple of something.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub(in crate::scaling) struct Factor(pub(in crate::scaling) f64);
 
-/// Replicas times seconds: what J counts in.
+/// Replicas times seconds: the unit of J.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub(in crate::scaling) struct ReplicaSeconds(pub(in crate::scaling) f64);
 
@@ -34,9 +34,9 @@ impl Mul<f64> for Factor {
 
 /// A value that can be overridden by name.
 pub(in crate::scaling) trait Parameter {
-    /// Takes over what is written. The error says what to write.
+    /// Sets the value from a text. The error names what to write.
     fn read(&mut self, text: &str) -> Result<(), &'static str>;
-    /// As it is written.
+    /// The value as it is written.
     fn show(&self) -> String;
 }
 
@@ -105,7 +105,7 @@ impl Parameter for ReplicaSeconds {
     }
 }
 
-/// Most that a count may be set to: what is kept is bounded by it.
+/// The largest value of a count: it bounds the memory.
 const MOST: usize = 100_000;
 
 impl Parameter for usize {
@@ -120,8 +120,8 @@ impl Parameter for usize {
     }
 }
 
-/// Declares the parameters of one mechanism: `name: type = default;`, each with a line that says
-/// why it has this value. The lines are the documentation of the field and a row of
+/// Declares the parameters of one mechanism: `name: type = default;`, each with the reason for its
+/// value. The reasons are the documentation of the fields and the rows of
 /// `docs/reference/tuning.md`.
 macro_rules! parameters {
     (
