@@ -140,7 +140,7 @@ fn plain_lines_show_each_change_once_and_the_state_every_15_s() {
     let mut plain = Plain::default();
     let mut lines = Vec::new();
     let mut changes = |seconds, changes: &[Change]| {
-        lines.extend(Plain::print(Duration::from_secs(seconds), changes))
+        lines.extend(Plain::print(Duration::from_secs(seconds), changes));
     };
     changes(3, &hear_groups(&mut model, START));
     changes(39, &hear_groups(&mut model, RUSH));
