@@ -1,4 +1,4 @@
-//! The one clock of the process (KNOW-24). Only code that does I/O reads it; pure code gets the
+//! The only clock of the process (KNOW-24). Only code that does I/O reads it; pure code gets the
 //! time with the observation.
 
 use jiff::Timestamp;
@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 /// Wall clock at start plus monotonic time since.
 ///
-/// A wall clock that is set forwards or back while the process runs would shorten or stretch the
-/// spacing of actions, so it is read once. Clones show the same time. Monotonic time is tokio's, so
-/// that tests which pause time move this clock too.
+/// The wall clock is read only once: one that is set forward or back while the process runs would
+/// shorten or stretch the time between actions. Clones show the same time. The monotonic time is
+/// tokio's, so tests that pause time move this clock too.
 ///
 /// ```
 /// let clock = lagrange::clock::Clock::starting_at("2026-11-24T12:00:00Z".parse()?);

@@ -1,5 +1,5 @@
-//! What all reconciliations share: the client, the clock, what the watches have seen, and what this
-//! process remembers of each group. Decides nothing.
+//! The state that all reconciliations share: the client, the clock, the state from the watches, and
+//! what this process remembers of each group. Decides nothing.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::recording::Recorder;
 use crate::sync::lock;
 
-/// What a user of the process chose.
+/// The settings that the user of the process chose.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Namespaces to watch; empty: all.
@@ -39,13 +39,13 @@ pub struct Settings {
     pub concurrency: u16,
     /// Whether a ConsumerGroup may name bootstrap servers itself.
     pub inline_connections: bool,
-    /// How often such a cluster is looked at.
+    /// The poll interval of such a cluster.
     pub inline_interval: Duration,
     /// Namespaces whose connections may log in as the operator itself (SAFE-36).
     pub ambient_identity_namespaces: Vec<String>,
 }
 
-/// How long what brokers said of their cluster is kept after they last said it.
+/// How long a cluster id is kept after the brokers last returned it.
 const CLUSTER_ID_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Shared by all reconciliations.
@@ -60,11 +60,10 @@ pub(super) struct Context {
     pub(super) kinds: Kinds,
     pub(super) wake: Wake,
     pub(super) secrets: Secrets,
-    /// Of the one group that is recorded.
+    /// Records the one group that is recorded.
     pub(super) recorder: Option<Recorder>,
     pub(super) sessions: Sessions,
-    /// Which cluster each connection leads to by the word of its brokers, and when they last gave
-    /// it.
+    /// The cluster id that the brokers of each connection return, and when they last returned it.
     cluster_ids: Mutex<BTreeMap<Identity, (Arc<str>, Timestamp)>>,
     /// Targets whose scale cannot be read, and since when.
     pub(super) unreadable_scales: Mutex<BTreeMap<TargetKey, Instant>>,
@@ -117,14 +116,14 @@ impl Context {
         }
     }
 
-    /// Has every KafkaCluster count its users again.
+    /// Makes every KafkaCluster count its users again.
     pub(super) fn wake_clusters(&self) {
         for name in lock(&self.seen.clusters).keys() {
             self.wake.cluster(name.clone());
         }
     }
 
-    /// A group is gone: nothing of it stays, its looks and its series included.
+    /// Removes everything that is kept of a deleted group, its polls, Secrets and metrics included.
     pub(super) fn forget(&self, name: &Name) {
         self.sessions.forget(name);
         self.secrets
@@ -132,14 +131,14 @@ impl Context {
         self.metrics.forget_group(&name.namespace, &name.name);
     }
 
-    /// A group has been worked on. If it was deleted meanwhile, what that left behind goes too.
+    /// Ends the work on a group. If it was deleted during that work, its metrics are removed too.
     pub(super) fn done(&self, name: &Name, managed: &Remembered, well: bool) {
         if !self.sessions.done(name, managed, well) {
             self.metrics.forget_group(&name.namespace, &name.name);
         }
     }
 
-    /// Kafka has said which cluster this is.
+    /// Notes the cluster id that the brokers returned.
     pub(super) fn note_cluster_id(&self, identity: &Identity, id: Option<&Arc<str>>) {
         let Some(id) = id else {
             return;
@@ -153,19 +152,19 @@ impl Context {
             known.1 = now;
             return;
         }
-        // Connections come and go; one that is in use is noted anew with each look.
+        // Connections come and go; the entry of one in use is renewed with each poll.
         ids.retain(|_, (_, at)| now.duration_since(*at) < CLUSTER_ID_FOR);
         ids.insert(identity.clone(), (Arc::clone(id), now));
     }
 
-    /// Whether two connections lead to one cluster, as far as is known. Their brokers may lie: this
-    /// counts only between resources of one namespace, which chose those.
+    /// Whether two connections lead to one cluster, as far as is known. Brokers may return any id,
+    /// so this counts only between resources of one namespace, which chose those brokers.
     pub(super) fn is_same_cluster(&self, a: &Identity, b: &Identity) -> bool {
         let ids = lock(&self.cluster_ids);
         a == b || matches!((ids.get(a), ids.get(b)), (Some((a, _)), Some((b, _))) if a == b)
     }
 
-    /// How long it is until then, at least a second.
+    /// The time left until `then`, at least a second.
     pub(super) fn until(&self, then: Timestamp) -> Duration {
         let left = then.duration_since(self.clock.now());
         Duration::try_from(left)

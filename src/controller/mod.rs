@@ -1,8 +1,8 @@
-//! Turns decisions into changes. The only room that writes to Kubernetes.
+//! Turns decisions into changes. The only module that writes to Kubernetes.
 //!
-//! [`start`] follows what there is and runs one pipeline for every ConsumerGroup and one for every
-//! KafkaCluster. What wakes a group: a look at its cluster, its target, its own generation or
-//! annotations, whoever contests it, and a timer.
+//! [`start`] watches the resources and runs one pipeline per ConsumerGroup and one per
+//! KafkaCluster. A group is reconciled when its cluster is polled, its target changes, its own
+//! generation or annotations change, another resource contests it, or a timer ends.
 
 pub mod kafka;
 pub mod kube;
@@ -40,7 +40,7 @@ use watch::store::ObjectStore;
 pub use context::Settings;
 pub use kafka::port::{Clusters, Watching};
 
-/// What must be seen before the controller works, as `/readyz` names it.
+/// The watches that must be complete before the controller works, as `/readyz` names them.
 #[derive(Debug)]
 pub struct Gates {
     groups: Gate,
@@ -52,7 +52,7 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Registers them.
+    /// Registers the gates.
     pub fn new(gates: &mut ReadinessBuilder) -> Self {
         Self {
             groups: gates.gate("watch of ConsumerGroups"),
@@ -68,27 +68,27 @@ impl Gates {
 /// What the controller works with.
 #[expect(missing_debug_implementations, reason = "a client has none")]
 pub struct Setup {
-    /// The API server. It must not try again by itself: a scale that is written twice meets a
-    /// conflict with itself.
+    /// The client of the API server. It must not retry by itself: a scale that is written twice
+    /// conflicts with itself.
     pub client: Client,
-    /// Kafka.
+    /// The connections to Kafka.
     pub kafka: Arc<dyn Clusters>,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// The numbers.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What a user chose.
+    /// The settings that the user chose.
     pub settings: Settings,
-    /// Records what is decided for one group.
+    /// Records the decisions for one group.
     pub recorder: Option<Recorder>,
-    /// What `/readyz` waits for.
+    /// The gates that `/readyz` waits for.
     pub gates: Gates,
-    /// Where tasks run.
+    /// Runs the tasks.
     pub tasks: Tasks,
 }
 
 /// Starts watches and pipelines as tasks; they end with [`Tasks::stop`]. `wakeups` names the
-/// resources whose cluster was looked at.
+/// resources whose cluster was polled.
 pub fn start<S>(setup: Setup, wakeups: S)
 where
     S: Stream<Item = Key> + Send + 'static,

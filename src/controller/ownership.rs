@@ -1,6 +1,6 @@
-//! Who may manage what when several want to (ACT-9, `docs/decisions/0014`): claims of
-//! ConsumerGroups on targets and groups, and the HorizontalPodAutoscalers on them. Pure
-//! bookkeeping: no client, no clock.
+//! Decides who may manage a target or group that several want (ACT-9, `docs/decisions/0014`). Keeps
+//! the claims of ConsumerGroups on targets and groups, and the HorizontalPodAutoscalers on targets.
+//! Pure bookkeeping: no client, no clock.
 
 mod messages;
 mod standing;
@@ -24,25 +24,25 @@ use standing::{Rank, Standing};
 pub(super) use messages::beside;
 pub(super) use standing::Progress;
 
-/// What one ConsumerGroup wants to manage.
+/// The target and the group that one ConsumerGroup wants to manage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
     /// The ConsumerGroup.
     pub(super) name: Name,
-    /// The older one goes first; of two of the same second, the smaller uid.
+    /// The older claim goes first; of two from the same second, the one with the smaller uid.
     pub(super) age: (Timestamp, String),
-    /// What it scales.
+    /// The workload that it scales.
     pub(super) target: TargetKey,
     /// The group id.
     pub(super) group_id: Arc<str>,
-    /// Where the group is.
+    /// The Kafka cluster of the group.
     pub(super) source: Source,
-    /// Whether it acts. What changes nothing (`mode: DryRun`) contests nothing.
+    /// Whether it acts. A claim that changes nothing (`mode: DryRun`) contests nothing.
     pub(super) acts: bool,
 }
 
 impl Claim {
-    /// What `group` claims; nothing while it cannot be managed as it is written.
+    /// The claim of `group`; none while it cannot be managed as it is written.
     pub(super) fn of(group: &ConsumerGroup) -> Option<Self> {
         let intent = Intent::of(group).ok()?;
         let namespace = group.namespace().unwrap_or_default();
@@ -60,7 +60,7 @@ impl Claim {
     }
 }
 
-/// Every claim, found by what it is on.
+/// Every claim, indexed by what it claims.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     by_name: BTreeMap<Name, Claim>,
@@ -72,42 +72,42 @@ pub(super) struct Claims {
     autoscaled: BTreeMap<Name, TargetKey>,
 }
 
-/// A HorizontalPodAutoscaler, as far as it matters.
+/// The part of a HorizontalPodAutoscaler that is needed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Autoscaler {
     /// The ScaledObject that made it, if KEDA did.
     pub(super) scaled_object: Option<String>,
 }
 
-/// How two claims on the same group id of Kafka are to each other.
+/// How two claims on the same group id of Kafka relate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
-    /// They are on two groups, as far as is known.
+    /// They are on two different groups, as far as is known.
     Strangers,
     /// They are on one group, and one of the two has to wait.
     Rivals,
-    /// They seem to be on one group, and neither namespace may keep the other from it.
+    /// They seem to be on one group, and neither namespace may block the other.
     Neighbours,
 }
 
 /// Whether a group may be managed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ruling {
-    /// Nobody goes before it: it has the turn.
+    /// No other claim goes first: it has the turn.
     Turn {
         /// A ConsumerGroup of another namespace that manages the same group, too.
         neighbour: Option<Name>,
     },
-    /// Somebody else goes first.
+    /// Another claim goes first.
     Contested(Contest),
-    /// Somebody else is tried first; that takes a moment.
+    /// Another claim is tried first; that takes a moment.
     Soon {
-        /// Who.
+        /// That claim.
         rival: Name,
     },
 }
 
-/// Who goes first, and what the other is told.
+/// The claim that goes first, and the problem that the waiting one reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contest {
     pub(super) problem: Problem,
@@ -118,9 +118,9 @@ pub(super) struct Contest {
 }
 
 impl Claims {
-    /// `group` is there, perhaps changed. Says which others that concerns: those that waited for
-    /// what it claimed before. A new claim takes the turn from nobody, so that whoever makes claims
-    /// wakes nobody by it.
+    /// Applies a new or changed `group`. Returns the other claims that this concerns: those that
+    /// waited for its previous claim. A new claim takes no turn away, so making claims wakes
+    /// nothing.
     pub(super) fn apply(&mut self, group: &ConsumerGroup) -> BTreeSet<Name> {
         let name = Name::of(group);
         let claim = Claim::of(group);
@@ -146,7 +146,7 @@ impl Claims {
         concerned
     }
 
-    /// The group is gone. Says which others that concerns.
+    /// Removes a group. Returns the other claims that this concerns.
     pub(super) fn remove(&mut self, name: &Name) -> BTreeSet<Name> {
         let Some(claim) = self.by_name.remove(name) else {
             return BTreeSet::new();
@@ -160,9 +160,9 @@ impl Claims {
         self.concerned(&claim, managed)
     }
 
-    /// Whom it concerns that a claim has gone, or does not work: those that wait for it and, if it
-    /// `managed`, those of other namespaces that were told so. Never all that contest the same:
-    /// they may be thousands, and claims come and go as fast as anybody likes.
+    /// The claims that the removal or failure of `claim` concerns: those that wait for it and, if
+    /// it `managed`, those of other namespaces that report it. Never all that contest the same
+    /// target or group: they may be thousands, and users can create and delete claims quickly.
     fn concerned(&self, claim: &Claim, managed: bool) -> BTreeSet<Name> {
         let waits = |name: &&Name| {
             let standing = self.standings.get(*name);
@@ -179,7 +179,7 @@ impl Claims {
         on_target.filter(waits).chain(on_group).cloned().collect()
     }
 
-    /// A HorizontalPodAutoscaler is there, perhaps changed. Says which groups that concerns.
+    /// Applies a new or changed HorizontalPodAutoscaler. Returns the groups that this concerns.
     pub(super) fn apply_autoscaler(&mut self, hpa: &HorizontalPodAutoscaler) -> BTreeSet<Name> {
         let name = Name::of(hpa);
         let mut concerned = self.remove_autoscaler(&name);
@@ -208,7 +208,7 @@ impl Claims {
         concerned
     }
 
-    /// The HorizontalPodAutoscaler is gone. Says which groups that concerns.
+    /// Removes a HorizontalPodAutoscaler. Returns the groups that this concerns.
     pub(super) fn remove_autoscaler(&mut self, name: &Name) -> BTreeSet<Name> {
         let Some(target) = self.autoscaled.remove(name) else {
             return BTreeSet::new();
@@ -238,8 +238,8 @@ impl Claims {
         self.by_name.keys()
     }
 
-    /// Whether `name` may manage what it claims; if it may, nobody who contests that may from now
-    /// on. `relation` says how two claims on one group id are to each other, the asking one first.
+    /// Whether `name` may manage what it claims. If it may, no claim that contests it may from now
+    /// on. `relation` returns how two claims on one group id relate, with the asking one first.
     pub(super) fn ask(
         &mut self,
         name: &Name,
@@ -281,7 +281,8 @@ impl Claims {
             return Ruling::Turn { neighbour };
         };
         let theirs = self.standings.get(&rival.name);
-        // Whether it can be managed will be known in a moment; nobody is told before that it is.
+        // Whether the rival can be managed is known in a moment; until then it is not reported as
+        // managing.
         let has_managed = theirs.is_some_and(|theirs| theirs.has_managed(now));
         let is_soon = match self.rank(&rival.name, now) {
             Rank::Turn => matches!(rank, Rank::Lapsed | Rank::Failed) && !has_managed,
@@ -304,7 +305,7 @@ impl Claims {
         ruling
     }
 
-    /// `name` was worked on. Says which others that concerns.
+    /// Notes the progress of `name`. Returns the other claims that this concerns.
     pub(super) fn note(
         &mut self,
         name: &Name,
@@ -339,8 +340,8 @@ impl Claims {
             .map_or(Rank::Failed, |standing| standing.rank(now))
     }
 
-    /// Of those that go before `mine`, the one that goes first. Whoever cannot be managed goes
-    /// before nobody, and neither does one that waits for a third.
+    /// The first of the claims that go before `mine`. A claim that cannot be managed goes before no
+    /// other, and neither does one that waits for a third.
     fn first(
         &self,
         mine: &Claim,
@@ -379,7 +380,7 @@ impl Claims {
             .map(|(_, other)| other)
     }
 
-    /// One of another namespace that manages what seems to be the same group.
+    /// A claim of another namespace that manages what seems to be the same group.
     fn neighbour(
         &self,
         mine: &Claim,
@@ -395,9 +396,9 @@ impl Claims {
     }
 }
 
-/// Whether two claims on one group id can contest each other at all: of two namespaces only by one
-/// KafkaCluster. Asked first, since it costs little where somebody has written down the same group
-/// id a thousand times.
+/// Whether two claims on one group id can contest each other at all: in two namespaces, only if
+/// both use one KafkaCluster. Checked first, because it is cheap even if the same group id is
+/// claimed a thousand times.
 fn may_be_rivals(mine: &Claim, other: &Claim) -> bool {
     mine.name.namespace == other.name.namespace
         || matches!(mine.source, Source::Cluster { .. }) && mine.source == other.source
@@ -411,7 +412,7 @@ pub(super) fn cluster_of(claim: &Claim) -> Option<Name> {
     }
 }
 
-/// Takes `name` out of the set at `key`.
+/// Removes `name` from the set at `key`.
 fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Name>>, key: &K, name: &Name) {
     if let Some(names) = map.get_mut(key) {
         names.remove(name);

@@ -1,5 +1,5 @@
-//! Runs the pipelines: follows every kind of object, and gives what is woken to the two schedulers.
-//! Knows no Kafka and no decision.
+//! Runs the pipelines: follows every kind of object, and gives woken objects to the two schedulers.
+//! Uses neither Kafka nor decisions.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
@@ -35,15 +35,15 @@ use super::{cluster, group};
 use crate::kafka::model::interest::{Key, Kind};
 use crate::process::shutdown::Tasks;
 
-/// Starts the watches, and the pipelines once all of them have shown what there is.
+/// Starts the watches, and the pipelines once all of them have listed their objects.
 pub(super) struct Runner {
     pub(super) context: Arc<Context>,
     pub(super) tasks: Tasks,
 }
 
 impl Runner {
-    /// Follows every kind. Nothing is managed before all of them have been seen: whoever contests a
-    /// target, too.
+    /// Follows every kind. Nothing is managed before all of them have been listed, because any
+    /// object may contest a target.
     pub(super) fn watch_all(
         &self,
         gates: Gates,
@@ -120,8 +120,8 @@ impl Runner {
         watch
     }
 
-    /// Namespaces are watched from when a KafkaCluster selects them by their labels, and only by an
-    /// installation that watches all of them.
+    /// Namespaces are watched as soon as a KafkaCluster selects them by their labels, and only by
+    /// an installation that watches all of them.
     fn follow_namespaces(&self, watch: Watch, selects: &signal::Sender<bool>) {
         if !self.context.settings.namespaces.is_empty() {
             watch.skip();
@@ -143,7 +143,7 @@ impl Runner {
         });
     }
 
-    /// Hands the looks on to those who wait for them.
+    /// Passes each poll on to the resources that wait for it.
     pub(super) fn forward<S>(&self, wakeups: S)
     where
         S: Stream<Item = Key> + Send + 'static,
@@ -182,7 +182,8 @@ impl Runner {
                     Arc::clone(&context),
                 )
                 .for_each(|outcome| {
-                    // Deleted while it was still being read: nothing of it may stay.
+                    // Deleted while it was still being read: everything that is kept of it is
+                    // removed.
                     if let Err(ControllerError::ObjectNotFound(gone)) = outcome {
                         let namespace = gone.namespace.as_deref().unwrap_or_default();
                         context.forget(&Name::new(namespace, &gone.name));
@@ -225,8 +226,8 @@ impl Runner {
         });
     }
 
-    /// A scheduler over a store that our own watches fill: one piece of work per object at a time,
-    /// a bounded number of objects at once.
+    /// A scheduler over a store that the operator's own watches fill. Works on each object once at
+    /// a time, and on a limited number of objects at once.
     fn controller<K>(
         &self,
         store: Store<K>,
@@ -242,7 +243,7 @@ impl Runner {
             .graceful_shutdown_on(async move { stop.cancelled().await })
     }
 
-    /// Work that ends with the process and not before.
+    /// Runs a task that finishes its work when the process ends.
     fn spawn<F>(&self, name: &str, work: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -254,7 +255,7 @@ impl Runner {
         });
     }
 
-    /// Work that is dropped where it stands when the process ends.
+    /// Runs a task that is dropped when the process ends.
     fn spawn_until_stopped<F>(&self, name: String, work: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -267,12 +268,12 @@ impl Runner {
     }
 }
 
-/// What must have been seen before anything is managed.
+/// The watches that must be complete before anything is managed.
 #[derive(Clone)]
 pub(super) struct Needed {
     watches: Vec<Watch>,
-    /// Whether a KafkaCluster selects namespaces by their labels. Then those must have been seen as
-    /// well.
+    /// Whether a KafkaCluster selects namespaces by their labels. Then namespaces must be complete
+    /// as well.
     selects: signal::Sender<bool>,
     namespaces: Watch,
 }

@@ -1,5 +1,5 @@
-//! What this process remembers of the groups and of the actions on their targets. Plain data: calls
-//! nobody.
+//! What this process remembers of the groups and of the actions on their targets. Plain data,
+//! without I/O.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::sync::lock;
 /// What this process remembers of one group.
 pub(super) type Remembered = Arc<tokio::sync::Mutex<Managed>>;
 
-/// How long the last action on a target is kept for whoever manages it next.
+/// How long the last action on a target is kept for the next ConsumerGroup that manages it.
 const NOTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// The groups, and the actions.
@@ -26,12 +26,12 @@ const NOTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Sessions {
     managed: Mutex<BTreeMap<Name, Remembered>>,
     failures: Mutex<BTreeMap<Name, u32>>,
-    /// The last action on each target, whoever managed it then (KEEP-28).
+    /// The last action on each target, by any ConsumerGroup (KEEP-28).
     actions: Mutex<BTreeMap<TargetKey, Memory>>,
 }
 
 impl Sessions {
-    /// What this process remembers of a group. Another uid is another group.
+    /// What this process remembers of a group. A group with another uid is another group.
     pub(super) fn managed(&self, name: &Name, group: &Arc<ConsumerGroup>) -> Remembered {
         let mut all = lock(&self.managed);
         if let Some(managed) = all.get(name)
@@ -44,13 +44,13 @@ impl Sessions {
         managed
     }
 
-    /// A group is gone.
+    /// Removes a deleted group.
     pub(super) fn forget(&self, name: &Name) {
         lock(&self.managed).remove(name);
         lock(&self.failures).remove(name);
     }
 
-    /// Failures in a row of one group, this one included.
+    /// Counts a failure of one group. Returns the number of failures in a row.
     pub(super) fn count_failure(&self, name: &Name) -> u32 {
         let mut failures = lock(&self.failures);
         let count = failures.entry(name.clone()).or_default();
@@ -58,7 +58,7 @@ impl Sessions {
         *count
     }
 
-    /// A group has been worked on. Says whether it is still there.
+    /// Ends the work on a group. Returns whether the group still exists.
     pub(super) fn done(&self, name: &Name, managed: &Remembered, well: bool) -> bool {
         let is_there = lock(&self.managed)
             .get(name)
@@ -80,13 +80,13 @@ impl Sessions {
             *noted = memory;
             return;
         }
-        // Targets come and go; what is a day old holds nobody back.
+        // Targets come and go; an action that is a day old delays nothing.
         let recent = |last: LastAction| now.duration_since(last.time) < NOTED_FOR;
         actions.retain(|_, noted| noted.last.is_some_and(recent));
         actions.insert(target.clone(), memory);
     }
 
-    /// The last action on a target in this process's time.
+    /// The last action on a target since this process started.
     pub(super) fn last_action(&self, target: &TargetKey) -> Option<Memory> {
         lock(&self.actions).get(target).cloned()
     }

@@ -1,6 +1,6 @@
-//! Whom to look after next. Each name waits once, however often it is woken meanwhile: whoever
-//! writes one object may wake all that contest it, faster than they can be looked after, and a
-//! queue that takes in every call grows for as long as that goes on.
+//! The resources to reconcile next. Each name is queued once, however often it is woken: a user who
+//! writes one object may wake all that contest it, faster than they can be reconciled, and a queue
+//! of every call would grow as long as that goes on.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use tokio::{sync::Notify, task::yield_now};
 use super::kube::name::Name;
 use crate::sync::lock;
 
-/// Wakes resources. Clones wake the same ones.
+/// Wakes resources. Clones share the queue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wake {
     groups: Arc<Waiting>,
@@ -22,7 +22,7 @@ pub(super) struct Wake {
 }
 
 impl Wake {
-    /// Has these groups looked after.
+    /// Queues these groups.
     pub(super) fn groups(&self, names: impl IntoIterator<Item = Name>) {
         self.groups.add(names);
     }
@@ -31,18 +31,18 @@ impl Wake {
         self.clusters.add([name]);
     }
 
-    /// The groups to look after, for the one who does.
+    /// The groups to reconcile, for the scheduler.
     pub(super) fn woken_groups(&self) -> impl Stream<Item = Name> + Send + 'static {
         Arc::clone(&self.groups).taken()
     }
 
-    /// The clusters to look after.
+    /// The clusters to reconcile, for the scheduler.
     pub(super) fn woken_clusters(&self) -> impl Stream<Item = Name> + Send + 'static {
         Arc::clone(&self.clusters).taken()
     }
 }
 
-/// Names that wait for somebody to take them.
+/// Names that wait to be taken.
 #[derive(Debug, Default)]
 struct Waiting {
     names: Mutex<BTreeSet<Name>>,
@@ -55,13 +55,13 @@ impl Waiting {
         self.come.notify_one();
     }
 
-    /// All that wait, and then those that have come meanwhile, for ever: a name that is woken over
-    /// and over keeps no other waiting.
+    /// All waiting names, then those added since, without end. A name that is woken repeatedly does
+    /// not keep others waiting.
     fn taken(self: Arc<Self>) -> impl Stream<Item = Name> {
         let all = stream::unfold(self, |waiting| async move {
             loop {
-                // Whoever takes them has other work, and may be called faster than it gets to the
-                // end.
+                // The scheduler has other work, and this stream may be polled faster than the
+                // scheduler finishes it.
                 yield_now().await;
                 let names = mem::take(&mut *lock(&waiting.names));
                 if !names.is_empty() {
@@ -86,7 +86,7 @@ mod tests {
         Name::new("shop", &format!("group-{number}"))
     }
 
-    /// What can be had without waiting for anybody.
+    /// The names that are available without waiting.
     async fn drained(woken: &mut (impl Stream<Item = Name> + Unpin)) -> Vec<Name> {
         let mut names = Vec::new();
         while let Ok(Some(name)) =
@@ -97,7 +97,7 @@ mod tests {
         names
     }
 
-    /// Once each call took a place of its own: 88,000 of them waited, of some 400 names.
+    /// Each call was once queued separately: 88,000 entries of some 400 names.
     #[tokio::test(start_paused = true)]
     async fn who_is_woken_a_million_times_waits_once() {
         let wake = Wake::default();

@@ -1,4 +1,4 @@
-//! What the watches have seen, for whoever asks. Wakes nobody.
+//! The state from the watches. Wakes nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,29 +12,29 @@ use super::ownership::Claims;
 use super::target::workload::{self, Workload};
 use crate::sync::lock;
 
-/// What the watches have seen.
+/// The state from the watches.
 #[derive(Debug, Default)]
 pub(super) struct WatchedState {
     pub(super) claims: Mutex<Claims>,
     pub(super) clusters: Mutex<BTreeMap<Name, Arc<KafkaCluster>>>,
-    /// Labels of namespaces, once somebody selects by them.
+    /// Labels of namespaces, once a KafkaCluster selects by them.
     pub(super) namespaces: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
     pub(super) workloads: Mutex<BTreeMap<TargetKey, workload::WorkloadVersion>>,
-    /// The version that a workload has had at least, by an answer to ourselves: its watch may be
-    /// behind that.
+    /// The lowest version that a workload can have, from an answer to this process: its watch may
+    /// be behind that.
     pub(super) at_least: Mutex<BTreeMap<TargetKey, u64>>,
-    /// Workloads that are there and cannot be read, and why.
+    /// Workloads that exist and cannot be read, and why.
     pub(super) unreadable_workloads: Mutex<BTreeMap<TargetKey, String>>,
     /// ConsumerGroups whose specification cannot be read, and why.
     pub(super) unreadable_groups: Mutex<BTreeMap<Name, String>>,
-    /// The same of KafkaClusters.
+    /// KafkaClusters whose specification cannot be read, and why.
     pub(super) unreadable_clusters: Mutex<BTreeMap<Name, String>>,
-    /// Kinds that we may not watch.
+    /// Kinds that the operator may not watch.
     pub(super) forbidden: Mutex<BTreeSet<&'static str>>,
 }
 
 impl WatchedState {
-    /// Takes in a workload; says whether it has changed.
+    /// Stores a workload. Returns whether it has changed.
     pub(super) fn workload(
         &self,
         key: &TargetKey,

@@ -1,4 +1,4 @@
-//! The pipeline of one KafkaCluster: has it looked at, and writes its status.
+//! The pipeline of one KafkaCluster: has it polled, and writes its status.
 
 pub(super) mod reconcile;
 

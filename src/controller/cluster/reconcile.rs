@@ -35,7 +35,7 @@ use crate::kafka::model::interest::{Interest, Key};
 use crate::kafka::model::snapshot::Snapshot;
 use crate::sync::lock;
 
-/// A cluster that does not answer is said to be so after this long, and two looks (KNOW-16).
+/// A cluster that does not answer is reported after this time and two polls (KNOW-16).
 const LASTING: SignedDuration = SignedDuration::from_secs(20);
 
 /// What this process remembers of each KafkaCluster.
@@ -52,7 +52,7 @@ impl Clusters {
 #[derive(Debug, Default)]
 pub(in crate::controller) struct Followed {
     watch: Option<(Connection, Duration, Box<dyn Watching>)>,
-    /// Since when it does not answer, and in which look that was first so.
+    /// Since when it does not answer, and the number of the first poll that failed.
     failing: Option<(Timestamp, u64)>,
     /// The state of the connection that was last written.
     reported: Option<ConnectionState>,
@@ -67,7 +67,7 @@ pub(in crate::controller) struct Shared {
 }
 
 impl Shared {
-    /// A cluster is gone: nothing of it stays.
+    /// Removes everything that is kept of a deleted cluster.
     pub(in crate::controller) fn forget(&self, name: &Name) {
         lock(&self.clusters.0).remove(name);
         let key = Key::kafka_cluster(&name.namespace, &name.name);
@@ -137,7 +137,8 @@ pub(in crate::controller) async fn reconcile(
                 }
                 followed.reported = state.or(before);
             }
-            // The watch has not shown our own last write yet, or somebody else's: it will.
+            // Another write has come first, perhaps this process's own, and the watch has not
+            // delivered it yet.
             Err(error) if error.is(409) => {}
             Err(error) => {
                 followed.failures = followed.failures.saturating_add(1);
@@ -151,10 +152,10 @@ pub(in crate::controller) async fn reconcile(
     Ok(controller::Action::requeue(Duration::from_mins(1)))
 }
 
-/// The latest look, and why it is not made with what the resource and its Secrets say now.
+/// The latest snapshot, and why the present resource and Secrets are not used, if they are not.
 type Followup = (Option<Arc<Snapshot>>, Option<Unusable>);
 
-/// Has the cluster looked at.
+/// Has the cluster polled.
 fn follow(
     context: &Context,
     name: &Name,
@@ -208,7 +209,7 @@ fn follow(
     Ok((snapshot, stale))
 }
 
-/// What the latest look says about the connection; `None`: nothing new.
+/// The state of the connection after the latest poll; `None`: unchanged.
 fn state(
     now: Timestamp,
     followed: &mut Followed,
@@ -228,7 +229,7 @@ fn state(
     let reason = error.reason();
     lasts.then(|| {
         ConnectionState::Failed(match stale {
-            // That the credentials before are refused says less.
+            // The refusal of the previous credentials explains less.
             Some(unusable) if reason == Reason::AuthenticationFailed => unusable.into(),
             _ => Problem::new(reason, error.to_string()),
         })

@@ -90,7 +90,7 @@ pub(super) fn stored(
     }
 }
 
-/// What a status is made from.
+/// The input of a status.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) now: Timestamp,
@@ -105,7 +105,7 @@ pub(super) struct Seen<'a> {
     pub(super) users: i32,
 }
 
-/// The status to have, laid over the one that is stored.
+/// The next status. It keeps from the stored one what the input does not replace.
 pub(super) fn status(seen: &Seen<'_>, stored: &KafkaClusterStatus) -> KafkaClusterStatus {
     let found = match seen.state {
         Some(state) => Some(state.finding(seen.limits)),
@@ -116,7 +116,7 @@ pub(super) fn status(seen: &Seen<'_>, stored: &KafkaClusterStatus) -> KafkaClust
         Some(found) => condition::merge(&stored.conditions, &[found], seen.generation, seen.now),
         None => stored.conditions.clone(),
     };
-    // While it does not answer, what it was when it last did.
+    // While the cluster does not answer, the values of its last answer are kept.
     let answered = seen.snapshot.filter(|snapshot| snapshot.error.is_none());
     let brokers = answered.and_then(|snapshot| i32::try_from(snapshot.brokers.len()).ok());
     let cluster_id = answered.and_then(|snapshot| snapshot.cluster_id.as_deref());

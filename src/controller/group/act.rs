@@ -1,6 +1,6 @@
-//! The three steps of an action (ACT-1): write it ahead, write the scale, confirm. After every one
-//! of them the process may die, time out, or find that somebody else was faster; what then holds is
-//! said where it happens. Decides nothing.
+//! The three steps of an action (ACT-1): write it ahead, write the scale, confirm. After each of
+//! them the process may die, the call may time out, or another writer may have been faster. Each
+//! step says what then holds. This module decides nothing.
 
 use kube::{
     Resource as _, ResourceExt as _,
@@ -26,20 +26,20 @@ pub(in crate::controller) struct Action {
     pub(in crate::controller) to: i32,
 }
 
-/// What became of an action.
+/// The result of an action.
 #[derive(Debug)]
 pub(in crate::controller) enum Outcome {
-    /// The API server took it.
+    /// The API server accepted it.
     Done,
-    /// Nobody knows: it counts as an action at its time.
+    /// It is not known whether the scale was written. It counts as an action at its time.
     Unknown,
-    /// Nothing was changed: what was decided on no longer holds. Look again.
+    /// Nothing was changed: the state that the decision was made for has changed. Try again.
     Retry(&'static str),
-    /// Nothing was changed, and nothing will be until its user puts something right.
+    /// Nothing was changed, and nothing will be until the user fixes the problem.
     Refused(Problem),
 }
 
-/// Acts. `ahead` is the status that tells of the decision; memory goes with it.
+/// Acts. `ahead` is the status that describes the decision; the memory is written with it.
 pub(in crate::controller) async fn act(
     context: &Context,
     managed: &mut Managed,
@@ -54,8 +54,8 @@ pub(in crate::controller) async fn act(
         Err(Stop::Error(error)) => return Err(error),
     };
     if scale::replicas(&scale) != action.from || !size.is_of(&scale) {
-        // Somebody has scaled it, or a rollout has begun. Its watch shows it in a moment, unless it
-        // has stopped telling.
+        // The target was scaled, or a rollout has begun. Its watch reports that in a moment, unless
+        // the watch has stopped.
         return match scale::look_up(context, target).await {
             Ok(()) => Ok(Outcome::Retry("the target has changed meanwhile")),
             Err(Stop::Problem(problem)) => Ok(Outcome::Refused(problem)),
@@ -63,7 +63,7 @@ pub(in crate::controller) async fn act(
         };
     }
 
-    // (a) Ahead. Nothing has been done yet, so whatever fails here costs nothing but another look.
+    // (a) Ahead. Nothing has been done yet, so a failure here only costs another try.
     let Action { from, to } = action;
     let begun = managed.state.memory.begin(from, to, context.clock.now());
     let ahead = ConsumerGroupStatus {
@@ -77,8 +77,8 @@ pub(in crate::controller) async fn act(
             return Ok(Outcome::Retry("somebody else has written the status"));
         }
         Err(error) => {
-            // It may have been written. Whoever reads it takes it for an action of unknown outcome,
-            // and so do we.
+            // It may have been written. Whoever reads it treats it as an action of unknown outcome,
+            // and so does this process.
             look_up(context, managed).await?;
             return Err(error);
         }
@@ -115,13 +115,14 @@ pub(in crate::controller) async fn act(
     context
         .sessions
         .note_action(&target.key, &managed.state.memory, context.clock.now());
-    // (c) is the report that follows. If it fails, the status still has the action as pending, and
-    // any later report makes up for it.
+    // (c) is the report that follows. If it fails, the action stays pending in the status, and any
+    // later report confirms it.
     Ok(outcome)
 }
 
-/// The API server has said that it did nothing. A conflict is not among these: something between us
-/// and it may have tried twice, and then the second try meets the version that the first one made.
+/// Whether the API server answered that it did nothing. A conflict does not count as such an
+/// answer: something in between may have sent the request twice, and then the second one conflicts
+/// with the version that the first one made.
 fn was_not_done(error: &Error) -> bool {
     matches!(error, Error::Refused { code: 400..500, .. })
         && !error.is(408)
@@ -129,7 +130,8 @@ fn was_not_done(error: &Error) -> bool {
         && !error.is(429)
 }
 
-/// Writes what is new in `next`, if the resource is still the version that is known here.
+/// Writes the fields of `next` that changed, if the resource still has the version that is known
+/// here.
 pub(super) async fn write_status(
     context: &Context,
     managed: &mut Managed,
@@ -156,7 +158,8 @@ pub(super) async fn write_status(
         .api
         .write("status", "write the status", written)
         .await?;
-    // A status is all that was written, on the very version that is stored.
+    // Only the status was written, and on exactly the stored version, so the spec is the stored
+    // one.
     if written.unreadable.is_some() {
         written.object.spec.clone_from(&stored.spec);
     }
@@ -164,7 +167,7 @@ pub(super) async fn write_status(
     Ok(())
 }
 
-/// Reads the resource as it is now.
+/// Reads the current version of the resource.
 pub(in crate::controller) async fn look_up(
     context: &Context,
     managed: &mut Managed,
@@ -188,7 +191,7 @@ fn requests(group: &ConsumerGroup) -> Request {
     Request::new(ConsumerGroup::url_path(&(), Some(&namespace)))
 }
 
-/// Statuses are made of texts, numbers and lists of them, so that this cannot fail.
+/// A status consists of texts, numbers and lists of them, so this cannot fail.
 fn value(status: Option<&ConsumerGroupStatus>) -> Value {
     status
         .and_then(|status| serde_json::to_value(status).ok())

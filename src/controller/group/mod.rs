@@ -1,5 +1,5 @@
-//! The pipeline of one ConsumerGroup, a file a step: resolve, observe, act, report. [`session`] is
-//! what is remembered of it.
+//! The pipeline of one ConsumerGroup, one file per step: resolve, observe, act, report. [`session`]
+//! keeps what is remembered of the group.
 
 pub(super) mod reconcile;
 pub(super) mod report;

@@ -1,5 +1,5 @@
-//! The one place that turns what Kafka and the workload were seen to be into what `decide` is told.
-//! Pure: no client, no clock. What a reply did not give stays unknown here.
+//! The only place that turns the state of Kafka and of the workload into the input of `decide`.
+//! Pure: no client, no clock. What a reply did not contain stays unknown here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,27 +16,26 @@ use lagrange_core::scaling::observation::{
 use crate::kafka::model::error::ReadError;
 use crate::kafka::model::snapshot::{self, EndAt, Known, Offset, Snapshot, TopicPartition};
 
-/// What a look older than two intervals is late by before it counts as none.
+/// A snapshot is ignored once it is older than two intervals plus this.
 const LATE: SignedDuration = SignedDuration::from_secs(5);
 
-/// What there is to observe with.
+/// The input of an observation.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::controller) struct ObserveInput<'a> {
-    /// The time.
     pub(in crate::controller) now: Timestamp,
-    /// The latest look, if there was one.
+    /// The latest snapshot, if there is one.
     pub(in crate::controller) snapshot: Option<&'a Snapshot>,
     /// What is read for this group.
     pub(in crate::controller) reading: &'a GroupInterest,
     /// Topics whose records wait on purpose.
     pub(in crate::controller) delayed: Option<&'a TopicPattern>,
-    /// How often its cluster should be looked at.
+    /// The poll interval of the cluster.
     pub(in crate::controller) interval: SignedDuration,
-    /// Since when this has been read.
+    /// Since when this group has been read.
     pub(in crate::controller) since: Timestamp,
 }
 
-/// Puts together what is known.
+/// Makes the observation.
 pub(in crate::controller) fn observation(input: &ObserveInput<'_>, target: Target) -> Observation {
     Observation {
         now: to_millis(input.now),
@@ -80,8 +79,8 @@ fn poll(input: &ObserveInput<'_>) -> Result<GroupSnapshot, Unreadable> {
 }
 
 impl ObserveInput<'_> {
-    /// Nothing has been seen for too long. Each further interval of silence counts as another
-    /// failed look; their numbers come down from the top, where no real look's number is.
+    /// A failed poll if the last one is too old. Each further interval of silence counts as another
+    /// failed poll. These numbers count down from the maximum, which no real poll reaches.
     fn silence(&self, last: Timestamp) -> Option<Unreadable> {
         let age = self.now.duration_since(last);
         let allowed = self.interval.saturating_mul(2).saturating_add(LATE);
@@ -96,12 +95,13 @@ impl ObserveInput<'_> {
     }
 }
 
-/// Decisions rest on whole milliseconds, so that a recording holds all that they rest on.
+/// Decisions use whole milliseconds, so that a recording holds exactly what they used.
 fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
-/// The topics that count, and those that are assigned besides: they bear on the limit alone.
+/// The counted topics, and those that are assigned too but not counted: these only affect the
+/// partition limit.
 fn topics(
     input: &ObserveInput<'_>,
     snapshot: &Snapshot,
@@ -110,7 +110,7 @@ fn topics(
 ) -> Vec<Topic> {
     let isolation = input.reading.isolation;
     let role = |name: &Arc<str>| {
-        // Sorted: a pattern may match thousands.
+        // `counting` is sorted: a pattern may match thousands of topics.
         if counting.binary_search(name).is_err() {
             TopicRole::Assigned
         } else if input.delayed.is_some_and(|pattern| pattern.matches(name)) {
@@ -153,7 +153,7 @@ fn topics(
     names.into_iter().map(topic).collect()
 }
 
-/// Where partitions of the topics that count ended before the first look.
+/// The log ends of the counted topics' partitions before the first poll.
 fn earlier(group: &snapshot::Group, counting: &[Arc<str>]) -> Vec<Earlier> {
     let counts = |key: &TopicPartition| counting.binary_search(&key.topic).is_ok();
     let of = |(key, ends): (&TopicPartition, &Arc<[EndAt]>)| Earlier {
@@ -182,7 +182,7 @@ fn offsets(
     let committed = match committed {
         Some(Ok(Some(offset))) => Commit::At(offset.get()),
         Some(Ok(None)) => Commit::Absent,
-        // Past the end: `decide` says so, and takes the lag for unknown.
+        // Past the end: `decide` reports it and treats the lag as unknown.
         Some(Err(ReadError::CommittedBeyondEnd { committed, .. })) => Commit::At(*committed),
         Some(Err(_)) | None => Commit::Unknown,
     };
@@ -237,7 +237,7 @@ fn described(group: &snapshot::Group) -> Option<&snapshot::Description> {
     group.description.as_ref()?.as_ref().ok()
 }
 
-/// How partitions are handed over. An assignor that is not known is taken for the dearest way.
+/// How partitions are handed over. An unknown assignor is treated as the most expensive way.
 fn rebalance(group: &snapshot::Group) -> Option<Rebalance> {
     match group.protocol {
         snapshot::Protocol::Consumer => Some(Rebalance::Consumer),

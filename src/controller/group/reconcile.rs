@@ -1,5 +1,5 @@
-//! The pipeline for one ConsumerGroup: observe, decide, act, report. Each step is another file's;
-//! the order is here.
+//! The pipeline for one ConsumerGroup: observe, decide, act, report. This file has the order; each
+//! step is in a file of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,15 +19,15 @@ use crate::controller::target::scale;
 use crate::kafka::model::interest::Key;
 use crate::sync::lock;
 
-/// When what takes a moment is asked for again, Secrets that are being read or another's turn, if
-/// nothing wakes before.
+/// When to try again after a short wait (Secrets are being read, or another group has the turn), if
+/// no event comes first.
 const SOON: Duration = Duration::from_secs(2);
 /// First pause after an error of the API server; doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Brings one group a step further.
+/// Runs the pipeline for one group once.
 pub(in crate::controller) async fn reconcile(
     group: Arc<ConsumerGroup>,
     context: Arc<Context>,
@@ -53,7 +53,7 @@ pub(in crate::controller) async fn reconcile(
         Ok(next) => Ok(next),
     };
     context.done(&name, &remembered, next.is_ok());
-    // Something that is watched will wake it; the timer is for when nothing comes.
+    // A watch starts the next run; the timer is for the case that no event comes.
     let patience = context
         .settings
         .inline_interval
@@ -64,7 +64,7 @@ pub(in crate::controller) async fn reconcile(
     ))
 }
 
-/// The pipeline. Returns when to look again at the latest, if that is soon.
+/// The pipeline. Returns how soon it must run again at the latest, if that is soon.
 async fn step(
     context: &Context,
     name: &Name,
@@ -95,7 +95,8 @@ async fn step(
     };
     let target = scale::address(context, &intent.target, &name.namespace).await?;
     let size = scale::see(context, &target).await?;
-    // Last of what may fail: to begin reading makes a look for everybody on that cluster.
+    // Last of the steps that may fail: to begin reading starts a poll for all users of that
+    // cluster.
     resolve::read(context, name, managed, &intent, &resolved)
         .inspect_err(|_| context.secrets.unmake(&user))?;
     resolve::take_over_action(context, managed, &target);
@@ -158,7 +159,7 @@ pub(in crate::controller) fn error_policy(
     controller::Action::requeue(pause + jitter())
 }
 
-/// Up to half a second, so that groups that wait for one moment do not all come in it.
+/// Up to half a second, so that groups that wait for the same moment do not all run at once.
 fn jitter() -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     Duration::from_millis(RandomState::new().hash_one(0) % 500)

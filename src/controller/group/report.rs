@@ -1,5 +1,5 @@
-//! What follows a decision: the action, the status if it says something new, the events and the
-//! numbers. The order is here; each step is another file's.
+//! What follows a decision: the action, the status if it has changed enough, the events and the
+//! metrics. This file has the order; each step is in a file of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,16 +29,16 @@ use crate::controller::target::scale::{self, Addressed, TargetState};
 use crate::kafka::model::snapshot::{Group, Snapshot};
 use crate::sync::lock;
 
-/// A lag that moves by less than one in so many of what its replicas are for is not news.
+/// A lag that changes by less than 1/20 of the lag that its replicas are for is not reported.
 const LAG_TOLERANCE: i64 = 20;
-/// Nor is a delay that moves by less than one in so many of what the objective allows, or by fewer
-/// seconds than consumers let pass between two commits.
+/// Nor is a delay that changes by less than 1/10 of the objective, or by fewer seconds than
+/// consumers usually let pass between two commits.
 const DELAY_TOLERANCE: i64 = 10;
 const DELAY_LEAST: i64 = 6;
-/// After a conflict or an unknown outcome the group is looked at again so soon.
+/// After a conflict or an unknown outcome the group is reconciled again after this time.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Everything that is known once it has been decided.
+/// Everything that is known after the decision.
 pub(in crate::controller) struct Reconciliation<'a> {
     pub(in crate::controller) context: &'a Context,
     pub(in crate::controller) intent: &'a Intent,
@@ -46,7 +46,7 @@ pub(in crate::controller) struct Reconciliation<'a> {
     pub(in crate::controller) target: &'a Addressed,
     pub(in crate::controller) size: TargetState,
     pub(in crate::controller) snapshot: Option<&'a Snapshot>,
-    /// Looks have stopped coming.
+    /// Polls have stopped.
     pub(in crate::controller) is_silent: bool,
     pub(in crate::controller) decision: &'a Decision,
 }
@@ -84,7 +84,7 @@ impl Reconciliation<'_> {
         })
     }
 
-    /// Writes what is new, and tells what has happened.
+    /// Writes the status if it has changed, the metrics and the events.
     pub(in crate::controller) async fn report(&self, managed: &mut Managed) -> Result<(), Error> {
         let before = managed.status();
         let (next, reported) = self.rendered(managed);
@@ -128,7 +128,7 @@ impl Reconciliation<'_> {
         Ok(())
     }
 
-    /// The difference that does not count under the group's objective.
+    /// The differences that are too small to report under the group's objective.
     fn tolerance(&self) -> Tolerance {
         let facts = &self.decision.facts;
         match self.intent.policy.objective {
@@ -158,7 +158,8 @@ impl Reconciliation<'_> {
         let trouble = self
             .snapshot
             .and_then(|snapshot| source::trouble(snapshot, reading, self.resolved, lasts));
-        // What is wrong with the credentials of now says more than that those before are refused.
+        // A problem with the present credentials explains more than the refusal of the previous
+        // ones.
         let trouble = trouble.map(|trouble| match &self.resolved.stale {
             Some(stale) if trouble.reason == Reason::AuthenticationFailed => stale.clone(),
             _ => trouble,
@@ -197,7 +198,7 @@ impl Reconciliation<'_> {
         (status::group::status(input, &managed.status()), reported)
     }
 
-    /// When the wait of a hold ends.
+    /// The time until the hold ends.
     pub(in crate::controller) fn until(&self) -> Option<Duration> {
         let Verdict::Hold(Wait {
             until: Some(until), ..
@@ -209,7 +210,7 @@ impl Reconciliation<'_> {
     }
 }
 
-/// Writes a status if it says something new, and soon enough for what it says. Says whether it did.
+/// Writes a status if it has changed and if that kind of change is due. Returns whether it did.
 async fn write(
     context: &Context,
     managed: &mut Managed,
@@ -238,7 +239,7 @@ async fn write(
             Ok(true)
         }
         Err(error) if error.is(409) => {
-            // Somebody else was faster: the next look reports on what is there then.
+            // Another writer was faster: the next run reports on the version that is there then.
             act::look_up(context, managed).await?;
             Ok(false)
         }
@@ -246,7 +247,8 @@ async fn write(
     }
 }
 
-/// A group that is not managed at present: nothing of it is read, and its status says why.
+/// Reports on a group that is not managed at present: nothing of it is read, and its status says
+/// why.
 pub(super) async fn set_aside(
     context: &Context,
     managed: &mut Managed,

@@ -1,5 +1,5 @@
 //! What comes before and with the decision: whether the group may be managed, what is read for it,
-//! what was remembered of its target, and the call of `decide` itself. Writes nothing.
+//! what is remembered of its target, and the call of `decide` itself. Writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,11 +28,10 @@ use crate::kafka::model::snapshot::Snapshot;
 use crate::recording::Turn;
 use crate::sync::lock;
 
-/// A target that cannot be scaled is tried again so much later, or when its resource changes.
+/// A target that could not be scaled is tried again after this time, or when its resource changes.
 const REFUSED_FOR: Duration = Duration::from_mins(5);
 
-/// Whether somebody else manages the target or the group (ACT-9). Whoever reads the log finds both
-/// there.
+/// Whether the target or the group is contested (ACT-9). The log names both sides.
 pub(in crate::controller) fn contested(
     context: &Context,
     managed: &mut Managed,
@@ -45,7 +44,7 @@ pub(in crate::controller) fn contested(
         Ruling::Turn { neighbour } => (None, neighbour.clone()),
         Ruling::Contested(contest) => {
             if contest.rival.is_none() {
-                // An autoscaler has the target: then this group does not manage it.
+                // An autoscaler scales the target: then this group does not manage it.
                 note_progress(context, name, Progress::Failing);
             }
             (contest.rival.clone(), None)
@@ -69,7 +68,7 @@ pub(in crate::controller) fn contested(
     ruling
 }
 
-/// How it goes with a group that nobody contests.
+/// The progress of a group that is not contested.
 pub(in crate::controller) fn progress(
     managed: &Managed,
     intent: &Intent,
@@ -89,14 +88,14 @@ pub(in crate::controller) fn progress(
     }
 }
 
-/// Notes how it goes, and has those looked after who wait for this group.
+/// Notes the progress of a group, and wakes the groups that wait for it.
 pub(super) fn note_progress(context: &Context, name: &Name, progress: Progress) {
     let now = context.clock.now();
     let concerned = lock(&context.seen.claims).note(name, progress, now);
     context.wake.groups(concerned);
 }
 
-/// Has Kafka read what the group needs.
+/// Starts or updates the reading of what the group needs from Kafka.
 pub(in crate::controller) fn read(
     context: &Context,
     name: &Name,
@@ -130,8 +129,8 @@ pub(in crate::controller) fn read(
         }
         return Ok(());
     }
-    // Another group, another cluster, or after a time in which nothing was read: what was seen is
-    // of no use, what was done is (KEEP-28). The old watch goes first, since both would count
+    // Another group, another cluster, or reading resumes after a pause: past observations are
+    // dropped, the memory is kept (KEEP-28). The old watch is dropped first, since both would count
     // against the namespace's limit.
     managed.reading = None;
     managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
@@ -149,15 +148,15 @@ pub(in crate::controller) fn read(
     Ok(())
 }
 
-/// Whether there was too much to be read for it when its status was last written.
+/// Whether the last written status says that there were too many partitions to read.
 fn was_refused(managed: &Managed) -> bool {
     let conditions = managed.status().conditions;
     let ready = condition::said(&conditions, Type::Ready);
     ready.is_some_and(|(_, why)| why == Some(Reason::TooManyPartitions))
 }
 
-/// Takes over the last action on the target from whoever managed it before, if that is later than
-/// our own.
+/// Takes over the last action on the target from the ConsumerGroup that managed it before, if that
+/// action is later than this group's own.
 pub(in crate::controller) fn take_over_action(
     context: &Context,
     managed: &mut Managed,
@@ -177,8 +176,8 @@ pub(in crate::controller) fn take_over_action(
     }
 }
 
-/// Leaves the last action to whoever manages the target after us. Called once `decide` has put
-/// right what a wrong clock left.
+/// Leaves the last action to the ConsumerGroup that manages the target next. Called after `decide`
+/// has corrected what a wrong clock left.
 pub(super) fn hand_over_action(
     context: &Context,
     managed: &Managed,
@@ -192,7 +191,7 @@ pub(super) fn hand_over_action(
     }
 }
 
-/// The latest look at the group's cluster.
+/// The latest snapshot of the group's cluster.
 pub(in crate::controller) fn snapshot(
     context: &Context,
     managed: &Managed,
@@ -203,7 +202,7 @@ pub(in crate::controller) fn snapshot(
     Some(snapshot)
 }
 
-/// Observes and decides. Says too whether looks have stopped coming.
+/// Observes and decides. The second value is whether polls have stopped.
 pub(in crate::controller) fn decided(
     context: &Context,
     managed: &mut Managed,
@@ -231,7 +230,7 @@ pub(in crate::controller) fn decided(
     let is_too_much =
         snapshot.is_some_and(|snapshot| source::is_too_much(snapshot, &intent.reading));
     if is_too_much && !std::mem::replace(&mut managed.is_too_much, true) {
-        // What was seen of its partitions takes memory that is granted to others now.
+        // Past observations of its partitions take up bytes that are now granted to others.
         managed.state = State::after_restart(std::mem::take(&mut managed.state.memory));
     }
     managed.is_too_much = is_too_much;
@@ -276,7 +275,7 @@ pub(in crate::controller) fn decided(
     (decision, is_silent)
 }
 
-/// The action to take, if this decision is one that may be acted on.
+/// The action to take, if this decision may be acted on.
 pub(in crate::controller) fn action(
     managed: &mut Managed,
     intent: &Intent,
@@ -285,8 +284,8 @@ pub(in crate::controller) fn action(
     let generation = managed.stored().metadata.generation;
     let stands =
         |refusal: &Refusal| refusal.generation == generation && refusal.at.elapsed() < REFUSED_FOR;
-    // Whatever is decided now: one that is old, or was about another specification, says nothing
-    // any more.
+    // A refusal that is old or was about another specification no longer applies, whatever is
+    // decided now.
     managed.refusal = managed.refusal.take().filter(stands);
     match verdict {
         Verdict::Scale { from, to, .. } if intent.mode == Mode::Auto => {

@@ -1,5 +1,5 @@
 //! What this process remembers of one ConsumerGroup, keyed by its uid (KEEP-28). Plain data and its
-//! rules: calls nobody.
+//! rules, without I/O.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::kafka::model::interest::Interest;
 #[derive(Debug)]
 pub(in crate::controller) struct Managed {
     uid: String,
-    /// Its newest version that is known, from the watch or from the answer to our own last write.
+    /// The newest known version, from the watch or from the answer to this process's last write.
     stored: Arc<ConsumerGroup>,
     /// What `decide` carries from call to call.
     pub(in crate::controller) state: State,
@@ -36,23 +36,23 @@ pub(in crate::controller) struct Managed {
     pub(in crate::controller) reported: Option<Reported>,
     /// The events that were written recently.
     pub(in crate::controller) throttle: EventThrottle,
-    /// The look in which members without a partition were first seen.
+    /// The poll in which members without a partition were first found.
     pub(in crate::controller) idle_since: Option<u64>,
-    /// Whether a later look has seen such members again.
+    /// Whether a later poll has found such members again.
     pub(in crate::controller) idle_lasts: bool,
-    /// The target was not scaled when it was to be.
+    /// Set when a decided action was refused.
     pub(in crate::controller) refusal: Option<Refusal>,
     /// The ConsumerGroup that it waits for.
     pub(in crate::controller) rival: Option<Name>,
-    /// The one of another namespace that manages the same group, too.
+    /// A ConsumerGroup of another namespace that manages the same group, too.
     pub(in crate::controller) neighbour: Option<Name>,
-    /// There is too much to be read for it.
+    /// There are too many partitions to read for it.
     pub(in crate::controller) is_too_much: bool,
     /// The reason of its last hold, for the count of holds.
     pub(in crate::controller) held: Option<HoldReason>,
 }
 
-/// An interest in a cluster.
+/// A watch on a cluster.
 #[derive(Debug)]
 pub(in crate::controller) struct Reading {
     pub(in crate::controller) connection: Connection,
@@ -61,17 +61,17 @@ pub(in crate::controller) struct Reading {
     pub(in crate::controller) since: Timestamp,
 }
 
-/// The API server let us not scale the target.
+/// The API server refused to scale the target.
 #[derive(Debug)]
 pub(in crate::controller) struct Refusal {
     pub(in crate::controller) problem: Problem,
     pub(in crate::controller) at: Instant,
-    /// The generation of the resource for which it was so.
+    /// The generation of the resource at that time.
     pub(in crate::controller) generation: Option<i64>,
 }
 
 impl Managed {
-    /// A group that this process has not seen before: begins with the memory in its status.
+    /// A group that is new to this process: begins with the memory in its status.
     pub(in crate::controller) fn first_sight(group: &Arc<ConsumerGroup>) -> Self {
         Self {
             uid: group.uid().unwrap_or_default(),
@@ -95,7 +95,7 @@ impl Managed {
         group.uid().unwrap_or_default() == self.uid
     }
 
-    /// The newest version that is known.
+    /// The newest known version.
     pub(in crate::controller) fn stored(&self) -> &Arc<ConsumerGroup> {
         &self.stored
     }
@@ -105,8 +105,8 @@ impl Managed {
         self.stored.status.clone().unwrap_or_default()
     }
 
-    /// Takes in a version of the group, if it is newer than the one that is known. An action in it
-    /// that this process has not begun is somebody else's: their memory is adopted.
+    /// Takes in a version of the group, if it is newer than the known one. An action in it that
+    /// this process has not begun is from another writer, whose memory is adopted.
     pub(in crate::controller) fn observe_version(&mut self, group: Arc<ConsumerGroup>) {
         if is_older(&group, &self.stored) {
             return;
@@ -118,9 +118,9 @@ impl Managed {
         }
     }
 
-    /// Whether the target has other replicas than what we know accounts for. Another process of
-    /// ours may have set them: its note is in the status before that (ACT-1), but the watch of the
-    /// target may be ahead of that of the resource.
+    /// Whether the target has other replicas than the memory accounts for. Another process of this
+    /// operator may have set them: its pending action was written to the status before (ACT-1), but
+    /// the watch of the target may be ahead of the watch of the resource.
     pub(super) fn is_surprised_by(&self, replicas: i32) -> bool {
         let memory = &self.state.memory;
         let not_landed =
@@ -129,8 +129,8 @@ impl Managed {
             && !memory.last.as_ref().is_some_and(not_landed)
     }
 
-    /// Notes members without a partition: a new member may have none for a moment, so that one look
-    /// shows nothing.
+    /// Notes members without a partition. A new member may have none for a moment, so a single poll
+    /// proves nothing.
     pub(super) fn note_idle(&mut self, decision: &Decision, observation: &Observation) {
         let poll = observation.snapshot.as_ref().ok();
         let described = poll.and_then(|poll| poll.group.members.as_ref());
@@ -147,14 +147,14 @@ impl Managed {
         }
     }
 
-    /// Takes over what another writer, or the manager of the target before us, remembers.
+    /// Takes over the memory of another writer, or of the previous manager of the target.
     pub(super) fn adopt(&mut self, memory: Memory) {
         self.state.memory = memory;
     }
 }
 
-/// Whether `a` is an older version than `b`. Versions are numbers that grow; anything else is taken
-/// for newer, and a write that rests on it is refused by the API server.
+/// Whether `a` is an older version than `b`. Versions are increasing numbers; anything else is
+/// treated as newer, and the API server refuses a write that is based on it.
 fn is_older(a: &ConsumerGroup, b: &ConsumerGroup) -> bool {
     let number = |group: &ConsumerGroup| group.resource_version()?.parse::<u64>().ok();
     matches!((number(a), number(b)), (Some(a), Some(b)) if a < b)
@@ -175,7 +175,7 @@ mod tests {
         let group = json!({
             "metadata": { "name": "orders" },
             "spec": { "scaleTargetRef": { "name": "orders" }, "kafka": {}, "objective": {} },
-            // Written ahead by the process before this one.
+            // Written ahead by the previous process.
             "status": { "memory": { "version": 1, "expected": 6, "last":
                 { "time": "2026-11-24T12:00:00Z", "from": 2, "to": 6 } } },
         });

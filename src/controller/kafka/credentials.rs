@@ -1,7 +1,7 @@
-//! Secrets and ConfigMaps that a connection is made of: each is watched by name while a resource
-//! uses it (SAFE-40), and whoever uses it is woken when it changes. Every connection is made here,
-//! so that here is who may log in as the operator itself (SAFE-36). Nothing of what they hold
-//! leaves this file but inside [`Secret`]s.
+//! The Secrets and ConfigMaps that connections are made from. Each is watched by name while a
+//! resource uses it (SAFE-40), and its users are woken when it changes. Every connection is made
+//! here, so this file also decides which ones may log in as the operator itself (SAFE-36). Their
+//! contents leave this file only as [`Secret`]s.
 
 mod values;
 mod watching;
@@ -30,18 +30,18 @@ use crate::sync::lock;
 use values::{Budget, Kept, Values};
 use watching::Watching;
 
-/// An object that has not been told of for so long is said to be unreadable. Until then nothing is
-/// said: the API server may be restarting.
+/// An object that the API server has not answered for this long is reported as unreadable. Until
+/// then nothing is reported: the API server may be restarting.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Objects of one namespace that are watched at most.
+/// The most objects of one namespace that are watched.
 const MOST_OBJECTS: usize = 64;
-/// Values that are longer are no credentials: nothing is kept of them.
+/// Longer values are not credentials and are not kept.
 const LONGEST_VALUE: usize = 1 << 18;
-/// Bytes of all values of one namespace that are kept at most.
+/// The most bytes of all values of one namespace that are kept.
 const MOST_BYTES: usize = 1 << 22;
-/// What had no room is read once more after so long.
+/// A value for which there was no room is read again after this time.
 const AGAIN: Duration = Duration::from_mins(1);
-/// A connection is made anew after so long though nothing has changed: certificates expire.
+/// An unchanged connection is made again after this time, because certificates expire.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
 /// All objects that are in use.
@@ -49,18 +49,18 @@ pub(in crate::controller) struct Secrets {
     api: ApiServer,
     wake: Wake,
     state: Mutex<State>,
-    /// Grows with every change of an object.
+    /// Increases with every change of an object.
     revision: Arc<AtomicU64>,
     /// Namespaces whose connections may log in as the operator itself (SAFE-36).
     own_identity: BTreeSet<String>,
-    /// Whom the system trusts, where a connection does not say.
+    /// The CA certificates of the system, used by connections that name none.
     system: Option<Secret>,
 }
 
-/// What to read with.
+/// The connection to read with.
 pub(in crate::controller) struct Chosen {
     pub(in crate::controller) connection: Connection,
-    /// Why it is the one before: of what is written now none can be made.
+    /// Why it is the previous one: the present configuration makes no usable connection.
     pub(in crate::controller) stale: Option<Unusable>,
 }
 
@@ -68,7 +68,7 @@ pub(in crate::controller) struct Chosen {
 struct State {
     objects: BTreeMap<ObjectName, Object>,
     uses: BTreeMap<Key, Use>,
-    /// What is kept of each namespace.
+    /// The bytes that are kept of each namespace.
     budgets: BTreeMap<Arc<str>, Budget>,
     made: BTreeMap<Identity, Made>,
 }
@@ -76,7 +76,7 @@ struct State {
 /// Namespace and reference.
 type ObjectName = (Arc<str>, Reference);
 
-/// An object that somebody uses.
+/// An object that is in use.
 struct Object {
     shared: Arc<Shared>,
     /// The keys that are read.
@@ -86,8 +86,8 @@ struct Object {
 }
 
 impl Object {
-    /// Whether it is worth reading once more: something was left out because others had taken the
-    /// room.
+    /// Whether to read the object again: a value was left out because others had taken the room,
+    /// and `AGAIN` has passed.
     fn could_be_kept(&self) -> bool {
         let lacks = matches!(&lock(&self.shared.seen).0, ObjectState::Present(values) if values.lack_room());
         lacks && self.since.elapsed() >= AGAIN
@@ -100,38 +100,38 @@ impl Drop for Object {
     }
 }
 
-/// What an object's watch and its users share.
+/// The state that an object's watch and its users share.
 #[derive(Default)]
 struct Shared {
-    /// And at which revision that was.
+    /// The state of the object, and the revision at which it last changed.
     seen: Mutex<(ObjectState, u64)>,
     users: Mutex<BTreeSet<Key>>,
 }
 
-/// What a watch has shown.
+/// The state of an object in its watch.
 #[derive(Clone, Default)]
 enum ObjectState {
     #[default]
     Nothing,
     Forbidden,
     Absent,
-    /// It is there and cannot be read.
+    /// It exists and cannot be read.
     Unreadable,
     Present(Arc<Values>),
 }
 
-/// What one resource uses.
+/// The connection and the objects that one resource uses.
 #[derive(Clone, PartialEq, Eq)]
 struct Use {
     identity: Identity,
-    /// And the keys of each.
+    /// The objects, and the keys of each.
     objects: BTreeMap<ObjectName, BTreeSet<String>>,
 }
 
-/// A connection that was made, or not, and who uses it.
+/// A connection, or why it could not be made, and its users.
 struct Made {
     users: BTreeSet<Key>,
-    /// The highest of its objects.
+    /// The highest revision of its objects.
     revision: u64,
     at: Timestamp,
     connection: Result<Connection, Unusable>,
@@ -140,7 +140,7 @@ struct Made {
 /// Why there is no connection.
 #[derive(Debug)]
 enum Missing {
-    /// Its objects are being read. Whoever uses them is woken.
+    /// Its objects are being read. Their users are woken.
     NotYet,
     /// It cannot be made.
     Unusable(Unusable),
@@ -162,9 +162,9 @@ impl Secrets {
         }
     }
 
-    /// What `user` is to read with: what `plan` comes to in `namespace`, or, as long as that is of
-    /// no use, what it reads with now, if that is of the same place. `None`: the objects are being
-    /// read. From now on `user` uses those and no others.
+    /// Chooses the connection for `user`: the one that `plan` describes in `namespace`, or `before`
+    /// while that one cannot be made, if both have the same identity. `None`: the objects are being
+    /// read. From now on `user` uses the objects of `plan` and no others.
     pub(in crate::controller) fn choose(
         &self,
         namespace: &Arc<str>,
@@ -221,7 +221,7 @@ impl Secrets {
                 .collect(),
         };
         if state.is_full_for(namespace, &uses.objects) {
-            // What it has used so far makes room.
+            // Releasing the objects that it has used makes room.
             self.follow(&mut state, user, None);
         }
         if state.is_full_for(namespace, &uses.objects) {
@@ -266,7 +266,7 @@ impl Secrets {
         connection.map_err(Missing::Unusable)
     }
 
-    /// `user` uses nothing any more.
+    /// Ends all use of objects by `user`.
     pub(in crate::controller) fn release(&self, user: &Key) {
         self.follow(&mut lock(&self.state), user, None);
     }
@@ -301,7 +301,7 @@ impl Secrets {
         };
     }
 
-    /// Sees to it that these keys of an object are read.
+    /// Makes sure that these keys of an object are read.
     fn use_object(
         &self,
         state: &mut State,
@@ -315,8 +315,7 @@ impl Secrets {
                 lock(&object.shared.users).insert(user.clone());
                 return;
             }
-            // Of keys that nobody has used nothing is kept: it is read once more, by all of its
-            // users' keys.
+            // Only used keys are kept, so the object is read again with the keys of all its users.
             keys.extend(object.keys.iter().cloned());
             users.clone_from(&lock(&object.shared.users));
         }
@@ -364,7 +363,7 @@ impl Secrets {
         }
     }
 
-    /// `user` cannot read with the connection that was made for it: it need not be kept.
+    /// Drops the connection that was made for `user`, who cannot read with it.
     pub(in crate::controller) fn unmake(&self, user: &Key) {
         let mut state = lock(&self.state);
         if let Some(identity) = state.uses.get(user).map(|uses| uses.identity.clone()) {
@@ -374,7 +373,7 @@ impl Secrets {
 }
 
 impl State {
-    /// Whether the namespace has as many objects watched as it may, without these.
+    /// Whether watching these objects too would exceed the limit of the namespace.
     fn is_full_for(
         &self,
         namespace: &Arc<str>,
@@ -409,7 +408,7 @@ impl State {
         }
     }
 
-    /// A connection that nobody uses any more goes: it holds what the objects held.
+    /// Drops a connection without users: it contains the values of its objects.
     fn unmake(&mut self, identity: &Identity, user: &Key) {
         if let Some(made) = self.made.get_mut(identity) {
             made.users.remove(user);

@@ -1,5 +1,5 @@
-//! Which Kafka a resource reads, and with which credentials. The controller knows the reader of
-//! Kafka by [`port`] alone.
+//! Which Kafka a resource reads, and with which credentials. The controller uses the reader of
+//! Kafka only through [`port`].
 
 pub mod port;
 

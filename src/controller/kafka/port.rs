@@ -1,5 +1,5 @@
-//! What the controller needs of the room that reads Kafka, so that tests can hand it the looks they
-//! like.
+//! The part of the Kafka reader that the controller uses, as traits, so that tests can supply
+//! snapshots of their own.
 
 use std::{fmt, sync::Arc};
 
@@ -10,8 +10,8 @@ use crate::kafka::pool::{Pool, Watch, WatchError};
 
 /// All clusters that can be watched.
 pub trait Clusters: fmt::Debug + Send + Sync + 'static {
-    /// Has every look at the cluster read `interest` too, and `key` woken after each, until what is
-    /// returned is dropped.
+    /// Adds `interest` to every poll of the cluster and wakes `key` after each, until the returned
+    /// value is dropped.
     fn watch(
         &self,
         connection: &Connection,
@@ -22,17 +22,17 @@ pub trait Clusters: fmt::Debug + Send + Sync + 'static {
 
 /// One resource's interest in one cluster.
 pub trait Watching: fmt::Debug + Send + Sync {
-    /// What the last look saw. It may be from before this interest was known.
+    /// The snapshot of the latest poll. It may be from before this interest was added.
     fn latest(&self) -> Option<Arc<Snapshot>>;
     /// Changes what is read.
     fn update(&self, interest: Interest);
-    /// Hands over a connection of the same identity with newer credentials.
+    /// Replaces the connection by one of the same identity with newer credentials.
     fn renew(&self, connection: &Connection);
-    /// Whether each look shall describe the members.
+    /// Whether each poll describes the members.
     fn describe_members(&self, attentive: bool);
-    /// Brings the next look forward.
+    /// Brings the next poll forward.
     fn poll_now(&self);
-    /// The cluster.
+    /// The identity of the cluster.
     fn identity(&self) -> &Identity;
 }
 

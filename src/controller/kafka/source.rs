@@ -1,6 +1,6 @@
-//! Where a group's Kafka is, who may use it (SAFE-34 and SAFE-39), and what its user is told when
-//! it cannot be read: of a cluster of another namespace the category alone. Reads what the watches
-//! have seen; calls nobody.
+//! Where a group's Kafka is, who may use it (SAFE-34 and SAFE-39), and which problem is reported to
+//! its user when it cannot be read: for a cluster of another namespace, only the category. Uses
+//! what the watches have delivered; makes no calls.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -40,7 +40,8 @@ pub(in crate::controller) struct Located {
 #[derive(Debug, Clone)]
 pub(in crate::controller) struct Resolved {
     pub(in crate::controller) connection: Connection,
-    /// Why the connection is the one before: of what is written now none can be made.
+    /// Why the connection is the previous one: the present configuration makes no usable
+    /// connection.
     pub(in crate::controller) stale: Option<Problem>,
     pub(in crate::controller) interval: Duration,
     pub(in crate::controller) cluster: Option<Name>,
@@ -117,8 +118,8 @@ pub(in crate::controller) fn locate(
     })
 }
 
-/// The connection to a cluster that was located; `None`: its Secrets are being read. `before` is
-/// what `user` reads with now.
+/// The connection to a located cluster; `None`: its Secrets are being read. `before` is the
+/// connection that `user` reads with now.
 pub(in crate::controller) fn connect(
     context: &Context,
     located: Located,
@@ -152,7 +153,7 @@ pub(in crate::controller) fn connect(
     }))
 }
 
-/// Whether a KafkaCluster lets a group of another namespace in.
+/// Whether a KafkaCluster allows a group of another namespace.
 fn allows(context: &Context, cluster: &KafkaCluster, namespace: &str, group_id: &str) -> bool {
     let allowed = &cluster.spec.allowed_namespaces;
     let lets_in = match allowed.from {
@@ -182,12 +183,12 @@ fn located(context: &Context, claim: &Claim) -> Option<Located> {
     locate(context, &claim.source, namespace, &claim.group_id).ok()
 }
 
-/// How two claims on one group id are to each other (`docs/decisions/0014`).
+/// How two claims on one group id relate (`docs/decisions/0014`).
 ///
-/// Inside a namespace the id that brokers give their cluster counts: whoever wrote both groups
-/// chose both brokers. From another namespace anybody can run a broker that gives any id, and write
-/// down anybody's servers; there only an administrator's word counts, who has let both use one
-/// KafkaCluster.
+/// Inside a namespace, the id that brokers give their cluster is compared: whoever wrote both
+/// groups chose both brokers. In another namespace anyone can run a broker that returns any id, and
+/// write down any servers. Between namespaces, the only proof is one KafkaCluster whose owner
+/// allowed both.
 pub(in crate::controller) fn relation(context: &Context, mine: &Claim, other: &Claim) -> Relation {
     let is_same_namespace = mine.name.namespace == other.name.namespace;
     let by_one_resource = matches!(
@@ -209,7 +210,7 @@ pub(in crate::controller) fn relation(context: &Context, mine: &Claim, other: &C
     }
 }
 
-/// Why Kafka is not read with what is written now, if it is not.
+/// Why Kafka is not read with the present configuration, if it is not.
 pub(in crate::controller) fn stale(
     resolved: &Resolved,
     snapshot: Option<&Snapshot>,
@@ -224,8 +225,8 @@ pub(in crate::controller) fn stale(
     })
 }
 
-/// What keeps a group from being read and will not pass by itself; what may pass counts only once
-/// it lasts.
+/// The problem that keeps a group from being read and does not pass by itself. A problem that may
+/// pass counts only once it lasts.
 pub(in crate::controller) fn trouble(
     snapshot: &Snapshot,
     reading: &GroupInterest,
@@ -233,13 +234,13 @@ pub(in crate::controller) fn trouble(
     lasts: bool,
 ) -> Option<Problem> {
     let error = match &snapshot.error {
-        // A refusal is no gap that passes: it is asked again in a minute.
+        // A refusal does not pass by itself: it is retried in a minute.
         Some(error) => (lasts || is_refusal(error)).then_some(error)?,
         None => definite(snapshot, reading)?,
     };
     let reason = error.reason();
     Some(match &resolved.cluster {
-        // What it selects is its own affair, and for itself to put right.
+        // Which topics it selects is the user's own choice to correct.
         Some(cluster) if resolved.foreign && !error.is_too_much() => {
             unreadable_abroad(cluster, reason)
         }
@@ -247,7 +248,7 @@ pub(in crate::controller) fn trouble(
     })
 }
 
-/// Whether the brokers do not let us in, or are more than we connect to.
+/// Whether the brokers refuse the login, or are more than the limit.
 pub(in crate::controller) fn is_refusal(error: &ReadError) -> bool {
     matches!(
         error,
@@ -255,7 +256,7 @@ pub(in crate::controller) fn is_refusal(error: &ReadError) -> bool {
     )
 }
 
-/// Whether there is too much to be read for the group.
+/// Whether the group selects too many partitions to read.
 pub(in crate::controller) fn is_too_much(snapshot: &Snapshot, reading: &GroupInterest) -> bool {
     too_much(snapshot, reading).is_some()
 }
@@ -266,7 +267,7 @@ fn too_much<'a>(snapshot: &'a Snapshot, reading: &GroupInterest) -> Option<&'a R
     error.is_too_much().then_some(error)
 }
 
-/// Refusals, and topics that the user names and that are not there.
+/// The first refusal, or topic that the user names and that does not exist.
 fn definite<'a>(snapshot: &'a Snapshot, reading: &GroupInterest) -> Option<&'a ReadError> {
     let is_definite = |error: &&ReadError| {
         matches!(
@@ -311,7 +312,7 @@ fn advice(error: &ReadError, reading: &GroupInterest) -> String {
     }
 }
 
-/// Why a cluster is not watched. What is wrong with a foreign one's servers is its owner's to know
+/// Why a cluster is not watched. A fault in a foreign cluster's servers is shown only to its owner
 /// (SAFE-34).
 pub(in crate::controller) fn unwatchable(resolved: &Resolved, error: WatchError) -> Problem {
     match (&resolved.cluster, &error) {
@@ -326,7 +327,7 @@ fn unreadable_abroad(cluster: &Name, reason: Reason) -> Problem {
     Problem::new(reason, abroad(cluster, reason))
 }
 
-/// The only text about a failure of a KafkaCluster that others than its owner get (SAFE-34).
+/// The only text about a failure of a KafkaCluster that users other than its owner get (SAFE-34).
 fn abroad(cluster: &Name, why: impl Display) -> String {
     format!("KafkaCluster {cluster} cannot be read ({why}): its owner finds more in its status")
 }

@@ -8,7 +8,7 @@ use super::answers::ApiServer;
 use super::error::Error;
 use crate::metrics::{Metrics, WriteOutcome};
 
-/// The API server, as every call of the controller goes to it.
+/// The API server, as all calls of the controller use it.
 #[derive(Clone)]
 pub(in crate::controller) struct Api {
     pub(in crate::controller) server: ApiServer,

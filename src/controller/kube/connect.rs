@@ -1,6 +1,6 @@
-//! The way to the API server: finds the configuration, makes sure that somebody answers, that we
-//! are let in and that the resource definitions are there. Reads only; what it asks is discovery
-//! and one list of one object.
+//! Connects to the API server: finds the configuration, and checks that the server answers, that
+//! the operator has access and that the resource definitions exist. Only reads: discovery, and one
+//! list of one object.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,19 +16,18 @@ use tracing::{debug, info, warn};
 
 use crate::process::readiness::Gate;
 
-/// A connection on which nothing has come for so long is dead. Longer than any watch that is asked
-/// for.
+/// A connection that is silent for this time is dead. Longer than the longest watch.
 const LONGEST_SILENCE: Duration = Duration::from_secs(220);
-/// Pause between two looks for something that is not there yet.
+/// Pause between two checks for something that does not exist yet.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the resource definitions are still there.
+/// How often to check that the resource definitions still exist.
 const DEFINITIONS_CHECK: Duration = Duration::from_secs(5);
 
 /// How often a wait that goes on is logged again.
 const REMIND: Duration = Duration::from_mins(1);
 
-/// What is left to say when a call passes its deadline without an error.
+/// The cause of a call that passes its deadline without an error.
 const SILENCE: &str = "it said nothing";
 
 const GROUP_VERSION: &str = "lagrange.dev/v1alpha1";
@@ -45,7 +44,7 @@ pub struct Access {
     pub timeout: Duration,
 }
 
-/// Why work cannot begin. Each says what to do, in one line.
+/// Why work cannot begin. Each message says what to do, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// Neither a kubeconfig nor a service account.
@@ -53,29 +52,29 @@ pub enum AccessError {
         "found no cluster to talk to ({0}): give --kubeconfig, set KUBECONFIG, or run in a pod with a service account"
     )]
     NoConfig(String),
-    /// There is a kubeconfig and it is of no use.
+    /// There is a kubeconfig, but it cannot be used.
     #[error(
         "cannot use the kubeconfig ({0}): correct it, or name another with --kubeconfig and --context"
     )]
     BadConfig(String),
-    /// Nobody answered in time.
+    /// No answer in time.
     #[error("the API server at {url} gave no answer within {} s ({cause}): check the address, the network and --api-timeout", within.as_secs_f64())]
     Unreachable {
-        /// As configured.
+        /// The address, as configured.
         url: String,
         /// `--api-timeout`.
         within: Duration,
-        /// The last thing seen.
+        /// The last error.
         cause: String,
     },
-    /// 401, or the credentials could not be had.
+    /// 401, or the credentials could not be obtained.
     #[error(
         "the API server at {url} does not know us ({cause}): renew the credentials of the kubeconfig or of the service account"
     )]
     NotAuthenticated {
-        /// As configured.
+        /// The address, as configured.
         url: String,
-        /// What it said.
+        /// The API server's message.
         cause: String,
     },
     /// 403.
@@ -83,9 +82,9 @@ pub enum AccessError {
         "the API server at {url} does not let us in ({cause}): give the operator's account the chart's role, or name its namespaces with --watch-namespace"
     )]
     NotAuthorised {
-        /// As configured.
+        /// The address, as configured.
         url: String,
-        /// What it said.
+        /// The API server's message.
         cause: String,
     },
 }
@@ -97,7 +96,7 @@ pub fn own_namespace() -> Option<String> {
     Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }
 
-/// A client, and what error messages need to know about it.
+/// A client, and what its error messages contain.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
@@ -128,10 +127,10 @@ impl Cluster {
         &self.client
     }
 
-    /// Waits for as long as it takes until both resource definitions are served; `gate` tells
-    /// people meanwhile.
+    /// Waits without a limit until both resource definitions are served, and shows the wait at
+    /// `gate`.
     ///
-    /// Restarting would make no definition appear, so only a refusal ends the wait.
+    /// A restart would not make a definition appear, so only a refusal ends the wait.
     pub async fn definitions(&self, gate: &Gate) -> Result<(), AccessError> {
         let mut logged: Option<(String, Instant)> = None;
         loop {
@@ -158,8 +157,8 @@ impl Cluster {
         }
     }
 
-    /// Tells `gate` for ever whether both resource definitions are still served: they may be
-    /// deleted and made anew. An API server that does not answer says nothing about them.
+    /// Keeps `gate` open while both resource definitions are served, and never returns: they may be
+    /// deleted and created again. An API server that does not answer changes nothing.
     pub async fn keep_an_eye_on_definitions(&self, gate: &Gate) {
         let mut absent: Option<String> = None;
         loop {
@@ -186,8 +185,8 @@ impl Cluster {
         }
     }
 
-    /// Makes sure that our resources may be listed where they will be watched; a watch that is
-    /// refused would only retry.
+    /// Checks that the operator's resources may be listed where they will be watched; a watch that
+    /// is refused would only retry.
     pub async fn permissions(&self, namespaces: &[&str]) -> Result<(), AccessError> {
         let scopes: Vec<String> = match namespaces {
             [] => vec![String::new()],
@@ -201,7 +200,7 @@ impl Cluster {
                 let path = format!("/apis/{GROUP_VERSION}{scope}/{plural}");
                 match self.ask(self.list_one(&path)).await {
                     Err(Asked::Refused(error)) => return Err(error),
-                    // Whatever else it is, the watch will find out and retry.
+                    // The watch will report any other error and retry.
                     Err(Asked::Absent | Asked::NoAnswer(_)) | Ok(_) => {}
                 }
             }
@@ -236,7 +235,7 @@ impl Cluster {
         self.client.list_api_group_resources(GROUP_VERSION).await
     }
 
-    /// What it says is not read: it may be anything.
+    /// The content of the answer is not read: it may be anything.
     async fn list_one(&self, path: &str) -> Result<String, kube::Error> {
         let request = Request::new(path).list(&ListParams::default().limit(1));
         self.client
@@ -244,7 +243,7 @@ impl Cluster {
             .await
     }
 
-    /// One call under the deadline, its answer sorted by what can be done about it.
+    /// Makes one call under the deadline and classifies its failure by what can be done about it.
     async fn ask<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Asked> {
         let url = || self.url.clone();
         match timeout(self.timeout, call).await {
@@ -274,7 +273,7 @@ impl Cluster {
 }
 
 enum Asked {
-    /// It will say the same next time.
+    /// The same call would fail again.
     Refused(AccessError),
     /// 404.
     Absent,
@@ -305,11 +304,11 @@ async fn configuration(access: &Access) -> Result<Config, AccessError> {
     };
     let mut config = config?;
     config.connect_timeout = Some(access.timeout);
-    // Calls have deadlines of their own; a list that a watch begins with has only this one.
+    // Calls have deadlines of their own; the list before a watch has only this one.
     config.read_timeout = Some(LONGEST_SILENCE);
     config.reset_reader_on_write = true;
-    // A scale that was written and then tried again on a 503 would meet a conflict with itself. Who
-    // calls tries again.
+    // A scale that is retried on a 503 after it was written would conflict with itself. The caller
+    // retries.
     config.default_retry = false;
     Ok(config)
 }
@@ -339,7 +338,7 @@ fn one_line(error: &dyn std::error::Error) -> String {
     short(&error.to_string())
 }
 
-/// The innermost error says what happened; the outer ones say that it happened to us.
+/// The innermost error, which names the cause; the outer ones only add where it occurred.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,5 +1,5 @@
-//! What can go wrong between a decision and the API server, and what keeps a group from being
-//! managed. Words and categories only: nothing here calls anybody.
+//! The errors of calls to the API server, and the problems that keep a group from being managed.
+//! Texts and categories only, without I/O.
 
 use std::time::Duration;
 
@@ -12,39 +12,40 @@ use super::answers;
 use crate::credentials::Unusable;
 use crate::kafka::pool::WatchError;
 
-/// A call to the API server that did not do what it should. Tried again after a pause.
+/// A call to the API server that failed. It is tried again after a pause.
 #[derive(Debug, Error)]
 pub(in crate::controller) enum Error {
-    /// The API server answered, and said no.
+    /// The API server refused the call.
     #[error("{call}: the API server says {code} {message}")]
     Refused {
-        /// What was asked.
+        /// The call.
         call: &'static str,
         /// HTTP status.
         code: u16,
-        /// Its words.
+        /// Its message.
         message: String,
     },
-    /// No answer in time: it may have been done or not.
+    /// No answer in time: the call may have had its effect or not.
     #[error("{call}: no answer from the API server within {} s; see --api-timeout", within.as_secs_f64())]
     TimedOut {
-        /// What was asked.
+        /// The call.
         call: &'static str,
         /// The deadline.
         within: Duration,
     },
-    /// The connection broke, or the answer could not be read: it may have been done or not.
+    /// The connection broke, or the answer could not be read: the call may have had its effect or
+    /// not.
     #[error("{call}: {cause}")]
     Broken {
-        /// What was asked.
+        /// The call.
         call: &'static str,
-        /// What broke.
+        /// The cause.
         cause: String,
     },
 }
 
 impl Error {
-    /// Of a call that ended with `error`.
+    /// The error of a call that ended with `error`.
     pub(in crate::controller) fn of(call: &'static str, error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Refused {
@@ -52,7 +53,7 @@ impl Error {
                 code: status.code,
                 message: text::clean(&status.message),
             },
-            // There is no such kind.
+            // The kind does not exist.
             kube::Error::Discovery(error) => Self::Refused {
                 call,
                 code: 404,
@@ -65,7 +66,7 @@ impl Error {
         }
     }
 
-    /// What happened, as the end of a message.
+    /// The failure, as the end of a message.
     pub(in crate::controller) fn says(&self) -> String {
         match self {
             Self::Refused { code, message, .. } => format!("The API server says {code} {message}"),
@@ -92,7 +93,7 @@ impl Error {
         }
     }
 
-    /// Whether the API server will say the same again: somebody has to put something right.
+    /// Whether the same call would fail again until someone fixes the cause.
     pub(in crate::controller) fn is_lasting(&self) -> bool {
         matches!(self, Self::Refused { code: 400..500, .. })
             && ![404, 408, 409, 429].iter().any(|code| self.is(*code))
@@ -109,7 +110,7 @@ impl Error {
 pub(in crate::controller) struct Problem {
     /// The cause.
     pub(in crate::controller) reason: Reason,
-    /// What is the matter and what to do about it.
+    /// The problem and what to do about it.
     pub(in crate::controller) message: String,
 }
 
@@ -123,7 +124,7 @@ impl Problem {
 }
 
 impl Problem {
-    /// The specification of one of our own objects is not one that this version knows.
+    /// The specification of a ConsumerGroup or KafkaCluster is not valid in this version.
     pub(in crate::controller) fn unreadable_spec(why: &str) -> Self {
         Self::new(
             Reason::InvalidSpec,
@@ -152,8 +153,8 @@ impl From<Unusable> for Problem {
     }
 }
 
-/// Ends the work on one group for now: either its user has something to put right, or the API
-/// server has to be asked again.
+/// Ends the work on one group for now: either its user has to fix something, or the API server has
+/// to be called again.
 #[derive(Debug)]
 pub(in crate::controller) enum Stop {
     Problem(Problem),
@@ -172,8 +173,8 @@ impl From<Error> for Stop {
     }
 }
 
-/// What a call on the target means for its group: refusals are the user's to put right, all else is
-/// asked again.
+/// What a failed call on the target means for its group: refusals are the user's to fix, other
+/// errors are retried.
 pub(in crate::controller) fn target_problem(error: Error, target: &str) -> Stop {
     match &error {
         Error::Refused { code: 403, message, .. } => Problem::new(

@@ -28,16 +28,16 @@ use crate::clock::Clock;
 use note::EventNote;
 use throttle::EventThrottle;
 
-/// What events and field managers call us.
+/// The operator's name in events and field managers.
 pub(in crate::controller) const REPORTER: &str = "lagrange.dev/operator";
-/// Longest note that the API takes, in bytes.
+/// The longest note that the API accepts, in bytes.
 const MAX_NOTE: usize = 1024;
 
 /// Writes events in the name of this process.
 pub(in crate::controller) struct Events {
     pub(in crate::controller) api: Api,
     pub(in crate::controller) clock: Clock,
-    /// This process.
+    /// The name of this process.
     pub(in crate::controller) instance: String,
 }
 
@@ -121,7 +121,7 @@ fn event<K: Resource<DynamicType = ()>>(
     }
 }
 
-/// The object's name, cut to leave room, and what no other event has: time and a count.
+/// The object's name, shortened to leave room, with a time and a count that no other event has.
 fn unique_name(name: &str, now: Timestamp) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed) & 0xffff;

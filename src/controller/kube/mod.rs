@@ -1,5 +1,4 @@
-//! The API server: how it is found, what it answers, how objects are named, what can go wrong, and
-//! the events that it keeps.
+//! The API server: the connection, its answers, the names of objects, errors, and events.
 
 pub mod connect;
 

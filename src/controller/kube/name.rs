@@ -1,4 +1,4 @@
-//! How objects are named in here. Plain data.
+//! The names of objects. Plain data.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::kafka::model::interest::Key;
 /// Namespace and name of an object whose kind is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::controller) struct Name {
-    /// Its namespace; empty for what has none.
+    /// Its namespace; empty for objects without one.
     pub(in crate::controller) namespace: Arc<str>,
     /// Its name.
     pub(in crate::controller) name: Arc<str>,
@@ -56,7 +56,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// A workload, whatever version of its API somebody names it by.
+/// A workload, independent of the API version that a reference uses.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::controller) struct TargetKey {
     /// Its namespace.
@@ -70,7 +70,7 @@ pub(in crate::controller) struct TargetKey {
 }
 
 impl TargetKey {
-    /// What a reference in `namespace` names.
+    /// The target of a reference in `namespace`.
     pub(in crate::controller) fn new(
         namespace: &str,
         api_version: &str,
@@ -86,8 +86,7 @@ impl TargetKey {
         }
     }
 
-    /// Whether a Pod that takes another's place takes its name: what is called a StatefulSet does
-    /// that.
+    /// Whether a Pod that replaces another takes its name. A kind called StatefulSet does that.
     pub(in crate::controller) fn keeps_names(&self) -> bool {
         self.kind.ends_with("StatefulSet")
     }

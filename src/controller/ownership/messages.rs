@@ -1,4 +1,4 @@
-//! What whoever waits is told, and by which reason. Words alone.
+//! The reason and the message that a waiting ConsumerGroup reports. Texts only.
 
 use lagrange_core::api::condition::Reason;
 
@@ -7,10 +7,10 @@ use super::{Autoscaler, Claim, Name, TargetKey, cluster_of};
 use crate::controller::kube::error::Problem;
 use crate::controller::status::format;
 
-/// How much of a group id a message shows: Kafka allows 255 characters, a message has 256.
+/// The characters of a group id that a message shows: Kafka allows 255, and a message has 256.
 const SHOWN: usize = 32;
 
-/// What the one that waits is told of the one that goes first.
+/// The problem of the claim that waits because of the one that goes first.
 pub(super) fn by_group(
     mine: &Claim,
     rival: &Claim,
@@ -49,7 +49,7 @@ pub(super) fn by_group(
             rival.name
         )
     } else {
-        // Whose group it is stays hidden from other namespaces (SAFE-34). They share a
+        // The owner of the group stays hidden from other namespaces (SAFE-34). The two share a
         // KafkaCluster.
         let cluster = cluster_of(mine).map_or_else(String::new, |name| name.to_string());
         format!(
@@ -59,7 +59,7 @@ pub(super) fn by_group(
     Problem::new(reason, message)
 }
 
-/// What the one that manages a group beside one of another namespace is told.
+/// The message of a ConsumerGroup whose group is also managed from another namespace.
 pub(in crate::controller) fn beside(group_id: &str) -> String {
     format!(
         "a ConsumerGroup of another namespace manages group {} of these servers too; each adds replicas for the whole lag: agree on one, or on two group ids",

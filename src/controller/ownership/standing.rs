@@ -1,5 +1,5 @@
-//! How one claim stands: whether it has the turn to manage, and whether it is known to work
-//! (`docs/decisions/0014`). Pure: no clock, and nothing of other claims.
+//! The standing of one claim: whether it has the turn to manage, and whether it is known to work
+//! (`docs/decisions/0014`). Pure: no clock, no other claims.
 
 use jiff::{SignedDuration, Timestamp};
 use lagrange_core::api::condition::{Reason, Status, Type};
@@ -7,43 +7,43 @@ use lagrange_core::api::{ConsumerGroup, condition};
 
 use super::Name;
 
-/// How long one that was managed keeps its claim while it cannot be.
+/// How long a managed group keeps its turn while it cannot be managed.
 pub(in crate::controller) const GRACE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long one that has lost its turn is not tried again before others are: until a look at its
-/// target at most.
+/// How long a claim that has lost its turn lets others try first after a failure: at most the time
+/// until its target is read again.
 const TRIED: SignedDuration = SignedDuration::from_secs(10);
 
-/// How it went with a group when it was last worked on.
+/// The result of the last work on a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) enum Progress {
-    /// Its target was seen, and Kafka let it be read.
+    /// Its target was read, and so was Kafka.
     Managed,
-    /// Nobody can say: Kafka does not answer at present, or has not yet.
+    /// Not known: Kafka does not answer at present, or has not answered yet.
     Unknown,
-    /// It cannot be managed until somebody puts something right.
+    /// It cannot be managed until someone fixes the cause.
     Failing,
 }
 
-/// What a claim may do. Of those that contest one thing, one has the turn.
+/// The turn to manage. Of the claims that contest one thing, one has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// It may manage, and has not been seen to.
+    /// It may manage, and it is not known yet whether it can.
     Trying,
     /// It manages.
     Held,
-    /// It did, and cannot at present; others wait until then.
+    /// It managed, and cannot at present; others wait until then.
     Failing { until: Timestamp },
 }
 
-/// How far in front a claim is. The smaller goes first.
+/// The rank of a claim. The smaller goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// It has the turn.
     Turn,
-    /// It had the turn when this process began, and has not asked for it yet.
+    /// It had the turn before this process started, and has not asked for it yet.
     Former,
-    /// It had the turn and lost it by failing, and nobody has managed since.
+    /// It had the turn and lost it by failing, and no other has managed since.
     Lapsed,
     /// It has not tried yet.
     Untried,
@@ -57,18 +57,18 @@ pub(super) struct Standing {
     former: bool,
     lapsed: bool,
     failed: bool,
-    /// When it was last seen to fail.
+    /// When it last failed.
     tried: Option<Timestamp>,
     /// Since when it is managed.
     since: Option<Timestamp>,
-    /// Who had the turn when it last asked for it.
+    /// The claim that had the turn when this one last asked for it.
     pub(super) waits_for: Option<Name>,
 }
 
 impl Standing {
-    /// Of a claim that this process has not seen before. One that was managed by the process before
-    /// this one is not overtaken by a restart; its status says so, if it is about what is written
-    /// now.
+    /// The standing of a claim that is new to this process. A restart does not let others overtake
+    /// a claim that was managed before; its status shows that, if it is about the present
+    /// specification.
     pub(super) fn first_sight(group: &ConsumerGroup) -> Self {
         let Some(status) = &group.status else {
             return Self::default();
@@ -80,7 +80,7 @@ impl Standing {
         };
         let said = condition::said(&status.conditions, Type::Ready);
         let is_managed = said.is_some_and(|(is, _)| is == Status::True);
-        // Only whoever has the turn finds out that Kafka does not answer.
+        // Only the claim that has the turn can find that Kafka does not answer.
         let had_turn =
             is_managed || said.is_some_and(|(_, why)| why == Some(Reason::KafkaUnreachable));
         Self {
@@ -112,7 +112,7 @@ impl Standing {
         }
     }
 
-    /// Whether it was seen to work and has its turn still.
+    /// Whether it has worked and still has its turn.
     pub(super) fn has_managed(&self, now: Timestamp) -> bool {
         self.has_turn(now) && self.turn != Some(Turn::Trying)
     }
@@ -128,7 +128,7 @@ impl Standing {
         self.turn == Some(Turn::Held)
     }
 
-    /// Since when, if it is known to.
+    /// Since when it works, if it is known to.
     pub(super) fn since(&self) -> Option<Timestamp> {
         self.since
     }
@@ -141,7 +141,7 @@ impl Standing {
         }
     }
 
-    /// Nobody goes before it.
+    /// Begins its turn: no other claim goes before it.
     pub(super) fn begin(&mut self, now: Timestamp) {
         self.waits_for = None;
         match self.rank(now) {
@@ -158,7 +158,7 @@ impl Standing {
         }
     }
 
-    /// `winner` goes before it, which `manages` or is to be tried.
+    /// Ends its turn: `winner` goes before it, which `manages` or is to be tried.
     pub(super) fn wait(&mut self, winner: Name, manages: bool, now: Timestamp) {
         let has_lapsed = self.rank(now) == Rank::Lapsed;
         self.lapsed = has_lapsed && !manages;
@@ -169,13 +169,13 @@ impl Standing {
         self.waits_for = Some(winner);
     }
 
-    /// It was worked on. Says whether that concerns whoever waits for it.
+    /// Notes the result of work on it. Returns whether that concerns the claims that wait for it.
     pub(super) fn note(&mut self, progress: Progress, now: Timestamp) -> bool {
         if progress == Progress::Failing {
             self.tried = Some(now);
         }
         match (progress, self.turn) {
-            // A turn that has ended is not had again by this: somebody else may have it by now.
+            // A turn that has ended does not resume: another claim may have it by now.
             (Progress::Managed, Some(_)) if self.has_turn(now) => {
                 self.turn = Some(Turn::Held);
                 self.lapsed = false;
@@ -189,7 +189,7 @@ impl Standing {
                 true
             }
             (Progress::Failing, Some(Turn::Trying) | None) => {
-                // Whoever fails again and again wakes nobody by it.
+                // A claim that fails repeatedly wakes others only once.
                 let is_news = !self.failed;
                 self.former = false;
                 self.turn = None;

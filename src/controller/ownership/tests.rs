@@ -1,4 +1,4 @@
-//! Who goes first, for how long, and who is told what.
+//! Which claim goes first, for how long, and what each one reports.
 
 mod concerned;
 mod properties;
@@ -28,7 +28,7 @@ fn group(name: &str, created: &str, uid: &str, change: impl FnOnce(&mut Value)) 
     serde_json::from_value(group).unwrap()
 }
 
-/// Shares a group id and has a target of its own.
+/// Shares a group id, with a target of its own.
 fn sharing(target: &'static str) -> impl FnOnce(&mut Value) {
     move |group| {
         group["spec"]["groupId"] = json!("shared");
@@ -36,14 +36,14 @@ fn sharing(target: &'static str) -> impl FnOnce(&mut Value) {
     }
 }
 
-/// A status of this process's predecessor.
+/// A status of the previous process.
 fn said(group: &mut Value, status: &str, reason: &str, observed: i64) {
     group["status"] = json!({ "observedGeneration": observed, "conditions": [{
         "type": "Ready", "status": status, "reason": reason, "message": "",
         "lastTransitionTime": "2026-11-24T11:00:00Z" }] });
 }
 
-/// Claims, and a time that passes.
+/// Claims, and a clock.
 struct Bench {
     claims: Claims,
     now: Timestamp,
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     fn ask(&mut self, name: &str) -> Ruling {
-        // As `source::relation` says it, of one namespace.
+        // Like `source::relation` within one namespace.
         self.claims.ask(&Name::new("shop", name), self.now, |a, b| {
             if a.source == b.source {
                 Relation::Rivals
@@ -93,7 +93,7 @@ impl Bench {
         concerned.iter().map(|name| name.name.to_string()).collect()
     }
 
-    /// Worked on, as a reconciliation does it.
+    /// Works on it, as a reconciliation does.
     fn work(&mut self, name: &str, progress: Progress) -> &'static str {
         let reason = self.reason(name);
         if reason.is_empty() {
@@ -213,7 +213,7 @@ fn one_that_was_managed_keeps_its_claim_for_a_while_and_then_loses_it() {
     assert_eq!(bench.work("young", Progress::Managed), "");
     assert_eq!(bench.reason("old"), "GroupContested");
 
-    // And does not get it back by being well again, nor by a blip of the other.
+    // It does not get the turn back by recovering, nor by a short failure of the other.
     for progress in [
         Progress::Managed,
         Progress::Failing,
@@ -270,7 +270,7 @@ fn of_two_that_fail_for_one_reason_the_one_that_managed_does_so_again() {
     ]);
     bench.work("old", Progress::Failing);
     bench.work("young", Progress::Managed);
-    // The password of the cluster has expired, say.
+    // For example, the password of the cluster has expired.
     for _ in 0..10 {
         assert_eq!(bench.work("young", Progress::Failing), "");
         bench.work("old", Progress::Failing);
@@ -341,7 +341,7 @@ fn one_whose_target_an_autoscaler_has_is_not_managed() {
 #[case::kafka_down("False", "KafkaUnreachable", 1, true)]
 #[case::no_target("False", "TargetNotFound", 1, false)]
 #[case::waited("False", "GroupContested", 1, false)]
-// What was managed then is something else than what is written now.
+// The specification has changed since.
 #[case::edited("True", "Managed", 0, false)]
 fn a_restart_does_not_let_an_older_one_overtake_one_that_was_managed(
     #[case] status: &str,
@@ -396,7 +396,7 @@ fn since_when_is_what_the_status_says() {
     );
 }
 
-/// Of namespace `vault`, by a KafkaCluster that both may use.
+/// A group of namespace `vault`, with a KafkaCluster that both may use.
 fn abroad(name: &str, created: &str) -> ConsumerGroup {
     group(name, created, "v", |group| {
         group["metadata"]["namespace"] = json!("vault");

@@ -1,4 +1,4 @@
-//! Whether a status says enough that is new to be written, and how soon (KEEP-29). Pure.
+//! Whether a status has changed enough to be written, and how soon (KEEP-29). Pure.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use lagrange_core::scaling::{CapacityModel, Rate, Throughput};
 use super::group;
 use super::reported::{Numbers, Reported};
 
-/// Numbers this close to those that are stored say nothing new: a twentieth ...
+/// Numbers within 1/20 of the stored ones count as unchanged.
 const CLOSE: u64 = 20;
-/// Memory is written when the best consumption was measured so much later than the stored one.
+/// Memory is written when the best consumption was measured this much later than the stored one.
 const MEMORY_AGE: SignedDuration = SignedDuration::from_mins(30);
 
-/// How much a status says that the stored one does not.
+/// How much a status differs from the stored one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::controller) enum StatusChange {
-    /// Nothing.
+    /// No difference.
     None,
-    /// Numbers have moved a little.
+    /// Numbers have changed a little.
     Drift,
-    /// Numbers have moved.
+    /// Numbers have changed.
     Numbers,
-    /// Something that a reader waits for.
+    /// Something has changed that a reader waits for.
     Words,
 }
 
-/// What is as good as equal.
+/// Differences that count as none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::controller) struct Tolerance {
     /// Records of lag.
@@ -50,7 +50,7 @@ pub(in crate::controller) struct Report<'a> {
 }
 
 impl StatusChange {
-    /// How long after the last write it is worth another; `None`: never.
+    /// How long after the last write the next one is due; `None`: never.
     pub(in crate::controller) fn due_after(self) -> Option<Duration> {
         match self {
             Self::None => None,
@@ -63,7 +63,7 @@ impl StatusChange {
 
 /// Compares two reports of one group. A lag or a delay that differs by less than `tolerance` counts
 /// as equal. Messages are compared by the values that they are made from. In a report that another
-/// process has written these are unknown, and count as changed.
+/// process has written these values are unknown, and count as changed.
 pub(in crate::controller) fn of(
     before: Report<'_>,
     now: Report<'_>,
@@ -94,16 +94,15 @@ pub(in crate::controller) fn of(
     }
 }
 
-/// A status without everything that moves with every message.
+/// A status without everything that changes with every message.
 fn words(status: &ConsumerGroupStatus, tolerance: Tolerance) -> ConsumerGroupStatus {
     let mut status = without_text(status);
     if let Some(decision) = &mut status.decision
         && decision.is_hold()
     {
         decision.not_before = None;
-        // Whether a smaller size is out of the question or would not carry what arrives turns
-        // on the lag alone. And so does, under the time objective, whether fewer would do at
-        // this moment.
+        // Whether a smaller size is excluded or could not carry the arrivals changes with the lag
+        // alone. Under `maxDelay`, so does whether fewer replicas would do at this moment.
         let turns = |why: HoldReason| decision.reason == why.as_str();
         if turns(HoldReason::ArrivalsTooHigh)
             || turns(HoldReason::DelayTooHigh)
@@ -118,7 +117,7 @@ fn words(status: &ConsumerGroupStatus, tolerance: Tolerance) -> ConsumerGroupSta
             replicas.desired = None;
         }
     }
-    // What limits a size moves with the lag alone, so it is a number that happens to have a name.
+    // The limit of a size changes with the lag alone, so it is treated as a number.
     status
         .conditions
         .retain(|condition| condition.type_ != Type::ScalingLimited.as_str());
@@ -136,7 +135,7 @@ fn without_text(status: &ConsumerGroupStatus) -> ConsumerGroupStatus {
             max_partition: None,
             delay: lag.delay.as_ref().map(|_| String::new()),
             unknown_partitions: lag.unknown_partitions,
-            // The condition says that there are any.
+            // The condition reports that there are some.
             stuck_partitions: Vec::new(),
         }),
         ..status.clone()

@@ -1,5 +1,5 @@
-//! The conditions of a ConsumerGroup, read off a decision (KNOW-16 and TELL-30). Pure: decides
-//! nothing again.
+//! The conditions of a ConsumerGroup, derived from a decision (KNOW-16 and TELL-30). Pure: decides
+//! nothing itself.
 
 mod healthy;
 
@@ -16,35 +16,35 @@ use crate::controller::kube::error::Problem;
 use crate::controller::ownership;
 use healthy::{healthy, nobody_joined};
 
-/// What a condition says now; `None`: what it said before.
+/// The present state of a condition; `None`: it stays as it was.
 type Said = Option<Finding>;
 
-/// How the latest look at the cluster went.
+/// How the latest poll of the cluster went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) enum PollHealth {
-    /// A broker answered, perhaps not all that was asked.
+    /// A broker answered, perhaps not every request.
     Answered,
-    /// None did.
+    /// No broker answered.
     Failing,
-    /// There has been no look for too long.
+    /// There has been no poll for too long.
     Silent,
 }
 
-/// What the conditions are read off.
+/// The input of the conditions.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::controller) struct ConditionInput<'a> {
     pub(in crate::controller) decision: &'a Decision,
-    /// What keeps Kafka from being read, once it lasts.
+    /// The problem that keeps Kafka from being read, once it lasts.
     pub(in crate::controller) trouble: Option<&'a Problem>,
-    /// Why Kafka is read with the credentials before: those of now are of no use.
+    /// Why Kafka is read with the previous credentials: the present ones are unusable.
     pub(in crate::controller) stale: Option<&'a str>,
-    /// Why the target was not scaled when it was to be.
+    /// Why a decided action was refused.
     pub(in crate::controller) refusal: Option<&'a Problem>,
-    /// How the latest look went.
+    /// How the latest poll went.
     pub(in crate::controller) polls: PollHealth,
     /// The group id, if a ConsumerGroup of another namespace manages that group, too.
     pub(in crate::controller) beside: Option<&'a str>,
-    /// Whether members have been without a partition for more than one look.
+    /// Whether members have been without a partition for more than one poll.
     pub(in crate::controller) idle_lasts: bool,
     /// Members have a `group.instance.id`, and the target gives every Pod a new name.
     pub(in crate::controller) fleeting_instances: bool,

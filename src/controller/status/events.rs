@@ -1,5 +1,5 @@
-//! The events of one report: of the decision, and of the change from the stored status to the next.
-//! Pure: writes none.
+//! The events of one report: those of the decision, and those of the change from the stored status
+//! to the next. Pure: writes none.
 
 use lagrange_core::api::condition::{Reason, Status, Type};
 use lagrange_core::api::{ConsumerGroupStatus, DecisionStatus, ScaleRecord, condition};
@@ -10,7 +10,7 @@ use super::group;
 use crate::controller::kube::error::Problem;
 use crate::controller::kube::event::note::{EventNote, EventReason};
 
-/// What decides which events there are.
+/// The conditions under which events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) struct Circumstances {
     /// `mode: DryRun`.
@@ -21,13 +21,13 @@ pub(in crate::controller) struct Circumstances {
     pub(in crate::controller) is_unread: bool,
 }
 
-/// Whether the replicas were changed from outside.
+/// Whether the replicas were changed externally.
 pub(in crate::controller) fn is_scaled_externally(decision: &Decision) -> bool {
     let is_it = |notice: &Notice| matches!(notice, Notice::ScaledExternally { .. });
     decision.notices.iter().any(is_it)
 }
 
-/// What happened at the target or in Kafka and is reported each time. `by`: the field manager of an
+/// What happened to the target or in Kafka and is reported each time. `by`: the field manager of an
 /// external change of the replicas, if it is known.
 pub(in crate::controller) fn notices(decision: &Decision, by: Option<&str>) -> Vec<EventNote> {
     let of = |notice: &Notice| match notice {
@@ -49,7 +49,7 @@ pub(in crate::controller) fn notices(decision: &Decision, by: Option<&str>) -> V
     decision.notices.iter().filter_map(of).collect()
 }
 
-/// What the step from one status to the next tells.
+/// The events for the change from one status to the next.
 pub(in crate::controller) fn transitions(
     stored: &ConsumerGroupStatus,
     next: &ConsumerGroupStatus,
@@ -100,14 +100,14 @@ pub(in crate::controller) fn transitions(
     events
 }
 
-/// Reasons for a Kafka that cannot be read.
+/// Reasons for which Kafka cannot be read.
 const UNREACHABLE: [Reason; 3] = [
     Reason::KafkaUnreachable,
     Reason::AuthenticationFailed,
     Reason::AuthorizationFailed,
 ];
 
-/// What a KafkaCluster is told of once is not told of each of its groups again.
+/// An event that a KafkaCluster has already is not repeated for each of its groups.
 fn of_kafka(
     stored: &ConsumerGroupStatus,
     next: &ConsumerGroupStatus,
@@ -131,7 +131,7 @@ fn of_kafka(
     Some(EventNote::new(EventReason::LagUnknown, message))
 }
 
-/// What is told of a group that cannot be managed at present.
+/// The event of a group that cannot be managed at present.
 pub(in crate::controller) fn of_problem(
     stored: &ConsumerGroupStatus,
     problem: &Problem,
@@ -146,8 +146,8 @@ pub(in crate::controller) fn of_problem(
     is_new.then(|| EventNote::new(event, problem.message.clone()))
 }
 
-/// The message of a condition that says `status`, for one of these reasons if there are any, and
-/// did not before.
+/// The message of a condition that has turned to `status`, for one of these reasons if any are
+/// given.
 fn turned(
     stored: &ConsumerGroupStatus,
     next: &ConsumerGroupStatus,
@@ -183,7 +183,7 @@ fn scaled(
     let ScaleRecord {
         from, to, reason, ..
     } = record;
-    // The decision is in the status that was written ahead, also of a process that died in between.
+    // The decision is in the status that was written ahead, even if that process has died since.
     let decided = [next.decision.as_ref(), stored.decision.as_ref()];
     let why = decided
         .into_iter()

@@ -1,5 +1,5 @@
-//! How a decision reads in the status: the steps of its trail with numbers that a reader can use,
-//! and that stay the same while nothing new is said (KEEP-29). Pure.
+//! The text of a decision in the status: the steps of its trail, with rounded numbers that stay the
+//! same while nothing changes (KEEP-29). Pure.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! The status of a ConsumerGroup, rendered from a decision. Pure: computes nothing that `decide`
-//! has not.
+//! has not computed.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,30 +20,30 @@ use super::reported::Numbers;
 use crate::controller::kube::error::Problem;
 use crate::kafka::model::snapshot::{self, Protocol};
 
-/// `notBefore` moves only by more than this: what a wait ends at is known no better.
+/// `notBefore` changes only by more than this: the end of a wait is not known more exactly.
 const NOT_BEFORE_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The reason of an action that another ConsumerGroup did on the same target before this one
 /// managed it.
 pub(super) const TAKEN_OVER: &str = "Unknown";
 
-/// How many partitions a list in the status names (TELL-33).
+/// The most partitions that a list in the status names (TELL-33).
 const NAMED: usize = 8;
 
-/// What a status is made from.
+/// The input of a status.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::controller) struct StatusInput<'a> {
     pub(in crate::controller) now: Timestamp,
     pub(in crate::controller) generation: Option<i64>,
     pub(in crate::controller) policy: &'a Policy,
     pub(in crate::controller) reading: &'a GroupInterest,
-    /// The group in the latest look.
+    /// The group in the latest snapshot.
     pub(in crate::controller) group: Option<&'a snapshot::Group>,
     pub(in crate::controller) found: ConditionInput<'a>,
     pub(in crate::controller) memory: &'a Memory,
 }
 
-/// The status to have, laid over the one that is stored.
+/// The next status. It keeps from the stored one what the input does not replace.
 pub(in crate::controller) fn status(
     input: StatusInput<'_>,
     stored: &ConsumerGroupStatus,
@@ -73,8 +73,8 @@ pub(in crate::controller) fn status(
     status
 }
 
-/// The status of a group that is not managed at present: what was seen no longer holds, what was
-/// done stays.
+/// The status of a group that is not managed at present: observations are dropped, the actions and
+/// the memory stay.
 pub(in crate::controller) fn of_problem(
     problem: &Problem,
     generation: Option<i64>,
@@ -99,12 +99,12 @@ pub(in crate::controller) fn of_problem(
     }
 }
 
-/// Memory as it is stored. It is made of optional numbers and times, so that this cannot fail.
+/// Memory as it is stored. It consists of optional numbers and times, so this cannot fail.
 pub(in crate::controller) fn memory(memory: &Memory) -> Option<Value> {
     serde_json::to_value(memory).ok()
 }
 
-/// Memory as it was stored; what cannot be read is absent.
+/// Memory as it was stored; memory that cannot be read is treated as absent.
 pub(in crate::controller) fn memory_of(status: Option<&ConsumerGroupStatus>) -> Memory {
     status
         .and_then(|status| status.memory.clone())
@@ -216,8 +216,8 @@ fn decided(decision: &Decision, now: Timestamp, stored: Option<&DecisionStatus>)
     begun(new, now, stored)
 }
 
-/// A decision that goes on keeps the time at which it began, and a `notBefore` that hardly moves
-/// stands still.
+/// A decision that continues keeps the time at which it began, and its `notBefore` unless that has
+/// changed enough.
 fn begun(
     mut new: DecisionStatus,
     now: Timestamp,
@@ -240,8 +240,8 @@ fn begun(
     new
 }
 
-/// The decision that was written ahead with an action of which nobody knows yet whether it was
-/// done: it stays until that is known, since nothing else says why there was the action.
+/// The decision that was written ahead with an action of unknown outcome. It stays until the
+/// outcome is known, since it alone explains the action.
 fn outstanding(memory: &Memory, stored: Option<&DecisionStatus>) -> Option<DecisionStatus> {
     let last = memory.last?;
     let ahead = stored?;
@@ -253,8 +253,8 @@ fn is_for(decision: &DecisionStatus, action: LastAction) -> bool {
     (decision.from, decision.to) == (Some(action.from), Some(action.to))
 }
 
-/// Enters the last action once it is known to have been done, and how long it took to settle once
-/// that is known.
+/// Enters the last action once it is known to have been done, and its settling time once that is
+/// known.
 fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&DecisionStatus>) {
     let ours = |last: &LastAction| !last.external && last.from != last.to;
     let Some(last) = memory.last.filter(ours) else {
@@ -277,13 +277,13 @@ fn record(status: &mut ConsumerGroupStatus, memory: &Memory, decided: Option<&De
         }
         return;
     }
-    // An action of unknown outcome that has been given up is marked as landed too, and its count is
+    // An action of unknown outcome that was abandoned is marked as landed too, but its replicas are
     // then not expected.
     let was_seen = last.landed && memory.expected == Some(last.to);
     if !last.confirmed && !was_seen {
         return;
     }
-    // Written ahead with the action, so that it is there after a crash too.
+    // Written ahead with the action, so it survives a crash.
     let reason = decided
         .filter(|decided| is_for(decided, last))
         .map_or_else(|| TAKEN_OVER.to_owned(), |decided| decided.reason.clone());
@@ -323,8 +323,7 @@ pub(in crate::controller) fn merge_patch(stored: &Value, next: &Value) -> Option
     Some(Value::Object(patch))
 }
 
-/// Kubernetes keeps times in whole seconds; a finer one would differ from itself after a round
-/// trip.
+/// Kubernetes keeps times in whole seconds; a finer one would differ after a round trip.
 pub(super) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

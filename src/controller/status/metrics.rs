@@ -59,7 +59,7 @@ pub(in crate::controller) fn measure(
         group: intent.reading.id.to_string(),
         topics: topics(measured),
         target: measured.target.to_string(),
-        // By its name where it has one: the servers of a foreign cluster are its owner's to show
+        // By its name if it has one: the servers of a foreign cluster are shown only by its owner
         // (SAFE-34).
         cluster: match &measured.resolved.cluster {
             Some(cluster) => cluster.to_string(),
@@ -108,7 +108,7 @@ fn conditions(status: &ConsumerGroupStatus) -> Vec<(Type, Status)> {
     Type::OF_CONSUMER_GROUP.into_iter().filter_map(of).collect()
 }
 
-/// The topics that count, as a label of bounded length.
+/// The counted topics, as a label of bounded length.
 fn topics(measured: &Measured<'_>) -> String {
     let reading = &measured.intent.reading;
     let group = measured

@@ -1,5 +1,5 @@
-//! What is said of a decision: the status of a group, its conditions, its events and its numbers.
-//! Decides nothing.
+//! Reports a decision: the status of a group, its conditions, its events and its metrics. Decides
+//! nothing.
 
 pub(super) mod change;
 pub(super) mod conditions;

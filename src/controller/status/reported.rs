@@ -1,5 +1,5 @@
 //! The values that a report is made from. The session keeps those of the last written report, so
-//! that the next one is compared with them and not with their text. Pure.
+//! that the next one is compared by value and not by text. Pure.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::conditions::ConditionInput;
 use super::format::two_digits;
 use crate::controller::kube::error::Problem;
 
-/// The values that a status has only as text.
+/// The values that a status contains only as text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::controller) struct Reported {
     pub(super) numbers: Numbers,
@@ -28,7 +28,7 @@ pub(in crate::controller) struct Reported {
     pub(super) is_shared: bool,
 }
 
-/// Numbers that a status has with their unit.
+/// Numbers that a status contains with their unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::controller) struct Numbers {
     /// Seconds.
@@ -93,7 +93,7 @@ impl Reported {
         }
     }
 
-    /// Whether both are the same but for numbers and times.
+    /// Whether both are the same except for numbers and times.
     pub(super) fn is_alike(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.trail.0, &other.trail.0);
         let is_same_trail = ours.len() == theirs.len()
@@ -140,7 +140,7 @@ mod tests {
     #[case::a_step_less(|r: &mut Reported| r.trail.0.truncate(1), false)]
     #[case::another_step(|r: &mut Reported| r.trail.0[0] = Step::CapacityUnknown, false)]
     #[case::another_wait(|r: &mut Reported| r.up_blocked = Some((HoldReason::Settling, true)), false)]
-    // Its name differs only in a digit; digits were once left out of the comparison.
+    // The name differs only in a digit; digits were once left out of the comparison.
     #[case::another_partition(|r: &mut Reported| r.partitions[0].1 = 2, false)]
     #[case::another_problem(|r: &mut Reported| r.problems[0].message = "two topics".to_owned(), false)]
     #[case::stale(|r: &mut Reported| r.stale = Some("expired".to_owned()), false)]

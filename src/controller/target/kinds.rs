@@ -1,4 +1,4 @@
-//! Which kinds there are, and whether they can be scaled: looked up once each.
+//! Which kinds exist and whether they can be scaled. Each is looked up once.
 
 use std::{collections::HashMap, sync::Mutex};
 

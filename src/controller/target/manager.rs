@@ -1,4 +1,4 @@
-//! Who owns `spec.replicas` of an object. Pure.
+//! Finds the field manager that owns `spec.replicas` of an object. Pure.
 
 use std::marker::PhantomData;
 
@@ -32,8 +32,8 @@ struct ManagerOfReplicas(Option<String>);
 
 impl<'de> Deserialize<'de> for ManagerOfReplicas {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// The fields of a manager are a tree of any depth: two steps into it are taken, and the
-        /// rest is skipped.
+        /// The fields of a manager are a tree of any depth. Two levels of it are read, the rest is
+        /// skipped.
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Entry<'a> {
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for ManagerOfReplicas {
         let each = |entry: Entry<'de>| {
             let fields = entry.fields_v1.map(RawValue::get);
             let owns = fields.is_some_and(|fields| serde_json::from_str::<Fields>(fields).is_ok());
-            // Times are in one format, whose order is that of its letters.
+            // All times have one format, which sorts as text.
             if owns && latest.as_ref().is_none_or(|(time, _)| *time <= entry.time) {
                 latest = Some((entry.time, entry.manager));
             }

@@ -1,4 +1,4 @@
-//! What is scaled: its kind, its size, its rollout, and the one write of its replicas.
+//! The scaled workload: its kind, its size, its rollout, and the only write of its replicas.
 
 pub(super) mod kinds;
 pub(super) mod scale;

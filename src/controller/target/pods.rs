@@ -1,5 +1,5 @@
-//! The pods of a target whose kind says nothing of rollouts: how many are ready, and whether they
-//! are of one template.
+//! The pods of a target whose kind does not report rollouts: how many are ready, and whether they
+//! all have the same template.
 
 use std::{collections::BTreeSet, marker::PhantomData};
 
@@ -15,12 +15,12 @@ use crate::controller::kube::answers::{self, cutter::Cut};
 use crate::controller::kube::error::{Error, Problem, Stop};
 use crate::controller::kube::name::TargetKey;
 
-/// Pods in one answer.
+/// Pods per page of a list.
 const PAGE: u32 = 100;
-/// Longest selector that pods are listed by.
+/// Longest selector that is used to list pods.
 const LONGEST_SELECTOR: usize = 4096;
 
-/// A pod, as far as it is read.
+/// The fields of a pod that are read.
 #[derive(Deserialize)]
 struct PodObject {
     metadata: PodMetadata,
@@ -37,7 +37,7 @@ struct PodMetadata {
     deletion_timestamp: Option<IgnoredAny>,
 }
 
-/// How the pods of one template are told from those of another.
+/// The labels that tell the pods of one template from those of another.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[derive(Default)]
@@ -52,7 +52,7 @@ struct PodStatus {
     conditions: Option<Readiness>,
 }
 
-/// Whether one of the conditions says that it is ready.
+/// Whether the pod has a true `Ready` condition.
 struct Readiness(bool);
 
 impl<'de> Deserialize<'de> for Readiness {
@@ -72,16 +72,16 @@ impl<'de> Deserialize<'de> for Readiness {
     }
 }
 
-/// What pods tell together.
+/// The totals over all pods.
 #[derive(Debug, Default)]
 struct Pods {
     ready: i32,
-    /// Two of them are enough.
+    /// At most two: more make no difference.
     templates: BTreeSet<String>,
 }
 
 impl Pods {
-    /// One that cannot be read is not known to be ready.
+    /// A pod that cannot be read is not counted as ready.
     fn count(&mut self, pod: Cut<'_>) {
         let Cut::Whole(text) = pod else { return };
         let Ok(pod) = serde_json::from_slice::<PodObject>(text) else {

@@ -1,4 +1,4 @@
-//! Any scalable target through its scale subresource: what it has, who last changed it, and the one
+//! Any scalable target through its scale subresource: its size, who last changed it, and the only
 //! write. Decides nothing.
 
 use std::time::Duration;
@@ -29,9 +29,9 @@ use crate::controller::kube::event::REPORTER;
 use crate::controller::kube::name::TargetKey;
 use crate::sync::lock;
 
-/// A scale that cannot be read for so long is said to be so, if the rest of the target can be read.
+/// A scale that cannot be read for this time is reported, if the rest of the target can be read.
 const SCALE_FAILS_FOR: Duration = Duration::from_secs(10);
-/// The same if the rest cannot be read either: then it may be the API server.
+/// The same if the rest cannot be read either: the cause may be the API server.
 const TARGET_FAILS_FOR: Duration = Duration::from_mins(2);
 
 /// A target by its reference.
@@ -53,7 +53,7 @@ impl Addressed {
     }
 }
 
-/// Finds out how a target is addressed.
+/// Resolves a reference to a target.
 pub(in crate::controller) async fn address(
     context: &Context,
     reference: &ScaleTargetRef,
@@ -88,7 +88,7 @@ fn watched(key: &TargetKey) -> Option<Kind> {
         .find(|kind| key.group == "apps" && key.kind == kind.as_str())
 }
 
-/// A scale, as far as it is read.
+/// The fields of a scale that are read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::controller) struct Scale {
@@ -116,23 +116,23 @@ struct Found {
     selector: Option<String>,
 }
 
-/// A target as it is now.
+/// The present state of a target.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::controller) struct TargetState {
     pub(in crate::controller) target: Target,
-    /// The version that told of it, if a watch did.
+    /// The object version, if the state comes from a watch.
     version: Option<u64>,
 }
 
 impl TargetState {
-    /// Whether this scale is of the version that was seen, as far as that can be told.
+    /// Whether this scale is of the same version as the state, as far as versions are known.
     pub(in crate::controller) fn is_of(&self, scale: &Scale) -> bool {
         let version = workload::version(scale.metadata.resource_version.as_deref());
         self.version.is_none_or(|seen| seen == version)
     }
 }
 
-/// What the target is like now (ACT-6).
+/// Reads the present state of the target (ACT-6).
 pub(in crate::controller) async fn see(
     context: &Context,
     target: &Addressed,
@@ -162,7 +162,7 @@ pub(in crate::controller) async fn see(
     })
 }
 
-/// Whether the watch shows the target from before an answer that we have had.
+/// Whether the watch is behind a version that the API server has already answered with.
 fn is_behind(context: &Context, key: &TargetKey) -> bool {
     let at_least = lock(&context.seen.at_least).get(key).copied();
     let seen = lock(&context.seen.workloads)
@@ -171,7 +171,7 @@ fn is_behind(context: &Context, key: &TargetKey) -> bool {
     matches!((seen, at_least), (Some(seen), Some(at_least)) if seen < at_least)
 }
 
-/// Reads the target itself where its watch is behind, or has stopped telling.
+/// Reads the target itself if it is of a watched kind, for when the watch is behind or has stopped.
 pub(in crate::controller) async fn look_up(
     context: &Context,
     target: &Addressed,
@@ -192,7 +192,7 @@ pub(in crate::controller) async fn look_up(
     Ok(())
 }
 
-/// The API server has told us this version of the target.
+/// Notes the version of the target in an answer of the API server.
 fn note_version(context: &Context, target: &Addressed, version: Option<&str>) {
     if watched(&target.key).is_some() {
         lock(&context.seen.at_least).insert(target.key.clone(), workload::version(version));
@@ -236,7 +236,7 @@ fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<TargetS
     ))
 }
 
-/// The scale of the target, read now.
+/// Reads the scale of the target.
 pub(in crate::controller) async fn scale(
     context: &Context,
     target: &Addressed,
@@ -248,7 +248,7 @@ pub(in crate::controller) async fn scale(
     if !is_its_own(context, target).await {
         return Err(error.into());
     }
-    // Once more: what has just been found to work may have come back in between.
+    // Once more: the scale may have recovered since the first try.
     match read_scale(context, target).await {
         Err(Stop::Error(error)) => Err(Problem::new(
             Reason::TargetUnreadable,
@@ -275,7 +275,7 @@ async fn read_scale(context: &Context, target: &Addressed) -> Result<Scale, Stop
         Err(error) => error,
     };
     if error.is(404) && watched(&target.key).is_none() {
-        // The kind itself may have gone, or have another plural by now.
+        // The kind itself may be gone, or have another plural now.
         let resource = &target.resource;
         let gvk = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
         context.kinds.forget(&gvk);
@@ -287,9 +287,9 @@ fn scale_of(text: &str) -> Result<Scale, String> {
     serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))
 }
 
-/// Whether a scale that could not be read, for a reason that may pass, is the trouble of this one
-/// target: it has lasted, and the target itself can be read, or after minutes at least something
-/// else. Short outages of the API server change no condition.
+/// Whether a scale that could not be read, for a reason that may pass, is a problem of this target
+/// alone: the failure has lasted, and the target itself can be read, or after minutes at least
+/// another object. Short outages of the API server change no condition.
 async fn is_its_own(context: &Context, target: &Addressed) -> bool {
     let key = &target.key;
     let now = Instant::now();
@@ -312,13 +312,13 @@ async fn is_its_own(context: &Context, target: &Addressed) -> bool {
     context.api.read("get something else", asked).await.is_ok()
 }
 
-/// Replicas that a scale asks for.
+/// The replicas that a scale asks for.
 pub(in crate::controller) fn replicas(scale: &Scale) -> i32 {
     let wanted = scale.spec.as_ref().and_then(|spec| spec.replicas);
     wanted.unwrap_or(0).max(0)
 }
 
-/// Writes `to`, if the target is still the one that `seen` shows.
+/// Writes `to`, if the target still has the version of `seen`.
 pub(in crate::controller) async fn set_replicas(
     context: &Context,
     target: &Addressed,
@@ -344,7 +344,7 @@ pub(in crate::controller) async fn set_replicas(
     Ok(scale)
 }
 
-/// Who last set the target's replicas, if that can be told.
+/// The field manager that last set the target's replicas, if it is known.
 pub(in crate::controller) async fn last_manager(
     context: &Context,
     target: &Addressed,

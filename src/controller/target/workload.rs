@@ -1,5 +1,5 @@
-//! What a Deployment or StatefulSet tells about its size and its rollout. Pure: one object in, a
-//! few numbers out. The rest of the object is skipped.
+//! The size and the rollout of a Deployment or StatefulSet. Pure: one object in, a few numbers out.
+//! The rest of the object is skipped.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -8,31 +8,31 @@ use lagrange_core::text;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A workload as a watch last showed it.
+/// A workload in its latest version from a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) struct Workload {
     pub(in crate::controller) target: Target,
     /// It is being deleted.
     pub(in crate::controller) is_going: bool,
-    /// Its pod template, as a number.
+    /// A hash of its pod template.
     template: u64,
 }
 
-/// A workload, and the version of the object that told of it.
+/// A workload, and the version of its object.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::controller) struct WorkloadVersion {
     pub(in crate::controller) workload: Workload,
     pub(in crate::controller) version: u64,
 }
 
-/// The version of an object as a number that grows; 0 where there is none.
+/// The version of an object as an increasing number; 0 if there is none.
 pub(in crate::controller) fn version(version: Option<&str>) -> u64 {
     version
         .and_then(|version| version.parse().ok())
         .unwrap_or(0)
 }
 
-/// A Deployment or StatefulSet, as far as it is read.
+/// The fields of a Deployment or StatefulSet that are read.
 #[derive(Debug, Clone, Deserialize)]
 pub(in crate::controller) struct Object {
     pub(in crate::controller) metadata: Metadata,
@@ -57,11 +57,11 @@ pub(in crate::controller) struct Metadata {
 struct Spec {
     #[serde(default)]
     replicas: Option<i32>,
-    /// Of a Deployment.
+    /// Only in a Deployment.
     #[serde(default)]
     paused: Option<bool>,
     template: Template,
-    /// Of a StatefulSet.
+    /// Only in a StatefulSet.
     #[serde(default)]
     update_strategy: Option<Strategy>,
 }
@@ -92,8 +92,8 @@ struct Status {
     update_revision: Option<String>,
 }
 
-/// A pod template, as a number. Compared only within this process: an API server writes the same
-/// template in the same words.
+/// A hash of a pod template. Compared only within this process: an API server writes the same
+/// template as the same text.
 #[derive(Debug, Clone, Copy)]
 struct Template(u64);
 
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Template {
     }
 }
 
-/// Which of the two an object is.
+/// The kind of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) enum Kind {
     Deployment,
@@ -114,7 +114,7 @@ pub(in crate::controller) enum Kind {
 }
 
 impl Kind {
-    /// As references name it.
+    /// The kind as references name it.
     pub(in crate::controller) const fn as_str(self) -> &'static str {
         match self {
             Self::Deployment => "Deployment",
@@ -123,24 +123,24 @@ impl Kind {
     }
 }
 
-/// Reads either.
+/// Reads an object of either kind.
 pub(in crate::controller) fn read(text: &str) -> Result<Object, String> {
     serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))
 }
 
-/// How far a controller has come with what the user wants.
+/// The progress of a rollout.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     /// The controller has seen the newest specification.
     is_observed: bool,
-    /// It replaces pods of its own accord.
+    /// It replaces pods by itself.
     replaces: bool,
     /// Pods of another template that are still there.
     old_pods: i32,
 }
 
 impl Workload {
-    /// From an object; `before` is what the watch showed last.
+    /// Makes the state from an object; `before` is the previous state from the watch.
     pub(in crate::controller) fn of(kind: Kind, object: &Object, before: Option<&Self>) -> Self {
         let (spec, metadata) = (&object.spec, &object.metadata);
         let status = object.status.clone().unwrap_or_default();
@@ -158,8 +158,8 @@ impl Workload {
                 let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
                 let partition = rolling.and_then(|rolling| rolling.partition).unwrap_or(0);
                 let revised = status.current_revision != status.update_revision;
-                // Pods below `partition` keep the old template for as long as the user likes: that
-                // is no rollout.
+                // Pods below `partition` keep the old template until the user lowers it: that is no
+                // rollout.
                 let wanted = existing.saturating_sub(partition).max(0);
                 Progress {
                     is_observed,
@@ -196,8 +196,8 @@ impl Workload {
         } else if progress.is_observed {
             progress.old_pods > 0
         } else {
-            // Its numbers are those of an older specification. A change of replicas alone, such as
-            // our own, begins no rollout; another template does.
+            // The numbers are of an older specification. A change of replicas alone, such as the
+            // one that this operator makes, starts no rollout; another template does.
             before.is_none_or(|before| {
                 before.template != template || before.target.rollout == Rollout::InProgress
             })

@@ -1,6 +1,6 @@
-//! Lists, watches, and begins anew: the loop under every watch. kube's own is not used, since it
-//! reads a page as a whole and one object that cannot be read fails all of it
-//! (`docs/decisions/0010`). Says what it sees to an [`WatchHandler`]; knows nothing of gates.
+//! The loop under every watch: lists, watches, and lists again when needed. kube's own loop is not
+//! used: it reads a page as a whole, so one object that cannot be read fails all of it
+//! (`docs/decisions/0010`). Reports to a [`WatchHandler`] and does not use gates.
 
 use std::time::Duration;
 
@@ -16,49 +16,49 @@ use crate::controller::kube::answers::object::{Item, Line};
 use crate::controller::kube::answers::{self, ApiServer};
 use crate::controller::kube::name::Name;
 
-/// Load balancers drop what is silent for four minutes.
+/// Load balancers drop connections that are silent for four minutes.
 const WATCH_TIMEOUT: u32 = 200;
 /// A watch that has not even ended by then is dead.
 const SILENCE: Duration = Duration::from_secs(WATCH_TIMEOUT as u64 + 5);
-/// Objects in one answer of a list.
+/// Objects per page of a list.
 const PAGE: u32 = 100;
-/// A watch that has failed over and over for so long begins anew, with a list.
+/// A watch that keeps failing for this time starts again with a list.
 const RELIST_AFTER: Duration = Duration::from_mins(3);
-/// A watch that has stood for so long works, though nothing has come.
+/// A watch that stays open for this time works, even if no event has come.
 const STANDS_AFTER: Duration = Duration::from_secs(10);
-/// One that ends sooner, with nothing told, was no watch.
+/// A watch that ends sooner without an event did not work.
 const SHORTEST: Duration = Duration::from_millis(500);
 
-/// What is followed.
+/// The objects to follow.
 #[derive(Clone)]
 pub(in crate::controller) struct Source {
     /// The API server.
     pub(in crate::controller) api: ApiServer,
     /// Path of the collection.
     pub(in crate::controller) path: String,
-    /// Which objects of it.
+    /// A field selector, for a part of the collection.
     pub(in crate::controller) fields: Option<String>,
 }
 
-/// Hears of everything that happens.
+/// Handles everything that happens in a watch.
 pub(in crate::controller) trait WatchHandler: Send {
-    /// A list begins: what is there will be told again.
+    /// A list begins: it will report every existing object again.
     fn begins(&mut self);
-    /// An object is there, perhaps changed, perhaps not to be read.
+    /// An object exists. It may have changed, and it may be unreadable.
     fn sees(&mut self, item: Item<'_>);
     /// An object is gone.
     fn gone(&mut self, name: Name);
-    /// All that is there has been told.
+    /// Every existing object has been reported.
     fn listed(&mut self);
-    /// It does not work. It is tried again.
+    /// A list or a watch failed. It is tried again.
     fn fails(&mut self, error: &kube::Error);
-    /// It still does not; when to say so again, if that is before the next try.
+    /// The failure goes on. Returns when to report it again, if that is before the next try.
     fn still_fails(&mut self) -> Option<Instant>;
-    /// It works.
+    /// Lists and watches work again.
     fn heals(&mut self);
 }
 
-/// Follows for ever.
+/// Follows the objects of `source` and never returns.
 pub(in crate::controller) async fn follow(source: Source, mut handler: impl WatchHandler) {
     let mut follow = Follow {
         source,
@@ -86,22 +86,22 @@ pub(in crate::controller) async fn follow(source: Source, mut handler: impl Watc
 struct Follow {
     source: Source,
     pause: Pause,
-    /// The trouble that there is was one with lists: a list ends it.
+    /// The last failure was in a list: a list that succeeds ends it.
     lists_fail: bool,
 }
 
 /// How a watch ended.
 enum End {
-    /// As it should, or the connection broke.
+    /// It ended normally, or the connection broke.
     Over,
     /// The version is too old.
     Gone,
-    /// It said what is wrong.
+    /// The API server reported this error.
     Failed(kube::Error),
 }
 
 impl Follow {
-    /// Tells what is there; the version at which that was so.
+    /// Reports every existing object. Returns the version of the list.
     async fn list(&self, handler: &mut impl WatchHandler) -> kube::Result<String> {
         handler.begins();
         let mut parameters = ListParams::default().limit(PAGE);
@@ -119,7 +119,7 @@ impl Follow {
         }
     }
 
-    /// Tells what changes from `version` on. Returns when a list is needed.
+    /// Reports the changes after `version`. Returns when a list is needed.
     async fn watch(&mut self, mut version: String, handler: &mut impl WatchHandler) {
         let mut parameters = WatchParams::default().timeout(WATCH_TIMEOUT);
         if let Some(fields) = &self.source.fields {
@@ -142,8 +142,7 @@ impl Follow {
                     }
                     end
                 }
-                // Of a kind that is served no more, what there is now is nothing: the list finds
-                // out.
+                // A kind that is no longer served has no objects: the list reports that.
                 Err(error) if answers::is(&error, 410) || answers::is(&error, 404) => End::Gone,
                 Err(error) => End::Failed(error),
             };
@@ -173,7 +172,8 @@ impl Follow {
         }
     }
 
-    /// Hears a watch out. `works` turns true when something has come, or it has stood for a while.
+    /// Reads a watch to its end. `works` becomes true when an event has come, or the watch has
+    /// stayed open for a while.
     async fn listen(
         lines: &mut answers::Lines,
         version: &mut String,
@@ -224,7 +224,7 @@ impl Follow {
             }
             match (item.name.clone(), deleted) {
                 (Some(name), true) => handler.gone(name),
-                // What is gone is found out by what is left.
+                // An event without a name: the list finds out which object is gone.
                 (None, true) => return End::Gone,
                 (_, false) => handler.sees(item),
             }
@@ -234,7 +234,7 @@ impl Follow {
     /// Waits before the next try, longer each time.
     async fn rest(&mut self, handler: &mut impl WatchHandler, error: Option<&kube::Error>) {
         let longest = match error {
-            // A kind that is made known is looked at soon.
+            // A kind may be installed at any time, so it is tried again soon.
             Some(error) if answers::is(error, 404) => Pause::LONGEST_UNKNOWN,
             _ => Pause::LONGEST,
         };
@@ -285,8 +285,8 @@ impl<'a> Event<'a> {
     }
 }
 
-/// How long to wait before the next try: twice as long each time, and half of it by chance, so that
-/// many do not try at once.
+/// The wait before the next try: twice as long each time, and half of it random, so that many do
+/// not try at once.
 #[derive(Debug, Default)]
 struct Pause {
     failures: u32,

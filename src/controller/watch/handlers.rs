@@ -1,5 +1,6 @@
-//! What each watch leaves behind, and whom a change wakes. A group's own status writes wake nobody:
-//! only a changed generation or annotation does, while the store follows every version (ACT-1).
+//! What each watch stores, and which resources a change wakes. A group's own status writes wake
+//! nothing: only a changed generation or annotation does, while the store follows every version
+//! (ACT-1).
 
 use std::{
     collections::BTreeMap,
@@ -20,12 +21,12 @@ use crate::controller::kube::name::{Name, TargetKey};
 use crate::controller::target::workload::{self, Kind};
 use crate::sync::lock;
 
-/// As logs and metrics name them.
+/// The kinds as logs and metrics name them.
 const GROUPS: &str = "ConsumerGroups";
 const CLUSTERS: &str = "KafkaClusters";
 
-/// ConsumerGroups. One whose specification cannot be read claims nothing and says so itself; one of
-/// which nothing can be read is as good as none.
+/// ConsumerGroups. One with an unreadable specification has no claim, and its status reports the
+/// error; one that cannot be read at all is treated as deleted.
 pub(in crate::controller) fn groups(
     context: Arc<Context>,
     store: Arc<ObjectStore<ConsumerGroup>>,
@@ -73,7 +74,7 @@ pub(in crate::controller) fn groups(
     })
 }
 
-/// Notes whether the specification of one of ours can be read.
+/// Notes whether the specification of a ConsumerGroup or KafkaCluster can be read.
 fn note(
     context: &Context,
     kind: &'static str,
@@ -95,7 +96,7 @@ fn note(
     all.insert(name.clone(), why);
 }
 
-/// KafkaClusters. `selects` turns true when one of them selects namespaces by their labels.
+/// KafkaClusters. `selects` becomes true when one of them selects namespaces by their labels.
 pub(in crate::controller) fn clusters(
     shared: Arc<reconcile::Shared>,
     store: Arc<ObjectStore<KafkaCluster>>,
@@ -179,7 +180,7 @@ pub(in crate::controller) fn workloads(
                 let changed = context.seen.workload(&key, kind, &object);
                 (key, changed)
             }
-            // It is there, and nobody knows how large: not the same as absent.
+            // It exists, but its size is unknown: not the same as absent.
             Change::Unreadable(name, why) => {
                 let key = key(&name);
                 lock(&context.seen.workloads).remove(&key);
@@ -225,7 +226,7 @@ pub(in crate::controller) fn autoscalers(
     })
 }
 
-/// Namespaces and their labels. One that cannot be read is let in by nobody who selects by labels.
+/// Namespaces and their labels. A namespace that cannot be read matches no label selector.
 pub(in crate::controller) fn namespaces(
     context: Arc<Context>,
 ) -> ChangeHandler<BTreeMap<String, String>> {

@@ -1,7 +1,7 @@
-//! Follows one kind of object in the namespaces that are watched: applied, deleted, all seen. Knows
-//! nothing of what the objects mean. An object that cannot be read is told by its name, and hides
-//! no other; a watch that does not work is told in the log and in `/readyz`, and so is that it
-//! works again.
+//! Follows one kind of object in the watched namespaces and reports changes, deletions and complete
+//! lists, whatever the objects mean. An object that cannot be read is reported by its name, and
+//! hides no other. A watch that does not work is reported in the log and in `/readyz`, and so is
+//! its recovery.
 
 pub(super) mod follow;
 pub(super) mod handlers;
@@ -24,23 +24,23 @@ use crate::process::readiness::Gate;
 use crate::sync::lock;
 use follow::{Source, WatchHandler};
 
-/// A trouble that goes on for so long is said.
+/// A failure that lasts this long is reported.
 const SAID_AFTER: Duration = Duration::from_secs(5);
-/// How often a trouble that goes on is logged again.
+/// How often a failure that goes on is logged again.
 const REMIND: Duration = Duration::from_mins(10);
 
 /// What happened to the objects of one kind.
 #[derive(Debug)]
 pub(super) enum Change<T> {
-    /// It is there, perhaps changed.
+    /// It exists. It may have changed.
     Applied(Name, T),
-    /// It is there and cannot be read, for this reason.
+    /// It exists and cannot be read, for this reason.
     Unreadable(Name, String),
     /// It is gone.
     Deleted(Name),
-    /// Every object of one scope has been told.
+    /// Every object of one scope has been reported.
     Listed,
-    /// We have no right to watch it.
+    /// The operator has no right to watch the kind.
     Forbidden,
 }
 
@@ -49,23 +49,23 @@ pub(super) enum Change<T> {
 pub(super) struct Watch {
     /// Its kind, in the plural, as messages name it.
     pub(super) kind: &'static str,
-    /// Whether work can go on without the right to watch it; what is then missing.
+    /// What is missing without the right to watch it, if work can go on without.
     pub(super) optional: Option<&'static str>,
     /// Open while the watch works.
     pub(super) gate: Gate,
     metrics: Metrics,
     scopes: Arc<Mutex<Scopes>>,
-    /// Turns true when all have been.
+    /// Becomes true when all scopes have been listed.
     synced: watch::Sender<bool>,
 }
 
-/// How the scopes of one kind are.
+/// The state of the scopes of one kind.
 #[derive(Debug, Default)]
 struct Scopes {
     begun: usize,
-    /// How many have not been listed yet.
+    /// Scopes that have not been listed yet.
     missing: usize,
-    /// What is wrong with those that do not work.
+    /// The failures of the scopes that do not work.
     troubles: BTreeMap<usize, String>,
 }
 
@@ -92,18 +92,18 @@ impl Watch {
         }
     }
 
-    /// Waits until every scope has been told, or is forbidden where work can go on without.
+    /// Waits until every scope has been listed, or is forbidden if work can go on without it.
     pub(super) async fn wait_until_synced(&self) {
-        // Fails only when the sender is gone, and we have it.
+        // Fails only when the sender is gone, and `self` holds it.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    /// It is not watched here: nobody waits for it.
+    /// Marks a kind that is not watched here as complete, so that nothing waits for it.
     pub(super) fn skip(&self) {
         self.synced.send_replace(true);
     }
 
-    /// Watches one scope for ever, and tells `handler`.
+    /// Watches one scope, reports to `handler`, and never returns.
     pub(super) async fn follow<T: 'static>(
         self,
         source: Source,
@@ -129,7 +129,7 @@ impl Watch {
         follow::follow(source, scope).await;
     }
 
-    /// What a scope does or does not do may open or close the gate.
+    /// Applies a change of a scope, then opens or closes the gate.
     fn update(&self, change: impl FnOnce(&mut Scopes)) {
         let mut scopes = lock(&self.scopes);
         change(&mut scopes);
@@ -141,10 +141,10 @@ impl Watch {
     }
 }
 
-/// How an object of one kind is read.
+/// Reads an object of one kind.
 pub(super) type Read<T> = fn(&str) -> Result<T, String>;
 
-/// Hears of the objects of one kind.
+/// Handles the changes of one kind.
 pub(super) type ChangeHandler<T> = Arc<dyn Fn(Change<T>) + Send + Sync>;
 
 /// One namespace, or all of them.
@@ -154,9 +154,9 @@ struct Scope<T> {
     read: Read<T>,
     handler: ChangeHandler<T>,
     known: BTreeSet<Name>,
-    /// Seen by the list that is under way.
+    /// Objects in the list in progress.
     listed: Option<BTreeSet<Name>>,
-    /// Those that have been named as such.
+    /// Objects that were reported as unreadable.
     unreadable: BTreeSet<Name>,
     synced: bool,
     trouble: Option<Trouble>,
@@ -174,7 +174,7 @@ struct Trouble {
 #[derive(Debug)]
 enum Cause {
     Forbidden,
-    /// There is no such kind.
+    /// The API server does not serve the kind.
     Unknown,
     Other(String),
 }
@@ -207,7 +207,7 @@ impl<T> WatchHandler for Scope<T> {
                 (self.handler)(Change::Applied(name, object));
             }
             Err(why) => {
-                // Once for each object, not with each list and each change.
+                // Once per object, not with each list and each change.
                 if self.unreadable.insert(name.clone()) {
                     self.watch.metrics.unreadable_objects(kind, 1);
                     warn!(kind, object = %name, "cannot be read, the others can: {why}");
@@ -260,7 +260,7 @@ impl<T> WatchHandler for Scope<T> {
         }
     }
 
-    /// Says a trouble when it is more than a hiccup.
+    /// Reports a failure once it has lasted.
     fn still_fails(&mut self) -> Option<Instant> {
         let trouble = self.trouble.as_mut()?;
         let kind = self.watch.kind;

@@ -1,4 +1,4 @@
-//! A store of objects that several watches write, and what a user has written in each.
+//! A store of objects that several watches write, with the user-written part of each.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use kube::{
 use crate::controller::kube::name::Name;
 use crate::sync::lock;
 
-/// A store that several watches write, each its own namespace.
+/// A store that several watches write, each for its own namespace.
 pub(in crate::controller) struct ObjectStore<K: Resource<DynamicType = ()> + Clone + 'static> {
     writer: Mutex<Writer<K>>,
     store: Store<K>,
-    /// What of each object has been told of: a change of anything else wakes nobody.
+    /// The part of each object that the last wake-up was for: no other change wakes anything.
     notified: Mutex<BTreeMap<Name, Notified>>,
 }
 
@@ -41,13 +41,13 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectStore<K> {
         self.store.clone()
     }
 
-    /// The object, as everybody shares it.
+    /// The shared object.
     pub(super) fn get(&self, name: &Name) -> Option<Arc<K>> {
         let reference = ObjectRef::new(&name.name).within(&name.namespace);
         self.store.get(&reference)
     }
 
-    /// Puts it there; says whether what a user writes has changed.
+    /// Stores an object. Returns whether the part that users write has changed.
     pub(super) fn put(&self, object: K) -> bool {
         let name = Name::of(&object);
         let says = (
@@ -67,7 +67,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectStore<K> {
         }
     }
 
-    /// All watches have told what there is: whoever waits for the store may begin.
+    /// All watches have been listed: readers that wait for the store may begin.
     pub(in crate::controller) fn open(&self) {
         let mut writer = lock(&self.writer);
         writer.apply_watcher_event(&Event::Init);

@@ -1,4 +1,4 @@
-//! What a watch says while it does not work, and of objects that cannot be read.
+//! The reports of a watch that does not work, and of objects that cannot be read.
 
 use std::sync::Mutex;
 
@@ -8,7 +8,7 @@ use super::*;
 
 type Changes = Arc<Mutex<Vec<String>>>;
 
-/// So many scopes of one watch, what they tell, and what `/readyz` says.
+/// This number of scopes of one watch, with what they report and the state of `/readyz`.
 fn scopes(count: usize, optional: bool) -> (Vec<Scope<usize>>, Changes, Readiness, Metrics) {
     let mut gates = ReadinessBuilder::default();
     let gate = gates.gate("watch of Deployments");

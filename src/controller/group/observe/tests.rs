@@ -1,4 +1,4 @@
-//! Every unknown stays unknown.
+//! What is not read stays unknown.
 #![allow(
     clippy::mutable_key_type,
     reason = "a compiled pattern compares by its source"
@@ -65,7 +65,7 @@ fn member(assigned: Vec<TopicPartition>) -> snapshot::Member {
     }
 }
 
-/// Two partitions of `orders`, the first one owned; `audit` is assigned besides.
+/// Two partitions of `orders`, the first one owned; `audit` is assigned too.
 fn seen() -> Snapshot {
     let description = Description {
         at: at(90),

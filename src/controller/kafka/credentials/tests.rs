@@ -1,4 +1,4 @@
-//! How many objects are watched, and until when.
+//! How many objects are watched, and for how long.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A request that is under way.
+/// A pending request.
 struct Open(Arc<AtomicUsize>);
 
 impl Open {
@@ -29,7 +29,7 @@ impl Drop for Open {
     }
 }
 
-/// Secrets that an API server is asked for which never answers, and how many requests it has.
+/// Secrets with an API server that never answers, and the count of requests to it.
 fn secrets() -> (Secrets, Arc<AtomicUsize>) {
     let open = Arc::new(AtomicUsize::new(0));
     let all = Arc::clone(&open);
@@ -59,7 +59,7 @@ fn plan(secret: &str) -> Plan {
     Plan::of_cluster(&serde_json::from_value(spec).unwrap()).unwrap()
 }
 
-/// What a cluster is told that uses this Secret; `None`: to wait.
+/// The error that a cluster which uses this Secret gets; `None`: the Secret is being read.
 fn ask(secrets: &Secrets, namespace: &str, cluster: &str, secret: &str) -> Option<Unusable> {
     let user = Key::kafka_cluster(namespace, cluster);
     let namespace = namespace.into();
@@ -97,7 +97,7 @@ async fn a_namespace_has_64_objects_watched_and_no_more() {
     assert_eq!(open.load(Ordering::Relaxed), 65);
     secrets.release(&Key::kafka_cluster("shop", "s3"));
     assert_eq!(ask(&secrets, "shop", "one-more", "one-more"), None);
-    // Who is refused lets go of what it had.
+    // A refused user releases what it had.
     assert!(
         ask(&secrets, "shop", "one-more", "s3").is_none(),
         "in its place"

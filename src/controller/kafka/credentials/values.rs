@@ -1,5 +1,5 @@
-//! What is kept of a Secret or ConfigMap: the keys that connections name, each within a bound, and
-//! those of one namespace within one together.
+//! The values that are kept of a Secret or ConfigMap: only the keys that connections name, with a
+//! limit per value and a limit per namespace.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::{LONGEST_VALUE, MOST_BYTES};
 use crate::kafka::connection::secret::Secret;
 
-/// Bytes that are kept of one namespace. Clones count together.
+/// The bytes that are kept of one namespace. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Budget(Arc<AtomicUsize>);
 
@@ -31,17 +31,17 @@ impl Budget {
     }
 }
 
-/// What a key holds.
+/// The value of a key.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Kept {
     Value(Secret),
-    /// More than any credentials have.
+    /// Longer than any credentials.
     TooLong,
-    /// More than the namespace may have.
+    /// Over the limit of the namespace.
     TooMuch,
 }
 
-/// What the keys that are used hold.
+/// The values of the keys that are used.
 pub(super) struct Values {
     kept: BTreeMap<String, Kept>,
     taken: usize,
@@ -61,7 +61,8 @@ impl Drop for Values {
 }
 
 impl Values {
-    /// Reads an object. `None`: its data is not what it should be; the reason might quote it.
+    /// Reads an object. `None`: its data is malformed. No reason is returned, since it might quote
+    /// the data.
     pub(super) fn read(
         text: &str,
         kind: ReferenceKind,
@@ -88,13 +89,13 @@ impl Values {
         self.kept.get(key)
     }
 
-    /// Whether something was left out for the sake of the namespace's bound.
+    /// Whether a value was left out because of the namespace's limit.
     pub(super) fn lack_room(&self) -> bool {
         self.kept.values().any(|kept| *kept == Kept::TooMuch)
     }
 
     fn keep(&mut self, key: String, value: Vec<u8>) {
-        // Erased if it is not kept.
+        // As a `Secret`, so that it is erased if it is not kept.
         let value = Secret::new(value);
         let bytes = value.bytes().len();
         let kept = if bytes > LONGEST_VALUE {
@@ -109,14 +110,14 @@ impl Values {
     }
 }
 
-/// The object as a whole.
+/// Reads the object as a whole.
 struct Object<'a> {
     kind: ReferenceKind,
     keys: &'a BTreeSet<String>,
     values: &'a mut Values,
 }
 
-/// One of its maps.
+/// Reads one of its maps.
 struct Data<'a> {
     is_base64: bool,
     keys: &'a BTreeSet<String>,

@@ -1,5 +1,5 @@
-//! Follows one Secret or ConfigMap, and wakes whoever uses it when it changes. Nothing of it gets
-//! into a log: the words of an error may quote what the object holds.
+//! Follows one Secret or ConfigMap, and wakes its users when it changes. Nothing of its contents
+//! goes into a log: the text of an error may quote them.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ use crate::controller::watch::follow::WatchHandler;
 use crate::kafka::model::interest::Kind;
 use crate::sync::lock;
 
-/// A watch that has failed for so long is said to.
+/// A watch that has failed for this time is logged.
 const SAID_AFTER: Duration = Duration::from_mins(3);
 
 /// Follows one object.
@@ -35,9 +35,9 @@ pub(super) struct Watching {
     pub(super) name: String,
     pub(super) keys: BTreeSet<String>,
     pub(super) budget: Budget,
-    /// The list that is under way has shown it.
+    /// The list in progress has contained it.
     pub(super) is_there: bool,
-    /// Since when it fails, and whether that was said.
+    /// Since when it fails, and whether that was logged.
     pub(super) failing: Option<(Instant, bool)>,
 }
 
@@ -47,7 +47,7 @@ impl WatchHandler for Watching {
     }
 
     fn sees(&mut self, item: Item<'_>) {
-        // Another one's, if the API server has not heeded the selector.
+        // Another object, if the API server has ignored the selector.
         if item.name.is_some_and(|name| *name.name != *self.name) {
             return;
         }
@@ -79,7 +79,7 @@ impl WatchHandler for Watching {
                 "an object with credentials cannot be followed"
             );
         }
-        // What was seen before still holds, as far as anybody knows.
+        // The previous state still holds, as far as is known.
         if answers::is(error, 403) && !self.has_seen() {
             self.note(ObjectState::Forbidden);
         }

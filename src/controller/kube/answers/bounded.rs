@@ -1,6 +1,6 @@
-//! Free-form JSON that others may write, read within bounds of depth and size. What lies deeper is
-//! `null`, and what is too much is left out: the keys stay as far as there is room for them, so
-//! that a merge patch against them takes them away again. Pure.
+//! Reads free-form JSON that others may have written, with limits on depth and size. A value below
+//! the depth limit becomes `null`, and what exceeds the size limit is left out. Keys are kept while
+//! there is room, so that a merge patch against them removes them. Pure.
 
 use std::{cell::Cell, fmt};
 
@@ -10,21 +10,21 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// Deeper than anything that this operator or an older one has written.
+/// Deeper than anything that any version of this operator has written.
 const DEEPEST: u8 = 12;
-/// What a value costs besides its text, in bytes.
+/// The cost of a value in addition to its text, in bytes.
 const EACH: usize = 32;
 
 /// Bytes that may be kept of one part, and of all other parts together.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::controller) struct Bounds {
-    /// The part that has a bound of its own.
+    /// The part that has a limit of its own.
     pub(in crate::controller) part: &'static str,
     pub(in crate::controller) of_part: usize,
     pub(in crate::controller) of_others: usize,
 }
 
-/// Reads an object; `None`: it is none.
+/// Reads an object; `None`: the text is not an object.
 pub(in crate::controller) fn object(text: &str, bounds: Bounds) -> Option<Map<String, Value>> {
     let part = Cell::new(bounds.of_part);
     let others = Cell::new(bounds.of_others);
@@ -87,7 +87,7 @@ fn read_map<'de, 'a, A: MapAccess<'de>>(
     Ok(read)
 }
 
-/// Takes so much and what each value costs out of the room that is left, if it is there.
+/// Takes `bytes` and the cost of a value from the room that is left, if there is enough.
 fn takes(room: &Cell<usize>, bytes: usize) -> bool {
     let left = room.get().checked_sub(bytes.saturating_add(EACH));
     room.set(left.unwrap_or(0));
@@ -106,7 +106,7 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.depth >= DEEPEST {
-            // Skipped without following it: this may be of any depth.
+            // Skipped without recursion: it may have any depth.
             IgnoredAny::deserialize(deserializer)?;
             return Ok(Value::Null);
         }

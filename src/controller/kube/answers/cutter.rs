@@ -1,24 +1,24 @@
-//! Cuts the answer to a list into its items while it arrives, so that no more than one of them is
-//! held at a time, however many there are and whatever is in them. Follows brackets and quotes
-//! alone: what an item says is read by somebody else. Pure.
+//! Cuts the answer to a list into its items as it arrives, so that only one item is held at a time,
+//! however many there are and whatever they contain. Follows only brackets and quotes; the items
+//! are parsed elsewhere. Pure.
 
 use super::{BEGINNING, SMALL};
 
 /// One item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) enum Cut<'a> {
-    /// All of it.
+    /// The whole item.
     Whole(&'a [u8]),
-    /// How it begins: it is longer than what is read.
+    /// The beginning of an item that exceeds the limit.
     TooLarge(&'a [u8]),
 }
 
-/// Longest `metadata` of a list. A token to go on with is a few hundred bytes.
+/// Longest `metadata` of a list. A continue token is a few hundred bytes.
 const LONGEST_METADATA: usize = 64 << 10;
-/// Keys of a list are shorter.
+/// Longer than any key of a list that is used.
 const LONGEST_KEY: usize = 16;
 
-/// What is being kept of what passes.
+/// The part that is being kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keeping {
     Nothing,
@@ -35,12 +35,12 @@ enum Keeping {
 )]
 pub(in crate::controller) struct Cutter {
     largest: usize,
-    /// Brackets that are open.
+    /// The number of open brackets.
     depth: usize,
     has_begun: bool,
     in_string: bool,
     is_escaped: bool,
-    /// At depth 1: what comes next is a key.
+    /// At depth 1: the next string is a key.
     wants_key: bool,
     key: Vec<u8>,
     in_items: bool,
@@ -51,7 +51,7 @@ pub(in crate::controller) struct Cutter {
 }
 
 impl Cutter {
-    /// For items of so many bytes at most.
+    /// A cutter for items of up to `largest` bytes.
     pub(in crate::controller) fn new(largest: usize) -> Self {
         Self {
             largest,
@@ -69,14 +69,14 @@ impl Cutter {
         }
     }
 
-    /// Bytes that are held of an item that has not ended.
+    /// The bytes that are held of an unfinished item.
     pub(in crate::controller) fn held(&self) -> usize {
         self.kept.len()
     }
 
-    /// The next piece of the answer; `each` hears of every item that ends in it.
+    /// Takes the next piece of the answer; `each` gets every item that ends in it.
     pub(in crate::controller) fn push(&mut self, piece: &[u8], mut each: impl FnMut(Cut<'_>)) {
-        // What is kept of this piece begins here.
+        // The kept part of this piece begins here.
         let mut from = 0;
         for (at, byte) in piece.iter().copied().enumerate() {
             if self.in_string {
@@ -146,7 +146,7 @@ impl Cutter {
         }
     }
 
-    /// A byte inside a string. `so_far`: what of this piece comes before it and is kept.
+    /// A byte inside a string. `so_far`: the kept part of this piece before it.
     fn push_in_string(&mut self, byte: u8, so_far: Option<&[u8]>) {
         if self.is_escaped {
             self.is_escaped = false;
@@ -162,7 +162,7 @@ impl Cutter {
         }
     }
 
-    /// The list's own `metadata`, if the answer was whole.
+    /// The list's own `metadata`, if the answer was complete.
     pub(in crate::controller) fn end(&self) -> Option<&[u8]> {
         (self.has_begun && self.depth == 0 && !self.in_string).then_some(&self.metadata)
     }
@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes out of an answer that arrives in pieces of so many bytes.
+    /// The result for an answer that arrives in pieces of `piece` bytes.
     fn cut(answer: &str, piece: usize, largest: usize) -> (Vec<Option<String>>, Option<String>) {
         let mut cutter = Cutter::new(largest);
         let mut items = Vec::new();

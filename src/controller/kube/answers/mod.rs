@@ -1,6 +1,6 @@
-//! What the API server answers, read within bounds: no more is held than one object at a time, no
-//! object hides another, and the words of a refusal are made fit to be shown. Knows requests and
-//! bytes; what an object says is read in [`object`].
+//! Reads the answers of the API server within limits: only one object is held at a time, no object
+//! hides another, and the text of a refusal is cleaned before it is shown. Handles requests and
+//! bytes; the content of objects is read in [`object`].
 
 pub(in crate::controller) mod bounded;
 pub(in crate::controller) mod cutter;
@@ -27,18 +27,18 @@ use tokio::{
 
 use cutter::{Cut, Cutter};
 
-/// The largest object that is read. etcd takes 1.5 MiB of one; `<` and control characters are six
-/// times as long in JSON.
+/// The largest object that is read. etcd accepts 1.5 MiB; `<` and control characters take six times
+/// as much in JSON.
 pub(in crate::controller) const LARGEST: usize = 10 << 20;
-/// An object up to this is read without asking anybody.
+/// An object up to this size is read without a permit.
 const SMALL: usize = 256 << 10;
-/// So much of an object that is not read is kept: its name may stand there.
+/// The bytes that are kept of an object that is too large: they may contain its name.
 const BEGINNING: usize = 4 << 10;
-/// So many that are larger are read at the same time.
+/// The number of larger objects that are read at the same time.
 const LARGER_AT_ONCE: usize = 2;
-/// What is read of a refusal.
+/// The bytes that are read of a refusal.
 const LONGEST_REFUSAL: usize = 64 << 10;
-/// An answer that has begun goes on within this time.
+/// The longest wait for the next piece of an answer that has begun.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(30);
 
 /// A request that is ready to be sent.
@@ -46,7 +46,7 @@ pub(in crate::controller) type Ready = http::Request<Vec<u8>>;
 
 type Chunk = Result<Bytes, kube::Error>;
 
-/// The API server. Clones read large objects one after the other.
+/// The API server. Clones share the permits for large objects.
 #[derive(Clone)]
 pub(in crate::controller) struct ApiServer {
     pub(in crate::controller) client: Client,
@@ -61,7 +61,7 @@ impl ApiServer {
         }
     }
 
-    /// Leave to hold a large object; nobody closes the semaphore, so that it is always given.
+    /// A permit to hold a large object. The semaphore is never closed, so it is always granted.
     async fn leave(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.larger).acquire_owned().await.ok()
     }
@@ -71,7 +71,7 @@ impl ApiServer {
 struct Pieces(BoxStream<'static, Chunk>);
 
 impl Pieces {
-    /// The next piece that is not empty; `None`: it is over.
+    /// The next piece that is not empty; `None`: the end.
     async fn next(&mut self, within: Duration) -> kube::Result<Option<Bytes>> {
         loop {
             match timeout(within, self.0.next()).await {
@@ -91,7 +91,7 @@ impl Pieces {
     }
 }
 
-/// An error of our own.
+/// An error of this module.
 fn broken(what: String) -> kube::Error {
     kube::Error::Service(what.into())
 }
@@ -104,7 +104,7 @@ async fn send(api: &ApiServer, request: Ready) -> kube::Result<Pieces> {
     let code = response.status();
     let mut said = Vec::new();
     let mut body = pieces(response);
-    // What it says is worth having, not waiting for.
+    // The text is read if it arrives: an error here only ends it.
     while let Ok(Some(piece)) = body.next(GOES_ON_WITHIN).await {
         let room = LONGEST_REFUSAL.saturating_sub(said.len());
         if room == 0 {
@@ -136,7 +136,7 @@ fn refusal(code: StatusCode, said: &[u8]) -> Status {
     }
 }
 
-/// Reads what a refusal says; whatever it is, its beginning is what it says.
+/// Reads a refusal. If it is not a status, its beginning becomes the message.
 pub(in crate::controller) fn status(said: &str) -> Status {
     let read: Refusal = serde_json::from_str(said).unwrap_or_default();
     Status {
@@ -147,13 +147,13 @@ pub(in crate::controller) fn status(said: &str) -> Status {
     }
 }
 
-/// What an error of the API server or of the way there says, for a person.
+/// The text of an error of the API server or of the connection, for a person.
 pub(in crate::controller) fn words(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
-        // Not all of them are of our own reading: kube has its own for what it discovers.
+        // Not all of them were read here: kube reads its own discovery.
         return text::clean(&format!("HTTP {} {}", status.code, status.message));
     }
-    // The innermost error says what happened; the outer ones say that it happened to us.
+    // The innermost error names the cause; the outer ones only add where it occurred.
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -166,7 +166,7 @@ pub(in crate::controller) fn is(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
-/// What has come of one object. Large ones wait for each other.
+/// The received part of one object. Large ones wait for each other.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -175,7 +175,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// Takes a piece in; of what is too large the beginning stays.
+    /// Adds a piece; of an object that is too large, only the beginning is kept.
     async fn add(&mut self, api: &ApiServer, piece: &[u8]) {
         if self.is_too_large {
             return;
@@ -204,7 +204,7 @@ impl Buffer {
     }
 }
 
-/// One object, or whatever else was asked for.
+/// One object, or another answer.
 pub(in crate::controller) struct Answer(Buffer);
 
 impl Answer {
@@ -217,7 +217,7 @@ impl Answer {
     }
 }
 
-/// Asks for one object.
+/// Requests one object.
 pub(in crate::controller) async fn one(api: &ApiServer, request: Ready) -> kube::Result<Answer> {
     let mut pieces = send(api, request).await?;
     let mut buffer = Buffer::default();
@@ -227,7 +227,7 @@ pub(in crate::controller) async fn one(api: &ApiServer, request: Ready) -> kube:
     Ok(Answer(buffer))
 }
 
-/// Asks for one object and reads it.
+/// Requests one object and reads it.
 pub(in crate::controller) async fn read<T>(
     api: &ApiServer,
     request: Result<Ready, kube::core::request::Error>,
@@ -237,25 +237,25 @@ pub(in crate::controller) async fn read<T>(
     read(answer.text()?).map_err(broken)
 }
 
-/// Asks for something whose answer says nothing new.
+/// Makes a request whose answer is not needed.
 pub(in crate::controller) async fn nothing(api: &ApiServer, request: Ready) -> kube::Result<()> {
     let mut pieces = send(api, request).await?;
     while pieces.next(GOES_ON_WITHIN).await?.is_some() {}
     Ok(())
 }
 
-/// How a page of a list ends.
+/// The end of a page of a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::controller) struct End {
-    /// With what to ask for the next page.
+    /// The token for the next page.
     #[serde(rename = "continue")]
     pub(in crate::controller) token: Option<String>,
-    /// The version that a watch goes on from.
+    /// The version from which a watch continues.
     pub(in crate::controller) resource_version: Option<String>,
 }
 
-/// Asks for one page of a list; `each` hears of every item as it arrives.
+/// Requests one page of a list; `each` gets every item as it arrives.
 pub(in crate::controller) async fn page(
     api: &ApiServer,
     path: &str,
@@ -290,7 +290,7 @@ pub(in crate::controller) async fn page(
     Ok(end)
 }
 
-/// All items of a list, page by page.
+/// Reads all items of a list, page by page.
 pub(in crate::controller) async fn all(
     api: &ApiServer,
     path: &str,
@@ -306,18 +306,18 @@ pub(in crate::controller) async fn all(
     }
 }
 
-/// A watch that is open.
+/// An open watch.
 pub(in crate::controller) struct Lines {
     api: ApiServer,
     pieces: Pieces,
-    /// What has come and is not yet looked at.
+    /// Received bytes that have not been processed.
     rest: Bytes,
     line: Buffer,
     is_told: bool,
     silence: Duration,
 }
 
-/// Opens a watch on which something comes within `silence`, be it its end.
+/// Opens a watch that must send something, or end, within `silence`.
 pub(in crate::controller) async fn watch(
     api: &ApiServer,
     path: &str,
@@ -327,7 +327,7 @@ pub(in crate::controller) async fn watch(
 ) -> kube::Result<Lines> {
     let request = Request::new(path).watch(parameters, version);
     let mut request = request.map_err(kube::Error::BuildRequest)?;
-    // Kubernetes 1.37 compresses watches, each event for itself.
+    // Kubernetes 1.37 compresses watches, event by event.
     request.headers_mut().insert(
         http::header::ACCEPT_ENCODING,
         http::HeaderValue::from_static("identity"),
@@ -346,8 +346,8 @@ pub(in crate::controller) async fn watch(
 }
 
 impl Lines {
-    /// The next event; `None`: the watch is over. Nothing is lost when this is dropped before it
-    /// ends.
+    /// The next event; `None`: the watch has ended. Nothing is lost when this future is dropped
+    /// before it completes.
     pub(in crate::controller) async fn next(&mut self) -> kube::Result<Option<Cut<'_>>> {
         if std::mem::take(&mut self.is_told) {
             self.line = Buffer::default();
@@ -360,15 +360,15 @@ impl Lines {
                     GOES_ON_WITHIN
                 };
                 match self.pieces.next(within).await? {
-                    // A line without an end is no event.
+                    // A line without an end is not an event.
                     None => return Ok(None),
                     Some(piece) => self.rest = piece,
                 }
             }
             let end = self.rest.iter().position(|byte| *byte == b'\n');
             let length = end.unwrap_or(self.rest.len());
-            // Taken away only once it is in the buffer: the future may be dropped while it waits
-            // there.
+            // Removed only once it is in the buffer: the future may be dropped while it waits for a
+            // permit.
             let piece = self.rest.slice(..length);
             self.line.add(&self.api, &piece).await;
             let _ = self.rest.split_to(length + usize::from(end.is_some()));

@@ -1,6 +1,6 @@
-//! What is kept of an object: of its metadata the few fields that are used, of annotations those
-//! that are ours, of a status as much as this operator writes. Everything else is skipped where it
-//! stands, however large or deep it is. Pure.
+//! The parts of an object that are kept: the metadata fields that are used, the operator's own
+//! annotations, and of a status as much as this operator writes. Everything else is skipped,
+//! however large or deep it is. Pure.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -25,15 +25,16 @@ use super::bounded::{self, Bounds};
 use super::cutter::Cut;
 use crate::controller::kube::name::Name;
 
-/// Of an annotation's value, in characters. Whatever is longer is no value that is understood.
+/// The longest annotation value, in characters. Longer values are not valid.
 const LONGEST_ANNOTATION: usize = 256;
-/// Annotations of ours that are none: misspelt ones among them pause.
+/// The most annotations with the operator's prefix that it does not define: misspelt ones may
+/// pause.
 const MOST_UNKNOWN_ANNOTATIONS: usize = 16;
-/// Labels of a namespace.
+/// The most labels of a namespace.
 const MOST_LABELS: usize = 256;
 /// Longest name of an object.
 const LONGEST_NAME: usize = 253;
-/// Of a status. This operator writes a fifth of it at most.
+/// The limits for a status. This operator writes at most a fifth of that.
 const STATUS: Bounds = Bounds {
     part: "memory",
     of_part: 16 << 10,
@@ -42,11 +43,11 @@ const STATUS: Bounds = Bounds {
 
 /// An object of a list or of a watch.
 pub(in crate::controller) struct Item<'a> {
-    /// What it is called, if that much can be read.
+    /// Its name, if that much can be read.
     pub(in crate::controller) name: Option<Name>,
     /// Its version.
     pub(in crate::controller) version: Option<String>,
-    /// All of it, or why it cannot be read.
+    /// The whole object, or why it cannot be read.
     pub(in crate::controller) text: Result<&'a str, String>,
 }
 
@@ -66,7 +67,7 @@ struct Head {
 }
 
 impl<'a> Item<'a> {
-    /// What was cut out of an answer.
+    /// Makes an item from a piece of an answer.
     pub(in crate::controller) fn of(cut: Cut<'a>) -> Self {
         let nameless = |why: String| Self {
             name: None,
@@ -100,8 +101,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The name in the beginning of an object that is not there as a whole. Kinds of Kubernetes' own
-/// begin with it.
+/// The name in the beginning of an incomplete object. Kubernetes' own kinds begin with it.
 fn name_in(beginning: &str) -> Option<Name> {
     let (_, metadata) = beginning.split_once(r#""metadata":{"#)?;
     let field = |key: &str| {
@@ -115,7 +115,7 @@ fn name_in(beginning: &str) -> Option<Name> {
     ))
 }
 
-/// The version that a bookmark tells.
+/// The version in a bookmark.
 pub(in crate::controller) fn version(text: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Marked {
@@ -139,7 +139,7 @@ pub(in crate::controller) struct Line<'a> {
     pub(in crate::controller) object: &'a RawValue,
 }
 
-/// Of metadata what is used of our own kinds.
+/// The metadata that is used of a ConsumerGroup or KafkaCluster.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
@@ -176,7 +176,7 @@ impl From<Meta> for ObjectMeta {
     }
 }
 
-/// Annotations of ours.
+/// The operator's annotations.
 #[derive(Default)]
 struct OfOurs(BTreeMap<String, String>);
 
@@ -185,7 +185,8 @@ impl OfOurs {
         let known = [PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT];
         let is_known = |key: &str| known.contains(&key);
         if !is_known(&key) {
-            // One that pauses counts, however many others there are.
+            // Annotations that pause have a limit of their own, so that others do not displace
+            // them.
             let pauses = key.starts_with(PAUSE_PREFIX);
             let like =
                 |other: &&String| !is_known(other) && other.starts_with(PAUSE_PREFIX) == pauses;
@@ -225,8 +226,8 @@ impl<'de> Deserialize<'de> for OfOurs {
     }
 }
 
-/// An object of one of our own kinds. One whose specification cannot be read has an empty one in
-/// its place: it is there, and says on itself what is wrong with it.
+/// A ConsumerGroup or KafkaCluster. If its specification cannot be read, it has an empty one
+/// instead: the object exists, and its status reports the error.
 #[derive(Debug, Clone)]
 pub(in crate::controller) struct Ours<K> {
     pub(in crate::controller) object: K,
@@ -308,7 +309,7 @@ struct Scaling {
     scale_target_ref: CrossVersionObjectReference,
 }
 
-/// The ScaledObject among the owners.
+/// The name of the ScaledObject among the owners.
 struct FirstOwner(Option<String>);
 
 impl<'de> Deserialize<'de> for FirstOwner {
@@ -331,7 +332,7 @@ impl<'de> Deserialize<'de> for FirstOwner {
     }
 }
 
-/// Takes a list one by one.
+/// Passes the elements of a list on one by one.
 pub(in crate::controller) struct Each<T, F>(
     pub(in crate::controller) F,
     pub(in crate::controller) PhantomData<T>,
@@ -352,7 +353,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Each<T, F> {
     }
 }
 
-/// Reads a HorizontalPodAutoscaler: what it scales, and the ScaledObject that made it.
+/// Reads a HorizontalPodAutoscaler: its target, and the ScaledObject that made it.
 pub(in crate::controller) fn autoscaler(text: &str) -> Result<HorizontalPodAutoscaler, String> {
     let read: Autoscaler =
         serde_json::from_str(text).map_err(|error| text::clean(&error.to_string()))?;

@@ -1,10 +1,10 @@
-//! Foreign words, and answers that are larger than anything has a right to be.
+//! Texts from others, and answers larger than any valid one.
 
 use std::convert::Infallible;
 
 use super::*;
 
-/// An API server that answers everything with this.
+/// An API server that answers every request with this.
 fn answering(code: u16, body: impl Into<Vec<u8>>) -> ApiServer {
     let body: Vec<u8> = body.into();
     let service = tower::service_fn(move |_: http::Request<Body>| {
@@ -64,7 +64,7 @@ async fn large_objects_wait_for_each_other_and_all_are_read() {
     assert!(all.into_iter().all(|length| length.unwrap() == large.len()));
 }
 
-/// kube reads the answers to what it discovers by itself.
+/// kube itself reads the answers to discovery.
 #[test]
 fn a_refusal_that_somebody_else_has_read_is_one_line_too() {
     let status = Status {

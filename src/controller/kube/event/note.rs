@@ -10,7 +10,7 @@ pub(in crate::controller) enum EventReason {
     ScaledDown,
     /// `mode: DryRun` would have changed the replicas.
     WouldScale,
-    /// The replicas were changed from outside.
+    /// The replicas were changed externally.
     ScaledExternally,
     /// A topic has more partitions than before.
     PartitionsAdded,
@@ -86,7 +86,7 @@ impl EventReason {
         }
     }
 
-    /// Whether it wants attention.
+    /// Whether it needs attention.
     pub(in crate::controller) const fn is_warning(self) -> bool {
         match self {
             Self::IdleConsumers
@@ -105,7 +105,7 @@ impl EventReason {
         }
     }
 
-    /// Whether it may come and go, so that not each occurrence is written.
+    /// Whether its cause may come and go, so that not every occurrence is written.
     pub(in crate::controller) const fn may_flap(self) -> bool {
         match self {
             Self::PartitionLimitReached

@@ -1,4 +1,5 @@
-//! Limits how often an event is written: one that may flap, once in a while per object and reason.
+//! Limits how often an event is written. One that may flap is written at most once per interval,
+//! object and reason.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Whom a change wakes.
+//! Which claims a change wakes.
 
 use super::*;
 
@@ -21,9 +21,8 @@ fn whoever_waits_for_what_changes_is_named() {
     assert!(bench.claims.remove(&Name::new("shop", "young")).is_empty());
 }
 
-/// Once all that contested one thing were woken by each claim that came or went: with 330 of them
-/// on a target that does not exist, somebody who made and deleted one more woke a thousand each
-/// time.
+/// Each claim that came or went once woke all claims on the same target. With 330 of them on a
+/// target that does not exist, a user who created and deleted one more woke a thousand each time.
 #[test]
 fn a_claim_that_comes_and_goes_among_hundreds_concerns_none_of_them() {
     let crowd = |number: usize| {

@@ -1,4 +1,4 @@
-//! What holds whatever happens in whatever order.
+//! Properties that hold for any sequence of events.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One of few groups, on one of few targets, of one of few group ids, some of them by another of
-/// the same cluster's servers.
+/// One of few groups, on one of few targets and one of few group ids; some name the same cluster by
+/// its servers.
 fn any_group() -> impl Strategy<Value = ConsumerGroup> {
     (
         0..3_u8,
@@ -23,7 +23,7 @@ fn any_group() -> impl Strategy<Value = ConsumerGroup> {
                 &format!("2026-11-24T12:00:0{}Z", name % 3),
                 &name.to_string(),
                 |group| {
-                    // One in three is of another namespace and shares group ids alone.
+                    // One in three is of another namespace and shares only group ids.
                     if namespace == 0 {
                         group["metadata"]["namespace"] = json!("vault");
                     }
@@ -80,12 +80,13 @@ fn rivals(a: &Claim, b: &Claim) -> Relation {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: whoever asked last and was let through is the only one
-    /// of those on its target, and of those on its group, that may act.
+    /// For any sequence: of the claims on one target, and of those on one group, only the one that
+    /// was last given the turn may act.
     #[test]
     fn never_two_that_contest_one_thing_may_both_act(steps in proptest::collection::vec(any_step(), 1..200)) {
         let mut bench = Bench::of([]);
-        // Who was let through and has been neither changed nor turned away since: it may be acting.
+        // Claims that have the turn and have been neither changed nor refused since: they may be
+        // acting.
         let mut acting: BTreeMap<Name, Claim> = BTreeMap::new();
         for step in steps {
             match step {
@@ -112,7 +113,7 @@ proptest! {
                 },
                 Step::Pass(time) => bench.pass(seconds(time)),
             }
-            // What each action asks once more before it is done.
+            // The check that each action makes before it is done.
             let may: Vec<&Claim> = acting
                 .values()
                 .filter(|claim| bench.claims.has_turn(&claim.name, bench.now))
@@ -127,8 +128,8 @@ proptest! {
         }
     }
 
-    /// Left to itself it comes to rest: with one that works wherever one could, and with nothing
-    /// that changes any more.
+    /// Without further events it settles: one claim works wherever one could, and nothing changes
+    /// any more.
     #[test]
     fn who_can_manage_gets_its_turn_and_then_nothing_changes(
         groups in proptest::collection::vec(any_group(), 1..6),
@@ -138,7 +139,7 @@ proptest! {
         let mut bench = Bench::of(groups);
         let round = |bench: &mut Bench| {
             let mut says = Vec::new();
-            // Whoever is told to wait for a moment asks again in a moment.
+            // A claim that is asked to wait for a moment asks again in a moment.
             for number in order.iter().chain(&order) {
                 for name in everywhere(*number) {
                     let ruling = bench.claims.ask(&name, bench.now, rivals);
@@ -164,7 +165,7 @@ proptest! {
         for _ in 0..6 {
             prop_assert_eq!(&round(&mut bench), &rest);
         }
-        // Whoever waits, waits for one that manages.
+        // Each waiting claim waits for one that manages.
         for name in rest.iter().flatten() {
             prop_assert!(bench.claims.standings[name].manages(), "{name}");
         }

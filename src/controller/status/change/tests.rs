@@ -1,4 +1,4 @@
-//! What is worth a write, and how soon.
+//! What is written, and how soon.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ fn what_a_reader_waits_for_is_written_at_once(#[case] pointer: &str, #[case] val
 #[case("/lag/stuckPartitions", json!(["t-6"]))]
 #[case::of_a_hold("/replicas/desired", json!(3))]
 #[case::of_a_hold("/decision/notBefore", json!("2026-11-24T12:00:50Z"))]
-// A lag that swings about a bound flips this with every look.
+// A lag that swings around a bound flips this with every poll.
 #[case("/conditions/1/reason", json!("MinReplicas"))]
 fn numbers_that_moved_are_written_once_a_minute(#[case] pointer: &str, #[case] value: Value) {
     assert_eq!(with(pointer, value), StatusChange::Numbers);
@@ -150,7 +150,7 @@ fn numbers_in_texts_that_hardly_moved_can_wait(#[case] change: fn(&mut Numbers))
     assert_eq!(with_numbers(change), StatusChange::Drift);
 }
 
-/// Its texts are not parsed.
+/// The text is not parsed.
 #[test]
 fn a_text_that_another_process_has_written_is_replaced_within_a_minute() {
     let mut next = status();

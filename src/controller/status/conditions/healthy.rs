@@ -1,4 +1,4 @@
-//! `Healthy`: what ails the group, and whose members it has.
+//! The `Healthy` condition: what is wrong with the group, and whose members it has.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use lagrange_core::scaling::decision::Knowledge;
 use super::{ConditionInput, Said, say};
 use crate::controller::status::format;
 
-/// What no number of replicas helps.
+/// Problems that more replicas do not solve.
 fn unhelped(decision: &Decision) -> Option<(Reason, String)> {
     let facts = &decision.facts;
     let named = |partitions: &[(Arc<str>, i32)]| {
@@ -113,7 +113,7 @@ pub(super) fn healthy(found: ConditionInput<'_>) -> Said {
                 format!("{idle} of {members} consumers have no partition: there are more consumers than partitions to give them"),
             )
         }),
-        // Who has which partition is not known while they are handed out.
+        // The owners of partitions are unknown while partitions are handed out.
         (_, None) if facts.members.is_some_and(|members| members > 0) => None,
         (Knowledge::Complete, _) if found.fleeting_instances => Some(say(
             Type::Healthy,
@@ -149,7 +149,7 @@ fn foreign(decision: &Decision) -> String {
     )
 }
 
-/// A number of things.
+/// A count with its noun.
 fn count(n: usize, what: &str) -> String {
     match n {
         1 => format!("1 {what}"),

@@ -1,4 +1,4 @@
-//! How decisions read.
+//! The status and the text of decisions.
 
 mod conditions;
 mod record;
@@ -81,7 +81,7 @@ fn hold(why: HoldReason, until: Option<&str>) -> Wait {
     }
 }
 
-/// Two replicas of a group of six partitions that are where they should be.
+/// Two replicas of a group of six partitions that have the desired size.
 fn decision() -> Decision {
     Decision {
         verdict: Verdict::Hold(hold(HoldReason::AsDesired, None)),

@@ -1,4 +1,4 @@
-//! What is a rollout and what is not.
+//! Which changes are a rollout.
 
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What an [`WatchHandler`] has heard.
+/// A call of the [`WatchHandler`].
 #[derive(Debug, Clone, PartialEq)]
 enum Heard {
     Begins,
@@ -78,14 +78,14 @@ impl WatchHandler for Witness {
     }
 }
 
-/// What the API server does.
+/// An answer of the API server.
 enum Answer {
     Says(u16, String),
-    /// Says this and then nothing more.
+    /// Sends this and then nothing more.
     Hangs(String),
 }
 
-/// When something was asked, and whether it was a watch.
+/// The time of each request, and whether it was a watch.
 type Asked = Arc<Mutex<Vec<(Instant, bool)>>>;
 
 /// Follows while `answer` answers the n-th list or watch.
@@ -276,7 +276,7 @@ async fn a_line_that_is_no_event_or_has_no_end_hides_no_other() {
         Heard::Seen("good".to_owned()),
     ];
     assert_eq!(witness.heard(), expected);
-    // The half of a line that does not go on is given up, and the watch opened anew.
+    // The unfinished line is dropped, and the watch opened again.
     sleep(Duration::from_secs(30)).await;
     assert_eq!(witness.heard(), [&expected[..], &[Heard::Heals]].concat());
 }

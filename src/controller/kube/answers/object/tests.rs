@@ -1,11 +1,11 @@
-//! What is kept of an object, and what cannot keep it from being read.
+//! The parts of an object that are kept, and contents that do not keep it from being read.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 
-/// Brackets within brackets, as text: serde follows 128 of them.
+/// Nested brackets, as text: serde follows 128 levels.
 fn deep(levels: usize) -> String {
     format!("{}{{}}{}", r#"{"f:a":"#.repeat(levels), "}".repeat(levels))
 }

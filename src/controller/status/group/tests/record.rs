@@ -57,7 +57,7 @@ fn what_was_decided_stays_until_it_is_known_whether_it_was_done() {
     );
     assert_eq!(done.history[0].reason, "LagAboveTarget");
     assert_eq!(done.decision.unwrap().reason, "AsDesired");
-    // Of somebody else's action there was no decision here.
+    // There was no decision here for an external action.
     let taken_over = ConsumerGroupStatus::default();
     let memory = acted(true, true, 6, None);
     let taken_over = render(found(&decision), &memory, &taken_over, "12:00:25");
@@ -135,7 +135,7 @@ fn memory_that_cannot_be_read_is_absent(#[case] memory: Value) {
     assert_eq!(memory_of(Some(&status)), Memory::default());
 }
 
-/// With a field under its old name beside the new one the memory could not be read.
+/// With a field under its old name next to the new one the memory could not be read.
 #[test]
 fn memory_of_version_1_is_replaced_whole() {
     let stored =
@@ -150,7 +150,7 @@ fn memory_of_version_1_is_replaced_whole() {
     assert_eq!(next["capacityModel"]["flaps"], 2);
 }
 
-/// JSON as statuses are made of: objects, texts, numbers; null never.
+/// JSON as in a status: objects, texts and numbers, never null.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
