@@ -10,7 +10,7 @@ use super::pauses::Pauses;
 use crate::simulate::number::{count, floor, nearest, place, real};
 use crate::simulate::plant::{LATE_WEIGHS, RESCALE_WEIGHS};
 
-/// Number of states that are kept for each size.
+/// The states of a size are thinned out if there are more than this.
 const KEPT: usize = 25;
 /// Loads up to this length, in hours, use short segments.
 const SHORT: i64 = 12;
@@ -217,7 +217,7 @@ impl Planner<'_> {
     }
 }
 
-/// States that no state with less backlog beats in cost; about `KEPT` of them at most.
+/// States that no state with less backlog beats in cost, thinned out if there are more than `KEPT`.
 fn thinned(reached: BTreeMap<i64, State>) -> Vec<State> {
     let mut least = f64::INFINITY;
     let mut kept: Vec<State> = Vec::new();
