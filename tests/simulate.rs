@@ -1,7 +1,7 @@
-//! `lagrange simulate` from outside: the command as a user has it, and the pages that print what it
-//! printed.
+//! Tests of `lagrange simulate` from outside: the command as a user runs it, and the pages that
+//! print its output.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but counts only code inside test functions.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::{
@@ -30,7 +30,7 @@ fn simulate(arguments: &[&str], input: &str) -> Output {
         .spawn()
         .expect("the program starts");
     let mut stdin = child.stdin.take().expect("it has an input");
-    // Who does not read its input has said why.
+    // A command that does not read its input has reported why.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     child.wait_with_output().expect("it ends")
@@ -45,16 +45,16 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The pages that print what a simulation printed. `make figures` runs them anew.
+/// The pages that print the output of a simulation. `make figures` updates them.
 const PAGES: [&str; 2] = ["README.md", "docs/simulate.md"];
 
-/// A command on a page, and what the page prints below it.
+/// A command on a page, and the output that the page prints below it.
 struct Example {
     command: String,
     printed: String,
 }
 
-/// The examples of a page that print something: blocks of code that begin with a simulation.
+/// The examples of a page that print output: code blocks that begin with a simulation.
 fn printed_on(page: &str) -> Vec<Example> {
     let blocks = page.split("```").skip(1).step_by(2);
     let example = |block: &str| {
@@ -70,8 +70,8 @@ fn printed_on(page: &str) -> Vec<Example> {
     blocks.filter_map(example).collect()
 }
 
-/// What the example would print now: of the parts that it has, which blank lines part, as many
-/// lines as it has before a `...`.
+/// The output that the example would print now. Of each part of the printed output (parts are
+/// separated by blank lines), it has as many lines as the page prints before a `...`.
 fn renewed(printed: &str, output: &str) -> String {
     let parts: Vec<&str> = output.trim_end().split("\n\n").collect();
     let first = |part: &str| part.split_whitespace().next().map(ToOwned::to_owned);
@@ -90,7 +90,7 @@ fn renewed(printed: &str, output: &str) -> String {
     parts.join("\n\n") + "\n"
 }
 
-/// A run of this repository's examples, each command once.
+/// Runs a command on the examples of this repository, each command once.
 fn run_as_printed(command: &str, before: &mut BTreeMap<String, String>) -> String {
     let words: Vec<String> = command
         .split_whitespace()
@@ -104,9 +104,9 @@ fn run_as_printed(command: &str, before: &mut BTreeMap<String, String>) -> Strin
     before.entry(words.join(" ")).or_insert_with(run).clone()
 }
 
-/// Regression: the pages promised 0 s late, and whoever ran their example was shown 639.
+/// Regression: the pages promised 0 s late, and users who ran the example got 639.
 ///
-/// `UPDATE=1` writes them anew.
+/// `UPDATE=1` updates the pages.
 #[test]
 fn the_pages_print_what_their_examples_print_over_several_seeds() {
     let mut runs = BTreeMap::new();
@@ -126,7 +126,7 @@ fn the_pages_print_what_their_examples_print_over_several_seeds() {
             } else {
                 assert_eq!(printed, now, "{name} is out of date: `make figures`");
             }
-            // What the text below makes of it, by the same numbers.
+            // The text below the example must use the same numbers.
             let (_, after) = page.split_once(&now).expect("the page prints it");
             for number in numbers_below(after) {
                 assert!(
@@ -141,7 +141,7 @@ fn the_pages_print_what_their_examples_print_over_several_seeds() {
     }
 }
 
-/// The numbers of the paragraph below an example, those of one digit left out.
+/// The numbers in the paragraph below an example, without those of one digit.
 fn numbers_below(after: &str) -> Vec<String> {
     let text = after.trim_start_matches('`').trim_start();
     let text = text.split("\n\n").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Lagrange beside other autoscalers on the simulator: `make bench-scaling`, or
+//! Compares Lagrange with other autoscalers on the simulator: `make bench-scaling`, or
 //! `cargo bench --package lagrange-benchmark --bench scaling -- --help`.
 
 use std::path::{Path, PathBuf};
@@ -101,7 +101,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs it all and prints it. Returns what was not kept.
+/// Runs everything and prints it. Returns the faults: broken promises, figures above their limits,
+/// and a page that is out of date.
 fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
     let options = options(arguments);
     let names = names(arguments);
@@ -142,7 +143,7 @@ fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
     Ok(faults)
 }
 
-/// What is wrong with a page, if it was not written anew.
+/// The fault of a page that is out of date, unless it was updated.
 fn out_of_date(
     path: &Path,
     runs: &[Run],
@@ -174,7 +175,8 @@ fn options(arguments: &Arguments) -> Options {
     }
 }
 
-/// Who is run, in the order of the table: whoever was asked for, and the floor of what is late.
+/// The autoscalers to run, in the order of the table: those that were asked for, and the one that
+/// sets the floor of late seconds.
 fn names(arguments: &Arguments) -> Vec<&'static str> {
     let is_asked = |name: &&str| {
         let asked = &arguments.autoscalers;

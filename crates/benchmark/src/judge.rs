@@ -1,33 +1,33 @@
-//! Holds each decision of Lagrange against what it promises, from what it was shown alone.
+//! Checks each decision of Lagrange against its promises, using only what Lagrange was shown.
 
 use std::collections::BTreeMap;
 
 use lagrange_core::simulate::plant::GroupView;
 use lagrange_core::simulate::{Answer, Autoscaler};
 
-/// Seconds between an action and the next one up, and the next one down.
+/// Minimum seconds between an action and the next scale-up, and the next scale-down.
 const SPACING: (f64, f64) = (30.0, 120.0);
-/// A group that has not been stable for so many seconds is acted on all the same.
+/// A group may be scaled after it has been unstable for this number of seconds.
 const UNSTABLE: f64 = 300.0;
-/// Seconds after an outage in which nothing goes down.
+/// Seconds after an outage in which no scale-down is allowed.
 const AFTER_OUTAGE: f64 = 120.0;
 
-/// Lagrange, and somebody who looks over its shoulder.
+/// Lagrange with a check of each decision.
 pub struct Judged {
     inner: Box<dyn Autoscaler>,
-    /// When Kafka cannot be read, by the clock of the load.
+    /// Outages of Kafka, on the clock of the load.
     outages: Vec<(f64, f64)>,
     acted_at: Option<f64>,
     unstable_since: Option<f64>,
-    /// Most partitions of each topic that were ever seen.
+    /// The highest number of partitions of each topic so far.
     partitions: BTreeMap<String, usize>,
-    /// The largest count that was asked for.
+    /// The largest size that was asked for.
     largest: i32,
     broken: Vec<String>,
 }
 
 impl Judged {
-    /// Judges `inner`, for which Kafka cannot be read in these seconds.
+    /// Checks `inner`, for which Kafka cannot be read during `outages`.
     pub fn new(inner: Box<dyn Autoscaler>, outages: Vec<(f64, f64)>) -> Self {
         Self {
             inner,
@@ -40,12 +40,12 @@ impl Judged {
         }
     }
 
-    /// The largest count that was asked for.
+    /// The largest size that was asked for.
     pub fn largest(&self) -> i32 {
         self.largest
     }
 
-    /// The promises that were broken, each with when and how.
+    /// The broken promises, each with its time and circumstances.
     pub fn broken(self) -> Vec<String> {
         self.broken
     }
@@ -68,7 +68,7 @@ impl Judged {
         }
     }
 
-    /// What is wrong with going from `from` to `to` replicas on this.
+    /// The faults of going from `from` to `to` replicas on this poll.
     fn faults(&self, view: &GroupView, from: i32, to: i32) -> Vec<String> {
         let line = &view.line;
         let mut faults = Vec::new();
@@ -136,7 +136,7 @@ impl Autoscaler for Judged {
     }
 }
 
-/// Counts at which the fullest consumer has fewer partitions than with one replica less.
+/// The aligned sizes.
 fn useful_sizes(counts: &[usize], by_topic: bool) -> Vec<usize> {
     let groups = if by_topic {
         counts.to_vec()
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(useful_sizes(counts, by_topic), expected);
     }
 
-    /// Answers what it is made with.
+    /// Answers with a fixed size.
     struct Fixed(i32);
 
     impl Autoscaler for Fixed {
@@ -183,7 +183,8 @@ mod tests {
         }
     }
 
-    /// Six partitions of which so many are shown, at a time, in a group of this state and size.
+    /// A view at a time of six partitions of which `partitions` are shown, in a group of this state
+    /// and size.
     fn view(t: f64, state: &str, partitions: u32, replicas: i32) -> GroupView {
         let partitions =
             (0..partitions).map(|p| serde_json::json!({ "p": p, "log_end": 9, "committed": 9 }));

@@ -1,12 +1,12 @@
-//! What the figures may come to: over the whole catalogue, and in the scenarios that show one
-//! promise each.
+//! The limits of the figures: over the whole catalogue, and in the scenarios that show one promise
+//! each.
 
 use crate::autoscalers::{CLAIRVOYANT, KEDA_TUNED, LAGRANGE, STATIC_MAX};
 use crate::runs::Run;
 use crate::scenarios::Objective;
 use crate::table::Row;
 
-/// What is above its limit in single scenarios, with the catalogue's own seed.
+/// The figures above their limit in single scenarios, with the catalogue's own seed.
 pub fn single(run: &Run, objective: Objective) -> Vec<String> {
     let Some(score) = run.scores.get(LAGRANGE) else {
         return Vec::new();
@@ -22,7 +22,7 @@ pub fn single(run: &Run, objective: Objective) -> Vec<String> {
         ("flat", Objective::Delay) => at_most("rescales", count(score.rescales), 12.0),
         ("downstream", Objective::Delay) => at_most("replica-hours", score.replica_hours, 75.0),
         ("hot", Objective::Delay) => at_most("replica-hours", score.replica_hours, 110.0),
-        // 12 can be given a partition of each topic.
+        // At most 12 replicas can be given a partition.
         ("multitopic", _) => at_most("replicas", f64::from(run.largest), 12.0),
         ("expansion", Objective::Delay) => {
             at_most(
@@ -39,7 +39,7 @@ pub fn single(run: &Run, objective: Objective) -> Vec<String> {
     faults
 }
 
-/// What is above its limit over the whole catalogue.
+/// The figures above their limit over the whole catalogue.
 pub fn totals(runs: &[Run], objective: Objective) -> Vec<String> {
     let all: Vec<&Run> = runs.iter().collect();
     let (Some(row), Some(floor)) = (Row::of(&all, LAGRANGE), Row::of(&all, STATIC_MAX)) else {

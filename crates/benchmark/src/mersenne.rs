@@ -1,13 +1,13 @@
-//! The numbers of Python's `random.Random(seed)`, call by call: scenario 600 is the one that it has
-//! always been.
+//! The random numbers of Python's `random.Random(seed)`, call by call, so that scenario 600 stays
+//! the same.
 
 use rand_mt::Mt;
 
-/// A generator, and what it keeps.
+/// The generator and its state.
 #[derive(Debug)]
 pub(crate) struct Random {
     twister: Mt,
-    /// Normal numbers come in pairs.
+    /// The second of a pair of normal numbers.
     spare: Option<f64>,
 }
 
@@ -27,7 +27,7 @@ impl Random {
 
     /// `randrange(n)`: from 0 to below `n`.
     pub(crate) fn below(&mut self, n: u32) -> u32 {
-        // As many bits as `n` has, until they are below it.
+        // Draws as many bits as `n` has, until the number is below `n`.
         let unused = n.leading_zeros();
         loop {
             let number = self.twister.next_u32() >> unused;
@@ -51,7 +51,7 @@ impl Random {
     pub(crate) fn choice<T: Copy, const N: usize>(&mut self, list: [T; N]) -> T {
         let length = u32::try_from(N).unwrap_or(u32::MAX);
         let place = usize::try_from(self.below(length)).unwrap_or(0);
-        // Always there: it is below the length.
+        // Always present: it is below the length.
         *list.get(place).unwrap_or(&list[0])
     }
 
@@ -79,7 +79,7 @@ impl Random {
 mod tests {
     use super::*;
 
-    /// What Python 3.11 prints for `g = random.Random(5)` and these calls.
+    /// The output of Python 3.11 for `g = random.Random(5)` and these calls.
     #[test]
     fn numbers_are_those_of_python() {
         let mut g = Random::new(5);

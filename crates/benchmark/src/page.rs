@@ -1,11 +1,11 @@
-//! The rows of docs/max-delay.md, which have to be those of the run that prints them.
+//! Updates the rows of docs/max-delay.md to those of a run.
 
 use crate::autoscalers::{CLAIRVOYANT, KEDA_TUNED, LAGRANGE, STATIC_MAX};
 use crate::runs::Run;
 use crate::scenarios::Objective;
 use crate::table::Row;
 
-/// What the page calls them.
+/// Labels of the autoscalers on the page.
 const LABELS: [(&str, &str); 11] = [
     (CLAIRVOYANT, "the best plan that knew the future"),
     (STATIC_MAX, "always the largest useful size"),
@@ -22,10 +22,10 @@ const LABELS: [(&str, &str); 11] = [
     ("numaflow", "Numaflow"),
     (LAGRANGE, "**Lagrange, `maxDelay`**"),
 ];
-/// What it calls Lagrange where it is asked for less lag.
+/// Label of Lagrange with the lag objective.
 const BY_LAG: &str = "Lagrange, `lagPerReplica` (ten seconds of one consumer's work)";
 
-/// The page with the rows that these runs print. `None` where it lacks one of them.
+/// The page with the rows of these runs. `None` if a row is missing.
 pub fn renewed(page: &str, runs: &[Run], objective: Objective) -> Option<String> {
     let mut rows = Vec::new();
     for (name, label) in LABELS {

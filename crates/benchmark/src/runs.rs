@@ -11,33 +11,33 @@ use crate::judge::Judged;
 use crate::scenarios::{Objective, Scenario};
 use crate::table::mean;
 
-/// How all scenarios are run.
+/// Options of all runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// What Lagrange is asked for.
+    /// Objective of Lagrange.
     pub objective: Objective,
-    /// Seed of all that is drawn while a scenario runs.
+    /// Seed of the random numbers within a scenario.
     pub seed: u64,
-    /// Replaces Lagrange's process every so many seconds.
+    /// Interval, in seconds, at which Lagrange's process is restarted.
     pub restart_every: Option<i64>,
-    /// Threads.
+    /// Number of threads.
     pub jobs: usize,
 }
 
-/// What became of one scenario.
+/// The runs of one scenario.
 #[derive(Debug)]
 pub struct Run {
-    /// Which.
+    /// The scenario.
     pub scenario: Scenario,
-    /// What each autoscaler cost.
+    /// Score of each autoscaler.
     pub scores: BTreeMap<String, Score>,
-    /// The largest count that Lagrange asked for.
+    /// The largest size that Lagrange asked for.
     pub largest: i32,
-    /// The promises that Lagrange has broken.
+    /// The promises that Lagrange broke.
     pub broken: Vec<String>,
 }
 
-/// What a thread has done: which scenario, which autoscaler.
+/// The result of one autoscaler in one scenario.
 struct Done {
     scenario: usize,
     name: String,
@@ -46,7 +46,8 @@ struct Done {
     broken: Vec<String>,
 }
 
-/// Runs each of `names` over each scenario. The order in which threads get to them changes nothing.
+/// Runs each of `names` over each scenario. The result does not depend on the order in which
+/// threads run them.
 pub fn run(
     scenarios: Vec<Scenario>,
     names: &[&str],
@@ -56,7 +57,7 @@ pub fn run(
     for place in 0..scenarios.len() {
         jobs.extend(names.iter().map(|name| (place, *name)));
     }
-    // The longest first, so that no thread is left with one at the end.
+    // The longest first, so that no thread is left with a long one at the end.
     let work = |(place, name): &(usize, &str)| {
         let length = scenarios.get(*place).map_or(0, |s| s.load.length);
         let runs = if *name == CLAIRVOYANT { 40 } else { 1 };
@@ -99,7 +100,7 @@ pub fn run(
     Ok(runs)
 }
 
-/// The geometric mean of Lagrange's J over that in other runs of the same scenarios.
+/// The geometric mean of Lagrange's J, divided by that in other runs of the same scenarios.
 pub fn share(runs: &[Run], others: &[Run]) -> f64 {
     let j = |run: &Run| run.scores.get(LAGRANGE).map(|score| score.j);
     let pairs = runs.iter().zip(others);

@@ -7,10 +7,11 @@ use crate::runs::Run;
 use crate::scenarios::GROUPS;
 use lagrange_core::simulate::plant::{Assignor, Score};
 
-/// Seconds that all useful consumers may be late in a scenario that is not overloaded.
+/// A scenario is overloaded if a fixed size with all useful replicas is late for more than this
+/// number of seconds.
 const OVERLOADED: i64 = 60;
 
-/// One table of all scenarios, or one of each group before it.
+/// One table of all scenarios, after one of each group if `by_group` is set.
 pub fn tables(runs: &[Run], names: &[&str], by_group: bool) -> String {
     let mut text = String::new();
     if by_group {
@@ -29,7 +30,7 @@ pub fn tables(runs: &[Run], names: &[&str], by_group: bool) -> String {
     text
 }
 
-/// What a scenario is about; of those that are drawn, what they have in common.
+/// The group of a scenario: from the catalogue, or a common property of drawn ones.
 fn group(run: &Run) -> &'static str {
     let of_catalogue = GROUPS
         .iter()
@@ -66,7 +67,8 @@ fn table(runs: &[&Run], names: &[&str], label: &str) -> String {
 pub struct Row {
     /// Seconds over the objective.
     pub late: i64,
-    /// Those of each scenario beyond what all useful consumers would have been late.
+    /// Seconds over the objective beyond those of a fixed size with all useful replicas, summed
+    /// over scenarios.
     pub over_floor: i64,
     late_percent: f64,
     late_records: f64,
@@ -75,13 +77,13 @@ pub struct Row {
     /// Writes of the replica count.
     pub rescales: usize,
     undone: usize,
-    /// Seconds without an owner, on average over partitions.
+    /// Seconds without an owner, on average over the partitions.
     pub stall: f64,
     /// Hours of consumers without a partition.
     pub idle: f64,
-    /// Geometric mean of J over the clairvoyant's.
+    /// Geometric mean of J divided by the clairvoyant's.
     pub over_clairvoyant: Option<f64>,
-    /// The same over tuned KEDA's.
+    /// The same, divided by tuned KEDA's.
     pub over_keda: Option<f64>,
 }
 
@@ -118,7 +120,7 @@ impl Row {
         })
     }
 
-    /// The figures that a page shows.
+    /// The figures for a page.
     pub(crate) fn shown(&self) -> String {
         let cells = [
             thousands(self.over_floor),
@@ -152,7 +154,7 @@ fn ratio(ratio: Option<f64>) -> String {
     ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
 }
 
-/// J over that of another autoscaler in the same scenario.
+/// J divided by that of another autoscaler in the same scenario.
 fn ratios(with: &[(&Run, &Score)], other: &str) -> Vec<f64> {
     let ratio = |(run, score): &(&Run, &Score)| Some(score.j / run.scores.get(other)?.j);
     with.iter().filter_map(ratio).collect()
@@ -167,7 +169,7 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     Some((sum / f64::from(count)).exp())
 }
 
-/// Lagrange, scenario by scenario.
+/// The figures of Lagrange, scenario by scenario.
 pub fn scenarios(runs: &[Run]) -> String {
     let mut text = format!(
         "{:12} {:>7} {:>9} {:>8} {:>7} {:>9} {:>6} {:>6}\n",
@@ -197,7 +199,7 @@ pub fn scenarios(runs: &[Run]) -> String {
     text
 }
 
-/// A whole number with its thousands apart.
+/// Formats an integer with thousands separators.
 fn whole(value: f64) -> String {
     format!("{value:.0}")
         .parse()

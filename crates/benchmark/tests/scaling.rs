@@ -1,7 +1,7 @@
-//! A few scenarios of the benchmark of the decision: what it promises is kept, and what it costs
-//! has not grown. `make bench-scaling` runs all of them.
+//! Runs a few scenarios of the benchmark: the promises are kept, and the cost has not grown.
+//! `make bench-scaling` runs all of them.
 
-// clippy.toml allows these in tests, and takes only what is in a test function for one.
+// clippy.toml allows these in tests, but counts only code inside test functions.
 #![allow(clippy::expect_used)]
 
 use lagrange_benchmark::autoscalers::{KEDA_TUNED, LAGRANGE};
@@ -11,8 +11,8 @@ use lagrange_benchmark::scenarios::{Objective, Scenario};
 use lagrange_benchmark::table::Row;
 use rstest::rstest;
 
-/// How much more than at the time of writing J may be: other rules are worth more than this, and a
-/// choice that falls the other way somewhere is worth less.
+/// Factor by which J may exceed the recorded value. Relevant changes of the rules exceed it; a
+/// single choice that falls the other way does not.
 const MARGIN: f64 = 1.05;
 
 fn options(objective: Objective, restart_every: Option<i64>) -> Options {
@@ -24,7 +24,7 @@ fn options(objective: Objective, restart_every: Option<i64>) -> Options {
     }
 }
 
-/// Runs them, and fails where a decision breaks a promise.
+/// Runs the scenarios, and fails if a decision breaks a promise.
 #[track_caller]
 fn run(names: &[&str], autoscalers: &[&str], options: &Options) -> Vec<Run> {
     let scenarios = names.iter().map(|name| Scenario::named(name));
@@ -38,7 +38,7 @@ fn run(names: &[&str], autoscalers: &[&str], options: &Options) -> Vec<Run> {
     runs
 }
 
-/// J over that of a tuned KEDA, as it was, and what it may come to by [`MARGIN`].
+/// The recorded value of J divided by that of a tuned KEDA; [`MARGIN`] limits the present one.
 #[rstest]
 #[case::sizes_and_spacing(Objective::Delay, &["step", "multitopic", "prime17", "expansion", "azurellm"], 0.518)]
 #[case::what_replicas_cannot_help(Objective::Delay, &["downstream", "flat", "hot"], 0.673)]

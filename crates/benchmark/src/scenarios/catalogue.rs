@@ -1,5 +1,5 @@
-//! The catalogue: loads of simple shapes, partitions that are uneven or several topics' or added.
-//! The demand at its highest is 60 to 85 % of what one consumer a partition could do, unless the
+//! The catalogue: loads with simple shapes, uneven partitions, several topics, added partitions.
+//! The highest demand is 60 to 85 % of what one consumer per partition could do, unless the
 //! scenario says otherwise.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::rates::{even, lines, zipf};
 use super::{HOUR, Scenario, base, faults, orders, recorded, scenario};
 use crate::mersenne::Random;
 
-/// The scenarios by what they are about.
+/// The scenarios by theme.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     (
         "shapes",
@@ -95,12 +95,12 @@ pub(super) fn scenario_named(name: &str) -> Result<Option<Scenario>, LoadError> 
     of_this_file.map(Some)
 }
 
-/// 24 partitions that are about even: the same ones in each scenario.
+/// 24 about even partitions, the same ones in each scenario.
 pub(super) fn about_even(replicas: i32) -> Parameters {
     orders(even(24, &mut Random::new(5)), replicas)
 }
 
-/// The same under an assignor that stops only what moves.
+/// The same with an assignor that stops only moved partitions.
 pub(super) fn cooperative(replicas: i32) -> Parameters {
     Parameters {
         assignor: Assignor::CooperativeSticky,
@@ -233,7 +233,7 @@ fn hot() -> Result<Scenario, LoadError> {
         ..orders(vec![1.0; 24], 10)
     };
     let all: Vec<(f64, f64)> = vec![(0.0, 1500.0), (25_200.0, 1500.0)];
-    // 260 records a second instead of 62.5.
+    // 260 records per second instead of 62.5.
     let more = |t: f64| {
         if (7200.0..14_400.0).contains(&t) {
             197.5

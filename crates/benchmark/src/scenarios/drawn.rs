@@ -1,5 +1,5 @@
-//! Scenarios in which all that the catalogue sets is drawn at random. The same number gives the
-//! same scenario, and always has: records cite them.
+//! Drawn scenarios: all that the catalogue sets is drawn at random. A number always gives the same
+//! scenario, because records cite the numbers.
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -12,17 +12,18 @@ use super::rates::{by_the_second, even, lines, zipf};
 use super::{HOUR, Scenario, base};
 use crate::mersenne::Random;
 
-/// Seconds of each.
+/// Length of each in seconds.
 const LENGTH: i64 = 5 * HOUR;
-/// The same, to draw from.
+/// The same, as the type that is drawn.
 const END: u32 = 18_000;
-/// Share of one consumer that the largest of uneven partitions takes at most.
+/// The largest of uneven partitions takes at most this share of one consumer.
 const LARGEST: f64 = 0.75;
 
 /// A load over time.
 type Rate = Box<dyn Fn(f64) -> f64>;
 
-/// The scenario with this number. What is drawn, and in which order, is what makes it the same.
+/// The scenario with this number. The draws and their order must not change, so that it stays the
+/// same.
 pub(super) fn scenario(number: u32) -> Result<Scenario, LoadError> {
     let g = &mut Random::new(number.wrapping_mul(9973).wrapping_add(41));
     let partitions = g.choice([6, 8, 12, 16, 17, 18, 20, 24, 30, 32, 36, 48_u32]);
@@ -68,7 +69,7 @@ pub(super) fn scenario(number: u32) -> Result<Scenario, LoadError> {
     };
     let sum: f64 = weights.iter().sum();
     let largest = weights.iter().copied().fold(0.0, f64::max) / sum;
-    // No partition gets more than a consumer can do.
+    // No uneven partition gets more than a consumer can do.
     let factor = if skew > 0.0 {
         (LARGEST * consumer_rate / (peak * largest)).min(1.0)
     } else {
@@ -101,7 +102,7 @@ pub(super) fn scenario(number: u32) -> Result<Scenario, LoadError> {
     })
 }
 
-/// One topic, or two of them.
+/// Splits the weights into one or two topics.
 fn topics(mut weights: Vec<f64>, of_u: u32) -> BTreeMap<String, Vec<f64>> {
     let of_u = usize::try_from(of_u).unwrap_or(0);
     let others = weights.split_off(weights.len().saturating_sub(of_u));
@@ -180,7 +181,7 @@ fn load(kind: &str, peak: f64, low: f64, g: &mut Random) -> Rate {
     }
 }
 
-/// Drawn numbers are small.
+/// A drawn time as a float; drawn numbers are small.
 fn seconds(t: i64) -> f64 {
     f64::from(i32::try_from(t).unwrap_or(i32::MAX))
 }

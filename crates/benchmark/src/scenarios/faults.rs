@@ -1,4 +1,4 @@
-//! The catalogue: what goes wrong behind the consumers, in the cluster and in what can be seen.
+//! The catalogue: faults behind the consumers, in the cluster, and in what can be observed.
 
 use lagrange_core::simulate::LoadError;
 use lagrange_core::simulate::plant::parameters::{Downstream, Span, Speed};

@@ -1,4 +1,4 @@
-//! What the autoscalers have to deal with.
+//! The scenarios for the autoscalers.
 
 mod catalogue;
 mod drawn;
@@ -18,7 +18,7 @@ pub use catalogue::{GROUPS, names};
 
 /// An hour, in seconds.
 const HOUR: i64 = 3600;
-/// How often Lagrange looks, in seconds.
+/// Seconds between two polls of Lagrange.
 const INTERVAL: i64 = 15;
 /// Seconds of one consumer's work that a lag objective allows each replica.
 const WORK: f64 = 10.0;
@@ -26,19 +26,19 @@ const WORK: f64 = 10.0;
 /// One scenario.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// Its name, by which it is asked for.
+    /// Its name on the command line.
     pub name: String,
-    /// What it is there for.
+    /// What it shows.
     pub why: String,
     /// Topics, consumers, faults.
     pub parameters: Parameters,
-    /// Seconds that no record should wait longer than.
+    /// The objective: seconds that no record should wait longer than.
     pub objective: i64,
     /// Records per second.
     pub load: Load,
 }
 
-/// What Lagrange is asked for.
+/// Objective of Lagrange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objective {
     /// `maxDelay`.
@@ -48,7 +48,7 @@ pub enum Objective {
 }
 
 impl Scenario {
-    /// The scenario of this name: one of the catalogue, or `rnd600`, one that is drawn.
+    /// The scenario of this name: one of the catalogue, or a drawn one such as `rnd600`.
     pub fn named(name: &str) -> Result<Self, String> {
         let drawn = name
             .strip_prefix("rnd")
@@ -62,7 +62,7 @@ impl Scenario {
             .ok_or_else(|| format!("{name}: no such scenario; there are {}", names().join(", ")))
     }
 
-    /// The scenario, ready to be run.
+    /// The comparison for this scenario, ready to run.
     pub fn setup(
         &self,
         objective: Objective,
@@ -70,7 +70,7 @@ impl Scenario {
         seed: u64,
         restart_every: Option<i64>,
     ) -> Result<Comparison, SetupError> {
-        // Scenarios with the same seed have nothing in common.
+        // Different scenarios use different random numbers, even with the same seed.
         let letters: u64 = self.name.bytes().map(u64::from).sum();
         Setup {
             manifest: self.manifest(objective),
@@ -116,7 +116,7 @@ impl Scenario {
         serde_json::from_value(manifest).expect("a manifest")
     }
 
-    /// When Kafka cannot be read: from and until which second.
+    /// Outages of Kafka: first second, and the second after the last.
     pub fn outages(&self) -> Vec<(f64, f64)> {
         let second = |t: i64| f64::from(i32::try_from(t).unwrap_or(i32::MAX));
         let outages = self.parameters.outages.iter();
@@ -131,7 +131,8 @@ impl Scenario {
     }
 }
 
-/// Some partitions with weights, and consumers of 200 records per second under `range`.
+/// Parameters with these partitions and weights, and consumers of 200 records per second under
+/// `range`.
 fn base(topics: BTreeMap<String, Vec<f64>>, replicas: i32) -> Parameters {
     let count = |weights: &Vec<f64>| u32::try_from(weights.len()).unwrap_or(u32::MAX);
     let partitions = topics
@@ -153,7 +154,7 @@ fn orders(weights: Vec<f64>, replicas: i32) -> Parameters {
     base(BTreeMap::from([("orders".to_owned(), weights)]), replicas)
 }
 
-/// A scenario whose load goes everywhere.
+/// A scenario whose load goes to all topics.
 fn scenario(
     name: &str,
     why: &str,

@@ -4,13 +4,13 @@ use lagrange_core::simulate::{Load, LoadError};
 
 use crate::mersenne::Random;
 
-/// A load with a point each second.
+/// A load with a point every second.
 pub(super) fn by_the_second(length: i64, rate: impl Fn(f64) -> f64) -> Result<Load, LoadError> {
     let length = u32::try_from(length).unwrap_or(0);
     Load::evenly(1.0, (0..=length).map(|t| rate(f64::from(t))))
 }
 
-/// Straight lines between points of seconds and rates, level before and after them.
+/// Straight lines between points of seconds and rates; constant before and after them.
 pub(super) fn lines(points: Vec<(f64, f64)>) -> impl Fn(f64) -> f64 {
     move |t| {
         let after = points.partition_point(|(at, _)| *at <= t);

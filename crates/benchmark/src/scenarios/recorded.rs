@@ -1,4 +1,4 @@
-//! The catalogue: recorded loads, those that the simulator brings.
+//! The catalogue: recorded loads that are built into the simulator.
 
 use lagrange_core::simulate::plant::Parameters;
 use lagrange_core::simulate::{LoadError, Trace};
@@ -7,17 +7,17 @@ use super::Scenario;
 use super::catalogue::{about_even, cooperative};
 use super::rates::{by_the_second, lines};
 
-/// Half hours of two days.
+/// Number of half hours in two days.
 const TWO_DAYS: usize = 96;
-/// The share of the buckets of the bursty load that is not above its peak.
+/// Share of the values of the bursty load that do not exceed its peak.
 const QUANTILE: f64 = 0.995;
 
-/// What is made of a recording.
+/// How a recording becomes a load.
 struct Recorded {
     trace: Trace,
     /// Seconds between two of its values.
     step: f64,
-    /// Values that are left out, and those that are taken.
+    /// Number of values to skip, and number to take.
     part: (usize, usize),
     peak: f64,
     least: f64,
@@ -83,13 +83,13 @@ pub(super) fn scenario_named(name: &str) -> Result<Option<Scenario>, LoadError> 
     found(name, why, parameters, 60, end, lines(points)).map(Some)
 }
 
-/// Steps of ten seconds, three times the hour.
+/// The bursty load: steps of ten seconds; an hour, three times.
 fn bursts(name: &str, parameters: Parameters) -> Result<Scenario, LoadError> {
     let values = Trace::Completions.load()?.totals().into_iter();
     let values: Vec<f64> = values.map(|(_, value)| value).collect();
     let mut sorted = values.clone();
     sorted.sort_by(f64::total_cmp);
-    // The recording stands there three times, and so does each of its values.
+    // The load repeats the recording three times, so each of its values occurs three times.
     let length = u32::try_from(values.len()).unwrap_or(0);
     let below = (0..length).take_while(|n| f64::from(*n) + 1.0 <= QUANTILE * f64::from(length));
     let peak = sorted.get(below.count()).copied().unwrap_or(1.0);

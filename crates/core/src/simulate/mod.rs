@@ -1,9 +1,9 @@
-//! A model of topics, consumers and rebalances that runs a load through the very code that decides,
-//! and through other laws beside it: what would have happened with these settings? Pure: no client,
-//! no clock, no I/O; the same input gives the same output.
+//! Simulates a load: a model of topics, consumers and rebalances on which the operator's own code,
+//! and other autoscalers for comparison, decide. Pure: no client, no clock, no I/O; the same input
+//! gives the same output.
 //!
-//! [`Setup`] is what the user gives, [`Comparison`] is that fitted together, [`Outcome`] what one
-//! law made of it, and [`report`] shows outcomes.
+//! [`Setup`] holds the input of the user, [`Comparison`] is the checked input, [`Outcome`] is the
+//! run of one autoscaler, and [`report`] renders outcomes.
 
 mod autoscaler;
 mod clairvoyant;

@@ -1,18 +1,18 @@
-//! Numbers that look random and are not: the same seed gives the same run, on every machine and in
-//! every later version.
+//! Pseudo-random numbers: the same seed gives the same run, on every machine and in every later
+//! version.
 
 /// xoshiro256** (Blackman and Vigna, public domain), seeded by SplitMix64 as its authors advise.
 /// Not for secrets.
 #[derive(Debug, Clone)]
 pub(super) struct Random {
     state: [u64; 4],
-    /// Normal numbers come in pairs.
+    /// The second of a pair of normal numbers.
     spare: Option<f64>,
 }
 
 impl Random {
-    /// The stream `name` of `seed`: streams of different names have nothing to do with each other,
-    /// so that what one part of the model draws does not change what another sees.
+    /// The stream `name` of `seed`. Streams with different names are independent, so the draws of
+    /// one part of the model do not change those of another.
     pub(super) fn new(seed: u64, name: &str) -> Self {
         // FNV-1a.
         let mut mixed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -30,7 +30,7 @@ impl Random {
         }
     }
 
-    /// 64 bits.
+    /// The next 64 bits.
     pub(super) fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
@@ -39,23 +39,23 @@ impl Random {
         result
     }
 
-    /// From 0 to below 1, even.
+    /// Uniform from 0 to below 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     pub(super) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// From `low` to below `high`, even.
+    /// Uniform from `low` to below `high`.
     pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// Whether something happens that has the chance `p`. Draws nothing where nothing can happen.
+    /// True with probability `p`. Draws nothing if `p` is 0.
     pub(super) fn chance(&mut self, p: f64) -> bool {
         p > 0.0 && self.unit() < p
     }
 
-    /// A whole number from `low` to `high`, both included.
+    /// An integer from `low` to `high`, both included.
     pub(super) fn whole(&mut self, low: i64, high: i64) -> i64 {
         let span = high.saturating_sub(low).max(0).cast_unsigned() + 1;
         low.saturating_add((self.bits() % span).cast_signed())
@@ -78,7 +78,7 @@ impl Random {
         }
     }
 
-    /// Triangular.
+    /// Triangular distribution.
     pub(super) fn triangular(&mut self, low: f64, mode: f64, high: f64) -> f64 {
         let u = self.unit();
         if high <= low {
@@ -92,7 +92,7 @@ impl Random {
         }
     }
 
-    /// Exponential.
+    /// Exponential distribution.
     pub(super) fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.unit()).ln()
     }

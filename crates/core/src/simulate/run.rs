@@ -1,4 +1,4 @@
-//! One law over one load: looks, decisions, and what they led to.
+//! Runs one autoscaler over one load: polls, decisions, and their effects.
 
 use serde::Serialize;
 
@@ -6,13 +6,13 @@ use super::autoscaler::{Autoscaler, Reason};
 use super::load::Load;
 use super::plant::{Parameters, Plant, Sample, Score};
 
-/// A sample is taken every so many seconds.
+/// Seconds between two samples.
 const SAMPLED_EVERY: i64 = 15;
 
-/// What is the same for every law of a comparison.
+/// What all autoscalers of a comparison share.
 #[derive(Debug)]
 pub(super) struct Simulation<'a> {
-    /// The plant's numbers.
+    /// The parameters of the plant.
     pub(super) parameters: &'a Parameters,
     /// The load.
     pub(super) load: &'a Load,
@@ -20,11 +20,11 @@ pub(super) struct Simulation<'a> {
     pub(super) threads: i32,
     /// Replicas at the start.
     pub(super) replicas: i32,
-    /// Seconds that no record should wait longer than.
+    /// The objective: seconds that no record should wait longer than.
     pub(super) objective: i64,
-    /// Seed of everything that is drawn.
+    /// Seed of all random numbers.
     pub(super) seed: u64,
-    /// Each law's process is replaced by a new one every so many seconds.
+    /// Interval, in seconds, at which the process of an autoscaler is restarted.
     pub(super) restart_every: Option<i64>,
 }
 
@@ -37,29 +37,29 @@ pub struct Action {
     pub from: i32,
     /// Replicas after.
     pub to: i32,
-    /// Why, where the law says so.
+    /// The reason, if the autoscaler gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The steps with their numbers.
+    /// The steps of the decision, with their numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trail: Option<String>,
 }
 
-/// What became of one law.
+/// The run of one autoscaler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The law.
+    /// Name of the autoscaler.
     pub autoscaler: String,
-    /// What it cost, with each seed.
+    /// Its score with each seed.
     pub scores: Vec<Score>,
-    /// What it did with the first.
+    /// Its actions with the first seed.
     pub actions: Vec<Action>,
-    /// What happened meanwhile.
+    /// Samples of the run with the first seed.
     pub series: Vec<Sample>,
 }
 
 impl Simulation<'_> {
-    /// Runs one law. `passed` is told how many more seconds are done.
+    /// Runs one autoscaler. Calls `passed` with the number of seconds done since the last call.
     pub(super) fn run(
         &self,
         name: &str,

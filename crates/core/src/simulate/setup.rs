@@ -1,5 +1,5 @@
-//! From what the user gives (manifest, load, plant, options) to a comparison that can be run. What
-//! does not fit together is told with what to write instead.
+//! Turns the user's input (manifest, load, plant, options) into a comparison that can be run.
+//! Errors say what to write instead.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,67 +22,67 @@ use crate::scaling::limits::{self, PartitionLayout};
 use crate::scaling::observation::Assignor;
 use crate::text::{counted, span};
 
-/// Share of their speed that the consumers at the start are meant to be used at.
+/// Share of their speed that the default replicas use at the start.
 const USED_AT_START: f64 = 0.7;
-/// Share of what all consumers can do that a built-in load's peak takes.
+/// Share of what all consumers can do that the peak of a built-in load takes.
 const USED_AT_PEAK: f64 = 0.65;
-/// What counts as late where the manifest sets no `maxDelay`, in seconds.
+/// Delay beyond which a record is late if the manifest sets no `maxDelay`, in seconds.
 const OBJECTIVE: i64 = 60;
-/// Partitions and records per second of one consumer that built-in loads are for.
+/// Partitions, and records per second of one consumer, for built-in loads.
 const BUILT_IN: (u32, f64) = (24, 200.0);
 
-/// What the user gives.
+/// The user's input.
 #[derive(Debug)]
 pub struct Setup {
     /// The group.
     pub manifest: ConsumerGroup,
     /// The load.
     pub load: Load,
-    /// Whether the load is one that is built in: a shape without a size.
+    /// Whether the load is built in: a shape without a unit.
     pub built_in: bool,
-    /// The plant, without what the fields below say.
+    /// The plant, without what the other fields set.
     pub parameters: Parameters,
-    /// Partitions of each topic that has no number of its own.
+    /// Partitions of each topic without a number of its own.
     pub partitions: Option<u32>,
-    /// The highest value that the load is brought to.
+    /// Scales the load to this highest value, in records per second.
     pub peak: Option<f64>,
-    /// What counts as late, in seconds.
+    /// Delay beyond which a record is late, in seconds.
     pub objective: Option<i64>,
-    /// How often Lagrange looks, in seconds.
+    /// Interval of Lagrange's polls, in seconds.
     pub interval: i64,
-    /// How often the laws are restarted, in seconds.
+    /// Interval at which the autoscalers are restarted, in seconds.
     pub restart_every: Option<i64>,
     /// Seed of the first run.
     pub seed: u64,
-    /// How many runs there are, each with the seed after the one before.
+    /// Number of runs, each with the next seed.
     pub seeds: u64,
-    /// Laws to compare with.
+    /// Autoscalers to compare with.
     pub baselines: Vec<Baseline>,
-    /// The numbers that Lagrange decides with.
+    /// The parameters of Lagrange's decision.
     pub tuning: SharedTuning,
 }
 
-/// Why there is nothing to run. The text says what to write instead.
+/// Why nothing can be run. The text says what to write instead.
 #[derive(Debug, Error)]
 pub enum SetupError {
-    /// The manifest cannot be managed as it is written.
+    /// The operator would refuse this manifest.
     #[error("{0}")]
     Manifest(#[from] BadLine),
-    /// The load does not fit.
+    /// The load cannot be used.
     #[error("load: {0}")]
     Load(#[from] LoadError),
-    /// A number of the plant.
+    /// A parameter of the plant is out of range.
     #[error("plant: {0}")]
     Parameter(#[from] InvalidParameter),
-    /// A comparison.
+    /// A baseline cannot be used.
     #[error("compare: {0}")]
     Baseline(#[from] BadBaseline),
-    /// Nobody says how many partitions a topic has.
+    /// The number of partitions of a topic is missing.
     #[error(
         "how many partitions has topic {0}? write --partitions N, or --topic {0}=N (kafka-topics.sh --describe shows it)"
     )]
     Partitions(String),
-    /// The load says that there are more partitions than were given.
+    /// The load names a partition beyond those given.
     #[error(
         "the load has partition {number} of topic {topic}, which has {partitions}; write --topic {topic}={needs}"
     )]
@@ -93,10 +93,10 @@ pub enum SetupError {
         number: u32,
         /// Partitions that were given.
         partitions: u32,
-        /// Partitions that there must be.
+        /// Partitions that the load needs.
         needs: u32,
     },
-    /// Nobody says how fast a consumer is.
+    /// The rate of a consumer is missing.
     #[error(
         "how many records per second can one consumer do? write --consumer-rate N: its rate while it had a backlog (docs/simulate.md, \"The consumer's rate\")"
     )]
@@ -116,15 +116,15 @@ pub struct Comparison {
     pub threads: i32,
     /// Replicas at the start.
     pub replicas: i32,
-    /// What counts as late, in seconds.
+    /// Delay beyond which a record is late, in seconds.
     pub objective: i64,
-    /// Whether the manifest says so.
+    /// Whether `objective` is the manifest's `maxDelay`.
     pub is_promised: bool,
     /// Seed of the first run.
     pub seed: u64,
-    /// How many runs there are, each with the seed after the one before.
+    /// Number of runs, each with the next seed.
     pub seeds: u64,
-    /// What the user should know of how the input was taken.
+    /// Notes for the user on how the input was interpreted.
     pub notes: Vec<String>,
     manifest: ConsumerGroup,
     interval: i64,
@@ -134,9 +134,9 @@ pub struct Comparison {
 }
 
 impl Setup {
-    /// Fits everything together.
+    /// Checks the input and fills in the defaults.
     pub fn fit(mut self) -> Result<Comparison, SetupError> {
-        // Refuses what the operator would refuse.
+        // Returns the error that the operator would report.
         Lagrange::new(&self.manifest, self.interval)?;
         let mut notes = Vec::new();
         self.name_topics(&mut notes)?;
@@ -192,8 +192,8 @@ impl Setup {
         })
     }
 
-    /// Finds out which topics there are and how many partitions each has: from options and plant
-    /// file, else from the manifest, else from the load.
+    /// Determines the topics and their partitions: from options and plant file, else from the
+    /// manifest, else from the load.
     fn name_topics(&mut self, notes: &mut Vec<String>) -> Result<(), SetupError> {
         let given: Vec<String> = self.parameters.topics.keys().cloned().collect();
         let listed = self.manifest.spec.topics.clone().unwrap_or_default();
@@ -271,7 +271,7 @@ impl Setup {
     }
 }
 
-/// Whether a column's name says what is measured, and not of which topic.
+/// Whether the name of a column says what is measured, and not which topic.
 fn is_measure(name: &str) -> bool {
     const WORDS: [&str; 7] = [
         "rate",
@@ -304,11 +304,11 @@ fn bounds(parameters: &Parameters, min: i32, max: Option<i32>, threads: i32) -> 
 }
 
 impl Comparison {
-    /// Runs Lagrange and all that it is compared with, each for itself, with each seed. `passed` is
-    /// told, by any thread, how many more seconds of the [`Self::work`] are done.
+    /// Runs Lagrange and all baselines, independently, with each seed. Calls `passed`, from any
+    /// thread, with the number of seconds of [`Self::work`] done since the last call.
     pub fn run(&self, passed: &(dyn Fn(i64) + Sync)) -> Result<Vec<Outcome>, SetupError> {
         let autoscalers = 1 + self.baselines.len();
-        // Refused before anything runs, so that no run can be.
+        // Errors show up before anything runs, so no run can fail.
         for autoscaler in 0..autoscalers {
             self.autoscaler(autoscaler)?;
         }
@@ -352,14 +352,14 @@ impl Comparison {
         Ok(outcomes)
     }
 
-    /// Seconds of load that all runs come to together.
+    /// Seconds of load of all runs together.
     pub fn work(&self) -> i64 {
         let runs = u64::try_from(1 + self.baselines.len()).unwrap_or(u64::MAX);
         let runs = i64::try_from(runs.saturating_mul(self.seeds)).unwrap_or(i64::MAX);
         self.load.length.saturating_mul(runs)
     }
 
-    /// What becomes of a law with one seed.
+    /// The run of one autoscaler with one seed.
     fn outcome(
         &self,
         autoscaler: usize,
@@ -378,22 +378,22 @@ impl Comparison {
         Ok(self.simulation(seed).run(&name, made.as_mut(), passed))
     }
 
-    /// Runs one of those that Lagrange is compared with, with the first seed.
+    /// Runs one of the baselines, with the first seed.
     pub fn run_baseline(&self, place: usize) -> Result<Outcome, SetupError> {
         self.outcome(place + 1, self.seed, &|_| ())
     }
 
-    /// Lagrange's own law, as the manifest sets it.
+    /// Lagrange with the settings of the manifest.
     pub fn lagrange(&self) -> Result<Box<dyn Autoscaler>, SetupError> {
         Ok(self.autoscaler(0)?.1)
     }
 
-    /// Runs a law of the caller's own, with the first seed.
+    /// Runs an autoscaler of the caller, with the first seed.
     pub fn run_autoscaler(&self, name: &str, autoscaler: &mut dyn Autoscaler) -> Outcome {
         self.simulation(self.seed).run(name, autoscaler, &|_| ())
     }
 
-    /// The name of a law, and the law: Lagrange's first, then the others.
+    /// An autoscaler and its name: Lagrange is at place 0, the baselines follow.
     fn autoscaler(&self, place: usize) -> Result<(String, Box<dyn Autoscaler>), SetupError> {
         let Some(baseline) = place
             .checked_sub(1)
@@ -423,7 +423,7 @@ impl Comparison {
         }
     }
 
-    /// Seconds of the load.
+    /// Length of the load in seconds.
     pub fn seconds(&self) -> f64 {
         real(self.load.length)
     }

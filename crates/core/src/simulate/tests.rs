@@ -1,4 +1,4 @@
-//! A whole comparison, from input to output.
+//! Tests of a whole comparison, from input to output.
 
 mod clairvoyant;
 mod habits;
@@ -50,7 +50,7 @@ fn setup(spec: Value, load: &str) -> Setup {
     }
 }
 
-/// Half an hour of little, an hour of much, half an hour of little.
+/// Low load for half an hour, high load for an hour, low load for half an hour.
 const MORNING: &str = "time,rate\n0,250\n1800,250\n1860,900\n5400,900\n5460,250\n7200,250\n";
 
 #[test]
@@ -175,7 +175,7 @@ fn what_does_not_fit_together_says_what_to_write(
     assert!(error.starts_with(says), "{error}");
 }
 
-/// Regression: a load of payments was taken for one of orders without a word.
+/// Regression: a load named payments was used for orders without a note.
 #[rstest]
 #[case::another_topic("time,payments\n0,1\n600,1\n", &["the load's only column is called payments, which is no topic of the group: taken for the load of all its topics"])]
 #[case::its_topic("time,orders\n0,1\n600,1\n", &[])]
@@ -326,7 +326,7 @@ fn people_see_a_table_plots_and_what_was_done() {
     setup.baselines = Baseline::list("static=6,static=3").unwrap();
     let comparison = setup.fit().unwrap();
     let mut outcomes = comparison.run(&|_| ()).unwrap();
-    // What Lagrange does is held by the tests of its law; here it is how that is shown.
+    // The tests of the decision cover what Lagrange does; here it is how that is shown.
     outcomes.remove(0);
     let shown = outcomes.first_mut().unwrap().actions.first_mut().unwrap();
     shown.reason = Some("DelayAboveTarget".to_owned());
@@ -359,12 +359,12 @@ fn programs_get_csv_and_documents_a_picture() {
     assert_eq!(csv.lines().count(), 1 + 2 * 41);
     assert!(csv.contains("\n\"keda=lagThreshold:100,downWindow:60\",2026-03-01T00:10:00Z,"));
     let svg = report::svg(&comparison, &outcomes);
-    // One for the load, and for each law replicas, lag and delay.
+    // One for the load; replicas, lag and delay for each autoscaler.
     assert_eq!(svg.matches("<path").count(), 7);
     assert!(svg.trim_end().ends_with("</svg>"));
 }
 
-/// The numbers of an attribute, and the text of the element that each stands in.
+/// Left and right end, whether its class is `ink`, and content of each text element.
 fn texts(svg: &str) -> Vec<(f64, f64, bool, String)> {
     let parts = svg.split("<text ").skip(1);
     let text = |part: &str| {
@@ -432,7 +432,8 @@ fn a_picture_names_every_autoscaler_cuts_no_label_and_says_what_it_shows() {
     assert!(svg.contains("<title id=\"title\">a-group-with-a-name-"));
     assert!(svg.contains("<desc id=\"description\">The load, and replicas, lag and delay over time under lagrange, keda="));
     assert!(svg.contains("@media (prefers-color-scheme: dark)"));
-    // What has a colour of its own is seen on black too; all else has a class for either.
+    // Elements with a colour of their own must be visible on black too; all others have a class for
+    // either scheme.
     assert!(!svg.contains("fill=\"#") && !svg.contains("stroke=\"#000000\""));
 
     let strokes = |svg: &str| -> Vec<String> {

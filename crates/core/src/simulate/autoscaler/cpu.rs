@@ -1,4 +1,4 @@
-//! The HPA by CPU. In the plant CPU is a perfect signal of load, which it seldom is.
+//! The HPA by CPU. In the plant, CPU is a perfect signal of the load; in reality it seldom is.
 
 use super::hpa::{Hpa, SYNC};
 use super::options::Options;
@@ -6,13 +6,13 @@ use super::{Answer, Autoscaler, Bounds};
 use crate::simulate::number::{count, nearest, replicas, small};
 use crate::simulate::plant::{GroupView, Phase};
 
-/// Pods younger than this have no metrics that count
+/// Age in seconds below which the metrics of a pod are ignored
 /// (`--horizontal-pod-autoscaler-initial-readiness-delay`).
 const FRESH: i64 = 30;
 
 #[derive(Debug)]
 struct Cpu {
-    /// Share of the request.
+    /// Target, as a share of the CPU request.
     target: f64,
     hpa: Hpa,
 }
@@ -32,7 +32,7 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscal
 }
 
 impl Cpu {
-    /// What the metric asks for: missing pods count as doing nothing where there is to grow.
+    /// The replicas that the metric asks for. For a scale-up, pods without metrics count as idle.
     fn proposed(&self, view: &GroupView) -> Option<i32> {
         let current = view.line.workload.spec_replicas;
         let is_running = |p: &&crate::simulate::plant::PodView| p.phase == Phase::Running;

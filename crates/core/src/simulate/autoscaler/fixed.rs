@@ -1,4 +1,4 @@
-//! A fixed size: what a Deployment without an autoscaler does.
+//! A fixed size: a Deployment without an autoscaler.
 
 use super::options::Options;
 use super::{Answer, Autoscaler, Bounds};

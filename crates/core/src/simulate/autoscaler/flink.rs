@@ -1,5 +1,5 @@
-//! The autoscaler of Flink's Kubernetes operator, for the one vertex that reads Kafka. It is given
-//! the busy time that Flink exports and that other consumers do not.
+//! The autoscaler of Flink's Kubernetes operator, for the one vertex that reads Kafka. It gets the
+//! busy time, which Flink exports and other consumers do not.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::{Answer, Autoscaler, Bounds, totals};
 use crate::simulate::number::{count, nearest, real, replicas};
 use crate::simulate::plant::GroupView;
 
-/// How often it looks, in seconds.
+/// Seconds between two polls.
 const INTERVAL: i64 = 60;
 /// `job.autoscaler.backlog-processing.lag-threshold`, in seconds.
 const BACKLOG: f64 = 300.0;
@@ -19,7 +19,7 @@ const SWITCH: f64 = 1.15;
 /// `job.autoscaler.scale-down.max-factor`.
 const DEEPEST: f64 = 0.6;
 
-/// One look.
+/// The result of one poll.
 #[derive(Debug, Clone, Copy)]
 struct GroupSnapshot {
     t: i64,
@@ -42,13 +42,13 @@ struct Flink {
     polls: VecDeque<GroupSnapshot>,
     running_since: Option<i64>,
     size: Option<i32>,
-    /// Since when a scale-down is asked for, and what was asked for: time, size, and whether the
-    /// rate was out of bounds.
+    /// The time of the first scale-down request, and all requests since: time, size, and whether
+    /// the rate was out of bounds.
     down_since: Option<i64>,
     downs: Vec<(i64, i32, bool)>,
 }
 
-/// `flink`, with the options of its autoscaler in seconds and shares.
+/// `flink`, with the options of its autoscaler; times in seconds.
 pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let flink = Flink {
@@ -78,8 +78,8 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscal
 }
 
 impl Flink {
-    /// Records per second that are to be possible: the arrivals at this utilisation, the backlog,
-    /// and what a restart leaves.
+    /// The capacity that is needed, in records per second: for the arrivals at this utilisation,
+    /// the backlog, and the backlog of a restart.
     fn needed(&self, rate: f64, lag: f64, utilisation: f64, restarts: bool) -> f64 {
         if utilisation <= 0.0 {
             return f64::INFINITY;
@@ -88,8 +88,8 @@ impl Flink {
         ((lag + restart) / self.catch_up + rate / utilisation.min(1.0)).round()
     }
 
-    /// What all consumers together could do: what they do over the share of time that they are
-    /// busy, or what they were seen to do under a backlog.
+    /// The capacity of all consumers: their rate divided by the share of time that they are busy,
+    /// or the rate that was observed under a backlog.
     fn able(&self, rate: f64) -> f64 {
         let busy: f64 = self.polls.iter().map(|poll| poll.busy).sum();
         let busy = busy / count(self.polls.len().max(1));
@@ -113,7 +113,7 @@ impl Flink {
         able
     }
 
-    /// The next size that shares the partitions evenly, or with a smaller largest share.
+    /// The next size that divides the partitions, or that lowers the largest share.
     fn aligned(&self, size: i32, current: i32) -> i32 {
         let all = self.partitions;
         let end = if size > current {
@@ -125,7 +125,7 @@ impl Flink {
         (size..=end).find(fits).unwrap_or(size)
     }
 
-    /// Asks for fewer: what was asked for over the whole interval, the largest of it.
+    /// Requests a scale-down. Returns the largest request of the whole interval.
     fn down(&mut self, t: i64, current: i32, size: i32, is_outside: bool) -> Option<i32> {
         let since = *self.down_since.get_or_insert(t);
         self.downs.push((t, size, is_outside));
@@ -134,7 +134,7 @@ impl Flink {
         }
         let from = t - self.down_interval;
         let within = self.downs.iter().filter(|(at, ..)| *at >= from);
-        // The first of equals, as the largest that stands longest.
+        // The first of equal ones, because it has been requested the longest.
         let largest = within.rev().max_by_key(|(_, size, _)| *size).copied();
         let (_, size, is_outside) = largest?;
         if !is_outside {

@@ -1,4 +1,4 @@
-//! What the HorizontalPodAutoscaler makes of a proposed count: stabilisation windows, rate
+//! The part of the HorizontalPodAutoscaler that comes after the metric: stabilisation windows, rate
 //! policies, bounds. From the documentation of `autoscaling/v2` and its `behavior`.
 
 use std::cmp::Ordering;
@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use super::options::Reading;
 use crate::simulate::number::replicas;
 
-/// How often the controller syncs, in seconds.
+/// Seconds between two syncs of the controller.
 pub(super) const SYNC: i64 = 15;
 
-/// Between two looks at a metric that say the same, nothing is done.
+/// A metric this close to its target, as a share, changes nothing.
 pub(super) const TOLERANCE: f64 = 0.1;
 
-/// The autoscaler, after its metric.
+/// The controller without its metric.
 #[derive(Debug)]
 pub(super) struct Hpa {
     min: i32,
@@ -26,8 +26,8 @@ pub(super) struct Hpa {
     lowered: VecDeque<(i64, i32)>,
 }
 
-/// `behavior.scaleUp` or `behavior.scaleDown`. Of several policies the one that allows most counts
-/// (`selectPolicy: Max`).
+/// `behavior.scaleUp` or `behavior.scaleDown`. Of several policies the one that allows the largest
+/// change counts (`selectPolicy: Max`).
 #[derive(Debug, Clone)]
 struct Rules {
     window: i64,
@@ -49,8 +49,8 @@ impl Policy {
 }
 
 impl Hpa {
-    /// With the defaults of Kubernetes, or with what `options` say: `tolerance`, `upWindow`,
-    /// `downWindow`, `downPercent` and `downPods` (both per minute).
+    /// Uses the defaults of Kubernetes unless `options` sets `tolerance`, `upWindow`, `downWindow`,
+    /// `downPercent` or `downPods` (both per minute).
     pub(super) fn new(options: &Reading<'_>, min: i32, max: i32) -> Result<Self, String> {
         let percent = options.number("downPercent", 0.0, 100.0)?;
         let pods = options.number("downPods", 0.0, 10_000.0)?;
@@ -78,15 +78,15 @@ impl Hpa {
         })
     }
 
-    /// Whether a metric is so far from its target that something has to be done.
+    /// Whether the ratio of a metric to its target is outside the tolerance.
     pub(super) fn differs(&self, ratio: f64) -> bool {
         (1.0 - ratio).abs() > self.tolerance
     }
 
-    /// What becomes of `proposed` replicas where there are `current`.
+    /// The replicas to set, from `proposed` and `current`.
     pub(super) fn step(&mut self, t: i64, current: i32, proposed: i32) -> i32 {
         if self.proposed.is_empty() {
-            // A controller that has just started takes the present size for a proposal.
+            // On start the controller takes the present size as a recommendation.
             self.proposed.push_back((t, current));
         }
         let longest = self.up.window.max(self.down.window).max(1);
@@ -95,8 +95,8 @@ impl Hpa {
             let recent = self.proposed.iter().filter(move |(at, _)| *at > t - window);
             recent.map(|(_, n)| *n).chain([proposed])
         };
-        // Up no further than everything in its window asks for, down no further than anything in
-        // its own does.
+        // Scales up no further than the lowest proposal in its window, and down no further than the
+        // highest in its own window.
         let least = within(self.up.window).min().unwrap_or(proposed);
         let most = within(self.down.window).max().unwrap_or(proposed);
         self.proposed.push_back((t, proposed));
@@ -122,7 +122,7 @@ impl Hpa {
         wanted
     }
 
-    /// Most replicas that the policies for growing allow.
+    /// The highest size that the scale-up policies allow.
     fn highest(&self, t: i64, current: i32) -> i32 {
         let allowed = self.up.policies.iter().map(|policy| {
             let start = current - changed(&self.raised, t, policy.period());
@@ -134,7 +134,7 @@ impl Hpa {
         allowed.max().unwrap_or(current).max(current)
     }
 
-    /// Fewest replicas that the policies for shrinking allow.
+    /// The lowest size that the scale-down policies allow.
     fn lowest(&self, t: i64, current: i32) -> i32 {
         let allowed = self.down.policies.iter().map(|policy| {
             let start = current + changed(&self.lowered, t, policy.period());
@@ -150,7 +150,7 @@ impl Hpa {
     }
 }
 
-/// Pods that were added or taken away within the last `period` seconds.
+/// Pods that were added or removed within the last `period` seconds.
 fn changed(events: &VecDeque<(i64, i32)>, t: i64, period: i64) -> i32 {
     let recent = events.iter().filter(|(at, _)| *at > t - period);
     recent.map(|(_, n)| n).sum()
@@ -171,7 +171,7 @@ mod tests {
         Hpa::new(&options.read(), min, max).unwrap()
     }
 
-    /// Time, current, proposed, expected; as the documentation of `behavior` has it.
+    /// Time, current, proposed, expected; as documented for `behavior`.
     #[rstest]
     #[case::up_by_four_or_double(&[], &[(0, 1, 20, 5), (15, 5, 20, 10), (30, 10, 20, 20)])]
     #[case::four_within_fifteen_seconds(&[], &[(0, 1, 20, 5), (10, 5, 20, 5)])]
@@ -189,7 +189,7 @@ mod tests {
         };
         let mut hpa = hpa(words, if max == 10 { 2 } else { 1 }, max);
         for (t, current, proposed, expected) in steps {
-            // `down_after_five_minutes` begins with a proposal of its own size.
+            // The first proposal of `down_after_five_minutes` is the current size.
             let wanted = hpa.step(*t, *current, *proposed);
             assert_eq!(wanted, *expected, "at {t} s of {steps:?}");
         }

@@ -1,5 +1,5 @@
-//! KEDA's Kafka scaler, and the HPA that it feeds. From the documentation of `kafka` triggers: an
-//! average value per replica, capped at one replica a partition.
+//! KEDA's Kafka scaler and the HPA behind it. From the documentation of the `kafka` trigger: an
+//! average value per replica, capped at one replica per partition.
 
 use super::hpa::{Hpa, SYNC};
 use super::options::Options;
@@ -7,9 +7,9 @@ use super::{Answer, Autoscaler, Bounds};
 use crate::simulate::number::{count, nearest, real, replicas};
 use crate::simulate::plant::{GroupView, Phase};
 
-/// Most replicas where the ScaledObject does not say: KEDA's default.
+/// KEDA's default of `maxReplicaCount`.
 const MOST: i32 = 100;
-/// Lag that KEDA wants per replica where nothing is said.
+/// KEDA's default of `lagThreshold`.
 const THRESHOLD: f64 = 10.0;
 
 /// A ScaledObject with one Kafka trigger.
@@ -27,11 +27,11 @@ struct Keda {
     limited: bool,
     to_zero: bool,
     hpa: Hpa,
-    /// When there last was something to do.
+    /// The last time when the trigger was active.
     active_at: Option<i64>,
 }
 
-/// `keda=lagThreshold:100`, with options named as in a ScaledObject.
+/// `keda=lagThreshold:100`, with the option names of a ScaledObject.
 pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, String> {
     let options = options.read();
     let most = bounds.max.unwrap_or(MOST);
@@ -58,7 +58,7 @@ pub(super) fn new(options: &Options, bounds: &Bounds) -> Result<Box<dyn Autoscal
 }
 
 impl Keda {
-    /// The lag that KEDA reports.
+    /// The lag that KEDA reports to the HPA.
     fn metric(&self, view: &GroupView) -> f64 {
         let (mut lag, mut partitions, mut behind) = (0.0, 0_usize, 0_usize);
         let topics = view.line.topics.values();
@@ -91,7 +91,7 @@ impl Autoscaler for Keda {
 
     fn decide(&mut self, view: GroupView) -> Answer {
         if !view.line.kafka_ok {
-            // FailedGetExternalMetric: nothing changes.
+            // FailedGetExternalMetric: the HPA changes nothing.
             return Answer::default();
         }
         let t = nearest(view.line.t);

@@ -1,5 +1,5 @@
-//! The law of Brandwatch's kafka-pod-autoscaler: the 99th percentiles of what a replica consumes
-//! and of what arrives, sizes that divide the partitions, one step at a time.
+//! Brandwatch's kafka-pod-autoscaler: it divides the 99th percentile of the arrivals by that of the
+//! consumption of a replica, and moves one step at a time between sizes that divide the partitions.
 
 use std::collections::VecDeque;
 
@@ -8,18 +8,18 @@ use super::{Answer, Autoscaler, Bounds, totals};
 use crate::simulate::number::{count, floor, nearest, place, real, replicas, small};
 use crate::simulate::plant::GroupView;
 
-/// How often it looks, in seconds.
+/// Seconds between two polls.
 const INTERVAL: i64 = 10;
-/// Looks at the consumption that it keeps.
+/// Number of samples of the consumption.
 const CONSUMED: usize = 360;
-/// Looks at the arrivals that it keeps.
+/// Number of samples of the arrivals.
 const ARRIVED: usize = 90;
 
 #[derive(Debug)]
 struct Kpa {
-    /// Within how many seconds a backlog is to be worked off ...
+    /// Seconds within which a backlog has to be worked off.
     sla: f64,
-    /// ... that is larger than so many records.
+    /// Records above which the lag counts as a backlog.
     backlog: f64,
     cooloff: i64,
     partitions: i32,

@@ -1,5 +1,5 @@
-//! Lagrange's own law: the operator's `decide`, by way of the very lines that `lagrange decide`
-//! reads. Nothing is copied and nothing approximated.
+//! Lagrange: the operator's `decide`, called with the lines that `lagrange decide` reads. Nothing
+//! is copied or approximated.
 
 use super::{Answer, Autoscaler, Reason};
 use crate::api::{ConsumerGroup, Mode};
@@ -7,19 +7,19 @@ use crate::recording::{BadLine, Init, Line, PROTOCOL, Session, Spec};
 use crate::scaling::{Memory, SharedTuning};
 use crate::simulate::plant::GroupView;
 
-/// The operator's law, for one group.
+/// The operator's decision for one group.
 #[derive(Debug)]
 pub(in crate::simulate) struct Lagrange {
     spec: Spec,
     session: Session,
-    /// What the status would hold.
+    /// The memory that the status would hold.
     memory: Memory,
     interval: i64,
 }
 
 impl Lagrange {
-    /// The law as `manifest` sets it, looking every `interval` seconds. What it decides is done,
-    /// also where the manifest says DryRun.
+    /// Lagrange with the settings of `manifest`, polling every `interval` seconds. Its decisions
+    /// are carried out, even if the manifest says DryRun.
     pub(in crate::simulate) fn new(
         manifest: &ConsumerGroup,
         interval: i64,
@@ -40,7 +40,7 @@ impl Lagrange {
         Ok(autoscaler)
     }
 
-    /// The same with other numbers to decide with.
+    /// The same with other parameters of the decision.
     pub(in crate::simulate) fn tuned(mut self, tuning: &SharedTuning) -> Self {
         self.session.tune(tuning.clone());
         self
@@ -63,7 +63,7 @@ impl Autoscaler for Lagrange {
     }
 
     fn decide(&mut self, view: GroupView) -> Answer {
-        // The plant's clock never goes back, and the settings have been read: no line can be
+        // The plant's clock never goes back, and the settings were accepted: no line can be
         // refused.
         let Ok(Some(answer)) = self.session.take(Line::Observe(Box::new(view.line))) else {
             return Answer::default();
@@ -79,7 +79,7 @@ impl Autoscaler for Lagrange {
     }
 
     fn restart(&mut self) {
-        // The same settings were taken before.
+        // The same settings were accepted before.
         let _ = self.begin();
     }
 }

@@ -1,5 +1,5 @@
-//! Laws: what looks at the plant and says how many replicas there should be. Lagrange's own is the
-//! operator's code; the others are written from what their makers document, to be compared with.
+//! Autoscalers: they poll the plant and answer with a replica count. Lagrange runs the operator's
+//! code; the baselines are written from the documentation of their makers.
 
 mod cpu;
 mod fixed;
@@ -19,21 +19,21 @@ use self::options::Options;
 pub(super) use self::plan::Plan;
 use super::plant::GroupView;
 
-/// What a law answers.
+/// The answer of an autoscaler.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
-    /// Replicas to scale to; nothing: leave them.
+    /// Replicas to scale to; `None` leaves them.
     pub replicas: Option<i32>,
-    /// Why, where the law says so.
+    /// The reason, if the autoscaler gives one.
     pub reason: Option<Reason>,
 }
 
-/// Why Lagrange does what it does.
+/// Why Lagrange decided so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// One of a bounded set, as in the status.
+    /// The reason, one of a fixed set, as in the status.
     pub name: String,
-    /// The steps with their numbers.
+    /// The steps of the decision, with their numbers.
     pub trail: String,
 }
 
@@ -46,17 +46,17 @@ impl Answer {
     }
 }
 
-/// Sizes a group.
+/// Decides on the replicas of a group.
 pub trait Autoscaler: Send {
-    /// How often it looks, in seconds.
+    /// Seconds between two polls.
     fn interval(&self) -> i64;
-    /// Decides on what it sees.
+    /// Decides on what a poll shows.
     fn decide(&mut self, view: GroupView) -> Answer;
-    /// Its process ends, and another one goes on from what was kept.
+    /// Restarts the process: only what is stored survives.
     fn restart(&mut self) {}
 }
 
-/// What the laws are told of the group.
+/// What an autoscaler knows of its group in advance.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     /// `minReplicas`.
@@ -65,28 +65,28 @@ pub struct Bounds {
     pub max: Option<i32>,
     /// Partitions at the start.
     pub partitions: i32,
-    /// Most replicas that can be given a partition, at the end.
+    /// The partition limit, with the partitions at the end.
     pub limit: i32,
-    /// The largest count worth having that the bounds allow.
+    /// The largest aligned size within the bounds.
     pub largest_aligned: i32,
 }
 
 impl Bounds {
-    /// Most replicas: `maxReplicas`, or what can be given a partition.
+    /// Maximum of the replicas: `maxReplicas`, or the number of partitions.
     fn most(&self) -> i32 {
         self.max.unwrap_or(self.partitions).max(self.least())
     }
 
-    /// Fewest replicas that an HPA keeps.
+    /// Minimum of the replicas of an HPA.
     fn least(&self) -> i32 {
         self.min.max(1)
     }
 }
 
-/// A law to compare with, as it is written: `keda=lagThreshold:100`.
+/// A baseline as written on the command line: `keda=lagThreshold:100`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Baseline {
-    /// As it was written.
+    /// The text on the command line.
     pub name: String,
     kind: Kind,
     options: Options,
@@ -103,32 +103,32 @@ enum Kind {
     Numaflow,
 }
 
-/// The laws that there are, for messages.
+/// All baselines, for messages.
 const KNOWN: &str =
     "keda=lagThreshold:100, hpa-cpu=70, static=6, static=max, flink, kpa, numaflow, clairvoyant";
 
-/// A comparison that makes no sense. The text says what to write instead.
+/// A baseline that cannot be used. The text says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadBaseline {
-    /// No such law.
+    /// No such baseline.
     #[error("{0}: no such law; there are {KNOWN}")]
     Unknown(String),
-    /// Options before any law.
+    /// An option before any baseline.
     #[error("{0}: an option belongs after its law, as in keda=lagThreshold:100,cooldownPeriod:300")]
     NoAutoscaler(String),
-    /// No such option, or a value that makes no sense.
+    /// No such option, or a value out of range.
     #[error("{autoscaler}: {problem}")]
     Option {
-        /// Of which law.
+        /// The baseline with the option.
         autoscaler: String,
-        /// What, and what to write instead.
+        /// The problem, and what to write instead.
         problem: String,
     },
 }
 
 impl Baseline {
-    /// Reads a list: `keda=lagThreshold:100,hpa-cpu=70,static=6`. What has a colon and no equals
-    /// sign goes on with the options of the law before it.
+    /// Parses a list: `keda=lagThreshold:100,hpa-cpu=70,static=6`. A word with a colon and no
+    /// equals sign is another option of the baseline before it.
     pub fn list(text: &str) -> Result<Vec<Self>, BadBaseline> {
         let mut baselines: Vec<Self> = Vec::new();
         for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
@@ -161,7 +161,7 @@ impl Baseline {
                 options,
             });
         }
-        // Each is made once, so that a slip is told before anything runs.
+        // Builds each one once, so that a mistake is reported before anything runs.
         let any = Bounds {
             min: 1,
             max: None,
@@ -175,12 +175,13 @@ impl Baseline {
         Ok(baselines)
     }
 
-    /// Whether it is the plan that knows the load: made for one course, not for a group.
+    /// Whether it is the plan that knows the load. Such a plan is made for one run, not for a
+    /// group.
     pub(super) fn is_clairvoyant(&self) -> bool {
         self.kind == Kind::Clairvoyant
     }
 
-    /// The law, for a group with these bounds.
+    /// The autoscaler for a group with these bounds.
     pub fn autoscaler(&self, bounds: &Bounds) -> Result<Box<dyn Autoscaler>, BadBaseline> {
         let made = match self.kind {
             Kind::Clairvoyant => plan::new(&self.options),
@@ -198,7 +199,7 @@ impl Baseline {
     }
 }
 
-/// End offsets and commits of all partitions that are seen, and how many those are.
+/// Sums of the end offsets and commits of all observed partitions, and the number of partitions.
 fn totals(view: &GroupView) -> (f64, f64, i32) {
     let topics = view.line.topics.values();
     let partitions = topics.flat_map(|topic| topic.partitions.iter().flatten());

@@ -1,5 +1,5 @@
-//! Numaflow's autoscaler with its defaults: what is pending, over what is processed, against
-//! seconds of processing.
+//! Numaflow's autoscaler with its defaults: the pending records divided by the processing rate,
+//! compared with the target seconds of processing.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ struct Numaflow {
     step: i32,
     least: i32,
     most: i32,
-    /// Time, commits and what is pending.
+    /// Time, sum of the commits, and pending records.
     polls: VecDeque<(i64, f64, f64)>,
     acted_at: Option<i64>,
 }

@@ -1,13 +1,13 @@
-//! Options of a law, as they are written on the command line.
+//! Options of a baseline, as written on the command line.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// `key:value` pairs; a value without a key is the law's main one.
+/// `key:value` pairs; a value without a key is the main one of the baseline.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Options(Vec<(String, String)>);
 
-/// Options that are being read; what nobody has asked for is a slip.
+/// Options while they are read; an option that is never read is a mistake.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     options: &'a Options,
@@ -58,13 +58,13 @@ impl Reading<'_> {
         }
     }
 
-    /// The same as seconds.
+    /// The same, as seconds.
     pub(super) fn seconds(&self, key: &'static str, default: i64) -> Result<i64, String> {
         let seconds = self.number(key, 0.0, 86_400.0)?;
         Ok(seconds.map_or(default, crate::simulate::number::nearest))
     }
 
-    /// Yes or no.
+    /// A switch: true or false.
     pub(super) fn switch(&self, key: &'static str, default: bool) -> Result<bool, String> {
         match self.text(key) {
             None => Ok(default),
@@ -82,7 +82,7 @@ impl Reading<'_> {
         self.text("") == Some(word)
     }
 
-    /// Complains of what nobody has asked for.
+    /// Returns an error for an option that was never read.
     pub(super) fn done(&self) -> Result<(), String> {
         let known = self.known.borrow();
         let mut keys = self.options.0.iter().map(|(key, _)| key.as_str());

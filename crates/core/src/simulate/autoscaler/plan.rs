@@ -1,4 +1,4 @@
-//! A plan that was made before: at which time how many replicas.
+//! A fixed plan of replicas over time.
 
 use super::options::Options;
 use super::{Answer, Autoscaler};
@@ -7,19 +7,19 @@ use crate::simulate::plant::GroupView;
 /// Carries out a plan.
 #[derive(Debug, Default)]
 pub(in crate::simulate) struct Plan {
-    /// When, by the clock of the load, and how many from then on; ascending.
+    /// Time on the clock of the load, and the replicas from then on; ascending.
     steps: Vec<(f64, i32)>,
 }
 
 impl Plan {
-    /// Of times, by the clock of the load, and the replicas from each on.
+    /// A plan of times, on the clock of the load, and the replicas from each on.
     pub(in crate::simulate) fn of(steps: Vec<(f64, i32)>) -> Self {
         Self { steps }
     }
 }
 
-/// `clairvoyant`, which has no options. Here it is an empty plan, which does nothing: whoever has
-/// the load makes one.
+/// `clairvoyant`, which has no options. The plan is empty here and does nothing; the real one is
+/// made where the load is known.
 pub(super) fn new(options: &Options) -> Result<Box<dyn Autoscaler>, String> {
     options.read().done()?;
     Ok(Box::new(Plan::default()))

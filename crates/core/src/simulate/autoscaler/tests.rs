@@ -1,4 +1,4 @@
-//! Laws on what they see.
+//! Tests of the baselines on single polls.
 
 use rstest::rstest;
 
@@ -20,7 +20,7 @@ fn autoscaler(text: &str, bounds: &Bounds) -> Box<dyn Autoscaler> {
     Baseline::list(text).unwrap()[0].autoscaler(bounds).unwrap()
 }
 
-/// Six partitions with these lags, and pods with this use of their CPU.
+/// A view of six partitions with these lags, and pods with this CPU use.
 fn view(t: f64, replicas: i32, lags: &[i64], cpu: &[f64]) -> GroupView {
     let partitions: Vec<_> = lags
         .iter()
@@ -47,7 +47,7 @@ fn view(t: f64, replicas: i32, lags: &[i64], cpu: &[f64]) -> GroupView {
     }
 }
 
-/// KEDA's arithmetic, as its documentation has it: average value, capped at the partitions.
+/// KEDA's arithmetic as documented: average value, capped at the number of partitions.
 #[rstest]
 #[case::as_many_as_the_threshold_asks_for("keda=lagThreshold:100", &[60, 60, 60, 60, 60, 60], 4)]
 #[case::within_the_tolerance("keda=lagThreshold:100", &[35, 35, 35, 35, 35, 35], 2)]
@@ -68,8 +68,8 @@ fn keda_asks_for_what_it_documents(
 
 #[test]
 fn keda_may_go_one_past_the_partitions() {
-    // 6.9 thresholds of lag are not more than six partitions' worth, once rounded down, and seven
-    // replicas, once rounded up.
+    // 6.9 thresholds of lag round down to 6, which is not above six partitions, and round up to
+    // seven replicas.
     let mut keda = autoscaler("keda=lagThreshold:100", &bounds(1, None));
     let answer = keda.decide(view(1000.0, 4, &[115; 6], &[0.5; 4]));
     assert_eq!(answer.replicas, Some(7));
@@ -109,7 +109,7 @@ fn a_pod_that_is_not_ready_dampens_growth() {
     let mut hpa = autoscaler("hpa-cpu=70", &bounds(1, None));
     let mut young = view(1000.0, 3, &[0; 6], &[1.0, 1.0, 0.0]);
     young.pods[2].phase = Phase::Pending;
-    // 2.0 of 3 pods is 0.67 of the request: within the target.
+    // 2.0 over 3 pods is 0.67 of the request: within the tolerance.
     assert_eq!(hpa.decide(young).replicas, Some(3));
 }
 
@@ -125,7 +125,7 @@ fn numaflow_goes_by_two_at_most_and_rests() {
         partition.log_end = Some(commits + 20_000);
         answers.push(numaflow.decide(poll).replicas);
     }
-    // 20,000 pending at 100 a second are 200 s, ten times what is wanted.
+    // 20,000 pending at 100 per second are 200 s, ten times the target.
     assert_eq!(answers, [None, None, Some(4), None]);
 }
 

@@ -1,4 +1,4 @@
-//! What a planner knows: arrivals to come, who is given which partition, what consumers can do.
+//! What a planner knows: future arrivals, the owner of each partition, the capacity of consumers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,20 @@ use crate::simulate::number::{count, place, real, small};
 use crate::simulate::plant::{Assignor, Foreseen, Parameters, Plant};
 use crate::simulate::run::Simulation;
 
-/// Seconds between two points of what is foreseen.
+/// Seconds between two points of the future arrivals.
 pub(super) const STEP: i64 = 10;
-/// A partition that gets more than this share of what one consumer can do ...
+/// A partition is hot if it gets more than this share of what one consumer can do ...
 const HOT: f64 = 0.95;
-/// ... for so many seconds cannot be helped.
+/// ... for this number of seconds. Replicas do not help it.
 const HOT_FOR: i64 = 300;
 
-/// What will happen, and with what it can be met.
+/// The future of a run, and the sizes to meet it with.
 #[derive(Debug)]
 pub(super) struct Future<'a> {
     pub(super) simulation: &'a Simulation<'a>,
-    /// Counts at which the fullest consumer has fewer partitions than with one replica less.
+    /// Aligned sizes.
     pub(super) sizes: Vec<i32>,
-    /// Records that have arrived by the end of each step, in the partitions that can be helped.
+    /// Records that have arrived at the end of each step, without hot partitions.
     pub(super) total: Vec<f64>,
     partitions: Vec<Foreseen>,
 }
@@ -49,14 +49,14 @@ impl<'a> Future<'a> {
         }
     }
 
-    /// Records of each partition between two steps.
+    /// Records that arrive in each partition between two steps.
     pub(super) fn loads(&self, from: usize, to: usize) -> Vec<f64> {
         let last = self.total.len().saturating_sub(1);
         let arrived = |p: &Foreseen| at(&p.arrived, to.min(last)) - at(&p.arrived, from);
         self.partitions.iter().map(arrived).collect()
     }
 
-    /// Which consumer of `replicas` replicas each partition is given to.
+    /// The consumer that owns each partition with `replicas` replicas.
     pub(super) fn owners(&self, replicas: i32) -> Vec<usize> {
         let members = place((replicas * self.simulation.threads).max(1).into());
         let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
@@ -69,7 +69,7 @@ impl<'a> Future<'a> {
             let of_topic = passed.entry(&partition.topic).or_default();
             let all = topics.get(&*partition.topic).copied().unwrap_or(1);
             let (base, extra) = (all / members, all % members);
-            // The first `extra` members have one more.
+            // The first `extra` members get one more.
             let fuller = extra * (base + 1);
             owners.push(match self.simulation.parameters.assignor {
                 Assignor::Range if *of_topic < fuller => *of_topic / (base + 1),
@@ -81,8 +81,8 @@ impl<'a> Future<'a> {
         owners
     }
 
-    /// Records per second that `replicas` replicas can do of loads shared like these, where a plan
-    /// counts on a share of what a consumer can do.
+    /// Records per second that `replicas` replicas can do if the load is shared like these loads
+    /// and a plan uses the share `counted_on` of a consumer's capacity.
     pub(super) fn capacity(
         &self,
         replicas: i32,
@@ -111,12 +111,12 @@ impl<'a> Future<'a> {
     }
 }
 
-/// What stands there, or at the end.
+/// The value at `place`, or the last one.
 pub(super) fn at(values: &[f64], place: usize) -> f64 {
     values.get(place).or(values.last()).copied().unwrap_or(0.0)
 }
 
-/// Whether it once gets more than a consumer can do.
+/// Whether the partition is hot at some time.
 fn is_hot(partition: &Foreseen, p: &Parameters) -> bool {
     let steps = place(HOT_FOR / STEP);
     let most = real(HOT_FOR) * HOT * p.consumer_rate;
@@ -127,7 +127,7 @@ fn is_hot(partition: &Foreseen, p: &Parameters) -> bool {
         .any(|(before, after)| after - before > most)
 }
 
-/// The sizes worth having with the partitions at the start or at the end, within the bounds.
+/// The aligned sizes within the bounds, with the partitions at the start or at the end.
 fn sizes(simulation: &Simulation<'_>, bounds: &Bounds) -> Vec<i32> {
     let p = simulation.parameters;
     let first: Vec<u32> = p.topics.values().copied().collect();

@@ -1,8 +1,9 @@
-//! A plan of somebody who knows the load beforehand: what a perfect autoscaler could have come to.
+//! A plan that is made with the load known in advance: what a perfect autoscaler could have
+//! reached.
 //!
-//! Several plans are made ([`planner`]) and carried out in the very plant, beside each size that is
-//! worth having held all the time; the best of them counts. So what it costs can be had. That
-//! nothing costs less is not proved.
+//! Several plans are made ([`planner`]) and run in the same plant, as is each aligned size held all
+//! the time; the best one counts. So its cost can be reached. It is not proved that nothing costs
+//! less.
 
 mod future;
 mod pauses;
@@ -13,14 +14,14 @@ use super::autoscaler::{Bounds, Plan};
 use super::number::real;
 use super::run::{Outcome, Simulation};
 
-/// Shares of what consumers can do that plans count on.
+/// Shares of the consumers' capacity that plans use.
 const COUNTED_ON: [f64; 4] = [0.97, 0.92, 0.86, 0.78];
-/// Shares of the objective that plans keep to.
+/// Shares of the objective that plans keep.
 const KEPT_TO: [f64; 2] = [0.3, 0.6];
-/// Up to this one each size is held all the time once.
+/// Up to this size, each size is also held all the time.
 const EACH: i32 = 48;
 
-/// The outcome that costs least.
+/// The outcome with the lowest cost.
 pub(super) fn best(simulation: &Simulation<'_>, bounds: &Bounds, name: &str) -> Outcome {
     let future = Future::of(simulation, bounds);
     let mut plans = Vec::new();
@@ -46,8 +47,8 @@ pub(super) fn best(simulation: &Simulation<'_>, bounds: &Bounds, name: &str) -> 
     least.unwrap_or_else(|| simulation.run(name, &mut Plan::default(), &|_| ()))
 }
 
-/// Sizes that are held all the time. Where one partition gets most, one that no other would take
-/// for worth having can be the best; of many, those that are have to do.
+/// Sizes that are held all the time. If one partition has most of the load, a size that is not
+/// aligned can be the best; of large sizes only aligned ones are tried.
 fn held(bounds: &Bounds, sizes: &[i32]) -> impl Iterator<Item = i32> + use<> {
     let most = bounds.limit.min(bounds.max.unwrap_or(i32::MAX)).min(EACH);
     let each = bounds.min.max(1)..=most;

@@ -1,4 +1,4 @@
-//! For how long a change of the size stops partitions, by the protocol, on average.
+//! How long a change of the size stops partitions, by protocol, on average.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use crate::simulate::number::real;
 use crate::simulate::plant::{Assignor, Parameters};
 use crate::simulate::random::Random;
 
-/// Draws of when pods start.
+/// Number of simulated starts of the pods.
 const DRAWS: i32 = 20;
-/// Members that join before this share of an eager rebalance are still in it.
+/// Members that join before this share of an eager rebalance are part of it.
 const PREPARED: f64 = 0.6;
 
-/// Pauses that have been found out.
+/// Pauses, computed once for each change.
 #[derive(Debug)]
 pub(super) struct Pauses<'a> {
     parameters: &'a Parameters,
@@ -56,7 +56,7 @@ impl<'a> Pauses<'a> {
         pause
     }
 
-    /// Pods join one after the other, and each that comes too late for a rebalance begins another.
+    /// Pods join one after the other. Each one that is too late for a rebalance starts another.
     fn joins(&mut self, pods: i32, one: f64) -> f64 {
         let (least, mode, most) = self.parameters.start_seconds;
         let mut sum = 0.0;

@@ -1,7 +1,7 @@
-//! A plan by dynamic programming. Time is cut into segments with one size each. The group is one
-//! queue, whose capacity is set by the fullest consumer; a change of the size costs a pause, the
-//! pods that start, and what a rescale weighs. Of the states of each size only those are kept that
-//! no other beats in backlog and in cost.
+//! Plans by dynamic programming. Time is cut into segments with one size each. The group is one
+//! queue whose capacity is set by the busiest consumer. A change of the size costs a pause, the
+//! starting pods, and the weight of a rescale. Of the states of each size, only those are kept that
+//! no other state beats in both backlog and cost.
 
 use std::collections::BTreeMap;
 
@@ -10,32 +10,32 @@ use super::pauses::Pauses;
 use crate::simulate::number::{count, floor, nearest, place, real};
 use crate::simulate::plant::{LATE_WEIGHS, RESCALE_WEIGHS};
 
-/// States that are kept of each size.
+/// The states of a size are thinned out if there are more than this.
 const KEPT: usize = 25;
-/// Hours up to which segments are short.
+/// Loads up to this length, in hours, use short segments.
 const SHORT: i64 = 12;
-/// Seconds of a segment of a short load, and of a longer one.
+/// Seconds of a segment for a short load, and for a longer one.
 const SEGMENT: (i64, i64) = (120, 300);
-/// Seconds that a plan scales up before the time, beyond the start of a pod.
+/// Seconds, in addition to the start of a pod, by which a plan scales up early.
 const EARLY: i64 = 8;
 
-/// What a plan has come to at the end of a segment.
+/// State of a plan at the end of a segment.
 #[derive(Debug, Clone, Copy)]
 struct State {
     backlog: f64,
     cost: f64,
-    /// The last of the choices that led here.
+    /// The last choice that led here.
     choice: Option<usize>,
 }
 
-/// A size for one segment, and the choice before it.
+/// The choice before, and the size for one segment.
 type Choice = (Option<usize>, i32);
 
 /// States by their size.
 type Front = BTreeMap<i32, Vec<State>>;
 
-/// Makes a plan that counts on a share of what consumers can do and keeps to a share of the
-/// objective: from when how many replicas.
+/// Makes a plan that uses a share of the consumers' capacity and keeps a share of the objective.
+/// Returns times and the replicas from each on.
 pub(super) fn plan(future: &Future<'_>, counted_on: f64, kept_to: f64) -> Vec<(i64, i32)> {
     let simulation = future.simulation;
     let begin = simulation.parameters.consumers_from_seconds;
@@ -74,7 +74,7 @@ struct Planner<'a> {
     pauses: Pauses<'a>,
     owners: BTreeMap<i32, Vec<usize>>,
     counted_on: f64,
-    /// What arrived more steps ago is late.
+    /// Records that arrived more steps ago are late.
     late_after: i64,
     /// Seconds of a segment.
     segment: i64,
@@ -82,12 +82,12 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// From the states at the begin of a segment to those at its end.
+    /// Advances from the states at the start of a segment to those at its end.
     fn go_on(&mut self, front: &Front, t: i64) -> Front {
         let p = self.future.simulation.parameters;
         let (from, steps) = (place(t / STEP), place(self.segment / STEP));
         let loads = self.future.loads(from, from + steps);
-        // Backlogs that are closer than this are taken for the same.
+        // Backlogs that differ by less than this are treated as equal.
         let grain = (at(&self.future.total, usize::MAX) / real(self.future.simulation.load.length)
             * 4.0)
             .max(1.0);
@@ -131,7 +131,7 @@ impl Planner<'_> {
         next
     }
 
-    /// One segment: the backlog after it, and how many of its seconds are late.
+    /// Simulates one segment. Returns the backlog after it and its late seconds.
     fn pass(
         &self,
         from: usize,
@@ -147,7 +147,7 @@ impl Planner<'_> {
             let stopped = (pause / real(STEP)).min(1.0);
             pause -= stopped * real(STEP);
             backlog = (backlog + now - at(total, step) - able * (1.0 - stopped)).max(0.0);
-            // Late is what has waited since before the last so many steps.
+            // A backlog is late if it arrived more than `late_after` steps ago.
             let since = i64::try_from(step).unwrap_or(i64::MAX) - self.late_after;
             if since >= 0 && backlog > now - at(total, place(since)) {
                 late += real(STEP);
@@ -156,7 +156,7 @@ impl Planner<'_> {
         (backlog, late)
     }
 
-    /// Leaves out what is so far behind the best that it cannot catch up.
+    /// Removes states that are too far behind the best to catch up.
     fn prune(&self, front: &mut Front) {
         let least = front
             .values()
@@ -188,7 +188,8 @@ impl Planner<'_> {
         sizes
     }
 
-    /// When to write which size: up so early that the pods are there in time.
+    /// The times of the writes: a scale-up is written early enough for the pods to be ready in
+    /// time.
     fn steps(&self, first: i32, sizes: &[i32]) -> Vec<(i64, i32)> {
         let simulation = self.future.simulation;
         let p = simulation.parameters;
@@ -216,7 +217,7 @@ impl Planner<'_> {
     }
 }
 
-/// The states that none with less backlog beats in cost, at most so many of them.
+/// States that no state with less backlog beats in cost, thinned out if there are more than `KEPT`.
 fn thinned(reached: BTreeMap<i64, State>) -> Vec<State> {
     let mut least = f64::INFINITY;
     let mut kept: Vec<State> = Vec::new();

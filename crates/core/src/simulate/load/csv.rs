@@ -1,4 +1,4 @@
-//! A load as CSV: a column of times, and one or more of records per second.
+//! A load from CSV: a column of times, and one or more columns of records per second.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
@@ -11,7 +11,7 @@ const MILLISECONDS_FROM: f64 = 1e11;
 
 type Column = (Destination, Vec<(f64, f64)>);
 
-/// Reads lines of time and rates. The first may be a header; `#` begins a comment.
+/// Parses lines of time and rates. The first may be a header; `#` begins a comment.
 pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
     let lines = text.lines().zip(1_usize..);
     let lines = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
@@ -102,7 +102,8 @@ fn fields(line: &str, separator: char) -> Vec<&str> {
         .collect()
 }
 
-/// Seconds: a number, a date with its offset from UTC, or one without, which is taken for UTC.
+/// Parses a time to seconds: a number, a date with its offset from UTC, or a date without one,
+/// which is taken as UTC.
 fn time(text: &str) -> Option<f64> {
     if let Ok(number) = text.parse::<f64>() {
         let seconds = if number.abs() >= MILLISECONDS_FROM {
@@ -119,7 +120,7 @@ fn time(text: &str) -> Option<f64> {
     Some(at.as_duration().as_secs_f64())
 }
 
-/// Records per second; nothing where there is a hole.
+/// Parses records per second; `None` for a gap.
 fn rate(text: &str) -> Result<Option<f64>, String> {
     if matches!(text, "" | "null" | "NULL" | "undefined") || text.eq_ignore_ascii_case("nan") {
         return Ok(None);

@@ -1,5 +1,6 @@
-//! A load: records per second over time, for a whole group, a topic or a partition. Read from CSV,
-//! from a range query's answer, or built in; which one a file holds is seen from its content.
+//! A load: records per second over time, for a whole group, a topic or a partition. It comes from
+//! CSV, from the answer of a range query, or is built in. The format of a file is detected from its
+//! content.
 
 mod csv;
 mod prometheus;
@@ -12,61 +13,61 @@ use thiserror::Error;
 use super::number::floor;
 use crate::text::span;
 
-/// Shortest load that is worth a run, in seconds.
+/// Minimum length of a load, in seconds.
 const SHORTEST: f64 = 300.0;
-/// Longest load that is taken, in seconds.
+/// Maximum length of a load, in seconds.
 const LONGEST: f64 = 100.0 * 86_400.0;
-/// A hole of more than so many steps is told of.
+/// Gaps of more than this number of steps are reported.
 const HOLE: f64 = 5.0;
 
 /// Records per second over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
-    /// When it begins: seconds since 1970, or from anywhere where no dates were given.
+    /// Start: seconds since 1970, or from any origin if the load has no dates.
     pub origin: f64,
-    /// Seconds that it lasts.
+    /// Length in seconds.
     pub length: i64,
-    /// Its parts; they add up.
+    /// Its series; they add up.
     pub series: Vec<Series>,
 }
 
-/// The load of one part.
+/// The load of one destination.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Where its records go.
+    /// Destination of the records.
     pub to: Destination,
-    /// Seconds from the load's beginning and records per second, ascending in time and never empty.
+    /// Seconds from the start of the load and records per second; ascending in time, never empty.
     points: Vec<(f64, f64)>,
 }
 
-/// Where records go.
+/// Destination of records.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Destination {
-    /// To all topics, shared by their partitions.
+    /// All topics, shared by their partitions.
     Everywhere,
-    /// A name that has yet to be understood: a topic, `topic/partition`, or a partition's number.
+    /// A name that is not resolved yet: a topic, `topic/partition`, or the number of a partition.
     Named(String),
-    /// To one topic.
+    /// One topic.
     Topic(String),
-    /// To one partition.
+    /// One partition.
     Partition(String, u32),
 }
 
-/// Why there is no load. The text says what to write instead.
+/// Why a load cannot be used. The text says what to write instead.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum LoadError {
-    /// A line of a CSV file.
+    /// A line of a CSV file cannot be used.
     #[error("line {line}: {problem}")]
     Line {
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// What is wrong, and what to write.
+        /// The problem, and what to write instead.
         problem: String,
     },
-    /// An answer of Prometheus.
+    /// The answer of Prometheus cannot be used.
     #[error("{0}")]
     Answer(String),
-    /// Nothing in it.
+    /// The load is empty.
     #[error(
         "no load in it; write lines of time and records per second, such as 0,1500 and 60,1800, or give the JSON of a range query"
     )]
@@ -74,13 +75,13 @@ pub enum LoadError {
     /// Too short or too long.
     #[error("it lasts {}; give a load of 5 minutes to 100 days, times in seconds", span(*.0))]
     Length(i64),
-    /// A name that means nothing here.
+    /// A name that matches no topic or partition.
     #[error("{0}")]
     Name(String),
 }
 
 impl Load {
-    /// Reads `text`: CSV or a range query's answer.
+    /// Parses `text`: CSV or the answer of a range query.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
         let text = text.trim_start_matches('\u{feff}').trim();
         let columns = if text.starts_with(['{', '[']) {
@@ -91,7 +92,7 @@ impl Load {
         Self::of(columns)
     }
 
-    /// A load of parts: where the records of each go, and its times, ascending, and rates.
+    /// A load of several series: the destination of each, and its times (ascending) and rates.
     pub fn of(columns: Vec<(Destination, Vec<(f64, f64)>)>) -> Result<Self, LoadError> {
         let columns = columns.into_iter().filter(|(_, points)| !points.is_empty());
         let columns: Vec<_> = columns.collect();
@@ -116,7 +117,7 @@ impl Load {
         })
     }
 
-    /// A load that goes everywhere, of points at equal distances.
+    /// A load of all topics, with points at equal distances.
     pub fn evenly(step: f64, rates: impl IntoIterator<Item = f64>) -> Result<Self, LoadError> {
         let times = (0_u32..).map(|place| f64::from(place) * step);
         let points = times.zip(rates).collect();
@@ -125,11 +126,11 @@ impl Load {
 
     /// Whether its times are dates.
     pub fn is_dated(&self) -> bool {
-        // 2001; nobody counts seconds so far.
+        // 1e9 is the year 2001; seconds from another origin stay below it.
         self.origin > 1e9
     }
 
-    /// Records per second of all parts together, at times no further apart than the load's own.
+    /// Records per second of all series together, at the times of the series with the most points.
     pub fn totals(&self) -> Vec<(f64, f64)> {
         let longest = self.series.iter().max_by_key(|s| s.points.len());
         let times = longest.iter().flat_map(|series| &series.points);
@@ -139,7 +140,7 @@ impl Load {
             .collect()
     }
 
-    /// The load with its highest value at `peak` records per second.
+    /// The load, scaled so that its highest value is `peak` records per second.
     #[must_use]
     pub fn with_peak(mut self, peak: f64) -> Self {
         let highest = self.totals().iter().map(|(_, r)| *r).fold(0.0, f64::max);
@@ -150,7 +151,7 @@ impl Load {
         self
     }
 
-    /// Reads one series from its beginning on.
+    /// A reader of one series, from its start.
     pub(super) fn reader<'a>(&self, series: &'a Series) -> Reader<'a> {
         let step = series.step();
         Reader {
@@ -163,7 +164,7 @@ impl Load {
         }
     }
 
-    /// Understands names, given the topics that there are; `None`: whatever the load names.
+    /// Resolves names with the given topics; `None`: with any topic that the load names.
     pub fn named(mut self, topics: Option<&[String]>) -> Result<Self, LoadError> {
         let many = self.series.len() > 1;
         for series in &mut self.series {
@@ -175,7 +176,7 @@ impl Load {
         Ok(self)
     }
 
-    /// The name of the only column, where it may be that of a topic.
+    /// The name of the only column, if it may be that of a topic.
     pub fn only_name(&self) -> Option<&str> {
         match self.series.as_slice() {
             [
@@ -188,7 +189,7 @@ impl Load {
         }
     }
 
-    /// Topics that the load names, and how many partitions it knows of each.
+    /// Topics that the load names, and the number of partitions that it names of each.
     pub fn topics(&self) -> BTreeMap<String, u32> {
         let mut topics = BTreeMap::new();
         for series in &self.series {
@@ -203,7 +204,7 @@ impl Load {
         topics
     }
 
-    /// Leaves out what goes to topics that are not `read`, and says how many series that were.
+    /// Removes series of topics that are not `read`, and returns their number.
     pub fn keep(&mut self, read: impl Fn(&str) -> bool) -> usize {
         let before = self.series.len();
         self.series.retain(|series| match &series.to {
@@ -213,7 +214,7 @@ impl Load {
         before - self.series.len()
     }
 
-    /// Seconds from the beginning and length of each hole that was bridged.
+    /// Start and length, in seconds, of each gap that was bridged.
     pub fn holes(&self) -> Vec<(f64, f64)> {
         let [series] = self.series.as_slice() else {
             return Vec::new();
@@ -241,12 +242,12 @@ impl Series {
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     points: &'a [(f64, f64)],
-    /// Where it has no points within so many seconds, it has no records.
+    /// Seconds beyond its first and last point for which the series still counts.
     edge: f64,
 }
 
 impl Reader<'_> {
-    /// Records per second at `t`, straight between two points. `t` never goes back.
+    /// Records per second at `t`, interpolated between two points. `t` never goes back.
     pub(super) fn rate(&mut self, t: f64) -> f64 {
         while let [_, next, ..] = self.points
             && next.0 <= t
@@ -269,7 +270,7 @@ fn on(is_on: bool, rate: f64) -> f64 {
     if is_on { rate } else { 0.0 }
 }
 
-/// What a column's name means.
+/// The destination that a column name refers to.
 fn destination(
     name: &str,
     topics: Option<&[String]>,
@@ -292,8 +293,8 @@ fn destination(
         .rsplit_once('/')
         .is_some_and(|(topic, number)| !topic.is_empty() && number.parse::<u32>().is_ok());
     match topics {
-        // The only column is the load of all, whatever it is called, unless it is a partition of
-        // another topic.
+        // The only column is the load of all topics, whatever its name, unless it names a partition
+        // of another topic.
         _ if !many && !is_partition => Ok(Destination::Everywhere),
         None => Ok(Destination::Topic(name.to_owned())),
         Some(topics) => Err(LoadError::Name(format!(

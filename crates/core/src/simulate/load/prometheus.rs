@@ -1,4 +1,4 @@
-//! A load as Prometheus (and what speaks its API) answers a range query.
+//! A load from the answer of a range query of Prometheus, or of another server with its API.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,8 @@ struct Line {
 
 type Column = (Destination, Vec<(f64, f64)>);
 
-/// Reads the answer. A series that says which topic or partition it is of goes there, any other
-/// everywhere; they add up.
+/// Parses the answer. The labels `topic` and `partition` set the destination of a series; a series
+/// without them goes to all topics. Series add up.
 pub(super) fn parse(text: &str) -> Result<Vec<Column>, LoadError> {
     let not_one = |error: serde_json::Error| {
         LoadError::Answer(format!(
@@ -81,8 +81,7 @@ fn column(series: Line) -> Column {
         (None, Some(number)) => Destination::Named(u32::to_string(&number)),
         (None, None) => Destination::Everywhere,
     };
-    // NaN is a hole, and so is infinity; a rate below 0 is a counter that was reset while it was
-    // looked at.
+    // NaN and infinity are gaps; a rate below 0 is a counter that was reset during the query.
     let points = series.values.into_iter().filter_map(|(t, value)| {
         let rate: f64 = value.parse().ok()?;
         (rate.is_finite() && t.is_finite()).then(|| (t, rate.max(0.0)))

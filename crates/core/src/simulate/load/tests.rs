@@ -1,4 +1,4 @@
-//! Loads as people have them.
+//! Tests with loads as users have them.
 
 use rstest::rstest;
 
@@ -156,7 +156,7 @@ fn series_of_prometheus_go_where_their_labels_say_and_add_up() {
 
 #[test]
 fn a_series_that_ends_hands_over_to_the_next_and_does_not_count_twice() {
-    // An exporter that was replaced.
+    // An exporter was replaced.
     let text = r#"{"data":{"resultType":"matrix","result":[
         {"metric":{"pod":"a"},"values":[[0,"100"],[60,"100"],[120,"100"]]},
         {"metric":{"pod":"b"},"values":[[240,"100"],[300,"100"],[360,"100"]]}]}}"#;

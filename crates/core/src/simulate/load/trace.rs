@@ -1,9 +1,9 @@
-//! Loads that are built in: recorded ones and simple shapes. Where they come from, and their
-//! licences: `traces/README.md`.
+//! Built-in loads: recorded ones and simple shapes. `traces/README.md` names their sources and
+//! licences.
 
 use super::{Load, LoadError};
 
-/// A load that is built in. All of them are shapes: their highest value is what `--peak` says.
+/// A built-in load. All of them are shapes: `--peak` sets their highest value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Trace {
@@ -25,7 +25,7 @@ pub enum Trace {
 }
 
 impl Trace {
-    /// All of them.
+    /// All built-in loads.
     pub const ALL: [Self; 7] = [
         Self::Day,
         Self::Step,
@@ -36,7 +36,7 @@ impl Trace {
         Self::Completions,
     ];
 
-    /// Its name.
+    /// Name on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -49,7 +49,7 @@ impl Trace {
         }
     }
 
-    /// The load, in no particular unit.
+    /// The load, without a particular unit.
     pub fn load(self) -> Result<Load, LoadError> {
         let minutes = |n: u32| (0..=n).map(f64::from);
         match self {
@@ -84,7 +84,7 @@ impl Trace {
     }
 }
 
-/// Numbers at equal distances, in a file that begins with a comment.
+/// Parses numbers at equal distances, from a file that begins with a comment.
 fn recorded(step: f64, text: &str, times: usize) -> Result<Load, LoadError> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let numbers = lines.flat_map(str::split_whitespace);

@@ -1,5 +1,6 @@
-//! What arrives where, second by second: the load, shared by partitions, with the noise of real
-//! arrivals. It depends on the load and the seed alone, so that every law meets the same records.
+//! Arrivals per partition, second by second: the load, shared by the partitions, with the noise of
+//! real arrivals. They depend on the load and the seed alone, so every autoscaler gets the same
+//! records.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +10,24 @@ use crate::simulate::load::{Destination, Load, Reader};
 use crate::simulate::number::{count, real};
 use crate::simulate::random::Random;
 
-/// How far about even partitions are apart.
+/// Standard deviation of the weights of about even partitions.
 const UNEVEN: f64 = 0.05;
-/// No partition gets less than this share of the usual.
+/// The lowest weight of an about even partition; 1 is the usual one.
 const LEAST: f64 = 0.2;
-/// Slow noise is drawn every so many seconds ...
+/// Seconds between two draws of the slow noise.
 const DRIFT_EVERY: i64 = 5;
-/// ... and forgets a tenth each time, so that its share of a deviation keeps the deviation as it is
-/// asked for.
+/// Share of the drift that is kept each time. `DRIFT_SHARE` is chosen so that the deviation stays
+/// the configured one.
 const DRIFT_KEPT: f64 = 0.9;
 const DRIFT_SHARE: f64 = 0.43;
 
-/// What arrives.
+/// The arrivals of a run.
 #[derive(Debug)]
 pub(super) struct Arrivals<'a> {
     readers: Vec<(&'a Destination, Reader<'a>)>,
-    /// What a partition weighs beside the others of its topic, by place.
+    /// The weight of each partition, by place.
     weights: Vec<f64>,
-    /// For each reader the partitions that it goes to, with their shares; made anew when partitions
+    /// For each reader the partitions that it goes to, with their shares; updated when partitions
     /// are added.
     shares: Vec<Vec<(PartitionAt, f64)>>,
     partitions: usize,
@@ -67,7 +68,7 @@ impl<'a> Arrivals<'a> {
         self.rate
     }
 
-    /// The second that begins at `t`.
+    /// Adds the arrivals of the second that begins at `t`.
     pub(super) fn step(&mut self, t: i64, partitions: &mut List<Partition>) {
         let there = partitions.iter().filter(|p| p.exists).count();
         if there != self.partitions {
@@ -99,7 +100,7 @@ impl<'a> Arrivals<'a> {
         }
     }
 
-    /// Finds out who gets which share of each part of the load.
+    /// Determines the share of each partition in each part of the load.
     fn share(&mut self, partitions: &List<Partition>) {
         let is_for = |to: &Destination, partition: &Partition| match to {
             Destination::Everywhere => true,
@@ -123,15 +124,15 @@ impl<'a> Arrivals<'a> {
     }
 }
 
-/// As given; else within each topic by Zipf's law, in a random order; 1 on average, so that a
-/// topic's share goes by its partitions.
+/// The weights as configured, else by Zipf's law within each topic, in a random order. They average
+/// 1, so the share of a topic is proportional to its partitions.
 fn weights(parameters: &Parameters, partitions: &List<Partition>, random: &mut Random) -> Vec<f64> {
     let skew = parameters.skew;
     let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
     for partition in partitions.iter() {
         *topics.entry(&partition.topic).or_default() += 1;
     }
-    // Partitions stand by topic, and topics in order.
+    // Partitions are sorted by topic.
     let mut all = Vec::new();
     for (topic, partitions) in topics {
         if let Some(given) = parameters.weights.get(topic) {

@@ -1,14 +1,14 @@
-//! Kafka's assignors: who gets which partition. Pure.
+//! Kafka's assignors: they assign partitions to members. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::parameters::Assignor;
 use super::parts::{Consumer, ConsumerAt, List, Partition, PartitionAt};
 
-/// Who is given what.
+/// Partitions and the members that get them.
 pub(super) type Assignment = Vec<(PartitionAt, ConsumerAt)>;
 
-/// Hands the partitions that the group knows out to `members`.
+/// Assigns the partitions that the group knows to `members`.
 pub(super) fn assign(
     assignor: Assignor,
     partitions: &List<Partition>,
@@ -36,7 +36,7 @@ pub(super) fn assign(
     }
 }
 
-/// Topic by topic, in blocks; the first members get one more where it does not come out even.
+/// Topic by topic, in blocks; the first members get one more if the division leaves a rest.
 fn range(
     partitions: &List<Partition>,
     known: &[PartitionAt],
@@ -58,7 +58,7 @@ fn range(
     assignment
 }
 
-/// An even share; the first get one more.
+/// An even share; the first members get one more.
 fn quota(partitions: usize, members: usize, place: usize) -> usize {
     partitions / members + usize::from(place < partitions % members)
 }
@@ -80,7 +80,7 @@ fn sticky(
             None => free.push(*place),
         }
     }
-    // Those with the most keep the odd ones.
+    // Those that own the most keep the odd ones.
     owned.sort_by_key(|(_, theirs)| std::cmp::Reverse(theirs.len()));
     for (place, (_, theirs)) in owned.iter_mut().enumerate() {
         let share = quota(known.len(), members.len(), place);

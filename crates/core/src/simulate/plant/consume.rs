@@ -5,15 +5,15 @@ use super::parameters::Span;
 use super::parts::{ConsumerAt, Phase};
 use crate::simulate::number::count;
 
-/// Slow noise is drawn every so many seconds ...
+/// Seconds between two draws of the slow noise.
 const DRIFT_EVERY: i64 = 10;
-/// ... and forgets a fifth each time, so that its share of a deviation keeps the deviation as it is
-/// asked for.
+/// Share of the drift that is kept each time. `DRIFT_SHARE` is chosen so that the deviation stays
+/// the configured one.
 const DRIFT_KEPT: f64 = 0.8;
 const DRIFT_SHARE: f64 = 0.6;
-/// What metrics-server averages over, in seconds.
+/// Seconds over which metrics-server averages.
 const AVERAGED: f64 = 45.0;
-/// So little of a record is none.
+/// An amount of records below this counts as zero.
 const NOTHING: f64 = 1e-6;
 
 impl Plant<'_> {
@@ -43,7 +43,7 @@ impl Plant<'_> {
         self.meter();
     }
 
-    /// What each consumer can do in this second.
+    /// Sets what each consumer can do in this second.
     fn budget(&mut self, active: &[ConsumerAt]) {
         let (t, p) = (self.t, self.parameters);
         let mut factor = p
@@ -86,8 +86,8 @@ impl Plant<'_> {
         moving.map(|place| self.partitions[*place].unread()).sum()
     }
 
-    /// One consumer reads its partitions, each with an equal share of what it can do, and gives
-    /// what one leaves to the others.
+    /// One consumer reads its partitions, each with an equal share of what it can do. What one
+    /// partition does not need goes to the others.
     fn work(&mut self, at: ConsumerAt) {
         let unread = self.unread(at);
         let consumer = &mut self.consumers[at];
@@ -116,7 +116,7 @@ impl Plant<'_> {
         }
     }
 
-    /// What metrics-server and a consumer's own metrics would say.
+    /// Updates the values that metrics-server and a consumer's own metrics report.
     fn meter(&mut self) {
         let p = self.parameters;
         for pod in &mut self.pods {

@@ -1,24 +1,24 @@
-//! What will arrive, for whoever may know it beforehand.
+//! The arrivals of the future, for a planner that may know them.
 
 use std::sync::Arc;
 
 use super::Plant;
 use super::parts::{Partition, PartitionAt};
 
-/// What will arrive in one partition.
+/// Future arrivals of one partition.
 #[derive(Debug, Clone)]
 pub(in crate::simulate) struct Foreseen {
     /// Its topic.
     pub(in crate::simulate) topic: Arc<str>,
     /// Whether it is left out of the seconds over the objective.
     pub(in crate::simulate) exempt: bool,
-    /// Records that have arrived by the end of every so many seconds, from 0 on.
+    /// Records that have arrived at the end of each interval, starting at 0 s.
     pub(in crate::simulate) arrived: Vec<f64>,
 }
 
 impl Plant<'_> {
-    /// What will arrive in each partition until `end`, by the end of every `every` seconds. Nothing
-    /// else of the plant moves on, so that it is of no other use afterwards.
+    /// Future arrivals of each partition until `end`, sampled every `every` seconds. Consumes the
+    /// plant, because nothing else of it advances.
     pub(in crate::simulate) fn foresee(mut self, end: i64, every: i64) -> Vec<Foreseen> {
         let foreseen = |partition: &Partition| Foreseen {
             topic: Arc::clone(&partition.topic),
@@ -34,7 +34,7 @@ impl Plant<'_> {
                 partition.exists |= added.any(|expansion| {
                     *partition.topic == *expansion.topic && partition.number < expansion.partitions
                 });
-                // Taken off its curve, which would grow.
+                // Keeps the arrival curve short.
                 partition.position = partition.arrived;
                 partition.settle(|_, _| {});
             }

@@ -1,7 +1,7 @@
-//! Rebalances: who stands still, and for how long, by protocol.
+//! Rebalances: which partitions stop, and for how long, by protocol.
 //!
-//! The rules of thumb are cautious; with `measured` the pauses are those of real brokers and
-//! librdkafka consumers.
+//! The rules of thumb are cautious. With `measured`, the pauses are those measured with real
+//! brokers and librdkafka consumers.
 
 use super::Plant;
 use super::assign::{Assignment, assign};
@@ -9,37 +9,37 @@ use super::parameters::Assignor;
 use super::parts::{ConsumerAt, PartitionAt};
 use crate::simulate::number::{count, floor, nearest};
 
-/// No record in hand holds a rebalance up for longer, in seconds.
+/// The longest time that a record in hand delays a rebalance, in seconds.
 const LONGEST_RECORD: f64 = 300.0;
 
-/// A rebalance that goes on.
+/// A rebalance in progress.
 #[derive(Debug)]
 pub(super) struct Rebalance {
-    /// When partitions flow again.
+    /// When consumption continues.
     end: i64,
-    /// Something came too late for it, so that another one follows.
+    /// Another rebalance follows, because a change came too late for this one.
     again: bool,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// Eager: members that join before `prepared` are still in this one. `stop`: until then they
-    /// work on.
+    /// Eager: members that join before `prepared` are part of this rebalance. Until `stop`, members
+    /// keep working.
     Eager { prepared: i64, stop: Option<i64> },
-    /// Partitions that move are given up at this time.
+    /// Moved partitions are revoked at this time.
     Revoking { at: i64 },
-    /// They wait for their new owners.
+    /// Moved partitions wait for their new owners.
     TakingOver { moved: Assignment },
 }
 
 impl Plant<'_> {
-    /// Whether the group is settled.
+    /// Whether no rebalance is in progress.
     pub(super) fn is_stable(&self) -> bool {
         self.rebalance.is_none()
     }
 
-    /// Members have changed, or partitions have.
+    /// Starts a rebalance because members or partitions have changed.
     pub(super) fn begin_rebalance(&mut self) {
         let t = self.t;
         if let Some(now) = &mut self.rebalance {
@@ -65,7 +65,7 @@ impl Plant<'_> {
         if p.assignor.is_eager() {
             self.give_all_up();
             let takes = p.eager_seconds + p.eager_per_member_seconds * members;
-            // A member that vanished is waited for.
+            // The rebalance waits for the session timeout of a vanished member.
             let end = (t + nearest(takes)).max(gone.map_or(0, |at| at + 2));
             let prepared = t + floor(takes * 0.6).max(1);
             return Rebalance {
@@ -94,9 +94,10 @@ impl Plant<'_> {
         }
     }
 
-    /// Classic members work on until a heartbeat tells them; then eager ones stop for a moment and
-    /// for the slowest record in hand, and cooperative ones give up what moves for about two
-    /// seconds. KIP-848: what moves waits from its revocation to the new owner's next heartbeat.
+    /// Classic members keep working until a heartbeat tells them to stop. Then eager ones stop for
+    /// a moment and for the slowest record in hand; cooperative ones revoke moved partitions for
+    /// about two seconds. KIP-848: a moved partition waits from its revocation to the next
+    /// heartbeat of its new owner.
     fn measured(&mut self) -> Rebalance {
         let (t, p) = (self.t, self.parameters);
         let gone = self.missed_at().map_or(0, |at| (at - t).max(0));
@@ -131,12 +132,12 @@ impl Plant<'_> {
         }
     }
 
-    /// To whole seconds, right on average.
+    /// Rounds to whole seconds at random, so that the mean is exact.
     fn rounded(&mut self, seconds: f64) -> i64 {
         floor(seconds + self.random.unit())
     }
 
-    /// What is left of the slowest record in hand: a classic rebalance waits for it.
+    /// The rest of the slowest record in hand: a classic rebalance waits for it.
     fn record_in_hand(&mut self) -> f64 {
         let p = self.parameters;
         let usual = if p.record_seconds > 0.0 {
@@ -155,13 +156,13 @@ impl Plant<'_> {
         longest.min(LONGEST_RECORD)
     }
 
-    /// When the last member that vanished is missed: classic rebalances wait for that.
+    /// When the last vanished member times out: classic rebalances wait for that.
     fn missed_at(&self) -> Option<i64> {
         let expires = |at: &ConsumerAt| self.consumers[*at].expires;
         self.members.iter().filter_map(expires).max()
     }
 
-    /// Everybody commits and gives everything up.
+    /// All members commit and give up all partitions.
     fn give_all_up(&mut self) {
         for member in &self.members {
             let consumer = &self.consumers[*member];
@@ -177,7 +178,7 @@ impl Plant<'_> {
         self.is_changed = true;
     }
 
-    /// Partitions of those who left belong to nobody.
+    /// Takes partitions from members that have left.
     fn release_gone(&mut self) {
         for partition in self.partitions.iter_mut() {
             if partition.owner.is_some_and(|o| !self.members.contains(&o)) {
@@ -231,7 +232,7 @@ impl Plant<'_> {
         assign(assignor, &self.partitions, &self.consumers, &self.members)
     }
 
-    /// The end of an eager rebalance: everybody goes on from the commits.
+    /// The end of an eager rebalance: all members continue from the commits.
     fn take_all(&mut self) {
         for (place, member) in self.assignment() {
             self.own(place, member);
@@ -239,8 +240,8 @@ impl Plant<'_> {
         self.is_changed = true;
     }
 
-    /// What belongs to nobody is taken at once, and what moves is given up. Returns what moves, and
-    /// to whom.
+    /// Assigns partitions without an owner at once and revokes those that move. Returns the moved
+    /// ones and their new owners.
     fn revoke(&mut self) -> Assignment {
         let mut moved = Assignment::new();
         for (place, to) in self.assignment() {
@@ -284,7 +285,7 @@ impl Plant<'_> {
         self.tally.read_again += (back - partition.position).max(0.0);
     }
 
-    /// Whether some partition has nobody, or somebody who is gone.
+    /// Whether a partition has no owner, or one that has left.
     fn is_incomplete(&self) -> bool {
         let lacks = |o: Option<ConsumerAt>| o.is_none_or(|o| !self.members.contains(&o));
         self.partitions.iter().any(|p| p.known && lacks(p.owner))

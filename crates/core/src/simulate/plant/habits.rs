@@ -1,15 +1,15 @@
-//! What groups do that plain ones do not: releases, members of somebody else, members that are
-//! thrown out, consumers that restore state, topics whose records wait on purpose, Pods that call
-//! themselves unready while they are behind.
+//! Habits that plain groups do not have: releases, foreign members, members that are removed,
+//! consumers that restore state, topics whose records wait on purpose, Pods that are unready while
+//! they are behind.
 //!
-//! None of it draws a random number unless it is asked for, so that a group without habits is what
-//! it was.
+//! None of them draws a random number unless it is configured, so groups without habits run as
+//! before.
 
 use super::Plant;
 use super::parts::{Phase, Pod};
 
 impl Plant<'_> {
-    /// Members of somebody else, who are there from the start and stay.
+    /// Foreign members, which are there from the start and stay.
     pub(super) fn boot_others(&mut self) {
         for _ in 0..self.parameters.foreign_members {
             let consumer = self.consumer(self.parameters.consumer_rate, 0);
@@ -17,8 +17,8 @@ impl Plant<'_> {
         }
     }
 
-    /// A release replaces one Pod after the other: a new one is started, and an old one goes when
-    /// it is ready.
+    /// A release replaces one Pod after the other: it starts a new one, and removes an old one when
+    /// the new one is ready.
     pub(super) fn release(&mut self) {
         if self.parameters.releases.contains(&self.t) {
             let live = self.pods.iter().filter(|pod| is_live(pod));
@@ -44,7 +44,7 @@ impl Plant<'_> {
         !self.outdated.is_empty()
     }
 
-    /// A member is thrown out, as after `max.poll.interval.ms`, and joins anew.
+    /// A member is removed, as after `max.poll.interval.ms`, and joins again.
     pub(super) fn throw_out(&mut self) {
         let every = self.parameters.rebalance_every_seconds;
         if every > 0 && self.t > 0 && self.t % every == 0 && !self.members.is_empty() {
@@ -52,13 +52,13 @@ impl Plant<'_> {
         }
     }
 
-    /// Partitions whose new owner has restored its state from now on.
+    /// Resumes partitions whose new owner has restored its state.
     pub(super) fn restore(&mut self) {
         let t = self.t;
         self.is_changed |= self.partitions.iter().any(|p| p.restored_at == Some(t));
     }
 
-    /// Pods that call themselves ready.
+    /// Number of ready Pods.
     pub(super) fn ready(&self) -> usize {
         let running = self.pods.iter().filter(|pod| pod.phase == Phase::Running);
         let limit = self.parameters.unready_from_lag;
@@ -67,7 +67,7 @@ impl Plant<'_> {
             .count()
     }
 
-    /// Records that wait for a Pod.
+    /// Lag of the partitions of a Pod, in records.
     fn behind(&self, pod: &Pod) -> f64 {
         let consumers = pod.consumers.iter().map(|at| &self.consumers[*at]);
         let places = consumers.flat_map(|consumer| &consumer.partitions);

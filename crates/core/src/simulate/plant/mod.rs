@@ -1,9 +1,9 @@
-//! The plant: topics, a consumer group and the workload behind it, second by second. It knows
-//! nothing of laws: it shows what an operator can see ([`Plant::poll`]) and takes a replica count
-//! ([`Plant::scale`]). Pure: the same parameters, load and seed give the same run.
+//! The plant: topics, a consumer group and its workload, second by second. It does not depend on
+//! any autoscaler: it shows what an operator can observe ([`Plant::poll`]) and takes a replica
+//! count ([`Plant::scale`]). Pure: the same parameters, load and seed give the same run.
 //!
-//! `crates/benchmark` judges the decision on it. docs/decisions/0019 holds it against the
-//! model that did so before.
+//! `crates/benchmark` judges the decision on it. docs/decisions/0019 compares it with the earlier
+//! model.
 
 mod arrivals;
 mod assign;
@@ -42,36 +42,36 @@ pub struct Plant<'a> {
     /// Consumers in one pod.
     threads: i32,
     arrivals: Arrivals<'a>,
-    /// Draws for pods and rebalances.
+    /// Random numbers for pods and rebalances.
     random: Random,
-    /// Draws for what is seen: looks at other times do not change what happens.
+    /// Random numbers for polls: polls at other times do not change what happens.
     chance: Random,
     /// Seconds that have passed.
     t: i64,
     partitions: List<Partition>,
     consumers: List<Consumer>,
-    /// Members of the group, in the order in which they joined.
+    /// Members of the group, in the order of joining.
     members: Vec<ConsumerAt>,
     pods: Vec<Pod>,
     pods_so_far: u64,
     replicas: i32,
     rebalance: Option<Rebalance>,
-    /// All consumers stand still in between.
+    /// All consumers stop from the first of these times to the second.
     frozen: (i64, i64),
     joined_at: i64,
-    /// When added partitions are found by the consumers.
+    /// When the consumers find added partitions.
     found_at: Option<i64>,
-    /// Members that work, and whether that has to be found out anew.
+    /// Members that make progress; updated when `is_changed` is set.
     active: Vec<ConsumerAt>,
     is_changed: bool,
-    /// Pods that a release has still to replace.
+    /// Pods that a release still has to replace.
     outdated: Vec<u64>,
     tally: Tally,
 }
 
 impl<'a> Plant<'a> {
-    /// A plant that begins with `replicas` replicas of `threads` consumers each, which are all
-    /// there and have all partitions.
+    /// A plant that starts with `replicas` replicas of `threads` consumers each; all of them run
+    /// and own all partitions.
     pub fn new(
         parameters: &'a Parameters,
         load: &'a Load,
@@ -89,7 +89,7 @@ impl<'a> Plant<'a> {
                 let waits = parameters.waits.get(topic).copied().unwrap_or(0);
                 partition.waits = usize::try_from(waits).unwrap_or(0);
                 partition.never_commits = parameters.never_commits;
-                // Nobody is late who waits on purpose.
+                // Records that wait on purpose are not late.
                 partition.exempt = parameters.stuck.iter().any(is_stuck) || waits > 0;
                 partitions.push::<PartitionAt>(partition);
             }
@@ -134,14 +134,14 @@ impl<'a> Plant<'a> {
         self.replicas
     }
 
-    /// Goes on until `t` seconds have passed.
+    /// Runs until `t` seconds have passed.
     pub fn run_to(&mut self, t: i64) {
         while self.t < t {
             self.step();
         }
     }
 
-    /// Whether consumers are there to be decided about.
+    /// Whether the consumers have started, so that decisions are made.
     fn is_begun(&self) -> bool {
         self.t >= self.parameters.consumers_from_seconds
     }
@@ -171,7 +171,7 @@ impl<'a> Plant<'a> {
         self.t += 1;
     }
 
-    /// Adds partitions, which the consumers find a while later.
+    /// Adds partitions. The consumers find them some time later.
     fn expand(&mut self) {
         for expansion in &self.parameters.expansions {
             if expansion.at != self.t {
@@ -184,7 +184,7 @@ impl<'a> Plant<'a> {
                     continue;
                 }
                 partition.exists = true;
-                // Whoever hears of one of them first makes all be found.
+                // The consumer that finds one first makes the group find all.
                 let within = match self.parameters.metadata_max_age_seconds {
                     0 => self.random.whole(30, 300),
                     age => self.random.whole(0, age),
@@ -205,7 +205,7 @@ impl<'a> Plant<'a> {
         }
     }
 
-    /// Finds out who has what, and who works.
+    /// Updates the partitions of each consumer, and which consumers make progress.
     fn refresh(&mut self) {
         for consumer in self.consumers.iter_mut() {
             consumer.partitions.clear();

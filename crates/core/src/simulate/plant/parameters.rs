@@ -1,11 +1,11 @@
-//! What the plant is made of: every number of the model, its default and its unit. A `--plant` file
-//! holds them; options of the command line go before it.
+//! Parameters of the plant: every number of the model, with its default and unit. A `--plant` file
+//! sets them; options of the command line take precedence.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The model's numbers. Times are seconds from the start of the load.
+/// The parameters of the model. Times are seconds from the start of the load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[expect(
@@ -15,18 +15,18 @@ use serde::{Deserialize, Serialize};
 pub struct Parameters {
     /// Partitions of each topic at the start.
     pub topics: BTreeMap<String, u32>,
-    /// Partitions that are added.
+    /// Partitions that are added later.
     pub expansions: Vec<Expansion>,
-    /// How partitions are handed out.
+    /// Assignor of the group.
     pub assignor: Assignor,
     /// Exponent of Zipf's law over the partitions of a topic; 0: about even, 5 % apart.
     pub skew: f64,
-    /// The weight of each partition of a topic beside all others, instead of one by `skew`; those
-    /// weigh 1 on average.
+    /// Weight of each partition of a topic, relative to all other partitions, instead of one by
+    /// `skew`. Weights by `skew` average 1.
     pub weights: BTreeMap<String, Vec<f64>>,
     /// Slow noise of the load (minutes), as a share of it.
     pub noise: f64,
-    /// Whether arrivals scatter from second to second as independent records do.
+    /// Whether arrivals scatter from second to second, as independent records do.
     pub scatter: bool,
     /// Records per second of one consumer at full speed.
     pub consumer_rate: f64,
@@ -34,108 +34,111 @@ pub struct Parameters {
     pub consumer_spread: f64,
     /// Slow noise of a consumer's speed, as a share.
     pub consumer_noise: f64,
-    /// Changes of the consumers' speed: from when, and the factor.
+    /// Changes of the consumers' speed.
     pub speed: Vec<Speed>,
-    /// What each further consumer takes from the others: speed / (1 + contention × (consumers −
-    /// 1)).
+    /// How much each further consumer slows the others: speed / (1 + contention × (consumers − 1)).
     pub contention: f64,
-    /// What the group shares with all its consumers: from when, and at most how many records per
-    /// second (absent: no cap).
+    /// Cap on the records per second of all consumers together, such as a shared database (absent:
+    /// no cap).
     pub downstream: Vec<Downstream>,
-    /// How long a new consumer is slower ...
+    /// Seconds for which a new consumer is slower.
     pub warmup_seconds: i64,
-    /// ... and at which share of its speed.
+    /// Share of its speed that it has then.
     pub warmup_factor: f64,
-    /// Between two commits of a consumer.
+    /// Seconds between two commits of a consumer.
     pub commit_interval_seconds: i64,
-    /// Share of its CPU request that a consumer at full speed uses: what a CPU autoscaler sees.
+    /// Share of its CPU request that a consumer uses at full speed: the signal of a CPU autoscaler.
     pub cpu_at_capacity: f64,
-    /// The same of one with nothing to do.
+    /// The same for an idle consumer.
     pub cpu_idle: f64,
-    /// Partitions that make no progress for a while. They are left out of the seconds over the
+    /// Partitions that make no progress for a time. They do not count in the seconds over the
     /// objective.
     pub stuck: Vec<Stuck>,
-    /// Replicas at the start. Absent: what the load at the start takes at 70 % of their speed.
+    /// Replicas at the start. If absent: as many as the load at the start needs at 70 % of their
+    /// speed.
     pub initial_replicas: Option<i32>,
-    /// No consumer runs and nothing is decided before this: a backlog to begin with.
+    /// No consumer runs and nothing is decided before this time, so the run begins with a backlog.
     pub consumers_from_seconds: i64,
-    /// From a pod's creation until it consumes: least, most likely, most.
+    /// Seconds from a pod's creation until it consumes: shortest, most likely, longest.
     pub start_seconds: (f64, f64, f64),
-    /// Pods beyond this many wait for a new node.
+    /// Pods beyond this number wait for a new node.
     pub new_node_above: Option<usize>,
-    /// For so long.
+    /// Seconds that a new node takes.
     pub new_node_seconds: i64,
-    /// Whether a consumer that ends leaves the group; else its session has to time out, and what it
-    /// had not committed is read again.
+    /// Whether a consumer that ends leaves the group. If not, its session has to time out, and what
+    /// it had not committed is read again.
     pub leaves_group: bool,
     /// Whether members are static: they do not leave when they end.
     pub static_membership: bool,
-    /// Until a member that is gone is missed.
+    /// Seconds until the coordinator removes a member that is gone.
     pub session_timeout_seconds: i64,
-    /// Eager rebalance: all partitions stop for this ...
+    /// Eager rebalance: seconds for which all partitions stop.
     pub eager_seconds: f64,
-    /// ... and this for each member.
+    /// Plus this for each member.
     pub eager_per_member_seconds: f64,
-    /// Cooperative rebalance: both rounds take this together, moved partitions stop for half of it
-    /// ...
+    /// Cooperative rebalance: seconds for both rounds together; moved partitions stop for half of
+    /// it.
     pub cooperative_seconds: f64,
-    /// ... and this for each member.
+    /// Plus this for each member.
     pub cooperative_per_member_seconds: f64,
-    /// KIP-848: until moved partitions are given up.
+    /// KIP-848: seconds until moved partitions are revoked.
     pub revoke_seconds: f64,
-    /// KIP-848: until they are taken over.
+    /// KIP-848: seconds from then until the new owners take over.
     pub take_over_seconds: f64,
-    /// Pauses as measured on real brokers instead of the rules of thumb above, which are longer.
+    /// Pauses as measured on real brokers, instead of the rules of thumb above, which are longer.
     pub measured: bool,
-    /// Measured: between two heartbeats of a classic member.
+    /// With `measured`: seconds between two heartbeats of a classic member.
     pub heartbeat_seconds: f64,
-    /// Measured: between two heartbeats of a KIP-848 member.
+    /// With `measured`: seconds between two heartbeats of a KIP-848 member.
     pub consumer_heartbeat_seconds: f64,
-    /// Measured: how long commits block everybody when a member joins a cooperative group that
-    /// commits each second.
+    /// With `measured`: seconds for which commits block all consumers when a member joins a
+    /// cooperative group that commits every second.
     pub commit_stall_seconds: i64,
-    /// Measured: time that one record takes; 0: what the consumer's rate says.
+    /// With `measured`: seconds that one record takes; 0: derived from the consumer's rate.
     pub record_seconds: f64,
-    /// Measured: chance that a member has a slow record in hand when a rebalance begins ...
+    /// With `measured`: probability that a member is processing a slow record when a rebalance
+    /// begins.
     pub slow_record_share: f64,
-    /// ... and how long it still takes, on average.
+    /// Seconds that such a record still takes, on average.
     pub slow_record_seconds: f64,
-    /// Added partitions are found within this; 0: within 30 to 300 s.
+    /// Consumers find added partitions within this time; 0: within 30 to 300 s.
     pub metadata_max_age_seconds: i64,
-    /// Share of looks that fail.
+    /// Share of polls that fail.
     pub failed_polls: f64,
-    /// Share of partitions that are missing from a look.
+    /// Share of partitions that are missing from a poll.
     pub missing_partitions: f64,
-    /// When nothing can be read.
+    /// When nothing of Kafka can be read.
     pub outages: Vec<Span>,
-    /// When the coordinator is away: nothing can be read of the group, and nothing is committed.
+    /// When the coordinator is down: the poll fails, and nothing is committed.
     pub coordinator_outages: Vec<Span>,
-    /// When one of three brokers is away: each third partition cannot be read.
+    /// When one of three brokers is down and every third partition cannot be read.
     pub broker_outages: Vec<BrokerOutage>,
     /// Offsets per record; above 1 with transaction markers.
     pub offsets_per_record: f64,
-    /// Lag of each partition that never goes away.
+    /// Lag of each partition that is never consumed.
     pub residual_lag: i64,
-    /// When all pods are replaced, one after the other.
+    /// When a release replaces all pods, one after the other.
     pub releases: Vec<i64>,
-    /// Members of somebody else in the group, who take partitions as the others do.
+    /// Foreign members in the group. They take partitions as the others do.
     pub foreign_members: u32,
-    /// How often the group rebalances of itself, as where members exceed `max.poll.interval.ms`; 0:
-    /// never.
+    /// How often the group rebalances without an outside cause, as when members exceed
+    /// `max.poll.interval.ms`; 0: never.
     pub rebalance_every_seconds: i64,
-    /// How long a consumer does not read a partition that another one had before.
+    /// Seconds for which a consumer does not read a partition that another one owned before,
+    /// because it restores state.
     pub restore_seconds: i64,
-    /// Whether consumers commit what they have read before they lose a partition; else it is read
-    /// again.
+    /// Whether consumers commit what they have read before they lose a partition. If not, it is
+    /// read again.
     pub commits_on_revoke: bool,
-    /// Topics whose records are read no sooner than so many seconds after they came, as those for
-    /// retries. They are left out of the seconds over the objective.
+    /// Topics whose records wait on purpose, such as retry topics: a record is not read until this
+    /// time after its arrival. They do not count in the seconds over the objective.
     pub waits: BTreeMap<String, i64>,
-    /// Whether consumers never commit, as those that keep their offsets elsewhere.
+    /// Whether consumers never commit because they keep their offsets elsewhere.
     pub never_commits: bool,
-    /// How long a pod that is to stop goes on as a member before it leaves.
+    /// Seconds for which a terminating pod stays a member before it leaves.
     pub grace_seconds: i64,
-    /// A pod with so many records behind calls itself unready; absent: it is ready when it runs.
+    /// Lag, in records, from which a pod fails its readiness probe. If absent: a pod is ready when
+    /// it runs.
     pub unready_from_lag: Option<f64>,
 }
 
@@ -143,11 +146,11 @@ pub struct Parameters {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expansion {
-    /// When.
+    /// Time of the change.
     pub at: i64,
-    /// Which topic.
+    /// Name of the topic.
     pub topic: String,
-    /// How many partitions it then has.
+    /// Partitions that it has from then on.
     pub partitions: u32,
 }
 
@@ -155,19 +158,19 @@ pub struct Expansion {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Speed {
-    /// From when.
+    /// Start.
     pub at: i64,
-    /// Factor on the speed.
+    /// Factor of the speed.
     pub factor: f64,
 }
 
-/// A change of what the consumers share.
+/// A change of the cap that the consumers share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Downstream {
-    /// From when.
+    /// Start.
     pub at: i64,
-    /// Records per second of the whole group, at most.
+    /// Maximum of the records per second of the whole group.
     #[serde(default)]
     pub rate: Option<f64>,
 }
@@ -180,42 +183,42 @@ pub struct Stuck {
     pub topic: String,
     /// Its number.
     pub partition: u32,
-    /// From when.
+    /// Start.
     pub from: i64,
-    /// Until when.
+    /// End.
     pub to: i64,
 }
 
-/// A while.
+/// A span of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Span {
-    /// From when.
+    /// Start.
     pub from: i64,
-    /// Until when.
+    /// End.
     pub to: i64,
 }
 
 impl Span {
-    /// Whether `t` is in it.
+    /// Whether `t` is in the span.
     pub(super) fn has(&self, t: i64) -> bool {
         (self.from..self.to).contains(&t)
     }
 }
 
-/// A broker that is away.
+/// A broker that is down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BrokerOutage {
-    /// From when.
+    /// Start.
     pub from: i64,
-    /// Until when.
+    /// End.
     pub to: i64,
-    /// Partitions whose number has this remainder by three: 0, 1 or 2.
+    /// The broker leads partitions whose number has this remainder by three: 0, 1 or 2.
     pub broker: u32,
 }
 
-/// How partitions are handed out, and with which pauses.
+/// Assignor, and the rebalance protocol that comes with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
@@ -236,7 +239,7 @@ pub enum Assignor {
 }
 
 impl Assignor {
-    /// Its name on the wire.
+    /// Name in the Kafka protocol.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Range => "range",

@@ -1,15 +1,13 @@
-//! What the plant consists of: partitions, consumers and pods, each in a list that hands out its
-//! places.
+//! The parts of the plant: partitions, consumers and pods. Lists hand out places for their entries.
 
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-/// So little of a record is none.
+/// An amount of records below this counts as zero.
 const NOTHING: f64 = 1e-6;
 
-/// A list that only grows. Places are given out by it, so that what stands at one can always be
-/// had.
+/// A list that only grows. Only the list creates places, so every place has an entry.
 #[derive(Debug)]
 pub(super) struct List<T>(Vec<T>);
 
@@ -21,13 +19,13 @@ pub(super) struct PartitionAt(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConsumerAt(usize);
 
-/// What can be the place of something.
+/// A place in a list.
 pub(super) trait Place: Copy {
-    /// What stands there.
+    /// The type of the entries.
     type Of;
-    /// The place of a number.
+    /// The place at an index.
     fn at(place: usize) -> Self;
-    /// Its number.
+    /// The index of the place.
     fn number(self) -> usize;
 }
 
@@ -56,13 +54,13 @@ impl<T> List<T> {
         Self(Vec::new())
     }
 
-    /// Adds one at the end.
+    /// Appends an entry.
     pub(super) fn push<P: Place<Of = T>>(&mut self, one: T) -> P {
         self.0.push(one);
         P::at(self.0.len() - 1)
     }
 
-    /// Every place.
+    /// All places.
     pub(super) fn places<P: Place<Of = T>>(&self) -> impl Iterator<Item = P> + use<T, P> {
         (0..self.0.len()).map(P::at)
     }
@@ -97,7 +95,7 @@ impl<P: Place> IndexMut<P> for List<P::Of> {
     }
 }
 
-/// A partition and how far its group has read it. Amounts are in records and cumulative.
+/// A partition, and how far its group has read it. Amounts are cumulative, in records.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -108,30 +106,30 @@ pub(super) struct Partition {
     pub(super) number: u32,
     /// Whether it has been created.
     pub(super) exists: bool,
-    /// Whether the group's consumers have heard of it.
+    /// Whether the group's consumers have found it.
     pub(super) known: bool,
-    /// Left out of the seconds over the objective: poisoned at some time, or read late on purpose.
+    /// Not counted in the seconds over the objective: stuck at some time, or read late on purpose.
     pub(super) exempt: bool,
-    /// What has arrived.
+    /// Records that have arrived.
     pub(super) arrived: f64,
     /// The same a second ago.
     pub(super) arrived_before: f64,
-    /// What had arrived by each second that still has something unread: the arrival curve.
+    /// The arrival curve: records that had arrived by each second that still has unread ones.
     curve: VecDeque<f64>,
-    /// What had arrived before the first of them.
+    /// Records that had arrived before the first second of the curve.
     read_through: f64,
-    /// Read up to here; goes back where work was lost.
+    /// Position of the reader; goes back when work is lost.
     pub(super) position: f64,
-    /// Furthest that was read.
+    /// The highest position so far.
     pub(super) done: f64,
     pub(super) committed: Option<f64>,
     /// Its consumers keep their offsets elsewhere.
     pub(super) never_commits: bool,
     pub(super) owner: Option<ConsumerAt>,
-    /// Who had it last, and when its present owner has restored what it needs.
+    /// The last owner, and the time when the present owner has restored its state.
     pub(super) had: Option<ConsumerAt>,
     pub(super) restored_at: Option<i64>,
-    /// Its records are read no sooner than so many seconds after they came.
+    /// Seconds after its arrival from which a record can be read.
     pub(super) waits: usize,
 }
 
@@ -158,14 +156,14 @@ impl Partition {
         }
     }
 
-    /// One more second, in which so many records arrive.
+    /// Adds one second, with the records that arrive in it.
     pub(super) fn arrive(&mut self, records: f64) {
         self.arrived_before = self.arrived;
         self.arrived += records.max(0.0);
         self.curve.push_back(self.arrived);
     }
 
-    /// What can be read and has not been.
+    /// Unread records that can be read now.
     pub(super) fn unread(&self) -> f64 {
         if self.waits == 0 {
             return self.arrived - self.position;
@@ -183,9 +181,8 @@ impl Partition {
         };
     }
 
-    /// Takes what has been read off the curve: `read` is told of each second, how many seconds ago
-    /// it was and how many records. Returns how many seconds ago the oldest record arrived that is
-    /// still unread.
+    /// Removes what has been read from the curve. For each second, calls `read` with the age in
+    /// seconds and the number of records. Returns the age of the oldest unread record, in seconds.
     pub(super) fn settle(&mut self, mut read: impl FnMut(usize, f64)) -> Option<usize> {
         self.done = self.done.max(self.position);
         while let Some(arrived) = self.curve.front().copied() {
@@ -202,7 +199,7 @@ impl Partition {
         self.curve.len().checked_sub(1)
     }
 
-    /// Goes on from the last commit, as a new owner does.
+    /// Continues from the last commit, as a new owner does.
     pub(super) fn seek(&mut self) {
         if let Some(committed) = self.committed {
             self.position = committed;
@@ -219,39 +216,39 @@ impl Partition {
 /// A consumer: one member of the group, single-threaded over its partitions.
 #[derive(Debug)]
 pub(super) struct Consumer {
-    /// The coordinator's id for it.
+    /// The member id.
     pub(super) id: String,
     /// Records per second at full speed.
     pub(super) speed: f64,
-    /// Slow noise on it.
+    /// Slow noise of the speed.
     pub(super) drift: f64,
-    /// Slower until then.
+    /// The time until which it is slower.
     pub(super) warm_at: i64,
     /// Whether its pod runs.
     pub(super) running: bool,
     pub(super) partitions: Vec<PartitionAt>,
-    /// Those that it gets anywhere with.
+    /// Partitions in which it makes progress.
     pub(super) moving: Vec<PartitionAt>,
     pub(super) next_commit: i64,
-    /// When its session times out, if it has gone without a word.
+    /// When its session times out, if it ended without leaving the group.
     pub(super) expires: Option<i64>,
-    /// Records per second that it could do now, and did.
+    /// Records per second that it can do now, and that it did.
     pub(super) budget: f64,
     pub(super) processed: f64,
-    /// Share of its time that it works, over the last minute.
+    /// Share of the time that it works, a moving average.
     pub(super) busy: f64,
-    /// Records per second, over the last minute.
+    /// Records per second, a moving average.
     pub(super) rate: f64,
 }
 
-/// What a pod is at.
+/// State of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Not ready yet.
     Pending,
     /// Its consumers are members of the group.
     Running,
-    /// It is going.
+    /// It is being removed.
     Terminating,
 }
 
@@ -262,10 +259,10 @@ pub(super) struct Pod {
     pub(super) phase: Phase,
     pub(super) created: i64,
     pub(super) ready_at: i64,
-    /// When its consumers leave the group, if they do not at once.
+    /// When its consumers leave the group, if not at once.
     pub(super) leaves_at: Option<i64>,
     pub(super) gone_at: Option<i64>,
-    /// Share of its CPU request, as metrics-server tells it.
+    /// Share of its CPU request, as metrics-server reports it.
     pub(super) cpu: f64,
     pub(super) consumers: Vec<ConsumerAt>,
 }
@@ -283,7 +280,7 @@ mod tests {
         partition.arrive(0.0);
         partition.arrive(5.0);
         assert_eq!(partition.settle(|_, _| {}), Some(2));
-        // The last of ten is read: what is left came in this very second.
+        // The first ten are read: the rest arrived in this second.
         partition.position = 10.0;
         assert_eq!(partition.settle(|ago, n| read.push((ago, n))), Some(0));
         partition.arrive(0.0);

@@ -1,5 +1,5 @@
-//! Pods: they take time to start, join the group when they are ready, and leave it, or do not, when
-//! they end.
+//! Pods: they take time to start, join the group when they are ready, and end, with or without
+//! leaving the group.
 
 use super::Plant;
 use super::assign::assign;
@@ -7,13 +7,13 @@ use super::parts::{Consumer, ConsumerAt, Phase, Pod};
 use super::tally::Rescale;
 use crate::simulate::number::{count, nearest};
 
-/// From the end of a pod's work until it is gone, in seconds.
+/// Seconds from the end of a pod's work until it is removed.
 const TERMINATION: i64 = 2;
-/// No pod is slower than this share of the usual.
+/// The lowest speed of a pod, as a share of the usual speed.
 const SLOWEST: f64 = 0.5;
 
 impl Plant<'_> {
-    /// `replicas` pods that are there at once and have all partitions.
+    /// Starts `replicas` pods that run at once and own all partitions.
     pub(super) fn boot(&mut self, replicas: i32) {
         self.replicas = replicas;
         for _ in 0..replicas {
@@ -26,7 +26,7 @@ impl Plant<'_> {
         }
         for consumer in consumers {
             self.join(consumer);
-            // They have been there for long.
+            // They are warm already.
             self.consumers[consumer].warm_at = self.t;
         }
         self.boot_others();
@@ -124,7 +124,7 @@ impl Plant<'_> {
             self.start();
         }
         if live > wanted {
-            // Those that are not ready go first, then the youngest: as a ReplicaSet chooses.
+            // Unready pods go first, then the youngest, as with a ReplicaSet.
             let mut order: Vec<_> = self.pods.iter().filter(is_live).collect();
             order.sort_by_key(|pod| match pod.phase {
                 Phase::Running => (true, -pod.ready_at),
@@ -154,7 +154,7 @@ impl Plant<'_> {
         }
     }
 
-    /// The consumers of a pod stop, and leave the group if they do so at all.
+    /// Stops the consumers of a pod. They leave the group if they are configured to.
     fn leave(&mut self, number: u64) {
         let Some(pod) = self.pods.iter().find(|pod| pod.number == number) else {
             return;
@@ -186,7 +186,7 @@ impl Plant<'_> {
         }
     }
 
-    /// Pods become ready, and go.
+    /// Pods become ready, leave the group, and are removed.
     pub(super) fn move_pods(&mut self) {
         let t = self.t;
         let is_due = |pod: &&mut Pod| pod.phase == Phase::Pending && t >= pod.ready_at;
@@ -214,7 +214,7 @@ impl Plant<'_> {
         self.pods.retain(|pod| pod.gone_at.is_none_or(|at| t < at));
     }
 
-    /// Members whose session has timed out are missed.
+    /// Removes members whose session has timed out.
     pub(super) fn time_members_out(&mut self) {
         let t = self.t;
         let is_lost = |at: &ConsumerAt| self.consumers[*at].expires.is_some_and(|e| t >= e);
@@ -233,7 +233,7 @@ impl Plant<'_> {
         }
     }
 
-    /// Pods that exist, pending and terminating ones included.
+    /// Number of pods, including pending and terminating ones.
     pub(super) fn pods_there(&self) -> f64 {
         count(self.pods.len())
     }

@@ -1,5 +1,5 @@
-//! What an operator can see of the plant: the offsets, the group, the workload; late, partly or not
-//! at all where the parameters say so.
+//! What an operator can observe of the plant: offsets, group, workload. It is late, partial or
+//! missing if the parameters say so.
 
 use super::Plant;
 use super::parameters::Assignor;
@@ -9,36 +9,36 @@ use crate::recording::{
 };
 use crate::simulate::number::{floor, real};
 
-/// How often an end offset is as new as the commit beside it; else it is a second older.
+/// Probability that an end offset is as new as the commit; otherwise it is a second older.
 const FRESH: f64 = 0.7;
 /// Brokers that lead the partitions in turn.
 const BROKERS: u32 = 3;
 
-/// What can be seen at one moment.
+/// The result of one poll.
 #[derive(Debug, Clone)]
 pub struct GroupView {
-    /// What the operator reads.
+    /// The observation that the operator reads.
     pub line: Observe,
-    /// The pods, as Kubernetes and its metrics show them.
+    /// The pods, as Kubernetes and its metrics report them.
     pub pods: Vec<PodView>,
 }
 
-/// A pod as it can be seen.
+/// A pod, as it can be observed.
 #[derive(Debug, Clone, Copy)]
 pub struct PodView {
-    /// What it is at.
+    /// State of the pod.
     pub phase: Phase,
     /// Seconds since it was created.
     pub age: i64,
     /// Share of its CPU request that it uses.
     pub cpu: f64,
-    /// Share of its time that its consumers work: what an instrumented framework would export. Of
-    /// those that have a partition.
+    /// Share of the time that its consumers work, as an instrumented framework would export it.
+    /// Only consumers with a partition count.
     pub busy: Option<f64>,
 }
 
 impl Plant<'_> {
-    /// Looks at the plant. `origin`: the time at which the load begins, in seconds.
+    /// Polls the plant. `origin`: the time at which the load begins, in seconds.
     pub fn poll(&mut self, origin: f64) -> GroupView {
         let (t, p) = (self.t, self.parameters);
         let is_away = p.outages.iter().any(|o| o.has(t))

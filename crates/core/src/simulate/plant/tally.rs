@@ -1,4 +1,4 @@
-//! What a run cost: lateness, replicas, rescales, stalls.
+//! Counts what a run costs: lateness, replicas, rescales, stalls.
 
 use serde::Serialize;
 
@@ -6,13 +6,13 @@ use super::Plant;
 use super::parts::Phase;
 use crate::simulate::number::{count, place, real};
 
-/// Delays are counted one by one up to so many seconds.
+/// The longest delay that is counted separately, in seconds.
 const LONGEST: usize = 7_200;
-/// An opposite rescale within so many seconds counts as an oscillation.
+/// Seconds within which an opposite rescale counts as an oscillation.
 const OSCILLATION: i64 = 900;
-/// What a second over the objective weighs in [`Score::j`], in replica-seconds.
+/// Weight of a second over the objective in [`Score::j`], in replica-seconds.
 pub(in crate::simulate) const LATE_WEIGHS: f64 = 60.0;
-/// What a rescale weighs in [`Score::j`], in replica-seconds.
+/// Weight of a rescale in [`Score::j`], in replica-seconds.
 pub(in crate::simulate) const RESCALE_WEIGHS: f64 = 300.0;
 
 /// A write of the replica count.
@@ -26,7 +26,7 @@ pub struct Rescale {
     pub to: i32,
 }
 
-/// What has been counted so far.
+/// The counters of a run.
 #[derive(Debug)]
 pub(super) struct Tally {
     objective: i64,
@@ -67,15 +67,15 @@ impl Tally {
     }
 }
 
-/// What a run cost. `docs/simulate.md` explains each.
+/// The score of a run. `docs/simulate.md` explains each figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Score {
-    /// Seconds in which the oldest unread record of some partition was older than the objective.
+    /// Seconds in which the oldest unread record of any partition was older than the objective.
     pub late_seconds: i64,
     /// Share of the records that were read later than the objective, in percent.
     pub late_percent: f64,
-    /// Hours of pods that exist, pending and terminating ones included.
+    /// Hours of pods that exist, including pending and terminating ones.
     pub replica_hours: f64,
     /// Replicas on average.
     pub mean_replicas: f64,
@@ -91,17 +91,17 @@ pub struct Score {
     pub idle_hours: f64,
     /// Longest time that a record waited, in seconds.
     pub max_delay_seconds: i64,
-    /// Half of the records waited for at most so many seconds.
+    /// Seconds that half of the records waited at most.
     pub p50_delay_seconds: i64,
-    /// 99 of a hundred waited for at most so many.
+    /// Seconds that 99 % of the records waited at most.
     pub p99_delay_seconds: i64,
     /// Records that were read.
     pub records: f64,
-    /// Records that were unread at the end.
+    /// Unread records at the end.
     pub left_over: f64,
     /// Records that were read a second time.
     pub read_again: f64,
-    /// All of it weighed together, in replica-seconds.
+    /// All of it, weighted, in replica-seconds.
     pub j: f64,
 }
 
@@ -117,14 +117,14 @@ pub struct Sample {
     pub replicas: i32,
     /// Replicas ready.
     pub ready: i32,
-    /// Records that are not read.
+    /// Unread records.
     pub lag: f64,
-    /// Seconds since the oldest of them arrived.
+    /// Age of the oldest unread record, in seconds.
     pub delay: i64,
 }
 
 impl Plant<'_> {
-    /// Counts the second that ends.
+    /// Counts the second that has ended.
     pub(super) fn count(&mut self) {
         let is_begun = self.is_begun();
         let tally = &mut self.tally;
@@ -177,7 +177,7 @@ impl Plant<'_> {
         };
     }
 
-    /// How things are at this moment.
+    /// A sample of this moment.
     pub fn sample(&self) -> Sample {
         let ready = self.pods.iter().filter(|pod| pod.phase == Phase::Running);
         Sample {
@@ -195,7 +195,7 @@ impl Plant<'_> {
         &self.tally.rescales
     }
 
-    /// What the run has cost so far.
+    /// The score of the run so far.
     pub fn score(&self) -> Score {
         let tally = &self.tally;
         let counted: f64 = tally.delays.iter().sum();
@@ -233,7 +233,7 @@ impl Plant<'_> {
         }
     }
 
-    /// Within how many seconds so many records were read.
+    /// Seconds within which this number of records was read.
     fn waited(&self, records: f64) -> i64 {
         let mut sum = 0.0;
         let delays = self.tally.delays.iter();

@@ -1,4 +1,4 @@
-//! The plant's pieces, and what holds for every run.
+//! Tests of the parts of the plant, and of properties of every run.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -6,7 +6,7 @@ use rstest::rstest;
 use super::parameters::Downstream;
 use super::*;
 
-/// Partitions of some topics, all there and all known.
+/// Partitions of some topics; all exist and are known.
 pub(in crate::simulate::plant) fn partitions(topics: &[(&str, u32)]) -> List<Partition> {
     let mut list = List::new();
     for (topic, count) in topics {
@@ -17,7 +17,7 @@ pub(in crate::simulate::plant) fn partitions(topics: &[(&str, u32)]) -> List<Par
     list
 }
 
-/// So many consumers, and their places.
+/// This number of consumers, and their places.
 pub(in crate::simulate::plant) fn consumers(count: usize) -> (List<Consumer>, Vec<ConsumerAt>) {
     let mut list = List::new();
     let places = (0..count).map(|place| {
@@ -41,7 +41,7 @@ pub(in crate::simulate::plant) fn consumers(count: usize) -> (List<Consumer>, Ve
     (list, places)
 }
 
-/// Consumers that are all alike, pods that take 10 s, and arrivals that are even.
+/// Identical consumers, pods that take 10 s, and even arrivals.
 fn even(assignor: Assignor) -> Parameters {
     Parameters {
         topics: [("orders".to_owned(), 6)].into(),
@@ -68,8 +68,8 @@ fn stopped(plant: &Plant<'_>) -> usize {
         .count()
 }
 
-/// Seconds in which some partition, and seconds in which all of them, stood still after a third
-/// replica was added.
+/// Seconds in which any partition, and in which all of them, stood still after a third replica was
+/// added.
 #[rstest]
 #[case::range_stops_all(Assignor::Range, 6, 6)]
 #[case::roundrobin_too(Assignor::RoundRobin, 6, 6)]
@@ -248,7 +248,7 @@ fn polls_are_hidden_late_or_partial_where_the_parameters_say_so() {
     let partitions = view.topics["orders"].partitions.as_ref().unwrap();
     let numbers: Vec<u32> = partitions.iter().map(|p| p.p).collect();
     assert_eq!(numbers, [0, 2, 3, 5]);
-    // 50 records a second for 64 or 65 s, and the markers.
+    // 50 records per second for 64 or 65 s, and the markers.
     let end = partitions[0].log_end.unwrap();
     assert!((3900..=4300).contains(&end), "{end}");
     plant.scale(2);
@@ -275,8 +275,7 @@ fn a_backlog_waits_for_the_first_consumers() {
     let sample = plant.sample();
     assert_eq!((sample.replicas, sample.ready), (2, 2));
     assert!(sample.delay >= 598, "{sample:?}");
-    // 300 of 400 records a second are needed for what arrives, and a little more where partitions
-    // are uneven.
+    // The arrivals need 300 of 400 records per second, and a little more with uneven partitions.
     plant.run_to(600 + 2900);
     assert!(plant.sample().delay <= 1, "{:?}", plant.sample());
 }
@@ -334,7 +333,7 @@ proptest! {
         let produced: f64 = plant.partitions.iter().map(|p| p.arrived).sum();
         let score = plant.score();
         let kept = score.records + score.left_over;
-        // Less than a millionth of a record is none.
+        // Less than a millionth of a record counts as zero.
         let counted: f64 = plant.tally.delays.iter().sum();
         prop_assert!(counted <= score.records + 1e-3, "{counted} were counted of {}", score.records);
         prop_assert!((produced - kept).abs() < 1e-3, "{produced} arrived, {kept} read or unread");
@@ -344,7 +343,7 @@ proptest! {
         }
         prop_assert_eq!(run().score(), score);
 
-        // Left alone, the group settles: each partition has one owner, who is there.
+        // Without further changes the group settles: each partition has one live owner.
         let last = *sizes.last().unwrap();
         plant.run_to(plant.now() + 400);
         prop_assert!(plant.is_stable());

@@ -1,11 +1,11 @@
-//! Which numbers of the model make sense, and what to write in place of those that do not.
+//! Checks the parameters of the model; errors say what to write instead.
 
 use thiserror::Error;
 
 use super::parameters::Parameters;
 use crate::simulate::number::real;
 
-/// A number that makes no sense. The text says what to write instead.
+/// A parameter that is out of range. The text says what to write instead.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("{field}: {value} is not possible; write {bounds}")]
 pub struct InvalidParameter {
@@ -14,13 +14,13 @@ pub struct InvalidParameter {
     bounds: String,
 }
 
-/// Most partitions of all topics.
+/// Maximum of the partitions of all topics.
 const MOST_PARTITIONS: u32 = 10_000;
-/// Longest time that makes sense anywhere: a year, in seconds.
+/// Maximum of all times: a year, in seconds.
 const YEAR: f64 = 366.0 * 86_400.0;
 
 impl Parameters {
-    /// These parameters, if they make sense.
+    /// Returns these parameters if all are valid.
     pub fn checked(self) -> Result<Self, InvalidParameter> {
         let numbers = self.shares().into_iter().chain(self.times());
         let factors = self.speed.iter().map(|s| ("speed", s.factor, 0.0, 100.0));
@@ -47,7 +47,7 @@ impl Parameters {
         Ok(self)
     }
 
-    /// Field, value, least, most.
+    /// Field, value, minimum, maximum.
     fn shares(&self) -> [(&'static str, f64, f64, f64); 12] {
         [
             ("consumerRate", self.consumer_rate, 1e-3, 1e12),

@@ -1,10 +1,10 @@
-//! Many samples in few columns, and round numbers for axes.
+//! Reduces samples to columns, and finds round numbers for axes.
 
 use crate::simulate::Outcome;
 use crate::simulate::number::{count, place};
 use crate::simulate::plant::Sample;
 
-/// What is shown of a run.
+/// A quantity of a run to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Show {
     Load,
@@ -24,7 +24,7 @@ impl Show {
         }
     }
 
-    /// A run in so many columns: the worst lag and delay of each, the mean of the rest.
+    /// A run in `width` columns: the worst lag and delay of each, the mean of the rest.
     pub(super) fn columns(self, outcome: &Outcome, width: usize) -> Vec<f64> {
         let mut columns = vec![(0.0_f64, 0.0_f64, 0_usize); width.max(1)];
         let samples = outcome.series.len().max(1);
@@ -39,7 +39,7 @@ impl Show {
         }
         let mut last = 0.0;
         let value = |(sum, worst, n): (f64, f64, usize)| {
-            // Columns without a sample of their own go on as before.
+            // Columns without a sample repeat the one before.
             if n > 0 {
                 last = match self {
                     Self::Load | Self::Replicas => sum / count(n),
@@ -51,14 +51,14 @@ impl Show {
         columns.into_iter().map(value).collect()
     }
 
-    /// The highest value of some runs.
+    /// The highest value of several runs.
     pub(super) fn highest<'a>(self, outcomes: impl IntoIterator<Item = &'a Outcome>) -> f64 {
         let samples = outcomes.into_iter().flat_map(|outcome| &outcome.series);
         samples.map(|sample| self.of(sample)).fold(0.0, f64::max)
     }
 }
 
-/// The next round number from `highest` on: 1, 2, 2.5 or 5 and zeros.
+/// The next round number of at least `highest`.
 pub(super) fn round_up(highest: f64) -> f64 {
     if highest <= 0.0 || !highest.is_finite() {
         return 1.0;
@@ -72,7 +72,7 @@ pub(super) fn round_up(highest: f64) -> f64 {
         .map_or(10.0 * power, |step| step * power)
 }
 
-/// Times for an axis: about so many, at round distances in seconds.
+/// Times for an axis: at most about `about` of them, at round distances in seconds.
 pub(super) fn times(length: i64, about: i64) -> Vec<i64> {
     let steps = [
         60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800,

@@ -1,4 +1,4 @@
-//! What a law cost, figure by figure: of one run, or the mean and the range of several.
+//! The figures of an autoscaler: of one run, or mean and range of several.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ pub(super) struct Figure {
     show: fn(f64) -> String,
 }
 
-/// The figures, in the order in which they are shown.
+/// The figures, in the order of the table.
 pub(super) fn figures(objective: i64) -> [Figure; 9] {
     let whole: fn(f64) -> String = |value| thousands(nearest(value));
     let tenths: fn(f64) -> String = |value| format!("{value:.1}");
@@ -45,8 +45,8 @@ pub(super) fn figures(objective: i64) -> [Figure; 9] {
 }
 
 impl Figure {
-    /// The figure of one run; of several their mean, and in brackets the least and the most where
-    /// they differ.
+    /// The figure of one run. Of several runs the mean, with the lowest and the highest in brackets
+    /// if they differ.
     pub(super) fn of(&self, outcome: &Outcome) -> String {
         let values: Vec<f64> = outcome.scores.iter().map(self.of).collect();
         let (mean, least, most) = spread(&values);
@@ -59,7 +59,7 @@ impl Figure {
     }
 }
 
-/// Mean, least and most.
+/// Mean, lowest and highest.
 fn spread(values: &[f64]) -> (f64, f64, f64) {
     let mean = values.iter().sum::<f64>() / count(values.len().max(1));
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -67,8 +67,8 @@ fn spread(values: &[f64]) -> (f64, f64, f64) {
     (mean, least, most)
 }
 
-/// The scores of a law as JSON: that of the first run, and of several all, with the mean, the least
-/// and the most of each figure.
+/// The scores of an autoscaler as JSON: that of the first run. Of several runs also all scores, and
+/// the mean, the lowest and the highest of each figure.
 pub(super) fn json(outcome: &Outcome) -> Map<String, Value> {
     let scores: Vec<Map<String, Value>> = outcome
         .scores

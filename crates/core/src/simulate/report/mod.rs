@@ -1,5 +1,5 @@
-//! Shows outcomes: a table with plots for people, JSON and CSV for programs, SVG for documents.
-//! Renders; computes nothing but what a picture needs.
+//! Renders outcomes: a table with plots for people, JSON and CSV for programs, SVG for documents.
+//! Computes only what a picture needs.
 
 mod axis;
 mod figures;
@@ -18,10 +18,10 @@ use super::{Comparison, Outcome};
 pub use svg::svg;
 pub use table::text;
 
-/// Columns of the narrowest terminal that anything is fitted to.
+/// Width of the narrowest terminal that is supported, in columns.
 const NARROWEST: usize = 40;
 
-/// All of it as JSON, for programs.
+/// All outcomes as JSON, for programs.
 pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value {
     let autoscalers = outcomes.iter().map(|outcome| {
         let mut autoscaler = figures::json(outcome);
@@ -46,11 +46,11 @@ pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value 
     })
 }
 
-/// Every sample of every law as CSV, with the first seed.
+/// Every sample of every autoscaler as CSV, with the first seed.
 pub fn csv(comparison: &Comparison, outcomes: &[Outcome]) -> String {
     let mut text = String::from("law,time,load,replicas,ready,lag,delay\n");
     for outcome in outcomes {
-        // The name of a law may hold a comma.
+        // The name of an autoscaler may contain a comma.
         let autoscaler = format!("\"{}\"", outcome.autoscaler.replace('"', "\"\""));
         for sample in &outcome.series {
             let time = if comparison.load.is_dated() {
@@ -79,7 +79,7 @@ fn date(comparison: &Comparison, t: i64) -> String {
     Timestamp::from_second(at).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
-/// A time of the load, short: `1d03:20`, or the hour of its day.
+/// A time of the load in short form: `1d03:20`, or date and time of day.
 fn clock(comparison: &Comparison, t: i64) -> String {
     if comparison.load.is_dated() {
         let date = date(comparison, t);
@@ -96,7 +96,7 @@ fn clock(comparison: &Comparison, t: i64) -> String {
     }
 }
 
-/// A number for people: 1,234 or 12.3k.
+/// Formats a number for people: 1,234 or 12.3k.
 fn short(value: f64) -> String {
     match value {
         v if v >= 9_999_500.0 => format!("{:.0}M", v / 1e6),
@@ -107,7 +107,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Seconds for people.
+/// Formats seconds for people.
 fn seconds(value: i64) -> String {
     match value {
         v if v < 120 => format!("{v}s"),
@@ -116,7 +116,7 @@ fn seconds(value: i64) -> String {
     }
 }
 
-/// A whole number with its thousands apart.
+/// Formats an integer with thousands separators.
 fn thousands(value: i64) -> String {
     let digits = value.unsigned_abs().to_string();
     let mut text = String::new();
@@ -129,7 +129,7 @@ fn thousands(value: i64) -> String {
     if value < 0 { format!("-{text}") } else { text }
 }
 
-/// A line that fits, or its beginning.
+/// Cuts a line to the width.
 fn cut(line: &str, width: usize) -> String {
     if line.chars().count() <= width {
         return line.trim_end().to_owned();

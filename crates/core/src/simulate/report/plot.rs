@@ -1,4 +1,4 @@
-//! Small plots in text: eight steps a line.
+//! Small plots in text, with eight steps per line.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use crate::simulate::{Comparison, Outcome};
 
 /// Blocks from empty to full.
 const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Room for names and numbers on the left.
+/// Columns for names and numbers on the left.
 const LEFT: usize = 18;
 
-/// One panel of so many lines, from 0 to `top`.
+/// One panel of this number of lines, from 0 to `top`.
 fn panel(name: &str, unit: &str, values: &[f64], top: f64, lines: usize) -> String {
     let mut text = String::new();
     for line in (0..lines).rev() {
@@ -31,7 +31,7 @@ fn panel(name: &str, unit: &str, values: &[f64], top: f64, lines: usize) -> Stri
         let _ = write!(text, "{name:<room$}{label} ┤");
         for value in values {
             let eighths = nearest(value / top * count(lines) * 8.0).max(0);
-            // Something is never shown as nothing.
+            // A value above zero always shows.
             let eighths = if *value > 0.0 { eighths.max(1) } else { 0 };
             let here = (eighths - real_line(line)).clamp(0, 8);
             text.push(BLOCKS.get(place(here)).copied().unwrap_or(' '));
@@ -48,7 +48,7 @@ fn real_line(line: usize) -> i64 {
     i64::try_from(line).unwrap_or(0) * 8
 }
 
-/// The load, and what each law made of it, in columns of text.
+/// The load, and replicas, lag and delay of each autoscaler, as text.
 pub(super) fn plots(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
     let width = width.clamp(super::NARROWEST, 200) - LEFT;
     let mut text = String::new();
@@ -62,7 +62,7 @@ pub(super) fn plots(comparison: &Comparison, outcomes: &[Outcome], width: usize)
     for outcome in outcomes {
         let _ = writeln!(text, "\n{}", cut(&outcome.autoscaler, width + LEFT));
         let columns = |show: Show| show.columns(outcome, width);
-        // Of their own for each law: beside one that fails, all others would be flat.
+        // Each autoscaler has its own scale: next to one that fails, all others would be flat.
         let lag = round_up(Show::Lag.highest([outcome]));
         let delay = round_up(Show::Delay.highest([outcome]).max(objective));
         text.push_str(&panel(
@@ -79,7 +79,7 @@ pub(super) fn plots(comparison: &Comparison, outcomes: &[Outcome], width: usize)
     text
 }
 
-/// The line of times.
+/// The time axis.
 fn axis(comparison: &Comparison, width: usize) -> String {
     let length = comparison.load.length;
     let mut line = String::new();

@@ -1,5 +1,5 @@
-//! The same plots as a picture: load, replicas, lag and delay over time, one line for each law. It
-//! follows the reader's light or dark, and says in words what it shows.
+//! The same plots as a picture: load, replicas, lag and delay over time, one line per autoscaler.
+//! It follows the light or dark scheme of the reader, and describes its content in text.
 
 use std::fmt::Write as _;
 
@@ -12,31 +12,30 @@ use crate::simulate::{Comparison, Outcome};
 /// Sizes in pixels.
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 70.0;
-/// Half of the last label of the axis of times reaches into it.
+/// Half of the last label of the time axis extends into it.
 const RIGHT: f64 = 50.0;
 const PANEL: f64 = 130.0;
 const GAP: f64 = 34.0;
 const LINE: f64 = 18.0;
-/// Width of a character at most, in the legend and in the title.
+/// Maximum width of a character, in the legend and in the title.
 const CHARACTER: f64 = 7.5;
 const WIDE_CHARACTER: f64 = 9.5;
-/// A mark of the legend, and the room after an entry.
+/// Width of a mark of the legend, and of the space after an entry.
 const MARK: f64 = 24.0;
-/// Points of a line at most.
+/// Maximum number of points of a line.
 const POINTS: usize = 900;
-/// Colours that people tell apart who see few of them (Okabe and Ito), on white and on black; their
-/// own last one is black.
+/// Colours that colour-blind people can tell apart (Okabe and Ito), on white and on black. Their
+/// own last one is black, and is replaced.
 const COLOURS: [&str; 7] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8560c4",
 ];
-/// Degrees of hue from one further colour to the next: the golden angle, which never comes back to
-/// where it was.
+/// Degrees of hue from one further colour to the next: the golden angle, so no hue repeats.
 const GOLDEN: f64 = 137.508;
 
 const STYLE: &str = ".back{fill:#ffffff}.ink{fill:#1f2328}.note{fill:#59636e}.grid{stroke:#d8dde3}.late{stroke:#818b96}.load{stroke:#59636e}\n\
     @media (prefers-color-scheme: dark){.back{fill:#0d1117}.ink{fill:#f0f6fc}.note{fill:#9198a1}.grid{stroke:#30363d}.load{stroke:#9198a1}}";
 
-/// The picture, of the runs with the first seed.
+/// The picture of the runs with the first seed.
 pub fn svg(comparison: &Comparison, outcomes: &[Outcome]) -> String {
     let panels = [
         (Show::Load, "load, records/s"),
@@ -87,7 +86,7 @@ pub fn svg(comparison: &Comparison, outcomes: &[Outcome]) -> String {
     text
 }
 
-/// The colour of a law; no other has it.
+/// The colour of an autoscaler; no other has it.
 fn colour(place: usize) -> String {
     let beyond = place.saturating_sub(COLOURS.len());
     COLOURS.get(place).map_or_else(
@@ -101,8 +100,8 @@ fn colour(place: usize) -> String {
     )
 }
 
-/// How the line of a law is drawn: through, and where there are more than are easily told apart by
-/// colour, in dashes.
+/// The dashes of the line of an autoscaler: none for the first colours, dashes where there are more
+/// lines than colours that are easily told apart.
 fn dashes(place: usize) -> &'static str {
     match place / COLOURS.len() % 3 {
         0 => "",
@@ -111,8 +110,8 @@ fn dashes(place: usize) -> &'static str {
     }
 }
 
-/// A mark and a name for each law, and for what counts as late, in as many lines as it takes. Gives
-/// where it ends.
+/// Draws a mark and a name for each autoscaler, and for the line of the objective, in as many lines
+/// as needed. Returns where the legend ends.
 fn legend(text: &mut String, comparison: &Comparison, outcomes: &[Outcome], first: f64) -> f64 {
     let late = if comparison.is_promised {
         "maxDelay"
@@ -159,12 +158,12 @@ fn legend(text: &mut String, comparison: &Comparison, outcomes: &[Outcome], firs
     y
 }
 
-/// How many characters fit.
+/// Number of characters that fit.
 fn characters(room: f64, each: f64) -> usize {
     place(floor(room / each))
 }
 
-/// A text in pieces of at most so many characters.
+/// Splits a text into pieces of at most this number of characters.
 fn in_pieces(text: &str, most: usize) -> Vec<String> {
     let all: Vec<char> = text.chars().collect();
     all.chunks(most.max(1)).map(String::from_iter).collect()
@@ -218,7 +217,7 @@ fn panel(
             LEFT + width
         );
     }
-    // The load is the same for all.
+    // The load is the same for all autoscalers.
     let shown = if show == Show::Load {
         1
     } else {
@@ -234,7 +233,7 @@ fn panel(
             let y = bottom - (value / highest).min(1.0) * PANEL;
             match (last, show) {
                 (None, _) => path.push('M'),
-                // Replicas go in steps.
+                // Replicas change in steps.
                 (Some(last), Show::Replicas) => {
                     let _ = write!(path, "L{x:.1} {last:.1}L");
                 }

@@ -1,5 +1,5 @@
-//! The table for people: what each law cost, what Lagrange did and why. No line is wider than the
-//! terminal.
+//! The table for people: what each autoscaler cost, what Lagrange did and why. No line is wider
+//! than the terminal.
 
 use std::fmt::Write as _;
 
@@ -8,14 +8,14 @@ use crate::simulate::number::{nearest, real};
 use crate::simulate::{Comparison, Outcome};
 use crate::text::counted;
 
-/// Actions that are listed; the JSON has all of them.
+/// Maximum of listed actions; the JSON has all of them.
 const LISTED: usize = 30;
-/// Columns between two laws.
+/// Columns between two autoscalers.
 const GAP: usize = 2;
-/// Columns of a law's name before it goes on in another line.
+/// Columns of the name of an autoscaler before it wraps.
 const HEAD: usize = 24;
 
-/// What is shown on a terminal, in lines of at most `width` columns.
+/// The text for a terminal, in lines of at most `width` columns.
 pub fn text(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
     let width = width.max(super::NARROWEST);
     let mut text = heading(comparison, width);
@@ -86,7 +86,7 @@ fn heading(comparison: &Comparison, width: usize) -> String {
     filled(&load, width) + &filled(&plant, width)
 }
 
-/// Parts with semicolons between, in as few lines as they fit into.
+/// Joins parts with semicolons, in as few lines as they fit into.
 fn filled(parts: &[String], width: usize) -> String {
     let mut lines = vec![String::new()];
     for (place, part) in parts.iter().enumerate() {
@@ -110,7 +110,7 @@ fn filled(parts: &[String], width: usize) -> String {
 
 /// A column of the table.
 struct Column {
-    /// The law, in lines.
+    /// Name of the autoscaler, in lines.
     head: Vec<String>,
     values: Vec<String>,
 }
@@ -122,7 +122,7 @@ impl Column {
     }
 }
 
-/// A column for each law; those that do not fit beside the others stand below them.
+/// A column for each autoscaler; those that do not fit next to the others go below them.
 fn scores(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
     let figures = figures::figures(comparison.objective);
     let names: Vec<String> = figures.iter().map(|figure| figure.name.clone()).collect();
@@ -152,13 +152,13 @@ fn scores(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String
     text
 }
 
-/// The name of a law in lines: one, unless it has many options.
+/// The name of an autoscaler in lines: one, unless it has many options.
 fn head(autoscaler: &str, room: usize) -> Vec<String> {
     let lines = wrapped(autoscaler, HEAD.min(room));
     lines.iter().map(|line| cut(line, room)).collect()
 }
 
-/// A text in lines of at most `most` characters, broken after commas alone.
+/// Wraps a text to lines of at most `most` characters, after commas only.
 pub(super) fn wrapped(text: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for part in text.split_inclusive(',') {
@@ -179,7 +179,7 @@ fn beside_each_other(names: &[String], room: usize, columns: &[Column]) -> Strin
     for line in 0..heads + names.len() {
         let name = line.checked_sub(heads).and_then(|place| names.get(place));
         let name = name.map_or("law", |name| name.as_str());
-        // The names of the laws end above the figures.
+        // The names of the autoscalers end just above the figures.
         let name = if line + 1 < heads { "" } else { name };
         let mut row = format!("{name:<room$}");
         for column in columns {
@@ -195,12 +195,12 @@ fn beside_each_other(names: &[String], room: usize, columns: &[Column]) -> Strin
     text
 }
 
-/// What was unread at the end, with the first seed.
+/// Unread records at the end, with the first seed.
 fn left_over(comparison: &Comparison, outcomes: &[Outcome], width: usize) -> String {
     let mut text = String::new();
     for outcome in outcomes {
         let records = outcome.scores.first().map_or(0.0, |score| score.left_over);
-        // A minute of work is always on its way.
+        // A minute of work is always in progress.
         if records / comparison.parameters.consumer_rate > 60.0 {
             let (autoscaler, records) = (&outcome.autoscaler, thousands(nearest(records)));
             let line = format!("{autoscaler}: {records} records were unread at the end");

@@ -1,10 +1,10 @@
-//! The plan that knows the load.
+//! Tests of the plan that knows the load.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
-/// Two hours in which the load triples within a minute, and falls.
+/// Two hours in which the load more than triples within a minute, and falls.
 const JUMP: &str = "time,rate\n0,250\n3540,250\n3600,900\n5400,900\n5460,250\n7200,250\n";
 
 fn compared(with: &str, change: impl FnOnce(&mut Parameters)) -> Vec<Outcome> {
@@ -37,7 +37,7 @@ fn a_plan_that_knows_the_load_is_ready_when_it_jumps_and_costs_least() {
 
 #[test]
 fn what_no_size_can_help_buys_none() {
-    // One partition gets more than a consumer can do. With three replicas it has one beside it.
+    // One partition gets more than a consumer can do. With three replicas its owner has one more.
     let weights = BTreeMap::from([("orders".to_owned(), vec![30.0, 1.0, 1.0, 1.0, 1.0, 1.0])]);
     let outcomes = compared("clairvoyant", |p| p.weights = weights);
     let most = outcomes[1].actions.iter().map(|action| action.to).max();

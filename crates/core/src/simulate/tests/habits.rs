@@ -1,12 +1,12 @@
-//! Groups with habits that people report from production: what they cost, and what must not happen
-//! to them.
+//! Tests of groups with habits that users report from production: what they cost, and what must not
+//! happen to them.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
 /// A group of `orders` with 12 partitions under range, eager rebalances of 8 s, pods of 30 s, one
-/// law and one seed.
+/// autoscaler and one seed.
 fn group(spec: Value, load: &str, change: impl FnOnce(&mut Parameters)) -> Outcome {
     let mut setup = setup(spec, load);
     setup.partitions = Some(12);
@@ -47,7 +47,7 @@ fn beside_members_of_somebody_else_it_grows_no_further_than_they_leave() {
 
 #[test]
 fn what_members_of_somebody_else_carry_is_asked_of_no_replica() {
-    // A rush shows what a consumer can do; after it nine members carry what one replica alone could
+    // A peak shows what a consumer can do; after it nine members carry what one replica alone could
     // not.
     let load = "0,1000\n600,1000\n660,2800\n1500,2800\n1560,1000\n7200,1000\n";
     let outcome = group(json!({}), load, |p| {
@@ -117,7 +117,7 @@ fn a_topic_for_retries_asks_for_nothing(
 
 #[test]
 fn a_backlog_that_nothing_adds_to_is_shared_by_as_many_as_shorten_it() {
-    // 17,000 records before the first look, and none after it: 340 s for one consumer, 57 s for
+    // 17,000 records before the first poll, and none after it: 340 s for one consumer, 57 s for
     // six.
     let spec = json!({ "objective": { "maxDelay": "60s" } });
     let outcome = group(spec, "0,283\n60,0\n900,0\n", |p| {
@@ -132,8 +132,8 @@ fn a_backlog_that_nothing_adds_to_is_shared_by_as_many_as_shorten_it() {
 
 #[test]
 fn consumers_that_just_carry_their_load_are_not_taken_for_waiting_ones() {
-    // Topics of six and two partitions: two of six consumers have one of each, and next to no room.
-    // What they have is unread for about as long all along.
+    // Topics with six and two partitions: two of six consumers have one of each, and hardly any
+    // reserve. Their records stay unread for about the same time throughout.
     let spec = json!({ "topics": ["a", "b"], "objective": { "maxDelay": "5m" } });
     let load = "time,a,b\n0,300,60\n1800,300,60\n1860,750,140\n18000,750,140\n";
     let outcome = group(spec, load, |p| {
