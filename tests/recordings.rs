@@ -21,12 +21,12 @@ fn a_recording_replays_to_the_same_decisions_byte_for_byte() {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&kept, &replayed.stdout).unwrap();
     }
-    let told = String::from_utf8(replayed.stdout).unwrap();
+    let reported = String::from_utf8(replayed.stdout).unwrap();
     let before = fs::read_to_string(&kept).unwrap();
-    for (line, (now, then)) in told.lines().zip(before.lines()).enumerate() {
+    for (line, (now, then)) in reported.lines().zip(before.lines()).enumerate() {
         assert_eq!(now, then, "answer {}", line + 1);
     }
-    assert_eq!(told, before);
+    assert_eq!(reported, before);
 }
 
 #[test]

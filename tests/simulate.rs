@@ -36,7 +36,7 @@ fn simulate(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
-fn told(output: &Output) -> String {
+fn reported(output: &Output) -> String {
     assert!(
         output.status.success(),
         "{}",
@@ -100,7 +100,7 @@ fn run_as_printed(command: &str, before: &mut BTreeMap<String, String>) -> Strin
         })
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let run = || told(&simulate(&words, ""));
+    let run = || reported(&simulate(&words, ""));
     before.entry(words.join(" ")).or_insert_with(run).clone()
 }
 
@@ -188,7 +188,7 @@ fn the_example_of_a_plant_file_is_one() {
         ],
         "",
     );
-    assert!(told(&output).contains("cooperative-sticky"));
+    assert!(reported(&output).contains("cooperative-sticky"));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn the_examples_of_a_load_can_be_used_as_they_stand() {
             ],
             "",
         );
-        assert!(told(&output).contains("lagrange"), "{load}");
+        assert!(reported(&output).contains("lagrange"), "{load}");
     }
 }
 
@@ -233,7 +233,7 @@ fn a_load_is_read_from_standard_input_and_a_group_is_found_among_other_objects()
         ],
         "0,100\n900,300\n",
     );
-    assert!(told(&output).starts_with("law,time,load,"));
+    assert!(reported(&output).starts_with("law,time,load,"));
 }
 
 #[rstest]

@@ -139,8 +139,7 @@ impl Claims {
                     .or_default()
                     .insert(name.clone());
             }
-            self.standings
-                .insert(name.clone(), Standing::first_sight(group));
+            self.standings.insert(name.clone(), Standing::new(group));
             self.by_name.insert(name, claim);
         }
         concerned
@@ -168,14 +167,14 @@ impl Claims {
             let standing = self.standings.get(*name);
             standing.and_then(|standing| standing.waits_for.as_ref()) == Some(&claim.name)
         };
-        let is_told = |name: &&Name| {
+        let is_reported = |name: &&Name| {
             managed
                 && name.namespace != claim.name.namespace
                 && self.standings.get(*name).is_some_and(Standing::manages)
         };
         let on_target = self.targets.get(&claim.target).into_iter().flatten();
         let on_group = self.groups.get(&claim.group_id).into_iter().flatten();
-        let on_group = on_group.filter(|name| waits(name) || is_told(name));
+        let on_group = on_group.filter(|name| waits(name) || is_reported(name));
         on_target.filter(waits).chain(on_group).cloned().collect()
     }
 

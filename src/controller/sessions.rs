@@ -39,7 +39,7 @@ impl Sessions {
         {
             return Arc::clone(managed);
         }
-        let managed = Arc::new(tokio::sync::Mutex::new(Managed::first_sight(group)));
+        let managed = Arc::new(tokio::sync::Mutex::new(Managed::new(group)));
         all.insert(name.clone(), Arc::clone(&managed));
         managed
     }

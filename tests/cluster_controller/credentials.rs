@@ -270,11 +270,11 @@ async fn a_changed_password_is_used_without_a_restart_and_without_a_gap() {
         &["credentials before", "user name and password"],
     )
     .await;
-    let told = stage
+    let reported = stage
         .space
         .until_event("main", "KafkaConnectionFailed")
         .await;
-    assert!(told.contains("credentials before"), "{told}");
+    assert!(reported.contains("credentials before"), "{reported}");
     // The Secret is gone: the same.
     let secrets: Api<Secret> = Api::namespaced(stage.kubernetes.client().await, &stage.space.name);
     secrets

@@ -55,12 +55,12 @@ async fn six_partitions_are_shared_by_2_3_or_6_replicas_with_pacing_kept() {
     assert_eq!(stage.sizes(), [2, 6, 3, 2]);
     assert_spaced(1, &stage.actions(), UP, DOWN);
     let history = stage.status().await.history;
-    let told: Vec<(i32, i32)> = history
+    let reported: Vec<(i32, i32)> = history
         .iter()
         .rev()
         .map(|action| (action.from, action.to))
         .collect();
-    assert_eq!(told[..3], [(1, 2), (2, 6), (6, 3)]);
+    assert_eq!(reported[..3], [(1, 2), (2, 6), (6, 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -143,19 +143,19 @@ async fn a_dry_run_reports_each_decision_once_and_does_not_scale() {
         notes.sort();
         notes
     };
-    let until_told = |wanted: &'static [&'static str]| {
+    let until_reported = |wanted: &'static [&'static str]| {
         until(secs(40), "the dry run is reported", move || async move {
-            let told = would().await;
-            if told == wanted {
+            let reported = would().await;
+            if reported == wanted {
                 Ok(())
             } else {
-                Err(format!("{told:?}"))
+                Err(format!("{reported:?}"))
             }
         })
     };
-    until_told(&["replicas 1 -> 2"]).await;
+    until_reported(&["replicas 1 -> 2"]).await;
     stage.hold(1, 12).await;
-    until_told(&["replicas 1 -> 2"]).await;
+    until_reported(&["replicas 1 -> 2"]).await;
     assert_eq!(
         stage.space.condition(APP, "AbleToScale").await,
         "False/DryRun"
@@ -163,7 +163,7 @@ async fn a_dry_run_reports_each_decision_once_and_does_not_scale() {
     assert_eq!(stage.space.condition(APP, "Ready").await, "True/Managed");
 
     stage.kafka.produce(&stage.topic, 400).await;
-    until_told(&["replicas 1 -> 2", "replicas 1 -> 6"]).await;
+    until_reported(&["replicas 1 -> 2", "replicas 1 -> 6"]).await;
     assert_eq!(stage.sizes(), [0; 0]);
 
     stage.space.edit(APP, json!({ "mode": "Auto" })).await;

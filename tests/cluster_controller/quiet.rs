@@ -77,10 +77,10 @@ async fn two_operators_at_once_act_once_for_each_decision() {
     assert_eq!(stage.sizes(), rounds);
     assert_spaced(1, &stage.actions(), 5, 5);
     let events = stage.space.events(APP).await;
-    let told = events
+    let reported = events
         .iter()
         .filter(|(reason, _)| reason == "ScaledUp" || reason == "ScaledDown");
-    assert_eq!(told.count(), rounds.len(), "{events:?}");
+    assert_eq!(reported.count(), rounds.len(), "{events:?}");
     let others = events
         .iter()
         .filter(|(reason, _)| reason == "ScaledExternally");

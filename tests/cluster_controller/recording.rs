@@ -115,12 +115,15 @@ async fn assert_recorded_what_was_done(stage: &Stage<'_>, decided: &[Value]) {
         .collect();
     let sizes: Vec<i64> = stage.sizes().into_iter().map(i64::from).collect();
     assert_eq!(scaled, sizes);
-    let told = stage.status().await.decision.unwrap();
+    let reported = stage.status().await.decision.unwrap();
     let reasons: Vec<&str> = decided
         .iter()
         .filter_map(|line| line["reason"].as_str())
         .collect();
-    assert!(reasons.contains(&&*told.reason), "{told:?} {reasons:?}");
+    assert!(
+        reasons.contains(&&*reported.reason),
+        "{reported:?} {reasons:?}"
+    );
 }
 
 /// Checks that the replay finds a different decision: `text` with one changed reason, in `other`.

@@ -65,7 +65,7 @@ async fn a_kafka_cluster_of_the_same_namespace_is_used_and_counts_its_users() {
 
 /// SAFE-34, SAFE-39.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_cluster_and_a_forbidden_one_of_another_namespace_cannot_be_told_apart() {
+async fn a_missing_and_a_forbidden_cluster_of_another_namespace_are_indistinguishable() {
     let stage = Stage::new("abroad").await;
     let owner = stage.kubernetes.namespace("owner").await;
     let _consumers = stage.set(6, 1).await;

@@ -291,9 +291,9 @@ async fn an_unreadable_scale_is_reported_with_the_api_servers_answer() {
         }
     })
     .await;
-    let told = stage.space.events("empty").await;
-    let told = told
+    let reported = stage.space.events("empty").await;
+    let reported = reported
         .iter()
         .filter(|(reason, _)| reason == "TargetUnreadable");
-    assert_eq!(told.count(), 1);
+    assert_eq!(reported.count(), 1);
 }

@@ -28,10 +28,10 @@ async fn an_idle_group_scales_to_zero_after_its_delay_and_one_record_wakes_it() 
     stage.space.until_replicas(APP, 1, 20).await;
     assert_eq!(stage.sizes(), [0, 1]);
     let last = stage.status().await.history;
-    let told: Vec<&str> = last.iter().map(|action| action.reason.as_str()).collect();
+    let reported: Vec<&str> = last.iter().map(|action| action.reason.as_str()).collect();
     assert!(
-        matches!(told[..], ["WakeUp", "ScaleToZero"] | ["ScaleToZero"]),
-        "{told:?}"
+        matches!(reported[..], ["WakeUp", "ScaleToZero"] | ["ScaleToZero"]),
+        "{reported:?}"
     );
     // The record is read, and the group scales to zero again.
     stage.space.until_replicas(APP, 0, 90).await;

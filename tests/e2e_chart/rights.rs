@@ -102,10 +102,10 @@ fn is_scaled_by_us_and_by_hand(node: &Node, target: &Target) {
         &format!("the external change of {name} to be reported"),
         || {
             let events = node.list(&["events.events.k8s.io", "--namespace", SHOP]);
-            let told = |event: &Value| {
+            let reported = |event: &Value| {
                 event["reason"] == "ScaledExternally" && event["regarding"]["name"] == name
             };
-            if events.iter().any(told) {
+            if events.iter().any(reported) {
                 Ok(())
             } else {
                 Err(format!("{} events", events.len()))

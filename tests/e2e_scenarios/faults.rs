@@ -144,7 +144,7 @@ async fn a_rollout_that_does_not_end_blocks_until_its_timeout_is_reported() {
     here.space
         .until_condition("fulfillment", "AbleToScale", "False/RolloutInProgress")
         .await;
-    let told = until(secs(60), "the timeout is reported", || async {
+    let reported = until(secs(60), "the timeout is reported", || async {
         let decision = here.space.status("fulfillment").await.decision.unwrap();
         if decision.message.contains("longer than settleTimeout") {
             Ok(decision.message)
@@ -153,7 +153,7 @@ async fn a_rollout_that_does_not_end_blocks_until_its_timeout_is_reported() {
         }
     })
     .await;
-    assert!(told.contains("RolloutInProgress since"), "{told}");
+    assert!(reported.contains("RolloutInProgress since"), "{reported}");
 
     // One action is let through, up to the partition limit.
     here.space.until_replicas("fulfillment", 6, 60).await;

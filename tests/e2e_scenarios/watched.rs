@@ -120,13 +120,13 @@ pub(crate) async fn assert_spaced(
         "the status reports the watched changes",
         || async {
             let history = space.status(name).await.history;
-            let told: Vec<i32> = history.iter().rev().map(|action| action.to).collect();
+            let reported: Vec<i32> = history.iter().rev().map(|action| action.to).collect();
             let seen = watched.counts();
-            let last = &seen[seen.len().saturating_sub(told.len()).max(1)..];
-            if told == last {
+            let last = &seen[seen.len().saturating_sub(reported.len()).max(1)..];
+            if reported == last {
                 Ok(history)
             } else {
-                Err(format!("{told:?} of {seen:?}"))
+                Err(format!("{reported:?} of {seen:?}"))
             }
         },
     )

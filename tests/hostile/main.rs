@@ -143,7 +143,7 @@ async fn a_user_of_one_namespace_does_not_disturb_the_groups_of_another() {
     let mut confined = Confined::start(&kubernetes, &shop.space.name, &[]).await;
     shop.until_managed().await;
     let storm = mallory.storm(confined.operator.address());
-    mallory.until_told().await;
+    mallory.until_reported().await;
 
     // From here on everything happens at the same time.
     let course = Course::watch(&confined, &shop, &kafka.bootstrap).await;

@@ -201,7 +201,7 @@ impl Mallory {
 
     /// Waits until the operator has reached its limits and reports them. Otherwise the test would
     /// measure attacks that do not happen.
-    pub(crate) async fn until_told(&self) {
+    pub(crate) async fn until_reported(&self) {
         for (name, reason) in [
             ("crowd", "TooManyBrokers"),
             ("all", "TooManyPartitions"),

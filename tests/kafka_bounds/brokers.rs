@@ -129,15 +129,15 @@ async fn all_clusters_share_one_limit_of_threads() {
     let most = Most::watch();
     let large = watch(&pool, "large", &large);
     until("a poll of the large one", || error(&large).is_some()).await;
-    let told = error(&large).unwrap();
+    let reported = error(&large).unwrap();
     assert_eq!(
-        told,
+        reported,
         ReadError::NoRoomForBrokers {
             brokers: 200,
             limit: 100
         }
     );
-    assert_eq!(told.category(), Category::TooManyBrokers);
+    assert_eq!(reported.category(), Category::TooManyBrokers);
     let small = watch(&pool, "small", &small);
     until("the small one is read", || reads(&small)).await;
     let most = most.so_far();
@@ -174,11 +174,11 @@ fn without_new_threads_nothing_leaks_and_the_error_says_so() {
         .env("MALLOC_ARENA_MAX", "1")
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
+    let reported = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        output.status.success() && told.contains("no thread could be made"),
-        "{told}\n{errors}"
+        output.status.success() && reported.contains("no thread could be made"),
+        "{reported}\n{errors}"
     );
 }
 

@@ -134,7 +134,7 @@ async fn chaos_gives_no_wrong_number_and_everything_is_read_again() {
     let verdict = judge.verdict.lock().unwrap();
     println!("\nSummary of seed {seed}");
     println!("{course}");
-    println!("faults: {:#?}\nproxy: {}", faults.done, proxy.told());
+    println!("faults: {:#?}\nproxy: {}", faults.done, proxy.reported());
     println!("seen: {:#?}", verdict.counts);
     assert!(verdict.wrong.is_empty(), "{}", verdict.wrong.join("\n"));
     assert!(course.is_flat() || checked, "{course}");

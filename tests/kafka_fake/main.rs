@@ -172,8 +172,11 @@ async fn earlier_ends_are_asked_for_in_four_rounds_for_all_groups_and_never_agai
         assert!(snapshot.poll < 60, "{snapshot:?}");
     };
     let ends = &snapshot.groups["g0"].earlier.values().next().unwrap();
-    let told: Vec<i64> = ends.iter().map(|end| end.end.get()).collect();
-    assert_eq!(told, [100; 2], "no record is as recent as any of the times");
+    let reported: Vec<i64> = ends.iter().map(|end| end.end.get()).collect();
+    assert_eq!(
+        reported, [100; 2],
+        "no record is as recent as any of the times"
+    );
     let asked = brokers.take_asked(ApiKey::ListOffsets);
     let polls = usize::try_from(snapshot.poll).unwrap();
     // Three brokers: ends in each poll, starts at least once, and earlier ends again for groups

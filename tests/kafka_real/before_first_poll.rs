@@ -175,6 +175,6 @@ async fn a_topic_with_append_times_shows_when_records_arrived() {
     let ends = earlier(&snapshot, &group, &topic, 0).unwrap();
     // No records until the first one, which was written well within half a minute before the first
     // poll.
-    let told: Vec<i64> = ends.iter().map(|(_, end)| *end).collect();
-    assert_eq!(told, [0, 0, 301]);
+    let reported: Vec<i64> = ends.iter().map(|(_, end)| *end).collect();
+    assert_eq!(reported, [0, 0, 301]);
 }

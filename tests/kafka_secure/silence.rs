@@ -82,9 +82,9 @@ async fn clusters_that_never_answer_are_reported_and_delay_no_other() {
         }
     }
 
-    let mut told: BTreeMap<String, u64> = BTreeMap::new();
+    let mut reported: BTreeMap<String, u64> = BTreeMap::new();
     let mut healthy_polls = BTreeSet::new();
-    while told.values().filter(|polls| **polls >= 2).count() < watches.len() {
+    while reported.values().filter(|polls| **polls >= 2).count() < watches.len() {
         let key = helper.wakeups.next().await.unwrap();
         let Some(watch) = watches.get(&*key.name) else {
             let snapshot = helper.watch.latest().unwrap();
@@ -104,9 +104,9 @@ async fn clusters_that_never_answer_are_reported_and_delay_no_other() {
             "{}",
             key.name
         );
-        told.insert(key.name.to_string(), snapshot.poll);
+        reported.insert(key.name.to_string(), snapshot.poll);
     }
-    let mute_polls: u64 = told.values().sum();
+    let mute_polls: u64 = reported.values().sum();
     assert!(
         healthy_polls.len() >= 20,
         "{} polls of the healthy one, {mute_polls} of the silent ones",

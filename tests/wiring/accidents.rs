@@ -60,11 +60,11 @@ async fn one_accident_delays_an_action_but_repeats_none(#[case] step: &str, #[ca
     assert_eq!(status["history"].as_array().unwrap().len(), 1);
     assert_eq!(status["memory"]["pending"], json!(null));
     let events = scene.api.events();
-    let told = events
+    let reported = events
         .iter()
         .filter(|(reason, _)| reason == "ScaledUp")
         .count();
-    assert_eq!(told, 1, "{events:?}");
+    assert_eq!(reported, 1, "{events:?}");
 }
 
 #[rstest]
@@ -203,11 +203,14 @@ async fn manually_changed_replicas_are_adopted_with_the_name_of_the_manager() {
     });
     settle().await;
     let events = scene.api.events();
-    let told = events
+    let reported = events
         .iter()
         .find(|(reason, _)| reason == "ScaledExternally")
         .unwrap();
-    assert!(told.1.contains("from 2 to 4 by kubectl;"), "{told:?}");
+    assert!(
+        reported.1.contains("from 2 to 4 by kubectl;"),
+        "{reported:?}"
+    );
     assert_eq!(scene.status("orders")["memory"]["last"]["external"], true);
     assert_eq!(scene.replicas("orders"), 4);
 }

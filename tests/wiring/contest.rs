@@ -48,13 +48,13 @@ async fn a_target_of_another_autoscaler_is_not_scaled(
         "{}",
         scene.message("orders", "Ready")
     );
-    let told = scene
+    let reported = scene
         .api
         .events()
         .iter()
         .filter(|(reason, _)| reason == "TargetContested")
         .count();
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
 
     scene
         .api

@@ -56,10 +56,10 @@ async fn an_unparseable_deployment_is_not_absent_and_not_scaled() {
     let said = scene.message("orders", "Ready");
     assert!(said.contains("many"), "{said}");
     let events = scene.api.events();
-    let told = events
+    let reported = events
         .iter()
         .filter(|(reason, _)| reason == "TargetUnreadable");
-    assert_eq!(told.count(), 1, "{events:?}");
+    assert_eq!(reported.count(), 1, "{events:?}");
     let unreadable = r#"lagrange_unreadable_objects{kind="Deployments"}"#;
     assert_eq!(operator.number(unreadable), 1);
     scene.api.edit("deployments", "orders", |deployment| {
@@ -122,7 +122,7 @@ async fn deeply_nested_memory_is_removed() {
         (&memory["deep"], &memory["large"]),
         (&Value::Null, &Value::Null)
     );
-    assert_eq!(memory["version"], 1);
+    assert_eq!(memory["version"], 2);
     // The other fields of the object belong to its owner.
     let deployment = scene.api.get("deployments", "orders");
     assert_eq!(

@@ -149,13 +149,16 @@ async fn a_flapping_condition_causes_no_event_storm() {
             .poll(GroupView::behind(6, 6, if limited { 900 } else { 0 }))
             .await;
     }
-    let told = scene
+    let reported = scene
         .api
         .events()
         .iter()
         .filter(|(reason, _)| reason == "PartitionLimitReached")
         .count();
-    assert!((1..=3).contains(&told), "{told} events in 20 minutes");
+    assert!(
+        (1..=3).contains(&reported),
+        "{reported} events in 20 minutes"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,11 +215,11 @@ async fn an_unreachable_kafka_is_reported_when_it_lasts_and_without_the_old_lag(
         .into_iter()
         .map(|(reason, _)| reason)
         .collect();
-    let told = |reason: &str| events.iter().filter(|told| *told == reason).count();
+    let reported = |reason: &str| events.iter().filter(|reported| *reported == reason).count();
     assert_eq!(
         (
-            told("KafkaConnectionFailed"),
-            told("KafkaConnectionRestored")
+            reported("KafkaConnectionFailed"),
+            reported("KafkaConnectionRestored")
         ),
         (1, 1),
         "{events:?}"

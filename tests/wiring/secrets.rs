@@ -242,9 +242,9 @@ async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
     assert_eq!(scene.condition("orders", "Ready"), "True/Managed");
     assert_eq!(scene.message("orders", "Ready"), format!("Kafka is {said}"));
     let event = |wanted: &str| {
-        let told = scene.api.events().into_iter();
-        let mut told = told.filter(|(reason, _)| reason == wanted);
-        told.next().map(|(_, note)| note)
+        let reported = scene.api.events().into_iter();
+        let mut reported = reported.filter(|(reason, _)| reason == wanted);
+        reported.next().map(|(_, note)| note)
     };
     assert_eq!(event("KafkaConnectionFailed").as_deref(), Some(said));
     scene.polls(1, 0).await;

@@ -132,7 +132,7 @@ impl Proxy {
     }
 
     /// The faults that took effect, as text.
-    pub fn told(&self) -> String {
+    pub fn reported(&self) -> String {
         let Counters {
             cut,
             halved,
@@ -185,8 +185,8 @@ impl Connection {
     async fn live(mut self, client: TcpStream, server: &str) {
         self.counters.open.fetch_add(1, Ordering::Relaxed);
         let _open = Open(Arc::clone(&self.counters));
-        let (mut told, born) = (self.orders.clone(), self.born.cuts);
-        let cut = told.wait_for(|orders| orders.cuts != born);
+        let (mut reported, born) = (self.orders.clone(), self.born.cuts);
+        let cut = reported.wait_for(|orders| orders.cuts != born);
         let (mut answers, mut questions) = client.into_split();
         let reset = tokio::select! {
             biased;

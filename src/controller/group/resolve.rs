@@ -213,7 +213,7 @@ pub(in crate::controller) fn decided(
     size: Target,
 ) -> (Decision, bool) {
     let now = context.clock.now();
-    let sight = observe::ObserveInput {
+    let input = observe::ObserveInput {
         now,
         snapshot,
         reading: &intent.reading,
@@ -224,7 +224,7 @@ pub(in crate::controller) fn decided(
             .as_ref()
             .map_or(now, |reading| reading.since),
     };
-    let observation = observe::observation(&sight, size);
+    let observation = observe::observation(&input, size);
     let number = snapshot.map(|snapshot| snapshot.poll);
     let is_silent = matches!(observation.snapshot, Err(Unreadable::PollFailed { number: other }) if Some(other) != number);
     let is_too_much =

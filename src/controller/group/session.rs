@@ -72,7 +72,7 @@ pub(in crate::controller) struct Refusal {
 
 impl Managed {
     /// A group that is new to this process: begins with the memory in its status.
-    pub(in crate::controller) fn first_sight(group: &Arc<ConsumerGroup>) -> Self {
+    pub(in crate::controller) fn new(group: &Arc<ConsumerGroup>) -> Self {
         Self {
             uid: group.uid().unwrap_or_default(),
             stored: Arc::clone(group),
@@ -179,7 +179,7 @@ mod tests {
             "status": { "memory": { "version": 1, "expected": 6, "last":
                 { "time": "2026-11-24T12:00:00Z", "from": 2, "to": 6 } } },
         });
-        let managed = Managed::first_sight(&Arc::new(serde_json::from_value(group).unwrap()));
+        let managed = Managed::new(&Arc::new(serde_json::from_value(group).unwrap()));
         assert_eq!(managed.is_surprised_by(replicas), surprise);
     }
 }

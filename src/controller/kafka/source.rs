@@ -337,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_of_a_foreign_cluster_are_told_to_nobody_else() {
+    fn the_servers_of_a_foreign_cluster_are_shown_to_no_other_namespace() {
         let connection = Connection::plaintext(&["127.0.0.1:9092".to_owned()]).unwrap();
         let error: WatchError = connection.refuse_local_addresses().unwrap_err().into();
         let mut resolved = Resolved {

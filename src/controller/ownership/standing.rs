@@ -69,7 +69,7 @@ impl Standing {
     /// The standing of a claim that is new to this process. A restart does not let others overtake
     /// a claim that was managed before; its status shows that, if it is about the present
     /// specification.
-    pub(super) fn first_sight(group: &ConsumerGroup) -> Self {
+    pub(super) fn new(group: &ConsumerGroup) -> Self {
         let Some(status) = &group.status else {
             return Self::default();
         };

@@ -435,7 +435,7 @@ fn a_group_of_another_namespace_is_not_named_and_the_way_out_is() {
 }
 
 #[test]
-fn a_neighbour_keeps_nobody_from_anything_and_is_told_of_while_it_manages() {
+fn a_neighbour_blocks_nothing_and_is_reported_while_it_manages() {
     let mut claims = Claims::default();
     claims.apply(&abroad("secret", FIRST));
     claims.apply(&group("young", SECOND, "b", sharing("two")));

@@ -74,7 +74,7 @@ fn item<'a>(name: &str, text: &'a str) -> Item<'a> {
 
 #[tokio::test(start_paused = true)]
 async fn a_trouble_is_said_after_five_seconds_with_its_cause_until_it_heals() {
-    let (mut scopes, _told, readiness, _) = scopes(1, false);
+    let (mut scopes, _reported, readiness, _) = scopes(1, false);
     let scope = &mut scopes[0];
     scope.begins();
     scope.fails(&status(503));
@@ -106,7 +106,7 @@ async fn a_trouble_is_said_after_five_seconds_with_its_cause_until_it_heals() {
 
 #[tokio::test(start_paused = true)]
 async fn one_namespace_that_works_does_not_speak_for_another_that_does_not() {
-    let (mut scopes, _told, readiness, _) = scopes(2, false);
+    let (mut scopes, _reported, readiness, _) = scopes(2, false);
     for scope in &mut scopes {
         scope.begins();
         scope.listed();
@@ -130,7 +130,7 @@ async fn what_may_not_be_watched_and_can_be_done_without_holds_nobody_up() {
     all[0].fails(&status(403));
     assert_eq!(missing(&readiness), "ready");
     assert_eq!(*changes.lock().unwrap(), ["forbidden"]);
-    let (mut all, _told, readiness, _) = scopes(1, false);
+    let (mut all, _reported, readiness, _) = scopes(1, false);
     all[0].fails(&status(403));
     assert!(missing(&readiness).contains("grant list and watch on Deployments"));
 }

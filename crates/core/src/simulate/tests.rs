@@ -182,7 +182,7 @@ fn what_does_not_fit_together_says_what_to_write(
 #[case::what_is_measured("time,Records per second\n0,1\n600,1\n", &[])]
 #[case::no_name("0,1\n600,1\n", &[])]
 #[case::one_series_of_two("time,orders/0,orders/1\n0,1,1\n600,1,1\n", &[])]
-fn a_load_whose_only_column_has_another_name_is_taken_and_told(
+fn a_load_whose_only_column_has_another_name_is_used_and_reported(
     #[case] load: &str,
     #[case] notes: &[&str],
 ) {
@@ -204,7 +204,7 @@ fn a_load_whose_only_column_is_a_partition_of_another_topic_is_refused() {
 }
 
 #[test]
-fn holes_and_what_is_left_out_are_told_in_words() {
+fn holes_and_omissions_are_reported_in_words() {
     let load = r#"{"data":{"resultType":"matrix","result":[
         {"metric":{"topic":"orders"},"values":[[0,"1"],[60,"1"],[120,"1"],[8520,"1"],[8580,"1"]]},
         {"metric":{"topic":"payments"},"values":[[0,"1"],[60,"1"]]}]}}"#;

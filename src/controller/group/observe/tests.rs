@@ -157,7 +157,7 @@ fn commit_of(poll: &GroupSnapshot, index: usize) -> Commit {
 }
 
 #[test]
-fn a_poll_becomes_what_decide_is_told() {
+fn a_poll_becomes_the_observation_of_decide() {
     let poll = snapshot_of(&seen());
     assert_eq!((poll.number, poll.at), (7, at(100)));
     let [audit, orders] = poll.topics.as_slice() else {

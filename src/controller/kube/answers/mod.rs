@@ -313,7 +313,7 @@ pub(in crate::controller) struct Lines {
     /// Received bytes that have not been processed.
     rest: Bytes,
     line: Buffer,
-    is_told: bool,
+    is_reported: bool,
     silence: Duration,
 }
 
@@ -340,7 +340,7 @@ pub(in crate::controller) async fn watch(
         pieces,
         rest: Bytes::new(),
         line: Buffer::default(),
-        is_told: false,
+        is_reported: false,
         silence,
     })
 }
@@ -349,7 +349,7 @@ impl Lines {
     /// The next event; `None`: the watch has ended. Nothing is lost when this future is dropped
     /// before it completes.
     pub(in crate::controller) async fn next(&mut self) -> kube::Result<Option<Cut<'_>>> {
-        if std::mem::take(&mut self.is_told) {
+        if std::mem::take(&mut self.is_reported) {
             self.line = Buffer::default();
         }
         loop {
@@ -373,7 +373,7 @@ impl Lines {
             self.line.add(&self.api, &piece).await;
             let _ = self.rest.split_to(length + usize::from(end.is_some()));
             if end.is_some() && !self.line.bytes.is_empty() {
-                self.is_told = true;
+                self.is_reported = true;
                 return Ok(Some(self.line.cut()));
             }
         }

@@ -48,7 +48,7 @@ fn a_claim_that_comes_and_goes_among_hundreds_concerns_none_of_them() {
 }
 
 #[test]
-fn another_namespace_hears_when_the_one_that_it_was_told_of_is_gone() {
+fn another_namespace_is_notified_when_the_reported_one_is_gone() {
     let of = |namespace: &'static str, name, uid| {
         group(name, FIRST, uid, move |group| {
             sharing("app")(group);

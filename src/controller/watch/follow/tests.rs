@@ -197,7 +197,7 @@ async fn a_version_that_is_too_old_is_answered_by_a_list_and_not_by_a_storm_of_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_page_lacks_is_in_the_next_and_what_is_gone_is_told() {
+async fn objects_missing_from_a_page_are_in_the_next_and_removed_ones_are_reported() {
     let (witness, _asked, _following) = followed(|watches, number, query| {
         match (watches, number) {
         (false, 0) => Answer::Says(

@@ -33,8 +33,8 @@ async fn list_names(context: &PollContext<'_>, known: &mut Memory, ask: &BrokerC
         return;
     }
     let fresh = known.names.as_ref().is_some_and(|(at, names)| {
-        let is_told = names.as_ref().err().is_none_or(ReadError::is_too_much);
-        is_told && context.began.duration_since(*at) < context.settings.names_every
+        let is_reported = names.as_ref().err().is_none_or(ReadError::is_too_much);
+        is_reported && context.began.duration_since(*at) < context.settings.names_every
     });
     if fresh {
         return;

@@ -359,8 +359,8 @@ impl Partitions {
         };
         let shown = members.list.iter().any(|member| member.partitions > 0);
         let is_new = members.poll == snapshot.number;
-        let is_told_again = begins && self.described_in == Some(members.poll);
-        if self.stable_since.is_none() || !(is_new || is_told_again) || !shown {
+        let is_reported_again = begins && self.described_in == Some(members.poll);
+        if self.stable_since.is_none() || !(is_new || is_reported_again) || !shown {
             return;
         }
         if is_new {

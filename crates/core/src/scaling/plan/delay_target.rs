@@ -67,9 +67,9 @@ pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
     let growth = &tuning.growth;
     let known = model.capacity();
     // If commits are rare, a lower bound shows nothing about what a consumer cannot do.
-    let believed = known.filter(|_| model.is_sampled() || !estimate.busy.commits_rarely);
+    let accepted = known.filter(|_| model.is_sampled() || !estimate.busy.commits_rarely);
     let rate = ConsumerRate {
-        capacity: believed,
+        capacity: accepted,
         lower_bound: seen_before(input),
     };
     let predicted = predict(input, rate, |live| live.expected);

@@ -237,7 +237,7 @@ fn what_an_aborted_transaction_leaves_keeps_nobody_awake_and_is_no_alarm() {
     // Two offsets and a marker that no consumer can read.
     world.partitions[1].log_end = world.partitions[1].log_end.map(|end| end + 3);
     let began = world.now;
-    let slept = loop {
+    let at_zero = loop {
         let decision = world.poll();
         assert_eq!(decision.facts.stuck_partitions, [], "{decision:#?}");
         if let Some(to) = scale(&decision) {
@@ -245,7 +245,7 @@ fn what_an_aborted_transaction_leaves_keeps_nobody_awake_and_is_no_alarm() {
         }
         assert!(world.now.duration_since(began) < secs(1200));
     };
-    assert_eq!(slept, (1, 0));
+    assert_eq!(at_zero, (1, 0));
     assert!(
         world.now.duration_since(began) >= secs(900),
         "ten minutes, and five of quiet"
@@ -358,7 +358,7 @@ fn a_group_that_commits_somewhere_is_not_one_that_commits_nothing(
 #[case::more_than_a_transaction_leaves(1001, true, false)]
 #[case::nobody_has_it(3, false, false)]
 #[case::it_is_taken_from_whoever_has_it(3, true, true)]
-fn what_may_be_records_is_not_slept_through(
+fn offsets_that_may_be_records_keep_the_group_awake(
     #[case] left: i64,
     #[case] is_owned: bool,
     #[case] rebalances: bool,

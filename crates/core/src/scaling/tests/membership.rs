@@ -129,7 +129,7 @@ fn topics_that_the_target_reads_besides_raise_the_limit(#[case] assignor: Assign
 
 /// KNOW-20.
 #[test]
-fn members_of_somebody_else_take_partitions_and_are_told() {
+fn foreign_members_take_partitions_and_are_reported() {
     let mut shared = Shared::new(12, 2, 8);
     shared.world.set_lag(100_000);
     assert_eq!(shared.run(40), [(2, 4)]);
@@ -345,7 +345,7 @@ fn a_scale_down_has_settled_when_the_leavers_have_left() {
 }
 
 #[test]
-fn a_group_that_is_thrown_about_is_told_and_not_made_smaller() {
+fn a_group_that_keeps_rebalancing_is_reported_and_not_scaled_down() {
     let mut world = World::new(12, 12).lag(12_000);
     let mut stated = 0;
     for poll in 0..200 {

@@ -42,7 +42,7 @@ fn what_is_missing_never_scales_down_and_recovers_by_itself(#[case] lose: fn(&mu
 
 /// KNOW-16.
 #[test]
-fn a_gap_of_one_poll_is_held_at_once_and_told_to_nobody() {
+fn a_gap_of_one_poll_holds_at_once_and_is_not_reported() {
     let mut world = World::new(6, 6);
     world.poll();
     world.partitions[0].log_end = None;
@@ -62,7 +62,7 @@ fn a_gap_of_one_poll_is_held_at_once_and_told_to_nobody() {
 
 /// KNOW-16.
 #[test]
-fn a_gap_of_two_polls_and_twenty_seconds_is_told() {
+fn a_gap_of_two_polls_and_twenty_seconds_is_reported() {
     let mut world = World::new(6, 6);
     world.poll();
     world.blind = true;

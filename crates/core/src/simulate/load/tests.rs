@@ -168,7 +168,7 @@ fn a_series_that_ends_hands_over_to_the_next_and_does_not_count_twice() {
 }
 
 #[test]
-fn a_hole_is_bridged_and_told() {
+fn a_hole_is_bridged_and_reported() {
     let text = "0,100\n60,100\n120,100\n180,100\n1200,200\n1260,200\n";
     assert_eq!(Load::parse(text).unwrap().holes(), [(180.0, 1020.0)]);
 }
