@@ -101,6 +101,26 @@ fn nested(levels: usize) -> Value {
     (0..levels).fold(json!({}), |inside, _| json!({ "f:a": inside }))
 }
 
+/// The names of version 1 are removed: beside those of version 2 the memory could not be read.
+#[tokio::test(start_paused = true)]
+async fn memory_of_version_1_is_continued_as_version_2() {
+    let scene = Scene::of(1);
+    scene.api.edit("consumergroups", "orders", |group| {
+        group["status"] = json!({ "memory": { "version": 1, "subject": 7, "sequence": 3, "sleptAt": 5,
+            "learnt": { "regrets": 2, "backoff": 1800 } } });
+    });
+    let _operator = scene.operator().await;
+    scene.polls(4, 150).await;
+    let memory = scene.status("orders")["memory"].clone();
+    assert_eq!(
+        (&memory["version"], &memory["sequence"]),
+        (&json!(2), &json!(4))
+    );
+    for old in ["subject", "sleptAt", "learnt", "regret"] {
+        assert_eq!(memory.get(old), None, "{memory:#}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn deeply_nested_memory_is_removed() {
     let scene = Scene::of(1);
