@@ -9,6 +9,7 @@ use lagrange_benchmark::autoscalers::{self, LAGRANGE, STATIC_MAX};
 use lagrange_benchmark::runs::{self, Options, Run};
 use lagrange_benchmark::scenarios::{self, Scenario};
 use lagrange_benchmark::{limits, page, table};
+use lagrange_core::scaling::SharedTuning;
 use serde_json::json;
 
 /// Lagrange beside other autoscalers, on the simulator
@@ -54,6 +55,10 @@ struct Arguments {
     /// Seed of arrivals, pods and faults
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Overrides a parameter of Lagrange's decision, such as surge.enabled=false; repeatable.
+    /// docs/reference/tuning.md lists them
+    #[arg(long, value_name = "FIELD=VALUE")]
+    tuning: Vec<String>,
     /// Threads [default: one a core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -104,7 +109,7 @@ fn main() -> ExitCode {
 /// Runs everything and prints it. Returns the faults: broken promises, figures above their limits,
 /// and a page that is out of date.
 fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
-    let options = options(arguments);
+    let options = options(arguments)?;
     let names = names(arguments);
     let is_catalogue = arguments.scenarios.is_empty() && arguments.random.is_none();
     let runs = runs::run(chosen(arguments)?, &names, &options)?;
@@ -115,14 +120,16 @@ fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
         println!("\n{}", table::scenarios(&runs));
     }
     let mut faults: Vec<String> = Vec::new();
+    // Another seed or tuning is an experiment.
+    let has_limits = arguments.seed == 1 && arguments.tuning.is_empty();
     for run in &runs {
         let name = &run.scenario.name;
         faults.extend(run.broken.iter().map(|fault| format!("{name}: {fault}")));
-        if arguments.seed == 1 {
+        if has_limits {
             faults.extend(limits::single(run, options.objective));
         }
     }
-    if is_catalogue && arguments.seed == 1 && options.restart_every.is_none() {
+    if is_catalogue && has_limits && options.restart_every.is_none() {
         faults.extend(limits::totals(&runs, options.objective));
     }
     if let Some(path) = &arguments.page {
@@ -131,7 +138,7 @@ fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
     if let Some(most) = arguments.cost_at_most {
         let undisturbed = Options {
             restart_every: None,
-            ..options
+            ..options.clone()
         };
         let undisturbed = runs::run(chosen(arguments)?, &[LAGRANGE], &undisturbed)?;
         let share = runs::share(&runs, &undisturbed);
@@ -162,17 +169,20 @@ fn out_of_date(
     Ok((!is_same).then(|| format!("{shown} is out of date: UPDATE=1 make bench-scaling")))
 }
 
-fn options(arguments: &Arguments) -> Options {
+fn options(arguments: &Arguments) -> Result<Options, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Options {
+    let tuning = SharedTuning::with(arguments.tuning.iter().map(String::as_str))
+        .map_err(|error| format!("--tuning: {error}"))?;
+    Ok(Options {
         objective: match arguments.objective {
             Objective::Delay => scenarios::Objective::Delay,
             Objective::Lag => scenarios::Objective::Lag,
         },
         seed: arguments.seed,
         restart_every: arguments.restart_every,
+        tuning,
         jobs: arguments.jobs.unwrap_or(cores),
-    }
+    })
 }
 
 /// The autoscalers to run, in the order of the table: those that were asked for, and the one that

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
+use lagrange_core::scaling::SharedTuning;
 use lagrange_core::simulate::plant::Score;
 
 use crate::autoscalers::{self, CLAIRVOYANT, LAGRANGE};
@@ -12,7 +13,7 @@ use crate::scenarios::{Objective, Scenario};
 use crate::table::mean;
 
 /// Options of all runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Objective of Lagrange.
     pub objective: Objective,
@@ -20,6 +21,8 @@ pub struct Options {
     pub seed: u64,
     /// Interval, in seconds, at which Lagrange's process is restarted.
     pub restart_every: Option<i64>,
+    /// Parameters of Lagrange's decision.
+    pub tuning: SharedTuning,
     /// Number of threads.
     pub jobs: usize,
 }
@@ -114,7 +117,13 @@ fn one(scenario: &Scenario, place: usize, name: &str, options: &Options) -> Resu
     let is_restarted = name == LAGRANGE;
     let restart_every = options.restart_every.filter(|_| is_restarted);
     let comparison = scenario
-        .setup(options.objective, baselines, options.seed, restart_every)
+        .setup(
+            options.objective,
+            baselines,
+            options.seed,
+            restart_every,
+            options.tuning.clone(),
+        )
         .map_err(|error| failed(&error))?;
     if name != LAGRANGE {
         let outcome = comparison.run_baseline(0).map_err(|error| failed(&error))?;

@@ -191,9 +191,16 @@ pub(super) fn trouble(errors: &[Failure], limit: usize) -> ReadError {
 /// Whether a broker ended the handshake because of the client certificate, or because there was
 /// none.
 fn is_refused_certificate(message: &str) -> bool {
-    let alert = message
-        .split_once("tls alert ")
-        .or_else(|| message.split_once("tlsv13 alert "));
+    // "ssl/tls alert bad certificate" and "tlsv13 alert certificate required"; in older releases of
+    // OpenSSL "sslv3 alert bad certificate" and "tlsv1 alert unknown ca".
+    let alert = [
+        "tls alert ",
+        "tlsv13 alert ",
+        "sslv3 alert ",
+        "tlsv1 alert ",
+    ]
+    .iter()
+    .find_map(|protocol| message.split_once(protocol));
     alert.is_some_and(|(_, alert)| {
         ["bad certificate", "certificate", "unknown ca"]
             .iter()
@@ -262,6 +269,26 @@ mod tests {
             code: Code(code as i32),
             message: message.to_owned(),
         }
+    }
+
+    /// OpenSSL's releases name the same alert differently.
+    #[rstest]
+    #[case(
+        "error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42",
+        true
+    )]
+    #[case(
+        "error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42",
+        true
+    )]
+    #[case("error:0A00045C:SSL routines::tlsv13 alert certificate required", true)]
+    #[case(
+        "error:0A000418:SSL routines::tlsv1 alert unknown ca: SSL alert number 48",
+        true
+    )]
+    #[case("error:0A000410:SSL routines::sslv3 alert handshake failure", false)]
+    fn a_refused_client_certificate_is_recognized(#[case] message: &str, #[case] refused: bool) {
+        assert_eq!(is_refused_certificate(message), refused);
     }
 
     #[rstest]

@@ -69,6 +69,7 @@ impl Scenario {
         baselines: Vec<Baseline>,
         seed: u64,
         restart_every: Option<i64>,
+        tuning: SharedTuning,
     ) -> Result<Comparison, SetupError> {
         // Different scenarios use different random numbers, even with the same seed.
         let letters: u64 = self.name.bytes().map(u64::from).sum();
@@ -85,7 +86,7 @@ impl Scenario {
             seed: seed.wrapping_mul(104_729).wrapping_add(letters),
             seeds: 1,
             baselines,
-            tuning: SharedTuning::default(),
+            tuning,
         }
         .fit()
     }
