@@ -9,6 +9,7 @@ use lagrange_benchmark::limits;
 use lagrange_benchmark::runs::{self, Options, Run};
 use lagrange_benchmark::scenarios::{Objective, Scenario};
 use lagrange_benchmark::table::Row;
+use lagrange_core::scaling::SharedTuning;
 use rstest::rstest;
 
 /// Factor by which J may exceed the recorded value. Relevant changes of the rules exceed it; a
@@ -20,6 +21,7 @@ fn options(objective: Objective, restart_every: Option<i64>) -> Options {
         objective,
         seed: 1,
         restart_every,
+        tuning: SharedTuning::default(),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
