@@ -233,7 +233,7 @@ fn a_load_is_read_from_standard_input_and_a_group_is_found_among_other_objects()
         ],
         "0,100\n900,300\n",
     );
-    assert!(reported(&output).starts_with("law,time,load,"));
+    assert!(reported(&output).starts_with("autoscaler,time,load,"));
 }
 
 #[rstest]

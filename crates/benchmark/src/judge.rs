@@ -21,6 +21,8 @@ pub struct Judged {
     unstable_since: Option<f64>,
     /// The highest number of partitions of each topic so far.
     partitions: BTreeMap<String, usize>,
+    /// Whether the assignor seen last hands out topic by topic. A group in a rebalance shows none.
+    by_topic: bool,
     /// The largest size that was asked for.
     largest: i32,
     broken: Vec<String>,
@@ -35,6 +37,7 @@ impl Judged {
             acted_at: None,
             unstable_since: None,
             partitions: BTreeMap::new(),
+            by_topic: false,
             largest: 0,
             broken: Vec::new(),
         }
@@ -60,6 +63,10 @@ impl Judged {
             (true, _) => None,
             (false, since) => since.or(Some(line.t)),
         };
+        let group = line.group.as_ref();
+        if let Some(protocol) = group.and_then(|group| group.protocol.as_deref()) {
+            self.by_topic = protocol == "range";
+        }
         for (topic, view) in &line.topics {
             let numbers = view.partitions.iter().flatten();
             let most = numbers.filter_map(|p| usize::try_from(p.p).ok()).max();
@@ -85,21 +92,17 @@ impl Judged {
         );
         let is_settled = self.unstable_since.is_none_or(|at| line.t - at >= UNSTABLE);
         need(is_settled, "while the group is not stable");
-        need(line.kafka_ok, "without a look at Kafka");
+        need(line.kafka_ok, "without a poll of Kafka");
         let is_whole = line.topics.iter().all(|(topic, view)| {
             let count = view.partitions.iter().flatten().count();
             self.partitions.get(topic) == Some(&count)
         });
         need(to > from || is_whole, "down, with a partition missing");
-        let protocol = line
-            .group
-            .as_ref()
-            .and_then(|group| group.protocol.as_deref());
         let counts: Vec<usize> = self.partitions.values().copied().collect();
-        let sizes = useful_sizes(&counts, protocol == Some("range"));
+        let sizes = aligned_sizes(&counts, self.by_topic);
         need(
             usize::try_from(to).is_ok_and(|to| sizes.contains(&to)),
-            &format!("no count worth having: {sizes:?}"),
+            &format!("not an aligned size: {sizes:?}"),
         );
         let mut outages = self.outages.iter();
         let is_after = outages.any(|(from, to)| (*from..to + AFTER_OUTAGE).contains(&line.t));
@@ -136,8 +139,8 @@ impl Autoscaler for Judged {
     }
 }
 
-/// The aligned sizes.
-fn useful_sizes(counts: &[usize], by_topic: bool) -> Vec<usize> {
+/// The aligned sizes, computed apart from the decision that is checked.
+fn aligned_sizes(counts: &[usize], by_topic: bool) -> Vec<usize> {
     let groups = if by_topic {
         counts.to_vec()
     } else {
@@ -145,8 +148,8 @@ fn useful_sizes(counts: &[usize], by_topic: bool) -> Vec<usize> {
     };
     let max_load = |n: usize| -> Vec<usize> { groups.iter().map(|c| c.div_ceil(n)).collect() };
     let most = groups.iter().copied().max().unwrap_or(0);
-    let is_useful = |n: &usize| *n == 1 || max_load(*n) != max_load(*n - 1);
-    (1..=most).filter(is_useful).collect()
+    let is_aligned = |n: &usize| *n == 1 || max_load(*n) != max_load(*n - 1);
+    (1..=most).filter(is_aligned).collect()
 }
 
 #[cfg(test)]
@@ -159,12 +162,12 @@ mod tests {
     #[case::a_prime(&[17], true, &[1, 2, 3, 4, 5, 6, 9, 17])]
     #[case::two_topics_of_range(&[12, 6], true, &[1, 2, 3, 4, 6, 12])]
     #[case::two_topics_together(&[4, 2], false, &[1, 2, 3, 6])]
-    fn useful_sizes_make_a_difference(
+    fn each_aligned_size_lowers_a_share(
         #[case] counts: &[usize],
         #[case] by_topic: bool,
         #[case] expected: &[usize],
     ) {
-        assert_eq!(useful_sizes(counts, by_topic), expected);
+        assert_eq!(aligned_sizes(counts, by_topic), expected);
     }
 
     /// Answers with a fixed size.
@@ -209,7 +212,7 @@ mod tests {
         "while the group is not stable"
     )]
     #[case::not_whole(3, view(900.0, "Stable", 5, 6), "down, with a partition missing")]
-    #[case::not_useful(5, view(900.0, "Stable", 6, 6), "no count worth having: [1, 2, 3, 6]")]
+    #[case::not_aligned(5, view(900.0, "Stable", 6, 6), "not an aligned size: [1, 2, 3, 6]")]
     #[case::after_an_outage(3, view(700.0, "Stable", 6, 6), "down in an outage or right after it")]
     fn what_breaks_a_promise_is_named(
         #[case] to: i32,
@@ -224,5 +227,27 @@ mod tests {
         let said = broken.join("; ");
         assert_eq!(said.is_empty(), fault.is_empty(), "{said}");
         assert!(said.ends_with(fault), "{said}");
+    }
+
+    /// Two topics under range: 7 of 13 and 17 partitions lower a share, of 30 together they do not.
+    #[test]
+    fn the_assignor_is_remembered_through_a_rebalance() {
+        let topics = |protocol: Option<&str>, t: f64, state: &str| {
+            let mut then = view(t, state, 0, 6);
+            let of = |count: u32| {
+                let one = |p| serde_json::json!({ "p": p, "log_end": 9, "committed": 9 });
+                serde_json::json!({ "partitions": (0..count).map(one).collect::<Vec<_>>() })
+            };
+            then.line.topics =
+                serde_json::from_value(serde_json::json!({ "a": of(13), "b": of(17) })).unwrap();
+            then.line.group.as_mut().unwrap().protocol = protocol.map(str::to_owned);
+            then
+        };
+        let mut judged = Judged::new(Box::new(Fixed(6)), Vec::new());
+        judged.decide(topics(Some("range"), 10.0, "Stable"));
+        judged.decide(topics(None, 25.0, "PreparingRebalance"));
+        judged.inner = Box::new(Fixed(7));
+        judged.decide(topics(None, 400.0, "PreparingRebalance"));
+        assert_eq!(judged.broken(), Vec::<String>::new());
     }
 }

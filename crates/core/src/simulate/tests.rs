@@ -250,7 +250,7 @@ fn several_seeds_give_each_figure_as_mean_and_range_and_the_rest_of_the_first() 
     }
     let delays: Vec<i64> = all[0].scores.iter().map(|s| s.max_delay_seconds).collect();
     let json = report::json(&comparison, &all);
-    let lagrange = &json["laws"][0];
+    let lagrange = &json["autoscalers"][0];
     assert_eq!(
         lagrange["least"]["maxDelaySeconds"],
         number::real(*delays.iter().min().unwrap())
@@ -349,7 +349,10 @@ fn programs_get_csv_and_documents_a_picture() {
     let outcomes = comparison.run(&|_| ()).unwrap();
     let csv = report::csv(&comparison, &outcomes);
     let mut lines = csv.lines();
-    assert_eq!(lines.next(), Some("law,time,load,replicas,ready,lag,delay"));
+    assert_eq!(
+        lines.next(),
+        Some("autoscaler,time,load,replicas,ready,lag,delay")
+    );
     assert!(
         lines
             .next()

@@ -256,12 +256,12 @@ pub(super) async fn describe_topics(
         }
     }
     described.reply.retain(|name| kept.contains(name));
-    described.beliefs.retain(|name, _| kept.contains(name));
+    described.topic_states.retain(|name, _| kept.contains(name));
     let topics = &mut known.topics;
     topics.retain(|name, _| kept.contains(name));
     for name in kept {
         let unanswered = TopicState::Unknown(ReadError::UnknownTopic);
-        described.beliefs.entry(name).or_insert(unanswered);
+        described.topic_states.entry(name).or_insert(unanswered);
     }
     described
 }
@@ -316,7 +316,7 @@ async fn describe_claims(
     let limit = context.settings.max_partitions_per_group;
     let mut described = Described {
         reply: DescribedTopics::default(),
-        beliefs: BTreeMap::new(),
+        topic_states: BTreeMap::new(),
     };
     let mut asked: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut waiting: Vec<(usize, Arc<str>)> = Vec::new();
@@ -382,7 +382,7 @@ async fn describe_names(
     for (name, layout) in reply.iter() {
         let memory = known.topics.entry(Arc::clone(name)).or_default();
         let topic_state = memory.accept(layout);
-        described.beliefs.insert(Arc::clone(name), topic_state);
+        described.topic_states.insert(Arc::clone(name), topic_state);
         if layout == &Err(ReadError::UnknownTopic) {
             // The topic was deleted: a list of names that still has it is outdated.
             known.names = None;
@@ -405,7 +405,7 @@ fn partitions(
     };
     let group = known.groups.get(&claim.id);
     let is_assigned = || group.is_some_and(|group| group.assigned.contains(name));
-    match (described.beliefs.get(name)?, &claim.selection) {
+    match (described.topic_states.get(name)?, &claim.selection) {
         (TopicState::Unknown(_), _) => None,
         (TopicState::Absent, _) => Some(0),
         (_, TopicSelection::Pattern(_)) if is_internal() && !is_assigned() => Some(0),

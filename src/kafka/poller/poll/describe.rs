@@ -17,7 +17,7 @@ pub(in crate::kafka::poller) const TOPICS_A_CALL: usize = 500;
 /// What a poll has found of its topics.
 pub(super) struct Described {
     pub(super) reply: DescribedTopics,
-    pub(super) beliefs: BTreeMap<Arc<str>, TopicState>,
+    pub(super) topic_states: BTreeMap<Arc<str>, TopicState>,
 }
 
 /// Describes these topics with any broker that answers.

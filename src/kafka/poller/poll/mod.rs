@@ -87,8 +87,12 @@ impl<'a> Poll<'a> {
         let selected = topics::without_internal(memory, selected);
         let committed =
             offsets::committed(context, memory, &ask, &probes, &selected, &described).await;
-        let Described { reply, beliefs } = described;
-        let topics = offsets::offsets(context, memory, &ask, &reply, beliefs, &committed).await;
+        let Described {
+            reply,
+            topic_states,
+        } = described;
+        let topics =
+            offsets::offsets(context, memory, &ask, &reply, topic_states, &committed).await;
         earlier::earlier(context, memory, &ask, &reply, &committed, &topics).await;
         let groups = self.groups(probes, selected, committed, &topics);
         self.snapshot(None, topics, groups)

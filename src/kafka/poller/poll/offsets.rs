@@ -89,7 +89,7 @@ pub(super) async fn committed(
         let topics = selected.get(id).into_iter().flat_map(BTreeMap::values);
         let topics: BTreeSet<_> = topics.flatten().flatten().collect();
         let partitions = topics.into_iter().flat_map(|name| {
-            let count = match described.beliefs.get(name) {
+            let count = match described.topic_states.get(name) {
                 Some(TopicState::Partitions(count)) => *count,
                 _ => 0,
             };
@@ -162,15 +162,15 @@ fn accept(
             .commits
             .accept(partition, read, now, regression_grace);
     }
-    memory
-        .commits
-        .retain(|partition| match described.beliefs.get(&partition.topic) {
+    memory.commits.retain(
+        |partition| match described.topic_states.get(&partition.topic) {
             Some(TopicState::Absent) => false,
             Some(TopicState::Unknown(_)) => true,
             Some(TopicState::Partitions(_)) | None => {
                 !all_topics || committed.partitions.contains_key(partition)
             }
-        });
+        },
+    );
     committed
 }
 
@@ -180,7 +180,7 @@ pub(super) async fn offsets(
     known: &mut Memory,
     ask: &BrokerCalls<'_>,
     reply: &DescribedTopics,
-    beliefs: BTreeMap<Arc<str>, TopicState>,
+    topic_states: BTreeMap<Arc<str>, TopicState>,
     committed: &BTreeMap<Arc<str>, Committed>,
 ) -> BTreeMap<Arc<str>, Topic> {
     let stable = topics_read_committed(context, committed);
@@ -202,7 +202,7 @@ pub(super) async fn offsets(
     starts(context, known, ask, reply, &readings, committed).await;
     let mut topics = BTreeMap::new();
     let layouts: BTreeMap<_, _> = reply.iter().collect();
-    for (name, topic_state) in beliefs {
+    for (name, topic_state) in topic_states {
         let layout = layouts.get(&name).and_then(|layout| layout.as_ref().ok());
         let topic = match topic_state {
             TopicState::Absent => Topic::Absent,

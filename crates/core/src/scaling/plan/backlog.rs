@@ -4,12 +4,13 @@
 
 use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::placement::Spread;
-use crate::scaling::plan::delay_target::{DelayTarget, ScaleUpInput};
+use crate::scaling::plan::delay_target::DelayTarget;
+use crate::scaling::plan::size_input::SizeInput;
 use crate::scaling::tuning::Tuning;
 
 /// The delay target, after weighing late records against the cost of more replicas.
-pub(in crate::scaling) fn sooner(mut target: DelayTarget, input: &ScaleUpInput<'_>) -> DelayTarget {
-    let ScaleUpInput {
+pub(in crate::scaling) fn sooner(mut target: DelayTarget, input: &SizeInput<'_>) -> DelayTarget {
+    let SizeInput {
         estimate,
         model,
         sizes,

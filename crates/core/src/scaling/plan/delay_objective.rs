@@ -6,7 +6,7 @@ use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::number::{milli, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Wait};
 use crate::scaling::output::trail::Step;
-use crate::scaling::plan::delay_target::{self, DelayTarget, ScaleUpInput};
+use crate::scaling::plan::delay_target::{self, DelayTarget};
 use crate::scaling::plan::proposal::{Learning, Proposal};
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, grow, ineffective, shrink};
@@ -17,16 +17,7 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>, estimate: &Estimate
         return Proposal::hold(Wait::open(HoldReason::LagUnknown), None);
     };
     let (objective, replicas) = (situation.objective(), situation.replicas());
-    let input = ScaleUpInput {
-        estimate,
-        model: situation.model(),
-        last: situation.memory.last,
-        sizes,
-        replicas,
-        objective,
-        now: situation.now(),
-        tuning: &situation.policy.tuning,
-    };
+    let input = situation.size_input(estimate, sizes);
     let target = backlog::sooner(delay_target::target(&input), &input);
     let demand = Demand {
         asked: target.unlimited,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::scaling::measure::estimate::{Estimate, Live};
 use crate::scaling::measure::placement::Spread;
 use crate::scaling::plan::rebalance_cost::stall;
-use crate::scaling::state::capacity_model::CapacityModel;
+use crate::scaling::plan::size_input::SizeInput;
 use crate::scaling::state::memory::LastAction;
 use crate::scaling::tuning::Tuning;
 use crate::scaling::tuning::unit::Share;
@@ -37,24 +37,9 @@ pub(in crate::scaling) struct DelayTarget {
     pub(in crate::scaling) capacity: Option<f64>,
 }
 
-/// The input of a scale-up decision.
-#[derive(Clone, Copy)]
-pub(in crate::scaling) struct ScaleUpInput<'a> {
-    pub(in crate::scaling) estimate: &'a Estimate,
-    pub(in crate::scaling) model: &'a CapacityModel,
-    pub(in crate::scaling) last: Option<LastAction>,
-    /// Aligned sizes, ascending, never empty.
-    pub(in crate::scaling) sizes: &'a [i32],
-    pub(in crate::scaling) replicas: i32,
-    /// Seconds.
-    pub(in crate::scaling) objective: f64,
-    pub(in crate::scaling) now: Timestamp,
-    pub(in crate::scaling) tuning: &'a Tuning,
-}
-
 /// The target under the time objective.
-pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
-    let ScaleUpInput {
+pub(in crate::scaling) fn target(input: &SizeInput<'_>) -> DelayTarget {
+    let SizeInput {
         estimate,
         model,
         last,
@@ -63,6 +48,7 @@ pub(in crate::scaling) fn target(input: &ScaleUpInput<'_>) -> DelayTarget {
         objective,
         now,
         tuning,
+        ..
     } = *input;
     let growth = &tuning.growth;
     let known = model.capacity();
@@ -138,8 +124,8 @@ fn weight(live: &Live, tuning: &Tuning) -> f64 {
 
 /// The smallest size that carries the weights. If none does, the last one at which growing still
 /// paid: no idle replicas are added for a hot partition.
-fn carrying(input: &ScaleUpInput<'_>, (weights, skew): (&[f64], f64), limit: f64) -> i32 {
-    let ScaleUpInput {
+fn carrying(input: &SizeInput<'_>, (weights, skew): (&[f64], f64), limit: f64) -> i32 {
+    let SizeInput {
         estimate, sizes, ..
     } = *input;
     let growth = &input.tuning.growth;
@@ -181,7 +167,7 @@ struct ConsumerRate {
     lower_bound: f64,
 }
 
-fn seen_before(input: &ScaleUpInput<'_>) -> f64 {
+fn seen_before(input: &SizeInput<'_>) -> f64 {
     let (now, tuning) = (input.now, input.tuning);
     let rebalanced_for = tuning.growth.rebalanced_for.as_secs();
     let lasts = |last: LastAction| now.duration_since(last.time).as_secs() < rebalanced_for;
@@ -208,7 +194,7 @@ fn grown(sizes: &[i32], replicas: i32, tuning: &Tuning) -> i32 {
 
 /// The worst delay at the horizon with the present replicas, if `arrivals` arrive at each
 /// partition. Consumers with a single partition are left out: more replicas cannot help them.
-fn predict(input: &ScaleUpInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live) -> f64) -> f64 {
+fn predict(input: &SizeInput<'_>, rate: ConsumerRate, arrivals: impl Fn(&Live) -> f64) -> f64 {
     #[derive(Default, Clone, Copy)]
     struct Consumer {
         expected: f64,

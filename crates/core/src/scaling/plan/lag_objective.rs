@@ -11,7 +11,7 @@ use crate::scaling::measure::estimate::{Backlogged, Estimate};
 use crate::scaling::number::{later, milli, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Verdict, Wait};
 use crate::scaling::output::trail::Step;
-use crate::scaling::plan::delay_target::{self, DelayTarget, ScaleUpInput};
+use crate::scaling::plan::delay_target::{self, DelayTarget};
 use crate::scaling::plan::proposal::Proposal;
 use crate::scaling::plan::situation::Situation;
 use crate::scaling::plan::{backlog, explain, flap_backoff, grow, ineffective, scale_down, shrink};
@@ -169,16 +169,8 @@ fn drains_until(situation: &Situation<'_>, estimate: &Estimate) -> Option<Timest
 
 /// The demand of the load and the backlog, whatever the lag asks for.
 fn load_needs(situation: &Situation<'_>, estimate: &Estimate) -> Option<DelayTarget> {
-    Some(delay_target::target(&ScaleUpInput {
-        estimate,
-        model: situation.model(),
-        last: situation.memory.last,
-        sizes: situation.sizes()?,
-        replicas: situation.replicas(),
-        objective: situation.objective(),
-        now: situation.now(),
-        tuning: &situation.policy.tuning,
-    }))
+    let input = situation.size_input(estimate, situation.sizes()?);
+    Some(delay_target::target(&input))
 }
 
 /// Why no smaller size is considered, although the lag asks for fewer replicas.

@@ -16,3 +16,4 @@ mod rebalance_cost;
 pub(in crate::scaling) mod scale_down;
 mod shrink;
 pub(in crate::scaling) mod situation;
+mod size_input;

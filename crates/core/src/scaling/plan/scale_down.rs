@@ -5,9 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::scaling::input::observation::Rebalance;
 use crate::scaling::measure::estimate::Estimate;
-use crate::scaling::measure::load_history::{LoadHistory, ReplayLimits};
+use crate::scaling::measure::load_history::ReplayLimits;
 use crate::scaling::number::real;
 use crate::scaling::plan::rebalance_cost::stall;
+use crate::scaling::plan::size_input::SizeInput;
 use crate::scaling::state::backoff::Backoff;
 use crate::scaling::state::capacity_model::{CapacityModel, Down};
 use crate::scaling::state::memory::LastAction;
@@ -107,22 +108,7 @@ pub(in crate::scaling) fn dear(
     price / f64::from((replicas - size).max(1))
 }
 
-/// The input of a scale-down decision.
-pub(in crate::scaling) struct ScaleDownInput<'a> {
-    pub(in crate::scaling) estimate: &'a Estimate,
-    pub(in crate::scaling) model: &'a CapacityModel,
-    pub(in crate::scaling) load_history: &'a LoadHistory,
-    pub(in crate::scaling) last: Option<LastAction>,
-    /// Aligned sizes, ascending.
-    pub(in crate::scaling) sizes: &'a [i32],
-    pub(in crate::scaling) replicas: i32,
-    /// Seconds.
-    pub(in crate::scaling) objective: f64,
-    pub(in crate::scaling) now: Timestamp,
-    pub(in crate::scaling) tuning: &'a Tuning,
-}
-
-impl ScaleDownInput<'_> {
+impl SizeInput<'_> {
     /// The smallest size that is enough, or what is still missing.
     pub(in crate::scaling) fn smaller(&self) -> Option<ScaleDown> {
         let below = || self.sizes.iter().copied().filter(|m| *m < self.replicas);

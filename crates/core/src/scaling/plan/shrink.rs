@@ -5,7 +5,7 @@ use crate::scaling::number::{later, seconds};
 use crate::scaling::output::decision::{HoldReason, ScaleReason, Wait};
 use crate::scaling::output::trail::Step;
 use crate::scaling::plan::proposal::{Learning, Proposal};
-use crate::scaling::plan::scale_down::{ScaleDown, ScaleDownInput};
+use crate::scaling::plan::scale_down::ScaleDown;
 use crate::scaling::plan::situation::Situation;
 
 /// Shrinks to `to`, unless a gate holds it.
@@ -96,17 +96,7 @@ fn to_smaller(
     sizes: &[i32],
     below: ScaleReason,
 ) -> Proposal {
-    let input = ScaleDownInput {
-        estimate,
-        model: situation.model(),
-        load_history: &situation.history.consumption.load_history,
-        last: situation.memory.last,
-        sizes,
-        replicas: situation.replicas(),
-        objective: situation.objective(),
-        now: situation.now(),
-        tuning: &situation.policy.tuning,
-    };
+    let input = situation.size_input(estimate, sizes);
     let gate = situation.down_gate();
     let (size, why, step) = match input.smaller() {
         None => return stays(situation, HoldReason::AsDesired),

@@ -5,10 +5,12 @@ use jiff::Timestamp;
 use crate::scaling::gate::pacing::Gates;
 use crate::scaling::input::observation::{GroupSnapshot, GroupState, Observation};
 use crate::scaling::input::policy::{Objective, Policy};
+use crate::scaling::measure::estimate::Estimate;
 use crate::scaling::measure::history::{History, ReviewState};
 use crate::scaling::measure::limits::Bounds;
 use crate::scaling::measure::take::Measurements;
 use crate::scaling::output::decision::{HoldReason, Wait};
+use crate::scaling::plan::size_input::SizeInput;
 use crate::scaling::state::capacity_model::CapacityModel;
 use crate::scaling::state::memory::Memory;
 
@@ -94,6 +96,25 @@ impl Situation<'_> {
     /// been known.
     pub(in crate::scaling) fn sizes(&self) -> Option<&[i32]> {
         self.measured.bounds.as_ref().map(Bounds::sizes)
+    }
+
+    /// The input of the choice of one of `sizes`.
+    pub(in crate::scaling) fn size_input<'a>(
+        &'a self,
+        estimate: &'a Estimate,
+        sizes: &'a [i32],
+    ) -> SizeInput<'a> {
+        SizeInput {
+            estimate,
+            model: self.model(),
+            load_history: &self.history.consumption.load_history,
+            last: self.memory.last,
+            sizes,
+            replicas: self.replicas(),
+            objective: self.objective(),
+            now: self.now(),
+            tuning: &self.policy.tuning,
+        }
     }
 
     /// `paused-scale-in` and `paused-scale-out`.

@@ -132,6 +132,20 @@ impl World {
         }
     }
 
+    /// A group of one replica that may go to zero. All that one of its two partitions holds beyond
+    /// the commit is a transaction marker.
+    pub(in crate::scaling) fn with_marker() -> Self {
+        let mut world = Self::new(2, 1);
+        world.policy.min = 0;
+        world.policy.may_hold_markers = true;
+        world.partitions[0] = Partition {
+            log_end: Some(11),
+            committed: Commit::At(10),
+            ..world.partitions[0]
+        };
+        world
+    }
+
     /// Sets the lag of the whole topic, spread evenly, by moving the ends.
     pub(in crate::scaling) fn lag(mut self, lag: i64) -> Self {
         self.set_lag(lag);

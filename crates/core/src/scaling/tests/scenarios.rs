@@ -307,14 +307,7 @@ fn a_group_asleep_wakes_for_one_record_and_sleeps_after_its_delay() {
 
 #[test]
 fn a_transaction_marker_keeps_nobody_awake_and_wakes_nobody() {
-    let mut world = World::new(2, 1);
-    world.policy.min = 0;
-    world.policy.may_hold_markers = true;
-    world.partitions[0] = Partition {
-        log_end: Some(11),
-        committed: Commit::At(10),
-        ..world.partitions[0]
-    };
+    let mut world = World::with_marker();
     assert_eq!(world.until_action(60), Some((1, 0)));
     for _ in 0..10 {
         assert_eq!(hold(&world.poll()), Some(HoldReason::AsDesired));

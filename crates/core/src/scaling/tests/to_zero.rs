@@ -71,14 +71,7 @@ fn an_edited_objective_keeps_the_offsets_at_which_the_group_went_to_zero() {
 
 #[test]
 fn a_known_remainder_does_not_wake_the_group_while_a_partition_is_unreadable() {
-    let mut world = World::new(2, 1);
-    world.policy.min = 0;
-    world.policy.may_hold_markers = true;
-    world.partitions[0] = Partition {
-        log_end: Some(11),
-        committed: Commit::At(10),
-        ..world.partitions[0]
-    };
+    let mut world = World::with_marker();
     assert_eq!(world.until_action(60), Some((1, 0)));
     world.poll();
     world.partitions[1].log_end = None;

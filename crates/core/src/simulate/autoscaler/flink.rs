@@ -21,7 +21,7 @@ const DEEPEST: f64 = 0.6;
 
 /// The result of one poll.
 #[derive(Debug, Clone, Copy)]
-struct GroupSnapshot {
+struct Sample {
     t: i64,
     commits: f64,
     lag: f64,
@@ -39,7 +39,7 @@ struct Flink {
     most: f64,
     down_interval: i64,
     partitions: i32,
-    polls: VecDeque<GroupSnapshot>,
+    polls: VecDeque<Sample>,
     running_since: Option<i64>,
     size: Option<i32>,
     /// The time of the first scale-down request, and all requests since: time, size, and whether
@@ -209,7 +209,7 @@ impl Autoscaler for Flink {
             return Answer::default();
         }
         let (ends, commits, _) = totals(&view);
-        self.polls.push_back(GroupSnapshot {
+        self.polls.push_back(Sample {
             t,
             commits,
             lag: (ends - commits).max(0.0),

@@ -111,11 +111,13 @@ const KNOWN: &str =
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadBaseline {
     /// No such baseline.
-    #[error("{0}: no such law; there are {KNOWN}")]
+    #[error("{0}: no such autoscaler; there are {KNOWN}")]
     Unknown(String),
     /// An option before any baseline.
-    #[error("{0}: an option belongs after its law, as in keda=lagThreshold:100,cooldownPeriod:300")]
-    NoAutoscaler(String),
+    #[error(
+        "{0}: an option belongs after its autoscaler, as in keda=lagThreshold:100,cooldownPeriod:300"
+    )]
+    NoBaseline(String),
     /// No such option, or a value out of range.
     #[error("{autoscaler}: {problem}")]
     Option {
@@ -134,7 +136,7 @@ impl Baseline {
         for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
             if word.contains(':') && !word.contains('=') {
                 let Some(baseline) = baselines.last_mut() else {
-                    return Err(BadBaseline::NoAutoscaler(word.to_owned()));
+                    return Err(BadBaseline::NoBaseline(word.to_owned()));
                 };
                 baseline.name = format!("{},{word}", baseline.name);
                 baseline.options.add(word);

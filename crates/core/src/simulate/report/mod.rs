@@ -25,7 +25,7 @@ const NARROWEST: usize = 40;
 pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value {
     let autoscalers = outcomes.iter().map(|outcome| {
         let mut autoscaler = figures::json(outcome);
-        autoscaler.insert("law".to_owned(), outcome.autoscaler.clone().into());
+        autoscaler.insert("autoscaler".to_owned(), outcome.autoscaler.clone().into());
         autoscaler.insert("actions".to_owned(), json!(outcome.actions));
         autoscaler.insert("series".to_owned(), json!(outcome.series));
         autoscaler
@@ -42,13 +42,13 @@ pub fn json(comparison: &Comparison, outcomes: &[Outcome]) -> serde_json::Value 
         "seeds": comparison.seeds,
         "plant": comparison.parameters,
         "notes": comparison.notes,
-        "laws": autoscalers,
+        "autoscalers": autoscalers,
     })
 }
 
 /// Every sample of every autoscaler as CSV, with the first seed.
 pub fn csv(comparison: &Comparison, outcomes: &[Outcome]) -> String {
-    let mut text = String::from("law,time,load,replicas,ready,lag,delay\n");
+    let mut text = String::from("autoscaler,time,load,replicas,ready,lag,delay\n");
     for outcome in outcomes {
         // The name of an autoscaler may contain a comma.
         let autoscaler = format!("\"{}\"", outcome.autoscaler.replace('"', "\"\""));

@@ -178,7 +178,7 @@ fn beside_each_other(names: &[String], room: usize, columns: &[Column]) -> Strin
     let mut text = String::new();
     for line in 0..heads + names.len() {
         let name = line.checked_sub(heads).and_then(|place| names.get(place));
-        let name = name.map_or("law", |name| name.as_str());
+        let name = name.map_or("autoscaler", |name| name.as_str());
         // The names of the autoscalers end just above the figures.
         let name = if line + 1 < heads { "" } else { name };
         let mut row = format!("{name:<room$}");

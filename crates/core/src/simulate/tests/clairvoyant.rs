@@ -18,7 +18,7 @@ fn compared(with: &str, change: impl FnOnce(&mut Parameters)) -> Vec<Outcome> {
 fn a_plan_that_knows_the_load_is_ready_when_it_jumps_and_costs_least() {
     let outcomes = compared("clairvoyant,static=2,static=6,hpa-cpu=70", |_| ());
     let [lagrange, clairvoyant, others @ ..] = outcomes.as_slice() else {
-        panic!("two laws at least");
+        panic!("two autoscalers at least");
     };
     assert_eq!(clairvoyant.autoscaler, "clairvoyant");
     let score = &clairvoyant.scores[0];
