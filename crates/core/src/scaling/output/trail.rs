@@ -186,7 +186,7 @@ impl fmt::Display for Step {
             }
             Self::Pause { lasts } => write!(
                 f,
-                "what moves stands still for {}s in this group",
+                "moved partitions pause for {}s in this group",
                 lasts.as_secs()
             ),
             Self::NotBefore(at) => write!(f, "next action not before {}", clock(*at)),
