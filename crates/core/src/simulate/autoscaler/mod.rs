@@ -111,10 +111,12 @@ const KNOWN: &str =
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadBaseline {
     /// No such baseline.
-    #[error("{0}: no such law; there are {KNOWN}")]
+    #[error("{0}: no such autoscaler; there are {KNOWN}")]
     Unknown(String),
     /// An option before any baseline.
-    #[error("{0}: an option belongs after its law, as in keda=lagThreshold:100,cooldownPeriod:300")]
+    #[error(
+        "{0}: an option belongs after its autoscaler, as in keda=lagThreshold:100,cooldownPeriod:300"
+    )]
     NoAutoscaler(String),
     /// No such option, or a value out of range.
     #[error("{autoscaler}: {problem}")]

@@ -146,11 +146,11 @@ fn autoscalers_are_listed_with_their_options(#[case] text: &str, #[case] names: 
 #[rstest]
 #[case(
     "kedda=lagThreshold:100",
-    "kedda=lagThreshold:100: no such law; there are keda"
+    "kedda=lagThreshold:100: no such autoscaler; there are keda"
 )]
 #[case(
     "lagThreshold:100",
-    "lagThreshold:100: an option belongs after its law"
+    "lagThreshold:100: an option belongs after its autoscaler"
 )]
 #[case(
     "keda=lagTreshold:100",
