@@ -25,7 +25,7 @@ fn unhelped(decision: &Decision) -> Option<(Reason, String)> {
         return Some((
             Reason::PartitionsStuck,
             format!(
-                "no progress on {named}: look for a record that the consumer cannot get past; replicas do not help, so it buys none"
+                "no progress on {named}: find the record that the consumer cannot get past; more replicas do not help, so none are added"
             ),
         ));
     }
@@ -119,7 +119,7 @@ pub(super) fn healthy(found: ConditionInput<'_>) -> Said {
             Type::Healthy,
             Status::False,
             Reason::StaticMembership,
-            "the consumers set group.instance.id, and no Pod of this target has the name of one before it: whoever leaves keeps its partitions for session.timeout.ms. Drop it, or use a StatefulSet",
+            "the consumers set group.instance.id, but this target gives each Pod a new name: a member that leaves keeps its partitions for session.timeout.ms. Remove group.instance.id, or use a StatefulSet",
         )),
         (Knowledge::Complete, _) => Some(say(Type::Healthy, Status::True, Reason::AsExpected, "")),
         (Knowledge::Missing { .. }, _) => None,

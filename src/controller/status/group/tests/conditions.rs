@@ -28,7 +28,7 @@ type Change = fn(&mut Decision);
 #[case::one_pod_is_not_ready("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::ReplicasNotReady, Some("12:05:00"))); (d.facts.ready, d.facts.current) = (7, 8); },
     "False/ReplicasNotReady: 7 of 8 replicas are ready; until")]
 #[case::none_that_came("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::ReplicasNotReady, None)); (d.facts.ready, d.facts.current) = (4, 8); },
-    "False/ReplicasNotReady: 4 of 8 replicas are ready, and none that the last scale-up added: look at its Pods")]
+    "False/ReplicasNotReady: 4 of 8 replicas are ready, and none that the last scale-up added: check the target's Pods")]
 fn a_condition_says_who_works_and_what_to_do(
     #[case] kind: &str,
     #[case] change: Change,
