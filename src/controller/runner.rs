@@ -55,7 +55,7 @@ impl Runner {
         let scopes = self.context.settings.namespaces.len().max(1);
         let metrics = || self.context.metrics.clone();
         let watch = |kind, gate| Watch::new(kind, gate, scopes, metrics());
-        let targets = "groups that scale one say TargetForbidden";
+        let targets = "groups that scale one report TargetForbidden";
         let selects = signal::Sender::new(false);
 
         let watches = vec![
@@ -81,14 +81,14 @@ impl Runner {
             ),
             self.follow::<HorizontalPodAutoscaler, _>(
                 watch("HorizontalPodAutoscalers", gates.autoscalers)
-                    .without("one that scales the same target goes unnoticed"),
+                    .without("one that scales the same target is not detected"),
                 object::autoscaler,
                 &handlers::autoscalers(context()),
             ),
         ];
         gates.namespaces.open();
         let namespaces = Watch::new("Namespaces", gates.namespaces, 1, metrics())
-            .without("allowedNamespaces.from: Selector lets nobody in");
+            .without("allowedNamespaces.from: Selector allows no other namespace");
         self.follow_namespaces(namespaces.clone(), &selects);
         Needed {
             watches,
@@ -149,7 +149,7 @@ impl Runner {
         S: Stream<Item = Key> + Send + 'static,
     {
         let wake = self.context.wake.clone();
-        self.spawn_until_stopped("looks".to_owned(), async move {
+        self.spawn_until_stopped("polls".to_owned(), async move {
             let mut wakeups = std::pin::pin!(wakeups);
             while let Some(key) = wakeups.next().await {
                 match key.kind {

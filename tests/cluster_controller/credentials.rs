@@ -267,14 +267,14 @@ async fn a_changed_password_is_used_without_a_restart_and_without_a_gap() {
     until_connected(
         &stage.space,
         "True/BrokersReachable",
-        &["credentials before", "user name and password"],
+        &["previous credentials", "user name and password"],
     )
     .await;
     let reported = stage
         .space
         .until_event("main", "KafkaConnectionFailed")
         .await;
-    assert!(reported.contains("credentials before"), "{reported}");
+    assert!(reported.contains("previous credentials"), "{reported}");
     // The Secret is gone: the same.
     let secrets: Api<Secret> = Api::namespaced(stage.kubernetes.client().await, &stage.space.name);
     secrets
@@ -284,7 +284,7 @@ async fn a_changed_password_is_used_without_a_restart_and_without_a_gap() {
     until_connected(
         &stage.space,
         "True/BrokersReachable",
-        &["credentials before", "Secret lagrange does not exist"],
+        &["previous credentials", "Secret lagrange does not exist"],
     )
     .await;
     kafka.set_password("lagrange", "third").await;

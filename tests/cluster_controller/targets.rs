@@ -266,8 +266,8 @@ async fn an_unreadable_scale_is_reported_with_the_api_servers_answer() {
     }
     let _operator = stage.operator().await;
     for (name, says) in [
-        ("empty", "The API server says 500"),
-        ("odd", "The API server says 400"),
+        ("empty", "The API server answered 500"),
+        ("odd", "The API server answered 400"),
     ] {
         stage
             .space

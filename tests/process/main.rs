@@ -114,12 +114,12 @@ fn a_silent_api_server_is_tried_until_the_timeout() {
     home.kubeconfig(silent.local_addr().unwrap());
     let (status, log) = home.run(&["--api-timeout=1s"]).ended();
     assert_eq!(status.code(), Some(1));
-    assert_last_line(&log, "gave no answer within 1 s (it said nothing)");
+    assert_last_line(&log, "gave no answer within 1 s (the request timed out)");
 }
 
 #[rstest]
-#[case(401, "does not know us")]
-#[case(403, "does not let us in")]
+#[case(401, "did not authenticate the operator")]
+#[case(403, "denies the operator access")]
 fn a_refusal_by_the_api_server_ends_the_process_at_once(#[case] code: u16, #[case] reason: &str) {
     let api = ApiServer::start();
     api.answers(code, &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "", "code": code}));

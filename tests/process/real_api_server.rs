@@ -88,13 +88,13 @@ fn the_operator_is_ready_once_definitions_are_served_and_needs_permission_to_lis
 fn a_bad_token_and_no_token_have_different_errors() {
     let (status, log) = run_as(&json!({ "token": "nonsense" }));
     assert_eq!(status, Some(1));
-    assert_last_line(&log, "does not know us (Unauthorized)");
+    assert_last_line(&log, "did not authenticate the operator (Unauthorized)");
 
     let (status, log) = run_as(&json!({}));
     assert_eq!(status, Some(1));
     assert_last_line(
         &log,
-        "does not let us in (forbidden: User \"system:anonymous\"",
+        "denies the operator access (forbidden: User \"system:anonymous\"",
     );
 }
 

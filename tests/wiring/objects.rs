@@ -22,7 +22,7 @@ async fn failing_lists_are_retried_slowly_and_reported_until_they_work() {
     let operator = scene.operator().await;
     sleep(Duration::from_secs(6)).await;
     let said = operator.readiness.check().unwrap_err().to_string();
-    let expected = "watch of Deployments (failing since 5 s: HTTP 503 planned)";
+    let expected = "watch of Deployments (failing for 5 s: HTTP 503 planned)";
     assert!(said.contains(expected), "{said}");
     sleep(Duration::from_secs(34)).await;
     let lists = scene.api.lists("deployments");
@@ -188,7 +188,10 @@ async fn an_unreadable_scale_is_reported_once_and_retried_slowly() {
     sleep(Duration::from_secs(30)).await;
     assert_eq!(scene.condition("orders", "Ready"), "False/TargetUnreadable");
     let said = scene.message("orders", "Ready");
-    assert!(said.ends_with("The API server says 500 planned"), "{said}");
+    assert!(
+        said.ends_with("The API server answered 500 planned"),
+        "{said}"
+    );
     let asked = scene.api.lists("scale");
     sleep(Duration::from_mins(30)).await;
     let asked = scene.api.lists("scale") - asked;

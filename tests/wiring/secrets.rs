@@ -232,7 +232,7 @@ async fn a_new_user_with_fewer_rights_is_reported_with_what_to_grant() {
         scene.kafka.poll_as_before(&view, &lacks);
         settle().await;
     }
-    let said = "still read with the credentials before: the new user logs in, but is not \
+    let said = "still read with the previous credentials: the new user logs in, but is not \
                 authorised to describe topic orders and 2 more, which the previous user may: \
                 grant Describe on them";
     assert_eq!(

@@ -32,7 +32,7 @@ impl ConnectionState {
             Self::Stale(why) => (
                 Status::True,
                 Reason::BrokersReachable,
-                format!("still read with the credentials before: {why}"),
+                format!("still read with the previous credentials: {why}"),
             ),
             Self::Failed(problem) => (Status::False, problem.reason, problem.message.clone()),
         };
@@ -56,7 +56,7 @@ impl ConnectionState {
                 EventReason::KafkaConnectionFailed,
                 self.finding(None).message,
             )),
-            (Some(Self::Stale(_)), Self::Ok) => restored("it is read with the credentials of now"),
+            (Some(Self::Stale(_)), Self::Ok) => restored("it is read with the current credentials"),
             (Some(Self::Failed(_)), Self::Ok) => restored("the cluster answers again"),
         }
     }
@@ -150,7 +150,7 @@ mod tests {
     #[case(
         None,
         stale("a"),
-        Some("KafkaConnectionFailed: still read with the credentials before: a")
+        Some("KafkaConnectionFailed: still read with the previous credentials: a")
     )]
     #[case(None, failed("a"), Some("KafkaConnectionFailed: a"))]
     #[case(Some(ConnectionState::Ok), ConnectionState::Ok, None)]
@@ -159,13 +159,13 @@ mod tests {
     #[case(
         Some(failed("a")),
         stale("b"),
-        Some("KafkaConnectionFailed: still read with the credentials before: b")
+        Some("KafkaConnectionFailed: still read with the previous credentials: b")
     )]
     #[case(Some(stale("a")), failed("b"), Some("KafkaConnectionFailed: b"))]
     #[case(
         Some(stale("a")),
         ConnectionState::Ok,
-        Some("KafkaConnectionRestored: it is read with the credentials of now")
+        Some("KafkaConnectionRestored: it is read with the current credentials")
     )]
     #[case(
         Some(failed("a")),

@@ -57,7 +57,7 @@ pub(in crate::controller) async fn act(
         // The target was scaled, or a rollout has begun. Its watch reports that in a moment, unless
         // the watch has stopped.
         return match scale::look_up(context, target).await {
-            Ok(()) => Ok(Outcome::Retry("the target has changed meanwhile")),
+            Ok(()) => Ok(Outcome::Retry("the target has changed since the decision")),
             Err(Stop::Problem(problem)) => Ok(Outcome::Refused(problem)),
             Err(Stop::Error(error)) => Err(error),
         };
@@ -74,7 +74,7 @@ pub(in crate::controller) async fn act(
         Ok(()) => {}
         Err(error) if error.is(409) => {
             look_up(context, managed).await?;
-            return Ok(Outcome::Retry("somebody else has written the status"));
+            return Ok(Outcome::Retry("another writer has changed the status"));
         }
         Err(error) => {
             // It may have been written. Whoever reads it treats it as an action of unknown outcome,

@@ -59,7 +59,7 @@ impl Reconciliation<'_> {
     ) -> Result<Option<Duration>, Error> {
         let name = Name::of(&**managed.stored());
         if !lock(&self.context.seen.claims).has_turn(&name, self.context.clock.now()) {
-            debug!("not acted: another ConsumerGroup has the turn by now");
+            debug!("not acted: another ConsumerGroup goes first now");
             return Ok(Some(AGAIN));
         }
         let (ahead, _) = self.rendered(managed);

@@ -429,13 +429,15 @@ fn held(object: Option<&ObjectState>, key: &str) -> Held {
             Some(Kept::Value(value)) => Held::Value(value.clone()),
         },
         Some(ObjectState::Unreadable) => {
-            Held::Unreadable("it is there, and its data is not what it should be".into())
+            Held::Unreadable("it exists, but its data cannot be decoded".into())
         }
         Some(ObjectState::Absent) => Held::NoObject,
         Some(ObjectState::Forbidden) => Held::Unreadable(
             "grant Lagrange list and watch on it (chart value secrets.namespaces)".into(),
         ),
-        Some(ObjectState::Nothing) | None => Held::Unreadable("the API server does not say".into()),
+        Some(ObjectState::Nothing) | None => {
+            Held::Unreadable("the API server has not answered yet".into())
+        }
     }
 }
 

@@ -82,9 +82,7 @@ pub(in crate::controller) fn locate(
         return Err(if unreadable && !foreign {
             Problem::new(
                 Reason::InvalidSpec,
-                format!(
-                    "KafkaCluster {name} cannot be read: its status says what is wrong with it"
-                ),
+                format!("KafkaCluster {name} cannot be read: its status shows what is wrong"),
             )
         } else if foreign {
             Problem::new(

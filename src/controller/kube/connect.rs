@@ -28,7 +28,7 @@ const DEFINITIONS_CHECK: Duration = Duration::from_secs(5);
 const REMIND: Duration = Duration::from_mins(1);
 
 /// The cause of a call that passes its deadline without an error.
-const SILENCE: &str = "it said nothing";
+const SILENCE: &str = "the request timed out";
 
 const GROUP_VERSION: &str = "lagrange.dev/v1alpha1";
 const PLURALS: [&str; 2] = ["consumergroups", "kafkaclusters"];
@@ -69,7 +69,7 @@ pub enum AccessError {
     },
     /// 401, or the credentials could not be obtained.
     #[error(
-        "the API server at {url} does not know us ({cause}): renew the credentials of the kubeconfig or of the service account"
+        "the API server at {url} did not authenticate the operator ({cause}): renew the credentials of the kubeconfig or of the service account"
     )]
     NotAuthenticated {
         /// The address, as configured.
@@ -79,7 +79,7 @@ pub enum AccessError {
     },
     /// 403.
     #[error(
-        "the API server at {url} does not let us in ({cause}): give the operator's account the chart's role, or name its namespaces with --watch-namespace"
+        "the API server at {url} denies the operator access ({cause}): give the operator's account the chart's role, or name its namespaces with --watch-namespace"
     )]
     NotAuthorised {
         /// The address, as configured.
@@ -145,7 +145,7 @@ impl Cluster {
                 },
                 Err(Asked::Refused(error)) => return Err(error),
                 Err(Asked::Absent) => missing(&APIResourceList::default()).unwrap_or_default(),
-                Err(Asked::NoAnswer(cause)) => format!("the API server cannot say: {cause}"),
+                Err(Asked::NoAnswer(cause)) => format!("no answer from the API server: {cause}"),
             };
             let news = |(said, at): &(String, Instant)| *said != detail || at.elapsed() >= REMIND;
             if logged.as_ref().is_none_or(news) {

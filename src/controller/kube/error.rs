@@ -16,7 +16,7 @@ use crate::kafka::pool::WatchError;
 #[derive(Debug, Error)]
 pub(in crate::controller) enum Error {
     /// The API server refused the call.
-    #[error("{call}: the API server says {code} {message}")]
+    #[error("{call}: the API server answered {code} {message}")]
     Refused {
         /// The call.
         call: &'static str,
@@ -69,7 +69,9 @@ impl Error {
     /// The failure, as the end of a message.
     pub(in crate::controller) fn says(&self) -> String {
         match self {
-            Self::Refused { code, message, .. } => format!("The API server says {code} {message}"),
+            Self::Refused { code, message, .. } => {
+                format!("The API server answered {code} {message}")
+            }
             Self::TimedOut { within, .. } => {
                 format!(
                     "The API server does not answer within {} s",
@@ -189,7 +191,7 @@ pub(in crate::controller) fn target_problem(error: Error, target: &str) -> Stop 
         .into(),
         Error::Refused { code: code @ (400 | 405 | 422), message, .. } => Problem::new(
             Reason::TargetNotFound,
-            format!("{target} cannot be scaled: the API server says {code} {message}"),
+            format!("{target} cannot be scaled: the API server answered {code} {message}"),
         )
         .into(),
         _ => Stop::Error(error),

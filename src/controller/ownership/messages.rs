@@ -42,7 +42,7 @@ pub(super) fn by_group(
                 "it has trouble, and this one takes over at {} unless that ends",
                 format::clock(until)
             ),
-            None => "delete one of the two; this one takes over when that one goes".to_owned(),
+            None => "delete one of the two; this one takes over when the other is gone".to_owned(),
         };
         format!(
             "ConsumerGroup {} {comes_first} {what}{since}: {advice}",

@@ -14,7 +14,7 @@ use lagrange_core::scaling::trail::Step;
 use super::format::clock;
 use crate::controller::kube::error::Problem;
 use crate::controller::ownership;
-use healthy::{healthy, nobody_joined};
+use healthy::{healthy, no_member_joined};
 
 /// The present state of a condition; `None`: it stays as it was.
 type Said = Option<Finding>;
@@ -125,7 +125,7 @@ fn ready(found: ConditionInput<'_>) -> Said {
             Status::False,
             Reason::TargetContested,
             format!(
-                "somebody else keeps changing the replicas: leave them to Lagrange (drop replicas from the manifest), or delete this resource; held until {until}"
+                "something else keeps changing the replicas: leave them to Lagrange (remove replicas from the manifest), or delete this resource; held until {until}"
             ),
         ));
     }
@@ -133,10 +133,10 @@ fn ready(found: ConditionInput<'_>) -> Said {
         Knowledge::NotYet => Some(Finding::not_yet_observed(Type::Ready)),
         Knowledge::Complete | Knowledge::Missing { lasting: true, .. } => {
             let but = match (found.stale, found.beside) {
-                (Some(why), _) => format!("Kafka is still read with the credentials before: {why}"),
+                (Some(why), _) => format!("Kafka is still read with the previous credentials: {why}"),
                 (None, Some(group)) => ownership::beside(group),
                 (None, None) if found.unmatched.is_some() => {
-                    "delayedTopicPattern matches none of topics, so that no topic is left out: correct it, or remove it".to_owned()
+                    "delayedTopicPattern matches none of topics, so no topic is left out: correct it, or remove it".to_owned()
                 }
                 (None, None) => String::new(),
             };
@@ -173,7 +173,7 @@ fn lag_known(found: ConditionInput<'_>) -> Said {
                 ),
                 None if found.polls == PollHealth::Silent => (
                     Reason::Stale,
-                    format!("no look at Kafka since {since}; the size is held"),
+                    format!("no poll of Kafka since {since}; the size is held"),
                 ),
                 None if facts.nothing_committed.is_some() => (
                     Reason::NothingCommitted,
@@ -260,12 +260,11 @@ fn able_to_scale(found: ConditionInput<'_>) -> Finding {
         ),
         HoldReason::TargetContested => (
             Reason::CoolingDown,
-            before("standing back, since somebody else keeps changing the replicas"),
+            before("no action, because something else keeps changing the replicas"),
         ),
-        HoldReason::GroupRebalancing => (
-            Reason::GroupRebalancing,
-            before("the group hands out its partitions anew"),
-        ),
+        HoldReason::GroupRebalancing => {
+            (Reason::GroupRebalancing, before("the group is rebalancing"))
+        }
         HoldReason::RolloutInProgress => (
             Reason::RolloutInProgress,
             before("the workload replaces its pods"),
@@ -277,12 +276,12 @@ fn able_to_scale(found: ConditionInput<'_>) -> Finding {
                 match until {
                     Some(_) => before(&format!("{ready} of {current} replicas are ready")),
                     None => format!(
-                        "{ready} of {current} replicas are ready, and none that the last scale-up added: look at its Pods"
+                        "{ready} of {current} replicas are ready, and none that the last scale-up added: check the target's Pods"
                     ),
                 },
             )
         }
-        HoldReason::MembersMissing => (Reason::MembersMissing, nobody_joined(found.decision)),
+        HoldReason::MembersMissing => (Reason::MembersMissing, no_member_joined(found.decision)),
         HoldReason::GroupMissing => (
             Reason::ReplicasNotReady,
             "replicas are ready, and none of them has joined the group".to_owned(),
@@ -298,7 +297,8 @@ fn able_to_scale(found: ConditionInput<'_>) -> Finding {
         ),
         HoldReason::ScalingDisabled => (
             Reason::ScalingDisabled,
-            "the target was scaled to 0 by hand; scale it to 1 or more to hand it back".to_owned(),
+            "the target was scaled to 0 by hand: scale it to 1 or more to resume autoscaling"
+                .to_owned(),
         ),
         HoldReason::Paused => (Reason::Paused, paused(found.decision)),
     };
@@ -308,7 +308,7 @@ fn able_to_scale(found: ConditionInput<'_>) -> Finding {
 fn paused(decision: &Decision) -> String {
     match decision.facts.not_understood.clone() {
         Some((annotation, value)) => Step::NotUnderstood { annotation, value }.to_string(),
-        None => "an annotation lagrange.dev/paused... holds it".to_owned(),
+        None => "an annotation lagrange.dev/paused... holds the size".to_owned(),
     }
 }
 

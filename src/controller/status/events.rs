@@ -35,7 +35,7 @@ pub(in crate::controller) fn notices(decision: &Decision, by: Option<&str>) -> V
             EventReason::ScaledExternally,
             format!(
                 "replicas changed from {from} to {to} by {}; taken over, and counted as an action",
-                by.unwrap_or("somebody else")
+                by.unwrap_or("an unknown field manager")
             ),
         )),
         Notice::PartitionsAdded { topic, from, to } => Some(EventNote::new(

@@ -46,7 +46,7 @@ pub(in crate::controller) fn message(decision: &Decision, now: Timestamp) -> Str
             replicas,
         }
         .to_string(),
-        Step::Evidence { covered, window } => Step::Evidence {
+        Step::Window { covered, window } => Step::Window {
             covered: SignedDuration::from_secs(covered.as_secs() / 30 * 30),
             window,
         }

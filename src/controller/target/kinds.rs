@@ -29,7 +29,7 @@ impl Kinds {
             Problem::new(
                 Reason::TargetNotFound,
                 format!(
-                    "{} {} is no kind that this cluster has: correct spec.scaleTargetRef",
+                    "{} {} is not a kind that this cluster serves: correct spec.scaleTargetRef",
                     gvk.api_version(),
                     gvk.kind
                 ),

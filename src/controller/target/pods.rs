@@ -132,7 +132,7 @@ pub(super) async fn of(
         Err(Error::Refused {
             code: 400, message, ..
         }) => {
-            let why = format!("The API server says 400 {message}");
+            let why = format!("The API server answered 400 {message}");
             return Err(unusable(&why).into());
         }
         Err(error) => return Err(Stop::Error(error)),

@@ -217,7 +217,7 @@ fn see_watched(context: &Context, key: &TargetKey, kind: Kind) -> Result<TargetS
     if let Some(why) = lock(&context.seen.unreadable_workloads).get(key) {
         return Err(Problem::new(
             Reason::TargetUnreadable,
-            format!("{key} is there and cannot be read, so that it is left as it is: {why}"),
+            format!("{key} exists, but cannot be read, so its size is held: {why}"),
         ));
     }
     if lock(&context.seen.forbidden).contains(kind.as_str()) {
@@ -356,7 +356,7 @@ pub(in crate::controller) async fn last_manager(
     match context.api.read("get the target", asked).await {
         Ok(manager) => manager,
         Err(error) => {
-            warn!("cannot tell who scaled {}: {error}", target.key);
+            warn!("cannot find out what scaled {}: {error}", target.key);
             None
         }
     }

@@ -153,7 +153,10 @@ impl Follow {
                     }
                 }
                 End::Gone => {
-                    debug!(path = self.source.path, "watching anew, with a list");
+                    debug!(
+                        path = self.source.path,
+                        "the watch starts again with a list"
+                    );
                     if self.pause.failures > 0 || since.elapsed() < SHORTEST {
                         self.rest(handler, None).await;
                     }
@@ -164,7 +167,10 @@ impl Follow {
                     handler.fails(&error);
                     self.rest(handler, Some(&error)).await;
                     if since.elapsed() >= RELIST_AFTER {
-                        debug!(path = self.source.path, "watching anew, with a list");
+                        debug!(
+                            path = self.source.path,
+                            "the watch starts again with a list"
+                        );
                         return;
                     }
                 }

@@ -271,10 +271,10 @@ impl<T> WatchHandler for Scope<T> {
             }
             (Cause::Forbidden, None) => format!("grant list and watch on {kind}"),
             (Cause::Unknown, _) => format!(
-                "the API server serves no {kind} (HTTP 404): install the resource definitions, or see that its API is on"
+                "the API server serves no {kind} (HTTP 404): install the resource definitions, or check that its API is enabled"
             ),
             (Cause::Other(words), _) if lasts => format!(
-                "failing since {} s: {words}",
+                "failing for {} s: {words}",
                 trouble.since.elapsed().as_secs()
             ),
             (Cause::Other(words), _) => {

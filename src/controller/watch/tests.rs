@@ -84,7 +84,7 @@ async fn a_trouble_is_said_after_five_seconds_with_its_cause_until_it_heals() {
     assert_eq!(scope.still_fails(), None);
     assert_eq!(
         missing(&readiness),
-        "waiting for: watch of Deployments (failing since 5 s: HTTP 503 etcd is away)"
+        "waiting for: watch of Deployments (failing for 5 s: HTTP 503 etcd is away)"
     );
     scope.begins();
     assert!(

@@ -50,7 +50,7 @@ macro_rules! words {
 words! {
     /// The types of conditions.
     pub enum Type {
-        /// ConsumerGroup: Lagrange manages the group; all that it needs is there.
+        /// ConsumerGroup: Lagrange manages the group; everything that it needs exists.
         Ready,
         /// ConsumerGroup: the lag of every partition is known.
         LagKnown,
@@ -58,9 +58,9 @@ words! {
         AbleToScale,
         /// ConsumerGroup: a bound keeps the group from the size that it needs.
         ScalingLimited,
-        /// ConsumerGroup: nothing about the group itself wants a person's attention.
+        /// ConsumerGroup: the group itself needs no attention.
         Healthy,
-        /// KafkaCluster: the last look at the cluster was answered.
+        /// KafkaCluster: the last poll of the cluster was answered.
         Connected,
     }
 }
@@ -79,29 +79,28 @@ impl Type {
 words! {
     /// The reasons that conditions give. True has reasons too (TELL-30).
     pub enum Reason {
-        /// Any, Unknown: nothing has been looked at yet.
+        /// Any, Unknown: nothing has been read yet.
         NotYetObserved,
 
-        /// Ready, True: all that is needed is there, and nothing stands in the way of managing the
-        /// group.
+        /// Ready, True: everything that is needed exists, and nothing prevents Lagrange from
+        /// managing the group.
         Managed,
         /// Ready, LagKnown and Connected, False: no broker answers.
         KafkaUnreachable,
-        /// Ready and Connected, False: Kafka does not take the user, password, token or
-        /// certificate.
+        /// Ready and Connected, False: Kafka rejects the user, password, token or certificate.
         AuthenticationFailed,
-        /// Ready and Connected, False: Kafka does not let Lagrange read what it needs.
+        /// Ready and Connected, False: Kafka does not authorise Lagrange to read what it needs.
         AuthorizationFailed,
         /// Ready, False: no such KafkaCluster in the group's own namespace.
         ClusterNotFound,
         /// Ready, False: no such KafkaCluster in another namespace, or one that does not allow this
-        /// namespace; which of the two is nobody's business who may not see it (SAFE-34).
+        /// namespace; a namespace that may not use it cannot find out which (SAFE-34).
         ClusterNotAllowed,
-        /// Ready and Connected, False: a Secret or ConfigMap that the connection needs is not
-        /// there, or may not be read.
+        /// Ready and Connected, False: a Secret or ConfigMap that the connection needs does
+        /// not exist, or may not be read.
         SecretNotFound,
-        /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or has something else in
-        /// it than is wanted.
+        /// Ready and Connected, False: a Secret or ConfigMap lacks a key, or the value of a key
+        /// cannot be used.
         SecretInvalid,
         /// Ready and Connected, False: the connection would log in as the operator itself, which
         /// this namespace may not (SAFE-36).
@@ -112,18 +111,19 @@ words! {
         TargetNotFound,
         /// Ready, False: Lagrange has no right to scale the target.
         TargetForbidden,
-        /// Ready, False: the target is there, and the API server or Lagrange cannot read it or its
+        /// Ready, False: the target exists, but the API server or Lagrange cannot read it or its
         /// scale.
         TargetUnreadable,
-        /// Ready, False: somebody else scales the target (ACT-7 and ACT-9).
+        /// Ready, False: something else scales the target (ACT-7 and ACT-9).
         TargetContested,
         /// Ready, False: another ConsumerGroup manages the same group of the same Kafka cluster
         /// (ACT-9).
         GroupContested,
-        /// Ready, False: a group of a kind that has no members to count, or that cannot be read.
+        /// Ready, False: the group is of a type that has no members to count, or that cannot be
+        /// read.
         GroupTypeUnsupported,
-        /// Ready and Connected, False: the namespace uses as many Kafka clusters as one may
-        /// (SAFE-38).
+        /// Ready and Connected, False: the namespace already uses as many Kafka clusters as one
+        /// namespace may (SAFE-38).
         TooManyConnections,
         /// Ready, False: the group's topics have more partitions than are read for one group, or
         /// than there is memory for.
@@ -141,19 +141,19 @@ words! {
         PartitionsUnreadable,
         /// LagKnown, False: consumers read partitions for which nothing has been committed.
         NothingCommitted,
-        /// LagKnown, False: what is known is too old.
+        /// LagKnown, False: the last poll was too long ago.
         Stale,
 
-        /// AbleToScale, True: nothing stands in the way of a scale-up.
+        /// AbleToScale, True: nothing prevents a scale-up.
         ReadyForNewScale,
         /// AbleToScale, False: the last action is too recent.
         CoolingDown,
-        /// AbleToScale, False: the group is handing out partitions anew.
+        /// AbleToScale, False: the group is rebalancing.
         GroupRebalancing,
         /// AbleToScale, False: the workload is rolling out.
         RolloutInProgress,
-        /// AbleToScale, False: fewer replicas are ready than are wanted, and the others do no work
-        /// either.
+        /// AbleToScale, False: fewer replicas are ready than are wanted, and the others have no
+        /// partitions.
         ReplicasNotReady,
         /// AbleToScale, False: the lag is not known.
         LagUnknown,
@@ -164,7 +164,7 @@ words! {
         /// AbleToScale, False: `mode: DryRun` changes nothing.
         DryRun,
 
-        /// ScalingLimited, True: more consumers than partitions would stand idle.
+        /// ScalingLimited, True: more consumers than partitions would be idle.
         PartitionLimit,
         /// ScalingLimited, True: `maxReplicas` holds the group below the size that it needs.
         MaxReplicas,
@@ -175,27 +175,27 @@ words! {
 
         /// Healthy, True: nothing to report.
         AsExpected,
-        /// Healthy, False: consumers run that no partition is left for.
+        /// Healthy, False: consumers run without a partition, because there are none left.
         IdleConsumers,
-        /// Healthy, False: partitions do not move although they have lag and an owner.
+        /// Healthy, False: partitions have a lag and an owner, but their commits do not move.
         PartitionsStuck,
         /// Healthy, False: more arrives on one partition than one consumer can do.
         HotPartition,
-        /// Healthy, False: more replicas have brought nothing.
+        /// Healthy, False: more replicas did not raise the throughput.
         ScalingIneffective,
-        /// Healthy, False: members have a `group.instance.id`, and the target is no StatefulSet, so
-        /// that every Pod is a new instance (KNOW-21).
+        /// Healthy, False: members have a `group.instance.id`, but the target is not a StatefulSet,
+        /// so every Pod is a new instance (KNOW-21).
         StaticMembership,
-        /// Healthy, False: replicas are ready, and none of them has joined the group (ACT-4).
+        /// Healthy, False: replicas are ready, but none of them has joined the group (ACT-4).
         GroupMissing,
-        /// AbleToScale and Healthy, False: the last scale-up has brought the group no member,
-        /// though its replicas are ready.
+        /// AbleToScale and Healthy, False: the last scale-up added no member to the group,
+        /// although its replicas are ready.
         MembersMissing,
-        /// Healthy, False: the group has members that are not of this target, and they take
+        /// Healthy, False: the group has members that do not belong to this target, and they take
         /// partitions.
         MembersForeign,
-        /// Healthy, False: the group hands out its partitions anew again and again, and not because
-        /// of its size.
+        /// Healthy, False: the group keeps rebalancing, and neither scaling nor a rollout explains
+        /// it.
         RebalancingOften,
 
         /// Connected, True: the cluster answers.
@@ -203,7 +203,7 @@ words! {
     }
 }
 
-/// The three things that a condition can say.
+/// The three values of the status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// The condition holds.
@@ -231,7 +231,7 @@ impl Status {
     }
 }
 
-/// One condition as it is found now, before it is laid over what was said before.
+/// One condition as it is now, before it is merged with the stored ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Which condition.
@@ -240,12 +240,12 @@ pub struct Finding {
     pub status: Status,
     /// The reason.
     pub reason: Reason,
-    /// For a person: what is the matter and what to do about it. Cut at [`MAX_MESSAGE`].
+    /// The problem and what to do about it, for a person. Cut at [`MAX_MESSAGE`].
     pub message: String,
 }
 
 impl Finding {
-    /// What each type says before the first look (TELL-30).
+    /// What each type reports before the first poll (TELL-30).
     pub fn not_yet_observed(condition: Type) -> Self {
         Self {
             condition,
@@ -256,9 +256,9 @@ impl Finding {
     }
 }
 
-/// The conditions to write: `findings` laid over `previous`. `lastTransitionTime` moves only when
-/// the status changes, so that an unchanged condition is equal to itself and needs no write
-/// (KEEP-29). Types that are not found any more go.
+/// The conditions to write: `findings` merged with `previous`. `lastTransitionTime` moves only when
+/// the status changes, so an unchanged condition is equal to the stored one and needs no write
+/// (KEEP-29). Types without a finding are removed.
 pub fn merge(
     previous: &[Condition],
     findings: &[Finding],
@@ -303,9 +303,9 @@ pub fn said(conditions: &[Condition], condition: Type) -> Option<(Status, Option
     Some((Status::parse(&found.status)?, Reason::parse(&found.reason)))
 }
 
-/// The message on one line, cut to what the schema lets through ([`MAX_MESSAGE`] characters) with
-/// an ellipsis. What others say is cleaned where it comes in; a message also has names that users
-/// give.
+/// The message on one line, cut to what the schema allows ([`MAX_MESSAGE`] characters) with an
+/// ellipsis. Texts of brokers and of the API server are cleaned where they come in; a message also
+/// contains names that users give.
 pub fn bounded_message(message: &str) -> Cow<'_, str> {
     Cow::Owned(text::clean_to(message, MAX_MESSAGE))
 }

@@ -114,7 +114,7 @@ fn facts(situation: &Situation<'_>, proposal: Proposal) -> Facts {
         stuck_partitions: estimate.map(|e| e.stuck.clone()).unwrap_or_default(),
         overdue: gates.overdue,
         group_missing: gates.members_missing,
-        members_missing: gates.nobody_joined,
+        members_missing: gates.no_member_joined,
         foreign_members: usize::try_from(history.membership.foreign()).unwrap_or(0),
         rebalances: history.membership.storm(situation.now(), tuning),
         nothing_committed: history.offsets.nothing_committed(),

@@ -266,7 +266,7 @@ pub(in crate::controller) async fn page(
     let request = request.map_err(kube::Error::BuildRequest)?;
     let mut pieces = timeout(GOES_ON_WITHIN, send(api, request))
         .await
-        .unwrap_or_else(|_| Err(broken("it said nothing".to_owned())))?;
+        .unwrap_or_else(|_| Err(broken("the request timed out".to_owned())))?;
     let mut cutter = Cutter::new(LARGEST);
     let mut large = None;
     while let Some(piece) = pieces.next(GOES_ON_WITHIN).await? {
@@ -334,7 +334,7 @@ pub(in crate::controller) async fn watch(
     );
     let pieces = timeout(silence, send(api, request))
         .await
-        .unwrap_or_else(|_| Err(broken("it said nothing".to_owned())))?;
+        .unwrap_or_else(|_| Err(broken("the request timed out".to_owned())))?;
     Ok(Lines {
         api: api.clone(),
         pieces,

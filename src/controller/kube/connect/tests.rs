@@ -77,11 +77,15 @@ async fn an_answer_without_our_group_is_an_answer() {
 }
 
 #[rstest]
-#[case(401, "Unauthorized", "does not know us (Unauthorized)")]
+#[case(
+    401,
+    "Unauthorized",
+    "did not authenticate the operator (Unauthorized)"
+)]
 #[case(
     403,
     "User \"system:anonymous\"\ncannot get path",
-    "does not let us in (User \"system:anonymous\" cannot get path)"
+    "denies the operator access (User \"system:anonymous\" cannot get path)"
 )]
 #[tokio::test]
 async fn a_refusal_ends_the_start_at_once_and_in_one_line(
@@ -109,7 +113,7 @@ async fn silence_ends_the_start_after_the_timeout() {
     assert_eq!(began.elapsed(), Duration::from_secs(10));
     assert!(
         error.starts_with(
-            "the API server at https://10.0.0.1:6443 gave no answer within 10 s (it said nothing)"
+            "the API server at https://10.0.0.1:6443 gave no answer within 10 s (the request timed out)"
         ),
         "{error}"
     );
@@ -125,7 +129,7 @@ async fn an_api_server_that_is_still_starting_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn missing_definitions_are_waited_for_and_named_meanwhile() {
+async fn missing_definitions_are_named_while_they_are_waited_for() {
     let mut gates = ReadinessBuilder::default();
     let gate = gates.gate("resource definitions");
     let readiness = gates.build();
@@ -140,7 +144,7 @@ async fn missing_definitions_are_waited_for_and_named_meanwhile() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     insta::assert_snapshot!(readiness.check().unwrap_err(), @"waiting for: resource definitions (consumergroups.lagrange.dev and kafkaclusters.lagrange.dev not installed: install the chart with crds.install=true, or apply the output of lagrange crd)");
     tokio::time::sleep(Duration::from_secs(11)).await;
-    insta::assert_snapshot!(readiness.check().unwrap_err(), @"waiting for: resource definitions (the API server cannot say: it said nothing)");
+    insta::assert_snapshot!(readiness.check().unwrap_err(), @"waiting for: resource definitions (no answer from the API server: the request timed out)");
     tokio::time::sleep(Duration::from_secs(5)).await;
     insta::assert_snapshot!(readiness.check().unwrap_err(), @"waiting for: resource definitions (kafkaclusters.lagrange.dev not installed: install the chart with crds.install=true, or apply the output of lagrange crd)");
     assert!(waiting.await.unwrap());

@@ -25,7 +25,7 @@ fn unhelped(decision: &Decision) -> Option<(Reason, String)> {
         return Some((
             Reason::PartitionsStuck,
             format!(
-                "no progress on {named}: look for a record that the consumer cannot get past; replicas do not help, so it buys none"
+                "no progress on {named}: find the record that the consumer cannot get past; more replicas do not help, so none are added"
             ),
         ));
     }
@@ -76,7 +76,7 @@ pub(super) fn healthy(found: ConditionInput<'_>) -> Said {
             Type::Healthy,
             Status::False,
             Reason::MembersMissing,
-            nobody_joined(found.decision),
+            no_member_joined(found.decision),
         ));
     }
     if let Some(times) = facts.rebalances {
@@ -119,14 +119,14 @@ pub(super) fn healthy(found: ConditionInput<'_>) -> Said {
             Type::Healthy,
             Status::False,
             Reason::StaticMembership,
-            "the consumers set group.instance.id, and no Pod of this target has the name of one before it: whoever leaves keeps its partitions for session.timeout.ms. Drop it, or use a StatefulSet",
+            "the consumers set group.instance.id, but this target gives each Pod a new name: a member that leaves keeps its partitions for session.timeout.ms. Remove group.instance.id, or use a StatefulSet",
         )),
         (Knowledge::Complete, _) => Some(say(Type::Healthy, Status::True, Reason::AsExpected, "")),
         (Knowledge::Missing { .. }, _) => None,
     }
 }
 
-pub(super) fn nobody_joined(decision: &Decision) -> String {
+pub(super) fn no_member_joined(decision: &Decision) -> String {
     let facts = &decision.facts;
     format!(
         "{} replicas are ready, the group has {}, and the last scale-up brought none: are these Pods in this group? Check spec.groupId and the consumers' logs",

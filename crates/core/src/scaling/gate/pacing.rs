@@ -42,7 +42,7 @@ pub(in crate::scaling) struct Gates {
     /// Fewer replicas are ready than wanted, and the others do not work either.
     not_ready: Option<Wait>,
     /// The last scale-up has brought no member.
-    pub(in crate::scaling) nobody_joined: bool,
+    pub(in crate::scaling) no_member_joined: bool,
     /// Ready replicas, and no members.
     no_members: bool,
     /// The same for longer than `settleTimeout`.
@@ -113,7 +113,7 @@ impl Gates {
         };
         let joined = history
             .membership
-            .nobody_joined(policy, memory, observation);
+            .no_member_joined(policy, memory, observation);
         Self {
             now,
             rollout,
@@ -122,7 +122,7 @@ impl Gates {
             settling,
             overdue,
             not_ready,
-            nobody_joined: joined.is_some() && settling.is_none(),
+            no_member_joined: joined.is_some() && settling.is_none(),
             no_members,
             members_missing: since_missing.is_some_and(|since| later(since, timeout) <= now),
             uncommitted: uncommitted(memory, history, now, &policy.tuning),
@@ -164,7 +164,7 @@ impl Gates {
                 .then_some(Wait::open(HoldReason::GroupMissing)))
             .or(self.not_ready)
             .or(self
-                .nobody_joined
+                .no_member_joined
                 .then_some(Wait::open(HoldReason::MembersMissing)))
             .or_else(|| self.spacing(self.min_interval, is_urgent))
             .or(self.uncommitted)

@@ -58,7 +58,7 @@ impl Membership {
         self.note_members(snapshot);
         let shown = members.filter(|members| {
             is_at_rest(policy, memory, snapshot, members, observation)
-                && self.nobody_joined(policy, memory, observation).is_none()
+                && self.no_member_joined(policy, memory, observation).is_none()
         });
         let consumers = observation.target.replicas.saturating_mul(policy.threads);
         let all = shown.map(|members| i32::try_from(members.list.len()).unwrap_or(i32::MAX));
@@ -109,7 +109,7 @@ impl Membership {
 
     /// The number of members, if the last scale-up should have added some, its Pods are ready, and
     /// none has joined.
-    pub(in crate::scaling) fn nobody_joined(
+    pub(in crate::scaling) fn no_member_joined(
         &self,
         policy: &Policy,
         memory: &Memory,

@@ -467,7 +467,7 @@ fn kept_for(policy: &Policy) -> i64 {
         Objective::LagPerReplica(_) => 0,
     };
     let kept = &policy.tuning.series;
-    millis(kept.kept_least).max(twice) + millis(kept.kept_besides)
+    millis(kept.kept_least).max(twice) + millis(kept.kept_extra)
 }
 
 /// Whether at least half of these partitions have unread records, and all of those have waited

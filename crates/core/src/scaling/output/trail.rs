@@ -93,7 +93,7 @@ pub enum Step {
         lasts: SignedDuration,
     },
     /// The effect of the last scale-up, which was ineffective.
-    InVain {
+    Ineffective {
         /// Growth of the throughput, in percent.
         gained: i64,
         /// Growth of the members, in percent.
@@ -131,7 +131,7 @@ pub enum Step {
     /// No capacity is known yet, so only one aligned size at a time.
     CapacityUnknown,
     /// How much of its window a scale-down has covered.
-    Evidence {
+    Window {
         /// Covered so far.
         covered: SignedDuration,
         /// Needed.
@@ -180,13 +180,13 @@ impl fmt::Display for Step {
             | Self::Stuck { .. }
             | Self::Replayed { .. }
             | Self::Bottleneck { .. }
-            | Self::InVain { .. } => self.fmt_of_delay(f),
+            | Self::Ineffective { .. } => self.fmt_of_delay(f),
             Self::Useful { .. } | Self::Limited { .. } | Self::NoneShorter { .. } => {
                 self.fmt_of_size(f)
             }
             Self::Pause { lasts } => write!(
                 f,
-                "what moves stands still for {}s in this group",
+                "moved partitions pause for {}s in this group",
                 lasts.as_secs()
             ),
             Self::NotBefore(at) => write!(f, "next action not before {}", clock(*at)),
@@ -199,7 +199,7 @@ impl fmt::Display for Step {
             Self::CapacityUnknown => {
                 f.write_str("no backlog has shown what a consumer can do, so one count at a time")
             }
-            Self::Evidence { covered, window } => {
+            Self::Window { covered, window } => {
                 write!(
                     f,
                     "quiet for {}s of {}s",
@@ -326,7 +326,7 @@ impl Step {
                 "more than {replicas} brought nothing; not tried again before {}",
                 clock(*until)
             ),
-            Self::InVain { gained, grown } => write!(
+            Self::Ineffective { gained, grown } => write!(
                 f,
                 "{grown}% more consumers brought {gained}% more throughput"
             ),

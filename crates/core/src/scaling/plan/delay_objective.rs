@@ -69,7 +69,7 @@ fn steps(situation: &Situation<'_>, estimate: &Estimate, target: &DelayTarget) -
         });
     } else if target.delay > 0.0 {
         steps.push(Step::Said(
-            "nothing has been committed yet, so nothing can be said of what more replicas could do",
+            "nothing has been committed yet, so the effect of more replicas is unknown",
         ));
     }
     steps

@@ -60,7 +60,7 @@ pub(in crate::scaling) fn propose(situation: &Situation<'_>) -> Option<Proposal>
     if to >= situation.replicas() {
         return None;
     }
-    let step = Step::InVain {
+    let step = Step::Ineffective {
         gained: found.gained,
         grown: found.grown,
     };
@@ -110,7 +110,7 @@ fn review_last_scale_up(
                     tuning,
                 );
                 let reached = milli(estimate.consumed).max(before.milli);
-                believe(model, to, reached, now, tuning);
+                note_bottleneck(model, to, reached, now, tuning);
                 found = Some(Ineffective {
                     to,
                     gained: milli(gained) / 10,
@@ -150,7 +150,13 @@ fn enough(
     })
 }
 
-fn believe(model: &mut CapacityModel, replicas: i32, milli: i64, now: Timestamp, tuning: &Tuning) {
+fn note_bottleneck(
+    model: &mut CapacityModel,
+    replicas: i32,
+    milli: i64,
+    now: Timestamp,
+    tuning: &Tuning,
+) {
     let tuning = &tuning.ineffective;
     let backoff = Backoff {
         initial: tuning.first,

@@ -75,7 +75,7 @@ fn up(situation: &Situation<'_>, estimate: Option<&Estimate>, size: i32) -> Prop
         };
         let sizes = (situation.replicas(), size);
         let step =
-            Step::Said("that is what the last rebalance held up, and this size works it off");
+            Step::Said("this lag built up during the last rebalance, and this size works it off");
         return Proposal::scale(sizes, ScaleReason::LagAboveTarget, Some(settling))
             .after(vec![step]);
     }
@@ -222,7 +222,7 @@ fn one_less(situation: &Situation<'_>) -> Option<Proposal> {
             until: Some(later(now, length - covered)),
         };
         let window = length;
-        let step = Step::Evidence { covered, window };
+        let step = Step::Window { covered, window };
         return to_next(spacing.or(Some(gathering)), step);
     }
     let peak = window?.peak;

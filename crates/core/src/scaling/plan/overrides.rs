@@ -39,7 +39,7 @@ fn own_write_not_seen(situation: &Situation<'_>) -> Option<Proposal> {
 }
 
 fn switched_off(situation: &Situation<'_>) -> Option<Proposal> {
-    let step = Step::Said("scaled to 0 by hand; scale it to 1 or more to hand it back");
+    let step = Step::Said("scaled to 0 by hand: scale it to 1 or more to resume autoscaling");
     situation
         .is_switched_off()
         .then(|| Proposal::hold(Wait::open(HoldReason::ScalingDisabled), None).after(vec![step]))
@@ -89,7 +89,7 @@ fn contested(situation: &Situation<'_>) -> Option<Proposal> {
         why: HoldReason::TargetContested,
         until: Some(situation.memory.contested_until?),
     };
-    let step = Step::Said("somebody else changed the replicas three times within ten minutes");
+    let step = Step::Said("something else changed the replicas three times within ten minutes");
     Some(Proposal::hold(wait, None).after(vec![step]))
 }
 

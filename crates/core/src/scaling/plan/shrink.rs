@@ -82,9 +82,9 @@ pub(in crate::scaling) fn propose(
 
 fn outage(situation: &Situation<'_>, estimate: &Estimate) -> Option<Proposal> {
     let words = if estimate.stuck.is_empty() {
-        "one record waits in most partitions, and nobody reads it: if producers use transactions, set isolationLevel: ReadCommitted"
+        "one record waits in most partitions and is not read: if producers use transactions, set isolationLevel: ReadCommitted"
     } else {
-        "most partitions do not move, so nothing can be said of what fewer replicas could do"
+        "most partitions do not move, so the effect of fewer replicas is unknown"
     };
     let held = || stays(situation, HoldReason::DelayTooHigh).after(vec![Step::Said(words)]);
     estimate.is_outage.then(held)
@@ -105,7 +105,7 @@ fn to_smaller(
             covered,
             window,
         }) => {
-            let step = Step::Evidence {
+            let step = Step::Window {
                 covered: seconds(covered),
                 window: seconds(window),
             };

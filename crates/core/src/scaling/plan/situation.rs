@@ -149,7 +149,7 @@ impl Situation<'_> {
             return Some((Wait::open(HoldReason::LagUnknown), None));
         }
         let stays = Some(self.replicas());
-        if self.gates.nobody_joined {
+        if self.gates.no_member_joined {
             return Some((Wait::open(HoldReason::MembersMissing), stays));
         }
         if self

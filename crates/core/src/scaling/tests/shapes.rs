@@ -147,10 +147,10 @@ fn a_group_that_restores_state_learns_what_its_rebalances_cost_and_avoids_them()
         (actions, pause, plant.capacity(), stated)
     };
     let (usual, pause, _, stated) = moves(10);
-    assert!(!stated.contains("stands still"), "{stated}");
+    assert!(!stated.contains("moved partitions pause"), "{stated}");
     assert!(pause.is_none_or(|pause| pause.seconds <= 60), "{pause:?}");
     let (dear, pause, capacity, stated) = moves(240);
-    assert!(stated.contains("what moves stands still for"), "{stated}");
+    assert!(stated.contains("moved partitions pause for"), "{stated}");
     assert!(
         pause.is_some_and(|pause| (150..=400).contains(&pause.seconds)),
         "{pause:?}"

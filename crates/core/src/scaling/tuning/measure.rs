@@ -47,7 +47,7 @@ parameters! {
         kept_least: SignedDuration = secs(600);
         /// Offsets are kept for this much longer, so that the minute before the oldest record has a
         /// rate.
-        kept_besides: SignedDuration = secs(60);
+        kept_extra: SignedDuration = secs(60);
     }
 }
 

@@ -7,9 +7,9 @@ use super::*;
 type Change = fn(&mut Decision);
 
 #[rstest]
-#[case::nobody_joined("Healthy", |d: &mut Decision| { d.facts.members_missing = true; (d.facts.ready, d.facts.members) = (12, Some(3)); },
+#[case::no_member_joined("Healthy", |d: &mut Decision| { d.facts.members_missing = true; (d.facts.ready, d.facts.members) = (12, Some(3)); },
     "False/MembersMissing: 12 replicas are ready, the group has 3 members, and the last scale-up brought none: are these Pods in this group? Check spec.groupId and the consumers' logs")]
-#[case::nobody_joined_blocks("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::MembersMissing, None)); (d.facts.ready, d.facts.members) = (2, Some(1)); },
+#[case::no_member_joined_blocks("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::MembersMissing, None)); (d.facts.ready, d.facts.members) = (2, Some(1)); },
     "False/MembersMissing: 2 replicas are ready, the group has 1 member, and")]
 #[case::foreign("Healthy", |d: &mut Decision| { d.facts.foreign_members = 8; (d.facts.current, d.facts.members, d.facts.limit) = (4, Some(12), Some(4)); },
     "False/MembersForeign: 8 of the group's 12 members are not of this target's 4 replicas, and take partitions, which leaves room for 4 replicas: another workload")]
@@ -28,7 +28,7 @@ type Change = fn(&mut Decision);
 #[case::one_pod_is_not_ready("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::ReplicasNotReady, Some("12:05:00"))); (d.facts.ready, d.facts.current) = (7, 8); },
     "False/ReplicasNotReady: 7 of 8 replicas are ready; until")]
 #[case::none_that_came("AbleToScale", |d: &mut Decision| { d.up_blocked = Some(hold(HoldReason::ReplicasNotReady, None)); (d.facts.ready, d.facts.current) = (4, 8); },
-    "False/ReplicasNotReady: 4 of 8 replicas are ready, and none that the last scale-up added: look at its Pods")]
+    "False/ReplicasNotReady: 4 of 8 replicas are ready, and none that the last scale-up added: check the target's Pods")]
 fn a_condition_says_who_works_and_what_to_do(
     #[case] kind: &str,
     #[case] change: Change,
