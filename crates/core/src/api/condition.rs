@@ -60,7 +60,7 @@ words! {
         ScalingLimited,
         /// ConsumerGroup: nothing about the group itself wants a person's attention.
         Healthy,
-        /// KafkaCluster: the last look at the cluster was answered.
+        /// KafkaCluster: the last poll of the cluster was answered.
         Connected,
     }
 }
@@ -79,7 +79,7 @@ impl Type {
 words! {
     /// The reasons that conditions give. True has reasons too (TELL-30).
     pub enum Reason {
-        /// Any, Unknown: nothing has been looked at yet.
+        /// Any, Unknown: nothing has been observed yet.
         NotYetObserved,
 
         /// Ready, True: all that is needed is there, and nothing stands in the way of managing the
@@ -245,7 +245,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What each type says before the first look (TELL-30).
+    /// What each type says before the first poll (TELL-30).
     pub fn not_yet_observed(condition: Type) -> Self {
         Self {
             condition,
