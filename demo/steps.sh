@@ -31,8 +31,8 @@ tools() {
   "$env/kubernetes/kube.sh" can-run
 }
 
-# Side by side, for downloads leave the processors idle. The first that fails ends the others: demo.sh gives each step a process
-# group of its own.
+# Side by side, for downloads leave the processors idle. The first that fails ends the others:
+# demo.sh gives each step a process group of its own.
 prepare() {
   local name
   for name in fetch kubernetes build; do

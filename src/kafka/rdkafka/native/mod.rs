@@ -19,8 +19,8 @@
 //!   a ticket that is never redeemed.
 //! * Answers are copied into owned values before their event is destroyed, and every event is
 //!   destroyed before the handle.
-//! * The handle ends in this order, on a thread that may block: the pump has ended, io events are
-//!   switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
+//! * The handle ends in this order, on a thread that may block: the event loop has ended, io events
+//!   are switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
 //!   can never write into a descriptor that was closed and reused.
 //! * librdkafka starts no thread for a broker, and fills no large buffer, that [`interpose`] has
 //!   not admitted. That relies on functions of librdkafka without a promised interface
@@ -61,8 +61,8 @@ use queue::{Queue, Wake};
 pub(super) use call::Wanted;
 pub(super) use interpose::{Refused, Why};
 
-/// How long the thread that closes a handle waits for its pump to end. A pump ends at its next
-/// wait; only a runtime that no longer runs anything delays it.
+/// How long the thread that closes a handle waits for its event loop to end. The loop ends at its
+/// next wait; only a runtime that no longer runs anything delays it.
 const LOOP_ENDS: Duration = Duration::from_secs(5);
 
 /// The failure of a call: the number and message of librdkafka or of the broker.
@@ -122,7 +122,7 @@ struct Running {
     loop_gone: Receiver<()>,
 }
 
-/// What calls and the pump share. Fields are dropped in this order.
+/// What calls and the event loop share. Fields are dropped in this order.
 #[derive(Debug)]
 struct Core {
     queue: Queue,
@@ -179,8 +179,8 @@ impl Handle {
         })
     }
 
-    /// Whether it can never answer again: it is closed, its pump has ended, or librdkafka reported
-    /// a fatal error.
+    /// Whether it can never answer again: it is closed, its event loop has ended, or librdkafka
+    /// reported a fatal error.
     pub(super) fn is_broken(&self) -> bool {
         match &*lock(&self.running) {
             Some(running) => running.event_loop.is_finished() || running.core.events.is_fatal(),
@@ -240,8 +240,8 @@ impl Running {
         } = self;
         event_loop.abort();
         let close = move || {
-            // The pump has to give up its share of the core first. Otherwise it would destroy the
-            // core, on a thread of the runtime.
+            // The event loop has to give up its share of the core first. Otherwise it would destroy
+            // the core, on a thread of the runtime.
             if loop_gone.recv_timeout(LOOP_ENDS) == Err(RecvTimeoutError::Timeout) {
                 tracing::warn!("the event pump of a Kafka client did not end in time");
             }

@@ -170,8 +170,8 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: ours, not used after this; the handle is still alive: only the pump takes events,
-        // and it holds the core.
+        // SAFETY: ours, not used after this; the handle is still alive: only the event loop takes
+        // events, and it holds the core.
         unsafe { sys::rd_kafka_event_destroy(self.pointer()) };
     }
 }

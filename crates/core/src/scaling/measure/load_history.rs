@@ -97,7 +97,7 @@ impl LoadHistory {
             .map_or(0.0, |point| real(now - point.at) / 1000.0)
     }
 
-    /// Whether the load of the last poll at this size is within `limit`.
+    /// The load of the busiest consumer at this size in the last poll.
     pub(in crate::scaling) fn latest(&self, size: i32) -> Option<f64> {
         let place = self.sizes.iter().position(|s| *s == size)?;
         self.points

@@ -67,11 +67,13 @@ const HEAD: &str = "# The numbers that the decision goes by
 <!-- Rendered from crates/core/src/scaling/tuning: make crds -->
 
 Users set none of these. They are shown so that a trail can be understood, and so that a change can
-be discussed. `lagrange simulate --tuning group.field=value` overrides one, and
-`--tuning group.enabled=false` switches a mechanism off; what each is worth is in
+be discussed. In `lagrange simulate` and `lagrange decide`, `--tuning group.field=value` overrides
+one, and `--tuning group.enabled=false` switches a mechanism off; what each is worth is in
 [max-delay.md](../max-delay.md#what-each-mechanism-is-worth). *The model* is the Python program that
-the rules were first written as ([decision 8](../decisions/0008-where-the-decision-differs-from-its-model.md));
-*the 16 scenarios* are its catalogue without the long traces.
+the rules were first written as ([decision 8](../decisions/0008-where-the-decision-differs-from-its-model.md)).
+Figures of J below are those of that program, on 16 scenarios of its catalogue, on the whole
+catalogue of 27, or on drawn scenarios such as 600-659. The simulator that replaced it gives others:
+[decision 19](../decisions/0019-one-simulator.md).
 ";
 
 fn page() -> String {
