@@ -15,7 +15,8 @@ pub(in crate::scaling) trait Timed {
 pub(in crate::scaling) struct Limits {
     /// Most points.
     pub(in crate::scaling) most: usize,
-    /// Points younger than this, in milliseconds, are all kept.
+    /// Points younger than this, in milliseconds, are all kept while they fill less than three
+    /// quarters of the ring.
     pub(in crate::scaling) fine: i64,
     /// Points that ended longer ago than this, in milliseconds, are dropped.
     pub(in crate::scaling) oldest: i64,
@@ -70,9 +71,14 @@ impl<T: Timed> ThinnedRing<T> {
     }
 
     fn thin(&mut self, now: i64, fine: i64, merge: impl FnOnce(&mut T, &T, &mut T)) {
+        let age = |point: &T| now - point.at();
+        // Polls that are close together would fill the ring with points of the fine range. The
+        // oldest quarter is always thinned, so that the others reach back as far as they can.
+        let quarter = self.0.get(self.0.len() / 4).map_or(0, age);
+        let fine = fine.min(quarter - 1);
         let crowding = |window: &[T]| match window {
-            [before, point, after] if now - point.at() > fine => {
-                Some(real(after.at() - before.at()) / real(now - point.at()))
+            [before, point, after] if age(point) > fine => {
+                Some(real(after.at() - before.at()) / real(age(point)))
             }
             _ => None,
         };
@@ -82,8 +88,7 @@ impl<T: Timed> ThinnedRing<T> {
             .zip(1..)
             .filter_map(|(window, index)| Some((crowding(window)?, index)))
             .min_by(|a, b| a.0.total_cmp(&b.0));
-        // All of them are young: the second is removed.
-        let place = least.map_or(1, |(_, index)| index);
+        let Some((_, place)) = least else { return };
         let around = self.0.get_mut(place - 1..);
         if let Some([before, point, after, ..]) = around {
             merge(before, point, after);
@@ -157,6 +162,24 @@ mod tests {
         }
         let young = ring.iter().filter(|point| 399 - point.at <= LIMITS.fine);
         assert_eq!(young.count(), 61);
+    }
+
+    /// 160 points that are 5 s apart are all younger than 20 minutes.
+    #[test]
+    fn points_close_together_reach_back_to_the_oldest_time_and_not_much_further() {
+        let limits = Limits {
+            most: 160,
+            fine: 1_200,
+            oldest: 10_800,
+        };
+        let mut ring = ThinnedRing::default();
+        for at in (0..50_000).step_by(5) {
+            ring.push(Point { at, records: 0 }, limits, |_, _, _| {});
+            assert!(ring.len() <= limits.most);
+            let reach = at - ring[0].at;
+            assert!(reach >= at.min(limits.oldest), "{ring:?}");
+            assert!(reach <= limits.oldest * 5 / 4, "{reach} {ring:?}");
+        }
     }
 
     #[test]
