@@ -93,6 +93,17 @@ gssapi() {
 
 # --- helpers -------------------------------------------------------------------------------------
 
+# What every build needs beside Rust and a compiler. On Debian this installs it or names it. A
+# subshell, for lib.sh sets traps.
+build_tools() (
+  command -v apt-get > /dev/null || return 0
+  # shellcheck disable=SC2034 # lib.sh puts it into messages
+  script=${BASH_SOURCE[0]}
+  # shellcheck source=env/lib.sh
+  . tests/env/lib.sh
+  need cmake:cmake pkg-config:pkg-config /usr/include/openssl/ssl.h:libssl-dev
+)
+
 # Test programs by name: NAME.rs or NAME/main.rs in tests/, in tests/ of the workload and of the
 # crates.
 test_names() {
@@ -166,6 +177,7 @@ for level in "${levels[@]}"; do
     *) echo "no level '$level': write format, lint, unit, docs, environment, chart, environment-check, integration, hostile, end-to-end or gssapi" >&2; exit 2 ;;
   esac
 done
+build_tools
 choose_node
 
 summary=()

@@ -5,7 +5,9 @@ use proc_macro2::{TokenStream, TokenTree};
 use crate::sources::Source;
 
 /// Words that are not used, and the words that are.
-const REPLACED: [(&str, &str); 17] = [
+const REPLACED: [(&str, &str); 19] = [
+    ("beliefs", "measurements"),
+    ("believe", "accept"),
     ("believed", "accepted"),
     ("brake", "pause"),
     ("doubt", "regression grace"),
@@ -26,7 +28,7 @@ const REPLACED: [(&str, &str); 17] = [
 ];
 
 /// To look something up is no poll.
-const OTHERS: [&str; 2] = ["look_up", "lookup_host"];
+const OTHERS: [&str; 1] = ["look_up"];
 
 /// Identifiers of a file with a word that is not used.
 pub(crate) fn replaced(source: &Source) -> Vec<String> {
@@ -49,6 +51,7 @@ pub(crate) fn replaced(source: &Source) -> Vec<String> {
             faults.push(format!("{path}: {identifier}: for {word}, write {instead}"));
         }
     }
+    faults.sort();
     faults.dedup();
     faults
 }

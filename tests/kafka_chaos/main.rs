@@ -93,11 +93,11 @@ async fn chaos_gives_no_wrong_number_and_everything_is_read_again() {
         watches: Arc::default(),
         bootstrap: proxy.addresses(),
     };
-    let judge = Arc::new(Checker::new(&cast, &truth));
-    let judging = judge
+    let checker = Arc::new(Checker::new(&cast, &truth));
+    let checking = checker
         .clone()
         .follow(wakeups, failures, eyes.watches.clone());
-    let judging = AbortOnDropHandle::new(tokio::spawn(judging));
+    let checking = AbortOnDropHandle::new(tokio::spawn(checking));
     let guests = EphemeralGroups::new(&kafka, &cast, &truth);
     let mut faults = Faults::new(&kafka, &proxy, &truth, guests, eyes, seed);
     faults.eyes.watch_all();
@@ -105,11 +105,11 @@ async fn chaos_gives_no_wrong_number_and_everything_is_read_again() {
     // Resources that libraries and the allocator take on first use are taken before anything is
     // measured.
     let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
-    judge.until_whole("before anything").await;
+    checker.until_whole("before anything").await;
     faults.eyes.renew_rightly();
     tokio::time::sleep(secs(5)).await;
     traffic.end().await;
-    judge.until_whole("at rest, before").await;
+    checker.until_whole("at rest, before").await;
     course.rest("warm", settled(&proxy, &course).await);
 
     let rounds = u32::try_from(lasting.as_secs().div_ceil(ROUND.as_secs()).max(1)).unwrap();
@@ -117,21 +117,21 @@ async fn chaos_gives_no_wrong_number_and_everything_is_read_again() {
         let traffic = Traffic::start(&kafka.bootstrap, &cast, &truth);
         faults.go_on_for(lasting / rounds).await;
         let undone = Instant::now();
-        judge.until_whole("after the faults").await;
+        checker.until_whole("after the faults").await;
         course.recovered(undone.elapsed());
         traffic.end().await;
-        judge.until_whole("at rest, after").await;
-        agree(&kafka, &cast, &judge).await;
+        checker.until_whole("at rest, after").await;
+        agree(&kafka, &cast, &checker).await;
         let rest = settled(&proxy, &course).await;
         course.rest(&format!("after round {round}"), rest);
-        if judge.has_found_something() {
+        if checker.has_found_something() {
             break;
         }
     }
 
-    assert!(!judging.is_finished(), "the judge has left");
+    assert!(!checking.is_finished(), "the checker ended");
     assert!(pool.shutdown(secs(5)).await, "the pool closes");
-    let verdict = judge.verdict.lock().unwrap();
+    let verdict = checker.verdict.lock().unwrap();
     println!("\nSummary of seed {seed}");
     println!("{course}");
     println!("faults: {:#?}\nproxy: {}", faults.done, proxy.reported());
@@ -188,14 +188,14 @@ async fn settled(proxy: &Proxy, course: &Course) -> Holdings {
 }
 
 /// Checks at rest that the lag of each group is the one that the brokers report.
-async fn agree(kafka: &Kafka, cast: &Cast, judge: &Checker) {
+async fn agree(kafka: &Kafka, cast: &Cast, checker: &Checker) {
     let groups = cast.groups.iter().filter(|(_, role)| **role != Role::Never);
     for (id, _) in groups {
         let topic = cast.topic_name(id);
         let ends: i64 = kafka.ends(&topic).await.values().sum();
         let committed: i64 = kafka.committed(id, &topic).await.values().sum();
         until(RECOVERY, id, || async {
-            let snapshot = judge.last().ok_or("no look")?;
+            let snapshot = checker.last().ok_or("no poll")?;
             same(&lag(&snapshot, id, &topic), &Some(ends - committed))
         })
         .await;

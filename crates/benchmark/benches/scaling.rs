@@ -69,7 +69,7 @@ struct Arguments {
     #[arg(long)]
     json: bool,
     /// Fails where the rows of a page are not what the catalogue comes to; UPDATE=1 writes them
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "random"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "random", "seed", "measured", "tuning", "restart_every"])]
     page: Option<PathBuf>,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
@@ -120,8 +120,8 @@ fn report(arguments: &Arguments) -> Result<Vec<String>, String> {
         println!("\n{}", table::scenarios(&runs));
     }
     let mut faults: Vec<String> = Vec::new();
-    // Another seed or tuning is an experiment.
-    let has_limits = arguments.seed == 1 && arguments.tuning.is_empty();
+    // Another seed, plant or tuning is an experiment.
+    let has_limits = arguments.seed == 1 && !arguments.measured && arguments.tuning.is_empty();
     for run in &runs {
         let name = &run.scenario.name;
         faults.extend(run.broken.iter().map(|fault| format!("{name}: {fault}")));

@@ -1,10 +1,10 @@
 //! The limits of the figures: over the whole catalogue, and in the scenarios that show one promise
 //! each.
 
-use crate::autoscalers::{CLAIRVOYANT, KEDA_TUNED, LAGRANGE, STATIC_MAX};
+use crate::autoscalers::{CLAIRVOYANT, KEDA_TUNED, LAGRANGE};
 use crate::runs::Run;
 use crate::scenarios::Objective;
-use crate::table::Row;
+use crate::table::{self, Row};
 
 /// The figures above their limit in single scenarios, with the catalogue's own seed.
 pub fn single(run: &Run, objective: Objective) -> Vec<String> {
@@ -39,49 +39,39 @@ pub fn single(run: &Run, objective: Objective) -> Vec<String> {
     faults
 }
 
-/// The figures above their limit over the whole catalogue.
+/// The figures above their limit over the whole catalogue. A figure that needs an autoscaler that
+/// was not run has no limit.
 pub fn totals(runs: &[Run], objective: Objective) -> Vec<String> {
     let all: Vec<&Run> = runs.iter().collect();
-    let (Some(row), Some(floor)) = (Row::of(&all, LAGRANGE), Row::of(&all, STATIC_MAX)) else {
+    let Some(row) = Row::of(&all, LAGRANGE) else {
         return Vec::new();
     };
-    let beyond = count(usize::try_from(row.late - floor.late).unwrap_or(0));
-    let ratios = |other: &str| -> Vec<f64> {
-        let j = |run: &Run, name: &str| run.scores.get(name).map(|score| score.j);
-        all.iter()
-            .filter_map(|run| Some(j(run, LAGRANGE)? / j(run, other)?))
-            .collect()
-    };
-    let worst = ratios(CLAIRVOYANT).into_iter().fold(0.0, f64::max);
-    let worse = ratios(KEDA_TUNED)
-        .into_iter()
-        .filter(|ratio| *ratio > 1.0)
-        .count();
+    let worst = table::ratios(&all, LAGRANGE, CLAIRVOYANT);
+    let worst = worst.into_iter().max_by(f64::total_cmp);
+    let keda = table::ratios(&all, LAGRANGE, KEDA_TUNED);
+    let worse = keda.iter().filter(|ratio| **ratio > 1.0).count();
+    let over_floor = count(usize::try_from(row.over_floor).unwrap_or(usize::MAX));
     let figures = match objective {
         Objective::Delay => vec![
-            (
-                "J over the clairvoyant's",
-                row.over_clairvoyant.unwrap_or(0.0),
-                1.15,
-            ),
-            ("J over tuned KEDA's", row.over_keda.unwrap_or(0.0), 0.70),
-            ("seconds over the floor", beyond, 3500.0),
-            ("replica-hours", row.replica_hours, 2750.0),
-            ("rescales", count(row.rescales), 850.0),
-            ("stall seconds", row.stall, 6000.0),
-            ("idle hours", row.idle, 0.5),
+            ("J over the clairvoyant's", row.over_clairvoyant, 1.15),
+            ("J over tuned KEDA's", row.over_keda, 0.70),
+            ("seconds over the floor", Some(over_floor), 3500.0),
+            ("replica-hours", Some(row.replica_hours), 2750.0),
+            ("rescales", Some(count(row.rescales)), 850.0),
+            ("stall seconds", Some(row.stall), 6000.0),
+            ("idle hours", Some(row.idle), 0.5),
             ("the worst J over the clairvoyant's", worst, 1.55),
-            ("scenarios worse than tuned KEDA's", count(worse), 0.0),
+            ("scenarios worse than tuned KEDA's", Some(count(worse)), 0.0),
         ],
         Objective::Lag => vec![
-            ("J over tuned KEDA's", row.over_keda.unwrap_or(0.0), 0.77),
-            ("rescales", count(row.rescales), 1000.0),
-            ("idle hours", row.idle, 0.5),
+            ("J over tuned KEDA's", row.over_keda, 0.77),
+            ("rescales", Some(count(row.rescales)), 1000.0),
+            ("idle hours", Some(row.idle), 0.5),
         ],
     };
     let above = figures
         .into_iter()
-        .filter(|(_, value, limit)| value > limit);
+        .filter_map(|(what, value, limit)| Some((what, value.filter(|v| *v > limit)?, limit)));
     above
         .map(|(what, value, limit)| format!("{what}: {value:.3} is above {limit}"))
         .collect()

@@ -115,8 +115,8 @@ impl Row {
             undone: with.iter().map(|(_, score)| score.oscillations).sum(),
             stall: sum(|s| s.stall_seconds),
             idle: sum(|s| s.idle_hours),
-            over_clairvoyant: mean(&ratios(&with, CLAIRVOYANT)),
-            over_keda: mean(&ratios(&with, KEDA_TUNED)),
+            over_clairvoyant: mean(&ratios(runs, name, CLAIRVOYANT)),
+            over_keda: mean(&ratios(runs, name, KEDA_TUNED)),
         })
     }
 
@@ -154,10 +154,11 @@ fn ratio(ratio: Option<f64>) -> String {
     ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
 }
 
-/// J divided by that of another autoscaler in the same scenario.
-fn ratios(with: &[(&Run, &Score)], other: &str) -> Vec<f64> {
-    let ratio = |(run, score): &(&Run, &Score)| Some(score.j / run.scores.get(other)?.j);
-    with.iter().filter_map(ratio).collect()
+/// J of one autoscaler divided by that of another, in each scenario that both ran.
+pub(crate) fn ratios(runs: &[&Run], name: &str, other: &str) -> Vec<f64> {
+    let j = |run: &Run, name: &str| run.scores.get(name).map(|score| score.j);
+    let ratio = |run: &&Run| Some(j(run, name)? / j(run, other)?);
+    runs.iter().filter_map(ratio).collect()
 }
 
 /// The geometric mean.

@@ -37,6 +37,20 @@ fn an_observation_gives_a_decision_its_steps_and_the_memory() {
     assert_eq!(second.status.last.unwrap().to, 4);
 }
 
+/// Recordings of earlier versions call the number of the poll `look`.
+#[test]
+fn the_number_of_a_poll_has_an_older_name() {
+    let named = |name: &str| {
+        let mut shown = behind(61.0);
+        shown[name] = json!(7);
+        match line(shown) {
+            Line::Observe(observed) => observed.poll,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((named("poll"), named("look")), (Some(7), Some(7)));
+}
+
 #[test]
 fn memory_passes_from_one_session_to_the_next() {
     let mut session = begun(json!({ "lag_per_replica": 1000 }));

@@ -245,22 +245,22 @@ impl Setup {
         });
         let mut topics = BTreeMap::new();
         for name in names {
-            let view = loaded.get(&name).copied().unwrap_or(0);
+            let in_load = loaded.get(&name).copied().unwrap_or(0);
             let given = self.parameters.topics.get(&name).copied();
             let fallback = self.built_in.then_some(BUILT_IN.0);
             let count = given
                 .or(self.partitions)
-                .or((view > 0).then_some(view))
+                .or((in_load > 0).then_some(in_load))
                 .or(fallback)
                 .ok_or_else(|| SetupError::Partitions(name.clone()))?;
             let added = self.parameters.expansions.iter();
             let added = added.filter(|e| e.topic == name).map(|e| e.partitions);
             let most = added.fold(count, u32::max);
-            if view > most {
+            if in_load > most {
                 return Err(SetupError::MorePartitions {
-                    number: view - 1,
+                    number: in_load - 1,
                     partitions: most,
-                    needs: view,
+                    needs: in_load,
                     topic: name,
                 });
             }

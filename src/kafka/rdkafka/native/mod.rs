@@ -243,7 +243,7 @@ impl Running {
             // The event loop has to give up its share of the core first. Otherwise it would destroy
             // the core, on a thread of the runtime.
             if loop_gone.recv_timeout(LOOP_ENDS) == Err(RecvTimeoutError::Timeout) {
-                tracing::warn!("the event pump of a Kafka client did not end in time");
+                tracing::warn!("the event loop of a Kafka client did not end in time");
             }
             drop(core);
         };

@@ -33,7 +33,7 @@ pub(in crate::scaling) fn learn(
         *next_sample = now.as_millisecond() + millis(capacity.sample_every);
         let share = f64::from(busy.count) / f64::from(busy.active.max(1));
         if share >= capacity.representative.0 && sample < model.lower_bound(now, tuning) {
-            model.set_at_least(sample, now);
+            model.set_lower_bound(sample, now);
         }
         let known = model.capacity().filter(|_| model.is_measured());
         let weight = capacity.weight.0 + capacity.weight_by_share * share;
@@ -41,13 +41,13 @@ pub(in crate::scaling) fn learn(
         model.set_capacity(rate, true, now);
     }
     if busy.steady_best > model.lower_bound(now, tuning) {
-        model.set_at_least(busy.steady_best, now);
+        model.set_lower_bound(busy.steady_best, now);
     }
     if model.is_measured_before(later(now, -capacity.old)) {
         model.mark_stale();
     }
     // The lower bound stands in for the capacity while nothing better is known.
-    let at_least = model.lower_bound(now, tuning);
+    let lower_bound = model.lower_bound(now, tuning);
     // The measured capacity is too low: no member has a backlog, and one has done more for two
     // minutes.
     if model.is_measured() && busy.count == 0 {
@@ -56,7 +56,7 @@ pub(in crate::scaling) fn learn(
             model.set_capacity(busy.steady_best, true, now);
         }
     }
-    if !model.is_measured() && model.capacity().is_some_and(|known| known < at_least) {
-        model.set_capacity(at_least, false, now);
+    if !model.is_measured() && model.capacity().is_some_and(|known| known < lower_bound) {
+        model.set_capacity(lower_bound, false, now);
     }
 }

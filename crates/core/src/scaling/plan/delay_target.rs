@@ -92,7 +92,8 @@ pub(in crate::scaling) fn target(input: &SizeInput<'_>) -> DelayTarget {
     if known.is_none() {
         // The rate of consumers that keep up does not show how many the load needs.
         let most = sizes.last().copied().unwrap_or(replicas);
-        let undone = before_probe(last, now, tuning).map(|from| from.min(most));
+        let aligned = |from| sizes.iter().copied().find(|size| *size >= from);
+        let undone = before_probe(last, now, tuning).map(|from| aligned(from).unwrap_or(most));
         target.size = match undone.filter(|from| *from > replicas) {
             Some(from) => from,
             None => target.size.max(grown(sizes, replicas, tuning)),

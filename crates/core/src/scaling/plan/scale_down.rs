@@ -114,9 +114,9 @@ impl SizeInput<'_> {
         let below = || self.sizes.iter().copied().filter(|m| *m < self.replicas);
         // The lower bound of the capacity is less than a consumer can do, and it can be enough to
         // show that a size holds.
-        let at_least = Some(self.model.lower_bound(self.now, self.tuning));
-        let at_least = at_least.filter(|rate| *rate > 0.0);
-        if let Some(capacity) = self.model.capacity().or(at_least) {
+        let lower_bound = Some(self.model.lower_bound(self.now, self.tuning));
+        let lower_bound = lower_bound.filter(|rate| *rate > 0.0);
+        if let Some(capacity) = self.model.capacity().or(lower_bound) {
             let windows = below().map(|to| (to, self.window(to)));
             let holds = |(to, window): &(i32, f64)| {
                 self.since_action().is_none_or(|since| since >= *window)
@@ -263,14 +263,14 @@ pub(in crate::scaling) fn judge_probe(
     tuning: &Tuning,
 ) {
     let probe = &tuning.probe;
-    let at_least = model.lower_bound(now, tuning);
+    let lower_bound = model.lower_bound(now, tuning);
     let Some(last) = last else { return };
     let age = now.duration_since(last.time).as_secs();
     let settled = last
         .settled_after
         .is_some_and(|after| age - after >= tuning.pacing.landing.as_secs());
     if model.is_sampled()
-        || at_least <= 0.0
+        || lower_bound <= 0.0
         || last.to >= last.from
         || age >= probe.judged_within.as_secs()
         || !settled
@@ -279,7 +279,7 @@ pub(in crate::scaling) fn judge_probe(
     {
         return;
     }
-    model.set_capacity(probe.bracket * at_least, false, now);
+    model.set_capacity(probe.bracket * lower_bound, false, now);
 }
 
 /// The back-off between two probes.

@@ -166,7 +166,7 @@ impl CapacityModel {
         })
     }
 
-    pub(in crate::scaling) fn set_at_least(&mut self, rate: f64, now: Timestamp) {
+    pub(in crate::scaling) fn set_lower_bound(&mut self, rate: f64, now: Timestamp) {
         self.lower_bound = Some(Rate {
             milli: milli(rate),
             time: to_millis(now),

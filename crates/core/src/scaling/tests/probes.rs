@@ -27,3 +27,15 @@ fn a_smaller_size_is_tried_the_next_day_although_nothing_shows_faster_consumers(
     plant.run(1200);
     assert!(plant.world.replicas <= 12, "{}", plant.world.replicas);
 }
+
+/// Someone else chose seven, at which a consumer has as many partitions as at six.
+#[test]
+fn an_undone_probe_ends_at_an_aligned_size() {
+    let mut plant = Plant::new(30, 7, 1140);
+    while plant.world.replicas == 7 {
+        plant.poll();
+    }
+    assert_eq!(plant.world.replicas, 6, "a probe");
+    plant.arrivals.fill(120);
+    assert_eq!(plant.run(20).first(), Some(&(6, 8)));
+}

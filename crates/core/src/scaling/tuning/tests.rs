@@ -29,6 +29,7 @@ fn what_cannot_be_overridden_is_answered_with_what_can() {
             error("surge.enabled=no"),
             error("growth.line=85"),
             error("growth.horizon=75"),
+            error("growth.horizon=-500ms"),
             error("series.points=0"),
             error("probe.most=1s"),
         ]
@@ -41,6 +42,7 @@ fn what_cannot_be_overridden_is_answered_with_what_can() {
     surge.enabled: no is not possible; write true or false (it is true)
     growth.line: 85 is not possible; write a share from 0 to 1, such as 0.85 (it is 0.85)
     growth.horizon: 75 is not possible; write a duration such as 90s or 1h (it is 75 s)
+    growth.horizon: -500ms is not possible; write a duration such as 90s or 1h (it is 75 s)
     series.points: 0 is not possible; write a whole number from 1 to 100000 (it is 32)
     probe.most is below probe.first
     "

@@ -54,7 +54,7 @@ impl Parameter for bool {
 impl Parameter for SignedDuration {
     fn read(&mut self, text: &str) -> Result<(), &'static str> {
         let read = text.parse().ok();
-        let read = read.filter(|d: &Self| (0..=31_536_000).contains(&d.as_secs()));
+        let read = read.filter(|d: &Self| !d.is_negative() && d.as_secs() <= 31_536_000);
         *self = read.ok_or("write a duration such as 90s or 1h")?;
         Ok(())
     }

@@ -30,14 +30,14 @@ impl Lagrange {
             manifest: Some(Box::new(manifest)),
             ..Spec::default()
         };
-        let mut autoscaler = Self {
+        let mut lagrange = Self {
             spec,
             session: Session::default(),
             memory: Memory::default(),
             interval,
         };
-        autoscaler.begin()?;
-        Ok(autoscaler)
+        lagrange.begin()?;
+        Ok(lagrange)
     }
 
     /// The same with other parameters of the decision.

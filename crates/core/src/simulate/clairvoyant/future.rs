@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::scaling::limits::PartitionLayout;
+use crate::scaling::observation;
 use crate::simulate::autoscaler::Bounds;
-use crate::simulate::number::{count, place, real, small};
+use crate::simulate::number::{count, place, real};
 use crate::simulate::plant::{Assignor, Foreseen, Parameters, Plant};
 use crate::simulate::run::Simulation;
 
@@ -131,30 +133,18 @@ fn is_hot(partition: &Foreseen, p: &Parameters) -> bool {
 fn sizes(simulation: &Simulation<'_>, bounds: &Bounds) -> Vec<i32> {
     let p = simulation.parameters;
     let first: Vec<u32> = p.topics.values().copied().collect();
-    let last: Vec<u32> = p
-        .topics
-        .keys()
-        .map(|topic| p.partitions_of(topic))
-        .collect();
-    let mut sizes = BTreeSet::new();
-    for counts in [first, last] {
-        let is_by_topic = p.assignor == Assignor::Range;
-        let groups = if is_by_topic {
-            counts
-        } else {
-            vec![counts.iter().sum()]
-        };
-        let most = groups.iter().copied().max().unwrap_or(1);
-        let mut before = Vec::new();
-        for members in 1..=most {
-            let max_load: Vec<u32> = groups.iter().map(|n| n.div_ceil(members)).collect();
-            if max_load != before {
-                let threads = u32::try_from(simulation.threads).unwrap_or(1).max(1);
-                sizes.insert(small(place(members.div_ceil(threads).into())));
-                before = max_load;
-            }
-        }
-    }
+    let names = p.topics.keys();
+    let last: Vec<u32> = names.map(|topic| p.partitions_of(topic)).collect();
+    let assignor = match p.assignor {
+        Assignor::Range => observation::Assignor::Range,
+        _ => observation::Assignor::Even,
+    };
+    let aligned = |counts: Vec<u32>| {
+        let counts = counts.into_iter().filter_map(|n| i32::try_from(n).ok());
+        PartitionLayout::new(counts, Some(assignor), simulation.threads).aligned_sizes()
+    };
+    let mut sizes = BTreeSet::from_iter(aligned(first));
+    sizes.extend(aligned(last));
     let (least, most) = (bounds.min.max(1), bounds.max.unwrap_or(i32::MAX));
     let within: Vec<i32> = sizes
         .iter()
