@@ -20,8 +20,8 @@
 //! * Answers are copied into owned values before their event is destroyed, and every event is
 //!   destroyed before the handle.
 //! * The handle ends in this order, on a thread that may block: the event loop has ended, io events
-//!   are switched off, the queue is destroyed, the handle is destroyed, the fd is closed. librdkafka
-//!   can never write into a descriptor that was closed and reused.
+//!   are switched off, the queue is destroyed, the handle is destroyed, the fd is closed.
+//!   librdkafka can never write into a descriptor that was closed and reused.
 //! * librdkafka starts no thread for a broker, and fills no large buffer, that [`interpose`] has
 //!   not admitted. That relies on functions of librdkafka without a promised interface
 //!   (docs/decisions/0011), which `interpose.c` wraps: our only C code.
