@@ -1,15 +1,20 @@
 //! `lagrange run`: builds all parts, connects them, and waits for the end. Makes no decisions
 //! itself.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use clap::Args;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{Level, error, info};
 
-use super::run_options::Options;
+use super::run_options::{LeaseOptions, Options};
 use crate::clock::Clock;
 use crate::controller::kube::connect::{self, Access, AccessError, Cluster};
+use crate::controller::leader::{Candidate, Election, Leadership};
 use crate::controller::{self, Gates, Setup};
 use crate::kafka::budget::Budget;
 use crate::kafka::pool::{self, PollerFailed, Pool};
@@ -97,9 +102,13 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
     let (tasks, supervisor) = shutdown::supervised(workers.clone());
 
     let mut gates = ReadinessBuilder::default();
+    let candidate = Arc::new(OnceLock::<Candidate>::new());
+    let lease = options.lease(connect::own_namespace())?;
     let operator = Operator {
         api_server: gates.gate("Kubernetes API server"),
         definitions: gates.gate("resource definitions"),
+        election: lease.map(|lease| (lease, gates.gate("leader election"))),
+        candidate: Arc::clone(&candidate),
         watches: Gates::new(&mut gates),
         metrics: metrics.clone(),
         options: options.clone(),
@@ -128,7 +137,12 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
 
     tasks.spawn("pulse", liveness.pulse(tasks.stop().clone()));
 
-    Ok(supervisor.run(signals, options.shutdown_grace).await)
+    let last = async {
+        if let Some(candidate) = candidate.get() {
+            candidate.release().await;
+        }
+    };
+    Ok(supervisor.run(signals, options.shutdown_grace, last).await)
 }
 
 /// The parts that need the API server.
@@ -136,6 +150,9 @@ struct Operator {
     options: Options,
     api_server: Gate,
     definitions: Gate,
+    election: Option<(LeaseOptions, Gate)>,
+    /// The candidate, once it has been started.
+    candidate: Arc<OnceLock<Candidate>>,
     watches: Gates,
     metrics: Metrics,
     tasks: Tasks,
@@ -169,6 +186,7 @@ impl Operator {
     fn operate(self, cluster: &Cluster) {
         let options = &self.options;
         let clock = Clock::start();
+        let leadership = self.stand_for_election(cluster, clock);
         let budget = budget(options);
         let (pool, wakeups, failures) = Pool::new(
             clock,
@@ -207,9 +225,34 @@ impl Operator {
             },
             recorder,
             gates: self.watches,
+            leadership,
             tasks: self.tasks,
         };
         controller::start(setup, wakeups);
+    }
+
+    /// Starts to wait for the Lease, if there is one to wait for.
+    fn stand_for_election(&self, cluster: &Cluster, clock: Clock) -> Leadership {
+        let Some((lease, gate)) = self.election.clone() else {
+            self.metrics.leads(true);
+            return Leadership::unlimited();
+        };
+        let candidate = Candidate::new(Election {
+            client: cluster.client().clone(),
+            namespace: lease.namespace,
+            name: lease.name,
+            identity: identity(),
+            timing: lease.timing,
+            clock,
+            gate,
+            metrics: self.metrics.clone(),
+        });
+        let leadership = candidate.leadership();
+        let stop = self.tasks.stop().clone();
+        self.tasks
+            .spawn_vital("leader election", candidate.clone().run(stop));
+        self.candidate.get_or_init(|| candidate);
+        leadership
     }
 
     /// Starts recording, if a group is to be recorded.
@@ -245,6 +288,12 @@ impl Operator {
             .await?;
         Ok(cluster)
     }
+}
+
+/// The name of this process: that of its Pod, and a number that no earlier process in the Pod had.
+fn identity() -> String {
+    let pod = std::env::var("HOSTNAME").unwrap_or_else(|_| "lagrange".to_owned());
+    format!("{pod}_{:016x}", fastrand::u64(..))
 }
 
 /// How the memory is divided.

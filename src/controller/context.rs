@@ -17,6 +17,7 @@ use super::kube::answers::ApiServer;
 use super::kube::api::Api;
 use super::kube::event::Events;
 use super::kube::name::{Name, TargetKey};
+use super::leader::Leadership;
 use super::sessions::{Remembered, Sessions};
 use super::target::kinds::Kinds;
 use super::wake::Wake;
@@ -78,6 +79,7 @@ impl Context {
         settings: Settings,
         wake: Wake,
         recorder: Option<Recorder>,
+        leadership: Leadership,
     ) -> Self {
         let server = ApiServer::new(client);
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "lagrange".to_owned());
@@ -85,6 +87,7 @@ impl Context {
             server: server.clone(),
             within: settings.api_timeout,
             metrics: metrics.clone(),
+            leadership,
         };
         Self {
             events: Events {

@@ -6,6 +6,7 @@
 
 pub mod kafka;
 pub mod kube;
+pub mod leader;
 
 mod cluster;
 mod context;
@@ -33,6 +34,7 @@ use crate::process::shutdown::Tasks;
 use crate::recording::Recorder;
 
 use context::Context;
+use leader::Leadership;
 use runner::Runner;
 use wake::Wake;
 use watch::store::ObjectStore;
@@ -83,6 +85,8 @@ pub struct Setup {
     pub recorder: Option<Recorder>,
     /// The gates that `/readyz` waits for.
     pub gates: Gates,
+    /// Whether this process works. Until then it only watches.
+    pub leadership: Leadership,
     /// Runs the tasks.
     pub tasks: Tasks,
 }
@@ -103,15 +107,29 @@ where
         settings,
         recorder,
         gates,
+        leadership,
         tasks,
     } = setup;
-    let context = Context::new(client, kafka, clock, metrics, settings, wake, recorder);
+    let context = Context::new(
+        client,
+        kafka,
+        clock,
+        metrics,
+        settings,
+        wake,
+        recorder,
+        leadership.clone(),
+    );
     let context = Arc::new(context);
     let shared = Arc::new(cluster::reconcile::Shared {
         context: Arc::clone(&context),
         clusters: cluster::reconcile::Clusters::default(),
     });
-    let runner = Runner { context, tasks };
+    let runner = Runner {
+        context,
+        tasks,
+        leadership,
+    };
     let group_store = Arc::new(ObjectStore::<ConsumerGroup>::new());
     let cluster_store = Arc::new(ObjectStore::<KafkaCluster>::new());
     let needed = runner.watch_all(gates, &shared, &group_store, &cluster_store);

@@ -1,9 +1,13 @@
 //! Runs the pipelines: follows every kind of object, and gives woken objects to the two schedulers.
 //! Uses neither Kafka nor decisions.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, pin::pin, sync::Arc};
 
-use futures::{Stream, StreamExt as _, future::ready, stream::pending};
+use futures::{
+    Stream, StreamExt as _,
+    future::{ready, select},
+    stream::pending,
+};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -21,11 +25,13 @@ use kube::{
 use lagrange_core::api::{ConsumerGroup, KafkaCluster};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
+use tokio_util::sync::CancellationToken;
 
 use super::Gates;
-use super::context::Context;
+use super::context::{Context, Settings};
 use super::kube::answers::object;
 use super::kube::name::Name;
+use super::leader::Leadership;
 use super::target::workload::{self, Kind as WorkloadKind};
 use super::watch::follow::Source;
 use super::watch::handlers;
@@ -39,6 +45,7 @@ use crate::process::shutdown::Tasks;
 pub(super) struct Runner {
     pub(super) context: Arc<Context>,
     pub(super) tasks: Tasks,
+    pub(super) leadership: Leadership,
 }
 
 impl Runner {
@@ -94,6 +101,7 @@ impl Runner {
             watches,
             selects,
             namespaces,
+            leadership: self.leadership.clone(),
         }
     }
 
@@ -167,15 +175,17 @@ impl Runner {
         woken: impl Stream<Item = Name> + Send + 'static,
     ) {
         let context = Arc::clone(&self.context);
-        let references = woken.map(|name| name.consumer_group());
-        let controller = self.controller(store.store(), references);
         let stop = self.tasks.stop().clone();
         self.spawn("controller of ConsumerGroups", async move {
-            if stop.run_until_cancelled(needed.all_seen()).await.is_none() {
+            let mut woken = Box::pin(woken);
+            let met = needed.met(&mut woken);
+            if stop.run_until_cancelled(met).await.is_none() {
                 return;
             }
             store.open();
-            controller
+            context.wake.groups(store.names());
+            let references = woken.map(|name| name.consumer_group());
+            controller(store.store(), references, &context.settings, stop)
                 .run(
                     group::reconcile::reconcile,
                     group::reconcile::error_policy,
@@ -201,15 +211,20 @@ impl Runner {
         needed: Needed,
         woken: impl Stream<Item = Name> + Send + 'static,
     ) {
-        let references = woken.map(|name| name.kafka_cluster());
-        let controller = self.controller(store.store(), references);
+        let context = Arc::clone(&self.context);
         let stop = self.tasks.stop().clone();
         self.spawn("controller of KafkaClusters", async move {
-            if stop.run_until_cancelled(needed.all_seen()).await.is_none() {
+            let mut woken = Box::pin(woken);
+            let met = needed.met(&mut woken);
+            if stop.run_until_cancelled(met).await.is_none() {
                 return;
             }
             store.open();
-            controller
+            for name in store.names() {
+                context.wake.cluster(name);
+            }
+            let references = woken.map(|name| name.kafka_cluster());
+            controller(store.store(), references, &context.settings, stop)
                 .run(
                     cluster::reconcile::reconcile,
                     cluster::reconcile::error_policy,
@@ -224,23 +239,6 @@ impl Runner {
                 })
                 .await;
         });
-    }
-
-    /// A scheduler over a store that the operator's own watches fill. Works on each object once at
-    /// a time, and on a limited number of objects at once.
-    fn controller<K>(
-        &self,
-        store: Store<K>,
-        woken: impl Stream<Item = ObjectRef<K>> + Send + 'static,
-    ) -> Controller<K>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    {
-        let stop = self.tasks.stop().clone();
-        Controller::for_stream(pending(), store)
-            .with_config(Config::default().concurrency(self.context.settings.concurrency))
-            .reconcile_on(woken)
-            .graceful_shutdown_on(async move { stop.cancelled().await })
     }
 
     /// Runs a task that finishes its work when the process ends.
@@ -268,7 +266,24 @@ impl Runner {
     }
 }
 
-/// The watches that must be complete before anything is managed.
+/// A scheduler over a store that the operator's own watches fill. Works on each object once at a
+/// time, and on a limited number of objects at once.
+fn controller<K>(
+    store: Store<K>,
+    woken: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> Controller<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    Controller::for_stream(pending(), store)
+        .with_config(Config::default().concurrency(settings.concurrency))
+        .reconcile_on(woken)
+        .graceful_shutdown_on(async move { stop.cancelled().await })
+}
+
+/// What has to be there before anything is managed.
 #[derive(Clone)]
 pub(super) struct Needed {
     watches: Vec<Watch>,
@@ -276,9 +291,22 @@ pub(super) struct Needed {
     /// as well.
     selects: signal::Sender<bool>,
     namespaces: Watch,
+    leadership: Leadership,
 }
 
 impl Needed {
+    /// Waits until everything has been listed and this process leads. A stand-by waits for weeks:
+    /// until then what is woken is dropped, because the queue would grow with every name that ever
+    /// was.
+    async fn met(&self, woken: &mut (impl Stream<Item = Name> + Unpin)) {
+        let met = async {
+            self.all_seen().await;
+            self.leadership.elected().await;
+        };
+        let dropped = woken.for_each(|_| ready(()));
+        select(pin!(met), dropped).await;
+    }
+
     async fn all_seen(&self) {
         for watch in &self.watches {
             watch.wait_until_synced().await;

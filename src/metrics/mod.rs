@@ -40,6 +40,7 @@ struct Series {
     reconcile_errors: Family<ByCategory, Counter>,
     api_writes: Family<ByWrite, Counter>,
     unreadable_objects: Family<ByKind, Gauge>,
+    leader: Gauge,
 }
 
 impl Metrics {
@@ -57,6 +58,7 @@ impl Metrics {
             reconcile_errors: Family::default(),
             api_writes: Family::default(),
             unreadable_objects: Family::default(),
+            leader: Gauge::default(),
         };
         series.register();
         Self {
@@ -140,7 +142,12 @@ impl Metrics {
             .inc_by(more);
     }
 
-    /// Counts a write to Kubernetes. `kind` is `status`, `scale` or `event`.
+    /// Sets whether this process is the one that works.
+    pub fn leads(&self, leads: bool) {
+        self.series.leader.set(i64::from(leads));
+    }
+
+    /// Counts a write to Kubernetes. `kind` is `status`, `scale`, `event` or `lease`.
     pub fn api_write(&self, kind: &'static str, outcome: WriteOutcome) {
         self.series
             .api_writes
@@ -174,6 +181,11 @@ impl Series {
             "build",
             "The running version; always 1",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "leader",
+            "1 while this process reads Kafka and scales, 0 while it stands by",
+            self.leader.clone(),
         );
         registry.register_collector(Box::new(self.groups.clone()));
         registry.register_collector(Box::new(self.clusters.clone()));

@@ -131,12 +131,18 @@ pub enum Ended {
 }
 
 impl Supervisor {
-    /// Returns when the process may exit, at most `grace` after the first signal or failure.
+    /// Returns when the process may exit, at most `grace` after the first signal or failure. `last`
+    /// runs when every task has ended.
     ///
     /// A call into a C library cannot be cancelled. When one hangs on each worker, the timers and
     /// signals of that runtime stop. Therefore this runs on a runtime of its own, and the caller
     /// then exits without waiting for threads.
-    pub async fn run<S>(mut self, mut signals: S, grace: Duration) -> Ended
+    pub async fn run<S>(
+        mut self,
+        mut signals: S,
+        grace: Duration,
+        last: impl Future<Output = ()>,
+    ) -> Ended
     where
         S: Stream<Item = Signal> + Unpin,
     {
@@ -157,6 +163,11 @@ impl Supervisor {
         } = self.tasks;
         stop.cancel();
         tracker.close();
+        let all_ended = async {
+            tracker.wait().await;
+            debug!("every task has ended");
+            last.await;
+        };
         let ended = tokio::select! {
             // In this order: a second signal counts even when the last task ends at the same time.
             biased;
@@ -164,10 +175,7 @@ impl Supervisor {
                 warn!(%signal, "second signal, exiting at once");
                 Ended::AtOnce(signal)
             }
-            () = tracker.wait() => {
-                debug!("every task has ended");
-                Ended::Orderly
-            }
+            () = all_ended => Ended::Orderly,
             () = sleep(grace.saturating_sub(RESERVE)) => {
                 let names = running.names();
                 warn!(tasks = names.join(", "), "exiting while tasks are still running");

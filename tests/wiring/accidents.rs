@@ -298,7 +298,7 @@ async fn the_process_shuts_down_in_order_and_quickly() {
     let signals = futures::StreamExt::chain(signal, futures::stream::pending());
     let ended = operator
         .supervisor
-        .run(signals, Duration::from_secs(5))
+        .run(signals, Duration::from_secs(5), std::future::ready(()))
         .await;
     assert!(
         matches!(ended, lagrange::process::shutdown::Ended::Orderly),

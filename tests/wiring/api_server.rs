@@ -106,6 +106,16 @@ impl ApiServer {
         (id, Client::new(service, "default"))
     }
 
+    /// Sets whether requests of this client are lost.
+    pub fn cut(&self, client: u32, cut: bool) {
+        let mut world = self.world();
+        if cut {
+            world.dead.insert(client);
+        } else {
+            world.dead.remove(&client);
+        }
+    }
+
     /// From now on no request of this client arrives.
     pub fn kill(&self, client: u32) {
         self.world().dead.insert(client);
@@ -210,6 +220,11 @@ impl ApiServer {
         self.changed.notify_waiters();
     }
 
+    pub fn exists(&self, plural: &str, name: &str) -> bool {
+        let world = self.world();
+        world.objects.contains_key(&world.key(plural, name))
+    }
+
     /// An object as it is now.
     pub fn get(&self, plural: &str, name: &str) -> Value {
         let world = self.world();
@@ -224,6 +239,11 @@ impl ApiServer {
             .iter()
             .map(|seen| (text(&seen.body["reason"]), text(&seen.body["note"])))
             .collect()
+    }
+
+    /// The requests that were not reads, in order.
+    pub fn writes(&self) -> Vec<Seen> {
+        self.world().seen.clone()
     }
 
     /// The requests of this kind that arrived, in order.

@@ -21,6 +21,7 @@ mod api_server;
 mod contest;
 mod handover;
 mod kafka;
+mod leader;
 mod limits;
 mod many_claims;
 mod objects;

@@ -8,6 +8,7 @@ use crate::{
 };
 use http::Method;
 use lagrange::clock::Clock;
+use lagrange::controller::leader::{Candidate, Election, Leadership, Timing};
 use lagrange::controller::{self, Gates, Settings, Setup};
 use lagrange::metrics::Metrics;
 use lagrange::process::readiness::{Readiness, ReadinessBuilder};
@@ -29,6 +30,7 @@ pub struct Operator {
     pub metrics: Metrics,
     pub readiness: Readiness,
     pub supervisor: Supervisor,
+    pub candidate: Option<Candidate>,
 }
 
 impl Scene {
@@ -59,10 +61,40 @@ impl Scene {
         clock: Clock,
         change: impl FnOnce(&mut Settings),
     ) -> Operator {
+        self.start(clock, change, false).await
+    }
+
+    /// Starts an operator that waits for the Lease `lagrange`.
+    pub async fn replica(&self) -> Operator {
+        self.start(self.kafka.clock(), |_| {}, true).await
+    }
+
+    async fn start(
+        &self,
+        clock: Clock,
+        change: impl FnOnce(&mut Settings),
+        elects: bool,
+    ) -> Operator {
         let (client, api) = self.api.client();
         let metrics = Metrics::new();
         let (tasks, supervisor) = shutdown::supervised(Handle::current());
         let mut gates = ReadinessBuilder::default();
+        let candidate = elects.then(|| {
+            Candidate::new(Election {
+                client: api.clone(),
+                namespace: "default".to_owned(),
+                name: "lagrange".to_owned(),
+                identity: format!("replica-{client}"),
+                timing: Timing::default(),
+                clock,
+                gate: gates.gate("leader election"),
+                metrics: metrics.clone(),
+            })
+        });
+        if let Some(candidate) = candidate.clone() {
+            let stop = tasks.stop().clone();
+            tasks.spawn_vital("leader election", candidate.run(stop));
+        }
         let mut settings = Settings {
             namespaces: Vec::new(),
             api_timeout: Duration::from_secs(10),
@@ -80,6 +112,9 @@ impl Scene {
             metrics: metrics.clone(),
             settings,
             gates: Gates::new(&mut gates),
+            leadership: candidate
+                .as_ref()
+                .map_or_else(Leadership::unlimited, Candidate::leadership),
             tasks,
         };
         controller::start(setup, self.kafka.wakeups());
@@ -89,6 +124,7 @@ impl Scene {
             metrics,
             readiness: gates.build(),
             supervisor,
+            candidate,
         }
     }
 

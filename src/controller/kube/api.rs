@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::answers::ApiServer;
 use super::error::Error;
+use crate::controller::leader::Leadership;
 use crate::metrics::{Metrics, WriteOutcome};
 
 /// The API server, as all calls of the controller use it.
@@ -15,6 +16,8 @@ pub(in crate::controller) struct Api {
     /// The deadline of each call.
     pub(in crate::controller) within: Duration,
     pub(in crate::controller) metrics: Metrics,
+    /// Whether this process may write.
+    pub(in crate::controller) leadership: Leadership,
 }
 
 impl Api {
@@ -32,13 +35,17 @@ impl Api {
         }
     }
 
-    /// A call that writes, under the deadline, and counted by its outcome.
+    /// A call that writes, under the deadline, and counted by its outcome. Only the leader sends
+    /// it: the process may have been suspended since it was elected.
     pub(in crate::controller) async fn write<T>(
         &self,
         kind: &'static str,
         call: &'static str,
         answer: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Error> {
+        if !self.leadership.holds() {
+            return Err(Error::NotLeader { call });
+        }
         let answer = self.read(call, answer).await;
         let outcome = match &answer {
             Ok(_) => WriteOutcome::Succeeded,

@@ -26,12 +26,18 @@ pub(in crate::controller) enum Error {
         message: String,
     },
     /// No answer in time: the call may have had its effect or not.
-    #[error("{call}: no answer from the API server within {} s; see --api-timeout", within.as_secs_f64())]
+    #[error("{call}: no answer from the API server within {} s", within.as_secs_f64())]
     TimedOut {
         /// The call.
         call: &'static str,
         /// The deadline.
         within: Duration,
+    },
+    /// Nothing was sent: another process may be the leader by now.
+    #[error("{call}: this process is no longer the leader")]
+    NotLeader {
+        /// The call.
+        call: &'static str,
     },
     /// The connection broke, or the answer could not be read: the call may have had its effect or
     /// not.
@@ -78,6 +84,7 @@ impl Error {
                     within.as_secs_f64()
                 )
             }
+            Self::NotLeader { .. } => "This process is no longer the leader".to_owned(),
             Self::Broken { cause, .. } => format!("Its answer cannot be read: {cause}"),
         }
     }
@@ -92,6 +99,7 @@ impl Error {
             Self::Refused { .. } => "ApiUnavailable",
             Self::TimedOut { .. } => "ApiTimeout",
             Self::Broken { .. } => "ApiBroken",
+            Self::NotLeader { .. } => "NotLeader",
         }
     }
 

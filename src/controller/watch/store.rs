@@ -41,6 +41,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectStore<K> {
         self.store.clone()
     }
 
+    /// The names of all objects.
+    pub(in crate::controller) fn names(&self) -> Vec<Name> {
+        let objects = self.store.state();
+        objects.iter().map(|object| Name::of(&**object)).collect()
+    }
+
     /// The shared object.
     pub(super) fn get(&self, name: &Name) -> Option<Arc<K>> {
         let reference = ObjectRef::new(&name.name).within(&name.namespace);

@@ -1,6 +1,6 @@
 //! Shutdown of every kind, in virtual time; the case of blocked workers runs in real time.
 
-use futures::channel::mpsc::unbounded;
+use futures::{channel::mpsc::unbounded, future::ready};
 use tokio::{runtime::Builder, time::Instant};
 
 use super::*;
@@ -22,10 +22,33 @@ async fn a_signal_stops_every_task_and_waits_for_them() {
     });
     let began = Instant::now();
     let ended = supervisor
-        .run(stream::iter([Signal::Terminate]), GRACE)
+        .run(stream::iter([Signal::Terminate]), GRACE, ready(()))
         .await;
     assert!(matches!(ended, Ended::Orderly), "{ended:?}");
     assert_eq!(began.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_step_waits_for_every_task_and_has_the_rest_of_the_grace_period() {
+    for (takes, expected) in [(1, 3), (60, 4)] {
+        let (tasks, supervisor) = supervised(Handle::current());
+        let (stop, ended) = (tasks.stop().clone(), Arc::new(AtomicU64::new(0)));
+        let slow = Arc::clone(&ended);
+        tasks.spawn_vital("slow", async move {
+            stop.cancelled().await;
+            sleep(Duration::from_secs(2)).await;
+            slow.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, String>(())
+        });
+        let last = async {
+            assert_eq!(ended.load(Ordering::Relaxed), 1);
+            sleep(Duration::from_secs(takes)).await;
+        };
+        let began = Instant::now();
+        let signals = stream::iter([Signal::Terminate]);
+        supervisor.run(signals, GRACE, last).await;
+        assert_eq!(began.elapsed().as_secs(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,7 +58,7 @@ async fn tasks_that_outlast_the_grace_period_are_left_and_named() {
     tasks.spawn("done", async {});
     let began = Instant::now();
     let ended = supervisor
-        .run(stream::iter([Signal::Terminate]), GRACE)
+        .run(stream::iter([Signal::Terminate]), GRACE, ready(()))
         .await;
     let Ended::Overdue(names) = ended else {
         panic!("{ended:?}")
@@ -52,7 +75,7 @@ async fn a_second_signal_ends_at_once() {
     send.unbounded_send(Signal::Terminate).unwrap();
     send.unbounded_send(Signal::Interrupt).unwrap();
     let began = Instant::now();
-    let ended = supervisor.run(signals, GRACE).await;
+    let ended = supervisor.run(signals, GRACE, ready(())).await;
     assert!(
         matches!(ended, Ended::AtOnce(Signal::Interrupt)),
         "{ended:?}"
@@ -73,7 +96,7 @@ async fn a_vital_task_that_ends_by_itself_ends_the_process_with_its_reason(
     tasks.spawn_vital("watch", task);
     let other = tasks.stop().clone();
     tasks.spawn("other", async move { other.cancelled().await });
-    let ended = supervisor.run(stream::pending(), GRACE).await;
+    let ended = supervisor.run(stream::pending(), GRACE, ready(())).await;
     let Ended::Failed(failure) = ended else {
         panic!("{ended:?}")
     };
@@ -89,7 +112,7 @@ async fn a_task_that_may_end_does_not_end_the_process_unless_it_panics() {
         panic!("out of luck");
     });
     let began = Instant::now();
-    let ended = supervisor.run(stream::pending(), GRACE).await;
+    let ended = supervisor.run(stream::pending(), GRACE, ready(())).await;
     let Ended::Failed(failure) = ended else {
         panic!("{ended:?}")
     };
@@ -105,7 +128,7 @@ async fn a_failure_is_reported_even_when_another_task_hangs() {
     let (tasks, supervisor) = supervised(Handle::current());
     tasks.spawn_vital("stuck", never());
     tasks.spawn_vital("watch", async { Err("gone") });
-    let ended = supervisor.run(stream::pending(), GRACE).await;
+    let ended = supervisor.run(stream::pending(), GRACE, ready(())).await;
     assert!(matches!(ended, Ended::Failed(_)), "{ended:?}");
 }
 
@@ -133,7 +156,7 @@ fn blocked_workers_do_not_delay_the_end() {
 
     let main = Builder::new_current_thread().enable_all().build().unwrap();
     let grace = RESERVE + Duration::from_millis(100);
-    let ended = main.block_on(supervisor.run(stream::iter([Signal::Terminate]), grace));
+    let ended = main.block_on(supervisor.run(stream::iter([Signal::Terminate]), grace, ready(())));
     let Ended::Overdue(names) = ended else {
         panic!("{ended:?}")
     };

@@ -42,6 +42,26 @@ impl World {
         match (method.as_str(), parts.as_slice()) {
             ("GET", ["apis", "example.dev", "v1"]) => (200, widgets()),
             ("POST", [.., "events"]) => (201, body.clone()),
+            ("POST", [.., "namespaces", namespace, "leases"]) => {
+                let name = body["metadata"]["name"].as_str().unwrap();
+                let key = key("leases", namespace, name);
+                if self.objects.contains_key(&key) {
+                    return (409, refusal(409, "already exists"));
+                }
+                let mut object = body.clone();
+                object["metadata"]["generation"] = json!(1);
+                (201, self.store(key, object, "ADDED"))
+            }
+            ("PUT", [.., "namespaces", namespace, plural, name]) => {
+                let key = key(plural, namespace, name);
+                let Some(object) = self.objects.get(&key) else {
+                    return (404, refusal(404, "not found"));
+                };
+                if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
+                    return (409, refusal(409, "the object has been modified"));
+                }
+                (200, self.store(key, body.clone(), "MODIFIED"))
+            }
             ("GET", [.., "namespaces", namespace, plural, name, "scale"]) => {
                 match self.objects.get(&key(plural, namespace, name)) {
                     Some(object) => (200, scale_of(object)),
@@ -206,7 +226,8 @@ fn widgets() -> Value {
 }
 
 pub(super) fn refusal(code: u16, message: &str) -> Value {
-    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": "", "code": code })
+    let reason = if code == 404 { "NotFound" } else { "" };
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code })
 }
 
 /// JSON merge patch.
