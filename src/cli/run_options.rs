@@ -122,10 +122,10 @@ pub(super) struct Options {
         long,
         env = "LAGRANGE_LEADER_ELECT_RESOURCE_NAMESPACE",
         value_name = "NAMESPACE",
-        value_parser = namespace,
+        value_parser = lease_namespace,
         help_heading = LEADER,
     )]
-    leader_elect_resource_namespace: Option<Option<String>>,
+    leader_elect_resource_namespace: Option<String>,
 
     /// Name of the Lease. Installations that manage different namespaces need different ones
     #[arg(
@@ -368,7 +368,7 @@ impl Options {
                 seconds(&deadline)
             ));
         }
-        let named = self.leader_elect_resource_namespace.clone().flatten();
+        let named = self.leader_elect_resource_namespace.clone();
         let namespace = named.or(own).ok_or(
             "--leader-elect outside of a pod needs --leader-elect-resource-namespace, where the Lease is",
         )?;
@@ -413,6 +413,11 @@ fn namespace(text: &str) -> Result<Option<String>, String> {
                 .to_owned(),
         ),
     }
+}
+
+/// A DNS label.
+fn lease_namespace(text: &str) -> Result<String, String> {
+    namespace(text)?.ok_or_else(|| "write the name of a namespace".to_owned())
 }
 
 /// A DNS subdomain.
