@@ -74,7 +74,7 @@ impl Scene {
 
 async fn ended(replica: Operator, signals: impl futures::Stream<Item = Signal> + Unpin) -> Ended {
     let candidate = replica.candidate.unwrap();
-    let last = async { candidate.release().await };
+    let last = Box::pin(async { candidate.release().await });
     let grace = Duration::from_secs(5);
     replica.supervisor.run(signals, grace, last).await
 }
