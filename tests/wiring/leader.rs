@@ -55,7 +55,7 @@ impl Scene {
         began.elapsed()
     }
 
-    /// Every write that the server accepted is of the holder of the Lease at that moment.
+    /// Every write that the server accepted is of the holder of the Lease at that moment (ACT-15).
     fn assert_one_writer(&self) {
         let mut holder = 0;
         for seen in self.api.writes() {
