@@ -9,7 +9,7 @@ demo: ## Run Lagrange on a real Kafka and a real Kubernetes node, with a live sc
 	demo/demo.sh
 
 build: ## Build the operator for release: target/release/lagrange
-	cargo build --release --locked --features vendored
+	LAGRANGE_COMMIT=$$(git rev-parse HEAD) cargo build --release --locked --features vendored
 
 test: ## Run every test: format, lint, unit, docs, chart, integration, end-to-end (at most 60 minutes on a new machine)
 	tests/all.sh
