@@ -128,6 +128,9 @@ kind() {
   name=$(< "$STATE/kind-name")
   env "KIND_EXPERIMENTAL_${engine^^}_NETWORK=$name" "$bin/kind" "$@" --name "$name"
 }
+# gateway: the first IPv4 gateway in what `network inspect` prints. Docker's and podman's JSON have it
+# under other keys, so a template would not do for both. Reads all: see SIGPIPE in README.md.
+gateway() { awk -F'"' 'tolower($2) == "gateway" && $4 ~ /^[0-9.]+$/ && !n++ {print $4}'; }
 containers_of() { "$engine" ps --all --quiet --filter "label=io.x-k8s.kind.cluster=$1"; }
 up_kind() {
   local name
@@ -142,11 +145,11 @@ up_kind() {
     env "KIND_EXPERIMENTAL_${engine^^}_NETWORK=$name" "$bin/kind" create cluster --name "$name" --image "$node_image" \
     --config "$STATE/kind.yaml" --kubeconfig "$STATE/admin.kubeconfig" --wait 180s --retain
   chmod 600 "$STATE/admin.kubeconfig"
-  # This machine is the gateway of the network. Docker and podman name it alike in JSON alone.
+  # This machine is the gateway of the network.
   "$engine" network inspect "$name" > "$STATE/network.json"
-  awk -F'"' 'tolower($2) == "gateway" && $4 ~ /^[0-9.]+$/ && !n++ {print $4}' "$STATE/network.json" > "$STATE/host-address"
+  gateway < "$STATE/network.json" > "$STATE/host-address"
   [ -s "$STATE/host-address" ] || die "no address of this machine in the network $name" "see $STATE/network.json"
-  kubectl rollout status deployment/coredns --namespace kube-system --timeout 120s > /dev/null ||
+  until_true 120 "the DNS of the cluster" kubectl rollout status deployment/coredns --namespace kube-system --timeout 1s ||
     die "the DNS of the cluster is not ready" "see $STATE/log/node"
 }
 # Collects the logs of the node in STATE/log/node.
