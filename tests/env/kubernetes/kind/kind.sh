@@ -138,12 +138,13 @@ up_kind() {
   name=lagrange-$(head -c 4 /dev/urandom | od -An -tx4 | tr -d ' ')
   echo "$engine" > "$STATE/kind-engine"
   echo "$name" > "$STATE/kind-name"
-  cp "$here/audit-policy.yaml" "$STATE/log/audit-policy.yaml"
-  sed "s#STATE#$STATE#" "$here/kind/cluster.yaml" > "$STATE/kind.yaml"
+  mkdir -p "$STATE/kind"
+  cp "$here/audit-policy.yaml" "$here/kind/corednsdeployment+strategic.yaml" "$STATE/kind"
+  sed "s#STATE#$STATE#" "$here/kind/cluster.yaml" > "$STATE/kind/cluster.yaml"
   # --retain: a node that is not Ready stays until its logs are collected, by down.
   step "$STATE/log/kind.log" "Creating a kind cluster with $engine" "see $STATE/log/kind.log and $STATE/log/node" \
     env "KIND_EXPERIMENTAL_${engine^^}_NETWORK=$name" "$bin/kind" create cluster --name "$name" --image "$node_image" \
-    --config "$STATE/kind.yaml" --kubeconfig "$STATE/admin.kubeconfig" --wait 180s --retain
+    --config "$STATE/kind/cluster.yaml" --kubeconfig "$STATE/admin.kubeconfig" --wait 180s --retain
   chmod 600 "$STATE/admin.kubeconfig"
   # This machine is the gateway of the network.
   "$engine" network inspect "$name" > "$STATE/network.json"
@@ -159,7 +160,7 @@ logs_kind() {
 }
 audit_of_kind() { # the file is root's
   use_engine "$(< "$STATE/kind-engine")"
-  "$engine" exec "$(< "$STATE/kind-name")-control-plane" cat /lagrange/audit.log
+  "$engine" exec "$(< "$STATE/kind-name")-control-plane" cat /lagrange/log/audit.log
 }
 # Deletes the cluster, or fails: then STATE keeps its name, and `down` can be tried again.
 down_kind() { # down_kind [--keep]
