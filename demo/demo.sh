@@ -128,7 +128,7 @@ step() {
 }
 
 echo "Lagrange demo: everything runs on this machine and is removed at the end. Ctrl-C stops it at any time."
-step tools "Check this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and root or Docker"
+step tools "Check this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and Docker or root"
 step prepare "Fetch Kafka, build Kubernetes, compile Lagrange (the first time 6 to 12 minutes)" \
   "check that Maven Central, the Go module proxy (go env GOPROXY) and crates.io are reachable and that 8 GB of disk are free, and run the demo again: what is done is kept"
 step node "Start a Kubernetes node" "see cluster/ next to the log; \`tests/env/kubernetes/kube.sh can-run\` checks this machine"

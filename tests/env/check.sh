@@ -75,6 +75,35 @@ for n in 1 2 3 4 5; do
 done
 ok "the address of this machine is found with Docker and with podman"
 
+# Which node image is taken, with an engine that has only HAVE and whose registry answers or not.
+cat > "$work/engine" << 'END'
+#!/bin/sh
+case $1 in
+  image) [ "$3" = "$HAVE" ] ;;
+  pull) [ "$ANSWERS" = yes ] ;;
+  load) cat > /dev/null ;;
+esac
+END
+chmod +x "$work/engine"
+image_taken() { # image_taken HAVE ANSWERS
+  # shellcheck disable=SC2016 # expanded by that shell
+  HAVE=$1 ANSWERS=$2 LAGRANGE_CACHE=$(mktemp -d "$work/cache.XXX") bash -euo pipefail -c '
+    script=$1/kubernetes/kube.sh
+    . "$1/lib.sh"
+    here=$1/kubernetes bin=$2 engine=$3
+    . "$here/kind/kind.sh"
+    node_image_into() { echo | zstd --quiet -o "$1/node.tar.zst"; }
+    ensure_node_image
+    echo "$node_image"' _ "$here" "$("$kube" bin)" "$work/engine" 2> "$work/said"
+}
+published=$(sed -n 's/^published=//p' "$here/kubernetes/kind/kind.sh")
+need zstd:zstd
+[ "$(LAGRANGE_KIND_IMAGE=example/node:1 image_taken none yes)" = example/node:1 ] || fail "the variable names the node image"
+[ "$(LAGRANGE_KIND_IMAGE='' image_taken none yes)" = "$published" ] || fail "the published node image is pulled: $(< "$work/said")"
+[ "$(LAGRANGE_KIND_IMAGE='' image_taken "$published" no)" = "$published" ] || fail "the published node image is here: $(< "$work/said")"
+[[ $(LAGRANGE_KIND_IMAGE='' image_taken none no) == localhost/lagrange-node:* ]] || fail "a node image is built: $(< "$work/said")"
+ok "the node image is the one named, the published one, or one built here"
+
 # All start at the same time, with one owner.
 sleep 600 & owner=$!
 real=

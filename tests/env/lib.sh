@@ -24,7 +24,18 @@ doze() { read -rt "$1" -u "$never" || true; }
 # --- long steps ----------------------------------------------------------------------------------
 
 step_pid=
-interrupted() { [ -z "$step_pid" ] || kill -TERM -- "-$step_pid" 2> /dev/null || true; }
+interrupted() { [ -z "$step_pid" ] || end_group "$step_pid"; }
+# end_group PID: ends all of a process group, with SIGKILL after 5 s. A container engine needs a
+# moment to end in an orderly way, and what it has begun is not deleted before that.
+end_group() {
+  local tries=100
+  kill -TERM -- "-$1" 2> /dev/null || return 0
+  while kill -0 -- "-$1" 2> /dev/null && [ $((tries--)) -gt 0 ]; do
+    started_at "$1" > /dev/null || wait "$1" 2> /dev/null || true # a dead child is there until then
+    sleep 0.05
+  done
+  kill -KILL -- "-$1" 2> /dev/null || true
+}
 trap 'interrupted; exit 130' INT
 trap 'interrupted; exit 143' TERM HUP
 # step LOG WHAT WHAT_TO_DO COMMAND...: runs an external command quietly, in its own session so that
@@ -221,14 +232,9 @@ fell() {
 # Ends what could start more processes: an `up` that still runs, its step, and the watchdog, unless
 # the caller is the watchdog.
 end_starters() {
-  local pid tries=100
+  local pid
   finish up
-  # Container engines need a moment to end in an orderly way.
-  if pid=$(pid_of step); then
-    kill -TERM -- "-$pid" 2> /dev/null || true
-    while kill -0 -- "-$pid" 2> /dev/null && [ $((tries--)) -gt 0 ]; do sleep 0.05; done
-    kill -KILL -- "-$pid" 2> /dev/null || true
-  fi
+  if pid=$(pid_of step); then end_group "$pid"; fi
   [ "$(pid_of watchdog)" = $$ ] || finish watchdog
 }
 close_state() { # close_state [--keep]

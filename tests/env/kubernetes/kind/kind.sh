@@ -18,13 +18,13 @@ is_docker() {
 # is one, or can be.
 lacks_engine() {
   if is_docker; then return 1; fi
-  if [ "$(id -u)" = 0 ]; then
-    if command -v podman > /dev/null || command -v apt-get > /dev/null; then return 1; fi
-    echo "kind needs Docker or podman"
-  elif command -v podman > /dev/null && podman info > /dev/null 2>&1; then
+  if [ "$(id -u)" != 0 ]; then
+    # Without root, podman's networks are in a namespace of their own, apart from this machine.
+    echo "kind needs Docker for this user, or root"
+  elif command -v podman > /dev/null || command -v apt-get > /dev/null; then
     return 1
   else
-    echo "kind needs Docker or podman for this user, or root"
+    echo "kind needs Docker or podman"
   fi
 }
 # use_engine [docker|podman]: sets engine; without an argument to Docker if its daemon answers, else
@@ -35,7 +35,7 @@ use_engine() {
     if is_docker; then engine=docker; else engine=podman; fi
   fi
   export KIND_EXPERIMENTAL_PROVIDER=$engine
-  if [ "$engine" = podman ] && [ "$(id -u)" = 0 ]; then
+  if [ "$engine" = podman ]; then
     need podman:podman runc:runc iptables:iptables
     [ -e /usr/libexec/podman/netavark ] || need /usr/lib/podman/netavark:netavark
     podman_of_its_own
@@ -102,7 +102,7 @@ ensure_node_image() {
   archive=$cache/kind-node-$({ basename "$bin"; cd "$here/kind" && cat node-image.sh && find node -type f | LC_ALL=C sort | xargs tail -v -n +1; } | sha256sum | cut -c 1-12)
   own=localhost/lagrange-node:${archive##*-}
   for node_image in "$published" "$own"; do
-    if has_image "$node_image"; then return; fi
+    if has_image "$node_image"; then return 0; fi
   done
   mkdir -p "$cache"
   if [ ! -d "$archive" ] && attempt "$cache/node-image-pull.log" "Pulling the node image of kind (about 400 MB)" \
@@ -110,12 +110,13 @@ ensure_node_image() {
     node_image=$published
     return
   fi
+  node_image=$own
   populate "$archive" node_image_into
   lock "$archive-load"
   if ! has_image "$own"; then
     need zstd:zstd
     # shellcheck disable=SC2016 # expanded by the inner shell
-    step "$cache/node-image-load.log" "Loading the node image into $engine" "Are 2 GB of disk free?" \
+    step "$cache/node-image-load.log" "Loading the node image into the container engine" "Are 2 GB of disk free?" \
       bash -o pipefail -c 'zstd -dc "$2" | TMPDIR=$3 "$1" load' _ "$engine" "$archive/node.tar.zst" "$cache"
   fi
   unlock
