@@ -189,6 +189,7 @@ if [ -e "$work/cluster-real1/kind-name" ]; then
   # shellcheck source=kubernetes/kind/kind.sh
   . "$here/kubernetes/kind/kind.sh"
   use_engine "$(< "$work/cluster-real1/kind-engine")"
+  [[ $(STATE=$work/cluster-real1 audit_of_kind) == *'"resource":"deployments"'* ]] || fail "the audit log, for another user than root"
   # By these a cluster is known on this machine: its name, its containers and its network.
   marks_of() {
     local name

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A real Kubernetes for tests, built from source from package registries. Pulls no image and changes
-# no configuration outside STATE.
+# A real Kubernetes for tests, built from source from package registries. Changes no configuration
+# outside of STATE and the cache.
 #
 #   kube.sh up STATE [OPTION...]     starts a cluster, waits until it serves, and prints the path of
 #                                    its kubeconfig (a private file)
@@ -51,12 +51,12 @@ script=$here/kube.sh
 
 build_into() {
   command -v go > /dev/null || die "missing: Go" "install Go 1.21 or later from https://go.dev/dl (Debian 12's is too old), then run this again"
-  step "$1.log" "Building Kubernetes; the first time this takes 5 to 8 minutes on two idle cores" \
+  step "$1.log" "Building Kubernetes; the first time this takes 6 to 9 minutes on two idle cores" \
     "Check that the Go module proxy is reachable (go env GOPROXY) and that 5 GB of disk are free (go env GOCACHE), and run it again: what is built is kept." \
     "$here/build.sh" "$1"
 }
 ensure_binary() { # sets and exports bin
-  bin=$cache/kubernetes-$(cd "$here" && cat build.sh components/go.mod components/go.sum components/*.go components/pause/*.go | sha256sum | cut -c 1-12)
+  bin=$cache/kubernetes-$(cd "$here" && cat build.sh components/go.mod components/go.sum components/*.go components/*/*.go | sha256sum | cut -c 1-12)
   populate "$bin" build_into
   export bin
 }

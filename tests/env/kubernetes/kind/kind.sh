@@ -85,13 +85,18 @@ put() { # put FILE: replaces a file at once, if its text is another
 
 has_image() { "$engine" image inspect "$1" > /dev/null 2>&1; }
 node_image_into() {
-  [ "$(id -u)" = 0 ] || die "no registry has answered, and only root can build a node image" "name an image with LAGRANGE_KIND_IMAGE"
-  [ ! -e /sys/fs/cgroup/cgroup.controllers ] ||
-    die "no registry has answered, and the node image that is built here is for cgroup v1" "name an image with LAGRANGE_KIND_IMAGE"
+  local advice="name a node image that this machine has, or reaches, with LAGRANGE_KIND_IMAGE"
+  [ "$(id -u)" = 0 ] || die "only root can build a node image" "$advice"
+  [ ! -e /sys/fs/cgroup/cgroup.controllers ] || die "a node image that is built here is for cgroup v1" "$advice"
   need mmdebstrap:mmdebstrap zstd:zstd /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
   step "$1.log" "Building a node image for kind; this takes one to two minutes" \
     "Is the Debian mirror reachable? LAGRANGE_DEBIAN_MIRROR names another one." \
     "$here/kind/node-image.sh" "$bin" "$own" "$1"
+}
+# What the node image is made from: the name of bin says what is in it.
+sources() {
+  basename "$bin"
+  (cd "$here/kind" && find node node-image.sh -type f | LC_ALL=C sort | xargs tail -v -n +1)
 }
 # ensure_node_image: sets node_image to the first of: the image that LAGRANGE_KIND_IMAGE names, one
 # that is here, the published one, one built here. Needs bin and engine.
@@ -99,7 +104,7 @@ ensure_node_image() {
   local archive
   node_image=${LAGRANGE_KIND_IMAGE:-}
   [ -z "$node_image" ] || return 0
-  archive=$cache/kind-node-$({ basename "$bin"; cd "$here/kind" && cat node-image.sh && find node -type f | LC_ALL=C sort | xargs tail -v -n +1; } | sha256sum | cut -c 1-12)
+  archive=$cache/kind-node-$(sources | sha256sum | cut -c 1-12)
   own=localhost/lagrange-node:${archive##*-}
   for node_image in "$published" "$own"; do
     if has_image "$node_image"; then return 0; fi
@@ -110,13 +115,14 @@ ensure_node_image() {
     node_image=$published
     return
   fi
+  [ -d "$archive" ] || say "  no registry has answered"
   node_image=$own
   populate "$archive" node_image_into
   lock "$archive-load"
   if ! has_image "$own"; then
     need zstd:zstd
     # shellcheck disable=SC2016 # expanded by the inner shell
-    step "$cache/node-image-load.log" "Loading the node image into the container engine" "Are 2 GB of disk free?" \
+    step "$cache/node-image-load.log" "Loading the node image" "Are 2 GB of disk free?" \
       bash -o pipefail -c 'zstd -dc "$2" | TMPDIR=$3 "$1" load' _ "$engine" "$archive/node.tar.zst" "$cache"
   fi
   unlock
@@ -182,6 +188,8 @@ down_kind() { # down_kind [--keep]
     tail -n 5 "$STATE/log/kind-delete.log" >&2
     die "the kind cluster $name could not be deleted; its containers: $left" "try again: $script down $STATE"
   fi
+  # A volume that podman has made for a node that was never begun.
+  "$engine" volume ls --quiet --filter "label=$name-control-plane" | xargs -r "$engine" volume rm > /dev/null || true
   "$engine" network rm "$name" > /dev/null 2>> "$STATE/log/kind-delete.log" || true
   rm "$STATE/kind-name"
 }

@@ -110,7 +110,8 @@ done
 echo "packing the node image"
 chroot "$root" systemctl --quiet enable kubelet.service containerd.service
 chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \
-  e2scrub_all.timer e2scrub_reap.service console-getty.service systemd-logind.service systemd-update-utmp.service
+  e2scrub_all.timer e2scrub_reap.service getty.target console-getty.service systemd-logind.service \
+  systemd-update-utmp.service systemd-update-utmp-runlevel.service
 chroot "$root" systemctl --quiet set-default multi-user.target
 rm -rf "${root:?}"/{dev,proc,sys,run,tmp}/* "$root"/var/lib/apt/lists "$root"/var/cache/apt
 mkdir "$work/node"
