@@ -97,11 +97,12 @@ image_taken() { # image_taken HAVE ANSWERS
     echo "$node_image"' _ "$here" "$("$kube" bin)" "$work/engine" 2> "$work/said"
 }
 published=$(sed -n 's/^published=//p' "$here/kubernetes/kind/kind.sh")
-need zstd:zstd
 [ "$(LAGRANGE_KIND_IMAGE=example/node:1 image_taken none yes)" = example/node:1 ] || fail "the variable names the node image"
 [ "$(LAGRANGE_KIND_IMAGE='' image_taken none yes)" = "$published" ] || fail "the published node image is pulled: $(< "$work/said")"
 [ "$(LAGRANGE_KIND_IMAGE='' image_taken "$published" no)" = "$published" ] || fail "the published node image is here: $(< "$work/said")"
-[[ $(LAGRANGE_KIND_IMAGE='' image_taken none no) == localhost/lagrange-node:* ]] || fail "a node image is built: $(< "$work/said")"
+if command -v zstd > /dev/null; then # only root needs it, to build an image
+  [[ $(LAGRANGE_KIND_IMAGE='' image_taken none no) == localhost/lagrange-node:* ]] || fail "a node image is built: $(< "$work/said")"
+fi
 ok "the node image is the one named, the published one, or one built here"
 
 # All start at the same time, with one owner.
