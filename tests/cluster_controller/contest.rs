@@ -310,7 +310,7 @@ async fn three_external_changes_in_ten_minutes_contest_the_target_and_fewer_are_
         .until_condition(APP, "Ready", "False/TargetContested")
         .await;
     let note = stage.space.until_event(APP, "TargetContested").await;
-    assert!(note.contains("drop replicas from the manifest"), "{note}");
+    assert!(note.contains("remove replicas from the manifest"), "{note}");
     // The lag asks for 6 all the time.
     stage.hold(4, 20).await;
     assert_eq!(stage.sizes(), [6]);

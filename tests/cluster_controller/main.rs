@@ -8,6 +8,7 @@
     reason = "helpers of tests unwrap what they expect"
 )]
 
+mod api_server;
 mod contest;
 mod credentials;
 mod crowded;

@@ -12,6 +12,7 @@
     reason = "used by test programs only; a test that cannot go on panics"
 )]
 
+pub mod api_proxy;
 pub mod audit;
 pub mod consumers;
 pub mod evidence;
