@@ -16,6 +16,7 @@ mod identity;
 #[cfg(feature = "gssapi")]
 mod kerberos;
 mod killed;
+mod leader;
 mod limits;
 mod manual_scaling;
 mod neighbours;

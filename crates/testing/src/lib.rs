@@ -13,6 +13,7 @@
 )]
 
 pub mod audit;
+pub mod clock;
 pub mod consumers;
 pub mod evidence;
 mod groups;
