@@ -110,7 +110,7 @@ logs() {
   cp "$work"/cluster/log/*.log "$work/log/cluster" 2> /dev/null || true
   cp "$work"/kafka/node*/server.log "$work/log/kafka" 2> /dev/null || true
   [ -e "$work/cluster/admin.kubeconfig" ] || return 0
-  kubectl logs deployment/lagrange --namespace lagrange --request-timeout 5s > "$work/log/operator.log" 2>&1 || true
+  kubectl logs --selector app.kubernetes.io/name=lagrange --prefix --tail -1 --namespace lagrange --request-timeout 5s > "$work/log/operator.log" 2>&1 || true
   kubectl get pods,events --all-namespaces --output wide --request-timeout 5s > "$work/log/pods-and-events.txt" 2>&1 || true
   kubectl get consumergroups,kafkaclusters --all-namespaces --output yaml --request-timeout 5s > "$work/log/groups.yaml" 2>&1 || true
 }

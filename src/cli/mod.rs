@@ -3,6 +3,7 @@
 
 pub mod crd;
 mod decide;
+mod leader_options;
 mod manifest;
 mod progress;
 mod run;

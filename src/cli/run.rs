@@ -11,7 +11,8 @@ use clap::Args;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{Level, error, info};
 
-use super::run_options::{LeaseOptions, Options};
+use super::leader_options::LeaseOptions;
+use super::run_options::Options;
 use crate::clock::Clock;
 use crate::controller::kube::connect::{self, Access, AccessError, Cluster};
 use crate::controller::leader::{Candidate, Election, Leadership};
@@ -103,7 +104,7 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
 
     let mut gates = ReadinessBuilder::default();
     let candidate = Arc::new(OnceLock::<Candidate>::new());
-    let lease = options.lease(connect::own_namespace())?;
+    let lease = options.leader.lease(connect::own_namespace())?;
     let operator = Operator {
         api_server: gates.gate("Kubernetes API server"),
         definitions: gates.gate("resource definitions"),
@@ -137,11 +138,11 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
 
     tasks.spawn("pulse", liveness.pulse(tasks.stop().clone()));
 
-    let last = async {
+    let last = Box::pin(async {
         if let Some(candidate) = candidate.get() {
             candidate.release().await;
         }
-    };
+    });
     Ok(supervisor.run(signals, options.shutdown_grace, last).await)
 }
 

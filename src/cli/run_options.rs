@@ -1,13 +1,12 @@
 //! The options of `lagrange run`, by flag or by environment. They are checked here once, so that no
 //! other code has to check them again.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
-use jiff::SignedDuration;
 
-use super::values::whole;
-use crate::controller::leader::Timing;
+use super::leader_options::LeaderOptions;
+use super::values::{between, namespace, whole};
 use crate::process::logging::{LogFilter, LogFormat};
 
 /// Flags of `lagrange run`; a flag takes precedence over its environment variable.
@@ -103,75 +102,8 @@ pub(super) struct Options {
     )]
     pub(super) api_timeout: Duration,
 
-    /// Whether to wait for a Lease before reading Kafka and scaling, so that of several replicas one
-    /// works. Default: true in a pod, else false
-    #[arg(
-        long,
-        env = "LAGRANGE_LEADER_ELECT",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = LEADER,
-    )]
-    leader_elect: Option<bool>,
-
-    /// Namespace of the Lease. Default: the operator's own
-    #[arg(
-        long,
-        env = "LAGRANGE_LEADER_ELECT_RESOURCE_NAMESPACE",
-        value_name = "NAMESPACE",
-        value_parser = namespace,
-        help_heading = LEADER,
-    )]
-    leader_elect_resource_namespace: Option<Option<String>>,
-
-    /// Name of the Lease. Installations that manage different namespaces need different ones
-    #[arg(
-        long,
-        env = "LAGRANGE_LEADER_ELECT_RESOURCE_NAME",
-        default_value = "lagrange",
-        value_name = "NAME",
-        value_parser = lease_name,
-        help_heading = LEADER,
-    )]
-    leader_elect_resource_name: String,
-
-    /// Time after the last renewal of the Lease at which another replica takes it; 1s to 10m
-    #[arg(
-        long,
-        env = "LAGRANGE_LEADER_ELECT_LEASE_DURATION",
-        default_value = "15s",
-        value_name = "DURATION",
-        value_parser = between("1s", "10m"),
-        help_heading = LEADER,
-    )]
-    leader_elect_lease_duration: Duration,
-
-    /// Time after its last renewal at which the leader gives up and ends; 500ms to 9m, and less
-    /// than the lease duration
-    #[arg(
-        long,
-        env = "LAGRANGE_LEADER_ELECT_RENEW_DEADLINE",
-        default_value = "10s",
-        value_name = "DURATION",
-        value_parser = between("500ms", "9m"),
-        help_heading = LEADER,
-    )]
-    leader_elect_renew_deadline: Duration,
-
-    /// Time between two tries to take or to renew the Lease; 100ms to 1m, and at most half of the
-    /// renew deadline
-    #[arg(
-        long,
-        env = "LAGRANGE_LEADER_ELECT_RETRY_PERIOD",
-        default_value = "2s",
-        value_name = "DURATION",
-        value_parser = between("100ms", "1m"),
-        help_heading = LEADER,
-    )]
-    leader_elect_retry_period: Duration,
+    #[command(flatten)]
+    pub(super) leader: LeaderOptions,
 
     /// Number of ConsumerGroups that are reconciled at the same time; 1 to 256
     #[arg(
@@ -306,20 +238,8 @@ pub(super) struct Record {
     pub(super) file: PathBuf,
 }
 
-/// The Lease of the leader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LeaseOptions {
-    /// Its namespace.
-    pub(super) namespace: String,
-    /// Its name.
-    pub(super) name: String,
-    /// Its durations.
-    pub(super) timing: Timing,
-}
-
 const PROCESS: &str = "Process";
 const KUBERNETES: &str = "Kubernetes";
-const LEADER: &str = "Leader election";
 const KAFKA: &str = "Kafka";
 const RECORDING: &str = "Recording";
 
@@ -335,48 +255,6 @@ impl Options {
         namespaces.sort_unstable();
         namespaces.dedup();
         namespaces
-    }
-
-    /// The Lease to wait for, if there is one. `own` is the namespace of the operator, if it runs
-    /// in a Pod.
-    pub(super) fn lease(&self, own: Option<String>) -> Result<Option<LeaseOptions>, String> {
-        if !self.leader_elect.unwrap_or(own.is_some()) {
-            return Ok(None);
-        }
-        let timing = Timing {
-            lease_duration: self.leader_elect_lease_duration,
-            renew_deadline: self.leader_elect_renew_deadline,
-            retry_period: self.leader_elect_retry_period,
-        };
-        let Timing {
-            lease_duration: lease,
-            renew_deadline: deadline,
-            retry_period: retry,
-        } = timing;
-        let seconds = Duration::as_secs_f64;
-        if deadline >= lease {
-            return Err(format!(
-                "--leader-elect-renew-deadline ({} s) must be less than --leader-elect-lease-duration ({} s): the leader gives up before another replica takes over",
-                seconds(&deadline),
-                seconds(&lease)
-            ));
-        }
-        if retry * 2 > deadline {
-            return Err(format!(
-                "--leader-elect-retry-period ({} s) must be at most half of --leader-elect-renew-deadline ({} s): a renewal that fails is tried again",
-                seconds(&retry),
-                seconds(&deadline)
-            ));
-        }
-        let named = self.leader_elect_resource_namespace.clone().flatten();
-        let namespace = named.or(own).ok_or(
-            "--leader-elect outside of a pod needs --leader-elect-resource-namespace, where the Lease is",
-        )?;
-        Ok(Some(LeaseOptions {
-            namespace,
-            name: self.leader_elect_resource_name.clone(),
-            timing,
-        }))
     }
 
     /// The namespaces whose connections may log in as the operator itself. `own` is the namespace
@@ -395,39 +273,6 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080".to_owned())
 }
 
-/// A DNS label; `None` for the empty string, which a chart writes for "all namespaces".
-fn namespace(text: &str) -> Result<Option<String>, String> {
-    let text = text.trim();
-    let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    match text {
-        "" => Ok(None),
-        _ if text.len() <= 63
-            && text.chars().all(label)
-            && !text.starts_with('-')
-            && !text.ends_with('-') =>
-        {
-            Ok(Some(text.to_owned()))
-        }
-        _ => Err(
-            "write the name of a namespace: lower-case letters, digits and inner '-', at most 63"
-                .to_owned(),
-        ),
-    }
-}
-
-/// A DNS subdomain.
-fn lease_name(text: &str) -> Result<String, String> {
-    let parts = || text.split('.');
-    if text.len() <= 253 && parts().all(|part| matches!(namespace(part), Ok(Some(_)))) {
-        Ok(text.to_owned())
-    } else {
-        Err(
-            "write the name of a Lease: lower-case letters, digits, inner '-' and '.', at most 253"
-                .to_owned(),
-        )
-    }
-}
-
 /// A group and a file.
 fn record(text: &str) -> Result<Record, String> {
     let parts = text.split_once('=').and_then(|(group, file)| {
@@ -443,28 +288,6 @@ fn record(text: &str) -> Result<Record, String> {
     parts.ok_or_else(|| {
         "write a ConsumerGroup and a file, such as shop/orders=/recordings/orders.jsonl".to_owned()
     })
-}
-
-/// Parses durations from `least` to `most`, both inclusive.
-fn between(
-    least: &'static str,
-    most: &'static str,
-) -> impl Fn(&str) -> Result<Duration, String> + Clone {
-    move |text| {
-        let read = |text: &str| {
-            SignedDuration::from_str(text)
-                .ok()
-                .and_then(|d| Duration::try_from(d).ok())
-        };
-        match (read(text), read(least), read(most)) {
-            (Some(wanted), Some(least), Some(most)) if (least..=most).contains(&wanted) => {
-                Ok(wanted)
-            }
-            _ => Err(format!(
-                "write a duration from {least} to {most}, such as {least}"
-            )),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -539,58 +362,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case::outside_of_a_pod(&[], None, Ok(None))]
-    #[case::in_a_pod(&[], Some("lagrange"), Ok(Some(("lagrange", "lagrange", 15_000, 10_000, 2_000))))]
-    #[case::switched_off(&["--leader-elect=false"], Some("lagrange"), Ok(None))]
-    #[case::no_namespace(&["--leader-elect"], None, Err("needs --leader-elect-resource-namespace"))]
-    #[case::elsewhere(
-        &["--leader-elect", "--leader-elect-resource-namespace=ops", "--leader-elect-resource-name=a.b"],
-        None,
-        Ok(Some(("ops", "a.b", 15_000, 10_000, 2_000)))
-    )]
-    #[case::short(
-        &["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms"],
-        Some("lagrange"),
-        Ok(Some(("lagrange", "lagrange", 3_000, 2_000, 500)))
-    )]
-    #[case::gives_up_too_late(
-        &["--leader-elect-renew-deadline=15s"],
-        Some("lagrange"),
-        Err("(15 s) must be less than --leader-elect-lease-duration (15 s)")
-    )]
-    #[case::tries_once(
-        &["--leader-elect-retry-period=5001ms"],
-        Some("lagrange"),
-        Err("(5.001 s) must be at most half of --leader-elect-renew-deadline (10 s)")
-    )]
-    fn the_lease_has_a_place_and_times_that_fit(
-        #[case] args: &[&str],
-        #[case] own: Option<&str>,
-        #[case] expected: Result<Option<(&str, &str, u128, u128, u128)>, &str>,
-    ) {
-        let lease = parse(args).unwrap().lease(own.map(ToOwned::to_owned));
-        let lease = lease.as_ref().map(|lease| {
-            lease.as_ref().map(|lease| {
-                let timing = &lease.timing;
-                (
-                    &*lease.namespace,
-                    &*lease.name,
-                    timing.lease_duration.as_millis(),
-                    timing.renew_deadline.as_millis(),
-                    timing.retry_period.as_millis(),
-                )
-            })
-        });
-        match expected {
-            Ok(expected) => assert_eq!(lease, Ok(expected)),
-            Err(expected) => {
-                let error = lease.unwrap_err();
-                assert!(error.contains(expected), "{error}");
-            }
-        }
-    }
-
-    #[rstest]
     #[case(&["--inline-connections=false", "--allow-local-addresses=true"], false, true)]
     #[case(&["--inline-connections", "--allow-local-addresses"], true, true)]
     fn a_switch_takes_true_or_false_and_alone_means_true(
@@ -609,6 +380,9 @@ mod tests {
     #[case("--watch-namespace=Shop", "write the name of a namespace")]
     #[case("--watch-namespace=-shop", "write the name of a namespace")]
     #[case("--listen-address=8080", "write an IP address and a port")]
+    #[case("--leader-elect-resource-name=Lagrange", "write the name of a Lease")]
+    #[case("--leader-elect-resource-namespace=", "write the name of a namespace")]
+    #[case("--leader-elect-lease-duration=11m", "write a duration from 1s to 10m")]
     #[case("--api-timeout=0s", "write a duration from 1s to 60s")]
     #[case("--api-timeout=61s", "write a duration from 1s to 60s")]
     #[case("--api-timeout=-5s", "write a duration from 1s to 60s")]

@@ -8,16 +8,13 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
 use tokio::time::Instant;
 
 use super::kafka::credentials::Secrets;
 use super::kafka::port::Clusters;
-use super::kube::answers::ApiServer;
 use super::kube::api::Api;
 use super::kube::event::Events;
 use super::kube::name::{Name, TargetKey};
-use super::leader::Leadership;
 use super::sessions::{Remembered, Sessions};
 use super::target::kinds::Kinds;
 use super::wake::Wake;
@@ -72,23 +69,14 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(
-        client: Client,
+        api: Api,
         kafka: Arc<dyn Clusters>,
         clock: Clock,
-        metrics: Metrics,
         settings: Settings,
         wake: Wake,
         recorder: Option<Recorder>,
-        leadership: Leadership,
     ) -> Self {
-        let server = ApiServer::new(client);
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "lagrange".to_owned());
-        let api = Api {
-            server: server.clone(),
-            within: settings.api_timeout,
-            metrics: metrics.clone(),
-            leadership,
-        };
         Self {
             events: Events {
                 api: api.clone(),
@@ -96,7 +84,7 @@ impl Context {
                 instance,
             },
             secrets: Secrets::new(
-                server,
+                api.server.clone(),
                 wake.clone(),
                 settings
                     .ambient_identity_namespaces
@@ -104,10 +92,10 @@ impl Context {
                     .cloned()
                     .collect(),
             ),
+            metrics: api.metrics.clone(),
             api,
             kafka,
             clock,
-            metrics,
             settings,
             recorder,
             seen: WatchedState::default(),

@@ -34,6 +34,8 @@ use crate::process::shutdown::Tasks;
 use crate::recording::Recorder;
 
 use context::Context;
+use kube::answers::ApiServer;
+use kube::api::Api;
 use leader::Leadership;
 use runner::Runner;
 use wake::Wake;
@@ -110,16 +112,13 @@ where
         leadership,
         tasks,
     } = setup;
-    let context = Context::new(
-        client,
-        kafka,
-        clock,
+    let api = Api {
+        server: ApiServer::new(client),
+        within: settings.api_timeout,
         metrics,
-        settings,
-        wake,
-        recorder,
-        leadership.clone(),
-    );
+        leadership: leadership.clone(),
+    };
+    let context = Context::new(api, kafka, clock, settings, wake, recorder);
     let context = Arc::new(context);
     let shared = Arc::new(cluster::reconcile::Shared {
         context: Arc::clone(&context),

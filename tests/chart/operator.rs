@@ -46,7 +46,8 @@ fn arguments(values: &str) -> Vec<String> {
 #[test]
 fn every_flag_of_the_operator_has_a_value() {
     // Without a value: a Pod has a ServiceAccount instead of a kubeconfig, resources.limits sets
-    // its memory, help is for people, and a recording is temporary, with extraArgs and a volume.
+    // its memory, help is for people, a recording is temporary, with extraArgs and a volume, and
+    // in a Pod there is an election, on a Lease in its namespace.
     let mut expected = flags();
     assert!(expected.len() > 5);
     for without in [
@@ -56,6 +57,8 @@ fn every_flag_of_the_operator_has_a_value() {
         "memory-limit",
         "record",
         "record-limit",
+        "leader-elect",
+        "leader-elect-resource-namespace",
     ] {
         assert!(expected.remove(without), "{without}");
     }
@@ -94,12 +97,12 @@ fn the_charts_defaults_are_those_of_the_operator() {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    // The chart's log is for machines, the default is for people.
-    for argument in arguments("")
-        .iter()
-        .skip(1)
-        .filter(|argument| !argument.starts_with("--log-format="))
-    {
+    // The chart's log is for machines, the default is for people. The Lease has the name of the
+    // release.
+    for argument in arguments("").iter().skip(1).filter(|argument| {
+        let (flag, _) = argument.split_once('=').unwrap();
+        !["--log-format", "--leader-elect-resource-name"].contains(&flag)
+    }) {
         let (flag, value) = argument.split_once('=').unwrap();
         let (_, about) = help
             .split_once(&format!("{flag} "))

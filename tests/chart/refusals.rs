@@ -9,7 +9,7 @@ const REFUSED: &[&str] = &[
     // Misspelt, or not a value of the chart.
     "watchNamespace: [shop]",
     "image: {version: 1.0.0}",
-    "replicas: 2",
+    "replicas: -1",
     // More than one kind to scale, or not a name from kubectl api-resources.
     "scaleTargets: [{group: \"*\", resource: \"*\"}]",
     "scaleTargets: [{group: argoproj.io, resource: rollouts/scale}]",
@@ -28,6 +28,8 @@ const REFUSED: &[&str] = &[
     "{admissionPolicy: {enabled: true}, scaleTargets: [{group: argoproj.io, resource: rollouts}]}",
     // Values that the operator would not accept.
     "kafka: {timeout: 2}",
+    "leaderElection: {leaseDuration: 15}",
+    "leaderElection: {enabled: false}",
     "kafka: {inlinePollInterval: fast}",
     "kafka: {inlineConnections: \"false\"}",
     "shutdownGraceSeconds: 0",

@@ -247,14 +247,50 @@ fn the_pod_is_not_killed_before_the_operator_has_ended(#[case] values: &str) {
     assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > grace.unwrap());
 }
 
-/// There is no leader election, so a second operator would be harmless (ACT-1) but useless.
 #[rstest]
-#[case("")]
-#[case(EVERYTHING)]
-fn there_is_one_operator_at_a_time(#[case] values: &str) {
-    let spec = only(&template(values).unwrap(), "Deployment")["spec"].clone();
-    assert_eq!(
-        (&spec["replicas"], &spec["strategy"]["type"]),
-        (&json!(1), &json!("Recreate"))
-    );
+#[case("", 2, true)]
+#[case("replicas: 3", 3, true)]
+#[case("podDisruptionBudget: {enabled: false}", 2, false)]
+#[case::a_budget_would_forbid_the_drain("replicas: 1", 1, false)]
+#[case("replicas: 0", 0, false)]
+fn one_pod_is_always_left_to_take_over(
+    #[case] values: &str,
+    #[case] replicas: u8,
+    #[case] has_budget: bool,
+) {
+    let rendered = template(values).unwrap();
+    let spec = only(&rendered, "Deployment")["spec"].clone();
+    assert_eq!(spec["replicas"], json!(replicas));
+    let update = json!({ "maxSurge": 1, "maxUnavailable": 0 });
+    assert_eq!(spec["strategy"]["rollingUpdate"], update);
+    let all = objects(&rendered);
+    let budget = all
+        .iter()
+        .find(|object| object["kind"] == "PodDisruptionBudget");
+    assert_eq!(budget.is_some(), has_budget);
+    if let Some(budget) = budget {
+        assert_eq!(budget["spec"]["selector"], spec["selector"]);
+    }
+}
+
+/// Two releases in one namespace must not share a Lease.
+#[test]
+fn the_lease_has_the_name_of_the_release_and_may_be_used_by_it_alone() {
+    for values in ["", "fullnameOverride: sizer"] {
+        let rendered = template(values).unwrap();
+        let deployment = only(&rendered, "Deployment");
+        let name = deployment["metadata"]["name"].as_str().unwrap();
+        let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+        let flag = json!(format!("--leader-elect-resource-name={name}"));
+        assert!(arguments.as_array().unwrap().contains(&flag), "{arguments}");
+        let role = objects(&rendered)
+            .into_iter()
+            .find(|object| object["kind"] == "Role")
+            .unwrap();
+        assert_eq!(
+            role["metadata"]["namespace"],
+            deployment["metadata"]["namespace"]
+        );
+        assert_eq!(role["rules"][1]["resourceNames"], json!([name]));
+    }
 }

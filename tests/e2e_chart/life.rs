@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::node::{CHART, IDLER, Node, ROOT, copy_of_chart};
+use crate::node::{CHART, IDLER, Node, OPERATOR, ROOT, copy_of_chart};
 
 const DEFINITIONS: [&str; 2] = ["consumergroups.lagrange.dev", "kafkaclusters.lagrange.dev"];
 
@@ -27,7 +27,8 @@ impl Node {
         let deployments = self.list(&["deployments", "--namespace", namespace, &selector]);
         assert_eq!(deployments.len(), 1);
         let deployment = &deployments[0];
-        assert_eq!(deployment["status"]["readyReplicas"], 1, "{deployment}");
+        let (wanted, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
+        assert_eq!(&status["readyReplicas"], wanted, "{deployment}");
     }
 
     /// Creates a group with a target. Nothing listens at the address of its broker.
@@ -69,12 +70,24 @@ fn default_values_install_into_a_namespace_that_allows_only_hardened_pods() {
     node.installed("lagrange", "plain", &[]);
 
     let pods = node.list(&["pods", "--namespace=plain"]);
-    let pod = &pods[0];
-    assert_eq!(pod["spec"]["serviceAccountName"], "lagrange");
-    assert_eq!(
-        pod["status"]["containerStatuses"][0]["restartCount"], 0,
-        "{pod}"
-    );
+    assert_eq!(pods.len(), 2);
+    for pod in &pods {
+        assert_eq!(pod["spec"]["serviceAccountName"], "lagrange");
+        let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];
+        assert_eq!(*restarts, 0, "{pod}");
+    }
+    node.wait("one of the two to hold the Lease", || {
+        let lease = node.get(&["lease", "lagrange", "--namespace=plain"]);
+        let lease = lease.ok_or("there is no Lease")?;
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        let holds = |pod: &Value| {
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            holder.starts_with(&format!("{name}_"))
+        };
+        (pods.iter().filter(|pod| holds(pod)).count() == 1)
+            .then_some(())
+            .ok_or_else(|| lease.to_string())
+    });
     let page = |path: &str| {
         node.kubectl(&[
             "get",
@@ -151,8 +164,8 @@ fn an_upgrade_changes_the_operator_and_the_definitions_and_keeps_the_groups() {
     let deployment = node
         .get(&["deployment", "lagrange", "--namespace=upgraded"])
         .unwrap();
-    assert_eq!(deployment["status"]["updatedReplicas"], 1);
-    assert_eq!(deployment["status"]["readyReplicas"], 1);
+    assert_eq!(deployment["status"]["updatedReplicas"], 2);
+    assert_eq!(deployment["status"]["readyReplicas"], 2);
     let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
     assert!(
         arguments
@@ -294,7 +307,7 @@ fn a_second_release_runs_next_to_the_first_without_definitions() {
     let first = node
         .get(&["deployment", "lagrange", "--namespace=one"])
         .unwrap();
-    assert_eq!(first["status"]["readyReplicas"], 1);
+    assert_eq!(first["status"]["readyReplicas"], 2);
 }
 
 #[test]
@@ -309,7 +322,7 @@ fn a_release_without_definitions_waits_for_them_and_reports_it() {
         "--set=crds.install=false",
     ]);
     node.wait("the operator to report what it waits for", || {
-        let logs = ["logs", "--namespace=waiting", "deployment/lagrange"];
+        let logs = ["logs", "--namespace=waiting", OPERATOR, "--tail=-1"];
         let said = node.try_kubectl(&logs).unwrap_or_else(|said| said);
         if said.contains("consumergroups.lagrange.dev and kafkaclusters.lagrange.dev not installed")
         {
@@ -392,11 +405,6 @@ fn a_release_for_chosen_namespaces_has_no_permission_outside_of_them() {
         }
     });
     assert_eq!(status("shop-out"), Value::Null);
-    let log = node.kubectl(&[
-        "logs",
-        "--namespace=chosen",
-        "deployment/lagrange",
-        "--tail=-1",
-    ]);
+    let log = node.kubectl(&["logs", "--namespace=chosen", OPERATOR, "--tail=-1"]);
     assert!(!log.to_lowercase().contains("forbidden"), "{log}");
 }

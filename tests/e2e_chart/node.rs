@@ -16,6 +16,9 @@ pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The directory of the chart.
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lagrange");
 
+/// The Pods of a release, for kubectl.
+pub(crate) const OPERATOR: &str = "--selector=app.kubernetes.io/name=lagrange";
+
 /// Pods start in a second or two, but a busy machine needs longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -202,10 +205,7 @@ impl Node {
     /// For a failed test: the objects, and the logs of the operators.
     fn remains(&self) -> String {
         let ask = |arguments: &[&str]| self.try_kubectl(arguments).unwrap_or_else(|said| said);
-        let (all, operators) = (
-            "--all-namespaces",
-            "--selector=app.kubernetes.io/name=lagrange",
-        );
+        let (all, operators) = ("--all-namespaces", OPERATOR);
         let mut said = vec![
             self.try_helm(&["list", all]).unwrap_or_else(|said| said),
             ask(&[

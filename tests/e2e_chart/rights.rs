@@ -8,7 +8,7 @@ use lagrange_testing::{kafka::Kafka, secure::Listener};
 use serde_json::Value;
 
 use crate::{
-    node::{CHART, Node},
+    node::{self, CHART, Node},
     shop::{self, Member, SHOP, TARGETS, Target},
 };
 
@@ -65,13 +65,7 @@ fn every_call_is_granted_and_every_grant_is_needed() {
     }
     drop(members);
 
-    let log = node.kubectl(&[
-        "logs",
-        "--namespace",
-        OPERATOR,
-        "deployment/lagrange",
-        "--tail=-1",
-    ]);
+    let log = node.kubectl(&["logs", "--namespace", OPERATOR, node::OPERATOR, "--tail=-1"]);
     assert!(!log.to_lowercase().contains("forbidden"), "{log}");
     let Some(calls) = node.audit() else { return };
     let (used, refused) = rights_of(&calls);
@@ -170,7 +164,10 @@ fn granted(manifest: &str) -> BTreeSet<String> {
     let mut rights = BTreeSet::new();
     for document in manifest.split("\n---\n") {
         let object: Value = serde_saphyr::from_str(document).unwrap_or_default();
-        if object["kind"] != "ClusterRole" {
+        if !["ClusterRole", "Role"]
+            .iter()
+            .any(|kind| object["kind"] == *kind)
+        {
             continue;
         }
         for rule in object["rules"].as_array().unwrap() {

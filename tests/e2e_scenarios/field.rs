@@ -19,7 +19,6 @@ const AT_A_TIME: usize = 3;
 /// The image of the consumers.
 pub(crate) const IMAGE: &str = "localhost/workload:e2e";
 const NAMESPACE: &str = "--namespace=lagrange";
-const OPERATOR: &str = "--selector=app.kubernetes.io/name=lagrange";
 
 static FIELD: OnceCell<Field> = OnceCell::const_new();
 static PLACES: Semaphore = Semaphore::const_new(AT_A_TIME);
@@ -110,17 +109,23 @@ impl Field {
         ]);
     }
 
-    /// Kills the operator's process with `kill -9`; the kubelet restarts it in its Pod. If the
+    /// The Pod of the operator that works. The name of a Lease's holder begins with it.
+    fn leader(&self) -> String {
+        let holder = "--output=jsonpath={.spec.holderIdentity}";
+        let lease = ["get", "lease", "lagrange", NAMESPACE, holder];
+        let holder = self.kubernetes.kubectl(&lease);
+        holder.split_once('_').unwrap().0.to_owned()
+    }
+
+    /// Kills the process of the leader with `kill -9`; the kubelet restarts it in its Pod. If the
     /// process is not visible here (kind in its own machine, or without root), the Pod is deleted
     /// instead.
     pub(crate) fn kill_operator(&self) {
-        let uid = self.kubernetes.kubectl(&[
-            "get",
-            "pods",
-            NAMESPACE,
-            OPERATOR,
-            "--output=jsonpath={.items[0].metadata.uid}",
-        ]);
+        let leader = self.leader();
+        let uid = "--output=jsonpath={.metadata.uid}";
+        let uid = self
+            .kubernetes
+            .kubectl(&["get", "pod", &leader, NAMESPACE, uid]);
         let killed = processes_of_pod(&uid, "lagrange").into_iter().any(|pid| {
             let kill = Command::new("kill").args(["-KILL", &pid]).status();
             kill.is_ok_and(|status| status.success())
@@ -130,11 +135,12 @@ impl Field {
         }
     }
 
-    /// Deletes the operator's Pod at once, as if its node were lost.
+    /// Deletes the leader's Pod at once, as if its node were lost.
     pub(crate) fn delete_operator(&self) {
         let now = ["--grace-period=0", "--force"];
-        let pods = ["delete", "pods", NAMESPACE, OPERATOR];
-        self.kubernetes.kubectl(&[&pods[..], &now].concat());
+        let leader = self.leader();
+        let pod = ["delete", "pod", &leader, NAMESPACE];
+        self.kubernetes.kubectl(&[&pod[..], &now].concat());
     }
 }
 

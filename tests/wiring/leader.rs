@@ -55,7 +55,7 @@ impl Scene {
         began.elapsed()
     }
 
-    /// Every write that the server accepted is of the holder of the Lease at that moment.
+    /// Every write that the server accepted is of the holder of the Lease at that moment (ACT-15).
     fn assert_one_writer(&self) {
         let mut holder = 0;
         for seen in self.api.writes() {
@@ -74,7 +74,7 @@ impl Scene {
 
 async fn ended(replica: Operator, signals: impl futures::Stream<Item = Signal> + Unpin) -> Ended {
     let candidate = replica.candidate.unwrap();
-    let last = async { candidate.release().await };
+    let last = Box::pin(async { candidate.release().await });
     let grace = Duration::from_secs(5);
     replica.supervisor.run(signals, grace, last).await
 }

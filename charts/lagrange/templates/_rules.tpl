@@ -62,3 +62,18 @@ Rights where credentials are: in every namespace that it watches, or in those of
   resources: [secrets, configmaps]
   verbs: [list, watch]
 {{- end }}
+
+{{/*
+Rights in the release's namespace, for leader election.
+*/}}
+{{- define "lagrange.leaderElectionRules" -}}
+# Creates the Lease of the leader. A right to create cannot be limited to a name.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+# Reads, takes, renews and releases it.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "lagrange.fullname" . | quote }}]
+  verbs: [get, update]
+{{- end }}

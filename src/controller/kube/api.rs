@@ -36,7 +36,7 @@ impl Api {
     }
 
     /// A call that writes, under the deadline, and counted by its outcome. Only the leader sends
-    /// it: the process may have been suspended since it was elected.
+    /// it (ACT-15): the process may have been suspended since it was elected.
     pub(in crate::controller) async fn write<T>(
         &self,
         kind: &'static str,
