@@ -6,24 +6,28 @@
 //! the lease in seconds; the other durations keep their default ratio to it.
 
 mod figures;
+mod load;
 mod pair;
 mod proof;
 
 use std::time::Duration;
 
-use lagrange_testing::consumers::{Consumers, IDLE};
 use lagrange_testing::until::secs;
 use serde_json::json;
 
 use crate::stage::{Stage, now};
 use figures::Figures;
+use load::Load;
 use pair::{Pair, Times};
 use proof::{Proof, Stopped};
 
 /// The number of hand-overs without `LAGRANGE_HANDOVERS`.
 const HANDOVERS: usize = 10;
-/// A second Deployment; its ConsumerGroup is moved by its bounds, which need no lag.
+/// A second Deployment. Its ConsumerGroup is moved by its bounds, which need no lag, so each new
+/// leader would act at once if its predecessor's last action did not count.
 const BOUNDED: &str = "bounded";
+/// The least seconds between two actions on it: longer than a take-over.
+const APART: i64 = 10;
 
 /// What happens to the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,61 +87,35 @@ fn number(variable: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_writes_whatever_happens_to_the_leader() {
     let stage = Stage::new("lead").await;
-    let consumers = stage.set(6, 1).await;
-    stage.group(json!({})).await;
-    stage.space.deployment(BOUNDED, 1).await;
-    let bounded = json!({ "scaleTargetRef": { "name": BOUNDED }, "groupId": BOUNDED });
-    stage.space.group(BOUNDED, stage.spec(bounded)).await;
-
+    let mut load = Load::set(&stage).await;
     let wanted = number("LAGRANGE_HANDOVERS").map_or(HANDOVERS, |n| usize::try_from(n).unwrap());
     let lease = secs(number("LAGRANGE_HANDOVER_LEASE").unwrap_or(3));
     let mut pair = Pair::start(&stage, Times::of(lease)).await;
     let mut figures = Figures::default();
     let mut proof = Proof::default();
-    let load = load(&stage, &consumers);
     let disturb = async {
-        for fault in faults().into_iter().cycle() {
+        for (round, fault) in faults().into_iter().cycle().enumerate() {
             if figures.handovers() >= wanted {
                 break;
             }
             pair.until_both_stand().await;
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(500..3_500))).await;
+            if round % 8 == 4 {
+                load.turn().await;
+            }
+            // At any moment.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(200..2_500))).await;
             let took = suffer(&mut pair, &mut proof, fault).await;
-            println!("{} {fault:?} {took:?}", now());
+            println!("{} {fault:?} {took:.2?}", now());
             figures.add(fault, took);
         }
-        // The last leader works for a while.
-        pair.until_both_stand().await;
-        tokio::time::sleep(secs(10)).await;
     };
     tokio::select! {
-        () = load => unreachable!("the load goes on"),
+        () = load::move_bounds(&stage) => unreachable!("it never ends"),
         () = disturb => {}
     }
     pair.end();
     println!("{figures}");
     println!("{}", proof.check(&stage, pair.times()));
-}
-
-/// Lag that comes and goes, and bounds that move, until dropped.
-async fn load(stage: &Stage<'_>, consumers: &Consumers) {
-    let waves = async {
-        loop {
-            consumers.micros_per_record(IDLE);
-            stage.kafka.produce(&stage.topic, 500).await;
-            tokio::time::sleep(secs(15)).await;
-            consumers.micros_per_record(0);
-            tokio::time::sleep(secs(25)).await;
-        }
-    };
-    let bounds = async {
-        for replicas in [3, 1, 4, 2].into_iter().cycle() {
-            let bounds = json!({ "minReplicas": replicas, "maxReplicas": replicas });
-            stage.space.edit(BOUNDED, bounds).await;
-            tokio::time::sleep(secs(4)).await;
-        }
-    };
-    tokio::join!(waves, bounds);
 }
 
 /// Does it to the leader, waits for what must follow, and starts again what has ended. Returns the
