@@ -176,6 +176,20 @@ async fn a_leader_that_does_not_reach_the_api_server_ends_before_another_may_beg
     scene.assert_one_writer();
 }
 
+/// SIGSTOP and SIGCONT: every timer is late at once. The renewal that was due is not sent either.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_was_suspended_for_too_long_writes_nothing_when_it_continues() {
+    let scene = Scene::of(1);
+    let leader = scene.replica().await;
+    scene.polls(2, 0).await;
+    let before = scene.api.writes().len();
+    tokio::time::advance(LEASE).await;
+    let end = ended(leader, stream::pending()).await;
+    assert!(matches!(end, Ended::Failed(_)), "{end:?}");
+    let later = scene.api.writes().split_off(before);
+    assert!(later.is_empty(), "{later:#?}");
+}
+
 /// One lost answer costs nothing: the write had its effect, and the next one is refused.
 #[rstest]
 #[case::lost(Fault::Lost)]

@@ -32,7 +32,7 @@ fn is_given(flag: &str, among: &[&str]) -> bool {
 
 /// The binary that cargo built for this test program. Cargo passes its path; when the test program
 /// is run by hand, the binary is one directory above the program.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = env::var_os("CARGO_BIN_EXE_lagrange") {
         return path.into();
     }

@@ -26,8 +26,8 @@ const HANDOVERS: usize = 10;
 /// A second Deployment. Its ConsumerGroup is moved by its bounds, which need no lag, so each new
 /// leader would act at once if its predecessor's last action did not count.
 const BOUNDED: &str = "bounded";
-/// The least seconds between two actions on it: longer than a take-over.
-const APART: i64 = 10;
+/// The least seconds between two actions on it: longer than a take-over and the first polls.
+const APART: i64 = 20;
 
 /// What happens to the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,8 +153,8 @@ async fn suffer(pair: &mut Pair<'_>, proof: &mut Proof, fault: Fault) -> Duratio
         }
         Fault::Partition | Fault::Unanswered => {
             pair.cut_off(leader, fault == Fault::Unanswered);
-            pair.slot(leader).until_failed().await;
             let took = pair.until_follows(&former, began).await;
+            pair.slot(leader).until_failed().await;
             pair.reconnect();
             pair.restart(leader);
             took

@@ -11,7 +11,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use lagrange_testing::clock::WallClock;
-use lagrange_testing::operator::Operator;
+use lagrange_testing::operator::{Operator, binary};
 use lagrange_testing::proxy::Proxy;
 use lagrange_testing::until::{secs, throughout, until};
 use serde_json::{Value, json};
@@ -162,7 +162,7 @@ impl<'a> Pair<'a> {
     pub(super) fn restart(&mut self, index: usize) {
         let namespace = &self.stage.space.name;
         let slot = &mut self.slots[index];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lagrange"));
+        let mut command = Command::new(binary());
         command.env_clear().envs(slot.clock.environment());
         command.env("HOSTNAME", slot.account);
         let mut flags = vec![
