@@ -5,11 +5,11 @@
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Run Lagrange on a real Kafka and a real Kubernetes node, with a live screen (needs root or Docker)
+demo: ## Run Lagrange on a real Kafka and a real Kubernetes node, with a live screen (needs Docker, or root)
 	demo/demo.sh
 
 build: ## Build the operator for release: target/release/lagrange
-	cargo build --release --locked --features vendored
+	LAGRANGE_COMMIT=$$(git rev-parse HEAD) cargo build --release --locked --features vendored
 
 test: ## Run every test: format, lint, unit, docs, chart, integration, end-to-end (at most 60 minutes on a new machine)
 	tests/all.sh
@@ -23,7 +23,7 @@ test-integration: ## Run the tests against a real broker and a real API server
 hostile: ## Run the operator with the limits of the chart against a hostile user of one namespace (needs root)
 	tests/all.sh environment hostile
 
-e2e: ## Run the tests on a real Kubernetes node with real consumers (needs root or Docker)
+e2e: ## Run the tests on a real Kubernetes node with real consumers (needs Docker, or root)
 	tests/all.sh environment end-to-end
 
 gssapi: ## Build with Kerberos and log in with a keytab, with a real KDC (builds librdkafka again; needs root or the packages krb5-kdc and krb5-admin-server)

@@ -7,8 +7,8 @@
 #
 # DEMO_SECONDS         length of the live part (default 240, in which the groups grow and shrink);
 #                      with more, the load repeats
-# LAGRANGE_CLUSTER     kind: a kind cluster (Docker) instead of a node started by these scripts
-#                      (root); default: what this machine can run
+# LAGRANGE_CLUSTER     node: a node in namespaces (root, cgroup v1) instead of one made by kind
+#                      (Docker; or podman, as root also on a machine that has neither)
 # LAGRANGE_CACHE       where Kafka and the built Kubernetes are kept (default ~/.cache/lagrange)
 # NO_COLOR             no colours
 #
@@ -64,10 +64,11 @@ clean_up() {
   if ! wait_for "${downs[@]}"; then
     keep=yes
     [ "$status" != 0 ] || status=1
-    printf '\nsome processes could not be ended; see %s\n' "$work/log/down.log" >&2
+    printf '\nsomething could not be ended; see %s\n' "$work/log/down.log" >&2
   fi
   if [ -n "$keep" ]; then
-    find "$work" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
+    # What is left of cluster/ names a cluster that could not be deleted.
+    find "$work" -mindepth 1 -maxdepth 1 ! -name log ! -name cluster -exec rm -rf {} +
   else
     rm -rf "$work"
   fi
@@ -127,7 +128,7 @@ step() {
 }
 
 echo "Lagrange demo: everything runs on this machine and is removed at the end. Ctrl-C stops it at any time."
-step tools "Check this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and root or Docker"
+step tools "Check this machine" "install what is missing; \`make demo\` needs Rust, Go, Java 17, Maven, a C++ compiler, and Docker or root"
 step prepare "Fetch Kafka, build Kubernetes, compile Lagrange (the first time 6 to 12 minutes)" \
   "check that Maven Central, the Go module proxy (go env GOPROXY) and crates.io are reachable and that 8 GB of disk are free, and run the demo again: what is done is kept"
 step node "Start a Kubernetes node" "see cluster/ next to the log; \`tests/env/kubernetes/kube.sh can-run\` checks this machine"

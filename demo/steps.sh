@@ -45,7 +45,7 @@ prepare() {
 
 fetch() { exec "$env/kafka/kafka.sh" fetch; }
 
-kubernetes() { exec "$env/kubernetes/kube.sh" bin; }
+kubernetes() { exec "$env/kubernetes/kube.sh" fetch; }
 
 # A debug build: half the work of a release build (measured: 7 CPU minutes instead of 14), shared
 # with `make test`. The demo does not need speed.
@@ -106,8 +106,9 @@ members() {
 
 # Collects what explains a failed demo. Images and data are deleted.
 logs() {
-  mkdir -p "$work/log/cluster" "$work/log/kafka"
-  cp "$work"/cluster/log/*.log "$work/log/cluster" 2> /dev/null || true
+  mkdir -p "$work/log/kafka"
+  on_cluster logs || true
+  cp -r "$work/cluster/log" "$work/log/cluster" 2> /dev/null || true
   cp "$work"/kafka/node*/server.log "$work/log/kafka" 2> /dev/null || true
   [ -e "$work/cluster/admin.kubeconfig" ] || return 0
   kubectl logs --selector app.kubernetes.io/name=lagrange --prefix --tail -1 --namespace lagrange --request-timeout 5s > "$work/log/operator.log" 2>&1 || true

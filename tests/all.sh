@@ -35,7 +35,8 @@ lint() {
 }
 
 shell_scripts() {
-  find . \( -path ./target -o -path ./.state -o -path ./.git \) -prune -o \( -name '*.sh' -o -path './.ci/*' \) -type f -print0
+  find . \( -path ./target -o -path ./.state -o -path ./.git \) -prune \
+    -o \( -name '*.sh' -o -path './.ci/*' -o -path '*/node/usr/local/bin/*' \) -type f -print0
 }
 
 unit() { cargo test --workspace --lib --bins; }
@@ -51,7 +52,7 @@ environment() {
   local version
   # The newest, the oldest, and versions that changed what a reader sees: see tests/kafka_versions.
   for version in 4.4.0 4.0.1 3.9.2 3.3.2; do tests/env/kafka/kafka.sh fetch --version "$version"; done
-  tests/env/kubernetes/kube.sh bin > /dev/null
+  tests/env/kubernetes/kube.sh fetch
   cargo build --workspace
 }
 
@@ -146,9 +147,9 @@ run_test() { # run_test NAME [OPTION...]
 
 # Prints why this machine cannot run a real node; fails if it can.
 no_real_node() {
-  if [ "$(id -u)" = 0 ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then return 1; fi
-  if docker info > /dev/null 2>&1; then return 1; fi
-  if [ "$(id -u)" = 0 ]; then echo "needs Docker: the node of our own wants cgroup v1"; else echo "needs root or Docker"; fi
+  local said
+  if said=$(tests/env/kubernetes/kube.sh can-run 2>&1); then return 1; fi
+  tail -n 2 <<< "$said" | head -n 1
 }
 
 # Prints why this machine cannot confine a process; fails if it can.
@@ -157,11 +158,6 @@ no_control_groups() {
   if ! command -v setpriv > /dev/null; then echo "needs setpriv of util-linux"; return; fi
   if [ -w /sys/fs/cgroup/memory ] || grep -qw memory /sys/fs/cgroup/cgroup.controllers 2> /dev/null; then return 1; fi
   echo "needs the control groups of memory"
-}
-
-choose_node() {
-  if [ "$(id -u)" = 0 ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then return; fi
-  export LAGRANGE_CLUSTER=${LAGRANGE_CLUSTER:-kind}
 }
 
 not_run=() unsteady=()
@@ -178,7 +174,6 @@ for level in "${levels[@]}"; do
   esac
 done
 build_tools
-choose_node
 
 summary=()
 began=$SECONDS

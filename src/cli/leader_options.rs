@@ -15,7 +15,7 @@ pub(super) struct LeaderOptions {
     /// Whether to wait for a Lease before reading Kafka and scaling, so that one of several
     /// replicas works. Default: true in a pod, else false
     #[arg(
-        long,
+        long = "leader-elect",
         env = "LAGRANGE_LEADER_ELECT",
         value_name = "BOOL",
         action = ArgAction::Set,
@@ -24,63 +24,63 @@ pub(super) struct LeaderOptions {
         default_missing_value = "true",
         help_heading = LEADER,
     )]
-    leader_elect: Option<bool>,
+    is_on: Option<bool>,
 
     /// Namespace of the Lease. Default: the operator's own
     #[arg(
-        long,
+        long = "leader-elect-resource-namespace",
         env = "LAGRANGE_LEADER_ELECT_RESOURCE_NAMESPACE",
         value_name = "NAMESPACE",
         value_parser = lease_namespace,
         help_heading = LEADER,
     )]
-    leader_elect_resource_namespace: Option<String>,
+    namespace: Option<String>,
 
     /// Name of the Lease. Installations that manage different namespaces need different ones
     #[arg(
-        long,
+        long = "leader-elect-resource-name",
         env = "LAGRANGE_LEADER_ELECT_RESOURCE_NAME",
         default_value = "lagrange",
         value_name = "NAME",
         value_parser = lease_name,
         help_heading = LEADER,
     )]
-    leader_elect_resource_name: String,
+    name: String,
 
     /// Time after the last renewal of the Lease at which another replica takes it; 1s to 10m
     #[arg(
-        long,
+        long = "leader-elect-lease-duration",
         env = "LAGRANGE_LEADER_ELECT_LEASE_DURATION",
         default_value = "15s",
         value_name = "DURATION",
         value_parser = between("1s", "10m"),
         help_heading = LEADER,
     )]
-    leader_elect_lease_duration: Duration,
+    lease_duration: Duration,
 
     /// Time after its last renewal at which the leader gives up and ends; 500ms to 9m, and less
     /// than the lease duration
     #[arg(
-        long,
+        long = "leader-elect-renew-deadline",
         env = "LAGRANGE_LEADER_ELECT_RENEW_DEADLINE",
         default_value = "10s",
         value_name = "DURATION",
         value_parser = between("500ms", "9m"),
         help_heading = LEADER,
     )]
-    leader_elect_renew_deadline: Duration,
+    renew_deadline: Duration,
 
     /// Time between two tries to take or to renew the Lease; 100ms to 1m, and at most half of the
     /// renew deadline
     #[arg(
-        long,
+        long = "leader-elect-retry-period",
         env = "LAGRANGE_LEADER_ELECT_RETRY_PERIOD",
         default_value = "2s",
         value_name = "DURATION",
         value_parser = between("100ms", "1m"),
         help_heading = LEADER,
     )]
-    leader_elect_retry_period: Duration,
+    retry_period: Duration,
 }
 
 /// The Lease of the leader.
@@ -98,13 +98,13 @@ impl LeaderOptions {
     /// The Lease to wait for, if there is one. `own` is the namespace of the operator, if it runs
     /// in a Pod.
     pub(super) fn lease(&self, own: Option<String>) -> Result<Option<LeaseOptions>, String> {
-        if !self.leader_elect.unwrap_or(own.is_some()) {
+        if !self.is_on.unwrap_or(own.is_some()) {
             return Ok(None);
         }
         let timing = Timing {
-            lease_duration: self.leader_elect_lease_duration,
-            renew_deadline: self.leader_elect_renew_deadline,
-            retry_period: self.leader_elect_retry_period,
+            lease_duration: self.lease_duration,
+            renew_deadline: self.renew_deadline,
+            retry_period: self.retry_period,
         };
         let Timing {
             lease_duration: lease,
@@ -126,13 +126,13 @@ impl LeaderOptions {
                 seconds(&deadline)
             ));
         }
-        let named = self.leader_elect_resource_namespace.clone();
+        let named = self.namespace.clone();
         let namespace = named.or(own).ok_or(
             "--leader-elect outside of a pod needs --leader-elect-resource-namespace, where the Lease is",
         )?;
         Ok(Some(LeaseOptions {
             namespace,
-            name: self.leader_elect_resource_name.clone(),
+            name: self.name.clone(),
             timing,
         }))
     }

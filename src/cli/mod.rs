@@ -10,6 +10,7 @@ mod run;
 mod run_options;
 mod simulate;
 mod values;
+mod version;
 
 use std::{
     ffi::OsString,
@@ -68,7 +69,7 @@ pub fn main() -> ExitCode {
 /// Help names the environment variables without their values, so that its text does not depend on
 /// the environment. A value that begins with a minus is treated as a value, and rejected as one.
 fn command() -> clap::Command {
-    let mut command = Cli::command();
+    let mut command = Cli::command().long_version(version::LONG.as_str());
     for name in ["run", "decide", "simulate"] {
         command = command.mut_subcommand(name, |command| {
             command.mut_args(|arg| {

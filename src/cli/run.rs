@@ -13,6 +13,7 @@ use tracing::{Level, error, info};
 
 use super::leader_options::LeaseOptions;
 use super::run_options::Options;
+use super::version;
 use crate::clock::Clock;
 use crate::controller::kube::connect::{self, Access, AccessError, Cluster};
 use crate::controller::leader::{Candidate, Election, Leadership};
@@ -127,6 +128,7 @@ async fn operate(options: Options, workers: &Handle) -> Result<Ended, String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        commit = version::COMMIT,
         pages = format!("http://{}", http::reachable(address)),
         "lagrange started"
     );

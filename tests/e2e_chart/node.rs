@@ -191,15 +191,13 @@ impl Node {
             .to_owned()
     }
 
-    /// The entries of the audit log, if there is one.
-    pub(crate) fn audit(&self) -> Option<Vec<Value>> {
-        let log = std::fs::read_to_string(self.state.join("log/audit.log")).ok()?;
+    /// The entries of the audit log.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let log = kube(self.state, "audit", &[], "").unwrap();
         // The last line may be incomplete.
-        Some(
-            log.lines()
-                .filter_map(|line| serde_json::from_str(line).ok())
-                .collect(),
-        )
+        log.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// For a failed test: the objects, and the logs of the operators.

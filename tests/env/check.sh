@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the environment itself: clusters and brokers run side by side, and nothing is left of them
-# when their owner ends, however it ends. Takes about a minute when the cache is full. Without root
-# the real node is left out.
+# when their owner ends, however it ends. Takes two to three minutes when the cache is full. Where
+# no real node can run, it is left out.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/check.sh
@@ -38,13 +38,77 @@ interruptible() { exec python3 -c 'import os, signal, sys; signal.signal(signal.
 
 need pgrep:procps
 "$kafka" fetch
-"$kube" bin > /dev/null
+"$kube" fetch
 ok "cache filled"
+
+# The gateway of a network as Docker and as podman print it, and a network of many containers.
+gateway() { # in its own process: kind.sh is made for kube.sh
+  # shellcheck source=kubernetes/kind/kind.sh
+  bash -euo pipefail -c '. "$1"; gateway' _ "$here/kubernetes/kind/kind.sh"
+}
+docker_says='{
+ "Config": [
+  {
+   "Subnet": "fc00:f853::/64",
+   "Gateway": "fc00:f853::1"
+  },
+  {
+   "Subnet": "172.19.0.0/16",
+   "Gateway": "172.19.0.1"
+  }
+ ]
+}'
+podman_says='{
+ "subnets": [
+  {
+   "subnet": "10.89.0.0/24",
+   "gateway": "10.89.0.1"
+  },
+  {
+   "gateway": "10.90.0.1"
+  }
+ ]
+}'
+for n in 1 2 3 4 5; do
+  [ "$(gateway <<< "$docker_says")" = 172.19.0.1 ] || fail "the gateway of a network of Docker"
+  [ "$({ echo "$podman_says"; seq 100000; } | gateway)" = 10.89.0.1 ] || fail "the gateway of a network of podman"
+done
+ok "the address of this machine is found with Docker and with podman"
+
+# Which node image is taken, with an engine that has only HAVE and whose registry answers or not.
+cat > "$work/engine" << 'END'
+#!/bin/sh
+case $1 in
+  image) [ "$3" = "$HAVE" ] ;;
+  pull) [ "$ANSWERS" = yes ] ;;
+  load) cat > /dev/null ;;
+esac
+END
+chmod +x "$work/engine"
+image_taken() { # image_taken HAVE ANSWERS
+  # shellcheck disable=SC2016 # expanded by that shell
+  HAVE=$1 ANSWERS=$2 LAGRANGE_CACHE=$(mktemp -d "$work/cache.XXX") bash -euo pipefail -c '
+    script=$1/kubernetes/kube.sh
+    . "$1/lib.sh"
+    here=$1/kubernetes bin=$2 engine=$3
+    . "$here/kind/kind.sh"
+    node_image_into() { echo | zstd --quiet -o "$1/node.tar.zst"; }
+    ensure_node_image
+    echo "$node_image"' _ "$here" "$("$kube" bin)" "$work/engine" 2> "$work/said"
+}
+published=$(sed -n 's/^published=//p' "$here/kubernetes/kind/kind.sh")
+[ "$(LAGRANGE_KIND_IMAGE=example/node:1 image_taken none yes)" = example/node:1 ] || fail "the variable names the node image"
+[ "$(LAGRANGE_KIND_IMAGE='' image_taken none yes)" = "$published" ] || fail "the published node image is pulled: $(< "$work/said")"
+[ "$(LAGRANGE_KIND_IMAGE='' image_taken "$published" no)" = "$published" ] || fail "the published node image is here: $(< "$work/said")"
+if command -v zstd > /dev/null; then # only root needs it, to build an image
+  [[ $(LAGRANGE_KIND_IMAGE='' image_taken none no) == localhost/lagrange-node:* ]] || fail "a node image is built: $(< "$work/said")"
+fi
+ok "the node image is the one named, the published one, or one built here"
 
 # All start at the same time, with one owner.
 sleep 600 & owner=$!
 real=
-[ "$(id -u)" != 0 ] || real=yes
+! "$kube" can-run 2> /dev/null || real=yes
 "$kafka" up "$work/kafka1" --owner "$owner" > "$work/bootstrap1" & jobs=($!)
 "$kafka" up "$work/kafka3" --nodes 3 --quick-failover --owner "$owner" > "$work/bootstrap3" & jobs+=($!)
 "$kafka" up "$work/kafka-secure" --secure --owner "$owner" > /dev/null & jobs+=($!)
@@ -113,16 +177,98 @@ if [ -n "$real" ]; then
   done
   [ "$("$kube" host-address "$work/cluster-real1")" != "$("$kube" host-address "$work/cluster-real2")" ] || fail "two nodes have two networks"
   "$kafka" up "$work/kafka-pods" --pod-address "$("$kube" host-address "$work/cluster-real1")" --owner "$owner" > /dev/null
-  [[ $("$kafka" bootstrap "$work/kafka-pods" pods) == 172.30.* ]] || fail "a listener for Pods"
+  [[ $("$kafka" bootstrap "$work/kafka-pods" pods) == "$("$kube" host-address "$work/cluster-real1"):"* ]] || fail "a listener for Pods"
+  [[ $("$kube" audit "$work/cluster-real1") == *'"resource":"deployments"'* ]] || fail "the audit log has the Deployment"
   ok "two real nodes run Pods of a local image; Kafka has a listener for them"
 fi
 
 links=$(cat "$work"/cluster*/link 2> /dev/null || true)
+kind=
+if [ -e "$work/cluster-real1/kind-name" ]; then
+  kind=yes
+  [ -s "$("$kube" logs "$work/cluster-real1")/node/$(< "$work/cluster-real1/kind-name")-control-plane/kubelet.log" ] || fail "the logs of a node"
+  # shellcheck source=kubernetes/kind/kind.sh
+  . "$here/kubernetes/kind/kind.sh"
+  use_engine "$(< "$work/cluster-real1/kind-engine")"
+  [[ $(STATE=$work/cluster-real1 audit_of_kind) == *'"resource":"deployments"'* ]] || fail "the audit log, for another user than root"
+  # By these a cluster is known on this machine: its name, its containers and its network.
+  marks_of() {
+    local name
+    name=$(< "$1/kind-name")
+    echo "$name"
+    containers_of "$name"
+    "$engine" network inspect "$name" | awk -F'"' 'tolower($2) == "subnet" && !/:.*:.*:/ {print $4}'
+  }
+  nothing_of() { # nothing_of FILE_OF_MARKS
+    {
+      "$engine" ps --all
+      "$engine" volume ls
+      "$engine" volume ls --quiet | xargs -r "$engine" volume inspect
+      "$engine" network ls
+      cat /proc/mounts
+      find /sys/fs/cgroup -type d 2> /dev/null
+      [ "$(id -u)" != 0 ] || iptables-save
+      ip route
+    } > "$work/traces"
+    ! grep -F -f "$1" "$work/traces" >&2 || fail "left of a cluster"
+  }
+  for d in "$work"/cluster-real*; do marks_of "$d"; done > "$work/marks"
+fi
 kill -KILL "$owner"
 wait "$owner" 2> /dev/null || true
 gone "$work"/kafka* "$work"/cluster*
 for link in $links; do [ ! -e "/sys/class/net/$link" ] || fail "a link is left: $link"; done
 ok "after the owner was killed, everything ended and nothing is left"
+
+if [ -n "$kind" ]; then
+  nothing_of "$work/marks"
+  ok "the containers, volumes, networks, mounts, control groups and rules of the two nodes are gone"
+
+  cluster=$work/cluster-broken
+  begun() { [ -n "$(containers_of "$(cat "$cluster/kind-name")")" ]; } # the node's container is there
+  begin() { # begin OPTION...
+    rm -rf "$cluster"
+    "$kube" up "$cluster" "$@" > "$work/said" 2>&1 & job=$!
+    until_true 60 "the container of a node" begun || fail "a node starts: $(< "$work/said")"
+    marks_of "$cluster" > "$work/marks"
+  }
+  begin
+  at=$SECONDS
+  kill -TERM "$job"
+  ! wait "$job" || fail "an interrupted start has failed"
+  [ $((SECONDS - at)) -le 15 ] || fail "an interrupted start ended after $((SECONDS - at)) s"
+  nothing_of "$work/marks"
+  sleep 600 & owner=$!
+  begin --owner "$owner"
+  kill -KILL "$owner"
+  wait "$owner" "$job" 2> /dev/null || true
+  gone "$cluster"
+  nothing_of "$work/marks"
+  ok "a start of kind that is interrupted, or whose owner is killed, leaves nothing"
+
+  begin
+  node=$(< "$cluster/kind-name")-control-plane
+  until_true 20 "a node without kubeadm" "$engine" exec "$node" rm /usr/bin/kubeadm || fail "$(< "$work/said")"
+  ! wait "$job" || fail "a node without kubeadm does not start"
+  grep -q kubeadm "$cluster/log/kind.log" || fail "kind says what failed: $(< "$work/said")"
+  [ -s "$cluster/log/node/$node/journal.log" ] || fail "the logs of a node that failed: $(ls -R "$cluster/log")"
+  nothing_of "$work/marks"
+  ok "a start of kind that fails leaves the logs of its node, and nothing else"
+
+  rm -rf "$cluster"
+  "$kube" up "$cluster" > /dev/null
+  mkdir "$work/stubborn"
+  # shellcheck disable=SC2016 # expanded by that script
+  printf '#!/bin/sh\n[ "$1" != rm ] || exit 1\nexec %s "$@"\n' "$(command -v "$engine")" > "$work/stubborn/$engine"
+  chmod +x "$work/stubborn/$engine"
+  ! PATH=$work/stubborn:$PATH "$kube" down "$cluster" 2> "$work/said" || fail "down reports a cluster that it cannot delete"
+  grep -qF "$(< "$cluster/kind-name")" "$work/said" || fail "down names the cluster: $(< "$work/said")"
+  begun || fail "the cluster that could not be deleted"
+  marks_of "$cluster" > "$work/marks"
+  "$kube" down "$cluster"
+  nothing_of "$work/marks"
+  ok "a cluster that could not be deleted keeps its name, and is deleted by the next down"
+fi
 
 sleep 600 & owner=$!
 sleep 600 & tethered=$!

@@ -24,18 +24,36 @@ doze() { read -rt "$1" -u "$never" || true; }
 # --- long steps ----------------------------------------------------------------------------------
 
 step_pid=
-interrupted() { [ -z "$step_pid" ] || kill -TERM -- "-$step_pid" 2> /dev/null || true; }
+interrupted() { [ -z "$step_pid" ] || end_group "$step_pid"; }
+# end_group PID: ends all of a process group, with SIGKILL after 5 s. A container engine needs a
+# moment to end in an orderly way, and what it has begun is not deleted before that.
+end_group() {
+  local tries=100
+  kill -TERM -- "-$1" 2> /dev/null || return 0
+  while kill -0 -- "-$1" 2> /dev/null && [ $((tries--)) -gt 0 ]; do
+    started_at "$1" > /dev/null || wait "$1" 2> /dev/null || true # a dead child is there until then
+    sleep 0.05
+  done
+  kill -KILL -- "-$1" 2> /dev/null || true
+}
 trap 'interrupted; exit 130' INT
 trap 'interrupted; exit 143' TERM HUP
 # step LOG WHAT WHAT_TO_DO COMMAND...: runs an external command quietly, in its own session so that
-# `interrupted` can end all of it. Reports every 15 s that the command still runs. On failure shows
-# the end of its output and what to do.
+# `interrupted` can end all of it, and so can `down` (end_starters). Reports every 15 s that the
+# command still runs. On failure shows the end of its output and what to do.
 step() {
-  local log=$1 what=$2 advice=$3 began=$SECONDS rc=0
+  local log=$1 what=$2 advice=$3
   shift 3
+  attempt "$log" "$what" "$@" || die "failed ($?): $what; the full output is in $log" "$advice"
+}
+# attempt LOG WHAT COMMAND...: the same for a command that may fail.
+attempt() {
+  local log=$1 what=$2 began=$SECONDS rc=0
+  shift 2
   say "$what ..."
   setsid "$@" > "$log" 2>&1 < /dev/null &
   step_pid=$!
+  [ ! -d "${STATE:-}/pid" ] || record step "$step_pid"
   ( exec 9>&- > /dev/null
     while doze 15; kill -0 "$step_pid" 2> /dev/null; do
       say "  still running after $((SECONDS - began)) s: $(tail -c 300 "$log" | tail -n 1 | cut -c 1-120)"
@@ -45,9 +63,10 @@ step() {
   step_pid=
   kill "$ticker" 2> /dev/null || true
   wait "$ticker" 2> /dev/null || true
+  [ ! -d "${STATE:-}/pid" ] || rm -f "$STATE/pid/step"
   if [ "$rc" != 0 ]; then
     tail -n 20 "$log" >&2
-    die "failed ($rc): $what; the full output is in $log" "$advice"
+    return "$rc"
   fi
   say "  done in $((SECONDS - began)) s"
 }
@@ -207,13 +226,15 @@ fell() {
   trap - EXIT
   rm -f "$STATE/pid/up"
   say "the start failed; ending what was started; the logs are in $STATE/log"
-  "$script" down "$STATE" --keep || true
+  FELL=$rc "$script" down "$STATE" --keep || true
   exit "$rc"
 }
-# Ends what could start more processes: an `up` that still runs, and the watchdog, unless the caller
-# is the watchdog.
+# Ends what could start more processes: an `up` that still runs, its step, and the watchdog, unless
+# the caller is the watchdog.
 end_starters() {
+  local pid
   finish up
+  if pid=$(pid_of step); then end_group "$pid"; fi
   [ "$(pid_of watchdog)" = $$ ] || finish watchdog
 }
 close_state() { # close_state [--keep]

@@ -58,12 +58,18 @@ fn a_mistake_in_the_environment_names_the_flag() {
 
 #[test]
 fn version_and_definitions_go_to_standard_output() {
-    let version = lagrange().arg("--version").output().unwrap();
-    assert!(version.status.success());
-    assert_eq!(
-        version.stdout,
-        format!("lagrange {}\n", env!("CARGO_PKG_VERSION")).into_bytes()
-    );
+    let version = |flag: &str| {
+        let said = lagrange().arg(flag).output().unwrap();
+        assert!(said.status.success());
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let short = format!("lagrange {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(version("-V"), short);
+    let long = version("--version");
+    assert!(long.starts_with(&short), "{long}");
+    for line in ["commit: ", "features: ", "librdkafka: 2."] {
+        assert!(long.contains(&format!("\n{line}")), "{long}");
+    }
 
     let definitions = lagrange().arg("crd").output().unwrap();
     assert!(definitions.status.success());

@@ -146,6 +146,25 @@ async fn a_process_that_ends_in_order_gives_the_lease_away() {
     scene.assert_one_writer();
 }
 
+/// The renewal that is under way when it is stopped has its effect, and its answer does not come.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_under_way_does_not_keep_the_lease_from_being_given_away() {
+    let scene = Scene::of(1);
+    let first = scene.replica().await;
+    let second = scene.replica().await;
+    scene.polls(2, 0).await;
+    let fault = Fault::Unanswered;
+    scene.api.plan(Method::PUT, "/lagrange", fault, 1);
+    sleep(Duration::from_millis(2_100)).await;
+    let signals = stream::iter([Signal::Terminate]).chain(stream::pending());
+    let end = ended(first, signals).await;
+    assert!(matches!(end, Ended::Orderly), "{end:?}");
+    assert_eq!(scene.holder(), "nobody");
+    let waited = scene.until_leads(&second).await;
+    assert!(waited < RETRIES, "{waited:?}");
+    scene.assert_one_writer();
+}
+
 /// It gives up while the Lease still is its own.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_does_not_reach_the_api_server_ends_before_another_may_begin() {

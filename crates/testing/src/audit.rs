@@ -75,7 +75,7 @@ pub fn attempts(kubernetes: &Kubernetes, space: &Space) -> Vec<Write> {
 }
 
 fn logged(kubernetes: &Kubernetes, space: &Space) -> Vec<Write> {
-    let log = kubernetes.log("audit.log");
+    let log = kubernetes.audit();
     let mut writes: Vec<Write> = log
         .lines()
         .filter(|line| line.contains(&space.name))

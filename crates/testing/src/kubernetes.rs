@@ -37,7 +37,7 @@ impl Kubernetes {
         kubernetes
     }
 
-    /// A real node, or kind if `LAGRANGE_CLUSTER` says so. It ends when this is dropped.
+    /// A real node, by kind. It ends when this is dropped.
     pub async fn real() -> Self {
         tokio::task::spawn_blocking(|| Self::start_bare("real"))
             .await
@@ -116,9 +116,10 @@ impl Kubernetes {
         self.script("helm", arguments)
     }
 
-    /// Text of a log of the control plane, such as `audit.log`.
-    pub fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.state.join("log").join(name)).unwrap()
+    /// Text of the audit log. With kind the file may be root's: then the script reads it.
+    pub fn audit(&self) -> String {
+        let log = self.state.join("log/audit.log");
+        std::fs::read_to_string(log).unwrap_or_else(|_| self.script("audit", &[]))
     }
 
     /// Writes a private file into the state directory, for `kubectl -f` or as a kubeconfig.

@@ -158,16 +158,36 @@ impl Candidate {
     /// this process can write any more.
     pub async fn release(&self) {
         self.leadership.end();
-        let Some(mut held) = lock(&self.held).take() else {
+        let Some(held) = lock(&self.held).take() else {
             return;
         };
-        held.spec = held
-            .spec
-            .map(|spec| lease::released(spec, self.clock.now()));
-        match self.write("release the Lease", &held).await {
-            Ok(_) => info!(lease = %self.path, "released the Lease"),
+        let released = match self.write_released(held).await {
+            // A renewal that was under way when the process was stopped has had its effect.
+            Err(error) if error.is(409) => self.release_again(error).await,
+            other => other,
+        };
+        match released {
+            Ok(()) => info!(lease = %self.path, "released the Lease"),
             Err(error) => warn!(lease = %self.path, %error, "could not release the Lease"),
         }
+    }
+
+    /// Releases the Lease as it is now, if this process still holds it.
+    async fn release_again(&self, refused: Error) -> Result<(), Error> {
+        match self.read().await? {
+            Some(lease) if self.holds(&lease) => self.write_released(lease).await,
+            _ => Err(refused),
+        }
+    }
+
+    async fn write_released(&self, mut held: Lease) -> Result<(), Error> {
+        let now = self.clock.now();
+        held.spec = held.spec.map(|spec| lease::released(spec, now));
+        self.write("release the Lease", &held).await.map(drop)
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        lease.spec.as_ref().and_then(lease::holder) == Some(&*self.identity)
     }
 
     /// Waits until the Lease can be taken, and takes it. Returns the time before the write.
@@ -270,16 +290,17 @@ impl Candidate {
             }
             *last = Some(error);
             if is_changed && let Ok(read) = self.read().await {
-                let read = read.unwrap_or_default();
-                let spec = read.spec.clone().unwrap_or_default();
-                let holder = lease::holder(&spec);
-                if holder != Some(&*self.identity) && read.metadata.resource_version.is_some() {
+                if let Some(lease) = &read
+                    && !self.holds(lease)
+                {
+                    let holder = lease.spec.as_ref().and_then(lease::holder);
                     return Err(Lost::ToAnother {
                         path: self.path.to_string(),
                         holder: holder.unwrap_or("nobody").to_owned(),
                     });
                 }
-                *lock(&self.held) = Some(read);
+                // One that was deleted is created again.
+                *lock(&self.held) = read;
                 continue;
             }
             sleep(self.timing.retry_period.min(LONGEST_PAUSE)).await;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# build.sh DIRECTORY: builds `kube` (etcd, the Kubernetes components, kubectl, KWOK, Helm and a small DNS in one binary, chosen by the
-# name it is called by) and `pause` into DIRECTORY. Called by kube.sh, which keeps the result. Don't `go vet ./...` here: it compiles all anew.
+# build.sh DIRECTORY: builds `kube` (etcd, the Kubernetes components, kubectl, kubeadm, kind, KWOK, Helm and a small DNS in one binary,
+# chosen by the name it is called by), `coredns` and `pause` into DIRECTORY. Called by kube.sh, which keeps the result. Don't
+# `go vet ./...` here: it compiles all anew.
 set -euo pipefail
 out=$(cd "$1" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/components"
@@ -17,7 +18,11 @@ echo "compiling Kubernetes $version and Helm $helm"
 export GOGC=${GOGC:-400}
 options=(-trimpath -gcflags=all=-dwarf=false)
 go build "${options[@]}" -ldflags "-s -w $stamp" -o "$out/kube" .
+# CoreDNS is a binary of its own: its flags are global, and would be flags of the others too.
+dns=$(go list -m -f '{{.Version}}' github.com/coredns/coredns)
+echo "compiling CoreDNS $dns"
+go build "${options[@]}" -ldflags "-s -w" -o "$out/coredns" ./coredns
 go build "${options[@]}" -ldflags "-s -w" -o "$out/pause" ./pause
-for name in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl helm kwok dns; do
+for name in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl kubeadm kind helm kwok dns; do
   ln -sf kube "$out/$name"
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A real Kubernetes for tests, built from source from package registries. Pulls no image and changes
-# no configuration outside STATE.
+# A real Kubernetes for tests, built from source from package registries. Changes no configuration
+# outside of STATE and the cache.
 #
 #   kube.sh up STATE [OPTION...]     starts a cluster, waits until it serves, and prints the path of
 #                                    its kubeconfig (a private file)
@@ -8,11 +8,10 @@
 #                                      Pods stay Pending
 #     --mode kwok                      the same with fake nodes: Pods are Running at once and Ready
 #                                      after a delay
-#     --mode real                      (default; root) a real node in its own Linux namespaces:
-#                                      containerd, kubelet, kube-proxy, DNS.
-#                                      With LAGRANGE_CLUSTER=kind: a kind cluster instead (Docker,
-#                                      no root). Without LAGRANGE_CLUSTER: the first of the two that
-#                                      this machine can run
+#     --mode real                      (default) a real node, made by kind: containerd, kubelet,
+#                                      kube-proxy, CoreDNS (Docker, or podman, which root gets
+#                                      installed on Debian). With LAGRANGE_CLUSTER=node: in Linux
+#                                      namespaces instead, without a container engine (root)
 #     --nodes N                        kwok: number of fake nodes (1)
 #     --ready-delay MS                 kwok: time until a Pod is Ready (0); kwok-stages.yaml shows
 #                                      how to set it per Pod
@@ -20,20 +19,28 @@
 #     --owner PID                      ends everything when that process ends, however it ends
 #   kube.sh down STATE [--keep]      ends the cluster and deletes STATE (--keep: not logs and data)
 #   kube.sh kubeconfig STATE         prints the path of the kubeconfig
-#   kube.sh host-address STATE       prints the address of this machine for Pods (real node: also
-#                                    the name host.local)
+#   kube.sh host-address STATE       prints the address of this machine for Pods
+#   kube.sh audit STATE              prints the audit log: every write, as JSON. (On a real node the
+#                                    file may be root's.)
+#   kube.sh logs STATE               collects the logs of the node, and prints the directory of all
+#                                    logs
 #   kube.sh load-image STATE TAR...  loads images made by image.sh
 #   kube.sh kubectl STATE ARG...     runs kubectl on the cluster; `helm` instead runs Helm 4
 #   kube.sh can-run                  succeeds if this machine can run mode real; otherwise prints on
 #                                    standard error what is missing
 #   kube.sh bin                      builds what is missing and prints the directory with kubectl
 #                                    and helm
+#   kube.sh fetch                    builds and fetches all that `up` needs, with the node image
+#
+# LAGRANGE_KIND_IMAGE names a node image (Kubernetes 1.36 or later). Without it: the published one,
+# or, where no registry answers, one that is built here from Debian packages (root, cgroup v1).
 #
 # STATE is a directory that does not exist or is empty, not under /run. Logs: STATE/log;
 # log/audit.log has every write. Several clusters can run side by side. Cache: LAGRANGE_CACHE, else
-# ~/.cache/lagrange. Needs Go (1.21 or later; it fetches the version that it needs) and openssl; the
-# real node also containerd, runc, CNI plugins and iptables (as root on Debian it installs them).
-# The first build takes 5 to 8 minutes on two cores; the binary is then in the cache.
+# ~/.cache/lagrange. Needs Go (1.21 or later; it fetches the version that it needs) and openssl; a
+# node in namespaces also containerd, runc, CNI plugins and iptables. As root on Debian it installs
+# the packages that are missing. The first build takes 6 to 9 minutes on two cores; the binary is
+# then in the cache.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/kube.sh
@@ -44,12 +51,12 @@ script=$here/kube.sh
 
 build_into() {
   command -v go > /dev/null || die "missing: Go" "install Go 1.21 or later from https://go.dev/dl (Debian 12's is too old), then run this again"
-  step "$1.log" "Building Kubernetes; the first time this takes 5 to 8 minutes on two idle cores" \
+  step "$1.log" "Building Kubernetes; the first time this takes 6 to 9 minutes on two idle cores" \
     "Check that the Go module proxy is reachable (go env GOPROXY) and that 5 GB of disk are free (go env GOCACHE), and run it again: what is built is kept." \
     "$here/build.sh" "$1"
 }
 ensure_binary() { # sets and exports bin
-  bin=$cache/kubernetes-$(cd "$here" && cat build.sh components/go.mod components/go.sum components/*.go components/pause/*.go | sha256sum | cut -c 1-12)
+  bin=$cache/kubernetes-$(cd "$here" && cat build.sh components/go.mod components/go.sum components/*.go components/*/*.go | sha256sum | cut -c 1-12)
   populate "$bin" build_into
   export bin
 }
@@ -137,32 +144,31 @@ down_real() {
   done
 }
 
-# --- kind ----------------------------------------------------------------------------------------
+# --- which of the two ----------------------------------------------------------------------------
 
-kind() {
-  if command -v kind > /dev/null; then command kind "$@"; else go run sigs.k8s.io/kind@v0.33.0 "$@"; fi
-}
-up_kind() {
-  echo "lagrange-$(head -c 4 /dev/urandom | od -An -tx4 | tr -d ' ')" > "$STATE/kind-name"
-  say "Creating a kind cluster; the first time it pulls its image (about 400 MB) ..."
-  (umask 077; kind create cluster --name "$(< "$STATE/kind-name")" --kubeconfig "$STATE/admin.kubeconfig" --wait 180s >&2) ||
-    die "kind could not create a cluster" "check that \`docker info\` works for this user"
-  docker network inspect kind -f '{{range .IPAM.Config}}{{println .Gateway}}{{end}}' | grep -m 1 -F . > "$STATE/host-address"
-}
+# shellcheck source=kind/kind.sh
+. "$here/kind/kind.sh"
 
+# Prints why this machine cannot run the node in namespaces; fails if it can.
+lacks_node() {
+  if [ "$(id -u)" != 0 ]; then
+    echo "the node in namespaces needs root"
+  elif [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    echo "the node in namespaces needs cgroup v1, and this machine has v2 only"
+  else
+    return 1
+  fi
+}
 # Sets mode to real or kind, or reports what is missing.
 choose_real() {
-  local lacks=''
-  if [ "$(id -u)" != 0 ]; then lacks="root"; elif [ -e /sys/fs/cgroup/cgroup.controllers ]; then lacks="cgroup v1 (this machine has v2 only)"; fi
-  case ${LAGRANGE_CLUSTER:-} in
-    node) [ -z "$lacks" ] || die "the real node needs $lacks" "with Docker, set LAGRANGE_CLUSTER=kind; with neither, use --mode kwok" ;;
-    kind) docker info > /dev/null 2>&1 || die "LAGRANGE_CLUSTER=kind needs Docker for this user" "check that \`docker info\` works"; mode=kind ;;
-    '')
-      if [ -n "$lacks" ]; then
-        docker info > /dev/null 2>&1 || die "a real node needs $lacks, or Docker" "with neither, use --mode kwok"
-        mode=kind
-      fi ;;
-    *) die "LAGRANGE_CLUSTER is node or kind, not $LAGRANGE_CLUSTER" ;;
+  local lacks
+  case ${LAGRANGE_CLUSTER:-kind} in
+    kind)
+      if lacks=$(lacks_engine); then die "$lacks" "with neither, use --mode kwok"; fi
+      mode=kind
+      use_engine ;;
+    node) if lacks=$(lacks_node); then die "$lacks" "set LAGRANGE_CLUSTER=kind"; fi ;;
+    *) die "LAGRANGE_CLUSTER is kind or node, not $LAGRANGE_CLUSTER" ;;
   esac
 }
 
@@ -203,7 +209,7 @@ up() {
 down() {
   local name
   end_starters
-  if [ -e "$STATE/kind-name" ]; then kind delete cluster --name "$(< "$STATE/kind-name")" --kubeconfig "$STATE/admin.kubeconfig" >&2 || true; fi
+  down_kind "${1:-}"
   down_real
   # The data are deleted, so an orderly end is not needed.
   for name in kwok kube-scheduler kube-controller-manager kube-apiserver etcd; do finish "$name"; done
@@ -212,9 +218,10 @@ down() {
 load_image() {
   local tar init
   [ $# -gt 0 ] || die "load-image needs the path of an image" "make one with: $here/../image.sh"
+  [ ! -e "$STATE/kind-name" ] || { ensure_binary; use_engine "$(< "$STATE/kind-engine")"; }
   for tar in "$@"; do
     if [ -e "$STATE/kind-name" ]; then
-      kind load image-archive "$tar" --name "$(< "$STATE/kind-name")" >&2
+      kind load image-archive "$tar" >&2
     else
       init=$(pid_of init) || die "this cluster has no node for images" "images need --mode real"
       nsenter -t "$init" -m -- ctr --address /run/containerd/containerd.sock -n k8s.io images import "$(readlink -f "$tar")" >&2
@@ -240,7 +247,18 @@ case $command in
   helm)
     open_state "${1:-}" kubernetes; shift; ensure_binary
     HELM_CACHE_HOME=$STATE/helm HELM_CONFIG_HOME=$STATE/helm HELM_DATA_HOME=$STATE/helm KUBECONFIG=$STATE/admin.kubeconfig exec "$bin/helm" "$@" ;;
+  audit)
+    open_state "${1:-}" kubernetes
+    log=$STATE/log/audit.log
+    if [ -r "$log" ] || [ ! -e "$STATE/kind-name" ]; then cat "$log"; else audit_of_kind; fi ;;
+  logs)
+    open_state "${1:-}" kubernetes
+    if [ -e "$STATE/kind-name" ]; then ensure_binary; use_engine "$(< "$STATE/kind-engine")"; logs_kind; fi
+    echo "$STATE/log" ;;
   can-run) choose_real ;;
+  fetch)
+    ensure_binary
+    if [ "${LAGRANGE_CLUSTER:-kind}" = kind ] && ! lacks_engine > /dev/null; then use_engine; ensure_node_image; fi ;;
   bin) ensure_binary; echo "$bin" ;;
   -h | --help) usage ;;
   *) usage >&2; exit 2 ;;
