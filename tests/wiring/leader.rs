@@ -211,8 +211,8 @@ async fn a_leader_that_was_suspended_for_too_long_writes_nothing_when_it_continu
     assert!(later.is_empty(), "{later:#?}");
 }
 
-/// KNOW-24: nodes may have clocks that differ by an hour. A leader with a clock that was ahead took an
-/// action for an old one, and acted after a minute in place of five.
+/// KNOW-24: nodes may have clocks that differ by an hour. A leader with a clock that was ahead took
+/// the last action for an old one, and acted after a minute in place of five.
 #[rstest]
 #[case::ahead(3_600)]
 #[case::behind(-3_600)]

@@ -48,8 +48,8 @@ pub(super) struct Observed {
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// How far this process's wall clock is ahead of the last holder's, if that is more than clocks
-/// usually differ. The holder wrote its time into the Lease at most about `retry_period` before this
-/// process saw it.
+/// usually differ. The holder wrote its time into the Lease at most about `retry_period` before
+/// this process saw it.
 pub(super) fn ahead_of_holder(
     observed: Option<&Observed>,
     retry_period: Duration,

@@ -162,8 +162,8 @@ impl Memory {
         }
     }
 
-    /// The same actions as a clock shows them that is ahead, by this much, of the one that they were
-    /// written with (KNOW-24).
+    /// The same actions, for a clock that is ahead by this much of the one that they were written
+    /// with (KNOW-24).
     #[must_use]
     pub fn seen_by_clock_ahead(mut self, by: SignedDuration) -> Self {
         let later = |time: &mut Timestamp| *time = time.checked_add(by).unwrap_or(Timestamp::MAX);
