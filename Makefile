@@ -29,7 +29,7 @@ e2e: ## Run the tests on a real Kubernetes node with real consumers (needs Docke
 gssapi: ## Build with Kerberos and log in with a keytab, with a real KDC (builds librdkafka again; needs root or the packages krb5-kdc and krb5-admin-server)
 	tests/all.sh environment gssapi
 
-soak: ## Run a recorded day with real consumers, random faults of brokers and network, mangled input, killed operators, and the Kafka tests under Valgrind (two hours)
+soak: ## Run a recorded day with real consumers, random faults of brokers and network, mangled input, killed operators, hand-overs of the leader, and the Kafka tests under Valgrind (two hours)
 	tests/soak.sh
 
 bench: ## Measure the cost of a decision, as ratios in one run (builds for release first)

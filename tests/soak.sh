@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Long runs with load and faults, and the unsafe code under Valgrind: two hours in total.
 #
-#   tests/soak.sh            day, chaos, fuzz, kills, hostile, then memcheck
+#   tests/soak.sh            day, chaos, fuzz, kills, handovers, hostile, then memcheck
 #   tests/soak.sh day        twelve hours of a recorded day in twenty minutes, on a real node with
 #                            real consumers that the operator scales (tests/e2e_scenarios/day.rs):
 #                            lateness, scalings, rebalances, and the prediction of the simulator
@@ -13,6 +13,10 @@
 #   tests/soak.sh kills      two operators that are killed at random and started again at once, for
 #                            ten minutes (tests/cluster_controller/killed.rs). It fails if one ends
 #                            by itself, and shows the log of that one
+#   tests/soak.sh handovers  two operators and 120 hand-overs of the Lease: kill -9, SIGSTOP, SIGTERM,
+#                            partitions, edits and deletion of the Lease, a clock that is set by an
+#                            hour (tests/cluster_controller/leader). The audit log has to show one
+#                            writer and the pacing. Prints the times of the take-overs, by fault
 #   tests/soak.sh hostile    an operator with the limits of the chart, and a hostile user with the
 #                            rights of one namespace, for ten minutes
 #   tests/soak.sh memcheck   reads, logins, refusals, renewals and a little chaos under Valgrind: no
@@ -21,8 +25,10 @@
 #
 # LAGRANGE_DAY_SECONDS is the length of the day (1200), LAGRANGE_CHAOS_SECONDS that of the chaos
 # (1800), LAGRANGE_FUZZ_SECONDS the time for each parser (300), LAGRANGE_KILL_SECONDS the length of
-# the kills (600), LAGRANGE_HOSTILE_SECONDS that of the hostile user (600). LAGRANGE_CHAOS_SEED
-# selects the faults; a run prints its seed.
+# the kills (600), LAGRANGE_HANDOVERS the number of hand-overs (120), LAGRANGE_HOSTILE_SECONDS the
+# length of the hostile user (600). LAGRANGE_HANDOVER_LEASE is the lease in seconds (3; the default of
+# the operator is 15), and LAGRANGE_HANDOVER_FAULTS selects faults (kill,stop). LAGRANGE_CHAOS_SEED
+# selects the faults of the chaos; a run prints its seed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -40,6 +46,10 @@ fuzz() {
 
 kills() {
   LAGRANGE_KILL_SECONDS=${LAGRANGE_KILL_SECONDS:-600} cargo test --workspace --test cluster_controller -- killed:: --nocapture
+}
+
+handovers() {
+  LAGRANGE_HANDOVERS=${LAGRANGE_HANDOVERS:-120} cargo test --workspace --test cluster_controller -- leader:: --nocapture
 }
 
 hostile() {
@@ -69,8 +79,8 @@ checked() { # checked TEST [OPTION...]
 }
 
 case ${1:-all} in
-  all) day; chaos; fuzz; kills; hostile; memcheck ;;
-  day | chaos | fuzz | kills | hostile | memcheck) "$1" ;;
+  all) day; chaos; fuzz; kills; handovers; hostile; memcheck ;;
+  day | chaos | fuzz | kills | handovers | hostile | memcheck) "$1" ;;
   -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" ;;
-  *) echo "unknown part '$1': write day, chaos, fuzz, kills, hostile or memcheck, or nothing for all" >&2; exit 2 ;;
+  *) echo "unknown part '$1': write day, chaos, fuzz, kills, handovers, hostile or memcheck, or nothing for all" >&2; exit 2 ;;
 esac

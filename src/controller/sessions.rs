@@ -31,15 +31,21 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// What this process remembers of a group. A group with another uid is another group.
-    pub(super) fn managed(&self, name: &Name, group: &Arc<ConsumerGroup>) -> Remembered {
+    /// What this process remembers of a group. A group with another uid is another group. `ahead`:
+    /// how far this process's clock is ahead of its predecessor's.
+    pub(super) fn managed(
+        &self,
+        name: &Name,
+        group: &Arc<ConsumerGroup>,
+        ahead: SignedDuration,
+    ) -> Remembered {
         let mut all = lock(&self.managed);
         if let Some(managed) = all.get(name)
             && managed.try_lock().map_or(true, |managed| managed.is(group))
         {
             return Arc::clone(managed);
         }
-        let managed = Arc::new(tokio::sync::Mutex::new(Managed::new(group)));
+        let managed = Arc::new(tokio::sync::Mutex::new(Managed::new(group, ahead)));
         all.insert(name.clone(), Arc::clone(&managed));
         managed
     }

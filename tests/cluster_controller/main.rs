@@ -17,6 +17,7 @@ mod identity;
 #[cfg(feature = "gssapi")]
 mod kerberos;
 mod killed;
+mod leader;
 mod limits;
 mod manual_scaling;
 mod neighbours;

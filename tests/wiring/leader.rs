@@ -5,6 +5,8 @@ use std::time::Duration;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::{StreamExt as _, stream};
 use http::Method;
+use jiff::SignedDuration;
+use lagrange::clock::Clock;
 use lagrange::process::shutdown::{Ended, Signal};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -193,6 +195,55 @@ async fn a_leader_that_does_not_reach_the_api_server_ends_before_another_may_beg
     assert!(waited < LEASE + RETRIES, "{waited:?}");
     scene.polls(4, 0).await;
     scene.assert_one_writer();
+}
+
+/// SIGSTOP and SIGCONT: every timer is late at once. The renewal that was due is not sent either.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_was_suspended_for_too_long_writes_nothing_when_it_continues() {
+    let scene = Scene::of(1);
+    let leader = scene.replica().await;
+    scene.polls(2, 0).await;
+    let before = scene.api.writes().len();
+    tokio::time::advance(LEASE).await;
+    let end = ended(leader, stream::pending()).await;
+    assert!(matches!(end, Ended::Failed(_)), "{end:?}");
+    let later = scene.api.writes().split_off(before);
+    assert!(later.is_empty(), "{later:#?}");
+}
+
+/// KNOW-24: nodes may have clocks that differ by an hour. A leader with a clock that was ahead took
+/// the last action for an old one, and acted after a minute in place of five.
+#[rstest]
+#[case::ahead(3_600)]
+#[case::behind(-3_600)]
+#[tokio::test(start_paused = true)]
+async fn a_leader_with_another_clock_keeps_the_distance_to_its_predecessors_action(
+    #[case] ahead: i64,
+) {
+    let scene = Scene::of(1);
+    let first = scene.replica().await;
+    let wall = scene.kafka.clock().now() + SignedDuration::from_secs(ahead);
+    let second = scene.replica_at(Clock::starting_at(wall)).await;
+    // Bounds need no lag, so only pacing stands between the two actions.
+    let set = |replicas: i32| {
+        scene.api.edit("consumergroups", "orders", |group| {
+            let spec = &mut group["spec"];
+            spec["pacing"] = json!({ "minInterval": "5m", "minScaleDownInterval": "5m" });
+            spec["minReplicas"] = json!(replicas);
+            spec["maxReplicas"] = json!(replicas);
+        });
+    };
+    set(2);
+    scene.polls(4, 0).await;
+    assert_eq!(scene.scales().len(), 1, "{:#}", scene.status("orders"));
+    set(3);
+    scene.api.kill(first.client);
+    scene.until_leads(&second).await;
+    scene.polls(60, 0).await;
+    let scales = scene.scales();
+    assert!(scales.len() > 1, "{:#}", scene.status("orders"));
+    let apart = scales[1].at - scales[0].at;
+    assert!(apart >= Duration::from_mins(5), "{apart:?}");
 }
 
 /// One lost answer costs nothing: the write had its effect, and the next one is refused.

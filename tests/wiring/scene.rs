@@ -66,7 +66,12 @@ impl Scene {
 
     /// Starts an operator that waits for the Lease `lagrange`.
     pub async fn replica(&self) -> Operator {
-        self.start(self.kafka.clock(), |_| {}, true).await
+        self.replica_at(self.kafka.clock()).await
+    }
+
+    /// The same, with a clock of its own.
+    pub async fn replica_at(&self, clock: Clock) -> Operator {
+        self.start(clock, |_| {}, true).await
     }
 
     async fn start(

@@ -14,6 +14,7 @@
 
 pub mod api_proxy;
 pub mod audit;
+pub mod clock;
 pub mod consumers;
 pub mod evidence;
 mod groups;

@@ -32,7 +32,7 @@ fn is_given(flag: &str, among: &[&str]) -> bool {
 
 /// The binary that cargo built for this test program. Cargo passes its path; when the test program
 /// is run by hand, the binary is one directory above the program.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = env::var_os("CARGO_BIN_EXE_lagrange") {
         return path.into();
     }
@@ -82,7 +82,8 @@ impl Operator {
         operator
     }
 
-    async fn until_ready(&self) {
+    /// Waits until it is ready.
+    pub async fn until_ready(&self) {
         until(secs(30), "the operator is ready", || async {
             let seen = self.get("/readyz");
             if seen.starts_with("HTTP/1.1 200") {
@@ -122,7 +123,13 @@ impl Operator {
         operator
     }
 
-    fn launch(mut command: Command, kubeconfig: &Path, namespace: &str, flags: &[&str]) -> Self {
+    /// The same, and does not wait.
+    pub fn launch(
+        mut command: Command,
+        kubeconfig: &Path,
+        namespace: &str,
+        flags: &[&str],
+    ) -> Self {
         let address = free_address();
         let log = tempfile::Builder::new()
             .prefix("lagrange-operator-")
@@ -176,15 +183,16 @@ impl Operator {
     /// SIGTERM, and waits until it has ended.
     pub fn terminate(mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("TERM");
         (self.child.wait().unwrap(), began.elapsed())
+    }
+
+    /// Sends a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{name}"))
+            .arg(self.child.id().to_string());
+        assert!(kill.status().unwrap().success());
     }
 
     /// Everything that it has written so far to standard output and standard error.

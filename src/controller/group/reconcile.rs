@@ -34,7 +34,8 @@ pub(in crate::controller) async fn reconcile(
 ) -> Result<controller::Action, Error> {
     let _timer = context.metrics.time_reconcile();
     let name = Name::of(&*group);
-    let remembered = context.sessions.managed(&name, &group);
+    let ahead = context.api.leadership.ahead_of_predecessor();
+    let remembered = context.sessions.managed(&name, &group, ahead);
     let mut managed = remembered.lock().await;
     managed.observe_version(group);
     let next = match step(&context, &name, &mut managed).await {

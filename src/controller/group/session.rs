@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use lagrange_core::api::{ConsumerGroup, ConsumerGroupStatus};
 use lagrange_core::scaling::decision::HoldReason;
@@ -24,6 +24,8 @@ use crate::kafka::model::interest::Interest;
 #[derive(Debug)]
 pub(in crate::controller) struct Managed {
     uid: String,
+    /// How far this process's clock is ahead of the one that memory in the status was written with.
+    ahead: SignedDuration,
     /// The newest known version, from the watch or from the answer to this process's last write.
     stored: Arc<ConsumerGroup>,
     /// What `decide` carries from call to call.
@@ -72,11 +74,13 @@ pub(in crate::controller) struct Refusal {
 
 impl Managed {
     /// A group that is new to this process: begins with the memory in its status.
-    pub(in crate::controller) fn new(group: &Arc<ConsumerGroup>) -> Self {
+    pub(in crate::controller) fn new(group: &Arc<ConsumerGroup>, ahead: SignedDuration) -> Self {
+        let memory = status::group::memory_of(group.status.as_ref());
         Self {
+            ahead,
             uid: group.uid().unwrap_or_default(),
             stored: Arc::clone(group),
-            state: State::after_restart(status::group::memory_of(group.status.as_ref())),
+            state: State::after_restart(memory.seen_by_clock_ahead(ahead)),
             reading: None,
             written: None,
             reported: None,
@@ -114,7 +118,7 @@ impl Managed {
         let theirs = status::group::memory_of(group.status.as_ref());
         self.stored = group;
         if theirs.sequence > self.state.memory.sequence {
-            self.adopt(theirs);
+            self.adopt(theirs.seen_by_clock_ahead(self.ahead));
         }
     }
 
@@ -179,7 +183,10 @@ mod tests {
             "status": { "memory": { "version": 1, "expected": 6, "last":
                 { "time": "2026-11-24T12:00:00Z", "from": 2, "to": 6 } } },
         });
-        let managed = Managed::new(&Arc::new(serde_json::from_value(group).unwrap()));
+        let managed = Managed::new(
+            &Arc::new(serde_json::from_value(group).unwrap()),
+            SignedDuration::ZERO,
+        );
         assert_eq!(managed.is_surprised_by(replicas), surprise);
     }
 }

@@ -231,8 +231,15 @@ impl Candidate {
         }
         let before = read.unwrap_or_default();
         let since = Instant::now();
+        let clocks = (self.clock.now(), since);
+        let ahead = lease::ahead_of_holder(observed.as_ref(), self.timing.retry_period, clocks);
         match self.write_own(before).await {
             Ok(()) => {
+                if let Some(ahead) = ahead {
+                    let seconds = ahead.as_secs();
+                    warn!(lease = %self.path, seconds, "this clock is ahead of the last leader's");
+                    self.leadership.set_ahead_of_predecessor(ahead);
+                }
                 self.leadership.renew(since + self.timing.renew_deadline);
                 Ok(Tried::Taken(since))
             }

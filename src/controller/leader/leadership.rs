@@ -1,5 +1,8 @@
 //! Whether this process is the leader.
 
+use std::sync::{Arc, OnceLock};
+
+use jiff::SignedDuration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -7,6 +10,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub struct Leadership {
     term: watch::Sender<Term>,
+    /// How far this process's clock is ahead of its predecessor's, if that matters.
+    ahead: Arc<OnceLock<SignedDuration>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +38,19 @@ impl Leadership {
     fn of(term: Term) -> Self {
         Self {
             term: watch::Sender::new(term),
+            ahead: Arc::default(),
         }
+    }
+
+    /// How far this process's wall clock is ahead of its predecessor's; zero if they differ by
+    /// little, or if that is not known. The times in a status are the predecessor's.
+    pub fn ahead_of_predecessor(&self) -> SignedDuration {
+        self.ahead.get().copied().unwrap_or_default()
+    }
+
+    /// To be called before the first renewal.
+    pub(super) fn set_ahead_of_predecessor(&self, ahead: SignedDuration) {
+        self.ahead.get_or_init(|| ahead);
     }
 
     /// Whether this process leads at this moment. Ask before each write: the process may have been

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::time::Instant;
@@ -40,6 +40,27 @@ impl Default for Timing {
 pub(super) struct Observed {
     spec: LeaseSpec,
     at: Instant,
+    /// Whether it was seen to change at that time. What was read first may be of any age.
+    is_fresh: bool,
+}
+
+/// Clocks that differ by less are taken for equal; as in KNOW-24.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// How far this process's wall clock is ahead of the last holder's, if that is more than clocks
+/// usually differ. The holder wrote its time into the Lease at most about `retry_period` before
+/// this process saw it.
+pub(super) fn ahead_of_holder(
+    observed: Option<&Observed>,
+    retry_period: Duration,
+    (wall, now): (Timestamp, Instant),
+) -> Option<SignedDuration> {
+    let seen = observed.filter(|seen| seen.is_fresh)?;
+    let theirs = seen.spec.renew_time.as_ref()?.0;
+    let since = SignedDuration::try_from(now.duration_since(seen.at)).ok()?;
+    let ahead = wall.duration_since(theirs).saturating_sub(since);
+    let usual = CLOCK_SKEW.saturating_add(SignedDuration::try_from(retry_period).ok()?);
+    (ahead > usual).then_some(ahead)
 }
 
 /// What a candidate may do.
@@ -65,8 +86,11 @@ pub(super) fn step(
     if let Some(spec) = read
         && observed.as_ref().is_none_or(|seen| seen.spec != *spec)
     {
-        let spec = spec.clone();
-        *observed = Some(Observed { spec, at: now });
+        *observed = Some(Observed {
+            spec: spec.clone(),
+            at: now,
+            is_fresh: observed.is_some(),
+        });
     }
     // A Lease that never was there has no holder that could still work.
     let Some(seen) = observed else {
@@ -196,6 +220,29 @@ mod tests {
         assert!(!step(14, &held(15, 14)), "renewed");
         assert!(!step(28, &held(15, 14)));
         assert!(step(29, &held(15, 14)));
+    }
+
+    /// The holder renewed at 997 by its own clock, and this process saw that 4 s ago.
+    #[rstest]
+    #[case::the_same_clock(1_000, true, None)]
+    #[case::clocks_differ_by_little(1_060, true, None)]
+    #[case::an_hour_ahead(4_600, true, Some(3_600))]
+    #[case::an_hour_behind(-2_600, true, None)]
+    #[case::of_unknown_age(4_600, false, None)]
+    fn the_lease_shows_that_this_clock_is_ahead_of_the_holders(
+        #[case] wall: i64,
+        #[case] is_fresh: bool,
+        #[case] expected: Option<i64>,
+    ) {
+        let start = Instant::now();
+        let mut observed = None;
+        if is_fresh {
+            step(&mut observed, Some(&held(15, 995)), OWN, start);
+        }
+        step(&mut observed, Some(&held(15, 997)), OWN, start);
+        let clocks = (at(wall + 1), start + Duration::from_secs(4));
+        let ahead = ahead_of_holder(observed.as_ref(), Duration::from_secs(2), clocks);
+        assert_eq!(ahead.map(|ahead| ahead.as_secs()), expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! A field never gets a new meaning, and unreadable memory counts as absent (KEEP-27).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::scaling::input::observation::Assignor;
@@ -160,6 +160,27 @@ impl Memory {
             }),
             ..self.clone()
         }
+    }
+
+    /// The same actions, for a clock that is ahead by this much of the one that they were written
+    /// with (KNOW-24).
+    #[must_use]
+    pub fn seen_by_clock_ahead(mut self, by: SignedDuration) -> Self {
+        let later = |time: &mut Timestamp| *time = time.checked_add(by).unwrap_or(Timestamp::MAX);
+        if let Some(pending) = &mut self.pending {
+            later(&mut pending.time);
+        }
+        if let Some(last) = &mut self.last {
+            later(&mut last.time);
+        }
+        if let Some(flap_backoff) = &mut self.flap_backoff {
+            later(&mut flap_backoff.time);
+        }
+        self.external.iter_mut().for_each(later);
+        if let Some(until) = &mut self.contested_until {
+            later(until);
+        }
+        self
     }
 
     /// The API server confirmed the pending action.
