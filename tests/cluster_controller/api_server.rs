@@ -1,5 +1,5 @@
-//! The troubles of an API server: it refuses, is slow or silent, ends watches, forgets versions, and
-//! withdraws rights. The operator goes on without help and does nothing wrong.
+//! The troubles of an API server: it refuses, is slow or silent, ends watches and forgets versions.
+//! The operator goes on without help and does nothing wrong.
 
 use std::time::Duration;
 
@@ -67,7 +67,6 @@ async fn a_lag_that_comes_during_a_trouble_is_answered_once(#[case] behaviour: B
 #[rstest]
 #[case::too_many_requests(Behaviour::Refuses(429), "429")]
 #[case::unavailable(Behaviour::Refuses(503), "503")]
-#[case::versions_gone(Behaviour::RefusesVersions, "410")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_that_is_refused_is_named_until_it_is_not(
     #[case] behaviour: Behaviour,
