@@ -268,6 +268,20 @@ async fn one_renewal_that_fails_costs_nothing(#[case] fault: Fault) {
     scene.assert_one_writer();
 }
 
+/// The Lease is there, and its holder does not know it.
+#[tokio::test(start_paused = true)]
+async fn a_process_leads_although_the_answer_to_its_first_write_was_lost() {
+    let scene = Scene::of(1);
+    scene
+        .api
+        .plan(Method::POST, "/leases", Fault::Unanswered, 1);
+    let replica = scene.replica().await;
+    sleep(LEASE / 2 + RETRIES).await;
+    assert_eq!(replica.number("lagrange_leader"), 1);
+    scene.polls(2, 0).await;
+    scene.assert_one_writer();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deleted_lease_is_made_again_by_its_holder() {
     let scene = Scene::of(1);

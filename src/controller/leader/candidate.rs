@@ -226,7 +226,12 @@ impl Candidate {
         let read = self.read().await?;
         let spec = read.as_ref().and_then(|lease| lease.spec.as_ref());
         let own = self.timing.lease_duration;
-        if let Step::Wait { holder } = lease::step(observed, spec, own, Instant::now()) {
+        let step = lease::step(observed, spec, own, Instant::now());
+        // Its own already, if a write had its effect and the answer was lost.
+        let is_own = read.as_ref().is_some_and(|lease| self.holds(lease));
+        if let Step::Wait { holder } = step
+            && !is_own
+        {
             return Ok(Tried::Held(holder));
         }
         let before = read.unwrap_or_default();
