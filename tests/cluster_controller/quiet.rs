@@ -2,7 +2,7 @@
 //! operators act once.
 
 use lagrange_testing::audit;
-use lagrange_testing::until::secs;
+use lagrange_testing::until::{secs, until};
 use serde_json::json;
 
 use crate::stage::{APP, Stage, assert_spaced, now};
@@ -20,8 +20,15 @@ async fn ninety_idle_seconds_cause_no_write_and_no_more_reconciles_than_polls() 
     let operator = stage.operator().await;
     stage.until_members(1).await;
     stage.until_reason("AsDesired").await;
-    // The rates of the last minute have fallen back to zero.
-    tokio::time::sleep(secs(75)).await;
+    // The last minute's rates change the status, too, at most once a minute.
+    until(secs(240), "the rates are zero again", || async {
+        let rate = stage.status().await.rate.unwrap_or_default();
+        let are_zero = [&rate.produced, &rate.consumed]
+            .iter()
+            .all(|rate| rate.as_deref() == Some("0"));
+        are_zero.then_some(()).ok_or_else(|| format!("{rate:?}"))
+    })
+    .await;
 
     let version = || async {
         let group = stage.space.groups().get(APP).await.unwrap();
