@@ -15,11 +15,16 @@ use crate::stage::{APP, Stage};
 /// timeout of a call.
 const LASTS: Duration = Duration::from_secs(20);
 
-/// Waits until the group is managed at its first size.
-async fn until_managed(stage: &Stage<'_>) {
+/// Starts an operator behind a proxy, and waits until it manages the group at its first size.
+async fn managed(stage: &Stage<'_>) -> (ApiProxy, Operator) {
+    stage.group(json!({})).await;
+    let proxy = ApiProxy::start(stage.kubernetes).await;
+    let kubeconfig = proxy.kubeconfig(stage.kubernetes, &stage.space);
+    let operator = Operator::start_as(&kubeconfig, &stage.space, &[]).await;
     let managed = "True/Managed";
     stage.space.until_condition(APP, "Ready", managed).await;
     stage.until_members(1).await;
+    (proxy, operator)
 }
 
 /// Panics unless the operator has acted once, from one replica to six, and is ready.
@@ -48,11 +53,7 @@ async fn assert_acted_once(stage: &Stage<'_>, operator: &mut Operator) {
 async fn a_lag_that_comes_during_a_trouble_is_answered_once(#[case] behaviour: Behaviour) {
     let stage = Stage::new("trouble").await;
     let _consumers = stage.set(6, 1).await;
-    stage.group(json!({})).await;
-    let proxy = ApiProxy::start(stage.kubernetes).await;
-    let kubeconfig = proxy.kubeconfig(stage.kubernetes, &stage.space);
-    let mut operator = Operator::start_as(&kubeconfig, &stage.space, &[]).await;
-    until_managed(&stage).await;
+    let (proxy, mut operator) = managed(&stage).await;
 
     proxy.behave(behaviour);
     stage.kafka.produce(&stage.topic, 600).await;
@@ -74,11 +75,7 @@ async fn a_watch_that_is_refused_is_named_until_it_is_not(
 ) {
     let stage = Stage::new("refused").await;
     let _consumers = stage.set(6, 1).await;
-    stage.group(json!({})).await;
-    let proxy = ApiProxy::start(stage.kubernetes).await;
-    let kubeconfig = proxy.kubeconfig(stage.kubernetes, &stage.space);
-    let mut operator = Operator::start_as(&kubeconfig, &stage.space, &[]).await;
-    until_managed(&stage).await;
+    let (proxy, mut operator) = managed(&stage).await;
 
     proxy.behave(behaviour);
     until(secs(60), "the refused watches are named", || async {

@@ -74,6 +74,21 @@ impl Scene {
     }
 }
 
+/// Two replicas, of which the first leads.
+async fn two_replicas() -> (Scene, Operator, Operator) {
+    let scene = Scene::of(1);
+    let first = scene.replica().await;
+    assert_eq!(scene.holder(), "replica-1");
+    let second = scene.replica().await;
+    (scene, first, second)
+}
+
+/// The end of a process after a SIGTERM.
+async fn terminated(replica: Operator) -> Ended {
+    let signals = stream::iter([Signal::Terminate]).chain(stream::pending());
+    ended(replica, signals).await
+}
+
 async fn ended(replica: Operator, signals: impl futures::Stream<Item = Signal> + Unpin) -> Ended {
     let candidate = replica.candidate.unwrap();
     let last = Box::pin(async { candidate.release().await });
@@ -132,12 +147,9 @@ async fn the_first_process_leads_at_once_and_a_killed_one_is_followed_within_the
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_ends_in_order_gives_the_lease_away() {
-    let scene = Scene::of(1);
-    let first = scene.replica().await;
-    let second = scene.replica().await;
+    let (scene, first, second) = two_replicas().await;
     scene.polls(2, 0).await;
-    let signals = stream::iter([Signal::Terminate]).chain(stream::pending());
-    let end = ended(first, signals).await;
+    let end = terminated(first).await;
     assert!(matches!(end, Ended::Orderly), "{end:?}");
     assert_eq!(scene.holder(), "nobody");
     let waited = scene.until_leads(&second).await;
@@ -149,15 +161,12 @@ async fn a_process_that_ends_in_order_gives_the_lease_away() {
 /// The renewal that is under way when it is stopped has its effect, and its answer does not come.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_under_way_does_not_keep_the_lease_from_being_given_away() {
-    let scene = Scene::of(1);
-    let first = scene.replica().await;
-    let second = scene.replica().await;
+    let (scene, first, second) = two_replicas().await;
     scene.polls(2, 0).await;
     let fault = Fault::Unanswered;
     scene.api.plan(Method::PUT, "/lagrange", fault, 1);
     sleep(Duration::from_millis(2_100)).await;
-    let signals = stream::iter([Signal::Terminate]).chain(stream::pending());
-    let end = ended(first, signals).await;
+    let end = terminated(first).await;
     assert!(matches!(end, Ended::Orderly), "{end:?}");
     assert_eq!(scene.holder(), "nobody");
     let waited = scene.until_leads(&second).await;
@@ -168,9 +177,7 @@ async fn a_renewal_under_way_does_not_keep_the_lease_from_being_given_away() {
 /// It gives up while the Lease still is its own.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_does_not_reach_the_api_server_ends_before_another_may_begin() {
-    let scene = Scene::of(1);
-    let first = scene.replica().await;
-    let second = scene.replica().await;
+    let (scene, first, second) = two_replicas().await;
     scene.polls(2, 0).await;
     scene.api.cut(first.client, true);
     let began = Instant::now();
@@ -284,9 +291,7 @@ async fn a_process_leads_although_the_answer_to_its_first_write_was_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_lease_is_made_again_by_its_holder() {
-    let scene = Scene::of(1);
-    let _first = scene.replica().await;
-    let _second = scene.replica().await;
+    let (scene, _first, _second) = two_replicas().await;
     for _ in 0..10 {
         scene.api.delete("leases", "lagrange");
         scene.polls(1, 0).await;
@@ -302,9 +307,7 @@ async fn a_deleted_lease_is_made_again_by_its_holder() {
 async fn a_lease_that_was_edited_ends_the_leader_and_is_taken_after_its_duration(
     #[case] holder: Value,
 ) {
-    let scene = Scene::of(1);
-    let first = scene.replica().await;
-    let second = scene.replica().await;
+    let (scene, first, second) = two_replicas().await;
     scene.polls(2, 0).await;
     scene.api.edit("leases", "lagrange", |lease| {
         lease["spec"]["holderIdentity"] = holder;
@@ -330,9 +333,7 @@ async fn a_lease_that_was_edited_ends_the_leader_and_is_taken_after_its_duration
 /// Somebody may have a reason to label the Lease.
 #[tokio::test(start_paused = true)]
 async fn other_edits_of_the_lease_change_nothing() {
-    let scene = Scene::of(1);
-    let _first = scene.replica().await;
-    let _second = scene.replica().await;
+    let (scene, _first, _second) = two_replicas().await;
     for number in 0..10 {
         scene.api.edit("leases", "lagrange", |lease| {
             lease["metadata"]["labels"] = json!({ "seen": number.to_string() });

@@ -92,7 +92,7 @@ pub(super) fn step(
             is_fresh: observed.is_some(),
         });
     }
-    // A Lease that never was there has no holder that could still work.
+    // A Lease that never existed has no holder that could still work.
     let Some(seen) = observed else {
         return Step::Take;
     };

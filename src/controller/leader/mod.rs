@@ -8,10 +8,9 @@
 //!   ([`Timing::lease_duration`]), counted from before it sent its last renewal.
 //! * A process that loses the Lease writes nothing more, and ends.
 //!
-//! Two things go further than client-go. A Lease that was deleted, or whose holder was removed by
-//! hand, is taken only once its duration is over, because its holder may not know it yet. And each
-//! write checks the time just before it is sent ([`Leadership::holds`]), so that a process that was
-//! suspended writes nothing when it continues.
+//! Each write checks the time just before it is sent ([`Leadership::holds`]), so that a process
+//! that was suspended writes nothing when it continues. docs/decisions/0021 says where else this
+//! differs from client-go, and why.
 
 mod candidate;
 mod leadership;
