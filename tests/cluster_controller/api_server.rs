@@ -46,9 +46,6 @@ async fn assert_acted_once(stage: &Stage<'_>, operator: &mut Operator) {
 #[case::unavailable(Behaviour::Refuses(503))]
 #[case::slow(Behaviour::IsSlow(secs(9)))]
 #[case::silent(Behaviour::IsSilent)]
-#[case::short_watches(Behaviour::EndsWatches(secs(1)))]
-#[case::versions_gone_at_the_start(Behaviour::RefusesVersions)]
-#[case::versions_gone_in_the_stream(Behaviour::ForgetsVersions(secs(1)))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lag_that_comes_during_a_trouble_is_answered_once(#[case] behaviour: Behaviour) {
     let stage = Stage::new("trouble").await;
@@ -61,6 +58,25 @@ async fn a_lag_that_comes_during_a_trouble_is_answered_once(#[case] behaviour: B
     assert!(proxy.affected() > 0, "no request has met {behaviour:?}");
     let size = stage.space.replicas(APP).await;
     assert!(size == 1 || size == 6, "{size}: {:?}", stage.sizes());
+    proxy.behave(Behaviour::Normal);
+    assert_acted_once(&stage, &mut operator).await;
+}
+
+/// The bound needs no lag, so the action shows that the edit was seen while watches fail.
+#[rstest]
+#[case::short_watches(Behaviour::EndsWatches(secs(1)))]
+#[case::versions_gone_at_the_start(Behaviour::RefusesVersions)]
+#[case::versions_gone_in_the_stream(Behaviour::ForgetsVersions(secs(1)))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_is_seen_although_watches_fail(#[case] behaviour: Behaviour) {
+    let stage = Stage::new("watches").await;
+    let _consumers = stage.set(6, 1).await;
+    let (proxy, mut operator) = managed(&stage).await;
+
+    proxy.behave(behaviour);
+    stage.space.edit(APP, json!({ "minReplicas": 6 })).await;
+    stage.space.until_replicas(APP, 6, 60).await;
+    assert!(proxy.affected() > 0, "no request has met {behaviour:?}");
     proxy.behave(Behaviour::Normal);
     assert_acted_once(&stage, &mut operator).await;
 }
