@@ -141,8 +141,7 @@ async fn a_user_of_one_namespace_does_not_disturb_the_groups_of_another() {
 
     let account = Account::install(&kubernetes);
     let limits = Limits::of_chart();
-    let mut confined =
-        Confined::start(&kubernetes, &account, limits, &shop.space.name, &[]).await;
+    let mut confined = Confined::start(&kubernetes, &account, limits, &shop.space.name, &[]).await;
     shop.until_managed().await;
     let storm = mallory.storm(confined.operator.address());
     mallory.until_reported().await;
