@@ -3,11 +3,16 @@
 
 pub mod crd;
 mod decide;
+#[cfg(feature = "operator")]
 mod leader_options;
 mod manifest;
 mod progress;
+#[cfg(feature = "operator")]
 mod run;
+#[cfg(feature = "operator")]
 mod run_options;
+#[cfg(feature = "operator")]
+mod run_values;
 mod simulate;
 mod values;
 mod version;
@@ -44,6 +49,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the operator until SIGTERM or Ctrl-C
+    #[cfg(feature = "operator")]
     Run(Box<run::Run>),
     /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crd(crd::Crd),
@@ -57,6 +63,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(cli) => match cli.command {
+            #[cfg(feature = "operator")]
             Command::Run(run) => run.run(),
             Command::Crd(crd) => outcome(crd.run()),
             Command::Decide(decide) => outcome(decide.run()),
@@ -70,7 +77,11 @@ pub fn main() -> ExitCode {
 /// the environment. A value that begins with a minus is treated as a value, and rejected as one.
 fn command() -> clap::Command {
     let mut command = Cli::command().long_version(version::LONG.as_str());
-    for name in ["run", "decide", "simulate"] {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|one| one.get_name().to_owned())
+        .collect();
+    for name in names {
         command = command.mut_subcommand(name, |command| {
             command.mut_args(|arg| {
                 let names = arg.get_value_names().unwrap_or_default();
