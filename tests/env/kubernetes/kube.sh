@@ -146,6 +146,8 @@ down_real() {
 
 # --- which of the two ----------------------------------------------------------------------------
 
+# shellcheck source=../engine.sh
+. "$env_dir/engine.sh"
 # shellcheck source=kind/kind.sh
 . "$here/kind/kind.sh"
 
