@@ -6,6 +6,7 @@ mod decide;
 mod leader_options;
 mod manifest;
 mod progress;
+mod ready;
 mod run;
 mod run_options;
 mod simulate;
@@ -47,6 +48,7 @@ enum Command {
     Run(Box<run::Run>),
     /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crd(crd::Crd),
+    Ready(ready::Ready),
     /// Replay recorded observations offline
     Decide(decide::Decide),
     Simulate(Box<simulate::Simulate>),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(run) => run.run(),
             Command::Crd(crd) => outcome(crd.run()),
+            Command::Ready(ready) => outcome(ready.run()),
             Command::Decide(decide) => outcome(decide.run()),
             Command::Simulate(simulate) => outcome(simulate.run()),
         },
@@ -70,7 +73,7 @@ pub fn main() -> ExitCode {
 /// the environment. A value that begins with a minus is treated as a value, and rejected as one.
 fn command() -> clap::Command {
     let mut command = Cli::command().long_version(version::LONG.as_str());
-    for name in ["run", "decide", "simulate"] {
+    for name in ["run", "ready", "decide", "simulate"] {
         command = command.mut_subcommand(name, |command| {
             command.mut_args(|arg| {
                 let names = arg.get_value_names().unwrap_or_default();
@@ -170,6 +173,7 @@ mod tests {
     #[case::top("top", &[])]
     #[case::run("run", &["run"])]
     #[case::crd("crd", &["crd"])]
+    #[case::ready("ready", &["ready"])]
     #[case::decide("decide", &["decide"])]
     #[case::simulate("simulate", &["simulate"])]
     fn help_reads_well(#[case] name: &str, #[case] path: &[&str]) {
@@ -188,6 +192,8 @@ mod tests {
     #[case(&["run", "--pollinterval=3s"])]
     #[case(&["run", "--inline-connections=maybe"])]
     #[case(&["run", "--api-timeout", "-5s"])]
+    #[case(&["ready", "lagrange"])]
+    #[case(&["ready", "--timeout", "-1s"])]
     #[case(&["simulate", "--skew", "lots"])]
     #[case(&["simulate", "--commit-interval", "-5"])]
     #[case(&["simulate", "--initial-replicas", "-1"])]
