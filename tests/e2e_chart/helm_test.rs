@@ -1,7 +1,5 @@
 //! `helm test`: passes for a release that works, and fails for one that does not, with the reason.
 
-use serde_json::json;
-
 use crate::node::{CHART, Node};
 
 const TEST: [&str; 5] = [
@@ -41,13 +39,12 @@ fn helm_test_fails_for_a_release_that_waits_and_says_why() {
         "--set=crds.install=false",
     ]);
     let said = node.try_helm(&TEST).unwrap_err();
-    assert!(said.contains("lagrange-test"), "{said}");
-    let pod = node.get(&POD).unwrap();
-    let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
-    assert_eq!(ended["exitCode"], json!(1), "{pod}");
-    let reason = ended["message"].as_str().unwrap();
-    let head = "lagrange: no answer from http://lagrange.tested:8080/readyz for ";
-    assert!(reason.starts_with(head), "{reason}");
+    let reason = "lagrange: no answer from http://lagrange.tested:8080/readyz for ";
+    assert!(said.contains(reason), "{said}");
+    assert!(node.get(&POD).is_some());
+    // The next test replaces the Pod.
+    let said = node.try_helm(&TEST).unwrap_err();
+    assert!(said.contains(reason), "{said}");
     // The Pod that waits says for what.
     let ready = ["exec", "deployment/lagrange", "--namespace=tested", "--"];
     let said = node.try_kubectl(&[&ready[..], &["lagrange", "ready"]].concat());

@@ -1,6 +1,6 @@
 //! The chart on a real node, installed by Helm, with the operator as a Pod under its own
-//! ServiceAccount: install, test, upgrade, rollback, uninstall, another name, releases side by side,
-//! chosen namespaces.
+//! ServiceAccount: install, test, upgrade, rollback, uninstall, another name, releases side by
+//! side, chosen namespaces.
 
 // clippy.toml allows these in tests, but only inside of test functions.
 #![allow(

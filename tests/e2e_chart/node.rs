@@ -154,8 +154,9 @@ impl Node {
         kube(self.state, "helm", arguments, "")
     }
 
-    /// Uninstalls a release and waits until its Pods are gone. Not with --wait: in Helm 4.2 that
-    /// waits for its whole timeout if an object is gone before it is checked.
+    /// Uninstalls a release and waits until its Pods are gone. Not with --wait, which waits for
+    /// Uninstalls a release and waits until its Pods are gone. Not with --wait: Helm 4.2.1 waits
+    /// for its whole timeout if an object is gone before it is checked.
     pub(crate) fn uninstall(&self, release: &str, namespace: &str) {
         self.helm(&[
             "uninstall",

@@ -1,5 +1,6 @@
-//! What an operator knows is kept when another one follows it: upgrade from the chart without leader
-//! election, rollback to it and back, uninstall and reinstall, each while an action has to wait.
+//! What an operator knows is kept when another one follows it: upgrade from the chart without
+//! leader election, rollback to it and back, uninstall and reinstall, each while an action has to
+//! wait.
 
 use serde_json::{Value, json};
 
