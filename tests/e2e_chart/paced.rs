@@ -5,8 +5,15 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::{Api, Client, Config, config::Kubeconfig};
-use lagrange_testing::{consumers::Consumers, kafka::Kafka};
+use kube::{
+    Api, Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use lagrange_testing::{
+    consumers::Consumers,
+    kafka::Kafka,
+    until::{secs, until},
+};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -38,7 +45,8 @@ struct Write {
 }
 
 impl<'a> Paced<'a> {
-    /// Creates target and group; needs the definitions. The first size that it can have is 2.
+    /// Creates namespace, target and group; needs the definitions. The first size that it can have
+    /// is 2.
     pub(crate) fn open(node: &'a Node, namespace: &'a str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -52,6 +60,10 @@ impl<'a> Paced<'a> {
         });
         node.apply(&format!(
             "
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {namespace}}}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {NAME}, namespace: {namespace}}}
@@ -63,7 +75,11 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       containers: [{{name: idler, image: {IDLER}, args: [infinity]}}]
----
+"
+        ));
+        let consumers = runtime.block_on(consumers(node, &kafka, namespace));
+        node.apply(&format!(
+            "
 apiVersion: lagrange.dev/v1alpha1
 kind: ConsumerGroup
 metadata: {{name: {NAME}, namespace: {namespace}}}
@@ -77,15 +93,6 @@ spec:
   pacing: {{minInterval: 60s}}
 "
         ));
-        let kubeconfig = node.kubeconfig();
-        let consumers = runtime.block_on(async {
-            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-            let config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await;
-            let client = Client::try_from(config.unwrap()).unwrap();
-            let deployments = Api::<Deployment>::namespaced(client, namespace);
-            Consumers::follow(&kafka, deployments, NAME, NAME, NAME)
-        });
-        consumers.micros_per_record(200_000);
         Self {
             node,
             namespace,
@@ -220,6 +227,27 @@ spec:
         assert_eq!(external, [] as [&Value; 0]);
         different.len()
     }
+}
+
+/// A member for each ready Pod, which reads five records a second.
+async fn consumers(node: &Node, kafka: &Kafka, namespace: &str) -> Consumers {
+    let kubeconfig = Kubeconfig::read_from(node.kubeconfig()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let client = Client::try_from(config.unwrap()).unwrap();
+    let deployments = Api::<Deployment>::namespaced(client, namespace);
+    let consumers = Consumers::follow(kafka, deployments, NAME, NAME, NAME);
+    consumers.micros_per_record(200_000);
+    until(secs(60), "a member", || async {
+        let members = kafka.members(NAME).await;
+        if members.is_empty() {
+            Err("none".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    consumers
 }
 
 fn able_to_scale(group: &Value) -> String {

@@ -45,7 +45,6 @@ fn is_led(node: &Node) {
 fn upgrade_rollback_and_reinstall_keep_the_spacing_of_actions() {
     let node = Node::take();
     node.namespace(NAMESPACE);
-    node.namespace(SHOP);
     // The old chart with an operator that does without a Lease, as the old one did.
     let old = format!("{ROOT}/tests/e2e_chart/before_leases/lagrange.tgz");
     let image = format!("--set=image.tag={}", env!("CARGO_PKG_VERSION"));
