@@ -7,10 +7,10 @@
 #
 # DEMO_SECONDS         length of the live part (default 240, in which the groups grow and shrink);
 #                      with more, the load repeats
-# LAGRANGE_CLUSTER     node: a node in namespaces (root, cgroup v1) instead of one made by kind
-#                      (Docker; or podman, as root also on a machine that has neither)
 # LAGRANGE_CACHE       where Kafka and the built Kubernetes are kept (default ~/.cache/lagrange)
 # NO_COLOR             no colours
+#
+# The node is made by kind, with Docker or with podman, which root gets installed on Debian.
 #
 # The first run downloads Kafka, builds Kubernetes from its Go modules and compiles Lagrange: a
 # quarter of an hour on two cores. In later runs the load begins after half a minute. Without a

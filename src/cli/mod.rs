@@ -8,6 +8,8 @@ mod leader_options;
 mod manifest;
 mod progress;
 #[cfg(feature = "operator")]
+mod ready;
+#[cfg(feature = "operator")]
 mod run;
 #[cfg(feature = "operator")]
 mod run_options;
@@ -53,6 +55,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crd(crd::Crd),
+    #[cfg(feature = "operator")]
+    Ready(ready::Ready),
     /// Replay recorded observations offline
     Decide(decide::Decide),
     Simulate(Box<simulate::Simulate>),
@@ -66,6 +70,8 @@ pub fn main() -> ExitCode {
             #[cfg(feature = "operator")]
             Command::Run(run) => run.run(),
             Command::Crd(crd) => outcome(crd.run()),
+            #[cfg(feature = "operator")]
+            Command::Ready(ready) => outcome(ready.run()),
             Command::Decide(decide) => outcome(decide.run()),
             Command::Simulate(simulate) => outcome(simulate.run()),
         },
@@ -181,6 +187,7 @@ mod tests {
     #[case::top("top", &[])]
     #[case::run("run", &["run"])]
     #[case::crd("crd", &["crd"])]
+    #[case::ready("ready", &["ready"])]
     #[case::decide("decide", &["decide"])]
     #[case::simulate("simulate", &["simulate"])]
     fn help_reads_well(#[case] name: &str, #[case] path: &[&str]) {
@@ -199,6 +206,8 @@ mod tests {
     #[case(&["run", "--pollinterval=3s"])]
     #[case(&["run", "--inline-connections=maybe"])]
     #[case(&["run", "--api-timeout", "-5s"])]
+    #[case(&["ready", "lagrange"])]
+    #[case(&["ready", "--timeout", "-1s"])]
     #[case(&["simulate", "--skew", "lots"])]
     #[case(&["simulate", "--commit-interval", "-5"])]
     #[case(&["simulate", "--initial-replicas", "-1"])]

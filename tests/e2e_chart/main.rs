@@ -1,5 +1,6 @@
 //! The chart on a real node, installed by Helm, with the operator as a Pod under its own
-//! ServiceAccount: install, upgrade, uninstall, another name, a second release, chosen namespaces.
+//! ServiceAccount: install, test, upgrade, rollback, uninstall, another name, releases side by
+//! side, chosen namespaces.
 
 // clippy.toml allows these in tests, but only inside of test functions.
 #![allow(
@@ -10,7 +11,11 @@
     clippy::unwrap_used
 )]
 
+mod helm_test;
 mod life;
 mod node;
+mod paced;
 mod rights;
 mod shop;
+mod side_by_side;
+mod upgrade;

@@ -71,6 +71,9 @@ impl Node {
             state: &STATE,
             _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
         };
+        // Helm leaves the Pod of a failed `helm test`.
+        let tests = "--selector=app.kubernetes.io/name=lagrange-test";
+        node.kubectl(&["delete", "pods", "--all-namespaces", tests]);
         let releases: Value =
             serde_json::from_str(&node.helm(&["list", "--all-namespaces", "--output=json"]))
                 .unwrap();
@@ -93,6 +96,11 @@ impl Node {
         self.apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
         ));
+    }
+
+    /// The path of the kubeconfig of an administrator.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.state.join("admin.kubeconfig")
     }
 
     /// The output of kubectl.
@@ -146,8 +154,9 @@ impl Node {
         kube(self.state, "helm", arguments, "")
     }
 
-    /// Uninstalls a release and waits until its Pods are gone. Not with --wait: in Helm 4.2 that
-    /// waits for its whole timeout if an object is gone before it is checked.
+    /// Uninstalls a release and waits until its Pods are gone. Not with --wait, which waits for
+    /// Uninstalls a release and waits until its Pods are gone. Not with --wait: Helm 4.2.1 waits
+    /// for its whole timeout if an object is gone before it is checked.
     pub(crate) fn uninstall(&self, release: &str, namespace: &str) {
         self.helm(&[
             "uninstall",

@@ -7,6 +7,7 @@
 
 mod api_server;
 mod child;
+mod ready;
 mod real_api_server;
 
 use std::{

@@ -28,8 +28,21 @@ app.kubernetes.io/name: {{ include "lagrange.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/*
+Not the labels of the operator's Pods: Service and PodDisruptionBudget would count the Pod of
+`helm test` too.
+*/}}
+{{- define "lagrange.testLabels" -}}
+app.kubernetes.io/name: {{ include "lagrange.name" . | trunc 58 | trimSuffix "-" }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "lagrange.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
 {{- define "lagrange.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+helm.sh/chart: {{ include "lagrange.chart" . }}
 {{ include "lagrange.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# build.sh DIRECTORY: builds `kube` (etcd, the Kubernetes components, kubectl, kubeadm, kind, KWOK, Helm and a small DNS in one binary,
-# chosen by the name it is called by), `coredns` and `pause` into DIRECTORY. Called by kube.sh, which keeps the result. Don't
-# `go vet ./...` here: it compiles all anew.
+# build.sh DIRECTORY: builds `kube` (etcd, the Kubernetes components, kubectl, kubeadm, kind, KWOK
+# and Helm in one binary, chosen by the name it is called by), `coredns` and `pause` into DIRECTORY.
+# Called by kube.sh, which keeps the result. Don't `go vet ./...` here: it compiles all anew.
 set -euo pipefail
 out=$(cd "$1" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/components"
@@ -23,6 +23,6 @@ dns=$(go list -m -f '{{.Version}}' github.com/coredns/coredns)
 echo "compiling CoreDNS $dns"
 go build "${options[@]}" -ldflags "-s -w" -o "$out/coredns" ./coredns
 go build "${options[@]}" -ldflags "-s -w" -o "$out/pause" ./pause
-for name in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl kubeadm kind helm kwok dns; do
+for name in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl kubeadm kind helm kwok; do
   ln -sf kube "$out/$name"
 done

@@ -10,8 +10,7 @@
 #                                      after a delay
 #     --mode real                      (default) a real node, made by kind: containerd, kubelet,
 #                                      kube-proxy, CoreDNS (Docker, or podman, which root gets
-#                                      installed on Debian). With LAGRANGE_CLUSTER=node: in Linux
-#                                      namespaces instead, without a container engine (root)
+#                                      installed on Debian)
 #     --nodes N                        kwok: number of fake nodes (1)
 #     --ready-delay MS                 kwok: time until a Pod is Ready (0); kwok-stages.yaml shows
 #                                      how to set it per Pod
@@ -35,12 +34,11 @@
 # LAGRANGE_KIND_IMAGE names a node image (Kubernetes 1.36 or later). Without it: the published one,
 # or, where no registry answers, one that is built here from Debian packages (root, cgroup v1).
 #
-# STATE is a directory that does not exist or is empty, not under /run. Logs: STATE/log;
-# log/audit.log has every write. Several clusters can run side by side. Cache: LAGRANGE_CACHE, else
-# ~/.cache/lagrange. Needs Go (1.21 or later; it fetches the version that it needs) and openssl; a
-# node in namespaces also containerd, runc, CNI plugins and iptables. As root on Debian it installs
-# the packages that are missing. The first build takes 6 to 9 minutes on two cores; the binary is
-# then in the cache.
+# STATE is a directory that does not exist or is empty. Logs: STATE/log; log/audit.log has every
+# write. Several clusters can run side by side. Cache: LAGRANGE_CACHE, else ~/.cache/lagrange. Needs
+# Go (1.21 or later; it fetches the version that it needs) and openssl. As root on Debian it
+# installs the packages that are missing. The first build takes 6 to 9 minutes on two cores; the
+# binary is then in the cache.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=$here/kube.sh
@@ -69,12 +67,11 @@ up_on_loopback() {
   need openssl:openssl
   mapfile -t ports < <(reserve_ports 6)
   [ ${#ports[@]} = 6 ] || die "no ports"
-  ADDRESS=127.0.0.1 API_PORT=${ports[0]} PODS=10.244.0.0/16 SERVICES=10.96.0.0/16 SERVICE_IP=10.96.0.1
+  API_PORT=${ports[0]}
   # shellcheck source=control-plane.sh
   . "$here/control-plane.sh"
-  identities node-1
-  # A loopback address is not a valid endpoint of the Service `kubernetes`, so it gets none.
-  control_plane "${ports[@]:1:4}" --endpoint-reconciler-type none
+  identities
+  control_plane "${ports[@]:1:4}"
   [ "$mode" = kwok ] || return 0
   sed "s/: READY_DELAY_MS$/: $ready_delay/; s/: GONE_DELAY_MS$/: $gone_delay/" "$here/kwok-stages.yaml" > "$STATE/kwok.yaml"
   start kwok "$bin/kwok" --kubeconfig "$STATE/kwok.kubeconfig" --config "$STATE/kwok.yaml" --manage-all-nodes \
@@ -88,90 +85,15 @@ up_on_loopback() {
 
 # --- a real node ---------------------------------------------------------------------------------
 
-# Takes a network for the link between this machine and the node, 172.30.K.0/24, with 10.244.K.0/24
-# for Pods and 10.96.K.0/24 for Services. Two scripts that start at the same time cannot both create
-# the interface, so only one gets the network.
-take_network() {
-  local k used
-  used=" $(ip -4 route show | awk '{print $1}' | tr '\n' ' ')"
-  for ((k = 0; k < 100; k++)); do
-    [[ $used != *" 172.30.$k."* && $used != *" 172.30.0.0/16 "* && $used != *" 10.244.$k."* && $used != *" 10.96.$k."* ]] || continue
-    ip link add "lagrange$k" type veth peer name "lagrange${k}n" 2> /dev/null || continue
-    echo "lagrange$k" > "$STATE/link"
-    export HOST=172.30.$k.1 ADDRESS=172.30.$k.2 PODS=10.244.$k.0/24 SERVICES=10.96.$k.0/24 SERVICE_IP=10.96.$k.1
-    return
-  done
-  die "no free network in 172.30.0.0/16" "see: ip route; ip link; end unused clusters with: $script down STATE"
-}
-child_of() { tr -d ' ' < "/proc/$1/task/$1/children"; }
-up_real() {
-  local link pid
-  [[ $STATE != /run/* ]] || die "STATE must not be under /run: the node mounts its own /run"
-  need containerd:containerd ctr:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables ip:iproute2 openssl:openssl
-  take_network
-  link=$(< "$STATE/link")
-  export STATE NODE=node-1 API_PORT=6443
-  # shellcheck source=control-plane.sh
-  . "$here/control-plane.sh"
-  identities "$NODE"
-  start node unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc bash "$here/node.sh"
-  until_true 10 "namespaces" test -e "$STATE/namespaces-up" || die "the namespaces did not come up: $(tail -n 3 "$STATE/log/node.log")"
-  pid=$(child_of "$(pid_of node)")
-  record init "$pid"
-  ip link set "${link}n" netns "$pid" name eth0
-  ip addr add "$HOST/24" dev "$link"
-  ip link set "$link" up
-  # Routes from this machine to Services and Pods.
-  ip route add "$SERVICES" via "$ADDRESS" dev "$link"
-  ip route add "$PODS" via "$ADDRESS" dev "$link"
-  echo "$HOST" > "$STATE/host-address"
-  touch "$STATE/link-up"
-  until_true 180 "the node to be Ready" kubectl wait --for=condition=Ready "node/$NODE" --timeout=1s ||
-    die "the node is not Ready: $(tail -n 3 "$STATE/log/node.log")" "see node.log, containerd.log and kubelet.log in $STATE/log"
-}
-down_real() {
-  local group hierarchy init tries=100
-  init=$(pid_of init) || init=
-  finish node # --kill-child: its child is PID 1 of the pid namespace, so everything in it ends
-  if [ -n "$init" ]; then
-    while pid_of init > /dev/null && [ $((tries--)) -gt 0 ]; do sleep 0.05; done
-  fi
-  [ ! -e "$STATE/link" ] || ip link del "$(< "$STATE/link")" 2> /dev/null || true
-  [ -e "$STATE/cgroup" ] || return 0
-  group=$(< "$STATE/cgroup")
-  for hierarchy in /sys/fs/cgroup/*; do
-    [ ! -d "$hierarchy$group" ] || find "$hierarchy$group" -depth -type d -exec rmdir {} + 2> /dev/null || true
-  done
-}
-
-# --- which of the two ----------------------------------------------------------------------------
-
 # shellcheck source=../engine.sh
 . "$env_dir/engine.sh"
 # shellcheck source=kind/kind.sh
 . "$here/kind/kind.sh"
 
-# Prints why this machine cannot run the node in namespaces; fails if it can.
-lacks_node() {
-  if [ "$(id -u)" != 0 ]; then
-    echo "the node in namespaces needs root"
-  elif [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    echo "the node in namespaces needs cgroup v1, and this machine has v2 only"
-  else
-    return 1
-  fi
-}
-# Sets mode to real or kind, or reports what is missing.
-choose_real() {
+choose_engine() { # sets engine, or reports what is missing
   local lacks
-  case ${LAGRANGE_CLUSTER:-kind} in
-    kind)
-      if lacks=$(lacks_engine); then die "$lacks" "with neither, use --mode kwok"; fi
-      mode=kind
-      use_engine ;;
-    node) if lacks=$(lacks_node); then die "$lacks" "set LAGRANGE_CLUSTER=kind"; fi ;;
-    *) die "LAGRANGE_CLUSTER is kind or node, not $LAGRANGE_CLUSTER" ;;
-  esac
+  if lacks=$(lacks_engine); then die "$lacks" "with neither, use --mode kwok"; fi
+  use_engine
 }
 
 # --- commands ------------------------------------------------------------------------------------
@@ -193,7 +115,7 @@ up() {
   done
   case $mode in
     control | kwok) ;;
-    real) choose_real ;;
+    real) choose_engine ;;
     *) die "unknown mode $mode" "see: $script --help" ;;
   esac
   [[ $nodes$ready_delay$gone_delay =~ ^[0-9]+$ ]] || die "--nodes, --ready-delay and --gone-delay take numbers"
@@ -201,8 +123,7 @@ up() {
   ensure_binary
   case $mode in
     control | kwok) up_on_loopback ;;
-    real) up_real ;;
-    kind) up_kind ;;
+    real) up_kind ;;
   esac
   until_true 60 "the default ServiceAccount" kubectl get serviceaccount default
   standing
@@ -212,23 +133,17 @@ down() {
   local name
   end_starters
   down_kind "${1:-}"
-  down_real
   # The data are deleted, so an orderly end is not needed.
   for name in kwok kube-scheduler kube-controller-manager kube-apiserver etcd; do finish "$name"; done
   close_state "${1:-}"
 }
 load_image() {
-  local tar init
+  local tar
   [ $# -gt 0 ] || die "load-image needs the path of an image" "make one with: $here/../image.sh"
-  [ ! -e "$STATE/kind-name" ] || { ensure_binary; use_engine "$(< "$STATE/kind-engine")"; }
-  for tar in "$@"; do
-    if [ -e "$STATE/kind-name" ]; then
-      kind load image-archive "$tar" >&2
-    else
-      init=$(pid_of init) || die "this cluster has no node for images" "images need --mode real"
-      nsenter -t "$init" -m -- ctr --address /run/containerd/containerd.sock -n k8s.io images import "$(readlink -f "$tar")" >&2
-    fi
-  done
+  [ -e "$STATE/kind-name" ] || die "this cluster has no node for images" "images need --mode real"
+  ensure_binary
+  use_engine "$(< "$STATE/kind-engine")"
+  for tar in "$@"; do kind load image-archive "$tar" >&2; done
 }
 
 command=${1:-}
@@ -257,10 +172,10 @@ case $command in
     open_state "${1:-}" kubernetes
     if [ -e "$STATE/kind-name" ]; then ensure_binary; use_engine "$(< "$STATE/kind-engine")"; logs_kind; fi
     echo "$STATE/log" ;;
-  can-run) choose_real ;;
+  can-run) choose_engine ;;
   fetch)
     ensure_binary
-    if [ "${LAGRANGE_CLUSTER:-kind}" = kind ] && ! lacks_engine > /dev/null; then use_engine; ensure_node_image; fi ;;
+    if ! lacks_engine > /dev/null; then use_engine; ensure_node_image; fi ;;
   bin) ensure_binary; echo "$bin" ;;
   -h | --help) usage ;;
   *) usage >&2; exit 2 ;;
