@@ -1,6 +1,6 @@
 # `make` lists the targets. Long commands are scripts with their own --help.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-integration hostile e2e gssapi soak bench bench-scaling bench-kafka measure lint deny crds figures clean
+.PHONY: help demo build image dist test test-unit test-integration hostile e2e gssapi soak bench bench-scaling bench-kafka measure lint deny crds figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,12 @@ demo: ## Run Lagrange on a real Kafka and a real Kubernetes node, with a live sc
 
 build: ## Build the operator for release: target/release/lagrange
 	LAGRANGE_COMMIT=$$(git rev-parse HEAD) cargo build --release --locked --features vendored
+
+image: ## Build the operator's image, localhost/lagrange:VERSION, and print its size (needs Docker, or root)
+	tests/env/operator-image.sh localhost/lagrange:$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+dist: ## Make the files of a release for this machine in dist/ (minutes)
+	release/dist.sh
 
 test: ## Run every test: format, lint, unit, docs, chart, integration, end-to-end (at most 60 minutes on a new machine)
 	tests/all.sh

@@ -45,6 +45,7 @@ fn main() -> Result<(), String> {
         Some(sources.join("src")),
         Some(build.join("generated/dummy")),
         of_cmake("OPENSSL_INCLUDE_DIR:"),
+        of_cmake("ZLIB_INCLUDE_DIR:"),
     ];
     let mut shim = cc::Build::new();
     shim.file(SOURCE)

@@ -27,6 +27,11 @@ lint() {
   else
     skip "shellcheck" "install the package shellcheck"
   fi
+  if command -v go > /dev/null; then
+    go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+  else
+    skip "actionlint" "install Go"
+  fi
   if cargo deny --version > /dev/null 2>&1; then
     cargo deny check bans licenses sources
   else
