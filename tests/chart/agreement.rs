@@ -69,6 +69,9 @@ fn chart_image_and_crate_have_one_version() {
         (&chart["version"], &chart["appVersion"]),
         (&json!(version), &json!(version))
     );
+    let images = chart["annotations"]["artifacthub.io/images"].as_str();
+    let published = format!("ghcr.io/lagrange-dev/lagrange:{version}\n");
+    assert!(images.unwrap().contains(&published), "{images:?}");
     let image = |values: &str| {
         let pod =
             only(&template(values).unwrap(), "Deployment")["spec"]["template"]["spec"].clone();
