@@ -23,6 +23,9 @@ const SOURCE: &str = "src/kafka/rdkafka/native/interpose.c";
 fn main() -> Result<(), String> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={SOURCE}");
+    if env::var_os("CARGO_FEATURE_OPERATOR").is_none() {
+        return Ok(());
+    }
     let root = env::var("DEP_RDKAFKA_ROOT")
         .map_err(|error| format!("rdkafka-sys does not say where it was built: {error}"))?;
     let build = PathBuf::from(root).join("build");

@@ -21,12 +21,20 @@
 //! nothing can be malformed.
 
 pub mod cli;
+#[cfg(feature = "operator")]
 pub mod clock;
+#[cfg(feature = "operator")]
 pub mod controller;
+#[cfg(feature = "operator")]
 pub mod credentials;
+#[cfg(feature = "operator")]
 pub mod kafka;
+#[cfg(feature = "operator")]
 pub mod metrics;
+#[cfg(feature = "operator")]
 pub mod process;
+#[cfg(feature = "operator")]
 pub mod recording;
 
+#[cfg(feature = "operator")]
 mod sync;

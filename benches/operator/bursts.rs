@@ -8,21 +8,21 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use lagrange_testing::kubernetes::Space;
 use tokio::sync::mpsc;
 
-use crate::scene::Scene;
+use crate::scene::{PARTITIONS, Scene};
 
 /// Timeout of a burst.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Not a divisor of the poll interval, so that bursts fall anywhere between two polls.
 const GAP: Duration = Duration::from_millis(3_700);
 
-/// Sends one burst to each of several groups. A second burst to a group would wait for the pacing
-/// of the first.
-pub(crate) async fn measure(scene: &Scene, bursts: usize) {
+/// Sends one burst to each of these groups. A second burst to a group would wait for the pacing of
+/// the first.
+pub(crate) async fn measure(scene: &Scene<'_>, names: &[String]) {
     let mut scaled = scaled(&scene.space);
     let mut times = Vec::new();
     let mut burst = Vec::new();
-    for name in scene.names.iter().take(bursts) {
-        scene.kafka.produce(name, 600).await;
+    for name in names {
+        scene.kafka.produce(name, 1_200).await;
         burst.push((name.clone(), Instant::now()));
         tokio::time::sleep(GAP).await;
     }
@@ -33,7 +33,7 @@ pub(crate) async fn measure(scene: &Scene, bursts: usize) {
         };
         if let Some((_, sent)) = burst.iter().find(|(burst, _)| *burst == name) {
             times.push(at.saturating_duration_since(*sent));
-            assert_eq!(replicas, 6, "{name} is scaled in one action");
+            assert_eq!(replicas, PARTITIONS, "{name} is scaled in one action");
         }
     }
     times.sort();

@@ -1,47 +1,72 @@
-//! Memory, CPU, connections, requests and writes of an operator whose groups have nothing to do.
-//! Linux.
+//! Memory, CPU, polls, connections, requests and writes of an operator whose groups have nothing to
+//! do. Linux.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use lagrange_testing::confined::Confined;
 use lagrange_testing::operator::Operator;
-
-/// Time for the first writes, the first descriptions of members and the second poll.
-const WARM_UP: Duration = Duration::from_secs(45);
 
 /// The counters.
 struct Counts {
     at: Instant,
     cpu: f64,
     polls: f64,
+    poll_seconds: f64,
     requests: BTreeMap<String, f64>,
     writes: f64,
     reconciles: f64,
+    /// All periods of the scheduler, and those in which the CPU limit stopped the operator.
+    periods: (u64, u64),
 }
 
-pub(crate) async fn measure(operator: &Operator, port: u16, lasting: Duration) {
-    tokio::time::sleep(WARM_UP).await;
-    let before = counts(operator);
+/// Measures for so long, and prints it. `port`: of the broker.
+pub(crate) async fn measure(confined: &Confined, port: u16, lasting: Duration) {
+    let before = counts(confined);
     tokio::time::sleep(lasting).await;
-    let after = counts(operator);
+    let after = counts(confined);
     let minutes = (after.at - before.at).as_secs_f64() / 60.0;
-    let polls = after.polls - before.polls;
-    let pid = operator.pid();
+    let pid = confined.operator.pid();
     println!(
-        "  resident memory, and its peak   {:8.1} MiB {:.1} MiB",
+        "    resident memory, and its peak   {:8.1} MiB {:.1} MiB",
         memory(pid, "VmRSS"),
         memory(pid, "VmHWM")
     );
-    println!(
-        "  CPU                             {:8.2} s per minute",
+    print!(
+        "    CPU                             {:8.2} s per minute",
         (after.cpu - before.cpu) / minutes
     );
+    let periods = after.periods.0 - before.periods.0;
+    let stopped = 100 * (after.periods.1 - before.periods.1);
+    if let Some(percent) = stopped.checked_div(periods) {
+        print!(", stopped in {percent} % of the periods");
+    }
+    println!();
     println!(
-        "  connections to the broker       {:8} (the operator reports {})",
-        connections(pid, port),
-        operator.metric_sum("lagrange_kafka_connections{", "")
+        "    API writes, reconciles          {:8.2} per minute, {:.1}",
+        (after.writes - before.writes) / minutes,
+        (after.reconciles - before.reconciles) / minutes
     );
+    let polls = after.polls - before.polls;
+    if polls > 0.0 {
+        println!(
+            "    polls                           {:8.1} per minute, of {:.2} s on average",
+            polls / minutes,
+            (after.poll_seconds - before.poll_seconds) / polls
+        );
+        print_requests(&before, &after, polls, minutes);
+    }
+    println!(
+        "    connections to the broker       {:8} (the operator reports {})",
+        connections(pid, port),
+        confined
+            .operator
+            .metric_sum("lagrange_kafka_connections{", "")
+    );
+}
+
+fn print_requests(before: &Counts, after: &Counts, polls: f64, minutes: f64) {
     let per_poll: BTreeMap<&String, f64> = after
         .requests
         .iter()
@@ -55,31 +80,25 @@ pub(crate) async fn measure(operator: &Operator, port: u16, lasting: Duration) {
         .collect();
     let all: f64 = per_poll.values().sum();
     println!(
-        "  requests                        {all:8.1} per poll, {:.0} per minute",
+        "    requests                        {all:8.1} per poll, {:.0} per minute",
         all * polls / minutes
     );
     for (api, count) in per_poll {
-        println!("    {api:<28}  {count:8.2} per poll");
+        println!("      {api:<28}  {count:8.2} per poll");
     }
-    println!(
-        "  API writes                      {:8.2} per minute",
-        (after.writes - before.writes) / minutes
-    );
-    println!(
-        "  reconciles                      {:8.1} per minute, {:.1} polls",
-        (after.reconciles - before.reconciles) / minutes,
-        polls / minutes
-    );
 }
 
-fn counts(operator: &Operator) -> Counts {
+fn counts(confined: &Confined) -> Counts {
+    let operator = &confined.operator;
     Counts {
         at: Instant::now(),
         cpu: cpu_seconds(operator.pid()),
         polls: operator.metric_sum("lagrange_kafka_poll_seconds_count", ""),
+        poll_seconds: operator.metric_sum("lagrange_kafka_poll_seconds_sum", ""),
         requests: requests(operator),
         writes: operator.metric_sum("lagrange_api_writes_total", ""),
         reconciles: operator.metric_sum("lagrange_reconcile_seconds_count", ""),
+        periods: confined.group.cpu_periods(),
     }
 }
 

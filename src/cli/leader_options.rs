@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::values::{between, namespace};
+use super::run_values::{between, namespace};
 use crate::controller::leader::Timing;
 
 const LEADER: &str = "Leader election";

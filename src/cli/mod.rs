@@ -3,12 +3,18 @@
 
 pub mod crd;
 mod decide;
+#[cfg(feature = "operator")]
 mod leader_options;
 mod manifest;
 mod progress;
+#[cfg(feature = "operator")]
 mod ready;
+#[cfg(feature = "operator")]
 mod run;
+#[cfg(feature = "operator")]
 mod run_options;
+#[cfg(feature = "operator")]
+mod run_values;
 mod simulate;
 mod values;
 mod version;
@@ -45,9 +51,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the operator until SIGTERM or Ctrl-C
+    #[cfg(feature = "operator")]
     Run(Box<run::Run>),
     /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crd(crd::Crd),
+    #[cfg(feature = "operator")]
     Ready(ready::Ready),
     /// Replay recorded observations offline
     Decide(decide::Decide),
@@ -59,8 +67,10 @@ enum Command {
 pub fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(cli) => match cli.command {
+            #[cfg(feature = "operator")]
             Command::Run(run) => run.run(),
             Command::Crd(crd) => outcome(crd.run()),
+            #[cfg(feature = "operator")]
             Command::Ready(ready) => outcome(ready.run()),
             Command::Decide(decide) => outcome(decide.run()),
             Command::Simulate(simulate) => outcome(simulate.run()),
@@ -73,7 +83,11 @@ pub fn main() -> ExitCode {
 /// the environment. A value that begins with a minus is treated as a value, and rejected as one.
 fn command() -> clap::Command {
     let mut command = Cli::command().long_version(version::LONG.as_str());
-    for name in ["run", "ready", "decide", "simulate"] {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|one| one.get_name().to_owned())
+        .collect();
+    for name in names {
         command = command.mut_subcommand(name, |command| {
             command.mut_args(|arg| {
                 let names = arg.get_value_names().unwrap_or_default();

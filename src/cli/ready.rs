@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
-use super::values::between;
+use super::run_values::between;
 
 /// Longest time for one answer.
 const ATTEMPT: Duration = Duration::from_secs(5);

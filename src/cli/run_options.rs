@@ -6,7 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args};
 
 use super::leader_options::LeaderOptions;
-use super::values::{between, namespace, whole};
+use super::run_values::{between, namespace};
+use super::values::whole;
 use crate::process::logging::{LogFilter, LogFormat};
 
 /// Flags of `lagrange run`; a flag takes precedence over its environment variable.

@@ -2,11 +2,10 @@
 
 use std::sync::LazyLock;
 
-use crate::kafka::rdkafka;
-
 /// The version, and what it was built from.
 pub(super) static LONG: LazyLock<String> = LazyLock::new(|| {
     let features = [
+        (cfg!(feature = "operator"), "operator"),
         (cfg!(feature = "vendored"), "vendored"),
         (cfg!(feature = "gssapi"), "gssapi"),
     ];
@@ -22,9 +21,19 @@ pub(super) static LONG: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{}\ncommit: {COMMIT}\nfeatures: {features}\nlibrdkafka: {}",
         env!("CARGO_PKG_VERSION"),
-        rdkafka::version()
+        librdkafka()
     )
 });
+
+#[cfg(feature = "operator")]
+fn librdkafka() -> String {
+    crate::kafka::rdkafka::version()
+}
+
+#[cfg(not(feature = "operator"))]
+fn librdkafka() -> String {
+    "none".to_owned()
+}
 
 /// The commit that was built. The image and `make build` name it; another build would have to be
 /// made again after each commit.

@@ -91,6 +91,7 @@ image_taken() { # image_taken HAVE ANSWERS
     script=$1/kubernetes/kube.sh
     . "$1/lib.sh"
     here=$1/kubernetes bin=$2 engine=$3
+    . "$1/engine.sh"
     . "$here/kind/kind.sh"
     node_image_into() { echo | zstd --quiet -o "$1/node.tar.zst"; }
     ensure_node_image
@@ -184,6 +185,8 @@ fi
 
 if [ -n "$real" ]; then
   [ -s "$("$kube" logs "$work/cluster-real1")/node/$(< "$work/cluster-real1/kind-name")-control-plane/kubelet.log" ] || fail "the logs of a node"
+  # shellcheck source=engine.sh
+  . "$here/engine.sh"
   # shellcheck source=kubernetes/kind/kind.sh
   . "$here/kubernetes/kind/kind.sh"
   use_engine "$(< "$work/cluster-real1/kind-engine")"

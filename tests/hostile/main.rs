@@ -8,13 +8,12 @@
     reason = "helpers of tests unwrap what they expect"
 )]
 
-mod confined;
 mod mallory;
 mod shop;
 
 use std::time::{Duration, Instant};
 
-use confined::Confined;
+use lagrange_testing::confined::{self, Account, Confined, Limits};
 use lagrange_testing::kafka::Kafka;
 use lagrange_testing::kubernetes::Kubernetes;
 use lagrange_testing::until::{secs, until};
@@ -54,7 +53,7 @@ impl Course {
                 longest = longest.max(seen_at.elapsed());
                 (seen, seen_at) = (now, Instant::now());
             }
-            taken.push(confined.memory.resident());
+            taken.push(confined.group.resident());
             // Each backlog makes its group scale up.
             let due = lasting() / 12 * u32::try_from(next).unwrap();
             if next < shop::GROUPS && began.elapsed() > due {
@@ -72,7 +71,7 @@ impl Course {
             polls: seen - before,
             longest_pause: longest,
             taken,
-            peak: confined.memory.peak(),
+            peak: confined.group.peak(),
         }
     }
 
@@ -87,7 +86,7 @@ impl Course {
         )
     }
 
-    fn tell(&self, confined: &Confined, storm: &Storm) {
+    fn tell(&self, limits: Limits, storm: &Storm) {
         let over_time = self.taken.iter().step_by(20);
         let over_time: Vec<u64> = over_time.map(|bytes| bytes >> 20).collect();
         println!("memory over time, in MiB: {over_time:?}");
@@ -100,7 +99,7 @@ impl Course {
             settled >> 20,
             ended >> 20,
             self.peak >> 20,
-            confined.limit >> 20,
+            limits.memory >> 20,
             storm.done(),
         );
     }
@@ -140,14 +139,16 @@ async fn a_user_of_one_namespace_does_not_disturb_the_groups_of_another() {
     mallory.run_brokers().await;
     let shop = Shop::open(&kubernetes, kafka).await;
 
-    let mut confined = Confined::start(&kubernetes, &shop.space.name, &[]).await;
+    let account = Account::install(&kubernetes);
+    let limits = Limits::of_chart();
+    let mut confined = Confined::start(&kubernetes, &account, limits, &shop.space.name, &[]).await;
     shop.until_managed().await;
     let storm = mallory.storm(confined.operator.address());
     mallory.until_reported().await;
 
     // From here on everything happens at the same time.
     let course = Course::watch(&confined, &shop, &kafka.bootstrap).await;
-    course.tell(&confined, &storm);
+    course.tell(limits, &storm);
     shop.until_grown().await;
     storm.stop().await;
 
@@ -156,11 +157,11 @@ async fn a_user_of_one_namespace_does_not_disturb_the_groups_of_another() {
         "the operator has ended"
     );
     assert_eq!(
-        confined.memory.kills(),
+        confined.group.kills(),
         0,
         "processes were killed because memory ran out"
     );
-    course.assert_undisturbed(confined.limit);
+    course.assert_undisturbed(limits.memory);
     assert_log_is_clean(&confined.operator.log());
     until(
         secs(60),

@@ -15,7 +15,9 @@
 pub mod api_proxy;
 pub mod audit;
 pub mod clock;
+pub mod confined;
 pub mod consumers;
+pub mod control_group;
 pub mod evidence;
 mod groups;
 pub mod kafka;

@@ -85,6 +85,8 @@ up_on_loopback() {
 
 # --- a real node ---------------------------------------------------------------------------------
 
+# shellcheck source=../engine.sh
+. "$env_dir/engine.sh"
 # shellcheck source=kind/kind.sh
 . "$here/kind/kind.sh"
 
