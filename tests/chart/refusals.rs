@@ -41,6 +41,8 @@ const REFUSED: &[&str] = &[
     "imagePullSecrets: [registry]",
     "image: {pullPolicy: Sometimes}",
     "extraArgs: [walk]",
+    "extraArgs: [--leader-elect=false]",
+    "extraEnv: [{name: LAGRANGE_LEADER_ELECT, value: \"false\"}]",
     "networkPolicy: {kafkaPorts: []}",
     "metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}",
 ];

@@ -21,7 +21,7 @@ fn helm_test_passes_for_a_release_that_works_and_leaves_nothing() {
     let said = node.helm(&TEST);
     assert!(said.contains("Phase:          Succeeded"), "{said}");
     assert_eq!(node.get(&POD), None);
-    // Only the operator's own Pods are behind the Service.
+    // People can ask too, from within the image.
     let ready = ["exec", "deployment/lagrange", "--namespace=tested", "--"];
     let said = node.kubectl(&[&ready[..], &["lagrange", "ready"]].concat());
     assert_eq!(said, "ready\n");
