@@ -83,6 +83,8 @@ end-to-end() {
   if cannot=$(no_real_node); then
     skip "end-to-end" "$cannot"
   else
+    # The first build of the image takes minutes, which within a test would look like a hang.
+    tests/env/operator-image.sh localhost/lagrange:e2e --profile dev
     # Without the feature a plain `cargo test` would run them. They mostly wait, so there are more
     # threads than cores; e2e_scenarios runs three at a time, and e2e_chart one.
     RUST_TEST_THREADS=3 run_tests "$(test_names 'e2e*')" --features lagrange/e2e

@@ -35,24 +35,24 @@ static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
     ];
     run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &up, "").unwrap();
     let operator = format!("localhost/lagrange:{}", env!("CARGO_PKG_VERSION"));
-    load(&state, &operator, env!("CARGO_BIN_EXE_lagrange"));
-    load(&state, IDLER, "/bin/sleep");
+    let tar = state.join("image.tar");
+    let tar = tar.to_str().unwrap();
+    load(
+        &state,
+        tar,
+        "operator-image.sh",
+        &[&operator, "--profile", "dev", "--out", tar],
+    );
+    load(&state, tar, "image.sh", &[IDLER, tar, "/bin/sleep"]);
     state
 });
 
 /// The image of a program that does nothing, for Pods that only have to run: `args: [infinity]`.
 pub(crate) const IDLER: &str = "localhost/idler:1";
 
-/// Builds an image of a program and loads it onto the node.
-fn load(state: &Path, image: &str, program: &str) {
-    let tar = state.join("image.tar");
-    let tar = tar.to_str().unwrap();
-    run(
-        &format!("{ROOT}/tests/env/image.sh"),
-        &[image, tar, program],
-        "",
-    )
-    .unwrap();
+/// Loads the image that a script of `tests/env` makes.
+fn load(state: &Path, tar: &str, script: &str, arguments: &[&str]) {
+    run(&format!("{ROOT}/tests/env/{script}"), arguments, "").unwrap();
     kube(state, "load-image", &[tar], "").unwrap();
 }
 

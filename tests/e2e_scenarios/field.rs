@@ -78,25 +78,11 @@ impl Field {
             "there is no {}",
             workload.display()
         );
-        for (image, binary) in [
-            ("localhost/lagrange:e2e", operator),
-            (IMAGE, workload.as_path()),
-        ] {
-            let tar = tempfile::Builder::new().suffix(".tar").tempfile().unwrap();
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/image.sh");
-            let made = Command::new(script)
-                .arg(image)
-                .arg(tar.path())
-                .arg(binary)
-                .output()
-                .unwrap();
-            assert!(
-                made.status.success(),
-                "{}",
-                String::from_utf8_lossy(&made.stderr)
-            );
-            self.kubernetes.load_image(tar.path().to_str().unwrap());
-        }
+        self.load("operator-image.sh", |tar| {
+            ["localhost/lagrange:e2e", "--profile", "dev", "--out", tar].map(str::to_owned)
+        });
+        let workload = workload.to_str().unwrap();
+        self.load("image.sh", |tar| [IMAGE, tar, workload].map(str::to_owned));
         self.kubernetes.helm(&[
             "install",
             "lagrange",
@@ -107,6 +93,17 @@ impl Field {
             "--timeout=2m",
             "--set=image.tag=e2e,log.format=human,log.filter=info\\,lagrange=debug",
         ]);
+    }
+
+    /// Loads the image that a script of `tests/env` makes.
+    fn load<const N: usize>(&self, script: &str, arguments: impl Fn(&str) -> [String; N]) {
+        let tar = tempfile::Builder::new().suffix(".tar").tempfile().unwrap();
+        let tar = tar.path().to_str().unwrap();
+        let script = format!("{}/tests/env/{script}", env!("CARGO_MANIFEST_DIR"));
+        let made = Command::new(script).args(arguments(tar)).output().unwrap();
+        let error = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{error}");
+        self.kubernetes.load_image(tar);
     }
 
     /// The Pod of the operator that works. The name of a Lease's holder begins with it.

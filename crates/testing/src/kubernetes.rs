@@ -144,7 +144,7 @@ impl Kubernetes {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Loads an image that `tests/env/image.sh` has made, for Pods of the real node.
+    /// Loads an image that a script of `tests/env` has made, for Pods of the real node.
     pub fn load_image(&self, tar: &str) {
         self.script("load-image", &[tar]);
     }
