@@ -96,7 +96,8 @@ notes() {
 }
 
 checksums() {
-  (cd "$dist" && find . -maxdepth 1 -type f ! -name SHA256SUMS ! -name notes.md -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum > SHA256SUMS)
+  rm -f "$dist/SHA256SUMS"
+  (cd "$dist" && LC_ALL=C sha256sum lagrange-* > SHA256SUMS)
 }
 
 case ${1:-all} in

@@ -100,7 +100,9 @@ fn the_image_is_built_with_the_repositorys_toolchain_on_the_debian_that_it_runs_
     assert_eq!(
         bases,
         [
-            &format!("rust:{channel}-bookworm AS build"),
+            &format!("--platform=$BUILDPLATFORM rust:{channel}-bookworm AS tools"),
+            "tools AS manifests",
+            "tools AS build",
             "gcr.io/distroless/cc-debian12:nonroot"
         ]
     );
@@ -116,7 +118,7 @@ fn releases_are_built_with_their_own_openssl() {
         ),
         (
             "Dockerfile",
-            "cargo build --release --locked --bin lagrange --features \"vendored ",
+            "--profile \"$PROFILE\" --locked --bin lagrange --features \"vendored ",
         ),
     ] {
         assert!(file(path).contains(command), "{path}");

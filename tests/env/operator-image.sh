@@ -45,7 +45,7 @@ arguments=(--tag "$image" --build-arg "PROFILE=$profile" --build-arg "FEATURES=$
   --build-arg "LAGRANGE_COMMIT=$commit" --build-arg "VERSION=$version")
 [ -z "$platform" ] || arguments+=(--platform "$platform")
 
-use_engine
+use_engine ''
 mkdir -p "$cache"
 log=$cache/operator-image-$$.log
 advice="the dependencies are downloaded from crates.io: is it reachable?"

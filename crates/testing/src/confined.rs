@@ -1,6 +1,6 @@
 //! The operator as the chart runs it: the chart's permissions and user, limits, no capability, and
-//! the usual limit of threads of a container. Not modelled: the file system of the image, seccomp and
-//! the network.
+//! the usual limit of threads of a container. Not modelled: the file system of the image, seccomp,
+//! and the network.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};

@@ -144,6 +144,16 @@ impl Kubernetes {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// `kill -9` of the API server of a cluster that only this test has.
+    pub fn kill_api_server(&self) {
+        self.script("kill-api", &[]);
+    }
+
+    /// Starts the killed API server again, and waits until it serves.
+    pub fn restart_api_server(&self) {
+        self.script("restart-api", &[]);
+    }
+
     /// Loads an image that a script of `tests/env` has made, for Pods of the real node.
     pub fn load_image(&self, tar: &str) {
         self.script("load-image", &[tar]);

@@ -9,6 +9,7 @@ mod figures;
 mod load;
 mod pair;
 mod proof;
+mod restart;
 
 use std::time::Duration;
 

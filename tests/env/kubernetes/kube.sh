@@ -23,6 +23,8 @@
 #                                    file may be root's.)
 #   kube.sh logs STATE               collects the logs of the node, and prints the directory of all
 #                                    logs
+#   kube.sh kill-api STATE           kills the API server of mode control or kwok with SIGKILL
+#   kube.sh restart-api STATE        starts it again, as it was started, and waits until it serves
 #   kube.sh load-image STATE TAR...  loads images made by image.sh
 #   kube.sh kubectl STATE ARG...     runs kubectl on the cluster; `helm` instead runs Helm 4
 #   kube.sh can-run                  succeeds if this machine can run mode real; otherwise prints on
@@ -159,6 +161,18 @@ case $command in
     open_state "${1:-}" kubernetes
     [ -e "$STATE/host-address" ] || die "the Pods of this cluster do not run" "Pods run with --mode real"
     cat "$STATE/host-address" ;;
+  kill-api)
+    open_state "${1:-}" kubernetes
+    pid=$(pid_of kube-apiserver) || die "there is no API server to kill" "restart-api starts it again; on a real node it is not this script's"
+    cp "/proc/$pid/cmdline" "$STATE/kube-apiserver.command"
+    finish kube-apiserver ;;
+  restart-api)
+    open_state "${1:-}" kubernetes
+    ensure_binary
+    [ -e "$STATE/kube-apiserver.command" ] || die "the API server was not killed" "kill-api does"
+    mapfile -d '' -t arguments < "$STATE/kube-apiserver.command"
+    start kube-apiserver "${arguments[@]}"
+    until_true 120 "the API server to be ready" kubectl get --raw /readyz > /dev/null ;;
   load-image) open_state "${1:-}" kubernetes; shift; load_image "$@" ;;
   kubectl) open_state "${1:-}" kubernetes; shift; ensure_binary; kubectl "$@" ;;
   helm)
