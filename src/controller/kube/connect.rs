@@ -21,6 +21,10 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(220);
 /// Pause between two checks for something that does not exist yet.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How long access must be denied to count as denied. An API server that was killed and started
+/// again denied everything for a second.
+const DENIED: Duration = Duration::from_secs(5);
+
 /// How often to check that the resource definitions still exist.
 const DEFINITIONS_CHECK: Duration = Duration::from_secs(5);
 
@@ -134,7 +138,7 @@ impl Cluster {
     pub async fn definitions(&self, gate: &Gate) -> Result<(), AccessError> {
         let mut logged: Option<(String, Instant)> = None;
         loop {
-            let detail = match self.ask(self.discovery()).await {
+            let detail = match self.ask(|| self.discovery()).await {
                 Ok(served) => match missing(&served) {
                     None => {
                         info!("resource definitions are served");
@@ -163,7 +167,7 @@ impl Cluster {
         let mut absent: Option<String> = None;
         loop {
             sleep(DEFINITIONS_CHECK).await;
-            let now = match self.ask(self.discovery()).await {
+            let now = match self.ask(|| self.discovery()).await {
                 Ok(served) => missing(&served),
                 Err(Asked::Absent) => missing(&APIResourceList::default()),
                 Err(Asked::Refused(_) | Asked::NoAnswer(_)) => continue,
@@ -198,7 +202,7 @@ impl Cluster {
         for scope in &scopes {
             for plural in PLURALS {
                 let path = format!("/apis/{GROUP_VERSION}{scope}/{plural}");
-                match self.ask(self.list_one(&path)).await {
+                match self.ask(|| self.list_one(&path)).await {
                     Err(Asked::Refused(error)) => return Err(error),
                     // The watch will report any other error and retry.
                     Err(Asked::Absent | Asked::NoAnswer(_)) | Ok(_) => {}
@@ -212,7 +216,7 @@ impl Cluster {
         let mut cause = SILENCE.to_owned();
         let answered = timeout(self.timeout, async {
             loop {
-                match self.ask(self.discovery()).await {
+                match self.ask(|| self.discovery()).await {
                     Ok(_) | Err(Asked::Absent) => return Ok(()),
                     Err(Asked::Refused(error)) => return Err(error),
                     Err(Asked::NoAnswer(seen)) => cause = seen,
@@ -244,7 +248,32 @@ impl Cluster {
     }
 
     /// Makes one call under the deadline and classifies its failure by what can be done about it.
-    async fn ask<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Asked> {
+    ///
+    /// An API server that has just started denies everything until it has read the roles, so a
+    /// denial counts only when it has lasted.
+    async fn ask<T, F>(&self, call: impl Fn() -> F) -> Result<T, Asked>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let began = Instant::now();
+        let patience = DENIED.min(self.timeout / 2);
+        loop {
+            match self.ask_once(call()).await {
+                Err(Asked::Refused(AccessError::NotAuthorised { cause, .. }))
+                    if began.elapsed() < patience =>
+                {
+                    debug!("the API server denies access: {cause}");
+                    sleep(RETRY.min(patience)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask_once<T>(
+        &self,
+        call: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Asked> {
         let url = || self.url.clone();
         match timeout(self.timeout, call).await {
             Ok(Ok(answer)) => Ok(answer),

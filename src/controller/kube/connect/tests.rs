@@ -87,8 +87,8 @@ async fn an_answer_without_our_group_is_an_answer() {
     "User \"system:anonymous\"\ncannot get path",
     "denies the operator access (User \"system:anonymous\" cannot get path)"
 )]
-#[tokio::test]
-async fn a_refusal_ends_the_start_at_once_and_in_one_line(
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_the_start_in_one_line(
     #[case] code: u16,
     #[case] message: &'static str,
     #[case] says: &str,
@@ -151,10 +151,20 @@ async fn missing_definitions_are_named_while_they_are_waited_for() {
     assert!(readiness.check().is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_has_just_started_may_deny_access_at_first() {
+    let cluster = cluster(|number, _| match number {
+        0..3 => refusal(403, "cannot list"),
+        _ => empty_list(),
+    });
+    let checked = cluster.permissions(&[]).await;
+    assert!(checked.is_ok(), "{checked:?}");
+}
+
 #[rstest]
 #[case::everywhere(&[], "/apis/lagrange.dev/v1alpha1/kafkaclusters")]
 #[case::in_one_of_two(&["shop", "kafka"], "/apis/lagrange.dev/v1alpha1/namespaces/kafka/consumergroups")]
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_would_be_refused_is_found_out_before_it_begins(
     #[case] namespaces: &[&str],
     #[case] forbidden: &'static str,
