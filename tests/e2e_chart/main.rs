@@ -12,6 +12,7 @@
 )]
 
 mod helm_test;
+mod image;
 mod life;
 mod node;
 mod paced;

@@ -34,18 +34,21 @@ static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
         &owner,
     ];
     run(&format!("{ROOT}/tests/env/kubernetes/kube.sh"), &up, "").unwrap();
-    let operator = format!("localhost/lagrange:{}", env!("CARGO_PKG_VERSION"));
-    let tar = state.join("image.tar");
+    let tar = state.join(ARCHIVE);
     let tar = tar.to_str().unwrap();
-    load(
-        &state,
-        tar,
-        "operator-image.sh",
-        &[&operator, "--profile", "dev", "--out", tar],
-    );
+    let arguments = [OPERATOR_IMAGE, "--profile", "dev", "--out", tar];
+    load(&state, tar, "operator-image.sh", &arguments);
+    let tar = state.join("idler.tar");
+    let tar = tar.to_str().unwrap();
     load(&state, tar, "image.sh", &[IDLER, tar, "/bin/sleep"]);
     state
 });
+
+/// The image of the operator.
+pub(crate) const OPERATOR_IMAGE: &str = concat!("localhost/lagrange:", env!("CARGO_PKG_VERSION"));
+
+/// The file of the operator's image.
+const ARCHIVE: &str = "operator.tar";
 
 /// The image of a program that does nothing, for Pods that only have to run: `args: [infinity]`.
 pub(crate) const IDLER: &str = "localhost/idler:1";
@@ -89,6 +92,11 @@ impl Node {
             "kafkaclusters.lagrange.dev",
         ]);
         node
+    }
+
+    /// The file of the operator's image.
+    pub(crate) fn operator_archive(&self) -> PathBuf {
+        self.state.join(ARCHIVE)
     }
 
     /// Creates a namespace that allows only hardened Pods.

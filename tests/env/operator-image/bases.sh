@@ -63,8 +63,9 @@ rust_into() {
 runtime_into() {
   local deb name root=$work/root
   mkdir -p "$work/debs" "$root/var/lib/dpkg/status.d"
-  (cd "$work/debs" && apt-get download -q base-files netbase tzdata libc6 libssl3 libgcc-s1 libstdc++6 libgomp1 ca-certificates > "$cache/base.log" 2>&1) ||
-    die "Debian's packages could not be downloaded; see $cache/base.log" "apt-get update"
+  step "$cache/base.log" "Making $base from Debian's packages" "Is the Debian mirror reachable?" \
+    bash -c 'apt-get update && cd "$1" && apt-get download "${@:2}"' _ "$work/debs" \
+    base-files netbase tzdata libc6 libssl3 libgcc-s1 libstdc++6 libgomp1 ca-certificates
   for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$root"
     name=$(dpkg-deb -f "$deb" Package)
