@@ -44,8 +44,8 @@ async fn a_leader_goes_on_after_a_short_restart_of_the_api_server() {
     pair.end();
 }
 
-/// The leader cannot renew the Lease and ends. It starts again, as the kubelet starts it, before the
-/// API server is back.
+/// The leader cannot renew the Lease and ends. It starts again, as the kubelet starts it, before
+/// the API server is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_ends_when_the_api_server_is_away_for_longer() {
     let kubernetes = Kubernetes::own().await;
