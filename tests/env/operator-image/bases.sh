@@ -63,6 +63,7 @@ rust_into() {
 runtime_into() {
   local deb name root=$work/root
   mkdir -p "$work/debs" "$root/var/lib/dpkg/status.d"
+  # shellcheck disable=SC2016 # expanded by the inner shell
   step "$cache/base.log" "Making $base from Debian's packages" "Is the Debian mirror reachable?" \
     bash -c 'apt-get update && cd "$1" && apt-get download "${@:2}"' _ "$work/debs" \
     base-files netbase tzdata libc6 libssl3 libgcc-s1 libstdc++6 libgomp1 ca-certificates
