@@ -11,7 +11,7 @@ demo: ## Run Lagrange on a real Kafka and a real Kubernetes node, with a live sc
 build: ## Build the operator for release: target/release/lagrange
 	LAGRANGE_COMMIT=$$(git rev-parse HEAD) cargo build --release --locked --features vendored
 
-image: ## Build the operator's image, localhost/lagrange:VERSION, and print its size (needs Docker, or root)
+image: ## Build the operator's image, localhost/lagrange:VERSION (minutes; needs Docker, or root)
 	tests/env/operator-image.sh localhost/lagrange:$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 dist: ## Make the files of a release for this machine in dist/ (minutes)

@@ -8,6 +8,7 @@
     reason = "helpers of tests unwrap what they expect"
 )]
 
+mod account;
 mod api_server;
 mod contest;
 mod credentials;
@@ -26,6 +27,7 @@ mod offsets;
 mod process;
 mod quiet;
 mod recording;
+mod rights;
 mod rollout;
 mod sharing;
 mod spacing;

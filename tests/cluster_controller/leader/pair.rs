@@ -16,12 +16,11 @@ use lagrange_testing::proxy::Proxy;
 use lagrange_testing::until::{secs, throughout, until};
 use serde_json::{Value, json};
 
+use crate::account::{LEASE, grant};
 use crate::stage::{Stage, now};
 
 /// The accounts, which are the host names too.
 pub(super) const ACCOUNTS: [&str; 2] = ["slot-a", "slot-b"];
-/// The name of the Lease.
-const LEASE: &str = "lagrange";
 /// Who is written into the Lease by hand.
 pub(super) const SOMEBODY: &str = "somebody";
 const HOUR: i64 = 3_600;
@@ -75,48 +74,10 @@ pub(super) struct Pair<'a> {
     _files: tempfile::TempDir,
 }
 
-/// The rules of the chart that this scenario needs.
-fn rules() -> Value {
-    json!([
-        { "apiGroups": ["lagrange.dev"], "resources": ["consumergroups", "kafkaclusters"],
-          "verbs": ["get", "list", "watch"] },
-        { "apiGroups": ["lagrange.dev"], "verbs": ["patch"],
-          "resources": ["consumergroups/status", "kafkaclusters/status"] },
-        { "apiGroups": ["apps"], "resources": ["deployments", "statefulsets"],
-          "verbs": ["get", "list", "watch"] },
-        { "apiGroups": ["apps"], "resources": ["deployments/scale", "statefulsets/scale"],
-          "verbs": ["get", "patch"] },
-        { "apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"],
-          "verbs": ["list", "watch"] },
-        { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] },
-        { "apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["list", "watch"] },
-        { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"] },
-        { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-          "resourceNames": [LEASE], "verbs": ["get", "update"] },
-    ])
-}
-
-async fn grant(stage: &Stage<'_>) {
-    let subject = |name: &str| json!({ "kind": "ServiceAccount", "name": name });
-    for name in ACCOUNTS {
-        let account =
-            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
-        stage.space.apply(account).await;
-    }
-    let rbac = "rbac.authorization.k8s.io";
-    let role = json!({ "apiVersion": format!("{rbac}/v1"), "kind": "Role",
-        "metadata": { "name": "operator" }, "rules": rules() });
-    stage.space.apply(role).await;
-    let binding = json!({ "apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding",
-        "metadata": { "name": "operator" }, "subjects": ACCOUNTS.map(subject),
-        "roleRef": { "apiGroup": rbac, "kind": "Role", "name": "operator" } });
-    stage.space.apply(binding).await;
-}
-
 impl<'a> Pair<'a> {
     /// Starts both.
     pub(super) async fn start(stage: &'a Stage<'a>, times: Times) -> Self {
-        grant(stage).await;
+        grant(stage, &ACCOUNTS).await;
         let files = tempfile::tempdir().unwrap();
         let proxy = Proxy::bind(2).await;
         let admin = std::fs::read_to_string(&stage.kubernetes.kubeconfig).unwrap();
