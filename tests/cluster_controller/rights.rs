@@ -159,17 +159,17 @@ async fn a_token_that_is_refused_is_named_until_its_file_has_another() {
     let account = ["serviceaccount", ACCOUNT, "--namespace", namespace];
     kubernetes.kubectl(&[&["delete"], &account[..]].concat());
     grant(&stage, &[ACCOUNT]).await;
-    // The API server knows a token for some seconds after its account is gone.
-    until(secs(60), "the token is refused", || async {
+    // The API server knows a token for some seconds after its account is gone, and checks it when a
+    // watch begins.
+    until(secs(60), "the refused token is named", || async {
         proxy.cut(1, true);
         tokio::time::sleep(secs(2)).await;
-        let log = operator.log();
-        let is_refused = log.contains("401");
-        is_refused.then_some(()).ok_or(log)
+        let said = operator.get("/readyz");
+        let is_named =
+            said.contains("watch of ConsumerGroups (failing for") && said.contains("401");
+        is_named.then_some(()).ok_or(said)
     })
     .await;
-    until_ready_page(&operator, "watch of ConsumerGroups (failing for").await;
-    until_ready_page(&operator, "HTTP 401").await;
     stage.kafka.produce(&stage.topic, 600).await;
     stage.hold(1, 10).await;
 
