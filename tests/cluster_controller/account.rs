@@ -29,6 +29,17 @@ pub(crate) fn rules() -> Value {
     ])
 }
 
+/// The rules without those for a resource.
+pub(crate) fn rules_without(resource: &str) -> Value {
+    let mut rules = rules();
+    let has_it = |rule: &Value| {
+        let mut resources = rule["resources"].as_array().unwrap().iter();
+        resources.any(|one| *one == resource)
+    };
+    rules.as_array_mut().unwrap().retain(|rule| !has_it(rule));
+    rules
+}
+
 /// Gives the Role of the accounts these rules, in place of those that it had.
 pub(crate) async fn rule(stage: &Stage<'_>, rules: Value) {
     let role = json!({ "apiVersion": format!("{RBAC}/v1"), "kind": "Role",

@@ -13,6 +13,7 @@ mod api_server;
 mod contest;
 mod credentials;
 mod crowded;
+mod definitions;
 mod delayed;
 mod identity;
 #[cfg(feature = "gssapi")]

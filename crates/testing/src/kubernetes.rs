@@ -69,8 +69,38 @@ impl Kubernetes {
 
     fn start_now(mode: &str) -> Self {
         let kubernetes = Self::start_bare(mode);
-        kubernetes.kubectl(&["apply", "--server-side", "-f", &format!("{ROOT}/crds")]);
+        kubernetes.apply_definitions();
         kubernetes
+    }
+
+    fn apply_definitions(&self) {
+        let definitions = format!("{ROOT}/crds");
+        self.kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            &definitions,
+        ]);
+    }
+
+    /// Applies the resource definitions of a cluster that only this test has, and waits until they
+    /// are served.
+    pub async fn define(&self) {
+        self.apply_definitions();
+        self.until_defined().await;
+    }
+
+    /// Deletes resource definitions, such as `consumergroups`, with all objects, of a cluster that
+    /// only this test has.
+    pub fn undefine(&self, plurals: &[&str]) {
+        for plural in plurals {
+            self.kubectl(&[
+                "delete",
+                "customresourcedefinition",
+                &format!("{plural}.lagrange.dev"),
+            ]);
+        }
     }
 
     async fn until_defined(&self) {
@@ -78,15 +108,14 @@ impl Kubernetes {
         until(secs(30), "the definitions are served", || async {
             let groups: Api<ConsumerGroup> = Api::all(client.clone());
             let clusters: Api<KafkaCluster> = Api::all(client.clone());
+            // Whatever the objects are.
+            let one = kube::api::ListParams::default().limit(1);
             groups
-                .list(&kube::api::ListParams::default())
+                .list_metadata(&one)
                 .await
                 .map_err(|e| e.to_string())?;
-            clusters
-                .list(&kube::api::ListParams::default())
-                .await
-                .map(|_| ())
-                .map_err(|e| e.to_string())
+            let listed = clusters.list_metadata(&one).await;
+            listed.map(drop).map_err(|e| e.to_string())
         })
         .await;
     }
@@ -129,19 +158,36 @@ impl Kubernetes {
         path
     }
 
+    /// A token of a ServiceAccount.
+    pub fn token_of(&self, namespace: &str, account: &str) -> String {
+        let token = self.kubectl(&["create", "token", account, "--namespace", namespace]);
+        token.trim().to_owned()
+    }
+
     /// A kubeconfig with a token of a ServiceAccount.
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> String {
-        let token = self.kubectl(&["create", "token", account, "--namespace", namespace]);
-        let user = json!([{ "name": "admin", "user": { "token": token } }]);
+        self.kubeconfig_with(&json!({ "token": self.token_of(namespace, account) }))
+    }
+
+    /// A kubeconfig with these credentials.
+    pub fn kubeconfig_with(&self, user: &Value) -> String {
+        let users = json!([{ "name": "admin", "user": user }]);
         let admin = std::fs::read_to_string(&self.kubeconfig).unwrap();
         let lines = admin.lines().map(|line| {
             if line.starts_with("users:") {
-                format!("users: {user}")
+                format!("users: {users}")
             } else {
                 line.to_owned()
             }
         });
         lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Address of the API server: host and port.
+    pub fn address(&self) -> String {
+        let admin = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let server = admin.split("https://").nth(1).unwrap();
+        server.split('"').next().unwrap().to_owned()
     }
 
     /// `kill -9` of the API server of a cluster that only this test has.

@@ -2,6 +2,8 @@
 //! them the process may die, the call may time out, or another writer may have been faster. Each
 //! step says what then holds. This module decides nothing.
 
+use std::time::Duration;
+
 use kube::{
     Resource as _, ResourceExt as _,
     api::{GetParams, Patch, PatchParams, Request},
@@ -36,7 +38,24 @@ pub(in crate::controller) enum Outcome {
     /// Nothing was changed: the state that the decision was made for has changed. Try again.
     Retry(&'static str),
     /// Nothing was changed, and nothing will be until the user fixes the problem.
-    Refused(Problem),
+    Refused {
+        problem: Problem,
+        /// How long it is not tried again.
+        lasting: Duration,
+    },
+}
+
+/// Each try to write a scale writes the status ahead, too.
+const WRITE_REFUSED_FOR: Duration = Duration::from_mins(5);
+/// A try to read one writes nothing.
+const READ_REFUSED_FOR: Duration = Duration::from_secs(30);
+
+/// What cannot be read is not scaled.
+fn unreadable(problem: Problem) -> Outcome {
+    Outcome::Refused {
+        problem,
+        lasting: READ_REFUSED_FOR,
+    }
 }
 
 /// Acts. `ahead` is the status that describes the decision; the memory is written with it.
@@ -50,7 +69,7 @@ pub(in crate::controller) async fn act(
 ) -> Result<Outcome, Error> {
     let scale = match scale::scale(context, target).await {
         Ok(scale) => scale,
-        Err(Stop::Problem(problem)) => return Ok(Outcome::Refused(problem)),
+        Err(Stop::Problem(problem)) => return Ok(unreadable(problem)),
         Err(Stop::Error(error)) => return Err(error),
     };
     if scale::replicas(&scale) != action.from || !size.is_of(&scale) {
@@ -58,7 +77,7 @@ pub(in crate::controller) async fn act(
         // the watch has stopped.
         return match scale::look_up(context, target).await {
             Ok(()) => Ok(Outcome::Retry("the target has changed since the decision")),
-            Err(Stop::Problem(problem)) => Ok(Outcome::Refused(problem)),
+            Err(Stop::Problem(problem)) => Ok(unreadable(problem)),
             Err(Stop::Error(error)) => Err(error),
         };
     }
@@ -102,7 +121,10 @@ pub(in crate::controller) async fn act(
         Err(error) if was_not_done(&error) => {
             managed.state.memory = managed.state.memory.refuse();
             match target_problem(error, &target.key.to_string()) {
-                Stop::Problem(problem) => Outcome::Refused(problem),
+                Stop::Problem(problem) => Outcome::Refused {
+                    problem,
+                    lasting: WRITE_REFUSED_FOR,
+                },
                 Stop::Error(error) => return Err(error),
             }
         }

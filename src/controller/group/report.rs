@@ -73,10 +73,10 @@ impl Reconciliation<'_> {
                 debug!(why, "not acted");
                 Some(AGAIN)
             }
-            Outcome::Refused(problem) => {
+            Outcome::Refused { problem, lasting } => {
                 managed.refusal = Some(Refusal {
                     problem,
-                    at: Instant::now(),
+                    until: Instant::now() + lasting,
                     generation: managed.stored().metadata.generation,
                 });
                 None

@@ -1,7 +1,7 @@
 //! What comes before and with the decision: whether the group may be managed, what is read for it,
 //! what is remembered of its target, and the call of `decide` itself. Writes nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use lagrange_core::api::condition::{Reason, Type};
@@ -11,6 +11,7 @@ use lagrange_core::recording::Words;
 use lagrange_core::scaling::decision::Wait;
 use lagrange_core::scaling::observation::{Target, Unreadable};
 use lagrange_core::scaling::{Decision, Memory, State, Verdict, decide};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::act::Action;
@@ -27,9 +28,6 @@ use crate::kafka::model::interest::{Interest, Key};
 use crate::kafka::model::snapshot::Snapshot;
 use crate::recording::Turn;
 use crate::sync::lock;
-
-/// A target that could not be scaled is tried again after this time, or when its resource changes.
-const REFUSED_FOR: Duration = Duration::from_mins(5);
 
 /// Whether the target or the group is contested (ACT-9). The log names both sides.
 pub(in crate::controller) fn contested(
@@ -283,7 +281,7 @@ pub(in crate::controller) fn action(
 ) -> Option<Action> {
     let generation = managed.stored().metadata.generation;
     let stands =
-        |refusal: &Refusal| refusal.generation == generation && refusal.at.elapsed() < REFUSED_FOR;
+        |refusal: &Refusal| refusal.generation == generation && Instant::now() < refusal.until;
     // A refusal that is old or was about another specification no longer applies, whatever is
     // decided now.
     managed.refusal = managed.refusal.take().filter(stands);

@@ -67,7 +67,8 @@ pub(in crate::controller) struct Reading {
 #[derive(Debug)]
 pub(in crate::controller) struct Refusal {
     pub(in crate::controller) problem: Problem,
-    pub(in crate::controller) at: Instant,
+    /// It is not tried again before.
+    pub(in crate::controller) until: Instant,
     /// The generation of the resource at that time.
     pub(in crate::controller) generation: Option<i64>,
 }

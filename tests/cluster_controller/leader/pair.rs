@@ -80,9 +80,7 @@ impl<'a> Pair<'a> {
         grant(stage, &ACCOUNTS).await;
         let files = tempfile::tempdir().unwrap();
         let proxy = Proxy::bind(2).await;
-        let admin = std::fs::read_to_string(&stage.kubernetes.kubeconfig).unwrap();
-        let server = admin.split("https://").nth(1).unwrap();
-        let server = server.split('"').next().unwrap().to_owned();
+        let server = stage.kubernetes.address();
         proxy.serve(&format!("{server},{server}"));
         let ways: Vec<String> = proxy.addresses().split(',').map(str::to_owned).collect();
         let slot = async |index: usize| {
@@ -151,6 +149,19 @@ impl<'a> Pair<'a> {
         self.leader().await;
         for slot in &mut self.slots {
             slot.assert_runs();
+        }
+    }
+
+    /// Waits until `/readyz` of both contains this text.
+    pub(super) async fn until_both_say(&self, wanted: &str) {
+        for slot in &self.slots {
+            let process = slot.process.as_ref().unwrap();
+            until(PATIENCE, &format!("readiness names {wanted}"), || async {
+                let said = process.get("/readyz");
+                let is_named = said.contains(wanted);
+                is_named.then_some(()).ok_or(said)
+            })
+            .await;
         }
     }
 
