@@ -168,7 +168,9 @@ async fn objects_that_cannot_be_read_name_themselves_and_stop_no_others() {
     stage.space.deployment("odd", 1).await;
     stage.space.deployment("user", 1).await;
     let operator = stage.operator().await;
-    BOTH.iter().for_each(|plural| loosen(&kubernetes, plural));
+    for plural in BOTH {
+        loosen(&kubernetes, plural);
+    }
     let odd = json!({ "scaleTargetRef": 7 });
     create_odd(&kubernetes, &stage, "ConsumerGroup", "odd", odd).await;
     let odd = json!({ "bootstrapServers": { "all": true } });

@@ -28,6 +28,7 @@ pub mod poll_helper;
 pub mod proxy;
 pub mod scene;
 pub mod secure;
+pub mod space;
 pub mod until;
 
 use std::io::{BufRead as _, BufReader};
