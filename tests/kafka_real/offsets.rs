@@ -35,6 +35,20 @@ async fn a_group_that_never_committed_has_nothing_committed_anywhere() {
     assert!(snapshot.poll >= 2, "not accepted at first sight");
 }
 
+/// No consumer has ever asked for a coordinator, so the broker has no topic of offsets yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_in_a_cluster_without_any_commit_has_nothing_committed_anywhere() {
+    let kafka = Kafka::start(3).await;
+    kafka.create_topic("orders", 3).await;
+    kafka.produce("orders", 12).await;
+    let mut helper = PollHelper::on(&kafka.bootstrap, "orders", named(&["orders"]));
+    let dead = |snapshot: &_| state_of(snapshot, "orders") == Some(Ok(GroupState::Dead));
+    let snapshot = helper.until("the group is known not to exist", dead).await;
+    let committed = &snapshot.groups["orders"].committed;
+    assert_eq!(committed.len(), 3);
+    assert!(committed.values().all(|committed| *committed == Ok(None)));
+}
+
 fn state_of(
     snapshot: &lagrange::kafka::model::snapshot::Snapshot,
     group: &str,

@@ -21,6 +21,9 @@ const DESCRIBED_AT_ONCE: usize = 250;
 /// Concurrent calls to describe groups.
 const DESCRIBE_CALLS: usize = 8;
 
+/// Where Kafka keeps committed offsets.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// What a poll has found of a group so far.
 #[derive(Debug, Clone)]
 pub(super) struct GroupProbe {
@@ -30,6 +33,8 @@ pub(super) struct GroupProbe {
     pub(super) candidates: Vec<NodeId>,
     pub(super) state: Known<GroupState>,
     pub(super) protocol: Option<Protocol>,
+    /// Nothing has ever been committed in this cluster, so no broker need be asked.
+    pub(super) is_uncommitted: bool,
 }
 
 /// What a poll has found of all groups so far.
@@ -48,6 +53,7 @@ pub(super) fn locate(lists: &Lists, memory: &mut Memory, wanted: &PollPlan) -> G
         candidates: Vec::new(),
         state: Err(ReadError::NotListed),
         protocol: memory.protocol,
+        is_uncommitted: false,
     };
     let mut probes = GroupProbes::new();
     for id in wanted.groups.keys() {
@@ -143,14 +149,71 @@ pub(super) async fn describe_groups(
     for (on, id, answer) in describe(ask, search).await {
         unlisted.entry(id).or_default().push((on, answer));
     }
+    let is_uncommitted = unlisted.values().any(|answers| is_nowhere(answers))
+        && has_no_offsets_topic(ask, &known.brokers).await;
     let all_live = known.brokers.iter().all(|on| !ask.is_down(*on));
     for (id, probe) in probes
         .iter_mut()
         .filter(|(_, probe)| probe.listing.is_none())
     {
         let answers = unlisted.remove(id).unwrap_or_default();
-        take_unlisted(context, known, id, probe, answers, all_live);
+        if is_uncommitted && all_live && is_nowhere(&answers) {
+            take_uncommitted(context, known, id, probe);
+        } else {
+            take_unlisted(context, known, id, probe, answers, all_live);
+        }
     }
+}
+
+/// Whether every broker that was asked answers that it does not coordinate the group.
+fn is_nowhere(answers: &[(NodeId, Known<DescribedGroup>)]) -> bool {
+    !answers.is_empty()
+        && answers
+            .iter()
+            .all(|(_, answer)| matches!(answer, Err(ReadError::NotCoordinator)))
+}
+
+/// Whether every broker knows that the topic of committed offsets does not exist. Kafka makes it
+/// when the first consumer asks for its coordinator; until then there is neither a coordinator nor
+/// a group.
+async fn has_no_offsets_topic(ask: &BrokerCalls<'_>, brokers: &[NodeId]) -> bool {
+    let name = [Arc::from(OFFSETS_TOPIC)];
+    for &on in brokers {
+        let Ok(described) = ask.on(on, ask.reader.topics(on, &name)).await else {
+            return false;
+        };
+        let mut topics = described.iter().filter(|(topic, _)| **topic == name[0]);
+        if !matches!(topics.next(), Some((_, Err(ReadError::UnknownTopic)))) {
+            return false;
+        }
+    }
+    !brokers.is_empty()
+}
+
+/// Accepts, as for a group that its coordinator reports as dead, that the group does not exist.
+fn take_uncommitted(
+    context: &PollContext<'_>,
+    known: &mut Memory,
+    id: &Arc<str>,
+    probe: &mut GroupProbe,
+) {
+    let Some(memory) = known.groups.get_mut(id) else {
+        return;
+    };
+    memory.coordinator = None;
+    if !memory.accept_dead(context.began, context.settings.regression_grace) {
+        memory.reject(&ReadError::NotListed);
+        return;
+    }
+    probe.state = Ok(GroupState::Dead);
+    probe.is_uncommitted = true;
+    let group = DescribedGroup {
+        state: Some(GroupState::Dead),
+        protocol: Protocol::Classic,
+        assignor: None,
+        members: Vec::new(),
+    };
+    take(context, known, id, (group.state, group.protocol), group);
 }
 
 fn is_due(context: &PollContext<'_>, known: &Memory, id: &str, probe: &GroupProbe) -> bool {

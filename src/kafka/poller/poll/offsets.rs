@@ -62,6 +62,10 @@ async fn committed_of(
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
+    if probe.is_uncommitted {
+        let nothing = |partition: &TopicPartition| (partition.clone(), Ok(None));
+        return Ok(partitions.iter().map(nothing).collect());
+    }
     let mut answer = Err(match &probe.state {
         Ok(_) => ReadError::CoordinatorUnavailable,
         Err(error) => error.clone(),

@@ -56,6 +56,9 @@ pub(super) struct World {
     pub(super) groups: BTreeMap<String, FakeGroup>,
     pub(super) topics: BTreeMap<String, FakeTopic>,
     pub(super) bootstrap: Mood,
+    /// Whether no consumer has ever asked for its coordinator, so that there is no topic of
+    /// committed offsets. Names of topics leave it out in any case.
+    pub(super) is_uncommitted: bool,
     pub(super) broken: bool,
     pub(super) panics: bool,
     pub(super) close_hangs: bool,
@@ -104,6 +107,7 @@ impl Double {
             groups: BTreeMap::new(),
             topics: [("t".to_owned(), topic)].into(),
             bootstrap: Mood::Answers,
+            is_uncommitted: false,
             broken: false,
             panics: false,
             close_hangs: false,

@@ -71,6 +71,45 @@ async fn a_group_that_never_existed_is_dead_after_two_polls() {
     assert_eq!(second.groups["g"].coordinator, Some(NodeId(2)));
 }
 
+/// Until the first consumer asks for its coordinator, there is none, and no topic of offsets.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_in_which_nothing_was_ever_committed_has_no_groups() {
+    let double = Double::new(2);
+    double.change_group(|group| {
+        group.listed.clear();
+        group.coordinator = 0;
+    });
+    double.change(|world| world.is_uncommitted = true);
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    let first = rig.poll(&watch).await;
+    assert_eq!(state(&first), Err(ReadError::NotListed));
+    let second = rig.poll(&watch).await;
+    assert_eq!(state(&second), Ok(GroupState::Dead));
+    assert_eq!(committed(&second), vec![Ok(None); 2]);
+}
+
+/// A broker that does not answer may know the topic of offsets.
+#[tokio::test(start_paused = true)]
+async fn a_silent_broker_leaves_open_whether_anything_was_committed() {
+    let double = Double::new(2);
+    double.change_group(|group| {
+        group.listed.clear();
+        group.coordinator = 0;
+    });
+    double.change(|world| {
+        world.is_uncommitted = true;
+        world.brokers.insert(3, Mood::Silent);
+    });
+    let mut rig = Rig::new(&double, Settings::default());
+    let watch = rig.watch(t());
+    for _ in 0..5 {
+        let snapshot = rig.poll(&watch).await;
+        assert!(state(&snapshot).is_err(), "{:?}", state(&snapshot));
+        assert!(committed(&snapshot).iter().all(Result::is_err));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_polls_in_a_second_do_not_make_a_known_group_dead() {
     let double = Double::new(2);

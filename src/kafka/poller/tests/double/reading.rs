@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Double, Login, Mood, World};
+use super::{Double, FakeTopic, Login, Mood, World};
 use crate::kafka::connection::Connection;
 use crate::kafka::connection::security::Sasl;
 use crate::kafka::model::error::{ReadError, Resource};
@@ -131,7 +131,13 @@ impl ClusterReader for Double {
         let answer = move |world: &World| {
             let topics = names.iter().map(|name| {
                 let allowed = world.may_describe(&self.1, Resource::Topic(Arc::clone(name)));
-                let find = |()| match world.topics.get(&**name) {
+                let offsets = FakeTopic {
+                    internal: true,
+                    ..FakeTopic::default()
+                };
+                let is_offsets = &**name == "__consumer_offsets" && !world.is_uncommitted;
+                let topic = world.topics.get(&**name).cloned();
+                let find = |()| match topic.or_else(|| is_offsets.then_some(offsets)) {
                     Some(_) if world.undescribed.contains(&**name) => {
                         Err(ReadError::Other("not now".to_owned()))
                     }
